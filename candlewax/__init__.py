@@ -1,0 +1,1 @@
+"""Candlewax: market data whose candles can be trusted."""

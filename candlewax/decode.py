@@ -1,0 +1,191 @@
+"""Frames into trades, control frames and dead letters: nothing is left over.
+
+Pure functions over frames. Each frame of a batch ends as exactly one of the three
+kinds; a frame with good and bad trades keeps the good ones and loses none of the
+bad ones.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from candlewax.exchanges import Exchange
+from candlewax.exchanges._layout import Dialect, lift, lift_several
+from candlewax.exchanges._shape import FrameError, NativeTrade, parse
+from candlewax.instruments import Instruments
+from candlewax.schema import (
+    BRONZE,
+    DEAD_LETTERS,
+    KIND_CONTROL,
+    KIND_DEAD,
+    KIND_TRADE,
+    SCOPE_FRAME,
+    SCOPE_TRADE,
+    TIME,
+    TRADES,
+    empty,
+)
+from candlewax.trades import FAULTS, Normalized, common, normalize
+
+MOST_TRADES: Final = 65_535
+"""The most trades of one frame: its number of trades is counted in 16 bits."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A batch of frames of one exchange, read.
+
+    `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0.
+    `trades`: TRADES with `row`, the frame's place in `bronze`, and vendor columns.
+    `dead_letters`: DEAD_LETTERS.
+    """
+
+    exchange: str
+    bronze: pl.DataFrame
+    trades: pl.DataFrame
+    dead_letters: pl.DataFrame
+
+
+def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
+    """Read a batch of frames (FRAMES) of one exchange."""
+    numbered = frames.with_row_index("row")
+    natives, left = _lift(exchange, numbered)
+    natives_left, faults = _read_one_by_one(exchange, left)
+    parts = [
+        normalize(common(native, dialect), frames, exchange.id, instruments)
+        for dialect, native in natives + natives_left
+    ]
+    trades = _in_order([part.trades for part in parts])
+    all_faults = pl.concat([faults, *(part.faults for part in parts)])
+    bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
+    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults))
+
+
+def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
+    """Make dead letters of all frames (FRAMES), whatever they hold."""
+    numbered = frames.with_row_index("row")
+    faults = numbered.select(
+        "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)
+    )
+    none = empty({"row": pl.UInt32, **TRADES})
+    bronze = _bronze(exchange, numbered, none["row"], faults["row"])
+    return Decoded(exchange, bronze, none, _dead_letters(bronze, faults))
+
+
+def _lift(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame]:
+    """Read whole columns out of the frames with a known layout; the rest is left."""
+    natives = []
+    left = frames.select("row", "frame")
+    for layout in exchange.layouts:
+        for lifting in (lift, lift_several) if layout.several else (lift,):
+            if left.is_empty():
+                break
+            native = lifting(layout, left)
+            if native.height:
+                natives.append((layout.dialect, native))
+                left = _without(left, native["row"])
+    return natives, left
+
+
+def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    if rows.n_unique() == frames.height:
+        return frames.clear()
+    return frames.filter(~pl.col("row").is_in(rows.unique().implode()))
+
+
+def _read_one_by_one(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame]:
+    found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
+    faults: list[tuple[int, int, str, str]] = []
+    for row, frame in frames.iter_rows():
+        try:
+            reading = exchange.read(parse(frame))
+            if reading is None:
+                continue
+            dialect, trades = reading
+            if len(trades) > MOST_TRADES:
+                raise FrameError("too_many_trades", f"at most {MOST_TRADES}, got {len(trades)}")
+        except FrameError as error:
+            faults.append((row, 0, error.reason, error.detail))
+            continue
+        natives = found.setdefault(id(dialect), (dialect, []))[1]
+        for index, trade in enumerate(trades):
+            if isinstance(trade, FrameError):
+                faults.append((row, index, trade.reason, trade.detail))
+            else:
+                natives.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
+    tables = [(dialect, _table(dialect, natives)) for dialect, natives in found.values() if natives]
+    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row")
+
+
+def _table(dialect: Dialect, natives: list[NativeTrade]) -> pl.DataFrame:
+    fields = dict.fromkeys(name for native in natives for name in native)
+    texts = {name: pl.String for name in fields} | {"row": pl.UInt32, "index": pl.UInt16}
+    return pl.DataFrame(natives, schema=texts)
+
+
+def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    filled = [part for part in parts if part.height]
+    if not filled:
+        return empty({"row": pl.UInt32, **TRADES})
+    if len(filled) == 1:
+        return filled[0]
+    return pl.concat(filled, how="diagonal").sort("row", "source_index")
+
+
+def _bronze(
+    exchange: str, frames: pl.DataFrame, traded: pl.Series, faulty: pl.Series
+) -> pl.DataFrame:
+    counts = _counted(frames.height, traded)
+    dead = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
+    if faulty.len():
+        dead = dead.scatter(faulty.unique(), True)
+    kind = (
+        pl.when(counts > 0).then(KIND_TRADE).when(dead).then(KIND_DEAD).otherwise(KIND_CONTROL)
+    )
+    return frames.select(
+        exchange=pl.lit(exchange),
+        connection="connection",
+        source="connection",
+        source_partition=pl.lit(0, pl.UInt32),
+        source_offset="seq",
+        received_at=(pl.col("recv_ns") // 1000).cast(TIME),
+        received_ns=(pl.col("recv_ns") % 1000).cast(pl.UInt16),
+        frame="frame",
+        kind=kind.cast(pl.Int8),
+        trades=counts,
+        duplicates=pl.lit(0, pl.UInt16),
+    ).select(*BRONZE)
+
+
+def _counted(height: int, rows: pl.Series) -> pl.Series:
+    """How often each row number occurs (UInt16)."""
+    if rows.len() == height and rows.n_unique() == height:
+        return pl.Series(dtype=pl.UInt16, values=[1]).new_from_index(0, height)
+    counts = rows.value_counts()
+    zeros = pl.Series(dtype=pl.UInt16, values=[0]).new_from_index(0, height)
+    return zeros.scatter(counts["row"], counts["count"].cast(pl.UInt16)) if height else zeros
+
+
+def _dead_letters(bronze: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
+    """One letter for a frame without any good trade, else one for each bad trade."""
+    if faults.is_empty():
+        return empty(DEAD_LETTERS)
+    letters = faults.join(bronze.with_row_index("row"), on="row").sort("row", "index")
+    dead = letters.filter(pl.col("kind") == KIND_DEAD).group_by("row", maintain_order=True)
+    whole = dead.agg(
+        pl.all().exclude("row", "detail").first(), pl.col("detail").str.join("; ")
+    ).with_columns(index=pl.lit(0, pl.UInt16), scope=pl.lit(SCOPE_FRAME, pl.Int8))
+    partial = letters.filter(pl.col("kind") != KIND_DEAD).with_columns(
+        scope=pl.lit(SCOPE_TRADE, pl.Int8)
+    )
+    return (
+        pl.concat([whole, partial], how="diagonal")
+        .sort("row", "index")
+        .with_columns(frame=pl.col("frame").cast(pl.Binary), source_index="index")
+        .select(*DEAD_LETTERS)
+    )

@@ -1,0 +1,127 @@
+"""What an exchange module declares, and how frames become native columns."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, pattern
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One protocol of an exchange: its trade and what each field means.
+
+    `columns` gives, as expressions over text columns named after the native
+    fields: native_symbol and trade_id (String), time (Int64, microseconds since
+    1970, null if unreadable), side (Int8, the taker's, null if unreadable), price
+    and quantity (String), condition (String, null for an ordinary trade).
+    `mapped` names the fields these say all of; every other one is vendor data.
+    `numbered` tells whether trade_id counts the trades of a symbol without holes;
+    if not, it is made of the content.
+    """
+
+    shape: Shape
+    columns: Mapping[str, pl.Expr]
+    mapped: frozenset[str]
+    numbered: bool = True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Frames as the exchange sends them, character by character.
+
+    Templates as in `pattern`. `before` and `after` stand around one trade, or
+    around several with commas between them.
+    """
+
+    dialect: Dialect
+    trade: str
+    before: str = ""
+    after: str = ""
+    several: bool = False
+
+    @cached_property
+    def single(self) -> str:
+        """Pattern of a frame that holds one trade."""
+        shape = self.dialect.shape
+        parts = (pattern(shape, part) for part in (self.before, self.trade, self.after))
+        return "^" + "".join(parts) + "$"
+
+    @cached_property
+    def each(self) -> str:
+        """Pattern of one trade."""
+        return "^" + pattern(self.dialect.shape, self.trade) + "$"
+
+    @cached_property
+    def many(self) -> str:
+        """Pattern of a frame that holds several trades, one group around them all."""
+        before, trade, after = (
+            pattern(self.dialect.shape, part) for part in (self.before, self.trade, self.after)
+        )
+        one = uncaptured(trade)
+        return f"^{before}(?<trades>{one}(?:,{one})+){after}$"
+
+    @cached_property
+    def any_trade(self) -> str:
+        """Pattern that finds the trades of a frame one after another."""
+        return uncaptured(pattern(self.dialect.shape, self.trade))
+
+
+def uncaptured(regex: str) -> str:
+    """The same pattern without capture groups."""
+    return re.sub(r"\((?!\?)|\(\?<\w+>", "(?:", regex)
+
+
+Trades = Sequence[NativeTrade | FrameError]
+Reading = tuple[Dialect, Trades] | None
+"""What one frame says: a dialect and its trades, or None for a control frame."""
+
+Split = tuple[str, str, str]
+"""Unified symbol, base and quote."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An exchange: how to read its frames and its symbols.
+
+    `read` takes a frame's decoded JSON and raises FrameError for what is neither
+    trades nor a control frame. `split` takes a native symbol that the instruments
+    file does not list; None if no rule resolves it.
+    """
+
+    id: str
+    layouts: tuple[Layout, ...]
+    read: Callable[[Any], Reading]
+    split: Callable[[str], Split | None]
+    dialects: tuple[Dialect, ...] = field(default=())
+
+
+def lift(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:
+    """Read the frames that hold one trade and have this layout.
+
+    In: row (UInt32), frame (String). Out: row, index (UInt16), and a text column
+    for each field of the layout; only the frames that match.
+    """
+    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.single))
+    return _matched(groups.unnest("groups").with_columns(index=pl.lit(0, pl.UInt16)))
+
+
+def lift_several(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:
+    """Read the frames that hold several trades and have this layout; as `lift`."""
+    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.many))
+    found = groups.unnest("groups").filter(pl.col("trades").is_not_null())
+    trades = found.with_columns(
+        pl.col("trades").str.extract_all(layout.any_trade),
+        index=pl.int_ranges(0, pl.col("trades").str.extract_all(layout.any_trade).list.len()),
+    ).explode("trades", "index")
+    fields = trades["trades"].str.extract_groups(layout.each).struct.unnest()
+    return trades.drop("trades").with_columns(pl.col("index").cast(pl.UInt16)).hstack(fields)
+
+
+def _matched(groups: pl.DataFrame) -> pl.DataFrame:
+    first = next(name for name in groups.columns if name not in {"row", "index"})
+    return groups if groups[first].null_count() == 0 else groups.filter(pl.col(first).is_not_null())

@@ -1,0 +1,121 @@
+"""Binance spot.
+
+Source: Binance Spot API documentation, "WebSocket Streams", sections "General
+WSS information" and "Trade Streams".
+"""
+
+from typing import Any
+
+import polars as pl
+
+from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, FrameError, bad_shape, read
+from candlewax.exchanges._symbols import by_longest_quote
+from candlewax.schema import BUY, SELL
+
+TRADE = {
+    "E": Field(INTEGER),
+    "s": Field(TEXT),
+    "t": Field(INTEGER),
+    "p": Field(TEXT),
+    "q": Field(TEXT),
+    "b": Field(INTEGER, optional=True),
+    "a": Field(INTEGER, optional=True),
+    "T": Field(INTEGER),
+    "X": Field(TEXT, optional=True),
+    "m": Field(BOOLEAN),
+    "M": Field(BOOLEAN, optional=True),
+}
+"""A trade: E event time, s symbol, t trade id, p price, q quantity, b and a the
+buyer's and the seller's order, T trade time, X kind of trade (futures), m the
+buyer is the maker, M to be ignored."""
+
+FIRST_MICROSECONDS = 10**15
+"""Times are milliseconds unless the connection asked for microseconds; from this
+value on they are the latter (as milliseconds it would be the year 33658)."""
+
+
+def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
+    """The meaning of the fields; `condition` differs between the markets."""
+    time = pl.col("T").cast(pl.Int64, strict=False)
+    return {
+        "native_symbol": pl.col("s"),
+        "trade_id": pl.col("t"),
+        "time": pl.when(time >= FIRST_MICROSECONDS).then(time).otherwise(time * 1000),
+        # The buyer was the maker, so the taker sold.
+        "side": pl.when(pl.col("m") == "true").then(SELL).otherwise(BUY).cast(pl.Int8),
+        "price": pl.col("p"),
+        "quantity": pl.col("q"),
+        "condition": condition,
+    }
+
+
+MAPPED = frozenset({"s", "t", "p", "q", "T", "m"})
+
+SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED)
+
+
+def layouts(dialect: Dialect, *trades: str) -> tuple[Layout, ...]:
+    """Each layout within the combined stream's envelope, and bare."""
+    return tuple(
+        layout
+        for trade in trades
+        for layout in (
+            Layout(dialect, trade, before='{"stream":<*>,"data":', after="}"),
+            Layout(dialect, trade),
+        )
+    )
+
+
+LAYOUTS = layouts(
+    SPOT,
+    '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"T":<T>,"m":<m>,"M":<M>}',
+    # Until 2024 with the orders of buyer and seller.
+    '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"b":<b>,"a":<a>,'
+    '"T":<T>,"m":<m>,"M":<M>}',
+)
+
+_CONTROL = ("e", "result", "error", "code", "lastUpdateId", "symbol", "serverTime")
+_BOOK_TICKER = {"u", "s", "b", "B", "a", "A"}
+
+
+def reader(dialect: Dialect, frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read a bare frame or one in the envelope `{"stream": ..., "data": ...}`.
+
+    Other events (depth, bookTicker, kline, aggTrade), acks, errors and answers of
+    REST shape are control frames.
+    """
+    if isinstance(frame, dict) and "stream" in frame and "data" in frame:
+        frame = frame["data"]
+    if isinstance(frame, list) and frame and all(isinstance(item, dict) for item in frame):
+        return None
+    if not isinstance(frame, dict):
+        raise bad_shape("an object", frame)
+    if frame.get("e") == "trade":
+        return dialect, [_read_one(frame, dialect)]
+    if any(name in frame for name in _CONTROL) or frame.keys() >= _BOOK_TICKER:
+        return None
+    raise bad_shape("an event, an answer or an error", frame)
+
+
+def _read_one(frame: dict[str, Any], dialect: Dialect) -> dict[str, str] | FrameError:
+    return read(frame, dialect.shape, ignored=frozenset({"e"}))
+
+
+QUOTES = (
+    "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "PAX", "USDS", "UST", "DAI", "AEUR", "EURI",
+    "USD1", "RLUSD", "XUSD", "BFUSD", "U", "BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL",
+    "EUR", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "IDRT", "BIDR", "BKRW", "BVND",
+    "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "VAI",
+)  # fmt: skip
+"""Quote assets of Binance, past and present. A native symbol has no separator:
+the longest of these that ends it is its quote."""
+
+
+def split(native: str) -> Split | None:
+    """`BTCUSDT` is BTC/USDT."""
+    pair = by_longest_quote(native, QUOTES)
+    return pair and ("/".join(pair), *pair)
+
+
+BINANCE = Exchange("binance", LAYOUTS, lambda frame: reader(SPOT, frame), split)

@@ -1,0 +1,153 @@
+"""Kraken spot, WebSocket API v2 and v1.
+
+Source: Kraken API Center, "Spot Websockets (v2)", section "Trade"; "Spot
+Websockets (v1)", section "Trade".
+"""
+
+from typing import Any
+
+import polars as pl
+
+from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._shape import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
+from candlewax.exchanges._symbols import by_separator
+from candlewax.schema import BUY, SELL
+
+V2_TRADE = {
+    "symbol": Field(TEXT),
+    "side": Field(TEXT),
+    "price": Field(NUMBER),
+    "qty": Field(NUMBER),
+    "ord_type": Field(TEXT, optional=True),
+    "trade_id": Field(INTEGER),
+    "timestamp": Field(TEXT),
+}
+"""A trade of v2; `side` is the taker's, `trade_id` counts within the symbol."""
+
+V1_TRADE = {
+    "price": Field(TEXT),
+    "volume": Field(TEXT),
+    "time": Field(TEXT),
+    "side": Field(TEXT),
+    "type": Field(TEXT),
+    "misc": Field(TEXT),
+    "pair": Field(TEXT),
+}
+"""A trade of v1, an array without names: price, volume, seconds, side b or s of
+the taker, order type l or m, and a text; the pair stands behind the trades."""
+
+_V1_FIELDS = ("price", "volume", "time", "side", "type", "misc")
+
+
+def _side(column: str, buy: str, sell: str) -> pl.Expr:
+    side = pl.col(column)
+    return pl.when(side == buy).then(BUY).when(side == sell).then(SELL).cast(pl.Int8)
+
+
+# v1 times are seconds with a fraction. Polars rounds where digits go beyond the
+# scale of a decimal, so the fraction is cut to microseconds first.
+_SECONDS = pl.col("time").str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
+
+V2 = Dialect(
+    V2_TRADE,
+    {
+        "native_symbol": pl.col("symbol"),
+        "trade_id": pl.col("trade_id"),
+        "time": pl.col("timestamp")
+        .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
+        .cast(pl.Int64),
+        "side": _side("side", "buy", "sell"),
+        "price": pl.col("price"),
+        "quantity": pl.col("qty"),
+        "condition": pl.lit(None, pl.String),
+    },
+    mapped=frozenset({"symbol", "trade_id", "timestamp", "side", "price", "qty"}),
+)
+
+V1 = Dialect(
+    V1_TRADE,
+    {
+        "native_symbol": pl.col("pair"),
+        "trade_id": pl.concat_str(_V1_FIELDS[2], *_V1_FIELDS[:2], *_V1_FIELDS[3:], separator="_"),
+        "time": (_SECONDS.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64),
+        "side": _side("side", "b", "s"),
+        "price": pl.col("price"),
+        "quantity": pl.col("volume"),
+        "condition": pl.lit(None, pl.String),
+    },
+    mapped=frozenset({"pair", "time", "side", "price", "volume"}),
+    numbered=False,
+)
+
+LAYOUTS = (
+    # {"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"buy",
+    #  "price":0.5147,"qty":6423.46326,"ord_type":"limit","trade_id":4665846,
+    #  "timestamp":"2023-09-25T07:48:36.925533Z"}]}
+    Layout(
+        V2,
+        '{"symbol":<symbol>,"side":<side>,"price":<price>,"qty":<qty>,"ord_type":<ord_type>,'
+        '"trade_id":<trade_id>,"timestamp":<timestamp>}',
+        before='{"channel":"trade","type":<*>,"data":[',
+        after="]}",
+        several=True,
+    ),
+    # [0,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USD"]
+    Layout(
+        V1,
+        "[<price>,<volume>,<time>,<side>,<type>,<misc>]",
+        before="[<*>,[",
+        after='],"trade",<pair>]',
+        several=True,
+    ),
+)
+
+
+def reader(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read v2 objects and v1 arrays. Other channels, acks, status, heartbeats and
+    answers of REST shape are control frames."""
+    if isinstance(frame, list):
+        return _read_v1(frame)
+    if not isinstance(frame, dict):
+        raise bad_shape("an object or an array", frame)
+    if frame.get("channel") == "trade" and "data" in frame:
+        return V2, [attempt(trade, V2_TRADE) for trade in _array(frame["data"])]
+    if any(isinstance(frame.get(name), str) for name in ("channel", "method", "event", "feed")):
+        return None
+    if "result" in frame or "error" in frame:
+        return None
+    raise bad_shape("a channel, an event or an answer", frame)
+
+
+def _read_v1(frame: list[Any]) -> Reading:
+    # [channel, data, ..., channel name, pair]
+    if len(frame) < 4 or not all(isinstance(name, str) for name in frame[-2:]):
+        raise bad_shape("[channel, data, name, pair]", frame)
+    name, pair = frame[-2:]
+    if name != "trade":
+        return None
+    return V1, [attempt(_named(trade, pair), V1_TRADE) for trade in _array(frame[1])]
+
+
+def _named(trade: Any, pair: str) -> Any:  # noqa: ANN401 - JSON may be anything
+    if not isinstance(trade, list) or len(trade) != len(_V1_FIELDS):
+        return trade
+    return {**dict(zip(_V1_FIELDS, trade, strict=True)), "pair": pair}
+
+
+def _array(value: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anything
+    if not isinstance(value, list):
+        raise bad_shape("an array of trades", value)
+    return value
+
+
+ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's own names of assets."""
+
+
+def split(native: str) -> Split | None:
+    """`XBT/USD` is BTC/USD."""
+    pair = by_separator(native, "/", ALIASES)
+    return pair and ("/".join(pair), *pair)
+
+
+KRAKEN = Exchange("kraken", LAYOUTS, reader, split)

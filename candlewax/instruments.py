@@ -1,0 +1,106 @@
+"""What each native symbol is called here."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from candlewax.exchanges import EXCHANGES
+
+
+class InstrumentsError(ValueError):
+    """The instruments file cannot be used; the text says where and why."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A market: its unified symbol, as ccxt names it, and its two assets."""
+
+    symbol: str
+    base: str
+    quote: str
+
+
+class Instruments:
+    """Native symbols of all exchanges. A symbol that is not listed is resolved by
+    the rule of its exchange, or not at all."""
+
+    def __init__(self, listed: dict[str, dict[str, Instrument]]) -> None:
+        self._known: dict[str, dict[str, Instrument | None]] = {
+            exchange: dict(symbols) for exchange, symbols in listed.items()
+        }
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The exchanges the file lists."""
+        return tuple(self._known)
+
+    def resolve(self, exchange: str, native: str) -> Instrument | None:
+        """The instrument of a native symbol; None if nothing resolves it."""
+        known = self._known.setdefault(exchange, {})
+        if native in known:
+            return known[native]
+        found = EXCHANGES[exchange].split(native)
+        instrument = Instrument(*found) if found else None
+        if instrument:
+            # Only what resolves is kept: unknown names may be endless.
+            known[native] = instrument
+        return instrument
+
+    def table(self, exchange: str, natives: pl.Series) -> pl.DataFrame:
+        """Resolve distinct native symbols.
+
+        Out: native_symbol (String), and symbol, base and quote (Categorical), null
+        where nothing resolves.
+        """
+        found = [(native, self.resolve(exchange, native)) for native in natives]
+        return pl.DataFrame(
+            {
+                "native_symbol": [native for native, _ in found],
+                "symbol": [i and i.symbol for _, i in found],
+                "base": [i and i.base for _, i in found],
+                "quote": [i and i.quote for _, i in found],
+            },
+            schema={
+                "native_symbol": pl.String,
+                "symbol": pl.Categorical,
+                "base": pl.Categorical,
+                "quote": pl.Categorical,
+            },
+        )
+
+
+def load(path: Path) -> Instruments:
+    """Read an instruments file. Raises InstrumentsError."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InstrumentsError(f"{path}: {error}") from error
+    if not content:
+        raise InstrumentsError(f"{path}: lists no exchange")
+    return Instruments({exchange: _symbols(path, exchange, content) for exchange in content})
+
+
+def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, Instrument]:
+    if exchange not in EXCHANGES:
+        raise InstrumentsError(f"{path}: [{exchange}] is none of {', '.join(EXCHANGES)}")
+    section = content[exchange]
+    if not isinstance(section, dict) or set(section) - {"subscribe", "also"}:
+        raise InstrumentsError(f"{path}: [{exchange}] takes the tables subscribe and also")
+    return {
+        native: _instrument(path, exchange, native, symbol)
+        for table in section.values()
+        for native, symbol in table.items()
+    }
+
+
+def _instrument(path: Path, exchange: str, native: str, symbol: Any) -> Instrument:  # noqa: ANN401
+    assets = symbol.partition(":")[0].split("/") if isinstance(symbol, str) else []
+    if len(assets) != 2 or not all(assets):
+        raise InstrumentsError(
+            f"{path}: [{exchange}] {native} = {symbol!r}: a unified symbol looks like BTC/USDT "
+            "or BTC/USDT:USDT"
+        )
+    return Instrument(symbol, *assets)

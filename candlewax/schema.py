@@ -1,0 +1,120 @@
+"""The frames that flow: their columns and types, each defined once.
+
+Every time is in microseconds UTC unless its name says otherwise. Amounts are
+decimals from the wire to the table; nothing here is ever a float.
+"""
+
+import polars as pl
+
+PRICE = pl.Decimal(38, 12)
+"""Prices and quantities, in the quote and the base asset."""
+
+QUOTE_VOLUME = pl.Decimal(38, 18)
+"""Price times quantity."""
+
+TIME = pl.Datetime("us", "UTC")
+
+Columns = dict[str, pl.DataType | type[pl.DataType]]
+
+FRAMES: Columns = {
+    "recv_ns": pl.Int64,
+    "connection": pl.String,
+    "seq": pl.UInt64,
+    "frame": pl.String,
+}
+"""Frames as received, of one exchange, in the order they came. `recv_ns` counts
+nanoseconds since 1970."""
+
+SOURCE: Columns = {
+    "source": pl.String,
+    "source_partition": pl.UInt32,
+    "source_offset": pl.UInt64,
+}
+"""Where a frame came from."""
+
+BRONZE: Columns = {
+    "exchange": pl.String,
+    "connection": pl.String,
+    **SOURCE,
+    "received_at": TIME,
+    "received_ns": pl.UInt16,
+    "frame": pl.String,
+    "kind": pl.Int8,
+    "trades": pl.UInt16,
+    "duplicates": pl.UInt16,
+}
+"""Rows of `bronze_frames`."""
+
+KIND_TRADE, KIND_CONTROL, KIND_DEAD = 1, 2, 3
+"""The values of `kind` in `bronze_frames`."""
+
+DEAD_LETTERS: Columns = {
+    "exchange": pl.String,
+    "connection": pl.String,
+    **SOURCE,
+    "source_index": pl.UInt16,
+    "received_at": TIME,
+    "received_ns": pl.UInt16,
+    "scope": pl.Int8,
+    "reason": pl.String,
+    "detail": pl.String,
+    "frame": pl.Binary,
+}
+"""Rows of `dead_letters`. `frame` is binary: a line of a log need not be text."""
+
+SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
+"""The values of `scope` in `dead_letters`."""
+
+BUY, SELL = 1, 2
+"""The values of `side`, the taker's."""
+
+TRADES: Columns = {
+    "exchange": pl.String,
+    "symbol": pl.Categorical,
+    "native_symbol": pl.Categorical,
+    "base": pl.Categorical,
+    "quote": pl.Categorical,
+    "trade_id": pl.String,
+    "sequence": pl.UInt64,
+    "timestamp": TIME,
+    "side": pl.Int8,
+    "price": PRICE,
+    "quantity": PRICE,
+    "quote_volume": QUOTE_VOLUME,
+    "condition": pl.String,
+    "received_at": TIME,
+    **SOURCE,
+    "source_index": pl.UInt16,
+}
+"""Trades of one exchange. Besides these a frame of trades may hold any number of
+String columns named `vendor.<field>`: the native fields not mapped above.
+`condition` is null for an ordinary trade."""
+
+VENDOR = "vendor."
+"""Prefix of the columns that end in `vendor_data`."""
+
+CANDLES: Columns = {
+    "timeframe": pl.Int8,
+    "symbol": pl.Categorical,
+    "window_start": TIME,
+    "open": PRICE,
+    "high": PRICE,
+    "low": PRICE,
+    "close": PRICE,
+    "volume": PRICE,
+    "quote_volume": QUOTE_VOLUME,
+    "trade_count": pl.UInt64,
+    "buy_volume": PRICE,
+    "buy_quote_volume": QUOTE_VOLUME,
+    "open_time": TIME,
+    "close_time": TIME,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+}
+"""What a candle says. The state of a candle also holds the source coordinates of
+its first and last trade, which break ties between equal times."""
+
+
+def empty(columns: Columns) -> pl.DataFrame:
+    """A frame with these columns and no rows."""
+    return pl.DataFrame(schema=columns)

@@ -1,0 +1,210 @@
+"""Native trades into unified trades: types, limits, and what is wrong with the rest.
+
+Pure functions over frames. What cannot be a trade comes out as a fault: which
+trade of which frame, the reason, what was expected and what came.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import polars as pl
+from polars.exceptions import ComputeError
+
+from candlewax.exchanges._layout import Dialect
+from candlewax.instruments import Instruments
+from candlewax.schema import PRICE, QUOTE_VOLUME, TIME, TRADES, VENDOR, Columns
+
+AHEAD_US: Final = 60_000_000
+"""How far a trade's time may lie ahead of its frame's receive time, in
+microseconds, so that one broken clock cannot push the watermark."""
+
+QUANTITY_LIMIT: Final = 10**18
+QUOTE_VOLUME_LIMIT: Final = 10**15
+"""A trade stays below these, so that the sums of a million such trades still fit
+their columns."""
+
+_PLAIN: Final = r"^[0-9]{1,19}(?:\.[0-9]{1,12})?$"
+
+FAULTS: Final[Columns] = {
+    "row": pl.UInt32,
+    "index": pl.UInt16,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """`trades`: TRADES with `row`; `faults`: FAULTS."""
+
+    trades: pl.DataFrame
+    faults: pl.DataFrame
+
+
+def common(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+    """Give native columns their common meaning.
+
+    In: row, index, and text columns named after native fields. Out: row, index,
+    the columns of `Dialect`, sequence (UInt64; 0 where trades are not numbered,
+    null where the id is no number), and the vendor columns.
+    """
+    absent = [name for name in dialect.shape if name not in native.columns]
+    vendor = [name for name in native.columns if name not in dialect.mapped | {"row", "index"}]
+    number = pl.col("trade_id").cast(pl.UInt64, strict=False)
+    trades = (
+        native.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+        .select(
+            "row",
+            "index",
+            *(meaning.alias(name) for name, meaning in dialect.columns.items()),
+            *(pl.col(name).alias(VENDOR + name) for name in vendor),
+        )
+        .with_columns(sequence=number if dialect.numbered else pl.lit(0, pl.UInt64))
+    )
+    return _respelled(trades if dialect.numbered else _told_apart(trades))
+
+
+def _told_apart(trades: pl.DataFrame) -> pl.DataFrame:
+    """Equal fills of one frame stay distinct: the second gets `#1`, and so on."""
+    again = pl.int_range(pl.len()).over("row", "native_symbol", "trade_id", order_by="index")
+    numbered = pl.concat_str("trade_id", pl.lit("#"), again.cast(pl.String))
+    return trades.with_columns(
+        trade_id=pl.when(again > 0).then(numbered).otherwise(pl.col("trade_id"))
+    )
+
+
+def _respelled(trades: pl.DataFrame) -> pl.DataFrame:
+    """Write amounts with an exponent out in plain digits."""
+    for amount in ("price", "quantity"):
+        if trades[amount].str.contains("[eE]").any():
+            spelled = [_plain(text) for text in trades[amount]]
+            trades = trades.with_columns(pl.Series(amount, spelled, pl.String))
+    return trades
+
+
+def _plain(text: str) -> str:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return text
+    # A few characters can stand for billions of digits.
+    small = value.is_finite() and abs(value.adjusted()) < 50
+    return format(value.normalize(), "f") if small else text
+
+
+def normalize(
+    trades: pl.DataFrame, frames: pl.DataFrame, exchange: str, instruments: Instruments
+) -> Normalized:
+    """Make unified trades.
+
+    In: `trades` as `common` gives them; `frames` FRAMES, numbered by `row` from 0.
+    Out: trades in the order they came in.
+    """
+    natives = trades["native_symbol"].unique()
+    checked = (
+        trades.join(
+            instruments.table(exchange, natives), on="native_symbol", how="left", maintain_order="left"
+        )
+        .hstack(_received(frames, trades["row"]))
+        .with_columns(
+            price_ok=pl.col("price").str.contains(_PLAIN),
+            quantity_ok=pl.col("quantity").str.contains(_PLAIN),
+            price_text="price",
+            quantity_text="quantity",
+            price=pl.col("price").cast(PRICE, strict=False),
+            quantity=pl.col("quantity").cast(PRICE, strict=False),
+        )
+        .with_columns(
+            price_ok=pl.col("price_ok") & (pl.col("price") > 0),
+            quantity_ok=pl.col("quantity_ok") & (pl.col("quantity") > 0),
+        )
+    )
+    checked = _multiplied(checked)
+    ok = checked.select(ok=pl.all_horizontal(good for _, good, _ in _CHECKS).fill_null(False))["ok"]
+    if ok.all():
+        return Normalized(_finished(checked, exchange), pl.DataFrame(schema=FAULTS))
+    return Normalized(_finished(checked.filter(ok), exchange), _faults(checked.filter(~ok)))
+
+
+def _received(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    return frames.select(
+        received_at=(pl.col("recv_ns") // 1000).cast(TIME),
+        source="connection",
+        source_partition=pl.lit(0, pl.UInt32),
+        source_offset="seq",
+    )[rows]
+
+
+def _multiplied(trades: pl.DataFrame) -> pl.DataFrame:
+    """Add quote_volume, null where it is beyond what a trade may be worth."""
+    product = pl.col("price").cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
+    try:
+        return trades.with_columns(quote_volume=product)
+    except ComputeError:  # one product does not fit 38 digits: find which
+        fits = [
+            p is not None and q is not None and p * q < QUOTE_VOLUME_LIMIT
+            for p, q in zip(trades["price"], trades["quantity"], strict=True)
+        ]
+        factor = pl.when(pl.Series(fits)).then(pl.col("price"))
+        return trades.with_columns(
+            quote_volume=factor.cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
+        )
+
+
+# What a trade must hold to be one: the reason if it does not, and what came.
+_AMOUNT = "expected a number above zero with at most 12 decimals, got "
+_CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
+    (
+        "unknown_instrument",
+        pl.col("symbol").is_not_null(),
+        pl.format("no rule resolves the symbol {}", pl.col("native_symbol")),
+    ),
+    (
+        "bad_id",
+        pl.col("sequence").is_not_null(),
+        pl.format("expected a whole number below 2^64, got {}", pl.col("trade_id")),
+    ),
+    (
+        "bad_time",
+        pl.col("time") >= 0,
+        pl.format("expected a time since 1970, got {} µs", pl.col("time").fill_null(-1)),
+    ),
+    (
+        "bad_time",
+        pl.col("time") <= pl.col("received_at").cast(pl.Int64) + AHEAD_US,
+        pl.format(
+            "{} µs lies more than 60 s after its frame came ({} µs)",
+            pl.col("time"),
+            pl.col("received_at").cast(pl.Int64),
+        ),
+    ),
+    ("bad_side", pl.col("side").is_not_null(), pl.lit("the side is neither buy nor sell")),
+    ("bad_price", pl.col("price_ok"), pl.format(_AMOUNT + "{}", pl.col("price_text"))),
+    ("bad_quantity", pl.col("quantity_ok"), pl.format(_AMOUNT + "{}", pl.col("quantity_text"))),
+    (
+        "out_of_range",
+        (pl.col("quantity") < QUANTITY_LIMIT) & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT),
+        pl.format("{} × {} is too large", pl.col("price_text"), pl.col("quantity_text")),
+    ),
+)
+
+
+def _finished(checked: pl.DataFrame, exchange: str) -> pl.DataFrame:
+    vendor = [name for name in checked.columns if name.startswith(VENDOR)]
+    return checked.with_columns(
+        exchange=pl.lit(exchange),
+        native_symbol=pl.col("native_symbol").cast(pl.Categorical),
+        timestamp=pl.col("time").cast(TIME),
+        source_index=pl.col("index"),
+    ).select("row", *TRADES, *vendor)
+
+
+def _faults(bad: pl.DataFrame) -> pl.DataFrame:
+    reason: pl.Expr = pl.lit(None, pl.String)
+    detail: pl.Expr = pl.lit(None, pl.String)
+    for name, good, what in reversed(_CHECKS):
+        failed = ~good.fill_null(False)
+        reason = pl.when(failed).then(pl.lit(name)).otherwise(reason)
+        detail = pl.when(failed).then(what).otherwise(detail)
+    return bad.select("row", "index", reason=reason, detail=detail.str.slice(0, 1000))

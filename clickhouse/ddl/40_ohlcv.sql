@@ -1,0 +1,34 @@
+-- Candles of six timeframes, one row per candle after FINAL.
+--
+-- version = 2 * trade_count + closed: it grows with what the candle holds, so
+-- neither a replay nor a process that knows less can overwrite a fuller candle.
+CREATE TABLE IF NOT EXISTS ohlcv
+(
+    timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
+    exchange         LowCardinality(String),
+    symbol           LowCardinality(String),
+    window_start     DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    open             Decimal(38, 12) CODEC(ZSTD(1)),
+    high             Decimal(38, 12) CODEC(ZSTD(1)),
+    low              Decimal(38, 12) CODEC(ZSTD(1)),
+    close            Decimal(38, 12) CODEC(ZSTD(1)),
+    volume           Decimal(38, 12) CODEC(ZSTD(1)),
+    quote_volume     Decimal(38, 18) CODEC(ZSTD(1)),
+    trade_count      UInt64 CODEC(ZSTD(1)),
+    buy_volume       Decimal(38, 12) CODEC(ZSTD(1)) COMMENT 'taker bought',
+    buy_quote_volume Decimal(38, 18) CODEC(ZSTD(1)) COMMENT 'taker bought',
+    open_time        DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    close_time       DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    first_sequence   UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    last_sequence    UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    closed           Bool,
+    version          UInt64 CODEC(ZSTD(1)),
+    updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY (timeframe = '1d', toYYYYMM(window_start))
+ORDER BY (timeframe, exchange, symbol, window_start)
+TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
+SETTINGS
+    ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 1000;
