@@ -1,0 +1,113 @@
+"""Bytes of a frame log, plain or compressed, in chunks of whole lines."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import zstandard
+
+LONGEST_LINE: Final = 64 << 20
+"""Bytes; a longer line is cut, so that no file can fill the memory."""
+
+_BLOCK: Final = 64 << 10
+
+
+class LogError(ValueError):
+    """The rest of a log cannot be read. `reason` is a short fixed word."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class _Inflator(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+_INFLATORS: Final[dict[str, Callable[[], _Inflator]]] = {
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
+
+
+def blocks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
+    """The text of a log, piece by piece.
+
+    `count` is told how many bytes of the file each piece took. Raises LogError
+    where a compressed file ends early or is damaged, after all that could be read.
+    """
+    inflator = _INFLATORS.get(path.suffix)
+    with path.open("rb") as file:
+        stored = iter(lambda: _counted(file.read(_BLOCK), count), b"")
+        yield from _inflated(stored, inflator) if inflator else stored
+
+
+def _counted(block: bytes, count: Callable[[int], None]) -> bytes:
+    count(len(block))
+    return block
+
+
+def _inflated(stored: Iterator[bytes], begin: Callable[[], _Inflator]) -> Iterator[bytes]:
+    """Decompress one member after another."""
+    member: _Inflator | None = None
+    try:
+        for block in stored:
+            rest = block
+            while rest:
+                member = member or begin()
+                yield member.decompress(rest)
+                rest = b""
+                if member.eof:
+                    # Padding with zeros may follow a member.
+                    rest = member.unused_data.lstrip(b"\0")
+                    member = None
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise LogError("damaged_log", str(error)) from error
+    if member:
+        raise LogError("truncated_log", "the compressed file ends before its end mark")
+
+
+class Lines:
+    """Whole lines of a log in chunks of about `size` bytes, from byte `offset` of
+    its text on."""
+
+    def __init__(self, pieces: Iterator[bytes], size: int, offset: int) -> None:
+        self._pieces = pieces
+        self._size = size
+        self._skip = offset
+        self._rest = b""
+        self.error: LogError | None = None
+        """What ended the log early."""
+
+    def next_chunk(self) -> bytes:
+        """The next lines; only the last one of all may lack its newline. Empty at the
+        end."""
+        parts, size = [self._rest], len(self._rest)
+        self._rest = b""
+        for piece in self._until_error():
+            parts.append(piece)
+            size += len(piece)
+            if size >= self._size and (b"\n" in piece or size >= LONGEST_LINE):
+                return self._cut(b"".join(parts))
+        return b"".join(parts)
+
+    def _cut(self, data: bytes) -> bytes:
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:] if end else b""
+        return data[:end] if end else data
+
+    def _until_error(self) -> Iterator[bytes]:
+        try:
+            for piece in self._pieces:
+                kept = piece[self._skip :]
+                self._skip -= len(piece) - len(kept)
+                if kept:
+                    yield kept
+        except LogError as error:
+            self.error = error
+            self._pieces = iter(())

@@ -1,0 +1,68 @@
+"""Frames into the Arrow tables that ClickHouse takes."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from candlewax.schema import TRADES, VENDOR
+
+_NAMES: Final = pl.Categorical
+"""Repeated names travel as codes of a dictionary."""
+
+_OLDEST: Final = pl.CompatLevel.oldest()
+
+
+def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
+    """The rows of one insert, of frames that have the columns of their table (or of
+    TRADES with vendor columns for `silver_trades`)."""
+    frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
+    return _trades(frame) if table == "silver_trades" else _plain(frame)
+
+
+def _plain(frame: pl.DataFrame) -> pa.Table:
+    names = {"exchange", "connection", "source", "symbol", "reason"} & set(frame.columns)
+    return frame.with_columns(pl.col(*names).cast(_NAMES)).to_arrow(compat_level=_OLDEST)
+
+
+def _trades(frame: pl.DataFrame) -> pa.Table:
+    vendor = [name for name in frame.columns if name.startswith(VENDOR)]
+    table = _plain(frame.select(*(name for name in TRADES if name != "condition")))
+    return table.append_column("conditions", _conditions(frame["condition"])).append_column(
+        "vendor_data", _vendor_data(frame.select(vendor), frame.height)
+    )
+
+
+def _conditions(condition: pl.Series) -> pa.ListArray:
+    """A list of one condition, or of none where it is null."""
+    present = condition.is_not_null()
+    values = condition.drop_nulls().to_arrow(compat_level=_OLDEST).cast(pa.string())
+    return pa.ListArray.from_arrays(_offsets(present), values)
+
+
+def _vendor_data(fields: pl.DataFrame, height: int) -> pa.MapArray:
+    """A map of the fields that are not null, in the order of the columns."""
+    width = fields.width
+    names = pa.array([name.removeprefix(VENDOR) for name in fields.columns], pa.string())
+    columns = [column.to_arrow(compat_level=_OLDEST) for column in fields.iter_columns()]
+    values = pa.concat_arrays([pa.array([], pa.large_string()), *columns])
+    # Column after column, taken so that they stand row after row.
+    numbers = pl.select(n=pl.int_range(height * width, dtype=pl.Int64))
+    order = numbers.select(pl.col("n") % width * height + pl.col("n") // width).to_series()
+    keys = numbers.select((pl.col("n") % width).cast(pl.Int32)).to_series()
+    interleaved = values.take(order.to_arrow()).cast(pa.string())
+    named = pa.DictionaryArray.from_arrays(keys.to_arrow(), names)
+    counts = pl.repeat(width, height, dtype=pl.Int32, eager=True)
+    if interleaved.null_count:
+        present = pc.is_valid(interleaved)
+        named, interleaved = named.filter(present), interleaved.filter(present)
+        counts = fields.select(pl.sum_horizontal(pl.all().is_not_null().cast(pl.Int32))).to_series()
+    return pa.MapArray.from_arrays(_offsets(counts), named, interleaved)
+
+
+def _offsets(counts: pl.Series) -> pa.Array:
+    """Where each of these many values begins, and where the last one ends."""
+    ends = counts.cast(pl.Int32).cum_sum().rename("")
+    return pl.concat([pl.Series([0], dtype=pl.Int32), ends]).to_arrow()

@@ -1,0 +1,124 @@
+"""The database: embedded chDB in a directory, or a ClickHouse server."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+import polars as pl
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from candlewax.connectors import ddl
+
+INSERT: Final = {
+    # Set, not assumed: their defaults differ between versions.
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    # Sinks hand each row over once, so there is nothing for it to merge.
+    "optimize_on_insert": 0,
+}
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be opened; the text says which and why."""
+
+
+class Database:
+    """One database of one ClickHouse, safe to use from several threads."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        # An embedded engine runs one query of a connection at a time.
+        self._lock = threading.RLock()
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """The rows of a query. Parameters stand in it as `{name:Type}`."""
+        with self._lock:
+            table = self.client.query_arrow(sql, parameters=dict(parameters or {}))
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """Insert rows as one block. The same token again inserts nothing."""
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, rows.schema) as writer:
+            writer.write_table(rows)
+        with self._lock:
+            self.client.raw_insert(
+                table,
+                column_names=rows.schema.names,
+                insert_block=stream.getvalue().to_pybytes(),
+                fmt="ArrowStream",
+                settings={**INSERT, "insert_deduplication_token": token},
+            )
+
+    def close(self) -> None:
+        """Let go of the database, so that another process may open it."""
+        with self._lock:
+            self.client.close()
+
+
+def connect(address: Path | str, database: str) -> Database:
+    """Open a directory or the DSN of a server, and create the database in it.
+
+    Raises DatabaseError.
+    """
+    opened = _open_directory if isinstance(address, Path) else _open_server
+    opened(address, "default").command(  # type: ignore[operator]
+        "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
+    )
+    client: Client = opened(address, database)  # type: ignore[operator]
+    return Database(client)
+
+
+def open_tables(address: Path | str, database: str) -> Database:
+    """Open a database and create its tables and views where they are absent."""
+    opened = connect(address, database)
+    ddl.apply(opened.client, ddl.FOLDER)
+    return opened
+
+
+def _open_directory(path: Path, database: str) -> Client:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"{path}: cannot be made a directory: {error.strerror}") from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise DatabaseError(f"{path}: this directory cannot be written to")
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(path.resolve()), database=database
+        )
+    except ClickHouseError as error:
+        why = _IN_USE if _is_locked(path / "status") else str(error)
+        raise DatabaseError(f"{path}: {why}") from error
+
+
+_IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
+
+
+def _is_locked(status: Path) -> bool:
+    """Whether a running engine holds the lock of its directory."""
+    try:
+        with status.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _open_server(dsn: str, database: str) -> Client:
+    try:
+        return clickhouse_connect.get_client(dsn=dsn, database=database)
+    except ClickHouseError as error:
+        # The DSN may hold a password: the error names what it could not reach.
+        host = dsn.rpartition("@")[2]
+        raise DatabaseError(f"{host}: {error}") from error

@@ -1,0 +1,179 @@
+"""The one thread that stores rows, in large blocks and in a fixed order."""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import polars as pl
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from candlewax.batch import Batch
+from candlewax.connectors import arrow
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.tally import Tally
+
+ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
+"""Frames before their trades, trades before their candles, candles before the
+watermark that says they are closed: whatever was stored last, the tables never
+claim more than what stands behind them."""
+
+BLOCK_ROWS: Final = 200_000
+"""Rows of all tables together that make a block worth storing at once."""
+
+BLOCK_BYTES: Final = 128 << 20
+
+LINGER: Final = 1.0
+"""Seconds that rows wait for others when there are few."""
+
+RETRIES: Final = (0.1, 0.5, 2.0, 10.0, 30.0)
+"""Seconds to wait before each next try if a server cannot be reached."""
+
+_PARTITION: Final = {
+    "bronze_frames": pl.col("received_at").dt.date(),
+    "silver_trades": pl.col("timestamp").dt.date(),
+    "dead_letters": pl.col("received_at").dt.month_start().dt.date(),
+    "ohlcv": pl.struct(
+        pl.col("timeframe") == 6, pl.col("window_start").dt.month_start().dt.date()
+    ),
+}
+_MOST_PARTITIONS: Final = 100
+"""Of a table in one insert: ClickHouse takes no more."""
+
+
+class Writer:
+    """Stores batches in the background.
+
+    Storing lets go of the interpreter's lock, so on a second core it overlaps with
+    decoding. A failure is raised by the next call.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tally: Tally,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._database = database
+        self._history = History(database)
+        self._tally = tally
+        self._wait = wait or threading.Event().wait
+        self._changed = threading.Condition()
+        self._pending: list[Batch] = []
+        self._size = 0
+        self._bytes = 0
+        self._storing = False
+        self._urgent = False
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._stale: dict[str, pl.DataFrame] = {}
+        self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def put(self, batch: Batch) -> None:
+        """Hand a batch over; waits while too much is waiting already."""
+        size = sum(frame.estimated_size() for frame in batch.tables.values())
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or not self._enough())
+            self._check()
+            self._pending.append(batch)
+            self._size += batch.rows
+            self._bytes += int(size)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Return when all that was handed over is stored."""
+        with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._failure or not (self._pending or self._storing)
+            )
+            self._urgent = False
+            self._check()
+
+    def close(self) -> None:
+        """End the thread; what was not flushed is dropped."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _check(self) -> None:
+        if self._failure:
+            raise RuntimeError("storing failed") from self._failure
+
+    def _enough(self) -> bool:
+        return self._size >= BLOCK_ROWS or self._bytes >= BLOCK_BYTES
+
+    def _run(self) -> None:
+        try:
+            while batches := self._next():
+                self._store(batches)
+                with self._changed:
+                    self._storing = False
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for it
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _next(self) -> list[Batch]:
+        """The batches to store next; none when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._closed)
+            self._changed.wait_for(
+                lambda: self._enough() or self._urgent or self._closed, timeout=LINGER
+            )
+            if self._closed:
+                return []
+            batches, self._pending = self._pending, []
+            self._size = self._bytes = 0
+            self._storing = True
+            self._changed.notify_all()
+            return batches
+
+    def _store(self, batches: list[Batch]) -> None:
+        for table in ORDER:
+            self._insert(table, [b.tables[table] for b in batches if table in b.tables])
+        for exchange in {batch.exchange for batch in batches}:
+            own = [batch for batch in batches if batch.exchange == exchange]
+            stale = pl.concat([batch.stale for batch in own]).unique()
+            if stale.height:
+                watermark = max(batch.watermark for batch in own)
+                self._insert("ohlcv", self._history.candles(exchange, stale, watermark))
+
+    def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
+        filled = [frame for frame in frames if frame.height]
+        for part in _within_partitions(table, filled):
+            rows = arrow.rows(table, part)
+            token = next(self._tokens)
+            for pause in (*RETRIES, None):
+                try:
+                    self._database.insert(table, rows, token)
+                    break
+                except OperationalError:
+                    if pause is None:
+                        raise
+                    self._wait(pause)
+            self._tally.add(rows.num_rows, "stored", table)
+
+
+def _within_partitions(table: str, frames: list[pl.DataFrame]) -> list[list[pl.DataFrame]]:
+    """Frames in groups that each touch no more partitions than an insert may."""
+    if not frames or table not in _PARTITION:
+        return [frames] if frames else []
+    keys = [frame.select(key=_PARTITION[table]).to_series() for frame in frames]
+    distinct = pl.concat(keys).unique().sort()
+    if distinct.len() <= _MOST_PARTITIONS:
+        return [frames]
+    groups = []
+    for begin in range(0, distinct.len(), _MOST_PARTITIONS):
+        some = distinct[begin : begin + _MOST_PARTITIONS].implode()
+        groups.append(
+            [frame.filter(key.is_in(some)) for frame, key in zip(frames, keys, strict=True)]
+        )
+    return groups

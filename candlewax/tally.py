@@ -1,0 +1,29 @@
+"""What a run has done so far, counted where it happens."""
+
+import threading
+from collections import Counter
+
+
+class Tally:
+    """Counts of a run; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bytes_read = 0
+        self.counts: Counter[tuple[str, ...]] = Counter()
+
+    def read(self, size: int) -> None:
+        """Some bytes of the feed were read."""
+        with self._lock:
+            self.bytes_read += size
+
+    def add(self, count: int, *name: str) -> None:
+        """Count something by its name: ("frames", "binance", "control")."""
+        if count:
+            with self._lock:
+                self.counts[name] += count
+
+    def total(self, *name: str) -> int:
+        """The sum of all counts whose names begin so."""
+        with self._lock:
+            return sum(n for key, n in self.counts.items() if key[: len(name)] == name)
