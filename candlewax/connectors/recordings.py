@@ -19,11 +19,21 @@ BATCH_BYTES: Final = 8 << 20
 
 @dataclass(frozen=True)
 class Received:
-    """Frames of one exchange (FRAMES), or lines that hold no frame (DEAD_LETTERS,
-    with `exchange` empty)."""
+    """Frames of one exchange (FRAMES), in the order they came."""
 
     exchange: str
     frames: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Lines that hold no frame (DEAD_LETTERS)."""
+
+    letters: pl.DataFrame
+
+
+Feed = Received | Unread
+"""What a feed emits."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ def _end_of_line(text: bytes, number: int) -> int:
     return end
 
 
-class _Replay(StatefulSourcePartition[Received, dict[str, Position]]):
+class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
     def __init__(
         self,
         paths: Sequence[Path],
@@ -136,7 +146,7 @@ class _Replay(StatefulSourcePartition[Received, dict[str, Position]]):
         }
         self._stopping = stopping
 
-    def next_batch(self) -> Iterable[Received]:
+    def next_batch(self) -> Iterable[Feed]:
         if self._stopping():
             raise StopIteration
         logs = list(self._logs.values())
@@ -145,7 +155,7 @@ class _Replay(StatefulSourcePartition[Received, dict[str, Position]]):
         letters = [lines for log in logs for lines in log.letters if lines.height]
         for log in logs:
             log.letters = []
-        received = [Received("", lines) for lines in letters]
+        received = [Unread(lines) for lines in letters]
         if all(log.ended for log in logs):
             if received:
                 return received
@@ -176,11 +186,10 @@ def _by_exchange(frames: pl.DataFrame) -> list[Received]:
     return [Received(part["exchange"][0], part.select(*FRAMES)) for part in parts]
 
 
-class Recordings(FixedPartitionedSource[Received, dict[str, Position]]):
+class Recordings(FixedPartitionedSource[Feed, dict[str, Position]]):
     """Replays frame logs, merged in the order of `recv_ns`, as if live.
 
-    Emits `Received` items, each the frames of one exchange, and ends with the last
-    log. Frames of equal time come in the order of the logs.
+    Emits `Received` and `Unread` items and ends with the last log. Frames of equal time come in the order of the logs.
 
     Unit of parallelism: one partition reads all logs, as their merged order is one.
     Delivery: resumes after the last frame of the snapshot, so at least once for the

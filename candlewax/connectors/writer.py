@@ -32,13 +32,15 @@ RETRIES: Final = (0.1, 0.5, 2.0, 10.0, 30.0)
 """Seconds to wait before each next try if a server cannot be reached."""
 
 _PARTITION: Final = {
-    "bronze_frames": pl.col("received_at").dt.date(),
-    "silver_trades": pl.col("timestamp").dt.date(),
-    "dead_letters": pl.col("received_at").dt.month_start().dt.date(),
-    "ohlcv": pl.struct(
-        pl.col("timeframe") == 6, pl.col("window_start").dt.month_start().dt.date()
-    ),
+    "bronze_frames": pl.col("received_at").dt.epoch("d"),
+    "silver_trades": pl.col("timestamp").dt.epoch("d"),
+    "dead_letters": pl.col("received_at").dt.month_start().dt.epoch("d"),
+    # Days and all shorter timeframes lie apart.
+    "ohlcv": pl.col("window_start").dt.month_start().dt.epoch("d") * 10
+    + (pl.col("timeframe") == 6).cast(pl.Int32),
 }
+"""A number for each partition of a table, as its DDL cuts it."""
+
 _MOST_PARTITIONS: Final = 100
 """Of a table in one insert: ClickHouse takes no more."""
 

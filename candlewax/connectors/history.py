@@ -1,0 +1,209 @@
+"""What the tables already hold: where a process without a memory of its own begins."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.batch import WINDOWS
+from candlewax.candles import (
+    GRACE,
+    LATENESS,
+    SECOND,
+    STATE,
+    TIMEFRAMES,
+    Book,
+    all_timeframes,
+    combine,
+    seed,
+)
+from candlewax.connectors.clickhouse import Database
+from candlewax.gold import ohlcv
+from candlewax.ledger import KEPT, Ledger, Ranges
+from candlewax.schema import empty
+
+_BUCKET: Final = 1024
+
+_BUCKETS: Final = f"""
+SELECT symbol, intDiv(sequence, {_BUCKET}) AS bucket,
+    min(sequence) AS first, max(sequence) AS last, count() AS trades
+FROM silver_trades FINAL
+WHERE exchange = {{exchange:String}} AND sequence > 0
+GROUP BY symbol, bucket
+ORDER BY symbol, bucket
+"""
+
+_NUMBERS: Final = f"""
+SELECT symbol, sequence
+FROM silver_trades FINAL
+WHERE exchange = {{exchange:String}} AND sequence > 0
+    AND (symbol, intDiv(sequence, {_BUCKET})) IN
+    (
+        SELECT symbol, intDiv(sequence, {_BUCKET}) AS bucket
+        FROM silver_trades FINAL
+        WHERE exchange = {{exchange:String}} AND sequence > 0
+        GROUP BY symbol, bucket
+        HAVING count() < max(sequence) - min(sequence) + 1
+    )
+ORDER BY symbol, sequence
+"""
+
+_IDS: Final = """
+SELECT symbol, timestamp, trade_id
+FROM silver_trades FINAL
+WHERE exchange = {exchange:String} AND sequence = 0
+    AND timestamp >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+ORDER BY timestamp
+"""
+
+_WATERMARK: Final = """
+SELECT greatest(
+    (SELECT max(toUnixTimestamp64Micro(watermark))
+     FROM watermarks WHERE exchange = {exchange:String}),
+    (SELECT max(toUnixTimestamp64Micro(timestamp))
+     FROM silver_trades WHERE exchange = {exchange:String}) - {grace:Int64}
+) AS watermark
+"""
+
+# Candles that are not what silver and the watermark say: a process that stopped
+# between storing trades and storing their candles leaves such.
+_STALE: Final = """
+WITH minutes AS
+(
+    SELECT symbol, toStartOfMinute(timestamp) AS minute, count() AS trades
+    FROM silver_trades FINAL
+    WHERE exchange = {exchange:String} AND empty(conditions)
+    GROUP BY symbol, minute
+),
+expected AS
+(
+    SELECT timeframe, symbol,
+        fromUnixTimestamp(intDiv(toUnixTimestamp(minute), length) * length) AS window_start,
+        2 * sum(trades) + (
+            (toInt64(toUnixTimestamp(window_start)) + any(length)) * 1000000 <= {watermark:Int64}
+        ) AS version
+    FROM minutes
+    ARRAY JOIN {numbers:Array(Int8)} AS timeframe, {lengths:Array(UInt32)} AS length
+    GROUP BY timeframe, symbol, window_start
+)
+SELECT expected.timeframe AS timeframe, expected.symbol AS symbol,
+    toDateTime64(expected.window_start, 6, 'UTC') AS window_start
+FROM expected
+LEFT JOIN
+(
+    SELECT toInt8(timeframe) AS timeframe, symbol, window_start, version
+    FROM ohlcv FINAL
+    WHERE exchange = {exchange:String}
+) AS stored USING (timeframe, symbol, window_start)
+WHERE stored.version != expected.version
+"""
+
+_TRADES: Final = """
+SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
+    toInt8(side) AS side, price, quantity, quote_volume
+FROM silver_trades FINAL
+WHERE exchange = {exchange:String} AND empty(conditions)
+    AND ({every:Bool} OR symbol IN {symbols:Array(String)})
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+"""
+
+_HOURS: Final = """
+SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(timestamp))) * 1000000 AS hour
+FROM silver_trades
+WHERE exchange = {exchange:String}
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+ORDER BY hour
+"""
+
+_HOUR: Final = TIMEFRAMES["1h"][1]
+_DAY: Final = TIMEFRAMES["1d"][1]
+
+
+class History:
+    """Reads what is stored of an exchange, never more than an hour's trades at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ledger(self, exchange: str) -> Ledger:
+        """The stored trades, as a process that stored them itself would know them."""
+        ledger = Ledger()
+        buckets = self._query(_BUCKETS, exchange)
+        whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
+        for symbol, first, last in buckets.filter(whole).select("symbol", "first", "last").rows():
+            ledger.numbered.setdefault(symbol, Ranges()).add(first, last)
+        if not buckets.select(whole.all()).item():
+            self._admit(ledger, self._query(_NUMBERS, exchange))
+        since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
+        self._admit(ledger, self._query(_IDS, exchange, since=since))
+        return ledger
+
+    def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
+        if trades.height:
+            ledger.admit(trades.with_columns(pl.col("symbol").cast(pl.Categorical)))
+
+    def watermark(self, exchange: str) -> int:
+        """By when candles are closed, in microseconds since 1970; 0 if nothing is
+        stored."""
+        found = self._query(_WATERMARK, exchange, grace=GRACE)["watermark"][0]
+        return max(0, found or 0)
+
+    def book(self, exchange: str) -> Book:
+        """The candles that can still change, and the watermark."""
+        watermark = self.watermark(exchange)
+        oldest = max(0, watermark - LATENESS)
+        minutes = self._minutes(exchange, oldest // _DAY * _DAY, watermark + _DAY)
+        return seed(minutes, watermark)
+
+    def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
+        """WINDOWS of the stored candles that are not what the stored trades say."""
+        frame = self._query(
+            _STALE,
+            exchange,
+            watermark=watermark,
+            numbers=[number for number, _ in TIMEFRAMES.values()],
+            lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
+        )
+        return frame.cast(dict(WINDOWS))
+
+    def candles(
+        self, exchange: str, windows: pl.DataFrame, watermark: int
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades."""
+        day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
+        for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
+            symbols = wanted["symbol"].unique().to_list()
+            minutes = self._minutes(exchange, begin, begin + _DAY, symbols)
+            named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
+            found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
+            yield ohlcv(exchange, found, watermark)
+
+    def _minutes(
+        self, exchange: str, begin: int, end: int, symbols: list[str] | None = None
+    ) -> pl.DataFrame:
+        """One-minute candles of a span of whole hours, in order."""
+        hours = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
+        parts = [empty(STATE)]
+        for hour in hours:
+            trades = self._query(
+                _TRADES,
+                exchange,
+                begin=hour,
+                end=hour + _HOUR,
+                every=symbols is None,
+                symbols=symbols or [],
+            )
+            parts.append(
+                combine(
+                    trades.with_columns(
+                        pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
+                    )
+                )
+            )
+        return pl.concat(parts).sort("symbol", "window_start")
+
+    def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
+        return self._database.query(sql, {"exchange": exchange, **parameters})
