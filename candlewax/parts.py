@@ -5,21 +5,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import NoReturn
+
+from bytewax.dataflow import Dataflow
+from rich.console import Console
 
 from candlewax import instruments, settings
+from candlewax.candles import Book
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.connectors.history import History
 from candlewax.connectors.recordings import Recordings
-from candlewax.connectors.sink import Tables
+from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
-from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
-from candlewax.instruments import InstrumentsError
+from candlewax.instruments import Instruments, InstrumentsError
 from candlewax.ledger import Ledger
-from candlewax.candles import Book
-from candlewax.report import Progress, summary
+from candlewax.run import Run
 from candlewax.settings import Settings, SettingsError
 from candlewax.steps import NOWHERE, Candles, Decoder, Deduplicate
 from candlewax.tally import Tally
@@ -27,13 +27,14 @@ from candlewax.tally import Tally
 
 @dataclass(frozen=True)
 class Parts:
-    """What the dataflows wire: a source, steps and a sink."""
+    """What the dataflows wire: a source, steps and sinks."""
 
     feed: Recordings
     decode: Decoder
     deduplicate: Callable[[Ledger | None], Deduplicate]
     candles: Callable[[Book | None], Candles]
     tables: Tables
+    count: Counts
 
 
 class Stop:
@@ -41,7 +42,7 @@ class Stop:
     is stored and remembered before the process exits."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked = False
 
     def listen(self) -> None:
         """Stop on SIGTERM and SIGINT."""
@@ -49,7 +50,55 @@ class Stop:
             signal.signal(number, self._ask)
 
     def _ask(self, *_: object) -> None:
-        self.asked = True
+        self._asked = True
 
     def __call__(self) -> bool:
-        return self.asked
+        return self._asked
+
+
+def make(chosen: Settings, known: Instruments, database: Database, run: Run, stop: Stop) -> Parts:
+    """Make the parts of a pipeline."""
+    history = History(database)
+    tally = run.tally
+    wanted = chosen.exchanges or known.exchanges
+    writer = Writer(database, tally)
+    return Parts(
+        feed=Recordings(chosen.logs, tally, stop),
+        decode=Decoder(known, wanted, tally),
+        deduplicate=partial(Deduplicate, history, tally),
+        candles=partial(Candles, history, tally),
+        tables=Tables((*EXCHANGES, NOWHERE), writer, run.end),
+        count=Counts(tally, run.end),
+    )
+
+
+def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
+    """Build a dataflow as the environment says.
+
+    Ends the process with a message if a setting is wrong or the database cannot be
+    opened.
+    """
+    try:
+        chosen = settings.load()
+        known = instruments.load(chosen.instruments)
+        database = open_tables(chosen.clickhouse, chosen.database)
+    except (SettingsError, InstrumentsError, DatabaseError) as error:
+        sys.exit(f"candlewax: {error}")
+    stop = Stop()
+    stop.listen()
+    run = Run(chosen, database, Tally(), stop, Console())
+    flow = build(make(chosen, known, database, run, stop))
+    run.begin()
+    return flow
+
+
+def lazily(build: Callable[[Parts], Dataflow]) -> Callable[[str], Dataflow]:
+    """A module's `__getattr__` that starts its `flow` when that is asked for, so
+    that the module can be imported without starting anything."""
+
+    def attribute(name: str) -> Dataflow:
+        if name != "flow":
+            raise AttributeError(name)
+        return start(build)
+
+    return attribute

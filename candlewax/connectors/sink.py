@@ -1,14 +1,25 @@
 """The tables as a sink."""
 
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+import threading
+from collections.abc import Callable, Iterable
+
+from bytewax.outputs import (
+    DynamicSink,
+    FixedPartitionedSink,
+    StatefulSinkPartition,
+    StatelessSinkPartition,
+)
 
 from candlewax.batch import Batch
+from candlewax.connectors.recordings import Feed, Received
 from candlewax.connectors.writer import Writer
+from candlewax.tally import Tally
 
 
 class _Part(StatefulSinkPartition[Batch, None]):
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, on_close: Callable[[], None]) -> None:
         self._writer = writer
+        self._on_close = on_close
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
@@ -16,6 +27,9 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
     def snapshot(self) -> None:
         self._writer.flush()
+
+    def close(self) -> None:
+        self._on_close()
 
 
 class Tables(FixedPartitionedSink[Batch, None]):
@@ -27,9 +41,18 @@ class Tables(FixedPartitionedSink[Batch, None]):
     harm, so its content is as if each had come once.
     """
 
-    def __init__(self, exchanges: tuple[str, ...], writer: Writer) -> None:
+    def __init__(
+        self,
+        exchanges: Iterable[str],
+        writer: Writer,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_end` is called when the last partition of this process closes."""
         self._exchanges = sorted(exchanges)
         self._writer = writer
+        self._on_end = on_end
+        self._open = 0
+        self._lock = threading.Lock()
 
     def list_parts(self) -> list[str]:
         return self._exchanges
@@ -38,4 +61,43 @@ class Tables(FixedPartitionedSink[Batch, None]):
         return self._exchanges.index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
-        return _Part(self._writer)
+        with self._lock:
+            self._open += 1
+        return _Part(self._writer, self._closed)
+
+    def _closed(self) -> None:
+        with self._lock:
+            self._open -= 1
+            last = not self._open
+        if last:
+            self._on_end()
+
+
+class _Counting(StatelessSinkPartition[Feed]):
+    def __init__(self, tally: Tally, on_end: Callable[[], None]) -> None:
+        self._tally = tally
+        self._on_end = on_end
+
+    def write_batch(self, items: list[Feed]) -> None:
+        for item in items:
+            if isinstance(item, Received):
+                self._tally.add(item.frames.height, "frames", item.exchange)
+            else:
+                self._tally.add(item.letters.height, "dead_letters", "")
+
+    def close(self) -> None:
+        self._on_end()
+
+
+class Counts(DynamicSink[Feed]):
+    """Counts what a feed emits and keeps nothing.
+
+    Unit of parallelism: any worker. Delivery: none.
+    """
+
+    def __init__(self, tally: Tally, on_end: Callable[[], None] = lambda: None) -> None:
+        self._tally = tally
+        self._on_end = on_end
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Counting:
+        return _Counting(self._tally, self._on_end)

@@ -1,0 +1,195 @@
+"""What a person sees of a run: its progress, and the summary at its end."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from candlewax.connectors.overview import Stored
+from candlewax.schema import KIND_CONTROL, KIND_DEAD
+from candlewax.tally import Tally
+from candlewax.verify import Verification
+
+_BLINK: Final = 0.2
+_LINE: Final = 5.0
+"""Seconds between two looks at a terminal, and between two plain lines."""
+
+NEXT: Final = (
+    ("candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "ask for candles"),
+    ("candlewax sql 'SELECT * FROM dead_letters'", "see what could not be read, and why"),
+    ("candlewax verify", "compute every candle again in SQL and compare"),
+    ("CANDLEWAX_FEED=log.tsv.gz make run", "replay recorded frames of your own"),
+)
+
+
+class Watch:
+    """Shows how far a run is: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console, tally: Tally, size: int) -> None:
+        self._console = console
+        self._tally = tally
+        self._size = max(size, 1)
+        self._began = time.monotonic()
+        self._done = threading.Event()
+        show = self._show_bar if console.is_terminal else self._show_lines
+        self._thread = threading.Thread(target=show, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Begin to show."""
+        self._began = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> float:
+        """Show no more; the seconds since the start."""
+        self._done.set()
+        self._thread.join()
+        return time.monotonic() - self._began
+
+    def _show_bar(self) -> None:
+        columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task("", total=self._size, text="")
+            while not self._done.wait(_BLINK):
+                progress.update(task, completed=self._tally.bytes_read, text=self._text())
+
+    def _show_lines(self) -> None:
+        while not self._done.wait(_LINE):
+            share = self._tally.bytes_read / self._size
+            self._console.print(f"{share:4.0%} read · {self._text()}", highlight=False)
+
+    def _text(self) -> str:
+        frames, trades = self._tally.total("frames"), self._tally.total("trades")
+        rate = trades / (time.monotonic() - self._began)
+        return f"{frames:,} frames · {trades:,} trades · {rate:,.0f} trades/s"
+
+
+class Summary:
+    """Prints what a run did and what the tables hold."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def feed(self, title: str, tally: Tally) -> None:
+        """What came, for each exchange."""
+        self._console.print(f"\n[bold]Candlewax[/]  {title}\n", highlight=False)
+        table = _table("exchange", "frames", "control", "dead", "trades", "repeats", "late candles")
+        for exchange in sorted({key[1] for key in tally.counts if key[0] == "frames"}):
+            table.add_row(
+                exchange,
+                *(
+                    f"{tally.total(*name):,}"
+                    for name in (
+                        ("frames", exchange),
+                        ("frames", exchange, str(KIND_CONTROL)),
+                        ("frames", exchange, str(KIND_DEAD)),
+                        ("trades", exchange),
+                        ("duplicates", exchange),
+                        ("late", exchange),
+                    )
+                ),
+            )
+        self._console.print(table)
+        for (what, exchange, *_), count in sorted(tally.counts.items()):
+            if what == "skipped":
+                self._say("skipped", f"{count:,} frames of {exchange}, which is not among the exchanges")
+        self._say("dead letters", _reasons(tally))
+
+    def candles(
+        self, counts: Sequence[tuple[str, int, int]], latest: Sequence[dict[str, Any]]
+    ) -> None:
+        """How many candles there are, and the last ones."""
+        table = _table("", *(name for name, _, _ in counts))
+        table.add_row("closed", *(f"{closed:,}" for _, closed, _ in counts))
+        table.add_row("forming", *(f"{forming:,}" for _, _, forming in counts))
+        self._console.print("\n[bold]Candles[/] in the tables")
+        self._console.print(table)
+        if latest:
+            self._console.print("\n[bold]The last hour[/] of the busiest markets")
+            self._console.print(_latest(latest))
+
+    def outcome(
+        self,
+        tally: Tally,
+        seconds: float,
+        check: Verification | None,
+        books: Sequence[str],
+        *,
+        changed: bool,
+    ) -> None:
+        """The cross-check, the speed, and what is new."""
+        self._console.print()
+        self._say("cross-check", _check(check))
+        for line in books:
+            self._say("books", f"[red]{line}[/]")
+        if not books:
+            self._say("books", "frames, trades and dead letters add up")
+        frames = tally.total("frames")
+        self._say("rate", f"{frames:,} frames in {seconds:.1f} s: {frames / seconds:,.0f} a second")
+        if not changed:
+            self._say("news", "[bold]none: all of this was stored before, nothing changed[/]")
+
+    def next(self) -> None:
+        """What to try next."""
+        self._console.print("\n[bold]Try next[/]")
+        table = Table.grid(padding=(0, 3))
+        for command, what in NEXT:
+            table.add_row(f"  [cyan].venv/bin/{command}[/]" if command[0] == "c" else f"  [cyan]{command}[/]", what)
+        self._console.print(table, highlight=False)
+
+    def _say(self, subject: str, text: str) -> None:
+        self._console.print(f"  [dim]{subject:<13}[/]{text}", highlight=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=True)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    return table
+
+
+def _reasons(tally: Tally) -> str:
+    reasons: Counter[str] = Counter()
+    for key, count in tally.counts.items():
+        if key[0] == "dead_letters":
+            reasons[key[-1]] += count
+    if not reasons:
+        return "none"
+    parts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+    return f"{reasons.total():,}: {parts}"
+
+
+def _latest(candles: Sequence[dict[str, Any]]) -> Table:
+    table = _table("exchange", "symbol", "hour (UTC)", "open", "high", "low", "close", "volume", "trades", "")
+    for candle in candles:
+        amounts = (candle[name] for name in ("open", "high", "low", "close", "volume"))
+        table.add_row(
+            candle["exchange"],
+            candle["symbol"],
+            f"{candle['window_start']:%d %b %H:%M}",
+            *map(plain, amounts),
+            f"{candle['trade_count']:,}",
+            "closed" if candle["closed"] else "forming",
+        )
+    return table
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal without the zeros at its end."""
+    text = f"{amount:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _check(check: Verification | None) -> str:
+    if check is None:
+        return "left out, there is much to compute: candlewax verify"
+    wrong = check.mismatches + check.missing_in_gold + check.missing_in_check
+    if wrong:
+        return f"[bold red]{wrong:,} of {check.candles:,} candles differ: candlewax verify[/]"
+    return f"[green]all {check.candles:,} candles equal those that SQL computes by itself[/]"

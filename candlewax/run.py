@@ -1,0 +1,72 @@
+"""One run of a pipeline, from its start to its summary."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from candlewax.connectors import overview
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.overview import Stored
+from candlewax.report import Summary, Watch
+from candlewax.settings import Settings
+from candlewax.tally import Tally
+from candlewax.verify import books, verify
+
+_MARKETS = 8
+
+
+class Run:
+    """Watches a run, and sums it up when the feed has ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        tally: Tally,
+        stopped: Callable[[], bool],
+        console: Console,
+    ) -> None:
+        self.tally = tally
+        self._settings = settings
+        self._database = database
+        self._stopped = stopped
+        self._console = console
+        size = sum(path.stat().st_size for path in settings.logs)
+        self._watch = Watch(console, tally, size)
+        self._before: Stored | None = None
+
+    def begin(self) -> None:
+        """Take stock and begin to show progress."""
+        self._before = overview.stored(self._database)
+        self._console.print(f"Reading {self._feed()} into {self._tables()}", highlight=False)
+        self._watch.start()
+
+    def end(self) -> None:
+        """Sum up what is stored by now."""
+        seconds = self._watch.stop()
+        if self._stopped():
+            self._console.print("Stopped as asked; what was read is stored.")
+        elif self.tally.ended:
+            self._sum_up(seconds)
+
+    def _sum_up(self, seconds: float) -> None:
+        summary = Summary(self._console)
+        summary.feed(f"{self._feed()} → {self._tables()}", self.tally)
+        after = overview.stored(self._database)
+        counts = overview.candles(self._database)
+        summary.candles(counts, overview.latest(self._database, _MARKETS))
+        summary.outcome(
+            self.tally,
+            seconds,
+            verify(self._database.client) if after else None,
+            books(self._database.client) if after else (),
+            changed=after is None or after != self._before,
+        )
+        summary.next()
+
+    def _feed(self) -> str:
+        feed = self._settings.feed
+        return feed if isinstance(feed, str) else ", ".join(map(str, feed))
+
+    def _tables(self) -> str:
+        return f"{self._settings.place}, database {self._settings.database}"

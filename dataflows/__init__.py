@@ -1,0 +1,1 @@
+"""The pipelines, one short file each: only wiring."""
