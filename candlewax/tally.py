@@ -10,6 +10,8 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.bytes_read = 0
+        self.ended = False
+        """Whether the feed ended by itself."""
         self.counts: Counter[tuple[str, ...]] = Counter()
 
     def read(self, size: int) -> None:

@@ -16,6 +16,9 @@ from candlewax.tally import Tally
 BATCH_BYTES: Final = 8 << 20
 """About how much text all logs together hold ready to be merged."""
 
+LEAST_BYTES: Final = 1 << 18
+"""What each log holds ready however many there are."""
+
 
 @dataclass(frozen=True)
 class Received:
@@ -139,11 +142,12 @@ class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
         tally: Tally,
         stopping: Callable[[], bool],
     ) -> None:
-        size = max(BATCH_BYTES // len(paths), 1 << 18)
+        size = max(BATCH_BYTES // len(paths), LEAST_BYTES)
         self._logs = {
             str(path): _Log(path, size, resume.get(str(path), Position()), tally)
             for path in paths
         }
+        self._tally = tally
         self._stopping = stopping
 
     def next_batch(self) -> Iterable[Feed]:
@@ -159,6 +163,7 @@ class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
         if all(log.ended for log in logs):
             if received:
                 return received
+            self._tally.ended = True
             raise StopIteration
         if any(log.dry for log in logs if not log.ended):
             return received
