@@ -5,9 +5,9 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.schema import TIME
+from candlewax.schema import TIME, Columns
 
-WINDOWS: Final = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
+WINDOWS: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
 """Names of candles."""
 
 

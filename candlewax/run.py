@@ -69,4 +69,4 @@ class Run:
         return feed if isinstance(feed, str) else ", ".join(map(str, feed))
 
     def _tables(self) -> str:
-        return f"{self._settings.place}, database {self._settings.database}"
+        return f"{self._settings.clickhouse}, database {self._settings.database}"

@@ -117,7 +117,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         exchange, trades = batch.exchange, batch.tables["silver_trades"]
         stale = pl.DataFrame(schema=WINDOWS)
         if self._book is None:
-            if not batch.tables["bronze_frames"]["trades"].any():
+            if not batch.tables["bronze_frames"]["trades"].sum():
                 return batch
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
@@ -125,7 +125,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         update = candles.update(self._book, trades, candles.watermark(trades))
         self._book = update.book
         now = update.book.watermark
-        late = update.late.select(*WINDOWS).cast(dict(WINDOWS))
+        late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "late", exchange)
         tables = {**batch.tables, "ohlcv": ohlcv(exchange, update.changed, now)}
         if now > before or stale.height:

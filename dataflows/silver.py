@@ -1,7 +1,8 @@
 """Feed → frames → trades, each once → bronze_frames, silver_trades, dead_letters."""
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow, KeyedStream
+from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
 
 from candlewax.batch import Batch
 from candlewax.parts import Parts, lazily

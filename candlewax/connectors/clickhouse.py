@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.connectors import ddl
+from candlewax.settings import Server
 
 INSERT: Final = {
     # Set, not assumed: their defaults differ between versions.
@@ -53,7 +55,7 @@ class Database:
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
-                insert_block=stream.getvalue().to_pybytes(),
+                insert_block=pa.BufferReader(stream.getvalue()),
                 fmt="ArrowStream",
                 settings={**INSERT, "insert_deduplication_token": token},
             )
@@ -64,22 +66,26 @@ class Database:
             self.client.close()
 
 
-def connect(address: Path | str, database: str) -> Database:
-    """Open a directory or the DSN of a server, and create the database in it.
+def connect(place: Path | Server, database: str) -> Database:
+    """Open a directory or a server, and create the database in it.
 
     Raises DatabaseError.
     """
-    opened = _open_directory if isinstance(address, Path) else _open_server
-    opened(address, "default").command(  # type: ignore[operator]
-        "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
-    )
-    client: Client = opened(address, database)  # type: ignore[operator]
-    return Database(client)
+    with closing(_client(place, "default")) as client:
+        client.command(
+            "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
+        )
+        return Database(_client(place, database))
 
 
-def open_tables(address: Path | str, database: str) -> Database:
+def _client(place: Path | Server, database: str) -> Client:
+    opened = _open_directory if isinstance(place, Path) else _open_server
+    return opened(place, database)  # type: ignore[arg-type]  # each gets its own kind
+
+
+def open_tables(place: Path | Server, database: str) -> Database:
     """Open a database and create its tables and views where they are absent."""
-    opened = connect(address, database)
+    opened = connect(place, database)
     ddl.apply(opened.client, ddl.FOLDER)
     return opened
 
@@ -115,10 +121,8 @@ def _is_locked(status: Path) -> bool:
     return False
 
 
-def _open_server(dsn: str, database: str) -> Client:
+def _open_server(server: Server, database: str) -> Client:
     try:
-        return clickhouse_connect.get_client(dsn=dsn, database=database)
+        return clickhouse_connect.get_client(dsn=server.dsn, database=database)
     except ClickHouseError as error:
-        # The DSN may hold a password: the error names what it could not reach.
-        host = dsn.rpartition("@")[2]
-        raise DatabaseError(f"{host}: {error}") from error
+        raise DatabaseError(f"{server}: {error}") from error

@@ -167,7 +167,7 @@ class History:
             numbers=[number for number, _ in TIMEFRAMES.values()],
             lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
         )
-        return frame.cast(dict(WINDOWS))
+        return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
     def candles(
         self, exchange: str, windows: pl.DataFrame, watermark: int

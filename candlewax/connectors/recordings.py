@@ -98,8 +98,8 @@ class _Log:
         """The frames up to a key, which count as taken."""
         if self._frames is None:
             return pl.DataFrame(schema={**framelog.LINES, "key": pl.Int64})
-        side = "right" if inclusive else "left"
-        end = int(self._frames["key"].search_sorted(bound, side=side))
+        # Keys are whole: up to and with a bound is before the next.
+        end = self._frames["key"].search_sorted(bound + inclusive, side="left")
         begin, self._taken = self._taken, max(end, self._taken)
         return self._frames.slice(begin, self._taken - begin)
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -46,34 +47,38 @@ _MOST_PARTITIONS: Final = 100
 
 
 class Writer:
-    """Stores batches in the background.
+    """Stores batches, in the background where there is a second core.
 
-    Storing lets go of the interpreter's lock, so on a second core it overlaps with
-    decoding. A failure is raised by the next call.
+    Storing lets go of the interpreter's lock, so there it overlaps with decoding; on
+    one core the two would only take turns, and it is done in place. A failure in
+    the background is raised by the next call.
     """
 
     def __init__(
         self,
         database: Database,
         tally: Tally,
-        wait: Callable[[float], object] | None = None,
+        *,
+        background: bool | None = None,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._database = database
         self._history = History(database)
         self._tally = tally
-        self._wait = wait or threading.Event().wait
+        self._wait = wait
         self._changed = threading.Condition()
         self._pending: list[Batch] = []
-        self._size = 0
-        self._bytes = 0
-        self._storing = False
-        self._urgent = False
-        self._closed = False
+        self._rows = self._bytes = 0
+        self._since = 0.0
+        self._storing = self._urgent = self._closed = False
         self._failure: BaseException | None = None
-        self._stale: dict[str, pl.DataFrame] = {}
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
+        if background is None:
+            background = len(os.sched_getaffinity(0)) > 1
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
+        self._background = background
+        if background:
+            self._thread.start()
 
     def put(self, batch: Batch) -> None:
         """Hand a batch over; waits while too much is waiting already."""
@@ -81,19 +86,24 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or not self._enough())
             self._check()
+            if not self._pending:
+                self._since = time.monotonic()
             self._pending.append(batch)
-            self._size += batch.rows
+            self._rows += batch.rows
             self._bytes += int(size)
             self._changed.notify_all()
+            if not self._background and (self._enough() or self._waited() >= LINGER):
+                self._store(self._take())
 
     def flush(self) -> None:
         """Return when all that was handed over is stored."""
         with self._changed:
+            if not self._background:
+                self._store(self._take())
+                return
             self._urgent = True
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: self._failure or not (self._pending or self._storing)
-            )
+            self._changed.wait_for(lambda: self._failure or not (self._pending or self._storing))
             self._urgent = False
             self._check()
 
@@ -102,14 +112,23 @@ class Writer:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._background:
+            self._thread.join()
 
     def _check(self) -> None:
         if self._failure:
             raise RuntimeError("storing failed") from self._failure
 
     def _enough(self) -> bool:
-        return self._size >= BLOCK_ROWS or self._bytes >= BLOCK_BYTES
+        return self._rows >= BLOCK_ROWS or self._bytes >= BLOCK_BYTES
+
+    def _waited(self) -> float:
+        return time.monotonic() - self._since
+
+    def _take(self) -> list[Batch]:
+        batches, self._pending = self._pending, []
+        self._rows = self._bytes = 0
+        return batches
 
     def _run(self) -> None:
         try:
@@ -128,13 +147,13 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._closed)
             self._changed.wait_for(
-                lambda: self._enough() or self._urgent or self._closed, timeout=LINGER
+                lambda: self._enough() or self._urgent or self._closed,
+                timeout=max(0.0, LINGER - self._waited()),
             )
             if self._closed:
                 return []
-            batches, self._pending = self._pending, []
-            self._size = self._bytes = 0
             self._storing = True
+            batches = self._take()
             self._changed.notify_all()
             return batches
 
