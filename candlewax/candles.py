@@ -201,3 +201,11 @@ def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
     none."""
     latest = trades.select(pl.col("timestamp").max().cast(pl.Int64)).item()
     return max(0, latest - grace) if latest is not None else 0
+
+
+def seed(minutes: pl.DataFrame, at: int) -> Book:
+    """The book that trades make which came before its process did.
+
+    In: their one-minute candles (STATE), in order; the watermark.
+    """
+    return Book(all_timeframes(minutes).filter(WINDOW_END + LATENESS > at), at)

@@ -1,26 +1,28 @@
 """The parts of a pipeline, made of the settings and ready to be wired."""
 
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
 from rich.console import Console
 
 from candlewax import instruments, settings
 from candlewax.candles import Book
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.connectors.history import History
-from candlewax.connectors.recordings import Recordings
+from candlewax.connectors.recordings import Feed, Recordings
 from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.instruments import Instruments, InstrumentsError
 from candlewax.ledger import Ledger
 from candlewax.run import Run
-from candlewax.settings import Settings, SettingsError
+from candlewax.settings import SettingsError
 from candlewax.steps import NOWHERE, Candles, Decoder, Deduplicate
 from candlewax.tally import Tally
 
@@ -29,7 +31,7 @@ from candlewax.tally import Tally
 class Parts:
     """What the dataflows wire: a source, steps and sinks."""
 
-    feed: Recordings
+    feed: Source[Feed]
     decode: Decoder
     deduplicate: Callable[[Ledger | None], Deduplicate]
     candles: Callable[[Book | None], Candles]
@@ -56,19 +58,24 @@ class Stop:
         return self._asked
 
 
-def make(chosen: Settings, known: Instruments, database: Database, run: Run, stop: Stop) -> Parts:
-    """Make the parts of a pipeline."""
+def make(
+    feed: Source[Feed],
+    known: Instruments,
+    wanted: Iterable[str],
+    database: Database,
+    tally: Tally,
+    on_end: Callable[[], None] = lambda: None,
+) -> Parts:
+    """Make the parts of a pipeline that stores what `feed` emits of the wanted
+    exchanges. `on_end` is called when all that came is stored."""
     history = History(database)
-    tally = run.tally
-    wanted = chosen.exchanges or known.exchanges
-    writer = Writer(database, tally)
     return Parts(
-        feed=Recordings(chosen.logs, tally, stop),
+        feed=feed,
         decode=Decoder(known, wanted, tally),
         deduplicate=partial(Deduplicate, history, tally),
         candles=partial(Candles, history, tally),
-        tables=Tables((*EXCHANGES, NOWHERE), writer, run.end),
-        count=Counts(tally, run.end),
+        tables=Tables((*EXCHANGES, NOWHERE), Writer(database, tally), on_end),
+        count=Counts(tally, on_end),
     )
 
 
@@ -84,10 +91,15 @@ def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
         database = open_tables(chosen.clickhouse, chosen.database)
     except (SettingsError, InstrumentsError, DatabaseError) as error:
         sys.exit(f"candlewax: {error}")
+    # An error's own text says enough; the engine's stack says nothing more.
+    os.environ.setdefault("RUST_BACKTRACE", "0")
     stop = Stop()
     stop.listen()
-    run = Run(chosen, database, Tally(), stop, Console())
-    flow = build(make(chosen, known, database, run, stop))
+    tally = Tally()
+    run = Run(chosen, database, tally, stop, Console())
+    feed = Recordings(chosen.logs, tally, stop)
+    wanted = chosen.exchanges or known.exchanges
+    flow = build(make(feed, known, wanted, database, tally, run.end))
     run.begin()
     return flow
 

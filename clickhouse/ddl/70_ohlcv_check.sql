@@ -1,0 +1,141 @@
+-- The cross-check: all candles once more, from the stored trades, by SQL that shares
+-- nothing with the dataflow. It feeds nothing; candlewax verify refreshes and
+-- compares.
+CREATE TABLE IF NOT EXISTS ohlcv_check
+(
+    timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
+    exchange         LowCardinality(String),
+    symbol           LowCardinality(String),
+    window_start     DateTime('UTC'),
+    open             Decimal(38, 12),
+    high             Decimal(38, 12),
+    low              Decimal(38, 12),
+    close            Decimal(38, 12),
+    volume           Decimal(38, 12),
+    quote_volume     Decimal(38, 18),
+    trade_count      UInt64,
+    buy_volume       Decimal(38, 12),
+    buy_quote_volume Decimal(38, 18),
+    open_time        DateTime64(6, 'UTC'),
+    close_time       DateTime64(6, 'UTC'),
+    first_sequence   UInt64,
+    last_sequence    UInt64,
+    closed           Bool,
+    version          UInt64
+)
+ENGINE = MergeTree
+ORDER BY (timeframe, exchange, symbol, window_start);
+
+-- Minutes first, then all timeframes of the minutes. A trade's place is its time,
+-- then the exchange's number, then where it came from, so no tie is left.
+CREATE MATERIALIZED VIEW IF NOT EXISTS ohlcv_check_mv
+REFRESH EVERY 1 HOUR TO ohlcv_check EMPTY AS
+WITH
+    minutes AS
+    (
+        SELECT
+            exchange,
+            symbol,
+            toUnixTimestamp(toStartOfMinute(timestamp)) AS minute,
+            min((timestamp, sequence, source_offset, source_index, trade_id)) AS first_place,
+            max((timestamp, sequence, source_offset, source_index, trade_id)) AS last_place,
+            argMin(price, (timestamp, sequence, source_offset, source_index, trade_id)) AS first_price,
+            argMax(price, (timestamp, sequence, source_offset, source_index, trade_id)) AS last_price,
+            max(price) AS most,
+            min(price) AS least,
+            sum(quantity) AS base_sum,
+            sum(quote_volume) AS quote_sum,
+            count() AS trades,
+            sumIf(quantity, side = 'BUY') AS buy_base_sum,
+            sumIf(quote_volume, side = 'BUY') AS buy_quote_sum
+        FROM silver_trades FINAL
+        WHERE empty(conditions)
+        GROUP BY exchange, symbol, minute
+    ),
+    candles AS
+    (
+        SELECT
+            frame.1 AS number,
+            exchange,
+            symbol,
+            intDiv(minute, frame.2) * frame.2 AS start,
+            start + frame.2 AS end,
+            argMin(first_price, first_place) AS open,
+            max(most) AS high,
+            min(least) AS low,
+            argMax(last_price, last_place) AS close,
+            sum(base_sum) AS volume,
+            sum(quote_sum) AS quote_volume,
+            sum(trades) AS trade_count,
+            sum(buy_base_sum) AS buy_volume,
+            sum(buy_quote_sum) AS buy_quote_volume,
+            min(first_place) AS opening,
+            max(last_place) AS closing
+        FROM minutes
+        ARRAY JOIN [(1, 60), (2, 300), (3, 900), (4, 1800), (5, 3600), (6, 86400)] AS frame
+        GROUP BY frame, exchange, symbol, start, end
+    )
+SELECT
+    CAST(number, 'Enum8(\'1m\' = 1, \'5m\' = 2, \'15m\' = 3, \'30m\' = 4, \'1h\' = 5, \'1d\' = 6)') AS timeframe,
+    candles.exchange AS exchange,
+    symbol,
+    fromUnixTimestamp(start, 'UTC') AS window_start,
+    open,
+    high,
+    low,
+    close,
+    volume,
+    quote_volume,
+    trade_count,
+    buy_volume,
+    buy_quote_volume,
+    opening.1 AS open_time,
+    closing.1 AS close_time,
+    opening.2 AS first_sequence,
+    closing.2 AS last_sequence,
+    toDateTime64(end, 6, 'UTC') <= marks.watermark AS closed,
+    2 * trade_count + closed AS version
+FROM candles
+LEFT JOIN (SELECT exchange, watermark FROM watermarks FINAL) AS marks ON marks.exchange = candles.exchange;
+
+-- What differs. A candle outlives its trades; once they are beyond their retention
+-- there is nothing to compare it with, and it is left out: no trade of its exchange
+-- on its day is stored, and it was last written longer ago than trades are kept.
+CREATE VIEW IF NOT EXISTS ohlcv_mismatches AS
+WITH
+    ['open', 'high', 'low', 'close', 'volume', 'quote_volume', 'trade_count', 'buy_volume',
+     'buy_quote_volume', 'open_time', 'close_time', 'first_sequence', 'last_sequence', 'closed',
+     'version'] AS names,
+    [toString(gold.open), toString(gold.high), toString(gold.low), toString(gold.close),
+     toString(gold.volume), toString(gold.quote_volume), toString(gold.trade_count),
+     toString(gold.buy_volume), toString(gold.buy_quote_volume), toString(gold.open_time),
+     toString(gold.close_time), toString(gold.first_sequence), toString(gold.last_sequence),
+     toString(gold.closed), toString(gold.version)] AS stored,
+    [toString(sql.open), toString(sql.high), toString(sql.low), toString(sql.close),
+     toString(sql.volume), toString(sql.quote_volume), toString(sql.trade_count),
+     toString(sql.buy_volume), toString(sql.buy_quote_volume), toString(sql.open_time),
+     toString(sql.close_time), toString(sql.first_sequence), toString(sql.last_sequence),
+     toString(sql.closed), toString(sql.version)] AS computed,
+    arrayFilter((name, a, b) -> a != b, names, stored, computed) AS differing
+SELECT
+    if(gold.present, gold.timeframe, sql.timeframe) AS timeframe,
+    if(gold.present, gold.exchange, sql.exchange) AS exchange,
+    if(gold.present, gold.symbol, sql.symbol) AS symbol,
+    if(gold.present, gold.window_start, sql.window_start) AS window_start,
+    multiIf(NOT gold.present, 'missing_in_gold', NOT sql.present, 'missing_in_check', 'mismatch') AS problem,
+    differing AS fields,
+    if(gold.present, mapFromArrays(names, stored), map()) AS gold_values,
+    if(sql.present, mapFromArrays(names, computed), map()) AS check_values
+FROM (SELECT *, true AS present FROM ohlcv FINAL) AS gold
+FULL JOIN (SELECT *, true AS present FROM ohlcv_check) AS sql
+    ON gold.timeframe = sql.timeframe AND gold.exchange = sql.exchange
+    AND gold.symbol = sql.symbol AND gold.window_start = sql.window_start
+WHERE notEmpty(differing)
+    AND
+    (
+        sql.present
+        OR gold.updated_at > now64(6) - INTERVAL 30 DAY
+        OR (gold.exchange, toDate(gold.window_start)) IN
+            (SELECT DISTINCT exchange, toDate(timestamp) FROM silver_trades)
+    )
+SETTINGS join_use_nulls = 0;

@@ -1,0 +1,223 @@
+"""Helpers that play frames through the real dataflows into a real database."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSource, run_main
+from hypothesis import strategies as st
+
+from candlewax import instruments, parts
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.recordings import Received
+from candlewax.schema import FRAMES
+from candlewax.tally import Tally
+from dataflows import ohlcv
+from tests import oracle
+from tests.oracle import Fill
+
+INSTRUMENTS = instruments.load(Path(__file__).parents[2] / "instruments.toml")
+
+FIELDS = (
+    "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "buy_volume",
+    "buy_quote_volume", "open_time", "close_time", "first_sequence", "last_sequence", "closed",
+    "version",
+)  # fmt: skip
+
+EPOCH_ZERO = 1_750_000_000_000_000
+"""2025-06-15 15:06:40 UTC, in microseconds."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame and the trades it says."""
+
+    exchange: str
+    connection: str
+    seq: int
+    recv_us: int
+    text: str
+    fills: tuple[Fill, ...]
+
+
+def binance(seq: int, recv_us: int, fill: Fill, connection: str = "b0") -> Frame:
+    """Binance reports one trade a frame."""
+    data = {
+        "e": "trade", "E": fill.time // 1000, "s": fill.symbol.replace("/", ""),
+        "t": fill.sequence, "p": str(fill.price), "q": str(fill.quantity),
+        "T": fill.time // 1000, "m": not fill.bought, "M": True,
+    }  # fmt: skip
+    text = json.dumps({"stream": "x@trade", "data": data}, separators=(",", ":"))
+    return Frame("binance", connection, seq, recv_us, text, (replace(fill, offset=seq),))
+
+
+def kraken_v1(seq: int, recv_us: int, fills: Sequence[Fill]) -> Frame:
+    """Kraken's first protocol reports several trades a frame, without ids: the
+    content makes one, and a number tells equal fills of a frame apart."""
+    rows = [
+        [str(f.price), str(f.quantity), f"{f.time // 10**6}.{f.time % 10**6:06}",
+         "b" if f.bought else "s", "l", ""]
+        for f in fills
+    ]  # fmt: skip
+    text = json.dumps([0, rows, "trade", "XBT/USD"], separators=(",", ":"))
+    ids = ["_".join((time, price, size, *rest)) for price, size, time, *rest in rows]
+    again = [ids[:n].count(name) for n, name in enumerate(ids)]
+    placed = tuple(
+        replace(f, offset=seq, index=n, trade_id=ids[n] + (f"#{again[n]}" if again[n] else ""))
+        for n, f in enumerate(fills)
+    )
+    return Frame("kraken", "k0", seq, recv_us, text, placed)
+
+
+def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[Received]:
+    """The frames in batches cut at these places, each batch of one exchange."""
+    items = []
+    bounds = [0, *sorted(set(cuts)), len(frames)]
+    for begin, end in zip(bounds, bounds[1:], strict=False):
+        part = frames[begin:end]
+        for exchange in dict.fromkeys(frame.exchange for frame in part):
+            rows = [
+                (frame.recv_us * 1000, frame.connection, frame.seq, frame.text)
+                for frame in part
+                if frame.exchange == exchange
+            ]
+            items.append(Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
+    return items
+
+
+def play(items: Sequence[object], tables: Database, recovery: Path | None = None) -> Tally:
+    """Run the whole pipeline over batches; with `recovery`, each batch is an epoch."""
+    tally = Tally()
+    feed: Any = TestingSource(items, batch_size=1)
+    made = parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+    config = RecoveryConfig(str(recovery)) if recovery else None
+    run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
+    return tally
+
+
+def silver(tables: Database) -> dict[tuple[str, str, str], tuple[object, ...]]:
+    """The stored trades by identity."""
+    rows = tables.query(
+        """
+        SELECT exchange, symbol, trade_id, sequence, toUnixTimestamp64Micro(timestamp),
+            toString(side), price, quantity, price * quantity = quote_volume, conditions
+        FROM silver_trades FINAL
+        """
+    ).rows()
+    assert len({row[:3] for row in rows}) == len(rows)
+    return {row[:3]: row[3:] for row in rows}
+
+
+def expected_silver(fills: Sequence[Fill]) -> dict[tuple[str, str, str], tuple[object, ...]]:
+    """The trades that must be stored."""
+    return {
+        fill.identity: (
+            fill.sequence,
+            fill.time,
+            "BUY" if fill.bought else "SELL",
+            fill.price,
+            fill.quantity,
+            True,
+            list(fill.conditions),
+        )
+        for fill in oracle.distinct(fills)
+    }
+
+
+def gold(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
+    """The stored candles."""
+    rows = tables.query(
+        f"""
+        SELECT toString(timeframe) AS timeframe, exchange, symbol,
+            toUnixTimestamp(window_start) AS window_start,
+            {", ".join(FIELDS)}
+        FROM ohlcv FINAL
+        """
+    ).rows(named=True)
+    for row in rows:
+        for name in ("open_time", "close_time"):
+            row[name] = (row[name] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return {
+        (row["timeframe"], row["exchange"], row["symbol"], row["window_start"]): {
+            name: row[name] for name in FIELDS
+        }
+        for row in rows
+    }
+
+
+def expected_gold(fills: Sequence[Fill]) -> dict[oracle.Window, dict[str, Any]]:
+    """The candles that must be stored."""
+    return oracle.candles(oracle.distinct(fills), oracle.watermarks(fills))
+
+
+def all_fills(frames: Sequence[Frame]) -> list[Fill]:
+    """What the frames say, in their order."""
+    return [fill for frame in frames for fill in frame.fills]
+
+
+def check(frames: Sequence[Frame], tables: Database) -> None:
+    """The tables hold exactly what these frames say."""
+    fills = all_fills(frames)
+    assert silver(tables) == expected_silver(fills)
+    assert gold(tables) == expected_gold(fills)
+    (stored,) = tables.query(
+        "SELECT count(), sum(trades), sum(trades) - sum(duplicates) FROM bronze_frames FINAL"
+    ).rows()
+    identities = {(f.exchange, f.connection, f.seq, f.recv_us) for f in frames}
+    assert stored[0] == len(identities)
+    assert stored[2] == len(oracle.distinct(fills))
+
+
+def clear(tables: Database) -> None:
+    """Empty all tables."""
+    for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks"):
+        tables.client.command(f"TRUNCATE TABLE {table}")
+
+
+_PRICES = st.integers(1, 10**7).map(lambda n: Decimal(n).scaleb(-2))
+_QUANTITIES = st.integers(1, 10**6).map(lambda n: Decimal(n).scaleb(-4))
+_STEPS = st.one_of(
+    st.integers(0, 3_000),
+    st.integers(0, 200_000_000),
+    st.sampled_from([60_000_000, 3_600_000_000, 86_400_000_000]),
+)
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> list[Frame]:
+    """Frames of two exchanges: ties, late trades, repeats, several trades a frame."""
+    frames: list[Frame] = []
+    time = EPOCH_ZERO
+    ids = {"BTC/USDT": 100, "ETH/USDT": 2**40}
+    for seq in range(draw(st.integers(1, 25))):
+        time += draw(_STEPS) // 1000 * 1000
+        late = draw(st.sampled_from([0, 0, 0, 1_000, 90_000_000, 5_000_000_000]))
+        if frames and draw(st.integers(0, 6)) == 0:
+            again = draw(st.sampled_from(frames))
+            frames.append(replace(again, seq=1000 + seq, recv_us=time))
+        elif draw(st.booleans()):
+            symbol = draw(st.sampled_from(sorted(ids)))
+            ids[symbol] += draw(st.sampled_from([1, 1, 1, 2]))
+            fill = Fill(
+                "binance", symbol, str(ids[symbol]), ids[symbol], time - late,
+                draw(st.booleans()), draw(_PRICES), draw(_QUANTITIES),
+            )  # fmt: skip
+            frames.append(binance(seq, time, fill, draw(st.sampled_from(["b0", "b1"]))))
+        else:
+            frames.append(kraken_v1(seq, time, _kraken_fills(draw, time - late)))
+    return frames
+
+
+def _kraken_fills(draw: st.DrawFn, time: int) -> list[Fill]:
+    fills = []
+    for _ in range(draw(st.integers(1, 3))):
+        price, quantity = draw(_PRICES), draw(_QUANTITIES)
+        fill = Fill("kraken", "BTC/USD", "", 0, time, draw(st.booleans()), price, quantity)
+        fills.append(fill)
+    return fills

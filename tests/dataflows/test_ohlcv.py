@@ -1,0 +1,161 @@
+"""The whole pipeline, through Bytewax into a real ClickHouse."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.recovery import init_db_dir
+from bytewax.testing import TestingSource
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from tests.dataflows.playing import (
+    Frame,
+    all_fills,
+    check,
+    clear,
+    expected_gold,
+    expected_silver,
+    gold,
+    markets,
+    play,
+    received,
+    silver,
+)
+
+CUTS = st.lists(st.integers(1, 25), max_size=6)
+
+
+@pytest.fixture
+def recovery(tmp_path: Path) -> Iterator[Path]:
+    """A recovery store."""
+    folder = tmp_path / "recovery"
+    folder.mkdir()
+    init_db_dir(folder, 1)
+    yield folder
+
+
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recovery")
+    init_db_dir(folder, 1)
+    return folder
+
+
+@given(markets(), CUTS)
+@settings(max_examples=40)
+def test_any_cut_into_batches_gives_the_candles_of_all_trades(
+    tables: Database, frames: list[Frame], cuts: list[int]
+) -> None:
+    """Silver and gold equal the oracle's, late trades, ties and repeats included."""
+    clear(tables)
+    play(received(frames, cuts), tables)
+    check(frames, tables)
+
+
+@given(markets(), st.randoms(use_true_random=False), CUTS)
+@settings(max_examples=15)
+def test_any_interleaving_of_connections_gives_the_same_candles(
+    tables: Database, frames: list[Frame], chance: random.Random, cuts: list[int]
+) -> None:
+    """Which connection is heard first changes no trade and no candle."""
+    clear(tables)
+    lanes = [[f for f in frames if f.connection == name] for name in ("b0", "b1", "k0")]
+    mixed = []
+    while any(lanes):
+        mixed.append(chance.choice([lane for lane in lanes if lane]).pop(0))
+    play(received(mixed, cuts), tables)
+    check(mixed, tables)
+
+
+@given(markets(), CUTS, st.integers(0, 6))
+@settings(max_examples=15)
+def test_a_flow_aborted_anywhere_and_resumed_gives_the_same_tables(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    frames: list[Frame],
+    cuts: list[int],
+    place: int,
+) -> None:
+    """With recovery, what came before and after an abort is there once."""
+    clear(tables)
+    folder = stores(tmp_path_factory)
+    items: list[object] = list(received(frames, cuts))
+    items.insert(min(place, len(items)), TestingSource.ABORT())
+    play(items, tables, folder)
+    play(items, tables, folder)
+    check(frames, tables)
+
+
+@given(markets(), CUTS, st.integers(0, 6))
+@settings(max_examples=15)
+def test_a_process_with_no_memory_goes_on_from_the_tables(
+    tables: Database, frames: list[Frame], cuts: list[int], place: int
+) -> None:
+    """Without recovery, a fresh process that gets frames it partly had, and new ones,
+    ends with the right tables."""
+    clear(tables)
+    items = received(frames, cuts)
+    play(items[: place + 1], tables)
+    play(items[max(0, place - 1) :], tables)
+    check(frames, tables)
+
+
+@given(markets(), CUTS)
+@settings(max_examples=10)
+def test_playing_the_same_frames_twice_changes_nothing(
+    tables: Database, frames: list[Frame], cuts: list[int]
+) -> None:
+    """A second run finds everything known."""
+    clear(tables)
+    play(received(frames, cuts), tables)
+    tally = play(received(frames), tables)
+    assert tally.total("trades") == 0
+    check(frames, tables)
+
+
+class Broken(Exception):
+    """A crash made for a test."""
+
+
+@pytest.mark.parametrize("recovering", [True, False])
+@given(frames=markets(), cuts=CUTS)
+@settings(max_examples=6)
+def test_a_crash_right_after_any_insert_loses_nothing(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    frames: list[Frame],
+    cuts: list[int],
+    recovering: bool,
+) -> None:
+    """Whatever insert was the last, the next run ends with the right tables."""
+    for last in range(1, 8):
+        clear(tables)
+        folder = stores(tmp_path_factory) if recovering else None
+        with pytest.MonkeyPatch.context() as patch:
+            _crash_after(patch, last)
+            try:
+                play(received(frames, cuts), tables, folder)
+            except (BytewaxRuntimeError, RuntimeError):
+                pass
+        play(received(frames, cuts), tables, folder)
+        fills = all_fills(frames)
+        assert silver(tables) == expected_silver(fills)
+        assert gold(tables) == expected_gold(fills)
+
+
+def _crash_after(patch: pytest.MonkeyPatch, last: int) -> None:
+    """Let the process fail once this many inserts are done."""
+    insert = Database.insert
+    done = 0
+
+    def once_more(self: Database, *arguments: object) -> None:
+        nonlocal done
+        if done == last:
+            raise Broken
+        insert(self, *arguments)  # type: ignore[arg-type]
+        done += 1
+
+    patch.setattr(Database, "insert", once_more)
