@@ -35,7 +35,7 @@ ORDER BY symbol, bucket
 """
 
 _NUMBERS: Final = f"""
-SELECT symbol, sequence
+SELECT symbol, sequence, trade_id, timestamp
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND sequence > 0
     AND (symbol, intDiv(sequence, {_BUCKET})) IN
@@ -50,7 +50,7 @@ ORDER BY symbol, sequence
 """
 
 _IDS: Final = """
-SELECT symbol, timestamp, trade_id
+SELECT symbol, sequence, trade_id, timestamp
 FROM silver_trades FINAL
 WHERE exchange = {exchange:String} AND sequence = 0
     AND timestamp >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')

@@ -2,39 +2,46 @@
 -- the last candle of a market, shows the last close with no volume and no vwap, and
 -- filled = true. These prices are shown, never stored.
 CREATE VIEW IF NOT EXISTS ohlcv_filled AS
-WITH toUInt32(window_end - window_start) AS length
 SELECT
     timeframe,
     exchange,
     symbol,
     fromUnixTimestamp(start, 'UTC') AS window_start,
     fromUnixTimestamp(start + length, 'UTC') AS window_end,
-    start != toUnixTimestamp(candle.window_start) AS filled,
-    if(filled, candle.close, candle.open) AS open,
-    if(filled, candle.close, candle.high) AS high,
-    if(filled, candle.close, candle.low) AS low,
-    candle.close AS close,
-    if(filled, toDecimal128(0, 12), candle.volume) AS volume,
-    if(filled, toDecimal128(0, 18), candle.quote_volume) AS quote_volume,
-    if(filled, NULL, candle.vwap) AS vwap,
-    if(filled, 0, candle.trade_count) AS trade_count
+    start != begin AS filled,
+    if(filled, last_price, first_price) AS open,
+    if(filled, last_price, most) AS high,
+    if(filled, last_price, least) AS low,
+    last_price AS close,
+    if(filled, toDecimal128(0, 12), base_sum) AS volume,
+    if(filled, toDecimal128(0, 18), quote_sum) AS quote_volume,
+    if(filled, NULL, average) AS vwap,
+    if(filled, 0, trades) AS trade_count
 FROM
 (
     SELECT
-        *,
-        leadInFrame(window_start, 1, window_end) OVER
+        timeframe,
+        exchange,
+        symbol,
+        toUnixTimestamp(candle.window_start) AS begin,
+        toUInt32(toUnixTimestamp(candle.window_end) - begin) AS length,
+        leadInFrame(begin, 1, toUInt32(begin + length)) OVER
         (
             PARTITION BY timeframe, exchange, symbol
-            ORDER BY window_start
+            ORDER BY begin
             ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-        ) AS next_start
-    FROM ohlcv_candles
-) AS candle
-ARRAY JOIN range(
-    toUnixTimestamp(candle.window_start),
-    toUnixTimestamp(candle.next_start),
-    toUInt32(candle.window_end - candle.window_start)
-) AS start;
+        ) AS next,
+        candle.open AS first_price,
+        candle.high AS most,
+        candle.low AS least,
+        candle.close AS last_price,
+        candle.volume AS base_sum,
+        candle.quote_volume AS quote_sum,
+        candle.vwap AS average,
+        candle.trade_count AS trades
+    FROM ohlcv_candles AS candle
+)
+ARRAY JOIN range(begin, next, length) AS start;
 
 CREATE VIEW IF NOT EXISTS ohlcv_1m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1m';
 CREATE VIEW IF NOT EXISTS ohlcv_5m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '5m';
