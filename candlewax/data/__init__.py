@@ -1,7 +1,10 @@
-"""The bundled recording."""
+"""The bundled recording, made by `candlewax.simulator.sample`."""
 
 from pathlib import Path
 from typing import Final
 
 SAMPLE: Final = Path(__file__).with_name("sample.tsv.zst")
 """A frame log of three exchanges over some hours."""
+
+MANIFEST: Final = Path(__file__).with_name("sample.json")
+"""What its maker put in."""

@@ -1,0 +1,112 @@
+"""Trades as the exchanges write them, character by character.
+
+Each function takes the fills of one order or more and gives the text of a frame.
+Sources: those named in the modules of `candlewax.exchanges`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from candlewax.simulator.market import Trade
+from candlewax.simulator.numbers import decimal_text, trimmed
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def price(trade: Trade) -> str:
+    """The price with all its decimals."""
+    return decimal_text(trade.price, trade.market.price_decimals)
+
+
+def quantity(trade: Trade) -> str:
+    """The quantity with all its decimals."""
+    return decimal_text(trade.quantity, trade.market.lot_decimals)
+
+
+def iso(time_us: int) -> str:
+    """`2026-01-02T03:04:05.678901Z`."""
+    return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
+    return "true" if value else "false"
+
+
+def binance(trade: Trade) -> str:
+    """A trade of Binance spot in the envelope of a combined stream."""
+    name, ms = trade.market.native, trade.time_us // 1000
+    return (
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{ms + 1},"s":"{name}",'
+        f'"t":{trade.trade_id},"p":"{_eight(price(trade))}","q":"{_eight(quantity(trade))}",'
+        f'"T":{ms},"m":{_flag(not trade.bought)},"M":true}}}}'
+    )
+
+
+def _eight(amount: str) -> str:
+    """Spot amounts always have eight decimals."""
+    whole, _, fraction = amount.partition(".")
+    return f"{whole}.{fraction:0<8}"
+
+
+def binance_usdm(trade: Trade) -> str:
+    """A trade of Binance USD-M futures; `X` tells what kind it is."""
+    name, ms = trade.market.native, trade.time_us // 1000
+    return (
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{ms + 2},"T":{ms},'
+        f'"s":"{name}","t":{trade.trade_id},"p":"{price(trade)}","q":"{quantity(trade)}",'
+        f'"X":"{trade.condition or "MARKET"}","m":{_flag(not trade.bought)}}}}}'
+    )
+
+
+def kraken_v2(trades: Sequence[Trade], kind: str = "update") -> str:
+    """Trades of Kraken's API v2; amounts are JSON numbers."""
+    rows = ",".join(
+        f'{{"symbol":"{t.market.native}","side":"{"buy" if t.bought else "sell"}",'
+        f'"price":{trimmed(price(t))},"qty":{trimmed(quantity(t))},'
+        f'"ord_type":"{"limit" if t.limit else "market"}","trade_id":{t.trade_id},'
+        f'"timestamp":"{iso(t.time_us)}"}}'
+        for t in trades
+    )
+    return f'{{"channel":"trade","type":"{kind}","data":[{rows}]}}'
+
+
+def kraken_v1(trades: Sequence[Trade]) -> str:
+    """Trades of Kraken's API v1, which shows no id."""
+    rows = ",".join(
+        f'["{decimal_text(t.price * 10 ** (5 - t.market.price_decimals), 5)}","{quantity(t)}",'
+        f'"{decimal_text(t.time_us, 6)}","{"b" if t.bought else "s"}",'
+        f'"{"l" if t.limit else "m"}",""]'
+        for t in trades
+    )
+    return f'[337,[{rows}],"trade","{trades[0].market.native}"]'
+
+
+def coinbase_advanced(trades: Sequence[Trade], sequence: int, kind: str = "update") -> str:
+    """Trades of Coinbase Advanced Trade, newest first; `side` is the maker's."""
+    rows = ",".join(
+        f'{{"product_id":"{t.market.native}","trade_id":"{t.trade_id}","price":"{price(t)}",'
+        f'"size":"{trimmed(quantity(t))}","time":"{iso(t.time_us)}",'
+        f'"side":"{"SELL" if t.bought else "BUY"}"}}'
+        for t in reversed(trades)
+    )
+    stamp = iso(max(t.time_us for t in trades) + 4_000)
+    return (
+        f'{{"channel":"market_trades","timestamp":"{stamp}","sequence_num":{sequence},'
+        f'"events":[{{"type":"{kind}","trades":[{rows}]}}]}}'
+    )
+
+
+def coinbase_match(trade: Trade, kind: str = "match") -> str:
+    """A match of Coinbase Exchange; `side` is the maker's."""
+    maker, taker = (
+        f"{trade.market.first_id:08x}-{who:04x}-4{trade.order % 4096:03x}-8000-{trade.order:012x}"
+        for who in (1, 2)
+    )
+    return (
+        f'{{"type":"{kind}","trade_id":{trade.trade_id},"maker_order_id":"{maker}",'
+        f'"taker_order_id":"{taker}","side":"{"sell" if trade.bought else "buy"}",'
+        f'"size":"{quantity(trade)}","price":"{price(trade)}",'
+        f'"product_id":"{trade.market.native}","sequence":{9_000_000_000 + 17 * trade.trade_id},'
+        f'"time":"{iso(trade.time_us)}"}}'
+    )
