@@ -9,7 +9,6 @@ from functools import partial
 
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
-from rich.console import Console
 
 from candlewax import instruments, settings
 from candlewax.candles import Book
@@ -21,6 +20,7 @@ from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.instruments import Instruments, InstrumentsError
 from candlewax.ledger import Ledger
+from candlewax.report import console
 from candlewax.run import Run
 from candlewax.settings import SettingsError
 from candlewax.steps import NOWHERE, Candles, Decoder, Deduplicate
@@ -96,7 +96,7 @@ def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
     stop = Stop()
     stop.listen()
     tally = Tally()
-    run = Run(chosen, database, tally, stop, Console())
+    run = Run(chosen, database, tally, stop, console())
     feed = Recordings(chosen.logs, tally, stop)
     wanted = chosen.exchanges or known.exchanges
     flow = build(make(feed, known, wanted, database, tally, run.end))

@@ -22,11 +22,17 @@ _LINE: Final = 5.0
 """Seconds between two looks at a terminal, and between two plain lines."""
 
 NEXT: Final = (
-    ("candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "ask for candles"),
-    ("candlewax sql 'SELECT * FROM dead_letters'", "see what could not be read, and why"),
-    ("candlewax verify", "compute every candle again in SQL and compare"),
+    (".venv/bin/candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "ask for candles"),
+    (".venv/bin/candlewax sql 'SELECT * FROM dead_letters'", "what could not be read, and why"),
+    (".venv/bin/candlewax verify", "compute every candle again and compare"),
     ("CANDLEWAX_FEED=log.tsv.gz make run", "replay recorded frames of your own"),
 )
+
+
+def console() -> Console:
+    """Where to print: a terminal as it is, anything else wide enough for the tables."""
+    found = Console()
+    return found if found.is_terminal else Console(width=100)
 
 
 class Watch:
@@ -79,7 +85,7 @@ class Summary:
     def feed(self, title: str, tally: Tally) -> None:
         """What came, for each exchange."""
         self._console.print(f"\n[bold]Candlewax[/]  {title}\n", highlight=False)
-        table = _table("exchange", "frames", "control", "dead", "trades", "repeats", "late candles")
+        table = _table("exchange", "frames", "control", "dead", "trades", "repeats", "out of order")
         for exchange in sorted({key[1] for key in tally.counts if key[0] == "frames"}):
             table.add_row(
                 exchange,
@@ -91,7 +97,7 @@ class Summary:
                         ("frames", exchange, str(KIND_DEAD)),
                         ("trades", exchange),
                         ("duplicates", exchange),
-                        ("late", exchange),
+                        ("out_of_order", exchange),
                     )
                 ),
             )
@@ -138,10 +144,8 @@ class Summary:
     def next(self) -> None:
         """What to try next."""
         self._console.print("\n[bold]Try next[/]")
-        table = Table.grid(padding=(0, 3))
         for command, what in NEXT:
-            table.add_row(f"  [cyan].venv/bin/{command}[/]" if command[0] == "c" else f"  [cyan]{command}[/]", what)
-        self._console.print(table, highlight=False)
+            self._console.print(f"  {what}\n    [cyan]{command}[/]", highlight=False)
 
     def _say(self, subject: str, text: str) -> None:
         self._console.print(f"  [dim]{subject:<13}[/]{text}", highlight=False)
@@ -150,7 +154,7 @@ class Summary:
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=True)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
     return table
 
 
@@ -166,13 +170,12 @@ def _reasons(tally: Tally) -> str:
 
 
 def _latest(candles: Sequence[dict[str, Any]]) -> Table:
-    table = _table("exchange", "symbol", "hour (UTC)", "open", "high", "low", "close", "volume", "trades", "")
+    table = _table("market", "hour (UTC)", "open", "high", "low", "close", "trades", "")
     for candle in candles:
-        amounts = (candle[name] for name in ("open", "high", "low", "close", "volume"))
+        amounts = (candle[name] for name in ("open", "high", "low", "close"))
         table.add_row(
-            candle["exchange"],
-            candle["symbol"],
-            f"{candle['window_start']:%d %b %H:%M}",
+            f"{candle['exchange']} {candle['symbol']}",
+            f"{candle['hour']:%d %b %H:%M}",
             *map(plain, amounts),
             f"{candle['trade_count']:,}",
             "closed" if candle["closed"] else "forming",

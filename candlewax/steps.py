@@ -126,7 +126,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._book = update.book
         now = update.book.watermark
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
-        self._tally.add(late.height, "late", exchange)
+        self._tally.add(late.height, "recomputed", exchange)
+        self._tally.add(_out_of_order(trades, before), "out_of_order", exchange)
         tables = {**batch.tables, "ohlcv": ohlcv(exchange, update.changed, now)}
         if now > before or stale.height:
             tables["watermarks"] = watermarks(exchange, now)
@@ -134,3 +135,10 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
 
     def snapshot(self) -> Book | None:
         return self._book
+
+
+def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:
+    """How many trades are older than one that came before them."""
+    time = pl.col("timestamp").cast(pl.Int64)
+    latest = time.cum_max().clip(lower_bound=watermark + candles.GRACE)
+    return int(trades.select((time < latest).sum()).item())

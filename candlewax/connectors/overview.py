@@ -24,14 +24,15 @@ WHERE active AND database = currentDatabase() AND table IN ('bronze_frames', 'si
 """
 
 _CANDLES: Final = """
-SELECT toString(timeframe) AS timeframe, countIf(closed) AS closed, countIf(NOT closed) AS forming
+SELECT toString(timeframe) AS name, countIf(closed) AS done, countIf(NOT closed) AS forming
 FROM ohlcv FINAL
 GROUP BY timeframe
-ORDER BY ohlcv.timeframe
+ORDER BY timeframe
 """
 
 _LATEST: Final = """
-SELECT exchange, symbol, window_start, open, high, low, close, volume, vwap, trade_count, closed
+SELECT exchange, symbol, toDateTime64(window_start, 0, 'UTC') AS hour, open, high, low, close, volume,
+    trade_count, closed
 FROM ohlcv_1h
 WHERE (exchange, symbol) IN
 (

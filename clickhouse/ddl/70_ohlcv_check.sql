@@ -79,7 +79,7 @@ SELECT
     CAST(number, 'Enum8(\'1m\' = 1, \'5m\' = 2, \'15m\' = 3, \'30m\' = 4, \'1h\' = 5, \'1d\' = 6)') AS timeframe,
     candles.exchange AS exchange,
     symbol,
-    fromUnixTimestamp(start, 'UTC') AS window_start,
+    toDateTime(start, 'UTC') AS window_start,
     open,
     high,
     low,
