@@ -4,16 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from candlewax.candles import WINDOW_END
 from candlewax.schema import CANDLES, TIME
 
 
 def ohlcv(exchange: str, candles: pl.DataFrame, watermark: int) -> pl.DataFrame:
-    """Rows of `ohlcv` of candles (CANDLES) as they are at a watermark.
+    """Rows of `ohlcv` of candles (STATE) as they are at a watermark.
 
     `version` grows with each trade of a candle, and once more when it closes.
     """
-    closed = WINDOW_END <= watermark
+    closed = pl.col("window_end") <= watermark
     return candles.select(
         *CANDLES,
         exchange=pl.lit(exchange),

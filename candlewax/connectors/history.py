@@ -184,7 +184,7 @@ class History:
     def _minutes(
         self, exchange: str, begin: int, end: int, symbols: list[str] | None = None
     ) -> pl.DataFrame:
-        """One-minute candles of a span of whole hours, in order."""
+        """One-minute candles of a span of whole hours, those of a symbol in order."""
         hours = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
         parts = [empty(STATE)]
         for hour in hours:
@@ -203,7 +203,7 @@ class History:
                     )
                 )
             )
-        return pl.concat(parts).sort("symbol", "window_start")
+        return pl.concat(parts)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
         return self._database.query(sql, {"exchange": exchange, **parameters})

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from candlewax.batch import Batch
+from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
@@ -159,7 +159,8 @@ class Writer:
 
     def _store(self, batches: list[Batch]) -> None:
         for table in ORDER:
-            self._insert(table, [b.tables[table] for b in batches if table in b.tables])
+            frames = [b.tables[table] for b in batches if table in b.tables]
+            self._insert(table, [_latest(frames)] if table == "ohlcv" and frames else frames)
         for exchange in {batch.exchange for batch in batches}:
             own = [batch for batch in batches if batch.exchange == exchange]
             stale = pl.concat([batch.stale for batch in own]).unique()
@@ -181,6 +182,13 @@ class Writer:
                         raise
                     self._wait(pause)
             self._tally.add(rows.num_rows, "stored", table)
+
+
+def _latest(candles: list[pl.DataFrame]) -> pl.DataFrame:
+    """Each candle once, as it was last."""
+    if len(candles) == 1:
+        return candles[0]
+    return pl.concat(candles).unique(["exchange", *WINDOWS], keep="last")
 
 
 def _within_partitions(table: str, frames: list[pl.DataFrame]) -> list[list[pl.DataFrame]]:

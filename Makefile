@@ -1,0 +1,35 @@
+# Needs make and Python 3.12 or 3.11, or uv; everything else comes into .venv.
+
+PYTHON := .venv/bin/python
+LOCK := requirements.txt
+READY := .venv/.ready
+
+.PHONY: run test check bench lock clean
+
+run: $(READY)
+	@$(PYTHON) -m bytewax.run dataflows.ohlcv
+
+test: check
+	@$(PYTHON) -m pytest
+
+check: $(READY)
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+bench: $(READY)
+	@$(PYTHON) -m bench
+
+$(READY): $(LOCK) pyproject.toml tools/environment.sh
+	@sh tools/environment.sh .venv $(LOCK)
+	@touch $@
+
+# Writes requirements.txt: versions and hashes for both Pythons, no addresses. Needs uv.
+lock:
+	@echo 'setuptools>=80,<81' | uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--extra dev pyproject.toml - --output-file $(LOCK)
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +
