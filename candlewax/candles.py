@@ -97,7 +97,8 @@ _COMBINE: Final = (
 
 def combine(trades: pl.DataFrame) -> pl.DataFrame:
     """Make one-minute candles (STATE) of the trades (TRADES) that count; those of a
-    symbol are in the order of time."""
+    symbol are in the order of time.
+    """
     if trades["condition"].null_count() < trades.height:
         trades = trades.filter(pl.col("condition").is_null())
     return (
@@ -111,7 +112,8 @@ def combine(trades: pl.DataFrame) -> pl.DataFrame:
 @cache
 def _named(timeframe: int, length: int) -> list[pl.Expr]:
     """STATE, the name of each candle told by its key: the symbol, and the number of
-    its window since 1970."""
+    its window since 1970.
+    """
     window = pl.col("key") % _MINUTES
     names = {
         "timeframe": pl.lit(timeframe, pl.Int8),
@@ -139,7 +141,8 @@ def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
 
 def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
     """Make candles (STATE) of six timeframes of one-minute candles, each minute of
-    a symbol once, those of a symbol in the order of time."""
+    a symbol once, those of a symbol in the order of time.
+    """
     frames = [minutes]
     for number, length in list(TIMEFRAMES.values())[1:]:
         # Each timeframe divides the next: the last made serves.
@@ -214,7 +217,8 @@ EMPTY: Final = Book(empty(STATE))
 
 def seed(minutes: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Book:
     """The book at a watermark, of the one-minute candles (STATE) of all trades that
-    it can still depend on, those of a symbol in the order of time."""
+    it can still depend on, those of a symbol in the order of time.
+    """
     candles = all_timeframes(minutes)
     return Book(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
 
@@ -241,12 +245,16 @@ def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LAT
     new = all_timeframes(combine(trades))
     state = book.candles
     places = state.select(key=_WINDOW).with_row_index("place")
-    place = new.select(key=_WINDOW).join(places, on="key", how="left", maintain_order="left")["place"]
+    place = new.select(key=_WINDOW).join(places, on="key", how="left", maintain_order="left")[
+        "place"
+    ]
     known = place.is_not_null()
     too_late = new.select(pl.col("window_end") + lateness <= book.watermark).to_series() & ~known
     touched = place.drop_nulls()
     merged = [new.filter(~known & ~too_late), merge(state[touched], new.filter(known))]
-    untouched = state.filter(~pl.Series([False]).new_from_index(0, state.height).scatter(touched, True))
+    untouched = state.filter(
+        ~pl.Series([False]).new_from_index(0, state.height).scatter(touched, True)
+    )
     moved = max(watermark, book.watermark)
     end = pl.col("window_end")
     closing = untouched.filter((end > book.watermark) & (end <= moved))
@@ -257,6 +265,7 @@ def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LAT
 
 def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
     """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
-    none."""
+    none.
+    """
     latest = trades.select(pl.col("timestamp").max().cast(pl.Int64)).item()
     return max(0, latest - grace) if latest is not None else 0

@@ -26,7 +26,7 @@ from candlewax.schema import (
     TRADES,
     empty,
 )
-from candlewax.trades import FAULTS, Normalized, common, normalize
+from candlewax.trades import FAULTS, common, normalize
 
 MOST_TRADES: Final = 65_535
 """The most trades of one frame: its number of trades is counted in 16 bits."""
@@ -118,13 +118,13 @@ def _read_one_by_one(
                 faults.append((row, index, trade.reason, trade.detail))
             else:
                 natives.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
-    tables = [(dialect, _table(dialect, natives)) for dialect, natives in found.values() if natives]
+    tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
     return tables, pl.DataFrame(faults, schema=FAULTS, orient="row")
 
 
-def _table(dialect: Dialect, natives: list[NativeTrade]) -> pl.DataFrame:
+def _table(natives: list[NativeTrade]) -> pl.DataFrame:
     fields = dict.fromkeys(name for native in natives for name in native)
-    texts = {name: pl.String for name in fields} | {"row": pl.UInt32, "index": pl.UInt16}
+    texts = dict.fromkeys(fields, pl.String) | {"row": pl.UInt32, "index": pl.UInt16}
     return pl.DataFrame(natives, schema=texts)
 
 
@@ -144,9 +144,7 @@ def _bronze(
     dead = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
     if faulty.len():
         dead = dead.scatter(faulty.unique(), True)
-    kind = (
-        pl.when(counts > 0).then(KIND_TRADE).when(dead).then(KIND_DEAD).otherwise(KIND_CONTROL)
-    )
+    kind = pl.when(counts > 0).then(KIND_TRADE).when(dead).then(KIND_DEAD).otherwise(KIND_CONTROL)
     return frames.select(
         exchange=pl.lit(exchange),
         connection="connection",

@@ -45,7 +45,8 @@ _MOST_SEQ: Final = 2**64 - 1
 @dataclass(frozen=True)
 class Chunk:
     """Whole lines of a log, read. `frames`: LINES, in order. `letters`:
-    DEAD_LETTERS, one for each line that holds no frame."""
+    DEAD_LETTERS, one for each line that holds no frame.
+    """
 
     frames: pl.DataFrame
     letters: pl.DataFrame

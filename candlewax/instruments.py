@@ -25,7 +25,8 @@ class Instrument:
 
 class Instruments:
     """Native symbols of all exchanges. A symbol that is not listed is resolved by
-    the rule of its exchange, or not at all."""
+    the rule of its exchange, or not at all.
+    """
 
     def __init__(self, listed: dict[str, dict[str, Instrument]]) -> None:
         self._known: dict[str, dict[str, Instrument | None]] = {

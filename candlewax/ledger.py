@@ -41,7 +41,10 @@ class Ranges:
         """Which of the numbers (UInt64) are in the set (Boolean)."""
         if not self.first:
             return pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, numbers.len())
-        low, high = bisect_left(self.last, _least(numbers)), bisect_right(self.first, _most(numbers))
+        low, high = (
+            bisect_left(self.last, _least(numbers)),
+            bisect_right(self.first, _most(numbers)),
+        )
         if low >= high:
             return pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, numbers.len())
         first = pl.Series(self.first[low:high], dtype=pl.UInt64)

@@ -41,7 +41,8 @@ class Parts:
 
 class Stop:
     """Whether the process was asked to stop: sources then end, and what they emitted
-    is stored and remembered before the process exits."""
+    is stored and remembered before the process exits.
+    """
 
     def __init__(self) -> None:
         self._asked = False
@@ -67,7 +68,8 @@ def make(
     on_end: Callable[[], None] = lambda: None,
 ) -> Parts:
     """Make the parts of a pipeline that stores what `feed` emits of the wanted
-    exchanges. `on_end` is called when all that came is stored."""
+    exchanges. `on_end` is called when all that came is stored.
+    """
     history = History(database)
     return Parts(
         feed=feed,
@@ -106,7 +108,8 @@ def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
 
 def lazily(build: Callable[[Parts], Dataflow]) -> Callable[[str], Dataflow]:
     """A module's `__getattr__` that starts its `flow` when that is asked for, so
-    that the module can be imported without starting anything."""
+    that the module can be imported without starting anything.
+    """
 
     def attribute(name: str) -> Dataflow:
         if name != "flow":

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from candlewax.connectors.overview import Stored
 from candlewax.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.tally import Tally
 from candlewax.verify import Verification
@@ -59,7 +58,12 @@ class Watch:
         return time.monotonic() - self._began
 
     def _show_bar(self) -> None:
-        columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+        columns = (
+            TextColumn("reading"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task("", total=self._size, text="")
             while not self._done.wait(_BLINK):
@@ -104,7 +108,9 @@ class Summary:
         self._console.print(table)
         for (what, exchange, *_), count in sorted(tally.counts.items()):
             if what == "skipped":
-                self._say("skipped", f"{count:,} frames of {exchange}, which is not among the exchanges")
+                self._say(
+                    "skipped", f"{count:,} frames of {exchange}, which is not among the exchanges"
+                )
         self._say("dead letters", _reasons(tally))
 
     def candles(
@@ -170,9 +176,9 @@ def _reasons(tally: Tally) -> str:
 
 
 def _latest(candles: Sequence[dict[str, Any]]) -> Table:
-    table = _table("market", "hour (UTC)", "open", "high", "low", "close", "trades", "")
+    table = _table("market", "hour (UTC)", "high", "low", "close", "trades", "")
     for candle in candles:
-        amounts = (candle[name] for name in ("open", "high", "low", "close"))
+        amounts = (candle[name] for name in ("high", "low", "close"))
         table.add_row(
             f"{candle['exchange']} {candle['symbol']}",
             f"{candle['hour']:%d %b %H:%M}",

@@ -110,7 +110,7 @@ def _instruments(text: str) -> Path:
     return path
 
 
-def _live_only(text: str) -> None:
+def _live_only(_: str) -> None:
     raise ValueError("nothing yet: this version neither listens on a network nor uses a broker")
 
 
@@ -142,7 +142,9 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         for name, text in given.items()
         if name.startswith(PREFIX)
     }
-    wrong = [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in texts.keys() - _READERS]
+    wrong = [
+        f"{PREFIX}{name}: no such setting; there are {_names()}" for name in texts.keys() - _READERS
+    ]
     values: dict[str, Any] = {}
     for name, (default, reader) in _READERS.items():
         text = texts.get(name) or default

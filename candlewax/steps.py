@@ -24,7 +24,8 @@ NOWHERE = ""
 
 class Decoder:
     """Reads what a feed emits: `Received` or `Unread` in, (key, Decoded) out, the key
-    being the exchange."""
+    being the exchange.
+    """
 
     def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Tally) -> None:
         self._instruments = instruments

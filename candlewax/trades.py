@@ -104,7 +104,10 @@ def normalize(
     natives = trades["native_symbol"].unique()
     checked = (
         trades.join(
-            instruments.table(exchange, natives), on="native_symbol", how="left", maintain_order="left"
+            instruments.table(exchange, natives),
+            on="native_symbol",
+            how="left",
+            maintain_order="left",
         )
         .hstack(_received(frames, trades["row"]))
         .with_columns(
@@ -185,7 +188,7 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "out_of_range",
         (pl.col("quantity") < QUANTITY_LIMIT) & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT),
-        pl.format("{} × {} is too large", pl.col("price_text"), pl.col("quantity_text")),
+        pl.format("{} at {} is too large", pl.col("quantity_text"), pl.col("price_text")),
     ),
 )
 

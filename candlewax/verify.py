@@ -90,7 +90,7 @@ def verify(client: Client) -> Verification:
         ((failure,),) = client.query(_STATUS).result_rows
         if failure:
             raise VerifyError(f"the cross-check could not be computed: {failure}")
-        problems = dict(client.query(_PROBLEMS).result_rows)
+        problems = {name: count for name, count in client.query(_PROBLEMS).result_rows}  # noqa: C416 - rows are lists
         ((candles,),) = client.query(_CANDLES).result_rows
         found = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
     except ClickHouseError as error:
@@ -122,10 +122,11 @@ def report(found: Verification) -> str:
     """The result for people."""
     if found.equal:
         return f"All {found.candles:,} candles equal those computed from silver_trades."
-    lines = [
+    counts = (
         f"{found.candles:,} candles: {found.mismatches:,} differ, "
         f"{found.missing_in_gold:,} missing in ohlcv, {found.missing_in_check:,} without trades"
-    ]
+    )
+    lines = [counts]
     for example in found.examples:
         name = " ".join(
             str(example[part]) for part in ("exchange", "symbol", "timeframe", "window_start")

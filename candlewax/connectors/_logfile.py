@@ -74,7 +74,8 @@ def _inflated(stored: Iterator[bytes], begin: Callable[[], _Inflator]) -> Iterat
 
 class Lines:
     """Whole lines of a log in chunks of about `size` bytes, from byte `offset` of
-    its text on."""
+    its text on.
+    """
 
     def __init__(self, pieces: Iterator[bytes], size: int, offset: int) -> None:
         self._pieces = pieces
@@ -86,7 +87,8 @@ class Lines:
 
     def next_chunk(self) -> bytes:
         """The next lines; only the last one of all may lack its newline. Empty at the
-        end."""
+        end.
+        """
         parts, size = [self._rest], len(self._rest)
         self._rest = b""
         for piece in self._until_error():

@@ -17,7 +17,8 @@ _OLDEST: Final = pl.CompatLevel.oldest()
 
 def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
     """The rows of one insert, of frames that have the columns of their table (or of
-    TRADES with vendor columns for `silver_trades`)."""
+    TRADES with vendor columns for `silver_trades`).
+    """
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)
 

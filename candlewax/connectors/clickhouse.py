@@ -41,10 +41,7 @@ class Database:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """The rows of a query. Parameters stand in it as `{name:Type}`."""
         with self._lock:
-            table = self.client.query_arrow(sql, parameters=dict(parameters or {}))
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+            return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters or {})))
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows as one block. The same token again inserts nothing."""

@@ -24,25 +24,26 @@ from candlewax.ledger import KEPT, Ledger, Ranges
 from candlewax.schema import empty
 
 _BUCKET: Final = 1024
+"""How many numbers are looked at together."""
 
-_BUCKETS: Final = f"""
-SELECT symbol, intDiv(sequence, {_BUCKET}) AS bucket,
+_BUCKETS: Final = """
+SELECT symbol, intDiv(sequence, {bucket:UInt64}) AS bucket,
     min(sequence) AS first, max(sequence) AS last, count() AS trades
 FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND sequence > 0
+WHERE exchange = {exchange:String} AND sequence > 0
 GROUP BY symbol, bucket
 ORDER BY symbol, bucket
 """
 
-_NUMBERS: Final = f"""
+_NUMBERS: Final = """
 SELECT symbol, sequence, trade_id, timestamp
 FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND sequence > 0
-    AND (symbol, intDiv(sequence, {_BUCKET})) IN
+WHERE exchange = {exchange:String} AND sequence > 0
+    AND (symbol, intDiv(sequence, {bucket:UInt64})) IN
     (
-        SELECT symbol, intDiv(sequence, {_BUCKET}) AS bucket
+        SELECT symbol, intDiv(sequence, {bucket:UInt64}) AS bucket
         FROM silver_trades FINAL
-        WHERE exchange = {{exchange:String}} AND sequence > 0
+        WHERE exchange = {exchange:String} AND sequence > 0
         GROUP BY symbol, bucket
         HAVING count() < max(sequence) - min(sequence) + 1
     )
@@ -131,12 +132,12 @@ class History:
     def ledger(self, exchange: str) -> Ledger:
         """The stored trades, as a process that stored them itself would know them."""
         ledger = Ledger()
-        buckets = self._query(_BUCKETS, exchange)
+        buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
         for symbol, first, last in buckets.filter(whole).select("symbol", "first", "last").rows():
             ledger.numbered.setdefault(symbol, Ranges()).add(first, last)
         if not buckets.select(whole.all()).item():
-            self._admit(ledger, self._query(_NUMBERS, exchange))
+            self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
         return ledger
@@ -147,7 +148,8 @@ class History:
 
     def watermark(self, exchange: str) -> int:
         """By when candles are closed, in microseconds since 1970; 0 if nothing is
-        stored."""
+        stored.
+        """
         found = self._query(_WATERMARK, exchange, grace=GRACE)["watermark"][0]
         return max(0, found or 0)
 

@@ -31,7 +31,7 @@ ORDER BY timeframe
 """
 
 _LATEST: Final = """
-SELECT exchange, symbol, toDateTime64(window_start, 0, 'UTC') AS hour, open, high, low, close, volume,
+SELECT exchange, symbol, toDateTime64(window_start, 0, 'UTC') AS hour, open, high, low, close,
     trade_count, closed
 FROM ohlcv_1h
 WHERE (exchange, symbol) IN

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -42,11 +42,15 @@ Feed = Received | Unread
 @dataclass(frozen=True)
 class Position:
     """Where a log is to be read on: byte and line of its text, and the latest
-    `recv_ns` before."""
+    `recv_ns` before.
+    """
 
     offset: int = 0
     line: int = 0
     latest: int = 0
+
+
+_NONE: Final = pl.DataFrame(schema={**framelog.LINES, "key": pl.Int64})
 
 
 class _Log:
@@ -58,7 +62,7 @@ class _Log:
         self._tally = tally
         self._lines = Lines(blocks(path, tally.read), size, start.offset)
         self._chunk = b""
-        self._frames: pl.DataFrame | None = None
+        self._frames = _NONE
         self._taken = 0
         self.letters: list[pl.DataFrame] = []
         self.ended = False
@@ -69,6 +73,7 @@ class _Log:
             return
         self._start = self.position()
         self._chunk, self._taken = self._lines.next_chunk(), 0
+        self._frames = _NONE
         if self._chunk:
             chunk = framelog.read(self._chunk, str(self._path), self._start.line)
             self._frames = _keyed(chunk.frames, self._start.latest)
@@ -79,11 +84,10 @@ class _Log:
     @property
     def dry(self) -> bool:
         """Whether there is no frame at hand."""
-        return self._frames is None or self._taken == self._frames.height
+        return self._taken == self._frames.height
 
     def _end(self) -> None:
         self.ended = True
-        self._frames = None
         if error := self._lines.error:
             line = (self._start.line, error.reason, str(error), b"")
             self.letters.append(framelog.line_letters(str(self._path), [line]))
@@ -91,24 +95,21 @@ class _Log:
     @property
     def last(self) -> int:
         """The key of the last frame at hand."""
-        assert self._frames is not None
         return int(self._frames["key"][-1])
 
     def take(self, bound: int, *, inclusive: bool) -> pl.DataFrame:
         """The frames up to a key, which count as taken."""
-        if self._frames is None:
-            return pl.DataFrame(schema={**framelog.LINES, "key": pl.Int64})
-        # Keys are whole: up to and with a bound is before the next.
-        end = self._frames["key"].search_sorted(bound + inclusive, side="left")
+        side: Literal["left", "right"] = "right" if inclusive else "left"
+        end = self._frames["key"].search_sorted(bound, side=side)
         begin, self._taken = self._taken, max(end, self._taken)
         return self._frames.slice(begin, self._taken - begin)
 
     def position(self) -> Position:
         """Where to read on if all that was taken is done."""
-        if self._frames is None or self.dry:
+        if self.dry:
             cut = bool(self._chunk) and not self._chunk.endswith(b"\n")
             lines = self._chunk.count(b"\n") + cut
-            latest = self.last if self._frames is not None and self._taken else self._start.latest
+            latest = self.last if self._taken else self._start.latest
             done = len(self._chunk)
         elif self._taken:
             lines = int(self._frames["line"][self._taken - 1]) + 1
@@ -121,7 +122,8 @@ class _Log:
 
 def _keyed(frames: pl.DataFrame, latest: int) -> pl.DataFrame:
     """Add `key`: the time of a frame, or of the latest before it: a clock that was
-    set back does not hold up a whole log."""
+    set back does not hold up a whole log.
+    """
     key = pl.col("recv_ns").cum_max().clip(lower_bound=latest)
     return frames.with_columns(key=key)
 
@@ -144,8 +146,7 @@ class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
     ) -> None:
         size = max(BATCH_BYTES // len(paths), LEAST_BYTES)
         self._logs = {
-            str(path): _Log(path, size, resume.get(str(path), Position()), tally)
-            for path in paths
+            str(path): _Log(path, size, resume.get(str(path), Position()), tally) for path in paths
         }
         self._tally = tally
         self._stopping = stopping
@@ -194,7 +195,8 @@ def _by_exchange(frames: pl.DataFrame) -> list[Received]:
 class Recordings(FixedPartitionedSource[Feed, dict[str, Position]]):
     """Replays frame logs, merged in the order of `recv_ns`, as if live.
 
-    Emits `Received` and `Unread` items and ends with the last log. Frames of equal time come in the order of the logs.
+    Emits `Received` and `Unread` items and ends with the last log. Frames of equal
+    time come in the order of the logs.
 
     Unit of parallelism: one partition reads all logs, as their merged order is one.
     Delivery: resumes after the last frame of the snapshot, so at least once for the

@@ -10,7 +10,8 @@ Pair = tuple[str, str]
 
 def by_separator(native: str, separator: str, aliases: Mapping[str, str]) -> Pair | None:
     """Split at the separator and give each asset its unified code; None if it is
-    not two plain asset codes around one separator."""
+    not two plain asset codes around one separator.
+    """
     assets = native.split(separator)
     if len(assets) != 2 or not all(_ASSET.fullmatch(asset) for asset in assets):
         return None
@@ -20,7 +21,8 @@ def by_separator(native: str, separator: str, aliases: Mapping[str, str]) -> Pai
 
 def by_longest_quote(native: str, quotes: Sequence[str]) -> Pair | None:
     """Split before the longest known quote asset that ends the symbol; None if
-    there is none, or nothing before it."""
+    there is none, or nothing before it.
+    """
     if not _ASSET.fullmatch(native):
         return None
     fitting = [q for q in quotes if native.endswith(q) and len(native) > len(q)]

@@ -71,8 +71,7 @@ LAYOUTS = layouts(
     SPOT,
     '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"T":<T>,"m":<m>,"M":<M>}',
     # Until 2024 with the orders of buyer and seller.
-    '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"b":<b>,"a":<a>,'
-    '"T":<T>,"m":<m>,"M":<M>}',
+    '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"b":<b>,"a":<a>,"T":<T>,"m":<m>,"M":<M>}',
 )
 
 _CONTROL = ("e", "result", "error", "code", "lastUpdateId", "symbol", "serverTime")

@@ -34,7 +34,8 @@ _DATED = re.compile(r"([A-Z0-9]+)_([0-9]{6})")
 
 def split(native: str) -> Split | None:
     """`BTCUSDT` is the perpetual BTC/USDT:USDT, `BTCUSDT_250627` the future
-    BTC/USDT:USDT-250627."""
+    BTC/USDT:USDT-250627.
+    """
     dated = _DATED.fullmatch(native)
     pair = by_longest_quote(dated[1] if dated else native, QUOTES)
     if pair is None:

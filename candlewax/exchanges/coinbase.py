@@ -88,7 +88,8 @@ LAYOUTS = (
 
 def reader(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read `market_trades` and `match` or `last_match`. Other channels, acks,
-    heartbeats and errors are control frames."""
+    heartbeats and errors are control frames.
+    """
     if not isinstance(frame, dict):
         raise bad_shape("an object", frame)
     if frame.get("channel") == "market_trades":

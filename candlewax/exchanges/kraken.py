@@ -104,7 +104,8 @@ LAYOUTS = (
 
 def reader(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read v2 objects and v1 arrays. Other channels, acks, status, heartbeats and
-    answers of REST shape are control frames."""
+    answers of REST shape are control frames.
+    """
     if isinstance(frame, list):
         return _read_v1(frame)
     if not isinstance(frame, dict):

@@ -69,4 +69,6 @@ def coinbase_heartbeat(time_us: int, counter: int) -> str:
 
 def coinbase_exchange_subscriptions(product: str) -> str:
     """What Coinbase Exchange says is subscribed."""
-    return f'{{"type":"subscriptions","channels":[{{"name":"matches","product_ids":["{product}"]}}]}}'
+    return (
+        f'{{"type":"subscriptions","channels":[{{"name":"matches","product_ids":["{product}"]}}]}}'
+    )

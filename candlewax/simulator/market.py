@@ -48,7 +48,8 @@ class Market:
 
 class Trade(NamedTuple):
     """A fill. `price` counts ticks, `quantity` lots; `bought` and `limit` tell of the
-    taker's order, `order` numbers the orders of the market."""
+    taker's order, `order` numbers the orders of the market.
+    """
 
     market: Market
     trade_id: int
@@ -63,7 +64,8 @@ class Trade(NamedTuple):
 
 class Path:
     """The price of an asset, second by second, in parts of PARITY, and how busy its
-    markets are, minute by minute, in hundredths."""
+    markets are, minute by minute, in hundredths.
+    """
 
     _STEP_BITS: Final = 18
     _JUMP_ONE_IN: Final = 900
@@ -114,11 +116,10 @@ def trades(market: Market, path: Path, start_us: int, end_us: int, seed: int) ->
         time_us += 1 + gap * 100 // path.activity(time_us)
 
 
-def _fills(
-    market: Market, value: int, rng: random.Random
-) -> Iterator[tuple[int, int, bool, bool]]:
+def _fills(market: Market, value: int, rng: random.Random) -> Iterator[tuple[int, int, bool, bool]]:
     """The fills of one order, each at the price before or a little worse: price,
-    quantity, taker bought, taker's order was a limit order."""
+    quantity, taker bought, taker's order was a limit order.
+    """
     bought = rng.getrandbits(1) == 1
     limit = below(rng, 100) < 55
     price = market.price * value * (1_000_000 + market.premium) // (PARITY * 1_000_000)
@@ -143,7 +144,7 @@ def _quantity(market: Market, rng: random.Random) -> int:
     if one_in(rng, 60):
         lots *= 5 + below(rng, 20)
     kept = (1, 1, 2, 2, 3, 4, 5, 8)[rng.getrandbits(3)]
-    unit = 10 ** max(len(str(lots)) - kept, 0)
+    unit: int = 10 ** max(len(str(lots)) - kept, 0)
     return max(lots - lots % unit, 2 * market.dust, 1)
 
 

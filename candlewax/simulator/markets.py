@@ -7,7 +7,8 @@ from candlewax.simulator.market import Market
 
 class Asset(NamedTuple):
     """What an asset costs in millionths of a dollar when the market opens, and its
-    share of an exchange's orders, in thousandths."""
+    share of an exchange's orders, in thousandths.
+    """
 
     price: int
     share: int

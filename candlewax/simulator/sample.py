@@ -46,9 +46,7 @@ def sample() -> list[Sent]:
 def _trades(among: Sequence[Market]) -> Iterator[Trade]:
     seconds = LENGTH_US // SECOND_US + 1
     paths = {m.base: market.Path(SEED, m.base, START_US, seconds) for m in among}
-    return market.together(
-        market.trades(m, paths[m.base], START_US, END_US, SEED) for m in among
-    )
+    return market.together(market.trades(m, paths[m.base], START_US, END_US, SEED) for m in among)
 
 
 def _binance() -> Iterator[Sent]:
@@ -68,7 +66,9 @@ def _binance() -> Iterator[Sent]:
         begin = START_US + (97 + 40 * number) * MINUTE_US
         yield from sessions.beside(sent, f"binance-{number + 2}", begin, begin + 40 * SECOND_US)
         if number == 0:
-            yield from sessions.broken(next(s for s in sent if s.recv_us > START_US + LENGTH_US // 3))
+            yield from sessions.broken(
+                next(s for s in sent if s.recv_us > START_US + LENGTH_US // 3)
+            )
             for minute in range(0, 280, 20):
                 at = START_US + minute * MINUTE_US
                 text = control.binance_kline("BTCUSDT", at, "71240.55000000")
@@ -200,9 +200,12 @@ def manifest(sent: Sequence[Sent]) -> dict[str, Any]:
         numbers[f"{exchange} {symbol}"] += 1
     return {
         "seed": SEED,
-        "exchanges": {name: dict(sorted(counts.items())) for name, counts in sorted(exchanges.items())},
+        "exchanges": {
+            name: dict(sorted(counts.items())) for name, counts in sorted(exchanges.items())
+        },
         "markets": {
-            name: {"trades": numbers[name], "volume": str(volumes[name])} for name in sorted(volumes)
+            name: {"trades": numbers[name], "volume": str(volumes[name])}
+            for name in sorted(volumes)
         },
         "hole": {"exchange": "binance", "symbol": "LINK/USDT", "missing": HOLE[2]},
     }

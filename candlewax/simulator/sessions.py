@@ -18,7 +18,8 @@ MINUTE_US: Final = 60 * SECOND_US
 @dataclass(frozen=True)
 class Sent:
     """A frame as it was received; `trades` are those it says, `bad` counts what
-    looks like a trade and is none. A dead frame says nothing at all."""
+    looks like a trade and is none. A dead frame says nothing at all.
+    """
 
     recv_us: int
     exchange: str
@@ -39,7 +40,13 @@ def orders(trades: Iterable[Trade]) -> Iterator[tuple[Trade, ...]]:
 
 
 def carry(
-    trades: Iterable[Trade], exchange: str, connection: str, write: Write, rng: Random, *, single: bool
+    trades: Iterable[Trade],
+    exchange: str,
+    connection: str,
+    write: Write,
+    rng: Random,
+    *,
+    single: bool,
 ) -> Iterator[Sent]:
     """Each order as a frame, or each fill if the exchange sends them `single`."""
     for fills in orders(trades):
@@ -50,7 +57,8 @@ def carry(
 
 def arrival(time_us: int, rng: Random) -> int:
     """When a frame sent at this time comes: most within some milliseconds, a few
-    behind others, very few minutes later, as after a stall, or more."""
+    behind others, very few minutes later, as after a stall, or more.
+    """
     if one_in(rng, 25_000):
         return time_us + (1_200 + below(rng, 1_200)) * SECOND_US
     if one_in(rng, 400):
@@ -88,7 +96,8 @@ def heartbeats(
 
 def broken(trade: Sent) -> Iterator[Sent]:
     """Frames that cannot be read, one after another, behind a frame of Binance that
-    can. None of them says anything true."""
+    can. None of them says anything true.
+    """
     fill = trade.trades[0]
     sound = frames.binance(fill._replace(trade_id=fill.trade_id + 10**9))
     texts = (

@@ -144,9 +144,7 @@ def test_a_replay_goes_on_where_its_snapshot_was_taken(
 ) -> None:
     """Cut anywhere, the two halves are the whole, frame by frame."""
     folder = tmp_path_factory.mktemp("logs")
-    paths = [
-        log(folder / f"{n}.tsv", numbered(times, name=str(n))) for n, times in enumerate(logs)
-    ]
+    paths = [log(folder / f"{n}.tsv", numbered(times, name=str(n))) for n, times in enumerate(logs)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recordings, "BATCH_BYTES", 0)
         patch.setattr(recordings, "LEAST_BYTES", 60)
@@ -170,7 +168,9 @@ def test_bad_lines_are_told_once_with_their_number(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes(b"\x00\xff garbage\n" * 40)
     items = rest(opened([path]))
-    offsets = [n for item in items if not isinstance(item, Received) for n in item.letters["source_offset"]]
+    offsets = [
+        n for item in items if not isinstance(item, Received) for n in item.letters["source_offset"]
+    ]
     assert offsets == list(range(40))
 
 

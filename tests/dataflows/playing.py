@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def binance(seq: int, recv_us: int, fill: Fill, connection: str = "b0") -> Frame
 
 def kraken_v1(seq: int, recv_us: int, fills: Sequence[Fill]) -> Frame:
     """Kraken's first protocol reports several trades a frame, without ids: the
-    content makes one, and a number tells equal fills of a frame apart."""
+    content makes one, and a number tells equal fills of a frame apart.
+    """
     rows = [
         [str(f.price), str(f.quantity), f"{f.time // 10**6}.{f.time % 10**6:06}",
          "b" if f.bought else "s", "l", ""]
@@ -79,7 +81,7 @@ def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[Received
     """The frames in batches cut at these places, each batch of one exchange."""
     items = []
     bounds = [0, *sorted(set(cuts)), len(frames)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         part = frames[begin:end]
         for exchange in dict.fromkeys(frame.exchange for frame in part):
             rows = [

@@ -87,7 +87,8 @@ def test_a_process_with_no_memory_goes_on_from_the_tables(
     tables: Database, frames: list[Frame], cuts: list[int], place: int
 ) -> None:
     """Without recovery, a fresh process that gets frames it partly had, and new ones,
-    ends with the right tables."""
+    ends with the right tables.
+    """
     clear(tables)
     items = received(frames, cuts)
     play(items[: place + 1], tables)
@@ -109,7 +110,7 @@ def test_playing_the_same_frames_twice_changes_nothing(
     check(frames, tables)
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """A crash made for a test."""
 
 
@@ -145,7 +146,7 @@ def _crash_after(patch: pytest.MonkeyPatch, last: int) -> None:
     def once_more(self: Database, *arguments: object) -> None:
         nonlocal done
         if done == last:
-            raise Broken
+            raise BrokenError
         insert(self, *arguments)  # type: ignore[arg-type]
         done += 1
 
