@@ -51,6 +51,11 @@ class Chunk:
     frames: pl.DataFrame
     letters: pl.DataFrame
 
+    @property
+    def lines(self) -> int:
+        """How many lines there were."""
+        return self.frames.height + self.letters.height
+
 
 def read(data: bytes, source: str, first_line: int) -> Chunk:
     """Read whole lines; only the last one may lack its newline.
@@ -69,7 +74,7 @@ def read(data: bytes, source: str, first_line: int) -> Chunk:
         chunk = chunk or _read_line_by_line(piece, source, first_line + line)
         frames.append(chunk.frames.with_columns(pl.col("line") + line))
         letters.append(chunk.letters)
-        line += piece.count(b"\n")
+        line += chunk.lines
     return Chunk(pl.concat(frames), pl.concat(letters))
 
 

@@ -94,14 +94,12 @@ class Lines:
         for piece in self._until_error():
             parts.append(piece)
             size += len(piece)
-            if size >= self._size and (b"\n" in piece or size >= LONGEST_LINE):
-                return self._cut(b"".join(parts))
+            if size >= self._size and (end := piece.rfind(b"\n") + 1):
+                parts[-1], self._rest = piece[:end], piece[end:]
+                break
+            if size >= LONGEST_LINE:
+                break
         return b"".join(parts)
-
-    def _cut(self, data: bytes) -> bytes:
-        end = data.rfind(b"\n") + 1
-        self._rest = data[end:] if end else b""
-        return data[:end] if end else data
 
     def _until_error(self) -> Iterator[bytes]:
         try:

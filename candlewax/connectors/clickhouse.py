@@ -2,15 +2,17 @@
 
 import fcntl
 import os
+import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import clickhouse_connect
 import polars as pl
 import pyarrow as pa
+from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -23,6 +25,8 @@ INSERT: Final = {
     "insert_deduplicate": 1,
     # Sinks hand each row over once, so there is nothing for it to merge.
     "optimize_on_insert": 0,
+    # No row holds a null.
+    "input_format_null_as_default": 0,
 }
 
 
@@ -33,8 +37,9 @@ class DatabaseError(RuntimeError):
 class Database:
     """One database of one ClickHouse, safe to use from several threads."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, embedded: bool) -> None:
         self.client = client
+        self._spool = _temporary() if embedded else None
         # An embedded engine runs one query of a connection at a time.
         self._lock = threading.RLock()
 
@@ -45,22 +50,55 @@ class Database:
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows as one block. The same token again inserts nothing."""
-        stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, rows.schema) as writer:
-            writer.write_table(rows)
+        settings = {**INSERT, "insert_deduplication_token": token}
         with self._lock:
+            if self._spool:
+                self._insert_file(self._spool, table, rows, settings)
+                return
+            stream = pa.BufferOutputStream()
+            _write(stream, rows)
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
                 insert_block=pa.BufferReader(stream.getvalue()),
                 fmt="ArrowStream",
-                settings={**INSERT, "insert_deduplication_token": token},
+                settings=settings,
             )
+
+    def _insert_file(
+        self, spool: IO[bytes], table: str, rows: pa.Table, settings: dict[str, Any]
+    ) -> None:
+        """Let the embedded engine read the rows from a file. Writing over the same
+        file again and again is faster than a new one each time.
+        """
+        spool.seek(0)
+        _write(pa.PythonFile(spool, mode="w"), rows)
+        spool.truncate()
+        columns = ", ".join(quote_identifier(name) for name in rows.schema.names)
+        clauses = ", ".join(
+            f"{name} = {format_str(str(value))}" for name, value in settings.items()
+        )
+        self.client.command(
+            f"INSERT INTO {quote_identifier(table)} ({columns}) "
+            f"FROM INFILE {format_str(spool.name)} SETTINGS {clauses} FORMAT ArrowStream"
+        )
 
     def close(self) -> None:
         """Let go of the database, so that another process may open it."""
         with self._lock:
             self.client.close()
+            if self._spool:
+                self._spool.close()
+
+
+def _temporary() -> IO[bytes]:
+    # Closed with its database.
+    return tempfile.NamedTemporaryFile(suffix=".arrow", buffering=0)
+
+
+def _write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types
+    with pa.ipc.new_stream(target, rows.schema) as writer:
+        writer.write_table(rows)
 
 
 def connect(place: Path | Server, database: str) -> Database:
@@ -72,7 +110,7 @@ def connect(place: Path | Server, database: str) -> Database:
         client.command(
             "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
         )
-        return Database(_client(place, database))
+        return Database(_client(place, database), embedded=isinstance(place, Path))
 
 
 def _client(place: Path | Server, database: str) -> Client:

@@ -62,6 +62,7 @@ class _Log:
         self._tally = tally
         self._lines = Lines(blocks(path, tally.read), size, start.offset)
         self._chunk = b""
+        self._count = 0
         self._frames = _NONE
         self._taken = 0
         self.letters: list[pl.DataFrame] = []
@@ -73,9 +74,10 @@ class _Log:
             return
         self._start = self.position()
         self._chunk, self._taken = self._lines.next_chunk(), 0
-        self._frames = _NONE
+        self._frames, self._count = _NONE, 0
         if self._chunk:
             chunk = framelog.read(self._chunk, str(self._path), self._start.line)
+            self._count = chunk.lines
             self._frames = _keyed(chunk.frames, self._start.latest)
             self.letters.append(chunk.letters)
         else:
@@ -107,8 +109,7 @@ class _Log:
     def position(self) -> Position:
         """Where to read on if all that was taken is done."""
         if self.dry:
-            cut = bool(self._chunk) and not self._chunk.endswith(b"\n")
-            lines = self._chunk.count(b"\n") + cut
+            lines = self._count
             latest = self.last if self._taken else self._start.latest
             done = len(self._chunk)
         elif self._taken:
