@@ -172,7 +172,8 @@ def _islands(numbers: pl.Series) -> list[tuple[int, int]]:
     if numbers.is_empty():
         return []
     frame = pl.DataFrame({"n": numbers}).with_columns(
-        run=(pl.col("n").diff().fill_null(1) != 1).cum_sum()
+        # Not diff(): it has no sign to spare for numbers above 2^63.
+        run=(pl.col("n") - pl.col("n").shift(1) != 1).fill_null(False).cum_sum()
     )
     runs = frame.group_by("run").agg(first=pl.col("n").min(), last=pl.col("n").max())
     return list(runs.select("first", "last").iter_rows())

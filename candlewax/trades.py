@@ -5,7 +5,7 @@ trade of which frame, the reason, what was expected and what came.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 import polars as pl
@@ -25,6 +25,8 @@ QUOTE_VOLUME_LIMIT: Final = 10**15
 their columns."""
 
 _PLAIN: Final = r"^[0-9]{1,19}(?:\.[0-9]{1,12})?$"
+
+_EXPONENT: Final = r"^[0-9]{1,100}(?:\.[0-9]{1,100})?[eE][-+]?[0-9]{1,5}$"
 
 FAULTS: Final[Columns] = {
     "row": pl.UInt32,
@@ -77,20 +79,20 @@ def _told_apart(trades: pl.DataFrame) -> pl.DataFrame:
 def _respelled(trades: pl.DataFrame) -> pl.DataFrame:
     """Write amounts with an exponent out in plain digits."""
     for amount in ("price", "quantity"):
-        if trades[amount].str.contains("[eE]").any():
-            spelled = [_plain(text) for text in trades[amount]]
+        wide = trades[amount].str.contains(_EXPONENT).fill_null(False)
+        if wide.any():
+            spelled = [
+                _plain(text) if is_wide else text
+                for text, is_wide in zip(trades[amount], wide, strict=True)
+            ]
             trades = trades.with_columns(pl.Series(amount, spelled, pl.String))
     return trades
 
 
 def _plain(text: str) -> str:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return text
+    value = Decimal(text)
     # A few characters can stand for billions of digits.
-    small = value.is_finite() and abs(value.adjusted()) < 50
-    return format(value.normalize(), "f") if small else text
+    return format(value.normalize(), "f") if abs(value.adjusted()) < 50 else text
 
 
 def normalize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from candlewax.connectors.clickhouse import Database, connect, open_tables
 
@@ -14,6 +14,8 @@ settings.register_profile(
     "steady",
     derandomize=True,
     deadline=None,
+    # A failure is told at once: making it small may take longer than all tests.
+    phases=(Phase.explicit, Phase.generate),
     # A database or a folder serves all examples of a test.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

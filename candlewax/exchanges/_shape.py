@@ -29,7 +29,6 @@ _PATTERNS = {
     BOOLEAN: r"(true|false)",
 }
 _SCALAR = r'(?:"[ !#-\[\]-~]*"|[0-9.]+)'
-_NUMBER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
 class FrameError(ValueError):
@@ -55,7 +54,14 @@ class Field:
 Shape = Mapping[str, Field]
 NativeTrade = dict[str, str]
 
-_decoder = msgspec.json.Decoder(float_hook=str)
+
+class Number(str):
+    """The text of a JSON number that is not whole."""
+
+    __slots__ = ()
+
+
+_decoder = msgspec.json.Decoder(float_hook=Number)
 
 
 def parse(frame: str) -> Any:  # noqa: ANN401 - JSON may be anything
@@ -112,8 +118,10 @@ def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401 - JSON may be anything
     if kind == INTEGER:
         return whole
     if kind == NUMBER:
-        return whole or (isinstance(value, str) and _NUMBER_TEXT.fullmatch(value) is not None)
-    return isinstance(value, bool if kind == BOOLEAN else str)
+        return whole or isinstance(value, Number)
+    if kind == BOOLEAN:
+        return isinstance(value, bool)
+    return isinstance(value, str) and not isinstance(value, Number)
 
 
 def pattern(shape: Shape, template: str) -> str:

@@ -98,7 +98,7 @@ def reader(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
             for event in _array(frame.get("events"), "events")
             for trade in _trades(event)
         ]
-    if frame.get("type") in {"match", "last_match"}:
+    if frame.get("type") in ("match", "last_match"):
         return EXCHANGE, [read(frame, MATCH)]
     if any(isinstance(frame.get(name), str) for name in ("channel", "type")):
         return None

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 
-from candlewax.simulator.frames import iso
+from candlewax.simulator.frames import eight, iso, price, quantity
+from candlewax.simulator.market import Trade
+
+KRAKEN_HEARTBEAT = '{"channel":"heartbeat"}'
+KRAKEN_V1_HEARTBEAT = '{"event":"heartbeat"}'
 
 
 def binance_ack(number: int) -> str:
@@ -10,21 +14,43 @@ def binance_ack(number: int) -> str:
     return f'{{"result":null,"id":{number}}}'
 
 
-def binance_kline(name: str, minute_us: int, price: str) -> str:
-    """A candle that nobody asked to keep."""
-    ms = minute_us // 1000
+def binance_kline(trade: Trade, sent_us: int) -> str:
+    """A candle of the exchange's own, still forming, after its first trade."""
+    name, amount = trade.market.native, eight(price(trade))
+    begin_ms = trade.time_us // 60_000_000 * 60_000
     return (
-        f'{{"stream":"{name.lower()}@kline_1m","data":{{"e":"kline","E":{ms + 2013},"s":"{name}",'
-        f'"k":{{"t":{ms},"T":{ms + 59_999},"s":"{name}","i":"1m","o":"{price}","c":"{price}",'
-        f'"h":"{price}","l":"{price}","v":"0.00000000","n":0,"x":false}}}}}}'
+        f'{{"stream":"{name.lower()}@kline_1m","data":{{"e":"kline","E":{sent_us // 1000},'
+        f'"s":"{name}","k":{{"t":{begin_ms},"T":{begin_ms + 59_999},"s":"{name}","i":"1m",'
+        f'"f":{trade.trade_id},"L":{trade.trade_id},"o":"{amount}","c":"{amount}",'
+        f'"h":"{amount}","l":"{amount}","v":"{eight(quantity(trade))}","n":1,"x":false}}}}}}'
     )
 
 
-def kraken_status(time_us: int) -> str:
+def binance_book_ticker(trade: Trade, sent_us: int) -> str:  # noqa: ARG001 - it tells no time
+    """The best bid and ask; on spot without an event type."""
+    name, lot = trade.market.native, eight(quantity(trade))
+    above = eight(price(trade._replace(price=trade.price + 1)))
+    return (
+        f'{{"stream":"{name.lower()}@bookTicker","data":{{"u":{9 * trade.trade_id},"s":"{name}",'
+        f'"b":"{eight(price(trade))}","B":"{lot}","a":"{above}","A":"{lot}"}}}}'
+    )
+
+
+def binance_depth(trade: Trade, sent_us: int) -> str:
+    """A change of the order book."""
+    name, last = trade.market.native, 9 * trade.trade_id
+    return (
+        f'{{"stream":"{name.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":{sent_us // 1000},'
+        f'"s":"{name}","U":{last - 8},"u":{last},"b":[["{eight(price(trade))}","0.00000000"]],'
+        '"a":[]}}'
+    )
+
+
+def kraken_status(connection: int) -> str:
     """What Kraken v2 says first."""
     return (
         '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online",'
-        f'"api_version":"v2","connection_id":{time_us}}}]}}'
+        f'"api_version":"v2","connection_id":{connection}}}]}}'
     )
 
 
@@ -37,8 +63,12 @@ def kraken_ack(symbol: str, time_us: int) -> str:
     )
 
 
-KRAKEN_HEARTBEAT = '{"channel":"heartbeat"}'
-KRAKEN_V1_HEARTBEAT = '{"event":"heartbeat"}'
+def kraken_v1_status(connection: int) -> str:
+    """What Kraken v1 says first."""
+    return (
+        f'{{"connectionID":{connection},"event":"systemStatus","status":"online",'
+        '"version":"1.9.6"}'
+    )
 
 
 def kraken_v1_ack(pair: str) -> str:
@@ -49,26 +79,26 @@ def kraken_v1_ack(pair: str) -> str:
     )
 
 
-def coinbase_subscriptions(products: Sequence[str], time_us: int) -> str:
+def coinbase_subscriptions(products: Sequence[str], time_us: int, sequence: int) -> str:
     """What Advanced Trade says is subscribed."""
     names = ",".join(f'"{name}"' for name in products)
     return (
         f'{{"channel":"subscriptions","client_id":"","timestamp":"{iso(time_us)}",'
-        f'"sequence_num":0,"events":[{{"subscriptions":{{"market_trades":[{names}]}}}}]}}'
+        f'"sequence_num":{sequence},"events":[{{"subscriptions":{{"market_trades":[{names}]}}}}]}}'
     )
 
 
-def coinbase_heartbeat(time_us: int, counter: int) -> str:
+def coinbase_heartbeat(time_us: int, sequence: int, counter: int) -> str:
     """Advanced Trade's sign of life."""
+    now = iso(time_us).replace("T", " ").removesuffix("Z")
     return (
         f'{{"channel":"heartbeats","client_id":"","timestamp":"{iso(time_us)}",'
-        f'"sequence_num":{counter},"events":[{{"current_time":"{iso(time_us)}",'
+        f'"sequence_num":{sequence},"events":[{{"current_time":"{now} +0000 UTC m=+{counter}.5",'
         f'"heartbeat_counter":"{counter}"}}]}}'
     )
 
 
-def coinbase_exchange_subscriptions(product: str) -> str:
+def coinbase_exchange_subscriptions(products: Sequence[str]) -> str:
     """What Coinbase Exchange says is subscribed."""
-    return (
-        f'{{"type":"subscriptions","channels":[{{"name":"matches","product_ids":["{product}"]}}]}}'
-    )
+    names = ",".join(f'"{name}"' for name in products)
+    return f'{{"type":"subscriptions","channels":[{{"name":"matches","product_ids":[{names}]}}]}}'

@@ -1,7 +1,7 @@
 """Trades as the exchanges write them, character by character.
 
-Each function takes the fills of one order or more and gives the text of a frame.
-Sources: those named in the modules of `candlewax.exchanges`.
+Each function takes trades and gives the text of a frame. Sources: those named in
+the modules of `candlewax.exchanges`.
 """
 
 from collections.abc import Sequence
@@ -29,41 +29,43 @@ def iso(time_us: int) -> str:
     return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
-    return "true" if value else "false"
-
-
-def binance(trade: Trade) -> str:
-    """A trade of Binance spot in the envelope of a combined stream."""
-    name, ms = trade.market.native, trade.time_us // 1000
-    return (
-        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{ms + 1},"s":"{name}",'
-        f'"t":{trade.trade_id},"p":"{_eight(price(trade))}","q":"{_eight(quantity(trade))}",'
-        f'"T":{ms},"m":{_flag(not trade.bought)},"M":true}}}}'
-    )
-
-
-def _eight(amount: str) -> str:
-    """Spot amounts always have eight decimals."""
+def eight(amount: str) -> str:
+    """With eight decimals, as Binance spot writes all amounts."""
     whole, _, fraction = amount.partition(".")
     return f"{whole}.{fraction:0<8}"
 
 
-def binance_usdm(trade: Trade) -> str:
-    """A trade of Binance USD-M futures; `X` tells what kind it is."""
-    name, ms = trade.market.native, trade.time_us // 1000
+def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
+    return "true" if value else "false"
+
+
+def binance(trade: Trade, sent_us: int) -> str:
+    """A trade of Binance spot in the envelope of a combined stream."""
+    name = trade.market.native
     return (
-        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{ms + 2},"T":{ms},'
-        f'"s":"{name}","t":{trade.trade_id},"p":"{price(trade)}","q":"{quantity(trade)}",'
-        f'"X":"{trade.condition or "MARKET"}","m":{_flag(not trade.bought)}}}}}'
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // 1000},'
+        f'"s":"{name}","t":{trade.trade_id},"p":"{eight(price(trade))}",'
+        f'"q":"{eight(quantity(trade))}","T":{trade.time_us // 1000},'
+        f'"m":{_flag(not trade.bought)},"M":true}}}}'
+    )
+
+
+def binance_usdm(trade: Trade, sent_us: int) -> str:
+    """A trade of Binance USD-M futures; `X` tells what kind it is."""
+    name = trade.market.native
+    return (
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // 1000},'
+        f'"T":{trade.time_us // 1000},"s":"{name}","t":{trade.trade_id},"p":"{price(trade)}",'
+        f'"q":"{quantity(trade)}","X":"{trade.condition or "MARKET"}",'
+        f'"m":{_flag(not trade.bought)}}}}}'
     )
 
 
 def kraken_v2(trades: Sequence[Trade], kind: str = "update") -> str:
-    """Trades of Kraken's API v2; amounts are JSON numbers."""
+    """Trades of Kraken's API v2; amounts are JSON numbers with all their zeros."""
     rows = ",".join(
         f'{{"symbol":"{t.market.native}","side":"{"buy" if t.bought else "sell"}",'
-        f'"price":{trimmed(price(t))},"qty":{trimmed(quantity(t))},'
+        f'"price":{price(t)},"qty":{quantity(t)},'
         f'"ord_type":"{"limit" if t.limit else "market"}","trade_id":{t.trade_id},'
         f'"timestamp":"{iso(t.time_us)}"}}'
         for t in trades
@@ -82,7 +84,9 @@ def kraken_v1(trades: Sequence[Trade]) -> str:
     return f'[337,[{rows}],"trade","{trades[0].market.native}"]'
 
 
-def coinbase_advanced(trades: Sequence[Trade], sequence: int, kind: str = "update") -> str:
+def coinbase_advanced(
+    trades: Sequence[Trade], sent_us: int, sequence: int, kind: str = "update"
+) -> str:
     """Trades of Coinbase Advanced Trade, newest first; `side` is the maker's."""
     rows = ",".join(
         f'{{"product_id":"{t.market.native}","trade_id":"{t.trade_id}","price":"{price(t)}",'
@@ -90,11 +94,15 @@ def coinbase_advanced(trades: Sequence[Trade], sequence: int, kind: str = "updat
         f'"side":"{"SELL" if t.bought else "BUY"}"}}'
         for t in reversed(trades)
     )
-    stamp = iso(max(t.time_us for t in trades) + 4_000)
     return (
-        f'{{"channel":"market_trades","timestamp":"{stamp}","sequence_num":{sequence},'
-        f'"events":[{{"type":"{kind}","trades":[{rows}]}}]}}'
+        f'{{"channel":"market_trades","timestamp":"{_nanoseconds(sent_us)}",'
+        f'"sequence_num":{sequence},"events":[{{"type":"{kind}","trades":[{rows}]}}]}}'
     )
+
+
+def _nanoseconds(time_us: int) -> str:
+    """A time with nine decimals."""
+    return f"{iso(time_us).removesuffix('Z')}{time_us % 997:03d}Z"
 
 
 def coinbase_match(trade: Trade, kind: str = "match") -> str:

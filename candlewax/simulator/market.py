@@ -4,9 +4,8 @@ Prices are whole ticks and quantities whole lots, and nothing is a float, so a s
 gives the same trades everywhere. Times are microseconds since 1970.
 """
 
-import heapq
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -44,6 +43,8 @@ class Market:
     """Flags that a few trades carry."""
     dust: int = 0
     """The smallest order, in lots, if a few of that size are wanted."""
+    numbered: bool = True
+    """Whether the exchange shows the ids of its trades."""
 
 
 class Trade(NamedTuple):
@@ -152,8 +153,3 @@ def _condition(market: Market, rng: random.Random) -> str:
     if market.conditions and one_in(rng, 150):
         return market.conditions[below(rng, len(market.conditions))]
     return ""
-
-
-def together(streams: Iterable[Iterator[Trade]]) -> Iterator[Trade]:
-    """The trades of several markets in the order of time."""
-    return heapq.merge(*streams, key=lambda trade: trade.time_us)

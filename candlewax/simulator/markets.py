@@ -185,6 +185,7 @@ KRAKEN_EUR: Final = Market(
     lots=560_000,
     gap_us=19_000_000,
     first_id=1,
+    numbered=False,
 )
 """On Kraken's API v1, which shows no trade id."""
 

@@ -1,21 +1,19 @@
-"""Connections that carry the market's trades, with all that happens on the way."""
+"""Connections: when trades are published, and who hears of them when."""
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
-from candlewax.simulator import control, frames
-from candlewax.simulator.market import Trade
+from candlewax.simulator.feeds import Bundle, Feed
+from candlewax.simulator.market import MINUTE_US, SECOND_US, Trade
 from candlewax.simulator.numbers import below, one_in
 
 MILLISECOND_US: Final = 1_000
-SECOND_US: Final = 1_000_000
-MINUTE_US: Final = 60 * SECOND_US
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A frame as it was received; `trades` are those it says, `bad` counts what
     looks like a trade and is none. A dead frame says nothing at all.
@@ -30,112 +28,114 @@ class Sent:
     dead: bool = False
 
 
-Write = Callable[[Sequence[Trade]], str]
+Published = tuple[int, Bundle]
+"""When an exchange sends a bundle, in microseconds, and the bundle."""
 
 
-def orders(trades: Iterable[Trade]) -> Iterator[tuple[Trade, ...]]:
-    """The fills of each order."""
-    for _, fills in groupby(trades, key=lambda trade: (trade.market.native, trade.order)):
-        yield tuple(fills)
+def publish(
+    feed: Feed, markets: Iterable[Iterable[Trade]], begin_us: int, end_us: int, rng: Random
+) -> list[Published]:
+    """When each bundle is sent, in that order. Between begin and end a few are late."""
+    published = []
+    for trades in markets:
+        ordinary_us = 0
+        for bundle in feed.bundles(trades):
+            last_us = bundle[-1].time_us
+            # A market's bundles pass each other only when one of them is late.
+            ordinary_us = max(ordinary_us, last_us + (1 + below(rng, 3)) * MILLISECOND_US)
+            late_us = ordinary_us + _lateness(rng)
+            sent_us = late_us if begin_us <= last_us and late_us < end_us else ordinary_us
+            parts = [(trade,) for trade in bundle] if feed.single else [bundle]
+            published += [(sent_us, part) for part in parts]
+    return sorted(published, key=lambda one: one[0])
+
+
+def _lateness(rng: Random) -> int:
+    """Mostly none; at times some seconds, rarely minutes, very rarely half an hour."""
+    if one_in(rng, 300):
+        return (200 + below(rng, 3_000)) * MILLISECOND_US
+    if one_in(rng, 6_000):
+        return (90 + below(rng, 300)) * SECOND_US
+    if one_in(rng, 10_000):
+        return (20 * 60 + below(rng, 1_200)) * SECOND_US
+    return 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A connection by its name, while it is up: spans from a begin to an end, in
+    microseconds. What is published between two of them it does not hear, but for
+    what the exchange shows again.
+    """
+
+    name: str
+    spans: Sequence[tuple[int, int]]
+    beat_us: int = 45 * SECOND_US
+    """Time between two heartbeats."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Receive times of a connection: some milliseconds after sending, never back."""
+
+    rng: Random
+    last_us: int = field(default=0)
+
+    def receive(self, sent_us: int) -> int:
+        self.last_us = max(self.last_us, sent_us + (3 + below(self.rng, 20)) * MILLISECOND_US)
+        return self.last_us
 
 
 def carry(
-    trades: Iterable[Trade],
-    exchange: str,
-    connection: str,
-    write: Write,
-    rng: Random,
-    *,
-    single: bool,
+    new_feed: Callable[[], Feed], line: Line, published: Sequence[Published], rng: Random
 ) -> Iterator[Sent]:
-    """Each order as a frame, or each fill if the exchange sends them `single`."""
-    for fills in orders(trades):
-        recv_us = arrival(fills[-1].time_us, rng)
-        for part in [(fill,) for fill in fills] if single else [fills]:
-            yield Sent(recv_us, exchange, connection, write(part), part)
+    """All that comes on a connection, in order."""
+    clock = _Clock(rng)
+    names = sorted({bundle[0].market.native for _, bundle in published})
+    for begin_us, end_us in line.spans:
+        feed = new_feed()
+        for text in feed.opening(names, begin_us):
+            yield Sent(clock.receive(begin_us), feed.exchange, line.name, text)
+        for bundle in _histories(published, begin_us, feed.history):
+            text = feed.snapshot(bundle, begin_us)
+            yield Sent(clock.receive(begin_us), feed.exchange, line.name, text, bundle)
+        heard = [one for one in published if begin_us <= one[0] < end_us]
+        beats: Iterator[Published] = ((at, ()) for at in range(begin_us, end_us, line.beat_us))
+        for sent_us, bundle in heapq.merge(beats, heard, key=lambda one: one[0]):
+            said = feed.trades(bundle, sent_us) if bundle else feed.heartbeat(sent_us)
+            if said is not None:
+                yield Sent(clock.receive(sent_us), feed.exchange, line.name, said, bundle)
 
 
-def arrival(time_us: int, rng: Random) -> int:
-    """When a frame sent at this time comes: most within some milliseconds, a few
-    behind others, very few minutes later, as after a stall, or more.
-    """
-    if one_in(rng, 25_000):
-        return time_us + (1_200 + below(rng, 1_200)) * SECOND_US
-    if one_in(rng, 400):
-        return time_us + (200 + below(rng, 3_000)) * MILLISECOND_US
-    if one_in(rng, 9_000):
-        return time_us + (90 + below(rng, 300)) * SECOND_US
-    return time_us + (4 + below(rng, 24)) * MILLISECOND_US
+def _histories(published: Sequence[Published], at_us: int, count: int) -> Iterator[Bundle]:
+    """The last trades of each market that were published before this time."""
+    if not count:
+        return
+    before: dict[str, list[Trade]] = {}
+    for sent_us, bundle in published:
+        if sent_us < at_us:
+            before.setdefault(bundle[0].market.native, []).extend(bundle)
+    for name in sorted(before):
+        yield tuple(sorted(before[name], key=lambda trade: trade.trade_id)[-count:])
 
 
-def snapshot(sent: Sequence[Sent], at_us: int, write: Write, count: int) -> Sent | None:
-    """What a connection repeats when it is opened again: the last trades before."""
-    before = [s for s in sent if s.recv_us < at_us and s.trades]
-    if not before:
-        return None
-    native = before[-1].trades[0].market.native
-    trades = [t for s in before for t in s.trades if t.market.native == native][-count:]
-    last = before[-1]
-    return replace(last, recv_us=at_us, text=write(trades), trades=tuple(trades))
-
-
-def beside(sent: Sequence[Sent], connection: str, begin_us: int, end_us: int) -> Iterator[Sent]:
-    """The same frames on a second connection, a little later: an overlap."""
-    for one in sent:
-        if begin_us <= one.recv_us < end_us:
-            yield replace(one, recv_us=one.recv_us + 3 * MILLISECOND_US, connection=connection)
-
-
-def heartbeats(
-    exchange: str, connection: str, text: Callable[[int, int], str], begin_us: int, end_us: int
+def aside(
+    sent: Iterable[Sent], every: int, texts: Sequence[Callable[[Trade, int], str]]
 ) -> Iterator[Sent]:
-    """A sign of life now and then; `text` is given the time and a count."""
-    for count, time_us in enumerate(range(begin_us, end_us, 45 * SECOND_US)):
-        yield Sent(time_us, exchange, connection, text(time_us, count))
-
-
-def broken(trade: Sent) -> Iterator[Sent]:
-    """Frames that cannot be read, one after another, behind a frame of Binance that
-    can. None of them says anything true.
+    """The same frames; behind every so many of them the next control frame, made of
+    a trade and the time.
     """
-    fill = trade.trades[0]
-    sound = frames.binance(fill._replace(trade_id=fill.trade_id + 10**9))
-    texts = (
-        sound[: len(sound) // 2],
-        "",
-        "upstream connect error or disconnect/reset before headers",
-        sound.replace(f'"s":"{fill.market.native}"', '"s":"QQQZZZ"'),
-        sound.replace(f'"p":"{frames.price(fill)}', '"p":"NaN'),
-        sound.replace('"q":"', '"q":"-'),
-        sound.replace(f'"T":{fill.time_us // 1000}', f'"T":{fill.time_us // 1000 + 86_400_000}'),
-        sound.replace(f'"p":"{frames.price(fill)}', f'"p":"{frames.price(fill)}0000000000001'),
-        '[1,2,{"unfinished":',
-        '{"price":"1.0"}',
-    )
-    for place, text in enumerate(texts):
-        recv_us = trade.recv_us + (place + 1) * MILLISECOND_US
-        yield replace(trade, recv_us=recv_us, text=text, trades=(), dead=True)
+    for place, one in enumerate(sent, 1):
+        yield one
+        if place % every == 0 and one.trades:
+            text = texts[place // every % len(texts)](one.trades[-1], one.recv_us)
+            yield replace(one, text=text, trades=())
 
 
-def with_bad_trade(sent: Sent) -> Sent:
-    """A frame of Kraken with one more trade in it, of no quantity."""
-    last = sent.trades[-1]._replace(quantity=0, trade_id=sent.trades[-1].trade_id + 10**9)
-    text = frames.kraken_v2([*sent.trades, last])
-    return replace(sent, text=text, bad=1)
-
-
-def openings(sent: Sequence[Sent], begin_us: int) -> Iterator[Sent]:
-    """The answers to the subscriptions of a connection."""
-    first = sent[0]
-    natives = sorted({t.market.native for s in sent for t in s.trades})
-    texts = {
-        "binance": [control.binance_ack(1)],
-        "binance_usdm": [control.binance_ack(1)],
-        "kraken": [
-            control.kraken_status(begin_us),
-            *(control.kraken_ack(name, begin_us) for name in natives),
-        ],
-        "coinbase": [control.coinbase_subscriptions(natives, begin_us)],
-    }
-    for place, text in enumerate(texts[first.exchange]):
-        yield Sent(begin_us + place * MILLISECOND_US, first.exchange, first.connection, text)
+def spans(begin_us: int, end_us: int, outages: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """From begin to end without the outages, each of which is a minute counted from
+    begin, and how many seconds it lasts.
+    """
+    downs = [begin_us + minute * MINUTE_US for minute, _ in outages]
+    ups = [down + seconds * SECOND_US for down, (_, seconds) in zip(downs, outages, strict=True)]
+    return list(zip([begin_us, *ups], [*downs, end_us], strict=True))

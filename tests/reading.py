@@ -1,0 +1,61 @@
+"""Helpers that read frames without any engine."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from candlewax import instruments
+from candlewax.decode import Decoded, decode
+from candlewax.exchanges import EXCHANGES
+from candlewax.schema import FRAMES, SELL, VENDOR
+
+INSTRUMENTS = instruments.load(Path(__file__).parents[1] / "instruments.toml")
+
+RECEIVED_NS = 1_800_000_000_123_456_789
+"""2027-01-15 08:00:00.123456789 UTC."""
+
+KINDS = {1: "trade", 2: "control", 3: "dead"}
+
+
+def read(exchange: str, *texts: str, recv_ns: int = RECEIVED_NS) -> Decoded:
+    """Read frames of one connection."""
+    rows = [(recv_ns + n, "c0", n, text) for n, text in enumerate(texts)]
+    frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
+    return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
+
+
+def kinds(exchange: str, *texts: str) -> list[str]:
+    """What became of each frame."""
+    return [KINDS[kind] for kind in read(exchange, *texts).bronze["kind"]]
+
+
+def reasons(exchange: str, *texts: str) -> list[str]:
+    """The reasons of the dead letters."""
+    return read(exchange, *texts).dead_letters["reason"].to_list()
+
+
+def trades(exchange: str, *texts: str) -> list[dict[str, Any]]:
+    """The trades as dictionaries, vendor fields by their own names under `vendor`."""
+    found = []
+    for row in read(exchange, *texts).trades.rows(named=True):
+        vendor = {
+            name.removeprefix(VENDOR): value
+            for name, value in row.items()
+            if name.startswith(VENDOR) and value is not None
+        }
+        plain = {name: value for name, value in row.items() if not name.startswith(VENDOR)}
+        plain["side"] = "SELL" if row["side"] == SELL else "BUY"
+        found.append({**plain, "vendor": vendor})
+    return found
+
+
+def at(text: str) -> datetime:
+    """A time in UTC, with any number of digits up to microseconds."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def ms(number: int) -> datetime:
+    """A time from milliseconds since 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number)
