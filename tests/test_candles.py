@@ -1,5 +1,6 @@
 """Candle algebra against an oracle of plain Python."""
 
+import itertools
 import pickle
 import random
 from collections.abc import Sequence
@@ -115,7 +116,7 @@ FILLS = st.lists(
 
 def cut(fills: Sequence[Fill], places: Sequence[int]) -> list[Sequence[Fill]]:
     bounds = [0, *sorted({place % (len(fills) + 1) for place in places}), len(fills)]
-    return [fills[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [fills[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 @given(FILLS)

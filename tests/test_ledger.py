@@ -1,5 +1,6 @@
 """The ledger against a plain set."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -76,7 +77,7 @@ def test_ranges_hold_what_was_put_in_and_stay_apart(spans: list[tuple[int, int]]
     held = ranges.holds(pl.Series(range(70), dtype=pl.UInt64))
     assert held.to_list() == [n in numbers for n in range(70)]
     joined = list(zip(ranges.first, ranges.last, strict=True))
-    assert all(a[1] + 1 < b[0] for a, b in zip(joined, joined[1:], strict=False))
+    assert all(a[1] + 1 < b[0] for a, b in itertools.pairwise(joined))
 
 
 def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:

@@ -169,7 +169,7 @@ def test_a_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Pa
     said = []
     for seq, (recv_ns, text) in enumerate(frames):
         data = json.loads(text, parse_float=Decimal).get("data", {})
-        fills = ()
+        fills: tuple[Fill, ...] = ()
         if data.get("e") == "trade":
             fill = Fill(
                 "binance", "BTC/USDT", str(data["t"]), data["t"], data["T"] * 1000,
