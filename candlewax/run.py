@@ -39,6 +39,7 @@ class Run:
         """Take stock and begin to show progress."""
         self._before = overview.stored(self._database)
         self._console.print(f"Reading {self._feed()} into {self._tables()}", highlight=False)
+        self._console.file.flush()
         self._watch.start()
 
     def end(self) -> None:

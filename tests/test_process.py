@@ -1,0 +1,268 @@
+"""Real processes: kills, stops, settings and directories that are wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bytewax.recovery import init_db_dir
+
+from candlewax import framelog
+from candlewax.data import MANIFEST, SAMPLE
+
+ROOT = Path(__file__).parents[1]
+FLOW = (sys.executable, "-m", "bytewax.run", "dataflows.ohlcv")
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CANDLEWAX_")}
+    defaults = {"CANDLEWAX_CLICKHOUSE": str(folder / "clickhouse"), "RUST_BACKTRACE": "0"}
+    return {**kept, **defaults, **settings}
+
+
+def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+    return run(folder, sys.executable, "-c", code, *arguments, **settings)
+
+
+def query(folder: Path, sql: str) -> list[list[str]]:
+    answer = candlewax(folder, "sql", sql, "--format", "TabSeparated")
+    assert answer.returncode == 0, answer.stderr
+    return [line.split("\t") for line in answer.stdout.splitlines()]
+
+
+def check_sample(folder: Path) -> None:
+    """The tables hold what the sample's maker put in, and the cross-check agrees."""
+    manifest = json.loads(MANIFEST.read_text())
+    frames = query(
+        folder,
+        "SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades) "
+        "FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1",
+    )
+    assert frames == [
+        [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
+        for name, counts in manifest["exchanges"].items()
+    ]
+    markets = query(
+        folder,
+        "SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL "
+        "GROUP BY 1 ORDER BY 1",
+    )
+    expected = sorted(manifest["markets"].items())
+    assert [(name, int(count)) for name, count, _ in markets] == [
+        (name, market["trades"]) for name, market in expected
+    ]
+    assert [float(volume) for *_, volume in markets] == pytest.approx(
+        [float(market["volume"]) for _, market in expected], rel=1e-12
+    )
+    verified = candlewax(folder, "verify", "--json")
+    assert verified.returncode == 0, verified.stdout
+    found = json.loads(verified.stdout)
+    assert set(found) == {
+        "candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"
+    }  # fmt: skip
+    assert found["candles"] > 10_000
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The sample, played once."""
+    folder = tmp_path_factory.mktemp("played")
+    done = run(folder, *FLOW)
+    assert done.returncode == 0, done.stderr
+    assert "equal those that SQL computes" in done.stdout
+    assert "add up" in done.stdout
+    assert "nothing changed" not in done.stdout
+    yield folder
+
+
+def test_the_sample_is_stored_as_it_was_made(played: Path) -> None:
+    """Frames, trades and volumes of each market equal the manifest."""
+    check_sample(played)
+
+
+def test_playing_it_again_says_that_nothing_changed(played: Path) -> None:
+    """And it is true."""
+    done = run(played, *FLOW)
+    assert done.returncode == 0, done.stderr
+    assert "nothing changed" in done.stdout
+    check_sample(played)
+
+
+def test_the_hole_of_the_sample_shows_in_its_numbers(played: Path) -> None:
+    """Trades that never came are missing, and nothing else is."""
+    hole = json.loads(MANIFEST.read_text())["hole"]
+    ((missing,),) = query(
+        played,
+        "SELECT max(sequence) - min(sequence) + 1 - count() FROM silver_trades FINAL "
+        f"WHERE exchange = '{hole['exchange']}' AND symbol = '{hole['symbol']}'",
+    )
+    assert int(missing) == hole["missing"]
+
+
+def test_init_creates_what_is_absent_and_nothing_else(tmp_path: Path) -> None:
+    """Again, it changes nothing."""
+    for _ in range(2):
+        assert candlewax(tmp_path, "init").returncode == 0
+    names = {name for (name,) in query(tmp_path, "SHOW TABLES")}
+    assert {"bronze_frames", "silver_trades", "dead_letters", "ohlcv", "ohlcv_1m"} <= names
+
+
+def start(folder: Path, recovery: Path, log: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*FLOW, "-r", str(recovery), "-s", "1", "-b", "0"],
+        cwd=ROOT,
+        env=environment(folder, CANDLEWAX_FEED=str(log)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    """Killed or stopped again and again, it ends with the tables of one quiet run."""
+    recovery = tmp_path / "recovery"
+    recovery.mkdir()
+    init_db_dir(recovery, 1)
+    for attempt in range(9):
+        process = start(tmp_path, recovery, SAMPLE)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Reading")
+        try:
+            # Each time a little later; wherever it strikes, the end must be the same.
+            process.communicate(timeout=0.3 * attempt)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            output, _ = process.communicate(timeout=120)
+            if number != signal.SIGKILL:
+                assert process.returncode == 0
+                assert "what was read is stored" in output or "Try next" in output
+    else:
+        process = start(tmp_path, recovery, SAMPLE)
+        process.communicate(timeout=240)
+    assert process.returncode == 0
+    check_sample(tmp_path)
+
+
+def test_a_directory_in_use_is_told(tmp_path: Path) -> None:
+    """The second process ends with a message and leaves the first alone."""
+    code = (
+        "import sys; from pathlib import Path; from candlewax.connectors.clickhouse import connect;"
+        "held = connect(Path(sys.argv[1]), 'market'); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "clickhouse")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        for second in (run(tmp_path, *FLOW), candlewax(tmp_path, "sql", "SELECT 1")):
+            assert second.returncode == 1
+            assert "in use by another process" in second.stderr
+            assert "Traceback" not in second.stderr
+        assert candlewax(tmp_path, "verify").returncode == 2
+        holder.communicate("")
+
+
+def test_a_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
+    """A file where the directory should be."""
+    (tmp_path / "clickhouse").write_text("")
+    done = run(tmp_path, *FLOW)
+    assert done.returncode == 1
+    assert "clickhouse" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("CANDLEWAX_FEED", "nowhere.tsv", "readable"),
+        ("CANDLEWAX_FEED", "live", "recordings only"),
+        ("CANDLEWAX_DATABASE", "a b", "letters"),
+        ("CANDLEWAX_EXCHANGES", "nasdaq", "binance"),
+        ("CANDLEWAX_INSTRUMENTS", "none.toml", "readable"),
+        ("CANDLEWAX_COLOUR", "red", "no such setting"),
+        ("CANDLEWAX_CLICKHOUSE", "ftp://host", "directory"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
+    """With its name, what it got and what it takes, and no more."""
+    done = run(tmp_path, *FLOW, **{name: value})
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert takes in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_query_that_is_wrong_is_told(played: Path) -> None:
+    """ClickHouse's own words, and status 1."""
+    done = candlewax(played, "sql", "SELECT nonsense FROM nothing")
+    assert done.returncode == 1
+    assert "UNKNOWN" in done.stderr
+    assert "Stack trace" not in done.stderr
+
+
+def test_any_output_format_works(played: Path) -> None:
+    """Text and binary ones."""
+    sql = "SELECT toString(timeframe) AS t, count() AS n FROM ohlcv FINAL GROUP BY 1 ORDER BY 2"
+    rows = [json.loads(line) for line in candlewax(
+        played, "sql", sql, "--format", "JSONEachRow"
+    ).stdout.splitlines()]  # fmt: skip
+    assert {row["t"] for row in rows} == {"1m", "5m", "15m", "30m", "1h", "1d"}
+
+
+def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
+    """Lines of all bad kinds around good ones: exit 0, letters for the bad."""
+    good = [
+        framelog.write(10**18 + n, "binance", "b", n, frame)
+        for n, frame in enumerate(
+            '{"e":"trade","E":1,"s":"BTCUSDT","t":%d,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
+            % (n + 1)
+            for n in range(50)
+        )
+    ]
+    bad = [
+        b"\x00\xff\xfe binary",
+        b"1\tbinance\tc\t1",
+        b"",
+        framelog.write(5, "nasdaq", "n", 0, "x").encode()[:-1],
+        framelog.write(6, "binance", "b", 0, "").encode()[:-1],
+        framelog.write(7, "kraken", "k", 0, "y" * 10_000_000).encode()[:-1],
+        b"8\tbinance\tc\t1\t\xff",
+    ]
+    log = tmp_path / "bad.tsv"
+    log.write_bytes(b"".join(line + b"\n" for line in bad) + "".join(good).encode() + b"12\tbin")
+    done = run(tmp_path, *FLOW, CANDLEWAX_FEED=str(log))
+    assert done.returncode == 0, done.stderr
+    letters = query(tmp_path, "SELECT scope, reason, count() FROM dead_letters FINAL GROUP BY ALL")
+    assert sorted(letters) == [
+        ["frame", "bad_json", "1"],
+        ["frame", "empty_frame", "1"],
+        ["frame", "unknown_exchange", "1"],
+        ["line", "bad_line", "4"],
+        ["line", "not_utf8", "1"],
+    ]
+    assert query(tmp_path, "SELECT count() FROM silver_trades FINAL") == [["50"]]
+    assert query(tmp_path, "SELECT max(length(frame)) FROM dead_letters") == [["10000000"]]
+    assert candlewax(tmp_path, "verify").returncode == 0
