@@ -22,6 +22,9 @@ SELECT
 FROM bronze_frames FINAL
 WHERE exchange IN ('binance', 'binance_usdm') AND kind = 'trade';
 
+--
+-- The amounts of v2 are JSON numbers: they are cut out of the text, as reading them as
+-- JSON would pass them through a float.
 CREATE VIEW IF NOT EXISTS bronze_trades_kraken AS
 WITH startsWith(trimLeft(frame), '[') AS v1
 SELECT
@@ -35,8 +38,8 @@ SELECT
     if(v1, 'v1', 'v2') AS protocol,
     if(v1, JSONExtractString(frame, -1), JSONExtractString(trade, 'symbol')) AS symbol,
     if(v1, JSONExtractString(trade, 4), JSONExtractString(trade, 'side')) AS side,
-    if(v1, JSONExtractString(trade, 1), JSONExtractRaw(trade, 'price')) AS price,
-    if(v1, JSONExtractString(trade, 2), JSONExtractRaw(trade, 'qty')) AS qty,
+    if(v1, JSONExtractString(trade, 1), extractAll(frame, '"price"\\s*:\\s*([-+.0-9eE]+)')[place]) AS price,
+    if(v1, JSONExtractString(trade, 2), extractAll(frame, '"qty"\\s*:\\s*([-+.0-9eE]+)')[place]) AS qty,
     if(v1, JSONExtractString(trade, 5), JSONExtractString(trade, 'ord_type')) AS ord_type,
     if(v1, 0, JSONExtractUInt(trade, 'trade_id')) AS trade_id,
     if(v1, JSONExtractString(trade, 3), JSONExtractString(trade, 'timestamp')) AS timestamp,

@@ -1,0 +1,156 @@
+"""Tables and views, on the real engine."""
+
+from decimal import Decimal
+
+import pytest
+
+from candlewax.connectors import ddl
+from candlewax.connectors.clickhouse import Database
+from tests.dataflows.playing import EPOCH_ZERO, Fill, binance, kraken_v1, play, received
+from tests.exchanges import test_binance, test_coinbase, test_kraken
+from tests.exchanges.test_coinbase import ADVANCED
+from tests.reading import read
+
+BASE = Fill("binance", "BTC/USDT", "1", 1, EPOCH_ZERO, True, Decimal(10), Decimal(3))
+
+
+def stored(tables: Database, exchange: str, *texts: str) -> None:
+    """Frames as the decoder leaves them, in the table."""
+    bronze = read(exchange, *texts).bronze.with_columns(kind=1)
+    rows = [
+        [row[n] for n in ("exchange", "connection", "source", "source_offset", "received_at",
+                          "frame", "kind", "trades")]
+        for row in bronze.rows(named=True)
+    ]  # fmt: skip
+    tables.client.insert(
+        "bronze_frames",
+        [[*row[:6], "trade", row[7]] for row in rows],
+        column_names=["exchange", "connection", "source", "source_offset", "received_at",
+                      "frame", "kind", "trades"],
+    )  # fmt: skip
+
+
+def test_applying_again_changes_nothing(tables: Database) -> None:
+    """Tables and views are created where they are absent."""
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    before = sorted(tables.query(sql).rows())
+    ddl.apply(tables.client)
+    assert sorted(tables.query(sql).rows()) == before
+    assert len(before) > 20
+
+
+def test_statements_end_where_a_semicolon_ends_a_line() -> None:
+    """Comments alone are none."""
+    sql = "-- a; b\nCREATE x;\n\nCREATE y -- c\n;\n-- the end\n"
+    assert list(ddl.statements(sql)) == ["-- a; b\nCREATE x", "CREATE y -- c"]
+
+
+@pytest.mark.parametrize(
+    "frame", [test_binance.BARE, test_binance.OLD, test_binance.ENVELOPE]
+)
+def test_binance_trades_are_read_by_sql_alone(tables: Database, frame: str) -> None:
+    """By their native names, amounts as they stand."""
+    stored(tables, "binance", frame)
+    (row,) = tables.query("SELECT s, t, p, q, T, m FROM bronze_trades_binance").rows()
+    assert row == ("BNBBTC", 12345, "0.00100000", "100.00000000", 1672515782134, True)
+
+
+def test_kraken_trades_of_both_protocols_are_read_by_sql_alone(tables: Database) -> None:
+    """Each trade of a frame in its place."""
+    stored(tables, "kraken", test_kraken.V2, test_kraken.V1)
+    rows = tables.query(
+        "SELECT protocol, source_index, symbol, side, price, qty, trade_id, timestamp "
+        "FROM bronze_trades_kraken ORDER BY source_offset, source_index"
+    ).rows()
+    assert rows == [
+        ("v2", 0, "MATIC/USD", "sell", "0.5117", "40.0", 4665906, "2023-09-25T07:49:37.708706Z"),
+        ("v2", 1, "MATIC/USD", "buy", "0.5118", "0.00000001", 4665907,
+         "2023-09-25T07:49:37.708706Z"),
+        ("v1", 0, "XBT/USD", "s", "5541.20000", "0.15850568", 0, "1534614057.321597"),
+        ("v1", 1, "XBT/USD", "b", "6060.00000", "0.02455000", 0, "1534614057.324998"),
+    ]  # fmt: skip
+
+
+def test_coinbase_trades_of_both_protocols_are_read_by_sql_alone(tables: Database) -> None:
+    """The side is still the maker's."""
+    stored(tables, "coinbase", ADVANCED, test_coinbase.MATCH)
+    rows = tables.query(
+        "SELECT protocol, source_index, product_id, trade_id, price, size, side, time "
+        "FROM bronze_trades_coinbase ORDER BY source_offset, source_index"
+    ).rows()
+    assert rows == [
+        ("advanced", 0, "ETH-USD", "000000002", "1260.01", "0.3", "BUY",
+         "2019-08-14T20:42:27.265999999Z"),
+        ("advanced", 1, "ETH-USD", "1", "1260", "0.1", "SELL", "2019-08-14T20:42:27Z"),
+        ("exchange", 0, "BTC-USD", "10", "400.23", "5.23512", "sell",
+         "2014-11-07T08:19:27.028459Z"),
+    ]  # fmt: skip
+
+
+def fills(*seconds: int) -> list[Fill]:
+    return [
+        Fill("binance", "BTC/USDT", str(n), n, EPOCH_ZERO + second * 1_000_000, True,
+             Decimal(10 + n), Decimal(3))
+        for n, second in enumerate(seconds, 1)
+    ]  # fmt: skip
+
+
+def test_candles_have_their_end_and_their_average_price(tables: Database) -> None:
+    """The average is cut after twelve decimals."""
+    frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 1))]
+    play(received(frames), tables)
+    row = tables.query(
+        "SELECT toUnixTimestamp(window_start) AS start, toUnixTimestamp(window_end) AS end, vwap "
+        "FROM ohlcv_5m"
+    ).row(0, named=True)
+    assert (row["end"] - row["start"], row["start"] % 300) == (300, 0)
+    assert row["vwap"] == Decimal("11.5")
+    for name in ("1m", "15m", "30m", "1h", "1d"):
+        assert tables.query(f"SELECT count() FROM ohlcv_{name}").item() == 1
+
+
+def test_empty_windows_are_shown_and_not_stored(tables: Database) -> None:
+    """Flat at the last close, between the first and the last candle of a market."""
+    frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 185))]
+    play(received(frames), tables)
+    rows = tables.query(
+        "SELECT filled, open, close, volume, trade_count, vwap FROM ohlcv_1m_filled "
+        "WHERE symbol = 'BTC/USDT' ORDER BY window_start"
+    ).rows()
+    assert rows == [
+        (False, Decimal(11), Decimal(11), Decimal(3), 1, Decimal(11)),
+        (True, Decimal(11), Decimal(11), Decimal(0), 0, None),
+        (True, Decimal(11), Decimal(11), Decimal(0), 0, None),
+        (False, Decimal(12), Decimal(12), Decimal(3), 1, Decimal(12)),
+    ]
+    assert tables.query("SELECT count() FROM ohlcv_1m").item() == 2
+
+
+def test_rows_are_kept_by_when_they_were_written(tables: Database) -> None:
+    """History replayed today stays, however old it is."""
+    old = Fill("binance", "BTC/USDT", "1", 1, 1_000_000_000_000_000, True, Decimal(1), Decimal(1))
+    play(received([binance(0, old.time, old)]), tables)
+    for table in ("bronze_frames", "silver_trades", "ohlcv"):
+        tables.client.command(f"OPTIMIZE TABLE {table} FINAL")
+        assert tables.query(f"SELECT count() FROM {table}").item() > 0
+
+
+def test_a_fuller_candle_is_never_overwritten_by_a_poorer_one(tables: Database) -> None:
+    """A half-informed process writes a lower version."""
+    frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 1, 2))]
+    play(received(frames), tables)
+    tables.client.command(
+        "INSERT INTO ohlcv SELECT * REPLACE (1 AS trade_count, 2 AS version, 99 AS close) FROM ohlcv FINAL"
+    )
+    rows = tables.query("SELECT DISTINCT trade_count, close FROM ohlcv FINAL").rows()
+    assert rows == [(3, Decimal(13))]
+
+
+def test_the_first_look_at_a_frame_stays(tables: Database) -> None:
+    """A replay finds its trades known; the row of the first time is the true one."""
+    frame = kraken_v1(0, EPOCH_ZERO, [Fill("kraken", "BTC/USD", "", 0, EPOCH_ZERO, True, Decimal(1),
+                                          Decimal(1))])  # fmt: skip
+    for _ in range(2):
+        play(received([frame]), tables)
+    rows = tables.query("SELECT trades, duplicates FROM bronze_frames FINAL").rows()
+    assert rows == [(1, 0)]

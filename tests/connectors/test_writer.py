@@ -1,0 +1,138 @@
+"""The writer: order, blocks, failures."""
+
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from candlewax.batch import Batch
+from candlewax.connectors import writer
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.writer import ORDER, RETRIES, Writer
+from candlewax.gold import watermarks
+from candlewax.tally import Tally
+from tests.reading import read
+from tests.test_candles import DAY, table
+from tests.test_verify import TRADES
+
+
+def batch(offset: int = 0) -> Batch:
+    """One frame and its trade, late by some days."""
+    bronze = read("binance", "x", recv_ns=(DAY + offset * 86_400_000_000) * 1000).bronze
+    names = {name: pl.lit("n").cast(pl.Categorical) for name in ("native_symbol", "base", "quote")}
+    trades = table(TRADES[:1]).with_columns(
+        pl.col("timestamp") + timedelta(days=offset),
+        received_at="timestamp",
+        source=pl.lit("c"),
+        source_partition=pl.lit(0, pl.UInt32),
+        **names,
+    )
+    return Batch("x", {"watermarks": watermarks("x", 5), "silver_trades": trades, "bronze_frames": bronze})
+
+
+def count(tables: Database, table: str) -> Any:
+    return tables.query(f"SELECT count() FROM {table}").item()
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_what_is_flushed_is_stored(tables: Database, background: bool) -> None:
+    """In the background and in place."""
+    store = Writer(tables, Tally(), background=background)
+    store.put(batch())
+    store.put(batch(1))
+    store.flush()
+    assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 2
+    store.flush()
+    store.close()
+
+
+def test_tables_are_written_in_their_order(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames before trades before watermarks, whatever the order in the batch."""
+    order: list[str] = []
+    monkeypatch.setattr(Database, "insert", lambda _, table, *__: order.append(table))
+    store = Writer(tables, Tally(), background=False)
+    store.put(batch())
+    store.flush()
+    assert order == [name for name in ORDER if name in batch().tables]
+
+
+def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
+    """Two hundred and fifty days of trades in one go."""
+    store = Writer(tables, Tally(), background=False)
+    for day in range(250):
+        store.put(batch(day))
+    store.flush()
+    assert count(tables, "silver_trades") == 250
+
+
+def test_a_failure_is_raised_by_the_next_call(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never passes silently, and what failed is its cause."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("disk full")
+
+    monkeypatch.setattr(Database, "insert", fail)
+    store = Writer(tables, Tally(), background=True)
+    store.put(batch())
+    with pytest.raises(RuntimeError) as error:
+        store.flush()
+    assert "disk full" in str(error.value.__cause__)
+    with pytest.raises(RuntimeError):
+        store.put(batch())
+    store.close()
+
+
+def test_a_server_out_of_reach_is_tried_again_with_the_same_token(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a block that did arrive is not stored twice."""
+    tokens: list[str] = []
+    insert = Database.insert
+
+    def flaky(self: Database, table: str, rows: Any, token: str) -> None:
+        tokens.append(token)
+        insert(self, table, rows, token)
+        if len(tokens) < 3:
+            raise OperationalError("connection lost")
+
+    monkeypatch.setattr(Database, "insert", flaky)
+    waits: list[float] = []
+    store = Writer(tables, Tally(), background=False, wait=waits.append)
+    store.put(batch())
+    store.flush()
+    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
+    assert waits == list(RETRIES[:2])
+    assert tables.query("SELECT count() FROM bronze_frames").item() == 1
+
+
+def test_a_server_that_stays_away_ends_the_run(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all tries the error is raised."""
+
+    def away(*_: object) -> None:
+        raise OperationalError("no route")
+
+    monkeypatch.setattr(Database, "insert", away)
+    waits: list[float] = []
+    store = Writer(tables, Tally(), background=False, wait=waits.append)
+    store.put(batch())
+    with pytest.raises(OperationalError):
+        store.flush()
+    assert waits == list(RETRIES)
+
+
+def test_blocks_are_stored_once_they_are_large(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for a flush."""
+    monkeypatch.setattr(writer, "BLOCK_ROWS", 3)
+    store = Writer(tables, Tally(), background=False)
+    store.put(batch())
+    assert count(tables, "silver_trades") == 1
