@@ -87,7 +87,7 @@ BINANCE: Final[tuple[Spoil, ...]] = (
     _put("q", '"-0.00100000"'),
     _put("q", '"0.0000000000001"'),
     _put("T", "4102444800000"),
-    _put("t", '"none"'),
+    _put("t", "null"),
     _say("upstream connect error or disconnect/reset before headers"),
 )
 KRAKEN: Final[tuple[Spoil, ...]] = (

@@ -3,7 +3,6 @@
 Nothing here reads a frame, so that a reader can be held against it.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ Distinct = dict[Symbol, dict[int, Trade]]
 """Each trade once, by its id."""
 
 
-def manifest(sent: Sequence[Sent], seed: int) -> dict[str, Any]:
+def counted(sent: Sequence[Sent]) -> dict[str, Any]:
     """Counts by exchange and by market.
 
     `trades` counts what came, `distinct_trades` each trade once; `duplicates` is the
@@ -32,18 +31,12 @@ def manifest(sent: Sequence[Sent], seed: int) -> dict[str, Any]:
             symbol = (one.exchange, trade.market.symbol)
             distinct.setdefault(symbol, {}).setdefault(trade.trade_id, trade)
     return {
-        "seed": seed,
         "exchanges": {
             name: _exchange([one for one in sent if one.exchange == name], distinct)
             for name in sorted({one.exchange for one in sent})
         },
         "markets": {" ".join(symbol): _market(distinct[symbol]) for symbol in sorted(distinct)},
     }
-
-
-def text(sent: Sequence[Sent], seed: int) -> str:
-    """The manifest as JSON."""
-    return json.dumps(manifest(sent, seed), indent=1) + "\n"
 
 
 def _exchange(sent: Sequence[Sent], distinct: Distinct) -> dict[str, Any]:

@@ -7,15 +7,16 @@ its futures, whose trades may carry conditions; Kraken and Coinbase with one mar
 each on their older protocols.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import zstandard
 
 from candlewax import framelog
 from candlewax.data import MANIFEST, SAMPLE
-from candlewax.simulator import control, faults, frames, manifest, market, markets, sessions
+from candlewax.simulator import control, faults, frames, market, markets, sessions
 from candlewax.simulator.feeds import (
     AdvancedTrade,
     BinanceSpot,
@@ -25,6 +26,7 @@ from candlewax.simulator.feeds import (
     KrakenV1,
     KrakenV2,
 )
+from candlewax.simulator.manifest import counted
 from candlewax.simulator.market import MINUTE_US, SECOND_US, Market, Trade
 from candlewax.simulator.numbers import generator
 from candlewax.simulator.sessions import Line, Published, Sent
@@ -150,12 +152,17 @@ def lines(sent: Sequence[Sent]) -> Iterator[str]:
         yield framelog.write(one.recv_us * 1000, one.exchange, one.connection, seq, one.text)
 
 
+def manifest(sent: Sequence[Sent]) -> dict[str, Any]:
+    """The seed and what was put in, counted without reading a frame."""
+    return {"seed": SEED, **counted(sent)}
+
+
 def write(log: Path = SAMPLE, counts: Path = MANIFEST) -> None:
     """Write the log and its manifest."""
     sent = sample()
     text = "".join(lines(sent)).encode()
     log.write_bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(text))
-    counts.write_text(manifest.text(sent, SEED), encoding="utf-8")
+    counts.write_text(json.dumps(manifest(sent), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
