@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,7 +80,7 @@ def check_sample(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample, played once."""
     folder = tmp_path_factory.mktemp("played")
     done = run(folder, *FLOW)
@@ -89,7 +88,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert "equal those that SQL computes" in done.stdout
     assert "add up" in done.stdout
     assert "nothing changed" not in done.stdout
-    yield folder
+    return folder
 
 
 def test_the_sample_is_stored_as_it_was_made(played: Path) -> None:
@@ -155,10 +154,8 @@ def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path, number: signal
             break
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-            output, _ = process.communicate(timeout=120)
-            if number != signal.SIGKILL:
-                assert process.returncode == 0
-                assert b"what was read is stored" in output or b"Try next" in output
+            process.communicate(timeout=120)
+            assert process.returncode == (-number if number == signal.SIGKILL else 0)
     else:
         process = start(tmp_path, recovery)
         process.communicate(timeout=240)
@@ -238,13 +235,10 @@ def test_any_output_format_works(played: Path) -> None:
 
 def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
     """Lines of all bad kinds around good ones: exit 0, letters for the bad."""
+    trade = '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
     good = [
-        framelog.write(10**18 + n, "binance", "b", n, frame)
-        for n, frame in enumerate(
-            '{"e":"trade","E":1,"s":"BTCUSDT","t":%d,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
-            % (n + 1)
-            for n in range(50)
-        )
+        framelog.write(10**18 + n, "binance", "b", n, trade.replace("N", str(n + 1)))
+        for n in range(50)
     ]
     bad = [
         b"\x00\xff\xfe binary",

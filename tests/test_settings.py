@@ -16,7 +16,10 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def read(dotenv: Path = Path("no such file"), **settings: str) -> Settings:
+NO_FILE = Path("no such file")
+
+
+def read(dotenv: Path = NO_FILE, **settings: str) -> Settings:
     return load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, dotenv)
 
 
@@ -85,7 +88,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named(name: str, text: str, takes: str) -> None:
     """What it got, where that is no secret, and what it takes."""
     with pytest.raises(SettingsError) as error:
-        read(**{name: text})
+        read(NO_FILE, **{name: text})
     assert f"CANDLEWAX_{name}: " in str(error.value)
     assert takes in str(error.value)
 

@@ -102,7 +102,9 @@ def test_each_single_corrupted_field_is_found(
     """By the smallest difference there is, and it is named."""
     value = right[WINDOW][field]
     small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
-    wrong = (not value) if field == "closed" else value + (small if isinstance(value, Decimal) else 1)
+    wrong = (
+        (not value) if field == "closed" else value + (small if isinstance(value, Decimal) else 1)
+    )
     database.command("TRUNCATE TABLE ohlcv")
     store_candles(database, {**right, WINDOW: {**right[WINDOW], field: wrong}})
     found = verify(database)

@@ -6,9 +6,10 @@ import pytest
 
 from candlewax.connectors import ddl
 from candlewax.connectors.clickhouse import Database
-from tests.dataflows.playing import EPOCH_ZERO, Fill, binance, kraken_v1, play, received
+from tests.dataflows.playing import EPOCH_ZERO, binance, kraken_v1, play, received
 from tests.exchanges import test_binance, test_coinbase, test_kraken
 from tests.exchanges.test_coinbase import ADVANCED
+from tests.oracle import Fill
 from tests.reading import read
 
 BASE = Fill("binance", "BTC/USDT", "1", 1, EPOCH_ZERO, True, Decimal(10), Decimal(3))
@@ -45,9 +46,7 @@ def test_statements_end_where_a_semicolon_ends_a_line() -> None:
     assert list(ddl.statements(sql)) == ["-- a; b\nCREATE x", "CREATE y -- c"]
 
 
-@pytest.mark.parametrize(
-    "frame", [test_binance.BARE, test_binance.OLD, test_binance.ENVELOPE]
-)
+@pytest.mark.parametrize("frame", [test_binance.BARE, test_binance.OLD, test_binance.ENVELOPE])
 def test_binance_trades_are_read_by_sql_alone(tables: Database, frame: str) -> None:
     """By their native names, amounts as they stand."""
     stored(tables, "binance", frame)
@@ -140,7 +139,8 @@ def test_a_fuller_candle_is_never_overwritten_by_a_poorer_one(tables: Database) 
     frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 1, 2))]
     play(received(frames), tables)
     tables.client.command(
-        "INSERT INTO ohlcv SELECT * REPLACE (1 AS trade_count, 2 AS version, 99 AS close) FROM ohlcv FINAL"
+        "INSERT INTO ohlcv "
+        "SELECT * REPLACE (1 AS trade_count, 2 AS version, 99 AS close) FROM ohlcv FINAL"
     )
     rows = tables.query("SELECT DISTINCT trade_count, close FROM ohlcv FINAL").rows()
     assert rows == [(3, Decimal(13))]

@@ -29,7 +29,9 @@ def batch(offset: int = 0) -> Batch:
         source_partition=pl.lit(0, pl.UInt32),
         **names,
     )
-    return Batch("x", {"watermarks": watermarks("x", 5), "silver_trades": trades, "bronze_frames": bronze})
+    return Batch(
+        "x", {"watermarks": watermarks("x", 5), "silver_trades": trades, "bronze_frames": bronze}
+    )
 
 
 def count(tables: Database, table: str) -> Any:

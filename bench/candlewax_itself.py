@@ -1,0 +1,65 @@
+"""The whole pipeline, everything on, recovery off."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from bytewax.inputs import Source
+from bytewax.testing import TestingSource, run_main
+
+from bench import frames
+from candlewax import instruments, parts
+from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.connectors.recordings import Feed, Received, Recordings
+from candlewax.schema import FRAMES
+from candlewax.tally import Tally
+from dataflows import ohlcv
+
+ROOT = Path(__file__).parents[1]
+
+_SIZES = """
+SELECT table, sum(data_compressed_bytes) FROM system.parts
+WHERE active AND database = 'market' GROUP BY table
+"""
+
+
+def run(log: Path, folder: Path) -> float:
+    """Seconds from a log to gold."""
+    warm = folder.parent / f"{folder.name}-warm.tsv"
+    with log.open("rb") as file:
+        warm.write_bytes(b"".join(line for line, _ in zip(file, range(20_000), strict=False)))
+    _play(Recordings([warm], Tally()), open_tables(folder, "warm"))
+    return _play(Recordings([log], Tally()), open_tables(folder, "market"))
+
+
+def run_batches(count: int, size: int, folder: Path) -> float:
+    """Seconds from batches of so many frames to gold, twenty symbols."""
+    rows = [
+        (recv_ns, frames.CONNECTION, seq, frame)
+        for seq, (recv_ns, frame) in enumerate(frames.frames(count, 20))
+    ]
+    table = pl.DataFrame(rows, schema=FRAMES, orient="row")
+    items: Sequence[Any] = [
+        Received(frames.EXCHANGE, table[begin : begin + size]) for begin in range(0, count, size)
+    ]
+    _play(TestingSource(items[: max(1, 20_000 // size)]), open_tables(folder, "warm"))
+    return _play(TestingSource(items), open_tables(folder, "market"))
+
+
+def _play(feed: Source[Feed], database: Database) -> float:
+    known = instruments.load(ROOT / "instruments.toml")
+    made = parts.make(feed, known, known.exchanges, database, Tally())
+    began = time.perf_counter()
+    run_main(ohlcv.build(made))
+    return time.perf_counter() - began
+
+
+def bytes_per_trade(folder: Path, count: int) -> dict[str, float]:
+    """What each table takes on disk."""
+    database = open_tables(folder, "market")
+    for table in ("bronze_frames", "silver_trades", "ohlcv"):
+        database.client.command(f"OPTIMIZE TABLE {table} FINAL")
+    sizes = database.query(_SIZES).rows()
+    return {table: round(size / count, 2) for table, size in sorted(sizes)}
