@@ -8,7 +8,7 @@ from typing import TypeVar
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax import settings
-from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
+from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
 from candlewax.settings import SettingsError
 from candlewax.verify import VerifyError, report, to_json, verify
 
@@ -78,6 +78,9 @@ def _try(status: int, action: Callable[[], T]) -> T:
     """What the action gives; ends the process with a message and status if it cannot."""
     try:
         return action()
-    except (SettingsError, DatabaseError, VerifyError, ClickHouseError) as error:
-        print(f"candlewax: {error}", file=sys.stderr)
-        sys.exit(status)
+    except ClickHouseError as error:
+        message = briefly(error)
+    except (SettingsError, DatabaseError, VerifyError) as error:
+        message = str(error)
+    print(f"candlewax: {message}", file=sys.stderr)
+    sys.exit(status)

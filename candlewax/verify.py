@@ -7,6 +7,8 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.connectors.clickhouse import briefly
+
 EXAMPLES: Final = 20
 """How many differences are shown."""
 
@@ -94,7 +96,7 @@ def verify(client: Client) -> Verification:
         ((candles,),) = client.query(_CANDLES).result_rows
         found = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
     except ClickHouseError as error:
-        raise VerifyError(str(error)) from error
+        raise VerifyError(briefly(error)) from error
     return Verification(
         candles,
         problems.get("mismatch", 0),

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
-from candlewax.connectors.clickhouse import Database, connect, open_tables
+from candlewax.connectors.clickhouse import Database, open_tables
 
 settings.register_profile(
     "steady",
@@ -33,7 +33,7 @@ def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine(engine_path: Path) -> Iterator[Database]:
     """The engine itself, kept open."""
-    opened = connect(engine_path, "default")
+    opened = open_tables(engine_path, "kept_open")
     yield opened
     opened.close()
 

@@ -166,8 +166,10 @@ def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path, number: signal
 def test_a_directory_in_use_is_told(tmp_path: Path) -> None:
     """The second process ends with a message and leaves the first alone."""
     code = (
-        "import sys; from pathlib import Path; from candlewax.connectors.clickhouse import connect;"
-        "held = connect(Path(sys.argv[1]), 'market'); print('open', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path;"
+        "from candlewax.connectors.clickhouse import open_tables;"
+        "held = open_tables(Path(sys.argv[1]), 'market');"
+        "print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "clickhouse")],
@@ -193,6 +195,15 @@ def test_a_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "clickhouse" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
+    """Asking does not create; verify could not compare."""
+    for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
+        done = candlewax(tmp_path, *arguments)
+        assert (done.returncode, done.stdout) == (status, "")
+        assert "no database here" in done.stderr
+    assert not (tmp_path / "clickhouse").exists()
 
 
 @pytest.mark.parametrize(

@@ -102,15 +102,13 @@ def _write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no 
 
 
 def connect(place: Path | Server, database: str) -> Database:
-    """Open a directory or a server, and create the database in it.
+    """Open a database that is there.
 
     Raises DatabaseError.
     """
-    with closing(_client(place, "default")) as client:
-        client.command(
-            "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
-        )
-        return Database(_client(place, database), embedded=isinstance(place, Path))
+    if isinstance(place, Path) and not place.is_dir():
+        raise DatabaseError(f"{place}: no database here; candlewax init makes one")
+    return Database(_client(place, database), embedded=isinstance(place, Path))
 
 
 def _client(place: Path | Server, database: str) -> Client:
@@ -119,10 +117,25 @@ def _client(place: Path | Server, database: str) -> Client:
 
 
 def open_tables(place: Path | Server, database: str) -> Database:
-    """Open a database and create its tables and views where they are absent."""
-    opened = connect(place, database)
-    ddl.apply(opened.client, ddl.FOLDER)
+    """Open a database and create it, its tables and views where they are absent.
+
+    Raises DatabaseError.
+    """
+    try:
+        with closing(_client(place, "default")) as client:
+            client.command(
+                "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
+            )
+            opened = Database(_client(place, database), embedded=isinstance(place, Path))
+        ddl.apply(opened.client)
+    except ClickHouseError as error:
+        raise DatabaseError(f"{place}: {briefly(error)}") from error
     return opened
+
+
+def briefly(error: ClickHouseError) -> str:
+    """What an error says, without the engine's stack."""
+    return str(error).partition(", Stack trace")[0]
 
 
 def _open_directory(path: Path, database: str) -> Client:
@@ -137,7 +150,7 @@ def _open_directory(path: Path, database: str) -> Client:
             interface="chdb", path=str(path.resolve()), database=database
         )
     except ClickHouseError as error:
-        why = _IN_USE if _is_locked(path / "status") else str(error)
+        why = _IN_USE if _is_locked(path / "status") else briefly(error)
         raise DatabaseError(f"{path}: {why}") from error
 
 
@@ -160,4 +173,4 @@ def _open_server(server: Server, database: str) -> Client:
     try:
         return clickhouse_connect.get_client(dsn=server.dsn, database=database)
     except ClickHouseError as error:
-        raise DatabaseError(f"{server}: {error}") from error
+        raise DatabaseError(f"{server}: {briefly(error)}") from error
