@@ -15,7 +15,7 @@ from rich.table import Table
 from bench import frames
 
 ROUNDS = 3
-COUNT = 500_000
+COUNT = 1_000_000
 WINDOWED = 60_000
 BATCHES = {1: 300, 10: 3_000, 100: 30_000, 1_000: 100_000, 5_000: 200_000, 50_000: 400_000}
 """Frames a batch, and how many frames are played so."""
@@ -47,9 +47,9 @@ def main() -> None:
             symbols: str(frames.write(Path(name) / f"{symbols}.tsv", COUNT, symbols))
             for symbols in (20, 2_000)
         }
-        long = str(frames.write(Path(name) / "long.tsv", 4 * COUNT, 20))
+        long = str(frames.write(Path(name) / "long.tsv", 3 * COUNT, 20))
         rounds = [one_round(number, logs, one, two) for number in range(ROUNDS)]
-        memory = measure("candlewax", 4 * COUNT, one, log=long)
+        memory = measure("candlewax", 3 * COUNT, one, log=long)
     sizes = [measure("batches", count, one, size=size) for size, count in BATCHES.items()]
     report(rounds, memory, sizes)
 
@@ -92,7 +92,7 @@ def report(rounds: list[dict[str, Result]], memory: Result, sizes: list[Result])
     console = Console(width=100)
     console.print(table)
     short = statistics.median(found["candlewax"]["peak_mb"] for found in rounds)
-    long = f"{memory['peak_mb']:,} MB for {4 * COUNT:,}"
+    long = f"{memory['peak_mb']:,} MB for {3 * COUNT:,}"
     console.print(f"Peak memory: {short:,.0f} MB for {COUNT:,} frames, {long}")
     console.print(f"Bytes per trade on disk: {rounds[0]['candlewax']['bytes_per_trade']}")
 

@@ -26,6 +26,9 @@ BLOCK_ROWS: Final = 200_000
 
 BLOCK_BYTES: Final = 128 << 20
 
+FIRST_ROWS: Final = 100_000
+"""Rows worth storing by a writer that has nothing else to do."""
+
 LINGER: Final = 1.0
 """Seconds that rows wait for others when there are few."""
 
@@ -147,7 +150,7 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._closed)
             self._changed.wait_for(
-                lambda: self._enough() or self._urgent or self._closed,
+                lambda: self._rows >= FIRST_ROWS or self._enough() or self._urgent or self._closed,
                 timeout=max(0.0, LINGER - self._waited()),
             )
             if self._closed:
