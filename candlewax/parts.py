@@ -81,8 +81,8 @@ def make(
     )
 
 
-def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
-    """Build a dataflow as the environment says.
+def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
+    """Build a dataflow as the environment says; `candles` tells whether it makes any.
 
     Ends the process with a message if a setting is wrong or the database cannot be
     opened.
@@ -98,7 +98,7 @@ def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
     stop = Stop()
     stop.listen()
     tally = Tally()
-    run = Run(chosen, database, tally, stop, console())
+    run = Run(chosen, database, tally, stop, console(), candles=candles)
     feed = Recordings(chosen.logs, tally, stop)
     wanted = chosen.exchanges or known.exchanges
     flow = build(make(feed, known, wanted, database, tally, run.end))
@@ -106,7 +106,9 @@ def start(build: Callable[[Parts], Dataflow]) -> Dataflow:
     return flow
 
 
-def lazily(build: Callable[[Parts], Dataflow]) -> Callable[[str], Dataflow]:
+def lazily(
+    build: Callable[[Parts], Dataflow], *, candles: bool = False
+) -> Callable[[str], Dataflow]:
     """A module's `__getattr__` that starts its `flow` when that is asked for, so
     that the module can be imported without starting anything.
     """
@@ -114,6 +116,6 @@ def lazily(build: Callable[[Parts], Dataflow]) -> Callable[[str], Dataflow]:
     def attribute(name: str) -> Dataflow:
         if name != "flow":
             raise AttributeError(name)
-        return start(build)
+        return start(build, candles=candles)
 
     return attribute

@@ -126,24 +126,20 @@ class Summary:
             self._console.print("\n[bold]The last hour[/] of the busiest markets")
             self._console.print(_latest(latest))
 
-    def outcome(
-        self,
-        tally: Tally,
-        seconds: float,
-        check: Verification | None,
-        books: Sequence[str],
-        *,
-        changed: bool,
-    ) -> None:
-        """The cross-check, the speed, and what is new."""
+    def check(self, check: Verification, books: Sequence[str]) -> None:
+        """What the cross-check found, and whether the tables add up."""
         self._console.print()
         self._say("cross-check", _check(check))
         for line in books:
             self._say("books", f"[red]{line}[/]")
         if not books:
             self._say("books", "frames, trades and dead letters add up")
+
+    def outcome(self, tally: Tally, seconds: float, *, changed: bool) -> None:
+        """The speed, and whether anything is new."""
         frames = tally.total("frames")
-        self._say("rate", f"{frames:,} frames in {seconds:.1f} s: {frames / seconds:,.0f} a second")
+        rate = f"{frames:,} frames in {seconds:.1f} s: {frames / seconds:,.0f} a second"
+        self._say("rate", rate)
         if not changed:
             self._say("news", "[bold]none: all of this was stored before, nothing changed[/]")
 
@@ -195,9 +191,7 @@ def plain(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _check(check: Verification | None) -> str:
-    if check is None:
-        return "left out, there is much to compute: candlewax verify"
+def _check(check: Verification) -> str:
     wrong = check.mismatches + check.missing_in_gold + check.missing_in_check
     if wrong:
         return f"[bold red]{wrong:,} of {check.candles:,} candles differ: candlewax verify[/]"

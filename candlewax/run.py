@@ -25,12 +25,15 @@ class Run:
         tally: Tally,
         stopped: Callable[[], bool],
         console: Console,
+        *,
+        candles: bool,
     ) -> None:
         self.tally = tally
         self._settings = settings
         self._database = database
         self._stopped = stopped
         self._console = console
+        self._candles = candles
         size = sum(path.stat().st_size for path in settings.logs)
         self._watch = Watch(console, tally, size)
         self._before: Stored | None = None
@@ -54,15 +57,13 @@ class Run:
         summary = Summary(self._console)
         summary.feed(f"{self._feed()} → {self._tables()}", self.tally)
         after = overview.stored(self._database)
-        counts = overview.candles(self._database)
-        summary.candles(counts, overview.latest(self._database, _MARKETS))
-        summary.outcome(
-            self.tally,
-            seconds,
-            verify(self._database.client) if after else None,
-            books(self._database.client) if after else (),
-            changed=after is None or after != self._before,
-        )
+        if self._candles:
+            counts = overview.candles(self._database)
+            summary.candles(counts, overview.latest(self._database, _MARKETS))
+        if self._candles and after:
+            client = self._database.client
+            summary.check(verify(client), books(client))
+        summary.outcome(self.tally, seconds, changed=after is None or after != self._before)
         summary.next()
 
     def _feed(self) -> str:

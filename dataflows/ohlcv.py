@@ -21,4 +21,4 @@ def build(parts: Parts) -> Dataflow:
     return flow
 
 
-__getattr__ = lazily(build)
+__getattr__ = lazily(build, candles=True)

@@ -125,6 +125,18 @@ def test_init_creates_what_is_absent_and_nothing_else(tmp_path: Path) -> None:
     assert {"bronze_frames", "silver_trades", "dead_letters", "ohlcv", "ohlcv_1m"} <= names
 
 
+def test_each_dataflow_runs_by_itself(tmp_path: Path) -> None:
+    """Reading only, then up to the trades, then the candles of what is stored."""
+    for flow in ("ingest", "silver"):
+        done = run(tmp_path, sys.executable, "-m", "bytewax.run", f"dataflows.{flow}")
+        assert done.returncode == 0, done.stderr
+        assert "kraken" in done.stdout
+        assert "differ" not in done.stdout
+    assert query(tmp_path, "SELECT count() FROM ohlcv") == [["0"]]
+    assert run(tmp_path, *FLOW).returncode == 0
+    check_sample(tmp_path)
+
+
 def start(folder: Path, recovery: Path) -> subprocess.Popen[bytes]:
     """The flow on the sample, with recovery, once it has begun."""
     process = subprocess.Popen(

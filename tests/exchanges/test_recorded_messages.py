@@ -1,0 +1,71 @@
+"""Every kind of frame that clients were seen to meet, where recordings are at hand."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests import recorded
+from tests.reading import kinds, trades
+
+pytestmark = recorded.needed
+
+EXCHANGES = {"binance": "binance", "kraken": "kraken", "coinbase_pro": "coinbase"}
+
+
+def messages() -> list[tuple[str, str, str]]:
+    """Exchange, kind as its recorder named it, frame."""
+    path = recorded.DATA / "single_messages" / "crypto_msg_parser_odd.jsonl"
+    rows = [json.loads(line) for line in recorded.lines(path)]
+    return [
+        (EXCHANGES[row["exchange"]], row["test"], row["raw"])
+        for row in rows
+        if row["exchange"] in EXCHANGES
+    ]
+
+
+def prices(frame: str) -> list[Decimal]:
+    """The prices of the trades a frame holds, by hand."""
+    content: Any = json.loads(frame, parse_float=Decimal, parse_int=Decimal)
+    if isinstance(content, list):
+        return [Decimal(row[0]) for row in content[1]] if content[-2] == "trade" else []
+    if content.get("type") in ("match", "last_match"):
+        return [Decimal(content["price"])]
+    if content.get("channel") == "market_trades":
+        return [Decimal(t["price"]) for event in content["events"] for t in event["trades"]]
+    data = content.get("data", content)
+    return [Decimal(data["p"])] if isinstance(data, dict) and data.get("e") == "trade" else []
+
+
+def test_every_recorded_message_is_a_trade_or_a_control_frame() -> None:
+    """None is dead, and those with trades give them."""
+    found = messages()
+    assert len(found) > 30
+    for exchange, name, frame in found:
+        expected = prices(frame)
+        assert kinds(exchange, frame) == ["trade" if expected else "control"], name
+        assert [trade["price"] for trade in trades(exchange, frame)] == expected, name
+
+
+def test_the_frames_of_coinbase_of_today_are_read() -> None:
+    """Advanced Trade and Exchange, as recorded in 2026."""
+    path = recorded.DATA / "single_messages" / "coinbase_2026_frames.txt"
+    frames = [line.split("\t", 1)[1] for line in recorded.lines(path)]
+    advanced, match = frames
+    assert [trade["price"] for trade in trades("coinbase", advanced)] == prices(advanced)
+    assert [trade["price"] for trade in trades("coinbase", match)] == prices(match)
+
+
+@pytest.mark.parametrize("name", ["BINANCE.ws.1.0.gz", "BINANCE_US.ws.1.0.gz"])
+def test_sessions_without_trades_are_control_frames(name: str) -> None:
+    """Aggregated trades, candles, depth and tickers of Binance spot."""
+    frames = [frame for _, frame in recorded.session(name)]
+    assert len(frames) > 200
+    assert set(kinds("binance", *frames)) == {"control"}
+
+
+def test_a_session_of_kraken_tickers_holds_no_trade() -> None:
+    """Arrays of another channel, acks, heartbeats."""
+    frames = [frame for _, frame in recorded.session("KRAKEN.ws.49.0.gz")]
+    assert set(kinds("kraken", *frames)) == {"control"}
