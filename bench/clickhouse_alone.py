@@ -3,7 +3,8 @@
 Frames into a table; a view parses them into trades of the same columns as
 `silver_trades`; six views keep candle states, of the trades (`direct`) or each of the
 one-minute states (`cascaded`). It knows neither repeats nor late corrections nor dead
-letters: a frame it cannot parse fails its whole block.
+letters: a frame it cannot parse fails its whole block. Trades and frames are merged with
+the same settings as Candlewax's own tables.
 """
 
 import time
@@ -24,6 +25,7 @@ CREATE TABLE frames
 ENGINE = MergeTree
 PARTITION BY toDate(fromUnixTimestamp64Nano(toInt64(recv_ns), 'UTC'))
 ORDER BY (exchange, connection, seq)
+SETTINGS merge_selector_base = 10
 """
 
 TRADES = """

@@ -16,7 +16,8 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 LENGTHS = (60, 300, 900, 1800, 3600, 86400)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Trade = tuple[datetime, int, Decimal, Decimal]
+Trade = tuple[datetime, int, Decimal, Decimal, bool]
+"""Time, number, price, quantity, whether the taker bought."""
 
 
 def run(log: Path, count: int) -> float:
@@ -61,19 +62,32 @@ def decode(frames: list[str]) -> list[tuple[str, Trade]]:
     for frame in frames:
         data = _decode(frame)["data"]
         at = EPOCH + timedelta(milliseconds=data["T"])
-        found.append((data["s"], (at, data["t"], Decimal(data["p"]), Decimal(data["q"]))))
+        if data["X"] == "MARKET":
+            trade = (at, data["t"], Decimal(data["p"]), Decimal(data["q"]), not data["m"])
+            found.append((data["s"], trade))
     return found
 
 
 def _fold(candle: list[Any], trade: Trade) -> list[Any]:
-    _, _, price, quantity = trade
+    """The fields of a candle of `ohlcv`: the first and last trade by time and number."""
+    at, number, price, quantity, bought = trade
+    place, quote = (at, number), price * quantity
     if not candle:
-        return [price, price, price, price, 1, quantity, price * quantity]
-    opened, high, low, _, count, volume, quote = candle
-    return [
-        opened, max(high, price), min(low, price), price, count + 1, volume + quantity,
-        quote + price * quantity,
-    ]  # fmt: skip
+        buys = [quantity, quote] if bought else [Decimal(0), Decimal(0)]
+        return [price, price, price, price, 1, quantity, quote, *buys, place, place]
+    if place < candle[9]:
+        candle[0], candle[9] = price, place
+    if place > candle[10]:
+        candle[3], candle[10] = price, place
+    candle[1] = max(candle[1], price)
+    candle[2] = min(candle[2], price)
+    candle[4] += 1
+    candle[5] += quantity
+    candle[6] += quote
+    if bought:
+        candle[7] += quantity
+        candle[8] += quote
+    return candle
 
 
 def _merge(one: list[Any], other: list[Any]) -> list[Any]:

@@ -1,1 +1,6 @@
 """Candlewax: market data whose candles can be trusted."""
+
+import os
+
+# One core is the writer's. Polars counts its threads once, when it is imported.
+os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))

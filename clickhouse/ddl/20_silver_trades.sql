@@ -30,4 +30,6 @@ TTL toDateTime(inserted_at) + INTERVAL 30 DAY
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
-    min_bytes_for_wide_part = 67108864;
+    min_bytes_for_wide_part = 67108864,
+    -- Blocks come large: rewrite them by tens, not by fives.
+    merge_selector_base = 10;
