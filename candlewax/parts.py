@@ -1,5 +1,6 @@
 """The parts of a pipeline, made of the settings and ready to be wired."""
 
+import atexit
 import os
 import signal
 import sys
@@ -51,6 +52,8 @@ class Stop:
         """Stop on SIGTERM and SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
+            # All is done when the interpreter ends; being asked then is no failure.
+            atexit.register(signal.signal, number, signal.SIG_IGN)
 
     def _ask(self, *_: object) -> None:
         self._asked = True
