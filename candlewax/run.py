@@ -37,6 +37,7 @@ class Run:
         size = sum(path.stat().st_size for path in settings.logs)
         self._watch = Watch(console, tally, size)
         self._before: Stored | None = None
+        self._over = False
 
     def begin(self) -> None:
         """Take stock and begin to show progress."""
@@ -46,7 +47,10 @@ class Run:
         self._watch.start()
 
     def end(self) -> None:
-        """Sum up what is stored by now."""
+        """Sum up what is stored by now, once however many workers end."""
+        if self._over:
+            return
+        self._over = True
         seconds = self._watch.stop()
         if self._stopped():
             self._console.print("Stopped as asked; what was read is stored.")
