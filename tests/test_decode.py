@@ -150,6 +150,16 @@ def test_a_frame_of_more_trades_than_can_be_counted_is_dead() -> None:
     assert read("kraken", frame).dead_letters["reason"].to_list() == ["too_many_trades"]
 
 
+def test_a_trade_of_too_many_fields_is_a_letter() -> None:
+    """Each would be a column of all trades of its batch."""
+    fields = {"e": "trade", "E": 1, "s": "BTCUSDT", "t": 1, "p": "1", "q": "1", "T": 1, "m": True}
+    wide = {**fields, **{f"k{n}": n for n in range(60)}}
+    found = read("binance", json.dumps(fields), json.dumps(wide))
+    assert found.trades.height == 1
+    assert found.dead_letters["reason"].to_list() == ["bad_shape"]
+    assert "68 fields" in found.dead_letters["detail"][0]
+
+
 def test_deep_json_is_a_letter() -> None:
     """Nesting without end is refused, not followed."""
     assert read("kraken", "[" * 100_000).dead_letters["reason"].to_list() == ["bad_json"]

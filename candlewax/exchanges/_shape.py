@@ -51,6 +51,9 @@ class Field:
     optional: bool = False
 
 
+MOST_FIELDS = 64
+"""Of a trade; each field is a column of its batch."""
+
 Shape = Mapping[str, Field]
 NativeTrade = dict[str, str]
 
@@ -96,6 +99,8 @@ def read(trade: Any, shape: Shape, ignored: frozenset[str] = frozenset()) -> Nat
     """
     if not isinstance(trade, dict):
         raise bad_shape("a trade object", trade)
+    if len(trade) > MOST_FIELDS:
+        raise bad_shape(f"at most {MOST_FIELDS} fields", f"{len(trade)} fields")
     for name, field in shape.items():
         if name in trade:
             if not _fits(trade[name], field.type):
