@@ -173,7 +173,9 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "bad_time",
         pl.col("time") >= 0,
-        pl.format("expected a time since 1970, got {} µs", pl.col("time").fill_null(-1)),
+        pl.when(pl.col("time").is_null())
+        .then(pl.lit("the time cannot be read"))
+        .otherwise(pl.format("expected a time since 1970, got {} µs", pl.col("time"))),
     ),
     (
         "bad_time",
