@@ -4,6 +4,7 @@ Every wrong one is named, with what it got and what it takes, before anything
 starts.
 """
 
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
 
 PREFIX: Final = "CANDLEWAX_"
+
+_ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
+"""What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
 
 
 class SettingsError(ValueError):
@@ -32,8 +36,9 @@ class Server:
 
     def __str__(self) -> str:
         parts = urlsplit(self.dsn)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+        return f"{parts.scheme}://{host}{port}"
 
     __repr__ = __str__
 
@@ -58,6 +63,18 @@ class Settings:
         return (SAMPLE,) if isinstance(self.feed, str) else self.feed
 
 
+def _shown(text: str) -> str:
+    """The text, unless it may hold a password."""
+    return "an address" if re.search(":/|@", text) else repr(text)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # a name too long for any file
+        return False
+
+
 def _items(text: str) -> list[str]:
     items = [item.strip() for item in text.split(",")]
     if not all(items):
@@ -70,22 +87,22 @@ def _feed(text: str) -> str | tuple[Path, ...]:
         return text
     if text == "live":
         raise ValueError("sample, or paths of frame logs: this version reads recordings only")
-    paths = tuple(Path(item) for item in _items(text))
-    for path in paths:
-        if not path.is_file() or not os.access(path, os.R_OK):
-            raise ValueError(f"sample, or paths of readable files; {path} is none")
-    return paths
+    items = _items(text)
+    for item in items:
+        if not _readable(Path(item)):
+            raise ValueError(f"sample, or paths of readable files; {_shown(item)} is none")
+    return tuple(Path(item) for item in items)
 
 
 def _clickhouse(text: str) -> Path | Server:
-    if "://" not in text:
+    if not _ADDRESS.match(text):
         return Path(text)
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = None
-    if not sound:
+        sound = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:  # the port is no number below 65536, or a bracket is open
+        sound = False
+    if not sound or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
         raise ValueError("a directory, or http://user:password@host:8123")
     return Server(text)
 
@@ -104,10 +121,9 @@ def _exchanges(text: str) -> tuple[str, ...]:
 
 
 def _instruments(text: str) -> Path:
-    path = Path(text)
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not _readable(Path(text)):
         raise ValueError("the path of a readable file")
-    return path
+    return Path(text)
 
 
 def _live_only(_: str) -> None:
@@ -126,23 +142,20 @@ _READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
 """For each setting its default and what reads its text. An empty text counts as
 unset, an empty default gives None."""
 
-_SECRET: Final = frozenset({"CLICKHOUSE", "SCHEMA_REGISTRY"})
-"""Addresses that may hold a password."""
-
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
     """Read the settings; the environment goes before `.env`.
 
     Raises SettingsError with a line for each setting that is wrong or unknown.
     """
-    written = dotenv_values(dotenv, interpolate=False, encoding="utf-8") if dotenv.is_file() else {}
+    written, wrong = _file(dotenv)
     given = {**written, **(os.environ if environ is None else environ)}
     texts = {
-        name.removeprefix(PREFIX): (text or "").strip()
+        name.removeprefix(PREFIX): text.strip()
         for name, text in given.items()
         if name.startswith(PREFIX)
     }
-    wrong = [
+    wrong += [
         f"{PREFIX}{name}: no such setting; there are {_names()}" for name in texts.keys() - _READERS
     ]
     values: dict[str, Any] = {}
@@ -151,12 +164,33 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         try:
             values[name.lower()] = reader(text) if text else None
         except ValueError as error:
-            got = "an address" if name in _SECRET and "://" in text else repr(text)
-            wrong.append(f"{PREFIX}{name}: got {got}, takes {error}")
+            wrong.append(f"{PREFIX}{name}: got {_shown(text)}, takes {error}")
     if wrong:
         raise SettingsError("\n".join(sorted(wrong)))
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
+
+
+def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
+    """What the file holds, and what is wrong with it.
+
+    A line that cannot be read is wrong if it names one of our settings; other programs
+    may write theirs as they like.
+    """
+    if not dotenv.is_file():
+        return {}, []
+    try:
+        lines = list(parse_stream(io.StringIO(dotenv.read_text("utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
+        return {}, [f"{dotenv}: cannot be read: {why}"]
+    wrong = [
+        f"{name.group()}: line {line.original.line} of {dotenv} cannot be read,"
+        " takes NAME=value, quotes in pairs"
+        for line in lines
+        if line.error and (name := re.search(PREFIX + r"\w*", line.original.string))
+    ]
+    return {line.key: line.value or "" for line in lines if line.key and not line.error}, wrong
 
 
 def _names() -> str:

@@ -66,15 +66,21 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "takes"),
     [
-        ("FEED", "missing.tsv", "missing.tsv is none"),
+        ("FEED", "missing.tsv", "'missing.tsv' is none"),
         ("FEED", "tests", "readable files"),
+        ("FEED", "a" * 5000, "readable files"),
         ("FEED", "a.tsv,,b.tsv", "without empty items"),
         ("FEED", "live", "recordings only"),
         ("CLICKHOUSE", "tcp://host:9000", "a directory, or http://"),
         ("CLICKHOUSE", "http://", "a directory, or http://"),
         ("CLICKHOUSE", "http://host:99999", "a directory, or http://"),
+        ("CLICKHOUSE", "http://host:0", "a directory, or http://"),
+        ("CLICKHOUSE", "http://[::1", "a directory, or http://"),
+        ("CLICKHOUSE", "http://a host", "a directory, or http://"),
+        ("CLICKHOUSE", "http:/host:8123", "a directory, or http://"),
         ("DATABASE", "1st", "letters, digits and underscores"),
         ("DATABASE", "a;b", "letters, digits and underscores"),
+        ("DATABASE", "a" * 65, "letters, digits and underscores"),
         ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
         ("EXCHANGES", "kraken,kraken", "each once"),
         ("INSTRUMENTS", "nothing.toml", "a readable file"),
@@ -100,8 +106,62 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     assert len(str(error.value).splitlines()) == 3
 
 
-def test_an_error_shows_no_password() -> None:
-    """Not even of an address that cannot be used."""
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CLICKHOUSE", "tcp://user:secret@host:9000"),
+        ("CLICKHOUSE", "http:/user:secret@host:8123"),
+        ("CLICKHOUSE", "user:secret@host:8123"),
+        ("CLICKHOUSE", "http://user:sec/ret@host"),
+        ("FEED", "http://user:secret@host"),
+        ("FEED", "a.tsv,http://user:secret@host"),
+        ("BROKERS", "sasl://user:secret@host:9092"),
+        ("SCHEMA_REGISTRY", "user:secret@host"),
+        ("KRAKEN_URL", "wss://user:secret@host"),
+        ("CLICKHOUSE_PASSWORD", "secret"),
+    ],
+)
+def test_an_error_shows_no_password(name: str, text: str) -> None:
+    """Not even of an address that cannot be used, or stands in the wrong place."""
     with pytest.raises(SettingsError) as error:
-        read(CLICKHOUSE="tcp://user:secret@host:9000")
+        read(NO_FILE, **{name: text})
+    assert "sec" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["/srv/me@home:1", "./a:b@c", "data", "me@home"])
+def test_a_directory_may_have_any_name(text: str) -> None:
+    """Only what is meant as an address is read as one."""
+    assert read(CLICKHOUSE=text).clickhouse == Path(text)
+
+
+def test_an_address_by_number_is_shown_whole() -> None:
+    """Brackets keep it apart from the port."""
+    assert str(read(CLICKHOUSE="http://[::1]:8123").clickhouse) == "http://[::1]:8123"
+
+
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """It would be left out in silence; its text may be a password and is not shown."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("OTHER=x\nCANDLEWAX_CLICKHOUSE='http://user:secret@host\n")
+    with pytest.raises(SettingsError) as error:
+        read(dotenv)
+    assert str(error.value).startswith(f"CANDLEWAX_CLICKHOUSE: line 2 of {dotenv} ")
     assert "secret" not in str(error.value)
+
+
+def test_lines_of_others_do_not_matter(tmp_path: Path) -> None:
+    """The file may serve several programs."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("OTHER='x\nCANDLEWAX_DATABASE=${HOME\n")
+    with pytest.raises(SettingsError, match=r"got '\$\{HOME', takes a name"):
+        read(dotenv)
+    dotenv.write_text("OTHER='x\nexport CANDLEWAX_DATABASE=mine # ours\n")
+    assert read(dotenv).database == "mine"
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    """Whatever was saved in another encoding."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(b"CANDLEWAX_DATABASE=\xff\n")
+    with pytest.raises(SettingsError, match="not UTF-8 text"):
+        read(dotenv)
