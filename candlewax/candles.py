@@ -7,7 +7,6 @@ candles gives the candle of all trades.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import polars as pl
@@ -60,6 +59,9 @@ _MINUTES: Final = 1 << 27
 _SPAN: Final = 1 << 40
 """Microseconds, about twelve days: trades of one batch lie closer together."""
 
+_FEW: Final = 1_000
+"""Trades that are sorted sooner than a better way to sort them is prepared."""
+
 _SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
 """The code of a symbol, as long as this process runs."""
 
@@ -105,26 +107,24 @@ def combine(trades: pl.DataFrame) -> pl.DataFrame:
         _in_order(trades.select(_COUNTING))
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
-        .select(_named(1, _MINUTE))
+        .with_columns(_NAMED)
+        .select(*STATE)
     )
 
 
-@cache
-def _named(timeframe: int, length: int) -> list[pl.Expr]:
-    """STATE, the name of each candle told by its key: the symbol, and the number of
-    its window since 1970.
-    """
-    window = pl.col("key") % _MINUTES
-    names = {
-        "timeframe": pl.lit(timeframe, pl.Int8),
-        "window_start": (window * length).cast(TIME),
-        "window_end": (window + 1) * length,
-    }
-    return [names.get(name, pl.col(name)).alias(name) for name in STATE]
+_NAMED: Final = (
+    pl.lit(1, pl.Int8).alias("timeframe"),
+    (pl.col("key") % _MINUTES * _MINUTE).cast(TIME).alias("window_start"),
+    ((pl.col("key") % _MINUTES + 1) * _MINUTE).alias("window_end"),
+)
+"""The name of a one-minute candle told by its key: the symbol, and the number of its
+window since 1970."""
 
 
 def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     """The trades of each symbol in their order."""
+    if trades.height < _FEW:
+        return trades.sort(_SYMBOL, *_ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)
     if begin is None or end - begin >= _SPAN:
@@ -139,19 +139,11 @@ def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     return trades[order]
 
 
-def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
-    """Make candles (STATE) of six timeframes of one-minute candles, each minute of
-    a symbol once, those of a symbol in the order of time.
-    """
-    frames = [minutes]
-    for number, length in list(TIMEFRAMES.values())[1:]:
-        # Each timeframe divides the next: the last made serves.
-        frames.append(_roll_up(frames[-1], number, length))
-    return pl.concat(frames)
-
-
+_LENGTHS: Final = pl.DataFrame(
+    list(TIMEFRAMES.values()), schema={"timeframe": pl.Int8, "length": pl.Int64}, orient="row"
+)
 _ROLL_UP: Final = (
-    pl.col("symbol", "open", *_OPEN).first(),
+    pl.col("timeframe", "window_start", "window_end", "symbol", "open", *_OPEN).first(),
     pl.col("close", *_CLOSE).last(),
     pl.col("high").max(),
     pl.col("low").min(),
@@ -159,12 +151,19 @@ _ROLL_UP: Final = (
 )
 
 
-def _roll_up(candles: pl.DataFrame, number: int, length: int) -> pl.DataFrame:
-    window = pl.col("window_start").cast(pl.Int64) // length
+def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
+    """Make candles (STATE) of six timeframes of one-minute candles, each minute of
+    a symbol once, those of a symbol in the order of time.
+    """
+    # One query over all timeframes: small batches cost a query's price, not a row's.
+    begin = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
     return (
-        candles.group_by(key=_SYMBOL * _MINUTES + window, maintain_order=True)
+        minutes.drop("timeframe", "window_end")
+        .join(_LENGTHS, how="cross")
+        .with_columns(window_start=begin.cast(TIME), window_end=begin + pl.col("length"))
+        .group_by(key=_WINDOW, maintain_order=True)
         .agg(_ROLL_UP)
-        .select(_named(number, length))
+        .select(*STATE)
     )
 
 
@@ -244,23 +243,31 @@ def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LAT
     """
     new = all_timeframes(combine(trades))
     state = book.candles
+    moved = max(watermark, book.watermark)
     places = state.select(key=_WINDOW).with_row_index("place")
     place = new.select(key=_WINDOW).join(places, on="key", how="left", maintain_order="left")[
         "place"
     ]
     known = place.is_not_null()
-    too_late = new.select(pl.col("window_end") + lateness <= book.watermark).to_series() & ~known
+    unknown = new.filter(~known)
+    late = pl.col("window_end") + lateness <= book.watermark
+    if not unknown.select(late.any()).item():
+        opened, too_late = unknown, unknown.clear()
+    else:
+        opened, too_late = unknown.filter(~late), unknown.filter(late)
     touched = place.drop_nulls()
-    merged = [new.filter(~known & ~too_late), merge(state[touched], new.filter(known))]
+    merged = [opened, merge(state[touched], new.filter(known))]
     untouched = state.filter(
         ~pl.Series([False]).new_from_index(0, state.height).scatter(touched, True)
     )
-    moved = max(watermark, book.watermark)
+    if moved // _MINUTE == book.watermark // _MINUTE:
+        # Windows end on whole minutes: none closes, and none is given up.
+        kept = pl.concat([untouched, *merged])
+        return Update(Book(kept, moved), pl.concat(merged), too_late)
     end = pl.col("window_end")
     closing = untouched.filter((end > book.watermark) & (end <= moved))
-    changed = pl.concat([*merged, closing])
     kept = pl.concat([untouched, *merged]).filter(end + lateness > moved)
-    return Update(Book(kept, moved), changed, new.filter(too_late))
+    return Update(Book(kept, moved), pl.concat([*merged, closing]), too_late)
 
 
 def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:

@@ -1,6 +1,7 @@
 """What each native symbol is called here."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Instruments:
         self._known: dict[str, dict[str, Instrument | None]] = {
             exchange: dict(symbols) for exchange, symbols in listed.items()
         }
+        self._tables: dict[str, pl.DataFrame] = {}
 
     @property
     def exchanges(self) -> tuple[str, ...]:
@@ -54,23 +56,34 @@ class Instruments:
         """Resolve distinct native symbols.
 
         Out: native_symbol (String), and symbol, base and quote (Categorical), null
-        where nothing resolves.
+        where nothing resolves; more symbols than asked for may stand in it.
         """
-        found = [(native, self.resolve(exchange, native)) for native in natives]
-        return pl.DataFrame(
-            {
-                "native_symbol": [native for native, _ in found],
-                "symbol": [i and i.symbol for _, i in found],
-                "base": [i and i.base for _, i in found],
-                "quote": [i and i.quote for _, i in found],
-            },
-            schema={
-                "native_symbol": pl.String,
-                "symbol": pl.Categorical,
-                "base": pl.Categorical,
-                "quote": pl.Categorical,
-            },
-        )
+        names = natives.to_list()
+        instruments = [self.resolve(exchange, name) for name in names]
+        if None in instruments:
+            return _table(dict(zip(names, instruments, strict=True)))
+        table = self._tables.get(exchange)
+        known = self._known[exchange]
+        if table is None or table.height < len(known):
+            table = self._tables[exchange] = _table(known)
+        return table
+
+
+def _table(found: Mapping[str, Instrument | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "native_symbol": list(found),
+            "symbol": [i and i.symbol for i in found.values()],
+            "base": [i and i.base for i in found.values()],
+            "quote": [i and i.quote for i in found.values()],
+        },
+        schema={
+            "native_symbol": pl.String,
+            "symbol": pl.Categorical,
+            "base": pl.Categorical,
+            "quote": pl.Categorical,
+        },
+    )
 
 
 def load(path: Path) -> Instruments:

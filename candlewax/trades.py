@@ -78,7 +78,8 @@ def _told_apart(trades: pl.DataFrame) -> pl.DataFrame:
 
 def _respelled(trades: pl.DataFrame) -> pl.DataFrame:
     """Write amounts with an exponent out in plain digits."""
-    for amount in ("price", "quantity"):
+    exponents = trades.select(pl.col("price", "quantity").str.contains("[eE]").any()).row(0)
+    for amount in ("price", "quantity") if any(exponents) else ():
         wide = trades[amount].str.contains(_EXPONENT).fill_null(False)
         if wide.any():
             spelled = [

@@ -23,6 +23,9 @@ INSERT: Final = {
     # Set, not assumed: their defaults differ between versions.
     "async_insert": 0,
     "insert_deduplicate": 1,
+    # A block has few columns; more threads only take turns.
+    "max_threads": 1,
+    "max_insert_threads": 1,
     # Sinks hand each row over once, so there is nothing for it to merge.
     "optimize_on_insert": 0,
     # No row holds a null.

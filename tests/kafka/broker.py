@@ -1,0 +1,153 @@
+"""A real Apache Kafka for the tests: one node in KRaft mode, without ZooKeeper.
+
+`python -m tests.kafka.broker FOLDER` runs one by hand until it is stopped.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+HERE: Final = Path(__file__).parent
+JARS: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax" / "kafka"
+
+_CLUSTER: Final = "MkU3OEVBNTcwNTJENDM2Qg"
+_READY: Final = 90.0
+
+_PROPERTIES: Final = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+delete.topic.enable=true
+controlled.shutdown.enable=false
+"""
+
+_LOGGING: Final = """
+Configuration:
+  Appenders:
+    Console:
+      name: Console
+      PatternLayout: {pattern: "%d %p %c %m%n"}
+  Loggers:
+    Root:
+      level: WARN
+      AppenderRef: {ref: Console}
+"""
+
+
+class BrokerUnavailableError(RuntimeError):
+    """No broker can be run here; the text says what is missing."""
+
+
+def fetch_jars() -> Path:
+    """The broker's jars, fetched from Maven Central once and kept."""
+    done = JARS / (HERE / "pom.xml").stat().st_size.__str__()
+    if done.exists():
+        return JARS
+    for program in ("java", "mvn"):
+        if not shutil.which(program):
+            raise BrokerUnavailableError(
+                f"{program} is not installed; install it, or name a running broker in "
+                "CANDLEWAX_TEST_BROKERS"
+            )
+    shutil.rmtree(JARS, ignore_errors=True)
+    subprocess.run(
+        [
+            "mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies",
+            f"-DoutputDirectory={JARS}", "-DincludeScope=runtime",
+        ],
+        check=True,
+    )  # fmt: skip
+    done.touch()
+    return JARS
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A broker in a folder; it can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._properties = folder / "server.properties"
+        self._properties.write_text(
+            _PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
+        )
+        (folder / "log4j2.yaml").write_text(_LOGGING)
+        self._run("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c").wait()
+
+    @property
+    def servers(self) -> str:
+        """What `CANDLEWAX_BROKERS` takes."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and return when the broker answers."""
+        self._process = self._run("kafka.Kafka")
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        end = time.monotonic() + _READY
+        while True:
+            try:
+                admin.list_topics(timeout=1)
+            except KafkaException as error:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError((self._folder / "out.log").read_text()) from error
+            else:
+                return
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Stop, or kill."""
+        if self._process:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def _run(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        java = [
+            "java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={self._folder / 'log4j2.yaml'}", "-cp", f"{JARS}/*",
+        ]  # fmt: skip
+        with (self._folder / "out.log").open("ab") as out:
+            return subprocess.Popen(
+                [*java, name, *arguments, str(self._properties)], stdout=out, stderr=out
+            )
+
+
+if __name__ == "__main__":
+    fetch_jars()
+    by_hand = Broker(Path(sys.argv[1]).resolve())
+    by_hand.start()
+    print(f"CANDLEWAX_BROKERS={by_hand.servers}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: by_hand.stop())
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        by_hand.stop()
