@@ -12,7 +12,8 @@ from bytewax.testing import TestingSource, run_main
 from bench import frames
 from candlewax import instruments, parts
 from candlewax.connectors.clickhouse import Database, open_tables
-from candlewax.connectors.recordings import Feed, Received, Recordings
+from candlewax.connectors.recordings import Recordings
+from candlewax.feed import Feed, Received
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.schema import TIME, Columns
+from candlewax.schema import TIME, TRADES, Columns, empty
 
 WINDOWS: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
 """Names of candles."""
@@ -15,14 +15,19 @@ WINDOWS: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_st
 class Batch:
     """Rows of one exchange on their way to the tables.
 
-    `tables`: frames by the name of their table. `stale`: WINDOWS of candles that
-    are to be computed anew from all their trades once these rows are stored.
-    `watermark`: by when candles are closed, in microseconds since 1970.
+    `tables`: frames by the name of their table. `trades`: TRADES with vendor columns,
+    each seen for the first time. `read`: how many trades came, also seen ones.
+    `stale`: WINDOWS of candles that are to be computed anew from all their trades once
+    these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
+    when candles are closed, in microseconds since 1970.
     """
 
     exchange: str
     tables: dict[str, pl.DataFrame]
-    stale: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=WINDOWS))
+    trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    read: int = 0
+    stale: pl.DataFrame = field(default_factory=lambda: empty(WINDOWS))
+    late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     watermark: int = 0
 
     @property

@@ -5,7 +5,8 @@ kinds; a frame with good and bad trades keeps the good ones and loses none of th
 bad ones.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -22,6 +23,7 @@ from candlewax.schema import (
     KIND_TRADE,
     SCOPE_FRAME,
     SCOPE_TRADE,
+    SOURCE,
     TIME,
     TRADES,
     empty,
@@ -48,7 +50,8 @@ class Decoded:
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
-    """Read a batch of frames (FRAMES) of one exchange."""
+    """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
+    frames = _located(frames)
     numbered = frames.with_row_index("row")
     natives, left = _lift(exchange, numbered)
     natives_left, faults = _read_one_by_one(exchange, left)
@@ -63,14 +66,36 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
 
 
 def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
-    """Make dead letters of all frames (FRAMES), whatever they hold."""
-    numbered = frames.with_row_index("row")
+    """Make dead letters of all frames (FRAMES, with SOURCE or without), whatever they
+    hold.
+    """
+    numbered = _located(frames).with_row_index("row")
     faults = numbered.select(
         "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)
     )
     none = empty({"row": pl.UInt32, **TRADES})
     bronze = _bronze(exchange, numbered, none["row"], faults["row"])
     return Decoded(exchange, bronze, none, _dead_letters(bronze, faults))
+
+
+def not_utf8(
+    exchange: str, frames: pl.DataFrame, values: Sequence[bytes], details: Sequence[str]
+) -> Decoded:
+    """Make dead letters, which hold the bytes, of frames whose text is none."""
+    dead = reject(exchange, frames, "not_utf8", "")
+    letters = dead.dead_letters.with_columns(
+        pl.Series("frame", values, pl.Binary), pl.Series("detail", details, pl.String)
+    )
+    return replace(dead, dead_letters=letters)
+
+
+def _located(frames: pl.DataFrame) -> pl.DataFrame:
+    """Add SOURCE: frames that no topic carried come from their connection."""
+    if "source" in frames.columns:
+        return frames
+    return frames.with_columns(
+        source="connection", source_partition=pl.lit(0, pl.UInt32), source_offset="seq"
+    )
 
 
 def _lift(
@@ -146,14 +171,12 @@ def _bronze(
         dead = dead.scatter(faulty.unique(), True)
     kind = pl.when(counts > 0).then(KIND_TRADE).when(dead).then(KIND_DEAD).otherwise(KIND_CONTROL)
     return frames.select(
+        "connection",
+        *SOURCE,
+        "frame",
         exchange=pl.lit(exchange),
-        connection="connection",
-        source="connection",
-        source_partition=pl.lit(0, pl.UInt32),
-        source_offset="seq",
         received_at=(pl.col("recv_ns") // 1000).cast(TIME),
         received_ns=(pl.col("recv_ns") % 1000).cast(pl.UInt16),
-        frame="frame",
         kind=kind.cast(pl.Int8),
         trades=counts,
         duplicates=pl.lit(0, pl.UInt16),

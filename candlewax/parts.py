@@ -15,10 +15,11 @@ from candlewax import instruments, settings
 from candlewax.candles import Book
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.connectors.history import History
-from candlewax.connectors.recordings import Feed, Recordings
+from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
+from candlewax.feed import Feed
 from candlewax.instruments import Instruments, InstrumentsError
 from candlewax.ledger import Ledger
 from candlewax.report import console

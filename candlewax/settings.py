@@ -5,10 +5,11 @@ starts.
 """
 
 import io
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -44,11 +45,28 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Brokers:
+    """Kafka or Redpanda: the bootstrap servers, and properties for librdkafka, which
+    may hold passwords and are never printed.
+    """
+
+    servers: str
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    raw_partitions: int = 1
+    normalized_partitions: int = 4
+    schema_registry: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.servers
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment asks for.
 
-    `feed` is `sample`, or the paths of frame logs. `exchanges` is None for all that
-    the instruments file lists.
+    `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all
+    that the instruments file lists. `urls` are the websocket addresses that are not
+    the exchanges' own.
     """
 
     feed: str | tuple[Path, ...]
@@ -56,10 +74,21 @@ class Settings:
     database: str
     exchanges: tuple[str, ...] | None
     instruments: Path
+    brokers: Brokers | None = None
+    metrics_port: int | None = None
+    metrics_address: str = "127.0.0.1"
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Whether the exchanges' websockets are to be read."""
+        return self.feed == "live"
 
     @property
     def logs(self) -> tuple[Path, ...]:
         """The frame logs to read."""
+        if self.live:
+            return ()
         return (SAMPLE,) if isinstance(self.feed, str) else self.feed
 
 
@@ -83,14 +112,12 @@ def _items(text: str) -> list[str]:
 
 
 def _feed(text: str) -> str | tuple[Path, ...]:
-    if text == "sample":
+    if text in ("sample", "live"):
         return text
-    if text == "live":
-        raise ValueError("sample, or paths of frame logs: this version reads recordings only")
     items = _items(text)
     for item in items:
         if not _readable(Path(item)):
-            raise ValueError(f"sample, or paths of readable files; {_shown(item)} is none")
+            raise ValueError(f"sample, live, or paths of readable files; {_shown(item)} is none")
     return tuple(Path(item) for item in items)
 
 
@@ -126,21 +153,91 @@ def _instruments(text: str) -> Path:
     return Path(text)
 
 
-def _live_only(_: str) -> None:
-    raise ValueError("nothing yet: this version neither listens on a network nor uses a broker")
+def _brokers(text: str) -> str:
+    for item in _items(text):
+        host, _, port = item.rpartition(":")
+        if not re.fullmatch(r"\[[0-9a-fA-F:]+\]|[\w.-]+", host) or not _is_port(port):
+            raise ValueError("bootstrap servers: host:port, comma-separated")
+    return text
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 65536
+
+
+def _port(text: str) -> int:
+    if not _is_port(text):
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _partitions(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1024:
+        raise ValueError("a number of partitions from 1 to 1024")
+    return int(text)
+
+
+def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(f"an address, as {example}")
+    return text
+
+
+def _registry(text: str) -> str:
+    return _url(text, ("http", "https"), "http://127.0.0.1:18081")
+
+
+def _websocket(text: str) -> str:
+    return _url(text, ("ws", "wss"), "wss://host/path")
 
 
 _READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
+    "BROKERS": ("", _brokers),
     "CLICKHOUSE": ("data/clickhouse", _clickhouse),
     "DATABASE": ("market", _database),
     "EXCHANGES": ("", _exchanges),
     "INSTRUMENTS": ("instruments.toml", _instruments),
-    **dict.fromkeys(("BROKERS", "SCHEMA_REGISTRY", "METRICS_PORT"), ("", _live_only)),
-    **{f"{exchange.upper()}_URL": ("", _live_only) for exchange in EXCHANGES},
+    "SCHEMA_REGISTRY": ("", _registry),
+    "METRICS_PORT": ("", _port),
+    "METRICS_ADDRESS": ("127.0.0.1", _address),
+    "RAW_PARTITIONS": ("1", _partitions),
+    "NORMALIZED_PARTITIONS": ("4", _partitions),
+    **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},
 }
 """For each setting its default and what reads its text. An empty text counts as
 unset, an empty default gives None."""
+
+KAFKA: Final = "KAFKA_"
+"""Settings that begin so are librdkafka's: KAFKA_SASL_PASSWORD is `sasl.password`."""
+
+_FILE: Final = "_FILE"
+"""With this at its end such a setting names the file that holds the value."""
+
+OWN_PROPERTIES: Final = frozenset(
+    {
+        "acks", "auto.offset.reset", "bootstrap.servers", "delivery.report.only.error",
+        "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id",
+        "message.timeout.ms", "metadata.broker.list", "request.required.acks",
+        "transactional.id",
+    }
+)  # fmt: skip
+"""Properties on which exactness depends; nobody else sets them."""
+
+_IGNORED: Final = frozenset({"TEST_BROKERS"})
+"""What the tests read."""
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
@@ -155,9 +252,9 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         for name, text in given.items()
         if name.startswith(PREFIX)
     }
-    wrong += [
-        f"{PREFIX}{name}: no such setting; there are {_names()}" for name in texts.keys() - _READERS
-    ]
+    kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
+    unknown = texts.keys() - _READERS - kafka.keys() - _IGNORED
+    wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
     values: dict[str, Any] = {}
     for name, (default, reader) in _READERS.items():
         text = texts.get(name) or default
@@ -165,10 +262,44 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
             values[name.lower()] = reader(text) if text else None
         except ValueError as error:
             wrong.append(f"{PREFIX}{name}: got {_shown(text)}, takes {error}")
+    properties: dict[str, str] = {}
+    for name, text in kafka.items():
+        try:
+            properties.update([_property(name, text)])
+        except ValueError as error:
+            wrong.append(f"{PREFIX}{name}: {error}")
     if wrong:
         raise SettingsError("\n".join(sorted(wrong)))
+    return _settings(values, properties)
+
+
+def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
+    servers = values["brokers"]
+    values["brokers"] = servers and Brokers(
+        servers,
+        properties,
+        values["raw_partitions"],
+        values["normalized_partitions"],
+        values["schema_registry"],
+    )
+    urls = {exchange: values[f"{exchange}_url"] for exchange in EXCHANGES}
+    values["urls"] = {exchange: url for exchange, url in urls.items() if url}
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
+
+
+def _property(name: str, text: str) -> tuple[str, str]:
+    """The property of librdkafka that a setting means, and its value."""
+    key = name.removeprefix(KAFKA)
+    if key.endswith(_FILE):
+        try:
+            text = Path(text).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ValueError("takes the path of a readable text file") from None
+    key = key.removesuffix(_FILE).lower().replace("_", ".")
+    if key in OWN_PROPERTIES:
+        raise ValueError(f"{key} cannot be set: exactness depends on it")
+    return key, text
 
 
 def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
@@ -194,4 +325,4 @@ def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _names() -> str:
-    return ", ".join(PREFIX + name for name in _READERS)
+    return ", ".join(PREFIX + name for name in (*_READERS, f"{KAFKA}*"))

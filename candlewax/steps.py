@@ -1,17 +1,21 @@
 """The steps between a feed and the tables, as Bytewax runs them."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
 from candlewax import candles
 from candlewax.batch import WINDOWS, Batch
-from candlewax.candles import Book
+from candlewax.candles import Book, Update
 from candlewax.connectors.history import History
-from candlewax.connectors.recordings import Feed, Unread
-from candlewax.decode import Decoded, decode, reject
+from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
+from candlewax.feed import Feed, Garbled, Unread
 from candlewax.gold import ohlcv, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
@@ -20,6 +24,9 @@ from candlewax.tally import Tally
 
 NOWHERE = ""
 """The key of what belongs to no known exchange."""
+
+_NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Decoder:
@@ -34,9 +41,10 @@ class Decoder:
 
     def __call__(self, received: Feed) -> list[tuple[str, Decoded]]:
         if isinstance(received, Unread):
-            none = empty({"row": pl.UInt32, **TRADES})
-            return [(NOWHERE, Decoded(NOWHERE, empty(BRONZE), none, received.letters))]
+            return [(NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, received.letters))]
         exchange, frames = received.exchange, received.frames
+        if isinstance(received, Garbled):
+            return [(exchange, not_utf8(exchange, frames, received.values, received.details))]
         if exchange not in EXCHANGES:
             known = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
             return [(NOWHERE, reject(exchange, frames, "unknown_exchange", known))]
@@ -50,13 +58,16 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
-    seen.
+    seen. `stores` tells whether it is the one that stores frames and trades.
     """
 
-    def __init__(self, history: History, tally: Tally, resumed: Ledger | None) -> None:
+    def __init__(
+        self, history: History, tally: Tally, resumed: Ledger | None, *, stores: bool = True
+    ) -> None:
         self._history = history
         self._tally = tally
         self._ledger = resumed
+        self._stores = stores
 
     def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
         return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
@@ -72,12 +83,11 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 trades = trades.filter(fresh)
             self._ledger.forget(candles.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)
-        tables = {
-            "bronze_frames": bronze,
-            "silver_trades": trades.drop("row"),
-            "dead_letters": decoded.dead_letters,
-        }
-        return Batch(decoded.exchange, tables)
+        trades = trades.drop("row")
+        tables = {"dead_letters": decoded.dead_letters}
+        if self._stores:
+            tables |= {"bronze_frames": bronze, "silver_trades": trades}
+        return Batch(decoded.exchange, tables, trades, decoded.trades.height)
 
     def _count(self, decoded: Decoded, bronze: pl.DataFrame, trades: int) -> None:
         exchange = decoded.exchange
@@ -99,43 +109,119 @@ def _with_duplicates(bronze: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     return bronze.with_columns(duplicates=duplicates)
 
 
+QUIET: Final = 10 * candles.SECOND
+"""How long all of an exchange is silent, in microseconds, before the wall clock closes
+its candles."""
+
+FRESH: Final = 60 * candles.SECOND
+"""A feed is live if its trades were received so little time ago, in microseconds."""
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
 class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     """Adds to each batch the candles its trades change; keyed by exchange.
 
     A process that has no state for an exchange begins with the candles that the
-    stored trades make, and mends those that a process before it left behind.
+    stored trades make, and mends those that a process before it left behind. Where
+    frames are `live`, the wall clock closes the candles of an exchange that has
+    fallen silent; what a candle holds never depends on it.
     """
 
-    def __init__(self, history: History, tally: Tally, resumed: Book | None) -> None:
+    def __init__(
+        self,
+        history: History,
+        tally: Tally,
+        resumed: Book | None,
+        *,
+        live: bool = False,
+        now: Callable[[], int] = wall_clock,
+    ) -> None:
         self._history = history
         self._tally = tally
         self._book = resumed
+        self._live = live
+        self._now = now
+        self._exchange = ""
+        self._came: int | None = None
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: Batch) -> Batch:
-        exchange, trades = batch.exchange, batch.tables["silver_trades"]
+        exchange, trades = batch.exchange, batch.trades
+        if not batch.read:
+            return batch
         stale = pl.DataFrame(schema=WINDOWS)
         if self._book is None:
-            if not batch.tables["bronze_frames"]["trades"].sum():
-                return batch
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
+            self._history.begun(exchange)
+        if self._live:
+            self._came = self._arrival(exchange, trades)
         before = self._book.watermark
         update = candles.update(self._book, trades, candles.watermark(trades))
         self._book = update.book
-        now = update.book.watermark
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
         self._tally.add(_out_of_order(trades, before), "out_of_order", exchange)
-        tables = {**batch.tables, "ohlcv": ohlcv(exchange, update.changed, now)}
-        if now > before or stale.height:
+        return replace(
+            batch,
+            tables={**batch.tables, **self._gold(exchange, update, before, stale)},
+            stale=pl.concat([stale, late]),
+            late=_older(trades, before - candles.LATENESS) if late.height else empty(TRADES),
+            watermark=update.book.watermark,
+        )
+
+    def _gold(
+        self, exchange: str, update: Update, before: int, stale: pl.DataFrame
+    ) -> dict[str, pl.DataFrame]:
+        """Rows of the tables of candles. Every window ends on a whole minute, so the
+        watermark tells something new once a minute.
+        """
+        now = update.book.watermark
+        tables = {"ohlcv": ohlcv(exchange, update.changed, now)}
+        minute = candles.TIMEFRAMES["1m"][1]
+        if now // minute > before // minute or stale.height:
             tables["watermarks"] = watermarks(exchange, now)
-        return Batch(exchange, tables, pl.concat([stale, late]), now)
+        return tables
+
+    def _arrival(self, exchange: str, trades: pl.DataFrame) -> int | None:
+        """When the exchange was last heard of, if it is heard of as it speaks."""
+        self._exchange = exchange
+        latest = trades.select(pl.col("received_at").max().cast(pl.Int64)).item()
+        now = self._now()
+        if latest is None:
+            return self._came
+        return now if now - latest < FRESH else None
+
+    def notify_at(self) -> datetime | None:
+        if self._came is None or self._book is None:
+            return None
+        minute = candles.TIMEFRAMES["1m"][1]
+        end = (max(self._book.watermark, self._came) // minute + 1) * minute
+        return _EPOCH + timedelta(microseconds=max(end, self._came) + QUIET)
+
+    def on_notify(self) -> tuple[Iterable[Batch], bool]:
+        if self._came is None or self._book is None or self._now() - self._came < QUIET:
+            return [], StatefulBatchLogic.RETAIN
+        before = self._book.watermark
+        update = candles.update(self._book, empty(TRADES), self._now() - QUIET)
+        self._book = update.book
+        tables = self._gold(self._exchange, update, before, empty(WINDOWS))
+        batch = Batch(self._exchange, tables, watermark=update.book.watermark)
+        return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Book | None:
         return self._book
+
+
+def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """The trades (TRADES) before a time."""
+    return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
 def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:

@@ -13,7 +13,7 @@ from polars.exceptions import ComputeError
 
 from candlewax.exchanges._layout import Dialect
 from candlewax.instruments import Instruments
-from candlewax.schema import PRICE, QUOTE_VOLUME, TIME, TRADES, VENDOR, Columns
+from candlewax.schema import PRICE, QUOTE_VOLUME, SOURCE, TIME, TRADES, VENDOR, Columns
 
 AHEAD_US: Final = 60_000_000
 """How far a trade's time may lie ahead of its frame's receive time, in
@@ -134,12 +134,8 @@ def normalize(
 
 
 def _received(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
-    return frames.select(
-        received_at=(pl.col("recv_ns") // 1000).cast(TIME),
-        source="connection",
-        source_partition=pl.lit(0, pl.UInt32),
-        source_offset="seq",
-    )[rows]
+    received_at = (pl.col("recv_ns") // 1000).cast(TIME)
+    return frames.select(*SOURCE, received_at=received_at)[rows]
 
 
 def _multiplied(trades: pl.DataFrame) -> pl.DataFrame:

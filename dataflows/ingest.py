@@ -6,7 +6,7 @@ Without a broker nothing lies downstream: the frames are read and counted only.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from candlewax.connectors.recordings import Feed
+from candlewax.feed import Feed
 from candlewax.parts import Parts, lazily
 
 

@@ -1,6 +1,7 @@
 """What the tables already hold: where a process without a memory of its own begins."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,49 +22,65 @@ from candlewax.candles import (
 from candlewax.connectors.clickhouse import Database
 from candlewax.gold import ohlcv
 from candlewax.ledger import KEPT, Ledger, Ranges
-from candlewax.schema import empty
+from candlewax.schema import TRADES, empty
 
 _BUCKET: Final = 1024
 """How many numbers are looked at together."""
 
-_BUCKETS: Final = """
-SELECT symbol, intDiv(sequence, {bucket:UInt64}) AS bucket,
+# Which trades count as stored: all, or those that lie before the cut.
+_CUT: Final = """({whole:Bool} OR source_offset < transform(
+        concat(source, ':', toString(source_partition)),
+        {places:Array(String)}, {ends:Array(UInt64)}, toUInt64(0)))"""
+
+_PLACES: Final = """
+SELECT concat(source, ':', toString(source_partition)) AS place, max(source_offset) + 1 AS end
+FROM silver_trades
+WHERE exchange = {exchange:String}
+GROUP BY place
+"""
+
+_COUNT: Final = f"""
+SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} AND {_CUT}
+"""
+
+_BUCKETS: Final = f"""
+SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
     min(sequence) AS first, max(sequence) AS last, count() AS trades
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND sequence > 0
+WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
 GROUP BY symbol, bucket
 ORDER BY symbol, bucket
 """
 
-_NUMBERS: Final = """
+_NUMBERS: Final = f"""
 SELECT symbol, sequence, trade_id, timestamp
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND sequence > 0
-    AND (symbol, intDiv(sequence, {bucket:UInt64})) IN
+WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
+    AND (symbol, intDiv(sequence, {{bucket:UInt64}})) IN
     (
-        SELECT symbol, intDiv(sequence, {bucket:UInt64}) AS bucket
+        SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket
         FROM silver_trades FINAL
-        WHERE exchange = {exchange:String} AND sequence > 0
+        WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
         GROUP BY symbol, bucket
         HAVING count() < max(sequence) - min(sequence) + 1
     )
 ORDER BY symbol, sequence
 """
 
-_IDS: Final = """
+_IDS: Final = f"""
 SELECT symbol, sequence, trade_id, timestamp
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND sequence = 0
-    AND timestamp >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence = 0
+    AND timestamp >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
 ORDER BY timestamp
 """
 
-_WATERMARK: Final = """
+_WATERMARK: Final = f"""
 SELECT greatest(
     (SELECT max(toUnixTimestamp64Micro(watermark))
-     FROM watermarks WHERE exchange = {exchange:String}),
+     FROM watermarks WHERE exchange = {{exchange:String}}),
     (SELECT max(toUnixTimestamp64Micro(timestamp))
-     FROM silver_trades WHERE exchange = {exchange:String}) - {grace:Int64}
+     FROM silver_trades WHERE exchange = {{exchange:String}} AND {_CUT}) - {{grace:Int64}}
 ) AS watermark
 """
 
@@ -100,14 +117,14 @@ LEFT JOIN
 WHERE stored.version != expected.version
 """
 
-_TRADES: Final = """
+_TRADES: Final = f"""
 SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
     toInt8(side) AS side, price, quantity, quote_volume
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND empty(conditions)
-    AND ({every:Bool} OR symbol IN {symbols:Array(String)})
-    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+WHERE exchange = {{exchange:String}} AND {_CUT} AND empty(conditions)
+    AND ({{every:Bool}} OR symbol IN {{symbols:Array(String)}})
+    AND timestamp >= fromUnixTimestamp64Micro({{begin:Int64}}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
 """
 
 _HOURS: Final = """
@@ -119,15 +136,59 @@ WHERE exchange = {exchange:String}
 ORDER BY hour
 """
 
+_NO_TRADES: Final = empty(TRADES)
+
+_WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+
 _HOUR: Final = TIMEFRAMES["1h"][1]
 _DAY: Final = TIMEFRAMES["1d"][1]
 
 
-class History:
-    """Reads what is stored of an exchange, never more than an hour's trades at once."""
+_SETTLE: Final = 0.1
+"""Seconds in which rows of one insert become visible."""
 
-    def __init__(self, database: Database) -> None:
+
+class History:
+    """Reads what is stored of an exchange, never more than an hour's trades at once.
+
+    Where another process stores `meanwhile`, all that a process begins with is read
+    as of one moment: up to the same place of each source, until it has `begun`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        meanwhile: bool = False,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._database = database
+        self._meanwhile = meanwhile
+        self._wait = wait
+        self._cuts: dict[str, dict[str, Any]] = {}
+
+    def begun(self, exchange: str) -> None:
+        """From now on all that is stored counts."""
+        self._cuts[exchange] = _WHOLE
+
+    def _cut(self, exchange: str) -> dict[str, Any]:
+        if exchange not in self._cuts:
+            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else _WHOLE
+        return self._cuts[exchange]
+
+    def _new_cut(self, exchange: str) -> dict[str, Any]:
+        """Where each source ends now, once all before is visible."""
+        found = self._database.query(_PLACES, {"exchange": exchange})
+        cut = {**_WHOLE, "whole": False}
+        if found.height:
+            cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
+        before = -1
+        while (
+            count := self._database.query(_COUNT, {"exchange": exchange, **cut}).item()
+        ) > before:
+            before = count
+            self._wait(_SETTLE)
+        return cut
 
     def ledger(self, exchange: str) -> Ledger:
         """The stored trades, as a process that stored them itself would know them."""
@@ -172,22 +233,33 @@ class History:
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
     def candles(
-        self, exchange: str, windows: pl.DataFrame, watermark: int
+        self, exchange: str, windows: pl.DataFrame, watermark: int, late: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades."""
+        """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades
+        and those that came `late` (TRADES), stored or not.
+        """
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
             symbols = wanted["symbol"].unique().to_list()
-            minutes = self._minutes(exchange, begin, begin + _DAY, symbols)
+            minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late)
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
             yield ohlcv(exchange, found, watermark)
 
     def _minutes(
-        self, exchange: str, begin: int, end: int, symbols: list[str] | None = None
+        self,
+        exchange: str,
+        begin: int,
+        end: int,
+        symbols: list[str] | None = None,
+        late: pl.DataFrame = _NO_TRADES,
     ) -> pl.DataFrame:
         """One-minute candles of a span of whole hours, those of a symbol in order."""
-        hours = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
+        stored = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
+        hour = pl.col("timestamp").cast(pl.Int64) // _HOUR * _HOUR
+        late = late.filter(pl.col("condition").is_null()).with_columns(hour=hour)
+        late = late.filter(pl.col("hour").is_between(begin, end, closed="left"))
+        hours = pl.concat([stored, late["hour"]]).unique().sort()
         parts = [empty(STATE)]
         for hour in hours:
             trades = self._query(
@@ -198,14 +270,20 @@ class History:
                 every=symbols is None,
                 symbols=symbols or [],
             )
-            parts.append(
-                combine(
-                    trades.with_columns(
-                        pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
-                    )
-                )
+            trades = trades.with_columns(
+                pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
             )
+            parts.append(combine(_with(trades, late.filter(pl.col("hour") == hour))))
         return pl.concat(parts)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
-        return self._database.query(sql, {"exchange": exchange, **parameters})
+        cut = self._cut(exchange) if "{whole:Bool}" in sql else {}
+        return self._database.query(sql, {"exchange": exchange, **cut, **parameters})
+
+
+def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+    """All trades, each once."""
+    if late.is_empty():
+        return stored
+    both = pl.concat([stored, late.select(stored.columns)])
+    return both.unique(["symbol", "timestamp", "trade_id"], keep="first", maintain_order=True)

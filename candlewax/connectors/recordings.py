@@ -10,6 +10,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax import framelog
 from candlewax.connectors._logfile import Lines, blocks
+from candlewax.feed import Feed, Received, Unread
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 
@@ -18,25 +19,6 @@ BATCH_BYTES: Final = 8 << 20
 
 LEAST_BYTES: Final = 1 << 18
 """What each log holds ready however many there are."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """Frames of one exchange (FRAMES), in the order they came."""
-
-    exchange: str
-    frames: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Unread:
-    """Lines that hold no frame (DEAD_LETTERS)."""
-
-    letters: pl.DataFrame
-
-
-Feed = Received | Unread
-"""What a feed emits."""
 
 
 @dataclass(frozen=True)

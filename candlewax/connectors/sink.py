@@ -11,18 +11,22 @@ from bytewax.outputs import (
 )
 
 from candlewax.batch import Batch
-from candlewax.connectors.recordings import Feed, Received
 from candlewax.connectors.writer import Writer
+from candlewax.feed import Feed, Received
 from candlewax.tally import Tally
 
 
 class _Part(StatefulSinkPartition[Batch, None]):
-    def __init__(self, writer: Writer, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: Writer, forward: Callable[[Batch], None], on_close: Callable[[], None]
+    ) -> None:
         self._writer = writer
+        self._forward = forward
         self._on_close = on_close
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
+            self._forward(batch)
             self._writer.put(batch)
 
     def snapshot(self) -> None:
@@ -46,10 +50,14 @@ class Tables(FixedPartitionedSink[Batch, None]):
         exchanges: Iterable[str],
         writer: Writer,
         on_end: Callable[[], None] = lambda: None,
+        forward: Callable[[Batch], None] = lambda _: None,
     ) -> None:
-        """`on_end` is called when the last partition of this process closes."""
+        """`on_end` is called when the last partition of this process closes; `forward`
+        with each batch before it is stored.
+        """
         self._exchanges = sorted(exchanges)
         self._writer = writer
+        self._forward = forward
         self._on_end = on_end
         self._open = 0
         self._lock = threading.Lock()
@@ -63,7 +71,7 @@ class Tables(FixedPartitionedSink[Batch, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
         with self._lock:
             self._open += 1
-        return _Part(self._writer, self._closed)
+        return _Part(self._writer, self._forward, self._closed)
 
     def _closed(self) -> None:
         with self._lock:

@@ -30,7 +30,13 @@ FIRST_ROWS: Final = 100_000
 """Rows worth storing by a writer that has nothing else to do."""
 
 LINGER: Final = 1.0
-"""Seconds that rows wait for others when there are few."""
+"""Seconds that rows wait for others while many come."""
+
+FEW: Final = 5_000
+"""Rows that do not wait for others: no flood is coming."""
+
+SOON: Final = 0.003
+"""Seconds for the rows of one moment to come together."""
 
 RETRIES: Final = (0.1, 0.5, 2.0, 10.0, 30.0)
 """Seconds to wait before each next try if a server cannot be reached."""
@@ -62,11 +68,17 @@ class Writer:
         database: Database,
         tally: Tally,
         *,
+        history: History | None = None,
         background: bool | None = None,
+        before: Callable[[], None] = lambda: None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
+        """`before` is called before anything is stored of the batches handed over so
+        far; what it raises counts as a failure to store.
+        """
         self._database = database
-        self._history = History(database)
+        self._history = history or History(database)
+        self._before = before
         self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
@@ -149,10 +161,9 @@ class Writer:
         """The batches to store next; none when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._closed)
-            self._changed.wait_for(
-                lambda: self._rows >= FIRST_ROWS or self._enough() or self._urgent or self._closed,
-                timeout=max(0.0, LINGER - self._waited()),
-            )
+            self._changed.wait_for(self._ready, timeout=max(0.0, SOON - self._waited()))
+            if self._rows > FEW:
+                self._changed.wait_for(self._ready, timeout=max(0.0, LINGER - self._waited()))
             if self._closed:
                 return []
             self._storing = True
@@ -160,7 +171,11 @@ class Writer:
             self._changed.notify_all()
             return batches
 
+    def _ready(self) -> bool:
+        return self._rows >= FIRST_ROWS or self._enough() or self._urgent or self._closed
+
     def _store(self, batches: list[Batch]) -> None:
+        self._before()
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
             self._insert(table, [_latest(frames)] if table == "ohlcv" and frames else frames)
@@ -169,7 +184,8 @@ class Writer:
             stale = pl.concat([batch.stale for batch in own]).unique()
             if stale.height:
                 watermark = max(batch.watermark for batch in own)
-                self._insert("ohlcv", self._history.candles(exchange, stale, watermark))
+                late = pl.concat([batch.late for batch in own])
+                self._insert("ohlcv", self._history.candles(exchange, stale, watermark, late))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from candlewax import framelog
 from candlewax.connectors import recordings
-from candlewax.connectors.recordings import Feed, Position, Received, Recordings
+from candlewax.connectors.recordings import Position, Recordings
+from candlewax.feed import Feed, Received
 from candlewax.tally import Tally
 
 Row = tuple[int, str, str, int, str]

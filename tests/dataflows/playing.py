@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from candlewax import instruments, parts
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.recordings import Received
+from candlewax.feed import Received
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv

@@ -1,0 +1,180 @@
+"""Topics as a source."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from candlewax.connectors.broker import Broker, BrokerError
+
+BATCH: Final = 20_000
+"""The most messages that are taken at once."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """Messages of one partition, in their order."""
+
+    topic: str
+    partition: int
+    messages: Sequence[Message]
+
+
+class _Poll:
+    """One consumer for all partitions of a worker."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+        self._queues: dict[tuple[str, int], deque[list[Message]]] = {}
+
+    def add(self, topic: str, partition: int, offset: int) -> None:
+        self._queues[topic, partition] = deque()
+        self.consumer.incremental_assign([TopicPartition(topic, partition, offset)])
+
+    def remove(self, topic: str, partition: int) -> None:
+        self._queues.pop((topic, partition), None)
+        if self._queues:
+            self.consumer.incremental_unassign([TopicPartition(topic, partition)])
+        else:
+            self.consumer.close()
+
+    def take(self, topic: str, partition: int) -> list[Message]:
+        queue = self._queues[topic, partition]
+        if not queue:
+            self._fill()
+        return queue.popleft() if queue else []
+
+    def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
+        """How far each partition's end is from what was taken."""
+        places = [TopicPartition(topic, partition) for topic, partition in list(self._queues)]
+        for place in self.consumer.position(places):
+            _, end = self.consumer.get_watermark_offsets(place, cached=True)
+            if end >= 0:
+                yield (place.topic, place.partition), max(0, end - max(place.offset, 0))
+
+    def _fill(self) -> None:
+        messages = self.consumer.consume(BATCH, 0)
+        for (topic, partition), some in groupby(messages, key=_place):
+            good = [message for message in some if _is_good(message)]
+            if good:
+                self._queues[topic, partition].append(good)
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.topic() or "", message.partition() or 0
+
+
+def _is_good(message: Message) -> bool:
+    """Whether this is a message; raises what cannot be waited out."""
+    error = message.error()
+    if error is None:
+        return True
+    where = f"{message.topic()}, partition {message.partition()}"
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's name
+        raise BrokerError(
+            f"{where}: what comes next for this process is no longer there ({error.str()}). "
+            "The topic's retention ran out before it was read, or the topic was made anew; "
+            "delete the recovery store to begin with what is left"
+        )
+    if error.fatal() or not error.retriable():
+        raise BrokerError(f"{where}: {error.str()}")
+    _log.warning("%s: %s", where, error.str())
+    return False
+
+
+class _Part(StatefulSourcePartition[Consumed, int]):
+    def __init__(
+        self, poll: _Poll, topic: str, partition: int, resumed: int, stopping: Callable[[], bool]
+    ) -> None:
+        self._poll = poll
+        self._topic = topic
+        self._partition = partition
+        self._next = self._durable = resumed
+        self._stopping = stopping
+        poll.add(topic, partition, resumed)
+
+    def next_batch(self) -> Iterable[Consumed]:
+        if self._stopping():
+            raise StopIteration
+        messages = self._poll.take(self._topic, self._partition)
+        if not messages:
+            return []
+        self._next = (messages[-1].offset() or 0) + 1
+        return [Consumed(self._topic, self._partition, messages)]
+
+    def snapshot(self) -> int:
+        # What the snapshot before covered is durable by now: lag tools may see it.
+        self._show(self._durable)
+        self._durable = self._next
+        return self._next
+
+    def close(self) -> None:
+        self._show(self._durable)
+        self._poll.remove(self._topic, self._partition)
+
+    def _show(self, offset: int) -> None:
+        if offset < 0:
+            return
+        place = TopicPartition(self._topic, self._partition, offset)
+        try:
+            self._poll.consumer.commit(offsets=[place], asynchronous=True)
+        except KafkaException as error:
+            _log.warning("%s: the group's offset is not shown: %s", self._topic, error)
+
+
+class Topics(FixedPartitionedSource[Consumed, int]):
+    """Reads topics from where the last snapshot ends, else from their beginning.
+
+    Unit of parallelism: a partition of a topic; those of one worker share a consumer.
+    Delivery: resumes at the snapshot's offset, so at least once for the messages of an
+    unfinished epoch, in the order of their partition. An offset that the broker no
+    longer holds raises BrokerError. Offsets are committed to `group` only to be seen.
+    """
+
+    def __init__(
+        self, broker: Broker, topics: Iterable[str], group: str, stopping: Callable[[], bool]
+    ) -> None:
+        """Raises BrokerError if a topic is absent or no broker answers."""
+        self._broker = broker
+        self._group = group
+        self._stopping = stopping
+        self._parts = [
+            f"{topic}:{partition}"
+            for topic in topics
+            for partition in range(broker.partitions(topic))
+        ]
+        self._polls: dict[int, _Poll] = {}
+
+    def list_parts(self) -> list[str]:
+        return self._parts
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Part:
+        topic, _, partition = for_part.rpartition(":")
+        worker = threading.get_ident()
+        if worker not in self._polls:
+            self._polls[worker] = _Poll(self._broker.consumer(self._group, _on_error))
+        resumed = OFFSET_BEGINNING if resume_state is None else resume_state
+        return _Part(self._polls[worker], topic, int(partition), resumed, self._stopping)
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """By topic and partition, how many messages there are to be read yet."""
+        return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
+
+
+def _on_error(error: KafkaError) -> None:
+    _log.warning("broker: %s", error.str())

@@ -1,0 +1,78 @@
+"""Trades to the normalized topic, and dead letters to theirs."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+import polars as pl
+
+from candlewax import normalized, topics
+from candlewax.batch import Batch
+from candlewax.connectors.broker import Broker
+from candlewax.connectors.producer import Outbox
+from candlewax.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"}
+
+
+class Encoder(Protocol):
+    """Makes the values of messages of trades (TRADES with vendor columns)."""
+
+    def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
+
+
+class Forward:
+    """Sends what a batch holds on, for others to read."""
+
+    def __init__(
+        self, broker: Broker, outbox: Outbox, encode: Encoder = normalized.to_json
+    ) -> None:
+        self._outbox = outbox
+        self._encode = encode
+        self._partitions: Callable[[], int] = lambda: broker.partitions(topics.NORMALIZED)
+        self._count = 0
+
+    def __call__(self, batch: Batch) -> None:
+        """Hand a batch over; the outbox knows when it has arrived."""
+        if batch.trades.height:
+            self._trades(batch.exchange, batch.trades)
+        self.letters(batch.tables["dead_letters"])
+
+    def _trades(self, exchange: str, trades: pl.DataFrame) -> None:
+        self._count = self._count or self._partitions()
+        symbols = trades["symbol"].cast(pl.String).to_list()
+        messages = [
+            {"value": value, "key": normalized.key(exchange, symbol)}
+            for value, symbol in zip(self._encode(trades), symbols, strict=True)
+        ]
+        partition = topics.normalized_partition(exchange, self._count)
+        self._outbox.send_all(topics.NORMALIZED, partition, messages)
+
+    def letters(self, letters: pl.DataFrame) -> None:
+        """Hand dead letters (DEAD_LETTERS) over."""
+        messages = [
+            {"value": dead_letter(letter), "key": letter["exchange"]}
+            for letter in letters.iter_rows(named=True)
+        ]
+        if messages:
+            self._outbox.send_all(topics.DEAD_LETTERS, 0, messages)
+
+
+def dead_letter(letter: dict[str, Any]) -> str:
+    """The message of a dead letter: JSON, the frame as text, or in base 64 where it is
+    none.
+    """
+    frame: bytes = letter["frame"]
+    try:
+        held = {"frame": frame.decode()}
+    except UnicodeDecodeError:
+        held = {"frame_base64": base64.b64encode(frame).decode()}
+    received: datetime | None = letter["received_at"]
+    rest = {
+        "received_at": received and (received - _EPOCH) // timedelta(microseconds=1),
+        "scope": _SCOPES[letter["scope"]],
+    }
+    return json.dumps({**letter, **rest, "frame": None, **held}, ensure_ascii=False)

@@ -1,0 +1,109 @@
+"""What leaves for the broker, and the certainty that it arrived."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Message
+
+from candlewax.connectors.broker import Broker
+
+_PATIENCE: Final = 8.0
+"""Seconds that undelivered messages have once the process was asked to stop."""
+
+_log = logging.getLogger(__name__)
+
+
+class DeliveryError(RuntimeError):
+    """Messages that the broker did not take; the text says how many and why."""
+
+
+class Outbox:
+    """Sends messages, each delivered once, those of a partition in their order.
+
+    While the broker is away messages wait in memory, up to BUFFER_BYTES; then `send`
+    waits for room.
+    """
+
+    def __init__(self, broker: Broker, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._producer = broker.producer(self._on_error)
+        self._stopping = stopping
+        self._failed = 0
+        self._why = ""
+
+    def send(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: str,
+        timestamp_ms: int,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        """Hand one message over."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition, self._on_delivery, timestamp_ms, headers
+                )
+            except BufferError:
+                self._make_room()
+            else:
+                return
+
+    def send_all(self, topic: str, partition: int, messages: list[dict[str, Any]]) -> None:
+        """Hand messages over: each a dictionary of value, key and timestamp (ms)."""
+        left: Sequence[dict[str, Any]] = messages
+        while left:
+            self._producer.produce_batch(topic, left, partition, self._on_delivery)
+            refused = [(message, message.pop("_error")) for message in left if "_error" in message]
+            for _, error in refused:
+                if error.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - the library's name
+                    raise DeliveryError(f"a message for {topic} was refused: {error.str()}")
+            left = [message for message, _ in refused]
+            if left:
+                self._make_room()
+        self._producer.poll(0)
+
+    def poll(self) -> None:
+        """Let the client speak. Raises DeliveryError if something could not be delivered."""
+        self._producer.poll(0)
+        self._check()
+
+    def waiting(self) -> int:
+        """How many messages the broker has not yet taken."""
+        return len(self._producer)
+
+    def flush(self) -> None:
+        """Return when the broker has all messages. Raises DeliveryError."""
+        asked: float | None = None
+        while self._producer.flush(0.2):
+            self._check()
+            if self._stopping():
+                asked = asked or time.monotonic()
+                if time.monotonic() - asked > _PATIENCE:
+                    raise DeliveryError(f"{self.waiting():,} messages are undelivered at the stop")
+        self._check()
+
+    def _make_room(self) -> None:
+        self._producer.poll(0.05)
+        self._check()
+        if self._stopping():
+            self.flush()
+
+    def _check(self) -> None:
+        if self._failed:
+            raise DeliveryError(f"{self._failed:,} messages were not delivered: {self._why}")
+
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed += 1
+            self._why = error.str()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failed += 1
+            self._why = error.str()
+        else:
+            _log.warning("broker: %s", error.str())

@@ -1,0 +1,161 @@
+"""Frames in the raw topics: verbatim, one topic an exchange."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import polars as pl
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from confluent_kafka import Message
+
+from candlewax import topics
+from candlewax.connectors.broker import Broker
+from candlewax.connectors.consumer import Consumed
+from candlewax.connectors.producer import Outbox
+from candlewax.exchanges import EXCHANGES
+from candlewax.feed import Feed, Garbled, Received
+from candlewax.schema import FRAMES, SOURCE
+from candlewax.tally import Tally
+
+_AHEAD_MS: Final = 1_800_000
+"""A broker refuses messages from further in the future."""
+
+_EXCHANGE: Final = {topics.raw(exchange): exchange for exchange in EXCHANGES}
+
+_COLUMNS: Final = {**FRAMES, **SOURCE}
+
+
+class Frames:
+    """Sends frames to the raw topics."""
+
+    def __init__(
+        self, broker: Broker, outbox: Outbox, tally: Tally, now: Callable[[], float] = time.time
+    ) -> None:
+        self._broker = broker
+        self._outbox = outbox
+        self._tally = tally
+        self._now = now
+        self._partitions: dict[str, int] = {}
+        self._oldest_ms: dict[str, int] = {}
+
+    def send(self, received: Received) -> None:
+        """Hand frames over; the outbox knows when they have arrived."""
+        exchange, frames = received.exchange, received.frames
+        topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
+        self._keep(topic, int(frames["recv_ns"].min()) // 1_000_000, latest_ms)  # type: ignore[arg-type]
+        for recv_ns, connection, seq, frame in frames.select(*FRAMES).iter_rows():
+            when = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
+            headers = [("recv_ns", b"%d" % recv_ns), ("seq", b"%d" % seq)]
+            partition = self._partition(topic, connection)
+            self._outbox.send(topic, partition, frame.encode(), connection, when, headers)
+        self._outbox.poll()
+        self._tally.add(frames.height, "frames", exchange)
+
+    def flush(self) -> None:
+        """Return when the broker has them all."""
+        self._outbox.flush()
+
+    def _partition(self, topic: str, connection: str) -> int:
+        if topic not in self._partitions:
+            self._partitions[topic] = self._broker.partitions(topic)
+        return topics.raw_partition(connection, self._partitions[topic])
+
+    def _keep(self, topic: str, oldest_ms: int, now_ms: int) -> None:
+        """Let the topic keep what is replayed as long as what is new: a broker counts
+        from the time a frame was received.
+        """
+        known = self._oldest_ms.get(topic, now_ms)
+        if oldest_ms < known - topics.DAY_MS:
+            self._oldest_ms[topic] = oldest_ms
+            self._broker.keep(topic, now_ms - oldest_ms + topics.RAW_RETENTION_MS)
+
+
+class _Part(StatefulSinkPartition[Received, None]):
+    def __init__(self, frames: Frames, on_close: Callable[[], None]) -> None:
+        self._frames = frames
+        self._on_close = on_close
+
+    def write_batch(self, values: list[Received]) -> None:
+        for received in values:
+            self._frames.send(received)
+
+    def snapshot(self) -> None:
+        self._frames.flush()
+
+    def close(self) -> None:
+        self._on_close()
+
+
+class RawTopics(FixedPartitionedSink[Received, None]):
+    """Sends frames to the raw topic of their exchange.
+
+    Unit of parallelism: an exchange. Delivery: what a snapshot covers has arrived, each
+    frame once and those of a connection in their order; the frames of an unfinished
+    epoch may be sent again by a feed that can repeat them. While the broker is away
+    frames wait in memory up to BUFFER_BYTES, then the feed waits.
+    """
+
+    def __init__(
+        self, exchanges: Iterable[str], frames: Frames, on_end: Callable[[], None]
+    ) -> None:
+        self._exchanges = sorted(exchanges)
+        self._frames = frames
+        self._on_end = on_end
+
+    def list_parts(self) -> list[str]:
+        return self._exchanges
+
+    def part_fn(self, item_key: str) -> int:
+        return self._exchanges.index(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+        return _Part(self._frames, self._on_end)
+
+
+def read(consumed: Consumed) -> list[Feed]:
+    """The frames of messages of a raw topic; FRAMES with SOURCE.
+
+    A message without the headers of a frame was received when the broker says.
+    """
+    exchange = _EXCHANGE[consumed.topic]
+    rows = [_row(consumed, message) for message in consumed.messages]
+    texts, garbled = [], []
+    for row, message in zip(rows, consumed.messages, strict=True):
+        value = message.value() or b""
+        try:
+            texts.append((*row[:3], value.decode(), *row[3:]))
+        except UnicodeDecodeError as error:
+            garbled.append((row, value, str(error)))
+    found: list[Feed] = []
+    if texts:
+        found.append(Received(exchange, _frame(texts)))
+    if garbled:
+        escaped = [
+            (*row[:3], value.decode(errors="backslashreplace"), *row[3:])
+            for row, value, _ in garbled
+        ]
+        raws, whys = [value for _, value, _ in garbled], [why for *_, why in garbled]
+        found.append(Garbled(exchange, _frame(escaped), raws, whys))
+    return found
+
+
+def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+
+
+def _row(consumed: Consumed, message: Message) -> tuple[int, str, int, str, int, int]:
+    offset = message.offset() or 0
+    headers = dict(message.headers() or ())
+    recv_ns = _number(headers.get("recv_ns"), 2**63)
+    if recv_ns is None:
+        recv_ns = max(0, message.timestamp()[1]) * 1_000_000
+    seq = _number(headers.get("seq"), 2**64)
+    connection = (message.key() or b"").decode(errors="backslashreplace")
+    place = (consumed.topic, consumed.partition, offset)
+    return (recv_ns, connection, offset if seq is None else seq, *place)
+
+
+def _number(text: object, limit: int) -> int | None:
+    if isinstance(text, bytes) and text.isdigit() and len(text) <= 20 and int(text) < limit:
+        return int(text)
+    return None

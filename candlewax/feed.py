@@ -1,0 +1,38 @@
+"""What a feed emits: frames, and what is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Received:
+    """Frames of one exchange (FRAMES, with SOURCE if they came through a broker), in
+    the order they came.
+    """
+
+    exchange: str
+    frames: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Garbled:
+    """Frames that are not UTF-8: as `Received`, with every odd byte written out, and
+    beside them their bytes and what is wrong with each.
+    """
+
+    exchange: str
+    frames: pl.DataFrame
+    values: Sequence[bytes]
+    details: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Lines that hold no frame (DEAD_LETTERS)."""
+
+    letters: pl.DataFrame
+
+
+Feed = Received | Garbled | Unread

@@ -1,0 +1,170 @@
+"""Trades as messages of the normalized topic: one JSON object a trade.
+
+Pure functions between frames and texts. Decimals are strings, times whole
+microseconds since 1970, so nothing passes through a float.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+import polars as pl
+
+from candlewax.exchanges import EXCHANGES
+from candlewax.schema import BUY, PRICE, QUOTE_VOLUME, SELL, TIME, TRADES, VENDOR, empty
+from candlewax.trades import FAULTS
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """What candles are made of; other fields of a message are passed over."""
+
+    exchange: str
+    symbol: str
+    native_symbol: str
+    base: str
+    quote: str
+    trade_id: str
+    sequence: _Count
+    timestamp: _Microseconds
+    side: Literal["BUY", "SELL"]
+    price: str
+    quantity: str
+    quote_volume: str
+    conditions: list[str]
+    received_at: _Microseconds
+    source: str
+    source_partition: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+    source_offset: _Count
+    source_index: Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
+
+
+@dataclass(frozen=True)
+class Read:
+    """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS."""
+
+    trades: pl.DataFrame
+    faults: pl.DataFrame
+
+
+def key(exchange: str, symbol: str) -> str:
+    """The key of a trade's message."""
+    return f"{exchange}:{symbol}"
+
+
+def to_json(trades: pl.DataFrame) -> list[str]:
+    """The messages of trades (TRADES with vendor columns), in their order."""
+    values = trades.select(pl.struct(*_fields(trades)).struct.json_encode()).to_series()
+    if _vendor(trades) and trades.select(_vendor(trades)).null_count().sum_horizontal().item():
+        # A field that a trade does not have; a quote within a text is escaped.
+        values = values.str.replace_all(r'"[^"\\]+":null,?', "").str.replace_all(r",\}", "}")
+    return values.to_list()
+
+
+def _vendor(trades: pl.DataFrame) -> list[str]:
+    return [name for name in trades.columns if name.startswith(VENDOR)]
+
+
+def _fields(trades: pl.DataFrame) -> list[pl.Expr]:
+    names = ("exchange", "symbol", "native_symbol", "base", "quote", "trade_id")
+    vendor = [pl.col(name).alias(name.removeprefix(VENDOR)) for name in _vendor(trades)]
+    source = ("source", "source_partition", "source_offset", "source_index")
+    no_condition = pl.lit([], pl.List(pl.String))
+    return [
+        pl.col(*names).cast(pl.String),
+        pl.col("sequence"),
+        pl.col("timestamp").cast(pl.Int64),
+        pl.when(pl.col("side") == BUY).then(pl.lit("BUY")).otherwise(pl.lit("SELL")).alias("side"),
+        *(plain(amount) for amount in ("price", "quantity", "quote_volume")),
+        pl.when(pl.col("condition").is_null())
+        .then(no_condition)
+        .otherwise(pl.concat_list("condition"))
+        .alias("conditions"),
+        pl.col("received_at").cast(pl.Int64),
+        *source,
+        *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
+    ]
+
+
+def plain(amount: str) -> pl.Expr:
+    """A decimal as text, without the zeros at its end."""
+    return pl.col(amount).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+
+
+_NUMBERS: Final = ("price", "quantity", "quote_volume", "sequence", "source_offset")
+
+_decoder: Final = msgspec.json.Decoder(Message)
+
+
+def from_json(values: Sequence[bytes]) -> Read:
+    """Read messages; what is no trade comes out as a fault."""
+    try:
+        messages = _decoder.decode_lines(b"\n".join(values))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        messages = []
+    if len(messages) == len(values):
+        return read(messages)
+    good: list[Message] = []
+    rows: list[int] = []
+    faults: list[tuple[int, int, str, str]] = []
+    for row, value in enumerate(values):
+        try:
+            good.append(_decoder.decode(value))
+            rows.append(row)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            faults.append((row, 0, "bad_message", str(error)[:1000]))
+    found = read(good, rows)
+    return Read(found.trades, pl.concat([pl.DataFrame(faults, FAULTS, orient="row"), found.faults]))
+
+
+def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read:
+    """Make trades of messages. `rows` are their places, if not one after another."""
+    if not messages:
+        return Read(empty({"row": pl.UInt32, **TRADES}), empty(FAULTS))
+    texts = pl.DataFrame(
+        {
+            name: [getattr(message, name) for message in messages]
+            for name in Message.__struct_fields__
+            if name != "conditions"
+        },
+        schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
+        strict=False,
+    ).with_columns(
+        row=pl.Series(rows if rows is not None else range(len(messages)), dtype=pl.UInt32),
+        condition=pl.Series([_condition(m.conditions) for m in messages], dtype=pl.String),
+    )
+    known = pl.col("exchange").is_in(list(EXCHANGES))
+    exact = [
+        pl.col("price", "quantity").str.contains(r"^[0-9]{1,19}(?:\.[0-9]{1,12})?$"),
+        pl.col("quote_volume").str.contains(r"^[0-9]{1,19}(?:\.[0-9]{1,18})?$"),
+    ]
+    typed = texts.with_columns(
+        pl.col("symbol", "native_symbol", "base", "quote").cast(pl.Categorical),
+        pl.col("timestamp", "received_at").cast(TIME),
+        pl.when(pl.col("side") == "BUY").then(BUY).otherwise(SELL).cast(pl.Int8).alias("side"),
+        pl.col("price", "quantity").cast(PRICE, strict=False),
+        pl.col("quote_volume").cast(QUOTE_VOLUME, strict=False),
+        pl.col("source_partition").cast(pl.UInt32),
+        pl.col("source_index").cast(pl.UInt16),
+        exact=pl.all_horizontal(exact),
+        known=known,
+    )
+    numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
+    good = pl.col("known") & numbers & pl.col("exact")
+    if typed.select(good.all()).item():
+        return Read(typed.select("row", *TRADES), empty(FAULTS))
+    why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
+    faults = typed.filter(~good).select(
+        "row",
+        index=pl.lit(0, pl.UInt16),
+        reason=pl.lit("bad_message"),
+        detail=why.otherwise(pl.lit("a number that cannot be held exactly")),
+    )
+    return Read(typed.filter(good).select("row", *TRADES), faults)
+
+
+def _condition(conditions: list[str]) -> str | None:
+    return ", ".join(conditions) if conditions else None
