@@ -7,6 +7,9 @@ import polars as pl
 
 from candlewax.schema import TIME, TRADES, Columns, empty
 
+NOWHERE: Final = ""
+"""The key of what belongs to no known exchange."""
+
 WINDOWS: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
 """Names of candles."""
 

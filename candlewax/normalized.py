@@ -84,7 +84,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr]:
         .otherwise(pl.concat_list("condition"))
         .alias("conditions"),
         pl.col("received_at").cast(pl.Int64),
-        *source,
+        pl.col(*source),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
 

@@ -1,66 +1,88 @@
-"""The parts of a pipeline, made of the settings and ready to be wired."""
+"""The parts of a pipeline, ready to be wired."""
 
-import atexit
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import instruments, settings
+from candlewax import topics
+from candlewax.batch import NOWHERE
 from candlewax.candles import Book
-from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
+from candlewax.connectors.broker import Broker
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.consumer import Consumed, Topics
+from candlewax.connectors.forward import Forward
 from candlewax.connectors.history import History
-from candlewax.connectors.recordings import Recordings
+from candlewax.connectors.producer import Outbox
+from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
-from candlewax.instruments import Instruments, InstrumentsError
+from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
-from candlewax.report import console
-from candlewax.run import Run
-from candlewax.settings import SettingsError
-from candlewax.steps import NOWHERE, Candles, Decoder, Deduplicate
+from candlewax.steps import Candles, Decoder, Deduplicate, Normalized, Router
 from candlewax.tally import Tally
+
+_ABSENT: Any = None
+
+KEYS = (*EXCHANGES, NOWHERE)
+"""What a stream of batches is keyed by."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the dataflows wire: a source, steps and sinks."""
+    """What the dataflows wire: sources, steps and sinks.
 
-    feed: Source[Feed]
-    decode: Decoder
-    deduplicate: Callable[[Ledger | None], Deduplicate]
-    candles: Callable[[Book | None], Candles]
-    tables: Tables
-    count: Counts
-
-
-class Stop:
-    """Whether the process was asked to stop: sources then end, and what they emitted
-    is stored and remembered before the process exits.
+    Only those are there that a dataflow needs where it runs: a pipeline without a
+    broker has a `feed`, one behind a broker has the topics it reads.
     """
 
-    def __init__(self) -> None:
-        self._asked = False
+    feed: Source[Feed] = _ABSENT
+    raw: Source[Consumed] | None = None
+    normalized: Source[Consumed] | None = None
+    route: Router = _ABSENT
+    decode: Decoder = _ABSENT
+    read: Normalized = _ABSENT
+    deduplicate: Callable[[Ledger | None], Deduplicate] = _ABSENT
+    candles: Callable[[Book | None], Candles] = _ABSENT
+    topics: RawTopics | None = None
+    tables: Tables = _ABSENT
+    count: Counts = _ABSENT
 
-    def listen(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-            # All is done when the interpreter ends; being asked then is no failure.
-            atexit.register(signal.signal, number, signal.SIG_IGN)
 
-    def _ask(self, *_: object) -> None:
-        self._asked = True
+@dataclass(frozen=True)
+class Process:
+    """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
+    when all that came is stored.
+    """
 
-    def __call__(self) -> bool:
-        return self._asked
+    instruments: Instruments
+    wanted: tuple[str, ...]
+    tally: Tally
+    stopping: Callable[[], bool] = lambda: False
+    on_end: Callable[[], None] = lambda: None
+    live: bool = False
+    encode: Callable[..., list[Any]] | None = None
+    decode: Callable[..., Any] | None = None
+    lags: list[Topics] = field(default_factory=list)
+
+
+def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
+    """The whole pipeline from a feed to the tables, in one process."""
+    history = History(database)
+    background = True if process.live else None
+    writer = Writer(database, process.tally, history=history, background=background)
+    return Parts(
+        feed=feed,
+        decode=Decoder(process.instruments, process.wanted, process.tally),
+        deduplicate=partial(Deduplicate, history, process.tally),
+        candles=partial(Candles, history, process.tally, live=process.live),
+        tables=Tables(KEYS, writer, process.on_end),
+        count=Counts(process.tally, process.on_end),
+    )
 
 
 def make(
@@ -74,52 +96,65 @@ def make(
     """Make the parts of a pipeline that stores what `feed` emits of the wanted
     exchanges. `on_end` is called when all that came is stored.
     """
-    history = History(database)
+    return embedded(Process(known, tuple(wanted), tally, on_end=on_end), feed, database)
+
+
+def ingesting(
+    process: Process, feed: Source[Feed], broker: Broker, database: Callable[[], Database]
+) -> Parts:
+    """From a feed to the raw topics. The database is asked for when there is
+    something that no raw topic takes.
+    """
+    outbox = Outbox(broker, process.stopping)
+    forward = Forward(broker, outbox)
+
+    def aside() -> Tables:
+        writer = Writer(database(), process.tally, before=outbox.flush)
+        return Tables(KEYS, writer, forward=forward)
+
+    frames = Frames(broker, outbox, process.tally)
     return Parts(
         feed=feed,
-        decode=Decoder(known, wanted, tally),
-        deduplicate=partial(Deduplicate, history, tally),
-        candles=partial(Candles, history, tally),
-        tables=Tables((*EXCHANGES, NOWHERE), Writer(database, tally), on_end),
-        count=Counts(tally, on_end),
+        route=Router(process.instruments, process.wanted, process.tally),
+        topics=RawTopics(KEYS, frames, aside, process.on_end),
     )
 
 
-def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
-    """Build a dataflow as the environment says; `candles` tells whether it makes any.
-
-    Ends the process with a message if a setting is wrong or the database cannot be
-    opened.
-    """
-    try:
-        chosen = settings.load()
-        known = instruments.load(chosen.instruments)
-        database = open_tables(chosen.clickhouse, chosen.database)
-    except (SettingsError, InstrumentsError, DatabaseError) as error:
-        sys.exit(f"candlewax: {error}")
-    # An error's own text says enough; the engine's stack says nothing more.
-    os.environ.setdefault("RUST_BACKTRACE", "0")
-    stop = Stop()
-    stop.listen()
-    tally = Tally()
-    run = Run(chosen, database, tally, stop, console(), candles=candles)
-    feed = Recordings(chosen.logs, tally, stop)
-    wanted = chosen.exchanges or known.exchanges
-    flow = build(make(feed, known, wanted, database, tally, run.end))
-    run.begin()
-    return flow
+def refining(process: Process, broker: Broker, database: Database) -> Parts:
+    """From the raw topics to trades: in their topic and in the tables."""
+    history = History(database)
+    outbox = Outbox(broker, process.stopping)
+    forward = Forward(broker, outbox, process.encode)
+    # Trades have left before they are stored: who begins with the tables knows that
+    # what they hold need not be sent again.
+    writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
+    source = Topics(
+        broker,
+        {topics.raw(exchange): None for exchange in process.wanted},
+        "candlewax-silver",
+        process.stopping,
+    )
+    process.lags.append(source)
+    return Parts(
+        raw=source,
+        decode=Decoder(process.instruments, process.wanted, process.tally),
+        deduplicate=partial(Deduplicate, history, process.tally),
+        tables=Tables(KEYS, writer, process.on_end, forward),
+    )
 
 
-def lazily(
-    build: Callable[[Parts], Dataflow], *, candles: bool = False
-) -> Callable[[str], Dataflow]:
-    """A module's `__getattr__` that starts its `flow` when that is asked for, so
-    that the module can be imported without starting anything.
-    """
-
-    def attribute(name: str) -> Dataflow:
-        if name != "flow":
-            raise AttributeError(name)
-        return start(build, candles=candles)
-
-    return attribute
+def aggregating(process: Process, broker: Broker, database: Database) -> Parts:
+    """From the topic of trades to candles in the tables."""
+    history = History(database, meanwhile=True)
+    writer = Writer(database, process.tally, history=history, background=True)
+    count = broker.partitions(topics.NORMALIZED)
+    own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
+    source = Topics(broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping)
+    process.lags.append(source)
+    return Parts(
+        normalized=source,
+        read=Normalized(process.wanted, process.decode),
+        deduplicate=partial(Deduplicate, history, process.tally, stores=False),
+        candles=partial(Candles, history, process.tally, live=True),
+        tables=Tables(KEYS, writer, process.on_end),
+    )

@@ -1,4 +1,4 @@
-"""Feed → frames.
+"""Feed → frames → the exchanges' raw topics.
 
 Without a broker nothing lies downstream: the frames are read and counted only.
 """
@@ -7,7 +7,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from candlewax.feed import Feed
-from candlewax.parts import Parts, lazily
+from candlewax.parts import Parts
+from candlewax.start import lazily
 
 
 def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
@@ -18,7 +19,11 @@ def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
 def build(parts: Parts) -> Dataflow:
     """The feed by itself."""
     flow = Dataflow("ingest")
-    op.output("count", frames(flow, parts), parts.count)
+    received = frames(flow, parts)
+    if parts.topics is None:
+        op.output("count", received, parts.count)
+    else:
+        op.output("topics", op.flat_map("route", received, parts.route), parts.topics)
     return flow
 
 

@@ -1,12 +1,25 @@
-"""Feed → frames → trades, each once → candles → all tables."""
+"""Trades, each once → candles → ohlcv.
+
+The trades come from their topic; without a broker this carries all that lies upstream
+with it, and is the whole pipeline from the feed to all tables.
+"""
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
 from candlewax.batch import Batch
-from candlewax.parts import Parts, lazily
-from dataflows.silver import trades
+from candlewax.parts import Parts
+from candlewax.start import lazily
+from dataflows import silver
+
+
+def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
+    """The trades of each exchange, from the broker where there is one."""
+    if parts.normalized is None:
+        return silver.trades(flow, parts)
+    read = op.flat_map("read", op.input("normalized", flow, parts.normalized), parts.read)
+    return op.stateful_batch("deduplicate", read, parts.deduplicate)
 
 
 def candles(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:

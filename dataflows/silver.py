@@ -1,12 +1,26 @@
-"""Feed → frames → trades, each once → bronze_frames, silver_trades, dead_letters."""
+"""Frames → trades, each once → bronze_frames, silver_trades, dead_letters, and with a
+broker the topic of trades.
+
+The frames come from the raw topics; without a broker this carries its feed with it.
+"""
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from candlewax.batch import Batch
-from candlewax.parts import Parts, lazily
-from dataflows.ingest import frames
+from candlewax.connectors import raw
+from candlewax.feed import Feed
+from candlewax.parts import Parts
+from candlewax.start import lazily
+from dataflows import ingest
+
+
+def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
+    """Frames, from the broker where there is one."""
+    if parts.raw is None:
+        return ingest.frames(flow, parts)
+    return op.flat_map("frames", op.input("raw", flow, parts.raw), raw.read)
 
 
 def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -147,16 +147,23 @@ class Topics(FixedPartitionedSource[Consumed, int]):
     """
 
     def __init__(
-        self, broker: Broker, topics: Iterable[str], group: str, stopping: Callable[[], bool]
+        self,
+        broker: Broker,
+        topics: Mapping[str, Iterable[int] | None],
+        group: str,
+        stopping: Callable[[], bool],
     ) -> None:
-        """Raises BrokerError if a topic is absent or no broker answers."""
+        """`topics` gives for each the partitions to read, or None for all.
+
+        Raises BrokerError if a topic is absent or no broker answers.
+        """
         self._broker = broker
         self._group = group
         self._stopping = stopping
         self._parts = [
             f"{topic}:{partition}"
-            for topic in topics
-            for partition in range(broker.partitions(topic))
+            for topic, some in topics.items()
+            for partition in (range(broker.partitions(topic)) if some is None else some)
         ]
         self._polls: dict[int, _Poll] = {}
 

@@ -27,11 +27,9 @@ class Encoder(Protocol):
 class Forward:
     """Sends what a batch holds on, for others to read."""
 
-    def __init__(
-        self, broker: Broker, outbox: Outbox, encode: Encoder = normalized.to_json
-    ) -> None:
+    def __init__(self, broker: Broker, outbox: Outbox, encode: Encoder | None = None) -> None:
         self._outbox = outbox
-        self._encode = encode
+        self._encode = encode or normalized.to_json
         self._partitions: Callable[[], int] = lambda: broker.partitions(topics.NORMALIZED)
         self._count = 0
 

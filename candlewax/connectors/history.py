@@ -182,13 +182,14 @@ class History:
         cut = {**_WHOLE, "whole": False}
         if found.height:
             cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
-        before = -1
-        while (
-            count := self._database.query(_COUNT, {"exchange": exchange, **cut}).item()
-        ) > before:
-            before = count
+        before, count = -1, self._count(exchange, cut)
+        while count > before:
             self._wait(_SETTLE)
+            before, count = count, self._count(exchange, cut)
         return cut
+
+    def _count(self, exchange: str, cut: dict[str, Any]) -> int:
+        return int(self._database.query(_COUNT, {"exchange": exchange, **cut}).item())
 
     def ledger(self, exchange: str) -> Ledger:
         """The stored trades, as a process that stored them itself would know them."""

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError
 
 from candlewax.connectors.broker import Broker
 
@@ -39,13 +39,19 @@ class Outbox:
         value: bytes,
         key: str,
         timestamp_ms: int,
-        headers: list[tuple[str, bytes]],
+        headers: list[tuple[str, str | bytes | None]],
     ) -> None:
         """Hand one message over."""
         while True:
             try:
                 self._producer.produce(
-                    topic, value, key, partition, self._on_delivery, timestamp_ms, headers
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    on_delivery=self._on_delivery,
+                    timestamp=timestamp_ms,
+                    headers=headers,
                 )
             except BufferError:
                 self._make_room()
@@ -54,7 +60,7 @@ class Outbox:
 
     def send_all(self, topic: str, partition: int, messages: list[dict[str, Any]]) -> None:
         """Hand messages over: each a dictionary of value, key and timestamp (ms)."""
-        left: Sequence[dict[str, Any]] = messages
+        left = messages
         while left:
             self._producer.produce_batch(topic, left, partition, self._on_delivery)
             refused = [(message, message.pop("_error")) for message in left if "_error" in message]
@@ -96,7 +102,7 @@ class Outbox:
         if self._failed:
             raise DeliveryError(f"{self._failed:,} messages were not delivered: {self._why}")
 
-    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
             self._failed += 1
             self._why = error.str()

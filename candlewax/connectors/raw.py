@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Message
 
 from candlewax import topics
+from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.consumer import Consumed
 from candlewax.connectors.producer import Outbox
+from candlewax.connectors.sink import Tables
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received
 from candlewax.schema import FRAMES, SOURCE
 from candlewax.tally import Tally
+
+Headers = list[tuple[str, str | bytes | None]]
 
 _AHEAD_MS: Final = 1_800_000
 """A broker refuses messages from further in the future."""
@@ -38,16 +42,25 @@ class Frames:
         self._partitions: dict[str, int] = {}
         self._oldest_ms: dict[str, int] = {}
 
-    def send(self, received: Received) -> None:
+    def send(self, received: Received | Garbled) -> None:
         """Hand frames over; the outbox knows when they have arrived."""
         exchange, frames = received.exchange, received.frames
         topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
         self._keep(topic, int(frames["recv_ns"].min()) // 1_000_000, latest_ms)  # type: ignore[arg-type]
-        for recv_ns, connection, seq, frame in frames.select(*FRAMES).iter_rows():
+        values = (
+            received.values
+            if isinstance(received, Garbled)
+            else [frame.encode() for frame in frames["frame"]]
+        )
+        rows = frames.select("recv_ns", "connection", "seq").iter_rows()
+        for (recv_ns, connection, seq), value in zip(rows, values, strict=True):
             when = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
-            headers = [("recv_ns", b"%d" % recv_ns), ("seq", b"%d" % seq)]
+            headers: list[tuple[str, str | bytes | None]] = [
+                ("recv_ns", b"%d" % recv_ns),
+                ("seq", b"%d" % seq),
+            ]
             partition = self._partition(topic, connection)
-            self._outbox.send(topic, partition, frame.encode(), connection, when, headers)
+            self._outbox.send(topic, partition, value, connection, when, headers)
         self._outbox.poll()
         self._tally.add(frames.height, "frames", exchange)
 
@@ -70,12 +83,12 @@ class Frames:
             self._broker.keep(topic, now_ms - oldest_ms + topics.RAW_RETENTION_MS)
 
 
-class _Part(StatefulSinkPartition[Received, None]):
+class _Frames(StatefulSinkPartition[Received | Garbled, None]):
     def __init__(self, frames: Frames, on_close: Callable[[], None]) -> None:
         self._frames = frames
         self._on_close = on_close
 
-    def write_batch(self, values: list[Received]) -> None:
+    def write_batch(self, values: list[Received | Garbled]) -> None:
         for received in values:
             self._frames.send(received)
 
@@ -86,8 +99,25 @@ class _Part(StatefulSinkPartition[Received, None]):
         self._on_close()
 
 
-class RawTopics(FixedPartitionedSink[Received, None]):
-    """Sends frames to the raw topic of their exchange.
+class _Aside(StatefulSinkPartition[Batch, None]):
+    """What no raw topic takes."""
+
+    def __init__(self, tables: Callable[[], Tables]) -> None:
+        self._tables = tables
+        self._part: StatefulSinkPartition[Batch, None] | None = None
+
+    def write_batch(self, values: list[Batch]) -> None:
+        self._part = self._part or self._tables().build_part("", NOWHERE, None)
+        self._part.write_batch(values)
+
+    def snapshot(self) -> None:
+        if self._part:
+            self._part.snapshot()
+
+
+class RawTopics(FixedPartitionedSink[Any, None]):
+    """Sends frames to the raw topic of their exchange, and what belongs to none, as
+    batches of dead letters, to the tables.
 
     Unit of parallelism: an exchange. Delivery: what a snapshot covers has arrived, each
     frame once and those of a connection in their order; the frames of an unfinished
@@ -96,10 +126,18 @@ class RawTopics(FixedPartitionedSink[Received, None]):
     """
 
     def __init__(
-        self, exchanges: Iterable[str], frames: Frames, on_end: Callable[[], None]
+        self,
+        exchanges: Iterable[str],
+        frames: Frames,
+        aside: Callable[[], Tables],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """`aside` opens the tables when they are first needed, `on_end` is called when a
+        partition closes.
+        """
         self._exchanges = sorted(exchanges)
         self._frames = frames
+        self._aside = aside
         self._on_end = on_end
 
     def list_parts(self) -> list[str]:
@@ -108,8 +146,10 @@ class RawTopics(FixedPartitionedSink[Received, None]):
     def part_fn(self, item_key: str) -> int:
         return self._exchanges.index(item_key)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
-        return _Part(self._frames, self._on_end)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Any:  # noqa: ANN401
+        if for_part == NOWHERE:
+            return _Aside(self._aside)
+        return _Frames(self._frames, self._on_end)
 
 
 def read(consumed: Consumed) -> list[Feed]:

@@ -12,7 +12,7 @@ from bytewax.outputs import (
 
 from candlewax.batch import Batch
 from candlewax.connectors.writer import Writer
-from candlewax.feed import Feed, Received
+from candlewax.feed import Feed, Unread
 from candlewax.tally import Tally
 
 
@@ -88,10 +88,10 @@ class _Counting(StatelessSinkPartition[Feed]):
 
     def write_batch(self, items: list[Feed]) -> None:
         for item in items:
-            if isinstance(item, Received):
-                self._tally.add(item.frames.height, "frames", item.exchange)
-            else:
+            if isinstance(item, Unread):
                 self._tally.add(item.letters.height, "dead_letters", "")
+            else:
+                self._tally.add(item.frames.height, "frames", item.exchange)
 
     def close(self) -> None:
         self._on_end()

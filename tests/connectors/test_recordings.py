@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from candlewax import framelog
 from candlewax.connectors import recordings
 from candlewax.connectors.recordings import Position, Recordings
-from candlewax.feed import Feed, Received
+from candlewax.feed import Feed, Received, Unread
 from candlewax.tally import Tally
 
 Row = tuple[int, str, str, int, str]
@@ -54,10 +54,7 @@ def frames(items: list[Feed]) -> list[Row]:
 
 def reasons(items: list[Feed]) -> list[str]:
     return [
-        reason
-        for item in items
-        if not isinstance(item, Received)
-        for reason in item.letters["reason"]
+        reason for item in items if isinstance(item, Unread) for reason in item.letters["reason"]
     ]
 
 
@@ -170,7 +167,7 @@ def test_bad_lines_are_told_once_with_their_number(tmp_path: Path) -> None:
     path.write_bytes(b"\x00\xff garbage\n" * 40)
     items = rest(opened([path]))
     offsets = [
-        n for item in items if not isinstance(item, Received) for n in item.letters["source_offset"]
+        n for item in items if isinstance(item, Unread) for n in item.letters["source_offset"]
     ]
     assert offsets == list(range(40))
 

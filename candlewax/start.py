@@ -1,0 +1,172 @@
+"""The start of a process: settings, what it opens, and its way to stop."""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+
+from candlewax import instruments, parts, settings, topics
+from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
+from candlewax.connectors.recordings import Recordings
+from candlewax.feed import Feed
+from candlewax.instruments import Instruments, InstrumentsError
+from candlewax.parts import Parts, Process
+from candlewax.report import console
+from candlewax.run import Run
+from candlewax.service import Service
+from candlewax.settings import Brokers, Settings, SettingsError
+from candlewax.tally import Tally
+
+
+class Stop:
+    """Whether the process was asked to stop: sources then end, and what they emitted
+    is stored and remembered before the process exits.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def listen(self) -> None:
+        """Stop on SIGTERM and SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+            # All is done when the interpreter ends; being asked then is no failure.
+            atexit.register(signal.signal, number, signal.SIG_IGN)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+
+    def __call__(self) -> bool:
+        return self._asked
+
+
+def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
+    """Build a dataflow as the environment says; `candles` tells whether it makes any.
+
+    Ends the process with a message if a setting is wrong, or if the database or the
+    broker cannot be opened.
+    """
+    try:
+        chosen = settings.load()
+        known = instruments.load(chosen.instruments)
+        tell()
+        stop = Stop()
+        wanted = chosen.exchanges or known.exchanges
+        process = Process(known, wanted, Tally(), stop, live=chosen.live)
+        if chosen.brokers:
+            return _behind_broker(build, chosen, chosen.brokers, process, stop)
+        return _embedded(build, chosen, process, stop, candles=candles)
+    except (SettingsError, InstrumentsError, DatabaseError, BrokerError) as error:
+        sys.exit(f"candlewax: {error}")
+
+
+def tell() -> None:
+    """Log to the standard error, and let errors speak for themselves."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    # The engine's own stack says nothing more.
+    os.environ.setdefault("RUST_BACKTRACE", "0")
+
+
+def _embedded(
+    build: Callable[[Parts], Dataflow],
+    chosen: Settings,
+    process: Process,
+    stop: Stop,
+    *,
+    candles: bool,
+) -> Dataflow:
+    database = open_tables(chosen.clickhouse, chosen.database)
+    run: Run | Service
+    if chosen.live:
+        what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
+        run = Service(what, process.tally, stop)
+    else:
+        run = Run(chosen, database, process.tally, stop, console(), candles=candles)
+    process = replace(process, on_end=run.end)
+    flow = build(parts.embedded(process, _feed(chosen, process), database))
+    stop.listen()
+    run.begin()
+    return flow
+
+
+def _behind_broker(
+    build: Callable[[Parts], Dataflow],
+    chosen: Settings,
+    brokers: Brokers,
+    process: Process,
+    stop: Stop,
+) -> Dataflow:
+    name = build.__module__.rpartition(".")[2]
+    broker = Broker(brokers)
+    create_topics(broker, brokers, process.wanted)
+    run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
+    process = replace(process, on_end=run.end)
+    if name == "ingest":
+        made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
+    elif name == "silver":
+        made = parts.refining(process, broker, _tables(chosen))
+    else:
+        made = parts.aggregating(process, broker, _tables(chosen))
+    flow = build(made)
+    stop.listen()
+    run.begin()
+    return flow
+
+
+def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
+    """Create the topics of these exchanges where they are absent. Raises BrokerError."""
+    broker.create(topics.wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
+
+
+def _tables(chosen: Settings) -> Database:
+    if isinstance(chosen.clickhouse, Path):
+        # Silver and ohlcv are two processes.
+        raise SettingsError(
+            f"CANDLEWAX_CLICKHOUSE: got {str(chosen.clickhouse)!r}, takes the address of a server "
+            "where CANDLEWAX_BROKERS is set: a directory belongs to one process"
+        )
+    return open_tables(chosen.clickhouse, chosen.database)
+
+
+def _feed(chosen: Settings, process: Process) -> Source[Feed]:
+    if chosen.live:
+        from candlewax.connectors.websocket import Websockets  # noqa: PLC0415
+
+        return Websockets(
+            _plan(process.instruments, process.wanted),
+            chosen.urls,
+            process.tally,
+            process.stopping,
+        )
+    return Recordings(chosen.logs, process.tally, process.stopping)
+
+
+def _plan(known: Instruments, wanted: tuple[str, ...]) -> dict[str, list[str]]:
+    """What to subscribe to."""
+    plan = {exchange: known.subscriptions(exchange) for exchange in wanted}
+    return {exchange: natives for exchange, natives in plan.items() if natives}
+
+
+def lazily(
+    build: Callable[[Parts], Dataflow], *, candles: bool = False
+) -> Callable[[str], Dataflow]:
+    """A module's `__getattr__` that starts its `flow` when that is asked for, so
+    that the module can be imported without starting anything.
+    """
+
+    def attribute(name: str) -> Dataflow:
+        if name != "flow":
+            raise AttributeError(name)
+        return start(build, candles=candles)
+
+    return attribute
