@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script, in no package
 """Whether a dataflow is well: it answers, and has stored something of late.
 
 python deploy/healthy.py [ADDRESS]     exit status 0, or 1 and the reason
@@ -6,6 +7,7 @@ ADDRESS is that of its metrics, by default those of CANDLEWAX_METRICS_PORT here.
 nothing but Python.
 """
 
+import http.client
 import math
 import os
 import sys
@@ -38,11 +40,10 @@ def wrong(address: str, now: float) -> str | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, timeout=TIMEOUT) as answer:
-            metrics = answer.read().decode()
-    except (OSError, ValueError) as error:
+            at = last_commit(answer.read().decode())
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return f"no metrics: {reason}"
-    at = last_commit(metrics)
     if at is None:
         return "nothing committed yet"
     if now - at > OLDEST:

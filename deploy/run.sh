@@ -8,12 +8,8 @@
 set -eu
 
 dataflow=${1-}
-case $# in
-1) ;;
-*) dataflow= ;;
-esac
-case $dataflow in
-ingest | silver | ohlcv) ;;
+case "$# $dataflow" in
+"1 ingest" | "1 silver" | "1 ohlcv") ;;
 *)
     echo "usage: run.sh ingest|silver|ohlcv" >&2
     exit 2
@@ -50,6 +46,7 @@ process=
 trap 'stopped=yes; kill -TERM $process 2>/dev/null || true' TERM INT
 "$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@" &
 process=$!
+[ -z "$stopped" ] || kill -TERM "$process"
 # A signal interrupts wait; the process ends when it has stored what it read.
 code=0
 wait "$process" || code=$?
@@ -59,9 +56,10 @@ while kill -0 "$process" 2>/dev/null; do
 done
 if [ "$code" = 0 ] && [ -z "$stopped" ]; then
     echo "The feed has ended; waiting to be stopped."
-    : >"$STAY"
     sleep infinity &
     process=$!
+    [ -z "$stopped" ] || kill -TERM "$process"
+    : >"$STAY"
     wait "$process" || true
 fi
 exit "$code"
