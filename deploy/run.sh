@@ -1,0 +1,65 @@
+#!/bin/sh
+# Runs a dataflow until it ends or is asked to: run.sh ingest|silver|ohlcv
+#
+# silver and ohlcv remember in a recovery store where they are. It is in $RECOVERY,
+# or by default in data/recovery/DATAFLOW, and is made at the first start. With STAY set
+# to a file, a feed that has ended makes that file and waits to be stopped, as a
+# container that ends is started again.
+set -eu
+
+dataflow=${1-}
+case "$# $dataflow" in
+"1 ingest" | "1 silver" | "1 ohlcv") ;;
+*)
+    echo "usage: run.sh ingest|silver|ohlcv" >&2
+    exit 2
+    ;;
+esac
+
+if [ -z "${PYTHON-}" ]; then
+    PYTHON=python
+    [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
+fi
+
+if [ "$dataflow" = ingest ]; then
+    set --
+else
+    store=${RECOVERY:-data/recovery/$dataflow}
+    if [ ! -e "$store/part-0.sqlite3" ]; then
+        # Made aside, so that a start that is broken off leaves no half of it.
+        rm -rf "$store/new"
+        mkdir -p "$store/new"
+        "$PYTHON" -m bytewax.recovery "$store/new" 1
+        mv "$store/new/part-0.sqlite3" "$store/"
+        rm -rf "$store/new"
+    fi
+    # A snapshot as often as Bytewax makes them; none older than the last is kept.
+    set -- -r "$store" -s 1 -b 0
+fi
+
+if [ -z "${STAY-}" ]; then
+    exec "$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@"
+fi
+
+stopped=
+process=
+trap 'stopped=yes; kill -TERM $process 2>/dev/null || true' TERM INT
+"$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@" &
+process=$!
+[ -z "$stopped" ] || kill -TERM "$process"
+# A signal interrupts wait; the process ends when it has stored what it read.
+code=0
+wait "$process" || code=$?
+while kill -0 "$process" 2>/dev/null; do
+    code=0
+    wait "$process" || code=$?
+done
+if [ "$code" = 0 ] && [ -z "$stopped" ]; then
+    echo "The feed has ended; waiting to be stopped."
+    sleep infinity &
+    process=$!
+    [ -z "$stopped" ] || kill -TERM "$process"
+    : >"$STAY"
+    wait "$process" || true
+fi
+exit "$code"
