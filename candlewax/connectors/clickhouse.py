@@ -60,7 +60,8 @@ class Database:
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
-                insert_block=pa.BufferReader(stream.getvalue()),
+                # Sent in one go, without a copy.
+                insert_block=memoryview(stream.getvalue()),  # type: ignore[arg-type]
                 fmt="ArrowStream",
                 settings=settings,
             )

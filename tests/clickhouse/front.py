@@ -23,7 +23,6 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.message import Message
 from email.parser import BytesParser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,8 +31,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import chdb
 import zstandard
+from chdb.state.sqlitelike import Connection
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -124,7 +123,7 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self._path = str(folder.resolve())
         # It lives as long as one of its connections.
-        self._kept = chdb.connect(self._path)
+        self._kept = Connection(self._path)
         zone, self.version = self._kept.query("SELECT timezone(), version()", "TSV").data().split()
         self.zone = str(zone)
         self._sessions: set[str] = set()
@@ -133,7 +132,7 @@ class Engine:
     def run(self, request: Request, spool: IO[bytes]) -> Answer:
         """Answer a request on a connection of its own: it takes its settings with it."""
         with self._session(request.parameters.get("session_id", "")):
-            connection = chdb.connect(self._path)
+            connection = Connection(self._path)
             try:
                 return _run(connection, request, spool)
             finally:
@@ -165,31 +164,36 @@ def _quoted(text: str, mark: str = "'") -> str:
 def _run(connection: Any, request: Request, spool: IO[bytes]) -> Answer:
     database = request.parameters.get("database") or "default"
     connection.query(f"USE {_quoted(database, '`')}")
-    settings = request.settings
-    for name in settings:
-        if not re.fullmatch(r"\w+", name):
-            raise RequestError(115, f"Unknown setting '{name}'", "UNKNOWN_SETTING")
-    if settings:
-        pairs = (f"{name} = {_quoted(value)}" for name, value in settings.items())
-        connection.query("SET " + ", ".join(pairs))
+    settings = _settings(request.settings)
     form = request.parameters.get("default_format") or "TabSeparated"
     found = _INSERT.match(request.sql)
-    rows = found and found.end() < len(request.sql)
-    sql = _from_file(found, spool) if found and rows else request.sql
+    if found and found.end() < len(request.sql):
+        sql = _from_file(found, settings, spool)
+    else:
+        sql = request.sql
+        if settings:
+            connection.query(f"SET {settings}")
     result = connection.query(sql, form, params=request.bound)
     return Answer(result.bytes() or b"", _form(sql, form), _summary(result))
 
 
-def _from_file(found: re.Match[bytes], spool: IO[bytes]) -> bytes:
-    """The insert with its rows in a file."""
+def _settings(named: Mapping[str, str]) -> str:
+    for name in named:
+        if not re.fullmatch(r"\w+", name):
+            raise RequestError(115, f"Unknown setting '{name}'", "UNKNOWN_SETTING")
+    return ", ".join(f"{name} = {_quoted(value)}" for name, value in named.items())
+
+
+def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes:
+    """The insert with its rows in a file, and with settings."""
     spool.seek(0)
     spool.write(memoryview(found.string)[found.end() :])
     spool.truncate()
-    head, form = found[1], found[2]
-    settings = re.search(rb"\bSETTINGS\b", head, re.IGNORECASE)
-    cut = settings.start() if settings else len(head)
+    head, _, own = re.sub(rb"(?i)\bSETTINGS\b", b"SETTINGS", found[1]).partition(b"SETTINGS")
     file = f" FROM INFILE {_quoted(spool.name)} ".encode()
-    return head[:cut] + file + head[cut:] + b" FORMAT " + form
+    # What the statement says itself comes last and holds.
+    clauses = b", ".join(filter(None, (settings.encode(), own.strip())))
+    return head + file + (b"SETTINGS " + clauses if clauses else b"") + b" FORMAT " + found[2]
 
 
 def _form(sql: bytes, default: str) -> str | None:
@@ -363,7 +367,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def _fields(kind: str, body: bytes) -> dict[str, str]:
     """The fields of a form."""
-    form: Message = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    form: Any = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     fields = {}
     for part in form.get_payload():
         name = part.get_param("name", header="content-disposition")
