@@ -1,6 +1,7 @@
 """What the tables already hold: where a process without a memory of its own begins."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -126,8 +127,9 @@ _DAY: Final = TIMEFRAMES["1d"][1]
 class History:
     """Reads what is stored of an exchange, never more than an hour's trades at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wait: Callable[[float], object] = time.sleep) -> None:
         self._database = database
+        self._wait = wait
 
     def ledger(self, exchange: str) -> Ledger:
         """The stored trades, as a process that stored them itself would know them."""
@@ -208,4 +210,4 @@ class History:
         return pl.concat(parts)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
-        return self._database.query(sql, {"exchange": exchange, **parameters})
+        return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)

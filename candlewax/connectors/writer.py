@@ -5,10 +5,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import polars as pl
-from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
@@ -31,9 +31,6 @@ FIRST_ROWS: Final = 100_000
 
 LINGER: Final = 1.0
 """Seconds that rows wait for others when there are few."""
-
-RETRIES: Final = (0.1, 0.5, 2.0, 10.0, 30.0)
-"""Seconds to wait before each next try if a server cannot be reached."""
 
 _PARTITION: Final = {
     "bronze_frames": pl.col("received_at").dt.epoch("d"),
@@ -66,7 +63,7 @@ class Writer:
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._database = database
-        self._history = History(database)
+        self._history = History(database, wait)
         self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
@@ -176,14 +173,8 @@ class Writer:
         for part in _within_partitions(table, filled):
             rows = arrow.rows(table, part)
             token = next(self._tokens)
-            for pause in (*RETRIES, None):
-                try:
-                    self._database.insert(table, rows, token)
-                    break
-                except OperationalError:
-                    if pause is None:
-                        raise
-                    self._wait(pause)
+            insert = partial(self._database.insert, table, rows, token)
+            self._database.patiently(insert, self._wait)
             self._tally.add(rows.num_rows, "stored", table)
 
 
