@@ -40,19 +40,20 @@ def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.Comp
     return run(folder, sys.executable, "-c", code, *arguments, **settings)
 
 
-def query(folder: Path, sql: str) -> list[list[str]]:
-    answer = candlewax(folder, "sql", sql, "--format", "TabSeparated")
+def query(folder: Path, sql: str, **settings: str) -> list[list[str]]:
+    answer = candlewax(folder, "sql", sql, "--format", "TabSeparated", **settings)
     assert answer.returncode == 0, answer.stderr
     return [line.split("\t") for line in answer.stdout.splitlines()]
 
 
-def check_sample(folder: Path) -> None:
+def check_sample(folder: Path, **settings: str) -> None:
     """The tables hold what the sample's maker put in, and the cross-check agrees."""
     manifest = json.loads(MANIFEST.read_text())
     frames = query(
         folder,
         "SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades) "
         "FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1",
+        **settings,
     )
     assert frames == [
         [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
@@ -62,6 +63,7 @@ def check_sample(folder: Path) -> None:
         folder,
         "SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL "
         "GROUP BY 1 ORDER BY 1",
+        **settings,
     )
     expected = sorted(manifest["markets"].items())
     assert [(name, int(count)) for name, count, _ in markets] == [
@@ -70,7 +72,7 @@ def check_sample(folder: Path) -> None:
     assert [float(volume) for *_, volume in markets] == pytest.approx(
         [float(market["volume"]) for _, market in expected], rel=1e-12
     )
-    verified = candlewax(folder, "verify", "--json")
+    verified = candlewax(folder, "verify", "--json", **settings)
     assert verified.returncode == 0, verified.stdout
     found = json.loads(verified.stdout)
     assert set(found) == {

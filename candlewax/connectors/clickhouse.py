@@ -1,20 +1,22 @@
 """The database: embedded chDB in a directory, or a ClickHouse server."""
 
 import fcntl
+import logging
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import clickhouse_connect
 import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
 from candlewax.connectors import ddl
 from candlewax.settings import Server
@@ -33,6 +35,39 @@ INSERT: Final = {
 }
 
 
+RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
+"""Seconds to wait before each next try if a server is out of reach: ten minutes."""
+
+_PASSING: Final = frozenset(
+    {
+        159,  # TIMEOUT_EXCEEDED
+        198,  # DNS_ERROR
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        364,  # IMPORTED_TOO_MANY_PARTS
+        394,  # QUERY_WAS_CANCELLED
+        439,  # CANNOT_SCHEDULE_TASK
+        745,  # SERVER_OVERLOADED
+        999,  # KEEPER_EXCEPTION
+    }
+)
+"""What a server says when it is busy, short of something, starting or ending."""
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+
+
 class DatabaseError(RuntimeError):
     """The database cannot be opened; the text says which and why."""
 
@@ -44,12 +79,41 @@ class Database:
         self.client = client
         self._spool = _temporary() if embedded else None
         # An embedded engine runs one query of a connection at a time.
-        self._lock = threading.RLock()
+        self._lock: AbstractContextManager[Any] = threading.RLock() if embedded else nullcontext()
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> pl.DataFrame:
         """The rows of a query. Parameters stand in it as `{name:Type}`."""
+        return self.patiently(lambda: self._query(sql, parameters or {}), wait)
+
+    def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
-            return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters or {})))
+            return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters)))
+
+    def patiently(self, action: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+        """What the action gives, tried again while a server is away or too busy."""
+        for pause in RETRIES:
+            try:
+                return action()
+            except ClickHouseError as error:
+                if not self._passes(error):
+                    raise
+                if pause == RETRIES[0]:
+                    _log.warning("%s; trying again for ten minutes", briefly(error))
+            wait(pause)
+        return action()
+
+    def _passes(self, error: ClickHouseError) -> bool:
+        if isinstance(error, OperationalError):
+            return True
+        if self._spool or not isinstance(error, Error):
+            return False
+        # What stands before a server says no more than 502 or the like.
+        return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows as one block. The same token again inserts nothing."""
@@ -63,7 +127,8 @@ class Database:
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
-                insert_block=pa.BufferReader(stream.getvalue()),
+                # Sent in one go, without a copy.
+                insert_block=memoryview(stream.getvalue()),  # type: ignore[arg-type]
                 fmt="ArrowStream",
                 settings=settings,
             )
@@ -173,7 +238,12 @@ def _is_locked(status: Path) -> bool:
 
 
 def _open_server(server: Server, database: str) -> Client:
+    # What it warns of, the errors it raises say too.
+    logging.getLogger("clickhouse_connect.driver._backend.http_sync").setLevel(logging.ERROR)
     try:
-        return clickhouse_connect.get_client(dsn=server.dsn, database=database)
+        # A session takes one query at a time, also while a lost one still runs.
+        return clickhouse_connect.get_client(
+            dsn=server.dsn, database=database, autogenerate_session_id=False
+        )
     except ClickHouseError as error:
         raise DatabaseError(f"{server}: {briefly(error)}") from error

@@ -234,7 +234,7 @@ class History:
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
     def candles(
-        self, exchange: str, windows: pl.DataFrame, watermark: int, late: pl.DataFrame
+        self, exchange: str, windows: pl.DataFrame, watermark: int, late: pl.DataFrame = _NO_TRADES
     ) -> Iterator[pl.DataFrame]:
         """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades
         and those that came `late` (TRADES), stored or not.
@@ -279,7 +279,7 @@ class History:
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
         cut = self._cut(exchange) if "{whole:Bool}" in sql else {}
-        return self._database.query(sql, {"exchange": exchange, **cut, **parameters})
+        return self._database.query(sql, {"exchange": exchange, **cut, **parameters}, self._wait)
 
 
 def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:

@@ -5,10 +5,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import polars as pl
-from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
@@ -37,9 +37,6 @@ FEW: Final = 5_000
 
 SOON: Final = 0.003
 """Seconds for the rows of one moment to come together."""
-
-RETRIES: Final = (0.1, 0.5, 2.0, 10.0, 30.0)
-"""Seconds to wait before each next try if a server cannot be reached."""
 
 _PARTITION: Final = {
     "bronze_frames": pl.col("received_at").dt.epoch("d"),
@@ -77,7 +74,7 @@ class Writer:
         far; what it raises counts as a failure to store.
         """
         self._database = database
-        self._history = history or History(database)
+        self._history = history or History(database, wait=wait)
         self._before = before
         self._tally = tally
         self._wait = wait
@@ -192,14 +189,8 @@ class Writer:
         for part in _within_partitions(table, filled):
             rows = arrow.rows(table, part)
             token = next(self._tokens)
-            for pause in (*RETRIES, None):
-                try:
-                    self._database.insert(table, rows, token)
-                    break
-                except OperationalError:
-                    if pause is None:
-                        raise
-                    self._wait(pause)
+            insert = partial(self._database.insert, table, rows, token)
+            self._database.patiently(insert, self._wait)
             self._tally.add(rows.num_rows, "stored", table)
 
 

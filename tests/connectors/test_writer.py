@@ -9,8 +9,8 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.batch import Batch
 from candlewax.connectors import writer
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.writer import ORDER, RETRIES, Writer
+from candlewax.connectors.clickhouse import RETRIES, Database
+from candlewax.connectors.writer import ORDER, Writer
 from candlewax.gold import watermarks
 from candlewax.tally import Tally
 from tests.reading import read

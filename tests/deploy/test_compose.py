@@ -168,7 +168,7 @@ def test_settings_are_known(name: str) -> None:
     """Each CANDLEWAX_ name is a setting."""
     names = {key for key in SERVICES[name]["environment"] if key.startswith("CANDLEWAX_")}
     # The address to serve metrics on is a setting of the dataflows that serve them.
-    assert names <= known_settings() | {"CANDLEWAX_METRICS_ADDRESS"}
+    assert names <= known_settings()
     more = ELSEWHERE["services"][name]["environment"]
     for key in more:
         assert key in names or re.fullmatch(r"CANDLEWAX_KAFKA_[A-Z_]+", key)

@@ -1,0 +1,318 @@
+"""A server instead of a directory: the same tables, over sockets that may fail."""
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
+
+from candlewax.connectors.clickhouse import RETRIES, Database, DatabaseError, connect, open_tables
+from candlewax.connectors.history import History
+from candlewax.connectors.writer import Writer
+from candlewax.settings import Server
+from candlewax.tally import Tally
+from candlewax.verify import verify
+from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
+from tests.clickhouse.front import Serving, serving
+from tests.connectors.test_writer import batch, count
+from tests.test_process import FLOW, candlewax, check_sample, query, run
+
+USER, PASSWORD = "can dle", "p@ss:/w%2F?#é&"
+
+_names = (f"of_test_{n}" for n in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server with a password."""
+    with serving(tmp_path_factory.mktemp("server"), USER, PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture
+def served(front: Serving) -> Iterator[Database]:
+    """A fresh database of the server."""
+    opened = open_tables(Server(front.dsn), next(_names))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def between(front: Serving) -> Iterator[Faulty]:
+    """What stands before the server and fails as it is told."""
+    with faulty(front.port) as server:
+        yield server
+
+
+@pytest.fixture
+def shaky(front: Serving, between: Faulty) -> Iterator[Database]:
+    """A fresh database of the server, seen through what fails."""
+    dsn = front.dsn.replace(f":{front.port}", f":{between.server_port}")
+    opened = open_tables(Server(dsn), next(_names))
+    yield opened
+    opened.close()
+
+
+def no_wait(_: float) -> None:
+    """As if the time had passed."""
+
+
+def test_open_tables_makes_what_is_absent(front: Serving) -> None:
+    """And again, it changes nothing."""
+    name = next(_names)
+    for _ in range(2):
+        opened = open_tables(Server(front.dsn), name)
+        tables = {table for (table,) in opened.query("SHOW TABLES").rows()}
+        opened.close()
+    assert {"bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks"} <= tables
+    assert {"ohlcv_1m", "ohlcv_1d_filled", "ohlcv_check_mv", "bronze_trades_kraken"} <= tables
+
+
+def test_the_same_token_inserts_once(served: Database) -> None:
+    """Another token inserts the same rows again."""
+    served.client.command("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a "
+                          "SETTINGS non_replicated_deduplication_window = 10")  # fmt: skip
+    rows = pa.table({"a": range(1000), "b": ["ä\n\0"] * 1000})
+    for token, expected in (("one", 1000), ("one", 1000), ("two", 2000)):
+        served.insert("t", rows, token)
+        assert served.query("SELECT count() FROM t WHERE b = 'ä\\n\\0'").item() == expected
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_batches_are_stored_and_read_back(served: Database, background: bool) -> None:
+    """By the writer, and as a process that begins reads them."""
+    store = Writer(served, Tally(), background=background)
+    for day in range(150):
+        store.put(batch(day))
+    store.flush()
+    store.close()
+    assert count(served, "bronze_frames") == count(served, "silver_trades") == 150
+    history = History(served)
+    watermark = history.watermark("x")
+    assert watermark > 0
+    assert history.book("x").watermark == watermark
+    stale = history.stale("x", watermark)
+    candles = list(history.candles("x", stale, watermark))
+    assert sum(frame.height for frame in candles) == stale.height > 0
+    (stored,) = served.query("SELECT DISTINCT symbol FROM silver_trades").rows()
+    assert set(history.ledger("x").numbered) == set(stored)
+
+
+def test_two_clients_of_one_database_write_at_once(front: Serving, served: Database) -> None:
+    """Each token counts for itself."""
+    name = served.query("SELECT currentDatabase()").item()
+    others = [connect(Server(front.dsn), name) for _ in range(3)]
+    stores = [Writer(other, Tally(), background=True) for other in (served, *others)]
+    for day, store in itertools.product(range(20), stores):
+        store.put(batch(day))
+    for store in stores:
+        store.flush()
+        store.close()
+    for other in others:
+        other.close()
+    assert served.query("SELECT count() FROM silver_trades FINAL").item() == 20
+
+
+def test_a_long_query_holds_up_no_insert(served: Database) -> None:
+    """It is answered after rows that came later are stored."""
+    served.client.command("CREATE TABLE t (a UInt8) ENGINE = Memory")
+    seen: list[Any] = []
+    wait = "SELECT count() FROM numbers(20) WHERE sleepEachRow(0.05) = 0 SETTINGS max_block_size=20"
+    asking = threading.Thread(target=lambda: seen.append(served.query(wait).item()))
+    asking.start()
+    served.insert("t", pa.table({"a": [1]}), "token")
+    assert not seen
+    asking.join()
+    assert seen == [20]
+
+
+def test_a_wrong_password_is_told_and_not_shown(front: Serving) -> None:
+    """Neither the wrong one nor the right one."""
+    wrong = f"http://can%20dle:se%40cret@127.0.0.1:{front.port}"
+    for opening in (open_tables, connect):
+        with pytest.raises(DatabaseError) as error:
+            opening(Server(wrong), "market")
+        text = str(error.value)
+        assert text.startswith(front.address)
+        assert "Authentication failed" in text
+        assert not [word for word in ("se@cret", "se%40cret", PASSWORD) if word in text]
+
+
+def test_an_unreachable_server_is_named() -> None:
+    """Without the password."""
+    for opening in (open_tables, connect):
+        with pytest.raises(DatabaseError, match=r"^http://127\.0\.0\.1:1: .*refused") as error:
+            opening(Server("http://me:secret@127.0.0.1:1"), "market")
+        assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        CLOSED, RESET, LOST, HALF, 500, 502, 503, 504, 429,
+        (500, 202), (500, 241), (500, 252), (500, 319), (503, 209), (200, 394),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_passes_is_waited_for(between: Faulty, shaky: Database, fault: Fault) -> None:
+    """Whatever went wrong and wherever, each row is stored once."""
+    between.faults += [fault] * 3 + [LOST, fault]
+    waits: list[float] = []
+    store = Writer(shaky, Tally(), background=False, wait=waits.append)
+    store.put(batch())
+    store.flush()
+    assert between.faults == []
+    assert len(waits) == 5
+    assert waits[:3] == list(RETRIES[:3])
+    assert count(shaky, "bronze_frames") == count(shaky, "silver_trades") == 1
+
+
+@pytest.mark.parametrize("fault", [404, 400, (404, 60), (500, 49), (403, 516)], ids=str)
+def test_what_stays_is_raised_at_once(between: Faulty, shaky: Database, fault: Fault) -> None:
+    """No waiting for a table that is not there."""
+    between.faults.append(fault)
+    waits: list[float] = []
+    store = Writer(shaky, Tally(), background=False, wait=waits.append)
+    store.put(batch())
+    with pytest.raises(ServerError):
+        store.flush()
+    assert waits == []
+
+
+def test_a_server_is_waited_for_ten_minutes() -> None:
+    """In pauses of five seconds at most."""
+    assert sum(RETRIES) == pytest.approx(600, abs=10)
+    assert max(RETRIES) == 5
+    assert list(RETRIES) == sorted(RETRIES)
+
+
+def test_a_server_that_dies_with_an_answer_unsaid(tmp_path: Path) -> None:
+    """Killed right after each insert and started again: nothing lost, nothing twice."""
+    with serving(tmp_path / "server") as own, faulty(own.port) as between:
+        dsn = own.dsn.replace(f":{own.port}", f":{between.server_port}")
+        opened = open_tables(Server(dsn), "market")
+        between.after = lambda: own.end(signal.SIGKILL)
+        between.faults += [LOST] * 4
+        store = Writer(opened, Tally(), background=False, wait=lambda _: own.start())
+        store.put(batch())
+        store.flush()
+        store.put(batch(1))
+        store.flush()
+        assert between.faults == []
+        assert count(opened, "bronze_frames") == count(opened, "silver_trades") == 2
+        opened.close()
+
+
+def test_a_server_that_dies_anywhere(tmp_path: Path) -> None:
+    """Killed again and again while rows come: the tables hold each once."""
+    over = threading.Event()
+    with serving(tmp_path / "server") as own:
+
+        def strike() -> None:
+            for number in range(6):
+                over.wait(0.07 * number)
+                own.end(signal.SIGKILL if number % 2 else signal.SIGTERM)
+                own.start()
+
+        opened = open_tables(Server(own.dsn), "market")
+        store = Writer(opened, Tally(), background=True, wait=lambda _: time.sleep(0.02))
+        striking = threading.Thread(target=strike)
+        striking.start()
+        days = 0
+        while striking.is_alive() or days < 10:
+            store.put(batch(days))
+            store.flush()
+            days += 1
+        striking.join()
+        store.close()
+        assert count(opened, "bronze_frames") == count(opened, "silver_trades") == days
+        opened.close()
+
+
+def test_history_waits_too(tmp_path: Path) -> None:
+    """A server that is away while a process reads what is stored."""
+    with serving(tmp_path / "server") as own:
+        opened = open_tables(Server(own.dsn), "market")
+        own.end()
+        assert History(opened, wait=lambda _: own.start()).watermark("x") == 0
+        opened.close()
+
+
+def of(front: Serving) -> dict[str, str]:
+    """The settings of a process that uses the server."""
+    return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": next(_names)}
+
+
+def test_the_command_works_on_a_server(tmp_path: Path, front: Serving) -> None:
+    """It makes a database, asks it, and compares nothing with nothing."""
+    settings = of(front)
+    made = candlewax(tmp_path, "init", **settings)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.startswith(f"{front.address}: database ")
+    assert query(tmp_path, "SELECT 1, 'ü'", **settings) == [["1", "ü"]]
+    assert candlewax(tmp_path, "verify", **settings).returncode == 0
+    wrong = candlewax(tmp_path, "sql", "SELECT nonsense", **settings)
+    assert wrong.returncode == 1
+    assert "UNKNOWN_IDENTIFIER" in wrong.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_names_a_server_that_is_away(tmp_path: Path) -> None:
+    """One line, without the password, and at once."""
+    settings = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
+    for arguments, status in ((("init",), 1), (("sql", "SELECT 1"), 1), (("verify",), 2)):
+        done = candlewax(tmp_path, *arguments, **settings)
+        assert (done.returncode, done.stdout) == (status, "")
+        assert done.stderr.startswith("candlewax: http://127.0.0.1:1: ")
+        assert done.stderr.count("\n") == 1
+        assert "secret" not in done.stderr
+
+
+def test_a_database_that_is_not_there_is_told(tmp_path: Path, front: Serving) -> None:
+    """Asking does not create it."""
+    for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
+        done = candlewax(tmp_path, *arguments, **of(front))
+        assert (done.returncode, done.stdout) == (status, "")
+        assert "does not exist" in done.stderr
+
+
+def test_the_sample_is_played_into_a_server(tmp_path: Path, front: Serving) -> None:
+    """No directory is needed, and every candle is equal."""
+    settings = of(front)
+    done = run(tmp_path, *FLOW, **settings)
+    assert done.returncode == 0, done.stderr
+    assert "equal those that SQL computes" in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+    assert front.dsn not in done.stdout + done.stderr
+    check_sample(tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_dies_while_the_sample_is_played(tmp_path: Path) -> None:
+    """The dataflow waits for it, and its tables are those of one quiet run."""
+    with serving(tmp_path / "server", USER, PASSWORD) as own:
+        settings = of(own)
+        done: list[Any] = []
+        playing = threading.Thread(target=lambda: done.append(run(tmp_path, *FLOW, **settings)))
+        playing.start()
+        for number in range(3):
+            playing.join(1.2 + 0.4 * number)
+            own.end(signal.SIGKILL)
+            own.start()
+        playing.join()
+        assert done[0].returncode == 0, done[0].stderr
+        check_sample(tmp_path, **settings)
+        opened = connect(Server(own.dsn), settings["CANDLEWAX_DATABASE"])
+        assert verify(opened.client).equal
+        opened.close()
