@@ -236,8 +236,8 @@ OWN_PROPERTIES: Final = frozenset(
 )  # fmt: skip
 """Properties on which exactness depends; nobody else sets them."""
 
-_IGNORED: Final = frozenset({"TEST_BROKERS"})
-"""What the tests read."""
+_TESTS: Final = "TEST_"
+"""Settings that begin so are for the tests."""
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
@@ -253,7 +253,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         if name.startswith(PREFIX)
     }
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
-    unknown = texts.keys() - _READERS - kafka.keys() - _IGNORED
+    tests = {name for name in texts if name.startswith(_TESTS)}
+    unknown = texts.keys() - _READERS - kafka.keys() - tests
     wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
     values: dict[str, Any] = {}
     for name, (default, reader) in _READERS.items():
