@@ -116,8 +116,13 @@ def from_json(values: Sequence[bytes]) -> Read:
             rows.append(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
-    found = read(good, rows)
-    return Read(found.trades, pl.concat([pl.DataFrame(faults, FAULTS, orient="row"), found.faults]))
+    return told(read(good, rows), faults)
+
+
+def told(found: Read, faults: Sequence[tuple[int, int, str, str]]) -> Read:
+    """The same trades, with more faults (rows of FAULTS)."""
+    more = pl.DataFrame(faults, FAULTS, orient="row")
+    return Read(found.trades, pl.concat([more, found.faults]))
 
 
 def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read:

@@ -1,6 +1,6 @@
 """The parts of a pipeline, ready to be wired."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from candlewax.candles import Book
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.consumer import Consumed, Topics
-from candlewax.connectors.forward import Forward
+from candlewax.connectors.forward import Encoder, Forward
 from candlewax.connectors.history import History
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames, RawTopics
@@ -23,6 +23,8 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
+from candlewax.metrics import Lags
+from candlewax.normalized import Read
 from candlewax.steps import Candles, Decoder, Deduplicate, Normalized, Router
 from candlewax.tally import Tally
 
@@ -51,6 +53,8 @@ class Parts:
     topics: RawTopics | None = None
     tables: Tables = _ABSENT
     count: Counts = _ABSENT
+    lags: list[Lags] = field(default_factory=list)
+    waiting: list[Callable[[], int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,6 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
-    encode: Callable[..., list[Any]] | None = None
-    decode: Callable[..., Any] | None = None
-    lags: list[Topics] = field(default_factory=list)
 
 
 def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
@@ -117,14 +118,17 @@ def ingesting(
         feed=feed,
         route=Router(process.instruments, process.wanted, process.tally),
         topics=RawTopics(KEYS, frames, aside, process.on_end),
+        waiting=[outbox.waiting],
     )
 
 
-def refining(process: Process, broker: Broker, database: Database) -> Parts:
+def refining(
+    process: Process, broker: Broker, database: Database, encode: Encoder | None = None
+) -> Parts:
     """From the raw topics to trades: in their topic and in the tables."""
     history = History(database)
     outbox = Outbox(broker, process.stopping)
-    forward = Forward(broker, outbox, process.encode)
+    forward = Forward(broker, outbox, encode)
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
@@ -134,27 +138,33 @@ def refining(process: Process, broker: Broker, database: Database) -> Parts:
         "candlewax-silver",
         process.stopping,
     )
-    process.lags.append(source)
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
         tables=Tables(KEYS, writer, process.on_end, forward),
+        lags=[source.lag],
+        waiting=[outbox.waiting],
     )
 
 
-def aggregating(process: Process, broker: Broker, database: Database) -> Parts:
+def aggregating(
+    process: Process,
+    broker: Broker,
+    database: Database,
+    decode: Callable[[Sequence[bytes]], Read] | None = None,
+) -> Parts:
     """From the topic of trades to candles in the tables."""
     history = History(database, meanwhile=True)
     writer = Writer(database, process.tally, history=history, background=True)
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
     source = Topics(broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping)
-    process.lags.append(source)
     return Parts(
         normalized=source,
-        read=Normalized(process.wanted, process.decode),
+        read=Normalized(process.wanted, decode),
         deduplicate=partial(Deduplicate, history, process.tally, stores=False),
         candles=partial(Candles, history, process.tally, live=True),
         tables=Tables(KEYS, writer, process.on_end),
+        lags=[source.lag],
     )

@@ -8,22 +8,27 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import instruments, parts, settings, topics
+from candlewax import instruments, metrics, parts, settings, topics
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import Instruments, InstrumentsError
+from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
 from candlewax.report import console
 from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
 from candlewax.tally import Tally
+
+if TYPE_CHECKING:
+    from candlewax.connectors.avro import Avro
 
 
 class Stop:
@@ -68,6 +73,20 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         sys.exit(f"candlewax: {error}")
 
 
+def _serve(chosen: Settings, made: Parts, process: Process) -> None:
+    """Serve metrics if they are wanted. Raises SettingsError."""
+    if chosen.metrics_port is None:
+        return
+    try:
+        counted = Counted(process.tally, made.lags, made.waiting)
+        metrics.serve(counted, chosen.metrics_port, chosen.metrics_address)
+    except OSError as error:
+        raise SettingsError(
+            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
+            f"{chosen.metrics_port}: {error.strerror}"
+        ) from error
+
+
 def tell() -> None:
     """Log to the standard error, and let errors speak for themselves."""
     logging.basicConfig(
@@ -93,7 +112,9 @@ def _embedded(
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
     process = replace(process, on_end=run.end)
-    flow = build(parts.embedded(process, _feed(chosen, process), database))
+    made = parts.embedded(process, _feed(chosen, process), database)
+    _serve(chosen, made, process)
+    flow = build(made)
     stop.listen()
     run.begin()
     return flow
@@ -114,13 +135,23 @@ def _behind_broker(
     if name == "ingest":
         made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "silver":
-        made = parts.refining(process, broker, _tables(chosen))
+        encode = _avro(brokers).encode if brokers.schema_registry else None
+        made = parts.refining(process, broker, _tables(chosen), encode)
     else:
-        made = parts.aggregating(process, broker, _tables(chosen))
+        decode = _avro(brokers).decode if brokers.schema_registry else None
+        made = parts.aggregating(process, broker, _tables(chosen), decode)
+    _serve(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
     return flow
+
+
+def _avro(brokers: Brokers) -> "Avro":
+    # Only here: it takes a while to import.
+    from candlewax.connectors.avro import Avro  # noqa: PLC0415
+
+    return Avro(brokers.schema_registry or "")
 
 
 def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:

@@ -25,6 +25,11 @@ class Tally:
             with self._lock:
                 self.counts[name] += count
 
+    def all(self) -> dict[tuple[str, ...], int]:
+        """All counts by their names."""
+        with self._lock:
+            return dict(self.counts)
+
     def total(self, *name: str) -> int:
         """The sum of all counts whose names begin so."""
         with self._lock:

@@ -18,6 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from candlewax import metrics
 from candlewax.connectors.broker import Broker, BrokerError
 
 BATCH: Final = 20_000
@@ -121,6 +122,8 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         # What the snapshot before covered is durable by now: lag tools may see it.
         self._show(self._durable)
         self._durable = self._next
+        # A worker that waits for something to be stored does not come here.
+        metrics.committed()
         return self._next
 
     def close(self) -> None:
@@ -180,7 +183,10 @@ class Topics(FixedPartitionedSource[Consumed, int]):
 
     def lag(self) -> dict[tuple[str, int], int]:
         """By topic and partition, how many messages there are to be read yet."""
-        return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
+        try:
+            return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
+        except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
+            return {}
 
 
 def _on_error(error: KafkaError) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Message
 
-from candlewax import topics
+from candlewax import metrics, topics
 from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.consumer import Consumed
@@ -94,6 +94,7 @@ class _Frames(StatefulSinkPartition[Received | Garbled, None]):
 
     def snapshot(self) -> None:
         self._frames.flush()
+        metrics.committed()
 
     def close(self) -> None:
         self._on_close()

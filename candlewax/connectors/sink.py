@@ -10,6 +10,7 @@ from bytewax.outputs import (
     StatelessSinkPartition,
 )
 
+from candlewax import metrics
 from candlewax.batch import Batch
 from candlewax.connectors.writer import Writer
 from candlewax.feed import Feed, Unread
@@ -31,6 +32,7 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
     def snapshot(self) -> None:
         self._writer.flush()
+        metrics.committed()
 
     def close(self) -> None:
         self._on_close()

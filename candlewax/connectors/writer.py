@@ -14,6 +14,7 @@ from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
+from candlewax.metrics import SINK_ROWS, SINK_SECONDS, WRITTEN_SECONDS
 from candlewax.tally import Tally
 
 ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
@@ -179,6 +180,8 @@ class Writer:
         for exchange in {batch.exchange for batch in batches}:
             own = [batch for batch in batches if batch.exchange == exchange]
             stale = pl.concat([batch.stale for batch in own]).unique()
+            for batch in own:
+                _observe(batch)
             if stale.height:
                 watermark = max(batch.watermark for batch in own)
                 late = pl.concat([batch.late for batch in own])
@@ -190,8 +193,17 @@ class Writer:
             rows = arrow.rows(table, part)
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)
-            self._database.patiently(insert, self._wait)
+            with SINK_SECONDS.labels(table).time():
+                self._database.patiently(insert, self._wait)
+            SINK_ROWS.labels(table).observe(rows.num_rows)
             self._tally.add(rows.num_rows, "stored", table)
+
+
+def _observe(batch: Batch) -> None:
+    """How long a batch's candles took from the receipt of its oldest trade."""
+    if batch.trades.height and "ohlcv" in batch.tables:
+        oldest = batch.trades.select(pl.col("received_at").min().cast(pl.Int64)).item()
+        WRITTEN_SECONDS.observe(max(0.0, time.time() - oldest / 1_000_000))
 
 
 def _latest(candles: list[pl.DataFrame]) -> pl.DataFrame:

@@ -1,0 +1,138 @@
+"""Trades as Avro in Confluent framing, their schema in a registry."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import polars as pl
+from confluent_kafka.schema_registry import (
+    Schema,
+    SchemaRegistryClient,
+    SchemaRegistryError,
+    topic_subject_name_strategy,
+)
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
+
+from candlewax import topics
+from candlewax.connectors.broker import BrokerError
+from candlewax.normalized import Message, Read, read, told
+from candlewax.schema import BUY, VENDOR
+
+
+def _decimal(precision: int, scale: int) -> dict[str, Any]:
+    return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+
+
+_TIME: Final = {"type": "long", "logicalType": "timestamp-micros"}
+_SIDE: Final = {"type": "enum", "name": "Side", "symbols": ["BUY", "SELL"]}
+_TYPES: Final[dict[str, Any]] = {
+    "exchange": "string",
+    "symbol": "string",
+    "native_symbol": "string",
+    "base": "string",
+    "quote": "string",
+    "trade_id": "string",
+    # Without a sign: beyond what a long holds.
+    "sequence": _decimal(20, 0),
+    "timestamp": _TIME,
+    "side": _SIDE,
+    "price": _decimal(38, 12),
+    "quantity": _decimal(38, 12),
+    "quote_volume": _decimal(38, 18),
+    "conditions": {"type": "array", "items": "string"},
+    "received_at": _TIME,
+    "source": "string",
+    "source_partition": "long",
+    "source_offset": "long",
+    "source_index": "int",
+    "vendor_data": {"type": "map", "values": "string"},
+}
+
+SCHEMA: Final = json.dumps(
+    {
+        "type": "record",
+        "name": "Trade",
+        "namespace": "candlewax",
+        "fields": [{"name": name, "type": kind} for name, kind in _TYPES.items()],
+    }
+)
+
+SUBJECT: Final = f"{topics.NORMALIZED}-value"
+
+_UNKNOWN: Final = 404
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTEXT: Final = SerializationContext(topics.NORMALIZED, MessageField.VALUE)
+
+
+class Avro:
+    """Writes and reads the values of the normalized topic."""
+
+    def __init__(self, registry: str) -> None:
+        """Register the schema; newer readers are to understand older messages.
+
+        Raises BrokerError if the registry does not answer or refuses the schema.
+        """
+        client = SchemaRegistryClient({"url": registry})
+        # The plain strategy: not every registry knows others.
+        names = {"subject.name.strategy": topic_subject_name_strategy}
+        self._serialize = AvroSerializer(client, SCHEMA, conf=names)
+        self._deserialize = AvroDeserializer(client, SCHEMA, conf=names)
+        try:
+            client.set_compatibility(SUBJECT, "BACKWARD")
+            client.register_schema(SUBJECT, Schema(SCHEMA, "AVRO"))
+        except SchemaRegistryError as error:
+            raise BrokerError(f"the schema registry refuses {SUBJECT}: {error}") from error
+        except Exception as error:  # whatever its HTTP client raises
+            raise BrokerError(f"the schema registry does not answer: {error}") from error
+
+    def encode(self, trades: pl.DataFrame) -> list[bytes]:
+        """The messages of trades (TRADES with vendor columns), in their order."""
+        vendor = [name for name in trades.columns if name.startswith(VENDOR)]
+        times = pl.col("timestamp", "received_at").cast(pl.Int64)
+        rows = trades.with_columns(times).iter_rows(named=True)
+        return [self._serialize(_record(row, vendor), _CONTEXT) for row in rows]
+
+    def decode(self, values: Sequence[bytes]) -> Read:
+        """Read messages; what is no trade comes out as a fault."""
+        good: list[Message] = []
+        rows: list[int] = []
+        faults: list[tuple[int, int, str, str]] = []
+        for row, value in enumerate(values):
+            try:
+                good.append(_message(self._deserialize(value, _CONTEXT)))
+                rows.append(row)
+            except (SerializationError, ValueError, EOFError, TypeError) as error:
+                faults.append((row, 0, "bad_message", str(error)[:1000]))
+            except SchemaRegistryError as error:
+                if error.http_status_code != _UNKNOWN:
+                    raise
+                faults.append((row, 0, "bad_message", str(error)[:1000]))
+        return told(read(good, rows), faults)
+
+
+def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
+    given = {name.removeprefix(VENDOR): row[name] for name in vendor if row[name] is not None}
+    condition = row["condition"]
+    return row | {
+        "sequence": Decimal(row["sequence"]),
+        "side": "BUY" if row["side"] == BUY else "SELL",
+        "conditions": [] if condition is None else [condition],
+        "vendor_data": given,
+    }
+
+
+def _message(found: Any) -> Message:  # noqa: ANN401 - what the registry's schema says
+    if not isinstance(found, dict):
+        raise TypeError("the message holds no record")
+    amounts = {name: f"{found[name]:f}" for name in ("price", "quantity", "quote_volume")}
+    times = {
+        name: (found[name] - _EPOCH) // timedelta(microseconds=1)
+        for name in ("timestamp", "received_at")
+    }
+    sequence = {"sequence": int(found["sequence"])}
+    fields = found | amounts | times | sequence
+    return Message(**{name: fields[name] for name in Message.__struct_fields__})
