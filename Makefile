@@ -4,10 +4,14 @@ PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
-.PHONY: run test check bench lock clean
+.PHONY: run live test check bench lock clean
 
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
+
+# The exchanges' websockets into the embedded database, until Ctrl-C.
+live: $(READY)
+	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
 test: check
 	@$(PYTHON) -m pytest

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import settings
+from candlewax import instruments, settings
+from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
+from candlewax.instruments import InstrumentsError
 from candlewax.settings import SettingsError
 from candlewax.verify import VerifyError, report, to_json, verify
 
@@ -31,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         "variables named CANDLEWAX_*, also read from .env.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    init = commands.add_parser("init", help="create the database, its tables and views")
+    init = commands.add_parser(
+        "init", help="create the database, its tables and views, and the topics"
+    )
     init.set_defaults(run=_init)
     sql = commands.add_parser("sql", help="run a query on the configured ClickHouse")
     sql.add_argument("query", help="one SQL query")
@@ -53,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _init(_: argparse.Namespace) -> int:
     chosen = _try(1, settings.load)
+    known = _try(1, lambda: instruments.load(chosen.instruments))
     _try(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
+    if brokers := chosen.brokers:
+        exchanges = chosen.exchanges or known.exchanges
+        _try(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
+        print(f"{brokers}: the topics are ready")
     return 0
 
 
@@ -80,7 +89,7 @@ def _try(status: int, action: Callable[[], T]) -> T:
         return action()
     except ClickHouseError as error:
         message = briefly(error)
-    except (SettingsError, DatabaseError, VerifyError) as error:
+    except (SettingsError, InstrumentsError, DatabaseError, BrokerError, VerifyError) as error:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)
     sys.exit(status)

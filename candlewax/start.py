@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import instruments, metrics, parts, settings, topics
-from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
+from candlewax import instruments, metrics, parts, settings
+from candlewax.board import Board
+from candlewax.connectors.broker import Broker, BrokerError, create_topics
+from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import Instruments, InstrumentsError
@@ -105,10 +106,12 @@ def _embedded(
     candles: bool,
 ) -> Dataflow:
     database = open_tables(chosen.clickhouse, chosen.database)
-    run: Run | Service
+    run: Run | Board
     if chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
-        run = Service(what, process.tally, stop)
+        # By a connection of its own: it looks on while rows are stored.
+        onlooker = connect(chosen.clickhouse, chosen.database)
+        run = Board(what, console(), process.tally, onlooker, stop)
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
     process = replace(process, on_end=run.end)
@@ -152,11 +155,6 @@ def _avro(brokers: Brokers) -> "Avro":
     from candlewax.connectors.avro import Avro  # noqa: PLC0415
 
     return Avro(brokers.schema_registry or "")
-
-
-def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
-    """Create the topics of these exchanges where they are absent. Raises BrokerError."""
-    broker.create(topics.wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
 
 
 def _tables(chosen: Settings) -> Database:

@@ -10,7 +10,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 
 from candlewax.settings import KAFKA, PREFIX, Brokers
-from candlewax.topics import MOST_BYTES, Topic
+from candlewax.topics import MOST_BYTES, Topic, wanted
 
 BUFFER_BYTES: Final = 256 << 20
 """What a producer holds while the broker is away."""
@@ -153,6 +153,11 @@ class Broker:
         for name in given:
             _check(name, given)
         return properties
+
+
+def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
+    """Create the topics of these exchanges where they are absent. Raises BrokerError."""
+    broker.create(wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
 
 
 def _check(name: str, given: dict[str, str]) -> None:

@@ -46,6 +46,15 @@ LIMIT 1 BY exchange, symbol
 """
 
 
+_MINUTES: Final = """
+SELECT exchange, symbol, window_start, open, high, low, close, volume, trade_count, closed
+FROM ohlcv FINAL
+WHERE timeframe = '1m' AND window_start >= now() - INTERVAL 1 HOUR
+ORDER BY exchange, symbol, window_start DESC
+LIMIT 1 BY exchange, symbol
+"""
+
+
 @dataclass(frozen=True)
 class Stored:
     """How much the tables hold, each row counted once."""
@@ -73,3 +82,8 @@ def candles(database: Database) -> list[tuple[str, int, int]]:
 def latest(database: Database, markets: int) -> list[dict[str, Any]]:
     """The last hourly candle of the busiest markets."""
     return database.query(_LATEST, {"markets": markets}).rows(named=True)
+
+
+def minutes(database: Database) -> list[dict[str, Any]]:
+    """The last one-minute candle of each market, of the last hour."""
+    return database.query(_MINUTES).rows(named=True)

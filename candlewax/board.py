@@ -1,0 +1,102 @@
+"""Candles as they move, in the terminal."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from candlewax.connectors import overview
+from candlewax.connectors.clickhouse import Database
+from candlewax.report import plain
+from candlewax.tally import Tally
+
+_EVERY: Final = 1.0
+_LINES: Final = 10.0
+"""Seconds between two looks at the tables: on a terminal, and where each is printed."""
+
+
+class Board:
+    """Shows the last one-minute candle of each market, and what came so far."""
+
+    def __init__(
+        self,
+        what: str,
+        console: Console,
+        tally: Tally,
+        database: Database,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._what = what
+        self._console = console
+        self._tally = tally
+        self._database = database
+        self._stopped = stopped
+        self._done = threading.Event()
+        show = self._show_live if console.is_terminal else self._show_lines
+        self._thread = threading.Thread(target=show, name="board", daemon=True)
+        self._began = time.monotonic()
+        self._before: dict[tuple[str, str], Any] = {}
+
+    def begin(self) -> None:
+        """Begin to show."""
+        self._console.print(self._what, highlight=False)
+        self._began = time.monotonic()
+        self._thread.start()
+
+    def end(self) -> None:
+        """Show no more, once however many parts end."""
+        if self._done.is_set():
+            return
+        self._done.set()
+        self._thread.join()
+        why = "Stopped as asked" if self._stopped() else "The feed has ended"
+        self._console.print(f"{why}; what was received is stored.", highlight=False)
+
+    def _show_live(self) -> None:
+        with Live(console=self._console, auto_refresh=False, transient=False) as live:
+            while not self._done.wait(_EVERY):
+                live.update(self._picture(), refresh=True)
+
+    def _show_lines(self) -> None:
+        while not self._done.wait(_LINES):
+            self._console.print(self._picture())
+
+    def _picture(self) -> Group:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("market", "minute", "open", "high", "low", "close", "volume", "trades", ""):
+            table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
+        for candle in overview.minutes(self._database):
+            table.add_row(*self._row(candle))
+        return Group(table, Text(self._line(), style="dim"))
+
+    def _row(self, candle: dict[str, Any]) -> list[str]:
+        market = (candle["exchange"], candle["symbol"])
+        close, before = candle["close"], self._before.get(market, candle["close"])
+        self._before[market] = close
+        colour = "green" if close > before else "red" if close < before else "none"
+        open_, high, low, volume = (plain(candle[n]) for n in ("open", "high", "low", "volume"))
+        return [
+            " ".join(market),
+            f"{candle['window_start']:%H:%M}",
+            open_,
+            high,
+            low,
+            f"[{colour}]{plain(close)}[/]",
+            volume,
+            f"{candle['trade_count']:,}",
+            "closed" if candle["closed"] else "forming",
+        ]
+
+    def _line(self) -> str:
+        seconds = max(time.monotonic() - self._began, 0.001)
+        names = ("frames", "trades", "duplicates", "dead_letters", "lost")
+        counts = [(name.replace("_", " "), self._tally.total(name)) for name in names]
+        shown = [f"{count:,} {name}" for name, count in counts if count or name == "frames"]
+        rate = self._tally.total("trades") / seconds
+        return " · ".join([*shown, f"{rate:,.1f} trades/s", f"{seconds:,.0f} s", "Ctrl-C ends it"])
