@@ -10,6 +10,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from candlewax import settings
 from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
 from candlewax.settings import SettingsError
+from candlewax.simulator import command as simulate
 from candlewax.verify import VerifyError, report, to_json, verify
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_verify)
+    simulate.add(commands)
     return parser
 
 
