@@ -12,6 +12,7 @@ from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
 from candlewax.instruments import InstrumentsError
 from candlewax.settings import SettingsError
+from candlewax.simulator import command as simulate
 from candlewax.verify import VerifyError, report, to_json, verify
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_verify)
+    simulate.add(commands)
     return parser
 
 

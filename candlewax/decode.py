@@ -14,6 +14,7 @@ import polars as pl
 from candlewax.exchanges import Exchange
 from candlewax.exchanges._layout import Dialect, lift, lift_several
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
+from candlewax.feed import EVENT
 from candlewax.instruments import Instruments
 from candlewax.schema import (
     BRONZE,
@@ -128,7 +129,10 @@ def _read_one_by_one(
     faults: list[tuple[int, int, str, str]] = []
     for row, frame in frames.iter_rows():
         try:
-            reading = exchange.read(parse(frame))
+            content = parse(frame)
+            if isinstance(content, dict) and EVENT in content:
+                continue
+            reading = exchange.read(content)
             if reading is None:
                 continue
             dialect, trades = reading

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
+
+EVENT: Final = "candlewax"
+"""The key of a frame that a feed of ours put among those it received: what happened to
+its connection, as {"candlewax":"disconnected",...}. To everyone it is a control frame."""
 
 
 @dataclass(frozen=True)

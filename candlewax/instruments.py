@@ -1,7 +1,7 @@
 """What each native symbol is called here."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,25 @@ class Instruments:
     the rule of its exchange, or not at all.
     """
 
-    def __init__(self, listed: dict[str, dict[str, Instrument]]) -> None:
+    def __init__(
+        self,
+        listed: dict[str, dict[str, Instrument]],
+        subscribed: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._known: dict[str, dict[str, Instrument | None]] = {
             exchange: dict(symbols) for exchange, symbols in listed.items()
         }
+        self._subscribed = subscribed or {}
         self._tables: dict[str, pl.DataFrame] = {}
 
     @property
     def exchanges(self) -> tuple[str, ...]:
         """The exchanges the file lists."""
         return tuple(self._known)
+
+    def subscriptions(self, exchange: str) -> list[str]:
+        """The native symbols that a live feed of the exchange asks for."""
+        return list(self._subscribed.get(exchange, ()))
 
     def resolve(self, exchange: str, native: str) -> Instrument | None:
         """The instrument of a native symbol; None if nothing resolves it."""
@@ -94,7 +103,9 @@ def load(path: Path) -> Instruments:
         raise InstrumentsError(f"{path}: {error}") from error
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")
-    return Instruments({exchange: _symbols(path, exchange, content) for exchange in content})
+    listed = {exchange: _symbols(path, exchange, content) for exchange in content}
+    subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
+    return Instruments(listed, subscribed)
 
 
 def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, Instrument]:

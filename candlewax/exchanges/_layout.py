@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from candlewax.exchanges._live import Live
 from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, pattern
 
 
@@ -90,13 +91,14 @@ class Exchange:
 
     `read` takes a frame's decoded JSON and raises FrameError for what is neither
     trades nor a control frame. `split` takes a native symbol that the instruments
-    file does not list; None if no rule resolves it.
+    file does not list; None if no rule resolves it. `live` are the rules of its websocket.
     """
 
     id: str
     layouts: tuple[Layout, ...]
     read: Callable[[Any], Reading]
     split: Callable[[str], Split | None]
+    live: Live
     dialects: tuple[Dialect, ...] = field(default=())
 
 

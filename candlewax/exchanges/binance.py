@@ -4,11 +4,14 @@ Source: Binance Spot API documentation, "WebSocket Streams", sections "General
 WSS information" and "Trade Streams".
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._live import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
 from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, FrameError, bad_shape, read
 from candlewax.exchanges._symbols import by_longest_quote
 from candlewax.schema import BUY, SELL
@@ -117,4 +120,61 @@ def split(native: str) -> Split | None:
     return pair and ("/".join(pair), *pair)
 
 
-BINANCE = Exchange("binance", LAYOUTS, lambda frame: reader(SPOT, frame), split)
+def subscribe(natives: Sequence[str], request: int) -> str:
+    """{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}"""
+    params = [f"{native.lower()}@trade" for native in natives]
+    return json.dumps(
+        {"method": "SUBSCRIBE", "params": params, "id": request}, separators=(",", ":")
+    )
+
+
+def is_trade(frame: str) -> bool:
+    """Whether a frame, bare or in its envelope, is a trade."""
+    return frame.find('"e":"trade"', 0, 96) > 0
+
+
+def hear(frame: str) -> Heard:
+    """Read an answer or an announcement.
+
+    {"result":null,"id":1}
+    {"code":2,"msg":"Invalid request: ...","id":1}, also {"error":{"code":2,"msg":"..."},"id":1}
+    {"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}
+    """
+    answer = said(frame)
+    data = answer.get("data", answer)
+    if isinstance(data, dict) and data.get("e") == "serverShutdown":
+        return SHUTDOWN
+    request, error = number(answer.get("id")), answer.get("error", answer)
+    if isinstance(error, dict) and "code" in error and "msg" in error:
+        return Heard(Kind.REFUSAL, request, reason=str(error["msg"]))
+    if request is not None and answer.get("result", "") is None:
+        return Heard(Kind.ACK, request)
+    return OTHER
+
+
+# Sources: Binance Spot API documentation, "WebSocket Streams", sections "General WSS
+# information" (hosts, 24 hours, pings), "WebSocket Limits" (5 messages a second with pings
+# and pongs, 1024 streams, 300 connections in 5 minutes), "Server Shutdown", "Live
+# Subscribing/Unsubscribing to streams" and "Error Messages".
+LIVE = Live(
+    # The host for market data only: it needs no other port than 443, knows no accounts,
+    # and answers where the exchange itself may not be used.
+    url="wss://data-stream.binance.vision/stream",
+    # Far below 1024 and below 4096 bytes a message, which clients saw refused.
+    instruments=200,
+    chunk=100,
+    # Pings and pongs count as well.
+    messages_s=3,
+    connect_every_s=1.2,
+    # Binance sends no heartbeats as messages: the pings of both sides tell a dead
+    # connection, and a minute without any trade on all instruments tells a stalled one.
+    silent_s=None,
+    stalled_s=60,
+    # It ends after 24 hours.
+    longest_s=23.5 * 3600,
+    subscribe=subscribe,
+    is_trade=is_trade,
+    hear=hear,
+)
+
+BINANCE = Exchange("binance", LAYOUTS, lambda frame: reader(SPOT, frame), split, LIVE)

@@ -7,11 +7,13 @@ INSURANCE_FUND, ADL or NA, and Binance leaves those out of its own candles.
 """
 
 import re
+from dataclasses import replace
 
 import polars as pl
 
 from candlewax.exchanges._layout import Dialect, Exchange, Split
 from candlewax.exchanges._symbols import by_longest_quote
+from candlewax.exchanges.binance import LIVE as SPOT_LIVE
 from candlewax.exchanges.binance import MAPPED, TRADE, columns, layouts, reader
 
 ORDINARY = "MARKET"
@@ -45,4 +47,11 @@ def split(native: str) -> Split | None:
     return f"{base}/{quote}:{quote}{expiry}", base, quote
 
 
-BINANCE_USDM = Exchange("binance_usdm", LAYOUTS, lambda frame: reader(USDM, frame), split)
+# Sources: Binance Derivatives documentation, "USDS Margined Futures", sections "Websocket
+# Market Streams" (24 hours, 10 messages a second) and "Important WebSocket Change Notice"
+# (the paths /public and /market; the address without one was to end in April 2026). The
+# notice does not name the trade stream: clients receive it on /public, beside the book
+# ticker, and nothing on /market. Messages, answers and limits are those of spot otherwise.
+LIVE = replace(SPOT_LIVE, url="wss://fstream.binance.com/public/stream", messages_s=5)
+
+BINANCE_USDM = Exchange("binance_usdm", LAYOUTS, lambda frame: reader(USDM, frame), split, LIVE)

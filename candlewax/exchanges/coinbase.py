@@ -5,11 +5,15 @@ Source: Coinbase Developer Documentation, "Advanced Trade WebSocket", section
 `side` is the maker's: a maker who sold was bought from.
 """
 
+import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, said
 from candlewax.exchanges._shape import INTEGER, TEXT, Field, attempt, bad_shape, read
 from candlewax.exchanges._symbols import by_separator
 from candlewax.schema import BUY, SELL
@@ -123,4 +127,73 @@ def split(native: str) -> Split | None:
     return pair and ("/".join(pair), *pair)
 
 
-COINBASE = Exchange("coinbase", LAYOUTS, reader, split)
+HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
+
+_PRODUCT = re.compile(r"\b[A-Z0-9]+-[A-Z0-9]+\b")
+
+
+def subscribe(natives: Sequence[str], request: int) -> str:  # noqa: ARG001 - it takes no id
+    """{"type":"subscribe","product_ids":["BTC-USD"],"channel":"market_trades"}"""
+    message = {"type": "subscribe", "product_ids": list(natives), "channel": "market_trades"}
+    return json.dumps(message, separators=(",", ":"))
+
+
+def is_trade(frame: str) -> bool:
+    """Whether a frame holds new trades; a snapshot holds old ones."""
+    return frame.startswith('{"channel":"market_trades"') and '"type":"update"' in frame
+
+
+def hear(frame: str) -> Heard:
+    """Read an answer, which names all that is subscribed by now, or a heartbeat.
+
+    {"channel":"subscriptions",...,"events":[{"subscriptions":{"market_trades":["BTC-USD"]}}]}
+    {"type":"error","message":"..."}
+    {"channel":"heartbeats",...,"events":[{"current_time":"...","heartbeat_counter":"1"}]}
+    """
+    answer = said(frame)
+    if answer.get("channel") == "heartbeats":
+        return HEARTBEAT
+    if answer.get("channel") == "subscriptions":
+        products = _subscribed(answer.get("events"))
+        return Heard(Kind.ACK, instruments=products) if products else OTHER
+    if answer.get("type") == "error":
+        reason = " ".join(str(answer[name]) for name in ("message", "reason") if name in answer)
+        return Heard(Kind.REFUSAL, instruments=tuple(_PRODUCT.findall(reason)), reason=reason)
+    return OTHER
+
+
+def _subscribed(events: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON may be anything
+    found: list[str] = []
+    for event in events if isinstance(events, list) else []:
+        channels = event.get("subscriptions") if isinstance(event, dict) else None
+        products = channels.get("market_trades") if isinstance(channels, dict) else None
+        found += [name for name in products or [] if isinstance(name, str)]
+    return tuple(found)
+
+
+# Sources: Coinbase Developer Documentation, "Advanced Trade WebSocket", sections
+# "WebSocket Endpoints" (channels close after 60 to 90 seconds without updates unless
+# heartbeats are subscribed to), "Heartbeats" (one a second), "WebSocket Overview" (a
+# connection that has not subscribed after 5 seconds is closed) and "WebSocket Rate
+# Limits" (8 connections and 8 messages a second for an address). What an error says of
+# a product that does not exist is not documented.
+LIVE = Live(
+    url="wss://advanced-trade-ws.coinbase.com",
+    # Documented is no number; small messages and connections fail in small parts.
+    instruments=50,
+    chunk=10,
+    messages_s=5,
+    connect_every_s=0.25,
+    silent_s=10,
+    stalled_s=60,
+    # No longest age is known.
+    longest_s=None,
+    subscribe=subscribe,
+    is_trade=is_trade,
+    hear=hear,
+    opening=(HEARTBEATS,),
+    whole=True,
+    in_turn=True,
+)
+
+COINBASE = Exchange("coinbase", LAYOUTS, reader, split, LIVE)

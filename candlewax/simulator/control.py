@@ -1,5 +1,6 @@
 """Frames that are no trades, as the exchanges send them."""
 
+import json
 from collections.abc import Sequence
 
 from candlewax.simulator.frames import eight, iso, price, quantity
@@ -9,9 +10,23 @@ KRAKEN_HEARTBEAT = '{"channel":"heartbeat"}'
 KRAKEN_V1_HEARTBEAT = '{"event":"heartbeat"}'
 
 
-def binance_ack(number: int) -> str:
-    """The answer to a subscription."""
-    return f'{{"result":null,"id":{number}}}'
+def binance_ack(number: object, result: Sequence[str] | None = None) -> str:
+    """The answer to a request, which may have a number or a text as its id."""
+    return f'{{"result":{_json(result)},"id":{_json(number)}}}'
+
+
+def binance_error(code: int, message: str, number: object) -> str:
+    """The answer to a request that cannot be read."""
+    return f'{{"error":{{"code":{code},"msg":{_json(message)}}},"id":{_json(number)}}}'
+
+
+def binance_shutdown(time_us: int) -> str:
+    """What is said some time before the exchange ends a connection."""
+    return f'{{"event":{{"e":"serverShutdown","E":{time_us // 1000}}}}}'
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def binance_kline(trade: Trade, sent_us: int) -> str:
@@ -54,13 +69,44 @@ def kraken_status(connection: int) -> str:
     )
 
 
-def kraken_ack(symbol: str, time_us: int) -> str:
-    """The answer to a subscription of v2."""
+def kraken_ack(symbol: str, time_us: int, req_id: int | None = None) -> str:
+    """The answer to a subscription of v2, with the number of the request if it had one."""
     return (
-        '{"method":"subscribe","result":{"channel":"trade","snapshot":true,'
-        f'"symbol":"{symbol}"}},"success":true,"time_in":"{iso(time_us)}",'
-        f'"time_out":"{iso(time_us + 37)}"}}'
+        f'{{"method":"subscribe",{_request(req_id)}"result":{{"channel":"trade","snapshot":true,'
+        f'"symbol":"{symbol}"}},"success":true,{_in_and_out(time_us)}}}'
     )
+
+
+def kraken_unsubscribed(symbol: str, time_us: int, req_id: int | None) -> str:
+    """The answer to the end of a subscription of v2."""
+    return (
+        f'{{"method":"unsubscribe",{_request(req_id)}"result":{{"channel":"trade",'
+        f'"symbol":"{symbol}"}},"success":true,{_in_and_out(time_us)}}}'
+    )
+
+
+def kraken_refusal(
+    error: str, method: str, time_us: int, req_id: int | None, symbol: str | None = None
+) -> str:
+    """The answer of v2 to a request it does not follow."""
+    about = f'"symbol":{_json(symbol)},' if symbol is not None else ""
+    return (
+        f'{{"error":{_json(error)},"method":{_json(method)},{_request(req_id)}'
+        f'"success":false,{about}{_in_and_out(time_us)}}}'
+    )
+
+
+def kraken_pong(time_us: int, req_id: int | None) -> str:
+    """The answer of v2 to a ping."""
+    return f'{{"method":"pong",{_request(req_id)}{_in_and_out(time_us)}}}'
+
+
+def _request(req_id: int | None) -> str:
+    return "" if req_id is None else f'"req_id":{req_id},'
+
+
+def _in_and_out(time_us: int) -> str:
+    return f'"time_in":"{iso(time_us)}","time_out":"{iso(time_us + 37)}"'
 
 
 def kraken_v1_status(connection: int) -> str:
@@ -79,13 +125,21 @@ def kraken_v1_ack(pair: str) -> str:
     )
 
 
-def coinbase_subscriptions(products: Sequence[str], time_us: int, sequence: int) -> str:
+def coinbase_subscriptions(
+    products: Sequence[str], time_us: int, sequence: int, *, beats: bool = False
+) -> str:
     """What Advanced Trade says is subscribed."""
-    names = ",".join(f'"{name}"' for name in products)
+    channels = {"market_trades": list(products)} if products or not beats else {}
+    channels |= {"heartbeats": ["heartbeats"]} if beats else {}
     return (
         f'{{"channel":"subscriptions","client_id":"","timestamp":"{iso(time_us)}",'
-        f'"sequence_num":{sequence},"events":[{{"subscriptions":{{"market_trades":[{names}]}}}}]}}'
+        f'"sequence_num":{sequence},"events":[{{"subscriptions":{_json(channels)}}}]}}'
     )
+
+
+def coinbase_error(message: str, reason: str) -> str:
+    """What Advanced Trade answers to a request it does not follow."""
+    return f'{{"type":"error","message":{_json(message)},"reason":{_json(reason)}}}'
 
 
 def coinbase_heartbeat(time_us: int, sequence: int, counter: int) -> str:

@@ -69,7 +69,8 @@ def _put(field: str, value: str) -> Spoil:
     return lambda text: found.sub(rf'"\1":{value}', text)
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """The first part of a frame."""
     return text[: len(text) * 2 // 3]
 
 
@@ -80,7 +81,7 @@ def _say(text: str) -> Spoil:
 GATEWAY: Final = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n</html>\r\n"
 
 BINANCE: Final[tuple[Spoil, ...]] = (
-    _cut,
+    cut,
     _put("s", '"QQQZZZ"'),
     _put("p", '"NaN"'),
     _say(""),
@@ -93,7 +94,7 @@ BINANCE: Final[tuple[Spoil, ...]] = (
 KRAKEN: Final[tuple[Spoil, ...]] = (
     _put("symbol", '"BTCUSD"'),
     _put("qty", "0.0000000000001"),
-    _cut,
+    cut,
     _put("price", '"soon"'),
     _put("side", '"hold"'),
 )
@@ -101,5 +102,5 @@ COINBASE: Final[tuple[Spoil, ...]] = (
     _put("price", '"1e400"'),
     _say(GATEWAY),
     _put("time", '"1969-12-31T23:59:59.999999Z"'),
-    _cut,
+    cut,
 )

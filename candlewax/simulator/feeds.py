@@ -52,16 +52,19 @@ class Feed(ABC):
 
 
 class BinanceSpot(Feed):
-    """Combined streams of Binance spot."""
+    """Combined streams of Binance spot, with times in units of so many microseconds."""
 
     exchange = "binance"
     single = True
+
+    def __init__(self, unit_us: int = 1000) -> None:
+        self._unit_us = unit_us
 
     def opening(self, names: Sequence[str], time_us: int) -> Iterator[str]:  # noqa: ARG002
         yield control.binance_ack(1)
 
     def trades(self, bundle: Bundle, sent_us: int) -> str:
-        return frames.binance(bundle[0], sent_us)
+        return frames.binance(bundle[0], sent_us, self._unit_us)
 
 
 class BinanceUsdm(BinanceSpot):
@@ -70,7 +73,7 @@ class BinanceUsdm(BinanceSpot):
     exchange = "binance_usdm"
 
     def trades(self, bundle: Bundle, sent_us: int) -> str:
-        return frames.binance_usdm(bundle[0], sent_us)
+        return frames.binance_usdm(bundle[0], sent_us, self._unit_us)
 
 
 class KrakenV2(Feed):

@@ -6,6 +6,7 @@ the modules of `candlewax.exchanges`.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from candlewax.simulator.market import Trade
@@ -26,7 +27,13 @@ def quantity(trade: Trade) -> str:
 
 def iso(time_us: int) -> str:
     """`2026-01-02T03:04:05.678901Z`."""
-    return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%dT%H:%M:%S.%fZ}"
+    second, rest = divmod(time_us, 1_000_000)
+    return f"{_iso_second(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _iso_second(second: int) -> str:
+    return f"{_EPOCH + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}"
 
 
 def eight(amount: str) -> str:
@@ -39,23 +46,25 @@ def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
     return "true" if value else "false"
 
 
-def binance(trade: Trade, sent_us: int) -> str:
-    """A trade of Binance spot in the envelope of a combined stream."""
+def binance(trade: Trade, sent_us: int, unit_us: int = 1000) -> str:
+    """A trade of Binance spot in the envelope of a combined stream; its times count
+    units of so many microseconds.
+    """
     name = trade.market.native
     return (
-        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // 1000},'
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // unit_us},'
         f'"s":"{name}","t":{trade.trade_id},"p":"{eight(price(trade))}",'
-        f'"q":"{eight(quantity(trade))}","T":{trade.time_us // 1000},'
+        f'"q":"{eight(quantity(trade))}","T":{trade.time_us // unit_us},'
         f'"m":{_flag(not trade.bought)},"M":true}}}}'
     )
 
 
-def binance_usdm(trade: Trade, sent_us: int) -> str:
+def binance_usdm(trade: Trade, sent_us: int, unit_us: int = 1000) -> str:
     """A trade of Binance USD-M futures; `X` tells what kind it is."""
     name = trade.market.native
     return (
-        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // 1000},'
-        f'"T":{trade.time_us // 1000},"s":"{name}","t":{trade.trade_id},"p":"{price(trade)}",'
+        f'{{"stream":"{name.lower()}@trade","data":{{"e":"trade","E":{sent_us // unit_us},'
+        f'"T":{trade.time_us // unit_us},"s":"{name}","t":{trade.trade_id},"p":"{price(trade)}",'
         f'"q":"{quantity(trade)}","X":"{trade.condition or "MARKET"}",'
         f'"m":{_flag(not trade.bought)}}}}}'
     )

@@ -74,16 +74,20 @@ class Path:
     _QUIET, _BUSY = 45, 260
 
     def __init__(self, seed: int, asset: str, start_us: int, seconds: int) -> None:
-        rng = generator(seed, f"path {asset}")
-        common = generator(seed, "path of all")
+        self._rng = generator(seed, f"path {asset}")
+        self._common = generator(seed, "path of all")
         self._start_us = start_us
         self._values = [PARITY]
         self._activity = [100]
-        for second in range(seconds):
-            step = self._step(common) + self._step(rng) // 2
+        self.reach(seconds)
+
+    def reach(self, seconds: int) -> None:
+        """Go on until so many seconds are known."""
+        for second in range(len(self._values) - 1, seconds):
+            step = self._step(self._common) + self._step(self._rng) // 2
             self._values.append(self._values[-1] + step)
             if second % 60 == 0:
-                busier = self._activity[-1] + below(rng, 71) - 35
+                busier = self._activity[-1] + below(self._rng, 71) - 35
                 self._activity.append(min(max(busier, self._QUIET), self._BUSY))
 
     def _step(self, rng: random.Random) -> int:
@@ -108,8 +112,8 @@ def trades(market: Market, path: Path, start_us: int, end_us: int, seed: int) ->
     time_us = start_us + below(rng, market.gap_us)
     trade_id, order = market.first_id, 0
     while time_us < end_us:
-        for fill in _fills(market, path.value(time_us), rng):
-            yield Trade(market, trade_id, time_us, *fill, order, _condition(market, rng))
+        for fill in fills(market, path.value(time_us), rng):
+            yield Trade(market, trade_id, time_us, *fill, order, condition(market, rng))
             trade_id += 1
         order += 1
         # The product of two even draws: often close together, at times far apart.
@@ -117,7 +121,7 @@ def trades(market: Market, path: Path, start_us: int, end_us: int, seed: int) ->
         time_us += 1 + gap * 100 // path.activity(time_us)
 
 
-def _fills(market: Market, value: int, rng: random.Random) -> Iterator[tuple[int, int, bool, bool]]:
+def fills(market: Market, value: int, rng: random.Random) -> Iterator[tuple[int, int, bool, bool]]:
     """The fills of one order, each at the price before or a little worse: price,
     quantity, taker bought, taker's order was a limit order.
     """
@@ -149,7 +153,8 @@ def _quantity(market: Market, rng: random.Random) -> int:
     return max(lots - lots % unit, 2 * market.dust, 1)
 
 
-def _condition(market: Market, rng: random.Random) -> str:
+def condition(market: Market, rng: random.Random) -> str:
+    """A flag of the market for a few of its trades, for most none."""
     if market.conditions and one_in(rng, 150):
         return market.conditions[below(rng, len(market.conditions))]
     return ""

@@ -1,0 +1,136 @@
+"""The exchanges' websockets as a source: frames as they come."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from candlewax.connectors._hub import Hub
+from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed
+from candlewax.connectors._link import Pace
+from candlewax.connectors._shard import Shard
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges._live import Live
+from candlewax.feed import Feed
+from candlewax.tally import Tally
+
+BATCH: Final = 20_000
+"""The most frames that are taken at once."""
+
+LINGER: Final = timedelta(milliseconds=20)
+"""Time between two batches: one of a few frames costs about as much as a full one."""
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one part is to read."""
+
+    exchange: str
+    natives: list[str]
+
+
+class _Part(StatefulSourcePartition[Feed, None]):
+    def __init__(
+        self, exchange: str, queue: Queue, hub: Hub, leave: Callable[[], None],
+        stopping: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._exchange = exchange
+        self._queue = queue
+        self._hub = hub
+        self._leave = leave
+        self._stopping = stopping
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> Iterable[Feed]:
+        if self._stopping():
+            self._hub.end()
+        # Asked before taking: what is queued by then is all there will be.
+        ended = self._hub.ended
+        rows = self._queue.take(BATCH)
+        self._awake = None if len(rows) == BATCH else datetime.now(UTC) + LINGER
+        if ended and not rows:
+            raise StopIteration
+        return feed(self._exchange, rows)
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._leave()
+
+
+class Websockets(FixedPartitionedSource[Feed, None]):
+    """Reads the exchanges' websockets.
+
+    `plan` gives the native symbols to subscribe to by exchange, `urls` the addresses that
+    are not the exchanges' own, `per_connection` how many instruments a connection carries
+    where not what the exchange allows. Emits `Received` and `Garbled`; what happens to a
+    connection is a frame among those it brings, {"candlewax":"disconnected",...}.
+
+    Unit of parallelism: a connection with its share of an exchange's instruments. All of
+    a process are run by one thread, which puts frames into bounded queues; those that
+    find no room are counted and said to be lost.
+    Delivery: a websocket cannot repeat, so at most once for what was sent while the
+    process was down, or received and not yet stored when it died. Within a process a
+    connection is replaced only when its successor delivers, so trades may come twice.
+    Ends when `stopping`, after all that was received. Raises HubError.
+    """
+
+    def __init__(
+        self,
+        plan: Mapping[str, Sequence[str]],
+        urls: Mapping[str, str],
+        tally: Tally,
+        stopping: Callable[[], bool],
+        *,
+        per_connection: Mapping[str, int] | None = None,
+        buffer_bytes: int = BUFFER_BYTES,
+        lives: Mapping[str, Live] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._lives = {name: exchange.live for name, exchange in EXCHANGES.items()}
+        self._lives |= lives or {}
+        self._urls = {name: live.url for name, live in self._lives.items()} | dict(urls)
+        self._shares = _shares(plan, self._lives, per_connection or {})
+        self._tally = tally
+        self._stopping = stopping
+        self._pace = pace or Pace()
+        self._room = Room(buffer_bytes)
+        self._hub = Hub()
+
+    def list_parts(self) -> list[str]:
+        return list(self._shares)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+        share = self._shares[for_part]
+        exchange, live = share.exchange, self._lives[share.exchange]
+        queue = self._room.queue()
+        first, second = (
+            Line(exchange, name, queue, self._room, self._tally)
+            for name in (for_part, f"{for_part}b")
+        )
+        shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
+        self._hub.add(exchange, live, shard)
+        return _Part(exchange, queue, self._hub, self._leave, self._stopping)
+
+    def _leave(self) -> None:
+        self._hub.leave(self._pace.close_s + self._pace.open_s)
+
+
+def _shares(
+    plan: Mapping[str, Sequence[str]], lives: Mapping[str, Live], per: Mapping[str, int]
+) -> dict[str, _Share]:
+    """The instruments of each exchange dealt out to as few connections as allowed."""
+    shares = {}
+    for exchange, planned in plan.items():
+        natives = list(dict.fromkeys(planned))
+        size = min(per.get(exchange, lives[exchange].instruments), lives[exchange].instruments)
+        count = -(-len(natives) // size)
+        for place in range(count):
+            shares[f"{exchange}-{place}"] = _Share(exchange, natives[place::count])
+    return shares

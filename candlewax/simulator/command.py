@@ -1,0 +1,207 @@
+"""The command `candlewax simulate`."""
+
+import argparse
+import asyncio
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+from websockets.frames import CloseCode
+
+from candlewax.simulator import books
+from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.replay import LogError
+from candlewax.simulator.server import Simulator
+
+_IDS_BEGIN: Final = 1_767_225_600
+"""2026-01-01 UTC, in seconds since 1970."""
+
+_IDS_A_SECOND: Final = 100_000
+"""Who starts again later gives out higher ids, if no market trades more often."""
+
+_KEEP: Final = 200_000
+"""Trades that are remembered of each market, and of all together."""
+
+_STATISTICS_SECONDS: Final = 10.0
+
+CHANCES: Final = {
+    "skip": "that a trade never comes on a socket (REST has it)",
+    "repeat": "that a frame comes twice",
+    "swap": "that a frame comes behind the next one of its market",
+    "truncate": "that a frame ends early",
+    "garbage": "that an unreadable frame follows a good one",
+    "limit": "that a request to REST is answered 429",
+}
+TIMES: Final = {
+    "drop_every": "cut a connection without a close frame",
+    "close_every": "close a connection with --close-code",
+    "stall_every": "send no trades for --stall-seconds, while heartbeats go on",
+    "freeze_every": "send nothing at all for --stall-seconds, and hear nothing",
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "simulate",
+        help="play the exchanges: a websocket and REST server with a synthetic market",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("--host", default="127.0.0.1", help="where to listen")
+    command.add_argument("--port", type=_port, default=8765, help="0 for any that is free")
+    command.add_argument(
+        "--rate", type=_positive, default=50.0, help="trades a second, all exchanges together"
+    )
+    command.add_argument(
+        "--seed", type=int, default=1, help="the same seed gives the same trades at other times"
+    )
+    command.add_argument(
+        "--flood", action="store_true", help="as many trades as the clients take, whatever the rate"
+    )
+    command.add_argument("--recording", type=_file, help="play this frame log instead")
+    command.add_argument(
+        "--pace", type=_not_negative, default=1.0, help="of the recording; 0 is as fast as possible"
+    )
+    command.add_argument("--seconds", type=_positive, help="stop after so many")
+    command.add_argument("--journal", type=Path, help="write each trade played into this file")
+    _add_mischief(command.add_argument_group("what goes wrong"))
+    command.set_defaults(run=_run)
+
+
+def _add_mischief(group: "argparse._ArgumentGroup") -> None:
+    for name, what in CHANCES.items():
+        group.add_argument(f"--{name}", type=_chance, default=0.0, help=f"the chance {what}")
+    for name, what in TIMES.items():
+        option = f"--{name.replace('_', '-')}"
+        what_when = f"{what}; a mean time in seconds, 0 is never"
+        group.add_argument(option, type=_not_negative, default=0.0, help=what_when)
+    group.add_argument("--close-code", type=_close_code, default=1012, help="see --close-every")
+    group.add_argument(
+        "--stall-seconds", type=_positive, default=20.0, help="see --stall-every, --freeze-every"
+    )
+    group.add_argument(
+        "--refuse",
+        action="append",
+        default=[],
+        metavar="SYMBOL",
+        help="a native symbol the exchanges do not know; may be given several times",
+    )
+
+
+def _number(text: str, fits: Callable[[float], bool], wanted: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or not fits(number):
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    return number
+
+
+def _positive(text: str) -> float:
+    return _number(text, lambda number: number > 0, "a number above 0")
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, lambda number: number >= 0, "a number from 0 up")
+
+
+def _chance(text: str) -> float:
+    return _number(text, lambda number: 0 <= number <= 1, "a chance from 0 to 1")
+
+
+def _port(text: str) -> int:
+    wanted = "a port from 0 to 65535"
+    return int(_number(text, lambda n: n == int(n) and 0 <= n < 65536, wanted))
+
+
+def _close_code(text: str) -> int:
+    own = {code for code in CloseCode if code not in (1005, 1006, 1015)}
+    wanted = "a close code: 1000 to 1014 but 1004 to 1006, or 3000 to 4999"
+    return int(_number(text, lambda n: n in own or (n == int(n) and 3000 <= n < 5000), wanted))
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return Path(text)
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """What the options ask for."""
+    chosen = {one.name: getattr(arguments, one.name) for one in fields(Mischief)}
+    return Plan(
+        rate=arguments.rate,
+        seed=arguments.seed,
+        mischief=Mischief(**{**chosen, "refuse": tuple(arguments.refuse)}),
+        recording=arguments.recording,
+        pace=arguments.pace,
+        flood=arguments.flood,
+        ids_from=max(int(time.time()) - _IDS_BEGIN, 0) * _IDS_A_SECOND,
+        keep=_KEEP,
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        asyncio.run(_serve(arguments))
+    except (OSError, LogError) as error:
+        print(f"candlewax: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with ExitStack() as files:
+        told = None
+        if arguments.journal:
+            journal = files.enter_context(arguments.journal.open("w", encoding="utf-8"))
+
+            def told(one: books.Published) -> object:
+                return journal.write(books.line(one))
+
+        simulator = Simulator(plan(arguments), arguments.host, arguments.port, told)
+        async with simulator:
+            _greet(simulator)
+            await _watch(simulator, stop, arguments.seconds)
+    print(f"Stopped. {_statistics(simulator)}.", flush=True)
+
+
+def _greet(simulator: Simulator) -> None:
+    """Tell what to type to listen."""
+    names = ("binance", "kraken", "coinbase")
+    urls = [f"CANDLEWAX_{name.upper()}_URL={simulator.url(name)}" for name in names]
+    print(f"The exchanges are open at {simulator.url('binance')} and so on. Elsewhere, type\n")
+    print(" \\\n    ".join(["    CANDLEWAX_FEED=live", *urls, "make live"]), end="\n\n", flush=True)
+
+
+async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | None) -> None:
+    """Print statistics now and then until it is time to stop."""
+    loop = asyncio.get_running_loop()
+    end = math.inf if seconds is None else loop.time() + seconds
+    while not stop.is_set() and (left := end - loop.time()) > 0:
+        before, begin = simulator.sent, loop.time()
+        try:
+            async with asyncio.timeout(min(left, _STATISTICS_SECONDS)):
+                await simulator.failed(stop)
+        except TimeoutError:
+            rate = (simulator.sent - before) / (loop.time() - begin)
+            print(f"{_statistics(simulator)}, {rate:,.0f} a second", flush=True)
+
+
+def _statistics(simulator: Simulator) -> str:
+    what = "frames" if simulator.plan.recording else "trades"
+    return (
+        f"{len(simulator.connections())} connections, {simulator.sent:,} {what} played, "
+        f"{simulator.books.skipped:,} on no socket, {simulator.asked:,} requests to REST"
+    )

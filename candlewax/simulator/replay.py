@@ -1,0 +1,70 @@
+"""Plays a frame log: each exchange's frames, verbatim, to who listens to it."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from candlewax import framelog
+from candlewax.connectors._logfile import Lines, LogError, blocks
+from candlewax.simulator.venue import Venue
+
+_CHUNK: Final = 1 << 20
+_AT_ONCE: Final = 500
+"""Frames that are sent without a look at anything else."""
+
+Recorded = tuple[int, str]
+"""When a frame was received, in nanoseconds, and its text."""
+
+
+def recorded(path: Path, exchange: str) -> Iterator[Recorded]:
+    """The frames of an exchange in the order of the log; raises LogError."""
+    lines = Lines(blocks(path, lambda _: None), _CHUNK, 0)
+    while chunk := lines.next_chunk():
+        frames = framelog.read(chunk, str(path), 0).frames
+        yield from (
+            (recv_ns, frame)
+            for name, recv_ns, frame in frames.select("exchange", "recv_ns", "frame").iter_rows()
+            if name == exchange
+        )
+    if lines.error:
+        raise lines.error
+
+
+class Replay:
+    """Plays a log at a pace: 1 as it was recorded, 0 as fast as the clients take it.
+
+    An exchange begins when somebody has subscribed to it.
+    """
+
+    def __init__(self, path: Path, pace: float, venues: Mapping[str, Venue]) -> None:
+        self._path = path
+        self._pace = pace
+        self._venues = venues
+        self.played = 0
+
+    async def play(self) -> None:
+        """Play the log to its end."""
+        async with asyncio.TaskGroup() as group:
+            for venue in self._venues.values():
+                group.create_task(self._play(venue))
+
+    async def _play(self, venue: Venue) -> None:
+        await venue.heard_of.wait()
+        loop = asyncio.get_running_loop()
+        begin, first_ns = loop.time(), None
+        frames = recorded(self._path, venue.exchange)
+        for number, (recv_ns, text) in enumerate(frames, 1):
+            first_ns = recv_ns if first_ns is None else first_ns
+            due = begin + (recv_ns - first_ns) / 1e9 / self._pace if self._pace else begin
+            if due > loop.time() or number % _AT_ONCE == 0:
+                venue.flush()
+                for client in list(venue.clients.values()):
+                    await client.drain()
+                await asyncio.sleep(max(due - loop.time(), 0))
+            venue.play(text)
+            self.played += 1
+        venue.flush()
+
+
+__all__ = ["LogError", "Recorded", "Replay", "recorded"]

@@ -1,0 +1,64 @@
+"""The exchanges that are played, each with its markets and its manners."""
+
+from typing import Final
+
+from candlewax.simulator import as_coinbase, as_kraken, markets
+from candlewax.simulator.as_binance import Binance, feeds
+from candlewax.simulator.as_coinbase import Coinbase
+from candlewax.simulator.as_kraken import Kraken
+from candlewax.simulator.books import Books
+from candlewax.simulator.feeds import BinanceSpot, BinanceUsdm, Feed
+from candlewax.simulator.market import Market
+from candlewax.simulator.mischief import Chance
+from candlewax.simulator.plan import Plan
+from candlewax.simulator.venue import NewClient, Venue
+
+PATHS: Final = {
+    "binance": "/binance/stream",
+    "binance_usdm": "/binance_usdm/stream",
+    "kraken": "/kraken/v2",
+    "coinbase": "/coinbase",
+}
+"""Where each exchange is met by a websocket."""
+
+_KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient, int]]] = {
+    "binance": (markets.spot_binance(880_000), feeds(BinanceSpot), Binance, 0),
+    "binance_usdm": ([markets.USDM_BTC], feeds(BinanceUsdm), Binance, 0),
+    "kraken": (markets.spot_kraken(1_520_000), [as_kraken.FEED], Kraken, 0),
+    "coinbase": (
+        markets.spot_coinbase(1_400_000),
+        [as_coinbase.FEED],
+        Coinbase,
+        as_coinbase.GATHER_US,
+    ),
+}
+"""Markets, what is said about their trades, who hears it, and how long it is gathered."""
+
+
+def opened(plan: Plan, books: Books) -> dict[str, Venue]:
+    """All exchanges, open."""
+    return {
+        exchange: Venue(
+            exchange,
+            among,
+            said,
+            new_client,
+            books,
+            plan.manners,
+            Chance(plan.mischief, plan.seed, exchange),
+            plan.mischief.refuse,
+            gather_us,
+        )
+        for exchange, (among, said, new_client, gather_us) in _KINDS.items()
+    }
+
+
+def met_at(path: str) -> str | None:
+    """The exchange one meets at this path, with or without a query."""
+    place = path.partition("?")[0].rstrip("/")
+    for exchange, known in PATHS.items():
+        bare = known.replace("/stream", "/ws")
+        # Binance takes the names of streams behind this path, too.
+        if place in {known, bare} or (bare != known and place.startswith(f"{bare}/")):
+            return exchange
+    return None
