@@ -83,7 +83,7 @@ class Board:
         open_, high, low, volume = (plain(candle[n]) for n in ("open", "high", "low", "volume"))
         return [
             " ".join(market),
-            f"{candle['window_start']:%H:%M}",
+            f"{candle['minute']:%H:%M}",
             open_,
             high,
             low,

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.schema import BUY, CANDLES, PRICE, QUOTE_VOLUME, TIME, Columns, empty
+from candlewax.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, Columns, empty
 
 SECOND: Final = 1_000_000
 """Microseconds."""
@@ -101,14 +101,18 @@ def combine(trades: pl.DataFrame) -> pl.DataFrame:
     """Make one-minute candles (STATE) of the trades (TRADES) that count; those of a
     symbol are in the order of time.
     """
+    return _combined(trades).select(*STATE).collect(optimizations=PLAIN)
+
+
+def _combined(trades: pl.DataFrame) -> pl.LazyFrame:
     if trades["condition"].null_count() < trades.height:
         trades = trades.filter(pl.col("condition").is_null())
     return (
         _in_order(trades.select(_COUNTING))
+        .lazy()
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
         .with_columns(_NAMED)
-        .select(*STATE)
     )
 
 
@@ -149,21 +153,29 @@ _ROLL_UP: Final = (
     pl.col("low").min(),
     pl.col(_SUMS).sum(),
 )
+_BEGIN: Final = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
+_WINDOWS: Final = (
+    _BEGIN.cast(TIME).alias("window_start"),
+    (_BEGIN + pl.col("length")).alias("window_end"),
+)
 
 
 def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
     """Make candles (STATE) of six timeframes of one-minute candles, each minute of
     a symbol once, those of a symbol in the order of time.
     """
-    # One query over all timeframes: small batches cost a query's price, not a row's.
-    begin = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
+    return _timeframes(minutes.lazy()).select(*STATE).collect(optimizations=PLAIN)
+
+
+def _timeframes(minutes: pl.LazyFrame) -> pl.LazyFrame:
+    """STATE with `key`, which names the window."""
+    # All timeframes in one query: small batches cost a query's price, not a row's.
     return (
         minutes.drop("timeframe", "window_end")
-        .join(_LENGTHS, how="cross")
-        .with_columns(window_start=begin.cast(TIME), window_end=begin + pl.col("length"))
+        .join(_LENGTHS.lazy(), how="cross", maintain_order="left_right")
+        .with_columns(_WINDOWS)
         .group_by(key=_WINDOW, maintain_order=True)
         .agg(_ROLL_UP)
-        .select(*STATE)
     )
 
 
@@ -184,19 +196,27 @@ def _merged(name: str) -> pl.Expr:
     if name == "low":
         return pl.min_horizontal(ours, theirs).alias(name)
     if name in {"open", *_OPEN}:
-        return pl.when(_before(_OPEN, "their_", "")).then(theirs).otherwise(ours).alias(name)
+        return pl.when("opens").then(theirs).otherwise(ours).alias(name)
     if name in {"close", *_CLOSE}:
-        return pl.when(_before(_CLOSE, "", "their_")).then(theirs).otherwise(ours).alias(name)
+        return pl.when("closes").then(theirs).otherwise(ours).alias(name)
     return ours
 
 
 _MERGE: Final = [_merged(name) for name in STATE]
-_THEIRS: Final = {name: "their_" + name for name in STATE}
+_THEIRS: Final = ["their_" + name for name in STATE]
+_WHOSE: Final = (
+    _before(_OPEN, "their_", "").alias("opens"),
+    _before(_CLOSE, "", "their_").alias("closes"),
+)
+"""Whether theirs is the first trade, and whether the last."""
 
 
 def merge(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     """Merge candles (STATE) of the same windows, row by row."""
-    return ours.hstack(theirs.rename(_THEIRS)).select(_MERGE)
+    renamed = theirs.clone()
+    renamed.columns = _THEIRS
+    both = ours.hstack(renamed).lazy().with_columns(_WHOSE).select(_MERGE)
+    return both.collect(optimizations=PLAIN)
 
 
 @dataclass(frozen=True)
@@ -241,38 +261,53 @@ def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LAT
 
     `watermark` is the batch's own; the book's never moves back.
     """
-    new = all_timeframes(combine(trades))
     state = book.candles
     moved = max(watermark, book.watermark)
-    places = state.select(key=_WINDOW).with_row_index("place")
-    place = new.select(key=_WINDOW).join(places, on="key", how="left", maintain_order="left")[
-        "place"
-    ]
+    new, place = _placed(trades, state)
     known = place.is_not_null()
-    unknown = new.filter(~known)
-    late = pl.col("window_end") + lateness <= book.watermark
-    if not unknown.select(late.any()).item():
-        opened, too_late = unknown, unknown.clear()
-    else:
-        opened, too_late = unknown.filter(~late), unknown.filter(late)
     touched = place.drop_nulls()
-    merged = [opened, merge(state[touched], new.filter(known))]
-    untouched = state.filter(
-        ~pl.Series([False]).new_from_index(0, state.height).scatter(touched, True)
-    )
+    unknown, seen = (new.clear(), new) if known.all() else (new.filter(~known), new.filter(known))
+    opened, too_late = _opened(unknown, book.watermark - lateness)
+    merged = merge(state[touched], seen)
+    if opened.height:
+        merged = pl.concat([merged, opened])
+    stays = pl.Series([True]).new_from_index(0, state.height).scatter(touched, False)
+    untouched = state.filter(stays)
+    kept = pl.concat([untouched, merged])
     if moved // _MINUTE == book.watermark // _MINUTE:
         # Windows end on whole minutes: none closes, and none is given up.
-        kept = pl.concat([untouched, *merged])
-        return Update(Book(kept, moved), pl.concat(merged), too_late)
+        return Update(Book(kept, moved), merged, too_late)
     end = pl.col("window_end")
     closing = untouched.filter((end > book.watermark) & (end <= moved))
-    kept = pl.concat([untouched, *merged]).filter(end + lateness > moved)
-    return Update(Book(kept, moved), pl.concat([*merged, closing]), too_late)
+    kept = kept.filter(end + lateness > moved)
+    return Update(Book(kept, moved), pl.concat([merged, closing]), too_late)
+
+
+_PLACES: Final = (_WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
+
+
+def _placed(trades: pl.DataFrame, state: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Candles (STATE) of the trades, and for each its row in the state, or null."""
+    new = (
+        _timeframes(_combined(trades))
+        .join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
+        .select(*STATE, "place")
+        .collect(optimizations=PLAIN)
+    )
+    return new, new.drop_in_place("place")
+
+
+def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Candles (STATE) that open, and those whose windows are too old for that."""
+    if candles.is_empty() or candles["window_end"].min() > oldest:  # type: ignore[operator]
+        return candles, candles.clear()
+    late = pl.col("window_end") <= oldest
+    return candles.filter(~late), candles.filter(late)
 
 
 def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
     """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
     none.
     """
-    latest = trades.select(pl.col("timestamp").max().cast(pl.Int64)).item()
-    return max(0, latest - grace) if latest is not None else 0
+    latest = trades["timestamp"].to_physical().max()
+    return max(0, latest - grace) if isinstance(latest, int) else 0

@@ -65,14 +65,13 @@ class Instruments:
         """Resolve distinct native symbols.
 
         Out: native_symbol (String), and symbol, base and quote (Categorical), null
-        where nothing resolves; more symbols than asked for may stand in it.
+        where nothing resolves.
         """
-        names = natives.to_list()
-        instruments = [self.resolve(exchange, name) for name in names]
-        if None in instruments:
-            return _table(dict(zip(names, instruments, strict=True)))
-        table = self._tables.get(exchange)
-        known = self._known[exchange]
+        return _table({name: self.resolve(exchange, name) for name in natives})
+
+    def known(self, exchange: str) -> pl.DataFrame:
+        """The listed symbols of an exchange and all that were resolved; as `table`."""
+        table, known = self._tables.get(exchange), self._known.setdefault(exchange, {})
         if table is None or table.height < len(known):
             table = self._tables[exchange] = _table(known)
         return table

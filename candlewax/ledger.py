@@ -78,17 +78,14 @@ class Ledger:
         Of equal trades in the batch the first one is. In: symbol, sequence,
         trade_id, timestamp of TRADES, in the order the trades came.
         """
-        keys = trades.select(
-            pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"),
-            pl.col("symbol"),
-            "sequence",
-            "trade_id",
-            "timestamp",
-        )
-        repeated = [
-            self._admit_numbered(keys.filter(pl.col("sequence") > 0)),
-            self._admit_unnumbered(keys.filter(pl.col("sequence") == 0)),
-        ]
+        keys = trades[["symbol", "sequence", "trade_id", "timestamp"]].with_row_index("place")
+        if keys.height and _least(keys["sequence"]) > 0:
+            repeated = [self._admit_numbered(keys)]
+        else:
+            repeated = [
+                self._admit_numbered(keys.filter(pl.col("sequence") > 0)),
+                self._admit_unnumbered(keys.filter(pl.col("sequence") == 0)),
+            ]
         fresh = pl.Series("fresh", [True], dtype=pl.Boolean).new_from_index(0, trades.height)
         for places in repeated:
             if places.len():

@@ -118,3 +118,7 @@ its first and last trade, which break ties between equal times."""
 def empty(columns: Columns) -> pl.DataFrame:
     """A frame with these columns and no rows."""
     return pl.DataFrame(schema=columns)
+
+
+PLAIN = pl.QueryOptFlags.none()
+"""A query is run as it is written: to think about it takes longer than a small batch."""

@@ -4,6 +4,7 @@ Pure functions over frames. What cannot be a trade comes out as a fault: which
 trade of which frame, the reason, what was expected and what came.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -13,7 +14,7 @@ from polars.exceptions import ComputeError
 
 from candlewax.exchanges._layout import Dialect
 from candlewax.instruments import Instruments
-from candlewax.schema import PRICE, QUOTE_VOLUME, SOURCE, TIME, TRADES, VENDOR, Columns
+from candlewax.schema import PLAIN, PRICE, QUOTE_VOLUME, SOURCE, TIME, TRADES, VENDOR, Columns
 
 AHEAD_US: Final = 60_000_000
 """How far a trade's time may lie ahead of its frame's receive time, in
@@ -44,7 +45,7 @@ class Normalized:
     faults: pl.DataFrame
 
 
-def common(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+def common(native: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
     """Give native columns their common meaning.
 
     In: row, index, and text columns named after native fields. Out: row, index,
@@ -55,7 +56,8 @@ def common(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
     vendor = [name for name in native.columns if name not in dialect.mapped | {"row", "index"}]
     number = pl.col("trade_id").cast(pl.UInt64, strict=False)
     trades = (
-        native.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+        native.lazy()
+        .with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
         .select(
             "row",
             "index",
@@ -64,10 +66,10 @@ def common(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
         )
         .with_columns(sequence=number if dialect.numbered else pl.lit(0, pl.UInt64))
     )
-    return _respelled(trades if dialect.numbered else _told_apart(trades))
+    return trades if dialect.numbered else _told_apart(trades)
 
 
-def _told_apart(trades: pl.DataFrame) -> pl.DataFrame:
+def _told_apart(trades: pl.LazyFrame) -> pl.LazyFrame:
     """Equal fills of one frame stay distinct: the second gets `#1`, and so on."""
     again = pl.int_range(pl.len()).over("row", "native_symbol", "trade_id", order_by="index")
     numbered = pl.concat_str("trade_id", pl.lit("#"), again.cast(pl.String))
@@ -78,8 +80,7 @@ def _told_apart(trades: pl.DataFrame) -> pl.DataFrame:
 
 def _respelled(trades: pl.DataFrame) -> pl.DataFrame:
     """Write amounts with an exponent out in plain digits."""
-    exponents = trades.select(pl.col("price", "quantity").str.contains("[eE]").any()).row(0)
-    for amount in ("price", "quantity") if any(exponents) else ():
+    for amount in ("price", "quantity"):
         wide = trades[amount].str.contains(_EXPONENT).fill_null(False)
         if wide.any():
             spelled = [
@@ -97,52 +98,69 @@ def _plain(text: str) -> str:
 
 
 def normalize(
-    trades: pl.DataFrame, frames: pl.DataFrame, exchange: str, instruments: Instruments
+    trades: pl.LazyFrame, frames: pl.DataFrame, exchange: str, instruments: Instruments
 ) -> Normalized:
     """Make unified trades.
 
-    In: `trades` as `common` gives them; `frames` FRAMES, numbered by `row` from 0.
-    Out: trades in the order they came in.
+    In: `trades` as `common` gives them; `frames` FRAMES with SOURCE, numbered by `row`
+    from 0. Out: trades in the order they came in.
     """
-    natives = trades["native_symbol"].unique()
-    checked = (
-        trades.join(
-            instruments.table(exchange, natives),
-            on="native_symbol",
-            how="left",
-            maintain_order="left",
+    # All in one query, as nearly always all trades are good.
+    received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW)
+    joined = trades.join(received, on="row", how="left", maintain_order="left")
+    known = instruments.known(exchange)
+    checked = _checked(joined, known).with_columns(quote_volume=_PRODUCT)
+    try:
+        good = _finished(checked.with_columns(ok=_GOOD), exchange, "ok").collect(
+            optimizations=PLAIN
         )
-        .hstack(_received(frames, trades["row"]))
-        .with_columns(
-            price_ok=pl.col("price").str.contains(_PLAIN),
-            quantity_ok=pl.col("quantity").str.contains(_PLAIN),
-            price_text="price",
-            quantity_text="quantity",
-            price=pl.col("price").cast(PRICE, strict=False),
-            quantity=pl.col("quantity").cast(PRICE, strict=False),
-        )
-        .with_columns(
-            price_ok=pl.col("price_ok") & (pl.col("price") > 0),
-            quantity_ok=pl.col("quantity_ok") & (pl.col("quantity") > 0),
-        )
+    except ComputeError:  # a product does not fit
+        good = None
+    if good is not None and good.drop_in_place("ok").all():
+        return Normalized(good, _NO_FAULTS)
+    return _one_by_one(joined.collect(optimizations=PLAIN), exchange, instruments)
+
+
+def _one_by_one(trades: pl.DataFrame, exchange: str, instruments: Instruments) -> Normalized:
+    """The same where something is wrong, or written in an odd way."""
+    spelled = _respelled(trades)
+    table = instruments.table(exchange, spelled["native_symbol"].unique())
+    checked = _multiplied(_checked(spelled.lazy(), table).collect(optimizations=PLAIN))
+    ok = checked.select(ok=_GOOD)["ok"]
+    good = _finished(checked.filter(ok).lazy(), exchange).collect(optimizations=PLAIN)
+    return Normalized(good, _faults(checked.filter(~ok)))
+
+
+_ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)
+_TYPED: Final = {
+    "price_ok": pl.col("price").str.contains(_PLAIN),
+    "quantity_ok": pl.col("quantity").str.contains(_PLAIN),
+    "price_text": pl.col("price"),
+    "quantity_text": pl.col("quantity"),
+    "price": pl.col("price").cast(PRICE, strict=False),
+    "quantity": pl.col("quantity").cast(PRICE, strict=False),
+    "received_at": (pl.col("recv_ns") // 1000).cast(TIME),
+}
+_POSITIVE: Final = {
+    "price_ok": pl.col("price_ok") & (pl.col("price") > 0),
+    "quantity_ok": pl.col("quantity_ok") & (pl.col("quantity") > 0),
+}
+_PRODUCT: Final = pl.col("price").cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
+
+
+def _checked(trades: pl.LazyFrame, known: pl.DataFrame) -> pl.LazyFrame:
+    """Add what tells whether these are trades."""
+    return (
+        trades.join(known.lazy(), on="native_symbol", how="left", maintain_order="left")
+        .with_columns(**_TYPED)
+        .with_columns(**_POSITIVE)
     )
-    checked = _multiplied(checked)
-    ok = checked.select(ok=pl.all_horizontal(good for _, good, _ in _CHECKS).fill_null(False))["ok"]
-    if ok.all():
-        return Normalized(_finished(checked, exchange), pl.DataFrame(schema=FAULTS))
-    return Normalized(_finished(checked.filter(ok), exchange), _faults(checked.filter(~ok)))
-
-
-def _received(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
-    received_at = (pl.col("recv_ns") // 1000).cast(TIME)
-    return frames.select(*SOURCE, received_at=received_at)[rows]
 
 
 def _multiplied(trades: pl.DataFrame) -> pl.DataFrame:
     """Add quote_volume, null where it is beyond what a trade may be worth."""
-    product = pl.col("price").cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
     try:
-        return trades.with_columns(quote_volume=product)
+        return trades.with_columns(quote_volume=_PRODUCT)
     except ComputeError:  # one product does not fit 38 digits: find which
         fits = [
             p is not None and q is not None and p * q < QUOTE_VOLUME_LIMIT
@@ -194,14 +212,18 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
 )
 
 
-def _finished(checked: pl.DataFrame, exchange: str) -> pl.DataFrame:
-    vendor = [name for name in checked.columns if name.startswith(VENDOR)]
+_GOOD: Final = pl.all_horizontal(good for _, good, _ in _CHECKS).fill_null(False)
+_NO_FAULTS: Final = pl.DataFrame(schema=FAULTS)
+
+
+def _finished(checked: pl.LazyFrame, exchange: str, *more: str) -> pl.LazyFrame:
+    """TRADES with `row`, vendor columns and `more`."""
     return checked.with_columns(
         exchange=pl.lit(exchange),
         native_symbol=pl.col("native_symbol").cast(pl.Categorical),
         timestamp=pl.col("time").cast(TIME),
         source_index=pl.col("index"),
-    ).select("row", *TRADES, *vendor)
+    ).select("row", *TRADES, pl.col(rf"^{re.escape(VENDOR)}.*$"), *more)
 
 
 def _faults(bad: pl.DataFrame) -> pl.DataFrame:

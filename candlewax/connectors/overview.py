@@ -47,7 +47,8 @@ LIMIT 1 BY exchange, symbol
 
 
 _MINUTES: Final = """
-SELECT exchange, symbol, window_start, open, high, low, close, volume, trade_count, closed
+SELECT exchange, symbol, toDateTime64(window_start, 0, 'UTC') AS minute, open, high, low, close,
+    volume, trade_count, closed
 FROM ohlcv FINAL
 WHERE timeframe = '1m' AND window_start >= now() - INTERVAL 1 HOUR
 ORDER BY exchange, symbol, window_start DESC
