@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Faulty(ThreadingHTTPServer):
-    """Passes requests on to a port, but for each coming insert does what `faults` say.
+    """Passes requests on to a port, but for each coming insert does what `faults` say,
+    None being nothing.
 
     `after` is called when a server has stored what it will not be heard to say.
     """
@@ -93,7 +94,7 @@ class Faulty(ThreadingHTTPServer):
 
     def __init__(self, behind: int) -> None:
         self.behind = behind
-        self.faults: list[Fault] = []
+        self.faults: list[Fault | None] = []
         self.after: Callable[[], object] = lambda: None
         super().__init__(("127.0.0.1", 0), _Handler)
 

@@ -189,10 +189,10 @@ def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes
     spool.seek(0)
     spool.write(memoryview(found.string)[found.end() :])
     spool.truncate()
-    head, _, own = re.sub(rb"(?i)\bSETTINGS\b", b"SETTINGS", found[1]).partition(b"SETTINGS")
+    head, *own = re.split(rb"(?i)\bSETTINGS\s+(?=\w+\s*=)", found[1], maxsplit=1)
     file = f" FROM INFILE {_quoted(spool.name)} ".encode()
     # What the statement says itself comes last and holds.
-    clauses = b", ".join(filter(None, (settings.encode(), own.strip())))
+    clauses = b", ".join(filter(None, (settings.encode(), *own)))
     return head + file + (b"SETTINGS " + clauses if clauses else b"") + b" FORMAT " + found[2]
 
 
@@ -269,7 +269,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        if parts.path == "/ping" or not parts.query:
+        if parts.path == "/ping" or (self.command != "POST" and not parts.query):
             self._send(HTTPStatus.OK, b"Ok.\n", {})
         elif parts.path == "/":
             self._answer()

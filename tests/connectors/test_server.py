@@ -19,7 +19,6 @@ from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
 from candlewax.settings import Server
 from candlewax.tally import Tally
-from candlewax.verify import verify
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
 from tests.clickhouse.front import Serving, serving
 from tests.connectors.test_writer import batch, count
@@ -134,7 +133,7 @@ def test_a_long_query_holds_up_no_insert(served: Database) -> None:
     """It is answered after rows that came later are stored."""
     served.client.command("CREATE TABLE t (a UInt8) ENGINE = Memory")
     seen: list[Any] = []
-    wait = "SELECT count() FROM numbers(20) WHERE sleepEachRow(0.05) = 0 SETTINGS max_block_size=20"
+    wait = "SELECT count() FROM numbers(20) WHERE sleepEachRow(0.14) = 0 SETTINGS max_block_size=20"
     asking = threading.Thread(target=lambda: seen.append(served.query(wait).item()))
     asking.start()
     served.insert("t", pa.table({"a": [1]}), "token")
@@ -307,18 +306,19 @@ def test_the_sample_is_played_into_a_server(tmp_path: Path, front: Serving) -> N
 
 def test_a_server_that_dies_while_the_sample_is_played(tmp_path: Path) -> None:
     """The dataflow waits for it, and its tables are those of one quiet run."""
-    with serving(tmp_path / "server", USER, PASSWORD) as own:
-        settings = of(own)
-        done: list[Any] = []
-        playing = threading.Thread(target=lambda: done.append(run(tmp_path, *FLOW, **settings)))
-        playing.start()
-        for number in range(3):
-            playing.join(1.2 + 0.4 * number)
+    with serving(tmp_path / "server", USER, PASSWORD) as own, faulty(own.port) as between:
+
+        def strike() -> None:
             own.end(signal.SIGKILL)
             own.start()
-        playing.join()
-        assert done[0].returncode == 0, done[0].stderr
+
+        between.after = strike
+        between.faults += [None, LOST, CLOSED, LOST, None, RESET, LOST, (500, 252)]
+        dsn = own.dsn.replace(f":{own.port}", f":{between.server_port}")
+        settings = {"CANDLEWAX_CLICKHOUSE": dsn}
+        done = run(tmp_path, *FLOW, **settings)
+        assert done.returncode == 0, done.stderr
+        assert between.faults == []
+        assert "trying again" in done.stderr
+        assert "equal those that SQL computes" in done.stdout
         check_sample(tmp_path, **settings)
-        opened = connect(Server(own.dsn), settings["CANDLEWAX_DATABASE"])
-        assert verify(opened.client).equal
-        opened.close()
