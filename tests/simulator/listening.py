@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from candlewax.schema import SELL
 from candlewax.simulator.books import Published
@@ -66,7 +67,8 @@ class Ear:
             await self.say(
                 {"method": "subscribe", "params": {"channel": "trade", "symbol": list(names)}}
             )
-            await self.until(lambda text: '"snapshot"' in text and names[-1] in text)
+            for _ in names:
+                await self.until(lambda text: '"type":"snapshot"' in text)
         else:
             await self.say(
                 {"type": "subscribe", "product_ids": list(names), "channel": "market_trades"}
@@ -82,8 +84,9 @@ class Ear:
             await self.say({"method": "ping", "req_id": 77})
             await self.until(lambda text: '"pong"' in text)
         else:
-            await self.say({"type": "subscribe", "channel": "heartbeats"})
-            await self.until(lambda text: '"heartbeats"]' in text)
+            channel = f"now {len(self.texts)}"
+            await self.say({"type": "subscribe", "channel": channel})
+            await self.until(lambda text: f"{channel} is not a valid channel" in text)
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Code and reason of the close frame that ends the connection; None without."""
@@ -95,8 +98,6 @@ class Ear:
 
 
 async def _until_closed(connection: ClientConnection) -> AsyncIterator[str]:
-    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
-
     try:
         while True:
             yield await connection.recv(decode=True)
