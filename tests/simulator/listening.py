@@ -105,6 +105,13 @@ async def _until_closed(connection: ClientConnection) -> AsyncIterator[str]:
         return
 
 
+async def wait_until(true: Callable[[], bool]) -> None:
+    """Look again and again whether it is so by now."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def listen(simulator: Simulator, exchange: str, url: str | None = None) -> AsyncIterator[Ear]:
     async with connect(url or simulator.url(exchange), max_queue=None, max_size=None) as connection:

@@ -10,7 +10,7 @@ import pytest
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests import reading
-from tests.simulator.listening import PATIENCE, Ear, heard, listen, told
+from tests.simulator.listening import PATIENCE, Ear, heard, listen, told, wait_until
 
 BOTH = ("binance", "binance_usdm")
 each = pytest.mark.parametrize("exchange", BOTH)
@@ -234,12 +234,10 @@ def test_who_answers_pings_stays() -> None:
 
     async def answer() -> None:
         manners = Manners(ping_every=0.01, pong_within=PATIENCE)
-        async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
-            async with listen(simulator, "binance") as ear:
-                (client,) = simulator.connections()
-                async with asyncio.timeout(PATIENCE):
-                    while client.pongs < 3:
-                        await asyncio.sleep(0.01)
-                await ear.catch_up()
+        plan = Plan(waiting=True, manners=manners)
+        async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
+            (client,) = simulator.connections()
+            await wait_until(lambda: client.pongs >= 3)
+            await ear.catch_up()
 
     asyncio.run(answer())

@@ -194,9 +194,9 @@ def test_who_does_not_subscribe_is_disconnected() -> None:
     """A refused request is no subscription either."""
 
     async def idle() -> None:
-        manners = Manners(patience=0.05)
-        async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
-            async with listen(simulator, "coinbase") as ear:
-                assert (await ear.closed())[0] == 1008
+        plan = Plan(waiting=True, manners=Manners(patience=0.05))
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
+            await ear.say(subscription("FOO-USD"))
+            assert (await ear.closed())[0] == 1008
 
     asyncio.run(idle())
