@@ -30,6 +30,10 @@ _KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
 """Markets, what is said about their trades, and who hears it."""
 
 
+NATIVES: Final = tuple(market.native for among, _, _ in _KINDS.values() for market in among)
+"""What the exchanges call their markets."""
+
+
 def opened(plan: Plan, books: Books) -> dict[str, Venue]:
     """All exchanges, open."""
     return {
