@@ -18,6 +18,7 @@ from candlewax.simulator import books
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.replay import LogError
 from candlewax.simulator.server import Simulator
+from candlewax.simulator.venues import NATIVES
 
 _IDS_BEGIN: Final = 1_767_225_600
 """2026-01-01 UTC, in seconds since 1970."""
@@ -87,6 +88,7 @@ def _add_mischief(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--refuse",
+        type=_native,
         action="append",
         default=[],
         metavar="SYMBOL",
@@ -125,6 +127,13 @@ def _close_code(text: str) -> int:
     own = {code for code in CloseCode if code not in (1005, 1006, 1015)}
     wanted = "a close code: 1000 to 1014 but 1004 to 1006, or 3000 to 4999"
     return int(_number(text, lambda n: n in own or (n == int(n) and 3000 <= n < 5000), wanted))
+
+
+def _native(text: str) -> str:
+    if text not in NATIVES:
+        some = f"{NATIVES[0]}, {NATIVES[-1]}"
+        raise argparse.ArgumentTypeError(f"expected a native symbol as {some}, got {text!r}")
+    return text
 
 
 def _file(text: str) -> Path:

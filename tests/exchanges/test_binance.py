@@ -71,6 +71,7 @@ def test_the_largest_ids_are_read() -> None:
         '{"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[["0.0026","100"]]}',
         '[{"e":"24hrMiniTicker","E":1,"s":"BNBBTC","c":"1"}]',
         '{"e":"serverShutdown","E":1770123456789}',
+        '{"event":{"e":"serverShutdown","E":1770123456789}}',
     ],
 )
 def test_other_events_are_control_frames(frame: str) -> None:
