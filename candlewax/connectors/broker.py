@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from candlewax.settings import KAFKA, PREFIX, Brokers
+from candlewax._readers import KAFKA
+from candlewax.settings import PREFIX, Brokers
 from candlewax.topics import MOST_BYTES, Topic, wanted
 
 BUFFER_BYTES: Final = 256 << 20
