@@ -158,12 +158,6 @@ def _avro(brokers: Brokers) -> "Avro":
 
 
 def _tables(chosen: Settings) -> Database:
-    if isinstance(chosen.clickhouse, Path):
-        # Silver and ohlcv are two processes.
-        raise SettingsError(
-            f"CANDLEWAX_CLICKHOUSE: got {str(chosen.clickhouse)!r}, takes the address of a server "
-            "where CANDLEWAX_BROKERS is set: a directory belongs to one process"
-        )
     return open_tables(chosen.clickhouse, chosen.database)
 
 
