@@ -54,7 +54,7 @@ def test_what_the_broker_refuses_is_told(broker: Broker) -> None:
     """Its own words."""
     with pytest.raises(BrokerError, match=r"topic a b: .+"):
         broker.create([Topic("a b", 1, 1)])
-    with pytest.raises(BrokerError, match="retention of nowhere: .+"):
+    with pytest.raises(BrokerError, match=r"retention of nowhere: .+"):
         broker.keep("nowhere", 10)
 
 
@@ -88,6 +88,8 @@ def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> 
         ("no.such.thing", "1", "CANDLEWAX_KAFKA_NO_SUCH_THING: .* no property of librdkafka"),
         ("security.protocol", "carrier", "CANDLEWAX_KAFKA_SECURITY_PROTOCOL: .* refuses"),
         ("linger.ms", "soon-secret", "CANDLEWAX_KAFKA_LINGER_MS: .* refuses"),
+        ("logger", "secret", "CANDLEWAX_KAFKA_LOGGER: .* no property of librdkafka"),
+        ("plugin.library.paths", "/none", "CANDLEWAX_KAFKA_PLUGIN_LIBRARY_PATHS: .*/none"),
     ],
 )
 def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: str) -> None:
@@ -102,6 +104,16 @@ def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: 
         with pytest.raises(BrokerError, match=why) as error:
             action()
         assert "secret" not in str(error.value)
+
+
+def test_properties_that_do_not_fit_together_are_named() -> None:
+    """All that were given: which of them is wrong librdkafka cannot say."""
+    given = {"security.protocol": "ssl", "ssl.key.location": "/none", "ssl.key.password": "secret"}
+    with pytest.raises(
+        BrokerError, match=r"_SSL_KEY_LOCATION, .*: ssl.key.location failed"
+    ) as error:
+        Broker(Brokers("127.0.0.1:1", given)).create([])
+    assert "secret" not in str(error.value)
 
 
 def test_properties_of_the_user_reach_the_client(servers: str) -> None:
