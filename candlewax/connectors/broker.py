@@ -170,7 +170,7 @@ def _check(name: str, given: dict[str, str]) -> None:
     try:
         # The one name that is the Python client's own.
         if name != "logger":
-            Producer({name: given[name]})
+            Producer({"log_level": 0, name: given[name]})
             return
     except (KafkaException, ValueError, TypeError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)

@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 
 PREFIX = "market.crypto.trades."
 
@@ -51,6 +52,13 @@ def delete_topics(servers: str, names: Sequence[str] | None = None) -> None:
         until(lambda: not topics(servers).keys() & set(gone))
 
 
+def create(servers: str, name: str, properties: dict[str, str]) -> None:
+    """A topic of one partition, as others make it."""
+    client = admin(servers)
+    (done,) = client.create_topics([NewTopic(name, 1, config=properties)]).values()
+    done.result(timeout=30)
+
+
 def config(servers: str, topic: str) -> dict[str, str]:
     """A topic's configuration."""
     asked = ConfigResource(ConfigResource.Type.TOPIC, topic)
@@ -72,7 +80,7 @@ def read_all(servers: str, topic: str) -> list[Message]:
             low, high = consumer.get_watermark_offsets(place, timeout=30)
             consumer.assign([place])
             while low < high:
-                for message in consumer.consume(10_000, 1):
+                for message in consumer.consume(min(10_000, high - low), 1):
                     assert message.error() is None, message.error()
                     found.append(message)
                     low = (message.offset() or 0) + 1
