@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, Phase, settings
 
 from candlewax.connectors.clickhouse import Database, open_tables
 
+pytest_plugins = ["tests.kafka.fixtures"]
+
 settings.register_profile(
     "steady",
     derandomize=True,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -25,6 +25,9 @@ _log = logging.getLogger("candlewax.broker")
 
 # Of clients that speak of themselves only while somebody polls them.
 _quiet = logging.getLogger("candlewax.broker.client")
+
+
+T = TypeVar("T")
 
 
 class BrokerError(RuntimeError):
@@ -103,57 +106,63 @@ class Broker:
         return {name: len(topic.partitions) for name, topic in found.topics.items()}
 
     def _admin(self) -> AdminClient:
-        return AdminClient(self._checked({"logger": _quiet}))
+        return self._made(AdminClient, {"logger": _quiet})
 
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
         """A producer that delivers each message once and in order, and never gives up."""
-        return Producer(
-            self._checked(
-                {
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    # Whoever waits for a delivery decides how long.
-                    "message.timeout.ms": 0,
-                    "delivery.report.only.error": True,
-                    "compression.type": "lz4",
-                    "linger.ms": 2,
-                    "message.max.bytes": MOST_BYTES + (1 << 20),
-                    "queue.buffering.max.messages": _BUFFER_MESSAGES,
-                    "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
-                    "error_cb": on_error,
-                    "logger": _log,
-                }
-            )
+        return self._made(
+            Producer,
+            {
+                "enable.idempotence": True,
+                "acks": "all",
+                # Whoever waits for a delivery decides how long.
+                "message.timeout.ms": 0,
+                "delivery.report.only.error": True,
+                "compression.type": "lz4",
+                "linger.ms": 2,
+                "message.max.bytes": MOST_BYTES + (1 << 20),
+                "queue.buffering.max.messages": _BUFFER_MESSAGES,
+                "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
+                "error_cb": on_error,
+                "logger": _log,
+            },
         )
 
     def consumer(self, group: str, on_error: Callable[[KafkaError], None]) -> Consumer:
         """A consumer by assignment; `group` is where lag tools find its offsets."""
-        return Consumer(
-            self._checked(
-                {
-                    "group.id": group,
-                    "enable.auto.commit": False,
-                    # An offset that is gone is an error, never a leap to the end.
-                    "auto.offset.reset": "error",
-                    "enable.partition.eof": False,
-                    "fetch.wait.max.ms": 100,
-                    "fetch.queue.backoff.ms": 10,
-                    "queued.min.messages": 100_000,
-                    "queued.max.messages.kbytes": 65_536,
-                    "error_cb": on_error,
-                    "logger": _log,
-                }
-            )
+        return self._made(
+            Consumer,
+            {
+                "group.id": group,
+                "enable.auto.commit": False,
+                # An offset that is gone is an error, never a leap to the end.
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.queue.backoff.ms": 10,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+                "error_cb": on_error,
+                "logger": _log,
+            },
         )
 
-    def _checked(self, own: dict[str, Any]) -> dict[str, Any]:
-        """All properties. Raises BrokerError naming the setting that librdkafka refuses."""
+    def _made(self, client: Callable[[dict[str, Any]], T], own: dict[str, Any]) -> T:
+        """A client. Raises BrokerError, naming the setting that librdkafka refuses."""
         given = dict(self._brokers.properties)
-        # The user's go before what is only a good default.
-        properties = {**own, **given, "bootstrap.servers": self._brokers.servers}
         for name in given:
             _check(name, given)
-        return properties
+        try:
+            # The user's go before what is only a good default.
+            return client({**own, **given, "bootstrap.servers": self._brokers.servers})
+        except KafkaException as error:
+            # Properties that do not fit together, or files that are not there.
+            names = ", ".join(map(_setting, given))
+            raise BrokerError(f"{names or self}: {error.args[0].str()}") from None
+
+
+def _setting(name: str) -> str:
+    return f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
 
 
 def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
@@ -163,12 +172,15 @@ def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) 
 
 def _check(name: str, given: dict[str, str]) -> None:
     """A property by itself, unless it only makes sense beside others."""
+    text = "No such configuration property"
     try:
-        Producer({name: given[name]})
+        # The one name that is the Python client's own.
+        if name != "logger":
+            Producer({"log_level": 0, name: given[name]})
+            return
     except (KafkaException, ValueError, TypeError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        if "No such configuration property" in text or "Invalid value" in text:
-            setting = f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
-            known = "No such" not in text
-            why = "a value librdkafka refuses" if known else "no property of librdkafka"
-            raise BrokerError(f"{setting}: {name} is {why}") from None
+    if "No such configuration property" in text:
+        raise BrokerError(f"{_setting(name)}: {name} is no property of librdkafka")
+    if "Invalid value" in text:
+        raise BrokerError(f"{_setting(name)}: {name} is a value librdkafka refuses")
