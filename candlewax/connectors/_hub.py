@@ -50,6 +50,9 @@ class Hub:
             self._begun.result().call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
+        if self._ending.is_set():
+            # Whoever says goodbye is not to be disturbed.
+            return
         self._ending.set()
         for task in self._shards:
             task.cancel()
