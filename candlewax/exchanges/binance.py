@@ -77,7 +77,7 @@ LAYOUTS = layouts(
     '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"b":<b>,"a":<a>,"T":<T>,"m":<m>,"M":<M>}',
 )
 
-_CONTROL = ("e", "result", "error", "code", "lastUpdateId", "symbol", "serverTime")
+_CONTROL = ("e", "event", "result", "error", "code", "lastUpdateId", "symbol", "serverTime")
 _BOOK_TICKER = {"u", "s", "b", "B", "a", "A"}
 
 

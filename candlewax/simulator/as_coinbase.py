@@ -22,7 +22,6 @@ _UNNUMBERED: Final = '"sequence_num":0'
 
 _POLICY: Final = 1008
 _FAILED: Final = "failure to subscribe"
-GATHER_US: Final = 100_000
 
 
 class Unnumbered(AdvancedTrade):

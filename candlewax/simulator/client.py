@@ -47,6 +47,8 @@ class Client(ABC):
         self.number = number
         self.native: set[str] = set()
         """The markets it is told of."""
+        self.pongs = 0
+        """How many of our pings it has answered."""
         self._connection = connection
         self._unsent: list[bytes] = []
 
@@ -134,6 +136,7 @@ class Client(ABC):
                 pong = await self._connection.ping()
                 async with asyncio.timeout(within):
                     await pong
+                self.pongs += 1
         except TimeoutError:
             self.cut()
         except ConnectionClosed:

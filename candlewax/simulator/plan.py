@@ -60,6 +60,8 @@ class Manners:
     """Between two heartbeats of Kraken and Coinbase."""
     patience: float = 5
     """Who has not subscribed to anything of Coinbase after so long is disconnected."""
+    gather: float = 0.1
+    """How long Coinbase gathers the trades of a market; 0 is an order at a time."""
     unsent: int = 64 * MEBIBYTE
     """Bytes; a client that lets more of them wait is dropped."""
     retry_after: int = 1

@@ -44,10 +44,13 @@ class Replay:
         self.played = 0
 
     async def play(self) -> None:
-        """Play the log to its end."""
-        async with asyncio.TaskGroup() as group:
-            for venue in self._venues.values():
-                group.create_task(self._play(venue))
+        """Play the log to its end; raises LogError where it cannot be read."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for venue in self._venues.values():
+                    group.create_task(self._play(venue))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _play(self, venue: Venue) -> None:
         await venue.heard_of.wait()

@@ -208,8 +208,9 @@ def _coinbase(venue: Venue, path: str, query: Query) -> Answer:
     # What is before a page is newer: pages go from new to old.
     found = book.between(before or 0, _NEVER if after is None else after)[-limit:]
     rows = ",".join(_coinbase_row(trade) for trade in reversed(found))
-    ends = {"CB-BEFORE": str(found[-1].trade_id), "CB-AFTER": str(found[0].trade_id)}
-    return Answer(f"[{rows}]", headers=ends if found else {})
+    ends = (found[-1], found[0]) if found else ()
+    cursors = zip(("CB-BEFORE", "CB-AFTER"), ends, strict=False)
+    return Answer(f"[{rows}]", headers={name: str(end.trade_id) for name, end in cursors})
 
 
 def _coinbase_row(trade: Trade) -> str:

@@ -83,6 +83,9 @@ class Simulator:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for venue in self.venues.values():
+            # Who is not heard cannot say goodbye.
+            venue.thaw()
         for client in self.connections():
             client.farewell()
             client.flush()

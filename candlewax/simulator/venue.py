@@ -201,8 +201,12 @@ class Venue:
         loop.call_at(self._frozen_until, self._thaw)
 
     def _thaw(self) -> None:
-        if asyncio.get_running_loop().time() < self._frozen_until:
-            return
+        # Another freeze may have made it longer.
+        if asyncio.get_running_loop().time() >= self._frozen_until:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """Send and hear again."""
         self._thawed.set()
         for client in self.clients.values():
             client.listen(listening=True)

@@ -8,7 +8,7 @@ from candlewax.simulator.as_coinbase import Coinbase
 from candlewax.simulator.as_kraken import Kraken
 from candlewax.simulator.books import Books
 from candlewax.simulator.feeds import BinanceSpot, BinanceUsdm, Feed
-from candlewax.simulator.market import Market
+from candlewax.simulator.market import SECOND_US, Market
 from candlewax.simulator.mischief import Chance
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.venue import NewClient, Venue
@@ -21,18 +21,13 @@ PATHS: Final = {
 }
 """Where each exchange is met by a websocket."""
 
-_KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient, int]]] = {
-    "binance": (markets.spot_binance(880_000), feeds(BinanceSpot), Binance, 0),
-    "binance_usdm": ([markets.USDM_BTC], feeds(BinanceUsdm), Binance, 0),
-    "kraken": (markets.spot_kraken(1_520_000), [as_kraken.FEED], Kraken, 0),
-    "coinbase": (
-        markets.spot_coinbase(1_400_000),
-        [as_coinbase.FEED],
-        Coinbase,
-        as_coinbase.GATHER_US,
-    ),
+_KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
+    "binance": (markets.spot_binance(880_000), feeds(BinanceSpot), Binance),
+    "binance_usdm": ([markets.USDM_BTC], feeds(BinanceUsdm), Binance),
+    "kraken": (markets.spot_kraken(1_520_000), [as_kraken.FEED], Kraken),
+    "coinbase": (markets.spot_coinbase(1_400_000), [as_coinbase.FEED], Coinbase),
 }
-"""Markets, what is said about their trades, who hears it, and how long it is gathered."""
+"""Markets, what is said about their trades, and who hears it."""
 
 
 def opened(plan: Plan, books: Books) -> dict[str, Venue]:
@@ -47,9 +42,9 @@ def opened(plan: Plan, books: Books) -> dict[str, Venue]:
             plan.manners,
             Chance(plan.mischief, plan.seed, exchange),
             plan.mischief.refuse,
-            gather_us,
+            int(plan.manners.gather * SECOND_US) if exchange == "coinbase" else 0,
         )
-        for exchange, (among, said, new_client, gather_us) in _KINDS.items()
+        for exchange, (among, said, new_client) in _KINDS.items()
     }
 
 

@@ -1,0 +1,180 @@
+"""The command `candlewax simulate` as a process."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from candlewax.data import SAMPLE
+from tests.simulator.listening import PATIENCE, Ear, heard
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from candlewax.cli import main; main(sys.argv[1:])",
+    "simulate",
+)
+
+
+@contextmanager
+def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The running command, and the addresses it tells."""
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            text = ""
+            while "make live" not in text:
+                line = process.stdout.readline()
+                assert line, process.communicate()
+                text += line
+            yield process, dict(re.findall(r"CANDLEWAX_(\w+)_URL=(\S+)", text))
+        finally:
+            process.kill()
+
+
+def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_plays_until_it_is_stopped(number: signal.Signals) -> None:
+    """It tells where to listen, serves all exchanges, and ends well on a signal."""
+
+    async def come(exchange: str, url: str, native: str) -> None:
+        async with connect(url) as connection:
+            ear = Ear(connection, exchange)
+            await ear.subscribe(native)
+            await ear.until(lambda text: "rade" in text and native.lower() in text.lower())
+
+    with simulating("--rate", "2000") as (process, urls):
+        for exchange, native in (
+            ("binance", "BTCUSDT"),
+            ("kraken", "BTC/USD"),
+            ("coinbase", "BTC-USD"),
+        ):
+            asyncio.run(come(exchange, urls[exchange.upper()], native))
+        port = urls["KRAKEN"].split(":")[2].split("/")[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+            assert answer.status == 200
+        assert "Stopped." in stop(process, number)
+
+
+def test_a_client_does_not_keep_it(tmp_path: Path) -> None:
+    """It ends with a client connected, whose trades are in the journal file."""
+    file = tmp_path / "journal.tsv"
+
+    async def come(url: str, process: "subprocess.Popen[str]") -> Ear:
+        async with connect(url) as connection:
+            ear = Ear(connection, "kraken")
+            await ear.subscribe("BTC/USD")
+            for _ in range(20):
+                await ear.until(lambda text: '"update","data":[{"symbol"' in text)
+            process.send_signal(signal.SIGTERM)
+            assert (await ear.closed())[0] == 1001
+        return ear
+
+    with simulating("--rate", "2000", "--skip", "0.1", "--journal", str(file)) as (process, urls):
+        ear = asyncio.run(come(urls["KRAKEN"], process))
+        _, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, err) == (0, "")
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+    assert {row[8] for row in rows} == {"true", "false"}
+    written = {
+        (row[2], row[3], int(row[4]), row[5], row[6], row[7] == "buy")
+        for row in rows
+        if row[1] == "kraken"
+    }
+    amounts = {(*k[:3], Decimal(k[3]), Decimal(k[4]), k[5]) for k in written}
+    assert heard(ear).keys() <= amounts
+    assert all(int(row[0]) >= int(row[4]) * 1000 for row in rows)
+
+
+def test_it_stops_after_some_seconds() -> None:
+    """By itself, and with a summary."""
+    with simulating("--seconds", "0.1") as (process, _):
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, err) == (0, "")
+        assert "Stopped." in out
+
+
+def run(*options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rate", "0"], "--rate: expected a number above 0, got '0'"),
+        (["--rate", "nan"], "--rate: expected a number above 0, got 'nan'"),
+        (["--port", "70000"], "--port: expected a port from 0 to 65535, got '70000'"),
+        (["--skip", "2"], "--skip: expected a chance from 0 to 1, got '2'"),
+        (["--pace", "-1"], "--pace: expected a number from 0 up, got '-1'"),
+        (["--drop-every", "soon"], "--drop-every: expected a number from 0 up, got 'soon'"),
+        (["--close-code", "1005"], "--close-code: expected a close code"),
+        (["--recording", "nowhere.tsv"], "--recording: there is no file 'nowhere.tsv'"),
+    ],
+)
+def test_wrong_options_are_named(options: list[str], message: str) -> None:
+    """The message says which one, what it takes and what it got."""
+    result = run(*options)
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
+def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """A port that is taken or a journal in no folder ends it with a message."""
+    result = run("--port", "0", "--journal", str(tmp_path / "none" / "journal.tsv"))
+    assert result.returncode == 1
+    assert result.stderr.startswith("candlewax: ")
+    assert "Traceback" not in result.stderr
+    with simulating() as (_, urls):
+        port = urls["KRAKEN"].split(":")[2].split("/")[0]
+        result = run("--port", port)
+        assert result.returncode == 1
+        assert port in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_recording_is_told(tmp_path: Path) -> None:
+    """When its end cannot be read, the command ends with a message."""
+    file = tmp_path / "cut.tsv.zst"
+    file.write_bytes(SAMPLE.read_bytes()[:5000])
+
+    async def come(url: str) -> None:
+        async with connect(url) as connection:
+            await Ear(connection, "kraken").subscribe("BTC/USD")
+
+    with simulating("--recording", str(file), "--pace", "0") as (process, urls):
+        asyncio.run(come(urls["KRAKEN"]))
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert err.startswith("candlewax: ")
+        assert "Traceback" not in err
