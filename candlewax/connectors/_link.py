@@ -51,6 +51,10 @@ class Gate:
         self._every_s = every_s
         self._next = 0.0
 
+    def hold(self, seconds: float) -> None:
+        """Let nobody pass for so long."""
+        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+
     async def wait(self) -> None:
         """Wait for the turn."""
         now = asyncio.get_running_loop().time()

@@ -77,7 +77,6 @@ def test_batches_have_the_columns_of_frames() -> None:
         part.close()
     assert isinstance(items[0], Received)
     assert dict(items[0].frames.schema) == FRAMES
-    assert part.snapshot() is None
 
 
 def test_binary_messages_are_text_or_garbled() -> None:
@@ -139,9 +138,14 @@ def test_fewer_instruments_a_connection_may_be_asked_for() -> None:
     few = Websockets(plan, {}, Tally(), lambda: False, per_connection={"kraken": 2})
     assert few.list_parts() == ["kraken-0", "kraken-1", "binance-0"]
     many = {"kraken": [f"S{number}/USD" for number in range(101)]}
-    assert len(
-        Websockets(many, {}, Tally(), lambda: False, per_connection={"kraken": 999}).list_parts()
-    ) == 2
+    assert (
+        len(
+            Websockets(
+                many, {}, Tally(), lambda: False, per_connection={"kraken": 999}
+            ).list_parts()
+        )
+        == 2
+    )
 
 
 def test_a_subscription_without_an_answer_is_asked_for_anew() -> None:

@@ -146,7 +146,9 @@ def test_limits_of_the_exchange_are_kept(exchange: str) -> None:
     live = EXCHANGES[exchange].live
     assert live.url.startswith("wss://")
     assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.chunk, 10**6)) < 4096
-    assert live.messages_s <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
+    assert (
+        live.messages_s <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
+    )
     assert live.stalled_s >= 60
     if exchange.startswith("binance"):
         assert live.longest_s is not None
