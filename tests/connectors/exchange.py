@@ -197,3 +197,13 @@ class Reader:
         for _, connection, seq, _ in self.rows:
             found.setdefault(connection, []).append(seq)
         return found
+
+
+def ids(reader: Reader) -> dict[str, list[int]]:
+    """The trades that came on each connection."""
+    found: dict[str, list[int]] = {}
+    for _, connection, _, frame in reader.rows:
+        data = json.loads(frame).get("data")
+        if data and "t" in data:
+            found.setdefault(connection, []).append(data["t"])
+    return found
