@@ -1,6 +1,8 @@
 """The broker: Kafka, or Redpanda, which speaks the same protocol."""
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -21,7 +23,29 @@ _BUFFER_MESSAGES: Final = 2_000_000
 _SECONDS: Final = 30.0
 """How long a broker may take to answer at the start."""
 
-_log = logging.getLogger("candlewax.broker")
+_AGAIN: Final = 30.0
+"""Seconds before the same is said again."""
+
+
+class Hush(logging.Filter):
+    """Lets what differs in its numbers only through once in a while: clients say in
+    bursts, again and again, that a broker is away.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = self._now()
+        self._said = {text: when for text, when in self._said.items() if now - when < _AGAIN}
+        text = re.sub(r"[0-9]+|, 1 identical.*", "", record.getMessage())
+        return self._said.setdefault(text, now) == now
+
+
+log = logging.getLogger("candlewax.broker")
+log.addFilter(Hush())
 
 # Of clients that speak of themselves only while somebody polls them.
 _quiet = logging.getLogger("candlewax.broker.client")
@@ -32,6 +56,25 @@ T = TypeVar("T")
 
 class BrokerError(RuntimeError):
     """The broker cannot be used; the text says which and why."""
+
+
+class BrokerAwayError(BrokerError):
+    """No broker answers now."""
+
+
+_AWAY: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001 - the library's names
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""What clients say while a broker is gone, starts or ends."""
 
 
 class Broker:
@@ -64,21 +107,22 @@ class Broker:
             for topic in topics
             if topic.name not in there
         ]
-        for name, done in (admin.create_topics(absent) if absent else {}).items():
+        asked = admin.create_topics(absent, request_timeout=_SECONDS) if absent else {}
+        for name, done in asked.items():
             try:
-                done.result(timeout=_SECONDS)
+                done.result()
             except KafkaException as error:
                 # Several processes start at once.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise BrokerError(f"{self}: topic {name}: {error.args[0].str()}") from error
+                    raise self._error(f"topic {name}", error) from error
 
     def keep(self, topic: str, retention_ms: int) -> None:
         """Let a topic keep its messages at least so long. Raises BrokerError."""
         admin = self._admin()
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            (described,) = admin.describe_configs([resource]).values()
-            now = int(described.result(timeout=_SECONDS)["retention.ms"].value)
+            asked = admin.describe_configs([resource], request_timeout=_SECONDS)
+            now = int(asked[resource].result()["retention.ms"].value)
             if 0 <= now < retention_ms:
                 entry = ConfigEntry(
                     "retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET
@@ -86,10 +130,10 @@ class Broker:
                 wanted = ConfigResource(
                     ConfigResource.Type.TOPIC, topic, incremental_configs=[entry]
                 )
-                (done,) = admin.incremental_alter_configs([wanted]).values()
-                done.result(timeout=_SECONDS)
+                changed = admin.incremental_alter_configs([wanted], request_timeout=_SECONDS)
+                changed[wanted].result()
         except KafkaException as error:
-            raise BrokerError(f"{self}: retention of {topic}: {error.args[0].str()}") from error
+            raise self._error(f"retention of {topic}", error) from error
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises BrokerError."""
@@ -102,8 +146,13 @@ class Broker:
         try:
             found = admin.list_topics(timeout=_SECONDS)
         except KafkaException as error:
-            raise BrokerError(f"{self}: no broker answers: {error.args[0].str()}") from error
+            raise self._error("no broker answers", error) from error
         return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+    def _error(self, what: str, error: KafkaException) -> BrokerError:
+        cause: KafkaError = error.args[0]
+        kind = BrokerAwayError if cause.code() in _AWAY else BrokerError
+        return kind(f"{self}: {what}: {cause.str()}")
 
     def _admin(self) -> AdminClient:
         return self._made(AdminClient, {"logger": _quiet})
@@ -124,7 +173,7 @@ class Broker:
                 "queue.buffering.max.messages": _BUFFER_MESSAGES,
                 "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
                 "error_cb": on_error,
-                "logger": _log,
+                "logger": log,
             },
         )
 
@@ -143,7 +192,7 @@ class Broker:
                 "queued.min.messages": 100_000,
                 "queued.max.messages.kbytes": 65_536,
                 "error_cb": on_error,
-                "logger": _log,
+                "logger": log,
             },
         )
 

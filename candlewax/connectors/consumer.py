@@ -1,6 +1,5 @@
 """Topics as a source."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from confluent_kafka import (
 )
 
 from candlewax import metrics
-from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.broker import Broker, BrokerError, log
 
 BATCH: Final = 20_000
 """The most messages that are taken at once."""
@@ -30,8 +29,6 @@ _GONE: Final = (
 )
 """What the client says once a topic has been away for longer than a broker needs to
 spread the word of it."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class _Poll:
         if error.code() in _GONE:
             self._failure = error.str()
         else:
-            _log.warning("broker: %s", error.str())
+            log.warning("broker: %s", error.str())
 
 
 def _place(message: Message) -> tuple[str, int]:
@@ -119,7 +116,7 @@ def _is_good(message: Message) -> bool:
         )
     if error.fatal() or not error.retriable():
         raise BrokerError(f"{where}: {error.str()}")
-    _log.warning("%s: %s", where, error.str())
+    log.warning("%s: %s", where, error.str())
     return False
 
 
@@ -162,7 +159,7 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         try:
             self._poll.consumer.commit(offsets=[place], asynchronous=True)
         except KafkaException as error:
-            _log.warning("%s: the group's offset is not shown: %s", self._topic, error)
+            log.warning("%s: the group's offset is not shown: %s", self._topic, error)
 
 
 class Topics(FixedPartitionedSource[Consumed, int]):

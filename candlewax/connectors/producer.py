@@ -1,19 +1,21 @@
 """What leaves for the broker, and the certainty that it arrived."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError
 
-from candlewax.connectors.broker import Broker
+from candlewax.connectors.broker import Broker, BrokerAwayError, log
 
 _PATIENCE: Final = 8.0
 """Seconds that undelivered messages have once the process was asked to stop."""
 
-_log = logging.getLogger(__name__)
+_PAUSE: Final = 0.5
+"""Seconds before a broker that is away is asked again."""
+
+T = TypeVar("T")
 
 
 class DeliveryError(RuntimeError):
@@ -84,6 +86,20 @@ class Outbox:
         self._producer.poll(0)
         self._check()
 
+    def patiently(self, action: Callable[[], T]) -> T:
+        """What the action gives, tried again while the broker is away, as messages wait.
+
+        Raises BrokerAwayError once the process was asked to stop.
+        """
+        while True:
+            try:
+                return action()
+            except BrokerAwayError as error:
+                if self._stopping():
+                    raise
+                log.warning("%s; trying again", error)
+            self._producer.poll(_PAUSE)
+
     def waiting(self) -> int:
         """How many messages the broker has not yet taken."""
         return len(self._producer)
@@ -123,4 +139,4 @@ class Outbox:
             self._failed += 1
             self._why = error.str()
         else:
-            _log.warning("broker: %s", error.str())
+            log.warning("broker: %s", error.str())

@@ -1,12 +1,13 @@
 """Topics and their properties, on a real broker."""
 
+import logging
 from dataclasses import replace
 
 import pytest
 
 from candlewax import topics
 from candlewax.connectors import broker as module
-from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.broker import Broker, BrokerError, Hush
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
@@ -128,3 +129,19 @@ def test_a_producer_and_a_consumer_need_no_broker_to_be_made() -> None:
     nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
     nobody.consumer("any", lambda _: None).close()
     assert nobody.producer(lambda _: None).flush(0) == 0
+
+
+def test_the_same_is_not_said_again_and_again() -> None:
+    """What differs only in its numbers is the same; after a while it may be said again."""
+    clock = [0.0]
+    hush = Hush(lambda: clock[0])
+
+    def passes(text: str) -> bool:
+        return hush.filter(logging.LogRecord("x", logging.INFO, "", 0, "said %s", (text,), None))
+
+    assert passes("refused after 1 ms")
+    clock[0] = 1.0
+    assert not passes("refused after 22 ms")
+    assert passes("reset")
+    clock[0] = 31.0
+    assert passes("refused after 3 ms")

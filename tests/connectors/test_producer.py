@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.connectors.broker import Broker
+from candlewax.connectors.broker import Broker, BrokerAwayError, BrokerError
 from candlewax.connectors.producer import DeliveryError, Outbox
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
@@ -122,6 +122,27 @@ def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     send(outbox, b"x")
     with pytest.raises(DeliveryError, match="1 messages are undelivered at the stop"):
         outbox.flush()
+
+
+def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it answers, or the process is to stop; what else it says is told at once."""
+    monkeypatch.setattr("candlewax.connectors.producer._PAUSE", 0)
+    answers: list[int | BrokerError] = [BrokerAwayError("gone"), BrokerAwayError("gone"), 4]
+
+    def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, BrokerError):
+            raise answer
+        return answer
+
+    nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
+    assert Outbox(nobody).patiently(ask) == 4
+    answers += [BrokerAwayError("gone"), BrokerAwayError("still gone"), 5]
+    with pytest.raises(BrokerAwayError, match="still gone"):
+        Outbox(nobody, Asked(1)).patiently(ask)
+    answers[:] = [BrokerError("refused"), 6]
+    with pytest.raises(BrokerError, match="refused"):
+        Outbox(nobody).patiently(ask)
 
 
 def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
