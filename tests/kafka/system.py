@@ -1,6 +1,7 @@
 """The dataflows as processes, over a broker and a ClickHouse server."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -34,12 +35,16 @@ SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT", "XBT/USD": "BTC/USD"}
 class Process:
     """A dataflow that runs."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str], errors: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        errors: Path,
+        output: Path = Path(os.devnull),
+    ) -> None:
         self._errors = errors
-        with errors.open("ab") as out:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=out
-            )
+        with errors.open("ab") as err, output.open("ab") as out:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
 
     def said(self) -> str:
         """What stands on its standard error, and on that of its lives before."""
@@ -81,6 +86,17 @@ class System:
         process = Process(command, env, self._folder / f"{name or flow}.err")
         self._running.append(process)
         return process
+
+    def run(self, command: Sequence[str], name: str) -> Process:
+        """Start another program; what it says stands in `output`."""
+        process = Process(command, environment(self._folder), self._folder / f"{name}.err",
+                          self._folder / f"{name}.out")  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def output(self, name: str) -> bytes:
+        """What a program printed so far."""
+        return (self._folder / f"{name}.out").read_bytes()
 
     def durable(self, flow: str, name: str = "", **settings: str) -> Process:
         """Start a dataflow that remembers its lives of the same name."""
