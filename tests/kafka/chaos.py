@@ -70,6 +70,12 @@ class Chaos:
         start = self.system.start if flow == "ingest" else self.system.durable
         self.running[flow] = start(flow, **live)
 
+    def listening(self) -> bool:
+        """Whether the latest life of ingest hears every exchange."""
+        self.live()
+        heard = self.running["ingest"].said_now()
+        return all(f"{name}-0: subscribed" in heard for name in VENUES)
+
     def strike(self, victim: str) -> None:
         """Kill something, and start it again."""
         self.done[victim] = self.done.get(victim, 0) + 1
@@ -105,6 +111,7 @@ def run(chaos: Chaos, strikes: int, pause: float) -> list[Fill]:
         chaos.strike(victim)
     time.sleep(pause)
     chaos.live()
+    reading.until(chaos.listening)
     exchanges.end()
     # What was received is on its way: ingest flushes when it is stopped.
     assert chaos.running.pop("ingest").end() == 0

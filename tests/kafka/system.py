@@ -43,12 +43,17 @@ class Process:
         output: Path = Path(os.devnull),
     ) -> None:
         self._errors = errors
+        self._before = errors.stat().st_size if errors.exists() else 0
         with errors.open("ab") as err, output.open("ab") as out:
             self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
 
     def said(self) -> str:
         """What stands on its standard error, and on that of its lives before."""
         return self._errors.read_text()
+
+    def said_now(self) -> str:
+        """What stands there of this life."""
+        return self._errors.read_bytes()[self._before :].decode()
 
     def ended(self) -> int | None:
         """Its status, if it has ended."""
