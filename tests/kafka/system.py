@@ -127,14 +127,21 @@ class System:
         """Wait until all that the raw topics hold is stored; what they hold."""
         fills = raw_fills(self.servers)
         distinct = oracle.distinct(fills)
-        counting = sum(not fill.conditions for fill in distinct)
+        wanted = len(distinct), sum(not fill.conditions for fill in distinct)
+        stored = 0, 0
 
         def done() -> bool:
+            nonlocal stored
             for process in running:
                 assert process.ended() is None, process.said()
-            return self.stored() == (len(distinct), counting)
+            stored = self.stored()
+            return stored == wanted
 
-        reading.until(done, seconds=90, pause=0.2)
+        try:
+            reading.until(done, seconds=90, pause=0.2)
+        except AssertionError as error:
+            said = "\n\n".join(process.said() for process in running)
+            raise AssertionError(f"{stored}, not {wanted}\n{said}") from error
         return fills
 
     def check(self, fills: Sequence[Fill]) -> None:
