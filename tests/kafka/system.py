@@ -23,6 +23,7 @@ from tests import oracle
 from tests.dataflows import playing
 from tests.dataflows.playing import EPOCH_ZERO, Frame
 from tests.kafka import reading
+from tests.kafka.broker import free_port
 from tests.oracle import Fill
 from tests.test_process import ROOT, environment
 
@@ -52,9 +53,12 @@ class Process:
     def wait(self) -> int:
         return self._process.wait(timeout=120)
 
+    def tell(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; its status."""
-        self._process.send_signal(number)
+        self.tell(number)
         return self.wait()
 
 
@@ -84,19 +88,24 @@ class System:
 
     def durable(self, flow: str, name: str = "", **settings: str) -> Process:
         """Start a dataflow that remembers its lives of the same name."""
-        store = self._folder / f"{name or flow}.recovery"
+        return self.start(flow, *self.memory(name or flow), name=name, **settings)
+
+    def memory(self, name: str) -> tuple[str, ...]:
+        """The options of a recovery store."""
+        store = self._folder / f"{name}.recovery"
         if not store.exists():
             store.mkdir()
             init_db_dir(store, 1)
-        options = ("-r", str(store), "-s", "1", "-b", "0")
-        return self.start(flow, *options, name=name, **settings)
+        return ("-r", str(store), "-s", "1", "-b", "0")
 
-    def cluster(self, flow: str, ports: Sequence[int], **settings: str) -> list[Process]:
-        """Start a dataflow as a cluster, a process for each port."""
-        addresses = ";".join(f"127.0.0.1:{port}" for port in ports)
+    def cluster(self, flow: str, *options: str, **settings: str) -> list[Process]:
+        """Start a dataflow as a cluster of two processes."""
+        addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(2))
         return [
-            self.start(flow, "-i", str(n), "-a", addresses, name=f"{flow}-{n}", **settings)
-            for n in range(len(ports))
+            self.start(
+                flow, "-i", str(n), "-a", addresses, *options, name=f"{flow}-{n}", **settings
+            )
+            for n in range(2)
         ]
 
     def end(self) -> None:
