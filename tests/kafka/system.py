@@ -5,8 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +15,7 @@ from bytewax.recovery import init_db_dir
 from confluent_kafka import Message
 
 from candlewax import framelog
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.connectors.clickhouse import open_tables
 from candlewax.settings import Server
 from candlewax.verify import books, verify
 from tests import oracle
@@ -67,7 +66,6 @@ class System:
 
     def __init__(self, folder: Path, servers: str, dsn: str, database: str) -> None:
         self._folder = folder
-        self._recovery: set[str] = set()
         self._running: list[Process] = []
         self.servers = servers
         self.settings = {
@@ -76,7 +74,7 @@ class System:
             "CANDLEWAX_DATABASE": database,
             "no_proxy": "*",
         }
-        self._server, self._database = Server(dsn), database
+        self.tables = open_tables(Server(dsn), database)
 
     def start(self, flow: str, *options: str, name: str = "", **settings: str) -> Process:
         """Start a dataflow; `name` tells its lives from those of others."""
@@ -109,19 +107,11 @@ class System:
         ]
 
     def end(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, and let go of the tables."""
         for process in self._running:
             if process.ended() is None:
                 process.end(signal.SIGKILL)
-
-    @contextmanager
-    def tables(self) -> Iterator[Database]:
-        """The tables."""
-        opened = connect(self._server, self._database)
-        try:
-            yield opened
-        finally:
-            opened.close()
+        self.tables.close()
 
     def stored(self) -> tuple[int, int]:
         """How many trades silver holds, and how many the candles."""
@@ -129,8 +119,7 @@ class System:
         SELECT (SELECT count() FROM silver_trades FINAL),
             (SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1m')
         """
-        with self.tables() as tables:
-            return tables.query(sql).row(0)  # type: ignore[return-value]
+        return self.tables.query(sql).row(0)
 
     def catch_up(self, *running: Process) -> list[Fill]:
         """Wait until all that the raw topics hold is stored; what they hold."""
@@ -155,15 +144,13 @@ class System:
 
     def check(self, fills: Sequence[Fill]) -> None:
         """The tables hold exactly these trades and their candles, and add up."""
-        with self.tables() as tables:
-            assert playing.silver(tables) == playing.expected_silver(fills)
-            assert playing.gold(tables) == playing.expected_gold(fills)
-            assert books(tables.client) == []
-            found = verify(tables.client)
-            assert found.equal, found
-            frames = dict(tables.query(
-                "SELECT exchange, count() FROM bronze_frames FINAL GROUP BY exchange"
-            ).rows())  # fmt: skip
+        assert playing.silver(self.tables) == playing.expected_silver(fills)
+        assert playing.gold(self.tables) == playing.expected_gold(fills)
+        assert books(self.tables.client) == []
+        found = verify(self.tables.client)
+        assert found.equal, found
+        sql = "SELECT exchange, count() FROM bronze_frames FINAL GROUP BY exchange"
+        frames = dict(self.tables.query(sql).rows())
         for exchange, count in frames.items():
             ends = reading.ends(self.servers, RAW.format(exchange))
             assert count == sum(end - begin for begin, end in ends)
