@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 
 from candlewax.connectors.broker import Broker, BrokerError, log
+from candlewax.telling import tells
 
 BATCH: Final = 20_000
 """The most messages that are taken at once."""
@@ -119,6 +120,7 @@ def _is_good(message: Message) -> bool:
     return False
 
 
+@tells
 class _Part(StatefulSourcePartition[Consumed, int]):
     def __init__(
         self, poll: _Poll, topic: str, partition: int, resumed: int, stopping: Callable[[], bool]
@@ -159,6 +161,7 @@ class _Part(StatefulSourcePartition[Consumed, int]):
             log.warning("%s: the group's offset is not shown: %s", self._topic, error)
 
 
+@tells
 class Topics(FixedPartitionedSource[Consumed, int]):
     """Reads topics from where the last snapshot ends, else from their beginning.
 
