@@ -24,12 +24,14 @@ from candlewax.ledger import Ledger
 from candlewax.normalized import Read, from_json
 from candlewax.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.tally import Tally
+from candlewax.telling import tells
 from candlewax.topics import MOST_BYTES
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@tells
 class Router:
     """Parts what a raw topic takes from what none does: `Feed` in; (key, item) out, the
     item being frames of one exchange, or a batch of dead letters.
@@ -66,6 +68,7 @@ def _letters(decoded: Decoded) -> Batch:
     return Batch(decoded.exchange, tables)
 
 
+@tells
 class Normalized:
     """Reads messages of the normalized topic: `Consumed` in; (key, Decoded) out, without
     the frames, which others have stored.
@@ -109,6 +112,7 @@ def _unread(consumed: Consumed, faults: pl.DataFrame) -> pl.DataFrame:
     return line_letters(f"{consumed.topic}:{consumed.partition}", lines)
 
 
+@tells
 class Decoder:
     """Reads what a feed emits: `Received` or `Unread` in, (key, Decoded) out, the key
     being the exchange.
@@ -134,6 +138,7 @@ class Decoder:
         return [(exchange, decode(EXCHANGES[exchange], frames, self._instruments))]
 
 
+@tells
 class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
@@ -203,6 +208,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
+@tells
 class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     """Adds to each batch the candles its trades change; keyed by exchange.
 

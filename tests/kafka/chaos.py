@@ -135,18 +135,18 @@ def account(system: System, fills: list[Fill]) -> None:
     Live, the wall clock may have closed more candles than the stream's own time.
     """
     expected = playing.expected_gold(fills)
-    with system.tables() as tables:
-        assert playing.silver(tables) == playing.expected_silver(fills)
-        found = playing.gold(tables)
-        assert found.keys() == expected.keys()
-        for window, candle in found.items():
-            told = expected[window]
-            assert candle["closed"] >= told["closed"]
-            assert candle["version"] == 2 * candle["trade_count"] + candle["closed"]
-            fixed = {"closed": candle["closed"], "version": candle["version"]}
-            assert candle == {**told, **fixed}, window
-        assert books(tables.client) == []
-        assert verify(tables.client).equal
+    tables = system.tables
+    assert playing.silver(tables) == playing.expected_silver(fills)
+    found = playing.gold(tables)
+    assert found.keys() == expected.keys()
+    for window, candle in found.items():
+        told = expected[window]
+        assert candle["closed"] >= told["closed"]
+        assert candle["version"] == 2 * candle["trade_count"] + candle["closed"]
+        fixed = {"closed": candle["closed"], "version": candle["version"]}
+        assert candle == {**told, **fixed}, window
+    assert books(tables.client) == []
+    assert verify(tables.client).equal
 
 
 def main() -> None:
