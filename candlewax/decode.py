@@ -31,6 +31,9 @@ from candlewax.schema import (
 )
 from candlewax.trades import FAULTS, common, normalize
 
+FEW: Final = 32
+"""Frames that are sooner read one by one than tried against each layout."""
+
 MOST_TRADES: Final = 65_535
 """The most trades of one frame: its number of trades is counted in 16 bits."""
 
@@ -107,7 +110,7 @@ def _lift(
     left = frames.select("row", "frame")
     for layout in exchange.layouts:
         for lifting in (lift, lift_several) if layout.several else (lift,):
-            if left.is_empty():
+            if left.height <= FEW:
                 break
             native = lifting(layout, left)
             if native.height:
