@@ -1,5 +1,6 @@
 """What the tables already hold: where a process without a memory of its own begins."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -127,6 +128,13 @@ WHERE exchange = {exchange:String}
 ORDER BY hour
 """
 
+_REACHED: Final = """
+SELECT source, source_partition, max(source_offset) AS reached
+FROM silver_trades
+WHERE exchange = {exchange:String}
+GROUP BY source, source_partition
+"""
+
 _NO_TRADES: Final = empty(TRADES)
 
 _WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
@@ -137,6 +145,11 @@ _DAY: Final = TIMEFRAMES["1d"][1]
 
 _SETTLE: Final = 0.1
 """Seconds in which rows of one insert become visible."""
+
+_PATIENCE: Final = 30.0
+"""Seconds that whoever stores the trades has for storing those it has sent."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class History:
@@ -157,6 +170,8 @@ class History:
         self._meanwhile = meanwhile
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
+        self._reached: dict[tuple[str, str, int], int] = {}
+        self._given_up: set[str] = set()
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
@@ -237,6 +252,24 @@ class History:
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
             yield ohlcv(exchange, found, watermark)
+
+    def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
+        """Return when these trades (TRADES) are stored, and so all that were sent before
+        them: sent they are a little sooner. Where they never are, nobody waits twice.
+        """
+        if not self._meanwhile:
+            return
+        place = ("source", "source_partition")
+        ends = late.group_by(place).agg(pl.col("source_offset").max()).rows()
+        for _ in range(1 if exchange in self._given_up else int(_PATIENCE / _SETTLE)):
+            if all(self._reached.get((exchange, *at), -1) >= end for *at, end in ends):
+                self._given_up.discard(exchange)
+                return
+            rows = self._database.query(_REACHED, {"exchange": exchange}, self._wait).rows()
+            self._reached |= {(exchange, source, part): end for source, part, end in rows}
+            self._wait(_SETTLE)
+        self._given_up.add(exchange)
+        _log.warning("%s: trades that came are not stored; going on without", exchange)
 
     def _minutes(
         self,

@@ -185,6 +185,7 @@ class Writer:
             if stale.height:
                 watermark = max(batch.watermark for batch in own)
                 late = pl.concat([batch.late for batch in own])
+                self._history.wait_for(exchange, late)
                 self._insert("ohlcv", self._history.candles(exchange, stale, watermark, late))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:

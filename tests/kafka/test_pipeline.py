@@ -171,10 +171,12 @@ def _torment(
     log = record(folder / "market.tsv", market(6000, seed=1))
     running = {flow: system.durable(flow) for flow in FLOWS}
     ingest = system.durable("ingest", CANDLEWAX_FEED=str(log))
-    reading.until(lambda: "INFO ingest" in ingest.said())
+    for flow, process in {**running, "ingest": ingest}.items():
+        reading.until(lambda f=flow, p=process: f"INFO {f}" in p.said())  # type: ignore[misc]
     _survive(chance)
     ingest.end(signal.SIGKILL)
     ingest = system.durable("ingest", CANDLEWAX_FEED=str(log))
+    lives = dict.fromkeys(FLOWS, 1)
     victims = ["silver", "broker", "ohlcv", "server", *chance.choices(FLOWS, k=2)]
     for n, victim in enumerate(victims):
         if ingest.ended() is not None:
@@ -189,6 +191,9 @@ def _torment(
         else:
             running[victim].end(signal.SIGKILL)
             running[victim] = system.durable(victim)
+            lives[victim] += 1
+            # Whoever finds the server or the broker away at the start ends with a message.
+            reading.until(lambda v=victim: running[v].said().count(f"INFO {v}") == lives[v])  # type: ignore[misc]
     assert ingest.wait() == 0, ingest.said()
     fills = system.catch_up(*running.values())
     for process in running.values():

@@ -1,0 +1,58 @@
+"""What a process waits for while another one stores."""
+
+import logging
+
+import polars as pl
+import pytest
+
+from candlewax.connectors import history
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.connectors.writer import Writer
+from candlewax.tally import Tally
+from tests.connectors.test_writer import batch
+
+
+def sent(offset: int) -> pl.DataFrame:
+    """A trade that was sent, from this place."""
+    return (
+        batch(offset).tables["silver_trades"].with_columns(source_offset=pl.lit(offset, pl.UInt64))
+    )
+
+
+def store(tables: Database, offset: int) -> None:
+    writer = Writer(tables, Tally(), background=False)
+    made = batch(offset)
+    made.tables["silver_trades"] = sent(offset)
+    writer.put(made)
+    writer.flush()
+
+
+def test_late_trades_are_waited_for(tables: Database) -> None:
+    """Or a candle computed anew would lack those that were sent just before them."""
+    to_come = [1, 2, 3, 4]
+    known = History(tables, meanwhile=True, wait=lambda _: store(tables, to_come.pop(0)))
+    late = pl.concat([sent(3), sent(2)])
+    known.wait_for("x", late)
+    stored = tables.query("SELECT max(source_offset) FROM silver_trades").item()
+    assert stored >= 3
+    left = len(to_come)
+    known.wait_for("x", late)
+    assert len(to_come) == left
+
+
+def test_what_is_never_stored_is_not_waited_for_always(
+    tables: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told."""
+    monkeypatch.setattr(history, "_PATIENCE", 0.3)
+    waits: list[float] = []
+    with caplog.at_level(logging.WARNING):
+        History(tables, meanwhile=True, wait=waits.append).wait_for("x", sent(1))
+    assert "not stored" in caplog.text
+    assert waits
+
+
+def test_one_process_waits_for_nobody(tables: Database) -> None:
+    """It stores trades before candles itself."""
+    History(tables, wait=lambda _: pytest.fail()).wait_for("x", sent(1))
