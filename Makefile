@@ -14,7 +14,7 @@ live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
 test: check
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n auto --dist loadgroup
 
 check: $(READY)
 	@$(PYTHON) -m ruff check .

@@ -7,6 +7,7 @@ candles gives the candle of all trades.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -60,7 +61,7 @@ _SPAN: Final = 1 << 40
 """Microseconds, about twelve days: trades of one batch lie closer together."""
 
 _FEW: Final = 1_000
-"""Trades that are sorted sooner than a better way to sort them is prepared."""
+"""Trades for which the fewest queries are the fastest way."""
 
 _SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
 """The code of a symbol, as long as this process runs."""
@@ -101,28 +102,33 @@ def combine(trades: pl.DataFrame) -> pl.DataFrame:
     """Make one-minute candles (STATE) of the trades (TRADES) that count; those of a
     symbol are in the order of time.
     """
-    return _combined(trades).select(*STATE).collect(optimizations=PLAIN)
-
-
-def _combined(trades: pl.DataFrame) -> pl.LazyFrame:
-    if trades["condition"].null_count() < trades.height:
-        trades = trades.filter(pl.col("condition").is_null())
     return (
-        _in_order(trades.select(_COUNTING))
-        .lazy()
+        _ordered(trades)
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
-        .with_columns(_NAMED)
+        .select(_named(1, _MINUTE))
     )
 
 
-_NAMED: Final = (
-    pl.lit(1, pl.Int8).alias("timeframe"),
-    (pl.col("key") % _MINUTES * _MINUTE).cast(TIME).alias("window_start"),
-    ((pl.col("key") % _MINUTES + 1) * _MINUTE).alias("window_end"),
-)
-"""The name of a one-minute candle told by its key: the symbol, and the number of its
-window since 1970."""
+def _ordered(trades: pl.DataFrame) -> pl.DataFrame:
+    """What candles are made of: the trades that count, in order, with `key`."""
+    if trades["condition"].null_count() < trades.height:
+        trades = trades.filter(pl.col("condition").is_null())
+    return _in_order(trades.select(_COUNTING))
+
+
+@cache
+def _named(timeframe: int, length: int) -> list[pl.Expr]:
+    """STATE, the name of each candle told by its key: the symbol, and the number of
+    its window since 1970.
+    """
+    window = pl.col("key") % _MINUTES
+    names = {
+        "timeframe": pl.lit(timeframe, pl.Int8),
+        "window_start": (window * length).cast(TIME),
+        "window_end": (window + 1) * length,
+    }
+    return [names.get(name, pl.col(name)).alias(name) for name in STATE]
 
 
 def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
@@ -143,20 +149,12 @@ def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     return trades[order]
 
 
-_LENGTHS: Final = pl.DataFrame(
-    list(TIMEFRAMES.values()), schema={"timeframe": pl.Int8, "length": pl.Int64}, orient="row"
-)
-_ROLL_UP: Final = (
-    pl.col("timeframe", "window_start", "window_end", "symbol", "open", *_OPEN).first(),
+_ENDS: Final = (
+    pl.col("symbol", "open", *_OPEN).first(),
     pl.col("close", *_CLOSE).last(),
     pl.col("high").max(),
     pl.col("low").min(),
     pl.col(_SUMS).sum(),
-)
-_BEGIN: Final = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
-_WINDOWS: Final = (
-    _BEGIN.cast(TIME).alias("window_start"),
-    (_BEGIN + pl.col("length")).alias("window_end"),
 )
 
 
@@ -164,18 +162,47 @@ def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
     """Make candles (STATE) of six timeframes of one-minute candles, each minute of
     a symbol once, those of a symbol in the order of time.
     """
-    return _timeframes(minutes.lazy()).select(*STATE).collect(optimizations=PLAIN)
+    frames = [minutes]
+    for number, length in list(TIMEFRAMES.values())[1:]:
+        # Each timeframe divides the next: the last made serves.
+        frames.append(_roll_up(frames[-1], number, length))
+    return pl.concat(frames)
 
 
-def _timeframes(minutes: pl.LazyFrame) -> pl.LazyFrame:
-    """STATE with `key`, which names the window."""
-    # All timeframes in one query: small batches cost a query's price, not a row's.
+def _roll_up(candles: pl.DataFrame, number: int, length: int) -> pl.DataFrame:
+    window = pl.col("window_start").cast(pl.Int64) // length
     return (
-        minutes.drop("timeframe", "window_end")
-        .join(_LENGTHS.lazy(), how="cross", maintain_order="left_right")
+        candles.group_by(key=_SYMBOL * _MINUTES + window, maintain_order=True)
+        .agg(_ENDS)
+        .select(_named(number, length))
+    )
+
+
+_LENGTHS: Final = pl.LazyFrame(
+    list(TIMEFRAMES.values()), schema={"timeframe": pl.Int8, "length": pl.Int64}, orient="row"
+)
+_BEGIN: Final = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
+_WINDOWS: Final = (
+    _BEGIN.cast(TIME).alias("window_start"),
+    (_BEGIN + pl.col("length")).alias("window_end"),
+)
+_FIRSTS: Final = pl.col("timeframe", "window_start", "window_end").first()
+
+
+def _at_once(trades: pl.DataFrame) -> pl.LazyFrame:
+    """The same of a few trades, with `key`, which names the window; in one query, as a
+    small batch costs a query's price, not a row's.
+    """
+    return (
+        _ordered(trades)
+        .lazy()
+        .group_by("key", maintain_order=True)
+        .agg(_COMBINE)
+        .with_columns(window_start=pl.col("key") % _MINUTES * _MINUTE)
+        .join(_LENGTHS, how="cross", maintain_order="left_right")
         .with_columns(_WINDOWS)
         .group_by(key=_WINDOW, maintain_order=True)
-        .agg(_ROLL_UP)
+        .agg(_FIRSTS, *_ENDS)
     )
 
 
@@ -288,13 +315,16 @@ _PLACES: Final = (_WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).
 
 def _placed(trades: pl.DataFrame, state: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     """Candles (STATE) of the trades, and for each its row in the state, or null."""
-    new = (
-        _timeframes(_combined(trades))
-        .join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
+    if trades.height < _FEW:
+        new = _at_once(trades)
+    else:
+        new = all_timeframes(combine(trades)).lazy().with_columns(key=_WINDOW)
+    placed = (
+        new.join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
         .select(*STATE, "place")
         .collect(optimizations=PLAIN)
     )
-    return new, new.drop_in_place("place")
+    return placed, placed.drop_in_place("place")
 
 
 def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFrame]:

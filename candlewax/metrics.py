@@ -7,7 +7,9 @@ for; distributions are kept here, beside their names.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Final
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -123,8 +125,11 @@ def _labels(name: str, values: Iterable[str], count: int) -> list[str]:
     return found
 
 
-def serve(counted: Counted, port: int, address: str) -> None:
-    """Answer Prometheus. Raises OSError if nobody can listen there."""
+def serve(counted: Counted, port: int, address: str) -> tuple[WSGIServer, Thread]:
+    """Answer Prometheus; gives the server and its thread. Raises OSError if nobody can
+    listen there.
+    """
+    server = start_http_server(port, address)
     REGISTRY.register(counted)
     committed()
-    start_http_server(port, address)
+    return server

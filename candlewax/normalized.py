@@ -13,7 +13,7 @@ import polars as pl
 
 from candlewax.exchanges import EXCHANGES
 from candlewax.schema import BUY, PRICE, QUOTE_VOLUME, SELL, TIME, TRADES, VENDOR, empty
-from candlewax.trades import FAULTS
+from candlewax.trades import AHEAD_US, FAULTS, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
@@ -57,11 +57,21 @@ def key(exchange: str, symbol: str) -> str:
 
 def to_json(trades: pl.DataFrame) -> list[str]:
     """The messages of trades (TRADES with vendor columns), in their order."""
-    values = trades.select(pl.struct(*_fields(trades)).struct.json_encode()).to_series()
-    if _vendor(trades) and trades.select(_vendor(trades)).null_count().sum_horizontal().item():
-        # A field that a trade does not have; a quote within a text is escaped.
-        values = values.str.replace_all(r'"[^"\\]+":null,?', "").str.replace_all(r",\}", "}")
-    return values.to_list()
+    partial = [name for name in _vendor(trades) if trades[name].null_count()]
+    if not partial:
+        return _encode(trades)
+    # Trades that have the same fields go together.
+    lacks = pl.concat_str(pl.col(*partial).is_null().cast(pl.Int8).cast(pl.String))
+    values = [""] * trades.height
+    for part in trades.with_row_index("place").with_columns(lacks=lacks).partition_by("lacks"):
+        there = [name for name in part.columns if name not in partial or part[name][0] is not None]
+        for place, value in zip(part["place"], _encode(part.select(there)), strict=True):
+            values[place] = value
+    return values
+
+
+def _encode(trades: pl.DataFrame) -> list[str]:
+    return trades.select(pl.struct(*_fields(trades)).struct.json_encode()).to_series().to_list()
 
 
 def _vendor(trades: pl.DataFrame) -> list[str]:
@@ -96,6 +106,16 @@ def plain(amount: str) -> pl.Expr:
 
 _NUMBERS: Final = ("price", "quantity", "quote_volume", "sequence", "source_offset")
 
+_POSSIBLE: Final = (
+    (pl.col("price") > 0)
+    & pl.col("quantity").is_between(0, QUANTITY_LIMIT, closed="none")
+    & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT)
+    & (pl.col("timestamp") <= pl.col("received_at") + pl.duration(microseconds=AHEAD_US))
+)
+"""What whoever decodes frames lets through; sums and the watermark rely on it."""
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decoder: Final = msgspec.json.Decoder(Message)
 
 
@@ -103,7 +123,7 @@ def from_json(values: Sequence[bytes]) -> Read:
     """Read messages; what is no trade comes out as a fault."""
     try:
         messages = _decoder.decode_lines(b"\n".join(values))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         messages = []
     if len(messages) == len(values):
         return read(messages)
@@ -114,7 +134,7 @@ def from_json(values: Sequence[bytes]) -> Read:
         try:
             good.append(_decoder.decode(value))
             rows.append(row)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
     return told(read(good, rows), faults)
 
@@ -158,7 +178,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         known=known,
     )
     numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
-    good = pl.col("known") & numbers & pl.col("exact")
+    good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE
     if typed.select(good.all()).item():
         return Read(typed.select("row", *TRADES), empty(FAULTS))
     why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
@@ -166,7 +186,9 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         "row",
         index=pl.lit(0, pl.UInt16),
         reason=pl.lit("bad_message"),
-        detail=why.otherwise(pl.lit("a number that cannot be held exactly")),
+        detail=why.when(numbers & pl.col("exact"))
+        .then(pl.lit("an amount or a time that no trade can have"))
+        .otherwise(pl.lit("a number that cannot be held exactly")),
     )
     return Read(typed.filter(good).select("row", *TRADES), faults)
 

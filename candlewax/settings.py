@@ -5,43 +5,24 @@ starts.
 """
 
 import io
-import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 
+from candlewax._readers import FILE, KAFKA, OWN_PROPERTIES, READERS, TESTS, Server, shown
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
 
 PREFIX: Final = "CANDLEWAX_"
 
-_ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
-"""What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
-
 
 class SettingsError(ValueError):
     """One or more settings are wrong; the text has a line for each."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """A ClickHouse server. Its DSN may hold a password and is never printed."""
-
-    dsn: str
-
-    def __str__(self) -> str:
-        parts = urlsplit(self.dsn)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{host}{port}"
-
-    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -92,154 +73,6 @@ class Settings:
         return (SAMPLE,) if isinstance(self.feed, str) else self.feed
 
 
-def _shown(text: str) -> str:
-    """The text, unless it may hold a password."""
-    return "an address" if re.search(":/|@", text) else repr(text)
-
-
-def _readable(path: Path) -> bool:
-    try:
-        return path.is_file() and os.access(path, os.R_OK)
-    except OSError:  # a name too long for any file
-        return False
-
-
-def _items(text: str) -> list[str]:
-    items = [item.strip() for item in text.split(",")]
-    if not all(items):
-        raise ValueError("a list without empty items")
-    return items
-
-
-def _feed(text: str) -> str | tuple[Path, ...]:
-    if text in ("sample", "live"):
-        return text
-    items = _items(text)
-    for item in items:
-        if not _readable(Path(item)):
-            raise ValueError(f"sample, live, or paths of readable files; {_shown(item)} is none")
-    return tuple(Path(item) for item in items)
-
-
-def _clickhouse(text: str) -> Path | Server:
-    if not _ADDRESS.match(text):
-        return Path(text)
-    try:
-        parts = urlsplit(text)
-        sound = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
-    except ValueError:  # the port is no number below 65536, or a bracket is open
-        sound = False
-    if not sound or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
-        raise ValueError("a directory, or http://user:password@host:8123")
-    return Server(text)
-
-
-def _database(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", text):
-        raise ValueError("a name of letters, digits and underscores")
-    return text
-
-
-def _exchanges(text: str) -> tuple[str, ...]:
-    items = _items(text)
-    if not set(items) <= set(EXCHANGES) or len(set(items)) < len(items):
-        raise ValueError(f"some of {', '.join(EXCHANGES)}, each once")
-    return tuple(items)
-
-
-def _instruments(text: str) -> Path:
-    if not _readable(Path(text)):
-        raise ValueError("the path of a readable file")
-    return Path(text)
-
-
-def _brokers(text: str) -> str:
-    for item in _items(text):
-        host, _, port = item.rpartition(":")
-        if not re.fullmatch(r"\[[0-9a-fA-F:]+\]|[\w.-]+", host) or not _is_port(port):
-            raise ValueError("bootstrap servers: host:port, comma-separated")
-    return text
-
-
-def _is_port(text: str) -> bool:
-    return text.isdecimal() and 0 < int(text) < 65536
-
-
-def _port(text: str) -> int:
-    if not _is_port(text):
-        raise ValueError("a port from 1 to 65535")
-    return int(text)
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
-
-
-def _partitions(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1024:
-        raise ValueError("a number of partitions from 1 to 1024")
-    return int(text)
-
-
-def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError(f"an address, as {example}")
-    return text
-
-
-def _registry(text: str) -> str:
-    return _url(text, ("http", "https"), "http://127.0.0.1:18081")
-
-
-def _websocket(text: str) -> str:
-    return _url(text, ("ws", "wss"), "wss://host/path")
-
-
-_READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
-    "FEED": ("sample", _feed),
-    "BROKERS": ("", _brokers),
-    "CLICKHOUSE": ("data/clickhouse", _clickhouse),
-    "DATABASE": ("market", _database),
-    "EXCHANGES": ("", _exchanges),
-    "INSTRUMENTS": ("instruments.toml", _instruments),
-    "SCHEMA_REGISTRY": ("", _registry),
-    "METRICS_PORT": ("", _port),
-    "METRICS_ADDRESS": ("127.0.0.1", _address),
-    "RAW_PARTITIONS": ("1", _partitions),
-    "NORMALIZED_PARTITIONS": ("4", _partitions),
-    **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},
-}
-"""For each setting its default and what reads its text. An empty text counts as
-unset, an empty default gives None."""
-
-KAFKA: Final = "KAFKA_"
-"""Settings that begin so are librdkafka's: KAFKA_SASL_PASSWORD is `sasl.password`."""
-
-_FILE: Final = "_FILE"
-"""With this at its end such a setting names the file that holds the value."""
-
-OWN_PROPERTIES: Final = frozenset(
-    {
-        "acks", "auto.offset.reset", "bootstrap.servers", "delivery.report.only.error",
-        "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id",
-        "message.timeout.ms", "metadata.broker.list", "request.required.acks",
-        "transactional.id",
-    }
-)  # fmt: skip
-"""Properties on which exactness depends; nobody else sets them."""
-
-_TESTS: Final = "TEST_"
-"""Settings that begin so are for the tests."""
-
-
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
     """Read the settings; the environment goes before `.env`.
 
@@ -253,16 +86,16 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         if name.startswith(PREFIX)
     }
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
-    tests = {name for name in texts if name.startswith(_TESTS)}
-    unknown = texts.keys() - _READERS - kafka.keys() - tests
+    tests = {name for name in texts if name.startswith(TESTS)}
+    unknown = texts.keys() - READERS - kafka.keys() - tests
     wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
     values: dict[str, Any] = {}
-    for name, (default, reader) in _READERS.items():
+    for name, (default, reader) in READERS.items():
         text = texts.get(name) or default
         try:
             values[name.lower()] = reader(text) if text else None
         except ValueError as error:
-            wrong.append(f"{PREFIX}{name}: got {_shown(text)}, takes {error}")
+            wrong.append(f"{PREFIX}{name}: got {shown(text)}, takes {error}")
     properties: dict[str, str] = {}
     for name, text in kafka.items():
         try:
@@ -292,12 +125,12 @@ def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
 def _property(name: str, text: str) -> tuple[str, str]:
     """The property of librdkafka that a setting means, and its value."""
     key = name.removeprefix(KAFKA)
-    if key.endswith(_FILE):
+    if key.endswith(FILE):
         try:
             text = Path(text).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError):
             raise ValueError("takes the path of a readable text file") from None
-    key = key.removesuffix(_FILE).lower().replace("_", ".")
+    key = key.removesuffix(FILE).lower().replace("_", ".")
     if key in OWN_PROPERTIES:
         raise ValueError(f"{key} cannot be set: exactness depends on it")
     return key, text
@@ -326,4 +159,4 @@ def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _names() -> str:
-    return ", ".join(PREFIX + name for name in (*_READERS, f"{KAFKA}*"))
+    return ", ".join(PREFIX + name for name in (*READERS, f"{KAFKA}*"))

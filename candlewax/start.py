@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bytewax.dataflow import Dataflow
@@ -158,12 +157,6 @@ def _avro(brokers: Brokers) -> "Avro":
 
 
 def _tables(chosen: Settings) -> Database:
-    if isinstance(chosen.clickhouse, Path):
-        # Silver and ohlcv are two processes.
-        raise SettingsError(
-            f"CANDLEWAX_CLICKHOUSE: got {str(chosen.clickhouse)!r}, takes the address of a server "
-            "where CANDLEWAX_BROKERS is set: a directory belongs to one process"
-        )
     return open_tables(chosen.clickhouse, chosen.database)
 
 

@@ -159,7 +159,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 self._ledger = self._history.ledger(decoded.exchange)
             fresh = self._ledger.admit(trades)
             if not fresh.all():
-                bronze = _with_duplicates(bronze, trades["row"].filter(~fresh))
+                if self._stores:
+                    bronze = _with_duplicates(bronze, trades["row"].filter(~fresh))
                 trades = trades.filter(fresh)
             self._ledger.forget(candles.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)

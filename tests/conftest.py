@@ -1,6 +1,7 @@
 """What tests share: one embedded engine, a fresh database for each test."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
 from candlewax.connectors.clickhouse import Database, open_tables
+
+pytest_plugins = ["tests.kafka.fixtures"]
 
 settings.register_profile(
     "steady",
@@ -22,6 +25,16 @@ settings.register_profile(
 settings.load_profile("steady")
 
 _numbers = itertools.count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file run in one process; all that share a broker from outside do."""
+    shared = "CANDLEWAX_TEST_BROKERS" in os.environ
+    for item in items:
+        uses_broker = "servers" in getattr(item, "fixturenames", ())
+        group = "broker" if shared and uses_broker else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

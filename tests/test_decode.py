@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from candlewax.decode import decode, reject
 from candlewax.exchanges import EXCHANGES
-from candlewax.schema import BRONZE, DEAD_LETTERS, FRAMES, KIND_DEAD, SCOPE_FRAME, SCOPE_TRADE
+from candlewax.schema import (
+    BRONZE,
+    DEAD_LETTERS,
+    FRAMES,
+    KIND_CONTROL,
+    KIND_DEAD,
+    SCOPE_FRAME,
+    SCOPE_TRADE,
+)
 from tests.reading import INSTRUMENTS, read
 
 NAMES = sorted(EXCHANGES)
@@ -223,4 +231,16 @@ def test_no_frame_at_all_is_fine(exchange: str) -> None:
     found = read(exchange)
     assert found.bronze.is_empty()
     assert found.trades.is_empty()
+    assert found.dead_letters.is_empty()
+
+
+@pytest.mark.parametrize("exchange", NAMES)
+def test_what_happened_to_a_connection_is_a_control_frame(exchange: str) -> None:
+    """A feed's own frames stand among the exchange's, and are no dead letters."""
+    found = read(
+        exchange,
+        '{"candlewax":"disconnected","exchange":"x","connection":"x-0","code":1006,"reason":""}',
+        '{"candlewax":null}',
+    )
+    assert found.bronze["kind"].to_list() == [KIND_CONTROL, KIND_CONTROL]
     assert found.dead_letters.is_empty()

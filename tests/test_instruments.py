@@ -25,6 +25,16 @@ def test_the_markets_are_known_on_all_exchanges(asset: str) -> None:
         assert (found.symbol, found.base) == (symbol, asset)
 
 
+def test_a_live_feed_knows_what_to_subscribe_to() -> None:
+    """What stands under `subscribe`, and nothing that is only known."""
+    subscribed = {name: INSTRUMENTS.subscriptions(name) for name in INSTRUMENTS.exchanges}
+    assert sum(map(len, subscribed.values())) == 34
+    assert subscribed["binance_usdm"] == []
+    assert subscribed["kraken"][:2] == ["BTC/USD", "ETH/USD"]
+    assert "XBT/USD" not in subscribed["kraken"]
+    assert INSTRUMENTS.subscriptions("elsewhere") == []
+
+
 @pytest.mark.parametrize(
     ("exchange", "native", "symbol"),
     [

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from candlewax._readers import Server
 from candlewax.data import SAMPLE
-from candlewax.settings import Server, Settings, SettingsError, load
+from candlewax.settings import Settings, SettingsError, load
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +71,6 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("FEED", "tests", "readable files"),
         ("FEED", "a" * 5000, "readable files"),
         ("FEED", "a.tsv,,b.tsv", "without empty items"),
-        ("FEED", "live", "recordings only"),
         ("CLICKHOUSE", "tcp://host:9000", "a directory, or http://"),
         ("CLICKHOUSE", "http://", "a directory, or http://"),
         ("CLICKHOUSE", "http://host:99999", "a directory, or http://"),
@@ -84,10 +84,19 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
         ("EXCHANGES", "kraken,kraken", "each once"),
         ("INSTRUMENTS", "nothing.toml", "a readable file"),
-        ("BROKERS", "localhost:9092", "nothing yet"),
-        ("SCHEMA_REGISTRY", "http://localhost:8081", "nothing yet"),
-        ("METRICS_PORT", "9100", "nothing yet"),
-        ("KRAKEN_URL", "ws://localhost:1", "nothing yet"),
+        ("BROKERS", "localhost", "host:port"),
+        ("BROKERS", "localhost:9092,", "without empty items"),
+        ("BROKERS", "localhost:0", "host:port"),
+        ("SCHEMA_REGISTRY", "localhost:8081", "an address, as http://"),
+        ("METRICS_PORT", "0", "a port from 1 to 65535"),
+        ("METRICS_PORT", "http", "a port from 1 to 65535"),
+        ("METRICS_ADDRESS", "localhost", "an IP address"),
+        ("RAW_PARTITIONS", "0", "from 1 to 1024"),
+        ("NORMALIZED_PARTITIONS", "many", "from 1 to 1024"),
+        ("KRAKEN_URL", "http://localhost:1", "wss://host/path"),
+        ("KRAKEN_URL", "ws://", "wss://host/path"),
+        ("KAFKA_ACKS", "1", "exactness depends on it"),
+        ("KAFKA_SASL_PASSWORD_FILE", "missing", "a readable text file"),
         ("FEEDS", "sample", "no such setting"),
     ],
 )
@@ -117,7 +126,8 @@ def test_all_wrong_settings_are_named_at_once() -> None:
         ("FEED", "a.tsv,http://user:secret@host"),
         ("BROKERS", "sasl://user:secret@host:9092"),
         ("SCHEMA_REGISTRY", "user:secret@host"),
-        ("KRAKEN_URL", "wss://user:secret@host"),
+        ("KRAKEN_URL", "https://user:secret@host"),
+        ("KAFKA_GROUP_ID", "secret"),
         ("CLICKHOUSE_PASSWORD", "secret"),
     ],
 )
@@ -165,3 +175,35 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     dotenv.write_bytes(b"CANDLEWAX_DATABASE=\xff\n")
     with pytest.raises(SettingsError, match="not UTF-8 text"):
         read(dotenv)
+
+
+def test_a_live_feed_reads_no_log() -> None:
+    """Nor does it touch the sample."""
+    chosen = read(FEED="live", KRAKEN_URL="ws://127.0.0.1:1/v2")
+    assert chosen.live
+    assert chosen.logs == ()
+    assert chosen.urls == {"kraken": "ws://127.0.0.1:1/v2"}
+
+
+def test_properties_of_the_broker_are_passed_on(tmp_path: Path) -> None:
+    """Secrets may stand in files; none is ever shown."""
+    secret = tmp_path / "password"
+    secret.write_text("secret\n")
+    chosen = read(
+        BROKERS="[::1]:9092,kafka-2:9092",
+        KAFKA_SECURITY_PROTOCOL="SASL_SSL",
+        KAFKA_SASL_PASSWORD_FILE=str(secret),
+        RAW_PARTITIONS="3",
+    )
+    assert chosen.brokers is not None
+    assert chosen.brokers.properties == {
+        "security.protocol": "SASL_SSL",
+        "sasl.password": "secret",
+    }
+    assert chosen.brokers.raw_partitions == 3
+    assert "secret" not in repr(chosen)
+
+
+def test_settings_of_the_tests_are_passed_over() -> None:
+    """They may stand in the same environment."""
+    assert read(TEST_BROKERS="127.0.0.1:9092").brokers is None

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 
 from candlewax.connectors._link import Gate
 from candlewax.connectors._shard import Gates, Shard
@@ -47,9 +48,14 @@ class Hub:
         with self._lock:
             started = self._thread.ident is not None
         if started and self._thread.is_alive():
-            self._begun.result().call_soon_threadsafe(self._end)
+            # It may end by itself meanwhile.
+            with suppress(RuntimeError):
+                self._begun.result().call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
+        if self._ending.is_set():
+            # Whoever says goodbye is not to be disturbed.
+            return
         self._ending.set()
         for task in self._shards:
             task.cancel()

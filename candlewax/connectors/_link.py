@@ -51,6 +51,10 @@ class Gate:
         self._every_s = every_s
         self._next = 0.0
 
+    def hold(self, seconds: float) -> None:
+        """Let nobody pass for so long."""
+        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+
     async def wait(self) -> None:
         """Wait for the turn."""
         now = asyncio.get_running_loop().time()
@@ -174,7 +178,13 @@ class Link:
         after_s = round(self.life_s, 3)
         self.line.settle()
         self.line.event(
-            "disconnected", code=code, reason=reason, by=by, why=self.why or None, after_s=after_s
+            "disconnected",
+            warn=by != "us" or bool(self.why),
+            code=code,
+            reason=reason,
+            by=by,
+            why=self.why or None,
+            after_s=after_s,
         )
 
     def _replace(self, why: str) -> None:
@@ -217,17 +227,17 @@ class Link:
             messages, beats = self._messages, self._beats
             self.line.settle()
             if overdue := self._requests.overdue(now):
-                await self._give_up("unanswered", instruments=overdue)
+                await self._give_up("unanswered", pace.answer_s, overdue)
             elif live.silent_s is not None and now - any_at > live.silent_s:
-                await self._give_up("silent", after_s=round(now - any_at, 3))
+                await self._give_up("silent", live.silent_s)
             elif now - good_at > self._stalled_s:
-                await self._give_up("stalled", after_s=round(now - good_at, 3))
+                await self._give_up("stalled", self._stalled_s)
             elif longest_s is not None and now - self._began > longest_s:
                 self._replace("the connection is as old as it may be")
 
     async def _give_up(
-        self, why: str, *, after_s: float | None = None, instruments: list[str] | None = None
+        self, why: str, limit_s: float, instruments: list[str] | None = None
     ) -> None:
         self.why = why
-        self.line.event(why, after_s=after_s, instruments=instruments)
+        self.line.event(why, limit_s=limit_s, instruments=instruments)
         await self._socket.close()

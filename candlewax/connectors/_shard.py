@@ -75,7 +75,9 @@ class Shard:
             try:
                 await link.open(self._url, gates.send, longest_s)
             except (OSError, WebSocketException) as error:
-                wait_s = self._failed(line, error)
+                asked_s = _asked(error)
+                gates.connect.hold(asked_s)
+                wait_s = self._failed(line, error, asked_s)
                 continue
             self._links = [*(other for other in self._links if not other.ended), link]
             return link
@@ -111,10 +113,10 @@ class Shard:
         most = min(self._pace.most_s, self._pace.first_s * 2 ** min(self._failures - 1, 16))
         return _random.uniform(0, most)
 
-    def _failed(self, line: Line, error: Exception) -> float:
+    def _failed(self, line: Line, error: Exception, asked_s: float) -> float:
         """Say why a connection did not come about; gives the seconds to wait."""
         self._failures += 1
-        wait_s = max(self._backoff(), _asked(error))
+        wait_s = max(self._backoff(), asked_s)
         line.event(
             "failed",
             url=host(self._url),

@@ -1,15 +1,18 @@
 """The broker: Kafka, or Redpanda, which speaks the same protocol."""
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from candlewax.settings import KAFKA, PREFIX, Brokers
+from candlewax._readers import KAFKA
+from candlewax.settings import PREFIX, Brokers
 from candlewax.topics import MOST_BYTES, Topic, wanted
 
 BUFFER_BYTES: Final = 256 << 20
@@ -20,14 +23,58 @@ _BUFFER_MESSAGES: Final = 2_000_000
 _SECONDS: Final = 30.0
 """How long a broker may take to answer at the start."""
 
-_log = logging.getLogger("candlewax.broker")
+_AGAIN: Final = 30.0
+"""Seconds before the same is said again."""
+
+
+class Hush(logging.Filter):
+    """Lets what differs in its numbers only through once in a while: clients say in
+    bursts, again and again, that a broker is away.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = self._now()
+        self._said = {text: when for text, when in self._said.items() if now - when < _AGAIN}
+        text = re.sub(r"[0-9]+|, 1 identical.*", "", record.getMessage())
+        return self._said.setdefault(text, now) == now
+
+
+log = logging.getLogger("candlewax.broker")
+log.addFilter(Hush())
 
 # Of clients that speak of themselves only while somebody polls them.
 _quiet = logging.getLogger("candlewax.broker.client")
 
 
+T = TypeVar("T")
+
+
 class BrokerError(RuntimeError):
     """The broker cannot be used; the text says which and why."""
+
+
+class BrokerAwayError(BrokerError):
+    """No broker answers now."""
+
+
+_AWAY: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001 - the library's names
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""What clients say while a broker is gone, starts or ends."""
 
 
 class Broker:
@@ -60,21 +107,22 @@ class Broker:
             for topic in topics
             if topic.name not in there
         ]
-        for name, done in (admin.create_topics(absent) if absent else {}).items():
+        asked = admin.create_topics(absent, request_timeout=_SECONDS) if absent else {}
+        for name, done in asked.items():
             try:
-                done.result(timeout=_SECONDS)
+                done.result()
             except KafkaException as error:
                 # Several processes start at once.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise BrokerError(f"{self}: topic {name}: {error.args[0].str()}") from error
+                    raise self._error(f"topic {name}", error) from error
 
     def keep(self, topic: str, retention_ms: int) -> None:
         """Let a topic keep its messages at least so long. Raises BrokerError."""
         admin = self._admin()
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            (described,) = admin.describe_configs([resource]).values()
-            now = int(described.result(timeout=_SECONDS)["retention.ms"].value)
+            asked = admin.describe_configs([resource], request_timeout=_SECONDS)
+            now = int(asked[resource].result()["retention.ms"].value)
             if 0 <= now < retention_ms:
                 entry = ConfigEntry(
                     "retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET
@@ -82,10 +130,10 @@ class Broker:
                 wanted = ConfigResource(
                     ConfigResource.Type.TOPIC, topic, incremental_configs=[entry]
                 )
-                (done,) = admin.incremental_alter_configs([wanted]).values()
-                done.result(timeout=_SECONDS)
+                changed = admin.incremental_alter_configs([wanted], request_timeout=_SECONDS)
+                changed[wanted].result()
         except KafkaException as error:
-            raise BrokerError(f"{self}: retention of {topic}: {error.args[0].str()}") from error
+            raise self._error(f"retention of {topic}", error) from error
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises BrokerError."""
@@ -98,61 +146,72 @@ class Broker:
         try:
             found = admin.list_topics(timeout=_SECONDS)
         except KafkaException as error:
-            raise BrokerError(f"{self}: no broker answers: {error.args[0].str()}") from error
+            raise self._error("no broker answers", error) from error
         return {name: len(topic.partitions) for name, topic in found.topics.items()}
 
+    def _error(self, what: str, error: KafkaException) -> BrokerError:
+        cause: KafkaError = error.args[0]
+        kind = BrokerAwayError if cause.code() in _AWAY else BrokerError
+        return kind(f"{self}: {what}: {cause.str()}")
+
     def _admin(self) -> AdminClient:
-        return AdminClient(self._checked({"logger": _quiet}))
+        return self._made(AdminClient, {"logger": _quiet})
 
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
         """A producer that delivers each message once and in order, and never gives up."""
-        return Producer(
-            self._checked(
-                {
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    # Whoever waits for a delivery decides how long.
-                    "message.timeout.ms": 0,
-                    "delivery.report.only.error": True,
-                    "compression.type": "lz4",
-                    "linger.ms": 2,
-                    "message.max.bytes": MOST_BYTES + (1 << 20),
-                    "queue.buffering.max.messages": _BUFFER_MESSAGES,
-                    "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
-                    "error_cb": on_error,
-                    "logger": _log,
-                }
-            )
+        return self._made(
+            Producer,
+            {
+                "enable.idempotence": True,
+                "acks": "all",
+                # Whoever waits for a delivery decides how long.
+                "message.timeout.ms": 0,
+                "delivery.report.only.error": True,
+                "compression.type": "lz4",
+                "linger.ms": 2,
+                "message.max.bytes": MOST_BYTES + (1 << 20),
+                "queue.buffering.max.messages": _BUFFER_MESSAGES,
+                "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
+                "error_cb": on_error,
+                "logger": log,
+            },
         )
 
     def consumer(self, group: str, on_error: Callable[[KafkaError], None]) -> Consumer:
         """A consumer by assignment; `group` is where lag tools find its offsets."""
-        return Consumer(
-            self._checked(
-                {
-                    "group.id": group,
-                    "enable.auto.commit": False,
-                    # An offset that is gone is an error, never a leap to the end.
-                    "auto.offset.reset": "error",
-                    "enable.partition.eof": False,
-                    "fetch.wait.max.ms": 100,
-                    "fetch.queue.backoff.ms": 10,
-                    "queued.min.messages": 100_000,
-                    "queued.max.messages.kbytes": 65_536,
-                    "error_cb": on_error,
-                    "logger": _log,
-                }
-            )
+        return self._made(
+            Consumer,
+            {
+                "group.id": group,
+                "enable.auto.commit": False,
+                # An offset that is gone is an error, never a leap to the end.
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.queue.backoff.ms": 10,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+                "error_cb": on_error,
+                "logger": log,
+            },
         )
 
-    def _checked(self, own: dict[str, Any]) -> dict[str, Any]:
-        """All properties. Raises BrokerError naming the setting that librdkafka refuses."""
+    def _made(self, client: Callable[[dict[str, Any]], T], own: dict[str, Any]) -> T:
+        """A client. Raises BrokerError, naming the setting that librdkafka refuses."""
         given = dict(self._brokers.properties)
-        # The user's go before what is only a good default.
-        properties = {**own, **given, "bootstrap.servers": self._brokers.servers}
         for name in given:
             _check(name, given)
-        return properties
+        try:
+            # The user's go before what is only a good default.
+            return client({**own, **given, "bootstrap.servers": self._brokers.servers})
+        except KafkaException as error:
+            # Properties that do not fit together, or files that are not there.
+            names = ", ".join(map(_setting, given))
+            raise BrokerError(f"{names or self}: {error.args[0].str()}") from None
+
+
+def _setting(name: str) -> str:
+    return f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
 
 
 def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
@@ -162,12 +221,15 @@ def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) 
 
 def _check(name: str, given: dict[str, str]) -> None:
     """A property by itself, unless it only makes sense beside others."""
+    text = "No such configuration property"
     try:
-        Producer({name: given[name]})
+        # The one name that is the Python client's own.
+        if name != "logger":
+            Producer({"log_level": 0, name: given[name]})
+            return
     except (KafkaException, ValueError, TypeError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        if "No such configuration property" in text or "Invalid value" in text:
-            setting = f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
-            known = "No such" not in text
-            why = "a value librdkafka refuses" if known else "no property of librdkafka"
-            raise BrokerError(f"{setting}: {name} is {why}") from None
+    if "No such configuration property" in text:
+        raise BrokerError(f"{_setting(name)}: {name} is no property of librdkafka")
+    if "Invalid value" in text:
+        raise BrokerError(f"{_setting(name)}: {name} is a value librdkafka refuses")

@@ -18,8 +18,8 @@ from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
+from candlewax._readers import Server
 from candlewax.connectors import ddl
-from candlewax.settings import Server
 
 INSERT: Final = {
     # Set, not assumed: their defaults differ between versions.

@@ -1,6 +1,5 @@
 """Topics as a source."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +10,6 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
@@ -19,12 +17,18 @@ from confluent_kafka import (
 )
 
 from candlewax import metrics
-from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.broker import Broker, BrokerError, log
 
 BATCH: Final = 20_000
 """The most messages that are taken at once."""
 
-_log = logging.getLogger(__name__)
+_GONE: Final = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the library's name
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+)
+"""What the client says once a topic has been away for longer than a broker needs to
+spread the word of it."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,20 @@ class Consumed:
 class _Poll:
     """One consumer for all partitions of a worker."""
 
-    def __init__(self, consumer: Consumer) -> None:
-        self.consumer = consumer
+    def __init__(self, broker: Broker, group: str) -> None:
+        self._failure = ""
+        self.consumer = broker.consumer(group, self._on_error)
         self._queues: dict[tuple[str, int], deque[list[Message]]] = {}
+        self._next: dict[tuple[str, int], int] = {}
 
     def add(self, topic: str, partition: int, offset: int) -> None:
         self._queues[topic, partition] = deque()
+        self._next[topic, partition] = offset
         self.consumer.incremental_assign([TopicPartition(topic, partition, offset)])
 
     def remove(self, topic: str, partition: int) -> None:
         self._queues.pop((topic, partition), None)
+        self._next.pop((topic, partition), None)
         if self._queues:
             self.consumer.incremental_unassign([TopicPartition(topic, partition)])
         else:
@@ -58,22 +66,36 @@ class _Poll:
         queue = self._queues[topic, partition]
         if not queue:
             self._fill()
-        return queue.popleft() if queue else []
+        messages = queue.popleft() if queue else []
+        if messages:
+            self._next[topic, partition] = (messages[-1].offset() or 0) + 1
+        return messages
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
         """How far each partition's end is from what was taken."""
-        places = [TopicPartition(topic, partition) for topic, partition in list(self._queues)]
-        for place in self.consumer.position(places):
-            _, end = self.consumer.get_watermark_offsets(place, cached=True)
-            if end >= 0:
-                yield (place.topic, place.partition), max(0, end - max(place.offset, 0))
+        # Asked by other threads, also while partitions close.
+        for place, offset in list(self._next.items()):
+            try:
+                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            except (KafkaException, RuntimeError):
+                continue
+            if high >= 0:
+                yield place, max(0, high - max(offset, low))
 
     def _fill(self) -> None:
         messages = self.consumer.consume(BATCH, 0)
+        if self._failure:
+            raise BrokerError(self._failure)
         for (topic, partition), some in groupby(messages, key=_place):
             good = [message for message in some if _is_good(message)]
             if good:
                 self._queues[topic, partition].append(good)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in _GONE:
+            self._failure = error.str()
+        else:
+            log.warning("broker: %s", error.str())
 
 
 def _place(message: Message) -> tuple[str, int]:
@@ -94,7 +116,7 @@ def _is_good(message: Message) -> bool:
         )
     if error.fatal() or not error.retriable():
         raise BrokerError(f"{where}: {error.str()}")
-    _log.warning("%s: %s", where, error.str())
+    log.warning("%s: %s", where, error.str())
     return False
 
 
@@ -137,7 +159,7 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         try:
             self._poll.consumer.commit(offsets=[place], asynchronous=True)
         except KafkaException as error:
-            _log.warning("%s: the group's offset is not shown: %s", self._topic, error)
+            log.warning("%s: the group's offset is not shown: %s", self._topic, error)
 
 
 class Topics(FixedPartitionedSource[Consumed, int]):
@@ -177,7 +199,7 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         topic, _, partition = for_part.rpartition(":")
         worker = threading.get_ident()
         if worker not in self._polls:
-            self._polls[worker] = _Poll(self._broker.consumer(self._group, _on_error))
+            self._polls[worker] = _Poll(self._broker, self._group)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
         return _Part(self._polls[worker], topic, int(partition), resumed, self._stopping)
 
@@ -187,7 +209,3 @@ class Topics(FixedPartitionedSource[Consumed, int]):
             return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
         except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
             return {}
-
-
-def _on_error(error: KafkaError) -> None:
-    _log.warning("broker: %s", error.str())

@@ -30,7 +30,9 @@ class Forward:
     def __init__(self, broker: Broker, outbox: Outbox, encode: Encoder | None = None) -> None:
         self._outbox = outbox
         self._encode = encode or normalized.to_json
-        self._partitions: Callable[[], int] = lambda: broker.partitions(topics.NORMALIZED)
+        self._partitions: Callable[[], int] = lambda: outbox.patiently(
+            lambda: broker.partitions(topics.NORMALIZED)
+        )
         self._count = 0
 
     def __call__(self, batch: Batch) -> None:

@@ -1,18 +1,21 @@
 """What leaves for the broker, and the certainty that it arrived."""
 
-import logging
+import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError
 
-from candlewax.connectors.broker import Broker
+from candlewax.connectors.broker import Broker, BrokerAwayError, log
 
 _PATIENCE: Final = 8.0
 """Seconds that undelivered messages have once the process was asked to stop."""
 
-_log = logging.getLogger(__name__)
+_PAUSE: Final = 0.5
+"""Seconds before a broker that is away is asked again."""
+
+T = TypeVar("T")
 
 
 class DeliveryError(RuntimeError):
@@ -23,12 +26,14 @@ class Outbox:
     """Sends messages, each delivered once, those of a partition in their order.
 
     While the broker is away messages wait in memory, up to BUFFER_BYTES; then `send`
-    waits for room.
+    waits for room. May be used from several threads; while one waits for all messages
+    to arrive the others wait with it, so that there is an end of them.
     """
 
     def __init__(self, broker: Broker, stopping: Callable[[], bool] = lambda: False) -> None:
         self._producer = broker.producer(self._on_error)
         self._stopping = stopping
+        self._lock = threading.RLock()
         self._failed = 0
         self._why = ""
 
@@ -42,25 +47,29 @@ class Outbox:
         headers: list[tuple[str, str | bytes | None]],
     ) -> None:
         """Hand one message over."""
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value,
-                    key,
-                    partition,
-                    on_delivery=self._on_delivery,
-                    timestamp=timestamp_ms,
-                    headers=headers,
-                )
-            except BufferError:
-                self._make_room()
-            else:
-                return
+        with self._lock:
+            while True:
+                try:
+                    self._producer.produce(
+                        topic,
+                        value,
+                        key,
+                        partition,
+                        on_delivery=self._on_delivery,
+                        timestamp=timestamp_ms,
+                        headers=headers,
+                    )
+                except BufferError:
+                    self._make_room()
+                else:
+                    return
 
     def send_all(self, topic: str, partition: int, messages: list[dict[str, Any]]) -> None:
         """Hand messages over: each a dictionary of value, key and timestamp (ms)."""
-        left = messages
+        with self._lock:
+            self._send_all(topic, partition, messages)
+
+    def _send_all(self, topic: str, partition: int, left: list[dict[str, Any]]) -> None:
         while left:
             self._producer.produce_batch(topic, left, partition, self._on_delivery)
             refused = [(message, message.pop("_error")) for message in left if "_error" in message]
@@ -77,12 +86,30 @@ class Outbox:
         self._producer.poll(0)
         self._check()
 
+    def patiently(self, action: Callable[[], T]) -> T:
+        """What the action gives, tried again while the broker is away, as messages wait.
+
+        Raises BrokerAwayError once the process was asked to stop.
+        """
+        while True:
+            try:
+                return action()
+            except BrokerAwayError as error:
+                if self._stopping():
+                    raise
+                log.warning("%s; trying again", error)
+            self._producer.poll(_PAUSE)
+
     def waiting(self) -> int:
         """How many messages the broker has not yet taken."""
         return len(self._producer)
 
     def flush(self) -> None:
         """Return when the broker has all messages. Raises DeliveryError."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
         asked: float | None = None
         while self._producer.flush(0.2):
             self._check()
@@ -96,7 +123,7 @@ class Outbox:
         self._producer.poll(0.05)
         self._check()
         if self._stopping():
-            self.flush()
+            self._flush()
 
     def _check(self) -> None:
         if self._failed:
@@ -112,4 +139,4 @@ class Outbox:
             self._failed += 1
             self._why = error.str()
         else:
-            _log.warning("broker: %s", error.str())
+            log.warning("broker: %s", error.str())

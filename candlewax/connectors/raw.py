@@ -70,7 +70,8 @@ class Frames:
 
     def _partition(self, topic: str, connection: str) -> int:
         if topic not in self._partitions:
-            self._partitions[topic] = self._broker.partitions(topic)
+            count = self._outbox.patiently(lambda: self._broker.partitions(topic))
+            self._partitions[topic] = count
         return topics.raw_partition(connection, self._partitions[topic])
 
     def _keep(self, topic: str, oldest_ms: int, now_ms: int) -> None:
@@ -80,7 +81,8 @@ class Frames:
         known = self._oldest_ms.get(topic, now_ms)
         if oldest_ms < known - topics.DAY_MS:
             self._oldest_ms[topic] = oldest_ms
-            self._broker.keep(topic, now_ms - oldest_ms + topics.RAW_RETENTION_MS)
+            kept = now_ms - oldest_ms + topics.RAW_RETENTION_MS
+            self._outbox.patiently(lambda: self._broker.keep(topic, kept))
 
 
 class _Frames(StatefulSinkPartition[Received | Garbled, None]):

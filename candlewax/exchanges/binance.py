@@ -138,12 +138,12 @@ def hear(frame: str) -> Heard:
 
     {"result":null,"id":1}
     {"code":2,"msg":"Invalid request: ...","id":1}, also {"error":{"code":2,"msg":"..."},"id":1}
-    {"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}
+    {"e":"serverShutdown","E":1770123456789}, also in an envelope "data" or "event"
     """
     answer = said(frame)
-    data = answer.get("data", answer)
-    if isinstance(data, dict) and data.get("e") == "serverShutdown":
-        return SHUTDOWN
+    for event in (answer, answer.get("data"), answer.get("event")):
+        if isinstance(event, dict) and event.get("e") == "serverShutdown":
+            return SHUTDOWN
     request, error = number(answer.get("id")), answer.get("error", answer)
     if isinstance(error, dict) and "code" in error and "msg" in error:
         return Heard(Kind.REFUSAL, request, reason=str(error["msg"]))

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
 
+from candlewax._readers import Server
 from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import RETRIES, Database, DatabaseError, connect, open_tables
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
-from candlewax.settings import Server
 from candlewax.tally import Tally
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
 from tests.clickhouse.front import Serving, serving

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +38,12 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
-delete.topic.enable=true
 controlled.shutdown.enable=false
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=200
+log.retention.check.interval.ms=500
+log.initial.task.delay.ms=100
+file.delete.delay.ms=100
 """
 
 _LOGGING: Final = """
@@ -60,7 +65,7 @@ class BrokerUnavailableError(RuntimeError):
 
 def fetch_jars() -> Path:
     """The broker's jars, fetched from Maven Central once and kept."""
-    done = JARS / (HERE / "pom.xml").stat().st_size.__str__()
+    done = JARS / f"of-{sha256((HERE / 'pom.xml').read_bytes()).hexdigest()}"
     if done.exists():
         return JARS
     for program in ("java", "mvn"):
@@ -129,8 +134,8 @@ class Broker:
             else:
                 return
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Stop, or kill."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop, or kill; returns when it is gone. What it holds stays for the next start."""
         if self._process:
             self._process.send_signal(number)
             self._process.wait()

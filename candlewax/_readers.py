@@ -1,0 +1,178 @@
+"""How the text of each setting is read."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from candlewax.exchanges import EXCHANGES
+
+_ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
+"""What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A ClickHouse server. Its DSN may hold a password and is never printed."""
+
+    dsn: str
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.dsn)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{host}{port}"
+
+    __repr__ = __str__
+
+
+def shown(text: str) -> str:
+    """The text, unless it may hold a password."""
+    return "an address" if re.search(":/|@", text) else repr(text)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # a name too long for any file
+        return False
+
+
+def _items(text: str) -> list[str]:
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise ValueError("a list without empty items")
+    return items
+
+
+def _feed(text: str) -> str | tuple[Path, ...]:
+    if text in ("sample", "live"):
+        return text
+    items = _items(text)
+    for item in items:
+        if not _readable(Path(item)):
+            raise ValueError(f"sample, live, or paths of readable files; {shown(item)} is none")
+    return tuple(Path(item) for item in items)
+
+
+def _clickhouse(text: str) -> Path | Server:
+    if not _ADDRESS.match(text):
+        return Path(text)
+    try:
+        parts = urlsplit(text)
+        sound = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:  # the port is no number below 65536, or a bracket is open
+        sound = False
+    if not sound or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
+        raise ValueError("a directory, or http://user:password@host:8123")
+    return Server(text)
+
+
+def _database(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", text):
+        raise ValueError("a name of letters, digits and underscores")
+    return text
+
+
+def _exchanges(text: str) -> tuple[str, ...]:
+    items = _items(text)
+    if not set(items) <= set(EXCHANGES) or len(set(items)) < len(items):
+        raise ValueError(f"some of {', '.join(EXCHANGES)}, each once")
+    return tuple(items)
+
+
+def _instruments(text: str) -> Path:
+    if not _readable(Path(text)):
+        raise ValueError("the path of a readable file")
+    return Path(text)
+
+
+def _brokers(text: str) -> str:
+    for item in _items(text):
+        host, _, port = item.rpartition(":")
+        if not re.fullmatch(r"\[[0-9a-fA-F:]+\]|[\w.-]+", host) or not _is_port(port):
+            raise ValueError("bootstrap servers: host:port, comma-separated")
+    return text
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 65536
+
+
+def _port(text: str) -> int:
+    if not _is_port(text):
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
+
+
+def _partitions(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1024:
+        raise ValueError("a number of partitions from 1 to 1024")
+    return int(text)
+
+
+def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(f"an address, as {example}")
+    return text
+
+
+def _registry(text: str) -> str:
+    return _url(text, ("http", "https"), "http://127.0.0.1:18081")
+
+
+def _websocket(text: str) -> str:
+    return _url(text, ("ws", "wss"), "wss://host/path")
+
+
+READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "FEED": ("sample", _feed),
+    "BROKERS": ("", _brokers),
+    "CLICKHOUSE": ("data/clickhouse", _clickhouse),
+    "DATABASE": ("market", _database),
+    "EXCHANGES": ("", _exchanges),
+    "INSTRUMENTS": ("instruments.toml", _instruments),
+    "SCHEMA_REGISTRY": ("", _registry),
+    "METRICS_PORT": ("", _port),
+    "METRICS_ADDRESS": ("127.0.0.1", _address),
+    "RAW_PARTITIONS": ("1", _partitions),
+    "NORMALIZED_PARTITIONS": ("4", _partitions),
+    **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},
+}
+"""For each setting its default and what reads its text. An empty text counts as
+unset, an empty default gives None."""
+
+KAFKA: Final = "KAFKA_"
+"""Settings that begin so are librdkafka's: KAFKA_SASL_PASSWORD is `sasl.password`."""
+
+FILE: Final = "_FILE"
+"""With this at its end such a setting names the file that holds the value."""
+
+OWN_PROPERTIES: Final = frozenset(
+    {
+        "acks", "auto.offset.reset", "bootstrap.servers", "delivery.report.only.error",
+        "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id",
+        "message.timeout.ms", "metadata.broker.list", "request.required.acks",
+        "transactional.id",
+    }
+)  # fmt: skip
+"""Properties on which exactness depends; nobody else sets them."""
+
+TESTS: Final = "TEST_"
+"""Settings that begin so are for the tests."""

@@ -1,0 +1,147 @@
+"""Topics and their properties, on a real broker."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from candlewax import topics
+from candlewax.connectors import broker as module
+from candlewax.connectors.broker import Broker, BrokerError, Hush
+from candlewax.settings import Brokers
+from candlewax.topics import Topic
+from tests.kafka import reading
+from tests.kafka.broker import free_port
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def test_topics_are_made_as_the_design_says(broker: Broker, servers: str) -> None:
+    """Partitions, retention, compression, and room for long frames; again, nothing changes."""
+    wanted = topics.wanted(["kraken", "binance"], 3, 5)
+    for _ in range(2):
+        broker.create(wanted)
+        assert reading.topics(servers) == {
+            "market.crypto.trades.binance.raw": 3,
+            "market.crypto.trades.kraken.raw": 3,
+            "market.crypto.trades.normalized": 5,
+            "market.crypto.trades.dlq": 1,
+        }
+        for name, days in (("kraken.raw", 7), ("normalized", 2), ("dlq", 30)):
+            found = reading.config(servers, f"market.crypto.trades.{name}")
+            assert found["retention.ms"] == str(days * DAY_MS)
+            assert found["compression.type"] == "lz4"
+            assert int(found["max.message.bytes"]) > topics.MOST_BYTES
+        # Whoever asks for other numbers later gets what is there.
+        wanted = [replace(topic, partitions=9, retention_ms=1) for topic in wanted]
+
+
+def test_what_is_absent_is_added(broker: Broker, servers: str) -> None:
+    """An exchange more."""
+    broker.create(topics.wanted(["kraken"], 1, 1))
+    broker.create(topics.wanted(["kraken", "coinbase"], 2, 2))
+    assert reading.topics(servers)["market.crypto.trades.coinbase.raw"] == 2
+    assert broker.partitions("market.crypto.trades.kraken.raw") == 1
+
+
+def test_a_topic_that_is_not_there_is_named(broker: Broker, servers: str) -> None:
+    """With what makes it."""
+    with pytest.raises(BrokerError, match=r"there is no topic nowhere; candlewax init makes it"):
+        broker.partitions("nowhere")
+    assert str(broker) == servers
+
+
+def test_what_the_broker_refuses_is_told(broker: Broker) -> None:
+    """Its own words."""
+    with pytest.raises(BrokerError, match=r"topic a b: .+"):
+        broker.create([Topic("a b", 1, 1)])
+    with pytest.raises(BrokerError, match=r"retention of nowhere: .+"):
+        broker.keep("nowhere", 10)
+
+
+def test_retention_only_ever_grows(broker: Broker, servers: str) -> None:
+    """And a topic that keeps everything stays so."""
+    name = topics.raw("kraken")
+    broker.create([Topic(name, 1, 1000)])
+    for asked, kept in ((500, "1000"), (2000, "2000"), (1000, "2000")):
+        broker.keep(name, asked)
+        reading.until(lambda kept=kept: reading.config(servers, name)["retention.ms"] == kept)  # type: ignore[misc]
+    assert reading.config(servers, name)["compression.type"] == "lz4"
+    reading.delete_topics(servers)
+    broker.create([Topic(name, 1, -1)])
+    broker.keep(name, 2000)
+    assert reading.config(servers, name)["retention.ms"] == "-1"
+
+
+def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not waited for longer than it may take."""
+    monkeypatch.setattr(module, "_SECONDS", 0.3)
+    nobody = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BrokerError, match=f"{nobody}: no broker answers"):
+        Broker(Brokers(nobody)).create([])
+    with pytest.raises(BrokerError, match=nobody):
+        Broker(Brokers(nobody)).partitions("any")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("no.such.thing", "1", "CANDLEWAX_KAFKA_NO_SUCH_THING: .* no property of librdkafka"),
+        ("security.protocol", "carrier", "CANDLEWAX_KAFKA_SECURITY_PROTOCOL: .* refuses"),
+        ("linger.ms", "soon-secret", "CANDLEWAX_KAFKA_LINGER_MS: .* refuses"),
+        ("logger", "secret", "CANDLEWAX_KAFKA_LOGGER: .* no property of librdkafka"),
+        ("plugin.library.paths", "/none", "CANDLEWAX_KAFKA_PLUGIN_LIBRARY_PATHS: .*/none"),
+    ],
+)
+def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: str) -> None:
+    """Before any broker is asked, and without its value."""
+    started = Broker(Brokers("127.0.0.1:1", {name: text}))
+    for action in (
+        lambda: started.create([]),
+        lambda: started.partitions("any"),
+        lambda: started.producer(lambda _: None),
+        lambda: started.consumer("any", lambda _: None),
+    ):
+        with pytest.raises(BrokerError, match=why) as error:
+            action()
+        assert "secret" not in str(error.value)
+
+
+def test_properties_that_do_not_fit_together_are_named() -> None:
+    """All that were given: which of them is wrong librdkafka cannot say."""
+    given = {"security.protocol": "ssl", "ssl.key.location": "/none", "ssl.key.password": "secret"}
+    with pytest.raises(
+        BrokerError, match=r"_SSL_KEY_LOCATION, .*: ssl.key.location failed"
+    ) as error:
+        Broker(Brokers("127.0.0.1:1", given)).create([])
+    assert "secret" not in str(error.value)
+
+
+def test_properties_of_the_user_reach_the_client(servers: str) -> None:
+    """A good default gives way: a message that the client then finds too long."""
+    producer = Broker(Brokers(servers, {"message.max.bytes": "1000"})).producer(lambda _: None)
+    with pytest.raises(Exception, match="too large"):
+        producer.produce("any", b"x" * 2000)
+
+
+def test_a_producer_and_a_consumer_need_no_broker_to_be_made() -> None:
+    """They find it when it comes."""
+    nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
+    nobody.consumer("any", lambda _: None).close()
+    assert nobody.producer(lambda _: None).flush(0) == 0
+
+
+def test_the_same_is_not_said_again_and_again() -> None:
+    """What differs only in its numbers is the same; after a while it may be said again."""
+    clock = [0.0]
+    hush = Hush(lambda: clock[0])
+
+    def passes(text: str) -> bool:
+        return hush.filter(logging.LogRecord("x", logging.INFO, "", 0, "said %s", (text,), None))
+
+    assert passes("refused after 1 ms")
+    clock[0] = 1.0
+    assert not passes("refused after 22 ms")
+    assert passes("reset")
+    clock[0] = 31.0
+    assert passes("refused after 3 ms")

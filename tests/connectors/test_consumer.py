@@ -1,0 +1,219 @@
+"""Topics as a source."""
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.consumer import Consumed, Topics
+from candlewax.settings import Brokers
+from candlewax.topics import Topic
+from tests.kafka import reading
+
+NAME = "market.crypto.trades.test"
+GROUP = "candlewax-test"
+
+
+class Reader:
+    """Drives a source as the engine does."""
+
+    def __init__(self, broker: Broker, group: str = GROUP, **resumed: int) -> None:
+        self.stopping = False
+        self.source = Topics(broker, {NAME: None}, group, lambda: self.stopping)
+        states = {f"{NAME}:{name[1:]}": offset for name, offset in resumed.items()}
+        self.parts = {
+            name: self.source.build_part("", name, states.get(name))
+            for name in self.source.list_parts()
+        }
+        self.values: dict[int, list[bytes | None]] = {}
+
+    def round(self) -> int:
+        """Ask each partition once; how many messages came."""
+        count = 0
+        for part in self.parts.values():
+            for consumed in part.next_batch():
+                assert isinstance(consumed, Consumed)
+                assert consumed.topic == NAME
+                values = self.values.setdefault(consumed.partition, [])
+                values += [message.value() for message in consumed.messages]
+                count += len(consumed.messages)
+        return count
+
+    def read(self, count: int) -> dict[int, list[bytes | None]]:
+        """Ask until so many messages have come."""
+
+        def enough() -> bool:
+            self.round()
+            return sum(map(len, self.values.values())) >= count
+
+        reading.until(enough)
+        return self.values
+
+    def close(self) -> None:
+        for part in self.parts.values():
+            part.close()
+
+
+def numbers(begin: int, end: int) -> list[bytes | None]:
+    return [b"%d" % n for n in range(begin, end)]
+
+
+def delete_before(servers: str, offset: int) -> None:
+    """As retention does."""
+    client = reading.admin(servers)
+    (done,) = client.delete_records([TopicPartition(NAME, 0, offset)]).values()
+    done.result(timeout=30)
+
+
+@pytest.fixture
+def topic(broker: Broker, servers: str) -> str:
+    """A topic of two partitions with a hundred messages each."""
+    broker.create([Topic(NAME, 2, -1)])
+    reading.put(servers, NAME, numbers(0, 100), partition=0)
+    reading.put(servers, NAME, numbers(100, 200), partition=1)
+    return NAME
+
+
+@pytest.mark.usefixtures("topic")
+def test_a_topic_is_read_from_its_beginning(broker: Broker) -> None:
+    """Every partition in its order."""
+    reader = Reader(broker)
+    assert reader.source.list_parts() == [f"{NAME}:0", f"{NAME}:1"]
+    assert reader.read(200) == {0: numbers(0, 100), 1: numbers(100, 200)}
+    reader.close()
+
+
+def test_some_partitions_are_read(broker: Broker, topic: str) -> None:
+    """Others are another process's."""
+    source = Topics(broker, {topic: [1]}, GROUP, lambda: False)
+    assert source.list_parts() == [f"{NAME}:1"]
+
+
+def test_it_resumes_where_the_snapshot_ends(broker: Broker, topic: str, servers: str) -> None:
+    """Each message comes once, over both lives, in any cut."""
+    first = Reader(broker)
+    first.read(200)
+    states = [part.snapshot() for part in first.parts.values()]
+    assert states == [100, 100]
+    first.close()
+    reading.put(servers, topic, numbers(300, 310), partition=1)
+    second = Reader(broker, p0=states[0], p1=states[1])
+    assert second.read(10) == {1: numbers(300, 310)}
+    assert [part.snapshot() for part in second.parts.values()] == [100, 110]
+    second.close()
+
+
+@pytest.mark.usefixtures("topic")
+def test_a_snapshot_before_anything_came_changes_nothing(broker: Broker) -> None:
+    """Who resumes at it gets the same."""
+    reader = Reader(broker, p1=50)
+    states = [part.snapshot() for part in reader.parts.values()]
+    assert states[1] == 50
+    reader.close()
+    again = Reader(broker, p0=states[0], p1=states[1])
+    assert again.read(150) == {0: numbers(0, 100), 1: numbers(150, 200)}
+    again.close()
+
+
+@pytest.mark.usefixtures("topic")
+def test_an_offset_that_is_gone_is_an_error(broker: Broker, servers: str) -> None:
+    """Never a leap over what is lost."""
+    delete_before(servers, 60)
+    reader = Reader(broker, p0=50)
+    with pytest.raises(BrokerError, match=r"test, partition 0: .* no longer there"):
+        reader.read(250)
+    reader.close()
+    assert reader.values.get(0, []) == []
+
+
+@pytest.mark.usefixtures("topic")
+def test_an_offset_that_is_still_to_come_is_an_error(broker: Broker) -> None:
+    """The topic was made anew under the recovery store."""
+    reader = Reader(broker, p0=101)
+    with pytest.raises(BrokerError, match="the topic was made anew"):
+        reader.read(250)
+    reader.close()
+
+
+@pytest.mark.usefixtures("topic")
+def test_without_a_snapshot_it_begins_with_what_is_left(broker: Broker, servers: str) -> None:
+    """Retention has run, nobody was there."""
+    delete_before(servers, 60)
+    reader = Reader(broker)
+    assert reader.read(140) == {0: numbers(60, 100), 1: numbers(100, 200)}
+    assert reader.parts[f"{NAME}:0"].snapshot() == 100
+    reader.close()
+
+
+def test_a_topic_deleted_under_it_is_an_error(broker: Broker, topic: str, servers: str) -> None:
+    """Not silence, once the broker had time to spread the word."""
+    soon = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "500"})
+    reader = Reader(Broker(soon))
+    reader.read(200)
+    reading.delete_topics(servers, [topic])
+    with pytest.raises(BrokerError, match=r"test \[.\]: topic does not exist"):
+        reading.until(reader.round)
+    reader.close()
+
+
+def test_a_topic_that_is_not_there_is_named(broker: Broker) -> None:
+    """Before anything begins."""
+    with pytest.raises(BrokerError, match="there is no topic"):
+        Topics(broker, {"nowhere": None}, GROUP, lambda: False)
+
+
+@pytest.mark.usefixtures("topic")
+def test_lag_tools_see_what_is_durable(broker: Broker, servers: str) -> None:
+    """What a snapshot covered, once the next says that it holds."""
+    group = f"{GROUP}-seen"
+    reader = Reader(broker, group, p1=50)
+    reader.read(150)
+    for part in reader.parts.values():
+        part.snapshot()
+    reading.until(lambda: reading.committed(servers, group, NAME) == {1: 50})
+    for part in reader.parts.values():
+        part.snapshot()
+    reading.until(lambda: reading.committed(servers, group, NAME) == {0: 100, 1: 100})
+    reader.close()
+
+
+@pytest.mark.usefixtures("topic")
+def test_what_is_left_to_read_is_told(broker: Broker, servers: str) -> None:
+    """Of each partition: not what lies before it, nor what retention took."""
+    delete_before(servers, 60)
+    reader = Reader(broker, p1=100)
+    reader.read(40)
+    reading.until(lambda: reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 0})
+    reading.put(servers, NAME, numbers(0, 7), partition=1)
+
+    def waits() -> bool:
+        # The client fetches ahead; nothing is taken.
+        return reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 7}
+
+    reading.until(waits)
+    reader.read(47)
+    reading.until(lambda: reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 0})
+    reader.close()
+    assert reader.source.lag() == {}
+
+
+@pytest.mark.usefixtures("topic")
+def test_it_ends_when_asked_to_stop(broker: Broker) -> None:
+    """Each partition, and its place stays known."""
+    reader = Reader(broker)
+    reader.read(200)
+    reader.stopping = True
+    for part in reader.parts.values():
+        with pytest.raises(StopIteration):
+            part.next_batch()
+        assert part.snapshot() == 100
+    reader.close()
+
+
+def test_values_may_be_anything(broker: Broker, servers: str) -> None:
+    """None, empty, huge."""
+    broker.create([Topic(NAME, 1, -1)])
+    values = [None, b"", b"x" * (16 << 20), b"\xff\0"]
+    reading.put(servers, NAME, values)
+    reader = Reader(broker)
+    assert reader.read(4) == {0: values}
+    reader.close()

@@ -1,0 +1,80 @@
+"""Trades and dead letters in their topics, on a real broker."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax import topics
+from candlewax.batch import Batch
+from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.forward import Forward
+from candlewax.connectors.producer import Outbox
+from candlewax.schema import DEAD_LETTERS
+from tests.kafka import reading
+from tests.test_normalized import EPOCH, frame, letter, trade
+
+
+def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
+    """A batch of trades of two symbols."""
+    rows = []
+    for n in numbers:
+        row = trade(exchange=exchange, symbol=f"S{n % 2}/USD", sequence=n, source_offset=n)
+        del row["conditions"]
+        rows.append({**row, "timestamp": EPOCH, "received_at": EPOCH, "side": 1, "condition": None,
+                     "price": 1, "quantity": 1, "quote_volume": 1})  # fmt: skip
+    dead = [letter(exchange=exchange, source_offset=n) for n in range(letters)]
+    tables = {"dead_letters": pl.DataFrame(dead, schema=DEAD_LETTERS)}
+    return Batch(exchange, tables, frame(rows) if rows else Batch("", {}).trades)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_trades_lie_by_exchange_in_their_order(
+    broker: Broker, servers: str, partitions: int
+) -> None:
+    """Keyed by symbol, each exchange whole in one partition."""
+    broker.create(topics.wanted([], 1, partitions))
+    outbox = Outbox(broker)
+    forward = Forward(broker, outbox)
+    for begin in (0, 50):
+        for exchange in ("coinbase", "binance"):
+            forward(batch(exchange, range(begin, begin + 50)))
+    outbox.flush()
+    found: dict[str, list[Any]] = {}
+    for message in reading.read_all(servers, topics.NORMALIZED):
+        said = json.loads(message.value() or b"")
+        assert (message.key() or b"").decode() == f"{said['exchange']}:{said['symbol']}"
+        place = topics.normalized_partition(said["exchange"], partitions)
+        assert message.partition() == place
+        found.setdefault(said["exchange"], []).append(said["sequence"])
+    assert found == {"coinbase": list(range(100)), "binance": list(range(100))}
+    assert reading.ends(servers, topics.DEAD_LETTERS) == [(0, 0)]
+
+
+def test_dead_letters_go_to_their_topic(broker: Broker, servers: str) -> None:
+    """By exchange, with the trades they stood among."""
+    broker.create(topics.wanted([], 1, 2))
+    outbox = Outbox(broker)
+    Forward(broker, outbox)(batch("kraken", range(1), letters=3))
+    Forward(broker, outbox)(batch("kraken", range(0)))
+    outbox.flush()
+    found = reading.read_all(servers, topics.DEAD_LETTERS)
+    assert [json.loads(m.value() or b"")["source_offset"] for m in found] == [0, 1, 2]
+    assert {m.key() for m in found} == {b"kraken"}
+
+
+def test_another_encoding_may_be_used(broker: Broker, servers: str) -> None:
+    """Whatever makes bytes of trades."""
+    broker.create(topics.wanted([], 1, 1))
+    outbox = Outbox(broker)
+    forward = Forward(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
+    forward(batch("kraken", range(2)))
+    outbox.flush()
+    assert [m.value() for m in reading.read_all(servers, topics.NORMALIZED)] == [b"\0\xff"] * 2
+
+
+def test_without_its_topic_it_says_so(broker: Broker) -> None:
+    """Before anything is sent."""
+    with pytest.raises(BrokerError, match="there is no topic"):
+        Forward(broker, Outbox(broker))(batch("kraken", range(1)))

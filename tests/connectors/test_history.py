@@ -1,0 +1,103 @@
+"""Where a process without a memory begins, while another one stores."""
+
+from decimal import Decimal
+
+import polars as pl
+
+from candlewax.batch import Batch
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.connectors.writer import Writer
+from candlewax.tally import Tally
+from tests import oracle
+from tests.oracle import Fill
+from tests.test_candles import DAY, NAMES, table
+
+SECOND = 1_000_000
+
+
+def fills(*numbers: int) -> list[Fill]:
+    """Trades a second apart; their offsets in the source are their numbers."""
+    return [
+        Fill("x", "A/B", str(n), n, DAY + n * SECOND, n % 2 == 0, Decimal(n), Decimal(1), offset=n)
+        for n in numbers
+    ]
+
+
+def rows(some: list[Fill], place: str = "t") -> pl.DataFrame:
+    """As they come to their table."""
+    names = {name: pl.lit("n").cast(pl.Categorical) for name in ("native_symbol", "base", "quote")}
+    return table(some).with_columns(
+        received_at="timestamp",
+        source=pl.lit(place),
+        source_partition=pl.lit(0, pl.UInt32),
+        **names,
+    )
+
+
+def store(tables: Database, some: list[Fill], place: str = "t") -> None:
+    """Store trades."""
+    writer = Writer(tables, Tally(), background=False)
+    writer.put(Batch("x", {"silver_trades": rows(some, place)}))
+    writer.flush()
+
+
+def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> None:
+    """What is stored between two looks is in neither."""
+    store(tables, fills(1, 2, 3))
+    store(tables, fills(1), "other")
+    history = History(tables, meanwhile=True, wait=lambda _: None)
+    ledger = history.ledger("x")
+    store(tables, fills(4, 70))
+    store(tables, fills(9), "third")
+    book = history.book("x")
+    assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [3])
+    assert book.candles["trade_count"].to_list() == [3] * 6
+    assert book.watermark == DAY + 2 * SECOND
+    history.begun("x")
+    assert history.book("x").candles.filter(pl.col("timeframe") == 6)["trade_count"].item() == 6
+
+
+def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
+    """An insert into two days becomes visible a day after the other."""
+    store(tables, fills(3))
+    waits: list[float] = []
+
+    def late(pause: float) -> None:
+        waits.append(pause)
+        if len(waits) < 3:
+            store(tables, fills(len(waits)))
+
+    history = History(tables, meanwhile=True, wait=late)
+    assert history.ledger("x").numbered["A/B"].first == [1]
+    assert len(waits) == 3
+
+
+def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
+    """And what comes then is not of the beginning."""
+    history = History(tables, meanwhile=True, wait=lambda _: None)
+    assert history.ledger("x").numbered == {}
+    store(tables, fills(1))
+    assert history.book("x").candles.is_empty()
+
+
+def test_late_trades_count_stored_or_not(tables: Database) -> None:
+    """Each once."""
+    store(tables, fills(1, 2, 3))
+    late = fills(3, 4, 3700)
+    windows = pl.DataFrame(
+        {"timeframe": [1, 5, 6], "symbol": ["A/B"] * 3, "window_start": [DAY] * 3},
+        {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
+    )
+    watermark = DAY + 10_000 * SECOND
+    found = pl.concat(History(tables).candles("x", windows, watermark, rows(late)))
+    expected = oracle.candles(fills(1, 2, 3, 4, 3700), {"x": watermark})
+    shown = {
+        NAMES[row["timeframe"]]: (row["trade_count"], row["close"], row["volume"])
+        for row in found.rows(named=True)
+    }
+    assert shown == {
+        window[0]: (candle["trade_count"], candle["close"], candle["volume"])
+        for window, candle in expected.items()
+        if window[0] in ("1m", "1h", "1d") and window[3] == DAY // SECOND
+    }

@@ -1,0 +1,153 @@
+"""What leaves for the broker."""
+
+import random
+from typing import Any
+
+import pytest
+
+from candlewax.connectors.broker import Broker, BrokerAwayError, BrokerError
+from candlewax.connectors.producer import DeliveryError, Outbox
+from candlewax.settings import Brokers
+from candlewax.topics import Topic
+from tests.kafka import reading
+from tests.kafka.broker import free_port
+
+NAME = "market.crypto.trades.test"
+
+
+class Asked:
+    """Says after some questions that the process is to stop."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def small(servers: str, **properties: str) -> Broker:
+    """A broker whose producers hold few messages."""
+    named = {name.replace("_", "."): text for name, text in properties.items()}
+    return Broker(Brokers(servers, {"queue.buffering.max.messages": "5", **named}))
+
+
+def send(outbox: Outbox, value: bytes, partition: int = 0, topic: str = NAME) -> None:
+    outbox.send(topic, partition, value, "key", 1_750_000_000_123, [("seq", b"1")])
+
+
+def test_flush_says_that_all_have_arrived(broker: Broker, servers: str) -> None:
+    """With key, time and headers, in their order, in the partition named."""
+    broker.create([Topic(NAME, 2, -1)])
+    outbox = Outbox(broker)
+    for n in range(1000):
+        send(outbox, b"%d" % n, partition=n % 2)
+    outbox.flush()
+    assert outbox.waiting() == 0
+    assert reading.ends(servers, NAME) == [(0, 500), (0, 500)]
+    found = reading.read_all(servers, NAME)
+    assert [m.value() for m in found] == [
+        b"%d" % n for n in [*range(0, 1000, 2), *range(1, 1000, 2)]
+    ]
+    assert {(m.key(), m.timestamp()[1], str(m.headers())) for m in found} == {
+        (b"key", 1_750_000_000_123, str([("seq", b"1")]))
+    }
+
+
+def test_a_full_queue_waits_for_room(broker: Broker, servers: str) -> None:
+    """Nothing is left out, whichever way it is handed over."""
+    broker.create([Topic(NAME, 1, -1)])
+    outbox = Outbox(small(servers))
+    for n in range(30):
+        send(outbox, b"%d" % n)
+    outbox.send_all(NAME, 0, [{"value": str(n), "key": "k"} for n in range(30, 60)])
+    outbox.flush()
+    found = sorted(int(m.value() or b"") for m in reading.read_all(servers, NAME))
+    assert found == list(range(60))
+
+
+def test_a_full_queue_keeps_the_order(broker: Broker, servers: str) -> None:
+    """What found room only later stands later."""
+    broker.create([Topic(NAME, 1, -1)])
+    outbox = Outbox(small(servers))
+    for begin in range(0, 200, 50):
+        messages: list[dict[str, Any]] = [{"value": str(begin + n)} for n in range(50)]
+        outbox.send_all(NAME, 0, messages)
+    outbox.flush()
+    assert [int(m.value() or b"") for m in reading.read_all(servers, NAME)] == list(range(200))
+
+
+def test_what_the_broker_refuses_is_raised(broker: Broker, servers: str) -> None:
+    """A message longer than the topic takes; by the next call and each after it."""
+    reading.create(servers, NAME, {"max.message.bytes": "1000"})
+    outbox = Outbox(broker)
+    send(outbox, random.Random(1).randbytes(5000))
+    for _ in range(2):
+        with pytest.raises(DeliveryError, match=r"1 messages were not delivered: .+"):
+            outbox.flush()
+    with pytest.raises(DeliveryError):
+        outbox.poll()
+    assert reading.ends(servers, NAME) == [(0, 0)]
+
+
+def test_what_the_client_refuses_is_raised(broker: Broker) -> None:
+    """A message longer than any may be."""
+    outbox = Outbox(broker)
+    with pytest.raises(DeliveryError, match=r"a message for .* was refused: .*"):
+        outbox.send_all(NAME, 0, [{"value": b"x" * (20 << 20)}])
+
+
+def test_a_topic_that_is_not_there_is_raised(broker: Broker) -> None:
+    """Once the broker has said so."""
+    quick = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "100"})
+    outbox = Outbox(Broker(quick))
+    send(outbox, b"x", topic="market.crypto.trades.nowhere")
+    with pytest.raises(DeliveryError, match="Unknown topic"):
+        outbox.flush()
+
+
+def test_a_partition_that_is_not_there_is_raised(broker: Broker) -> None:
+    """The topic has fewer."""
+    broker.create([Topic(NAME, 1, -1)])
+    outbox = Outbox(broker)
+    send(outbox, b"x", partition=7)
+    with pytest.raises(DeliveryError, match="Unknown partition"):
+        outbox.flush()
+
+
+def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No broker: what is undelivered is told."""
+    monkeypatch.setattr("candlewax.connectors.producer._PATIENCE", 0.3)
+    outbox = Outbox(Broker(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
+    send(outbox, b"x")
+    with pytest.raises(DeliveryError, match="1 messages are undelivered at the stop"):
+        outbox.flush()
+
+
+def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it answers, or the process is to stop; what else it says is told at once."""
+    monkeypatch.setattr("candlewax.connectors.producer._PAUSE", 0)
+    answers: list[int | BrokerError] = [BrokerAwayError("gone"), BrokerAwayError("gone"), 4]
+
+    def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, BrokerError):
+            raise answer
+        return answer
+
+    nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
+    assert Outbox(nobody).patiently(ask) == 4
+    answers += [BrokerAwayError("gone"), BrokerAwayError("still gone"), 5]
+    with pytest.raises(BrokerAwayError, match="still gone"):
+        Outbox(nobody, Asked(1)).patiently(ask)
+    answers[:] = [BrokerError("refused"), 6]
+    with pytest.raises(BrokerError, match="refused"):
+        Outbox(nobody).patiently(ask)
+
+
+def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for room is asked to stop as well."""
+    monkeypatch.setattr("candlewax.connectors.producer._PATIENCE", 0.3)
+    outbox = Outbox(small(f"127.0.0.1:{free_port()}"), Asked(3))
+    with pytest.raises(DeliveryError, match="undelivered at the stop"):
+        outbox.send_all(NAME, 0, [{"value": b"x"} for _ in range(50)])

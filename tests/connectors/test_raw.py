@@ -1,0 +1,213 @@
+"""Frames in the raw topics, on a real broker."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax import topics
+from candlewax.batch import NOWHERE, Batch
+from candlewax.connectors import raw
+from candlewax.connectors.broker import Broker
+from candlewax.connectors.consumer import Consumed
+from candlewax.connectors.producer import DeliveryError, Outbox
+from candlewax.connectors.raw import Frames, RawTopics
+from candlewax.feed import Garbled, Received
+from candlewax.instruments import Instruments
+from candlewax.schema import FRAMES
+from candlewax.steps import Router
+from candlewax.tally import Tally
+from tests.kafka import reading
+
+KRAKEN = "market.crypto.trades.kraken.raw"
+NOW_S = int(time.time())
+"""The broker deletes by its clock what is older than the retention."""
+
+DAY_S = 86_400
+
+Row = tuple[int, str, int, str]
+
+
+def received(rows: Sequence[Row], exchange: str = "kraken") -> Received:
+    return Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
+
+
+@pytest.fixture
+def outbox(broker: Broker) -> Outbox:
+    """Of a broker with the topics of all that is sent here."""
+    broker.create(topics.wanted(["kraken", "binance"], 3, 1))
+    return Outbox(broker)
+
+
+@pytest.fixture
+def frames(broker: Broker, outbox: Outbox) -> Frames:
+    """What sends them, at a fixed time."""
+    return Frames(broker, outbox, Tally(), lambda: NOW_S + 0.5)
+
+
+def consumed(servers: str, topic: str = KRAKEN) -> list[Consumed]:
+    """All messages of a topic, as the source gives them."""
+    found: dict[int, list[Any]] = {}
+    for message in reading.read_all(servers, topic):
+        found.setdefault(message.partition() or 0, []).append(message)
+    return [Consumed(topic, number, messages) for number, messages in found.items()]
+
+
+TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MOST_BYTES, "\U0001f56f"]
+
+
+def test_frames_arrive_verbatim(frames: Frames, servers: str) -> None:
+    """Key, headers, time and partition as the design says."""
+    sent = [(NOW_S * 10**9 + n * 1_234_567, f"c{n % 5}", n, text) for n, text in enumerate(TEXTS)]
+    sent.append((NOW_S * 10**9 + 999, "c1", 2**64 - 1, "last"))
+    frames.send(received(sent))
+    frames.flush()
+    found = reading.read_all(servers, KRAKEN)
+    by_seq = {dict(m.headers() or [])["seq"]: m for m in found}
+    assert len(by_seq) == len(found) == len(sent)
+    for recv_ns, connection, seq, text in sent:
+        message = by_seq[b"%d" % seq]
+        assert message.value() == text.encode()
+        assert message.key() == connection.encode()
+        assert message.headers() == [("recv_ns", b"%d" % recv_ns), ("seq", b"%d" % seq)]
+        assert message.timestamp()[1] == recv_ns // 10**6
+        assert message.partition() == topics.raw_partition(connection, 3)
+
+
+def test_they_are_read_as_they_were_sent(frames: Frames, servers: str) -> None:
+    """With where they lie."""
+    sent = [(NOW_S * 10**9 + n, f"c{n % 4}", n, f"frame {n}") for n in range(100)]
+    frames.send(received(sent))
+    frames.flush()
+    found = []
+    for item in consumed(servers):
+        (feed,) = raw.read(item)
+        assert isinstance(feed, Received)
+        assert feed.exchange == "kraken"
+        places = feed.frames.select("source", "source_partition", "source_offset").rows()
+        assert places == [(KRAKEN, item.partition, n) for n in range(len(item.messages))]
+        seqs = feed.frames.group_by("connection").agg("seq")["seq"]
+        assert all(numbers.is_sorted() for numbers in seqs)
+        found += feed.frames.select(*FRAMES).rows()
+    assert sorted(found) == sorted(sent)
+
+
+def test_bytes_that_are_no_text_arrive_verbatim(frames: Frames, servers: str) -> None:
+    """And are read as what they are."""
+    table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")]).frames
+    frames.send(Garbled("kraken", table, [b"\xff{}"], ["why"]))
+    frames.flush()
+    (item,) = consumed(servers)
+    (feed,) = raw.read(item)
+    assert isinstance(feed, Garbled)
+    assert list(feed.values) == [b"\xff{}"]
+    assert feed.frames["frame"].to_list() == [r"\xff{}"]
+    assert "invalid start byte" in feed.details[0]
+
+
+def test_messages_of_others_are_read_as_frames(outbox: Outbox, servers: str) -> None:
+    """Without headers, with wrong ones, without key or value: received when they came."""
+    assert outbox.waiting() == 0
+    when = NOW_S * 1000 + 7
+    odd: list[list[tuple[str, str | bytes | None]]] = [
+        [],
+        [("recv_ns", b"soon"), ("seq", b"-1")],
+        [("recv_ns", b"9" * 21), ("seq", None)],
+        [("recv_ns", b"%d" % 2**63), ("seq", b"%d" % 2**64)],
+        [("seq", "\u0663".encode())],
+    ]
+    for headers in odd:
+        reading.put(servers, KRAKEN, [b"{}"], None, 0, headers, when)
+    reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], when)
+    (item,) = consumed(servers)
+    found = raw.read(item)
+    assert [type(feed) for feed in found] == [Received, Garbled]
+    table = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
+    assert table["recv_ns"].to_list() == [when * 10**6] * 8
+    assert table["seq"].to_list() == [0, 1, 2, 3, 4, 77, 77, 77]
+    assert table["connection"].to_list() == [""] * 5 + [r"\xffkey"] * 3
+    assert table["frame"].to_list() == ["{}"] * 5 + ["", "", r"\xff"]
+    assert table["source_offset"].to_list() == list(range(8))
+
+
+def test_what_is_replayed_is_kept(broker: Broker, frames: Frames, servers: str) -> None:
+    """A recording older than the retention raises it, or its frames would vanish."""
+    old = (NOW_S - 100 * DAY_S) * 10**9
+    frames.send(received([(old, "c", 1, "old")]))
+    frames.flush()
+    normal = str(topics.RAW_RETENTION_MS)
+    reading.until(lambda: reading.config(servers, KRAKEN)["retention.ms"] != normal)
+    kept = int(reading.config(servers, KRAKEN)["retention.ms"])
+    assert kept >= 107 * DAY_S * 1000
+    frames.send(received([(old + DAY_S * 10**9, "c", 2, "less old")]))
+    frames.send(received([(NOW_S * 10**9, "c", 3, "new")], "binance"))
+    frames.flush()
+    assert int(reading.config(servers, KRAKEN)["retention.ms"]) == kept
+    binance = reading.config(servers, topics.raw("binance"))
+    assert int(binance["retention.ms"]) == topics.RAW_RETENTION_MS
+    assert broker.partitions(KRAKEN) == 3
+
+
+def test_the_broker_keeps_what_is_replayed(broker: Broker, outbox: Outbox, servers: str) -> None:
+    """By the real clock; without it what is as old as the epoch is gone in a moment."""
+    reading.put(servers, topics.raw("binance"), [b"a"], b"c", 0, [], 1000)
+    reading.until(lambda: reading.ends(servers, topics.raw("binance"))[0] == (1, 1))
+    frames = Frames(broker, outbox, Tally())
+    frames.send(received([(n * 10**9, "c", n, "x") for n in range(50)]))
+    frames.flush()
+    # The broker looks again and again: this other topic shows that it has looked.
+    reading.put(servers, topics.raw("binance"), [b"b"], b"c", 0, [], 1000)
+    reading.until(lambda: reading.ends(servers, topics.raw("binance"))[0] == (2, 2))
+    assert len(reading.read_all(servers, KRAKEN)) == 50
+
+
+def test_a_clock_that_runs_ahead_loses_no_frame(frames: Frames, servers: str) -> None:
+    """A broker refuses messages from the future; the header still tells the time."""
+    ahead = (NOW_S + 90 * DAY_S) * 10**9
+    frames.send(received([(ahead, "c", 1, "x")]))
+    frames.flush()
+    (message,) = reading.read_all(servers, KRAKEN)
+    assert message.timestamp()[1] < (NOW_S + DAY_S) * 1000
+    assert dict(message.headers() or [])["recv_ns"] == b"%d" % ahead
+
+
+def test_a_snapshot_of_the_sink_covers_all_before(frames: Frames, servers: str) -> None:
+    """And a failure to deliver ends it."""
+    ended: list[int] = []
+    sink = RawTopics(["kraken", NOWHERE], frames, pytest.fail, lambda: ended.append(1))
+    assert sink.list_parts() == [NOWHERE, "kraken"]
+    assert [sink.part_fn(name) for name in sink.list_parts()] == [0, 1]
+    part = sink.build_part("", "kraken", None)
+    part.write_batch([received([(NOW_S * 10**9, "c", n, "x")]) for n in range(50)])
+    part.snapshot()
+    assert len(reading.read_all(servers, KRAKEN)) == 50
+    reading.delete_topics(servers)
+    reading.create(servers, KRAKEN, {"max.message.bytes": "100"})
+    part.write_batch([received([(NOW_S * 10**9, "c", 50, "".join(map(str, range(999))))])])
+    with pytest.raises(DeliveryError):
+        part.snapshot()
+    assert ended == []
+    part.close()
+    assert ended == [1]
+
+
+def test_what_is_too_long_goes_aside() -> None:
+    """With its reason; the others go on."""
+    tally = Tally()
+    route = Router(Instruments({}), ["kraken"], tally)
+    rows_in: list[Row] = [(1, "c", 1, "x"), (2, "c", 2, "é" * (topics.MOST_BYTES // 2 + 1))]
+    (aside, letters), (key, kept) = route(received(rows_in))
+    assert (aside, key) == (NOWHERE, "kraken")
+    assert isinstance(letters, Batch)
+    assert letters.tables["dead_letters"]["reason"].to_list() == ["too_large"]
+    assert isinstance(kept, Received)
+    assert kept.frames.rows() == rows_in[:1]
+    assert [key for key, _ in route(received(rows_in[1:]))] == [NOWHERE]
+    assert route(received(rows_in, "binance")) == []
+    assert tally.total("skipped", "binance") == 2
+    ((key, letters),) = route(received(rows_in[:1], "nasdaq"))
+    assert key == NOWHERE
+    assert isinstance(letters, Batch)
+    assert letters.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"]

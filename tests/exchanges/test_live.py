@@ -1,0 +1,157 @@
+"""The rules of each exchange's websocket: messages, answers, limits."""
+
+import json
+
+import pytest
+
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges._live import Heard, Kind
+from candlewax.simulator import control
+
+TRADES = {
+    "binance": [
+        '{"stream":"btcusdt@trade","data":{"e":"trade","E":1,"s":"BTCUSDT","t":1}}',
+        '{"e":"trade","E":1,"s":"BTCUSDT","t":1}',
+    ],
+    "binance_usdm": ['{"stream":"btcusdt_250627@trade","data":{"e":"trade","E":1}}'],
+    "kraken": ['{"channel":"trade","type":"update","data":[]}'],
+    "coinbase": [
+        '{"channel":"market_trades","client_id":"","timestamp":"2026-01-01T00:00:00Z",'
+        '"sequence_num":1,"events":[{"type":"update","trades":[]}]}'
+    ],
+}
+
+OTHERS = {
+    "binance": [
+        '{"stream":"btcusdt@depth","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT"}}',
+        '{"result":["btcusdt@trade"],"id":3}',
+        '[{"e":"24hrTicker"}]',
+    ],
+    "binance_usdm": ['{"stream":"btcusdt@markPrice","data":{"e":"markPriceUpdate"}}'],
+    "kraken": [
+        '{"channel":"status","type":"update","data":[{"system":"online"}]}',
+        '{"channel":"trade","type":"snapshot","data":[]}',
+        '{"method":"pong","req_id":1}',
+        '[1,[["1","1","1.1","s","l",""]],"trade","XBT/USD"]',
+    ],
+    "coinbase": [
+        '{"channel":"market_trades","sequence_num":0,"events":[{"type":"snapshot","trades":[]}]}',
+        '{"channel":"subscriptions","events":[{"subscriptions":{"heartbeats":["heartbeats"]}}]}',
+        '{"channel":"subscriptions","events":null}',
+        '{"channel":"subscriptions","events":[3,{"subscriptions":[]},{"subscriptions":{}}]}',
+    ],
+}
+
+HEARTBEATS = {
+    "kraken": [control.KRAKEN_HEARTBEAT, control.KRAKEN_V1_HEARTBEAT],
+    "coinbase": [control.coinbase_heartbeat(10**15, 1, 2)],
+}
+
+NONSENSE = ["", " ", "{", "[]", "null", "17", '"text"', "{}", '{"id":true,"result":null}']
+
+ANSWERS = [
+    ("binance", '{"result":null,"id":7}', Heard(Kind.ACK, 7)),
+    ("binance", '{"code":2,"msg":"no","id":7}', Heard(Kind.REFUSAL, 7, reason="no")),
+    ("binance", '{"error":{"code":2,"msg":"no"},"id":7}', Heard(Kind.REFUSAL, 7, reason="no")),
+    ("binance", '{"code":3,"msg":"Invalid JSON"}', Heard(Kind.REFUSAL, reason="Invalid JSON")),
+    ("binance_usdm", '{"result":null,"id":1}', Heard(Kind.ACK, 1)),
+    (
+        "kraken",
+        '{"method":"subscribe","req_id":5,"result":{"channel":"trade","snapshot":true,'
+        '"symbol":"BTC/USD"},"success":true}',
+        Heard(Kind.ACK, 5, ("BTC/USD",)),
+    ),
+    (
+        "kraken",
+        '{"error":"Currency pair not supported X/Y","method":"subscribe","req_id":5,'
+        '"success":false,"symbol":"X/Y"}',
+        Heard(Kind.REFUSAL, 5, ("X/Y",), "Currency pair not supported X/Y"),
+    ),
+    (
+        "kraken",
+        '{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"X/Y"}',
+        Heard(Kind.ACK, None, ("X/Y",)),
+    ),
+    (
+        "kraken",
+        '{"error":"Exceeded msg rate","method":"subscribe","req_id":5,"success":false}',
+        Heard(Kind.REFUSAL, reason="Exceeded msg rate"),
+    ),
+    (
+        "coinbase",
+        '{"channel":"subscriptions","client_id":"","timestamp":"2026-01-01T00:00:00Z",'
+        '"sequence_num":0,"events":[{"subscriptions":{"market_trades":["BTC-USD","ETH-USD"]}}]}',
+        Heard(Kind.ACK, None, ("BTC-USD", "ETH-USD")),
+    ),
+    (
+        "coinbase",
+        '{"type":"error","message":"failure to subscribe","reason":"FOO-USD is not valid"}',
+        Heard(Kind.REFUSAL, None, ("FOO-USD",), "failure to subscribe FOO-USD is not valid"),
+    ),
+    ("coinbase", '{"type":"error","message":"no"}', Heard(Kind.REFUSAL, reason="no")),
+]
+
+
+@pytest.mark.parametrize(("exchange", "frame", "heard"), ANSWERS)
+def test_answers_are_understood(exchange: str, frame: str, heard: Heard) -> None:
+    """Acks and refusals tell which instruments or which message they are about."""
+    live = EXCHANGES[exchange].live
+    assert live.hear(frame) == heard
+    assert not live.is_trade(frame)
+
+
+@pytest.mark.parametrize("exchange", list(EXCHANGES))
+def test_trades_are_told_from_all_else(exchange: str) -> None:
+    """New trades are known at a glance; nothing else is taken for them, nor for a heartbeat."""
+    live = EXCHANGES[exchange].live
+    assert all(live.is_trade(frame) for frame in TRADES[exchange])
+    for frame in [*OTHERS[exchange], *NONSENSE]:
+        assert not live.is_trade(frame)
+        assert live.hear(frame).kind is Kind.OTHER
+    for frame in HEARTBEATS.get(exchange, []):
+        assert not live.is_trade(frame)
+        assert live.hear(frame).kind is Kind.HEARTBEAT
+
+
+@pytest.mark.parametrize("exchange", ["binance", "binance_usdm"])
+def test_an_announced_shutdown_is_understood(exchange: str) -> None:
+    """Binance says before it goes, bare or in an envelope."""
+    hear = EXCHANGES[exchange].live.hear
+    bare = '{"e":"serverShutdown","E":1770123456789}'
+    envelopes = [f'{{"stream":"!serverShutdown","data":{bare}}}', f'{{"event":{bare}}}']
+    assert {hear(frame).kind for frame in [bare, *envelopes]} == {Kind.SHUTDOWN}
+
+
+def test_subscriptions_are_written_as_documented() -> None:
+    """Each exchange is asked in its own words."""
+    asked = {
+        name: json.loads(exchange.live.subscribe(["BTC-USD", "X"], 9))
+        for name, exchange in EXCHANGES.items()
+    }
+    binance = {"method": "SUBSCRIBE", "params": ["btc-usd@trade", "x@trade"], "id": 9}
+    assert asked["binance"] == asked["binance_usdm"] == binance
+    params = {"channel": "trade", "symbol": ["BTC-USD", "X"], "snapshot": True}
+    assert asked["kraken"] == {"method": "subscribe", "params": params, "req_id": 9}
+    assert asked["coinbase"] == {
+        "type": "subscribe",
+        "product_ids": ["BTC-USD", "X"],
+        "channel": "market_trades",
+    }
+    assert EXCHANGES["coinbase"].live.opening == ('{"type":"subscribe","channel":"heartbeats"}',)
+
+
+@pytest.mark.parametrize("exchange", list(EXCHANGES))
+def test_limits_of_the_exchange_are_kept(exchange: str) -> None:
+    """Messages are short enough, come seldom enough, and watching begins late enough."""
+    live = EXCHANGES[exchange].live
+    assert live.url.startswith("wss://")
+    assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.chunk, 10**6)) < 4096
+    assert (
+        live.messages_s <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
+    )
+    assert live.stalled_s >= 60
+    if exchange.startswith("binance"):
+        assert live.longest_s is not None
+        assert live.longest_s < 24 * 3600
+        assert live.instruments <= 1024
+        assert 300 / live.connect_every_s < 300

@@ -1,0 +1,44 @@
+"""The broker that tests share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from candlewax.connectors.broker import Broker as Client
+from candlewax.settings import Brokers
+from tests.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
+from tests.kafka.reading import delete_topics
+
+
+def need_jars() -> None:
+    """Skip, or fail where tests may not be skipped, if no broker can be run here."""
+    try:
+        fetch_jars()
+    except BrokerUnavailableError as error:
+        if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a broker listens: the one the environment names, or one of our own."""
+    named = os.environ.get("CANDLEWAX_TEST_BROKERS")
+    if named:
+        yield named
+        return
+    need_jars()
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    try:
+        yield broker.servers
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def broker(servers: str) -> Client:
+    """A broker without any of our topics."""
+    delete_topics(servers)
+    return Client(Brokers(servers))

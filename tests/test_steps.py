@@ -1,0 +1,140 @@
+"""The steps, each by itself."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax.batch import NOWHERE, Batch
+from candlewax.candles import EMPTY, SECOND
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.feed import Feed, Garbled, Received, Unread
+from candlewax.framelog import line_letters
+from candlewax.schema import FRAMES
+from candlewax.steps import FRESH, QUIET, Candles, Router
+from candlewax.tally import Tally
+from candlewax.topics import MOST_BYTES
+from tests.oracle import Fill
+from tests.reading import INSTRUMENTS
+from tests.test_candles import DAY, table
+
+MINUTE = 60 * SECOND
+
+
+class Clock:
+    """A wall clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = DAY
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def batch(time_us: int, received_us: int) -> Batch:
+    """One trade."""
+    fill = Fill("x", "A/B", "1", 1, time_us, True, Decimal(1), Decimal(1))
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=received_us)
+    return Batch("x", {}, table([fill]).with_columns(received_at=pl.lit(at)), 1)
+
+
+def logic(tables: Database, clock: Clock, *, live: bool = True) -> Candles:
+    """The step as it begins with empty tables."""
+    return Candles(History(tables), Tally(), EMPTY, live=live, now=clock)
+
+
+def closed(batches: Any) -> list[tuple[int, bool]]:
+    """Each candle that was sent on: its timeframe, and whether it is closed."""
+    (sent,) = batches
+    return list(sent.tables["ohlcv"].select("timeframe", "closed").iter_rows())
+
+
+def test_the_wall_clock_closes_the_candles_of_a_silent_exchange(tables: Database) -> None:
+    """When nothing came for QUIET, those that ended before."""
+    clock = Clock()
+    step = logic(tables, clock)
+    sent, _ = step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
+    assert not any(done for _, done in closed(sent))
+    wake = step.notify_at()
+    assert wake is not None
+    clock.now = DAY + MINUTE + QUIET
+    assert wake <= datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=clock.now)
+    assert closed(step.on_notify()[0]) == [(1, True)]
+    clock.now = DAY + 5 * MINUTE + QUIET
+    assert closed(step.on_notify()[0]) == [(2, True)]
+    assert step.snapshot() is not None
+
+
+def test_a_trade_in_time_keeps_the_wall_clock_out(tables: Database) -> None:
+    """The exchange's own time is enough."""
+    clock = Clock()
+    step = logic(tables, clock)
+    step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
+    clock.now = DAY + MINUTE + QUIET
+    step.on_batch([batch(DAY + 2 * SECOND, clock.now - SECOND)])
+    assert list(step.on_notify()[0]) == []
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_wall_clock_never_closes_candles_of_old_frames(tables: Database, live: bool) -> None:
+    """Neither of a recording nor of what had to wait."""
+    clock = Clock()
+    clock.now = DAY + FRESH + SECOND if live else DAY
+    step = logic(tables, clock, live=live)
+    step.on_batch([batch(DAY, DAY)])
+    assert step.notify_at() is None
+    clock.now += 3600 * SECOND
+    assert list(step.on_notify()[0]) == []
+
+
+def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> None:
+    """The candle stays closed, and holds one trade more."""
+    clock = Clock()
+    step = logic(tables, clock)
+    step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
+    clock.now = DAY + MINUTE + QUIET
+    step.on_notify()
+    late = batch(DAY + 2 * SECOND, clock.now)
+    late = replace(late, trades=late.trades.with_columns(trade_id=pl.lit("2")))
+    (sent,) = step.on_batch([late])[0]
+    minute = sent.tables["ohlcv"].filter(pl.col("timeframe") == 1)
+    assert minute.select("trade_count", "closed").rows() == [(2, True)]
+
+
+def frames(*texts: str) -> pl.DataFrame:
+    """Frames of one connection."""
+    return pl.DataFrame([(n, "c", n, text) for n, text in enumerate(texts)], FRAMES, orient="row")
+
+
+def routed(item: Feed) -> list[tuple[str, Any]]:
+    """Where an item goes."""
+    return list(Router(INSTRUMENTS, ["binance", "kraken"], Tally())(item))
+
+
+def test_frames_go_to_the_topic_of_their_exchange() -> None:
+    """As they are, readable or not."""
+    received, garbled = (
+        Received("kraken", frames("x")),
+        Garbled("binance", frames("x"), [b""], [""]),
+    )
+    assert routed(received) == [("kraken", received)]
+    assert routed(garbled) == [("binance", garbled)]
+    assert routed(Received("coinbase", frames("x"))) == []
+
+
+def test_what_no_topic_takes_becomes_dead_letters() -> None:
+    """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
+    letters = line_letters("log", [(0, "bad_line", "why", b"x")])
+    ((key, lines),) = routed(Unread(letters))
+    assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (NOWHERE, ["bad_line"])
+    ((key, unknown),) = routed(Received("nasdaq", frames("a", "b")))
+    assert key == NOWHERE
+    assert unknown.tables["bronze_frames"].height == 2
+    assert unknown.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"] * 2
+    (aside, kept) = routed(Received("kraken", frames("x", "y" * (MOST_BYTES + 1))))
+    assert aside[1].tables["dead_letters"]["reason"].to_list() == ["too_large"]
+    assert (kept[0], kept[1].frames["frame"].to_list()) == ("kraken", ["x"])

@@ -1,0 +1,38 @@
+"""Where messages lie."""
+
+import pytest
+
+from candlewax import topics
+from candlewax.exchanges import EXCHANGES
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def test_each_exchange_has_a_topic_of_its_own() -> None:
+    """And all share the others."""
+    found = topics.wanted(EXCHANGES, 3, 5)
+    assert {topic.name: (topic.partitions, topic.retention_ms) for topic in found} == {
+        "market.crypto.trades.binance.raw": (3, 7 * DAY_MS),
+        "market.crypto.trades.binance_usdm.raw": (3, 7 * DAY_MS),
+        "market.crypto.trades.kraken.raw": (3, 7 * DAY_MS),
+        "market.crypto.trades.coinbase.raw": (3, 7 * DAY_MS),
+        "market.crypto.trades.normalized": (5, 2 * DAY_MS),
+        "market.crypto.trades.dlq": (1, 30 * DAY_MS),
+    }
+
+
+def test_a_connection_stays_where_it_is() -> None:
+    """The same in every process and version, or its order were lost: known numbers."""
+    assert [topics.raw_partition(name, 4) for name in ("b0", "b1", "kraken-0", "")] == [
+        2, 0, 1, 0,
+    ]  # fmt: skip
+    for count in (1, 2, 7):
+        spread = {topics.raw_partition(f"c{n}", count) for n in range(100)}
+        assert spread == set(range(count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_exchanges_are_spread_over_the_partitions_of_trades(count: int) -> None:
+    """All trades of one lie together."""
+    found = [topics.normalized_partition(exchange, count) for exchange in EXCHANGES]
+    assert found == [n % count for n in range(len(EXCHANGES))]
