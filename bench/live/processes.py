@@ -37,6 +37,8 @@ class Running:
     def cpu(self) -> float:
         """Seconds of a core used so far, by all its threads."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] == "Z":
+            raise RuntimeError(f"{self.name} has ended")
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def rss_mb(self) -> int:
@@ -78,10 +80,14 @@ class Piece(Running):
         if self._process.poll() is not None:
             raise RuntimeError(f"{self.name} ended: {self.said()}")
 
-    def stop(self) -> None:
-        """End it as an operator does."""
+    def ask(self) -> None:
+        """Ask it to end, as an operator does."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        """End it."""
+        self.ask()
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -173,7 +179,9 @@ class Stage:
         return piece, {"CANDLEWAX_FEED": "live", **urls}
 
     def end(self, *pieces: Piece) -> None:
-        """End some processes."""
+        """End some processes, those of a cluster together."""
+        for piece in pieces:
+            piece.ask()
         for piece in pieces:
             piece.stop()
             self.running.pop(piece.name, None)

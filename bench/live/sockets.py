@@ -148,9 +148,7 @@ def _install(folder: Path) -> str:
     return python
 
 
-def _rival(
-    stage: Stage, count: int, play: tuple[str, ...], python: str, backend: str
-) -> Result:
+def _rival(stage: Stage, count: int, play: tuple[str, ...], python: str, backend: str) -> Result:
     """cryptofeed's trades of Binance, with a callback that counts or with its Kafka backend."""
     simulator, urls = stage.simulator(*play)
     address = urls["CANDLEWAX_BINANCE_URL"].removesuffix("/stream")

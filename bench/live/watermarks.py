@@ -15,13 +15,14 @@ class Watch:
 
     def __init__(self, servers: str) -> None:
         self._servers = servers
-        self._admin = AdminClient({"bootstrap.servers": servers})
+        self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
         self._consumer = self._of("watch")
 
     def _of(self, group: str) -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self._servers,
+                "log_level": 0,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
