@@ -20,11 +20,14 @@ from candlewax.instruments import Instruments
 
 QUESTION: Final = (
     "SELECT exchange, symbol, toUnixTimestamp(window_start), last_sequence FROM ohlcv FINAL "
-    "WHERE timeframe = '1m' AND window_start >= now() - 150"
+    "WHERE timeframe = '1m' AND window_start >= now() - 150 "
+    "SETTINGS max_threads = 1, max_final_threads = 1"
 )
 
-EVERY: Final = 0.005
-"""Seconds between an answer and the next question."""
+EVERY: Final = 0.02
+"""Seconds between an answer and the next question: a question costs some milliseconds of
+a core, and what is measured must not be made slow by it.
+"""
 
 Candle = tuple[str, str, int]
 """Exchange, symbol, minute."""

@@ -149,7 +149,7 @@ def _install(folder: Path) -> str:
 
 
 def _rival(stage: Stage, count: int, play: tuple[str, ...], python: str, backend: str) -> Result:
-    """cryptofeed's trades of Binance, with a callback that counts or with its Kafka backend."""
+    """The rival's trades of Binance: a callback that counts, or its Kafka backend."""
     simulator, urls = stage.simulator(*play)
     address = urls["CANDLEWAX_BINANCE_URL"].removesuffix("/stream")
     names = [f"trades-BINANCE-{name}-USDT" for name in made.NAMES]
