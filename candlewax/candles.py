@@ -6,13 +6,12 @@ candles gives the candle of all trades.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import polars as pl
 
-from candlewax.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, Columns, empty
+from candlewax.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, Columns
 
 SECOND: Final = 1_000_000
 """Microseconds."""
@@ -26,12 +25,6 @@ TIMEFRAMES: Final = {
     "1d": (6, 86400 * SECOND),
 }
 """Name: the value of `timeframe`, and the length in microseconds."""
-
-GRACE: Final = SECOND
-"""How far the watermark stays behind the latest trade, in microseconds."""
-
-LATENESS: Final = 900 * SECOND
-"""How long a closed candle is kept to be changed, in microseconds."""
 
 # Which trade is the first of a window, and which the last: time, then the
 # exchange's order, then where it came from. The id settles what is left.
@@ -53,21 +46,21 @@ STATE: Final[Columns] = {
 """Candles with what it takes to merge them, and the end of their window in
 microseconds since 1970."""
 
-_MINUTE: Final = TIMEFRAMES["1m"][1]
+MINUTE: Final = TIMEFRAMES["1m"][1]
 _MINUTES: Final = 1 << 27
 """More than there are minutes from 1970 to 2200."""
 
 _SPAN: Final = 1 << 40
 """Microseconds, about twelve days: trades of one batch lie closer together."""
 
-_FEW: Final = 1_000
+FEW: Final = 1_000
 """Trades for which the fewest queries are the fastest way."""
 
 _SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
 """The code of a symbol, as long as this process runs."""
 
-_WINDOW: Final = (_SYMBOL * 8 + pl.col("timeframe")) * _MINUTES + (
-    pl.col("window_start").cast(pl.Int64) // _MINUTE
+WINDOW: Final = (_SYMBOL * 8 + pl.col("timeframe")) * _MINUTES + (
+    pl.col("window_start").cast(pl.Int64) // MINUTE
 )
 """One number for each window of each symbol and timeframe."""
 
@@ -84,7 +77,7 @@ _COUNTING: Final = (
     .then("quote_volume")
     .otherwise(pl.lit(0).cast(QUOTE_VOLUME))
     .alias("buy_quote_volume"),
-    (_SYMBOL * _MINUTES + pl.col("timestamp").cast(pl.Int64) // _MINUTE).alias("key"),
+    (_SYMBOL * _MINUTES + pl.col("timestamp").cast(pl.Int64) // MINUTE).alias("key"),
 )
 _COMBINE: Final = (
     pl.col("symbol", "open").first(),
@@ -106,7 +99,7 @@ def combine(trades: pl.DataFrame) -> pl.DataFrame:
         _ordered(trades)
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
-        .select(_named(1, _MINUTE))
+        .select(_named(1, MINUTE))
     )
 
 
@@ -133,7 +126,7 @@ def _named(timeframe: int, length: int) -> list[pl.Expr]:
 
 def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     """The trades of each symbol in their order."""
-    if trades.height < _FEW:
+    if trades.height < FEW:
         return trades.sort(_SYMBOL, *_ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)
@@ -189,7 +182,7 @@ _WINDOWS: Final = (
 _FIRSTS: Final = pl.col("timeframe", "window_start", "window_end").first()
 
 
-def _at_once(trades: pl.DataFrame) -> pl.LazyFrame:
+def at_once(trades: pl.DataFrame) -> pl.LazyFrame:
     """The same of a few trades, with `key`, which names the window; in one query, as a
     small batch costs a query's price, not a row's.
     """
@@ -198,10 +191,10 @@ def _at_once(trades: pl.DataFrame) -> pl.LazyFrame:
         .lazy()
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
-        .with_columns(window_start=pl.col("key") % _MINUTES * _MINUTE)
+        .with_columns(window_start=pl.col("key") % _MINUTES * MINUTE)
         .join(_LENGTHS, how="cross", maintain_order="left_right")
         .with_columns(_WINDOWS)
-        .group_by(key=_WINDOW, maintain_order=True)
+        .group_by(key=WINDOW, maintain_order=True)
         .agg(_FIRSTS, *_ENDS)
     )
 
@@ -244,100 +237,3 @@ def merge(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     renamed.columns = _THEIRS
     both = ours.hstack(renamed).lazy().with_columns(_WHOSE).select(_MERGE)
     return both.collect(optimizations=PLAIN)
-
-
-@dataclass(frozen=True)
-class Book:
-    """The candles of one exchange that can still change, and its watermark.
-
-    `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a
-    candle is closed if its window ended by then.
-    """
-
-    candles: pl.DataFrame
-    watermark: int = 0
-
-
-EMPTY: Final = Book(empty(STATE))
-
-
-def seed(minutes: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Book:
-    """The book at a watermark, of the one-minute candles (STATE) of all trades that
-    it can still depend on, those of a symbol in the order of time.
-    """
-    candles = all_timeframes(minutes)
-    return Book(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
-
-
-@dataclass(frozen=True)
-class Update:
-    """What a batch of trades changed.
-
-    `changed`: STATE, the changed candles as they now are, each once. `late`: STATE,
-    parts of candles whose state was dropped before these trades came; they have to
-    be computed from all their trades.
-    """
-
-    book: Book
-    changed: pl.DataFrame
-    late: pl.DataFrame
-
-
-def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Update:
-    """Put new trades (TRADES) into the book and move its watermark on.
-
-    `watermark` is the batch's own; the book's never moves back.
-    """
-    state = book.candles
-    moved = max(watermark, book.watermark)
-    new, place = _placed(trades, state)
-    known = place.is_not_null()
-    touched = place.drop_nulls()
-    unknown, seen = (new.clear(), new) if known.all() else (new.filter(~known), new.filter(known))
-    opened, too_late = _opened(unknown, book.watermark - lateness)
-    merged = merge(state[touched], seen)
-    if opened.height:
-        merged = pl.concat([merged, opened])
-    stays = pl.Series([True]).new_from_index(0, state.height).scatter(touched, False)
-    untouched = state.filter(stays)
-    kept = pl.concat([untouched, merged])
-    if moved // _MINUTE == book.watermark // _MINUTE:
-        # Windows end on whole minutes: none closes, and none is given up.
-        return Update(Book(kept, moved), merged, too_late)
-    end = pl.col("window_end")
-    closing = untouched.filter((end > book.watermark) & (end <= moved))
-    kept = kept.filter(end + lateness > moved)
-    return Update(Book(kept, moved), pl.concat([merged, closing]), too_late)
-
-
-_PLACES: Final = (_WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
-
-
-def _placed(trades: pl.DataFrame, state: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Candles (STATE) of the trades, and for each its row in the state, or null."""
-    if trades.height < _FEW:
-        new = _at_once(trades)
-    else:
-        new = all_timeframes(combine(trades)).lazy().with_columns(key=_WINDOW)
-    placed = (
-        new.join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
-        .select(*STATE, "place")
-        .collect(optimizations=PLAIN)
-    )
-    return placed, placed.drop_in_place("place")
-
-
-def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Candles (STATE) that open, and those whose windows are too old for that."""
-    if candles.is_empty() or candles["window_end"].min() > oldest:  # type: ignore[operator]
-        return candles, candles.clear()
-    late = pl.col("window_end") <= oldest
-    return candles.filter(~late), candles.filter(late)
-
-
-def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
-    """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
-    none.
-    """
-    latest = trades["timestamp"].to_physical().max()
-    return max(0, latest - grace) if isinstance(latest, int) else 0

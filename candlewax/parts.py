@@ -9,7 +9,7 @@ from bytewax.inputs import Source
 
 from candlewax import topics
 from candlewax.batch import NOWHERE
-from candlewax.candles import Book
+from candlewax.book import Book
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.consumer import Consumed, Topics
@@ -25,7 +25,8 @@ from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
 from candlewax.normalized import Read
-from candlewax.steps import Candles, Decoder, Deduplicate, Normalized, Router
+from candlewax.routing import Normalized, Router
+from candlewax.steps import Candles, Decoder, Deduplicate
 from candlewax.tally import Tally
 
 _ABSENT: Any = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from candlewax.tally import Tally
+from candlewax.telling import failed
 
 _EVERY: Final = 10.0
 """Seconds between two lines."""
@@ -36,7 +37,10 @@ class Service:
         if self._done.is_set():
             return
         self._done.set()
-        why = "stopped as asked" if self._stopped() else "the feed has ended"
+        if failed():
+            why = "ended by a failure"
+        else:
+            why = "stopped as asked" if self._stopped() else "the feed has ended"
         _log.info("%s; %s", why, self._counts())
 
     def _tell(self) -> None:

@@ -17,8 +17,9 @@ from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
+from candlewax.connectors.websocket import Websockets
 from candlewax.feed import Feed
-from candlewax.instruments import Instruments, InstrumentsError
+from candlewax.instruments import InstrumentsError
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
 from candlewax.report import console
@@ -161,22 +162,16 @@ def _tables(chosen: Settings) -> Database:
 
 
 def _feed(chosen: Settings, process: Process) -> Source[Feed]:
-    if chosen.live:
-        from candlewax.connectors.websocket import Websockets  # noqa: PLC0415
-
-        return Websockets(
-            _plan(process.instruments, process.wanted),
-            chosen.urls,
-            process.tally,
-            process.stopping,
+    if not chosen.live:
+        return Recordings(chosen.logs, process.tally, process.stopping)
+    known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}
+    plan = {exchange: natives for exchange, natives in known.items() if natives}
+    if not plan:
+        raise SettingsError(
+            f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
+            f"{', '.join(process.wanted)}"
         )
-    return Recordings(chosen.logs, process.tally, process.stopping)
-
-
-def _plan(known: Instruments, wanted: tuple[str, ...]) -> dict[str, list[str]]:
-    """What to subscribe to."""
-    plan = {exchange: known.subscriptions(exchange) for exchange in wanted}
-    return {exchange: natives for exchange, natives in plan.items() if natives}
+    return Websockets(plan, chosen.urls, process.tally, process.stopping)
 
 
 def lazily(

@@ -1,7 +1,7 @@
 """The steps between a feed and the tables, as Bytewax runs them."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,106 +9,25 @@ from typing import Final
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
-from candlewax import candles
+from candlewax import book, candles
 from candlewax.batch import NOWHERE, WINDOWS, Batch
-from candlewax.candles import Book, Update
-from candlewax.connectors.consumer import Consumed
+from candlewax.book import Book, Update
 from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed, Garbled, Received, Unread
-from candlewax.framelog import line_letters
+from candlewax.feed import Feed, Garbled, Unread
 from candlewax.gold import ohlcv, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
-from candlewax.normalized import Read, from_json
-from candlewax.schema import BRONZE, DEAD_LETTERS, TRADES, empty
+from candlewax.schema import BRONZE, TRADES, empty
 from candlewax.tally import Tally
-from candlewax.topics import MOST_BYTES
+from candlewax.telling import tells
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Router:
-    """Parts what a raw topic takes from what none does: `Feed` in; (key, item) out, the
-    item being frames of one exchange, or a batch of dead letters.
-    """
-
-    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Tally) -> None:
-        self._decode = Decoder(instruments, wanted, tally)
-        self._wanted = frozenset(wanted)
-        self._tally = tally
-
-    def __call__(self, item: Feed) -> list[tuple[str, Received | Garbled | Batch]]:
-        if isinstance(item, Unread) or item.exchange not in EXCHANGES:
-            return [(NOWHERE, _letters(decoded)) for _, decoded in self._decode(item)]
-        if item.exchange not in self._wanted:
-            self._tally.add(item.frames.height, "skipped", item.exchange)
-            return []
-        if isinstance(item, Garbled):
-            return [(item.exchange, item)]
-        return self._fitting(item)
-
-    def _fitting(self, item: Received) -> list[tuple[str, Received | Garbled | Batch]]:
-        long = item.frames["frame"].str.len_bytes() > MOST_BYTES
-        if not long.any():
-            return [(item.exchange, item)]
-        why = f"a message holds at most {MOST_BYTES} bytes"
-        dead = reject(item.exchange, item.frames.filter(long), "too_large", why)
-        rest = Received(item.exchange, item.frames.filter(~long))
-        kept = [(item.exchange, rest)] if rest.frames.height else []
-        return [(NOWHERE, _letters(dead)), *kept]
-
-
-def _letters(decoded: Decoded) -> Batch:
-    tables = {"bronze_frames": decoded.bronze, "dead_letters": decoded.dead_letters}
-    return Batch(decoded.exchange, tables)
-
-
-class Normalized:
-    """Reads messages of the normalized topic: `Consumed` in; (key, Decoded) out, without
-    the frames, which others have stored.
-    """
-
-    def __init__(
-        self,
-        wanted: Iterable[str],
-        decode: Callable[[Sequence[bytes]], Read] | None = None,
-    ) -> None:
-        self._wanted = frozenset(wanted)
-        self._decode = decode or from_json
-
-    def __call__(self, consumed: Consumed) -> list[tuple[str, Decoded]]:
-        found = self._decode([message.value() or b"" for message in consumed.messages])
-        decoded = []
-        if found.faults.height:
-            letters = _unread(consumed, found.faults)
-            decoded.append((NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, letters)))
-        for exchange, trades in _by_exchange(found.trades):
-            if exchange in self._wanted:
-                none = empty(BRONZE), empty(DEAD_LETTERS)
-                decoded.append((exchange, Decoded(exchange, none[0], trades, none[1])))
-        return decoded
-
-
-def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    if trades.is_empty() or (trades["exchange"] == trades["exchange"][0]).all():
-        return [(trades["exchange"][0], trades)] if trades.height else []
-    parts = trades.partition_by("exchange", maintain_order=True)
-    return [(part["exchange"][0], part) for part in parts]
-
-
-def _unread(consumed: Consumed, faults: pl.DataFrame) -> pl.DataFrame:
-    """Dead letters of messages that hold no trade, by the topic and their offset."""
-    found = [(consumed.messages[row], *why) for row, _, *why in faults.iter_rows()]
-    lines = [
-        (message.offset() or 0, reason, detail, message.value() or b"")
-        for message, reason, detail in found
-    ]
-    return line_letters(f"{consumed.topic}:{consumed.partition}", lines)
-
-
+@tells
 class Decoder:
     """Reads what a feed emits: `Received` or `Unread` in, (key, Decoded) out, the key
     being the exchange.
@@ -134,6 +53,7 @@ class Decoder:
         return [(exchange, decode(EXCHANGES[exchange], frames, self._instruments))]
 
 
+@tells
 class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
@@ -162,7 +82,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 if self._stores:
                     bronze = _with_duplicates(bronze, trades["row"].filter(~fresh))
                 trades = trades.filter(fresh)
-            self._ledger.forget(candles.watermark(decoded.trades))
+            self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)
         trades = trades.drop("row")
         tables = {"dead_letters": decoded.dead_letters}
@@ -203,6 +123,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
+@tells
 class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     """Adds to each batch the candles its trades change; keyed by exchange.
 
@@ -244,7 +165,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._live:
             self._came = self._arrival(exchange, trades)
         before = self._book.watermark
-        update = candles.update(self._book, trades, candles.watermark(trades))
+        update = book.update(self._book, trades, book.watermark(trades))
         self._book = update.book
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
@@ -253,7 +174,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             batch,
             tables={**batch.tables, **self._gold(exchange, update, before, stale)},
             stale=pl.concat([stale, late]),
-            late=_older(trades, before - candles.LATENESS) if late.height else empty(TRADES),
+            late=_older(trades, before - book.LATENESS) if late.height else empty(TRADES),
             watermark=update.book.watermark,
         )
 
@@ -290,7 +211,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._came is None or self._book is None or self._now() - self._came < QUIET:
             return [], StatefulBatchLogic.RETAIN
         before = self._book.watermark
-        update = candles.update(self._book, empty(TRADES), self._now() - QUIET)
+        update = book.update(self._book, empty(TRADES), self._now() - QUIET)
         self._book = update.book
         tables = self._gold(self._exchange, update, before, empty(WINDOWS))
         batch = Batch(self._exchange, tables, watermark=update.book.watermark)
@@ -308,5 +229,5 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
 def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:
     """How many trades are older than one that came before them."""
     time = pl.col("timestamp").cast(pl.Int64)
-    latest = time.cum_max().clip(lower_bound=watermark + candles.GRACE)
+    latest = time.cum_max().clip(lower_bound=watermark + book.GRACE)
     return int(trades.select((time < latest).sum()).item())

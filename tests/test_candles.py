@@ -13,8 +13,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candlewax import book as books
 from candlewax import candles
-from candlewax.candles import EMPTY, LATENESS, TIMEFRAMES, Book, Update
+from candlewax.book import EMPTY, LATENESS, Book, Update
+from candlewax.candles import TIMEFRAMES
 from candlewax.schema import BUY, SELL, TRADES, empty
 from tests import oracle
 from tests.oracle import Fill
@@ -78,7 +80,7 @@ def play(
     late: set[oracle.Window] = set()
     for batch in batches:
         trades = table(batch)
-        update: Update = candles.update(book, trades, candles.watermark(trades))
+        update: Update = books.update(book, trades, books.watermark(trades))
         book = update.book
         last |= told(update.changed, book.watermark)
         late |= set(told(update.late, book.watermark))
@@ -164,7 +166,7 @@ def test_a_seeded_book_is_the_book_of_those_trades(fills: list[Fill], place: int
     old, new = fills[:place], fills[place:]
     book, _, _ = play([old])
     in_order = candles.combine(table(old))
-    seeded = candles.seed(in_order, book.watermark)
+    seeded = books.seed(in_order, book.watermark)
     assert told(seeded.candles, 0) == told(book.candles, 0)
     assert play([new], seeded)[1:] == play([new], book)[1:]
 
@@ -214,7 +216,7 @@ def test_the_watermark_never_moves_back() -> None:
     """An older batch leaves it where it was."""
     book, _, _ = play([[fill(100)], [fill(5)]])
     assert book.watermark == DAY + 99_000_000
-    assert candles.watermark(empty(TRADES)) == 0
+    assert books.watermark(empty(TRADES)) == 0
 
 
 def test_many_symbols_keep_apart() -> None:

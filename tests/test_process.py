@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -289,3 +290,30 @@ def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
     assert query(tmp_path, "SELECT count() FROM silver_trades FINAL") == [["50"]]
     assert query(tmp_path, "SELECT max(length(frame)) FROM dead_letters") == [["10000000"]]
     assert candlewax(tmp_path, "verify").returncode == 0
+
+
+def test_a_live_feed_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """Rather than a process that waits for ever."""
+    done = run(tmp_path, *FLOW, CANDLEWAX_FEED="live", CANDLEWAX_EXCHANGES="binance_usdm")
+    assert done.returncode == 1
+    assert "CANDLEWAX_FEED: live, but instruments.toml lists nothing" in done.stderr
+
+
+def test_a_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    """Named by its setting."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(tmp_path, *FLOW, CANDLEWAX_METRICS_PORT=str(port))
+    assert done.returncode == 1
+    assert f"CANDLEWAX_METRICS_PORT: nobody can listen on 127.0.0.1 port {port}" in done.stderr
+
+
+def test_a_broker_that_is_away_at_the_start_is_named(tmp_path: Path) -> None:
+    """And so is a property that librdkafka does not know."""
+    broker = {"CANDLEWAX_BROKERS": "127.0.0.1:1", "CANDLEWAX_KAFKA_COLOUR": "red"}
+    done = run(tmp_path, *FLOW, **broker)
+    assert done.returncode == 1
+    assert "CANDLEWAX_KAFKA_COLOUR" in done.stderr
+    assert "Traceback" not in done.stderr

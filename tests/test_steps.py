@@ -9,13 +9,15 @@ import polars as pl
 import pytest
 
 from candlewax.batch import NOWHERE, Batch
-from candlewax.candles import EMPTY, SECOND
+from candlewax.book import EMPTY
+from candlewax.candles import SECOND
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.feed import Feed, Garbled, Received, Unread
 from candlewax.framelog import line_letters
+from candlewax.routing import Router
 from candlewax.schema import FRAMES
-from candlewax.steps import FRESH, QUIET, Candles, Router
+from candlewax.steps import FRESH, QUIET, Candles
 from candlewax.tally import Tally
 from candlewax.topics import MOST_BYTES
 from tests.oracle import Fill

@@ -23,6 +23,9 @@ _BUFFER_MESSAGES: Final = 2_000_000
 _SECONDS: Final = 30.0
 """How long a broker may take to answer at the start."""
 
+_GLANCE: Final = 0.05
+"""Seconds between two looks at what a broker has."""
+
 _AGAIN: Final = 30.0
 """Seconds before the same is said again."""
 
@@ -115,6 +118,15 @@ class Broker:
                 # Several processes start at once.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._error(f"topic {name}", error) from error
+        self._await(admin, {topic.topic for topic in absent})
+
+    def _await(self, admin: AdminClient, created: set[str]) -> None:
+        """Return when the topics are seen: the broker confirms them a little before."""
+        end = time.monotonic() + _SECONDS
+        while missing := created - self._topics(admin).keys():
+            if time.monotonic() > end:
+                raise BrokerError(f"{self}: {', '.join(sorted(missing))}: created, but not seen")
+            time.sleep(_GLANCE)
 
     def keep(self, topic: str, retention_ms: int) -> None:
         """Let a topic keep its messages at least so long. Raises BrokerError."""

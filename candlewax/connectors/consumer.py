@@ -18,6 +18,7 @@ from confluent_kafka import (
 
 from candlewax import metrics
 from candlewax.connectors.broker import Broker, BrokerError, log
+from candlewax.telling import tells
 
 BATCH: Final = 20_000
 """The most messages that are taken at once."""
@@ -120,6 +121,7 @@ def _is_good(message: Message) -> bool:
     return False
 
 
+@tells
 class _Part(StatefulSourcePartition[Consumed, int]):
     def __init__(
         self, poll: _Poll, topic: str, partition: int, resumed: int, stopping: Callable[[], bool]
@@ -162,6 +164,7 @@ class _Part(StatefulSourcePartition[Consumed, int]):
             log.warning("%s: the group's offset is not shown: %s", self._topic, error)
 
 
+@tells
 class Topics(FixedPartitionedSource[Consumed, int]):
     """Reads topics from where the last snapshot ends, else from their beginning.
 

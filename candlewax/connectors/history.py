@@ -8,17 +8,8 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.batch import WINDOWS
-from candlewax.candles import (
-    GRACE,
-    LATENESS,
-    SECOND,
-    STATE,
-    TIMEFRAMES,
-    Book,
-    all_timeframes,
-    combine,
-    seed,
-)
+from candlewax.book import GRACE, LATENESS, Book, seed
+from candlewax.candles import SECOND, STATE, TIMEFRAMES, all_timeframes, combine
 from candlewax.connectors.clickhouse import Database
 from candlewax.gold import ohlcv
 from candlewax.ledger import KEPT, Ledger, Ranges

@@ -18,6 +18,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received
 from candlewax.schema import FRAMES, SOURCE
 from candlewax.tally import Tally
+from candlewax.telling import tells, told
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -85,6 +86,7 @@ class Frames:
             self._outbox.patiently(lambda: self._broker.keep(topic, kept))
 
 
+@tells
 class _Frames(StatefulSinkPartition[Received | Garbled, None]):
     def __init__(self, frames: Frames, on_close: Callable[[], None]) -> None:
         self._frames = frames
@@ -102,6 +104,7 @@ class _Frames(StatefulSinkPartition[Received | Garbled, None]):
         self._on_close()
 
 
+@tells
 class _Aside(StatefulSinkPartition[Batch, None]):
     """What no raw topic takes."""
 
@@ -118,6 +121,7 @@ class _Aside(StatefulSinkPartition[Batch, None]):
             self._part.snapshot()
 
 
+@tells
 class RawTopics(FixedPartitionedSink[Any, None]):
     """Sends frames to the raw topic of their exchange, and what belongs to none, as
     batches of dead letters, to the tables.
@@ -155,6 +159,7 @@ class RawTopics(FixedPartitionedSink[Any, None]):
         return _Frames(self._frames, self._on_end)
 
 
+@told
 def read(consumed: Consumed) -> list[Feed]:
     """The frames of messages of a raw topic; FRAMES with SOURCE.
 

@@ -13,6 +13,7 @@ from candlewax.connectors._logfile import Lines, blocks
 from candlewax.feed import Feed, Received, Unread
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
+from candlewax.telling import tells
 
 BATCH_BYTES: Final = 8 << 20
 """About how much text all logs together hold ready to be merged."""
@@ -119,6 +120,7 @@ def _end_of_line(text: bytes, number: int) -> int:
     return end
 
 
+@tells
 class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
     def __init__(
         self,

@@ -15,8 +15,10 @@ from candlewax.batch import Batch
 from candlewax.connectors.writer import Writer
 from candlewax.feed import Feed, Unread
 from candlewax.tally import Tally
+from candlewax.telling import tells
 
 
+@tells
 class _Part(StatefulSinkPartition[Batch, None]):
     def __init__(
         self, writer: Writer, forward: Callable[[Batch], None], on_close: Callable[[], None]
@@ -38,6 +40,7 @@ class _Part(StatefulSinkPartition[Batch, None]):
         self._on_close()
 
 
+@tells
 class Tables(FixedPartitionedSink[Batch, None]):
     """Stores batches in their tables.
 

@@ -16,8 +16,8 @@ from candlewax.connectors.producer import DeliveryError, Outbox
 from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.feed import Garbled, Received
 from candlewax.instruments import Instruments
+from candlewax.routing import Router
 from candlewax.schema import FRAMES
-from candlewax.steps import Router
 from candlewax.tally import Tally
 from tests.kafka import reading
 

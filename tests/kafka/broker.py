@@ -10,16 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 HERE: Final = Path(__file__).parent
-JARS: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax" / "kafka"
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax"
 
 _CLUSTER: Final = "MkU3OEVBNTcwNTJENDM2Qg"
 _READY: Final = 90.0
@@ -65,25 +66,29 @@ class BrokerUnavailableError(RuntimeError):
 
 def fetch_jars() -> Path:
     """The broker's jars, fetched from Maven Central once and kept."""
-    done = JARS / f"of-{sha256((HERE / 'pom.xml').read_bytes()).hexdigest()}"
-    if done.exists():
-        return JARS
+    pom = HERE / "pom.xml"
+    jars = CACHE / f"kafka-{sha256(pom.read_bytes()).hexdigest()[:16]}"
+    if jars.exists():
+        return jars
     for program in ("java", "mvn"):
         if not shutil.which(program):
             raise BrokerUnavailableError(
                 f"{program} is not installed; install it, or name a running broker in "
                 "CANDLEWAX_TEST_BROKERS"
             )
-    shutil.rmtree(JARS, ignore_errors=True)
-    subprocess.run(
-        [
-            "mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies",
-            f"-DoutputDirectory={JARS}", "-DincludeScope=runtime",
-        ],
-        check=True,
-    )  # fmt: skip
-    done.touch()
-    return JARS
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=CACHE) as fetched:
+        subprocess.run(
+            [
+                "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
+                f"-DoutputDirectory={fetched}/jars", "-DincludeScope=runtime",
+            ],
+            check=True,
+        )  # fmt: skip
+        # All at once, or another who fetches them was first.
+        with suppress(OSError):
+            Path(fetched, "jars").rename(jars)
+    return jars
 
 
 def free_port() -> int:
@@ -101,6 +106,7 @@ class Broker:
         self._folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._jars = fetch_jars()
         folder.mkdir(parents=True, exist_ok=True)
         self._properties = folder / "server.properties"
         self._properties.write_text(
@@ -144,7 +150,7 @@ class Broker:
     def _run(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         java = [
             "java", "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={self._folder / 'log4j2.yaml'}", "-cp", f"{JARS}/*",
+            f"-Dlog4j2.configurationFile={self._folder / 'log4j2.yaml'}", "-cp", f"{self._jars}/*",
         ]  # fmt: skip
         with (self._folder / "out.log").open("ab") as out:
             return subprocess.Popen(
@@ -153,7 +159,6 @@ class Broker:
 
 
 if __name__ == "__main__":
-    fetch_jars()
     by_hand = Broker(Path(sys.argv[1]).resolve())
     by_hand.start()
     print(f"CANDLEWAX_BROKERS={by_hand.servers}", flush=True)

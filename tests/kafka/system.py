@@ -1,12 +1,12 @@
 """The dataflows as processes, over a broker and a ClickHouse server."""
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +17,13 @@ from confluent_kafka import Message
 
 from candlewax import framelog
 from candlewax._readers import Server
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.connectors.clickhouse import open_tables
 from candlewax.verify import books, verify
 from tests import oracle
 from tests.dataflows import playing
 from tests.dataflows.playing import EPOCH_ZERO, Frame
 from tests.kafka import reading
+from tests.kafka.broker import free_port
 from tests.oracle import Fill
 from tests.test_process import ROOT, environment
 
@@ -34,16 +35,25 @@ SYMBOLS = {"BTCUSDT": "BTC/USDT", "ETHUSDT": "ETH/USDT", "XBT/USD": "BTC/USD"}
 class Process:
     """A dataflow that runs."""
 
-    def __init__(self, command: Sequence[str], env: dict[str, str], errors: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        errors: Path,
+        output: Path = Path(os.devnull),
+    ) -> None:
         self._errors = errors
-        with errors.open("ab") as out:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=out
-            )
+        self._before = errors.stat().st_size if errors.exists() else 0
+        with errors.open("ab") as err, output.open("ab") as out:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
 
     def said(self) -> str:
         """What stands on its standard error, and on that of its lives before."""
         return self._errors.read_text()
+
+    def said_now(self) -> str:
+        """What stands there of this life."""
+        return self._errors.read_bytes()[self._before :].decode()
 
     def ended(self) -> int | None:
         """Its status, if it has ended."""
@@ -52,9 +62,12 @@ class Process:
     def wait(self) -> int:
         return self._process.wait(timeout=120)
 
+    def tell(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; its status."""
-        self._process.send_signal(number)
+        self.tell(number)
         return self.wait()
 
 
@@ -63,7 +76,6 @@ class System:
 
     def __init__(self, folder: Path, servers: str, dsn: str, database: str) -> None:
         self._folder = folder
-        self._recovery: set[str] = set()
         self._running: list[Process] = []
         self.servers = servers
         self.settings = {
@@ -72,7 +84,7 @@ class System:
             "CANDLEWAX_DATABASE": database,
             "no_proxy": "*",
         }
-        self._server, self._database = Server(dsn), database
+        self.tables = open_tables(Server(dsn), database)
 
     def start(self, flow: str, *options: str, name: str = "", **settings: str) -> Process:
         """Start a dataflow; `name` tells its lives from those of others."""
@@ -82,37 +94,45 @@ class System:
         self._running.append(process)
         return process
 
+    def run(self, command: Sequence[str], name: str) -> Process:
+        """Start another program; what it says stands in `output`."""
+        process = Process(command, environment(self._folder), self._folder / f"{name}.err",
+                          self._folder / f"{name}.out")  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def output(self, name: str) -> bytes:
+        """What a program printed so far."""
+        return (self._folder / f"{name}.out").read_bytes()
+
     def durable(self, flow: str, name: str = "", **settings: str) -> Process:
         """Start a dataflow that remembers its lives of the same name."""
-        store = self._folder / f"{name or flow}.recovery"
+        return self.start(flow, *self.memory(name or flow), name=name, **settings)
+
+    def memory(self, name: str) -> tuple[str, ...]:
+        """The options of a recovery store."""
+        store = self._folder / f"{name}.recovery"
         if not store.exists():
             store.mkdir()
             init_db_dir(store, 1)
-        options = ("-r", str(store), "-s", "1", "-b", "0")
-        return self.start(flow, *options, name=name, **settings)
+        return ("-r", str(store), "-s", "1", "-b", "0")
 
-    def cluster(self, flow: str, ports: Sequence[int], **settings: str) -> list[Process]:
-        """Start a dataflow as a cluster, a process for each port."""
-        addresses = ";".join(f"127.0.0.1:{port}" for port in ports)
+    def cluster(self, flow: str, *options: str, **settings: str) -> list[Process]:
+        """Start a dataflow as a cluster of two processes."""
+        addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(2))
         return [
-            self.start(flow, "-i", str(n), "-a", addresses, name=f"{flow}-{n}", **settings)
-            for n in range(len(ports))
+            self.start(
+                flow, "-i", str(n), "-a", addresses, *options, name=f"{flow}-{n}", **settings
+            )
+            for n in range(2)
         ]
 
     def end(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, and let go of the tables."""
         for process in self._running:
             if process.ended() is None:
                 process.end(signal.SIGKILL)
-
-    @contextmanager
-    def tables(self) -> Iterator[Database]:
-        """The tables."""
-        opened = connect(self._server, self._database)
-        try:
-            yield opened
-        finally:
-            opened.close()
+        self.tables.close()
 
     def stored(self) -> tuple[int, int]:
         """How many trades silver holds, and how many the candles."""
@@ -120,34 +140,38 @@ class System:
         SELECT (SELECT count() FROM silver_trades FINAL),
             (SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1m')
         """
-        with self.tables() as tables:
-            return tables.query(sql).row(0)
+        return self.tables.query(sql).row(0)
 
     def catch_up(self, *running: Process) -> list[Fill]:
         """Wait until all that the raw topics hold is stored; what they hold."""
         fills = raw_fills(self.servers)
         distinct = oracle.distinct(fills)
-        counting = sum(not fill.conditions for fill in distinct)
+        wanted = len(distinct), sum(not fill.conditions for fill in distinct)
+        stored = 0, 0
 
         def done() -> bool:
+            nonlocal stored
             for process in running:
                 assert process.ended() is None, process.said()
-            return self.stored() == (len(distinct), counting)
+            stored = self.stored()
+            return stored == wanted
 
-        reading.until(done, seconds=90, pause=0.2)
+        try:
+            reading.until(done, seconds=90, pause=0.2)
+        except AssertionError as error:
+            said = "\n\n".join(process.said() for process in running)
+            raise AssertionError(f"{stored}, not {wanted}\n{said}") from error
         return fills
 
     def check(self, fills: Sequence[Fill]) -> None:
         """The tables hold exactly these trades and their candles, and add up."""
-        with self.tables() as tables:
-            assert playing.silver(tables) == playing.expected_silver(fills)
-            assert playing.gold(tables) == playing.expected_gold(fills)
-            assert books(tables.client) == []
-            found = verify(tables.client)
-            assert found.equal, found
-            frames = dict(tables.query(
-                "SELECT exchange, count() FROM bronze_frames FINAL GROUP BY exchange"
-            ).rows())  # fmt: skip
+        assert playing.silver(self.tables) == playing.expected_silver(fills)
+        assert playing.gold(self.tables) == playing.expected_gold(fills)
+        assert books(self.tables.client) == []
+        found = verify(self.tables.client)
+        assert found.equal, found
+        sql = "SELECT exchange, count() FROM bronze_frames FINAL GROUP BY exchange"
+        frames = dict(self.tables.query(sql).rows())
         for exchange, count in frames.items():
             ends = reading.ends(self.servers, RAW.format(exchange))
             assert count == sum(end - begin for begin, end in ends)

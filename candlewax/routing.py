@@ -1,0 +1,105 @@
+"""What passes between a process and the topics: which frames a raw topic takes, and
+trades as they come from the normalized topic.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import polars as pl
+
+from candlewax.batch import NOWHERE, Batch
+from candlewax.connectors.consumer import Consumed
+from candlewax.decode import Decoded, reject
+from candlewax.exchanges import EXCHANGES
+from candlewax.feed import Feed, Garbled, Received, Unread
+from candlewax.framelog import line_letters
+from candlewax.instruments import Instruments
+from candlewax.normalized import Read, from_json
+from candlewax.schema import BRONZE, DEAD_LETTERS, TRADES, empty
+from candlewax.steps import Decoder
+from candlewax.tally import Tally
+from candlewax.telling import tells
+from candlewax.topics import MOST_BYTES
+
+_NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+
+
+@tells
+class Router:
+    """Parts what a raw topic takes from what none does: `Feed` in; (key, item) out, the
+    item being frames of one exchange, or a batch of dead letters.
+    """
+
+    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Tally) -> None:
+        self._decode = Decoder(instruments, wanted, tally)
+        self._wanted = frozenset(wanted)
+        self._tally = tally
+
+    def __call__(self, item: Feed) -> list[tuple[str, Received | Garbled | Batch]]:
+        if isinstance(item, Unread) or item.exchange not in EXCHANGES:
+            return [(NOWHERE, _letters(decoded)) for _, decoded in self._decode(item)]
+        if item.exchange not in self._wanted:
+            self._tally.add(item.frames.height, "skipped", item.exchange)
+            return []
+        if isinstance(item, Garbled):
+            return [(item.exchange, item)]
+        return self._fitting(item)
+
+    def _fitting(self, item: Received) -> list[tuple[str, Received | Garbled | Batch]]:
+        long = item.frames["frame"].str.len_bytes() > MOST_BYTES
+        if not long.any():
+            return [(item.exchange, item)]
+        why = f"a message holds at most {MOST_BYTES} bytes"
+        dead = reject(item.exchange, item.frames.filter(long), "too_large", why)
+        rest = Received(item.exchange, item.frames.filter(~long))
+        kept = [(item.exchange, rest)] if rest.frames.height else []
+        return [(NOWHERE, _letters(dead)), *kept]
+
+
+def _letters(decoded: Decoded) -> Batch:
+    tables = {"bronze_frames": decoded.bronze, "dead_letters": decoded.dead_letters}
+    return Batch(decoded.exchange, tables)
+
+
+@tells
+class Normalized:
+    """Reads messages of the normalized topic: `Consumed` in; (key, Decoded) out, without
+    the frames, which others have stored.
+    """
+
+    def __init__(
+        self,
+        wanted: Iterable[str],
+        decode: Callable[[Sequence[bytes]], Read] | None = None,
+    ) -> None:
+        self._wanted = frozenset(wanted)
+        self._decode = decode or from_json
+
+    def __call__(self, consumed: Consumed) -> list[tuple[str, Decoded]]:
+        found = self._decode([message.value() or b"" for message in consumed.messages])
+        decoded = []
+        if found.faults.height:
+            letters = _unread(consumed, found.faults)
+            decoded.append((NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, letters)))
+        for exchange, trades in _by_exchange(found.trades):
+            if exchange in self._wanted:
+                none = empty(BRONZE), empty(DEAD_LETTERS)
+                decoded.append((exchange, Decoded(exchange, none[0], trades, none[1])))
+        return decoded
+
+
+def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    if trades.is_empty() or (trades["exchange"] == trades["exchange"][0]).all():
+        return [(trades["exchange"][0], trades)] if trades.height else []
+    parts = trades.partition_by("exchange", maintain_order=True)
+    return [(part["exchange"][0], part) for part in parts]
+
+
+def _unread(consumed: Consumed, faults: pl.DataFrame) -> pl.DataFrame:
+    """Dead letters of messages that hold no trade, by the topic and their offset."""
+    found = [(consumed.messages[row], *why) for row, _, *why in faults.iter_rows()]
+    lines = [
+        (message.offset() or 0, reason, detail, message.value() or b"")
+        for message, reason, detail in found
+    ]
+    return line_letters(f"{consumed.topic}:{consumed.partition}", lines)

@@ -1,0 +1,50 @@
+"""Failures that say why: within a cluster the engine ends without a word of it."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K", bound=type)
+
+_CALLED: Final = (
+    "__call__", "build_part", "next_batch", "on_batch", "on_notify", "snapshot", "write_batch",
+)  # fmt: skip
+"""What the engine calls of sources, steps and sinks."""
+
+_log: Final = logging.getLogger("candlewax")
+
+_told: list[BaseException] = []
+
+
+def failed() -> bool:
+    """Whether something of this process has failed."""
+    return bool(_told)
+
+
+def told(action: Callable[P, T]) -> Callable[P, T]:
+    """The action; what it raises is logged, once however far it goes."""
+
+    @wraps(action)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return action(*args, **kwargs)
+        except StopIteration:
+            raise
+        except Exception as error:
+            if error not in _told:
+                _told[:] = [error]
+                _log.exception("%s", error)
+            raise
+
+    return telling
+
+
+def tells(kind: K) -> K:
+    """The class; what its methods raise to the engine is logged."""
+    for name in _CALLED:
+        if name in vars(kind):
+            setattr(kind, name, told(vars(kind)[name]))
+    return kind
