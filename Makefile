@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
-.PHONY: run live test check bench lock clean
+.PHONY: run live test check bench bench-live lock clean
 
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
@@ -23,6 +23,10 @@ check: $(READY)
 
 bench: $(READY)
 	@$(PYTHON) -m bench
+
+# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint"
+bench-live: $(READY)
+	@$(PYTHON) -m bench.live $(PARTS)
 
 $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)

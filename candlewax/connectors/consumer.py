@@ -47,7 +47,7 @@ class _Poll:
     def __init__(self, broker: Broker, group: str) -> None:
         self._failure = ""
         self.consumer = broker.consumer(group, self._on_error)
-        self._queues: dict[tuple[str, int], deque[list[Message]]] = {}
+        self._queues: dict[tuple[str, int], deque[Message]] = {}
         self._next: dict[tuple[str, int], int] = {}
 
     def add(self, topic: str, partition: int, offset: int) -> None:
@@ -67,7 +67,8 @@ class _Poll:
         queue = self._queues[topic, partition]
         if not queue:
             self._fill()
-        messages = queue.popleft() if queue else []
+        # All that came by now: a batch of a few costs about as much as a full one.
+        messages = [queue.popleft() for _ in range(min(len(queue), BATCH))]
         if messages:
             self._next[topic, partition] = (messages[-1].offset() or 0) + 1
         return messages
@@ -88,9 +89,7 @@ class _Poll:
         if self._failure:
             raise BrokerError(self._failure)
         for (topic, partition), some in groupby(messages, key=_place):
-            good = [message for message in some if _is_good(message)]
-            if good:
-                self._queues[topic, partition].append(good)
+            self._queues[topic, partition].extend(filter(_is_good, some))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in _GONE:

@@ -463,6 +463,12 @@ class Serving:
         user, password = (quote(part, safe="") for part in self._account)
         return f"http://{user}:{password}@127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, again on the same port."""
         user, password = self._account

@@ -120,6 +120,12 @@ class Broker:
         """What `CANDLEWAX_BROKERS` takes."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The process of a broker that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start, and return when the broker answers."""
         self._process = self._run("kafka.Kafka")

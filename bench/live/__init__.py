@@ -1,0 +1,1 @@
+"""Benchmarks of running pipelines: `python -m bench.live [PART ...]`."""

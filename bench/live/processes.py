@@ -1,0 +1,228 @@
+"""The pieces of a pipeline as processes, and what each of them costs."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bytewax.recovery import init_db_dir
+
+from tests.clickhouse.front import Serving
+from tests.kafka.broker import Broker, fetch_jars, free_port
+
+ROOT: Final = Path(__file__).parents[2]
+
+Result = dict[str, Any]
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PATIENCE: Final = 60.0
+"""Seconds for a process to begin or to end."""
+
+_COMMAND: Final = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+
+
+class Running:
+    """A process that runs, seen from outside."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self.pid = pid
+
+    def cpu(self) -> float:
+        """Seconds of a core used so far, by all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] == "Z":
+            raise RuntimeError(f"{self.name} has ended")
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def rss_mb(self) -> int:
+        """Memory it holds."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) >> 10
+
+
+class Piece(Running):
+    """A process of ours, with what it says in a file."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, settings: Mapping[str, str]
+    ) -> None:
+        kept = {key: text for key, text in os.environ.items() if not key.startswith("CANDLEWAX_")}
+        self._log = log
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env={**kept, **settings}, stdout=out, stderr=out
+            )
+        super().__init__(name, self._process.pid)
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(errors="replace")
+
+    def begun(self, text: str = "") -> None:
+        """Return when it has printed this, or anything."""
+        wait(lambda: text in (said := self.said()) and said != "", self.check)
+
+    def ended(self) -> None:
+        """Return when it has ended by itself, without an error."""
+        if self._process.wait(600):
+            raise RuntimeError(f"{self.name} failed: {self.said()}")
+
+    def check(self) -> None:
+        """Raise RuntimeError if it is no more."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self.name} ended: {self.said()}")
+
+    def ask(self) -> None:
+        """Ask it to end, as an operator does."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End it."""
+        self.ask()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def wait(
+    ready: Callable[[], bool],
+    check: Callable[[], None] = lambda: None,
+    every: float = 0.05,
+    most: float = _PATIENCE,
+) -> None:
+    """Return when it is ready; `check` may raise meanwhile."""
+    end = time.monotonic() + most
+    while not ready():
+        check()
+        if time.monotonic() > end:
+            raise TimeoutError(f"not ready after {most:.0f} seconds")
+        time.sleep(every)
+
+
+class Stage:
+    """A folder of its own, and the processes that are started in it; all end with it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._count = 0
+        self.running: dict[str, Running] = {}
+        self.settings: dict[str, str] = {"RUST_BACKTRACE": "0"}
+        self.brokers = ""
+        self.front_port = 0
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def broker(self) -> None:
+        """Start a broker."""
+        fetch_jars()
+        broker = Broker(self.folder / "kafka")
+        self._stack.callback(broker.stop)
+        broker.start()
+        self.brokers = broker.servers
+        self.settings["CANDLEWAX_BROKERS"] = broker.servers
+        self.running["broker"] = Running("broker", broker.pid)
+
+    def front(self) -> None:
+        """Start the engine behind HTTP."""
+        front = Serving(self.folder / "clickhouse")
+        self._stack.callback(front.end)
+        self.front_port = front.port
+        self.settings["CANDLEWAX_CLICKHOUSE"] = front.address
+        self.running["front"] = Running("front", front.pid)
+
+    def run(self, name: str, *command: str, **settings: str) -> Piece:
+        """Start a process."""
+        self._count += 1
+        log = self.folder / f"{name}-{self._count}.log"
+        piece = Piece(name, command, log, {**self.settings, **settings})
+        self._stack.callback(piece.stop)
+        self.running[name] = piece
+        return piece
+
+    def python(self, name: str, *arguments: str, **settings: str) -> Piece:
+        """Start this Python."""
+        return self.run(name, sys.executable, *arguments, **settings)
+
+    def flow(self, name: str, flow: str, *options: str, **settings: str) -> Piece:
+        """Start a dataflow as an operator does."""
+        arguments = ("-m", "bytewax.run", f"dataflows.{flow}", *options)
+        return self.python(name, *arguments, **settings)
+
+    def simulator(self, *options: str) -> tuple[Piece, dict[str, str]]:
+        """Start the exchanges; also gives the settings by which they are found."""
+        port = free_port()
+        piece = self.python("simulator", "-c", _COMMAND, "simulate", f"--port={port}", *options)
+        piece.begun("open at")
+        urls = {
+            "CANDLEWAX_BINANCE_URL": f"ws://127.0.0.1:{port}/binance/stream",
+            "CANDLEWAX_KRAKEN_URL": f"ws://127.0.0.1:{port}/kraken/v2",
+            "CANDLEWAX_COINBASE_URL": f"ws://127.0.0.1:{port}/coinbase",
+        }
+        return piece, {"CANDLEWAX_FEED": "live", **urls}
+
+    def end(self, *pieces: Piece) -> None:
+        """End some processes, those of a cluster together."""
+        for piece in pieces:
+            piece.ask()
+        for piece in pieces:
+            piece.stop()
+            self.running.pop(piece.name, None)
+
+    def recovery(self, name: str) -> tuple[str, ...]:
+        """Bytewax's options for a snapshot each second, into a store of its own."""
+        folder = self.folder / f"recovery-{name}-{self._count}"
+        folder.mkdir()
+        init_db_dir(folder, 1)
+        return "-r", str(folder), "-s", "1", "-b", "0"
+
+
+class Meter:
+    """What processes and the machine used since it was made."""
+
+    def __init__(self, running: Mapping[str, Running]) -> None:
+        self._running = dict(running)
+        self._before = self._cpu()
+        self._busy = _machine()
+        self._began = time.monotonic()
+
+    def _cpu(self) -> dict[str, float]:
+        used = {name: running.cpu() for name, running in self._running.items()}
+        return {**used, "bench": time.process_time()}
+
+    def read(self) -> Result:
+        """Seconds, seconds of a core of each process, and how many cores others kept busy."""
+        seconds = time.monotonic() - self._began
+        used = {name: cpu - self._before[name] for name, cpu in self._cpu().items()}
+        others = _machine() - self._busy - sum(used.values())
+        return {
+            "seconds": round(seconds, 2),
+            "cpu": {name: round(cpu, 2) for name, cpu in used.items()},
+            "others_cores": round(max(0.0, others) / seconds, 2),
+            "load": round(os.getloadavg()[0], 1),
+        }
+
+
+def _machine() -> float:
+    """Seconds that all cores were busy since the machine was started."""
+    user, nice, system, _, _, irq, soft, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + soft + steal) / _TICKS
