@@ -260,16 +260,31 @@ class History:
         if not self._meanwhile:
             return
         place = ("source", "source_partition")
-        ends = late.group_by(place).agg(pl.col("source_offset").max()).rows()
-        for _ in range(1 if exchange in self._given_up else int(_PATIENCE / _SETTLE)):
-            if all(self._reached.get((exchange, *at), -1) >= end for *at, end in ends):
+        ends = {
+            (exchange, *at): end
+            for *at, end in late.group_by(place).agg(pl.col("source_offset").max()).rows()
+        }
+        tries = 1 if exchange in self._given_up else int(_PATIENCE / _SETTLE)
+        for left in reversed(range(tries)):
+            if self._stored(exchange, ends):
                 self._given_up.discard(exchange)
                 return
+            if left:
+                self._wait(_SETTLE)
+        if exchange not in self._given_up:
+            self._given_up.add(exchange)
+            _log.warning("%s: trades that came are not stored; going on without", exchange)
+
+    def _stored(self, exchange: str, ends: dict[tuple[str, str, int], int]) -> bool:
+        """Whether each source is stored so far."""
+
+        def reached() -> bool:
+            return all(self._reached.get(place, -1) >= end for place, end in ends.items())
+
+        if not reached():
             rows = self._database.query(_REACHED, {"exchange": exchange}, self._wait).rows()
             self._reached |= {(exchange, source, part): end for source, part, end in rows}
-            self._wait(_SETTLE)
-        self._given_up.add(exchange)
-        _log.warning("%s: trades that came are not stored; going on without", exchange)
+        return reached()
 
     def _minutes(
         self,
