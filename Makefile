@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
-.PHONY: run live test check bench bench-live lock clean
+.PHONY: run live test check bench bench-live chaos lock clean
 
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
@@ -27,6 +27,10 @@ bench: $(READY)
 # Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint"
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
+
+# Live feeds through kills, cuts and restarts, accounted for trade by trade: MINUTES=10 RATE=2000.
+chaos: $(READY)
+	@$(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
 
 $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)
