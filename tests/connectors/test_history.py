@@ -55,4 +55,4 @@ def test_what_is_never_stored_is_not_waited_for_always(
 
 def test_one_process_waits_for_nobody(tables: Database) -> None:
     """It stores trades before candles itself."""
-    History(tables, wait=lambda _: pytest.fail()).wait_for("x", sent(1))
+    History(tables, wait=lambda _: pytest.fail("waited")).wait_for("x", sent(1))
