@@ -86,8 +86,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         if name.startswith(PREFIX)
     }
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
-    tests = {name for name in texts if name.startswith(TESTS)}
-    unknown = texts.keys() - READERS - kafka.keys() - tests
+    others = {name for name in texts if name.startswith((KAFKA, TESTS))}
+    unknown = texts.keys() - READERS - others
     wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
     values: dict[str, Any] = {}
     for name, (default, reader) in READERS.items():

@@ -20,6 +20,13 @@ from confluent_kafka.cimpl import NewTopic
 
 PREFIX = "market.crypto.trades."
 
+_NEW = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+"""What a broker says of a partition that it is about to open."""
+
 T = TypeVar("T")
 
 
@@ -77,7 +84,7 @@ def read_all(servers: str, topic: str) -> list[Message]:
     with closing(Consumer(properties)) as consumer:
         for number in range(topics(servers)[topic]):
             place = TopicPartition(topic, number, OFFSET_BEGINNING)
-            low, high = consumer.get_watermark_offsets(place, timeout=30)
+            low, high = _ends(consumer, place)
             consumer.assign([place])
             while low < high:
                 for message in consumer.consume(min(10_000, high - low), 1):
@@ -91,7 +98,19 @@ def ends(servers: str, topic: str) -> list[tuple[int, int]]:
     """The first and the next offset of each partition."""
     with closing(Consumer({"bootstrap.servers": servers, "group.id": "tests"})) as consumer:
         places = [TopicPartition(topic, n) for n in range(topics(servers)[topic])]
-        return [consumer.get_watermark_offsets(place, timeout=30) or (0, 0) for place in places]
+        return [_ends(consumer, place) for place in places]
+
+
+def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    def ask() -> tuple[int, int] | None:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() not in _NEW:
+                raise
+            return None
+
+    return until(ask) or (0, 0)
 
 
 def put(
