@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.settings import OWN_PROPERTIES, Brokers, SettingsError, load
+from candlewax._readers import OWN_PROPERTIES
+from candlewax.settings import Brokers, SettingsError, load
 
 NO_FILE = Path("no such file")
 
