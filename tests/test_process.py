@@ -225,7 +225,6 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
     ("name", "value", "takes"),
     [
         ("CANDLEWAX_FEED", "nowhere.tsv", "readable"),
-        ("CANDLEWAX_FEED", "live", "recordings only"),
         ("CANDLEWAX_DATABASE", "a b", "letters"),
         ("CANDLEWAX_EXCHANGES", "nasdaq", "binance"),
         ("CANDLEWAX_INSTRUMENTS", "none.toml", "readable"),
