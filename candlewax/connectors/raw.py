@@ -166,6 +166,9 @@ def read(consumed: Consumed) -> list[Feed]:
     A message without the headers of a frame was received when the broker says.
     """
     exchange = _EXCHANGE[consumed.topic]
+    whole = _whole(consumed)
+    if whole is not None:
+        return [Received(exchange, whole)]
     rows = [_row(consumed, message) for message in consumed.messages]
     texts, garbled = [], []
     for row, message in zip(rows, consumed.messages, strict=True):
@@ -185,6 +188,35 @@ def read(consumed: Consumed) -> list[Feed]:
         raws, whys = [value for _, value, _ in garbled], [why for *_, why in garbled]
         found.append(Garbled(exchange, _frame(escaped), raws, whys))
     return found
+
+
+def _whole(consumed: Consumed) -> pl.DataFrame | None:
+    """All messages column by column; None if one is not as we send them."""
+    messages: Sequence[Any] = consumed.messages
+    try:
+        headers = [message.headers() for message in messages]
+        if not all(len(h) == 2 and (h[0][0], h[1][0]) == _HEADERS for h in headers):
+            return None
+        recv_ns, seq = ([h[n][1] for h in headers] for n in (0, 1))
+        if not all(map(bytes.isdigit, recv_ns + seq)):
+            return None
+        columns = {
+            "recv_ns": list(map(int, recv_ns)),
+            "connection": [message.key().decode() for message in messages],
+            "seq": list(map(int, seq)),
+            "frame": [message.value().decode() for message in messages],
+            "source_offset": [message.offset() for message in messages],
+        }
+        place = {"source": consumed.topic, "source_partition": consumed.partition}
+        frame = pl.DataFrame(columns, schema={name: _COLUMNS[name] for name in columns})
+    except (TypeError, AttributeError, IndexError, UnicodeDecodeError, OverflowError, ValueError):
+        return None
+    return frame.with_columns(
+        pl.lit(value, _COLUMNS[name]).alias(name) for name, value in place.items()
+    ).select(*_COLUMNS)
+
+
+_HEADERS: Final = ("recv_ns", "seq")
 
 
 def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
