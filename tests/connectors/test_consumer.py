@@ -1,5 +1,7 @@
 """Topics as a source."""
 
+from typing import Any
+
 import pytest
 from confluent_kafka import TopicPartition
 
@@ -62,6 +64,43 @@ def delete_before(servers: str, offset: int) -> None:
     client = reading.admin(servers)
     (done,) = client.delete_records([TopicPartition(NAME, 0, offset)]).values()
     done.result(timeout=30)
+
+
+class Said:
+    """A message, as far as a source looks at it."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self.partition = lambda: partition
+        self.offset = lambda: offset
+        self.topic = lambda: NAME
+        self.error = lambda: None
+        self.value = lambda: b"%d" % offset
+
+
+class Alternating:
+    """A broker whose two partitions take turns, one message each."""
+
+    def partitions(self, _: str) -> int:
+        return 2
+
+    def consumer(self, *_: object) -> "Alternating":
+        self.messages = [Said(number % 2, number // 2) for number in range(200)]
+        return self
+
+    def incremental_assign(self, _: object) -> None:
+        pass
+
+    def consume(self, *_: object) -> list[Said]:
+        messages, self.messages = self.messages, []
+        return messages
+
+
+def test_what_came_of_a_partition_is_taken_at_once() -> None:
+    """Who is behind catches up: a batch of one message costs as much as a full one."""
+    alternating: Any = Alternating()
+    reader = Reader(alternating)
+    assert [reader.round(), reader.round()] == [200, 0]
+    assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
 
 
 @pytest.fixture
