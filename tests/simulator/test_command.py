@@ -49,11 +49,18 @@ def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str,
             process.kill()
 
 
+def rest(process: "subprocess.Popen[str]") -> str:
+    """What it prints from now to its end; `communicate` would leave out what is buffered."""
+    assert process.stdout
+    assert process.stderr
+    out, err = process.stdout.read(), process.stderr.read()
+    assert (process.wait(timeout=PATIENCE), err) == (0, "")
+    return out
+
+
 def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
     process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, err) == (0, "")
-    return out
+    return rest(process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -112,9 +119,7 @@ def test_a_client_does_not_keep_it(tmp_path: Path) -> None:
 def test_it_stops_after_some_seconds() -> None:
     """By itself, and with a summary."""
     with simulating("--seconds", "0.1") as (process, _):
-        out, err = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, err) == (0, "")
-        assert "Stopped." in out
+        assert "Stopped." in rest(process)
 
 
 def run(*options: str) -> "subprocess.CompletedProcess[str]":
