@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import polars as pl
 
@@ -19,11 +20,14 @@ RECEIVED_NS = 1_800_000_000_123_456_789
 KINDS = {1: "trade", 2: "control", 3: "dead"}
 
 
-def read(exchange: str, *texts: str, recv_ns: int = RECEIVED_NS) -> Decoded:
-    """Read frames of one connection."""
+def read(exchange: str, *texts: str, recv_ns: int = RECEIVED_NS, few: int = 0) -> Decoded:
+    """Read frames of one connection: in columns, or one by one if they are no more than
+    a few.
+    """
     rows = [(recv_ns + n, "c0", n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
-    return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
+    with mock.patch("candlewax.decode.FEW", few):
+        return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
 
 
 def kinds(exchange: str, *texts: str) -> list[str]:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,10 +123,14 @@ def cut(fills: Sequence[Fill], places: Sequence[int]) -> list[Sequence[Fill]]:
     return [fills[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-@given(FILLS)
-def test_one_batch_makes_the_candles_of_its_trades(fills: list[Fill]) -> None:
-    """All timeframes, whatever the order within the batch, ties included."""
-    book, last, late = play([fills])
+@pytest.mark.parametrize("few", [0, 1000])
+@given(fills=FILLS)
+def test_one_batch_makes_the_candles_of_its_trades(few: int, fills: list[Fill]) -> None:
+    """All timeframes, whatever the order within the batch, ties included; by the way of
+    many trades and by that of a few.
+    """
+    with mock.patch("candlewax.book.FEW", few), mock.patch("candlewax.candles.FEW", few):
+        book, last, late = play([fills])
     assert last == oracle.candles(fills, {"x": book.watermark})
     assert late == set()
     assert book.watermark == oracle.watermarks(fills)["x"]

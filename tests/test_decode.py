@@ -121,6 +121,20 @@ def test_the_fast_and_the_general_way_read_the_same(frames: list[tuple[str, str,
         assert fast.dead_letters.select(told).equals(slow.dead_letters.select(told))
 
 
+@given(st.lists(st.one_of(TEXTS, sound().map(lambda f: f[1])), min_size=1, max_size=10))
+def test_few_frames_are_read_as_many_are(texts: list[str]) -> None:
+    """One by one or in columns: the same trades, the same faults."""
+    for exchange in ("binance", "kraken", "coinbase"):
+        many, few = read(exchange, *texts), read(exchange, *texts, few=len(texts))
+        assert many.bronze.equals(few.bronze)
+        assert many.dead_letters.equals(few.dead_letters)
+        columns = sorted(set(many.trades.columns) & set(few.trades.columns))
+        assert many.trades.select(columns).equals(few.trades.select(columns))
+        for other in set(many.trades.columns) ^ set(few.trades.columns):
+            for trades in (many.trades, few.trades):
+                assert other not in trades.columns or trades[other].null_count() == trades.height
+
+
 @given(st.lists(st.one_of(TEXTS, sound().map(lambda f: f[1])), min_size=1, max_size=10), st.data())
 def test_decoding_does_not_depend_on_the_cut(texts: list[str], data: st.DataObject) -> None:
     """A batch gives what its parts give one after another."""

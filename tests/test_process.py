@@ -161,11 +161,11 @@ def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path, number: signal
     recovery = tmp_path / "recovery"
     recovery.mkdir()
     init_db_dir(recovery, 1)
-    for attempt in range(9):
+    for attempt in range(5):
         process = start(tmp_path, recovery)
         try:
             # Each time a little later; wherever it strikes, the end must be the same.
-            process.communicate(timeout=0.3 * attempt)
+            process.communicate(timeout=0.6 * attempt)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(number)

@@ -37,7 +37,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(markets(), CUTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_cut_into_batches_gives_the_candles_of_all_trades(
     tables: Database, frames: list[Frame], cuts: list[int]
 ) -> None:

@@ -25,7 +25,7 @@ def test_nothing_is_lost_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.M
         system = System(tmp_path, broker.servers, server.dsn, "market")
         try:
             told = chaos.Chaos(system, broker, server, random.Random(7), 500, print)
-            fills = chaos.run(told, 4, 1.5)
+            fills = chaos.run(told, 3, 1.2)
             chaos.account(system, fills)
         finally:
             system.end()
