@@ -248,7 +248,7 @@ class History:
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
             symbols = wanted["symbol"].unique().to_list()
-            minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late)
+            minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late, cut=_WHOLE)
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
             yield ohlcv(exchange, found, watermark)
@@ -293,6 +293,7 @@ class History:
         end: int,
         symbols: list[str] | None = None,
         late: pl.DataFrame = _NO_TRADES,
+        cut: dict[str, Any] | None = None,
     ) -> pl.DataFrame:
         """One-minute candles of a span of whole hours, those of a symbol in order."""
         stored = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
@@ -309,6 +310,7 @@ class History:
                 end=hour + _HOUR,
                 every=symbols is None,
                 symbols=symbols or [],
+                **(cut or {}),
             )
             trades = trades.with_columns(
                 pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
@@ -317,8 +319,10 @@ class History:
         return pl.concat(parts)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
-        cut = self._cut(exchange) if "{whole:Bool}" in sql else {}
-        return self._database.query(sql, {"exchange": exchange, **cut, **parameters}, self._wait)
+        # What is computed anew later counts all that is stored, and says so.
+        if "{whole:Bool}" in sql and "whole" not in parameters:
+            parameters |= self._cut(exchange)
+        return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)
 
 
 def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:

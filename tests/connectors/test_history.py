@@ -81,6 +81,22 @@ def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
     assert history.book("x").candles.is_empty()
 
 
+def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> None:
+    """Also in a process that began with a memory of its own, and read nothing before."""
+    store(tables, fills(1, 2))
+    history = History(tables, meanwhile=True, wait=lambda _: None)
+    windows = pl.DataFrame(
+        {"timeframe": [6], "symbol": ["A/B"], "window_start": [DAY]},
+        {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
+    )
+    counts = []
+    for number in (3, 4):
+        store(tables, fills(number))
+        found = pl.concat(history.candles("x", windows, DAY))
+        counts.append(found["trade_count"].item())
+    assert counts == [3, 4]
+
+
 def test_late_trades_count_stored_or_not(tables: Database) -> None:
     """Each once."""
     store(tables, fills(1, 2, 3))

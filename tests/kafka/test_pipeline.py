@@ -177,7 +177,7 @@ def _torment(
     ingest.end(signal.SIGKILL)
     ingest = system.durable("ingest", CANDLEWAX_FEED=str(log))
     lives = dict.fromkeys(FLOWS, 1)
-    victims = ["silver", "broker", "ohlcv", "server"]
+    victims = ["silver", "broker", "ohlcv", "server", *chance.choices(FLOWS, k=2)]
     for n, victim in enumerate(victims):
         if ingest.ended() is not None:
             send(broker.servers, market(500, seed=n, begin=10_000 + n * 1000))
