@@ -1,0 +1,41 @@
+"""Candles in the terminal."""
+
+import io
+import time
+from dataclasses import replace
+
+from rich.console import Console
+
+from candlewax.batch import Batch
+from candlewax.board import Board
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.connectors.writer import Writer
+from candlewax.tally import Tally
+from tests.connectors.test_history import fills, rows
+
+
+def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
+    """With what came so far; a market that was quiet for an hour is left out."""
+    now = int(time.time()) * 1_000_000
+    some = [replace(fill, time=now) for fill in fills(7)]
+    old = [replace(fill, symbol="OLD/B") for fill in fills(8)]
+    writer = Writer(tables, Tally(), background=False)
+    writer.put(Batch("x", {"silver_trades": rows([*some, *old])}))
+    writer.flush()
+    history = History(tables)
+    for candles in history.candles("x", history.stale("x", 0), 0):
+        writer.put(Batch("x", {"ohlcv": candles}))
+    writer.flush()
+    tally = Tally()
+    tally.add(3, "frames", "x")
+    tally.add(2, "trades", "x")
+    out = io.StringIO()
+    console = Console(file=out, width=120)
+    board = Board("what", console, tally, tables, lambda: True)
+    console.print(board._picture())  # noqa: SLF001 - what it shows, at a moment of our choice
+    shown = out.getvalue()
+    (line,) = [line for line in shown.splitlines() if "x A/B" in line]
+    assert line.split()[3:] == ["7", "7", "7", "7", "1", "1", "forming"]
+    assert "OLD/B" not in shown
+    assert "3 frames · 2 trades" in shown
