@@ -63,9 +63,9 @@ def _sound(*fields: Any, time: Callable[[], int]) -> Native:
         amounts = Decimal(price), Decimal(size)
         at = time()
         identity = int(number)
+        exact = all(a.is_finite() and 0 < a < 10**18 and a == round(a, 12) for a in amounts)
     except (ValueError, TypeError, ArithmeticError, KeyError):
         return None
-    exact = all(a.is_finite() and a > 0 and a == round(a, 12) for a in amounts)
     return (name, identity, at, bought, *amounts) if exact else None
 
 
