@@ -20,6 +20,9 @@ from candlewax.schema import FRAMES, SOURCE
 from candlewax.tally import Tally
 from candlewax.telling import tells, told
 
+_HEADERS: Final = ("recv_ns", "seq")
+"""Beside a frame: when it was received, and its number in its connection."""
+
 Headers = list[tuple[str, str | bytes | None]]
 
 _AHEAD_MS: Final = 1_800_000
@@ -216,9 +219,6 @@ def _whole(consumed: Consumed) -> pl.DataFrame | None:
     ).select(*_COLUMNS)
 
 
-_HEADERS: Final = ("recv_ns", "seq")
-
-
 def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
 
@@ -226,10 +226,10 @@ def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
 def _row(consumed: Consumed, message: Message) -> tuple[int, str, int, str, int, int]:
     offset = message.offset() or 0
     headers = dict(message.headers() or ())
-    recv_ns = _number(headers.get("recv_ns"), 2**63)
+    recv_ns = _number(headers.get(_HEADERS[0]), 2**63)
     if recv_ns is None:
         recv_ns = max(0, message.timestamp()[1]) * 1_000_000
-    seq = _number(headers.get("seq"), 2**64)
+    seq = _number(headers.get(_HEADERS[1]), 2**64)
     connection = (message.key() or b"").decode(errors="backslashreplace")
     place = (consumed.topic, consumed.partition, offset)
     return (recv_ns, connection, offset if seq is None else seq, *place)

@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface over the embedded engine: a server for tests.
 
 `python -m tests.clickhouse.front DIRECTORY` serves the database of a directory until
-SIGTERM; `serving` runs that as a process. Of the interface it speaks what clients
+SIGTERM; `tests.clickhouse.serving` runs that as a process. Of the interface it speaks what clients
 use: queries and inserts in any format, parameters, settings, sessions, compression,
 passwords, and errors with their codes.
 """
@@ -13,8 +13,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import uuid
@@ -29,12 +27,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import zstandard
 from chdb.state.sqlitelike import Connection
-
-ROOT: Final = Path(__file__).parents[2]
 
 _lz4: Any
 try:
@@ -440,66 +436,6 @@ def main() -> None:
         engine.close()
     # Threads that wait for a client's next word need no farewell.
     os._exit(0)
-
-
-class Serving:
-    """A front that runs as a process, and can be killed and started again."""
-
-    def __init__(self, folder: Path, user: str = "default", password: str = "") -> None:
-        self._folder = folder
-        self._account = (user, password)
-        self._process: subprocess.Popen[str] | None = None
-        self.port = 0
-        self.start()
-
-    @property
-    def address(self) -> str:
-        """Where it listens, without who may use it."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def dsn(self) -> str:
-        """Where it listens and how to be let in."""
-        user, password = (quote(part, safe="") for part in self._account)
-        return f"http://{user}:{password}@127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Its process while it runs."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it, again on the same port."""
-        user, password = self._account
-        options = ["--port", str(self.port), f"--user={user}", f"--password={password}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.clickhouse.front", str(self._folder), *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line.startswith("listening on "), line
-        self.port = int(line.split()[-1])
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it; returns when it is gone."""
-        if self._process:
-            self._process.send_signal(number)
-            self._process.communicate(timeout=60)
-            self._process = None
-
-
-@contextmanager
-def serving(folder: Path, user: str = "default", password: str = "") -> Iterator[Serving]:
-    """A front for as long as the block lasts."""
-    front = Serving(folder, user, password)
-    try:
-        yield front
-    finally:
-        front.end()
 
 
 if __name__ == "__main__":

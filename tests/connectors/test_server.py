@@ -20,7 +20,7 @@ from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
 from candlewax.tally import Tally
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
-from tests.clickhouse.front import Serving, serving
+from tests.clickhouse.serving import Serving, serving
 from tests.connectors.test_writer import batch, count
 from tests.test_process import FLOW, candlewax, check_sample, query, run
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from candlewax.verify import books, verify
 from tests import oracle
-from tests.clickhouse.front import Serving, serving
+from tests.clickhouse.serving import Serving, serving
 from tests.dataflows import playing
 from tests.kafka import reading, truth
 from tests.kafka.broker import Broker, fetch_jars, free_port

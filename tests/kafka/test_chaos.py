@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clickhouse.front import serving
+from tests.clickhouse.serving import serving
 from tests.kafka import chaos
 from tests.kafka.broker import Broker
 from tests.kafka.fixtures import need_jars

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.connectors.broker import Broker as Client
-from tests.clickhouse.front import Serving, serving
+from tests.clickhouse.serving import Serving, serving
 from tests.kafka import reading
 from tests.kafka.broker import Broker
 from tests.kafka.fixtures import need_jars
