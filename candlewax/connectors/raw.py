@@ -60,8 +60,8 @@ class Frames:
         for (recv_ns, connection, seq), value in zip(rows, values, strict=True):
             when = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
             headers: list[tuple[str, str | bytes | None]] = [
-                ("recv_ns", b"%d" % recv_ns),
-                ("seq", b"%d" % seq),
+                (_HEADERS[0], b"%d" % recv_ns),
+                (_HEADERS[1], b"%d" % seq),
             ]
             partition = self._partition(topic, connection)
             self._outbox.send(topic, partition, value, connection, when, headers)
