@@ -1,0 +1,50 @@
+"""What is known of the trades that were not seen: holes between the numbers that
+were, the spans they may lie in, and the times no connection was alive.
+
+Pure functions over frames.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from candlewax.schema import Columns, empty
+
+HOLES: Final[Columns] = {
+    "symbol": pl.String,
+    "first": pl.UInt64,
+    "last": pl.UInt64,
+    "before": pl.Int64,
+    "after": pl.Int64,
+}
+"""Numbers not seen, from `first` to `last`, between two that were. The missing trades
+happened between `before` and `after`, microseconds since 1970, both inclusive: the
+times of the two neighbours, the earlier one first."""
+
+SPANS: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.Int64}
+"""Spans of a symbol's time, both ends inclusive."""
+
+BEGINS: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
+"""The lowest number seen of each numbered symbol, and when that trade happened."""
+
+OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
+"""Times without any connection to the exchange, microseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known of an exchange's unseen trades once a batch is admitted.
+
+    `holes`: all HOLES there are. `begins`: BEGINS. `changed`: SPANS in which `holes` or
+    `begins` are no longer what they were before this batch. `outages`: OUTAGES that
+    ended with it.
+    """
+
+    holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))
+    begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
+    changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+
+
+NOTHING: Final = Knowledge()

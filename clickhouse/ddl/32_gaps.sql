@@ -1,0 +1,25 @@
+-- Trades that an exchange numbered and nobody has seen, hole by hole as found.
+--
+-- Every row of a hole adds to what is known of it, and the order in which rows come
+-- does not matter: what is left of it only shrinks, attempts only grow, and its state
+-- only moves on, from open to repairing to unrepairable to repaired.
+CREATE TABLE IF NOT EXISTS gaps
+(
+    exchange       LowCardinality(String),
+    symbol         LowCardinality(String),
+    first_sequence UInt64 COMMENT 'first missing number',
+    last_sequence  UInt64 COMMENT 'last missing number',
+    count          UInt64 DEFAULT last_sequence - first_sequence + 1,
+    missing        SimpleAggregateFunction(min, UInt64) COMMENT 'of these, not seen yet',
+    before         SimpleAggregateFunction(min, DateTime64(6, 'UTC')) COMMENT 'time of the last trade before it',
+    after          SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'time of the first trade behind it',
+    connection     SimpleAggregateFunction(max, String) COMMENT 'of the trade that showed it',
+    detected_at    SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    state          SimpleAggregateFunction(max, Enum8('open' = 1, 'repairing' = 2, 'unrepairable' = 3, 'repaired' = 4)),
+    reason         SimpleAggregateFunction(anyLast, Nullable(String)),
+    attempts       SimpleAggregateFunction(max, UInt32),
+    updated_at     SimpleAggregateFunction(max, DateTime64(6, 'UTC')) DEFAULT now64(6)
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (exchange, symbol, first_sequence, last_sequence)
+SETTINGS non_replicated_deduplication_window = 1000;
