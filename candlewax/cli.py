@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from candlewax import instruments, settings
-from candlewax.commands import gaps, verify
+from candlewax.commands import gaps, rebuild, verify
 from candlewax.commands._common import attempt
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import connect, open_tables
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     sql.set_defaults(run=_sql)
     verify.add(commands)
     gaps.add(commands)
+    rebuild.add(commands)
     simulate.add(commands)
     return parser
 

@@ -186,7 +186,8 @@ def _example(row: dict[str, Any], ours: str) -> dict[str, Any]:
 def to_json(found: Verification, **more: object) -> str:
     """The result as JSON, with more keys if wanted."""
     plain = asdict(found)
-    return json.dumps({**plain, **plain.pop("parts"), **more}, ensure_ascii=False)
+    parts = plain.pop("parts")
+    return json.dumps({**plain, **parts, **more}, ensure_ascii=False)
 
 
 def report(found: Verification) -> str:

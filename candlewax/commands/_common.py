@@ -13,6 +13,7 @@ from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.instruments import InstrumentsError
 from candlewax.klines import KlinesError
+from candlewax.rebuild import RebuildError
 from candlewax.settings import SettingsError
 from candlewax.verify import VerifyError
 
@@ -31,6 +32,7 @@ _TOLD: Final = (
     CommandError,
     KlinesError,
     VerifyError,
+    RebuildError,
 )
 
 
@@ -40,6 +42,8 @@ def attempt(status: int, action: Callable[[], T]) -> T:
         return action()
     except ClickHouseError as error:
         message = briefly(error)
+        if "UNKNOWN_TABLE" in message:
+            message += "; candlewax init makes what is not there"
     except _TOLD as error:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)
