@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -185,14 +186,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    tables = database(NOT_SEEN)
     wanted = Wanted(
         arguments.exchange, arguments.symbol, arguments.state, arguments.since, arguments.until
     )
     limit = arguments.limit
     if limit is None and not arguments.json:
         limit = SHOWN
-    gaps = attempt(NOT_SEEN, lambda: look(tables, wanted, limit))
+    with closing(database(NOT_SEEN)) as tables:
+        gaps = attempt(NOT_SEEN, lambda: look(tables, wanted, limit))
     if arguments.json:
         for line in json_lines(gaps):
             print(line)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -44,11 +45,11 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if begin >= end:
         arguments.parser.error("--from is not before --to")
-    stored = database(NOT_REBUILT)
     chosen = attempt(NOT_REBUILT, settings.load)
     known = attempt(NOT_REBUILT, lambda: instruments.load(chosen.instruments))
     logging.basicConfig(level=logging.WARNING)
-    found = attempt(NOT_REBUILT, lambda: rebuild(chosen, known, stored, begin, end))
+    with closing(database(NOT_REBUILT)) as stored:
+        found = attempt(NOT_REBUILT, lambda: rebuild(chosen, known, stored, begin, end))
     if arguments.json:
         print(to_json(found))
     else:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -57,11 +58,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(arguments: argparse.Namespace) -> int:
     files = arguments.exchange_candles
     said = Market(arguments.exchange, arguments.symbol, arguments.timeframe)
-    tables = database(NOT_COMPARED)
     chosen = attempt(NOT_COMPARED, settings.load)
     known = attempt(NOT_COMPARED, lambda: instruments.load(chosen.instruments))
-    boards = attempt(NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files])
-    found = attempt(NOT_COMPARED, lambda: verify(tables.client))
+    with closing(database(NOT_COMPARED)) as tables:
+        boards = attempt(NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files])
+        found = attempt(NOT_COMPARED, lambda: verify(tables.client))
     if arguments.json:
         more = {"exchange_candles": [one.plain() for one in boards]} if files else {}
         print(to_json(found, **more))
