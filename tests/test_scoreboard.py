@@ -66,8 +66,15 @@ def test_a_difference_that_the_certificate_tells_is_no_failure() -> None:
 
 @pytest.mark.parametrize(
     ("digits", "vwap", "equal"),
-    [(1, "1.5", 1), (1, "1.6", 0), (3, "1.504", 1), (3, "1.505", 0), (0, "1", 1), (12, "1.504950495049", 1)],
-)  # fmt: skip
+    [
+        (0, "1", 1),
+        (1, "1.5", 1),
+        (1, "1.6", 0),
+        (3, "1.504", 1),
+        (3, "1.505", 0),
+        (12, "1.504950495049", 1),
+    ],
+)
 def test_an_average_is_compared_as_far_as_it_is_published(
     digits: int, vwap: str, equal: int
 ) -> None:
