@@ -324,5 +324,5 @@ def test_the_command_tells_it_all(
             "2025-01-01",
         )
         == 2
-    )  # noqa: E501
+    )
     assert "--from is not before --to" in capsys.readouterr().err
