@@ -27,18 +27,21 @@ to the exchange."""
 NAMES: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
 """Which candle it is, of an exchange's."""
 
+ENDED: Final[Columns] = {**NAMES, "window_end": pl.Int64}
+"""Closed candles in which the feed ended, as far as is known."""
+
 
 @dataclass(frozen=True)
 class Evidence:
     """What the certificates of an exchange's candles follow from, besides their trades.
 
     `known`: its unseen trades. `outages`: OUTAGES, apart from each other and in order.
-    `ended`: NAMES of closed candles in which the feed ended, as far as is known.
+    `ended`: ENDED.
     """
 
     known: Knowledge = NOTHING
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
-    ended: pl.DataFrame = field(default_factory=lambda: empty(NAMES))
+    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
 
 _ZERO: Final = pl.lit(0, pl.UInt64)
@@ -72,6 +75,18 @@ def certificates(candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence) -> 
     ]
 
 
+def missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series:
+    """How many of the numbers in HOLES may belong to each candle (symbol, window_start,
+    window_end) (UInt64).
+    """
+    found = _missing(candles, holes)
+    return (
+        pl.Series([0], dtype=pl.UInt64).new_from_index(0, candles.height)
+        if found is None
+        else found
+    )
+
+
 def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
     """Which candles (symbol, window_start, window_end) lie in spans (SPANS) of their
     symbol (Boolean); a span without a symbol is one of all symbols.
@@ -92,9 +107,7 @@ def disjoint(outages: pl.DataFrame) -> pl.DataFrame:
     if outages.height < 2:
         return outages
     began = pl.max_horizontal("began", pl.col("ended").cum_max().shift(1))
-    return (
-        outages.sort("began").with_columns(began=began).filter(pl.col("ended") > pl.col("began"))
-    )
+    return outages.sort("began").with_columns(began=began).filter(pl.col("ended") > pl.col("began"))
 
 
 def spans_of(outages: pl.DataFrame) -> pl.DataFrame:
@@ -113,6 +126,16 @@ def all_spans(known: Knowledge) -> pl.DataFrame:
             begins.select("symbol", before="time", after="time"),
         ]
     )
+
+
+def heard(ended: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
+    """Of which candles (ENDED) trades of the same symbol came that are later (Boolean):
+    what was missed between is known by their numbers.
+    """
+    latest = trades.group_by(pl.col("symbol").cast(pl.String)).agg(pl.col("timestamp").max())
+    found = ended.join(latest, on="symbol", how="left", maintain_order="left")
+    later = pl.col("timestamp").cast(pl.Int64) >= pl.col("window_end")
+    return found.select(later.fill_null(False).alias("heard")).to_series()
 
 
 _START: Final = pl.col("window_start").cast(pl.Int64)
@@ -210,9 +233,7 @@ def _cut_off(candles: pl.DataFrame, begins: pl.DataFrame, ended: pl.DataFrame) -
     found = (
         candles.select("timeframe", "window_start", "window_end", pl.col("symbol").cast(pl.String))
         .join(late.select("symbol", "time"), on="symbol", how="left", maintain_order="left")
-        .join(
-            ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left"
-        )
+        .join(ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left")
     )
     time = pl.col("time")
     began = (time >= _START) & (time < pl.col("window_end"))

@@ -3,16 +3,20 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import polars as pl
 
 from candlewax.batch import WINDOWS
-from candlewax.book import GRACE, LATENESS, Book, seed
+from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
 from candlewax.candles import SECOND, STATE, TIMEFRAMES, all_timeframes, combine
+from candlewax.certificate import Evidence, disjoint
 from candlewax.connectors.clickhouse import Database
-from candlewax.gold import ohlcv
+from candlewax.connectors.stored import Stored
+from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
+from candlewax.lateness import resumed
 from candlewax.ledger import KEPT, Ledger, Ranges
 from candlewax.schema import TRADES, empty
 
@@ -136,6 +140,7 @@ GROUP BY source, source_partition
 """
 
 _NO_TRADES: Final = empty(TRADES)
+_NO_EVIDENCE: Final = Evidence()
 
 _WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
 
@@ -172,6 +177,7 @@ class History:
         self._cuts: dict[str, dict[str, Any]] = {}
         self._reached: dict[tuple[str, str, int], int] = {}
         self._given_up: set[str] = set()
+        self._stored_candles = Stored(self._query)
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
@@ -222,11 +228,22 @@ class History:
         return max(0, found or 0)
 
     def book(self, exchange: str) -> Book:
-        """The candles that can still change, and the watermark."""
+        """The candles that can still change, and the watermark.
+
+        How many trades came late is told by the stored rows, as `resumed` says.
+        """
         watermark = self.watermark(exchange)
-        oldest = max(0, watermark - LATENESS)
-        minutes = self._minutes(exchange, oldest // _DAY * _DAY, watermark + _DAY)
-        return seed(minutes, watermark)
+        oldest = max(0, watermark - LATENESS) // _DAY * _DAY
+        seeded = seed(self._minutes(exchange, oldest, watermark + _DAY), watermark)
+        rows = self._stored_candles.between(exchange, oldest, watermark + _DAY)
+        return replace(
+            seeded,
+            candles=resumed(seeded.candles, rows, empty(WINDOWS)),
+            outages=self._stored_candles.outages(
+                exchange, max(0, watermark - REMEMBERED), watermark + _DAY
+            ),
+            ended=self._stored_candles.ended(exchange),
+        )
 
     def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
         """WINDOWS of the stored candles that are not what the stored trades say."""
@@ -240,18 +257,46 @@ class History:
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
     def candles(
-        self, exchange: str, windows: pl.DataFrame, watermark: int, late: pl.DataFrame = _NO_TRADES
+        self,
+        exchange: str,
+        windows: pl.DataFrame,
+        watermark: int,
+        late: pl.DataFrame = _NO_TRADES,
+        evidence: Evidence = _NO_EVIDENCE,
     ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades
-        and those that came `late` (TRADES), stored or not.
+        """Rows of `ohlcv` of some windows (WINDOWS), with `cause`, computed from all stored
+        trades and those that came `late` (TRADES), stored or not.
         """
+        reached = all_timeframes(combine(late)).select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
             symbols = wanted["symbol"].unique().to_list()
             minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late, cut=_WHOLE)
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
-            yield ohlcv(exchange, found, watermark)
+            rows = self._stored_candles.between(exchange, begin, begin + _DAY, symbols)
+            found = resumed(found, rows, reached)
+            witnessed = self._witnessed(exchange, begin, begin + _DAY, evidence)
+            yield ohlcv(exchange, found, watermark, witnessed, ANEW)
+
+    def recertified(
+        self, exchange: str, spans: pl.DataFrame, evidence: Evidence, *, doubted: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv`, with `cause`, of the stored candles in some spans (SPANS), and
+        of those `doubted` before, whose certificates are others now.
+        """
+        parts = self._stored_candles.touched(exchange, spans)
+        for rows in (*parts, *([self._stored_candles.doubted(exchange)] if doubted else [])):
+            if rows.height:
+                start = pl.col("window_start").cast(pl.Int64).min()
+                begin, end = rows.select(start, pl.col("window_end").max()).row(0)
+                witnessed = self._witnessed(exchange, begin, end, evidence)
+                yield recertified(rows, witnessed, RECOMPUTED if doubted else LATE)
+
+    def _witnessed(self, exchange: str, begin: int, end: int, evidence: Evidence) -> Evidence:
+        """The evidence, with outages of whenever these windows were."""
+        stored = self._stored_candles.outages(exchange, begin, end)
+        return replace(evidence, outages=disjoint(pl.concat([stored, evidence.outages])))
 
     def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
         """Return when these trades (TRADES) are stored, and so all that were sent before
