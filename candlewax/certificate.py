@@ -80,11 +80,10 @@ def missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series:
     window_end) (UInt64).
     """
     found = _missing(candles, holes)
-    return (
-        pl.Series([0], dtype=pl.UInt64).new_from_index(0, candles.height)
-        if found is None
-        else found
-    )
+    return _NONE.new_from_index(0, candles.height) if found is None else found
+
+
+_NONE: Final = pl.Series([0], dtype=pl.UInt64)
 
 
 def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:

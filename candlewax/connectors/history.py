@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -11,13 +11,14 @@ import polars as pl
 
 from candlewax.batch import WINDOWS
 from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
-from candlewax.candles import SECOND, STATE, TIMEFRAMES, all_timeframes, combine
-from candlewax.certificate import Evidence, disjoint
+from candlewax.candles import SECOND, STATE, TIMEFRAMES, combine
+from candlewax.certificate import disjoint
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.stored import Stored
-from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
+from candlewax.connectors.unseen import Unseen
 from candlewax.lateness import resumed
-from candlewax.ledger import KEPT, Ledger, Ranges
+from candlewax.ledger import KEPT, Ledger
+from candlewax.ranges import Ranges, Run
 from candlewax.schema import TRADES, empty
 
 _BUCKET: Final = 1024
@@ -41,7 +42,9 @@ SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} A
 
 _BUCKETS: Final = f"""
 SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
-    min(sequence) AS first, max(sequence) AS last, count() AS trades
+    min(sequence) AS first, max(sequence) AS last, count() AS trades,
+    toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
+    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
 GROUP BY symbol, bucket
@@ -140,9 +143,9 @@ GROUP BY source, source_partition
 """
 
 _NO_TRADES: Final = empty(TRADES)
-_NO_EVIDENCE: Final = Evidence()
 
-_WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+"""All that is stored counts."""
 
 _HOUR: Final = TIMEFRAMES["1h"][1]
 _DAY: Final = TIMEFRAMES["1d"][1]
@@ -171,27 +174,28 @@ class History:
         meanwhile: bool = False,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.unseen = Unseen(database, wait)
         self._database = database
         self._meanwhile = meanwhile
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
         self._reached: dict[tuple[str, str, int], int] = {}
         self._given_up: set[str] = set()
-        self._stored_candles = Stored(self._query)
+        self.stored = Stored(self._query)
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
-        self._cuts[exchange] = _WHOLE
+        self._cuts[exchange] = WHOLE
 
     def _cut(self, exchange: str) -> dict[str, Any]:
         if exchange not in self._cuts:
-            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else _WHOLE
+            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else WHOLE
         return self._cuts[exchange]
 
     def _new_cut(self, exchange: str) -> dict[str, Any]:
         """Where each source ends now, once all before is visible."""
         found = self._database.query(_PLACES, {"exchange": exchange})
-        cut = {**_WHOLE, "whole": False}
+        cut = {**WHOLE, "whole": False}
         if found.height:
             cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
         before, count = -1, self._count(exchange, cut)
@@ -208,12 +212,14 @@ class History:
         ledger = Ledger()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
-        for symbol, first, last in buckets.filter(whole).select("symbol", "first", "last").rows():
-            ledger.numbered.setdefault(symbol, Ranges()).add(first, last)
+        ends = buckets.filter(whole).select("symbol", "first", "last", "begin", "end")
+        for symbol, *run in ends.iter_rows():
+            ledger.numbered.setdefault(symbol, Ranges()).add(Run(*run))
         if not buckets.select(whole.all()).item():
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
+        ledger.changes()
         return ledger
 
     def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
@@ -234,15 +240,13 @@ class History:
         """
         watermark = self.watermark(exchange)
         oldest = max(0, watermark - LATENESS) // _DAY * _DAY
-        seeded = seed(self._minutes(exchange, oldest, watermark + _DAY), watermark)
-        rows = self._stored_candles.between(exchange, oldest, watermark + _DAY)
+        seeded = seed(self.minutes(exchange, oldest, watermark + _DAY), watermark)
+        rows = self.stored.between(exchange, oldest, watermark + _DAY)
         return replace(
             seeded,
             candles=resumed(seeded.candles, rows, empty(WINDOWS)),
-            outages=self._stored_candles.outages(
-                exchange, max(0, watermark - REMEMBERED), watermark + _DAY
-            ),
-            ended=self._stored_candles.ended(exchange),
+            outages=disjoint(self.unseen.outages(exchange, max(0, watermark - REMEMBERED))),
+            ended=self.stored.ended(exchange),
         )
 
     def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
@@ -255,48 +259,6 @@ class History:
             lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
         )
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
-
-    def candles(
-        self,
-        exchange: str,
-        windows: pl.DataFrame,
-        watermark: int,
-        late: pl.DataFrame = _NO_TRADES,
-        evidence: Evidence = _NO_EVIDENCE,
-    ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOWS), with `cause`, computed from all stored
-        trades and those that came `late` (TRADES), stored or not.
-        """
-        reached = all_timeframes(combine(late)).select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]
-        day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
-        for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
-            symbols = wanted["symbol"].unique().to_list()
-            minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late, cut=_WHOLE)
-            named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
-            found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
-            rows = self._stored_candles.between(exchange, begin, begin + _DAY, symbols)
-            found = resumed(found, rows, reached)
-            witnessed = self._witnessed(exchange, begin, begin + _DAY, evidence)
-            yield ohlcv(exchange, found, watermark, witnessed, ANEW)
-
-    def recertified(
-        self, exchange: str, spans: pl.DataFrame, evidence: Evidence, *, doubted: bool = False
-    ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv`, with `cause`, of the stored candles in some spans (SPANS), and
-        of those `doubted` before, whose certificates are others now.
-        """
-        parts = self._stored_candles.touched(exchange, spans)
-        for rows in (*parts, *([self._stored_candles.doubted(exchange)] if doubted else [])):
-            if rows.height:
-                start = pl.col("window_start").cast(pl.Int64).min()
-                begin, end = rows.select(start, pl.col("window_end").max()).row(0)
-                witnessed = self._witnessed(exchange, begin, end, evidence)
-                yield recertified(rows, witnessed, RECOMPUTED if doubted else LATE)
-
-    def _witnessed(self, exchange: str, begin: int, end: int, evidence: Evidence) -> Evidence:
-        """The evidence, with outages of whenever these windows were."""
-        stored = self._stored_candles.outages(exchange, begin, end)
-        return replace(evidence, outages=disjoint(pl.concat([stored, evidence.outages])))
 
     def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
         """Return when these trades (TRADES) are stored, and so all that were sent before
@@ -331,7 +293,7 @@ class History:
             self._reached |= {(exchange, source, part): end for source, part, end in rows}
         return reached()
 
-    def _minutes(
+    def minutes(
         self,
         exchange: str,
         begin: int,

@@ -1,6 +1,4 @@
-"""What is stored of candles beside their trades: their rows, and the times without a
-connection.
-"""
+"""What is stored of candles beside their trades: their rows."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -9,7 +7,6 @@ import polars as pl
 
 from candlewax.candles import SECOND, TIMEFRAMES
 from candlewax.certificate import ENDED
-from candlewax.gaps import OUTAGES
 from candlewax.gold import ROWS
 
 _SPANS: Final = 1_000
@@ -85,15 +82,6 @@ INNER JOIN latest USING (symbol)
 WHERE latest.latest < rows.window_end
 """
 
-_OUTAGES: Final = """
-SELECT toUnixTimestamp64Micro(outages.began) AS began, toUnixTimestamp64Micro(outages.ended) AS ended
-FROM outages FINAL
-WHERE exchange = {exchange:String}
-    AND outages.began < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
-    AND outages.ended > fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
-ORDER BY began
-"""
-
 Query = Callable[..., pl.DataFrame]
 
 
@@ -149,11 +137,6 @@ class Stored:
         """ENDED: those in which the feed ended, or began, and after which nothing came."""
         found = self._query(_ENDED, exchange, **_LENGTHS)
         return found.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
-
-    def outages(self, exchange: str, begin: int, end: int) -> pl.DataFrame:
-        """OUTAGES that reach into a span of time."""
-        found = self._query(_OUTAGES, exchange, begin=begin, end=end)
-        return found.select(pl.col(name).cast(kind) for name, kind in OUTAGES.items())
 
     def _rows(self, sql: str, exchange: str, **parameters: object) -> pl.DataFrame:
         found = self._query(sql, exchange, **_LENGTHS, **parameters)

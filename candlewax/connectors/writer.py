@@ -12,16 +12,26 @@ import polars as pl
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.metrics import SINK_ROWS, SINK_SECONDS, WRITTEN_SECONDS
 from candlewax.tally import Tally
 
-ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
-"""Frames before their trades, trades before their candles, candles before the
-watermark that says they are closed: whatever was stored last, the tables never
-claim more than what stands behind them. Each candle's row comes after its row among
-the revisions, so that none is ever shown that is not kept there."""
+ORDER: Final = (
+    "outages",
+    "bronze_frames",
+    "silver_trades",
+    "gaps",
+    "dead_letters",
+    "ohlcv",
+    "watermarks",
+)
+"""An outage before the frame that ended it, so that whoever begins with the tables does
+not miss it; frames before their trades, trades before the gaps beside them and before
+their candles, candles before the watermark that says they are closed: whatever was
+stored last, the tables never claim more than what stands behind them. A candle's row
+comes after its row among the revisions, so that none is shown that is not kept there."""
 
 BLOCK_ROWS: Final = 200_000
 """Rows of all tables together that make a block worth storing at once."""
@@ -78,6 +88,7 @@ class Writer:
         """
         self._database = database
         self._history = history or History(database, wait=wait)
+        self._anew = Anew(self._history)
         self._before = before
         self._tally = tally
         self._wait = wait
@@ -197,10 +208,10 @@ class Writer:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late for batch in batches])
             self._history.wait_for(exchange, late)
-            for rows in self._history.candles(exchange, stale, watermark, late, evidence):
+            for rows in self._anew.candles(exchange, stale, watermark, late, evidence):
                 self._insert_candles([rows])
         if spans.height or begins:
-            for rows in self._history.recertified(exchange, spans, evidence, doubted=begins):
+            for rows in self._anew.recertified(exchange, spans, evidence, doubted=begins):
                 self._insert_candles([rows])
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
