@@ -78,11 +78,18 @@ ORDER BY timeframe, exchange, symbol, window_start
 LIMIT {limit:UInt32}
 """
 
+_CERTIFICATES: Final = _TIMEFRAMES.replace("timeframe_mismatches", "certificate_mismatches")
+
 _PARTS: Final = {
     "gaps": (
         "holes of silver_trades and gaps",
         "SELECT (SELECT count() FROM gaps FINAL) + (SELECT count() FROM hole_check)",
         _GAPS,
+    ),
+    "certificates": (
+        "certificates of candles",
+        "SELECT count() FROM ohlcv FINAL",
+        _CERTIFICATES,
     ),
     "timeframes": (
         "candles of longer timeframes made of one-minute candles",

@@ -66,6 +66,7 @@ def to_json(found: Rebuilt) -> str:
             "frames": found.frames,
             "days": [{**asdict(day), "same": day.same} for day in comparison.days],
             "closed_by_clock": comparison.clock,
+            "other_revisions": comparison.revisions,
             "examples": comparison.examples,
         },
         default=str,
@@ -80,6 +81,8 @@ def _show(found: Rebuilt) -> None:
     screen.print(_table(comparison.days))
     if comparison.clock:
         screen.print(f"{comparison.clock:,} candles that only the clock closed are left out")
+    if comparison.revisions:
+        screen.print(f"{comparison.revisions:,} candles differ in `revision` only")
     for example in comparison.examples:
         name = " ".join(
             str(value) for key, value in example.items() if key not in {"problem", "fields"}

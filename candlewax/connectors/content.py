@@ -54,10 +54,17 @@ WHERE exchange = {exchange:String} AND symbol = {symbol:String}
 _CANDLES: Final = """
 SELECT toString(timeframe) AS timeframe, toString(exchange) AS exchange,
     toString(symbol) AS symbol, toInt64(toUnixTimestamp(window_start)) * 1000000 AS start,
-    closed, toString(content) AS content
+    closed, toString(status) AS status, revision, toString(content) AS content
 FROM ohlcv_content
 WHERE window_start >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
     AND window_start < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+"""
+
+_LATEST: Final = """
+SELECT toString(exchange) AS exchange, toString(symbol) AS symbol,
+    toUnixTimestamp64Micro(max(timestamp)) AS latest
+FROM silver_trades
+GROUP BY exchange, symbol
 """
 
 _ROW: Final = {
@@ -77,6 +84,8 @@ _ROW: Final = {
     """,
 }
 
+_CANDLE: Final = ["start", "timeframe", "exchange", "symbol"]
+_LENGTHS: Final = {name: length for name, (_, length) in TIMEFRAMES.items()}
 _DAY: Final = TIMEFRAMES["1d"][1]
 _HOUR: Final = TIMEFRAMES["1h"][1]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,13 +119,17 @@ class Day:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All days of both tables, and the first rows that differ. `clock` counts candles
-    that are left out because only the wall clock has closed them.
+    """All days of both tables, and the first rows that differ.
+
+    Frames do not tell what the wall clock did: `clock` counts candles that are left out
+    because only it has closed them, `revisions` those that differ in nothing but how
+    many of their trades came after they had closed.
     """
 
     days: list[Day]
     examples: list[dict[str, Any]]
     clock: int
+    revisions: int
 
     @property
     def same(self) -> bool:
@@ -134,17 +147,19 @@ def compare(stored: Database, rebuilt: Database, begin: int, end: int) -> Compar
     both = (stored, rebuilt)
     days: list[Day] = []
     examples: list[dict[str, Any]] = []
-    clock = 0
+    clock = revisions = 0
     for low, high in _days(both, begin, end):
         trades, odd = _trades(both, low, high)
-        candles, wrong, left_out = _candles(both, low, high, end)
+        candles, wrong, left_out, revised = _candles(both, low, high, end)
         clock += left_out
+        revisions += revised
         for day, keys in ((trades, odd), (candles, wrong)):
             days.append(day)
             some = islice(keys, EXAMPLES - len(examples))
             examples += [_example(both, day.table, key) for key in some]
     filled = [day for day in days if day.stored.rows or day.rebuilt.rows]
-    return Comparison(sorted(filled, key=lambda day: TABLES.index(day.table)), examples, clock)
+    filled.sort(key=lambda day: TABLES.index(day.table))
+    return Comparison(filled, examples, clock, revisions)
 
 
 def _days(both: Two, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -173,23 +188,39 @@ def _odd_trades(both: Two, hours: pl.DataFrame, begin: int, end: int) -> Iterato
             yield {**market, **key}
 
 
-def _candles(both: Two, begin: int, end: int, last: int) -> tuple[Day, Iterator[Key], int]:
-    """The same of the candles of windows that end by `last`, and how many are left out."""
-    place = ["start", "timeframe", "exchange", "symbol"]
-    length = pl.col("timeframe").replace_strict({name: us for name, (_, us) in TIMEFRAMES.items()})
+def _candles(both: Two, begin: int, end: int, last: int) -> tuple[Day, Iterator[Key], int, int]:
+    """The same of the candles of windows that end by `last`; how many are left out, and
+    how many differ in their revision only.
+    """
+    ends = pl.col("start") + pl.col("timeframe").replace_strict(_LENGTHS)
     stored, rebuilt = (
-        one.query(_CANDLES, {"begin": begin, "end": end}).filter(pl.col("start") + length <= last)
+        one.query(_CANDLES, {"begin": begin, "end": end})
+        .with_columns(end=ends, rows=pl.lit(1, pl.Int64))
+        .filter(pl.col("end") <= last)
         for one in both
     )
-    # The wall clock closes what no trade has closed: frames alone do not.
-    clock = stored.filter("closed").join(rebuilt.filter(~pl.col("closed")), on=place, how="semi")
-    stored, rebuilt = (
-        side.join(clock, on=place, how="anti").with_columns(rows=pl.lit(1, pl.Int64))
-        for side in (stored, rebuilt)
-    )
-    wrong = _differing(stored, rebuilt, place)
+    clock = _by_clock(stored, rebuilt, both[1])
+    stored, rebuilt = (side.join(clock, on=_CANDLE, how="anti") for side in (stored, rebuilt))
     day = _day("ohlcv", begin, stored, rebuilt)
-    return day, wrong.iter_rows(named=True), clock.height
+    wrong = _differing(stored, rebuilt, _CANDLE)
+    revised = _differing(stored, rebuilt, [*_CANDLE, "content"], ("revision",))
+    same = revised.join(wrong, on=_CANDLE, how="anti").unique(_CANDLE)
+    return day, wrong.iter_rows(named=True), clock.height, same.height
+
+
+def _by_clock(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> pl.DataFrame:
+    """Which candles are as they are because the wall clock closed them: no trade has
+    closed them, or they closed while the feed was down and no trade of their market has
+    told since what was missed.
+    """
+    met = stored.join(rebuilt, on=_CANDLE, suffix="_rebuilt")
+    early = met.filter(pl.col("closed") & ~pl.col("closed_rebuilt"))
+    down = (pl.col("status") == "partial") & (pl.col("status_rebuilt") == "complete")
+    ended = met.filter(down)
+    if ended.height:
+        latest = ended.join(frames.query(_LATEST), on=["exchange", "symbol"])
+        ended = latest.filter(pl.col("latest") < pl.col("end"))
+    return pl.concat([early.select(_CANDLE), ended.select(_CANDLE)])
 
 
 def _differing(

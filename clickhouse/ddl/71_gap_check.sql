@@ -81,7 +81,7 @@ GROUP BY exchange, symbol, lower, upper;
 -- behind. Beyond the retention of trades there is nothing to compare with: a hole is
 -- left out if the trade behind it is about to be dropped, a gap if it was last written
 -- so long ago and that trade is gone.
-CREATE VIEW IF NOT EXISTS gap_mismatches AS
+CREATE OR REPLACE VIEW gap_mismatches AS
 WITH
     now64(6) - INTERVAL 28 DAY AS oldest,
     holes AS

@@ -1,17 +1,17 @@
 -- Whether each candle of a higher timeframe is what its one-minute candles make. A
 -- candle is left out when its minutes may be beyond their retention.
-CREATE VIEW IF NOT EXISTS timeframe_mismatches AS
+CREATE OR REPLACE VIEW timeframe_mismatches AS
 WITH
     ['open', 'high', 'low', 'close', 'volume', 'quote_volume', 'trade_count', 'buy_volume',
-     'buy_quote_volume', 'open_time', 'close_time', 'first_sequence', 'last_sequence'] AS names,
+     'buy_quote_volume', 'open_time', 'close_time', 'first_sequence', 'last_sequence', 'repaired'] AS names,
     [toString(gold.open), toString(gold.high), toString(gold.low), toString(gold.close),
      toString(gold.volume), toString(gold.quote_volume), toString(gold.trade_count),
      toString(gold.buy_volume), toString(gold.buy_quote_volume), toString(gold.open_time),
-     toString(gold.close_time), toString(gold.first_sequence), toString(gold.last_sequence)] AS stored,
+     toString(gold.close_time), toString(gold.first_sequence), toString(gold.last_sequence), toString(gold.repaired)] AS stored,
     [toString(minutes.open), toString(minutes.high), toString(minutes.low), toString(minutes.close),
      toString(minutes.volume), toString(minutes.quote_volume), toString(minutes.trade_count),
      toString(minutes.buy_volume), toString(minutes.buy_quote_volume), toString(minutes.open_time),
-     toString(minutes.close_time), toString(minutes.first_sequence), toString(minutes.last_sequence)] AS computed,
+     toString(minutes.close_time), toString(minutes.first_sequence), toString(minutes.last_sequence), toString(minutes.repaired)] AS computed,
     arrayFilter((name, a, b) -> a != b, names, stored, computed) AS differing
 SELECT
     if(gold.present, toString(gold.timeframe), minutes.timeframe) AS timeframe,
@@ -48,6 +48,7 @@ FULL JOIN
         max(minute.close_time) AS close_time,
         argMin(minute.first_sequence, minute.window_start) AS first_sequence,
         argMax(minute.last_sequence, minute.window_start) AS last_sequence,
+        sum(minute.repaired) AS repaired,
         max(minute.updated_at) AS latest,
         true AS present
     FROM (SELECT * FROM ohlcv FINAL WHERE timeframe = '1m') AS minute
