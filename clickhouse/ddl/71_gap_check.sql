@@ -129,7 +129,7 @@ WITH
         SELECT hole.exchange AS exchange, hole.symbol AS symbol, hole.first AS first, hole.last AS last,
             till.total - (greatest(till.last, hole.last) - hole.last) AS up_to_last,
             below.total - (greatest(below.last + 1, hole.first) - hole.first) AS up_to_first,
-            hole.last - hole.first + 1 - if(till.last = 0, 0, up_to_last) + if(below.last = 0, 0, up_to_first) AS numbers
+            toUInt64(hole.last - hole.first + 1 - if(till.last = 0, 0, up_to_last) + if(below.last = 0, 0, up_to_first)) AS numbers
         FROM holes AS hole
         ASOF LEFT JOIN known AS till
             ON hole.exchange = till.exchange AND hole.symbol = till.symbol AND hole.last >= till.first
@@ -142,7 +142,7 @@ WITH
         SELECT gap.exchange AS exchange, gap.symbol AS symbol, gap.first AS first, gap.last AS last,
             till.total - (greatest(till.last, gap.last) - gap.last) AS up_to_last,
             below.total - (greatest(below.last + 1, gap.first) - gap.first) AS up_to_first,
-            if(till.last = 0, 0, up_to_last) - if(below.last = 0, 0, up_to_first) AS left,
+            toUInt64(if(till.last = 0, 0, up_to_last) - if(below.last = 0, 0, up_to_first)) AS left,
             mapFilter((name, value) -> name != 'span' OR beside.trades = 2, map(
                 'missing', toString(gap.missing),
                 'span', concat(toString(gap.before), ' … ', toString(gap.after)),

@@ -110,7 +110,7 @@ WITH
             candle.exchange AS exchange,
             candle.symbol AS symbol,
             candle.window_start AS window_start,
-            begun.total - over.total AS missing,
+            toUInt64(begun.total - over.total) AS missing,
             toInt64(till.total) - if(till.ended > candle.end, dateDiff('microsecond', candle.end, till.ended), 0)
                 - toInt64(since.total) + if(since.ended > candle.start, dateDiff('microsecond', candle.start, since.ended), 0)
                 AS down,
