@@ -70,15 +70,16 @@ class OpenGaps:
 
         In: `trades` as they were admitted (TRADES with `row`), `bronze` their frames.
         """
-        rows = [
-            (symbol, *row)
-            for symbol in sorted(changes.keys() | self.ahead)
-            for row in self._shrink(symbol, self._touched(symbol, changes), ranges)
-        ]
+        # First, while it is known which gaps reached ahead.
         found = [
             (symbol, hole)
             for symbol in sorted(changes)
             for hole in self._uncovered(symbol, changes[symbol])
+        ]
+        rows = [
+            (symbol, *row)
+            for symbol in sorted(changes.keys() | self.ahead)
+            for row in self._shrink(symbol, self._touched(symbol, changes), ranges)
         ]
         if found:
             rows += self.open(found, _shown(found, trades, bronze))
