@@ -5,6 +5,7 @@ Nothing here calls the program under test.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.oracle import LENGTHS, Fill, Window
@@ -32,7 +33,7 @@ def holes(fills: Iterable[Fill]) -> dict[Market, list[Hole]]:
     found: dict[Market, list[Hole]] = {}
     for market, times in _times(fills).items():
         numbers = sorted(times)
-        for low, high in zip(numbers, numbers[1:], strict=False):
+        for low, high in pairwise(numbers):
             if high > low + 1:
                 ends = sorted((times[low], times[high]))
                 found.setdefault(market, []).append(Hole(low + 1, high - 1, *ends))

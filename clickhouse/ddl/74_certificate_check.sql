@@ -67,16 +67,18 @@ WITH
     begun AS
     (
         SELECT exchange, symbol, before AS time,
-            sum(last_sequence - first_sequence + 1) OVER
+            sum(sum(last_sequence - first_sequence + 1)) OVER
                 (PARTITION BY exchange, symbol ORDER BY before ROWS UNBOUNDED PRECEDING) AS total
         FROM hole_check
+        GROUP BY exchange, symbol, before
     ),
     over AS
     (
         SELECT exchange, symbol, after AS time,
-            sum(last_sequence - first_sequence + 1) OVER
+            sum(sum(last_sequence - first_sequence + 1)) OVER
                 (PARTITION BY exchange, symbol ORDER BY after ROWS UNBOUNDED PRECEDING) AS total
         FROM hole_check
+        GROUP BY exchange, symbol, after
     ),
     heard AS
     (
