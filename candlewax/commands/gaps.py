@@ -133,19 +133,25 @@ def json_lines(gaps: Gaps) -> Iterator[str]:
 def table(gaps: Gaps) -> Table:
     """The gaps for people."""
     found = Table(box=box.SIMPLE_HEAD)
-    for name in ("market", "numbers", "missing", "between (UTC)", "state", "tries", "why"):
-        found.add_column(name, justify="right" if name in {"missing", "tries"} else "left")
+    for name in ("market", "first number", "missing", "between (UTC)", "state", "tries", "why"):
+        right = name in {"first number", "missing", "tries"}
+        found.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
     for row in gaps.rows.iter_rows(named=True):
         found.add_row(
             f"{row['exchange']} {row['symbol']}",
-            f"{row['first_sequence']} … {row['last_sequence']}",
+            str(row["first_sequence"]),
             f"{row['missing']:,} of {row['count']:,}",
-            f"{row['before']:%Y-%m-%d %H:%M:%S} … {row['after']:%H:%M:%S}",
+            _between(row["before"], row["after"]),
             row["state"],
             f"{row['attempts']:,}",
             row["reason"] or "",
         )
     return found
+
+
+def _between(before: datetime, after: datetime) -> str:
+    same = before.date() == after.date()
+    return f"{before:%Y-%m-%d %H:%M:%S} … {after:{'%H:%M:%S' if same else '%m-%d %H:%M:%S'}}"
 
 
 def summary(gaps: Gaps) -> str:

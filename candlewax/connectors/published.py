@@ -23,13 +23,15 @@ GROUP BY exchange, symbol
 """
 
 _OURS: Final = """
-SELECT toInt64(toUnixTimestamp(window_start)) * 1000000 AS window_start, open, high, low, close,
+SELECT toInt64(toUnixTimestamp(candle.window_start)) * 1000000 AS window_start,
+    open, high, low, close,
     volume, quote_volume, buy_volume, buy_quote_volume, vwap, trade_count,
     toString(status) AS status
-FROM ohlcv_candles
+FROM ohlcv_candles AS candle
 WHERE timeframe = {timeframe:String} AND exchange = {exchange:String} AND symbol = {symbol:String}
     AND closed
-    AND window_start BETWEEN toDateTime({begin:Int64}, 'UTC') AND toDateTime({end:Int64}, 'UTC')
+    AND candle.window_start >= toDateTime({begin:Int64}, 'UTC')
+    AND candle.window_start <= toDateTime({end:Int64}, 'UTC')
 """
 
 _SECOND: Final = 1_000_000
@@ -59,7 +61,8 @@ class Board:
     def plain(self) -> dict[str, Any]:
         """For JSON: one level."""
         found = asdict(self)
-        return {**found, **found.pop("score")}
+        score = found.pop("score")
+        return {**found, **score}
 
 
 def board(tables: Database, known: Instruments, path: Path, said: Market) -> Board:
