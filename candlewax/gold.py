@@ -76,7 +76,7 @@ def changes(exchange: str, update: Update, known: Knowledge, earlier: Knowledge)
     rows = ohlcv(exchange, update.changed, book.watermark, evidence)
     if update.recertified.is_empty():
         return rows
-    was, now = (missing(update.recertified, k.holes) for k in (earlier, known))
+    was, now = (missing(update.recertified, k) for k in (earlier, known))
     mended = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
     again = ohlcv(exchange, update.recertified, book.watermark, evidence, mended)
     return pl.concat([rows, again])
