@@ -45,35 +45,41 @@ class Evidence:
     ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
 
+_FORMING: Final = pl.lit(FORMING)
 _ZERO: Final = pl.lit(0, pl.UInt64)
 
 
-def certificates(candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence) -> list[pl.Expr]:
+def certificates(
+    candles: pl.DataFrame, closed: pl.Expr | None, evidence: Evidence
+) -> list[pl.Expr]:
     """The columns of CERTIFICATE of these candles, to be selected from them.
 
     In: timeframe, symbol, window_start, window_end (microseconds since 1970) and
     `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
-    tells which candles are.
+    tells which candles are, None that none is.
     """
-    known = evidence.known
-    numbers = known.sums.touching(candles) if known.sums else None
-    down = _down(candles, evidence.outages)
-    cut = _cut_off(candles, known.begins, evidence.ended)
+    numbers = evidence.known.sums.touching(candles) if evidence.known.sums else None
     missing = _ZERO if numbers is None else pl.lit(numbers)
-    complete = COMPLETE if cut is None else pl.when(pl.lit(cut)).then(PARTIAL).otherwise(COMPLETE)
-    proven = complete if numbers is None else pl.when(missing > 0).then(GAPS).otherwise(complete)
-    status = (
-        pl.when(~closed)
-        .then(FORMING)
-        .when(pl.col("unnumbered") > 0)
-        .then(UNVERIFIED)
-        .otherwise(proven)
-    )
+    down = _down(candles, evidence.outages)
+    status = _FORMING if closed is None else _status(candles, closed, evidence, numbers)
     return [
         missing.alias("missing"),
         status.cast(pl.Int8).alias("status"),
         (_ZERO if down is None else pl.lit(down // 1000)).alias("feed_down_ms"),
     ]
+
+
+def _status(
+    candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence, missing: pl.Series | None
+) -> pl.Expr:
+    cut = _cut_off(candles, evidence.known, evidence.ended)
+    proven = pl.lit(COMPLETE)
+    if cut is not None:
+        proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
+    if missing is not None:
+        proven = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(proven)
+    numbered = pl.when(pl.col("unnumbered") > 0).then(UNVERIFIED).otherwise(proven)
+    return pl.when(closed).then(numbered).otherwise(FORMING)
 
 
 def missing(candles: pl.DataFrame, known: Knowledge) -> pl.Series:
@@ -146,8 +152,8 @@ def _extent(candles: pl.DataFrame) -> tuple[int, int]:
     """Where the first window starts and the last one ends."""
     if candles.is_empty():
         return 0, 0
-    begin, end = candles.select(_START.min().alias("a"), pl.col("window_end").max()).row(0)
-    return begin, end
+    begin, end = candles["window_start"].to_physical().min(), candles["window_end"].max()
+    return begin, end  # type: ignore[return-value]  # of integers
 
 
 def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
@@ -173,13 +179,14 @@ def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
     return (until(stop) - until(start)).cast(pl.UInt64)
 
 
-def _cut_off(candles: pl.DataFrame, begins: pl.DataFrame, ended: pl.DataFrame) -> pl.Series | None:
+def _cut_off(candles: pl.DataFrame, known: Knowledge, ended: pl.DataFrame) -> pl.Series | None:
     """Which candles the feed began in, or ended in; None if no candle."""
-    late = begins
-    if begins.height:
-        begin, end = _extent(candles)
+    begin, end = _extent(candles)
+    late = known.begins.clear()
+    if known.latest_begin >= begin:
         time = pl.col("time")
-        late = begins.filter((pl.col("sequence") > 1) & (time >= begin) & (time < end))
+        inside = (pl.col("sequence") > 1) & (time >= begin) & (time < end)
+        late = known.begins.filter(inside)
     if late.is_empty() and ended.is_empty():
         return None
     found = (

@@ -49,6 +49,14 @@ class Knowledge:
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 
     @cached_property
+    def latest_begin(self) -> int:
+        """When the last symbol began that did not begin with its first trade; before all
+        times if none did.
+        """
+        late = self.begins.filter(pl.col("sequence") > 1)["time"].max()
+        return late if isinstance(late, int) else -(2**63)
+
+    @cached_property
     def sums(self) -> Sums | None:
         """The holes, so that many windows are asked at once; None without any."""
         if self.holes.is_empty():

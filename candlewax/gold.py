@@ -56,10 +56,12 @@ def ohlcv(
     `version` grows with each trade of a candle, and once more when it closes.
     """
     closed = pl.col("window_end") <= watermark
+    least = candles["window_end"].min()
+    some = isinstance(least, int) and least <= watermark
     return candles.select(
         *_AS_THEY_ARE,
         pl.col("revision").clip(upper_bound=MOST).cast(pl.UInt16),
-        *certificates(candles, closed, evidence),
+        *certificates(candles, closed if some else None, evidence),
         exchange=pl.lit(exchange),
         closed=closed,
         version=2 * pl.col("trade_count") + closed.cast(pl.UInt64),
