@@ -20,7 +20,7 @@ from candlewax.schema import GAP_OPEN, GAP_REPAIRED, GAPS, TIME, empty
 
 _TIMES: Final = ("before", "after", "detected_at")
 
-_NEVER: Final = ("", 0)
+_NONE: Final = empty(GAPS)
 
 
 class Shown(NamedTuple):
@@ -70,6 +70,8 @@ class OpenGaps:
 
         In: `trades` as they were admitted (TRADES with `row`), `bronze` their frames.
         """
+        if not (changes or self.ahead):
+            return _NONE
         # First, while it is known which gaps reached ahead.
         found = [
             (symbol, hole)
@@ -254,6 +256,6 @@ def _frame(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
         for symbol, (first, last), gap in rows
     ]  # fmt: skip
     if not data:
-        return empty(GAPS)
+        return _NONE
     plain = {name: pl.Int64 if name in _TIMES else kind for name, kind in GAPS.items()}
     return pl.DataFrame(data, plain, orient="row").with_columns(pl.col(_TIMES).cast(TIME))
