@@ -15,7 +15,6 @@ from tests import oracle
 from tests.oracle import Fill, Window
 from tests.test_candles import DAY
 from tests.test_verify import (
-    both,
     moment,
     store_candles,
     store_gaps,
@@ -38,18 +37,14 @@ def store(
     client: Client,
     fills: Sequence[Fill],
     outages: Sequence[tuple[int, int]] = (),
-    repaired: Sequence[str] = (),
-    watermark: int | None = None,
 ) -> dict[Window, dict[str, Any]]:
     """Everything as it must be."""
-    mark = oracle.watermarks(fills)["x"] if watermark is None else watermark
-    candles = oracle.candles(fills, {"x": mark})
-    full = {
-        window: {**candle, **told}
-        for window, candle, told in both(candles, fills, outages=outages, repaired=repaired)
-    }
-    store_trades(client, fills, repaired)
-    store_watermark(client, mark)
+    marks = oracle.watermarks(fills)
+    certificates = oracle.certificates(fills, {"x": list(outages)})
+    candles = oracle.candles(fills, marks)
+    full = {window: {**candle, **certificates[window]} for window, candle in candles.items()}
+    store_trades(client, fills)
+    store_watermark(client, marks["x"])
     store_candles(client, full)
     store_gaps(client, fills)
     if outages:
@@ -65,7 +60,7 @@ FILLS = [
     fill(6, DAY + 6 * MINUTE),
     fill(10, DAY + 8 * MINUTE + 59 * SECOND),
     fill(11, DAY + 9 * MINUTE, conditions=("ADL",)),
-    fill(12, DAY + 9 * MINUTE),
+    fill(12, DAY + 9 * MINUTE, asked_for=True),
     fill(13, DAY + 20 * MINUTE),
     Fill("x", "E/F", "e1", 0, DAY + 6 * MINUTE, True, Decimal(2), Decimal(2)),
     fill(1, DAY + 6 * MINUTE, symbol="C/D", trade_id="c1"),
@@ -75,13 +70,12 @@ OUTAGES = [
     (DAY + 6 * MINUTE + 30 * SECOND, DAY + 8 * MINUTE + 1_999),
     (DAY + 9 * MINUTE, DAY + 9 * MINUTE + 1),
 ]
-REPAIRED = ["12"]
 
 
 @pytest.fixture
 def right(database: Client) -> dict[Window, dict[str, Any]]:
     """Stored as it must be."""
-    return store(database, FILLS, OUTAGES, REPAIRED)
+    return store(database, FILLS, OUTAGES)
 
 
 def test_right_certificates_are_found_right(
@@ -164,7 +158,7 @@ def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
 ) -> None:
     """In all candles that hold it."""
     database.command("DELETE FROM silver_trades WHERE trade_id = '12'")
-    store_trades(database, [trade for trade in FILLS if trade.trade_id == "12"])
+    store_trades(database, [replace(f, asked_for=False) for f in FILLS if f.trade_id == "12"])
     part = verify(database).parts["certificates"]
     assert part.mismatches == len([c for c in right.values() if c["repaired"]]) == 6
     assert all(
@@ -216,10 +210,9 @@ def test_the_check_counts_as_the_oracle_does(
     for name in ("silver_trades", "ohlcv", "watermarks", "gaps", "outages"):
         database.command(f"TRUNCATE TABLE {name}")
     fills = [
-        fill(number, time + offset, symbol=symbol, trade_id=f"{symbol}{n}")
-        for n, (symbol, number, time, offset, _) in enumerate(trades)
+        fill(number, time + offset, symbol=symbol, trade_id=f"{symbol}{n}", asked_for=by_rest)
+        for n, (symbol, number, time, offset, by_rest) in enumerate(trades)
     ]
-    repaired = [f.trade_id for f, trade in zip(fills, trades, strict=True) if trade[4]]
     latest = max(f.time for f in fills)
     outages = [
         (time + low, time + MINUTE + high)
@@ -230,7 +223,7 @@ def test_the_check_counts_as_the_oracle_does(
         (max([began, *(to for since, to in outages if since < began)]), ended)
         for began, ended in outages
     ]
-    store(database, fills, [(a, b) for a, b in apart if b > a], repaired)
+    store(database, fills, [(a, b) for a, b in apart if b > a])
     found = verify(database)
     assert found.equal, report(found)
 
