@@ -133,12 +133,7 @@ def refining(
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
-    source = Topics(
-        broker,
-        {topics.raw(exchange): None for exchange in process.wanted},
-        "candlewax-silver",
-        process.stopping,
-    )
+    source = _raw_topics(process, broker, "candlewax-silver")
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -147,6 +142,26 @@ def refining(
         lags=[source.lag],
         waiting=[outbox.waiting],
     )
+
+
+def combining(process: Process, broker: Broker, database: Database) -> Parts:
+    """From the raw topics to all tables."""
+    history = History(database)
+    source = _raw_topics(process, broker, "candlewax-tables")
+    writer = Writer(database, process.tally, history=history, background=True)
+    return Parts(
+        raw=source,
+        decode=Decoder(process.instruments, process.wanted, process.tally),
+        deduplicate=partial(Deduplicate, history, process.tally),
+        candles=partial(Candles, history, process.tally, live=True),
+        tables=Tables(KEYS, writer, process.on_end),
+        lags=[source.lag],
+    )
+
+
+def _raw_topics(process: Process, broker: Broker, group: str) -> Topics:
+    raw = {topics.raw(exchange): None for exchange in process.wanted}
+    return Topics(broker, raw, group, process.stopping)
 
 
 def aggregating(

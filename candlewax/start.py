@@ -140,6 +140,8 @@ def _behind_broker(
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
         made = parts.refining(process, broker, _tables(chosen), encode)
+    elif name == "tables":
+        made = parts.combining(process, broker, _tables(chosen))
     else:
         decode = _avro(brokers).decode if brokers.schema_registry else None
         made = parts.aggregating(process, broker, _tables(chosen), decode)
