@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--frames", type=int, default=_FRAMES, help="of sockets and chain")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="of latency, footprint")
-    parser.add_argument("--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain")
+    parser.add_argument(
+        "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
+    )
     parser.add_argument("--rates", type=int, nargs="+", default=latency.RATES, help="of latency")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):

@@ -110,7 +110,7 @@ def _through(stage: Stage, watch: Watch, count: int, way: str) -> Result:
     meter = Meter(stage.running)
     used = _until_stored(stage.front_port, database, count, pieces, meter)
     seconds = used["seconds"]
-    lag = _until_read(watch, pieces)
+    lag = _until_read(watch, pieces, way)
     candles, closed = _ask(stage.front_port, database, _READING)
     stage.end(*pieces)
     watch.delete([topics.NORMALIZED])
@@ -146,6 +146,7 @@ def _embedded(stage: Stage, watch: Watch, count: int, way: str) -> Result:
     stage.end(piece)
     sql = stage.run("sql", sys.executable, "-c", COMMAND, "sql", _STORED, **settings)
     sql.ended()
+    stage.end(sql)
     if str(count) not in sql.said():
         raise RuntimeError(f"expected {count} of each, got {sql.said()}")
     watch.delete([topics.NORMALIZED])
@@ -185,10 +186,12 @@ def _until_stored(
     return used
 
 
-def _until_read(watch: Watch, pieces: list[Piece]) -> float:
+def _until_read(watch: Watch, pieces: list[Piece], way: str) -> float:
     """Seconds until the groups show that nothing is left."""
 
     def read() -> bool:
+        if way == "tables":
+            return watch.lag("candlewax-tables", RAW) == 0
         left = watch.lag("candlewax-silver", RAW)
         return left + watch.lag("candlewax-ohlcv", [topics.NORMALIZED]) == 0
 
