@@ -135,12 +135,13 @@ def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
     assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
     held = False
     values: list[bytes | None] = []
-    reading.until(
-        lambda: bool(
-            values.extend(m.value() for some in part.next_batch() for m in some.messages)
-            or len(values) == 100
-        )
-    )
+
+    def all_came() -> bool:
+        for consumed in part.next_batch():
+            values.extend(message.value() for message in consumed.messages)
+        return len(values) == 100
+
+    reading.until(all_came)
     assert values == numbers(100, 200)
     part.close()
 
