@@ -4,6 +4,8 @@ Every time is in microseconds UTC unless its name says otherwise. Amounts are
 decimals from the wire to the table; nothing here is ever a float.
 """
 
+from functools import cache
+
 import polars as pl
 
 PRICE = pl.Decimal(38, 12)
@@ -68,6 +70,9 @@ SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
 BUY, SELL = 1, 2
 """The values of `side`, the taker's."""
 
+WEBSOCKET, REST, DUMP = 1, 2, 3
+"""The values of `via`: how a trade came."""
+
 TRADES: Columns = {
     "exchange": pl.String,
     "symbol": pl.Categorical,
@@ -85,10 +90,28 @@ TRADES: Columns = {
     "received_at": TIME,
     **SOURCE,
     "source_index": pl.UInt16,
+    "via": pl.Int8,
 }
 """Trades of one exchange. Besides these a frame of trades may hold any number of
 String columns named `vendor.<field>`: the native fields not mapped above.
 `condition` is null for an ordinary trade."""
+
+GAPS: Columns = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+    "missing": pl.UInt64,
+    "before": TIME,
+    "after": TIME,
+    "connection": pl.String,
+    "detected_at": TIME,
+    "state": pl.Int8,
+}
+"""Rows of `gaps`."""
+
+GAP_OPEN, GAP_REPAIRING, GAP_UNREPAIRABLE, GAP_REPAIRED = 1, 2, 3, 4
+"""The values of `state` in `gaps`."""
 
 VENDOR = "vendor."
 """Prefix of the columns that end in `vendor_data`."""
@@ -117,7 +140,13 @@ its first and last trade, which break ties between equal times."""
 
 def empty(columns: Columns) -> pl.DataFrame:
     """A frame with these columns and no rows."""
-    return pl.DataFrame(schema=columns)
+    # To make one takes longer than to copy it.
+    return _empty(tuple(columns.items())).clone()
+
+
+@cache
+def _empty(columns: tuple[tuple[str, pl.DataType | type[pl.DataType]], ...]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(columns))
 
 
 PLAIN = pl.QueryOptFlags.none()
