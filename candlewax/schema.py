@@ -133,9 +133,13 @@ CANDLES: Columns = {
     "close_time": TIME,
     "first_sequence": pl.UInt64,
     "last_sequence": pl.UInt64,
+    "repaired": pl.UInt32,
+    "revision": pl.UInt32,
 }
-"""What a candle says. The state of a candle also holds the source coordinates of
-its first and last trade, which break ties between equal times."""
+"""What a candle says. `repaired`: of its trades, those that came another way than over
+the websocket; `revision`: those that came after it had closed. The state of a candle
+also holds the source coordinates of its first and last trade, which break ties between
+equal times."""
 
 
 def empty(columns: Columns) -> pl.DataFrame:

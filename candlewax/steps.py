@@ -12,12 +12,13 @@ from bytewax.operators import StatefulBatchLogic
 from candlewax import book, candles
 from candlewax.batch import NOWHERE, WINDOWS, Batch
 from candlewax.book import Book, Update
+from candlewax.certificate import all_spans, spans_of
 from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Unread
 from candlewax.gaps import NOTHING, Knowledge
-from candlewax.gold import ohlcv, watermarks
+from candlewax.gold import changes, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.schema import BRONZE, TRADES, empty
@@ -170,16 +171,17 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._live = live
         self._now = now
         self._exchange = ""
+        self._known = NOTHING
         self._came: int | None = None
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: Batch) -> Batch:
-        exchange, trades = batch.exchange, batch.trades
-        if not batch.read:
+        exchange, trades, known = batch.exchange, batch.trades, batch.known
+        if not (batch.read or known.changed.height or known.outages.height):
             return batch
-        stale = pl.DataFrame(schema=WINDOWS)
+        stale, begins = pl.DataFrame(schema=WINDOWS), self._book is None
         if self._book is None:
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
@@ -187,27 +189,37 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._live:
             self._came = self._arrival(exchange, trades)
         before = self._book.watermark
-        update = book.update(self._book, trades, book.watermark(trades))
+        update = book.update(self._book, trades, book.watermark(trades), known=known)
         self._book = update.book
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
-        self._tally.add(_out_of_order(trades, before), "out_of_order", exchange)
+        self._tally.add(update.out_of_order, "out_of_order", exchange)
+        oldest = before - book.LATENESS
         return replace(
             batch,
-            tables={**batch.tables, **self._gold(exchange, update, before, stale)},
+            tables={**batch.tables, **self._gold(exchange, update, before, stale, known)},
             stale=pl.concat([stale, late]),
-            late=_older(trades, before - book.LATENESS) if late.height else empty(TRADES),
+            late=_older(trades, oldest) if late.height else empty(TRADES),
             watermark=update.book.watermark,
+            spans=_reaching(update, known, oldest, begins=begins),
+            evidence=update.book.evidence(known),
+            begins=begins,
         )
 
     def _gold(
-        self, exchange: str, update: Update, before: int, stale: pl.DataFrame
+        self,
+        exchange: str,
+        update: Update,
+        before: int,
+        stale: pl.DataFrame,
+        known: Knowledge,
     ) -> dict[str, pl.DataFrame]:
         """Rows of the tables of candles. Every window ends on a whole minute, so the
         watermark tells something new once a minute.
         """
         now = update.book.watermark
-        tables = {"ohlcv": ohlcv(exchange, update.changed, now)}
+        tables = {"ohlcv": changes(exchange, update, known, self._known)}
+        self._known = known
         minute = candles.TIMEFRAMES["1m"][1]
         if now // minute > before // minute or stale.height:
             tables["watermarks"] = watermarks(exchange, now)
@@ -234,9 +246,14 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             return [], StatefulBatchLogic.RETAIN
         before = self._book.watermark
         update = book.update(self._book, empty(TRADES), self._now() - QUIET)
+        if update.changed.height and self._history.unseen.is_down(
+            self._exchange, self._came - FRESH
+        ):
+            update = replace(update, book=book.ending(update, before))
         self._book = update.book
-        tables = self._gold(self._exchange, update, before, empty(WINDOWS))
-        batch = Batch(self._exchange, tables, watermark=update.book.watermark)
+        tables = self._gold(self._exchange, update, before, empty(WINDOWS), self._known)
+        evidence = update.book.evidence(self._known)
+        batch = Batch(self._exchange, tables, watermark=update.book.watermark, evidence=evidence)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Book | None:
@@ -248,8 +265,11 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
     return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
-def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:
-    """How many trades are older than one that came before them."""
-    time = pl.col("timestamp").cast(pl.Int64)
-    latest = time.cum_max().clip(lower_bound=watermark + book.GRACE)
-    return int(trades.select((time < latest).sum()).item())
+def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:
+    """The SPANS that reach candles whose windows ended by a time; for a process that
+    begins, all in which something is missing.
+    """
+    if begins:
+        return pl.concat([update.spans, all_spans(known), spans_of(update.book.outages)])
+    spans = update.spans
+    return spans.filter(pl.col("before") < oldest) if spans.height else spans

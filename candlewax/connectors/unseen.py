@@ -76,6 +76,14 @@ WHERE exchange = {exchange:String}
 ORDER BY began
 """
 
+_GONE: Final = """
+SELECT count() > 0 AS gone
+FROM bronze_frames
+WHERE exchange = {exchange:String} AND kind = 'control'
+    AND received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+    AND JSONExtractString(frame, {event:String}) = {kind:String}
+"""
+
 _LATEST: Final = """
 SELECT toUnixTimestamp64Micro(max(received_at)) AS latest FROM silver_trades
 WHERE exchange = {exchange:String}
@@ -140,6 +148,13 @@ class Unseen:
         pending = list(self.outages(exchange, latest + 1).iter_rows())
         down = None if alive else max(known.values())
         return Connections(alive, down, heard, pending, known)
+
+    def is_down(self, exchange: str, since: int) -> bool:
+        """Whether no connection is alive to an exchange of which one was at a time, in
+        microseconds since 1970. All its events are looked at only if one has gone since.
+        """
+        gone = self._query(_GONE, exchange, since=since, event=EVENT, kind=DISCONNECTED)
+        return bool(gone.item()) and self.connections(exchange).down is not None
 
     def outages(self, exchange: str, since: int) -> pl.DataFrame:
         """OUTAGES that ended at a time or later, in microseconds since 1970."""
