@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from candlewax.gaps import NOTHING, Knowledge
 from candlewax.schema import TIME, TRADES, Columns, empty
 
 NOWHERE: Final = ""
@@ -22,7 +23,8 @@ class Batch:
     each seen for the first time. `read`: how many trades came, also seen ones.
     `stale`: WINDOWS of candles that are to be computed anew from all their trades once
     these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
-    when candles are closed, in microseconds since 1970.
+    when candles are closed, in microseconds since 1970. `known`: what is known of the
+    exchange's trades that have not been seen.
     """
 
     exchange: str
@@ -32,6 +34,7 @@ class Batch:
     stale: pl.DataFrame = field(default_factory=lambda: empty(WINDOWS))
     late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     watermark: int = 0
+    known: Knowledge = NOTHING
 
     @property
     def rows(self) -> int:

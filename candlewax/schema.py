@@ -68,6 +68,9 @@ SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
 BUY, SELL = 1, 2
 """The values of `side`, the taker's."""
 
+WEBSOCKET, REST, DUMP = 1, 2, 3
+"""The values of `via`: how a trade came."""
+
 TRADES: Columns = {
     "exchange": pl.String,
     "symbol": pl.Categorical,
@@ -85,6 +88,7 @@ TRADES: Columns = {
     "received_at": TIME,
     **SOURCE,
     "source_index": pl.UInt16,
+    "via": pl.Int8,
 }
 """Trades of one exchange. Besides these a frame of trades may hold any number of
 String columns named `vendor.<field>`: the native fields not mapped above.

@@ -111,7 +111,7 @@ WHERE stored.version != expected.version
 
 _TRADES: Final = f"""
 SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
-    toInt8(side) AS side, price, quantity, quote_volume
+    toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND empty(conditions)
     AND ({{every:Bool}} OR symbol IN {{symbols:Array(String)}})

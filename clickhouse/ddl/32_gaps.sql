@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS gaps
     symbol         LowCardinality(String),
     first_sequence UInt64 COMMENT 'first missing number',
     last_sequence  UInt64 COMMENT 'last missing number',
-    count          UInt64 DEFAULT last_sequence - first_sequence + 1,
+    count          SimpleAggregateFunction(max, UInt64) DEFAULT last_sequence - first_sequence + 1,
     missing        SimpleAggregateFunction(min, UInt64) COMMENT 'of these, not seen yet',
     before         SimpleAggregateFunction(min, DateTime64(6, 'UTC')) COMMENT 'time of the last trade before it',
     after          SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'time of the first trade behind it',
