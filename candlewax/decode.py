@@ -15,9 +15,8 @@ import polars as pl
 from candlewax.exchanges import Exchange
 from candlewax.exchanges._dump import lift_lines
 from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
-from candlewax.exchanges._rest import DUMP, REST
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
-from candlewax.feed import EVENT
+from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.instruments import Instruments
 from candlewax.schema import (
     BRONZE,
@@ -108,7 +107,9 @@ Natives = list[tuple[Dialect, pl.DataFrame]]
 
 def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read all frames, each as its connection says; FAULTS beside."""
-    asked, dumped = (numbered["connection"].str.starts_with(kind) for kind in (REST, DUMP))
+    asked, dumped = (
+        numbered["connection"].str.starts_with(kind) for kind in (FROM_REST, FROM_DUMP)
+    )
     if not asked.any() and not dumped.any():
         return _read_heard(exchange, numbered)
     read = (
@@ -130,13 +131,13 @@ def _read_heard(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.D
 
 def _read_answers(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read answers of REST, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(REST))
+    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
     return _read_one_by_one(named, exchange.answer)
 
 
 def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read pieces of dump files, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(DUMP))
+    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_DUMP))
     if named.is_empty():
         return [], empty(FAULTS)
     if exchange.dump is None:

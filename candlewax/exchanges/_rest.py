@@ -7,11 +7,6 @@ from typing import Any, Final
 
 from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, attempt, bad_shape
 
-REST: Final = "rest/"
-DUMP: Final = "dump/"
-"""What the connection of a frame begins with that is an answer of REST, or a piece of a
-dump file. The native symbol stands behind it, as few answers name it themselves."""
-
 NATIVE: Final = "native symbol"
 """The field of a native trade that holds the symbol its frame does not."""
 
