@@ -66,6 +66,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "What happened to websocket connections.",
         ("exchange", "event"),
     ),
+    "rest": (
+        "candlewax_rest_requests",
+        "Requests for trades by REST.",
+        ("exchange", "outcome"),
+    ),
     "lost": (
         "candlewax_lost_frames",
         "Frames dropped because the memory for them was full.",
