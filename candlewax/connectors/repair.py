@@ -1,34 +1,24 @@
 """Filling gaps as a source: trades that exchanges are asked for by REST."""
 
 import logging
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.inputs import FixedPartitionedSource
 
 from candlewax.connectors._gaps import REPAIRING, UNREPAIRABLE, Gaps, Left, Written
-from candlewax.connectors._inbox import Row, feed
+from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.rest import Answer, Client, RefusalError, Stopped
+from candlewax.connectors.rest import Answer, Client, RefusalError
 from candlewax.exchanges._rest import Rest
 from candlewax.feed import FROM_REST, Feed
 from candlewax.refill import SURE_US, Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
 from candlewax.tally import Tally
-from candlewax.telling import tells
 
 WAITING: Final = 16
 """Answers that may wait to be taken; then the exchange is not asked on."""
-
-LINGER: Final = timedelta(milliseconds=50)
-"""Time between two looks of a worker at what came."""
-
-_JOIN_S: Final = 5.0
-"""How long the end of a thread is waited for; a request under way may take longer."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +56,7 @@ class Asked:
 
 
 class _Filler:
-    """Asks one exchange in a thread of its own. `finite` ends it when nothing is left."""
+    """Asks one exchange. `finite` ends it when nothing is left."""
 
     def __init__(
         self, exchange: str, asked: Asked, database: Database, tally: Tally, pace: Pace,
@@ -74,56 +64,25 @@ class _Filler:
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._asked = asked
+        self._database = database
         self._tally = tally
         self._pace = pace
         self._finite = finite
-        self._stop = threading.Event()
-        self._gaps = Gaps(database, exchange, self._pause)
-        self._client = Client(asked.rest, asked.url, asked.key, wait=self._wait)
         self._refusals, self._why = 0, ""
         self._tried: dict[tuple[str, int, int], int] = {}
-        self._rows: deque[Row] = deque()
-        self._room = threading.Semaphore(WAITING)
         self._seq: dict[str, int] = {}
-        self.ended = False
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"rest-{exchange}", daemon=True)
-        self._thread.start()
 
-    def take(self) -> list[Row]:
-        """What came, in order."""
-        rows = [self._rows.popleft() for _ in range(len(self._rows))]
-        for _ in rows:
-            self._room.release()
-        return rows
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._stop.set()
-
-    def join(self) -> None:
-        """Wait for its end, but not for ever."""
-        self._stop.set()
-        self._thread.join(_JOIN_S)
-
-    def _wait(self, seconds: float) -> bool:
-        return not self._stop.wait(seconds)
-
-    def _pause(self, seconds: float) -> None:
-        if not self._wait(seconds):
-            raise Stopped
-
-    def _run(self) -> None:
+    def work(self, outlet: Outlet) -> None:
+        """Ask for what is due, over and over."""
+        self._outlet = outlet
+        self._gaps = Gaps(self._database, self._exchange, outlet.pause)
+        asked = self._asked
+        self._client = Client(asked.rest, asked.url, asked.key, wait=outlet.wait)
         try:
             while self._round() or not self._finite:
-                self._pause(self._pace.poll_s)
-        except Stopped:
-            pass
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that takes
-            self.failure = error
+                outlet.pause(self._pace.poll_s)
         finally:
             self._client.close()
-            self.ended = True
 
     def _round(self) -> bool:
         """Ask for what is due; tells whether that was anything."""
@@ -182,12 +141,9 @@ class _Filler:
         self._tally.add(1, "rest", self._exchange, "answered")
         self._refusals = 0
         if answer.page.numbers:
-            while not self._room.acquire(timeout=0.1):
-                if self._stop.is_set():
-                    raise Stopped
             seq = self._seq.get(native, 0)
             self._seq[native] = seq + 1
-            self._rows.append((answer.received_ns, FROM_REST + native, seq, answer.text))
+            self._outlet.put((answer.received_ns, FROM_REST + native, seq, answer.text))
         return walk.take(answer.page)
 
     def _write(
@@ -201,6 +157,7 @@ class _Filler:
             self._tried[_key(left)] = self._pace.tries if done else self._tries(left) + 1
             written.append(Written(left, UNREPAIRABLE if never else REPAIRING, outcome.reason))
             level = logging.WARNING if never else logging.INFO
+            level = logging.DEBUG if outcome.fate is Fate.CAME else level
             name = f"{self._exchange} {gap.symbol} {gap.first} to {gap.last}"
             _log.log(level, "gap of %s: %s", name, outcome.reason)
         if written:
@@ -216,42 +173,6 @@ def _key(left: Left) -> tuple[str, int, int]:
 
 def _now() -> int:
     return time.time_ns() // 1000
-
-
-@tells
-class _Part(StatefulSourcePartition[Feed, None]):
-    def __init__(
-        self, exchange: str, filler: _Filler, tally: Tally, stopping: Callable[[], bool]
-    ) -> None:
-        self._exchange = exchange
-        self._filler = filler
-        self._tally = tally
-        self._stopping = stopping
-        self._awake: datetime | None = None
-
-    def next_batch(self) -> Iterable[Feed]:
-        stopping = self._stopping()
-        if stopping:
-            self._filler.stop()
-        # Asked before taking: what is queued by then is all there will be.
-        ended = self._filler.ended
-        if self._filler.failure:
-            raise RuntimeError(f"{self._exchange}: filling gaps failed") from self._filler.failure
-        rows = self._filler.take()
-        self._awake = datetime.now(UTC) + LINGER
-        if ended and not rows:
-            self._tally.ended = self._tally.ended or not stopping
-            raise StopIteration
-        return feed(self._exchange, rows)
-
-    def next_awake(self) -> datetime | None:
-        return self._awake
-
-    def snapshot(self) -> None:
-        return None
-
-    def close(self) -> None:
-        self._filler.join()
 
 
 class Repairs(FixedPartitionedSource[Feed, None]):
@@ -288,7 +209,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
     def list_parts(self) -> list[str]:
         return list(self._asked)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> OutletPart:
         filler = _Filler(
             for_part,
             self._asked[for_part],
@@ -297,4 +218,5 @@ class Repairs(FixedPartitionedSource[Feed, None]):
             self._pace,
             finite=self._finite,
         )
-        return _Part(for_part, filler, self._tally, self._stopping)
+        outlet = Outlet(f"rest-{for_part}", filler.work, WAITING)
+        return OutletPart(for_part, outlet, self._tally, self._stopping)

@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from candlewax.connectors._inbox import host
+from candlewax.connectors._outlet import Stopped
 from candlewax.exchanges._rest import Complaint, Page, Rest, Verdict
 from candlewax.exchanges._shape import FrameError, parse
 
@@ -38,10 +39,6 @@ class RefusalError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.never = never
-
-
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """Nobody wants the answer any more."""
 
 
 @dataclass(frozen=True)
