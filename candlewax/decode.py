@@ -6,7 +6,7 @@ bad ones.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ from candlewax.exchanges._dump import lift_lines
 from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
+from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments
+from candlewax.outages import Event, event
 from candlewax.schema import (
     BRONZE,
     DEAD_LETTERS,
@@ -46,20 +48,23 @@ class Decoded:
 
     `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0.
     `trades`: TRADES with `row`, the frame's place in `bronze`, and vendor columns.
-    `dead_letters`: DEAD_LETTERS.
+    `dead_letters`: DEAD_LETTERS. `events`: what the frames say of connections, in order.
+    `outages`: OUTAGES that others found before these trades.
     """
 
     exchange: str
     bronze: pl.DataFrame
     trades: pl.DataFrame
     dead_letters: pl.DataFrame
+    events: Sequence[Event] = ()
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
     """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _located(frames)
     numbered = frames.with_row_index("row")
-    natives, faults = _read(exchange, numbered)
+    natives, faults, events = _read(exchange, numbered)
     parts = [
         normalize(common(native, dialect), frames, exchange.id, instruments)
         for dialect, native in natives
@@ -67,7 +72,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     trades = _in_order([part.trades for part in parts])
     all_faults = pl.concat([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults))
+    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults), events)
 
 
 def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
@@ -105,31 +110,29 @@ Natives = list[tuple[Dialect, pl.DataFrame]]
 """Tables of native trades, each with what their fields mean."""
 
 
-def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
-    """Read all frames, each as its connection says; FAULTS beside."""
-    asked, dumped = (
-        numbered["connection"].str.starts_with(kind) for kind in (FROM_REST, FROM_DUMP)
-    )
+def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame, list[Event]]:
+    """Read all frames, each as its connection says; FAULTS and events beside."""
+    asked, dumped = (numbered["connection"].str.starts_with(w) for w in (FROM_REST, FROM_DUMP))
     if not asked.any() and not dumped.any():
         return _read_heard(exchange, numbered)
-    read = (
-        _read_heard(exchange, numbered.filter(~(asked | dumped))),
-        _read_answers(exchange, numbered.filter(asked)),
-        _read_dump(exchange, numbered.filter(dumped)),
-    )
-    return [native for natives, _ in read for native in natives], pl.concat(
-        faults for _, faults in read
-    )
+    heard, faults, events = _read_heard(exchange, numbered.filter(~(asked | dumped)))
+    answers, wrong, _ = _read_answers(exchange, numbered.filter(asked))
+    lines, bad = _read_dump(exchange, numbered.filter(dumped))
+    return heard + answers + lines, pl.concat([faults, wrong, bad]), events
 
 
-def _read_heard(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
+def _read_heard(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
     """Read what came on websockets."""
     natives, left = _lift(exchange, frames)
-    rest, faults = _read_one_by_one(left, lambda _, content: exchange.read(content))
-    return natives + rest, faults
+    rest, faults, events = _read_one_by_one(left, lambda _, content: exchange.read(content))
+    return natives + rest, faults, events
 
 
-def _read_answers(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
+def _read_answers(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
     """Read answers of REST, whose connections name the symbol."""
     named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
     return _read_one_by_one(named, exchange.answer)
@@ -179,16 +182,18 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 def _read_one_by_one(
     frames: pl.DataFrame, read: Callable[[str, Any], Reading]
-) -> tuple[Natives, pl.DataFrame]:
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
     """Read frames as JSON; `read` gets the native symbol that is known of a frame."""
     found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
+    events: list[Event] = []
     native = frames["native"] if "native" in frames.columns else repeat("")
     rows = frames.select("row", "frame").iter_rows()
     for (row, frame), symbol in zip(rows, native, strict=False):
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
+                events += [said] if (said := event(row, content)) else []
                 continue
             reading = read(symbol, content)
             if reading is None:
@@ -206,7 +211,7 @@ def _read_one_by_one(
             else:
                 good.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
     tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
-    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row")
+    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row"), events
 
 
 def _table(natives: list[NativeTrade]) -> pl.DataFrame:

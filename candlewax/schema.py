@@ -94,6 +94,23 @@ TRADES: Columns = {
 String columns named `vendor.<field>`: the native fields not mapped above.
 `condition` is null for an ordinary trade."""
 
+GAPS: Columns = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+    "missing": pl.UInt64,
+    "before": TIME,
+    "after": TIME,
+    "connection": pl.String,
+    "detected_at": TIME,
+    "state": pl.Int8,
+}
+"""Rows of `gaps`."""
+
+GAP_OPEN, GAP_REPAIRING, GAP_UNREPAIRABLE, GAP_REPAIRED = 1, 2, 3, 4
+"""The values of `state` in `gaps`."""
+
 VENDOR = "vendor."
 """Prefix of the columns that end in `vendor_data`."""
 

@@ -16,12 +16,14 @@ from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Unread
+from candlewax.gaps import NOTHING, Knowledge
 from candlewax.gold import ohlcv, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.schema import BRONZE, TRADES, empty
 from candlewax.tally import Tally
 from candlewax.telling import tells
+from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,7 +60,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
-    seen. `stores` tells whether it is the one that stores frames and trades.
+    seen. `stores` tells whether it is the one that stores frames and trades; that one
+    also tells which trades are missing, and when no connection was alive.
     """
 
     def __init__(
@@ -68,15 +71,18 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         self._tally = tally
         self._ledger = resumed
         self._stores = stores
+        self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
 
     def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
         return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _admit(self, decoded: Decoded) -> Batch:
         bronze, trades = decoded.bronze, decoded.trades
-        if trades.height:
-            if self._ledger is None:
-                self._ledger = self._history.ledger(decoded.exchange)
+        if self._ledger is None and (trades.height or decoded.events):
+            self._ledger = self._history.ledger(decoded.exchange)
+        if self._ledger and self._stores:
+            self._watch.begin(decoded.exchange, self._ledger)
+        if self._ledger and trades.height:
             fresh = self._ledger.admit(trades)
             if not fresh.all():
                 if self._stores:
@@ -84,11 +90,27 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 trades = trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)
+        tables, known = self._unseen(decoded, trades)
         trades = trades.drop("row")
-        tables = {"dead_letters": decoded.dead_letters}
+        tables["dead_letters"] = decoded.dead_letters
         if self._stores:
             tables |= {"bronze_frames": bronze, "silver_trades": trades}
-        return Batch(decoded.exchange, tables, trades, decoded.trades.height)
+        return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
+
+    def _unseen(
+        self, decoded: Decoded, trades: pl.DataFrame
+    ) -> tuple[dict[str, pl.DataFrame], Knowledge]:
+        """Rows of tables about what was not seen, and what is known of it, once these
+        trades are admitted.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            return {}, NOTHING
+        changes = ledger.changes()
+        if not self._stores:
+            return {}, ledger.knowledge(changes, decoded.outages)
+        tables = self._watch.follow(ledger, changes, decoded, trades)
+        return tables, ledger.knowledge(changes, ledger.connections.release(trades))
 
     def _count(self, decoded: Decoded, bronze: pl.DataFrame, trades: int) -> None:
         exchange = decoded.exchange

@@ -12,8 +12,10 @@ from candlewax.batch import WINDOWS
 from candlewax.book import GRACE, LATENESS, Book, seed
 from candlewax.candles import SECOND, STATE, TIMEFRAMES, all_timeframes, combine
 from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.unseen import Unseen
 from candlewax.gold import ohlcv
-from candlewax.ledger import KEPT, Ledger, Ranges
+from candlewax.ledger import KEPT, Ledger
+from candlewax.ranges import Ranges, Run
 from candlewax.schema import TRADES, empty
 
 _BUCKET: Final = 1024
@@ -37,7 +39,9 @@ SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} A
 
 _BUCKETS: Final = f"""
 SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
-    min(sequence) AS first, max(sequence) AS last, count() AS trades
+    min(sequence) AS first, max(sequence) AS last, count() AS trades,
+    toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
+    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
 GROUP BY symbol, bucket
@@ -166,6 +170,7 @@ class History:
         meanwhile: bool = False,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.unseen = Unseen(database, wait)
         self._database = database
         self._meanwhile = meanwhile
         self._wait = wait
@@ -202,12 +207,14 @@ class History:
         ledger = Ledger()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
-        for symbol, first, last in buckets.filter(whole).select("symbol", "first", "last").rows():
-            ledger.numbered.setdefault(symbol, Ranges()).add(first, last)
+        ends = buckets.filter(whole).select("symbol", "first", "last", "begin", "end")
+        for symbol, *run in ends.iter_rows():
+            ledger.numbered.setdefault(symbol, Ranges()).add(Run(*run))
         if not buckets.select(whole.all()).item():
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
+        ledger.changes()
         return ledger
 
     def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:

@@ -17,10 +17,19 @@ from candlewax.connectors.history import History
 from candlewax.metrics import SINK_ROWS, SINK_SECONDS, WRITTEN_SECONDS
 from candlewax.tally import Tally
 
-ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
-"""Frames before their trades, trades before their candles, candles before the
-watermark that says they are closed: whatever was stored last, the tables never
-claim more than what stands behind them."""
+ORDER: Final = (
+    "outages",
+    "bronze_frames",
+    "silver_trades",
+    "gaps",
+    "dead_letters",
+    "ohlcv",
+    "watermarks",
+)
+"""An outage before the frame that ended it, so that whoever begins with the tables does
+not miss it; frames before their trades, trades before the gaps beside them and before
+their candles, candles before the watermark that says they are closed: whatever was
+stored last, the tables never claim more than what stands behind them."""
 
 BLOCK_ROWS: Final = 200_000
 """Rows of all tables together that make a block worth storing at once."""
