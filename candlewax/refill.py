@@ -123,13 +123,25 @@ class Walk:
         """What to ask for next: no more than is needed."""
         if self.key:
             return self.rest.newest(native, self.rest.newest_page)
+        return self.rest.target(native, self.place, self._limit)
+
+    @property
+    def _limit(self) -> int:
         needed = self.stretch.last - self.place.number + 2
         # Where times are asked for, the margin may hold any number.
-        limit = self.rest.page if self.rest.by_time else min(self.rest.page, needed)
-        return self.rest.target(native, self.place, limit)
+        return self.rest.page if self.rest.by_time else min(self.rest.page, needed)
 
     def take(self, page: Page) -> bool:
         """Take an answer; tells whether more is to be asked for."""
+        further = self._note(page)
+        if self.rest.windowed:
+            self.place = Place(self.place.number + self._limit)
+            return self.place.number <= self.stretch.last + 1 and self.high <= self.stretch.last
+        self.place = Place(self.high + 1, page.until_ns)
+        return further and self.high <= self.stretch.last and not self.key
+
+    def _note(self, page: Page) -> bool:
+        """Note what an answer holds; tells whether it goes further than those before."""
         if not page.numbers:
             return False
         numbers = sorted({number for number in page.numbers if number > self.high})
@@ -138,8 +150,7 @@ class Walk:
             self._held[gap] += end - begin
         self.low = min(self.low or page.numbers[0], page.numbers[0])
         self.high = max(self.high, page.numbers[-1])
-        self.place = Place(self.high + 1, page.until_ns)
-        return bool(numbers) and self.high <= self.stretch.last and not self.key
+        return bool(numbers)
 
     def refused(self, gap: Gap, reason: str, now: int) -> "Outcome":
         """What became of a gap when the exchange refused to go on."""

@@ -149,7 +149,7 @@ def _behind_broker(
         made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "repair":
         _tables(chosen).close()
-        source = _needed(_repairs(chosen, process, finite=False))
+        source = _repairs(chosen, process, finite=False) or _nobody(process)
         made = parts.ingesting(process, source, broker, lambda: _tables(chosen))
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
@@ -188,6 +188,12 @@ def _repairs(chosen: Settings, process: Process, *, finite: bool) -> Repairs | N
     # By a connection of its own: it looks on while rows are stored.
     database = connect(chosen.clickhouse, chosen.database)
     return Repairs(asked, database, process.tally, process.stopping, finite=finite)
+
+
+def _nobody(process: Process) -> Source[Feed]:
+    """Fills no gaps."""
+    logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
+    return Recordings((), process.tally, process.stopping)
 
 
 def _needed(repairs: Repairs | None) -> Repairs:

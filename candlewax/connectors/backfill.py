@@ -38,11 +38,7 @@ class BackfillError(RuntimeError):
 
 
 def pages(
-    client: Client,
-    rest: Rest,
-    native: str,
-    span: Span,
-    count: Callable[[int], None],
+    client: Client, rest: Rest, native: str, span: Span, count: Callable[[int], None]
 ) -> Iterator[Answer]:
     """All answers with trades of a span, whole pages: the first may begin a little before
     and the last end behind it. `count` is told how far it has come, in microseconds.
@@ -50,31 +46,33 @@ def pages(
     Raises BackfillError where the exchange refuses.
     """
     begin, end = span
-    number = 0 if rest.by_time else _number(client, rest, native, begin)
+    number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, begin)
     place, high, reached = Place(number, begin * 1000 - 1), -1, begin
     while True:
         answer = _asked(client, rest.target(native, place, rest.page))
         page = answer.page
-        if not page.numbers or page.numbers[-1] <= high:
+        if page.numbers and page.numbers[-1] > high:
+            yield answer
+            high, latest = page.numbers[-1], min(max(page.times[-1], reached), end)
+            count(latest - reached)
+            reached = latest
+            if page.times[-1] >= end:
+                return
+        elif not rest.windowed or place.number > newest:
             return
-        yield answer
-        latest = min(max(page.times[-1], reached), end)
-        count(latest - reached)
-        reached = latest
-        if page.times[-1] >= end:
-            return
-        high = page.numbers[-1]
-        place = Place(high + 1, page.until_ns)
+        following = place.number + rest.page if rest.windowed else high + 1
+        place = Place(following, page.until_ns)
 
 
-def _number(client: Client, rest: Rest, native: str, begin: int) -> int:
+def _numbers(client: Client, rest: Rest, native: str, begin: int) -> tuple[int, int]:
     """From which number on to ask for the trades from a time on, less than a page before
-    them.
+    them; and the newest number.
     """
-    newest = _asked(client, rest.newest(native, 1)).page
-    if not newest.numbers:
-        return 0
-    low, high = 0, newest.numbers[-1] + 1
+    found = _asked(client, rest.newest(native, 1)).page
+    if not found.numbers:
+        return 0, 0
+    newest = found.numbers[-1]
+    low, high = 0, newest + 1
     middle = 0  # an exchange may say at once which is the oldest it shows
     while high - low > rest.page:
         page = _asked(client, rest.target(native, Place(middle), 1)).page
@@ -83,11 +81,11 @@ def _number(client: Client, rest: Rest, native: str, begin: int) -> int:
         elif page.times[-1] < begin:
             low = max(middle, page.numbers[-1])
         elif page.numbers[-1] > middle == 0:
-            return page.numbers[-1]
+            return page.numbers[-1], newest
         else:
             high = max(low + 1, min(middle, page.numbers[-1]))
         middle = (low + high) // 2
-    return low
+    return low, newest
 
 
 def _asked(client: Client, target: str) -> Answer:

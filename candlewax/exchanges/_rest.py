@@ -63,9 +63,10 @@ class Rest:
     `read` gives what a decoded answer holds (raises FrameError), `complaint` what it says
     instead, from the status and the decoded answer (None where it is no JSON).
     Requests may come `requests_s` a second, `burst` of them at once. `by_time` tells that
-    places are times. `key_header` is where a key goes; if `key_needed`, who has none is
-    shown the newest trades only. `used` names a header that counts what was spent, and
-    how much of it may be.
+    places are times, `windowed` that an answer holds the trades with so many numbers from
+    a place on, however few they are. `key_header` is where a key goes; if `key_needed`,
+    who has none is shown the newest trades only. `used` names a header that counts what
+    was spent, and how much of it may be.
     """
 
     url: str
@@ -78,6 +79,7 @@ class Rest:
     read: Callable[[Any], Page]
     complaint: Callable[[int, Any], Complaint | None]
     by_time: bool = False
+    windowed: bool = False
     key_header: str | None = None
     key_needed: bool = False
     used: tuple[str, int] | None = None

@@ -115,4 +115,5 @@ REST = Rest(
     newest=newest,
     read=page_of,
     complaint=complaint,
+    windowed=True,
 )

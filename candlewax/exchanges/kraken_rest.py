@@ -131,7 +131,7 @@ def newest(native: str, limit: int) -> str:
     return f"/0/public/Trades?{urlencode({'pair': pair, 'count': limit})}"
 
 
-_SLOWER = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService:Throttled")
+_SLOWER = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService: Throttled")
 
 
 def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - JSON may be anything
