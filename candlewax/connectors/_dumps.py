@@ -41,14 +41,22 @@ def pieces(path: Path, count: Callable[[int], None]) -> Iterator[str | bytes]:
     """
     with ExitStack() as stack:
         file = _opened(path, stack)
-        while lines := _lines(path, file):
-            piece = b"".join(lines)
-            count(len(piece))
-            piece = piece.removesuffix(b"\n")
-            try:
-                yield piece.decode()
-            except UnicodeDecodeError:
-                yield piece
+        ended = False
+        while not ended:
+            lines, ended, damage = _lines(file)
+            if lines:
+                piece = b"".join(lines)
+                count(len(piece))
+                yield _text(piece.removesuffix(b"\n"))
+            if damage:
+                raise DumpError(f"{path}: damaged: {damage}")
+
+
+def _text(piece: bytes) -> str | bytes:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return piece
 
 
 def size(path: Path) -> int:
@@ -59,15 +67,18 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _lines(path: Path, file: IO[bytes]) -> list[bytes]:
+def _lines(file: IO[bytes]) -> tuple[list[bytes], bool, Exception | None]:
+    """The next lines, whether they are the last ones, and what ended them if not the file."""
     lines: list[bytes] = []
     try:
-        while len(lines) < MOST_LINES and (line := file.readline(LONGEST_LINE)):
+        while len(lines) < MOST_LINES:
+            line = file.readline(LONGEST_LINE)
+            if not line:
+                return lines, True, None
             lines.append(line)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        if not lines:
-            raise DumpError(f"{path}: damaged: {error}") from error
-    return lines
+        return lines, True, error
+    return lines, False, None
 
 
 def _opened(path: Path, stack: ExitStack) -> IO[bytes]:

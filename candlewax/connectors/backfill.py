@@ -46,7 +46,9 @@ def pages(
     Raises BackfillError where the exchange refuses.
     """
     begin, end = span
-    number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, begin)
+    # An exchange may tell its times in whole milliseconds.
+    whole = begin // 1000 * 1000
+    number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
     place, high, reached = Place(number, begin * 1000 - 1), -1, begin
     while True:
         answer = _asked(client, rest.target(native, place, rest.page))

@@ -11,7 +11,7 @@ from bytewax.inputs import FixedPartitionedSource
 from candlewax.connectors._gaps import REPAIRING, UNREPAIRABLE, Gaps, Left, Written
 from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.rest import Answer, Client, RefusalError
+from candlewax.connectors.rest import Answer, Client, Patience, RefusalError
 from candlewax.exchanges._rest import Rest
 from candlewax.feed import FROM_REST, Feed
 from candlewax.refill import SURE_US, Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
@@ -60,6 +60,7 @@ class _Filler:
 
     def __init__(
         self, exchange: str, asked: Asked, database: Database, tally: Tally, pace: Pace,
+        patience: Patience,
         *, finite: bool,
     ) -> None:  # fmt: skip
         self._exchange = exchange
@@ -67,6 +68,7 @@ class _Filler:
         self._database = database
         self._tally = tally
         self._pace = pace
+        self._patience = patience
         self._finite = finite
         self._refusals, self._why = 0, ""
         self._tried: dict[tuple[str, int, int], int] = {}
@@ -77,7 +79,9 @@ class _Filler:
         self._outlet = outlet
         self._gaps = Gaps(self._database, self._exchange, outlet.pause)
         asked = self._asked
-        self._client = Client(asked.rest, asked.url, asked.key, wait=outlet.wait)
+        self._client = Client(
+            asked.rest, asked.url, asked.key, wait=outlet.wait, patience=self._patience
+        )
         try:
             while self._round() or not self._finite:
                 outlet.pause(self._pace.poll_s)
@@ -196,6 +200,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
         stopping: Callable[[], bool] = lambda: False,
         *,
         pace: Pace | None = None,
+        patience: Patience | None = None,
         finite: bool = False,
     ) -> None:
         """`asked` says how, by exchange."""
@@ -204,6 +209,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
         self._tally = tally
         self._stopping = stopping
         self._pace = pace or Pace()
+        self._patience = patience or Patience()
         self._finite = finite
 
     def list_parts(self) -> list[str]:
@@ -216,6 +222,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
             self._database,
             self._tally,
             self._pace,
+            self._patience,
             finite=self._finite,
         )
         outlet = Outlet(f"rest-{for_part}", filler.work, WAITING)
