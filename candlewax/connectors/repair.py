@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource
@@ -52,7 +52,7 @@ class Asked:
 
     rest: Rest
     url: str | None = None
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 class _Filler:
