@@ -239,7 +239,7 @@ def test_rest_has_addresses_and_keys_of_its_own(tmp_path: Path) -> None:
 def test_what_rest_does_not_take(settings: dict[str, str], takes: str) -> None:
     """The message names the setting and what it takes, and keeps the secret."""
     with pytest.raises(SettingsError) as refused:
-        read(**settings)
+        read(NO_FILE, **settings)
     assert takes in str(refused.value)
     assert f"CANDLEWAX_{next(iter(settings))}"[:18] in str(refused.value)
     assert "secret" not in str(refused.value)

@@ -197,7 +197,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
 def _greet(simulator: Simulator) -> None:
     """Tell what to type to listen."""
     names = ("binance", "kraken", "coinbase")
-    urls = [f"CANDLEWAX_{name.upper()}_URL={simulator.url(name)}" for name in names]
+    urls = [
+        f"CANDLEWAX_{name.upper()}_{kind}={url}"
+        for name in names
+        for kind, url in (("URL", simulator.url(name)), ("REST_URL", simulator.rest_url(name)))
+    ]
     print(f"The exchanges are open at {simulator.url('binance')} and so on. Elsewhere, type\n")
     print(" \\\n    ".join(["    CANDLEWAX_FEED=live", *urls, "make live"]), end="\n\n", flush=True)
 
