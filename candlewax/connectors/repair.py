@@ -160,12 +160,21 @@ class _Filler:
             done = over or outcome.fate is not Fate.LATER
             self._tried[_key(left)] = self._pace.tries if done else self._tries(left) + 1
             written.append(Written(left, UNREPAIRABLE if never else REPAIRING, outcome.reason))
-            level = logging.WARNING if never else logging.INFO
-            level = logging.DEBUG if outcome.fate is Fate.CAME else level
-            name = f"{self._exchange} {gap.symbol} {gap.first} to {gap.last}"
-            _log.log(level, "gap of %s: %s", name, outcome.reason)
+        self._tell(outcomes)
         if written:
             self._gaps.write(written)
+
+    def _tell(self, outcomes: Mapping[Gap, Outcome]) -> None:
+        """A line for each reason why gaps stay."""
+        kept: dict[Outcome, list[Gap]] = {}
+        for gap, outcome in outcomes.items():
+            if outcome.fate is not Fate.CAME:
+                kept.setdefault(outcome, []).append(gap)
+        for outcome, gaps in kept.items():
+            level = logging.WARNING if outcome.fate is Fate.NEVER else logging.INFO
+            first = f"{gaps[0].symbol} {gaps[0].first} to {gaps[0].last}"
+            more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
+            _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, outcome.reason)
 
     def _tries(self, left: Left) -> int:
         return self._tried.get(_key(left), 0)
