@@ -5,15 +5,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from bytewax.dataflow import Dataflow
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import instruments, settings
+from candlewax import backfill, instruments, settings
+from candlewax.backfill import WishError
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
 from candlewax.instruments import InstrumentsError
+from candlewax.parts import Parts
 from candlewax.settings import SettingsError
 from candlewax.simulator import command as simulate
 from candlewax.verify import VerifyError, report, to_json, verify
+from dataflows import ingest, ohlcv
 
 T = TypeVar("T")
 
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_verify)
+    backfill.add(commands, _backfill)
     simulate.add(commands)
     return parser
 
@@ -85,13 +90,28 @@ def _verify(arguments: argparse.Namespace) -> int:
     return EQUAL if found.equal else DIFFERENT
 
 
+def _backfill(arguments: argparse.Namespace) -> int:
+    return _try(1, lambda: backfill.run(arguments, _pipeline))
+
+
+def _pipeline(made: Parts) -> Dataflow:
+    return ohlcv.build(made) if made.topics is None else ingest.build(made)
+
+
 def _try(status: int, action: Callable[[], T]) -> T:
     """What the action gives; ends the process with a message and status if it cannot."""
     try:
         return action()
     except ClickHouseError as error:
         message = briefly(error)
-    except (SettingsError, InstrumentsError, DatabaseError, BrokerError, VerifyError) as error:
+    except (
+        SettingsError,
+        InstrumentsError,
+        DatabaseError,
+        BrokerError,
+        VerifyError,
+        WishError,
+    ) as error:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)
     sys.exit(status)
