@@ -4,12 +4,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from candlewax import instruments, settings
+from bytewax.dataflow import Dataflow
+
+from candlewax import backfill, instruments, settings
 from candlewax.commands import gaps, rebuild, verify
 from candlewax.commands._common import attempt
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import connect, open_tables
+from candlewax.parts import Parts
 from candlewax.simulator import command as simulate
+from dataflows import ingest, ohlcv
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     sql.set_defaults(run=_sql)
     verify.add(commands)
     gaps.add(commands)
+    backfill.add(commands, _backfill)
     rebuild.add(commands)
     simulate.add(commands)
     return parser
@@ -62,3 +67,11 @@ def _sql(arguments: argparse.Namespace) -> int:
     answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
     sys.stdout.buffer.write(answer)
     return 0
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    return attempt(1, lambda: backfill.run(arguments, _pipeline))
+
+
+def _pipeline(made: Parts) -> Dataflow:
+    return ohlcv.build(made) if made.topics is None else ingest.build(made)

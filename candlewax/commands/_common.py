@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax import settings
+from candlewax.backfill import WishError
 from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.instruments import InstrumentsError
@@ -33,6 +34,7 @@ _TOLD: Final = (
     KlinesError,
     VerifyError,
     RebuildError,
+    WishError,
 )
 
 
