@@ -61,7 +61,7 @@ class Parts:
 @dataclass(frozen=True)
 class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
-    when all that came is stored.
+    when all that came is stored, `behind` is who can say that more would only wait.
     """
 
     instruments: Instruments
@@ -70,6 +70,11 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    behind: list[Callable[[], bool]] = field(default_factory=list)
+
+    def held(self) -> bool:
+        """Whether sources may as well wait: what they emitted before waits too."""
+        return any(ask() for ask in self.behind)
 
 
 def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
@@ -77,6 +82,7 @@ def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
     history = History(database)
     background = True if process.live else None
     writer = Writer(database, process.tally, history=history, background=background)
+    process.behind.append(lambda: writer.behind)
     return Parts(
         feed=feed,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -133,12 +139,8 @@ def refining(
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
-    source = Topics(
-        broker,
-        {topics.raw(exchange): None for exchange in process.wanted},
-        "candlewax-silver",
-        process.stopping,
-    )
+    process.behind.append(lambda: writer.behind)
+    source = _raw_topics(process, broker, "candlewax-silver")
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -147,6 +149,27 @@ def refining(
         lags=[source.lag],
         waiting=[outbox.waiting],
     )
+
+
+def combining(process: Process, broker: Broker, database: Database) -> Parts:
+    """From the raw topics to all tables."""
+    history = History(database)
+    source = _raw_topics(process, broker, "candlewax-tables")
+    writer = Writer(database, process.tally, history=history, background=True)
+    process.behind.append(lambda: writer.behind)
+    return Parts(
+        raw=source,
+        decode=Decoder(process.instruments, process.wanted, process.tally),
+        deduplicate=partial(Deduplicate, history, process.tally),
+        candles=partial(Candles, history, process.tally, live=True),
+        tables=Tables(KEYS, writer, process.on_end),
+        lags=[source.lag],
+    )
+
+
+def _raw_topics(process: Process, broker: Broker, group: str) -> Topics:
+    raw = {topics.raw(exchange): None for exchange in process.wanted}
+    return Topics(broker, raw, group, process.stopping, process.held)
 
 
 def aggregating(
@@ -158,9 +181,12 @@ def aggregating(
     """From the topic of trades to candles in the tables."""
     history = History(database, meanwhile=True)
     writer = Writer(database, process.tally, history=history, background=True)
+    process.behind.append(lambda: writer.behind)
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
-    source = Topics(broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping)
+    source = Topics(
+        broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping, process.held
+    )
     return Parts(
         normalized=source,
         read=Normalized(process.wanted, decode),

@@ -1,6 +1,7 @@
 """The start of a process: settings, what it opens, and its way to stop."""
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -64,6 +65,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
         tell()
+        _tune()
         stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(known, wanted, Tally(), stop, live=chosen.live)
@@ -95,6 +97,16 @@ def tell() -> None:
     )
     # The engine's own stack says nothing more.
     os.environ.setdefault("RUST_BACKTRACE", "0")
+
+
+def _tune() -> None:
+    """Set the interpreter up for what flows here."""
+    # Frames and messages are freed as they are let go; to look for cycles among
+    # thousands of them each time costs more than reading them.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    # Whoever stores would else wait 5 ms for each step while others compute.
+    sys.setswitchinterval(0.000_5)
 
 
 def _embedded(
@@ -140,6 +152,8 @@ def _behind_broker(
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
         made = parts.refining(process, broker, _tables(chosen), encode)
+    elif name == "tables":
+        made = parts.combining(process, broker, _tables(chosen))
     else:
         decode = _avro(brokers).decode if brokers.schema_registry else None
         made = parts.aggregating(process, broker, _tables(chosen), decode)
@@ -171,7 +185,7 @@ def _feed(chosen: Settings, process: Process) -> Source[Feed]:
             f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
             f"{', '.join(process.wanted)}"
         )
-    return Websockets(plan, chosen.urls, process.tally, process.stopping)
+    return Websockets(plan, chosen.urls, process.tally, process.stopping, held=process.held)
 
 
 def lazily(
