@@ -40,10 +40,12 @@ class Parts:
     """What the dataflows wire: sources, steps and sinks.
 
     Only those are there that a dataflow needs where it runs: a pipeline without a
-    broker has a `feed`, one behind a broker has the topics it reads.
+    broker has a `feed`, and `repairs` beside it where gaps are filled meanwhile; one
+    behind a broker has the topics it reads.
     """
 
     feed: Source[Feed] = _ABSENT
+    repairs: Source[Feed] | None = None
     raw: Source[Consumed] | None = None
     normalized: Source[Consumed] | None = None
     route: Router = _ABSENT
@@ -77,7 +79,12 @@ class Process:
         return any(ask() for ask in self.behind)
 
 
-def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
+def embedded(
+    process: Process,
+    feed: Source[Feed],
+    database: Database,
+    repairs: Source[Feed] | None = None,
+) -> Parts:
     """The whole pipeline from a feed to the tables, in one process."""
     history = History(database)
     background = True if process.live else None
@@ -85,6 +92,7 @@ def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
     process.behind.append(lambda: writer.behind)
     return Parts(
         feed=feed,
+        repairs=repairs,
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
         candles=partial(Candles, history, process.tally, live=process.live),
