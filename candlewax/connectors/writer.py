@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -207,19 +208,23 @@ class Writer:
 
     def _mend(self, exchange: str, batches: Sequence[Batch]) -> None:
         """Store anew what these batches of an exchange say of candles whose state is gone."""
+        doubts = [batch.doubt for batch in batches if batch.doubt]
+        if not doubts:
+            return
+        doubt = replace(
+            doubts[-1],
+            spans=pl.concat([doubt.spans for doubt in doubts]),
+            begins=any(doubt.begins for doubt in doubts),
+        )
         stale = pl.concat([batch.stale for batch in batches]).unique()
-        spans = pl.concat([batch.spans for batch in batches])
-        begins = any(batch.begins for batch in batches)
-        evidence = batches[-1].evidence
         if stale.height:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late for batch in batches])
             self._history.wait_for(exchange, late)
-            for rows in self._anew.candles(exchange, stale, watermark, late, evidence):
+            for rows in self._anew.candles(exchange, stale, watermark, late, doubt.evidence):
                 self._insert_candles([rows])
-        if spans.height or begins:
-            for rows in self._anew.recertified(exchange, spans, evidence, doubted=begins):
-                self._insert_candles([rows])
+        for rows in self._anew.recertified(exchange, doubt):
+            self._insert_candles([rows])
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
         closed = [frame.filter("closed").drop("closed") for frame in frames]
