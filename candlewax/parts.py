@@ -21,6 +21,8 @@ from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
+from candlewax.feeds import Feeds
+from candlewax.health import Health
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
@@ -70,6 +72,8 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    feeds: Feeds = field(default_factory=Feeds)
+    health: Health = field(default_factory=Health)
 
 
 def embedded(process: Process, feed: Source[Feed], database: Database) -> Parts:
@@ -139,6 +143,7 @@ def refining(
         "candlewax-silver",
         process.stopping,
     )
+    process.health.add("broker", source.away)
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -161,6 +166,7 @@ def aggregating(
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
     source = Topics(broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping)
+    process.health.add("broker", source.away)
     return Parts(
         normalized=source,
         read=Normalized(process.wanted, decode),

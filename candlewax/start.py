@@ -7,18 +7,23 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
+from prometheus_client.registry import Collector
 
 from candlewax import instruments, metrics, parts, settings
 from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
+from candlewax.connectors.status import serve
 from candlewax.connectors.websocket import Websockets
 from candlewax.feed import Feed
+from candlewax.health import Health
 from candlewax.instruments import InstrumentsError
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
@@ -76,11 +81,24 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
 
 def _serve(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
+    process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
+    listed = {
+        exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
+        for exchange in process.wanted
+    }
+    answer(
+        chosen,
+        Counted(process.tally, made.lags, made.waiting, process.feeds, listed),
+        process.health,
+    )
+
+
+def answer(chosen: Settings, collector: Collector, health: Health) -> None:
+    """Say over HTTP how this process is doing, if that is wanted. Raises SettingsError."""
     if chosen.metrics_port is None:
         return
     try:
-        counted = Counted(process.tally, made.lags, made.waiting)
-        metrics.serve(counted, chosen.metrics_port, chosen.metrics_address)
+        serve(collector, health, chosen.metrics_port, chosen.metrics_address)
     except OSError as error:
         raise SettingsError(
             f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
@@ -171,7 +189,10 @@ def _feed(chosen: Settings, process: Process) -> Source[Feed]:
             f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
             f"{', '.join(process.wanted)}"
         )
-    return Websockets(plan, chosen.urls, process.tally, process.stopping)
+    for exchange in plan:
+        fresh = partial(process.feeds.wrong, exchange, chosen.fresh_seconds)
+        process.health.add(f"feed {exchange}", fresh)
+    return Websockets(plan, chosen.urls, process.tally, process.stopping, feeds=process.feeds)
 
 
 def lazily(

@@ -167,9 +167,12 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         before = self._book.watermark
         update = book.update(self._book, trades, book.watermark(trades))
         self._book = update.book
+        self._tally.candles[exchange] = update.book.candles
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
-        self._tally.add(_out_of_order(trades, before), "out_of_order", exchange)
+        disordered, behind = _out_of_order(trades, before)
+        self._tally.add(disordered, "out_of_order", exchange)
+        self._tally.add(behind, "late", exchange)
         return replace(
             batch,
             tables={**batch.tables, **self._gold(exchange, update, before, stale)},
@@ -226,8 +229,12 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
     return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
-def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:
-    """How many trades are older than one that came before them."""
+def _out_of_order(trades: pl.DataFrame, watermark: int) -> tuple[int, int]:
+    """How many trades are older than one that came before them, and how many of these
+    came when a candle of theirs had closed.
+    """
+    minute = candles.TIMEFRAMES["1m"][1]
     time = pl.col("timestamp").cast(pl.Int64)
     latest = time.cum_max().clip(lower_bound=watermark + book.GRACE)
-    return int(trades.select((time < latest).sum()).item())
+    closed = (time // minute + 1) * minute <= latest - book.GRACE
+    return trades.select((time < latest).sum(), closed.sum().alias("closed")).row(0)

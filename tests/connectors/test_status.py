@@ -1,0 +1,124 @@
+"""What a process says of itself over HTTP."""
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from candlewax import telling
+from candlewax.connectors.status import Status, serve
+from candlewax.health import Health
+from candlewax.metrics import Counted
+from candlewax.tally import Tally
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """Status and text of an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+class Served:
+    """A process's server, with checks to be set."""
+
+    def __init__(self) -> None:
+        self.health = Health()
+        self.port = free_port()
+        self.counted = Counted(Tally())
+        self.status = serve(self.counted, self.health, self.port, "127.0.0.1")
+
+    def json(self, path: str) -> tuple[int, Any]:
+        """Status and content of an answer."""
+        code, text = ask(self.port, path)
+        return code, json.loads(text)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """A server of a process without checks."""
+    made = Served()
+    yield made
+    made.status.close()
+    REGISTRY.unregister(made.counted)
+
+
+def test_metrics_are_served(served: Served) -> None:
+    """With the time of the last commit, which is now at the start."""
+    status, text = ask(served.port, "/metrics")
+    assert status == 200
+    (line,) = [
+        line
+        for line in text.splitlines()
+        if line.startswith("candlewax_last_commit_timestamp_seconds ")
+    ]
+    assert abs(time.time() - float(line.split()[1])) < 60
+    assert "_created" not in text
+
+
+def test_a_process_is_ready_when_every_check_is_well(served: Served) -> None:
+    """And tells of each that is not what is wrong."""
+    assert served.json("/readyz") == (200, {"ready": True, "checks": {}})
+    served.health.add("commits", lambda: None)
+    served.health.add("feed kraken", lambda: "kraken-0 has not been connected yet")
+    assert served.json("/readyz") == (
+        503,
+        {
+            "ready": False,
+            "checks": {"commits": "ok", "feed kraken": "kraken-0 has not been connected yet"},
+        },
+    )
+    served.health.add("feed kraken", lambda: None)
+    assert served.json("/readyz")[0] == 200
+
+
+def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ready or not, unless something has failed for good."""
+    served.health.add("ill", lambda: "it coughs")
+    assert served.json("/healthz") == (200, {"alive": True})
+    monkeypatch.setattr(telling, "_told", [RuntimeError()])
+    assert served.json("/healthz") == (503, {"alive": False})
+    served.health.add("ill", lambda: None)
+    assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})
+
+
+def test_elsewhere_is_nothing(served: Served) -> None:
+    """Who mistypes a path is told of those there are."""
+    assert served.json("/ready") == (404, {"there are": ["/metrics", "/healthz", "/readyz"]})
+
+
+def test_a_port_in_use_is_an_error() -> None:
+    """Nobody should believe that metrics are served."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        before = set(CollectorRegistry().collect())
+        with pytest.raises(OSError, match="in use"):
+            serve(Counted(Tally()), Health(), port, "127.0.0.1")
+        assert set(CollectorRegistry().collect()) == before
+
+
+def test_an_address_of_the_sixth_version() -> None:
+    """It may be listened on too."""
+    try:
+        status = Status(Health(), "::1", free_port())
+    except OSError as error:
+        pytest.skip(f"this machine has no such address: {error}")
+    status.close()
