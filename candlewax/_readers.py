@@ -158,6 +158,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),
     "FRESH_SECONDS": ("60", _seconds),
+    "WATCH_SECONDS": ("60", _seconds),
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),
     **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},

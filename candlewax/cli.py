@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import instruments, settings
+from candlewax import instruments, settings, watching
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
 from candlewax.instruments import InstrumentsError
 from candlewax.settings import SettingsError
 from candlewax.simulator import command as simulate
+from candlewax.telling import tell
 from candlewax.verify import VerifyError, report, to_json, verify
 
 T = TypeVar("T")
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_verify)
+    watch = commands.add_parser(
+        "watch",
+        help="look at the candles that have just closed, again and again, until stopped; "
+        "CANDLEWAX_METRICS_PORT tells of what differs",
+    )
+    watch.set_defaults(run=_watch)
     simulate.add(commands)
     return parser
 
@@ -83,6 +90,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     found = _try(NOT_COMPARED, lambda: verify(database.client))
     print(to_json(found) if arguments.json else report(found))
     return EQUAL if found.equal else DIFFERENT
+
+
+def _watch(_: argparse.Namespace) -> int:
+    chosen = _try(1, settings.load)
+    tell()
+    _try(1, lambda: watching.serve(chosen))
+    return 0
 
 
 def _try(status: int, action: Callable[[], T]) -> T:

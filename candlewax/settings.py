@@ -47,8 +47,8 @@ class Settings:
 
     `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all
     that the instruments file lists. `urls` are the websocket addresses that are not
-    the exchanges' own. `fresh_seconds` is for how long a
-    process without a connection or a commit still counts as ready.
+    the exchanges' own. `fresh_seconds` is for how long a process without a connection or
+    a commit still counts as ready, `watch_seconds` is the time between two cross-checks.
     """
 
     feed: str | tuple[Path, ...]
@@ -60,6 +60,7 @@ class Settings:
     metrics_port: int | None = None
     metrics_address: str = "127.0.0.1"
     fresh_seconds: float = 60
+    watch_seconds: float = 60
     urls: Mapping[str, str] = field(default_factory=dict)
 
     @property

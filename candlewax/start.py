@@ -1,8 +1,6 @@
 """The start of a process: settings, what it opens, and its way to stop."""
 
 import atexit
-import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -13,17 +11,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
-from prometheus_client.registry import Collector
+from prometheus_client import REGISTRY
 
 from candlewax import instruments, metrics, parts, settings
 from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
-from candlewax.connectors.status import serve
+from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
 from candlewax.feed import Feed
-from candlewax.health import Health
 from candlewax.instruments import InstrumentsError
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
@@ -32,6 +29,8 @@ from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
 from candlewax.tally import Tally
+from candlewax.telling import tell
+from candlewax.watching import Watching
 
 if TYPE_CHECKING:
     from candlewax.connectors.avro import Avro
@@ -93,28 +92,6 @@ def _serve(chosen: Settings, made: Parts, process: Process) -> None:
     )
 
 
-def answer(chosen: Settings, collector: Collector, health: Health) -> None:
-    """Say over HTTP how this process is doing, if that is wanted. Raises SettingsError."""
-    if chosen.metrics_port is None:
-        return
-    try:
-        serve(collector, health, chosen.metrics_port, chosen.metrics_address)
-    except OSError as error:
-        raise SettingsError(
-            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
-            f"{chosen.metrics_port}: {error.strerror}"
-        ) from error
-
-
-def tell() -> None:
-    """Log to the standard error, and let errors speak for themselves."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    # The engine's own stack says nothing more.
-    os.environ.setdefault("RUST_BACKTRACE", "0")
-
-
 def _embedded(
     build: Callable[[Parts], Dataflow],
     chosen: Settings,
@@ -125,20 +102,31 @@ def _embedded(
 ) -> Dataflow:
     database = open_tables(chosen.clickhouse, chosen.database)
     run: Run | Board
+    watching: Watching | None = None
     if chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         run = Board(what, console(), process.tally, onlooker, stop)
+        watching = Watching(chosen) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
-    process = replace(process, on_end=run.end)
+    process = replace(process, on_end=partial(_end, run, watching))
     made = parts.embedded(process, _feed(chosen, process), database)
     _serve(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
+    if watching:
+        REGISTRY.register(watching.watched)
+        watching.begin()
     return flow
+
+
+def _end(run: Run | Board, watching: Watching | None) -> None:
+    if watching:
+        watching.end()
+    run.end()
 
 
 def _behind_broker(

@@ -3,14 +3,13 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.metrics_core import Metric
 
 import candlewax
 from candlewax.candles import STATE
@@ -102,39 +101,48 @@ def test_symbols_have_an_end() -> None:
     names = [f"S{n}" for n in range(2 * MOST_SYMBOLS)]
     tally = Tally()
     tally.candles["kraken"] = candles(*((name, 60) for name in names))
-    lines = shown(tally, listed={"kraken": names})  # type: ignore[arg-type]
+    lines = shown(tally, listed={"kraken": names})
     told = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
     assert len(told) == MOST_SYMBOLS
 
 
-def families() -> list[Metric]:
-    """All metrics of ours that any process may tell of."""
+class Described(NamedTuple):
+    """What Prometheus is told of a metric beside its values."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+def families() -> list[Described]:
+    """All metrics of ours that any process may tell of. Nobody but the library knows them."""
     for module in pkgutil.walk_packages(candlewax.__path__, "candlewax."):
         importlib.import_module(module.name)
-    ours = [
+    kept = {
         collector
-        for collector in set(REGISTRY._collector_to_names)  # noqa: SLF001 - nobody else knows them
+        for collector in REGISTRY._collector_to_names  # noqa: SLF001
         if isinstance(collector, MetricWrapperBase)
-    ]
-    found = [family for collector in ours for family in collector.describe()]
-    labels = {
-        collector.describe().__iter__().__next__().name: collector._labelnames  # noqa: SLF001
-        for collector in ours
     }
-    for family in found:
-        family.labelnames = labels[family.name]  # type: ignore[attr-defined]
-    every = [*found, *Counted(Tally()).collect(), *Watched().collect()]
-    return sorted((f for f in every if f.name.startswith("candlewax_")), key=lambda f: f.name)
+    found = [
+        Described(family.name, family.type, tuple(collector._labelnames), family.documentation)  # noqa: SLF001
+        for collector in kept
+        for family in collector.describe()
+    ]
+    asked: list[Any] = [*Counted(Tally()).collect(), *Watched().collect()]
+    found += [
+        Described(f.name, f.type, tuple(getattr(f, "_labelnames", ())), f.documentation)
+        for f in asked
+    ]
+    return sorted(family for family in found if family.name.startswith("candlewax_"))
 
 
 def described() -> str:
     """The table that docs/metrics.md shows."""
     lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
-    for family in families():
-        name = family.name + ("_total" if family.type == "counter" else "")
-        names: Sequence[str] = getattr(family, "labelnames", None) or family._labelnames  # type: ignore[attr-defined]  # noqa: SLF001
-        labels = ", ".join(f"`{label}`" for label in names)
-        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    for name, kind, labels, text in families():
+        named = f"`{name}_total`" if kind == "counter" else f"`{name}`"
+        lines.append(f"| {named} | {kind} | {', '.join(f'`{n}`' for n in labels)} | {text} |")
     return "\n".join(lines)
 
 
@@ -149,9 +157,9 @@ def test_names_follow_the_rules() -> None:
     """Prometheus: metric and label names, "Metric names": a prefix, base units, no abbreviation
     of them, and `_total` for what only grows.
     """
-    for family in families():
-        assert re.fullmatch(r"candlewax_[a-z]+(_[a-z]+)*", family.name), family.name
-        assert not re.search(r"_(ms|us|ns|sec|minutes|kb|mb|count)(_|$)", family.name), family.name
-        assert family.documentation.endswith(".")
-        if family.type == "histogram":
-            assert re.search(r"_(seconds|rows|bytes)$", family.name), family.name
+    for name, kind, _, text in families():
+        assert re.fullmatch(r"candlewax_[a-z]+(_[a-z]+)*", name), name
+        assert not re.search(r"_(ms|us|ns|sec|minutes|kb|mb|count|total)(_|$)", name), name
+        assert text.endswith("."), name
+        if kind == "histogram":
+            assert re.search(r"_(seconds|rows|bytes)$", name), name

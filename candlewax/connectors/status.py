@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from candlewax import metrics
 from candlewax.health import Health
+from candlewax.settings import Settings, SettingsError
 from candlewax.telling import failed
-
 
 
 class _Handler(WSGIRequestHandler):
@@ -88,3 +88,16 @@ def serve(collector: Collector, health: Health, port: int, address: str) -> Stat
     status = Status(health, address, port)
     REGISTRY.register(collector)
     return status
+
+
+def answer(chosen: Settings, collector: Collector, health: Health) -> None:
+    """Say over HTTP how this process is doing, if that is wanted. Raises SettingsError."""
+    if chosen.metrics_port is None:
+        return
+    try:
+        serve(collector, health, chosen.metrics_port, chosen.metrics_address)
+    except OSError as error:
+        raise SettingsError(
+            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
+            f"{chosen.metrics_port}: {error.strerror}"
+        ) from error
