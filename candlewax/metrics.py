@@ -24,10 +24,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 MOST_SYMBOLS: Final = 1_000
 """The most symbols that a process tells of one by one."""
 
-_COMMIT: Final = Gauge(
-    "candlewax_last_commit_timestamp_seconds",
-    "When all that had come before was last known to be stored, in seconds since 1970.",
-)
+_committed = time.time()
 _RECEIVED: Final = Gauge(
     "candlewax_last_received_timestamp_seconds",
     "When the last frame that was read had been received, in seconds since 1970.",
@@ -91,7 +88,8 @@ Lags = Callable[[], Mapping[tuple[str, int], int]]
 
 def committed() -> None:
     """All that came before is stored."""
-    _COMMIT.set(time.time())
+    global _committed  # noqa: PLW0603 - of the process, as the gauges are
+    _committed = time.time()
 
 
 def received(exchange: str, when_s: float) -> None:
@@ -101,9 +99,7 @@ def received(exchange: str, when_s: float) -> None:
 
 def stale(fresh_s: float) -> str | None:
     """What is wrong with the last commit, if it is older than that."""
-    # The gauge itself is what is told to others.
-    (sample,) = (sample for family in _COMMIT.collect() for sample in family.samples)
-    age_s = time.time() - sample.value
+    age_s = time.time() - _committed
     if age_s <= fresh_s:
         return None
     return f"the last commit was {age_s:.0f} s ago, {fresh_s:g} s is the most that is fresh"
@@ -133,6 +129,11 @@ class Counted(Collector):
                 if key[0] == name:
                     family.add_metric(_labels(name, key[1:], len(labels)), count)
             yield family
+        yield GaugeMetricFamily(
+            "candlewax_last_commit_timestamp_seconds",
+            "When all that had come before was last known to be stored, in seconds since 1970.",
+            value=_committed,
+        )
         yield from self._connections()
         yield self._last_trades()
         yield from self._behind()

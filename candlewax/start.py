@@ -80,6 +80,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
 
 def _serve(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
+    metrics.committed()
     process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
     listed = {
         exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()

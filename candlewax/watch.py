@@ -175,7 +175,7 @@ class Wrong:
     fields: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class Watched(Collector):
     """What all looks have found, for Prometheus."""
 

@@ -13,7 +13,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from candlewax import metrics
 from candlewax.health import Health
 from candlewax.settings import Settings, SettingsError
 from candlewax.telling import failed
@@ -84,7 +83,6 @@ def serve(collector: Collector, health: Health, port: int, address: str) -> Stat
     """Answer Prometheus, and whoever asks whether the process is well. Raises OSError if
     nobody can listen there.
     """
-    metrics.committed()
     status = Status(health, address, port)
     REGISTRY.register(collector)
     return status

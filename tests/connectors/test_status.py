@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from candlewax import telling
+from candlewax import metrics, telling
 from candlewax.connectors.status import Status, serve
 from candlewax.health import Health
 from candlewax.metrics import Counted
@@ -42,6 +42,7 @@ class Served:
         self.health = Health()
         self.port = free_port()
         self.counted = Counted(Tally())
+        metrics.committed()
         self.status = serve(self.counted, self.health, self.port, "127.0.0.1")
 
     def json(self, path: str) -> tuple[int, Any]:
@@ -60,7 +61,7 @@ def served() -> Iterator[Served]:
 
 
 def test_metrics_are_served(served: Served) -> None:
-    """With the time of the last commit, which is now at the start."""
+    """With the time of the last commit, and without when a series was first seen."""
     status, text = ask(served.port, "/metrics")
     assert status == 200
     (line,) = [
@@ -96,6 +97,16 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
     assert served.json("/healthz") == (503, {"alive": False})
     served.health.add("ill", lambda: None)
     assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})
+
+
+def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a process that commits nothing is not ready."""
+    monkeypatch.setattr(metrics, "_committed", time.time() - 75)
+    said = metrics.stale(60)
+    assert said == "the last commit was 75 s ago, 60 s is the most that is fresh"
+    assert metrics.stale(90) is None
+    metrics.committed()
+    assert metrics.stale(60) is None
 
 
 def test_elsewhere_is_nothing(served: Served) -> None:
