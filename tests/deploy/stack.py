@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from bytewax.recovery import init_db_dir
 
+from candlewax import metrics
 from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.status import serve
 from candlewax.health import Health
@@ -147,7 +149,13 @@ class Stack:
         for name in (("recomputed", "kraken"), ("revisions", "kraken", "late")):
             tally.add(1, *name)
         Arrivals(lambda: 0).sent("kraken", 1, time.time())
-        counted = Counted(tally, lags=[lambda: {("trades", 0): 7}], waiting=[lambda: 3])
+
+        def waiting() -> int:
+            # All is stored whenever somebody asks.
+            metrics.committed()
+            return 3
+
+        counted = Counted(tally, lags=[lambda: {("trades", 0): 7}], waiting=[waiting])
         status = serve(counted, Health(), self.ports["ingest"], "127.0.0.1")
         self._all.callback(status.close)
 
@@ -221,9 +229,13 @@ class Stack:
         query = urllib.parse.urlencode(
             {"query": f"{text} FORMAT JSONCompact", "database": "market", **parameters}
         )
-        with urllib.request.urlopen(f"{self.database.address}/?{query}") as answer:  # noqa: S310 - ours
-            rows: list[list[Any]] = json.load(answer)["data"]
-            return rows
+        try:
+            with urllib.request.urlopen(f"{self.database.address}/?{query}") as answer:  # noqa: S310 - ours
+                rows: list[list[Any]] = json.load(answer)["data"]
+                return rows
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{text}: {error.read().decode()}") from None
 
     def change(self, text: str) -> None:
         """Change the tables, past the pipeline."""
