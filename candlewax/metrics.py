@@ -61,16 +61,21 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Closed candles written again, by what changed them.",
         ("exchange", "cause"),
     ),
-    "gaps": (
-        "candlewax_gap_events",
-        "Rows written about gaps: found or smaller (open), closed (repaired), and so on.",
-        ("exchange", "state"),
-    ),
     "skipped": ("candlewax_skipped_frames", "Frames of exchanges not wanted.", ("exchange",)),
     "connections": (
         "candlewax_connection_events",
         "What happened to websocket connections.",
         ("exchange", "event"),
+    ),
+    "gaps": (
+        "candlewax_gaps",
+        "Gaps in the exchange's numbers, as they were found and as they were repaired.",
+        ("exchange", "event"),
+    ),
+    "outages": (
+        "candlewax_outages",
+        "Times without any connection that are over.",
+        ("exchange",),
     ),
     "lost": (
         "candlewax_lost_frames",
@@ -80,8 +85,21 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
 }
 """What the tally counts: by its name the metric, its help, and its labels."""
 
+_GAUGES: Final[Mapping[str, tuple[str, str]]] = {
+    "open_gaps": ("candlewax_open_gaps", "Gaps of which something is missing."),
+    "missing_trades": ("candlewax_missing_trades", "Trades missing in open gaps."),
+}
+"""What the tally knows the level of, by exchange: by its name the metric and its help."""
+
 _KINDS: Final = {"1": "trade", "2": "control", "3": "dead"}
 _SCOPES: Final = {"1": "line", "2": "frame", "3": "trade"}
+_CAUSES: Final = {"2": "late", "3": "repaired", "4": "recomputed"}
+_WORDS: Final[Mapping[str, tuple[int, Mapping[str, str]]]] = {
+    "frames": (1, _KINDS),
+    "dead_letters": (1, _SCOPES),
+    "revisions": (1, _CAUSES),
+}
+"""Where a label is a number in the tables' enumerations, and what it stands for."""
 
 Lags = Callable[[], Mapping[tuple[str, int], int]]
 
@@ -134,6 +152,7 @@ class Counted(Collector):
             "When all that had come before was last known to be stored, in seconds since 1970.",
             value=_committed,
         )
+        yield from self._levels()
         yield from self._connections()
         yield self._last_trades()
         yield from self._behind()
@@ -172,6 +191,15 @@ class Counted(Collector):
                 family.add_metric(list(place), self._last[place])
         return family
 
+    def _levels(self) -> Iterator[Metric]:
+        levels = self.tally.now()
+        for name, (metric, text) in _GAUGES.items():
+            gauge = GaugeMetricFamily(metric, text, labels=("exchange",))
+            for key, level in levels.items():
+                if key[0] == name:
+                    gauge.add_metric(key[1:], level)
+            yield gauge
+
     def _behind(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
             "candlewax_consumer_lag", "Messages to be read yet.", labels=("topic", "partition")
@@ -195,7 +223,7 @@ def _last_trades(exchange: str, candles: pl.DataFrame) -> dict[tuple[str, str], 
 
 def _labels(name: str, values: Iterable[str], count: int) -> list[str]:
     found = [*values, *[""] * count][:count]
-    names = {"frames": (1, _KINDS), "dead_letters": (1, _SCOPES)}.get(name)
+    names = _WORDS.get(name)
     if names:
         place, words = names
         found[place] = words.get(found[place], found[place])

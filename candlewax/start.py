@@ -119,7 +119,7 @@ def _embedded(
     stop.listen()
     run.begin()
     if watching:
-        REGISTRY.register(watching.watched)
+        REGISTRY.register(watching.checked)
         watching.begin()
     return flow
 

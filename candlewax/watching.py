@@ -10,9 +10,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.connectors.status import answer
+from candlewax.crosscheck import Checked, CrossCheck, Window, Wrong
 from candlewax.health import Health
 from candlewax.settings import Settings
-from candlewax.watch import Watch, Watched, Window, Wrong
 
 _log: Final = logging.getLogger("candlewax")
 
@@ -27,12 +27,12 @@ class Watching:
     """
 
     def __init__(self, chosen: Settings) -> None:
-        self.watched: Final = Watched()
+        self.checked: Final = Checked()
         self._chosen = chosen
         self._done = threading.Event()
         self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
         self._database: Database | None = None
-        self._watch: Watch | None = None
+        self._check: CrossCheck | None = None
         self._failing = False
         self._began = time.time()
 
@@ -53,26 +53,26 @@ class Watching:
 
     def look(self) -> None:
         """Look once, and say what is new."""
-        before = self.watched.wrong
+        before = self.checked.wrong
         try:
             # Whatever the tables hold by then: it goes on where it was.
             if self._database is None:
                 self._database = connect(self._chosen.clickhouse, self._chosen.database)
-            if self._watch is None:
-                self._watch = Watch(self._database.client, self.watched)
-            self._watch.look()
+            if self._check is None:
+                self._check = CrossCheck(self._database.client, self.checked)
+            self._check.look()
         except (ClickHouseError, DatabaseError) as error:
             self._fail(briefly(error) if isinstance(error, ClickHouseError) else str(error))
             return
         self._failing = False
-        for window, wrong in self.watched.wrong.items():
+        for window, wrong in self.checked.wrong.items():
             if window not in before:
                 _log.error("%s", _said(window, wrong))
-        for window in before.keys() - self.watched.wrong.keys():
+        for window in before.keys() - self.checked.wrong.keys():
             _log.info("%s: is right again", window)
 
     def _fail(self, why: str) -> None:
-        self.watched.failures += 1
+        self.checked.failures += 1
         if not self._failing:
             _log.warning("the cross-check has to wait: %s", why)
         self._failing = True
@@ -80,7 +80,7 @@ class Watching:
     def stale(self) -> str | None:
         """What is wrong with the last look, if it is too long ago."""
         most_s = self._chosen.fresh_seconds + _PATIENCE * self._chosen.watch_seconds
-        age_s = time.time() - max(self.watched.looked_at, self._began)
+        age_s = time.time() - max(self.checked.looked_at, self._began)
         return f"the last look was {age_s:.0f} s ago" if age_s > most_s else None
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ def serve(chosen: Settings) -> None:
     watching = Watching(chosen)
     health = Health()
     health.add("cross-check", watching.stale)
-    answer(chosen, watching.watched, health)
+    answer(chosen, watching.checked, health)
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
@@ -111,4 +111,4 @@ def serve(chosen: Settings) -> None:
     asked.wait()
     watching.end()
     watching.close()
-    _log.info("stopped as asked; %s candles looked at", f"{watching.watched.candles:,}")
+    _log.info("stopped as asked; %s candles looked at", f"{watching.checked.candles:,}")

@@ -13,10 +13,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import candlewax
 from candlewax.candles import STATE
+from candlewax.crosscheck import Checked
 from candlewax.feeds import Feeds
 from candlewax.metrics import MOST_SYMBOLS, Counted
 from candlewax.tally import Tally
-from candlewax.watch import Watched
 
 DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -129,7 +129,7 @@ def families() -> list[Described]:
         for collector in kept
         for family in collector.describe()
     ]
-    asked: list[Any] = [*Counted(Tally()).collect(), *Watched().collect()]
+    asked: list[Any] = [*Counted(Tally()).collect(), *Checked().collect()]
     found += [
         Described(f.name, f.type, tuple(getattr(f, "_labelnames", ())), f.documentation)
         for f in asked

@@ -9,7 +9,6 @@ from prometheus_client import REGISTRY
 from candlewax.batch import Batch
 from candlewax.observe import observe
 from candlewax.schema import TRADES
-from candlewax.tally import Tally
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -36,35 +35,16 @@ def delays(exchange: str) -> list[float]:
 def test_the_last_trade_of_a_batch_tells_its_delay() -> None:
     """Once for a batch; a clock that is ahead makes no negative one."""
     some = trades(900, 30)
-    observe(Batch("delayed", {"silver_trades": some}, some), Tally())
+    observe(Batch("delayed", {"silver_trades": some}, some))
     assert delays("delayed") == [1, pytest.approx(0.03)]
     ahead = trades(-5)
-    observe(Batch("delayed", {"silver_trades": ahead}, ahead), Tally())
+    observe(Batch("delayed", {"silver_trades": ahead}, ahead))
     assert delays("delayed") == [2, pytest.approx(0.03)]
 
 
 def test_who_does_not_store_trades_tells_nothing_of_their_delay() -> None:
     """Of two processes that see a trade one tells."""
     some = trades(40)
-    observe(Batch("elsewhere", {}, some), Tally())
-    observe(Batch("elsewhere", {"silver_trades": trades()}, trades()), Tally())
+    observe(Batch("elsewhere", {}, some))
+    observe(Batch("elsewhere", {"silver_trades": trades()}, trades()))
     assert delays("elsewhere") == [0, 0]
-
-
-@pytest.mark.parametrize("kind", [pl.Int8, pl.String], ids=["numbers", "words"])
-def test_rows_about_gaps_and_revisions_are_counted(kind: type[pl.DataType]) -> None:
-    """By state and by cause; the first row of a closed candle revises nothing."""
-    words = {"state": ["open", "open", "repaired"], "cause": ["closed", "late", "late"]}
-    numbers = {"state": [1, 1, 4], "cause": [1, 2, 2]}
-    columns = words if kind is pl.String else numbers
-    tables = {
-        "gaps": pl.DataFrame({"state": columns["state"]}, schema={"state": kind}),
-        "ohlcv_revisions": pl.DataFrame({"cause": columns["cause"]}, schema={"cause": kind}),
-    }
-    tally = Tally()
-    observe(Batch("binance", tables), tally)
-    assert tally.all() == {
-        ("gaps", "binance", "open"): 2,
-        ("gaps", "binance", "repaired"): 1,
-        ("revisions", "binance", "late"): 2,
-    }

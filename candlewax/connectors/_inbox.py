@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from candlewax.feed import EVENT, Feed, Garbled, Received
+from candlewax.outages import PROCESS
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 
@@ -31,6 +33,9 @@ Row = tuple[int, str, int, str | bytes]
 
 _OURS: Final = f'{{"{EVENT}":'
 """What a frame of ours begins with."""
+
+_PROCESS: Final = secrets.token_hex(4)
+"""A name for this process that no other one has had."""
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +135,7 @@ class Line:
             EVENT: kind,
             "exchange": self._exchange,
             "connection": self.name,
+            PROCESS: _PROCESS,
             **{name: fact for name, fact in facts.items() if fact is not None},
         }
         self._tally.add(1, "connections", self._exchange, kind)

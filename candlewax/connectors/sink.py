@@ -30,7 +30,7 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
-            observe(batch, self._writer.tally)
+            observe(batch)
             self._forward(batch)
             self._writer.put(batch)
 

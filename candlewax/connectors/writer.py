@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,15 +13,27 @@ from prometheus_client import Histogram
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
+from candlewax.gold import CLOSED
 from candlewax.observe import DELAYS
 from candlewax.tally import Tally
 
-ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
-"""Frames before their trades, trades before their candles, candles before the
-watermark that says they are closed: whatever was stored last, the tables never
-claim more than what stands behind them."""
+ORDER: Final = (
+    "outages",
+    "bronze_frames",
+    "silver_trades",
+    "gaps",
+    "dead_letters",
+    "ohlcv",
+    "watermarks",
+)
+"""An outage before the frame that ended it, so that whoever begins with the tables does
+not miss it; frames before their trades, trades before the gaps beside them and before
+their candles, candles before the watermark that says they are closed: whatever was
+stored last, the tables never claim more than what stands behind them. A candle's row
+comes after its row among the revisions, so that none is shown that is not kept there."""
 
 BLOCK_ROWS: Final = 200_000
 """Rows of all tables together that make a block worth storing at once."""
@@ -40,7 +52,7 @@ FEW: Final = 5_000
 SOON: Final = 0.003
 """Seconds for the rows of one moment to come together."""
 
-_PARTITION: Final = {
+_PARTITION: Final[dict[str, pl.Expr]] = {
     "bronze_frames": pl.col("received_at").dt.epoch("d"),
     "silver_trades": pl.col("timestamp").dt.epoch("d"),
     "dead_letters": pl.col("received_at").dt.month_start().dt.epoch("d"),
@@ -48,6 +60,7 @@ _PARTITION: Final = {
     "ohlcv": pl.col("window_start").dt.month_start().dt.epoch("d") * 10
     + (pl.col("timeframe") == 6).cast(pl.Int32),
 }
+_PARTITION["ohlcv_revisions"] = _PARTITION["ohlcv"]
 """A number for each partition of a table, as its DDL cuts it."""
 
 _MOST_PARTITIONS: Final = 100
@@ -106,8 +119,9 @@ class Writer:
         """
         self._database = database
         self._history = history or History(database, wait=wait)
+        self._anew = Anew(self._history)
         self._before = before
-        self.tally = tally
+        self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
         self._pending: list[Batch] = []
@@ -206,17 +220,44 @@ class Writer:
         self._before()
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
-            self._insert(table, [_latest(frames)] if table == "ohlcv" and frames else frames)
+            if table == "ohlcv" and frames:
+                self._insert_candles([_latest(frames)])
+            else:
+                self._insert(table, frames)
             if frames and table in _STORED:
                 _observe(table, batches)
         for exchange in {batch.exchange for batch in batches}:
-            own = [batch for batch in batches if batch.exchange == exchange]
-            stale = pl.concat([batch.stale for batch in own]).unique()
-            if stale.height:
-                watermark = max(batch.watermark for batch in own)
-                late = pl.concat([batch.late for batch in own])
-                self._history.wait_for(exchange, late)
-                self._insert("ohlcv", self._history.candles(exchange, stale, watermark, late))
+            self._mend(exchange, [batch for batch in batches if batch.exchange == exchange])
+
+    def _mend(self, exchange: str, batches: Sequence[Batch]) -> None:
+        """Store anew what these batches of an exchange say of candles whose state is gone."""
+        stale = pl.concat([batch.stale for batch in batches]).unique()
+        spans = pl.concat([batch.spans for batch in batches])
+        begins = any(batch.begins for batch in batches)
+        evidence = batches[-1].evidence
+        if stale.height:
+            watermark = max(batch.watermark for batch in batches)
+            late = pl.concat([batch.late for batch in batches])
+            self._history.wait_for(exchange, late)
+            for rows in self._anew.candles(exchange, stale, watermark, late, evidence):
+                self._insert_candles([rows])
+        if spans.height or begins:
+            for rows in self._anew.recertified(exchange, spans, evidence, doubted=begins):
+                self._insert_candles([rows])
+
+    def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
+        closed = [frame.filter("closed").drop("closed") for frame in frames]
+        self._insert("ohlcv_revisions", closed)
+        self._count(closed)
+        self._insert("ohlcv", [frame.drop("cause") for frame in frames])
+
+    def _count(self, closed: Iterable[pl.DataFrame]) -> None:
+        """Count the rows of closed candles that revise what was written before."""
+        for frame in closed:
+            again = frame.filter(pl.col("cause") != CLOSED)
+            if again.height:
+                for exchange, cause, count in again.group_by("exchange", "cause").len().rows():
+                    self._tally.add(count, "revisions", exchange, str(cause))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
@@ -227,7 +268,7 @@ class Writer:
             with _SECONDS.labels(table).time():
                 self._database.patiently(insert, self._wait)
             _ROWS.labels(table).observe(rows.num_rows)
-            self.tally.add(rows.num_rows, "stored", table)
+            self._tally.add(rows.num_rows, "stored", table)
 
 
 def _observe(table: str, batches: list[Batch]) -> None:

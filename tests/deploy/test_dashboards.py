@@ -103,7 +103,8 @@ def test_each_metric_shown_is_one_there_is() -> None:
     assert shown <= known
     assert known - shown <= {
         "candlewax_skipped_frames_total",
-        "candlewax_gap_events_total",
+        "candlewax_gaps_total",
+        "candlewax_outages_total",
         "candlewax_cross_check_failures_total",
         "candlewax_cross_check_mismatches_total",
     }

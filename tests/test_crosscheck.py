@@ -5,7 +5,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.watch import BACK_S, LATE_S, OFTEN, Watch, Watched, Window, Wrong
+from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, Checked, CrossCheck, Window, Wrong
 from tests import oracle
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill
@@ -70,16 +70,16 @@ def closed(candles: Candles, begin_s: int, mark_s: int) -> int:
 def test_right_candles_are_found_right(database: Client) -> None:
     """All that closed since a little before are looked at, also the day's."""
     candles = store(database, FILLS, MARK)
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
-    watch.look()
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
     mark_s = MARK // SECOND
     first = closed(candles, mark_s - LATE_S, mark_s)
     again = closed(candles, mark_s - BACK_S, mark_s)
     assert {name for name, *_ in candles} == set(oracle.LENGTHS)
-    assert (watched.candles, watched.wrong, watched.mismatches) == (first + again, {}, {})
-    assert watched.looked_at > 0
+    assert (checked.candles, checked.wrong, checked.mismatches) == (first + again, {}, {})
+    assert checked.looked_at > 0
 
 
 def test_a_wrong_candle_is_found(database: Client) -> None:
@@ -88,19 +88,19 @@ def test_a_wrong_candle_is_found(database: Client) -> None:
     for number, start in {1: DAY_S + 840, 2: DAY_S + 600, 3: DAY_S, 6: DAY_S - 86_400}.items():
         window = Window("x", number, "A/B", start)
         spoil(database, window, candles)
-        watched = Watched()
-        watch = Watch(database, watched)
-        watch.look()
-        assert (watched.wrong, watched.mismatches) == ({}, {})
+        checked = Checked()
+        check = CrossCheck(database, checked)
+        check.look()
+        assert (checked.wrong, checked.mismatches) == ({}, {})
         for _ in range(2):
-            watch.look()
+            check.look()
             # Longer candles are made of minutes: a wrong minute makes theirs look wrong.
-            assert watched.wrong[window] == Wrong("mismatch", ("close",))
-            assert watched.mismatches == {("x", "mismatch"): len(watched.wrong)}
+            assert checked.wrong[window] == Wrong("mismatch", ("close",))
+            assert checked.mismatches == {("x", "mismatch"): len(checked.wrong)}
         mend(database, candles)
-        watch.look()
-        assert watched.wrong == {}
-        assert sum(watched.mismatches.values()) > 0
+        check.look()
+        assert checked.wrong == {}
+        assert sum(checked.mismatches.values()) > 0
 
 
 def test_each_field_of_a_minute_counts(database: Client) -> None:
@@ -113,11 +113,11 @@ def test_each_field_of_a_minute_counts(database: Client) -> None:
         more = small if isinstance(value, Decimal) else 1
         wrong = (not value) if field == "closed" else value + more
         mend(database, {**candles, key: {**candles[key], field: wrong}})
-        watched = Watched()
-        watch = Watch(database, watched)
-        watch.look()
-        watch.look()
-        assert watched.wrong[LAST_MINUTE] == Wrong("mismatch", (field,))
+        checked = Checked()
+        check = CrossCheck(database, checked)
+        check.look()
+        check.look()
+        assert checked.wrong[LAST_MINUTE] == Wrong("mismatch", (field,))
 
 
 def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client) -> None:
@@ -126,12 +126,12 @@ def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client)
     key = ("1m", "x", "A/B", LAST_MINUTE.start)
     others = {name: candle for name, candle in candles.items() if name != key}
     mend(database, {**others, ("1m", "x", "Z/B", LAST_MINUTE.start): candles[key]})
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
-    watch.look()
-    assert watched.wrong[LAST_MINUTE] == Wrong("missing_in_gold")
-    assert watched.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Wrong("missing_in_check")
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    assert checked.wrong[LAST_MINUTE] == Wrong("missing_in_gold")
+    assert checked.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Wrong("missing_in_check")
 
 
 def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -> None:
@@ -139,44 +139,44 @@ def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -
     candles = store(database, FILLS, MARK)
     late = fill(100, 850, "1.7")
     store_trades(database, [late])
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
     candles = oracle.candles([*FILLS, late], {"x": MARK})
     mend(database, candles)
-    watch.look()
-    assert (watched.wrong, watched.mismatches) == ({}, {})
+    check.look()
+    assert (checked.wrong, checked.mismatches) == ({}, {})
 
 
 def test_a_wrong_candle_is_remembered_however_far_time_goes_on(database: Client) -> None:
     """Until it is right, beyond what is looked at otherwise."""
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
-    watch.look()
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
     store_watermark(database, MARK + 7_200 * SECOND)
-    watch.look()
-    assert LAST_MINUTE in watched.wrong
+    check.look()
+    assert LAST_MINUTE in checked.wrong
     mend(database, oracle.candles(FILLS, {"x": MARK + 7_200 * SECOND}))
-    watch.look()
-    assert watched.wrong == {}
+    check.look()
+    assert checked.wrong == {}
 
 
 def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client) -> None:
     """A wrong revision of a candle that closed a quarter of an hour ago is found then."""
     candles = store(database, FILLS, MARK)
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
     spoil(database, Window("x", 1, "A/B", DAY_S + 60), candles)
     for _ in range(OFTEN - 1):
-        watch.look()
-    assert watched.wrong == {}
-    watch.look()
-    watch.look()
-    assert Window("x", 1, "A/B", DAY_S + 60) in watched.wrong
+        check.look()
+    assert checked.wrong == {}
+    check.look()
+    check.look()
+    assert Window("x", 1, "A/B", DAY_S + 60) in checked.wrong
 
 
 def test_candles_that_form_are_left_alone(database: Client) -> None:
@@ -184,18 +184,18 @@ def test_candles_that_form_are_left_alone(database: Client) -> None:
     candles = store(database, FILLS, MARK - 30 * SECOND)
     assert not candles["1m", "x", "A/B", LAST_MINUTE.start]["closed"]
     store_trades(database, [fill(100, 850, "1.7")])
-    watched = Watched()
-    watch = Watch(database, watched)
-    watch.look()
-    watch.look()
-    assert watched.wrong == {}
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    assert checked.wrong == {}
 
 
 def test_nothing_stored_is_nothing_wrong(database: Client) -> None:
     """A database may be empty."""
-    watched = Watched()
-    Watch(database, watched).look()
-    assert (watched.candles, watched.wrong, watched.gaps) == (0, {}, [])
+    checked = Checked()
+    CrossCheck(database, checked).look()
+    assert (checked.candles, checked.wrong, checked.gaps) == (0, {}, [])
 
 
 def test_gaps_are_told_by_state(database: Client) -> None:
@@ -212,9 +212,9 @@ def test_gaps_are_told_by_state(database: Client) -> None:
             "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, state, "
             f"updated_at) SELECT 'x', 'A/B', {numbers}, '{state}', {updated}"
         )
-    watched = Watched()
-    Watch(database, watched).look()
-    assert sorted(watched.gaps) == [
+    checked = Checked()
+    CrossCheck(database, checked).look()
+    assert sorted(checked.gaps) == [
         ("x", "open", 2, 2),
         ("x", "repaired", 1, 0),
         ("x", "repairing", 1, 1),
@@ -222,9 +222,9 @@ def test_gaps_are_told_by_state(database: Client) -> None:
     ]
     told = {
         (sample.name, sample.labels["state"]): sample.value
-        for family in watched.collect()
+        for family in checked.collect()
         for sample in family.samples
         if "state" in sample.labels
     }
-    assert told["candlewax_gaps", "open"] == 2
-    assert told["candlewax_missing_trades", "repairing"] == 1
+    assert told["candlewax_known_gaps", "open"] == 2
+    assert told["candlewax_known_missing_trades", "repairing"] == 1
