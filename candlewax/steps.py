@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -196,7 +196,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._tally.add(late.height, "recomputed", exchange)
         self._tally.add(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
-            self._tally.add(_late(trades, before), "late", exchange)
+            self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
         oldest = before - book.LATENESS
         return replace(
             batch,
@@ -268,11 +268,17 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
     return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
-def _late(trades: pl.DataFrame, watermark: int) -> int:
-    """How many trades came when their one-minute candle had closed."""
+def _late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """How many trades came when their one-minute candle had closed, of a batch that moved
+    the watermark from `before` to `now`.
+    """
     minute = candles.TIMEFRAMES["1m"][1]
+    oldest: Any = trades["timestamp"].min()
+    # Most often none can have: the others are not looked at.
+    if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
+        return 0
     time = pl.col("timestamp").cast(pl.Int64)
-    closed_by = time.cum_max().clip(lower_bound=watermark + book.GRACE) - book.GRACE
+    closed_by = time.cum_max().clip(lower_bound=before + book.GRACE) - book.GRACE
     return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 
