@@ -31,6 +31,9 @@ FIELDS = (
     "version",
 )  # fmt: skip
 
+UNSEEN = ("gaps", "outages")
+"""Tables of what was not seen."""
+
 EPOCH_ZERO = 1_750_000_000_000_000
 """2025-06-15 15:06:40 UTC, in microseconds."""
 
@@ -174,6 +177,33 @@ def check(frames: Sequence[Frame], tables: Database) -> None:
     identities = {(f.exchange, f.connection, f.seq, f.recv_us) for f in frames}
     assert stored[0] == len(identities)
     assert stored[2] == len(oracle.distinct(fills))
+    check_gaps(fills, tables)
+
+
+def check_gaps(fills: Sequence[Fill], tables: Database) -> None:
+    """The table of gaps tells of each number that is missing, and of none that is not,
+    whatever batches it was found in.
+    """
+    seen = {(fill.exchange, fill.symbol, fill.sequence) for fill in fills if fill.sequence}
+    rows = tables.query(
+        """
+        SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
+            toString(max(state)) AS state
+        FROM gaps
+        GROUP BY exchange, symbol, first_sequence, last_sequence
+        """
+    ).rows()
+    told = set()
+    for exchange, symbol, first, last, missing, state in rows:
+        numbers = {(exchange, symbol, number) for number in range(first, last + 1)}
+        assert missing == len(numbers - seen)
+        assert state == ("open" if missing else "repaired")
+        told |= numbers
+    for exchange, symbol in {key[:2] for key in seen}:
+        own = {number for *key, number in seen if (exchange, symbol) == tuple(key)}
+        inside = {(exchange, symbol, number) for number in range(min(own), max(own) + 1)}
+        assert inside - seen <= told
+        assert {key for key in told if key[:2] == (exchange, symbol)} <= inside
 
 
 def clear(tables: Database) -> None:
@@ -185,8 +215,7 @@ def clear(tables: Database) -> None:
         "ohlcv",
         "ohlcv_revisions",
         "watermarks",
-        "gaps",
-        "outages",
+        *UNSEEN,
     ):
         tables.client.command(f"TRUNCATE TABLE {table}")
 
