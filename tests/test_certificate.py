@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax import certificate
 from candlewax.candles import STATE, TIMEFRAMES
 from candlewax.certificate import (
     COMPLETE,
@@ -24,6 +23,7 @@ from candlewax.certificate import (
     certificates,
     disjoint,
     heard,
+    missing,
     touched,
 )
 from candlewax.gaps import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
@@ -182,7 +182,7 @@ def test_many_holes_are_counted_at_once() -> None:
     many = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
             for n in range(40_000)]  # fmt: skip
     candles = windows([(1, "A/B", DAY + 60 * SECOND * n) for n in range(600)])
-    found = certificate.missing(candles, pl.DataFrame(many, HOLES, orient="row"))
+    found = missing(candles, Knowledge(pl.DataFrame(many, HOLES, orient="row")))
     assert found.to_list() == [
         sum(n % 7 + 1 for n in range(60 * minute, 60 * minute + 60)) for minute in range(600)
     ]

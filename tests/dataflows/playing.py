@@ -31,6 +31,8 @@ FIELDS = (
     "version",
 )  # fmt: skip
 
+CERTIFICATE = ("missing", "status", "feed_down_ms", "repaired", "revision")
+
 UNSEEN = ("gaps", "outages")
 """Tables of what was not seen."""
 
@@ -156,6 +158,30 @@ def gold(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
     }
 
 
+def certificates(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
+    """What the stored candles say of what they miss."""
+    rows = tables.query(
+        f"""
+        SELECT toString(timeframe) AS timeframe, exchange, symbol,
+            toUnixTimestamp(window_start) AS window_start,
+            {", ".join(CERTIFICATE).replace("status", "toString(status) AS status")}
+        FROM ohlcv FINAL
+        """
+    ).rows()
+    return {row[:4]: dict(zip(CERTIFICATE, row[4:], strict=True)) for row in rows}
+
+
+def check_revisions(tables: Database) -> None:
+    """What is known now of closed candles is what is stored of them."""
+    names = ", ".join(("timeframe", "exchange", "symbol", "window_start", *FIELDS, *CERTIFICATE))
+    sides = (
+        f"SELECT {names} FROM ohlcv FINAL WHERE closed",
+        f"SELECT {names.replace('closed', 'true')} FROM ohlcv_as_of(t = now64(6))",
+    )
+    stored, known = (set(tables.query(sql).rows()) for sql in sides)
+    assert stored == known
+
+
 def expected_gold(fills: Sequence[Fill]) -> dict[oracle.Window, dict[str, Any]]:
     """The candles that must be stored."""
     return oracle.candles(oracle.distinct(fills), oracle.watermarks(fills))
@@ -166,11 +192,13 @@ def all_fills(frames: Sequence[Frame]) -> list[Fill]:
     return [fill for frame in frames for fill in frame.fills]
 
 
-def check(frames: Sequence[Frame], tables: Database) -> None:
+def check(frames: Sequence[Frame], tables: Database, outages: oracle.Outages | None = None) -> None:
     """The tables hold exactly what these frames say."""
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == expected_gold(fills)
+    assert certificates(tables) == oracle.certificates(fills, outages)
+    check_revisions(tables)
     (stored,) = tables.query(
         "SELECT count(), sum(trades), sum(trades) - sum(duplicates) FROM bronze_frames FINAL"
     ).rows()
@@ -206,17 +234,12 @@ def check_gaps(fills: Sequence[Fill], tables: Database) -> None:
         assert {key for key in told if key[:2] == (exchange, symbol)} <= inside
 
 
+MORE = ("ohlcv_revisions", *UNSEEN)
+
+
 def clear(tables: Database) -> None:
     """Empty all tables."""
-    for table in (
-        "bronze_frames",
-        "silver_trades",
-        "dead_letters",
-        "ohlcv",
-        "ohlcv_revisions",
-        "watermarks",
-        *UNSEEN,
-    ):
+    for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks", *MORE):
         tables.client.command(f"TRUNCATE TABLE {table}")
 
 

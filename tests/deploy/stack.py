@@ -146,7 +146,11 @@ class Stack:
     def _others(self) -> None:
         """What only a pipeline behind a broker tells, and what seldom happens."""
         tally = Tally()
-        for name in (("recomputed", "kraken"), ("revisions", "kraken", "late")):
+        for name in (
+            ("recomputed", "kraken"),
+            ("revisions", "kraken", "2"),
+            ("rest", "kraken", "answered"),
+        ):
             tally.add(1, *name)
         Arrivals(lambda: 0).sent("kraken", 1, time.time())
 
