@@ -34,8 +34,9 @@ class _Server6(_Server):
 class Status:
     """The server, and the thread it runs in."""
 
-    def __init__(self, health: Health, address: str, port: int) -> None:
+    def __init__(self, collector: Collector, health: Health, address: str, port: int) -> None:
         """Raises OSError if nobody can listen there."""
+        self._collector = collector
         self._health = health
         self._metrics = make_wsgi_app(REGISTRY)
         kind = _Server6 if ipaddress.ip_address(address).version == 6 else _Server
@@ -43,10 +44,12 @@ class Status:
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="status", daemon=True
         )
+        REGISTRY.register(collector)
         self._thread.start()
 
     def close(self) -> None:
         """Answer no more."""
+        REGISTRY.unregister(self._collector)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -79,21 +82,12 @@ def _nothing() -> tuple[HTTPStatus, dict[str, Any]]:
     return HTTPStatus.NOT_FOUND, {"there are": ["/metrics", "/healthz", "/readyz"]}
 
 
-def serve(collector: Collector, health: Health, port: int, address: str) -> Status:
-    """Answer Prometheus, and whoever asks whether the process is well. Raises OSError if
-    nobody can listen there.
-    """
-    status = Status(health, address, port)
-    REGISTRY.register(collector)
-    return status
-
-
 def answer(chosen: Settings, collector: Collector, health: Health) -> None:
     """Say over HTTP how this process is doing, if that is wanted. Raises SettingsError."""
     if chosen.metrics_port is None:
         return
     try:
-        serve(collector, health, chosen.metrics_port, chosen.metrics_address)
+        Status(collector, health, chosen.metrics_address, chosen.metrics_port)
     except OSError as error:
         raise SettingsError(
             f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY, CollectorRegistry
 
 from candlewax import metrics, telling
-from candlewax.connectors.status import Status, serve
+from candlewax.connectors.status import Status
 from candlewax.health import Health
 from candlewax.metrics import Counted
 from candlewax.tally import Tally
@@ -43,7 +42,7 @@ class Served:
         self.port = free_port()
         self.counted = Counted(Tally())
         metrics.committed()
-        self.status = serve(self.counted, self.health, self.port, "127.0.0.1")
+        self.status = Status(self.counted, self.health, "127.0.0.1", self.port)
 
     def json(self, path: str) -> tuple[int, Any]:
         """Status and content of an answer."""
@@ -57,7 +56,6 @@ def served() -> Iterator[Served]:
     made = Served()
     yield made
     made.status.close()
-    REGISTRY.unregister(made.counted)
 
 
 def test_metrics_are_served(served: Served) -> None:
@@ -120,16 +118,14 @@ def test_a_port_in_use_is_an_error() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        before = set(CollectorRegistry().collect())
         with pytest.raises(OSError, match="in use"):
-            serve(Counted(Tally()), Health(), port, "127.0.0.1")
-        assert set(CollectorRegistry().collect()) == before
+            Status(Counted(Tally()), Health(), "127.0.0.1", port)
 
 
 def test_an_address_of_the_sixth_version() -> None:
     """It may be listened on too."""
     try:
-        status = Status(Health(), "::1", free_port())
+        status = Status(Counted(Tally()), Health(), "::1", free_port())
     except OSError as error:
         pytest.skip(f"this machine has no such address: {error}")
     status.close()

@@ -24,7 +24,7 @@ from bytewax.recovery import init_db_dir
 
 from candlewax import metrics
 from candlewax.connectors.arrivals import Arrivals
-from candlewax.connectors.status import serve
+from candlewax.connectors.status import Status
 from candlewax.health import Health
 from candlewax.metrics import Counted
 from candlewax.simulator.plan import Mischief, Plan
@@ -160,7 +160,7 @@ class Stack:
             return 3
 
         counted = Counted(tally, lags=[lambda: {("trades", 0): 7}], waiting=[waiting])
-        status = serve(counted, Health(), self.ports["ingest"], "127.0.0.1")
+        status = Status(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 
     def _prometheus(self, program: str) -> None:
