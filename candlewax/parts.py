@@ -21,6 +21,8 @@ from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
+from candlewax.feeds import Feeds
+from candlewax.health import Health
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
@@ -72,6 +74,8 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    feeds: Feeds = field(default_factory=Feeds)
+    health: Health = field(default_factory=Health)
     behind: list[Callable[[], bool]] = field(default_factory=list)
 
     def held(self) -> bool:
@@ -149,6 +153,7 @@ def refining(
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
     process.behind.append(lambda: writer.behind)
     source = _raw_topics(process, broker, "candlewax-silver")
+    process.health.add("broker", source.away)
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -195,6 +200,7 @@ def aggregating(
     source = Topics(
         broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping, process.held
     )
+    process.health.add("broker", source.away)
     return Parts(
         normalized=source,
         read=Normalized(process.wanted, decode),
