@@ -14,6 +14,7 @@ from candlewax.instruments import InstrumentsError
 from candlewax.settings import SettingsError
 from candlewax.simulator import command as simulate
 from candlewax.verify import VerifyError, report, to_json, verify
+from candlewax.web import up
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=_verify)
     simulate.add(commands)
+    up.add(commands)
     return parser
 
 

@@ -115,7 +115,7 @@ def _embedded(
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
     process = replace(process, on_end=run.end)
-    made = parts.embedded(process, _feed(chosen, process), database)
+    made = parts.embedded(process, feed(chosen, process), database)
     _serve(chosen, made, process)
     flow = build(made)
     stop.listen()
@@ -136,7 +136,7 @@ def _behind_broker(
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     process = replace(process, on_end=run.end)
     if name == "ingest":
-        made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
+        made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
         made = parts.refining(process, broker, _tables(chosen), encode)
@@ -161,7 +161,8 @@ def _tables(chosen: Settings) -> Database:
     return open_tables(chosen.clickhouse, chosen.database)
 
 
-def _feed(chosen: Settings, process: Process) -> Source[Feed]:
+def feed(chosen: Settings, process: Process) -> Source[Feed]:
+    """What the settings want to be read. Raises SettingsError."""
     if not chosen.live:
         return Recordings(chosen.logs, process.tally, process.stopping)
     known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}

@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -69,14 +69,17 @@ class Writer:
         history: History | None = None,
         background: bool | None = None,
         before: Callable[[], None] = lambda: None,
+        after: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         """`before` is called before anything is stored of the batches handed over so
-        far; what it raises counts as a failure to store.
+        far; what it raises counts as a failure to store. `after` is given what was
+        stored, in the order of storing, and must not wait.
         """
         self._database = database
         self._history = history or History(database, wait=wait)
         self._before = before
+        self._after = after
         self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
@@ -186,7 +189,10 @@ class Writer:
                 watermark = max(batch.watermark for batch in own)
                 late = pl.concat([batch.late for batch in own])
                 self._history.wait_for(exchange, late)
-                self._insert("ohlcv", self._history.candles(exchange, stale, watermark, late))
+                anew = list(self._history.candles(exchange, stale, watermark, late))
+                self._insert("ohlcv", anew)
+                batches = [*batches, *(Batch(exchange, {"ohlcv": frame}) for frame in anew)]
+        self._after(batches)
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]

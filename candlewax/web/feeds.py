@@ -1,0 +1,207 @@
+"""How the feeds are: each connection, what comes and how fast, and how long it takes."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from candlewax.batch import Batch
+from candlewax.feed import EVENT
+from candlewax.schema import KIND_CONTROL
+
+SECOND: Final = 1_000_000
+
+STALLED: Final = 15 * SECOND
+"""A connection that brings nothing for so long is stalled."""
+
+OVER: Final = 600 * SECOND
+"""One that brings nothing for so long, or was closed so long ago, is shown no more, as
+long as another one of its exchange delivers."""
+
+SPAN: Final = 5 * SECOND
+"""What rates are taken over."""
+
+SAMPLES: Final = 2_000
+"""Batches whose time to the tables is remembered."""
+
+_EVENTS: Final = {
+    "connected": "live",
+    "disconnected": "disconnected",
+    "failed": "disconnected",
+    "refused": "refused",
+    "rotating": "rotating",
+}
+
+
+class Clock:
+    """What time it is where the trades come from: here, as they are live."""
+
+    def now(self, wall: int) -> int:
+        """The time of the feed, when it is `wall` here; microseconds since 1970."""
+        return wall
+
+    def wall(self, received: int) -> int:
+        """When it was here what was received at a time of the feed."""
+        return received
+
+
+@dataclass
+class Rate:
+    """How many a second, over the last seconds."""
+
+    total: int = 0
+    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def add(self, now: int, count: int) -> None:
+        """So many came."""
+        self.total += count
+        self._recent.append((now, count))
+
+    def a_second(self, now: int) -> float:
+        """The rate up to now."""
+        while self._recent and self._recent[0][0] < now - SPAN:
+            self._recent.popleft()
+        return sum(count for _, count in self._recent) / (SPAN / SECOND)
+
+
+@dataclass
+class Connection:
+    """What is known of one connection; times of the feed, microseconds since 1970."""
+
+    exchange: str
+    name: str
+    state: str = "live"
+    reason: str = ""
+    heard: int = 0
+    changed: int = 0
+    frames: Rate = field(default_factory=Rate)
+    trades: Rate = field(default_factory=Rate)
+
+    def condition(self, now: int) -> str:
+        """live, stalled, or what its last event said."""
+        if self.state in {"live", "rotating"} and now - self.heard > STALLED:
+            return "stalled"
+        return self.state
+
+
+class Feeds:
+    """Learns from what was stored how the feeds are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._connections: dict[tuple[str, str], Connection] = {}
+        self._frames, self._trades = Rate(), Rate()
+        self._taken: deque[tuple[int, int]] = deque(maxlen=SAMPLES)
+        self.ended = False
+        """Whether nothing more will come."""
+
+    def learn(self, stored: int, batch: Batch) -> None:
+        """A batch was stored at a time (here)."""
+        frames = batch.tables.get("bronze_frames")
+        if frames is not None and frames.height:
+            self._frames.add(stored, frames.height)
+            self._hear(stored, batch.exchange, frames)
+        if batch.trades.height:
+            self._trades.add(stored, batch.trades.height)
+            last = batch.trades.select(pl.col("received_at").max().cast(pl.Int64)).item()
+            self._taken.append((stored, max(0, stored - self._clock.wall(last))))
+
+    def _hear(self, stored: int, exchange: str, frames: pl.DataFrame) -> None:
+        heard = frames.group_by("connection").agg(
+            pl.len().alias("frames"),
+            pl.col("trades").cast(pl.Int64).sum(),
+            pl.col("received_at").max().cast(pl.Int64).alias("last"),
+        )
+        for name, count, trades, last in heard.iter_rows():
+            connection = self._of(exchange, str(name))
+            connection.frames.add(stored, count)
+            connection.trades.add(stored, trades)
+            connection.heard = max(connection.heard, last)
+        events = frames.filter(
+            (pl.col("kind") == KIND_CONTROL) & pl.col("frame").str.starts_with(f'{{"{EVENT}"')
+        )
+        for row in events.select("connection", "received_at", "frame").iter_rows():
+            self._happened(self._of(exchange, str(row[0])), _us(row[1]), row[2])
+
+    def _of(self, exchange: str, name: str) -> Connection:
+        key = (exchange, name)
+        if key not in self._connections:
+            self._connections[key] = Connection(exchange, name)
+        return self._connections[key]
+
+    def _happened(self, connection: Connection, time: int, frame: str) -> None:
+        try:
+            said = msgspec.json.decode(frame)
+        except msgspec.DecodeError:
+            return
+        if not isinstance(said, dict):
+            return
+        if state := _EVENTS.get(str(said.get(EVENT))):
+            connection.state = state
+            connection.changed = time
+            connection.reason = str(said.get("reason") or "")[:200]
+
+    def report(self, wall: int) -> dict[str, Any]:
+        """All of it, as JSON can say it; `wall` is the time here."""
+        now = self._clock.now(wall)
+        waits = sorted(wait for stored, wait in self._taken if wall - stored < 60 * SECOND)
+        return {
+            "status": "ended" if self.ended else self._status(now),
+            "now": now // 1000,
+            "feeds": [self._shown(one, now, wall) for one in self._alive(now)],
+            "frames_per_second": round(self._frames.a_second(wall), 1),
+            "trades_per_second": round(self._trades.a_second(wall), 1),
+            "frames": self._frames.total,
+            "trades": self._trades.total,
+            "received_to_stored_ms": {
+                "p50": _quantile(waits, 0.5),
+                "p95": _quantile(waits, 0.95),
+                "p99": _quantile(waits, 0.99),
+            },
+        }
+
+    def _status(self, now: int) -> str:
+        states = {one.condition(now) for one in self._alive(now)}
+        if not states:
+            return "waiting"
+        return "live" if states <= {"live", "rotating"} else "degraded"
+
+    def _alive(self, now: int) -> list[Connection]:
+        """The connections worth showing."""
+        delivering = {
+            one.exchange
+            for one in self._connections.values()
+            if one.condition(now) in {"live", "rotating"}
+        }
+        return [
+            one
+            for _, one in sorted(self._connections.items())
+            if now - max(one.heard, one.changed) < OVER or one.exchange not in delivering
+        ]
+
+    def _shown(self, one: Connection, now: int, wall: int) -> dict[str, Any]:
+        return {
+            "exchange": one.exchange,
+            "connection": one.name,
+            "state": "ended" if self.ended else one.condition(now),
+            "reason": one.reason,
+            "silent_ms": max(0, now - one.heard) // 1000,
+            "frames_per_second": round(one.frames.a_second(wall), 1),
+            "trades_per_second": round(one.trades.a_second(wall), 1),
+            "frames": one.frames.total,
+            "trades": one.trades.total,
+        }
+
+
+def _us(time: Any) -> int:  # noqa: ANN401 - a datetime with a zone
+    return int(time.timestamp() * SECOND)
+
+
+def _quantile(ordered: list[int], share: float) -> float | None:
+    """Milliseconds; the nearest rank."""
+    if not ordered:
+        return None
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)] / 1000, 1)

@@ -1,0 +1,242 @@
+"""The command `candlewax up`: the whole pipeline and its page, in one process."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.run import cli_main
+
+from candlewax import instruments, parts, settings
+from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
+from candlewax.connectors.paced import Paced, Play
+from candlewax.connectors.recordings import Recordings
+from candlewax.feed import Feed
+from candlewax.instruments import InstrumentsError
+from candlewax.parts import Parts, Process
+from candlewax.settings import Settings, SettingsError
+from candlewax.start import Stop, feed, tell
+from candlewax.tally import Tally
+from candlewax.web.app import make
+from candlewax.web.feeds import Clock
+from candlewax.web.hub import Hub
+from candlewax.web.live import Live
+from candlewax.web.recent import Recent
+from candlewax.web.server import Server, ServerError
+from candlewax.web.store import Store
+
+SAMPLE_PACE: Final = 20.0
+"""Seconds of the sample in one second: a candle of a minute takes three."""
+
+SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 30, tzinfo=UTC)
+"""Three hours of the sample come at once, a hundred minutes are played."""
+
+EPOCH: Final = timedelta(seconds=10)
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where to serve, and under which names besides its addresses."""
+
+    host: str
+    port: int
+    names: tuple[str, ...]
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "up", help="run the whole pipeline and show its candles on a page (the sample if "
+        "CANDLEWAX_FEED says nothing else)"
+    )  # fmt: skip
+    listen(command)
+    command.add_argument(
+        "--pace",
+        type=_pace,
+        help=f"seconds of a recording in one second (the sample: {SAMPLE_PACE:g}, others: 1)",
+    )
+    command.add_argument(
+        "--begin",
+        type=_time,
+        help="time in a recording up to which all comes at once, as 2026-09-15T00:30Z",
+    )
+    command.add_argument(
+        "--keep",
+        action="store_true",
+        help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
+    )
+    command.set_defaults(run=run)
+
+
+def listen(command: argparse.ArgumentParser) -> None:
+    """Add what says where to listen."""
+    command.add_argument("--port", type=_port, default=8000, help="0 for any free (%(default)s)")
+    command.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
+    command.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="a name under which browsers may come, besides localhost and addresses",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until Ctrl-C; gives the exit status."""
+    try:
+        chosen = settings.load()
+        if chosen.brokers:
+            raise SettingsError(
+                "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
+                "shows what the dataflows store"
+            )
+        tell()
+        with ExitStack() as stack:
+            return _Up(chosen, arguments, stack).run()
+    except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
+        print(f"candlewax: {error}", file=sys.stderr)
+        return 1
+
+
+class _Up:
+    def __init__(
+        self, chosen: Settings, arguments: argparse.Namespace, stack: ExitStack
+    ) -> None:
+        self._stack = stack
+        self._stop = Stop()
+        known = instruments.load(chosen.instruments)
+        self._play = None if chosen.live else _play(chosen, arguments)
+        if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
+            # What is played again would be known already, and nothing would move.
+            folder = tempfile.mkdtemp(prefix="candlewax-")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            chosen = replace(chosen, clickhouse=Path(folder))
+        self._chosen = chosen
+        wanted = chosen.exchanges or known.exchanges
+        self._process = Process(known, wanted, Tally(), self._stop, live=chosen.live)
+        self._hub = Hub()
+        self._serving = serving(arguments)
+
+    def run(self) -> int:
+        chosen = self._chosen
+        database = open_tables(chosen.clickhouse, chosen.database)
+        self._stack.callback(database.close)
+        store = Store(partial(connect, chosen.clickhouse, chosen.database))
+        self._stack.callback(store.close)
+        live = Live(self._hub, Recent(), _clock(self._play))
+        live.days(store.days())
+        server = serve(store, live, self._serving, self._what())
+        self._stack.callback(server.stop)
+        made = parts.embedded(self._process, self._feed(), database, self._hub.put)
+        flow = _build(made)
+        self._stop.listen()
+        cli_main(flow, epoch_interval=EPOCH)
+        live.feeds.ended = True
+        _wait(self._stop)
+        print("Stopped as asked.", flush=True)
+        return 0
+
+    def _feed(self) -> Source[Feed]:
+        if self._play is None:
+            return feed(self._chosen, self._process)
+        recordings = Recordings(self._chosen.logs, self._process.tally, self._stop)
+        return Paced(recordings, self._play, self._stop)
+
+    def _what(self) -> str:
+        if self._play is None:
+            return "live feeds"
+        feed = self._chosen.feed
+        name = feed if isinstance(feed, str) else ", ".join(path.name for path in feed)
+        return f"{name} at {self._play.pace:g} times its pace"
+
+
+def _build(made: Parts) -> Dataflow:
+    # Only here: the dataflows are the wiring, and stand above all parts.
+    from dataflows.ohlcv import build  # noqa: PLC0415
+
+    return build(made)
+
+
+def _play(chosen: Settings, arguments: argparse.Namespace) -> Play:
+    sample = chosen.feed == "sample"
+    begin = arguments.begin or (SAMPLE_BEGIN if sample else None)
+    pace = arguments.pace or (SAMPLE_PACE if sample else 1.0)
+    return Play(pace, int(begin.timestamp() * 1_000_000) if begin else None)
+
+
+class _Played(Clock):
+    """The time of a recording as it is played."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+
+    def now(self, wall: int) -> int:
+        return self._play.now(wall)
+
+    def wall(self, received: int) -> int:
+        return self._play.wall(received)
+
+
+def _clock(play: Play | None) -> Clock:
+    return _Played(play) if play else Clock()
+
+
+def serving(arguments: argparse.Namespace) -> Serving:
+    """Where to serve."""
+    return Serving(arguments.host, arguments.port, tuple(arguments.name))
+
+
+def serve(store: Store, live: Live, where: Serving, what: str) -> Server:
+    """Begin to serve, and say where. Raises ServerError."""
+    app = make(store, live, what=what, names=where.names)
+    server = Server(app, live, where.host, where.port)
+    server.start()
+    if where.host not in LOOPBACK:
+        print(
+            f"candlewax: warning: {where.host} can be reached from other machines; there is no "
+            "password, and whoever reaches it reads all that is stored",
+            file=sys.stderr,
+        )
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    print(f"Candlewax: {what}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
+    return server
+
+
+def _wait(stopped: Callable[[], bool]) -> None:
+    while not stopped():
+        time.sleep(0.1)
+
+
+def _pace(text: str) -> float:
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0.01 <= pace <= 100_000:
+        raise argparse.ArgumentTypeError(f"takes a number from 0.01 to 100000, got {text!r}")
+    return pace
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a time as 2026-09-15T00:30Z, got {text!r}") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"takes a port from 0 to 65535, got {text!r}")
+    return int(text)
