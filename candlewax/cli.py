@@ -14,7 +14,7 @@ from candlewax.instruments import InstrumentsError
 from candlewax.settings import SettingsError
 from candlewax.simulator import command as simulate
 from candlewax.verify import VerifyError, report, to_json, verify
-from candlewax.web import up
+from candlewax.web import serve, up
 
 T = TypeVar("T")
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_verify)
     simulate.add(commands)
     up.add(commands)
+    serve.add(commands)
     return parser
 
 

@@ -83,9 +83,7 @@ def embedded(
     """
     history = History(database)
     background = True if process.live else None
-    writer = Writer(
-        database, process.tally, history=history, background=background, after=after
-    )
+    writer = Writer(database, process.tally, history=history, background=background, after=after)
     return Parts(
         feed=feed,
         decode=Decoder(process.instruments, process.wanted, process.tally),

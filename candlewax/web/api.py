@@ -1,8 +1,8 @@
 """The API: what a request asks for, and the answer to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, formats, params
-from candlewax.web.live import Live
+from candlewax.web.live import Viewers
 from candlewax.web.problem import Problem, bad_parameter
-from candlewax.web.recent import EACH
+from candlewax.web.recent import EACH, Recent
 from candlewax.web.store import Cursor, Series, Store
 from candlewax.web.viewer import Viewer
 
@@ -31,9 +31,17 @@ PATIENCE: Final = 15.0
 class Api:
     """Answers requests from the tables and from what is kept of them."""
 
-    def __init__(self, store: Store, live: Live, about: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        viewers: Viewers,
+        recent: Recent | None,
+        about: Mapping[str, object],
+    ) -> None:
+        """Without `recent` every candle is asked of the tables."""
         self._store = store
-        self._live = live
+        self._live = viewers
+        self._recent = recent
         self._about = about
         self._markets: set[tuple[str, str]] = set()
 
@@ -70,10 +78,9 @@ class Api:
         form = formats.wanted(request, asked.format)
         series = Series(asked.exchange, asked.symbol, timeframe)
         await self._known(asked)
-        if form == "json" and asked.from_ is UNSET:
-            lines = await self._latest(series, asked)
-        else:
-            lines = None
+        lines = None
+        if self._recent is not None and form == "json" and asked.from_ is UNSET:
+            lines = await self._latest(self._recent, series, asked)
         if lines is not None:
             first = msgspec.json.decode(lines[0])["window_start"] if lines else None
             link = self._earlier(request, first) if len(lines) == asked.limit else None
@@ -81,18 +88,18 @@ class Api:
         rows = await run_in_threadpool(self._between, series, asked)
         return self._rows(request, rows, form, self._next(request, asked, rows, timeframe))
 
-    async def _latest(self, series: Series, asked: params.Candles) -> list[bytes] | None:
+    async def _latest(
+        self, recent: Recent, series: Series, asked: params.Candles
+    ) -> list[bytes] | None:
         """The last candles, from what is kept; None if it does not reach back so far."""
         before = _seconds(asked.to)
-        recent = self._live.recent
         lines = recent.page(series, before, asked.limit)
         if lines is None and asked.limit <= EACH and before is None:
-            await self._fill(series)
+            await self._fill(recent, series)
             lines = recent.page(series, before, asked.limit)
         return lines
 
-    async def _fill(self, series: Series) -> None:
-        recent = self._live.recent
+    async def _fill(self, recent: Recent, series: Series) -> None:
         recent.begin(series)
         rows = await run_in_threadpool(
             self._store.candles, series, _EARLIEST, _LATEST, EACH, last=True
@@ -147,9 +154,7 @@ class Api:
         exchanges = list(EXCHANGES) if asked.exchange is UNSET else [str(asked.exchange)]
         symbol = "" if asked.symbol is UNSET else str(asked.symbol)
         begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
-        rows = await run_in_threadpool(
-            self._store.gaps, exchanges, symbol, begin, end, asked.limit
-        )
+        rows = await run_in_threadpool(self._store.gaps, exchanges, symbol, begin, end, asked.limit)
         return self._rows(request, rows, asked.format)
 
     async def health(self, request: Request) -> Response:
@@ -163,7 +168,7 @@ class Api:
         viewer = Viewer(Series(asked.exchange, asked.symbol, asked.timeframe))
         self._live.enter(viewer)
 
-        async def events():  # type: ignore[no-untyped-def]  # noqa: ANN202 - bytes
+        async def events() -> AsyncIterator[bytes]:
             try:
                 yield b"retry: 1000\n\n"
                 while (event := await viewer.next(PATIENCE)) is not None:
@@ -225,10 +230,8 @@ def _seconds(time: datetime | UnsetType) -> int | None:
     return int(_up(time).timestamp()) if isinstance(time, datetime) else None
 
 
-def _at(trade: Mapping[str, object]) -> str:
-    time = trade["timestamp"]
-    assert isinstance(time, datetime)
-    return f"{time:%Y-%m-%dT%H:%M:%S.%f}~{trade['sequence']}~{trade['trade_id']}"
+def _at(trade: Mapping[str, Any]) -> str:
+    return f"{trade['timestamp']:%Y-%m-%dT%H:%M:%S.%f}~{trade['sequence']}~{trade['trade_id']}"
 
 
 def _cursor(text: str | UnsetType) -> Cursor | None:
@@ -243,6 +246,3 @@ def _cursor(text: str | UnsetType) -> Cursor | None:
     if not 0 <= number < 1 << 64:
         raise bad_parameter("cursor", "takes what the link to a next page gave")
     return Cursor(at, number, trade_id)
-
-
-Endpoint = Callable[[Request], object]

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import polars as pl
@@ -15,11 +15,11 @@ from candlewax.schema import KIND_CONTROL
 SECOND: Final = 1_000_000
 
 STALLED: Final = 15 * SECOND
-"""A connection that brings nothing for so long is stalled."""
+"""A connection that brings nothing for so long, here, is stalled."""
 
 OVER: Final = 600 * SECOND
-"""One that brings nothing for so long, or was closed so long ago, is shown no more, as
-long as another one of its exchange delivers."""
+"""One that brings nothing for so long, or was closed so long ago, by the time of the
+feed, is shown no more, as long as another one of its exchange delivers."""
 
 SPAN: Final = 5 * SECOND
 """What rates are taken over."""
@@ -34,6 +34,13 @@ _EVENTS: Final = {
     "refused": "refused",
     "rotating": "rotating",
 }
+
+
+class Reports(Protocol):
+    """What can say how the feeds are."""
+
+    def report(self, wall: int) -> dict[str, Any]:
+        """All of it, as JSON can say it; `wall` is the time here, in microseconds."""
 
 
 class Clock:
@@ -80,9 +87,12 @@ class Connection:
     frames: Rate = field(default_factory=Rate)
     trades: Rate = field(default_factory=Rate)
 
-    def condition(self, now: int) -> str:
+    stored: int = 0
+    """When a frame of it was last stored, here."""
+
+    def condition(self, wall: int) -> str:
         """live, stalled, or what its last event said."""
-        if self.state in {"live", "rotating"} and now - self.heard > STALLED:
+        if self.state in {"live", "rotating"} and wall - self.stored > STALLED:
             return "stalled"
         return self.state
 
@@ -120,6 +130,7 @@ class Feeds:
             connection.frames.add(stored, count)
             connection.trades.add(stored, trades)
             connection.heard = max(connection.heard, last)
+            connection.stored = stored
         events = frames.filter(
             (pl.col("kind") == KIND_CONTROL) & pl.col("frame").str.starts_with(f'{{"{EVENT}"')
         )
@@ -133,25 +144,20 @@ class Feeds:
         return self._connections[key]
 
     def _happened(self, connection: Connection, time: int, frame: str) -> None:
-        try:
-            said = msgspec.json.decode(frame)
-        except msgspec.DecodeError:
-            return
-        if not isinstance(said, dict):
-            return
-        if state := _EVENTS.get(str(said.get(EVENT))):
+        state, reason = state_of(frame, "")
+        if state:
             connection.state = state
             connection.changed = time
-            connection.reason = str(said.get("reason") or "")[:200]
+            connection.reason = reason
 
     def report(self, wall: int) -> dict[str, Any]:
         """All of it, as JSON can say it; `wall` is the time here."""
         now = self._clock.now(wall)
         waits = sorted(wait for stored, wait in self._taken if wall - stored < 60 * SECOND)
         return {
-            "status": "ended" if self.ended else self._status(now),
+            "status": "ended" if self.ended else self._status(now, wall),
             "now": now // 1000,
-            "feeds": [self._shown(one, now, wall) for one in self._alive(now)],
+            "feeds": [self._shown(one, now, wall) for one in self._alive(now, wall)],
             "frames_per_second": round(self._frames.a_second(wall), 1),
             "trades_per_second": round(self._trades.a_second(wall), 1),
             "frames": self._frames.total,
@@ -163,18 +169,18 @@ class Feeds:
             },
         }
 
-    def _status(self, now: int) -> str:
-        states = {one.condition(now) for one in self._alive(now)}
+    def _status(self, now: int, wall: int) -> str:
+        states = {one.condition(wall) for one in self._alive(now, wall)}
         if not states:
             return "waiting"
         return "live" if states <= {"live", "rotating"} else "degraded"
 
-    def _alive(self, now: int) -> list[Connection]:
+    def _alive(self, now: int, wall: int) -> list[Connection]:
         """The connections worth showing."""
         delivering = {
             one.exchange
             for one in self._connections.values()
-            if one.condition(now) in {"live", "rotating"}
+            if one.condition(wall) in {"live", "rotating"}
         }
         return [
             one
@@ -186,7 +192,7 @@ class Feeds:
         return {
             "exchange": one.exchange,
             "connection": one.name,
-            "state": "ended" if self.ended else one.condition(now),
+            "state": "ended" if self.ended else one.condition(wall),
             "reason": one.reason,
             "silent_ms": max(0, now - one.heard) // 1000,
             "frames_per_second": round(one.frames.a_second(wall), 1),
@@ -194,6 +200,17 @@ class Feeds:
             "frames": one.frames.total,
             "trades": one.trades.total,
         }
+
+
+def state_of(event: str, default: str = "live") -> tuple[str, str]:
+    """What an event frame of ours says of its connection, and why; the default if nothing."""
+    try:
+        said = msgspec.json.decode(event)
+    except msgspec.DecodeError:
+        return default, ""
+    if not isinstance(said, dict):
+        return default, ""
+    return _EVENTS.get(str(said.get(EVENT)), default), str(said.get("reason") or "")[:200]
 
 
 def _us(time: Any) -> int:  # noqa: ANN401 - a datetime with a zone

@@ -2,19 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 import polars as pl
+from starlette.concurrency import run_in_threadpool
 
 from candlewax.batch import Batch
+from candlewax.candles import TIMEFRAMES
 from candlewax.web import encode
-from candlewax.web.feeds import Clock, Feeds
+from candlewax.web.feeds import Clock, Feeds, Reports
 from candlewax.web.hub import Hub
 from candlewax.web.problem import Problem
-from candlewax.web.recent import Recent, encoded, named
-from candlewax.web.store import Series
+from candlewax.web.recent import EACH, KEYS, MOST, Recent, encoded, named
+from candlewax.web.store import Series, Store
 from candlewax.web.viewer import TAPE, Viewer
 
 TICK: Final = 0.04
@@ -32,23 +34,16 @@ MOST_VIEWERS: Final = 32
 _MARKET: Final = ("exchange", "symbol")
 
 
-class Live:
-    """Takes what was stored and gives each page what it watches.
+class Viewers:
+    """The pages that watch, and what each is told; all of it runs in the server's loop."""
 
-    All of it runs in the server's loop; only the hub is shared with another thread.
-    """
-
-    def __init__(self, hub: Hub, recent: Recent, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.feeds = Feeds(self.clock)
-        self.recent = recent
-        self._hub = hub
+    def __init__(self, feeds: Reports) -> None:
+        self._reports = feeds
         self._viewers: set[Viewer] = set()
         self._days: dict[tuple[str, str], bytes] = {}
         self._moved: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
         self._ended = False
-        self._told = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter(self, viewer: Viewer) -> None:
@@ -68,7 +63,7 @@ class Live:
 
     def health(self) -> bytes:
         """How the feeds are, as JSON."""
-        return msgspec.json.encode(self.feeds.report(_now()))
+        return msgspec.json.encode(self._reports.report(_now()))
 
     @property
     def markets(self) -> set[tuple[str, str]]:
@@ -85,12 +80,101 @@ class Live:
         )  # fmt: skip
         keys = shown.select(_MARKET).rows()
         for market, line in zip(keys, encode.lines(shown), strict=True):
-            self._days[market] = line
-            self._moved.add(market)
+            if self._days.get(market) != line:
+                self._days[market] = line
+                self._moved.add(market)
+
+    @property
+    def watched(self) -> set[Series]:
+        """What pages watch."""
+        return {viewer.series for viewer in self._viewers}
+
+    def tell_candles(self, series: Series, lines: Iterable[tuple[int, bytes]]) -> None:
+        """Candles of a series changed: their starts and their JSON."""
+        for start, line in lines:
+            for viewer in self._viewers:
+                if viewer.series == series:
+                    viewer.candle(start, line)
+
+    def tell_trades(self, market: tuple[str, str], rows: pl.DataFrame, received: int) -> None:
+        """Trades (encode.TRADE) of a market were made; the last was received then, here."""
+        lines = encode.lines(rows)
+        for viewer in self._viewers:
+            if viewer.series[:2] == market:
+                viewer.trades(lines)
+                viewer.seen(received)
+
+    def tell_tickers(self) -> None:
+        """All markets' prices that moved."""
+        for market in self._moved:
+            for viewer in self._viewers:
+                viewer.ticker(market, self._days[market])
+        self._moved.clear()
+
+    def tell_health(self) -> None:
+        """How the feeds are."""
+        if self._viewers:
+            health = self.health()
+            for viewer in self._viewers:
+                viewer.health(health)
+
+    def reset(self) -> None:
+        """Something was missed: all pages read anew."""
+        for viewer in self._viewers:
+            viewer.reset()
+
+    def begun(self) -> asyncio.AbstractEventLoop:
+        """The server's loop, in which this is called first."""
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def end(self) -> None:
+        """Send every page away, from any thread; none comes any more."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._ended = True
+        for viewer in self._viewers:
+            viewer.end()
+
+
+class Live(Viewers):
+    """Takes what was just stored and gives each page what it watches.
+
+    Only the hub is shared with another thread.
+    """
+
+    def __init__(self, hub: Hub, recent: Recent, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.feeds = Feeds(self.clock)
+        super().__init__(self.feeds)
+        self.recent = recent
+        self._hub = hub
+        self._told = 0.0
+
+    async def warm(self, store: Store) -> None:
+        """Read the last candles of every series, so that nobody waits for them."""
+        markets = await run_in_threadpool(store.symbols)
+        series = [
+            Series(exchange, symbol, timeframe)
+            for exchange, symbol in markets.select(_MARKET).rows()
+            for timeframe in TIMEFRAMES
+        ]
+        if not series:
+            return
+        each = min(EACH, MOST // 2 // len(series))
+        for one in series:
+            self.recent.begin(one)
+        rows = await run_in_threadpool(store.latest, each)
+        for number, (one, start, lines) in enumerate(await run_in_threadpool(_by_series, rows)):
+            self.recent.fill(one, start, lines, each)
+            if number % 20 == 0:
+                await asyncio.sleep(0)
 
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
-        self._loop = loop = asyncio.get_running_loop()
+        loop = self.begun()
         self._hub.listen(lambda: _wake(loop, self._news))
         tickers = health = 0.0
         while True:
@@ -99,11 +183,11 @@ class Live:
             now = loop.time()
             if now - tickers >= TICKERS:
                 tickers = now
-                self._tell_tickers()
+                self.tell_tickers()
             if now - health >= HEALTH:
                 health = now
                 self.recent.settle()
-                self._tell_health()
+                self.tell_health()
 
     async def _wait(self) -> None:
         try:
@@ -122,38 +206,28 @@ class Live:
         taken = self._hub.take()
         if taken.dropped:
             self.recent.clear()
-            for viewer in self._viewers:
-                viewer.reset()
+            self.reset()
         for stored, batch in taken.batches:
             self.feeds.learn(stored, batch)
         batches = [batch for _, batch in taken.batches]
-        self.show(_candles(batches), batches)
-
-    def show(self, rows: pl.DataFrame | None, batches: Sequence[Batch]) -> None:
-        """Candles (`recent.named`) and trades that are new."""
-        if rows is not None:
+        if (rows := _candles(batches)) is not None:
             self.recent.update(rows)
             days = rows.filter(pl.col("timeframe") == "1d")
             self.days(days.unique(_MARKET, keep="last", maintain_order=True))
-            self._tell_candles(rows)
-        if self._viewers:
-            self._tell_trades(batches)
+            self._show_candles(rows)
+        self._show_trades(batches)
 
-    def _tell_candles(self, rows: pl.DataFrame) -> None:
-        for series in {viewer.series for viewer in self._viewers}:
+    def _show_candles(self, rows: pl.DataFrame) -> None:
+        for series in self.watched:
             own = rows.filter(
                 (pl.col("timeframe") == series.timeframe)
                 & (pl.col("symbol") == series.symbol)
                 & (pl.col("exchange") == series.exchange)
             )
-            for _, start, line in encoded(own):
-                for viewer in self._viewers:
-                    if viewer.series == series:
-                        viewer.candle(start, line)
+            self.tell_candles(series, ((start, line) for _, start, line in encoded(own)))
 
-    def _tell_trades(self, batches: Sequence[Batch]) -> None:
-        for market in {viewer.series[:2] for viewer in self._viewers}:
-            exchange, symbol = market
+    def _show_trades(self, batches: Sequence[Batch]) -> None:
+        for exchange, symbol in {series[:2] for series in self.watched}:
             own = [
                 batch.trades.filter(pl.col("symbol") == symbol)
                 for batch in batches
@@ -163,33 +237,17 @@ class Live:
                 continue
             rows = pl.concat(own, how="diagonal").tail(TAPE)
             received = rows.select(pl.col("received_at").max().cast(pl.Int64)).item()
-            lines = encode.lines(encode.trades(rows))
-            for viewer in self._viewers:
-                if viewer.series[:2] == market:
-                    viewer.trades(lines)
-                    viewer.seen(self.clock.wall(received))
+            self.tell_trades((exchange, symbol), encode.trades(rows), self.clock.wall(received))
 
-    def _tell_tickers(self) -> None:
-        for market in self._moved:
-            for viewer in self._viewers:
-                viewer.ticker(market, self._days[market])
-        self._moved.clear()
 
-    def _tell_health(self) -> None:
-        if self._viewers:
-            health = self.health()
-            for viewer in self._viewers:
-                viewer.health(health)
-
-    def end(self) -> None:
-        """Send every page away, from any thread; none comes any more."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end)
-
-    def _end(self) -> None:
-        self._ended = True
-        for viewer in self._viewers:
-            viewer.end()
+def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]]:
+    found = []
+    for key, part in rows.reverse().group_by(*KEYS, maintain_order=True):
+        timeframe, exchange, symbol = map(str, key)
+        starts = part["window_start"].dt.epoch("s").to_list()
+        lines = encode.lines(part.select(*encode.CANDLE))
+        found.append((Series(exchange, symbol, timeframe), starts, lines))
+    return found
 
 
 def _candles(batches: Sequence[Batch]) -> pl.DataFrame | None:

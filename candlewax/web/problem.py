@@ -1,6 +1,7 @@
 """What is wrong with a request, in the one shape that all errors have."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 from starlette.requests import Request
@@ -36,5 +37,4 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 async def handle(_: Request, error: Exception) -> Response:
     """The answer to a request that raised a Problem."""
-    assert isinstance(error, Problem)
-    return answer(error)
+    return answer(cast(Problem, error))

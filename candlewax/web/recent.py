@@ -70,7 +70,9 @@ class Recent:
         """The series is being read from the tables: what comes meanwhile comes on top."""
         self._loading.setdefault(series, [])
 
-    def fill(self, series: Series, starts: Sequence[int], lines: Sequence[bytes], each: int) -> None:
+    def fill(
+        self, series: Series, starts: Sequence[int], lines: Sequence[bytes], each: int
+    ) -> None:
         """The series as it was read: its last `each` candles, or all if they are fewer."""
         self.settle()
         self.forget(series)
@@ -134,4 +136,6 @@ def encoded(rows: pl.DataFrame) -> Iterable[tuple[Series, int, bytes]]:
     rows = rows.unique([*KEYS, "window_start"], keep="last", maintain_order=True)
     starts = rows["window_start"].dt.epoch("s").to_list()
     keys = zip(rows["exchange"], rows["symbol"], rows["timeframe"], strict=True)
-    return zip((Series(*key) for key in keys), starts, encode.lines(encode.candles(rows)), strict=True)
+    return zip(
+        (Series(*key) for key in keys), starts, encode.lines(encode.candles(rows)), strict=True
+    )

@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from candlewax.web.live import Live
+from candlewax.web.live import Viewers
 
 _PATIENCE: Final = 10.0
 """Seconds for the server to begin, and for requests to be answered at the end."""
@@ -22,9 +22,9 @@ class ServerError(RuntimeError):
 class Server:
     """Serves an application while other threads do their work."""
 
-    def __init__(self, app: ASGIApp, live: Live, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, viewers: Viewers, host: str, port: int) -> None:
         """Raises ServerError."""
-        self._live = live
+        self._viewers = viewers
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
@@ -58,7 +58,7 @@ class Server:
 
     def stop(self) -> None:
         """End; streams are closed, requests answered."""
-        self._live.end()
+        self._viewers.end()
         self._server.should_exit = True
         self._thread.join(_PATIENCE)
 

@@ -21,7 +21,6 @@ class Series(NamedTuple):
     timeframe: str
 
 
-
 _SYMBOLS: Final = """
 SELECT exchange, symbol, sum(trade_count) AS trades,
     toDateTime64(min(open_time), 6, 'UTC') AS first_trade,
@@ -51,7 +50,8 @@ FROM gaps AS gap
 WHERE exchange IN {exchanges:Array(String)}
     AND ({symbol:String} = '' OR symbol = {symbol:String})
 GROUP BY exchange, symbol, first_sequence, last_sequence
-HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')} AND min(gap.before) < {end:DateTime64(6, 'UTC')}
+HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')}
+    AND min(gap.before) < {end:DateTime64(6, 'UTC')}
 ORDER BY before, exchange, symbol, first_sequence
 LIMIT {limit:UInt32}
 """
@@ -72,6 +72,28 @@ _AFTER: Final = """ AND (silver_trades.timestamp, sequence, trade_id) %s
 _ORDER: Final = (
     " ORDER BY silver_trades.timestamp{0}, sequence{0}, trade_id{0} LIMIT {{limit:UInt32}}"
 )
+
+
+_FEEDS: Final = """
+SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS heard,
+    countIf(inserted_at >= now64(6) - INTERVAL 10 SECOND) AS new_frames,
+    toUInt64(sumIf(bronze_frames.trades - duplicates,
+        inserted_at >= now64(6) - INTERVAL 10 SECOND)) AS new_trades,
+    count() AS frames, toUInt64(sum(bronze_frames.trades - duplicates)) AS trades,
+    argMaxIf(frame, received_at, kind = 'control' AND startsWith(frame, '{"candlewax":')) AS event
+FROM bronze_frames
+WHERE received_at >= now64(6) - INTERVAL 10 MINUTE
+GROUP BY exchange, connection
+ORDER BY exchange, connection
+"""
+
+_WAITS: Final = """
+SELECT quantilesExact(0.5, 0.95, 0.99)(
+    toFloat64(toUnixTimestamp64Micro(inserted_at) - toUnixTimestamp64Micro(received_at)) / 1000
+) AS waits, count() AS trades
+FROM silver_trades
+WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - INTERVAL 1 MINUTE
+"""
 
 
 class Cursor(NamedTuple):
@@ -183,6 +205,15 @@ class Store:
     def days(self) -> pl.DataFrame:
         """The last day's candle of each market."""
         return self.ask(_DAYS)
+
+    def feeds(self) -> tuple[pl.DataFrame, dict[str, float | None]]:
+        """The connections of the last ten minutes, and the milliseconds from the receipt
+        of a trade until it was stored.
+        """
+        waits = self.ask(_WAITS)
+        found = waits["waits"][0] if waits["trades"][0] else [None] * 3
+        rounded = [None if one is None else round(one, 1) for one in found]
+        return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
 
     def close(self) -> None:
         """Let go of the database."""

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,14 @@ from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, tell
 from candlewax.tally import Tally
+from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.feeds import Clock
 from candlewax.web.hub import Hub
 from candlewax.web.live import Live
 from candlewax.web.recent import Recent
-from candlewax.web.server import Server, ServerError
+from candlewax.web.server import ServerError
+from candlewax.web.sql import Reader
 from candlewax.web.store import Store
 
 SAMPLE_PACE: Final = 20.0
@@ -43,17 +45,6 @@ SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 30, tzinfo=UTC)
 
 EPOCH: Final = timedelta(seconds=10)
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-@dataclass(frozen=True)
-class Serving:
-    """Where to serve, and under which names besides its addresses."""
-
-    host: str
-    port: int
-    names: tuple[str, ...]
-
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the others."""
@@ -61,7 +52,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "up", help="run the whole pipeline and show its candles on a page (the sample if "
         "CANDLEWAX_FEED says nothing else)"
     )  # fmt: skip
-    listen(command)
+    serving.add(command)
     command.add_argument(
         "--pace",
         type=_pace,
@@ -78,18 +69,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
     )
     command.set_defaults(run=run)
-
-
-def listen(command: argparse.ArgumentParser) -> None:
-    """Add what says where to listen."""
-    command.add_argument("--port", type=_port, default=8000, help="0 for any free (%(default)s)")
-    command.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
-    command.add_argument(
-        "--name",
-        action="append",
-        default=[],
-        help="a name under which browsers may come, besides localhost and addresses",
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,9 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Up:
-    def __init__(
-        self, chosen: Settings, arguments: argparse.Namespace, stack: ExitStack
-    ) -> None:
+    def __init__(self, chosen: Settings, arguments: argparse.Namespace, stack: ExitStack) -> None:
         self._stack = stack
         self._stop = Stop()
         known = instruments.load(chosen.instruments)
@@ -126,7 +103,7 @@ class _Up:
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(known, wanted, Tally(), self._stop, live=chosen.live)
         self._hub = Hub()
-        self._serving = serving(arguments)
+        self._serving = serving.read(arguments)
 
     def run(self) -> int:
         chosen = self._chosen
@@ -134,9 +111,17 @@ class _Up:
         self._stack.callback(database.close)
         store = Store(partial(connect, chosen.clickhouse, chosen.database))
         self._stack.callback(store.close)
-        live = Live(self._hub, Recent(), _clock(self._play))
+        recent = Recent()
+        live = Live(self._hub, recent, _clock(self._play))
         live.days(store.days())
-        server = serve(store, live, self._serving, self._what())
+        reader = None
+        if isinstance(chosen.clickhouse, Path):
+            reader = Reader(chosen.clickhouse, chosen.database)
+            self._stack.callback(reader.close)
+        beside = (live.run, partial(live.warm, store))
+        names = self._serving.names
+        app = make(store, live, recent, reader, beside, what=self._what(), names=names)
+        server = serving.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
         made = parts.embedded(self._process, self._feed(), database, self._hub.put)
         flow = _build(made)
@@ -192,27 +177,6 @@ def _clock(play: Play | None) -> Clock:
     return _Played(play) if play else Clock()
 
 
-def serving(arguments: argparse.Namespace) -> Serving:
-    """Where to serve."""
-    return Serving(arguments.host, arguments.port, tuple(arguments.name))
-
-
-def serve(store: Store, live: Live, where: Serving, what: str) -> Server:
-    """Begin to serve, and say where. Raises ServerError."""
-    app = make(store, live, what=what, names=where.names)
-    server = Server(app, live, where.host, where.port)
-    server.start()
-    if where.host not in LOOPBACK:
-        print(
-            f"candlewax: warning: {where.host} can be reached from other machines; there is no "
-            "password, and whoever reaches it reads all that is stored",
-            file=sys.stderr,
-        )
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    print(f"Candlewax: {what}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
-    return server
-
-
 def _wait(stopped: Callable[[], bool]) -> None:
     while not stopped():
         time.sleep(0.1)
@@ -232,11 +196,6 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a time as 2026-09-15T00:30Z, got {text!r}") from None
+        wrong = f"takes a time as 2026-09-15T00:30Z, got {text!r}"
+        raise argparse.ArgumentTypeError(wrong) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"takes a port from 0 to 65535, got {text!r}")
-    return int(text)

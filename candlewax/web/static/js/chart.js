@@ -132,8 +132,8 @@ export class Chart {
   candle(time, row) {
     const side = Number(row.close) >= Number(row.open) ? "up" : "down";
     const shape = { time, open: Number(row.open), high: Number(row.high), low: Number(row.low), close: Number(row.close) };
-    // A forming candle is hollow.
-    return row.closed ? shape : { ...shape, color: this.colours.ground, borderColor: this.colours.forming, wickColor: this.colours.forming, side };
+    // A forming candle is pale, with an edge of its own.
+    return row.closed ? shape : { ...shape, color: this.colours[`${side}-soft`], borderColor: this.colours.forming, wickColor: this.colours.forming };
   }
 
   bar(time, row) {
