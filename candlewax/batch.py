@@ -5,12 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.schema import TIME, TRADES, Columns, empty
+from candlewax.certificate import NAMES, Evidence
+from candlewax.gaps import NOTHING, SPANS, Knowledge
+from candlewax.schema import TRADES, Columns, empty
 
 NOWHERE: Final = ""
 """The key of what belongs to no known exchange."""
 
-WINDOWS: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
+WINDOWS: Final[Columns] = NAMES
 """Names of candles."""
 
 
@@ -22,7 +24,10 @@ class Batch:
     each seen for the first time. `read`: how many trades came, also seen ones.
     `stale`: WINDOWS of candles that are to be computed anew from all their trades once
     these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
-    when candles are closed, in microseconds since 1970.
+    when candles are closed, in microseconds since 1970. `known`: what is known of the
+    exchange's trades that have not been seen. `spans`: the SPANS in which certificates of
+    stored candles may be wrong now; `begins`: those of all others may be too, as nothing
+    is known of the process before. `evidence`: what they follow from.
     """
 
     exchange: str
@@ -32,6 +37,10 @@ class Batch:
     stale: pl.DataFrame = field(default_factory=lambda: empty(WINDOWS))
     late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     watermark: int = 0
+    known: Knowledge = NOTHING
+    spans: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    evidence: Evidence = field(default_factory=Evidence)
+    begins: bool = False
 
     @property
     def rows(self) -> int:

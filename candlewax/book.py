@@ -1,9 +1,10 @@
-"""The book: the candles that can still change, and how far the exchange's time has come.
+"""The book: the candles that can still change, how far the exchange's time has come, and
+what certificates follow from besides trades.
 
 Pure functions over frames and state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -19,6 +20,9 @@ from candlewax.candles import (
     combine,
     merge,
 )
+from candlewax.certificate import ENDED, Evidence, disjoint, heard, spans_of, touched
+from candlewax.gaps import NOTHING, OUTAGES, Knowledge
+from candlewax.lateness import come_late, latest_before
 from candlewax.schema import PLAIN, empty
 
 GRACE: Final = SECOND
@@ -27,17 +31,28 @@ GRACE: Final = SECOND
 LATENESS: Final = 900 * SECOND
 """How long a closed candle is kept to be changed, in microseconds."""
 
+REMEMBERED: Final = 2 * 86_400 * SECOND
+"""How long an outage is kept, in microseconds: longer than any candle of the book."""
+
 
 @dataclass(frozen=True)
 class Book:
     """The candles of one exchange that can still change, and its watermark.
 
     `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a
-    candle is closed if its window ended by then.
+    candle is closed if its window ended by then. `outages`: OUTAGES of the last two
+    days, apart from each other and in order. `ended`: ENDED, closed candles in which the
+    feed ended, as long as no later trade of their symbol came.
     """
 
     candles: pl.DataFrame
     watermark: int = 0
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
+
+    def evidence(self, known: Knowledge) -> Evidence:
+        """What the certificates of its candles follow from."""
+        return Evidence(known, self.outages, self.ended)
 
 
 EMPTY: Final = Book(empty(STATE))
@@ -55,52 +70,111 @@ def seed(minutes: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Boo
 class Update:
     """What a batch of trades changed.
 
-    `changed`: STATE, the changed candles as they now are, each once. `late`: STATE,
-    parts of candles whose state was dropped before these trades came; they have to
-    be computed from all their trades.
+    `changed`: STATE, the candles that trades changed or that closed, as they now are,
+    each once. `late`: STATE, parts of candles whose state was dropped before these
+    trades came; they have to be computed from all their trades. `recertified`: STATE,
+    the other candles whose certificate may be another now; `spans`: the SPANS in which
+    certificates may be, also those of candles whose state was dropped; those of all
+    symbols have none. `out_of_order`: how many trades are older than one before them.
     """
 
     book: Book
     changed: pl.DataFrame
     late: pl.DataFrame
+    recertified: pl.DataFrame
+    spans: pl.DataFrame
+    out_of_order: int = 0
 
 
-def update(book: Book, trades: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Update:
-    """Put new trades (TRADES) into the book and move its watermark on.
+def update(
+    book: Book,
+    trades: pl.DataFrame,
+    watermark: int,
+    lateness: int = LATENESS,
+    known: Knowledge = NOTHING,
+) -> Update:
+    """Put new trades (TRADES), in the order they came, and what is `known` with them
+    into the book, and move its watermark on.
 
     `watermark` is the batch's own; the book's never moves back.
     """
     state = book.candles
     moved = max(watermark, book.watermark)
-    new, place = _placed(trades, state)
-    known = place.is_not_null()
-    touched = place.drop_nulls()
-    unknown, seen = (new.clear(), new) if known.all() else (new.filter(~known), new.filter(known))
+    before = latest_before(trades, book.watermark + GRACE)
+    out_of_order = int((trades["timestamp"].to_physical() < before).sum())
+    late = come_late(trades, before - GRACE) if out_of_order else None
+    new, place = _placed(trades, state, late)
+    found = place.is_not_null()
+    places = place.drop_nulls()
+    unknown, seen = (new.clear(), new) if found.all() else (new.filter(~found), new.filter(found))
     opened, too_late = _opened(unknown, book.watermark - lateness)
-    merged = merge(state[touched], seen)
+    merged = merge(state[places], seen)
     if opened.height:
         merged = pl.concat([merged, opened])
-    stays = pl.Series([True]).new_from_index(0, state.height).scatter(touched, False)
+    stays = pl.Series([True]).new_from_index(0, state.height).scatter(places, False)
     untouched = state.filter(stays)
     kept = pl.concat([untouched, merged])
-    if moved // MINUTE == book.watermark // MINUTE:
-        # Windows end on whole minutes: none closes, and none is given up.
-        return Update(Book(kept, moved), merged, too_late)
+    changed = merged
+    # Windows end on whole minutes: within one none closes, and none is given up.
+    if moved // MINUTE > book.watermark // MINUTE:
+        end = pl.col("window_end")
+        closes = (end > book.watermark) & (end <= moved)
+        changed = pl.concat([merged, untouched.filter(closes)])
+        untouched = untouched.filter(~closes)
+        kept = kept.filter(end + lateness > moved)
+    book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
+    recertified = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
+    return Update(book, changed, too_late, recertified, spans, out_of_order)
+
+
+def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:
+    """The book with what is known now, and the SPANS in which that says anything new."""
+    spans = known.changed
+    if known.outages.height:
+        outages = disjoint(pl.concat([book.outages, known.outages]))
+        recent = outages.filter(pl.col("ended") > book.watermark - REMEMBERED)
+        book = replace(book, outages=recent)
+        spans = pl.concat([spans, spans_of(known.outages)])
+    if book.ended.height:
+        again = heard(book.ended, trades)
+        if again.any():
+            solved = book.ended.filter(again)
+            book = replace(book, ended=book.ended.filter(~again))
+            last = pl.col("window_end") - 1
+            windows = solved.select(
+                "symbol", before=pl.col("window_start").cast(pl.Int64), after=last
+            )
+            spans = pl.concat([spans, windows])
+    return book, spans
+
+
+def ending(update: Update, watermark: int) -> Book:
+    """The book, when the feed had ended before the candles of an update closed, later
+    than a watermark.
+    """
+    book = update.book
     end = pl.col("window_end")
-    closing = untouched.filter((end > book.watermark) & (end <= moved))
-    kept = kept.filter(end + lateness > moved)
-    return Update(Book(kept, moved), pl.concat([merged, closing]), too_late)
+    closed = update.changed.filter((end > watermark) & (end <= book.watermark))
+    ended = closed.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
+    return replace(book, ended=pl.concat([book.ended, ended]))
 
 
 _PLACES: Final = (WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
 
 
-def _placed(trades: pl.DataFrame, state: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Candles (STATE) of the trades, and for each its row in the state, or null."""
+def _placed(
+    trades: pl.DataFrame, state: pl.DataFrame, late: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Candles (STATE) of the trades, and for each its row in the state, or null; `late`
+    are their revisions by `key`, where there are any.
+    """
     if trades.height < FEW:
         new = at_once(trades)
     else:
         new = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)
+    if late is not None:
+        counted = new.drop("revision").join(late.lazy(), "key", "left", maintain_order="left")
+        new = counted.with_columns(pl.col("revision").fill_null(0))
     placed = (
         new.join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
         .select(*STATE, "place")

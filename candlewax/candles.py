@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, Columns
+from candlewax.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, WEBSOCKET, Columns
 
 SECOND: Final = 1_000_000
 """Microseconds."""
@@ -31,7 +31,8 @@ TIMEFRAMES: Final = {
 _ORDER: Final = ("timestamp", "sequence", "source_offset", "source_index", "trade_id")
 _OPEN: Final = ("open_time", "first_sequence", "open_offset", "open_index", "open_id")
 _CLOSE: Final = ("close_time", "last_sequence", "close_offset", "close_index", "close_id")
-_SUMS: Final = ("volume", "quote_volume", "trade_count", "buy_volume", "buy_quote_volume")
+_AMOUNTS: Final = ("volume", "quote_volume", "buy_volume", "buy_quote_volume")
+_SUMS: Final = (*_AMOUNTS, "trade_count", "repaired", "revision", "unnumbered")
 
 STATE: Final[Columns] = {
     **CANDLES,
@@ -42,9 +43,10 @@ STATE: Final[Columns] = {
     "close_offset": pl.UInt64,
     "close_index": pl.UInt16,
     "close_id": pl.String,
+    "unnumbered": pl.UInt32,
 }
-"""Candles with what it takes to merge them, and the end of their window in
-microseconds since 1970."""
+"""Candles with what it takes to merge them, the end of their window in microseconds
+since 1970, and how many of their trades have no number."""
 
 MINUTE: Final = TIMEFRAMES["1m"][1]
 _MINUTES: Final = 1 << 27
@@ -77,6 +79,8 @@ _COUNTING: Final = (
     .then("quote_volume")
     .otherwise(pl.lit(0).cast(QUOTE_VOLUME))
     .alias("buy_quote_volume"),
+    (pl.col("via") != WEBSOCKET).cast(pl.UInt32).alias("repaired"),
+    (pl.col("sequence") == 0).cast(pl.UInt32).alias("unnumbered"),
     (_SYMBOL * _MINUTES + pl.col("timestamp").cast(pl.Int64) // MINUTE).alias("key"),
 )
 _COMBINE: Final = (
@@ -84,8 +88,10 @@ _COMBINE: Final = (
     pl.col("open").max().alias("high"),
     pl.col("open").min().alias("low"),
     pl.col("open").last().alias("close"),
-    pl.col("volume", "quote_volume", "buy_volume", "buy_quote_volume").sum(),
+    pl.col(*_AMOUNTS, "repaired", "unnumbered").sum(),
     pl.len().cast(pl.UInt64).alias("trade_count"),
+    # Whether a trade came late depends on those before it, not on itself.
+    pl.lit(0, pl.UInt32).alias("revision"),
     *(pl.col(theirs).first().alias(ours) for ours, theirs in zip(_OPEN, _ORDER, strict=True)),
     *(pl.col(theirs).last().alias(ours) for ours, theirs in zip(_CLOSE, _ORDER, strict=True)),
 )
@@ -171,11 +177,11 @@ def _roll_up(candles: pl.DataFrame, number: int, length: int) -> pl.DataFrame:
     )
 
 
-_LENGTHS: Final = pl.LazyFrame(
+LENGTHS: Final = pl.LazyFrame(
     list(TIMEFRAMES.values()), schema={"timeframe": pl.Int8, "length": pl.Int64}, orient="row"
 )
 _BEGIN: Final = pl.col("window_start").cast(pl.Int64) // pl.col("length") * pl.col("length")
-_WINDOWS: Final = (
+WINDOWS_OF: Final = (
     _BEGIN.cast(TIME).alias("window_start"),
     (_BEGIN + pl.col("length")).alias("window_end"),
 )
@@ -192,8 +198,8 @@ def at_once(trades: pl.DataFrame) -> pl.LazyFrame:
         .group_by("key", maintain_order=True)
         .agg(_COMBINE)
         .with_columns(window_start=pl.col("key") % _MINUTES * MINUTE)
-        .join(_LENGTHS, how="cross", maintain_order="left_right")
-        .with_columns(_WINDOWS)
+        .join(LENGTHS, how="cross", maintain_order="left_right")
+        .with_columns(WINDOWS_OF)
         .group_by(key=WINDOW, maintain_order=True)
         .agg(_FIRSTS, *_ENDS)
     )

@@ -6,7 +6,7 @@ bad ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -15,7 +15,9 @@ from candlewax.exchanges import Exchange
 from candlewax.exchanges._layout import Dialect, lift, lift_several
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
 from candlewax.feed import EVENT
+from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments
+from candlewax.outages import Event, event
 from candlewax.schema import (
     BRONZE,
     DEAD_LETTERS,
@@ -44,13 +46,16 @@ class Decoded:
 
     `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0.
     `trades`: TRADES with `row`, the frame's place in `bronze`, and vendor columns.
-    `dead_letters`: DEAD_LETTERS.
+    `dead_letters`: DEAD_LETTERS. `events`: what the frames say of connections, in order.
+    `outages`: OUTAGES that others found before these trades.
     """
 
     exchange: str
     bronze: pl.DataFrame
     trades: pl.DataFrame
     dead_letters: pl.DataFrame
+    events: Sequence[Event] = ()
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
@@ -58,7 +63,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     frames = _located(frames)
     numbered = frames.with_row_index("row")
     natives, left = _lift(exchange, numbered)
-    natives_left, faults = _read_one_by_one(exchange, left)
+    natives_left, faults, events = _read_one_by_one(exchange, left)
     parts = [
         normalize(common(native, dialect), frames, exchange.id, instruments)
         for dialect, native in natives + natives_left
@@ -66,7 +71,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     trades = _in_order([part.trades for part in parts])
     all_faults = pl.concat([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults))
+    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults), events)
 
 
 def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
@@ -127,13 +132,15 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 def _read_one_by_one(
     exchange: Exchange, frames: pl.DataFrame
-) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame]:
+) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame, list[Event]]:
     found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
+    events: list[Event] = []
     for row, frame in frames.iter_rows():
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
+                events += [said] if (said := event(row, content)) else []
                 continue
             reading = exchange.read(content)
             if reading is None:
@@ -151,7 +158,7 @@ def _read_one_by_one(
             else:
                 natives.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
     tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
-    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row")
+    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row"), events
 
 
 def _table(natives: list[NativeTrade]) -> pl.DataFrame:

@@ -10,6 +10,12 @@ EVENT: Final = "candlewax"
 """The key of a frame that a feed of ours put among those it received: what happened to
 its connection, as {"candlewax":"disconnected",...}. To everyone it is a control frame."""
 
+FROM_REST: Final = "rest/"
+FROM_DUMP: Final = "dump/"
+"""How the name of a connection begins whose frames are answers of an exchange's REST
+interface, or pieces of its dump files; the symbol follows as the exchange writes it.
+Frames of any other connection came over a websocket."""
+
 
 @dataclass(frozen=True)
 class Received:

@@ -1,17 +1,24 @@
 """Which trades of an exchange have been seen: the ledger that tells a repeat.
 
 Trades that the exchange numbers are kept as ranges of numbers, so the memory is
-that of the holes, not of the trades, and no repeat is too old to be recognized.
-Trades without numbers are remembered by id for a little more than a day of their
-own time, as long as any of their candles is still open to change.
+that of the holes, not of the trades, and no repeat is too old to be recognized;
+what lies between the ranges is what is missing. Trades without numbers are
+remembered by id for a little more than a day of their own time, as long as any of
+their candles is still open to change; what is missing of them nobody can tell.
 """
 
-from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
 import polars as pl
+
+from candlewax.gaps import BEGINS, HOLES, SPANS, Knowledge
+from candlewax.open_gaps import OpenGaps
+from candlewax.outages import Connections
+from candlewax.ranges import Change, Ranges, Run, runs
+from candlewax.schema import empty
 
 KEPT: Final = timedelta(days=1, minutes=30)
 """How far behind the latest trade the ids of unnumbered trades are kept."""
@@ -21,56 +28,21 @@ _CHUNK: Final = 20_000
 
 
 @dataclass
-class Ranges:
-    """A set of numbers as closed ranges, in order, none touching the next."""
-
-    first: list[int] = field(default_factory=list)
-    last: list[int] = field(default_factory=list)
-
-    def add(self, first: int, last: int) -> None:
-        """Put in the numbers from `first` to `last`."""
-        begin = bisect_left(self.last, first - 1)
-        end = bisect_right(self.first, last + 1)
-        if begin < end:
-            first = min(first, self.first[begin])
-            last = max(last, self.last[end - 1])
-        self.first[begin:end] = [first]
-        self.last[begin:end] = [last]
-
-    def holds(self, numbers: pl.Series) -> pl.Series:
-        """Which of the numbers (UInt64) are in the set (Boolean)."""
-        if not self.first:
-            return pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, numbers.len())
-        low, high = (
-            bisect_left(self.last, _least(numbers)),
-            bisect_right(self.first, _most(numbers)),
-        )
-        if low >= high:
-            return pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, numbers.len())
-        first = pl.Series(self.first[low:high], dtype=pl.UInt64)
-        last = pl.Series(self.last[low:high], dtype=pl.UInt64)
-        place = first.search_sorted(numbers, side="right").cast(pl.Int64) - 1
-        return (place >= 0) & (numbers <= last.gather(place.clip(0)))
-
-
-def _least(numbers: pl.Series) -> int:
-    return int(numbers.min())  # type: ignore[arg-type]
-
-
-def _most(numbers: pl.Series) -> int:
-    return int(numbers.max())  # type: ignore[arg-type]
-
-
-@dataclass
 class Ledger:
     """What has been seen of one exchange.
 
     `numbered`: the numbers seen, by symbol. `unnumbered`: chunks of symbol
-    (String), trade_id (String) and timestamp.
+    (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
+    `connections`: which connections are alive.
     """
 
     numbered: dict[str, Ranges] = field(default_factory=dict)
     unnumbered: list[pl.DataFrame] = field(default_factory=list)
+    gaps: OpenGaps = field(default_factory=OpenGaps)
+    connections: Connections = field(default_factory=Connections)
+    _changes: dict[str, Change] = field(default_factory=dict, init=False, repr=False)
+    _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _known: Knowledge | None = field(default=None, init=False, repr=False)
 
     def admit(self, trades: pl.DataFrame) -> pl.Series:
         """Tell which trades are seen for the first time (Boolean) and remember them.
@@ -79,7 +51,7 @@ class Ledger:
         trade_id, timestamp of TRADES, in the order the trades came.
         """
         keys = trades[["symbol", "sequence", "trade_id", "timestamp"]].with_row_index("place")
-        if keys.height and _least(keys["sequence"]) > 0:
+        if keys.height and int(keys["sequence"].min()) > 0:  # type: ignore[arg-type]
             repeated = [self._admit_numbered(keys)]
         else:
             repeated = [
@@ -94,19 +66,25 @@ class Ledger:
 
     def _admit_numbered(self, keys: pl.DataFrame) -> pl.Series:
         """Remember numbered trades; the places of those already seen."""
+        number, time = pl.col("sequence"), pl.col("timestamp")
         extent = keys.group_by("symbol").agg(
             symbol_text=pl.col("symbol").first().cast(pl.String),
-            least=pl.col("sequence").min(),
-            most=pl.col("sequence").max(),
+            least=number.min(),
+            most=number.max(),
+            begin=time.get(number.arg_min()).cast(pl.Int64),
+            end=time.get(number.arg_max()).cast(pl.Int64),
             rows=pl.len(),
-            distinct=pl.col("sequence").n_unique(),
+            distinct=number.n_unique(),
         )
         odd = []
-        for symbol, least, most, rows, distinct in extent.drop("symbol").iter_rows():
+        for symbol, *run, rows, distinct in extent.drop("symbol").iter_rows():
             ranges = self.numbered.setdefault(symbol, Ranges())
+            least, most, _, end = run
             whole = rows == distinct == most - least + 1
-            if whole and (not ranges.last or least > ranges.last[-1]):
-                ranges.add(least, most)
+            if whole and ranges.last and least == ranges.last[-1] + 1:
+                ranges.last[-1], ranges.end[-1] = most, end
+            elif whole and (not ranges.last or least > ranges.last[-1]):
+                self._add(symbol, [Run(*run)])
             else:
                 odd.append(symbol)
         if not odd:
@@ -121,10 +99,41 @@ class Ledger:
     def _admit_one_by_one(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
         ranges = self.numbered[symbol]
         known = ranges.holds(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
-        fresh = keys["sequence"].filter(~known).sort()
-        for first, last in _islands(fresh):
-            ranges.add(first, last)
+        fresh = keys.filter(~known).sort("sequence")
+        self._add(symbol, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
         return keys["place"].filter(known)
+
+    def _add(self, symbol: str, found: list[Run]) -> None:
+        """Put numbers of a symbol in, and remember what that changes."""
+        ranges, change = self.numbered[symbol], self._changes.get(symbol) or Change()
+        for run in found:
+            change.add(ranges, run)
+        if change:
+            self._changes[symbol] = change
+        else:
+            self._changes.pop(symbol, None)
+
+    def changes(self) -> dict[str, Change]:
+        """How the holes of each symbol have changed since this was asked last."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+    def knowledge(self, changes: Mapping[str, Change], outages: pl.DataFrame) -> Knowledge:
+        """What is known of unseen trades; `changes` as `changes` gave them last, and
+        OUTAGES that are over.
+        """
+        if self._known is None or changes:
+            for symbol in changes if self._known else self.numbered:
+                rows = [(symbol, *hole) for hole in self.numbered[symbol].all_holes()]
+                self._holes[symbol] = pl.DataFrame(rows, HOLES, orient="row")
+            begins = [(s, r.first[0], r.begin[0]) for s, r in self.numbered.items() if r.first]
+            self._known = Knowledge(
+                pl.concat([empty(HOLES), *self._holes.values()]),
+                pl.DataFrame(begins, BEGINS, orient="row"),
+            )
+        if not changes and outages.is_empty():
+            return self._known
+        return replace(self._known, changed=_spans(changes), outages=outages)
 
     def _admit_unnumbered(self, keys: pl.DataFrame) -> pl.Series:
         """Remember trades without numbers; the places of those already seen."""
@@ -160,17 +169,18 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """A copy that later changes do not reach."""
-        numbered = {s: Ranges(r.first[:], r.last[:]) for s, r in self.numbered.items()}
-        return Ledger(numbered, self.unnumbered[:])
+        numbered = {symbol: ranges.copy() for symbol, ranges in self.numbered.items()}
+        return Ledger(numbered, self.unnumbered[:], self.gaps.copy(), self.connections.copy())
 
 
-def _islands(numbers: pl.Series) -> list[tuple[int, int]]:
-    """The runs of consecutive numbers in sorted distinct numbers."""
-    if numbers.is_empty():
-        return []
-    frame = pl.DataFrame({"n": numbers}).with_columns(
-        # Not diff(): it has no sign to spare for numbers above 2^63.
-        run=(pl.col("n") - pl.col("n").shift(1) != 1).fill_null(False).cum_sum()
-    )
-    runs = frame.group_by("run").agg(first=pl.col("n").min(), last=pl.col("n").max())
-    return list(runs.select("first", "last").iter_rows())
+def _spans(changes: Mapping[str, Change]) -> pl.DataFrame:
+    """SPANS of time in which something is known now that was not, or no longer."""
+    rows = {
+        (symbol, before, after)
+        for symbol, change in changes.items()
+        for before, after in (
+            *((hole.before, hole.after) for hole in change.gone | change.new),
+            *((time, time) for time in change.begins),
+        )
+    }
+    return pl.DataFrame(sorted(rows), SPANS, orient="row")

@@ -66,6 +66,16 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "What happened to websocket connections.",
         ("exchange", "event"),
     ),
+    "gaps": (
+        "candlewax_gaps",
+        "Gaps in the exchange's numbers, as they were found and as they were repaired.",
+        ("exchange", "event"),
+    ),
+    "outages": (
+        "candlewax_outages",
+        "Times without any connection that are over.",
+        ("exchange",),
+    ),
     "lost": (
         "candlewax_lost_frames",
         "Frames dropped because the memory for them was full.",
@@ -73,6 +83,12 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     ),
 }
 """What the tally counts: by its name the metric, its help, and its labels."""
+
+_GAUGES: Final[Mapping[str, tuple[str, str]]] = {
+    "open_gaps": ("candlewax_open_gaps", "Gaps of which something is missing."),
+    "missing_trades": ("candlewax_missing_trades", "Trades missing in open gaps."),
+}
+"""What the tally knows the level of, by exchange: by its name the metric and its help."""
 
 _KINDS: Final = {"1": "trade", "2": "control", "3": "dead"}
 _SCOPES: Final = {"1": "line", "2": "frame", "3": "trade"}
@@ -102,6 +118,13 @@ class Counted(Collector):
                 if key[0] == name:
                     family.add_metric(_labels(name, key[1:], len(labels)), count)
             yield family
+        levels = self.tally.now()
+        for name, (metric, text) in _GAUGES.items():
+            gauge = GaugeMetricFamily(metric, text, labels=("exchange",))
+            for key, level in levels.items():
+                if key[0] == name:
+                    gauge.add_metric(key[1:], level)
+            yield gauge
         lag = GaugeMetricFamily(
             "candlewax_consumer_lag", "Messages to be read yet.", labels=("topic", "partition")
         )

@@ -12,8 +12,23 @@ import msgspec
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.schema import BUY, PRICE, QUOTE_VOLUME, SELL, TIME, TRADES, VENDOR, empty
+from candlewax.schema import (
+    BUY,
+    DUMP,
+    PRICE,
+    QUOTE_VOLUME,
+    REST,
+    SELL,
+    TIME,
+    TRADES,
+    VENDOR,
+    WEBSOCKET,
+    empty,
+)
 from candlewax.trades import AHEAD_US, FAULTS, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
+
+VIA: Final = {"websocket": WEBSOCKET, "rest": REST, "dump": DUMP}
+"""The values of `via` by their names in messages."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
@@ -40,6 +55,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     source_partition: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
     source_offset: _Count
     source_index: Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
+    via: Literal["websocket", "rest", "dump"] = "websocket"
 
 
 @dataclass(frozen=True)
@@ -95,8 +111,14 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr]:
         .alias("conditions"),
         pl.col("received_at").cast(pl.Int64),
         pl.col(*source),
+        *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
+
+
+_VIA_NAME: Final = pl.col("via").replace_strict(
+    list(VIA.values()), list(VIA), return_dtype=pl.String
+)
 
 
 def plain(amount: str) -> pl.Expr:
@@ -153,13 +175,14 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         {
             name: [getattr(message, name) for message in messages]
             for name in Message.__struct_fields__
-            if name != "conditions"
+            if name not in {"conditions", "via"}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
         strict=False,
     ).with_columns(
         row=pl.Series(rows if rows is not None else range(len(messages)), dtype=pl.UInt32),
         condition=pl.Series([_condition(m.conditions) for m in messages], dtype=pl.String),
+        via=pl.Series([VIA[message.via] for message in messages], dtype=pl.Int8),
     )
     known = pl.col("exchange").is_in(list(EXCHANGES))
     exact = [

@@ -68,6 +68,9 @@ SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
 BUY, SELL = 1, 2
 """The values of `side`, the taker's."""
 
+WEBSOCKET, REST, DUMP = 1, 2, 3
+"""The values of `via`: how a trade came."""
+
 TRADES: Columns = {
     "exchange": pl.String,
     "symbol": pl.Categorical,
@@ -85,10 +88,28 @@ TRADES: Columns = {
     "received_at": TIME,
     **SOURCE,
     "source_index": pl.UInt16,
+    "via": pl.Int8,
 }
 """Trades of one exchange. Besides these a frame of trades may hold any number of
 String columns named `vendor.<field>`: the native fields not mapped above.
 `condition` is null for an ordinary trade."""
+
+GAPS: Columns = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+    "missing": pl.UInt64,
+    "before": TIME,
+    "after": TIME,
+    "connection": pl.String,
+    "detected_at": TIME,
+    "state": pl.Int8,
+}
+"""Rows of `gaps`."""
+
+GAP_OPEN, GAP_REPAIRING, GAP_UNREPAIRABLE, GAP_REPAIRED = 1, 2, 3, 4
+"""The values of `state` in `gaps`."""
 
 VENDOR = "vendor."
 """Prefix of the columns that end in `vendor_data`."""
@@ -110,9 +131,13 @@ CANDLES: Columns = {
     "close_time": TIME,
     "first_sequence": pl.UInt64,
     "last_sequence": pl.UInt64,
+    "repaired": pl.UInt32,
+    "revision": pl.UInt32,
 }
-"""What a candle says. The state of a candle also holds the source coordinates of
-its first and last trade, which break ties between equal times."""
+"""What a candle says. `repaired`: of its trades, those that came another way than over
+the websocket; `revision`: those that came after it had closed. The state of a candle
+also holds the source coordinates of its first and last trade, which break ties between
+equal times."""
 
 
 def empty(columns: Columns) -> pl.DataFrame:

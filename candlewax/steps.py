@@ -12,16 +12,19 @@ from bytewax.operators import StatefulBatchLogic
 from candlewax import book, candles
 from candlewax.batch import NOWHERE, WINDOWS, Batch
 from candlewax.book import Book, Update
+from candlewax.certificate import all_spans, spans_of
 from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Unread
-from candlewax.gold import ohlcv, watermarks
+from candlewax.gaps import NOTHING, Knowledge
+from candlewax.gold import changes, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.schema import BRONZE, TRADES, empty
 from candlewax.tally import Tally
 from candlewax.telling import tells
+from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,7 +61,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
-    seen. `stores` tells whether it is the one that stores frames and trades.
+    seen. `stores` tells whether it is the one that stores frames and trades; that one
+    also tells which trades are missing, and when no connection was alive.
     """
 
     def __init__(
@@ -68,15 +72,18 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         self._tally = tally
         self._ledger = resumed
         self._stores = stores
+        self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
 
     def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
         return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _admit(self, decoded: Decoded) -> Batch:
         bronze, trades = decoded.bronze, decoded.trades
-        if trades.height:
-            if self._ledger is None:
-                self._ledger = self._history.ledger(decoded.exchange)
+        if self._ledger is None and (trades.height or decoded.events):
+            self._ledger = self._history.ledger(decoded.exchange)
+        if self._ledger and self._stores:
+            self._watch.begin(decoded.exchange, self._ledger)
+        if self._ledger and trades.height:
             fresh = self._ledger.admit(trades)
             if not fresh.all():
                 if self._stores:
@@ -84,11 +91,27 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 trades = trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)
+        tables, known = self._unseen(decoded, trades)
         trades = trades.drop("row")
-        tables = {"dead_letters": decoded.dead_letters}
+        tables["dead_letters"] = decoded.dead_letters
         if self._stores:
             tables |= {"bronze_frames": bronze, "silver_trades": trades}
-        return Batch(decoded.exchange, tables, trades, decoded.trades.height)
+        return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
+
+    def _unseen(
+        self, decoded: Decoded, trades: pl.DataFrame
+    ) -> tuple[dict[str, pl.DataFrame], Knowledge]:
+        """Rows of tables about what was not seen, and what is known of it, once these
+        trades are admitted.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            return {}, NOTHING
+        changes = ledger.changes()
+        if not self._stores:
+            return {}, ledger.knowledge(changes, decoded.outages)
+        tables = self._watch.follow(ledger, changes, decoded, trades)
+        return tables, ledger.knowledge(changes, ledger.connections.release(trades))
 
     def _count(self, decoded: Decoded, bronze: pl.DataFrame, trades: int) -> None:
         exchange = decoded.exchange
@@ -148,16 +171,17 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._live = live
         self._now = now
         self._exchange = ""
+        self._known = NOTHING
         self._came: int | None = None
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: Batch) -> Batch:
-        exchange, trades = batch.exchange, batch.trades
-        if not batch.read:
+        exchange, trades, known = batch.exchange, batch.trades, batch.known
+        if not (batch.read or known.changed.height or known.outages.height):
             return batch
-        stale = pl.DataFrame(schema=WINDOWS)
+        stale, begins = pl.DataFrame(schema=WINDOWS), self._book is None
         if self._book is None:
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
@@ -165,27 +189,37 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._live:
             self._came = self._arrival(exchange, trades)
         before = self._book.watermark
-        update = book.update(self._book, trades, book.watermark(trades))
+        update = book.update(self._book, trades, book.watermark(trades), known=known)
         self._book = update.book
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
-        self._tally.add(_out_of_order(trades, before), "out_of_order", exchange)
+        self._tally.add(update.out_of_order, "out_of_order", exchange)
+        oldest = before - book.LATENESS
         return replace(
             batch,
-            tables={**batch.tables, **self._gold(exchange, update, before, stale)},
+            tables={**batch.tables, **self._gold(exchange, update, before, stale, known)},
             stale=pl.concat([stale, late]),
-            late=_older(trades, before - book.LATENESS) if late.height else empty(TRADES),
+            late=_older(trades, oldest) if late.height else empty(TRADES),
             watermark=update.book.watermark,
+            spans=_reaching(update, known, oldest, begins=begins),
+            evidence=update.book.evidence(known),
+            begins=begins,
         )
 
     def _gold(
-        self, exchange: str, update: Update, before: int, stale: pl.DataFrame
+        self,
+        exchange: str,
+        update: Update,
+        before: int,
+        stale: pl.DataFrame,
+        known: Knowledge,
     ) -> dict[str, pl.DataFrame]:
         """Rows of the tables of candles. Every window ends on a whole minute, so the
         watermark tells something new once a minute.
         """
         now = update.book.watermark
-        tables = {"ohlcv": ohlcv(exchange, update.changed, now)}
+        tables = {"ohlcv": changes(exchange, update, known, self._known)}
+        self._known = known
         minute = candles.TIMEFRAMES["1m"][1]
         if now // minute > before // minute or stale.height:
             tables["watermarks"] = watermarks(exchange, now)
@@ -212,9 +246,14 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             return [], StatefulBatchLogic.RETAIN
         before = self._book.watermark
         update = book.update(self._book, empty(TRADES), self._now() - QUIET)
+        if update.changed.height and self._history.unseen.is_down(
+            self._exchange, self._came - FRESH
+        ):
+            update = replace(update, book=book.ending(update, before))
         self._book = update.book
-        tables = self._gold(self._exchange, update, before, empty(WINDOWS))
-        batch = Batch(self._exchange, tables, watermark=update.book.watermark)
+        tables = self._gold(self._exchange, update, before, empty(WINDOWS), self._known)
+        evidence = update.book.evidence(self._known)
+        batch = Batch(self._exchange, tables, watermark=update.book.watermark, evidence=evidence)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Book | None:
@@ -226,8 +265,11 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
     return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
-def _out_of_order(trades: pl.DataFrame, watermark: int) -> int:
-    """How many trades are older than one that came before them."""
-    time = pl.col("timestamp").cast(pl.Int64)
-    latest = time.cum_max().clip(lower_bound=watermark + book.GRACE)
-    return int(trades.select((time < latest).sum()).item())
+def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:
+    """The SPANS that reach candles whose windows ended by a time; for a process that
+    begins, all in which something is missing.
+    """
+    if begins:
+        return pl.concat([update.spans, all_spans(known), spans_of(update.book.outages)])
+    spans = update.spans
+    return spans.filter(pl.col("before") < oldest) if spans.height else spans

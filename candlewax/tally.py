@@ -13,6 +13,7 @@ class Tally:
         self.ended = False
         """Whether the feed ended by itself."""
         self.counts: Counter[tuple[str, ...]] = Counter()
+        self.levels: dict[tuple[str, ...], int] = {}
 
     def read(self, size: int) -> None:
         """Some bytes of the feed were read."""
@@ -24,6 +25,16 @@ class Tally:
         if count:
             with self._lock:
                 self.counts[name] += count
+
+    def set(self, level: int, *name: str) -> None:
+        """Say how much of something there is now: ("open_gaps", "binance")."""
+        with self._lock:
+            self.levels[name] = level
+
+    def now(self) -> dict[tuple[str, ...], int]:
+        """How much there is of all that was said, by its names."""
+        with self._lock:
+            return dict(self.levels)
 
     def all(self) -> dict[tuple[str, ...], int]:
         """All counts by their names."""

@@ -13,8 +13,21 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from candlewax.exchanges._layout import Dialect
+from candlewax.feed import FROM_DUMP, FROM_REST
 from candlewax.instruments import Instruments
-from candlewax.schema import PLAIN, PRICE, QUOTE_VOLUME, SOURCE, TIME, TRADES, VENDOR, Columns
+from candlewax.schema import (
+    DUMP,
+    PLAIN,
+    PRICE,
+    QUOTE_VOLUME,
+    REST,
+    SOURCE,
+    TIME,
+    TRADES,
+    VENDOR,
+    WEBSOCKET,
+    Columns,
+)
 
 AHEAD_US: Final = 60_000_000
 """How far a trade's time may lie ahead of its frame's receive time, in
@@ -106,7 +119,7 @@ def normalize(
     from 0. Out: trades in the order they came in.
     """
     # All in one query, as nearly always all trades are good.
-    received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW)
+    received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW, via=_VIA)
     joined = trades.join(received, on="row", how="left", maintain_order="left")
     known = instruments.known(exchange)
     checked = _checked(joined, known).with_columns(quote_volume=_PRODUCT)
@@ -132,6 +145,14 @@ def _one_by_one(trades: pl.DataFrame, exchange: str, instruments: Instruments) -
 
 
 _ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)
+_VIA: Final = (
+    pl.when(pl.col("connection").str.starts_with(FROM_REST))
+    .then(REST)
+    .when(pl.col("connection").str.starts_with(FROM_DUMP))
+    .then(DUMP)
+    .otherwise(WEBSOCKET)
+    .cast(pl.Int8)
+)
 _TYPED: Final = {
     "price_ok": pl.col("price").str.contains(_PLAIN),
     "quantity_ok": pl.col("quantity").str.contains(_PLAIN),

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from candlewax.batch import Batch
 from candlewax.board import Board
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
@@ -24,7 +25,7 @@ def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
     writer.put(Batch("x", {"silver_trades": rows([*some, *old])}))
     writer.flush()
     history = History(tables)
-    for candles in history.candles("x", history.stale("x", 0), 0):
+    for candles in Anew(history).candles("x", history.stale("x", 0), 0):
         writer.put(Batch("x", {"ohlcv": candles}))
     writer.flush()
     tally = Tally()

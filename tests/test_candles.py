@@ -19,7 +19,7 @@ from candlewax import book as books
 from candlewax import candles
 from candlewax.book import EMPTY, LATENESS, Book, Update
 from candlewax.candles import TIMEFRAMES
-from candlewax.schema import BUY, SELL, TRADES, empty
+from candlewax.schema import BUY, SELL, TRADES, WEBSOCKET, empty
 from tests import oracle
 from tests.oracle import Fill
 
@@ -46,6 +46,7 @@ def table(fills: Sequence[Fill]) -> pl.DataFrame:
             "condition": fill.conditions[0] if fill.conditions else None,
             "source_offset": fill.offset,
             "source_index": fill.index,
+            "via": WEBSOCKET,
         }
         for fill in fills
     ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from candlewax.decode import decode, reject
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.binance import SPOT
 from candlewax.schema import (
     BRONZE,
     DEAD_LETTERS,
@@ -21,7 +22,8 @@ from candlewax.schema import (
     SCOPE_FRAME,
     SCOPE_TRADE,
 )
-from tests.reading import INSTRUMENTS, read
+from candlewax.trades import common, normalize
+from tests.reading import INSTRUMENTS, RECEIVED_NS, read
 
 NAMES = sorted(EXCHANGES)
 
@@ -258,3 +260,23 @@ def test_what_happened_to_a_connection_is_a_control_frame(exchange: str) -> None
     )
     assert found.bronze["kind"].to_list() == [KIND_CONTROL, KIND_CONTROL]
     assert found.dead_letters.is_empty()
+
+
+def test_a_trade_knows_how_it_came() -> None:
+    """By the name of its frame's connection alone; a bad trade among them changes nothing."""
+    names = ["b0", "rest/BTCUSDT", "dump/BTCUSDT", "restless", "my/rest/x", "b0"]
+    rows = [(RECEIVED_NS, name, n, "") for n, name in enumerate(names)]
+    frames = pl.DataFrame(rows, FRAMES, orient="row").with_columns(
+        source=pl.lit("log"), source_partition=pl.lit(0, pl.UInt32), source_offset="seq"
+    )
+    native = pl.DataFrame(
+        [
+            {"s": "BTCUSDT", "t": str(n), "p": "1", "q": "1", "T": "1790000000000", "m": "true"}
+            for n in range(len(names))
+        ]
+    ).with_columns(row=pl.int_range(len(names), dtype=pl.UInt32), index=pl.lit(0, pl.UInt16))
+    worse = native.with_columns(p=pl.when(pl.col("t") == "5").then(pl.lit("-1")).otherwise("p"))
+    for table in (native, worse):
+        found = normalize(common(table, SPOT), frames, "binance", INSTRUMENTS).trades
+        assert found["via"].to_list() == [1, 2, 3, 1, 1, 1][: found.height]
+        assert found.height == native.height - (table is worse)

@@ -1,13 +1,16 @@
 """The ledger against a plain set."""
 
 import itertools
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.ledger import KEPT, Ledger, Ranges
+from candlewax.gaps import HOLES, OUTAGES
+from candlewax.ledger import KEPT, Ledger
+from candlewax.schema import empty
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,19 +70,6 @@ def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
         assert copy.copy().admit(table(rows)).to_list() == expected(rows, set(seen))
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25))
-def test_ranges_hold_what_was_put_in_and_stay_apart(spans: list[tuple[int, int]]) -> None:
-    """Neighbouring ranges grow together."""
-    ranges, numbers = Ranges(), set[int]()
-    for first, length in spans:
-        ranges.add(first, first + length)
-        numbers |= set(range(first, first + length + 1))
-    held = ranges.holds(pl.Series(range(70), dtype=pl.UInt64))
-    assert held.to_list() == [n in numbers for n in range(70)]
-    joined = list(zip(ranges.first, ranges.last, strict=True))
-    assert all(a[1] + 1 < b[0] for a, b in itertools.pairwise(joined))
-
-
 def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
     """Memory is that of the holes."""
     ledger = Ledger()
@@ -98,3 +88,96 @@ def test_ids_without_numbers_are_kept_for_a_day() -> None:
     assert ledger.copy().admit(table([row])).to_list() == [False]
     ledger.forget(moment + 1 + KEPT // timedelta(microseconds=1))
     assert ledger.admit(table([row])).to_list() == [True]
+
+
+NO_OUTAGE = empty(OUTAGES)
+
+TIMED = st.lists(st.lists(st.tuples(SYMBOLS, st.integers(1, 14)), max_size=8), max_size=8)
+"""Batches of numbers. The time of each trade follows from its number, not in its order."""
+
+
+def second(number: int) -> int:
+    """When a trade happened."""
+    return number * 7 % 11
+
+
+def micros(number: int) -> int:
+    return int((START + timedelta(seconds=second(number))).timestamp()) * 1_000_000
+
+
+def holes(seen: set[tuple[str, int]]) -> set[tuple[str, int, int, int, int]]:
+    """The holes of a plain set."""
+    found = set()
+    for symbol in {symbol for symbol, _ in seen}:
+        numbers = sorted(number for name, number in seen if name == symbol)
+        for low, high in itertools.pairwise(numbers):
+            if high - low > 1:
+                times = sorted([micros(low), micros(high)])
+                found.add((symbol, low + 1, high - 1, times[0], times[1]))
+    return found
+
+
+def begins(seen: set[tuple[str, int]]) -> set[tuple[str, int, int]]:
+    lowest: dict[str, int] = {}
+    for symbol, number in seen:
+        lowest[symbol] = min(number, lowest.get(symbol, number))
+    return {(symbol, number, micros(number)) for symbol, number in lowest.items()}
+
+
+def numbered(pairs: list[tuple[str, int]]) -> pl.DataFrame:
+    return table([(symbol, n, str(n), second(n)) for symbol, n in pairs])
+
+
+@given(TIMED)
+def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) -> None:
+    """Also in front of the lowest number, and with what has changed since the batch before."""
+    ledger, seen = Ledger(), set[tuple[str, int]]()
+    for pairs in batches:
+        before, first = holes(seen), begins(seen)
+        seen |= set(pairs)
+        ledger.admit(numbered(pairs))
+        known = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+        assert dict(known.holes.schema) == dict(empty(HOLES).schema)
+        assert known.holes.height == len(holes(seen))
+        assert set(known.holes.rows()) == holes(seen)
+        assert set(known.begins.rows()) == begins(seen)
+        assert known.begins.height == len(begins(seen))
+        spans = {(symbol, *times) for symbol, _, _, *times in holes(seen) ^ before}
+        spans |= {(symbol, time, time) for symbol, _, time in begins(seen) ^ first}
+        assert set(known.changed.rows()) == spans
+        assert known.changed.height == len(spans)
+
+
+@given(TIMED)
+def test_a_ledger_goes_on_from_its_copy(batches: list[list[tuple[str, int]]]) -> None:
+    """With all the holes there are, and none said to have changed."""
+    ledger, seen = Ledger(), {pair for pairs in batches for pair in pairs}
+    for pairs in batches:
+        ledger.admit(numbered(pairs))
+    copy = pickle.loads(pickle.dumps(ledger.copy()))  # noqa: S301
+    known = copy.knowledge(copy.changes(), NO_OUTAGE)
+    assert (set(known.holes.rows()), known.changed.height) == (holes(seen), 0)
+    assert set(known.begins.rows()) == begins(seen)
+
+
+def test_what_is_known_is_made_once_while_nothing_changes() -> None:
+    """A run that goes on where the last one ended leaves the holes as they are."""
+    ledger = Ledger()
+    ledger.admit(numbered([("A/B", 1), ("A/B", 4), ("C/D", 7)]))
+    first = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+    ledger.admit(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
+    second_ = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+    assert second_.holes is first.holes
+    assert second_.changed.is_empty()
+    ledger.admit(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
+    assert ledger.knowledge(ledger.changes(), NO_OUTAGE) is second_
+
+
+def test_unnumbered_trades_have_no_holes_and_no_begin() -> None:
+    """Nobody can tell what is missing of them."""
+    ledger = Ledger()
+    ledger.admit(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
+    known = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+    assert known.holes.is_empty()
+    assert known.begins.is_empty()
+    assert known.changed.is_empty()

@@ -19,8 +19,8 @@ LATEST = 253_402_300_799_999_999 - 60_000_000
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 NAMES = st.text(st.sampled_from('ABC/:"\\\n\t ,{}nul\u2028é'), min_size=1, max_size=8)
-AMOUNTS = st.integers(1, 10**30 - 1).map(lambda n: Decimal(n).scaleb(-12))
-VOLUMES = st.integers(0, 10**33 - 1).map(lambda n: Decimal(n).scaleb(-18))
+AMOUNTS = st.integers(1, 10**30 - 1).map(lambda n: Decimal(f"{n}e-12"))
+VOLUMES = st.integers(0, 10**33 - 1).map(lambda n: Decimal(f"{n}e-18"))
 TIMES = st.integers(0, LATEST).map(lambda n: EPOCH + timedelta(microseconds=n))
 
 
@@ -49,6 +49,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
             "source_partition": draw(st.integers(0, 2**32 - 1)),
             "source_offset": draw(st.integers(0, 2**64 - 1)),
             "source_index": draw(st.integers(0, 2**16 - 1)),
+            "via": draw(st.sampled_from([1, 2, 3])),
             **{f"vendor.{name}": draw(st.one_of(st.none(), TEXTS)) for name in fields},
         }
         for _ in range(draw(st.integers(1, 5)))
@@ -78,6 +79,7 @@ def encoded(message: Any) -> bytes:
 @given(rows())
 def test_a_message_says_what_the_trade_says(found: list[dict[str, Any]]) -> None:
     """Read with plain JSON: decimals are strings, times whole microseconds."""
+    ways = {1: "websocket", 2: "rest", 3: "dump"}
     for text, row in zip(to_json(frame(found)), found, strict=True):
         said = json.loads(text)
         vendor = {n[7:]: v for n, v in row.items() if n.startswith("vendor.") and v is not None}
@@ -88,6 +90,7 @@ def test_a_message_says_what_the_trade_says(found: list[dict[str, Any]]) -> None
         for name in ("timestamp", "received_at"):
             assert EPOCH + timedelta(microseconds=said.pop(name)) == row[name]
         assert said.pop("side") == ("BUY" if row["side"] == 1 else "SELL")
+        assert said.pop("via", "websocket") == ways[row["via"]]
         assert said.pop("conditions") == ([row["condition"]] if row["condition"] else [])
         assert said == {name: row[name] for name in said}
         assert len(said) == 11
@@ -109,7 +112,7 @@ def test_amounts_are_shown_without_the_zeros_at_their_end() -> None:
     row = {
         **trade(), "timestamp": EPOCH, "received_at": EPOCH, "side": 1, "price": Decimal(100),
         "quantity": Decimal("0.000000000001"), "quote_volume": Decimal("0.0000000001"),
-        "condition": None,
+        "condition": None, "via": 1,
     }  # fmt: skip
     del row["conditions"]
     said = json.loads(to_json(frame([row]))[0])
@@ -151,6 +154,7 @@ WRONG: list[tuple[bytes, str]] = [
     (encoded(trade(timestamp=-1)), "timestamp"),
     (encoded(trade(timestamp="now")), "timestamp"),
     (encoded(trade(conditions="X")), "conditions"),
+    (encoded(trade(via="pigeon")), "via"),
     (encoded(trade()) + b"{}", "trailing"),
     (encoded(trade()) + b"\n" + encoded(trade()), "trailing"),
 ]
@@ -183,6 +187,12 @@ def test_other_fields_are_passed_over() -> None:
     read = from_json([encoded(trade(vendor_data={"b": "1"}, inserted_at=1, more=[{}]))])
     assert read.trades.height == 1
     assert from_json([]).trades.is_empty()
+
+
+def test_a_message_that_does_not_say_how_its_trade_came_speaks_of_a_websocket() -> None:
+    """As all do that came over one."""
+    read = from_json([encoded(trade()), encoded(trade(via="dump"))])
+    assert read.trades["via"].to_list() == [1, 3]
 
 
 def test_several_conditions_are_kept() -> None:

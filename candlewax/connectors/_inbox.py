@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from candlewax.feed import EVENT, Feed, Garbled, Received
+from candlewax.outages import PROCESS
 from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 
@@ -28,6 +30,9 @@ MOST_SHOWN: Final = 20
 
 Row = tuple[int, str, int, str | bytes]
 """recv_ns, connection, seq, and the frame: bytes if it is no UTF-8."""
+
+_PROCESS: Final = secrets.token_hex(4)
+"""A name for this process that no other one has had."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +122,7 @@ class Line:
             EVENT: kind,
             "exchange": self._exchange,
             "connection": self.name,
+            PROCESS: _PROCESS,
             **{name: fact for name, fact in facts.items() if fact is not None},
         }
         self._tally.add(1, "connections", self._exchange, kind)

@@ -18,7 +18,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from candlewax import topics
 from candlewax.connectors.broker import BrokerError
-from candlewax.normalized import Message, Read, read, told
+from candlewax.normalized import VIA, Message, Read, read, told
 from candlewax.schema import BUY, VENDOR
 
 
@@ -49,14 +49,23 @@ _TYPES: Final[dict[str, Any]] = {
     "source_offset": "long",
     "source_index": "int",
     "vendor_data": {"type": "map", "values": "string"},
+    "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
 }
+_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket"}
+"""What older messages say of fields they do not have."""
+
+_VIA_NAMES: Final = {value: name for name, value in VIA.items()}
 
 SCHEMA: Final = json.dumps(
     {
         "type": "record",
         "name": "Trade",
         "namespace": "candlewax",
-        "fields": [{"name": name, "type": kind} for name, kind in _TYPES.items()],
+        "fields": [
+            {"name": name, "type": kind}
+            | ({"default": _DEFAULTS[name]} if name in _DEFAULTS else {})
+            for name, kind in _TYPES.items()
+        ],
     }
 )
 
@@ -122,6 +131,7 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
         "side": "BUY" if row["side"] == BUY else "SELL",
         "conditions": [] if condition is None else [condition],
         "vendor_data": given,
+        "via": _VIA_NAMES[row["via"]],
     }
 
 

@@ -2,18 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import polars as pl
 
 from candlewax.batch import WINDOWS
-from candlewax.book import GRACE, LATENESS, Book, seed
-from candlewax.candles import SECOND, STATE, TIMEFRAMES, all_timeframes, combine
+from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
+from candlewax.candles import SECOND, STATE, TIMEFRAMES, combine
+from candlewax.certificate import disjoint
 from candlewax.connectors.clickhouse import Database
-from candlewax.gold import ohlcv
-from candlewax.ledger import KEPT, Ledger, Ranges
+from candlewax.connectors.stored import Stored
+from candlewax.connectors.unseen import Unseen
+from candlewax.lateness import resumed
+from candlewax.ledger import KEPT, Ledger
+from candlewax.ranges import Ranges, Run
 from candlewax.schema import TRADES, empty
 
 _BUCKET: Final = 1024
@@ -37,7 +42,9 @@ SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} A
 
 _BUCKETS: Final = f"""
 SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
-    min(sequence) AS first, max(sequence) AS last, count() AS trades
+    min(sequence) AS first, max(sequence) AS last, count() AS trades,
+    toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
+    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
 GROUP BY symbol, bucket
@@ -111,7 +118,7 @@ WHERE stored.version != expected.version
 
 _TRADES: Final = f"""
 SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
-    toInt8(side) AS side, price, quantity, quote_volume
+    toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND empty(conditions)
     AND ({{every:Bool}} OR symbol IN {{symbols:Array(String)}})
@@ -137,7 +144,8 @@ GROUP BY source, source_partition
 
 _NO_TRADES: Final = empty(TRADES)
 
-_WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+"""All that is stored counts."""
 
 _HOUR: Final = TIMEFRAMES["1h"][1]
 _DAY: Final = TIMEFRAMES["1d"][1]
@@ -166,26 +174,28 @@ class History:
         meanwhile: bool = False,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.unseen = Unseen(database, wait)
         self._database = database
         self._meanwhile = meanwhile
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
         self._reached: dict[tuple[str, str, int], int] = {}
         self._given_up: set[str] = set()
+        self.stored = Stored(self._query)
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
-        self._cuts[exchange] = _WHOLE
+        self._cuts[exchange] = WHOLE
 
     def _cut(self, exchange: str) -> dict[str, Any]:
         if exchange not in self._cuts:
-            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else _WHOLE
+            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else WHOLE
         return self._cuts[exchange]
 
     def _new_cut(self, exchange: str) -> dict[str, Any]:
         """Where each source ends now, once all before is visible."""
         found = self._database.query(_PLACES, {"exchange": exchange})
-        cut = {**_WHOLE, "whole": False}
+        cut = {**WHOLE, "whole": False}
         if found.height:
             cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
         before, count = -1, self._count(exchange, cut)
@@ -202,12 +212,14 @@ class History:
         ledger = Ledger()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
-        for symbol, first, last in buckets.filter(whole).select("symbol", "first", "last").rows():
-            ledger.numbered.setdefault(symbol, Ranges()).add(first, last)
+        ends = buckets.filter(whole).select("symbol", "first", "last", "begin", "end")
+        for symbol, *run in ends.iter_rows():
+            ledger.numbered.setdefault(symbol, Ranges()).add(Run(*run))
         if not buckets.select(whole.all()).item():
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
+        ledger.changes()
         return ledger
 
     def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
@@ -222,11 +234,20 @@ class History:
         return max(0, found or 0)
 
     def book(self, exchange: str) -> Book:
-        """The candles that can still change, and the watermark."""
+        """The candles that can still change, and the watermark.
+
+        How many trades came late is told by the stored rows, as `resumed` says.
+        """
         watermark = self.watermark(exchange)
-        oldest = max(0, watermark - LATENESS)
-        minutes = self._minutes(exchange, oldest // _DAY * _DAY, watermark + _DAY)
-        return seed(minutes, watermark)
+        oldest = max(0, watermark - LATENESS) // _DAY * _DAY
+        seeded = seed(self.minutes(exchange, oldest, watermark + _DAY), watermark)
+        rows = self.stored.between(exchange, oldest, watermark + _DAY)
+        return replace(
+            seeded,
+            candles=resumed(seeded.candles, rows, empty(WINDOWS)),
+            outages=disjoint(self.unseen.outages(exchange, max(0, watermark - REMEMBERED))),
+            ended=self.stored.ended(exchange),
+        )
 
     def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
         """WINDOWS of the stored candles that are not what the stored trades say."""
@@ -238,20 +259,6 @@ class History:
             lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
         )
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
-
-    def candles(
-        self, exchange: str, windows: pl.DataFrame, watermark: int, late: pl.DataFrame = _NO_TRADES
-    ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOWS), computed from all stored trades
-        and those that came `late` (TRADES), stored or not.
-        """
-        day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
-        for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
-            symbols = wanted["symbol"].unique().to_list()
-            minutes = self._minutes(exchange, begin, begin + _DAY, symbols, late, cut=_WHOLE)
-            named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
-            found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
-            yield ohlcv(exchange, found, watermark)
 
     def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
         """Return when these trades (TRADES) are stored, and so all that were sent before
@@ -286,7 +293,7 @@ class History:
             self._reached |= {(exchange, source, part): end for source, part, end in rows}
         return reached()
 
-    def _minutes(
+    def minutes(
         self,
         exchange: str,
         begin: int,

@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -12,15 +12,26 @@ import polars as pl
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.metrics import SINK_ROWS, SINK_SECONDS, WRITTEN_SECONDS
 from candlewax.tally import Tally
 
-ORDER: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks")
-"""Frames before their trades, trades before their candles, candles before the
-watermark that says they are closed: whatever was stored last, the tables never
-claim more than what stands behind them."""
+ORDER: Final = (
+    "outages",
+    "bronze_frames",
+    "silver_trades",
+    "gaps",
+    "dead_letters",
+    "ohlcv",
+    "watermarks",
+)
+"""An outage before the frame that ended it, so that whoever begins with the tables does
+not miss it; frames before their trades, trades before the gaps beside them and before
+their candles, candles before the watermark that says they are closed: whatever was
+stored last, the tables never claim more than what stands behind them. A candle's row
+comes after its row among the revisions, so that none is shown that is not kept there."""
 
 BLOCK_ROWS: Final = 200_000
 """Rows of all tables together that make a block worth storing at once."""
@@ -39,7 +50,7 @@ FEW: Final = 5_000
 SOON: Final = 0.003
 """Seconds for the rows of one moment to come together."""
 
-_PARTITION: Final = {
+_PARTITION: Final[dict[str, pl.Expr]] = {
     "bronze_frames": pl.col("received_at").dt.epoch("d"),
     "silver_trades": pl.col("timestamp").dt.epoch("d"),
     "dead_letters": pl.col("received_at").dt.month_start().dt.epoch("d"),
@@ -47,6 +58,7 @@ _PARTITION: Final = {
     "ohlcv": pl.col("window_start").dt.month_start().dt.epoch("d") * 10
     + (pl.col("timeframe") == 6).cast(pl.Int32),
 }
+_PARTITION["ohlcv_revisions"] = _PARTITION["ohlcv"]
 """A number for each partition of a table, as its DDL cuts it."""
 
 _MOST_PARTITIONS: Final = 100
@@ -78,6 +90,7 @@ class Writer:
         """
         self._database = database
         self._history = history or History(database, wait=wait)
+        self._anew = Anew(self._history)
         self._before = before
         self._after = after
         self._tally = tally
@@ -179,20 +192,42 @@ class Writer:
         self._before()
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
-            self._insert(table, [_latest(frames)] if table == "ohlcv" and frames else frames)
+            if table == "ohlcv" and frames:
+                self._insert_candles([_latest(frames)])
+            else:
+                self._insert(table, frames)
+        for batch in batches:
+            _observe(batch)
+        mended: list[Batch] = []
         for exchange in {batch.exchange for batch in batches}:
             own = [batch for batch in batches if batch.exchange == exchange]
-            stale = pl.concat([batch.stale for batch in own]).unique()
-            for batch in own:
-                _observe(batch)
-            if stale.height:
-                watermark = max(batch.watermark for batch in own)
-                late = pl.concat([batch.late for batch in own])
-                self._history.wait_for(exchange, late)
-                anew = list(self._history.candles(exchange, stale, watermark, late))
-                self._insert("ohlcv", anew)
-                batches = [*batches, *(Batch(exchange, {"ohlcv": frame}) for frame in anew)]
-        self._after(batches)
+            mended += [Batch(exchange, {"ohlcv": rows}) for rows in self._mend(exchange, own)]
+        self._after([*batches, *mended])
+
+    def _mend(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
+        """Store anew what these batches of an exchange say of candles whose state is gone;
+        gives their rows of `ohlcv` once they are stored.
+        """
+        stale = pl.concat([batch.stale for batch in batches]).unique()
+        spans = pl.concat([batch.spans for batch in batches])
+        begins = any(batch.begins for batch in batches)
+        evidence = batches[-1].evidence
+        if stale.height:
+            watermark = max(batch.watermark for batch in batches)
+            late = pl.concat([batch.late for batch in batches])
+            self._history.wait_for(exchange, late)
+            for rows in self._anew.candles(exchange, stale, watermark, late, evidence):
+                self._insert_candles([rows])
+                yield rows
+        if spans.height or begins:
+            for rows in self._anew.recertified(exchange, spans, evidence, doubted=begins):
+                self._insert_candles([rows])
+                yield rows
+
+    def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
+        closed = [frame.filter("closed").drop("closed") for frame in frames]
+        self._insert("ohlcv_revisions", closed)
+        self._insert("ohlcv", [frame.drop("cause") for frame in frames])
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]

@@ -5,22 +5,29 @@ from typing import Final
 import polars as pl
 
 from candlewax.candles import TIMEFRAMES
+from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
 from candlewax.schema import BUY
 
 TIMEFRAME_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 
-STATUSES: Final = {1: "forming", 2: "complete", 3: "gaps", 4: "partial", 5: "unverified"}
+STATUSES: Final = {
+    FORMING: "forming",
+    COMPLETE: "complete",
+    GAPS: "gaps",
+    PARTIAL: "partial",
+    UNVERIFIED: "unverified",
+}
 """The values of `status` in `ohlcv`."""
 
 CERTIFICATE: Final = ("status", "missing", "feed_down_ms", "repaired", "revision")
-"""What a candle says about its own completeness, where the table holds it."""
+"""What a candle says about its own completeness."""
 
 CANDLE: Final = (
     "window_start", "open", "high", "low", "close", "volume", "quote_volume", "trade_count",
     "buy_volume", "buy_quote_volume", "open_time", "close_time", "first_sequence",
     "last_sequence", "closed", *CERTIFICATE,
 )  # fmt: skip
-"""The fields of a candle; those of the certificate are null where nothing is known."""
+"""The fields of a candle."""
 
 TRADE: Final = (
     "timestamp", "side", "price", "quantity", "quote_volume", "trade_id", "sequence",
@@ -31,9 +38,6 @@ TRADE: Final = (
 
 def candles(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of `ohlcv`, from the table or on their way to it, with the columns of CANDLE."""
-    present = set(rows.columns)
-    absent = [pl.lit(None).alias(name) for name in CANDLE if name not in present]
-    rows = rows.with_columns(absent)
     if rows.schema["status"].is_integer():
         names = pl.col("status").cast(pl.Int64).replace_strict(STATUSES, return_dtype=pl.String)
         rows = rows.with_columns(names)

@@ -112,11 +112,6 @@ class Store:
         self._all = [open_one() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
-        columns = self.ask(
-            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'ohlcv'"
-        )
-        present = set(columns["name"])
-        self._candle = ", ".join(_selected(name) for name in encode.CANDLE if name in present)
 
     @contextmanager
     def _one(self) -> Iterator[Database]:
@@ -150,7 +145,7 @@ class Store:
         it or the `last` ones.
         """
         rows = self.ask(
-            f"SELECT {self._candle} FROM ohlcv FINAL WHERE timeframe = {{timeframe:String}} "
+            f"SELECT {_CANDLE} FROM ohlcv FINAL WHERE timeframe = {{timeframe:String}} "
             "AND exchange = {exchange:String} AND symbol = {symbol:String} "
             "AND ohlcv.window_start >= {begin:DateTime('UTC')} "
             "AND ohlcv.window_start < {end:DateTime('UTC')} "
@@ -162,7 +157,7 @@ class Store:
     def latest(self, each: int) -> pl.DataFrame:
         """The last candles of every series, with the columns that name it."""
         rows = self.ask(
-            f"SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {self._candle} "
+            f"SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE} "
             "FROM ohlcv FINAL ORDER BY ohlcv.timeframe, exchange, symbol, ohlcv.window_start DESC "
             "LIMIT {each:UInt32} BY ohlcv.timeframe, exchange, symbol",
             {"each": each},
@@ -229,3 +224,6 @@ def _selected(name: str) -> str:
     if name == "status":
         return "toString(ohlcv.status) AS status"
     return f"ohlcv.{name} AS {name}"
+
+
+_CANDLE: Final = ", ".join(map(_selected, encode.CANDLE))

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS silver_trades
     source_partition UInt32 CODEC(ZSTD(1)),
     source_offset    UInt64 CODEC(DoubleDelta, ZSTD(1)),
     source_index     UInt16 CODEC(ZSTD(1)),
+    via              Enum8('websocket' = 1, 'rest' = 2, 'dump' = 3) DEFAULT 'websocket' CODEC(ZSTD(1)),
     vendor_data      Map(LowCardinality(String), String) CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
@@ -33,3 +34,8 @@ SETTINGS
     min_bytes_for_wide_part = 67108864,
     -- Blocks come large: rewrite them by tens, not by fives.
     merge_selector_base = 10;
+
+-- A table of trades that is older than this column.
+ALTER TABLE silver_trades
+    ADD COLUMN IF NOT EXISTS via Enum8('websocket' = 1, 'rest' = 2, 'dump' = 3) DEFAULT 'websocket'
+    CODEC(ZSTD(1)) AFTER source_index;

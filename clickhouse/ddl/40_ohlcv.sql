@@ -21,6 +21,12 @@ CREATE TABLE IF NOT EXISTS ohlcv
     close_time       DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     first_sequence   UInt64 CODEC(DoubleDelta, ZSTD(1)),
     last_sequence    UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    repaired         UInt32 CODEC(ZSTD(1)) COMMENT 'trades in it that did not come over the websocket',
+    revision         UInt16 CODEC(ZSTD(1)) COMMENT 'trades that came after it had closed',
+    missing          UInt64 CODEC(ZSTD(1)) COMMENT 'numbers known missing that may belong to it',
+    status           Enum8('forming' = 1, 'complete' = 2, 'gaps' = 3, 'partial' = 4, 'unverified' = 5)
+                     DEFAULT if(closed, 'unverified', 'forming') CODEC(ZSTD(1)),
+    feed_down_ms     UInt64 CODEC(ZSTD(1)) COMMENT 'of its window without any connection',
     closed           Bool,
     version          UInt64 CODEC(ZSTD(1)),
     updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
@@ -32,3 +38,13 @@ TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000;
+
+-- Tables of candles that are older than these columns: they claim nothing.
+ALTER TABLE ohlcv
+    ADD COLUMN IF NOT EXISTS repaired UInt32 CODEC(ZSTD(1)) AFTER last_sequence,
+    ADD COLUMN IF NOT EXISTS revision UInt16 CODEC(ZSTD(1)) AFTER repaired,
+    ADD COLUMN IF NOT EXISTS missing UInt64 CODEC(ZSTD(1)) AFTER revision,
+    ADD COLUMN IF NOT EXISTS
+        status Enum8('forming' = 1, 'complete' = 2, 'gaps' = 3, 'partial' = 4, 'unverified' = 5)
+        DEFAULT if(closed, 'unverified', 'forming') CODEC(ZSTD(1)) AFTER missing,
+    ADD COLUMN IF NOT EXISTS feed_down_ms UInt64 CODEC(ZSTD(1)) AFTER status;

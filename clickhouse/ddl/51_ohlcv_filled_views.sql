@@ -1,7 +1,8 @@
 -- The same without gaps: a window in which nothing traded, between the first and
 -- the last candle of a market, shows the last close with no volume and no vwap, and
--- filled = true. These prices are shown, never stored.
-CREATE VIEW IF NOT EXISTS ohlcv_filled AS
+-- filled = true. These prices are shown, never stored; nothing is certified of them, so
+-- these views have no status.
+CREATE OR REPLACE VIEW ohlcv_filled AS
 SELECT
     timeframe,
     exchange,
@@ -43,9 +44,9 @@ FROM
 )
 ARRAY JOIN range(begin, next, length) AS start;
 
-CREATE VIEW IF NOT EXISTS ohlcv_1m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1m';
-CREATE VIEW IF NOT EXISTS ohlcv_5m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '5m';
-CREATE VIEW IF NOT EXISTS ohlcv_15m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '15m';
-CREATE VIEW IF NOT EXISTS ohlcv_30m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '30m';
-CREATE VIEW IF NOT EXISTS ohlcv_1h_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1h';
-CREATE VIEW IF NOT EXISTS ohlcv_1d_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1d';
+CREATE OR REPLACE VIEW ohlcv_1m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1m';
+CREATE OR REPLACE VIEW ohlcv_5m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '5m';
+CREATE OR REPLACE VIEW ohlcv_15m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '15m';
+CREATE OR REPLACE VIEW ohlcv_30m_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '30m';
+CREATE OR REPLACE VIEW ohlcv_1h_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1h';
+CREATE OR REPLACE VIEW ohlcv_1d_filled AS SELECT * EXCEPT timeframe FROM ohlcv_filled WHERE timeframe = '1d';

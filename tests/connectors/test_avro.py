@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import fastavro
+import polars as pl
 import pytest
 
 from candlewax.connectors.avro import SCHEMA, SUBJECT, Avro
@@ -30,7 +31,7 @@ def schemas() -> Iterator[Registry]:
 
 def test_messages_come_back_as_they_went(schemas: Registry) -> None:
     """Exact decimals, microseconds, numbers of 64 bits."""
-    trades = read("binance", *TEXTS).trades
+    trades = read("binance", *TEXTS).trades.with_columns(via=pl.Series([1, 2, 3], dtype=pl.Int8))
     avro = Avro(schemas.url)
     found = avro.decode(avro.encode(trades))
     assert found.faults.is_empty()

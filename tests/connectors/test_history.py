@@ -5,6 +5,7 @@ from decimal import Decimal
 import polars as pl
 
 from candlewax.batch import Batch
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
@@ -92,7 +93,7 @@ def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> Non
     counts = []
     for number in (3, 4):
         store(tables, fills(number))
-        found = pl.concat(history.candles("x", windows, DAY))
+        found = pl.concat(Anew(history).candles("x", windows, DAY))
         counts.append(found["trade_count"].item())
     assert counts == [3, 4]
 
@@ -106,7 +107,7 @@ def test_late_trades_count_stored_or_not(tables: Database) -> None:
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
     )
     watermark = DAY + 10_000 * SECOND
-    found = pl.concat(History(tables).candles("x", windows, watermark, rows(late)))
+    found = pl.concat(Anew(History(tables)).candles("x", windows, watermark, rows(late)))
     expected = oracle.candles(fills(1, 2, 3, 4, 3700), {"x": watermark})
     shown = {
         NAMES[row["timeframe"]]: (row["trade_count"], row["close"], row["volume"])

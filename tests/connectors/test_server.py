@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
 
 from candlewax._readers import Server
 from candlewax.batch import Batch
+from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import RETRIES, Database, DatabaseError, connect, open_tables
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
@@ -108,7 +109,7 @@ def test_batches_are_stored_and_read_back(served: Database, background: bool) ->
     assert watermark > 0
     assert history.book("x").watermark == watermark
     stale = history.stale("x", watermark)
-    candles = list(history.candles("x", stale, watermark))
+    candles = list(Anew(history).candles("x", stale, watermark))
     assert sum(frame.height for frame in candles) == stale.height > 0
     (ranges,) = history.ledger("x").numbered.values()
     assert (ranges.first, ranges.last) == ([1], [20])

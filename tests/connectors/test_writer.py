@@ -1,5 +1,6 @@
 """The writer: order, blocks, failures."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.batch import Batch
-from candlewax.connectors import writer
+from candlewax.connectors import ddl, writer
 from candlewax.connectors.clickhouse import RETRIES, Database
 from candlewax.connectors.writer import ORDER, Writer
 from candlewax.gold import watermarks
@@ -36,6 +37,21 @@ def batch(offset: int = 0) -> Batch:
 
 def count(tables: Database, table: str) -> Any:
     return tables.query(f"SELECT count() FROM {table}").item()
+
+
+def test_a_table_older_than_a_column_gets_it(tables: Database) -> None:
+    """And its trades came over a websocket; again, nothing changes."""
+    tables.client.command("ALTER TABLE silver_trades DROP COLUMN via")
+    tables.client.command("INSERT INTO silver_trades (trade_id) VALUES ('old')")
+    for _ in range(2):
+        ddl.apply(tables.client)
+    store = Writer(tables, Tally(), background=False)
+    made = batch()
+    rest = made.tables["silver_trades"].with_columns(via=pl.lit(2, pl.Int8))
+    store.put(replace(made, tables={"silver_trades": rest}))
+    store.flush()
+    found = tables.query("SELECT toString(via) AS via FROM silver_trades ORDER BY trade_id = 'old'")
+    assert found["via"].to_list() == ["rest", "websocket"]
 
 
 @pytest.mark.parametrize("background", [True, False])

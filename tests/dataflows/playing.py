@@ -178,7 +178,16 @@ def check(frames: Sequence[Frame], tables: Database) -> None:
 
 def clear(tables: Database) -> None:
     """Empty all tables."""
-    for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks"):
+    for table in (
+        "bronze_frames",
+        "silver_trades",
+        "dead_letters",
+        "ohlcv",
+        "ohlcv_revisions",
+        "watermarks",
+        "gaps",
+        "outages",
+    ):
         tables.client.command(f"TRUNCATE TABLE {table}")
 
 

@@ -1,0 +1,241 @@
+"""The certificate of a candle: whether any of its trades is missing, and how that is
+known.
+
+Pure functions over frames.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from candlewax.gaps import NOTHING, OUTAGES, SPANS, Knowledge
+from candlewax.schema import TIME, Columns, empty
+
+FORMING, COMPLETE, GAPS, PARTIAL, UNVERIFIED = 1, 2, 3, 4, 5
+"""The values of `status` in `ohlcv`."""
+
+CERTIFICATE: Final[Columns] = {
+    "missing": pl.UInt64,
+    "status": pl.Int8,
+    "feed_down_ms": pl.UInt64,
+}
+"""What a candle's certificate says. `missing`: how many numbers are known to be missing
+that may belong to it. `feed_down_ms`: milliseconds of its window without any connection
+to the exchange."""
+
+NAMES: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
+"""Which candle it is, of an exchange's."""
+
+ENDED: Final[Columns] = {**NAMES, "window_end": pl.Int64}
+"""Closed candles in which the feed ended, as far as is known."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the certificates of an exchange's candles follow from, besides their trades.
+
+    `known`: its unseen trades. `outages`: OUTAGES, apart from each other and in order.
+    `ended`: ENDED.
+    """
+
+    known: Knowledge = NOTHING
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
+
+
+_ZERO: Final = pl.lit(0, pl.UInt64)
+
+
+def certificates(candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence) -> list[pl.Expr]:
+    """The columns of CERTIFICATE of these candles, to be selected from them.
+
+    In: timeframe, symbol, window_start, window_end (microseconds since 1970) and
+    `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
+    tells which candles are.
+    """
+    known = evidence.known
+    numbers = _missing(candles, known.holes)
+    down = _down(candles, evidence.outages)
+    cut = _cut_off(candles, known.begins, evidence.ended)
+    missing = _ZERO if numbers is None else pl.lit(numbers)
+    complete = COMPLETE if cut is None else pl.when(pl.lit(cut)).then(PARTIAL).otherwise(COMPLETE)
+    proven = complete if numbers is None else pl.when(missing > 0).then(GAPS).otherwise(complete)
+    status = (
+        pl.when(~closed)
+        .then(FORMING)
+        .when(pl.col("unnumbered") > 0)
+        .then(UNVERIFIED)
+        .otherwise(proven)
+    )
+    return [
+        missing.alias("missing"),
+        status.cast(pl.Int8).alias("status"),
+        (_ZERO if down is None else pl.lit(down // 1000)).alias("feed_down_ms"),
+    ]
+
+
+def missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series:
+    """How many of the numbers in HOLES may belong to each candle (symbol, window_start,
+    window_end) (UInt64).
+    """
+    found = _missing(candles, holes)
+    return _NONE.new_from_index(0, candles.height) if found is None else found
+
+
+_NONE: Final = pl.Series([0], dtype=pl.UInt64)
+
+
+def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
+    """Which candles (symbol, window_start, window_end) lie in spans (SPANS) of their
+    symbol (Boolean); a span without a symbol is one of all symbols.
+    """
+    each = spans.filter(pl.col("symbol").is_not_null())
+    count = _total(candles, each.with_columns(size=pl.lit(1, pl.UInt64)))
+    found = _NOWHERE.new_from_index(0, candles.height) if count is None else count > 0
+    every = spans.filter(pl.col("symbol").is_null())
+    down = _down(candles, every.select(began="before", ended=pl.col("after") + 1))
+    return found if down is None else found | (down > 0)
+
+
+_NOWHERE: Final = pl.Series([False])
+
+
+def disjoint(outages: pl.DataFrame) -> pl.DataFrame:
+    """The same times (OUTAGES), apart from each other and in order."""
+    if outages.height < 2:
+        return outages
+    began = pl.max_horizontal("began", pl.col("ended").cum_max().shift(1))
+    return outages.sort("began").with_columns(began=began).filter(pl.col("ended") > pl.col("began"))
+
+
+def spans_of(outages: pl.DataFrame) -> pl.DataFrame:
+    """The times of OUTAGES as SPANS of all symbols."""
+    return outages.select(
+        symbol=pl.lit(None, pl.String), before="began", after=pl.col("ended") - 1
+    ).filter(pl.col("before") <= pl.col("after"))
+
+
+def all_spans(known: Knowledge) -> pl.DataFrame:
+    """SPANS of all that is not as it should be: holes, and where symbols begin."""
+    begins = known.begins.filter(pl.col("sequence") > 1)
+    return pl.concat(
+        [
+            known.holes.select(*SPANS),
+            begins.select("symbol", before="time", after="time"),
+        ]
+    )
+
+
+def heard(ended: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
+    """Of which candles (ENDED) trades of the same symbol came that are later (Boolean):
+    what was missed between is known by their numbers.
+    """
+    latest = trades.group_by(pl.col("symbol").cast(pl.String)).agg(pl.col("timestamp").max())
+    found = ended.join(latest, on="symbol", how="left", maintain_order="left")
+    later = pl.col("timestamp").cast(pl.Int64) >= pl.col("window_end")
+    return found.select(later.fill_null(False).alias("heard")).to_series()
+
+
+_START: Final = pl.col("window_start").cast(pl.Int64)
+
+
+def _extent(candles: pl.DataFrame) -> tuple[int, int]:
+    """Where the first window starts and the last one ends."""
+    if candles.is_empty():
+        return 0, 0
+    begin, end = candles.select(_START.min().alias("a"), pl.col("window_end").max()).row(0)
+    return begin, end
+
+
+def _missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series | None:
+    """How many missing numbers may belong to each candle; None if none does."""
+    if holes.is_empty():
+        return None
+    return _total(candles, holes, pl.col("last") - pl.col("first") + 1)
+
+
+def _total(
+    candles: pl.DataFrame, spans: pl.DataFrame, size: pl.Expr | None = None
+) -> pl.Series | None:
+    """The sizes of all spans that touch each candle, together; None if none does.
+
+    A span that ended before the window also began before its end: so of all that began
+    before its end, those that ended before it are taken off.
+    """
+    begin, end = _extent(candles)
+    near = spans.filter((pl.col("before") < end) & (pl.col("after") >= begin))
+    if near.is_empty():
+        return None
+    sized = near.select(
+        pl.col("symbol").cast(pl.Categorical),
+        "before",
+        "after",
+        size=pl.col("size") if size is None else size,
+    )
+    begun = _sum_until(candles, sized, "before", pl.col("window_end"))
+    over = _sum_until(candles, sized, "after", _START)
+    return begun - over
+
+
+def _sum_until(candles: pl.DataFrame, sized: pl.DataFrame, time: str, until: pl.Expr) -> pl.Series:
+    """For each candle the sizes of its symbol's spans whose `time` lies before `until`."""
+    sums = (
+        sized.select("symbol", "size", time=pl.col(time))
+        .sort("time")
+        .select("symbol", "time", total=pl.col("size").cum_sum().over("symbol"))
+    )
+    places = candles.select(
+        pl.col("symbol").cast(pl.Categorical), time=until, place=pl.int_range(pl.len())
+    )
+    found = places.sort("time").join_asof(
+        sums,
+        on="time",
+        by="symbol",
+        strategy="backward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    return found.sort("place")["total"].fill_null(0)
+
+
+def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
+    """How long each window was without a connection, in microseconds; None if no
+    window was.
+    """
+    if outages.is_empty():
+        return None
+    begin, end = _extent(candles)
+    near = disjoint(outages.filter((pl.col("began") < end) & (pl.col("ended") > begin)))
+    if near.is_empty():
+        return None
+    # Before them all stands one that took no time.
+    began = pl.concat([pl.Series([begin]), near["began"]])
+    ended = pl.concat([pl.Series([begin]), near["ended"]])
+    took = (ended - began).cum_sum()
+
+    def until(time: pl.Series) -> pl.Series:
+        last = (near["began"].search_sorted(time, side="right")).cast(pl.Int64)
+        return took.gather(last) - (ended.gather(last) - time).clip(lower_bound=0)
+
+    start, stop = candles.select(a=_START, b="window_end").get_columns()
+    return (until(stop) - until(start)).cast(pl.UInt64)
+
+
+def _cut_off(candles: pl.DataFrame, begins: pl.DataFrame, ended: pl.DataFrame) -> pl.Series | None:
+    """Which candles the feed began in, or ended in; None if no candle."""
+    begin, end = _extent(candles)
+    inside = (pl.col("sequence") > 1) & (pl.col("time") >= begin) & (pl.col("time") < end)
+    late = begins.filter(inside) if begins.height else begins
+    if late.is_empty() and ended.is_empty():
+        return None
+    found = (
+        candles.select("timeframe", "window_start", "window_end", pl.col("symbol").cast(pl.String))
+        .join(late.select("symbol", "time"), on="symbol", how="left", maintain_order="left")
+        .join(ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left")
+    )
+    time = pl.col("time")
+    began = (time >= _START) & (time < pl.col("window_end"))
+    return found.select((began.fill_null(False) | pl.col("ended").fill_null(False)).alias("cut"))[
+        "cut"
+    ]

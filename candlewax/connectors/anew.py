@@ -1,0 +1,69 @@
+"""Candles whose state is gone, computed anew of what is stored."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from candlewax.batch import WINDOWS
+from candlewax.candles import TIMEFRAMES, all_timeframes, combine
+from candlewax.certificate import Evidence, disjoint
+from candlewax.connectors.history import WHOLE, History
+from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
+from candlewax.lateness import resumed
+from candlewax.schema import TRADES, empty
+
+_DAY: Final = TIMEFRAMES["1d"][1]
+_NO_TRADES: Final = empty(TRADES)
+_NO_EVIDENCE: Final = Evidence()
+
+
+class Anew:
+    """Computes rows of `ohlcv`, a day at a time."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def candles(
+        self,
+        exchange: str,
+        windows: pl.DataFrame,
+        watermark: int,
+        late: pl.DataFrame = _NO_TRADES,
+        evidence: Evidence = _NO_EVIDENCE,
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv` of some windows (WINDOWS), with `cause`, computed from all stored
+        trades and those that came `late` (TRADES), stored or not.
+        """
+        reached = all_timeframes(combine(late)).select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]
+        day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
+        for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
+            symbols = wanted["symbol"].unique().to_list()
+            minutes = self._history.minutes(exchange, begin, begin + _DAY, symbols, late, cut=WHOLE)
+            named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
+            found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
+            rows = self._history.stored.between(exchange, begin, begin + _DAY, symbols)
+            found = resumed(found, rows, reached)
+            witnessed = self._witnessed(exchange, begin, begin + _DAY, evidence)
+            yield ohlcv(exchange, found, watermark, witnessed, ANEW)
+
+    def recertified(
+        self, exchange: str, spans: pl.DataFrame, evidence: Evidence, *, doubted: bool = False
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv`, with `cause`, of the stored candles in some spans (SPANS), and
+        of those `doubted` before, whose certificates are others now.
+        """
+        parts = self._history.stored.touched(exchange, spans)
+        for rows in (*parts, *([self._history.stored.doubted(exchange)] if doubted else [])):
+            if rows.height:
+                start = pl.col("window_start").cast(pl.Int64).min()
+                begin, end = rows.select(start, pl.col("window_end").max()).row(0)
+                witnessed = self._witnessed(exchange, begin, end, evidence)
+                yield recertified(rows, witnessed, RECOMPUTED if doubted else LATE)
+
+    def _witnessed(self, exchange: str, begin: int, end: int, evidence: Evidence) -> Evidence:
+        """The evidence, with outages of whenever these windows were."""
+        stored = self._history.unseen.outages(exchange, begin)
+        outages = pl.concat([stored, evidence.outages]).filter(pl.col("began") < end)
+        return replace(evidence, outages=disjoint(outages))

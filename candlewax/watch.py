@@ -1,0 +1,73 @@
+"""Says what of an exchange was not seen: rows of `gaps` and `outages`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from candlewax.connectors.unseen import Unseen
+from candlewax.decode import Decoded
+from candlewax.ledger import Ledger
+from candlewax.ranges import Change
+from candlewax.schema import GAP_REPAIRED, GAPS, TIME, empty
+from candlewax.tally import Tally
+
+_OUTAGE: Final = pl.col("began", "ended").cast(TIME)
+
+
+class Watch:
+    """Follows one exchange, from what its tables say on.
+
+    They are asked in any case: a process that has stopped since its memory was saved may
+    have found gaps in batches that were cut otherwise, and what it found is to be
+    followed to its end.
+    """
+
+    def __init__(self, unseen: Unseen, tally: Tally, *, resumed: bool) -> None:
+        """`resumed` tells whether the ledger is one that was saved."""
+        self._unseen = unseen
+        self._tally = tally
+        self._resumed = resumed
+        self._begun = False
+        self._first = empty(GAPS)
+
+    def begin(self, exchange: str, ledger: Ledger) -> None:
+        """Take over what is open, before anything is put into the ledger."""
+        if self._begun:
+            return
+        self._begun = True
+        if not self._resumed:
+            ledger.connections = self._unseen.connections(exchange)
+        stored = self._unseen.open_gaps(exchange)
+        holes = ledger.gaps.adopt(stored, ledger.numbered, again=self._resumed)
+        found = ledger.gaps.open(holes, self._unseen.shown(exchange, holes))
+        self._first = ledger.gaps.recount(exchange, ledger.numbered, found)
+        self._tally.add(len(found), "gaps", exchange, "found")
+        self._gauge(exchange, ledger)
+
+    def follow(
+        self,
+        ledger: Ledger,
+        changes: Mapping[str, Change],
+        decoded: Decoded,
+        trades: pl.DataFrame,
+    ) -> dict[str, pl.DataFrame]:
+        """The rows of a batch whose new trades (TRADES with `row`) are admitted; none of
+        a table to which nothing is added.
+        """
+        exchange, bronze, before = decoded.exchange, decoded.bronze, ledger.gaps.count
+        gaps = ledger.gaps.update(exchange, changes, ledger.numbered, trades, bronze)
+        over = ledger.connections.hear(bronze, decoded.events)
+        self._tally.add(over.height, "outages", exchange)
+        if gaps.height:
+            repaired = gaps.filter(pl.col("state") == GAP_REPAIRED).height
+            self._tally.add(ledger.gaps.count - before + repaired, "gaps", exchange, "found")
+            self._tally.add(repaired, "gaps", exchange, "repaired")
+            self._gauge(exchange, ledger)
+        gaps, self._first = pl.concat([self._first, gaps]), empty(GAPS)
+        outages = over.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
+        return {name: rows for name, rows in (("gaps", gaps), ("outages", outages)) if rows.height}
+
+    def _gauge(self, exchange: str, ledger: Ledger) -> None:
+        self._tally.set(ledger.gaps.count, "open_gaps", exchange)
+        self._tally.set(ledger.gaps.missing, "missing_trades", exchange)

@@ -1,0 +1,47 @@
+-- Every version of a closed candle that ever stood in `ohlcv`, and since when.
+--
+-- A row is what it says: the same candle stored again, by whom and whenever, is the
+-- same row, as known first. What had been missing and came may leave a candle as it
+-- was before it was known to be missing; that is another row.
+CREATE TABLE IF NOT EXISTS ohlcv_revisions
+(
+    timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
+    exchange         LowCardinality(String),
+    symbol           LowCardinality(String),
+    window_start     DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    open             Decimal(38, 12) CODEC(ZSTD(1)),
+    high             Decimal(38, 12) CODEC(ZSTD(1)),
+    low              Decimal(38, 12) CODEC(ZSTD(1)),
+    close            Decimal(38, 12) CODEC(ZSTD(1)),
+    volume           Decimal(38, 12) CODEC(ZSTD(1)),
+    quote_volume     Decimal(38, 18) CODEC(ZSTD(1)),
+    trade_count      UInt64 CODEC(ZSTD(1)),
+    buy_volume       Decimal(38, 12) CODEC(ZSTD(1)),
+    buy_quote_volume Decimal(38, 18) CODEC(ZSTD(1)),
+    open_time        DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    close_time       DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    first_sequence   UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    last_sequence    UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    repaired         UInt32 CODEC(ZSTD(1)),
+    revision         UInt16 CODEC(ZSTD(1)),
+    missing          UInt64 CODEC(ZSTD(1)),
+    status           Enum8('forming' = 1, 'complete' = 2, 'gaps' = 3, 'partial' = 4, 'unverified' = 5) CODEC(ZSTD(1)),
+    feed_down_ms     UInt64 CODEC(ZSTD(1)),
+    version          UInt64 CODEC(ZSTD(1)),
+    cause            Enum8('closed' = 1, 'late' = 2, 'repaired' = 3, 'recomputed' = 4) CODEC(ZSTD(1))
+                     COMMENT 'it closed; trades, or news of missing ones, came later; what was missing came; computed anew of what is stored',
+    known_at         DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1)),
+    earliest         UInt64 MATERIALIZED toUInt64(9223372036854775807 - toUnixTimestamp64Micro(known_at)) CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(earliest)
+PARTITION BY (timeframe = '1d', toYYYYMM(window_start))
+ORDER BY
+(
+    timeframe, exchange, symbol, window_start,
+    version, missing, status, feed_down_ms, repaired, revision, cause = 'repaired'
+)
+PRIMARY KEY (timeframe, exchange, symbol, window_start)
+TTL toDateTime(known_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
+SETTINGS
+    ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 1000;
