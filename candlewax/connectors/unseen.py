@@ -69,9 +69,10 @@ WHERE exchange = {exchange:String}
 """
 
 _OUTAGES: Final = """
-SELECT toUnixTimestamp64Micro(began) AS began, toUnixTimestamp64Micro(ended) AS ended
+SELECT toUnixTimestamp64Micro(outages.began) AS began,
+    toUnixTimestamp64Micro(outages.ended) AS ended
 FROM outages FINAL
-WHERE exchange = {exchange:String} AND toUnixTimestamp64Micro(ended) >= {since:Int64}
+WHERE exchange = {exchange:String} AND toUnixTimestamp64Micro(outages.ended) >= {since:Int64}
 ORDER BY began
 """
 

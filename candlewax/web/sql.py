@@ -153,7 +153,8 @@ class Sql:
         self, reader: Reader, http: HttpRequest, given: Mapping[str, str]
     ) -> tuple[Mapping[str, str], Answer]:
         if http.headers.get("content-encoding", "identity") != "identity":
-            raise RequestError(48, "Queries are sent as they are here", "NOT_IMPLEMENTED")
+            text = "Nothing compressed is taken here: queries are short, and nothing is inserted"
+            raise RequestError(164, text, "READONLY")
         body = await http.body()
         kind = http.headers.get("content-type", "")
         given, request = wire.read(given, kind, body, reads_only=True)
