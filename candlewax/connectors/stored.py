@@ -12,7 +12,7 @@ from candlewax.gold import ROWS
 _SPANS: Final = 1_000
 """Spans looked for in one query."""
 
-_LENGTH: Final = """transform(toInt8(timeframe), {numbers:Array(Int8)}, {lengths:Array(UInt32)},
+_LENGTH: Final = """transform(toInt8(ohlcv.timeframe), {numbers:Array(Int8)}, {lengths:Array(UInt32)},
         toUInt32(0))"""
 
 _LENGTHS: Final = {
@@ -65,7 +65,7 @@ ON found.place = spans.place AND found.window_end > spans.before
 WHERE spans.after >= toUnixTimestamp64Micro(found.window_start)
 """
 
-_DOUBTED: Final = f"{_ALL} AND (missing > 0 OR status = 'partial')"
+_DOUBTED: Final = f"{_ALL} AND (ohlcv.missing > 0 OR ohlcv.status = 'partial')"
 
 _ENDED: Final = f"""
 WITH latest AS
@@ -77,7 +77,7 @@ WITH latest AS
 )
 SELECT rows.timeframe AS timeframe, rows.symbol AS symbol, rows.window_start AS window_start,
     rows.window_end AS window_end
-FROM ({_ALL} AND status = 'partial') AS rows
+FROM ({_ALL} AND ohlcv.status = 'partial') AS rows
 INNER JOIN latest USING (symbol)
 WHERE latest.latest < rows.window_end
 """
