@@ -33,7 +33,7 @@ ORDER BY exchange, symbol
 
 _DAYS: Final = """
 SELECT exchange, symbol, open, close, volume, trade_count,
-    toDateTime64(close_time, 6, 'UTC') AS time
+    toDateTime64(ohlcv.close_time, 6, 'UTC') AS close_time
 FROM ohlcv FINAL
 WHERE timeframe = '1d'
 ORDER BY exchange, symbol, window_start DESC
