@@ -1,9 +1,9 @@
 """A real server over real tables, and what a client sees of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -56,7 +56,6 @@ class Client:
     """Asks as a program does that writes its requests itself."""
 
     port: int
-    headers: dict[str, str] = field(default_factory=dict)
 
     def ask(
         self,
@@ -65,13 +64,12 @@ class Client:
         *,
         method: str = "GET",
         body: bytes | None = None,
-        **headers: str,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             address = f"{path}?{urlencode(parameters)}" if parameters else path
-            named = {name.replace("_", "-"): text for name, text in headers.items()}
-            connection.request(method, address, body, named)
+            connection.request(method, address, body, dict(headers or {}))
             answer = connection.getresponse()
             given = {name.lower(): text for name, text in answer.getheaders()}
             return Answer(answer.status, given, answer.read())

@@ -137,7 +137,8 @@ def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
 
     def ask(form: str, kind: str) -> bytes:
         if by_header:
-            answer = client.ask(CANDLES, MARKET, accept=f"image/png, {kind};q=0.9, text/html;q=0.1")
+            accept = f"image/png, {kind};q=0.9, text/html;q=0.1"
+            answer = client.ask(CANDLES, MARKET, headers={"Accept": accept})
         else:
             answer = client.ask(CANDLES, {**MARKET, "format": form})
         assert answer.status == 200
@@ -157,7 +158,11 @@ def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
 
 def test_a_form_that_is_not_there_is_not_acceptable(client: Client) -> None:
     """Neither by the header nor by the parameter."""
-    assert client.ask(CANDLES, MARKET, accept="image/png").refusal == (406, "not_acceptable", None)
+    assert client.ask(CANDLES, MARKET, headers={"Accept": "image/png"}).refusal == (
+        406,
+        "not_acceptable",
+        None,
+    )
     refused = client.ask(CANDLES, {**MARKET, "format": "xml"})
     assert refused.refusal == (400, "bad_parameter", "format")
 
@@ -165,10 +170,11 @@ def test_a_form_that_is_not_there_is_not_acceptable(client: Client) -> None:
 def test_what_has_not_changed_is_not_sent_again(client: Client) -> None:
     """The client shows the tag it has; another form has another one."""
     first = client.ask(CANDLES, MARKET)
-    again = client.ask(CANDLES, MARKET, if_none_match=first.headers["etag"])
+    known = {"If-None-Match": first.headers["etag"]}
+    again = client.ask(CANDLES, MARKET, headers=known)
     assert (again.status, again.body) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
-    other = client.ask(CANDLES, {**MARKET, "limit": 2}, if_none_match=first.headers["etag"])
+    other = client.ask(CANDLES, {**MARKET, "limit": 2}, headers=known)
     assert other.status == 200
 
 

@@ -331,15 +331,15 @@ def test_too_many_queries_at_a_time_are_refused(
     ("headers", "status"),
     [
         ({}, 200),
-        ({"X_ClickHouse_User": "default", "X_ClickHouse_Key": ""}, 200),
-        ({"X_ClickHouse_User": "admin"}, 403),
-        ({"X_ClickHouse_Key": "guess"}, 403),
+        ({"X-ClickHouse-User": "default", "X-ClickHouse-Key": ""}, 200),
+        ({"X-ClickHouse-User": "admin"}, 403),
+        ({"X-ClickHouse-Key": "guess"}, 403),
         ({"Authorization": "Basic !!"}, 403),
     ],
 )
 def test_there_is_one_account(client: Client, headers: dict[str, str], status: int) -> None:
     """It has no password, and there is no other."""
-    answer = client.ask("/", method="POST", body=b"SELECT 1", **headers)
+    answer = client.ask("/", method="POST", body=b"SELECT 1", headers=headers)
     assert answer.status == status
 
 

@@ -21,6 +21,7 @@ from tests.web.serving import CANDLES, Client
 
 CODE = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
 MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
+COUNTED = "SELECT sum(trade_count) FROM ohlcv_1m WHERE exchange = 'binance' AND symbol = 'BTC/USDT'"
 PATIENCE = 120.0
 
 
@@ -38,7 +39,7 @@ def started(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[Cl
     assert process.stdout is not None
     try:
         said = ""
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said)):
+        while not (found := re.search(r"^ {4}http://127\.0\.0\.1:(\d+)$", said, re.MULTILINE)):
             line = process.stdout.readline()
             assert line, process.communicate()[1]
             said += line
@@ -75,8 +76,7 @@ def test_the_sample_moves_at_once_and_stays_when_it_has_ended(tmp_path: Path) ->
         until(lambda: trades_of(client) > some)
         until(lambda: client.ask("/api/v1/health").json["status"] == "ended")
         until(lambda: trades_of(client) == expected)
-        counted = client.ask("/?query=SELECT+sum(trade_count)+FROM+ohlcv_1m+WHERE+exchange='binance'"
-                             "+AND+symbol='BTC/USDT'")  # fmt: skip
+        counted = client.ask("/", {"query": COUNTED})
         assert int(counted.body) == expected
     assert not list(tmp_path.glob("candlewax-*"))
 
@@ -99,8 +99,7 @@ def test_what_was_stored_is_served(tmp_path: Path) -> None:
     """From a directory that nobody has open, with SQL; and others are kept out of it."""
     assert run(tmp_path, *FLOW).returncode == 0
     with started(tmp_path, "serve") as (client, _):
-        count = int(client.ask("/?query=SELECT+sum(trade_count)+FROM+ohlcv_1m+WHERE+exchange"
-                               "='binance'+AND+symbol='BTC/USDT'").body)  # fmt: skip
+        count = int(client.ask("/", {"query": COUNTED}).body)
         assert trades_of(client) == count > 0
         assert candlewax(tmp_path, "sql", "SELECT 1").returncode == 1
         assert client.ask("/api/v1/health").json["feeds"] == []

@@ -178,5 +178,8 @@ async function begin() {
   setTimeout(begin, 500);
 }
 
+// For who measures: milliseconds from the receipt of trades until they were on the screen.
+window.candlewax = { waits: () => feeds.waits };
+
 api.about().then(({ feed }) => { byId("what").textContent = feed; });
 begin();
