@@ -22,7 +22,7 @@ from candlewax.candles import (
 )
 from candlewax.certificate import ENDED, Evidence, disjoint, heard, spans_of, touched
 from candlewax.gaps import NOTHING, OUTAGES, Knowledge
-from candlewax.lateness import come_late, latest_before
+from candlewax.lateness import come_late, out_of_order
 from candlewax.schema import PLAIN, empty
 
 GRACE: Final = SECOND
@@ -100,9 +100,9 @@ def update(
     """
     state = book.candles
     moved = max(watermark, book.watermark)
-    before = latest_before(trades, book.watermark + GRACE)
-    out_of_order = int((trades["timestamp"].to_physical() < before).sum())
-    late = come_late(trades, before - GRACE) if out_of_order else None
+    latest = book.watermark + GRACE
+    disordered = out_of_order(trades, latest)
+    late = come_late(trades, latest, GRACE) if disordered else None
     new, place = _placed(trades, state, late)
     found = place.is_not_null()
     places = place.drop_nulls()
@@ -124,7 +124,7 @@ def update(
         kept = kept.filter(end + lateness > moved)
     book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
     recertified = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
-    return Update(book, changed, too_late, recertified, spans, out_of_order)
+    return Update(book, changed, too_late, recertified, spans, disordered)
 
 
 def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:

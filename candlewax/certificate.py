@@ -11,6 +11,7 @@ import polars as pl
 
 from candlewax.gaps import NOTHING, OUTAGES, SPANS, Knowledge
 from candlewax.schema import TIME, Columns, empty
+from candlewax.sums import Sums
 
 FORMING, COMPLETE, GAPS, PARTIAL, UNVERIFIED = 1, 2, 3, 4, 5
 """The values of `status` in `ohlcv`."""
@@ -44,30 +45,23 @@ class Evidence:
     ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
 
+_FORMING: Final = pl.lit(FORMING)
 _ZERO: Final = pl.lit(0, pl.UInt64)
 
 
-def certificates(candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence) -> list[pl.Expr]:
+def certificates(
+    candles: pl.DataFrame, closed: pl.Expr | None, evidence: Evidence
+) -> list[pl.Expr]:
     """The columns of CERTIFICATE of these candles, to be selected from them.
 
     In: timeframe, symbol, window_start, window_end (microseconds since 1970) and
     `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
-    tells which candles are.
+    tells which candles are, None that none is.
     """
-    known = evidence.known
-    numbers = _missing(candles, known.holes)
-    down = _down(candles, evidence.outages)
-    cut = _cut_off(candles, known.begins, evidence.ended)
+    numbers = evidence.known.sums.touching(candles) if evidence.known.sums else None
     missing = _ZERO if numbers is None else pl.lit(numbers)
-    complete = COMPLETE if cut is None else pl.when(pl.lit(cut)).then(PARTIAL).otherwise(COMPLETE)
-    proven = complete if numbers is None else pl.when(missing > 0).then(GAPS).otherwise(complete)
-    status = (
-        pl.when(~closed)
-        .then(FORMING)
-        .when(pl.col("unnumbered") > 0)
-        .then(UNVERIFIED)
-        .otherwise(proven)
-    )
+    down = _down(candles, evidence.outages)
+    status = _FORMING if closed is None else _status(candles, closed, evidence, numbers)
     return [
         missing.alias("missing"),
         status.cast(pl.Int8).alias("status"),
@@ -75,11 +69,24 @@ def certificates(candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence) -> 
     ]
 
 
-def missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series:
-    """How many of the numbers in HOLES may belong to each candle (symbol, window_start,
+def _status(
+    candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence, missing: pl.Series | None
+) -> pl.Expr:
+    cut = _cut_off(candles, evidence.known, evidence.ended)
+    proven = pl.lit(COMPLETE)
+    if cut is not None:
+        proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
+    if missing is not None:
+        proven = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(proven)
+    numbered = pl.when(pl.col("unnumbered") > 0).then(UNVERIFIED).otherwise(proven)
+    return pl.when(closed).then(numbered).otherwise(FORMING)
+
+
+def missing(candles: pl.DataFrame, known: Knowledge) -> pl.Series:
+    """How many missing numbers may belong to each candle (symbol, window_start,
     window_end) (UInt64).
     """
-    found = _missing(candles, holes)
+    found = known.sums.touching(candles) if known.sums else None
     return _NONE.new_from_index(0, candles.height) if found is None else found
 
 
@@ -91,7 +98,8 @@ def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
     symbol (Boolean); a span without a symbol is one of all symbols.
     """
     each = spans.filter(pl.col("symbol").is_not_null())
-    count = _total(candles, each.with_columns(size=pl.lit(1, pl.UInt64)))
+    one = pl.lit(1, pl.UInt64)
+    count = Sums.of(each, one).touching(candles) if each.height else None
     found = _NOWHERE.new_from_index(0, candles.height) if count is None else count > 0
     every = spans.filter(pl.col("symbol").is_null())
     down = _down(candles, every.select(began="before", ended=pl.col("after") + 1))
@@ -144,59 +152,8 @@ def _extent(candles: pl.DataFrame) -> tuple[int, int]:
     """Where the first window starts and the last one ends."""
     if candles.is_empty():
         return 0, 0
-    begin, end = candles.select(_START.min().alias("a"), pl.col("window_end").max()).row(0)
-    return begin, end
-
-
-def _missing(candles: pl.DataFrame, holes: pl.DataFrame) -> pl.Series | None:
-    """How many missing numbers may belong to each candle; None if none does."""
-    if holes.is_empty():
-        return None
-    return _total(candles, holes, pl.col("last") - pl.col("first") + 1)
-
-
-def _total(
-    candles: pl.DataFrame, spans: pl.DataFrame, size: pl.Expr | None = None
-) -> pl.Series | None:
-    """The sizes of all spans that touch each candle, together; None if none does.
-
-    A span that ended before the window also began before its end: so of all that began
-    before its end, those that ended before it are taken off.
-    """
-    begin, end = _extent(candles)
-    near = spans.filter((pl.col("before") < end) & (pl.col("after") >= begin))
-    if near.is_empty():
-        return None
-    sized = near.select(
-        pl.col("symbol").cast(pl.Categorical),
-        "before",
-        "after",
-        size=pl.col("size") if size is None else size,
-    )
-    begun = _sum_until(candles, sized, "before", pl.col("window_end"))
-    over = _sum_until(candles, sized, "after", _START)
-    return begun - over
-
-
-def _sum_until(candles: pl.DataFrame, sized: pl.DataFrame, time: str, until: pl.Expr) -> pl.Series:
-    """For each candle the sizes of its symbol's spans whose `time` lies before `until`."""
-    sums = (
-        sized.select("symbol", "size", time=pl.col(time))
-        .sort("time")
-        .select("symbol", "time", total=pl.col("size").cum_sum().over("symbol"))
-    )
-    places = candles.select(
-        pl.col("symbol").cast(pl.Categorical), time=until, place=pl.int_range(pl.len())
-    )
-    found = places.sort("time").join_asof(
-        sums,
-        on="time",
-        by="symbol",
-        strategy="backward",
-        allow_exact_matches=False,
-        check_sortedness=False,
-    )
-    return found.sort("place")["total"].fill_null(0)
+    begin, end = candles["window_start"].to_physical().min(), candles["window_end"].max()
+    return begin, end  # type: ignore[return-value]  # of integers
 
 
 def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
@@ -222,11 +179,14 @@ def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
     return (until(stop) - until(start)).cast(pl.UInt64)
 
 
-def _cut_off(candles: pl.DataFrame, begins: pl.DataFrame, ended: pl.DataFrame) -> pl.Series | None:
+def _cut_off(candles: pl.DataFrame, known: Knowledge, ended: pl.DataFrame) -> pl.Series | None:
     """Which candles the feed began in, or ended in; None if no candle."""
     begin, end = _extent(candles)
-    inside = (pl.col("sequence") > 1) & (pl.col("time") >= begin) & (pl.col("time") < end)
-    late = begins.filter(inside) if begins.height else begins
+    late = known.begins.clear()
+    if known.latest_begin >= begin:
+        time = pl.col("time")
+        inside = (pl.col("sequence") > 1) & (time >= begin) & (time < end)
+        late = known.begins.filter(inside)
     if late.is_empty() and ended.is_empty():
         return None
     found = (

@@ -5,11 +5,13 @@ Pure functions over frames.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import polars as pl
 
 from candlewax.schema import Columns, empty
+from candlewax.sums import Sums
 
 HOLES: Final[Columns] = {
     "symbol": pl.String,
@@ -45,6 +47,21 @@ class Knowledge:
     begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
     changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+
+    @cached_property
+    def latest_begin(self) -> int:
+        """When the last symbol began that did not begin with its first trade; before all
+        times if none did.
+        """
+        late = self.begins.filter(pl.col("sequence") > 1)["time"].max()
+        return late if isinstance(late, int) else -(2**63)
+
+    @cached_property
+    def sums(self) -> Sums | None:
+        """The holes, so that many windows are asked at once; None without any."""
+        if self.holes.is_empty():
+            return None
+        return Sums.of(self.holes, pl.col("last") - pl.col("first") + 1)
 
 
 NOTHING: Final = Knowledge()

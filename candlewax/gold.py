@@ -56,10 +56,12 @@ def ohlcv(
     `version` grows with each trade of a candle, and once more when it closes.
     """
     closed = pl.col("window_end") <= watermark
+    least = candles["window_end"].min()
+    some = isinstance(least, int) and least <= watermark
     return candles.select(
         *_AS_THEY_ARE,
         pl.col("revision").clip(upper_bound=MOST).cast(pl.UInt16),
-        *certificates(candles, closed, evidence),
+        *certificates(candles, closed if some else None, evidence),
         exchange=pl.lit(exchange),
         closed=closed,
         version=2 * pl.col("trade_count") + closed.cast(pl.UInt64),
@@ -76,7 +78,7 @@ def changes(exchange: str, update: Update, known: Knowledge, earlier: Knowledge)
     rows = ohlcv(exchange, update.changed, book.watermark, evidence)
     if update.recertified.is_empty():
         return rows
-    was, now = (missing(update.recertified, k.holes) for k in (earlier, known))
+    was, now = (missing(update.recertified, k) for k in (earlier, known))
     mended = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
     again = ohlcv(exchange, update.recertified, book.watermark, evidence, mended)
     return pl.concat([rows, again])

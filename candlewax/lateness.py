@@ -11,24 +11,28 @@ from candlewax.candles import LENGTHS, MINUTE, WINDOW, WINDOWS_OF
 from candlewax.certificate import NAMES
 from candlewax.schema import Columns
 
+_TIME: Final = pl.col("timestamp").cast(pl.Int64)
 
-def latest_before(trades: pl.DataFrame, latest: int) -> pl.Series:
-    """For each trade (TRADES, in the order they came) the latest time of all before it,
-    microseconds since 1970; `latest` of those before the first one.
+
+def out_of_order(trades: pl.DataFrame, latest: int) -> int:
+    """How many trades (TRADES, in the order they came) are older than one before them;
+    `latest` of those before the first one, in microseconds since 1970.
     """
-    time = trades["timestamp"].to_physical()
-    return time.cum_max().shift(1).fill_null(latest).clip(lower_bound=latest)
+    before = _TIME.cum_max().clip(lower_bound=latest)
+    return int(trades.select((before > _TIME).sum()).item())
 
 
-def come_late(trades: pl.DataFrame, watermarks: pl.Series) -> pl.DataFrame | None:
-    """How many of the trades (TRADES) that count came after their candle had closed: by
-    `key`, which names the window, `revision` (UInt32); None if none did.
+def come_late(trades: pl.DataFrame, latest: int, grace: int) -> pl.DataFrame | None:
+    """How many of the trades (TRADES, in the order they came) that count came after their
+    candle had closed: by `key`, which names the window, `revision` (UInt32); None if none
+    did.
 
-    `watermarks`: by when candles were closed before each trade came.
+    Before each trade candles were closed by the `latest` time before it, less `grace`.
     """
-    minute = pl.col("timestamp").cast(pl.Int64) // MINUTE
+    before = _TIME.cum_max().shift(1).fill_null(latest).clip(lower_bound=latest)
+    closed = (before - grace) // MINUTE
     late = (
-        trades.select("symbol", "condition", minute=minute, closed=watermarks // MINUTE)
+        trades.select("symbol", "condition", minute=_TIME // MINUTE, closed=closed)
         .filter((pl.col("minute") < pl.col("closed")) & pl.col("condition").is_null())
         .group_by("symbol", "minute", "closed")
         .agg(revision=pl.len())

@@ -4,14 +4,15 @@ Pure functions between frames and texts. Decimals are strings, times whole
 microseconds since 1970, so nothing passes through a float.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal
 
 import msgspec
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
+from candlewax.gaps import OUTAGES
 from candlewax.schema import (
     BUY,
     DUMP,
@@ -56,14 +57,27 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     source_offset: _Count
     source_index: Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
     via: Literal["websocket", "rest", "dump"] = "websocket"
+    outages: list[tuple[_Microseconds, _Microseconds]] | None = None
+
+
+TOLD: Final = "outages"
+"""A column that trades may have beside those of TRADES: of the first one after some
+outages of its exchange, those; pairs of microseconds since 1970, else null."""
+
+TOLD_TYPE: Final = pl.List(pl.List(pl.Int64))
+
+OUTAGES_OF: Final = {"exchange": pl.String, **OUTAGES}
 
 
 @dataclass(frozen=True)
 class Read:
-    """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS."""
+    """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS.
+    `outages`: OUTAGES by exchange, of which these messages tell.
+    """
 
     trades: pl.DataFrame
     faults: pl.DataFrame
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES_OF))
 
 
 def key(exchange: str, symbol: str) -> str:
@@ -72,8 +86,9 @@ def key(exchange: str, symbol: str) -> str:
 
 
 def to_json(trades: pl.DataFrame) -> list[str]:
-    """The messages of trades (TRADES with vendor columns), in their order."""
-    partial = [name for name in _vendor(trades) if trades[name].null_count()]
+    """The messages of trades (TRADES with vendor columns, TOLD), in their order."""
+    told_of = [TOLD] if TOLD in trades.columns else []
+    partial = [name for name in _vendor(trades) + told_of if trades[name].null_count()]
     if not partial:
         return _encode(trades)
     # Trades that have the same fields go together.
@@ -94,7 +109,7 @@ def _vendor(trades: pl.DataFrame) -> list[str]:
     return [name for name in trades.columns if name.startswith(VENDOR)]
 
 
-def _fields(trades: pl.DataFrame) -> list[pl.Expr]:
+def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
     names = ("exchange", "symbol", "native_symbol", "base", "quote", "trade_id")
     vendor = [pl.col(name).alias(name.removeprefix(VENDOR)) for name in _vendor(trades)]
     source = ("source", "source_partition", "source_offset", "source_index")
@@ -112,6 +127,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr]:
         pl.col("received_at").cast(pl.Int64),
         pl.col(*source),
         *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
+        *([TOLD] if TOLD in trades.columns else []),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
 
@@ -164,7 +180,7 @@ def from_json(values: Sequence[bytes]) -> Read:
 def told(found: Read, faults: Sequence[tuple[int, int, str, str]]) -> Read:
     """The same trades, with more faults (rows of FAULTS)."""
     more = pl.DataFrame(faults, FAULTS, orient="row")
-    return Read(found.trades, pl.concat([more, found.faults]))
+    return replace(found, faults=pl.concat([more, found.faults]))
 
 
 def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read:
@@ -175,7 +191,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         {
             name: [getattr(message, name) for message in messages]
             for name in Message.__struct_fields__
-            if name not in {"conditions", "via"}
+            if name not in {"conditions", "via", TOLD}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
         strict=False,
@@ -200,20 +216,42 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         exact=pl.all_horizontal(exact),
         known=known,
     )
+    telling = [place for place, message in enumerate(messages) if message.outages]
     numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
-    good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE
-    if typed.select(good.all()).item():
-        return Read(typed.select("row", *TRADES), empty(FAULTS))
+    good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE & _ends(messages, telling)
+    sound = typed.select(good=good).to_series()
+    outages = _outages(messages[place] for place in telling if sound[place])
+    if sound.all():
+        return Read(typed.select("row", *TRADES), empty(FAULTS), outages)
     why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
-    faults = typed.filter(~good).select(
+    faults = typed.filter(~sound).select(
         "row",
         index=pl.lit(0, pl.UInt16),
         reason=pl.lit("bad_message"),
         detail=why.when(numbers & pl.col("exact"))
-        .then(pl.lit("an amount or a time that no trade can have"))
+        .then(pl.lit("an amount or a time that no trade can have, or an outage without an end"))
         .otherwise(pl.lit("a number that cannot be held exactly")),
     )
-    return Read(typed.filter(good).select("row", *TRADES), faults)
+    return Read(typed.filter(sound).select("row", *TRADES), faults, outages)
+
+
+def _ends(messages: Sequence[Message], telling: Sequence[int]) -> pl.Expr:
+    """Whether the outages that a message tells of, if it does, end after they began."""
+    wrong = [
+        place
+        for place in telling
+        if any(began >= ended for began, ended in messages[place].outages or ())
+    ]
+    return ~pl.int_range(pl.len()).is_in(wrong) if wrong else pl.lit(True)
+
+
+def _outages(messages: Iterable[Message]) -> pl.DataFrame:
+    rows = [
+        (message.exchange, began, ended)
+        for message in messages
+        for began, ended in message.outages or ()
+    ]
+    return pl.DataFrame(rows, OUTAGES_OF, orient="row")
 
 
 def _condition(conditions: list[str]) -> str | None:

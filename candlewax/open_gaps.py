@@ -20,7 +20,7 @@ from candlewax.schema import GAP_OPEN, GAP_REPAIRED, GAPS, TIME, empty
 
 _TIMES: Final = ("before", "after", "detected_at")
 
-_NEVER: Final = ("", 0)
+_NONE: Final = empty(GAPS)
 
 
 class Shown(NamedTuple):
@@ -70,15 +70,18 @@ class OpenGaps:
 
         In: `trades` as they were admitted (TRADES with `row`), `bronze` their frames.
         """
-        rows = [
-            (symbol, *row)
-            for symbol in sorted(changes.keys() | self.ahead)
-            for row in self._shrink(symbol, self._touched(symbol, changes), ranges)
-        ]
+        if not (changes or self.ahead):
+            return _NONE
+        # First, while it is known which gaps reached ahead.
         found = [
             (symbol, hole)
             for symbol in sorted(changes)
             for hole in self._uncovered(symbol, changes[symbol])
+        ]
+        rows = [
+            (symbol, *row)
+            for symbol in sorted(changes.keys() | self.ahead)
+            for row in self._shrink(symbol, self._touched(symbol, changes), ranges)
         ]
         if found:
             rows += self.open(found, _shown(found, trades, bronze))
@@ -253,6 +256,6 @@ def _frame(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
         for symbol, (first, last), gap in rows
     ]  # fmt: skip
     if not data:
-        return empty(GAPS)
+        return _NONE
     plain = {name: pl.Int64 if name in _TIMES else kind for name, kind in GAPS.items()}
     return pl.DataFrame(data, plain, orient="row").with_columns(pl.col(_TIMES).cast(TIME))

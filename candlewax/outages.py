@@ -20,12 +20,7 @@ DISCONNECTED: Final = "disconnected"
 PROCESS: Final = "process"
 """The field of an event that tells the process it speaks for."""
 
-_OF_WEBSOCKETS: Final = ~(
-    pl.col("connection").str.starts_with(FROM_REST)
-    | pl.col("connection").str.starts_with(FROM_DUMP)
-)
-
-_TIME: Final = pl.col("received_at").cast(pl.Int64)
+_NONE: Final = pl.DataFrame(schema=OUTAGES)
 
 
 class Event(NamedTuple):
@@ -65,9 +60,12 @@ class Connections:
         """Follow a batch of frames (BRONZE) and the events among them; gives OUTAGES that
         end with it.
         """
-        over = []
+        if not events:
+            self._listen(bronze)
+            return _NONE
+        over, times = [], bronze["received_at"].cast(pl.Int64)
         for row, connected, process in events:
-            name, at = bronze["connection"][row], bronze.select(_TIME)["received_at"][row]
+            name, at = bronze["connection"][row], times[row]
             if at <= self.known.get(name, -1):
                 continue
             if connected:
@@ -80,9 +78,19 @@ class Connections:
         return pl.DataFrame(over, OUTAGES, orient="row")
 
     def _listen(self, bronze: pl.DataFrame) -> None:
-        if self.alive:
-            heard = bronze.select(_TIME.filter(_OF_WEBSOCKETS).max()).item()
-            self.heard = max(self.heard, heard or 0)
+        """Note when a frame of a websocket came last."""
+        if not self.alive or bronze.is_empty():
+            return
+        names, times = bronze["connection"], bronze["received_at"].cast(pl.Int64)
+        first = names[0]
+        # Nearly always all are of one connection.
+        if not (names == first).all():
+            times = times.filter(
+                ~(names.str.starts_with(FROM_REST) | names.str.starts_with(FROM_DUMP))
+            )
+        elif first.startswith((FROM_REST, FROM_DUMP)):
+            return
+        self.heard = max(self.heard, int(times.max() or 0))  # type: ignore[arg-type]
 
     def _connected(self, name: str, process: str, at: int) -> list[tuple[int, int]]:
         """A connection is there, and whatever another process held is not."""
@@ -111,7 +119,7 @@ class Connections:
         """
         if not self.pending or trades.is_empty():
             return _NONE
-        latest = trades.select(_TIME.max()).item()
+        latest = int(trades["received_at"].cast(pl.Int64).max())  # type: ignore[arg-type]
         over = [outage for outage in self.pending if outage[1] <= latest]
         self.pending = [outage for outage in self.pending if outage[1] > latest]
         return pl.DataFrame(over, OUTAGES, orient="row") if over else _NONE
@@ -121,6 +129,3 @@ class Connections:
         return Connections(
             dict(self.alive), self.down, self.heard, self.pending[:], dict(self.known)
         )
-
-
-_NONE: Final = pl.DataFrame(schema=OUTAGES)

@@ -13,6 +13,7 @@ from candlewax.decode import Decoded, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received, Unread
 from candlewax.framelog import line_letters
+from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments
 from candlewax.normalized import Read, from_json
 from candlewax.schema import BRONZE, DEAD_LETTERS, TRADES, empty
@@ -83,8 +84,10 @@ class Normalized:
             decoded.append((NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, letters)))
         for exchange, trades in _by_exchange(found.trades):
             if exchange in self._wanted:
+                outages = found.outages.filter(exchange=exchange).select(*OUTAGES)
                 none = empty(BRONZE), empty(DEAD_LETTERS)
-                decoded.append((exchange, Decoded(exchange, none[0], trades, none[1])))
+                read = Decoded(exchange, none[0], trades, none[1], outages=outages)
+                decoded.append((exchange, read))
         return decoded
 
 

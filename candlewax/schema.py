@@ -4,6 +4,8 @@ Every time is in microseconds UTC unless its name says otherwise. Amounts are
 decimals from the wire to the table; nothing here is ever a float.
 """
 
+from functools import cache
+
 import polars as pl
 
 PRICE = pl.Decimal(38, 12)
@@ -142,7 +144,13 @@ equal times."""
 
 def empty(columns: Columns) -> pl.DataFrame:
     """A frame with these columns and no rows."""
-    return pl.DataFrame(schema=columns)
+    # To make one takes longer than to copy it.
+    return _empty(tuple(columns.items())).clone()
+
+
+@cache
+def _empty(columns: tuple[tuple[str, pl.DataType | type[pl.DataType]], ...]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(columns))
 
 
 PLAIN = pl.QueryOptFlags.none()

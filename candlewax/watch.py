@@ -56,17 +56,20 @@ class Watch:
         a table to which nothing is added.
         """
         exchange, bronze, before = decoded.exchange, decoded.bronze, ledger.gaps.count
+        tables, first, self._first = {}, self._first, empty(GAPS)
         gaps = ledger.gaps.update(exchange, changes, ledger.numbered, trades, bronze)
-        over = ledger.connections.hear(bronze, decoded.events)
-        self._tally.add(over.height, "outages", exchange)
         if gaps.height:
             repaired = gaps.filter(pl.col("state") == GAP_REPAIRED).height
             self._tally.add(ledger.gaps.count - before + repaired, "gaps", exchange, "found")
             self._tally.add(repaired, "gaps", exchange, "repaired")
             self._gauge(exchange, ledger)
-        gaps, self._first = pl.concat([self._first, gaps]), empty(GAPS)
-        outages = over.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
-        return {name: rows for name, rows in (("gaps", gaps), ("outages", outages)) if rows.height}
+        if gaps.height or first.height:
+            tables["gaps"] = pl.concat([first, gaps])
+        over = ledger.connections.hear(bronze, decoded.events)
+        if over.height:
+            self._tally.add(over.height, "outages", exchange)
+            tables["outages"] = over.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
+        return tables
 
     def _gauge(self, exchange: str, ledger: Ledger) -> None:
         self._tally.set(ledger.gaps.count, "open_gaps", exchange)

@@ -6,6 +6,7 @@ Nothing here calls the program under test.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 LENGTHS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 86400}
@@ -30,6 +31,7 @@ class Fill:
     conditions: tuple[str, ...] = ()
     offset: int = 0
     index: int = 0
+    asked_for: bool = False
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -94,3 +96,78 @@ def watermarks(fills: Iterable[Fill], grace: int = 1_000_000) -> dict[str, int]:
     for fill in fills:
         latest[fill.exchange] = max(fill.time, latest.get(fill.exchange, 0))
     return {exchange: max(0, time - grace) for exchange, time in latest.items()}
+
+
+Outages = dict[str, list[tuple[int, int]]]
+"""By exchange, when no connection was alive, in microseconds since 1970."""
+
+
+def certificates(
+    fills: Iterable[Fill], outages: Outages | None = None, grace: int = 1_000_000
+) -> dict[Window, dict[str, Any]]:
+    """The certificates of the candles of these trades, in the order they came."""
+    came = distinct(fills)
+    marks = watermarks(came, grace)
+    found: dict[Window, dict[str, Any]] = {}
+    for window, inside in _windows(came).items():
+        timeframe, exchange, symbol, start = window
+        begin, end = start * 1_000_000, (start + LENGTHS[timeframe]) * 1_000_000
+        own = [fill for fill in came if (fill.exchange, fill.symbol) == (exchange, symbol)]
+        missing, began = _missing(own, begin, end)
+        status = "complete"
+        if end > marks[exchange]:
+            status = "forming"
+        elif any(not fill.sequence for fill in inside):
+            status = "unverified"
+        elif missing:
+            status = "gaps"
+        elif began:
+            status = "partial"
+        down = sum(
+            max(0, min(end, until) - max(begin, since))
+            for since, until in (outages or {}).get(exchange, [])
+        )
+        found[window] = {
+            "missing": missing,
+            "status": status,
+            "feed_down_ms": down // 1000,
+            "repaired": sum(fill.asked_for for fill in inside),
+            "revision": 0,
+        }
+    _count_late(came, found, grace)
+    return found
+
+
+def _windows(fills: Iterable[Fill]) -> dict[Window, list[Fill]]:
+    windows: dict[Window, list[Fill]] = {}
+    for fill in fills:
+        if not fill.conditions:
+            for timeframe, length in LENGTHS.items():
+                start = fill.time // 1_000_000 // length * length
+                windows.setdefault((timeframe, fill.exchange, fill.symbol, start), []).append(fill)
+    return windows
+
+
+def _missing(fills: list[Fill], begin: int, end: int) -> tuple[int, bool]:
+    """How many numbers of a symbol are missing that may belong to a window, and whether
+    the symbol began in it.
+    """
+    times = {fill.sequence: fill.time for fill in fills if fill.sequence}
+    numbers = sorted(times)
+    missing = 0
+    for one, other in pairwise(numbers):
+        before, after = sorted((times[one], times[other]))
+        if before < end and after >= begin:
+            missing += other - one - 1
+    began = bool(numbers) and numbers[0] > 1 and begin <= times[numbers[0]] < end
+    return missing, began
+
+
+def _count_late(came: list[Fill], found: dict[Window, dict[str, Any]], grace: int) -> None:
+    latest: dict[str, int] = {}
+    for fill in came:
+        mark = max(0, latest.get(fill.exchange, 0) - grace)
+        for timeframe, exchange, symbol, start in _windows([fill]):
+            if (start + LENGTHS[timeframe]) * 1_000_000 <= mark:
+                found[timeframe, exchange, symbol, start]["revision"] += 1
+        latest[fill.exchange] = max(fill.time, latest.get(fill.exchange, 0))

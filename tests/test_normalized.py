@@ -155,6 +155,9 @@ WRONG: list[tuple[bytes, str]] = [
     (encoded(trade(timestamp="now")), "timestamp"),
     (encoded(trade(conditions="X")), "conditions"),
     (encoded(trade(via="pigeon")), "via"),
+    (encoded(trade(outages=[[1, 2, 3]])), "outages"),
+    (encoded(trade(outages=[[1, -2]])), "outages"),
+    (encoded(trade(outages=[[1, 5], [7, 7]])), "outage without an end"),
     (encoded(trade()) + b"{}", "trailing"),
     (encoded(trade()) + b"\n" + encoded(trade()), "trailing"),
 ]
@@ -193,6 +196,38 @@ def test_a_message_that_does_not_say_how_its_trade_came_speaks_of_a_websocket() 
     """As all do that came over one."""
     read = from_json([encoded(trade()), encoded(trade(via="dump"))])
     assert read.trades["via"].to_list() == [1, 3]
+
+
+def test_a_trade_tells_of_the_outages_before_it() -> None:
+    """Those of its exchange; whoever does not know of outages passes them over."""
+    values = [
+        trade(outages=[[1, 2], [5, 9]]), trade(), trade(exchange="kraken", outages=[[3, 4]]),
+        trade(outages=None), trade(exchange="nasdaq", outages=[[6, 7]]),
+    ]  # fmt: skip
+    read = from_json([encoded(value) for value in values])
+    assert read.trades.height == 4
+    assert read.outages.rows() == [("binance", 1, 2), ("binance", 5, 9), ("kraken", 3, 4)]
+    assert from_json([encoded(trade())]).outages.is_empty()
+
+
+@given(rows(), st.data())
+def test_outages_are_read_as_they_were_written(
+    found: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """By the trades that tell of them, and nothing else is told by the others."""
+    pair = st.tuples(st.integers(0, 10**15), st.integers(1, 10**15)).map(lambda p: [p[0], sum(p)])
+    some = [data.draw(st.none() | st.lists(pair, min_size=1, max_size=2)) for _ in found]
+    trades = frame(found).with_columns(pl.Series("outages", some, pl.List(pl.List(pl.Int64))))
+    texts = to_json(trades)
+    assert [json.loads(text).get("outages") for text in texts] == some
+    read = from_json([text.encode() for text in texts])
+    assert read.trades.height == len(found)
+    expected = [
+        (row["exchange"], *outage)
+        for row, told in zip(found, some, strict=True)
+        for outage in told or []
+    ]
+    assert read.outages.rows() == expected
 
 
 def test_several_conditions_are_kept() -> None:

@@ -18,7 +18,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from candlewax import topics
 from candlewax.connectors.broker import BrokerError
-from candlewax.normalized import VIA, Message, Read, read, told
+from candlewax.normalized import TOLD, VIA, Message, Read, read, told
 from candlewax.schema import BUY, VENDOR
 
 
@@ -50,8 +50,9 @@ _TYPES: Final[dict[str, Any]] = {
     "source_index": "int",
     "vendor_data": {"type": "map", "values": "string"},
     "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
+    TOLD: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
 }
-_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket"}
+_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", TOLD: None}
 """What older messages say of fields they do not have."""
 
 _VIA_NAMES: Final = {value: name for name, value in VIA.items()}
@@ -99,7 +100,7 @@ class Avro:
             raise BrokerError(f"the schema registry does not answer: {error}") from error
 
     def encode(self, trades: pl.DataFrame) -> list[bytes]:
-        """The messages of trades (TRADES with vendor columns), in their order."""
+        """The messages of trades (TRADES with vendor columns, TOLD), in their order."""
         vendor = [name for name in trades.columns if name.startswith(VENDOR)]
         times = pl.col("timestamp", "received_at").cast(pl.Int64)
         rows = trades.with_columns(times).iter_rows(named=True)
@@ -132,6 +133,7 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
         "conditions": [] if condition is None else [condition],
         "vendor_data": given,
         "via": _VIA_NAMES[row["via"]],
+        TOLD: row.get(TOLD),
     }
 
 
@@ -144,5 +146,6 @@ def _message(found: Any) -> Message:  # noqa: ANN401 - what the registry's schem
         for name in ("timestamp", "received_at")
     }
     sequence = {"sequence": int(found["sequence"])}
-    fields = found | amounts | times | sequence
+    outages = {TOLD: [(began, ended) for began, ended in found[TOLD] or ()]}
+    fields = found | amounts | times | sequence | outages
     return Message(**{name: fields[name] for name in Message.__struct_fields__})

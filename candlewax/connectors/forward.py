@@ -19,7 +19,7 @@ _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"
 
 
 class Encoder(Protocol):
-    """Makes the values of messages of trades (TRADES with vendor columns)."""
+    """Makes the values of messages of trades (TRADES with vendor columns, TOLD)."""
 
     def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
@@ -38,7 +38,7 @@ class Forward:
     def __call__(self, batch: Batch) -> None:
         """Hand a batch over; the outbox knows when it has arrived."""
         if batch.trades.height:
-            self._trades(batch.exchange, batch.trades)
+            self._trades(batch.exchange, _telling(batch.trades, batch.known.outages))
         self.letters(batch.tables["dead_letters"])
 
     def _trades(self, exchange: str, trades: pl.DataFrame) -> None:
@@ -59,6 +59,18 @@ class Forward:
         ]
         if messages:
             self._outbox.send_all(topics.DEAD_LETTERS, 0, messages)
+
+
+def _telling(trades: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
+    """Trades of which each tells of the outages after which it came first."""
+    if outages.is_empty():
+        return trades
+    received = trades["received_at"].cast(pl.Int64)
+    told: list[list[list[int]] | None] = [None] * trades.height
+    for began, ended in outages.iter_rows():
+        place = (received >= ended).arg_max() or 0
+        told[place] = [*(told[place] or []), [began, ended]]
+    return trades.with_columns(pl.Series(normalized.TOLD, told, normalized.TOLD_TYPE))
 
 
 def dead_letter(letter: dict[str, Any]) -> str:

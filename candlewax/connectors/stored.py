@@ -12,8 +12,9 @@ from candlewax.gold import ROWS
 _SPANS: Final = 1_000
 """Spans looked for in one query."""
 
-_LENGTH: Final = """transform(toInt8(ohlcv.timeframe), {numbers:Array(Int8)}, {lengths:Array(UInt32)},
-        toUInt32(0))"""
+_LENGTH: Final = """transform(
+        toInt8(ohlcv.timeframe), {numbers:Array(Int8)}, {lengths:Array(UInt32)}, toUInt32(0)
+    )"""
 
 _LENGTHS: Final = {
     "numbers": [number for number, _ in TIMEFRAMES.values()],

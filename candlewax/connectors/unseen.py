@@ -69,10 +69,10 @@ WHERE exchange = {exchange:String}
 """
 
 _OUTAGES: Final = """
-SELECT toUnixTimestamp64Micro(outages.began) AS began,
-    toUnixTimestamp64Micro(outages.ended) AS ended
-FROM outages FINAL
-WHERE exchange = {exchange:String} AND toUnixTimestamp64Micro(outages.ended) >= {since:Int64}
+SELECT toUnixTimestamp64Micro(stored.began) AS began, toUnixTimestamp64Micro(stored.ended) AS ended
+FROM outages AS stored FINAL
+WHERE exchange = {exchange:String}
+    AND stored.ended >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
 ORDER BY began
 """
 

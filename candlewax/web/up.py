@@ -40,7 +40,7 @@ from candlewax.web.store import Store
 SAMPLE_PACE: Final = 20.0
 """Seconds of the sample in one second: a candle of a minute takes three."""
 
-SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 30, tzinfo=UTC)
+SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
 """Three hours of the sample come at once, a hundred minutes are played."""
 
 EPOCH: Final = timedelta(seconds=10)

@@ -38,6 +38,37 @@ def test_messages_come_back_as_they_went(schemas: Registry) -> None:
     assert found.trades.equals(trades.select(found.trades.columns))
 
 
+def test_outages_come_back_as_they_went(schemas: Registry) -> None:
+    """By the message that tells of them."""
+    told = pl.Series("outages", [None, [[1, 2], [5, 9]], None], pl.List(pl.List(pl.Int64)))
+    avro = Avro(schemas.url)
+    found = avro.decode(avro.encode(read("binance", *TEXTS).trades.with_columns(told)))
+    assert found.faults.is_empty()
+    assert found.outages.rows() == [("binance", 1, 2), ("binance", 5, 9)]
+
+
+OLDER = {"via", "outages"}
+"""Fields that came later."""
+
+
+def test_older_messages_are_read(schemas: Registry) -> None:
+    """The trade came over a websocket, and nothing is told of outages."""
+    schema = json.loads(SCHEMA)
+    schema["fields"] = [field for field in schema["fields"] if field["name"] not in OLDER]
+    avro = Avro(schemas.url)
+    (message,) = avro.encode(read("binance", TEXTS[0]).trades)
+    newer = fastavro.parse_schema(json.loads(SCHEMA))
+    record = fastavro.schemaless_reader(io.BytesIO(message[5:]), newer, newer)
+    assert isinstance(record, dict)
+    schemas.schemas.append(json.dumps(schema))
+    older = io.BytesIO()
+    fastavro.schemaless_writer(older, fastavro.parse_schema(schema), record)
+    found = avro.decode([b"\0\0\0\0" + bytes([len(schemas.schemas)]) + older.getvalue()])
+    assert found.faults.is_empty()
+    assert found.trades["via"].to_list() == [1]
+    assert found.outages.is_empty()
+
+
 def test_another_reader_finds_every_field(schemas: Registry) -> None:
     """In Confluent framing: a zero, the schema's id, the record."""
     trades = read("binance", *TEXTS).trades

@@ -1,6 +1,8 @@
 """Trades and dead letters in their topics, on a real broker."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -11,7 +13,8 @@ from candlewax.batch import Batch
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.forward import Forward
 from candlewax.connectors.producer import Outbox
-from candlewax.schema import DEAD_LETTERS
+from candlewax.gaps import NOTHING, OUTAGES
+from candlewax.schema import DEAD_LETTERS, TIME
 from tests.kafka import reading
 from tests.test_normalized import EPOCH, frame, letter, trade
 
@@ -23,7 +26,7 @@ def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
         row = trade(exchange=exchange, symbol=f"S{n % 2}/USD", sequence=n, source_offset=n)
         del row["conditions"]
         rows.append({**row, "timestamp": EPOCH, "received_at": EPOCH, "side": 1, "condition": None,
-                     "price": 1, "quantity": 1, "quote_volume": 1})  # fmt: skip
+                     "via": 1, "price": 1, "quantity": 1, "quote_volume": 1})  # fmt: skip
     dead = [letter(exchange=exchange, source_offset=n) for n in range(letters)]
     tables = {"dead_letters": pl.DataFrame(dead, schema=DEAD_LETTERS)}
     return Batch(exchange, tables, frame(rows) if rows else Batch("", {}).trades)
@@ -50,6 +53,23 @@ def test_trades_lie_by_exchange_in_their_order(
         found.setdefault(said["exchange"], []).append(said["sequence"])
     assert found == {"coinbase": list(range(100)), "binance": list(range(100))}
     assert reading.ends(servers, topics.DEAD_LETTERS) == [(0, 0)]
+
+
+def test_the_first_trade_behind_an_outage_tells_of_it(broker: Broker, servers: str) -> None:
+    """In its message; of those that came before it and after none does."""
+    broker.create(topics.wanted([], 1, 1))
+    made = batch("kraken", range(4))
+    at = pl.Series([EPOCH + timedelta(microseconds=10 * n) for n in range(4)], dtype=TIME)
+    outages = pl.DataFrame([(1, 5), (8, 20), (11, 19)], OUTAGES, orient="row")
+    known = replace(NOTHING, outages=outages)
+    outbox = Outbox(broker)
+    Forward(broker, outbox)(
+        replace(made, trades=made.trades.with_columns(received_at=at), known=known)
+    )
+    outbox.flush()
+    found = [json.loads(m.value() or b"") for m in reading.read_all(servers, topics.NORMALIZED)]
+    told = [None, [[1, 5]], [[8, 20], [11, 19]], None]
+    assert [said.get("outages") for said in found] == told
 
 
 def test_dead_letters_go_to_their_topic(broker: Broker, servers: str) -> None:

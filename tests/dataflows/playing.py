@@ -31,6 +31,11 @@ FIELDS = (
     "version",
 )  # fmt: skip
 
+CERTIFICATE = ("missing", "status", "feed_down_ms", "repaired", "revision")
+
+UNSEEN = ("gaps", "outages")
+"""Tables of what was not seen."""
+
 EPOCH_ZERO = 1_750_000_000_000_000
 """2025-06-15 15:06:40 UTC, in microseconds."""
 
@@ -153,6 +158,28 @@ def gold(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
     }
 
 
+def certificates(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
+    """What the stored candles say of what they miss."""
+    rows = tables.query(
+        f"""
+        SELECT toString(timeframe) AS timeframe, exchange, symbol,
+            toUnixTimestamp(window_start) AS window_start,
+            {", ".join(CERTIFICATE).replace("status", "toString(status) AS status")}
+        FROM ohlcv FINAL
+        """
+    ).rows()
+    return {row[:4]: dict(zip(CERTIFICATE, row[4:], strict=True)) for row in rows}
+
+
+def check_revisions(tables: Database) -> None:
+    """What is known now of closed candles is what is stored of them."""
+    names = ", ".join(("timeframe", "exchange", "symbol", "window_start", *FIELDS, *CERTIFICATE))
+    sides = (f"SELECT {names} FROM ohlcv FINAL WHERE closed",
+             f"SELECT {names.replace('closed', 'true AS closed')} FROM ohlcv_as_of(t = now64(6))")  # fmt: skip
+    stored, known = (set(tables.query(sql).rows()) for sql in sides)
+    assert stored == known
+
+
 def expected_gold(fills: Sequence[Fill]) -> dict[oracle.Window, dict[str, Any]]:
     """The candles that must be stored."""
     return oracle.candles(oracle.distinct(fills), oracle.watermarks(fills))
@@ -163,31 +190,54 @@ def all_fills(frames: Sequence[Frame]) -> list[Fill]:
     return [fill for frame in frames for fill in frame.fills]
 
 
-def check(frames: Sequence[Frame], tables: Database) -> None:
+def check(frames: Sequence[Frame], tables: Database, outages: oracle.Outages | None = None) -> None:
     """The tables hold exactly what these frames say."""
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == expected_gold(fills)
+    assert certificates(tables) == oracle.certificates(fills, outages)
+    check_revisions(tables)
     (stored,) = tables.query(
         "SELECT count(), sum(trades), sum(trades) - sum(duplicates) FROM bronze_frames FINAL"
     ).rows()
     identities = {(f.exchange, f.connection, f.seq, f.recv_us) for f in frames}
     assert stored[0] == len(identities)
     assert stored[2] == len(oracle.distinct(fills))
+    check_gaps(fills, tables)
+
+
+def check_gaps(fills: Sequence[Fill], tables: Database) -> None:
+    """The table of gaps tells of each number that is missing, and of none that is not,
+    whatever batches it was found in.
+    """
+    seen = {(fill.exchange, fill.symbol, fill.sequence) for fill in fills if fill.sequence}
+    rows = tables.query(
+        """
+        SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
+            toString(max(state)) AS state
+        FROM gaps
+        GROUP BY exchange, symbol, first_sequence, last_sequence
+        """
+    ).rows()
+    told = set()
+    for exchange, symbol, first, last, missing, state in rows:
+        numbers = {(exchange, symbol, number) for number in range(first, last + 1)}
+        assert missing == len(numbers - seen)
+        assert state == ("open" if missing else "repaired")
+        told |= numbers
+    for exchange, symbol in {key[:2] for key in seen}:
+        own = {number for *key, number in seen if (exchange, symbol) == tuple(key)}
+        inside = {(exchange, symbol, number) for number in range(min(own), max(own) + 1)}
+        assert inside - seen <= told
+        assert {key for key in told if key[:2] == (exchange, symbol)} <= inside
+
+
+MORE = ("ohlcv_revisions", *UNSEEN)
 
 
 def clear(tables: Database) -> None:
     """Empty all tables."""
-    for table in (
-        "bronze_frames",
-        "silver_trades",
-        "dead_letters",
-        "ohlcv",
-        "ohlcv_revisions",
-        "watermarks",
-        "gaps",
-        "outages",
-    ):
+    for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "watermarks", *MORE):
         tables.client.command(f"TRUNCATE TABLE {table}")
 
 

@@ -17,6 +17,7 @@ from tests.dataflows.playing import (
     Frame,
     all_fills,
     check,
+    check_gaps,
     clear,
     expected_gold,
     expected_silver,
@@ -136,6 +137,7 @@ def test_a_crash_right_after_any_insert_loses_nothing(
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == expected_gold(fills)
+    check_gaps(fills, tables)
 
 
 def _crash_after(patch: pytest.MonkeyPatch, last: int) -> None:

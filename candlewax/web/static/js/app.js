@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Chart, SECONDS } from "./chart.js";
 import { Feeds } from "./feeds.js";
 import { EXCHANGES, percent, price } from "./format.js";
+import { Gaps } from "./gaps.js";
 import { keys } from "./keys.js";
 import { legend } from "./legend.js";
 import { Markets } from "./markets.js";
@@ -27,6 +28,7 @@ const chart = new Chart(byId("chart"), {
 });
 const tape = new Tape(byId("tape-rows"));
 const feeds = new Feeds(byId("feed-rows"));
+const gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => chart.look(time));
 const markets = new Markets(byId("market-rows"), byId("filter"), byId("exchanges"), (market) => show(market));
 
 async function show(change) {
@@ -56,7 +58,7 @@ async function read() {
   close = api.stream(mine, {
     candles: ({ received_us: received, data }) => {
       if (!shown) return early.push(...data);
-      chart.update(data);
+      if (chart.update(data)) readGaps();
       feeds.seen(received);
       tell();
     },
@@ -81,6 +83,13 @@ async function read() {
   }
   shown = true;
   tell();
+  readGaps();
+}
+
+async function readGaps() {
+  const number = asked;
+  const found = await api.gaps(series).catch(() => []);
+  if (number === asked) gaps.show(found);
 }
 
 let waiting = null;

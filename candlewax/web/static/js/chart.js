@@ -82,14 +82,18 @@ export class Chart {
     if (range) scale.setVisibleRange(range);
   }
 
+  // Gives whether the missing trades of any of them changed.
   update(rows) {
     let anew = false;
+    let gaps = false;
     for (const row of rows) {
       const time = start(row);
       const last = this.lastTime();
       // Only the last candle can be changed in place; a gap before a new one is to be shown.
       anew ||= last !== undefined && (time < last || time > last + this.step);
-      anew ||= !!row.missing && this.rows.get(time)?.missing !== row.missing;
+      const changed = (this.rows.get(time)?.missing ?? 0) !== (row.missing ?? 0);
+      gaps ||= changed;
+      anew ||= changed;
       this.rows.set(time, row);
       if (!anew) this.put(time, row);
     }
@@ -98,6 +102,7 @@ export class Chart {
       this.draw();
     }
     this.onSeen(this.last());
+    return gaps;
   }
 
   put(time, row) {
@@ -169,6 +174,12 @@ export class Chart {
 
   now() {
     this.chart.timeScale().scrollToRealTime();
+  }
+
+  // Bring a time (seconds) into view.
+  look(time) {
+    const half = 40 * this.step;
+    this.chart.timeScale().setVisibleRange({ from: time - half, to: time + half });
   }
 
   scroll(bars) {

@@ -1,0 +1,261 @@
+"""Gaps and outages, from frames to their tables and back."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.connectors.writer import Writer
+from candlewax.decode import decode
+from candlewax.exchanges import EXCHANGES
+from candlewax.gaps import Knowledge
+from candlewax.ledger import Ledger
+from candlewax.schema import FRAMES
+from candlewax.steps import Deduplicate
+from candlewax.tally import Tally
+from tests.reading import INSTRUMENTS
+
+BEGIN = 1_790_000_000
+"""Seconds since 1970."""
+
+Frame = tuple[float, str, str]
+"""Seconds since BEGIN, connection, text."""
+
+
+def trade(number: int, second: float | None = None, name: str = "b0") -> Frame:
+    """A trade that was received a second after it happened."""
+    at = float(number) if second is None else second
+    text = (
+        f'{{"e":"trade","E":1,"s":"BTCUSDT","t":{number},"p":"1","q":"1",'
+        f'"T":{BEGIN * 1000 + number * 1000},"m":true,"M":true}}'
+    )
+    return at + 1, name, text
+
+
+def event(kind: str, second: float, name: str = "b0", process: str = "p") -> Frame:
+    return second, name, json.dumps({"candlewax": kind, "process": process})
+
+
+class Process:
+    """Deduplicates and stores, as one process does until it dies."""
+
+    def __init__(self, tables: Database, resumed: Ledger | None = None) -> None:
+        self.tally = Tally()
+        self._history = History(tables)
+        self.step = Deduplicate(self._history, self.tally, resumed)
+        self._writer = Writer(tables, self.tally, history=self._history, background=False)
+
+    def take(self, *frames: Frame, store: bool = True) -> Knowledge:
+        """Read a batch of frames."""
+        rows = [
+            (int((BEGIN + second) * 1_000_000_000), name, n, text)
+            for n, (second, name, text) in enumerate(frames)
+        ]
+        decoded = decode(
+            EXCHANGES["binance"], pl.DataFrame(rows, FRAMES, orient="row"), INSTRUMENTS
+        )
+        ((batch,), _) = self.step.on_batch([decoded])
+        if store:
+            self._writer.put(batch)
+            self._writer.flush()
+        return batch.known
+
+
+def gaps(tables: Database) -> list[tuple[Any, ...]]:
+    """The gaps as their table knows them."""
+    return tables.query(
+        "SELECT symbol, first_sequence, last_sequence, min(missing) AS missing, "
+        "toString(max(state)) AS state, max(connection) AS connection, "
+        "toInt64(toUnixTimestamp64Micro(min(detected_at)) / 1000000) - 1790000000 AS at, "
+        "toInt64(toUnixTimestamp64Micro(min(before)) / 1000000) - 1790000000 AS before, "
+        "toInt64(toUnixTimestamp64Micro(max(after)) / 1000000) - 1790000000 AS after "
+        "FROM gaps GROUP BY symbol, first_sequence, last_sequence ORDER BY first_sequence"
+    ).rows()
+
+
+def outages(tables: Database) -> list[tuple[str, float, float]]:
+    return tables.query(
+        "SELECT exchange, toUnixTimestamp64Micro(began) / 1000000 - 1790000000 AS began, "
+        "toUnixTimestamp64Micro(ended) / 1000000 - 1790000000 AS ended FROM outages FINAL"
+    ).rows()
+
+
+def test_a_gap_is_stored_from_its_finding_to_its_end(tables: Database) -> None:
+    """With the connection that showed it, and the time of the frame that did."""
+    process = Process(tables)
+    process.take(trade(1), trade(2), trade(6, name="b1"))
+    assert gaps(tables) == [("BTC/USDT", 3, 5, 3, "open", "b1", 7, 2, 6)]
+    process.take(trade(4, 20), trade(9))
+    assert gaps(tables) == [
+        ("BTC/USDT", 3, 5, 2, "open", "b1", 7, 2, 6),
+        ("BTC/USDT", 7, 8, 2, "open", "b0", 10, 6, 9),
+    ]
+    assert process.tally.now()["missing_trades", "binance"] == 4
+    process.take(trade(3, 21), trade(5, 22), trade(7, 23), trade(8, 24))
+    assert [gap[3:5] for gap in gaps(tables)] == [(0, "repaired")] * 2
+    assert process.tally.now()["open_gaps", "binance"] == 0
+    assert process.tally.counts["gaps", "binance", "found"] == 2
+    assert process.tally.counts["gaps", "binance", "repaired"] == 2
+
+
+def test_a_process_without_a_memory_goes_on_with_the_gaps_of_the_tables(
+    tables: Database,
+) -> None:
+    """They are not found anew, and the holes have the times they had."""
+    before = Process(tables).take(trade(1), trade(9), trade(5, 10))
+    process = Process(tables)
+    known = process.take(trade(4, 11), trade(10, 12))
+    assert known.holes.rows() == [
+        ("BTC/USDT", 2, 3, (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
+        ("BTC/USDT", 6, 8, (BEGIN + 5) * 10**6, (BEGIN + 9) * 10**6),
+    ]
+    assert known.begins.rows() == before.begins.rows() == [("BTC/USDT", 1, (BEGIN + 1) * 10**6)]
+    assert known.changed.rows() == [
+        ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
+        ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 5) * 10**6),
+    ]
+    assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open"), (6, 8, 3, "open")]
+
+
+def test_a_process_that_remembers_less_than_the_tables_hold_follows_their_gaps(
+    tables: Database,
+) -> None:
+    """To their ends, though it reads the frames again in other batches."""
+    process = Process(tables)
+    process.take(trade(1))
+    saved = process.step.snapshot()
+    process.take(trade(9))
+    process.take(trade(5, 11))
+    process = Process(tables, saved)
+    process.take(trade(9), trade(5, 11))
+    process.take(*(trade(n, 20 + n) for n in (2, 3, 4, 6, 7)))
+    assert [gap[1:5] for gap in gaps(tables) if gap[4] == "open"] == [(2, 8, 1, "open")]
+    process.take(trade(8, 30))
+    assert {gap[4] for gap in gaps(tables)} == {"repaired"}
+
+
+def test_a_stored_hole_that_no_gap_holds_gets_one(tables: Database) -> None:
+    """By the frame of the trade that showed it, as long as that is stored."""
+    Process(tables).take(trade(1), trade(5, name="b1"), trade(9, 9), trade(7, 10, "b2"))
+    tables.client.command("TRUNCATE TABLE gaps")
+    tables.client.command("DELETE FROM bronze_frames WHERE connection = 'b2'")
+    Process(tables).take(trade(10, 12))
+    assert gaps(tables) == [
+        ("BTC/USDT", 2, 4, 3, "open", "b1", 6, 1, 5),
+        ("BTC/USDT", 6, 6, 1, "open", "", 11, 5, 7),
+        ("BTC/USDT", 8, 8, 1, "open", "", 11, 7, 9),
+    ]
+
+
+def test_many_stored_holes_get_their_gaps(tables: Database) -> None:
+    """As many as there are."""
+    numbers = range(1, 2800, 2)
+    Process(tables).take(*(trade(n) for n in numbers))
+    expected = gaps(tables)
+    assert len(expected) == len(numbers) - 1
+    tables.client.command("TRUNCATE TABLE gaps")
+    Process(tables).take(trade(2801))
+    assert gaps(tables)[:-1] == expected
+
+
+def test_what_is_no_longer_stored_no_longer_matters(tables: Database) -> None:
+    """A gap before all trades that are kept is left as it is."""
+    Process(tables).take(trade(1), trade(5), trade(9))
+    tables.client.command("DELETE FROM silver_trades WHERE sequence < 5")
+    process = Process(tables)
+    known = process.take(trade(10))
+    assert known.holes["first"].to_list() == [6]
+    assert process.tally.now()["open_gaps", "binance"] == 1
+    assert [gap[3] for gap in gaps(tables)] == [3, 3]
+
+
+def test_an_outage_is_stored_and_told_with_the_first_trade_behind_it(tables: Database) -> None:
+    """It may have ended long before."""
+    process = Process(tables)
+    none = process.take(event("connected", 1), trade(1), event("disconnected", 5.5))
+    assert none.outages.is_empty()
+    assert process.take(trade(4, 4), event("connected", 8)).outages.is_empty()
+    assert outages(tables) == [("binance", 5.5, 8.0)]
+    assert process.take(event("disconnected", 9)).outages.is_empty()
+    known = process.take(event("connected", 10), trade(10, 11))
+    moments = [(BEGIN * 1000 + ms) * 1000 for ms in (5500, 8000, 9000, 10_000)]
+    us = [(moments[0], moments[1]), (moments[2], moments[3])]
+    assert known.outages.rows() == us
+    assert process.take(trade(11)).outages.is_empty()
+    assert process.tally.total("outages", "binance") == 2
+
+
+def test_a_process_without_a_memory_knows_who_was_alive(tables: Database) -> None:
+    """One that was killed left a connection behind; REST kept nobody alive."""
+    Process(tables).take(
+        event("connected", 1), event("connected", 1, "b0b"), trade(2), event("disconnected", 4),
+        trade(5, name="b0b"), trade(6, 30, "rest/BTCUSDT"),
+    )  # fmt: skip
+    process = Process(tables)
+    assert process.take(event("connected", 40, process="q")).outages.is_empty()
+    assert outages(tables) == [("binance", 6.0, 40.0)]
+    assert process.step.snapshot() is not None
+    # It was not told yet when this one dies.
+    process = Process(tables)
+    known = process.take(event("connected", 40, process="q"), trade(41))
+    assert known.outages.rows() == [((BEGIN + 6) * 10**6, (BEGIN + 40) * 10**6)]
+    assert Process(tables).take(trade(42)).outages.is_empty()
+
+
+def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database) -> None:
+    """Since the last one said goodbye."""
+    Process(tables).take(event("connected", 1), trade(2), event("disconnected", 4))
+    Process(tables).take(event("connected", 9, process="q"), trade(10))
+    assert outages(tables) == [("binance", 4.0, 9.0)]
+    assert History(tables).unseen.outages("binance", (BEGIN + 9) * 10**6).height == 1
+    assert History(tables).unseen.outages("binance", (BEGIN + 9) * 10**6 + 1).is_empty()
+
+
+def test_frames_without_events_have_no_outages(tables: Database) -> None:
+    """Nor does a log of such: nobody knows who was connected."""
+    Process(tables).take(trade(1), trade(2000))
+    Process(tables).take(event("connected", 5000), trade(5001))
+    assert outages(tables) == []
+
+
+def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
+    """And is not changed by what comes later."""
+    process = Process(tables)
+    process.take(event("connected", 0), trade(1), trade(5), event("disconnected", 7))
+    saved = process.step.snapshot()
+    assert saved is not None
+    process.take(trade(2, 8), event("connected", 9))
+    assert (saved.gaps.missing, saved.connections.down) == (3, (BEGIN + 7) * 10**6)
+    again = Process(tables, saved)
+    again.take(trade(2, 8), event("connected", 9))
+    assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open")]
+    assert outages(tables) == [("binance", 7.0, 9.0)]
+
+
+def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
+    """Kraken's first protocol: nothing is claimed of them."""
+    text = '[0,[["1.5","1","%d.000000","b","l",""]],"trade","XBT/USD"]'
+    frames = pl.DataFrame(
+        [((BEGIN + n) * 10**9, "k0", n, text % (BEGIN + n)) for n in (1, 2, 50)],
+        FRAMES,
+        orient="row",
+    )
+    step = Deduplicate(History(tables), Tally(), None)
+    ((batch,), _) = step.on_batch([decode(EXCHANGES["kraken"], frames, INSTRUMENTS)])
+    assert batch.trades.height == 3
+    assert "gaps" not in batch.tables
+    assert batch.known.holes.is_empty()
+    assert batch.known.begins.is_empty()
+
+
+@pytest.mark.parametrize("kind", ["connected", "disconnected"])
+def test_events_alone_are_enough_to_begin(tables: Database, kind: str) -> None:
+    """Before any trade has come."""
+    process = Process(tables)
+    process.take(event(kind, 1))
+    saved = process.step.snapshot()
+    assert saved is not None
+    assert list(saved.connections.alive) == (["b0"] if kind == "connected" else [])

@@ -1,0 +1,78 @@
+"""Outages, through Bytewax into a real ClickHouse."""
+
+from pathlib import Path
+
+import pytest
+from bytewax.testing import TestingSource
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from tests.dataflows.playing import EPOCH_ZERO, Frame, clear, play, received
+from tests.dataflows.test_ohlcv import CUTS, stores
+
+MINUTE = 60_000_000
+
+KINDS = st.lists(st.sampled_from(["up", "down", "killed", "trade"]), max_size=20)
+
+
+def feed(kinds: list[str]) -> tuple[list[Frame], list[tuple[int, int]]]:
+    """Frames of one connection a minute apart, and the outages they mean."""
+    frames, alive, process, dark, heard = list[Frame](), False, 0, 0, 0
+    expected = []
+    for seq, kind in enumerate(kinds):
+        at = EPOCH_ZERO + seq * MINUTE
+        if kind == "killed":
+            alive, dark = False, heard if alive else dark
+            process += 1
+            continue
+        if (kind == "up") == alive:
+            continue
+        if kind == "trade":
+            text = (
+                f'{{"e":"trade","E":1,"s":"BTCUSDT","t":{seq + 1},"p":"1","q":"1",'
+                f'"T":{at // 1000},"m":true,"M":true}}'
+            )
+        else:
+            said = "connected" if kind == "up" else "disconnected"
+            text = f'{{"candlewax":"{said}","process":"{process}"}}'
+            expected += [(dark, at)] if dark and not alive else []
+            alive, dark = not alive, 0 if not alive else at
+        frames.append(Frame("binance", "b0", seq, at, text, ()))
+        heard = at
+    return frames, expected
+
+
+def outages(tables: Database) -> list[tuple[int, int]]:
+    return tables.query(
+        """
+        SELECT toUnixTimestamp64Micro(o.began) AS began, toUnixTimestamp64Micro(o.ended) AS ended
+        FROM outages AS o FINAL ORDER BY o.began
+        """
+    ).rows()
+
+
+@pytest.mark.parametrize("recovering", [True, False])
+@given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
+@settings(max_examples=10)
+def test_outages_are_the_same_however_frames_are_cut_and_read_again(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    kinds: list[str],
+    cuts: list[int],
+    place: int,
+    recovering: bool,
+) -> None:
+    """By a process that is aborted and goes on, or by one that begins with the tables."""
+    clear(tables)
+    frames, expected = feed(["up", "trade", *kinds])
+    items: list[object] = list(received(frames, cuts))
+    if recovering:
+        folder: Path | None = stores(tmp_path_factory)
+        items.insert(min(place, len(items)), TestingSource.ABORT())
+        play(items, tables, folder)
+        play(items, tables, folder)
+    else:
+        play(items[: place + 1], tables)
+        play(items[max(0, place - 1) :], tables)
+    assert outages(tables) == expected
