@@ -28,7 +28,7 @@ check: $(READY)
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint"
+# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page"
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 

@@ -46,6 +46,7 @@ def main() -> None:
                 browser.close()
         finally:
             process.terminate()
+            process.communicate()
 
 
 def _address(process: "subprocess.Popen[str]") -> str:

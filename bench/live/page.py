@@ -8,12 +8,13 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from bench.live.processes import Meter, Piece, Result, Stage, wait
 from candlewax.candles import TIMEFRAMES
@@ -62,7 +63,7 @@ def run(seconds: float) -> Iterator[Result]:
             browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(f"http://127.0.0.1:{port}/#binance/BTC/USDT/1m")
-            wait(lambda page=page: page.evaluate("window.candlewax.waits().length") > 20)
+            wait(partial(_seen, page))
             page.evaluate("window.candlewax.waits().length = 0")
             used = _metered(stage, up, seconds)
             waits = sorted(page.evaluate("window.candlewax.waits()"))
@@ -74,6 +75,10 @@ def run(seconds: float) -> Iterator[Result]:
             late = {f"p{share:g}_ms": _quantile(taken, share / 100) for share in (50, 95, 99)}
             under = sum(one < 10 for one in taken) / len(taken)
             yield {"part": "page", "what": name, "under_10_ms": round(under, 4), **late}
+
+
+def _seen(page: Page) -> bool:
+    return int(page.evaluate("window.candlewax.waits().length")) > 20
 
 
 def _fill(folder: Path) -> None:

@@ -76,6 +76,17 @@ def test_the_sample_moves_at_once_and_stays_when_it_has_ended(tmp_path: Path) ->
         until(lambda: trades_of(client) > some)
         until(lambda: client.ask("/api/v1/health").json["status"] == "ended")
         until(lambda: trades_of(client) == expected)
+        example = subprocess.run(
+            [sys.executable, "examples/first_query.py", str(client.port)],
+            cwd=ROOT,
+            env={**os.environ, "no_proxy": "*"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert example.returncode == 0, example.stderr
+        assert "BTC/USDT" in example.stdout
         counted = client.ask("/", {"query": COUNTED})
         assert int(counted.body) == expected
     assert not list(tmp_path.glob("candlewax-*"))

@@ -30,9 +30,9 @@ export class Chart {
     this.volume = this.chart.addSeries(HistogramSeries, { ...quiet, priceScaleId: "volume", priceFormat: { type: "volume" } });
     this.ribbon = this.chart.addSeries(HistogramSeries, { ...quiet, priceScaleId: "ribbon", base: 0 });
     this.candles = this.chart.addSeries(CandlestickSeries, {});
-    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.12, bottom: 0.24 } });
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: element.clientWidth < 600 ? 0.22 : 0.12, bottom: 0.24 } });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0.025 } });
-    this.chart.priceScale("ribbon").applyOptions({ scaleMargins: { top: 0.988, bottom: 0 } });
+    this.chart.priceScale("ribbon").applyOptions({ scaleMargins: { top: 0.991, bottom: 0 } });
     this.markers = createSeriesMarkers(this.candles, []);
     this.chart.subscribeCrosshairMove((at) => this.onSeen(this.rows.get(at.time) ?? this.last()));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
