@@ -1,7 +1,11 @@
 """Rows as they leave: exact amounts and UTC times as text, one JSON object a row."""
 
-from typing import Final
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
 
+import msgspec
 import polars as pl
 
 from candlewax.candles import TIMEFRAMES
@@ -44,14 +48,29 @@ def candles(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(*CANDLE)
 
 
-def trades(rows: pl.DataFrame) -> pl.DataFrame:
-    """Trades on their way to their table (TRADES), with the columns of TRADE."""
-    side = pl.when(pl.col("side") == BUY).then(pl.lit("BUY")).otherwise(pl.lit("SELL"))
-    return rows.select(
-        *(name for name in TRADE if name not in {"side", "conditions"}),
-        side=side,
-        conditions=pl.concat_list("condition").list.drop_nulls(),
-    ).select(*TRADE)
+def candle(row: Mapping[str, Any]) -> bytes:
+    """The same as JSON, of one row on its way to `ohlcv`."""
+    said = {name: _said(row[name]) for name in CANDLE}
+    said["window_start"] = f"{row['window_start']:%Y-%m-%dT%H:%M:%SZ}"
+    said["status"] = STATUSES[row["status"]]
+    return msgspec.json.encode(said)
+
+
+def trade(row: Mapping[str, Any]) -> bytes:
+    """A trade on its way to its table (TRADES), as JSON."""
+    said = {name: _said(row[name]) for name in TRADE if name != "conditions"}
+    said["side"] = "BUY" if row["side"] == BUY else "SELL"
+    said["conditions"] = [] if row["condition"] is None else [row["condition"]]
+    return msgspec.json.encode(said)
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - a value of a frame
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return value
 
 
 def lines(rows: pl.DataFrame) -> list[bytes]:

@@ -2,8 +2,9 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 import polars as pl
@@ -108,29 +109,37 @@ class Feeds:
         self.ended = False
         """Whether nothing more will come."""
 
-    def learn(self, stored: int, batch: Batch) -> None:
-        """A batch was stored at a time (here)."""
-        frames = batch.tables.get("bronze_frames")
-        if frames is not None and frames.height:
-            self._frames.add(stored, frames.height)
-            self._hear(stored, batch.exchange, frames)
-        if batch.trades.height:
-            self._trades.add(stored, batch.trades.height)
-            last = batch.trades.select(pl.col("received_at").max().cast(pl.Int64)).item()
-            self._taken.append((stored, max(0, stored - self._clock.wall(last))))
+    def learn(self, batches: Sequence[tuple[int, Batch]]) -> None:
+        """Batches were stored, each at a time (here); those of about a second at once."""
+        frames = []
+        for stored, batch in batches:
+            bronze = batch.tables.get("bronze_frames")
+            if bronze is not None and bronze.height:
+                self._frames.add(stored, bronze.height)
+                frames.append(bronze)
+                if (bronze["kind"] == KIND_CONTROL).any():
+                    self._listen(batch.exchange, bronze)
+            if batch.trades.height:
+                self._trades.add(stored, batch.trades.height)
+                last = cast(int, batch.trades["received_at"].to_physical().max())
+                self._taken.append((stored, max(0, stored - self._clock.wall(last))))
+        if frames:
+            self._hear(batches[-1][0], pl.concat(frames))
 
-    def _hear(self, stored: int, exchange: str, frames: pl.DataFrame) -> None:
-        heard = frames.group_by("connection").agg(
+    def _hear(self, stored: int, frames: pl.DataFrame) -> None:
+        heard = frames.group_by("exchange", "connection").agg(
             pl.len().alias("frames"),
             pl.col("trades").cast(pl.Int64).sum(),
             pl.col("received_at").max().cast(pl.Int64).alias("last"),
         )
-        for name, count, trades, last in heard.iter_rows():
-            connection = self._of(exchange, str(name))
+        for exchange, name, count, trades, last in heard.iter_rows():
+            connection = self._of(str(exchange), str(name))
             connection.frames.add(stored, count)
             connection.trades.add(stored, trades)
             connection.heard = max(connection.heard, last)
             connection.stored = stored
+
+    def _listen(self, exchange: str, frames: pl.DataFrame) -> None:
         events = frames.filter(
             (pl.col("kind") == KIND_CONTROL) & pl.col("frame").str.starts_with(f'{{"{EVENT}"')
         )

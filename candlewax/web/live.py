@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
 from candlewax.web import encode
-from candlewax.web.feeds import Clock, Feeds, Reports
+from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
 from candlewax.web.hub import Hub
 from candlewax.web.problem import Problem
-from candlewax.web.recent import EACH, KEYS, MOST, Recent, encoded, named
+from candlewax.web.recent import EACH, KEYS, MOST, Recent
 from candlewax.web.store import Series, Store
 from candlewax.web.viewer import TAPE, Viewer
 
@@ -25,13 +25,14 @@ TICK: Final = 0.04
 IDLE: Final = 0.5
 """The same while none does."""
 
-TICKERS: Final = 0.25
+TICKERS: Final = 0.5
 HEALTH: Final = 1.0
 """Seconds between two rounds of all markets' prices, and of how the feeds are."""
 
 MOST_VIEWERS: Final = 32
 
 _MARKET: Final = ("exchange", "symbol")
+_OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
 
 
 class Viewers:
@@ -96,9 +97,8 @@ class Viewers:
                 if viewer.series == series:
                     viewer.candle(start, line)
 
-    def tell_trades(self, market: tuple[str, str], rows: pl.DataFrame, received: int) -> None:
-        """Trades (encode.TRADE) of a market were made; the last was received then, here."""
-        lines = encode.lines(rows)
+    def tell_trades(self, market: tuple[str, str], lines: list[bytes], received: int) -> None:
+        """Trades of a market were made, as JSON; the last was received then, here."""
         for viewer in self._viewers:
             if viewer.series[:2] == market:
                 viewer.trades(lines)
@@ -152,6 +152,8 @@ class Live(Viewers):
         self.recent = recent
         self._hub = hub
         self._told = 0.0
+        self._unlearned: list[tuple[int, Batch]] = []
+        self._fresh: list[pl.DataFrame] = []
 
     async def warm(self, store: Store) -> None:
         """Read the last candles of every series, so that nobody waits for them."""
@@ -181,12 +183,13 @@ class Live(Viewers):
             await self._wait()
             self._tick()
             now = loop.time()
-            if now - tickers >= TICKERS:
+            if now - tickers >= (TICKERS if self._viewers else HEALTH):
                 tickers = now
+                self._moved_days()
                 self.tell_tickers()
             if now - health >= HEALTH:
                 health = now
-                self.recent.settle()
+                self._settle()
                 self.tell_health()
 
     async def _wait(self) -> None:
@@ -207,37 +210,58 @@ class Live(Viewers):
         if taken.dropped:
             self.recent.clear()
             self.reset()
-        for stored, batch in taken.batches:
-            self.feeds.learn(stored, batch)
-        batches = [batch for _, batch in taken.batches]
-        if (rows := _candles(batches)) is not None:
-            self.recent.update(rows)
-            days = rows.filter(pl.col("timeframe") == "1d")
-            self.days(days.unique(_MARKET, keep="last", maintain_order=True))
-            self._show_candles(rows)
-        self._show_trades(batches)
+        self._unlearned.extend(taken.batches)
+        for _, batch in taken.batches:
+            rows = batch.tables.get("ohlcv")
+            if rows is not None and rows.height:
+                self.recent.update(rows)
+                self._fresh.append(rows)
+        if self._viewers:
+            batches = [batch for _, batch in taken.batches]
+            for series in self.watched:
+                self._show_candles(series, batches)
+            for market in {series[:2] for series in self.watched}:
+                self._show_trades(market, batches)
 
-    def _show_candles(self, rows: pl.DataFrame) -> None:
-        for series in self.watched:
-            own = rows.filter(
-                (pl.col("timeframe") == series.timeframe)
-                & (pl.col("symbol") == series.symbol)
-                & (pl.col("exchange") == series.exchange)
-            )
-            self.tell_candles(series, ((start, line) for _, start, line in encoded(own)))
+    # Without queries: one would take longer than all of this.
 
-    def _show_trades(self, batches: Sequence[Batch]) -> None:
-        for exchange, symbol in {series[:2] for series in self.watched}:
-            own = [
-                batch.trades.filter(pl.col("symbol") == symbol)
-                for batch in batches
-                if batch.exchange == exchange and batch.trades.height
-            ]
-            if not any(frame.height for frame in own):
-                continue
-            rows = pl.concat(own, how="diagonal").tail(TAPE)
-            received = rows.select(pl.col("received_at").max().cast(pl.Int64)).item()
-            self.tell_trades((exchange, symbol), encode.trades(rows), self.clock.wall(received))
+    def _show_candles(self, series: Series, batches: Sequence[Batch]) -> None:
+        given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
+        frames = [rows for rows in given if rows is not None and rows.height]
+        if not frames:
+            return
+        number, _ = TIMEFRAMES[series.timeframe]
+        rows = pl.concat(frames, how="diagonal")
+        hits = ((rows["timeframe"] == number) & (rows["symbol"] == series.symbol)).arg_true()
+        latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
+        lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
+        starts = (start // SECOND for start in latest)
+        self.tell_candles(series, zip(starts, lines, strict=True))
+
+    def _show_trades(self, market: tuple[str, str], batches: Sequence[Batch]) -> None:
+        exchange, symbol = market
+        frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
+        if not frames:
+            return
+        trades = pl.concat(frames, how="diagonal")
+        hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
+        if hits.len():
+            received = trades["received_at"].to_physical()
+            last = max(int(received[place]) for place in hits)
+            lines = [encode.trade(trades.row(place, named=True)) for place in hits]
+            self.tell_trades((exchange, symbol), lines, self.clock.wall(last))
+
+    def _settle(self) -> None:
+        """What need not be known at once."""
+        self.feeds.learn(self._unlearned)
+        self._unlearned.clear()
+        self.recent.settle()
+
+    def _moved_days(self) -> None:
+        if self._fresh:
+            rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
+            self._fresh.clear()
+            self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
 
 
 def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]]:
@@ -248,12 +272,6 @@ def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]
         lines = encode.lines(part.select(*encode.CANDLE))
         found.append((Series(exchange, symbol, timeframe), starts, lines))
     return found
-
-
-def _candles(batches: Sequence[Batch]) -> pl.DataFrame | None:
-    frames = [batch.tables["ohlcv"] for batch in batches if "ohlcv" in batch.tables]
-    filled = [frame for frame in frames if frame.height]
-    return named(pl.concat(filled, how="diagonal")) if filled else None
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

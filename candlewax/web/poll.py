@@ -153,7 +153,7 @@ class Poll:
             fresh = rows.filter(~pl.col("trade_id").is_in(list(known[1]))).tail(TAPE)
             if fresh.height:
                 received = fresh.select(pl.col("received_at").max().cast(pl.Int64)).item()
-                self._viewers.tell_trades(market, fresh, received)
+                self._viewers.tell_trades(market, encode.lines(fresh), received)
         self._trades[market] = (rows["timestamp"][-1], ids)
 
     async def _slowly(self) -> None:

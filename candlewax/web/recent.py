@@ -99,7 +99,7 @@ class Recent:
         self._count = 0
 
     def update(self, rows: pl.DataFrame) -> None:
-        """Candles (`named`) that were stored; they are looked at when somebody asks."""
+        """Rows of `ohlcv` that were stored; they are looked at when somebody asks."""
         if self._kept or self._loading:
             self._backlog.append(rows)
 
@@ -107,7 +107,7 @@ class Recent:
         """Bring all series up to date."""
         if not self._backlog:
             return
-        rows = pl.concat(self._backlog, how="diagonal")
+        rows = named(pl.concat(self._backlog, how="diagonal"))
         self._backlog.clear()
         for series, start, line in encoded(rows):
             if kept := self._kept.get(series):

@@ -31,7 +31,7 @@ def learned(*batches: tuple[float, Batch]) -> Feeds:
     """What is learned of batches, each stored some seconds after the beginning."""
     feeds = Feeds(Clock())
     for after, one in batches:
-        feeds.learn(NOW + int(after * SECOND), one)
+        feeds.learn([(NOW + int(after * SECOND), one)])
     return feeds
 
 
@@ -46,7 +46,7 @@ def test_a_connection_that_falls_silent_is_stalled() -> None:
     feeds = learned((0, batch("a", 0)), (0, batch("b", 0)), (silence, batch("b", silence)))
     assert states(feeds, silence) == {"a": "stalled", "b": "live"}
     assert feeds.report(NOW + int(silence * SECOND))["status"] == "degraded"
-    feeds.learn(NOW + int(silence * SECOND), batch("a", silence))
+    feeds.learn([(NOW + int(silence * SECOND), batch("a", silence))])
     assert states(feeds, silence) == {"a": "live", "b": "live"}
 
 
@@ -57,7 +57,7 @@ def test_a_connection_says_itself_that_it_is_gone() -> None:
     feeds = learned((0, batch("a", 0)), (1, batch("a", 1, gone)))
     assert states(feeds, 1) == {"a": "disconnected"}
     assert feeds.report(NOW + SECOND)["feeds"][0]["reason"] == "stalled"
-    feeds.learn(NOW + 2 * SECOND, batch("a", 2, back))
+    feeds.learn([(NOW + 2 * SECOND, batch("a", 2, back))])
     assert states(feeds, 2) == {"a": "live"}
 
 
@@ -72,7 +72,7 @@ def test_what_is_long_over_is_shown_no_more() -> None:
     later = OVER / SECOND + 1
     feeds = learned((0, batch("a", 0)))
     assert states(feeds, later) == {"a": "stalled"}
-    feeds.learn(NOW + int(later * SECOND), batch("b", later))
+    feeds.learn([(NOW + int(later * SECOND), batch("b", later))])
     assert states(feeds, later) == {"b": "live"}
 
 

@@ -38,19 +38,17 @@ def rows(minutes: list[int], trades: int = 1, symbol: str = "A/B") -> pl.DataFra
         )
         for name, value in known.items()
     ]
-    return named(
-        frame.with_columns(columns).with_columns(
-            exchange=pl.lit("x"),
-            closed=pl.lit(False),
-            status=pl.lit(1, pl.Int8),
-            feed_down_ms=pl.lit(0, pl.UInt64),
-            revision=pl.lit(0, pl.UInt16),
-        )
+    return frame.with_columns(columns).with_columns(
+        exchange=pl.lit("x"),
+        closed=pl.lit(False),
+        status=pl.lit(1, pl.Int8),
+        feed_down_ms=pl.lit(0, pl.UInt64),
+        revision=pl.lit(0, pl.UInt16),
     )
 
 
 def fill(recent: Recent, minutes: list[int], each: int, series: Series = SERIES) -> None:
-    read = list(encoded(rows(minutes)))
+    read = list(encoded(named(rows(minutes))))
     recent.fill(series, [start for _, start, _ in read], [line for _, _, line in read], each)
 
 
@@ -141,8 +139,12 @@ def test_it_says_what_a_table_would_say(
 
 
 def test_amounts_and_times_are_text() -> None:
-    """Exact, without zeros at the end; a candle's start without a fraction."""
+    """Exact, without zeros at the end; a candle's start without a fraction; alike, whether
+    one or many are made into JSON.
+    """
     (line,) = encode.lines(encode.candles(rows([0])))
+    alone = encode.candle(rows([0]).row(0, named=True))
+    assert json.loads(alone) == json.loads(line)
     said = json.loads(line)
     assert (said["close"], said["status"]) == ("1", "forming")
     assert said["window_start"] == "2026-09-14T00:00:00Z"
