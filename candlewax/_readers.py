@@ -141,6 +141,19 @@ def _websocket(text: str) -> str:
     return _url(text, ("ws", "wss"), "wss://host/path")
 
 
+def _rest(text: str) -> str:
+    if re.search(r"[?#@\s]", text):
+        raise ValueError("an address without user, query or spaces, as https://host/path")
+    return _url(text, ("http", "https"), "https://host/path")
+
+
+def key(text: str) -> str:
+    """A key as it goes into a header."""
+    if not re.fullmatch(r"[!-~]{1,1000}", text):
+        raise ValueError("takes a key of at most 1,000 letters, digits and signs, no spaces")
+    return text
+
+
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
     "BROKERS": ("", _brokers),
@@ -154,6 +167,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),
     **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},
+    **{f"{exchange.upper()}_REST_URL": ("", _rest) for exchange in EXCHANGES},
 }
 """For each setting its default and what reads its text. An empty text counts as
 unset, an empty default gives None."""
@@ -173,6 +187,9 @@ OWN_PROPERTIES: Final = frozenset(
     }
 )  # fmt: skip
 """Properties on which exactness depends; nobody else sets them."""
+
+KEYS: Final = tuple(f"{exchange.upper()}_KEY" for exchange in EXCHANGES)
+"""Settings that are secrets: an exchange's key for REST; each may also name its file."""
 
 TESTS: Final = "TEST_"
 """Settings that begin so are for the tests."""

@@ -113,7 +113,8 @@ def update(
         merged = pl.concat([merged, opened])
     stays = pl.Series([True]).new_from_index(0, state.height).scatter(places, False)
     untouched = state.filter(stays)
-    kept = pl.concat([untouched, merged])
+    # In one piece: a state of thousands of pieces is slower with each batch.
+    kept = pl.concat([untouched, merged], rechunk=True)
     changed = merged
     # Windows end on whole minutes: within one none closes, and none is given up.
     if moved // MINUTE > book.watermark // MINUTE:

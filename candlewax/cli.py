@@ -2,24 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from bytewax.dataflow import Dataflow
 
-from candlewax import instruments, settings
-from candlewax.connectors.broker import Broker, BrokerError, create_topics
-from candlewax.connectors.clickhouse import DatabaseError, briefly, connect, open_tables
-from candlewax.instruments import InstrumentsError
-from candlewax.settings import SettingsError
+from candlewax import backfill, instruments, settings
+from candlewax.commands import gaps, rebuild, verify
+from candlewax.commands._common import attempt
+from candlewax.connectors.broker import Broker, create_topics
+from candlewax.connectors.clickhouse import connect, open_tables
+from candlewax.parts import Parts
 from candlewax.simulator import command as simulate
-from candlewax.verify import VerifyError, report, to_json, verify
 from candlewax.web import serve, up
-
-T = TypeVar("T")
-
-EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
-"""Exit statuses of `verify`."""
+from dataflows import ingest, ohlcv
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,54 +42,39 @@ def _parser() -> argparse.ArgumentParser:
         help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (%(default)s)",
     )
     sql.set_defaults(run=_sql)
-    check = commands.add_parser(
-        "verify",
-        help="compute all candles again in SQL and compare every field; "
-        "exit 0: all equal, 1: differences, 2: could not compare",
-    )
-    check.add_argument("--json", action="store_true", help="print the result as JSON")
-    check.set_defaults(run=_verify)
+    verify.add(commands)
+    gaps.add(commands)
+    backfill.add(commands, _backfill)
+    rebuild.add(commands)
     simulate.add(commands)
-    up.add(commands)
+    up.add(commands, ohlcv.build)
     serve.add(commands)
     return parser
 
 
 def _init(_: argparse.Namespace) -> int:
-    chosen = _try(1, settings.load)
-    known = _try(1, lambda: instruments.load(chosen.instruments))
-    _try(1, lambda: open_tables(chosen.clickhouse, chosen.database))
+    chosen = attempt(1, settings.load)
+    known = attempt(1, lambda: instruments.load(chosen.instruments))
+    attempt(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
     if brokers := chosen.brokers:
         exchanges = chosen.exchanges or known.exchanges
-        _try(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
+        attempt(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
     return 0
 
 
 def _sql(arguments: argparse.Namespace) -> int:
-    chosen = _try(1, settings.load)
-    database = _try(1, lambda: connect(chosen.clickhouse, chosen.database))
-    answer = _try(1, lambda: database.client.raw_query(arguments.query, fmt=arguments.format))
+    chosen = attempt(1, settings.load)
+    tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
+    answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
     sys.stdout.buffer.write(answer)
     return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    chosen = _try(NOT_COMPARED, settings.load)
-    database = _try(NOT_COMPARED, lambda: connect(chosen.clickhouse, chosen.database))
-    found = _try(NOT_COMPARED, lambda: verify(database.client))
-    print(to_json(found) if arguments.json else report(found))
-    return EQUAL if found.equal else DIFFERENT
+def _backfill(arguments: argparse.Namespace) -> int:
+    return attempt(1, lambda: backfill.run(arguments, _pipeline))
 
 
-def _try(status: int, action: Callable[[], T]) -> T:
-    """What the action gives; ends the process with a message and status if it cannot."""
-    try:
-        return action()
-    except ClickHouseError as error:
-        message = briefly(error)
-    except (SettingsError, InstrumentsError, DatabaseError, BrokerError, VerifyError) as error:
-        message = str(error)
-    print(f"candlewax: {message}", file=sys.stderr)
-    sys.exit(status)
+def _pipeline(made: Parts) -> Dataflow:
+    return ohlcv.build(made) if made.topics is None else ingest.build(made)

@@ -5,16 +5,18 @@ kinds; a frame with good and bad trades keeps the good ones and loses none of th
 bad ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from itertools import repeat
+from typing import Any, Final
 
 import polars as pl
 
 from candlewax.exchanges import Exchange
-from candlewax.exchanges._layout import Dialect, lift, lift_several
+from candlewax.exchanges._dump import lift_lines
+from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
-from candlewax.feed import EVENT
+from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments
 from candlewax.outages import Event, event
@@ -62,11 +64,10 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _located(frames)
     numbered = frames.with_row_index("row")
-    natives, left = _lift(exchange, numbered)
-    natives_left, faults, events = _read_one_by_one(exchange, left)
+    natives, faults, events = _read(exchange, numbered)
     parts = [
         normalize(common(native, dialect), frames, exchange.id, instruments)
-        for dialect, native in natives + natives_left
+        for dialect, native in natives
     ]
     trades = _in_order([part.trades for part in parts])
     all_faults = pl.concat([faults, *(part.faults for part in parts)])
@@ -79,9 +80,7 @@ def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Dec
     hold.
     """
     numbered = _located(frames).with_row_index("row")
-    faults = numbered.select(
-        "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)
-    )
+    faults = _at_once(numbered, reason, detail)
     none = empty({"row": pl.UInt32, **TRADES})
     bronze = _bronze(exchange, numbered, none["row"], faults["row"])
     return Decoded(exchange, bronze, none, _dead_letters(bronze, faults))
@@ -107,9 +106,60 @@ def _located(frames: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _lift(
+Natives = list[tuple[Dialect, pl.DataFrame]]
+"""Tables of native trades, each with what their fields mean."""
+
+
+def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame, list[Event]]:
+    """Read all frames, each as its connection says; FAULTS and events beside."""
+    asked, dumped = (numbered["connection"].str.starts_with(w) for w in (FROM_REST, FROM_DUMP))
+    if not asked.any() and not dumped.any():
+        return _read_heard(exchange, numbered)
+    heard, faults, events = _read_heard(exchange, numbered.filter(~(asked | dumped)))
+    answers, wrong, _ = _read_answers(exchange, numbered.filter(asked))
+    lines, bad = _read_dump(exchange, numbered.filter(dumped))
+    return heard + answers + lines, pl.concat([faults, wrong, bad]), events
+
+
+def _read_heard(
     exchange: Exchange, frames: pl.DataFrame
-) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame]:
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
+    """Read what came on websockets."""
+    natives, left = _lift(exchange, frames)
+    rest, faults, events = _read_one_by_one(left, lambda _, content: exchange.read(content))
+    return natives + rest, faults, events
+
+
+def _read_answers(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
+    """Read answers of REST, whose connections name the symbol."""
+    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
+    return _read_one_by_one(named, exchange.answer)
+
+
+def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
+    """Read pieces of dump files, whose connections name the symbol."""
+    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_DUMP))
+    if named.is_empty():
+        return [], empty(FAULTS)
+    if exchange.dump is None:
+        return [], _at_once(named, "bad_shape", f"{exchange.id} publishes no dumps")
+    long = named["frame"].str.count_matches("\n", literal=True) >= MOST_TRADES
+    native, faults = lift_lines(exchange.dump, named.filter(~long))
+    too_long = _at_once(named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines")
+    natives = [(exchange.dump.dialect, native)] if native.height else []
+    return natives, pl.concat([faults, too_long])
+
+
+def _at_once(frames: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+    """FAULTS of whole frames."""
+    return frames.select(
+        "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)
+    )
+
+
+def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read whole columns out of the frames with a known layout; the rest is left."""
     natives = []
     left = frames.select("row", "frame")
@@ -131,18 +181,21 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 
 def _read_one_by_one(
-    exchange: Exchange, frames: pl.DataFrame
-) -> tuple[list[tuple[Dialect, pl.DataFrame]], pl.DataFrame, list[Event]]:
+    frames: pl.DataFrame, read: Callable[[str, Any], Reading]
+) -> tuple[Natives, pl.DataFrame, list[Event]]:
+    """Read frames as JSON; `read` gets the native symbol that is known of a frame."""
     found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
     events: list[Event] = []
-    for row, frame in frames.iter_rows():
+    native = frames["native"] if "native" in frames.columns else repeat("")
+    rows = frames.select("row", "frame").iter_rows()
+    for (row, frame), symbol in zip(rows, native, strict=False):
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
                 events += [said] if (said := event(row, content)) else []
                 continue
-            reading = exchange.read(content)
+            reading = read(symbol, content)
             if reading is None:
                 continue
             dialect, trades = reading
@@ -151,12 +204,12 @@ def _read_one_by_one(
         except FrameError as error:
             faults.append((row, 0, error.reason, error.detail))
             continue
-        natives = found.setdefault(id(dialect), (dialect, []))[1]
+        good = found.setdefault(id(dialect), (dialect, []))[1]
         for index, trade in enumerate(trades):
             if isinstance(trade, FrameError):
                 faults.append((row, index, trade.reason, trade.detail))
             else:
-                natives.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
+                good.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
     tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
     return tables, pl.DataFrame(faults, schema=FAULTS, orient="row"), events
 

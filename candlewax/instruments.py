@@ -49,6 +49,17 @@ class Instruments:
         """The native symbols that a live feed of the exchange asks for."""
         return list(self._subscribed.get(exchange, ()))
 
+    def native(self, exchange: str, name: str) -> str | None:
+        """The native symbol of a market that is called by it, or by a listed unified
+        symbol; None if it is neither.
+        """
+        if self.resolve(exchange, name):
+            return name
+        listed = {**self._known.get(exchange, {}), **dict.fromkeys(self.subscriptions(exchange))}
+        named = [n for n in listed if (known := self.resolve(exchange, n)) and known.symbol == name]
+        subscribed = set(self.subscriptions(exchange))
+        return min(named, key=lambda native: native not in subscribed, default=None)
+
     def resolve(self, exchange: str, native: str) -> Instrument | None:
         """The instrument of a native symbol; None if nothing resolves it."""
         known = self._known.setdefault(exchange, {})

@@ -66,6 +66,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "What happened to websocket connections.",
         ("exchange", "event"),
     ),
+    "rest": (
+        "candlewax_rest_requests",
+        "Requests for trades by REST.",
+        ("exchange", "outcome"),
+    ),
     "gaps": (
         "candlewax_gaps",
         "Gaps in the exchange's numbers, as they were found and as they were repaired.",

@@ -40,10 +40,12 @@ class Parts:
     """What the dataflows wire: sources, steps and sinks.
 
     Only those are there that a dataflow needs where it runs: a pipeline without a
-    broker has a `feed`, one behind a broker has the topics it reads.
+    broker has a `feed`, and `repairs` beside it where gaps are filled meanwhile; one
+    behind a broker has the topics it reads.
     """
 
     feed: Source[Feed] = _ABSENT
+    repairs: Source[Feed] | None = None
     raw: Source[Consumed] | None = None
     normalized: Source[Consumed] | None = None
     route: Router = _ABSENT
@@ -61,7 +63,7 @@ class Parts:
 @dataclass(frozen=True)
 class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
-    when all that came is stored.
+    when all that came is stored, `behind` is who can say that more would only wait.
     """
 
     instruments: Instruments
@@ -70,12 +72,18 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    behind: list[Callable[[], bool]] = field(default_factory=list)
+
+    def held(self) -> bool:
+        """Whether sources may as well wait: what they emitted before waits too."""
+        return any(ask() for ask in self.behind)
 
 
 def embedded(
     process: Process,
     feed: Source[Feed],
     database: Database,
+    repairs: Source[Feed] | None = None,
     after: Callable[[Sequence[Batch]], None] = lambda _: None,
 ) -> Parts:
     """The whole pipeline from a feed to the tables, in one process. `after` is given what
@@ -84,8 +92,10 @@ def embedded(
     history = History(database)
     background = True if process.live else None
     writer = Writer(database, process.tally, history=history, background=background, after=after)
+    process.behind.append(lambda: writer.behind)
     return Parts(
         feed=feed,
+        repairs=repairs,
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
         candles=partial(Candles, history, process.tally, live=process.live),
@@ -140,12 +150,8 @@ def refining(
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
-    source = Topics(
-        broker,
-        {topics.raw(exchange): None for exchange in process.wanted},
-        "candlewax-silver",
-        process.stopping,
-    )
+    process.behind.append(lambda: writer.behind)
+    source = _raw_topics(process, broker, "candlewax-silver")
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -154,6 +160,27 @@ def refining(
         lags=[source.lag],
         waiting=[outbox.waiting],
     )
+
+
+def combining(process: Process, broker: Broker, database: Database) -> Parts:
+    """From the raw topics to all tables."""
+    history = History(database)
+    source = _raw_topics(process, broker, "candlewax-tables")
+    writer = Writer(database, process.tally, history=history, background=True)
+    process.behind.append(lambda: writer.behind)
+    return Parts(
+        raw=source,
+        decode=Decoder(process.instruments, process.wanted, process.tally),
+        deduplicate=partial(Deduplicate, history, process.tally),
+        candles=partial(Candles, history, process.tally, live=True),
+        tables=Tables(KEYS, writer, process.on_end),
+        lags=[source.lag],
+    )
+
+
+def _raw_topics(process: Process, broker: Broker, group: str) -> Topics:
+    raw = {topics.raw(exchange): None for exchange in process.wanted}
+    return Topics(broker, raw, group, process.stopping, process.held)
 
 
 def aggregating(
@@ -165,9 +192,12 @@ def aggregating(
     """From the topic of trades to candles in the tables."""
     history = History(database, meanwhile=True)
     writer = Writer(database, process.tally, history=history, background=True)
+    process.behind.append(lambda: writer.behind)
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
-    source = Topics(broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping)
+    source = Topics(
+        broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping, process.held
+    )
     return Parts(
         normalized=source,
         read=Normalized(process.wanted, decode),

@@ -192,7 +192,6 @@ def plain(amount: Decimal) -> str:
 
 
 def _check(check: Verification) -> str:
-    wrong = check.mismatches + check.missing_in_gold + check.missing_in_check
-    if wrong:
-        return f"[bold red]{wrong:,} of {check.candles:,} candles differ: candlewax verify[/]"
+    if not check.equal:
+        return f"[bold red]{check.differences:,} differences: candlewax verify names them[/]"
     return f"[green]all {check.candles:,} candles equal those that SQL computes by itself[/]"

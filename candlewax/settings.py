@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
-from candlewax._readers import FILE, KAFKA, OWN_PROPERTIES, READERS, TESTS, Server, shown
+from candlewax._readers import FILE, KAFKA, KEYS, OWN_PROPERTIES, READERS, TESTS, Server, shown
+from candlewax._readers import key as readable_key
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
 
@@ -47,7 +48,8 @@ class Settings:
 
     `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all
     that the instruments file lists. `urls` are the websocket addresses that are not
-    the exchanges' own.
+    the exchanges' own, `rest_urls` those of REST, `keys` are shown to an exchange by REST
+    and never printed; all by exchange.
     """
 
     feed: str | tuple[Path, ...]
@@ -59,6 +61,8 @@ class Settings:
     metrics_port: int | None = None
     metrics_address: str = "127.0.0.1"
     urls: Mapping[str, str] = field(default_factory=dict)
+    rest_urls: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def live(self) -> bool:
@@ -86,7 +90,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         if name.startswith(PREFIX)
     }
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
-    others = {name for name in texts if name.startswith((KAFKA, TESTS))}
+    secret = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
+    others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secret.keys()
     unknown = texts.keys() - READERS - others
     wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
     values: dict[str, Any] = {}
@@ -96,6 +101,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
             values[name.lower()] = reader(text) if text else None
         except ValueError as error:
             wrong.append(f"{PREFIX}{name}: got {shown(text)}, takes {error}")
+    values["keys"] = _keys(secret, wrong)
     properties: dict[str, str] = {}
     for name, text in kafka.items():
         try:
@@ -116,8 +122,9 @@ def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
         values["normalized_partitions"],
         values["schema_registry"],
     )
-    urls = {exchange: values[f"{exchange}_url"] for exchange in EXCHANGES}
-    values["urls"] = {exchange: url for exchange, url in urls.items() if url}
+    for kind in ("url", "rest_url"):
+        urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}
+        values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
 
@@ -126,14 +133,35 @@ def _property(name: str, text: str) -> tuple[str, str]:
     """The property of librdkafka that a setting means, and its value."""
     key = name.removeprefix(KAFKA)
     if key.endswith(FILE):
-        try:
-            text = Path(text).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError):
-            raise ValueError("takes the path of a readable text file") from None
+        text = _held(text)
     key = key.removesuffix(FILE).lower().replace("_", ".")
     if key in OWN_PROPERTIES:
         raise ValueError(f"{key} cannot be set: exactness depends on it")
     return key, text
+
+
+def _keys(texts: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
+    """The keys by exchange; adds what is wrong, without the key."""
+    keys: dict[str, str] = {}
+    for name, text in texts.items():
+        if not text:
+            continue
+        exchange = name.removesuffix(FILE).removesuffix("_KEY").lower()
+        try:
+            if exchange in keys:
+                raise ValueError(f"stands beside {PREFIX}{exchange.upper()}_KEY; one is enough")
+            keys[exchange] = readable_key(_held(text) if name.endswith(FILE) else text)
+        except ValueError as error:
+            wrong.append(f"{PREFIX}{name}: {error}")
+    return keys
+
+
+def _held(path: str) -> str:
+    """What a file holds, for a setting."""
+    try:
+        return Path(path).read_text("utf-8").rstrip("\r\n")
+    except (OSError, ValueError):
+        raise ValueError("takes the path of a readable text file") from None
 
 
 def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
@@ -159,4 +187,4 @@ def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _names() -> str:
-    return ", ".join(PREFIX + name for name in (*READERS, f"{KAFKA}*"))
+    return ", ".join(PREFIX + name for name in (*READERS, *KEYS, f"{KAFKA}*"))

@@ -1,6 +1,7 @@
 """The start of a process: settings, what it opens, and its way to stop."""
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import instruments, metrics, parts, settings
+from candlewax import asking, instruments, metrics, parts, settings
 from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
+from candlewax.connectors.repair import Repairs
 from candlewax.connectors.websocket import Websockets
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
+from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
 from candlewax.report import console
@@ -64,6 +67,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
         tell()
+        tune()
         stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(known, wanted, Tally(), stop, live=chosen.live)
@@ -74,7 +78,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         sys.exit(f"candlewax: {error}")
 
 
-def _serve(chosen: Settings, made: Parts, process: Process) -> None:
+def serve_metrics(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
     if chosen.metrics_port is None:
         return
@@ -97,6 +101,16 @@ def tell() -> None:
     os.environ.setdefault("RUST_BACKTRACE", "0")
 
 
+def tune() -> None:
+    """Set the interpreter up for what flows here."""
+    # Frames and messages are freed as they are let go; to look for cycles among
+    # thousands of them each time costs more than reading them.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    # Whoever stores would else wait 5 ms for each step while others compute.
+    sys.setswitchinterval(0.000_5)
+
+
 def _embedded(
     build: Callable[[Parts], Dataflow],
     chosen: Settings,
@@ -106,8 +120,13 @@ def _embedded(
     candles: bool,
 ) -> Dataflow:
     database = open_tables(chosen.clickhouse, chosen.database)
-    run: Run | Board
-    if chosen.live:
+    name = _name(build)
+    repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
+    run: Run | Board | Mended
+    if name == "repair":
+        what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
+        run = Mended(what, console(), process.tally, database, stop)
+    elif chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
@@ -115,8 +134,11 @@ def _embedded(
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
     process = replace(process, on_end=run.end)
-    made = parts.embedded(process, feed(chosen, process), database)
-    _serve(chosen, made, process)
+    if name == "repair":
+        made = parts.embedded(process, _needed(repairs), database)
+    else:
+        made = parts.embedded(process, feed(chosen, process), database, repairs)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
@@ -130,20 +152,26 @@ def _behind_broker(
     process: Process,
     stop: Stop,
 ) -> Dataflow:
-    name = build.__module__.rpartition(".")[2]
+    name = _name(build)
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     process = replace(process, on_end=run.end)
     if name == "ingest":
         made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
+    elif name == "repair":
+        _tables(chosen).close()
+        source = repairing(chosen, process, finite=False) or _nobody(process)
+        made = parts.ingesting(process, source, broker, lambda: _tables(chosen))
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
         made = parts.refining(process, broker, _tables(chosen), encode)
+    elif name == "tables":
+        made = parts.combining(process, broker, _tables(chosen))
     else:
         decode = _avro(brokers).decode if brokers.schema_registry else None
         made = parts.aggregating(process, broker, _tables(chosen), decode)
-    _serve(chosen, made, process)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
@@ -155,6 +183,40 @@ def _avro(brokers: Brokers) -> "Avro":
     from candlewax.connectors.avro import Avro  # noqa: PLC0415
 
     return Avro(brokers.schema_registry or "")
+
+
+def _name(build: Callable[[Parts], Dataflow]) -> str:
+    """The name of a dataflow, which is that of its module."""
+    return build.__module__.rpartition(".")[2]
+
+
+def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
+    """What fills gaps, if any exchange may be asked. Frames that are replayed are no
+    reason to ask an exchange.
+    """
+    if not chosen.live and not finite and not chosen.brokers:
+        return None
+    asked = asking.asked(chosen, process.wanted, real=chosen.live)
+    if not asked:
+        return None
+    # By a connection of its own: it looks on while rows are stored.
+    database = connect(chosen.clickhouse, chosen.database)
+    return Repairs(asked, database, process.tally, process.stopping, finite=finite)
+
+
+def _nobody(process: Process) -> Source[Feed]:
+    """Fills no gaps."""
+    logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
+    return Recordings((), process.tally, process.stopping)
+
+
+def _needed(repairs: Repairs | None) -> Repairs:
+    if repairs is None:
+        raise SettingsError(
+            "CANDLEWAX_FEED: exchanges are asked for trades by REST where it is live, or at "
+            "the addresses CANDLEWAX_<EXCHANGE>_REST_URL; there are none"
+        )
+    return repairs
 
 
 def _tables(chosen: Settings) -> Database:
@@ -172,7 +234,7 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
             f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
             f"{', '.join(process.wanted)}"
         )
-    return Websockets(plan, chosen.urls, process.tally, process.stopping)
+    return Websockets(plan, chosen.urls, process.tally, process.stopping, held=process.held)
 
 
 def lazily(

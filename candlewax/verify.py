@@ -1,7 +1,11 @@
-"""The cross-check: is every stored candle what the stored trades say?"""
+"""The cross-check: is what is stored what the stored trades say?
+
+Every part of it is SQL that shares nothing with the dataflow; see `clickhouse/ddl`,
+files 70 and on.
+"""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
@@ -12,9 +16,12 @@ from candlewax.connectors.clickhouse import briefly
 EXAMPLES: Final = 20
 """How many differences are shown."""
 
+_COMPUTED: Final = ("ohlcv_check_mv", "hole_check_mv")
+"""What has to be computed before anything is compared."""
+
 _STATUS: Final = """
 SELECT exception FROM system.view_refreshes
-WHERE database = currentDatabase() AND view = 'ohlcv_check_mv'
+WHERE database = currentDatabase() AND view = {view:String}
 """
 
 _PROBLEMS: Final = "SELECT problem, count() FROM ohlcv_mismatches GROUP BY problem"
@@ -57,8 +64,54 @@ ORDER BY exchange
 """
 
 
+_GAPS: Final = """
+SELECT *, count() OVER () AS total
+FROM gap_mismatches
+ORDER BY exchange, symbol, first_sequence
+LIMIT {limit:UInt32}
+"""
+
+_TIMEFRAMES: Final = """
+SELECT * REPLACE (toString(window_start) AS window_start), count() OVER () AS total
+FROM timeframe_mismatches
+ORDER BY timeframe, exchange, symbol, window_start
+LIMIT {limit:UInt32}
+"""
+
+_CERTIFICATES: Final = _TIMEFRAMES.replace("timeframe_mismatches", "certificate_mismatches")
+
+_PARTS: Final = {
+    "gaps": (
+        "holes of silver_trades and gaps",
+        "SELECT (SELECT count() FROM gaps FINAL) + (SELECT count() FROM hole_check)",
+        _GAPS,
+    ),
+    "certificates": (
+        "certificates of candles",
+        "SELECT count() FROM ohlcv FINAL",
+        _CERTIFICATES,
+    ),
+    "timeframes": (
+        "candles of longer timeframes made of one-minute candles",
+        "SELECT count() FROM ohlcv FINAL WHERE timeframe != '1m'",
+        _TIMEFRAMES,
+    ),
+}
+"""The parts of the check beside the candles' fields: what they are about, how many things
+are looked at, and which differ."""
+
+
 class VerifyError(RuntimeError):
     """The candles could not be compared; the text says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the check found: of the `checked` things, `mismatches` differ."""
+
+    checked: int
+    mismatches: int
+    examples: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +119,7 @@ class Verification:
     """What the comparison found. `candles` counts each candle that either side has.
 
     Of the examples each names its candle, its problem, the fields that differ, and
-    what is stored and computed in them, as text.
+    what is stored and computed in them, as text. `parts` by name.
     """
 
     candles: int
@@ -74,27 +127,32 @@ class Verification:
     missing_in_gold: int
     missing_in_check: int
     examples: list[dict[str, Any]]
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> int:
+        """How much differs, of all parts."""
+        candles = self.mismatches + self.missing_in_gold + self.missing_in_check
+        return candles + sum(part.mismatches for part in self.parts.values())
 
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""
-        return not (self.mismatches or self.missing_in_gold or self.missing_in_check)
+        return not self.differences
 
 
 def verify(client: Client) -> Verification:
-    """Compute all candles again in SQL and compare every field of each.
+    """Compute all candles, holes and certificates again in SQL and compare each.
 
     Raises VerifyError.
     """
     try:
-        client.command("SYSTEM REFRESH VIEW ohlcv_check_mv")
-        client.command("SYSTEM WAIT VIEW ohlcv_check_mv")
-        ((failure,),) = client.query(_STATUS).result_rows
-        if failure:
-            raise VerifyError(f"the cross-check could not be computed: {failure}")
+        for view in _COMPUTED:
+            _compute(client, view)
         problems = {name: count for name, count in client.query(_PROBLEMS).result_rows}  # noqa: C416 - rows are lists
         ((candles,),) = client.query(_CANDLES).result_rows
         found = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
+        parts = {name: _part(client, *queries) for name, (_, *queries) in _PARTS.items()}
     except ClickHouseError as error:
         raise VerifyError(briefly(error)) from error
     return Verification(
@@ -102,43 +160,79 @@ def verify(client: Client) -> Verification:
         problems.get("mismatch", 0),
         problems.get("missing_in_gold", 0),
         problems.get("missing_in_check", 0),
-        [_example(example) for example in found.named_results()],
+        [_example(example, "gold") for example in found.named_results()],
+        parts,
     )
 
 
-def _example(row: dict[str, Any]) -> dict[str, Any]:
-    gold, check = row.pop("gold_values"), row.pop("check_values")
-    fields = row.pop("fields") if gold and check else []
+def _compute(client: Client, view: str) -> None:
+    client.command(f"SYSTEM REFRESH VIEW {view}")
+    client.command(f"SYSTEM WAIT VIEW {view}")
+    ((failure,),) = client.query(_STATUS, parameters={"view": view}).result_rows
+    if failure:
+        raise VerifyError(f"the cross-check could not be computed: {failure}")
+
+
+def _part(client: Client, count: str, differing: str) -> Part:
+    ((checked,),) = client.query(count).result_rows
+    rows = list(client.query(differing, parameters={"limit": EXAMPLES}).named_results())
+    total = rows[0]["total"] if rows else 0
+    examples = [_example({k: v for k, v in row.items() if k != "total"}, "stored") for row in rows]
+    return Part(checked, total, examples)
+
+
+def _example(row: dict[str, Any], ours: str) -> dict[str, Any]:
+    stored, check = row.pop(f"{ours}_values"), row.pop("check_values")
+    fields = row.pop("fields") if stored and check else []
     return {
         **row,
-        "fields": {name: {"gold": gold[name], "check": check[name]} for name in fields},
+        "fields": {name: {ours: stored[name], "check": check[name]} for name in fields},
     }
 
 
-def to_json(found: Verification) -> str:
-    """The result as JSON."""
-    return json.dumps(asdict(found), ensure_ascii=False)
+def to_json(found: Verification, **more: object) -> str:
+    """The result as JSON, with more keys if wanted."""
+    plain = asdict(found)
+    parts = plain.pop("parts")
+    return json.dumps({**plain, **parts, **more}, ensure_ascii=False)
 
 
 def report(found: Verification) -> str:
     """The result for people."""
-    if found.equal:
-        return f"All {found.candles:,} candles equal those computed from silver_trades."
-    counts = (
-        f"{found.candles:,} candles: {found.mismatches:,} differ, "
-        f"{found.missing_in_gold:,} missing in ohlcv, {found.missing_in_check:,} without trades"
-    )
-    lines = [counts]
-    for example in found.examples:
-        name = " ".join(
-            str(example[part]) for part in ("exchange", "symbol", "timeframe", "window_start")
+    wrong = found.mismatches + found.missing_in_gold + found.missing_in_check
+    if wrong:
+        first = (
+            f"{found.candles:,} candles: {found.mismatches:,} differ, "
+            f"{found.missing_in_gold:,} missing in ohlcv, {found.missing_in_check:,} without trades"
         )
+    else:
+        first = f"All {found.candles:,} candles equal those computed from silver_trades."
+    lines = [first, *_lines(found.examples)]
+    for name, part in found.parts.items():
+        what = _PARTS[name][0]
+        if part.mismatches:
+            lines.append(f"{part.mismatches:,} of {part.checked:,} {what} differ")
+            lines += _lines(part.examples)
+        else:
+            lines.append(f"All {part.checked:,} {what} agree.")
+    return "\n".join(lines)
+
+
+_NAMES: Final = (
+    "exchange", "symbol", "timeframe", "window_start", "first_sequence", "last_sequence",
+)  # fmt: skip
+
+
+def _lines(examples: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for example in examples:
+        name = " ".join(str(example[part]) for part in _NAMES if part in example)
         lines.append(f"  {name}: {example['problem']}")
         lines += [
-            f"    {field}: stored {values['gold']}, computed {values['check']}"
+            f"    {field}: stored {next(iter(values.values()))}, computed {values['check']}"
             for field, values in example["fields"].items()
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def books(client: Client) -> list[str]:

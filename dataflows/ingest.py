@@ -12,8 +12,11 @@ from candlewax.start import lazily
 
 
 def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
-    """Frames as the exchanges sent them."""
-    return op.input("feed", flow, parts.feed)
+    """Frames as the exchanges sent them, by websocket and by REST."""
+    feed = op.input("feed", flow, parts.feed)
+    if parts.repairs is None:
+        return feed
+    return op.merge("frames_of_all", feed, op.input("repairs", flow, parts.repairs))
 
 
 def build(parts: Parts) -> Dataflow:

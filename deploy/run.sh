@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs a dataflow until it ends or is asked to: run.sh ingest|silver|ohlcv
+# Runs a dataflow until it ends or is asked to: run.sh ingest|silver|ohlcv|tables|repair
 #
-# silver and ohlcv remember in a recovery store where they are. It is in $RECOVERY,
+# All but ingest and repair remember in a recovery store where they are. It is in $RECOVERY,
 # or by default in data/recovery/DATAFLOW, and is made at the first start. With STAY set
 # to a file, a feed that has ended makes that file and waits to be stopped, as a
 # container that ends is started again.
@@ -9,9 +9,9 @@ set -eu
 
 dataflow=${1-}
 case "$# $dataflow" in
-"1 ingest" | "1 silver" | "1 ohlcv") ;;
+"1 ingest" | "1 silver" | "1 ohlcv" | "1 tables" | "1 repair") ;;
 *)
-    echo "usage: run.sh ingest|silver|ohlcv" >&2
+    echo "usage: run.sh ingest|silver|ohlcv|tables|repair" >&2
     exit 2
     ;;
 esac
@@ -21,7 +21,7 @@ if [ -z "${PYTHON-}" ]; then
     [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
 fi
 
-if [ "$dataflow" = ingest ]; then
+if [ "$dataflow" = ingest ] || [ "$dataflow" = repair ]; then
     set --
 else
     store=${RECOVERY:-data/recovery/$dataflow}

@@ -20,11 +20,17 @@ RECEIVED_NS = 1_800_000_000_123_456_789
 KINDS = {1: "trade", 2: "control", 3: "dead"}
 
 
-def read(exchange: str, *texts: str, recv_ns: int = RECEIVED_NS, few: int = 0) -> Decoded:
+def read(
+    exchange: str,
+    *texts: str,
+    recv_ns: int = RECEIVED_NS,
+    few: int = 0,
+    connection: str = "c0",
+) -> Decoded:
     """Read frames of one connection: in columns, or one by one if they are no more than
     a few.
     """
-    rows = [(recv_ns + n, "c0", n, text) for n, text in enumerate(texts)]
+    rows = [(recv_ns + n, connection, n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
     with mock.patch("candlewax.decode.FEW", few):
         return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
@@ -32,18 +38,34 @@ def read(exchange: str, *texts: str, recv_ns: int = RECEIVED_NS, few: int = 0) -
 
 def kinds(exchange: str, *texts: str) -> list[str]:
     """What became of each frame."""
-    return [KINDS[kind] for kind in read(exchange, *texts).bronze["kind"]]
+    return kinds_of(exchange, "c0", *texts)
+
+
+def kinds_of(exchange: str, connection: str, *texts: str) -> list[str]:
+    """What became of each frame of a connection."""
+    bronze = read(exchange, *texts, connection=connection).bronze
+    return [KINDS[kind] for kind in bronze["kind"]]
 
 
 def reasons(exchange: str, *texts: str) -> list[str]:
     """The reasons of the dead letters."""
-    return read(exchange, *texts).dead_letters["reason"].to_list()
+    return reasons_of(exchange, "c0", *texts)
+
+
+def reasons_of(exchange: str, connection: str, *texts: str) -> list[str]:
+    """The reasons of the dead letters of a connection's frames."""
+    return read(exchange, *texts, connection=connection).dead_letters["reason"].to_list()
 
 
 def trades(exchange: str, *texts: str) -> list[dict[str, Any]]:
     """The trades as dictionaries, vendor fields by their own names under `vendor`."""
+    return trades_of(exchange, "c0", *texts)
+
+
+def trades_of(exchange: str, connection: str, *texts: str) -> list[dict[str, Any]]:
+    """The same of a connection's frames."""
     found = []
-    for row in read(exchange, *texts).trades.rows(named=True):
+    for row in read(exchange, *texts, connection=connection).trades.rows(named=True):
         vendor = {
             name.removeprefix(VENDOR): value
             for name, value in row.items()

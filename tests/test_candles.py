@@ -219,6 +219,12 @@ def test_a_candle_whose_state_is_gone_is_not_opened_again() -> None:
     assert ("1m", "x", "A/B", DAY // 1_000_000) not in told(book.candles, 0)
 
 
+def test_a_book_stays_in_one_piece() -> None:
+    """However many batches it has seen: pieces would make each slower than the last."""
+    book, _, _ = play([[fill(n, sequence=n + 1)] for n in range(50)])
+    assert book.candles.n_chunks() == 1
+
+
 def test_the_watermark_never_moves_back() -> None:
     """An older batch leaves it where it was."""
     book, _, _ = play([[fill(100)], [fill(5)]])

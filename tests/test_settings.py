@@ -207,3 +207,39 @@ def test_properties_of_the_broker_are_passed_on(tmp_path: Path) -> None:
 def test_settings_of_the_tests_are_passed_over() -> None:
     """They may stand in the same environment."""
     assert read(TEST_BROKERS="127.0.0.1:9092").brokers is None
+
+
+def test_rest_has_addresses_and_keys_of_its_own(tmp_path: Path) -> None:
+    """Keys also from files, and never shown."""
+    file = tmp_path / "key"
+    file.write_text("from-a-file\n")
+    found = read(
+        KRAKEN_REST_URL="http://127.0.0.1:8765/kraken",
+        BINANCE_KEY="a-secret-key",
+        BINANCE_USDM_KEY_FILE=str(file),
+    )
+    assert found.rest_urls == {"kraken": "http://127.0.0.1:8765/kraken"}
+    assert found.keys == {"binance": "a-secret-key", "binance_usdm": "from-a-file"}
+    assert "a-secret-key" not in f"{found} {found!r}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "takes"),
+    [
+        ({"KRAKEN_REST_URL": "ws://host"}, "an address, as https://host/path"),
+        ({"KRAKEN_REST_URL": "https://user:secret@host"}, "without user, query or spaces"),
+        ({"KRAKEN_REST_URL": "https://host/x?y=1"}, "without user, query or spaces"),
+        ({"BINANCE_KEY": "a secret key"}, "no spaces"),
+        ({"BINANCE_KEY": "secret\u00fc"}, "takes a key"),
+        ({"BINANCE_KEY_FILE": "secret"}, "takes the path of a readable text file"),
+        ({"BINANCE_KEY": "secret", "BINANCE_KEY_FILE": __file__}, "one is enough"),
+        ({"NASDAQ_KEY": "secret"}, "no such setting"),
+    ],
+)
+def test_what_rest_does_not_take(settings: dict[str, str], takes: str) -> None:
+    """The message names the setting and what it takes, and keeps the secret."""
+    with pytest.raises(SettingsError) as refused:
+        read(NO_FILE, **settings)
+    assert takes in str(refused.value)
+    assert f"CANDLEWAX_{next(iter(settings))}"[:18] in str(refused.value)
+    assert "secret" not in str(refused.value)

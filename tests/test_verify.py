@@ -1,7 +1,7 @@
 """The cross-check finds what is wrong, and only that."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 
 from candlewax.verify import VerifyError, books, report, to_json, verify
-from tests import oracle
+from tests import evidence, oracle
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill
 from tests.test_candles import DAY, FILLS
@@ -24,34 +24,43 @@ def moment(us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 
 
-def store_trades(client: Client, fills: Sequence[Fill]) -> None:
-    """Rows of silver, written without the pipeline."""
+def store_trades(client: Client, fills: Sequence[Fill], repaired: Sequence[str] = ()) -> None:
+    """Rows of silver, written without the pipeline; `repaired` are ids of trades that did
+    not come over the websocket.
+    """
     names = (
         "exchange", "symbol", "trade_id", "sequence", "timestamp", "side", "price", "quantity",
-        "quote_volume", "conditions", "source_offset", "source_index",
+        "quote_volume", "conditions", "source_offset", "source_index", "received_at", "via",
     )  # fmt: skip
     rows = [
         [
             f.exchange, f.symbol, f.trade_id, f.sequence, moment(f.time),
             "BUY" if f.bought else "SELL", f.price, f.quantity, f.price * f.quantity,
-            list(f.conditions), f.offset, f.index,
+            list(f.conditions), f.offset, f.index, moment(f.time),
+            "rest" if f.trade_id in repaired else "websocket",
         ]
         for f in fills
     ]  # fmt: skip
     client.insert("silver_trades", rows, column_names=names)
 
 
+CERTIFICATE = ("missing", "status", "feed_down_ms", "repaired")
+
+
 def store_candles(client: Client, candles: dict[oracle.Window, dict[str, Any]]) -> None:
-    """Rows of gold, written without the pipeline."""
-    rows = [
-        [
-            timeframe, exchange, symbol, moment(start * 1_000_000),
-            *(moment(candle[n]) if n in ("open_time", "close_time") else candle[n] for n in FIELDS),
-        ]
-        for (timeframe, exchange, symbol, start), candle in candles.items()
-    ]  # fmt: skip
+    """Rows of gold, written without the pipeline; without a certificate they claim to be
+    complete.
+    """
+    rows = []
+    for (timeframe, exchange, symbol, start), candle in candles.items():
+        status = "complete" if candle["closed"] else "forming"
+        full = {"missing": 0, "status": status, "feed_down_ms": 0, "repaired": 0, **candle}
+        times = {name: moment(full[name]) for name in ("open_time", "close_time")}
+        values = {**full, **times}
+        row = (values[name] for name in (*FIELDS, *CERTIFICATE))
+        rows.append([timeframe, exchange, symbol, moment(start * 1_000_000), *row])
     if rows:
-        names = ("timeframe", "exchange", "symbol", "window_start", *FIELDS)
+        names = ("timeframe", "exchange", "symbol", "window_start", *FIELDS, *CERTIFICATE)
         client.insert("ohlcv", rows, column_names=names)
 
 
@@ -90,6 +99,9 @@ def test_right_candles_are_found_equal(
     assert json.loads(to_json(found)) == {
         "candles": len(right), "mismatches": 0, "missing_in_gold": 0, "missing_in_check": 0,
         "examples": [],
+        "gaps": {"checked": 0, "mismatches": 0, "examples": []},
+        "certificates": {"checked": len(right), "mismatches": 0, "examples": []},
+        "timeframes": {"checked": len(right) - 3, "mismatches": 0, "examples": []},
     }  # fmt: skip
     assert "equal" in report(found)
 
@@ -161,14 +173,36 @@ def test_the_check_computes_what_the_oracle_does(database: Client, fills: list[F
     """Ties, conditions, midnight and trades without numbers included."""
     # In silver a trade is known by its symbol, time and id.
     fills = list({(f.symbol, f.time, f.trade_id): f for f in fills}.values())
-    for name in ("silver_trades", "ohlcv", "watermarks"):
+    for name in ("silver_trades", "ohlcv", "watermarks", "gaps"):
         database.command(f"TRUNCATE TABLE {name}")
     watermark = oracle.watermarks(fills)["x"]
     store_trades(database, fills)
     store_watermark(database, watermark)
-    store_candles(database, oracle.candles(fills, {"x": watermark}))
+    candles = oracle.candles(fills, {"x": watermark})
+    store_candles(database, {w: {**c, **d} for w, c, d in both(candles, fills)})
+    store_gaps(database, fills)
     found = verify(database)
     assert found.equal, report(found)
+
+
+def both(
+    candles: dict[oracle.Window, dict[str, Any]], fills: Sequence[Fill], **more: Any
+) -> Iterator[tuple[oracle.Window, dict[str, Any], dict[str, Any]]]:
+    """Candles with their certificates."""
+    told = evidence.certificates(fills, candles, **more)
+    return ((window, candle, told[window]) for window, candle in candles.items())
+
+
+def store_gaps(client: Client, fills: Sequence[Fill]) -> None:
+    """A gap for each hole."""
+    names = ("exchange", "symbol", "first_sequence", "last_sequence", "missing", "before", "after")
+    rows = [
+        [*market, hole.first, hole.last, hole.count, moment(hole.before), moment(hole.after)]
+        for market, found in evidence.holes(fills).items()
+        for hole in found
+    ]
+    if rows:
+        client.insert("gaps", rows, column_names=names)
 
 
 FRAME = {

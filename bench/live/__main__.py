@@ -24,7 +24,7 @@ _SECONDS: Final = 20.0
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     # What waits for room in memory must not be lost.
     "sockets": lambda chosen: sockets.run(min(chosen.frames, 300_000)),
-    "chain": lambda chosen: chain.run(chosen.frames),
+    "chain": lambda chosen: chain.run(chosen.frames, tuple(chosen.ways)),
     "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates)),
     "footprint": lambda chosen: footprint.run(chosen.seconds),
     "page": lambda chosen: page.run(chosen.seconds),
@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--frames", type=int, default=_FRAMES, help="of sockets and chain")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="of latency, footprint")
+    parser.add_argument(
+        "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
+    )
     parser.add_argument("--rates", type=int, nargs="+", default=latency.RATES, help="of latency")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):

@@ -7,13 +7,16 @@ stored; how long until their groups show no lag is told apart.
 """
 
 import http.client
+import re
+import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
 from bench.live import made
-from bench.live.processes import Meter, Piece, Result, Stage, wait
+from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
 from bench.live.watermarks import Watch
 from candlewax import topics
 from tests.kafka.broker import free_port
@@ -31,7 +34,19 @@ SELECT (SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1d'),
 _READING: Final = "SELECT count(), countIf(closed) FROM ohlcv FINAL"
 
 
-def run(count: int) -> Iterator[Result]:
+WAYS: Final = ("embedded", "tables", "one", "split", "cluster")
+"""Ways to run what follows ingest."""
+
+_TITLES: Final = {
+    "embedded": "tables as one process, database in it",
+    "tables": "tables as one process",
+    "one": "silver and ohlcv, one process each",
+    "split": "two processes each, by exchange",
+    "cluster": "a cluster of two processes each",
+}
+
+
+def run(count: int, ways: Sequence[str] = WAYS) -> Iterator[Result]:
     """Ingest, then each way to run what follows."""
     with Stage() as stage:
         stage.broker()
@@ -39,8 +54,9 @@ def run(count: int) -> Iterator[Result]:
         stage.settings["CANDLEWAX_EXCHANGES"] = ",".join(made.BOTH)
         watch = Watch(stage.brokers)
         yield _ingest(stage, watch, count)
-        for way in ("one", "split", "cluster"):
-            yield _through(stage, watch, count, way)
+        for way in ways:
+            through = _embedded if way == "embedded" else _through
+            yield through(stage, watch, count, way)
         watch.close()
 
 
@@ -62,7 +78,11 @@ def _ingest(stage: Stage, watch: Watch, count: int) -> Result:
 
 
 def _flows(stage: Stage, way: str) -> list[Piece]:
-    """Silver and ohlcv, each as one process, as two by exchanges, or as a cluster of two."""
+    """Silver and ohlcv, each as one process, as two by exchanges, or as a cluster of two;
+    or both as one.
+    """
+    if way == "tables":
+        return [stage.flow("tables", "tables", *stage.recovery("tables"))]
     pieces = []
     for name in ("ohlcv", "silver"):
         if way == "one":
@@ -90,26 +110,61 @@ def _through(stage: Stage, watch: Watch, count: int, way: str) -> Result:
     meter = Meter(stage.running)
     used = _until_stored(stage.front_port, database, count, pieces, meter)
     seconds = used["seconds"]
-    lag = _until_read(watch, pieces)
+    lag = _until_read(watch, pieces, way)
     candles, closed = _ask(stage.front_port, database, _READING)
     stage.end(*pieces)
     watch.delete([topics.NORMALIZED])
     wait(lambda: not watch.places([topics.NORMALIZED]))
-    titles = {
-        "one": "one process each",
-        "split": "two processes each, by exchange",
-        "cluster": "a cluster of two processes each",
+    more = {"lag_zero_after": round(seconds + lag, 1), "candles": candles, "closed": closed}
+    return _found(way, count, used) | more
+
+
+def _found(way: str, count: int, used: Result) -> Result:
+    speed = round(count / used["seconds"])
+    what = f"raw topics to gold, {_TITLES[way]}"
+    return {"part": "chain", "what": what, "frames": count, "per_second": speed, **used}
+
+
+def _embedded(stage: Stage, watch: Watch, count: int, way: str) -> Result:
+    """What owns the database is asked for its own counts, and checked at the end."""
+    port = free_port()
+    settings = {
+        "CANDLEWAX_CLICKHOUSE": str(stage.folder / "embedded"),
+        "CANDLEWAX_METRICS_PORT": str(port),
     }
-    return {
-        "part": "chain",
-        "what": f"raw topics to gold, {titles[way]}",
-        "frames": count,
-        "per_second": round(count / seconds),
-        **used,
-        "lag_zero_after": round(seconds + lag, 1),
-        "candles": candles,
-        "closed": closed,
-    }
+    piece = stage.flow("tables", "tables", *stage.recovery("embedded"), **settings)
+    piece.begun("tables: ")
+    meter = Meter(stage.running)
+    used = meter.read()
+
+    def stored() -> bool:
+        found = _counts(port)
+        used.update(meter.read())
+        return min(found["bronze_frames"], found["silver_trades"]) >= count
+
+    wait(stored, piece.check, every=0.1, most=_MOST)
+    stage.end(piece)
+    sql = stage.run("sql", sys.executable, "-c", COMMAND, "sql", _STORED, **settings)
+    sql.ended()
+    stage.end(sql)
+    if str(count) not in sql.said():
+        raise RuntimeError(f"expected {count} of each, got {sql.said()}")
+    watch.delete([topics.NORMALIZED])
+    return _found(way, count, used)
+
+
+_ROWS: Final = re.compile(r'^candlewax_rows_stored_total{table="(\w+)"} (\S+)$', re.MULTILINE)
+
+
+def _counts(port: int) -> Counter[str]:
+    """Rows stored so far, by table."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    return Counter({table: int(float(rows)) for table, rows in _ROWS.findall(text)})
 
 
 def _until_stored(
@@ -131,10 +186,12 @@ def _until_stored(
     return used
 
 
-def _until_read(watch: Watch, pieces: list[Piece]) -> float:
+def _until_read(watch: Watch, pieces: list[Piece], way: str) -> float:
     """Seconds until the groups show that nothing is left."""
 
     def read() -> bool:
+        if way == "tables":
+            return watch.lag("candlewax-tables", RAW) == 0
         left = watch.lag("candlewax-silver", RAW)
         return left + watch.lag("candlewax-ohlcv", [topics.NORMALIZED]) == 0
 

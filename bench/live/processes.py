@@ -24,7 +24,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PATIENCE: Final = 60.0
 """Seconds for a process to begin or to end."""
 
-_COMMAND: Final = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+COMMAND: Final = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
 
 
 class Running:
@@ -169,7 +169,7 @@ class Stage:
     def simulator(self, *options: str) -> tuple[Piece, dict[str, str]]:
         """Start the exchanges; also gives the settings by which they are found."""
         port = free_port()
-        piece = self.python("simulator", "-c", _COMMAND, "simulate", f"--port={port}", *options)
+        piece = self.python("simulator", "-c", COMMAND, "simulate", f"--port={port}", *options)
         piece.begun("open at")
         urls = {
             "CANDLEWAX_BINANCE_URL": f"ws://127.0.0.1:{port}/binance/stream",

@@ -20,7 +20,7 @@ from candlewax import metrics
 from candlewax.connectors.broker import Broker, BrokerError, log
 from candlewax.telling import tells
 
-BATCH: Final = 20_000
+BATCH: Final = 50_000
 """The most messages that are taken at once."""
 
 _GONE: Final = (
@@ -123,18 +123,22 @@ def _is_good(message: Message) -> bool:
 @tells
 class _Part(StatefulSourcePartition[Consumed, int]):
     def __init__(
-        self, poll: _Poll, topic: str, partition: int, resumed: int, stopping: Callable[[], bool]
-    ) -> None:
+        self, poll: _Poll, topic: str, partition: int, resumed: int,
+        stopping: Callable[[], bool], held: Callable[[], bool],
+    ) -> None:  # fmt: skip
         self._poll = poll
         self._topic = topic
         self._partition = partition
         self._next = self._durable = resumed
         self._stopping = stopping
+        self._held = held
         poll.add(topic, partition, resumed)
 
     def next_batch(self) -> Iterable[Consumed]:
         if self._stopping():
             raise StopIteration
+        if self._held():
+            return []
         messages = self._poll.take(self._topic, self._partition)
         if not messages:
             return []
@@ -179,14 +183,17 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         topics: Mapping[str, Iterable[int] | None],
         group: str,
         stopping: Callable[[], bool],
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`topics` gives for each the partitions to read, or None for all.
+        """`topics` gives for each the partitions to read, or None for all. While `held`,
+        what has come stays where it is.
 
         Raises BrokerError if a topic is absent or no broker answers.
         """
         self._broker = broker
         self._group = group
         self._stopping = stopping
+        self._held = held
         self._parts = [
             f"{topic}:{partition}"
             for topic, some in topics.items()
@@ -203,7 +210,9 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         if worker not in self._polls:
             self._polls[worker] = _Poll(self._broker, self._group)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
-        return _Part(self._polls[worker], topic, int(partition), resumed, self._stopping)
+        return _Part(
+            self._polls[worker], topic, int(partition), resumed, self._stopping, self._held
+        )
 
     def lag(self) -> dict[tuple[str, int], int]:
         """By topic and partition, how many messages there are to be read yet."""

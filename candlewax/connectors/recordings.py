@@ -129,7 +129,7 @@ class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
         tally: Tally,
         stopping: Callable[[], bool],
     ) -> None:
-        size = max(BATCH_BYTES // len(paths), LEAST_BYTES)
+        size = max(BATCH_BYTES // max(len(paths), 1), LEAST_BYTES)
         self._logs = {
             str(path): _Log(path, size, resume.get(str(path), Position()), tally) for path in paths
         }

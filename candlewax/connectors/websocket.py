@@ -22,6 +22,9 @@ BATCH: Final = 20_000
 LINGER: Final = timedelta(milliseconds=20)
 """Time between two batches: one of a few frames costs about as much as a full one."""
 
+HELD: Final = timedelta(milliseconds=2)
+"""Time until a part that is held looks again."""
+
 
 @dataclass(frozen=True)
 class _Share:
@@ -34,18 +37,22 @@ class _Share:
 class _Part(StatefulSourcePartition[Feed, None]):
     def __init__(
         self, exchange: str, queue: Queue, hub: Hub, leave: Callable[[], None],
-        stopping: Callable[[], bool],
+        stopping: Callable[[], bool], held: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._queue = queue
         self._hub = hub
         self._leave = leave
         self._stopping = stopping
+        self._held = held
         self._awake: datetime | None = None
 
     def next_batch(self) -> Iterable[Feed]:
         if self._stopping():
             self._hub.end()
+        elif self._held():
+            self._awake = datetime.now(UTC) + HELD
+            return []
         # Asked before taking: what is queued by then is all there will be.
         ended = self._hub.ended
         rows = self._queue.take(BATCH)
@@ -92,13 +99,16 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         buffer_bytes: int = BUFFER_BYTES,
         lives: Mapping[str, Live] | None = None,
         pace: Pace | None = None,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
+        """While `held`, what has come stays where it is."""
         self._lives = {name: exchange.live for name, exchange in EXCHANGES.items()}
         self._lives |= lives or {}
         self._urls = {name: live.url for name, live in self._lives.items()} | dict(urls)
         self._shares = _shares(plan, self._lives, per_connection or {})
         self._tally = tally
         self._stopping = stopping
+        self._held = held
         self._pace = pace or Pace()
         self._room = Room(buffer_bytes)
         self._hub = Hub()
@@ -116,7 +126,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         )
         shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
         self._hub.add(exchange, live, shard)
-        return _Part(exchange, queue, self._hub, self._leave, self._stopping)
+        return _Part(exchange, queue, self._hub, self._leave, self._stopping, self._held)
 
     def _leave(self) -> None:
         self._hub.leave(self._pace.close_s + self._pace.open_s)

@@ -124,6 +124,13 @@ class Writer:
             if not self._background and (self._enough() or self._waited() >= LINGER):
                 self._store(self._take())
 
+    @property
+    def behind(self) -> bool:
+        """Whether a few rows wait for others to be stored: more of them may as well come
+        together. A backlog is none of it, as its rows are many at once.
+        """
+        return self._storing and 0 < self._rows <= FEW
+
     def flush(self) -> None:
         """Return when all that was handed over is stored."""
         with self._changed:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges._live import Live
+from candlewax.exchanges._rest import Rest
 from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, pattern
 
 
@@ -86,12 +87,26 @@ Split = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
+class Dump:
+    """The lines of an exchange's dump files: the fields of the dialect's shape in its
+    order, the optional ones last. `header` is the first field of a first line that holds
+    names.
+    """
+
+    dialect: Dialect
+    header: str
+
+
+@dataclass(frozen=True)
 class Exchange:
     """An exchange: how to read its frames and its symbols.
 
     `read` takes a frame's decoded JSON and raises FrameError for what is neither
     trades nor a control frame. `split` takes a native symbol that the instruments
-    file does not list; None if no rule resolves it. `live` are the rules of its websocket.
+    file does not list; None if no rule resolves it. `live` are the rules of its websocket,
+    `rest` those of its REST. `answer` takes a native symbol and the decoded JSON of an
+    answer to a request for its trades; as `read`. `dump` reads the lines of the files an
+    exchange publishes; None if it publishes none.
     """
 
     id: str
@@ -99,6 +114,9 @@ class Exchange:
     read: Callable[[Any], Reading]
     split: Callable[[str], Split | None]
     live: Live
+    rest: Rest
+    answer: Callable[[str, Any], Reading]
+    dump: Dump | None = None
     dialects: tuple[Dialect, ...] = field(default=())
 
 

@@ -14,6 +14,7 @@ from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spli
 from candlewax.exchanges._live import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
 from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, FrameError, bad_shape, read
 from candlewax.exchanges._symbols import by_longest_quote
+from candlewax.exchanges.binance_rest import DUMP, REST, answer, microseconds
 from candlewax.schema import BUY, SELL
 
 TRADE = {
@@ -33,18 +34,13 @@ TRADE = {
 buyer's and the seller's order, T trade time, X kind of trade (futures), m the
 buyer is the maker, M to be ignored."""
 
-FIRST_MICROSECONDS = 10**15
-"""Times are milliseconds unless the connection asked for microseconds; from this
-value on they are the latter (as milliseconds it would be the year 33658)."""
-
 
 def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
     """The meaning of the fields; `condition` differs between the markets."""
-    time = pl.col("T").cast(pl.Int64, strict=False)
     return {
         "native_symbol": pl.col("s"),
         "trade_id": pl.col("t"),
-        "time": pl.when(time >= FIRST_MICROSECONDS).then(time).otherwise(time * 1000),
+        "time": microseconds("T"),
         # The buyer was the maker, so the taker sold.
         "side": pl.when(pl.col("m") == "true").then(SELL).otherwise(BUY).cast(pl.Int8),
         "price": pl.col("p"),
@@ -177,4 +173,6 @@ LIVE = Live(
     hear=hear,
 )
 
-BINANCE = Exchange("binance", LAYOUTS, lambda frame: reader(SPOT, frame), split, LIVE)
+BINANCE = Exchange(
+    "binance", LAYOUTS, lambda frame: reader(SPOT, frame), split, LIVE, REST, answer, DUMP
+)

@@ -15,6 +15,8 @@ from candlewax.exchanges._layout import Dialect, Exchange, Split
 from candlewax.exchanges._symbols import by_longest_quote
 from candlewax.exchanges.binance import LIVE as SPOT_LIVE
 from candlewax.exchanges.binance import MAPPED, TRADE, columns, layouts, reader
+from candlewax.exchanges.binance_rest import DUMP, answer, from_number, newest
+from candlewax.exchanges.binance_rest import REST as SPOT_REST
 
 ORDINARY = "MARKET"
 
@@ -54,4 +56,22 @@ def split(native: str) -> Split | None:
 # ticker, and nothing on /market. Messages, answers and limits are those of spot otherwise.
 LIVE = replace(SPOT_LIVE, url="wss://fstream.binance.com/public/stream", messages_s=5)
 
-BINANCE_USDM = Exchange("binance_usdm", LAYOUTS, lambda frame: reader(USDM, frame), split, LIVE)
+# Sources: the same, "Market Data", sections "Old Trades Lookup" (MARKET_DATA, which needs a
+# key; weight 20, at most 500; trades of the order book only, so none of the insurance fund
+# and no ADL; of the last months only) and "Recent Trades List" (no key, at most 1000);
+# "General Info", section "LIMITS" (2400 of weight a minute).
+REST = replace(
+    SPOT_REST,
+    url="https://fapi.binance.com",
+    page=500,
+    requests_s=1,
+    burst=5,
+    target=from_number("/fapi/v1/historicalTrades"),
+    newest=newest("/fapi/v1/trades"),
+    key_needed=True,
+    used=("X-MBX-USED-WEIGHT-1M", 1800),
+)
+
+BINANCE_USDM = Exchange(
+    "binance_usdm", LAYOUTS, lambda frame: reader(USDM, frame), split, LIVE, REST, answer, DUMP
+)

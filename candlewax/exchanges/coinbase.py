@@ -10,13 +10,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import polars as pl
-
 from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
 from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, said
 from candlewax.exchanges._shape import INTEGER, TEXT, Field, attempt, bad_shape, read
 from candlewax.exchanges._symbols import by_separator
-from candlewax.schema import BUY, SELL
+from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, answer
 
 ADVANCED_TRADE = {
     "product_id": Field(TEXT),
@@ -40,22 +38,6 @@ MATCH = {
     "time": Field(TEXT),
 }
 """A match; `sequence` counts the messages of the order book, not its trades."""
-
-_MAKER = pl.col("side").str.to_lowercase()
-
-COLUMNS = {
-    "native_symbol": pl.col("product_id"),
-    "trade_id": pl.col("trade_id"),
-    "time": pl.col("time")
-    .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
-    .cast(pl.Int64),
-    "side": pl.when(_MAKER == "sell").then(BUY).when(_MAKER == "buy").then(SELL).cast(pl.Int8),
-    "price": pl.col("price"),
-    "quantity": pl.col("size"),
-    "condition": pl.lit(None, pl.String),
-}
-
-MAPPED = frozenset({"product_id", "trade_id", "price", "size", "side", "time"})
 
 ADVANCED = Dialect(ADVANCED_TRADE, COLUMNS, MAPPED)
 EXCHANGE = Dialect(MATCH, COLUMNS, MAPPED)
@@ -196,4 +178,4 @@ LIVE = Live(
     in_turn=True,
 )
 
-COINBASE = Exchange("coinbase", LAYOUTS, reader, split, LIVE)
+COINBASE = Exchange("coinbase", LAYOUTS, reader, split, LIVE, REST, answer)

@@ -14,7 +14,7 @@ from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spli
 from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, number, said
 from candlewax.exchanges._shape import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
 from candlewax.exchanges._symbols import by_separator
-from candlewax.schema import BUY, SELL
+from candlewax.exchanges.kraken_rest import REST, SECONDS, answer, side
 
 V2_TRADE = {
     "symbol": Field(TEXT),
@@ -42,15 +42,6 @@ the taker, order type l or m, and a text; the pair stands behind the trades."""
 _V1_FIELDS = ("price", "volume", "time", "side", "type", "misc")
 
 
-def _side(column: str, buy: str, sell: str) -> pl.Expr:
-    side = pl.col(column)
-    return pl.when(side == buy).then(BUY).when(side == sell).then(SELL).cast(pl.Int8)
-
-
-# v1 times are seconds with a fraction. Polars rounds where digits go beyond the
-# scale of a decimal, so the fraction is cut to microseconds first.
-_SECONDS = pl.col("time").str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
-
 V2 = Dialect(
     V2_TRADE,
     {
@@ -59,7 +50,7 @@ V2 = Dialect(
         "time": pl.col("timestamp")
         .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
         .cast(pl.Int64),
-        "side": _side("side", "buy", "sell"),
+        "side": side("side", "buy", "sell"),
         "price": pl.col("price"),
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
@@ -72,8 +63,8 @@ V1 = Dialect(
     {
         "native_symbol": pl.col("pair"),
         "trade_id": pl.concat_str(_V1_FIELDS[2], *_V1_FIELDS[:2], *_V1_FIELDS[3:], separator="_"),
-        "time": (_SECONDS.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64),
-        "side": _side("side", "b", "s"),
+        "time": SECONDS,
+        "side": side("side", "b", "s"),
         "price": pl.col("price"),
         "quantity": pl.col("volume"),
         "condition": pl.lit(None, pl.String),
@@ -215,4 +206,4 @@ LIVE = Live(
     hear=hear,
 )
 
-KRAKEN = Exchange("kraken", LAYOUTS, reader, split, LIVE)
+KRAKEN = Exchange("kraken", LAYOUTS, reader, split, LIVE, REST, answer)

@@ -1,7 +1,6 @@
 """What has been published: for the journal, for snapshots and for REST."""
 
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from candlewax.simulator.frames import price, quantity
@@ -46,14 +45,9 @@ class Book:
         """The newest trades, oldest first."""
         return self._trades[-count:] if count else []
 
-    def between(self, after: int, before: int) -> list[Trade]:
-        """The trades whose id is between these two."""
-        first = self._trades[0].trade_id if self._trades else 0
-        return self._trades[max(after + 1 - first, 0) : max(before - first, 0)]
-
-    def since(self, time_us: int) -> list[Trade]:
-        """The trades from this time on."""
-        return self._trades[bisect_right(self._trades, time_us - 1, key=lambda t: t.time_us) :]
+    def all(self) -> Sequence[Trade]:
+        """All trades that are remembered, oldest first."""
+        return self._trades
 
 
 class Books:

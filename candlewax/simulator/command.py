@@ -37,7 +37,8 @@ CHANCES: Final = {
     "swap": "that a frame comes behind the next one of its market",
     "truncate": "that a frame ends early",
     "garbage": "that an unreadable frame follows a good one",
-    "limit": "that a request to REST is answered 429",
+    "limit": "that a request to REST is one too many",
+    "fail": "that a request to REST is answered with status 503",
 }
 TIMES: Final = {
     "drop_every": "cut a connection without a close frame",
@@ -82,6 +83,9 @@ def _add_mischief(group: "argparse._ArgumentGroup") -> None:
         option = f"--{name.replace('_', '-')}"
         what_when = f"{what}; a mean time in seconds, 0 is never"
         group.add_argument(option, type=_not_negative, default=0.0, help=what_when)
+    group.add_argument(
+        "--oldest", type=_count, default=0, help="trades of a market that REST shows; 0 is all"
+    )
     group.add_argument("--close-code", type=_close_code, default=1012, help="see --close-every")
     group.add_argument(
         "--stall-seconds", type=_positive, default=20.0, help="see --stall-every, --freeze-every"
@@ -121,6 +125,10 @@ def _chance(text: str) -> float:
 def _port(text: str) -> int:
     wanted = "a port from 0 to 65535"
     return int(_number(text, lambda n: n == int(n) and 0 <= n < 65536, wanted))
+
+
+def _count(text: str) -> int:
+    return int(_number(text, lambda n: n >= 0 and n == int(n), "a whole number from 0 up"))
 
 
 def _close_code(text: str) -> int:
@@ -189,7 +197,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
 def _greet(simulator: Simulator) -> None:
     """Tell what to type to listen."""
     names = ("binance", "kraken", "coinbase")
-    urls = [f"CANDLEWAX_{name.upper()}_URL={simulator.url(name)}" for name in names]
+    urls = [
+        f"CANDLEWAX_{name.upper()}_{kind}={url}"
+        for name in names
+        for kind, url in (("URL", simulator.url(name)), ("REST_URL", simulator.rest_url(name)))
+    ]
     print(f"The exchanges are open at {simulator.url('binance')} and so on. Elsewhere, type\n")
     print(" \\\n    ".join(["    CANDLEWAX_FEED=live", *urls, "make live"]), end="\n\n", flush=True)
 

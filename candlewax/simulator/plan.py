@@ -39,6 +39,10 @@ class Mischief:
     """Native symbols the exchanges do not know."""
     limit: float = 0
     """The chance that a request to REST is one too many."""
+    fail: float = 0
+    """The chance that a request to REST is answered with a status of 503 and no JSON."""
+    oldest: int = 0
+    """How many trades of each market REST shows; 0 is all."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,19 @@
 """What REST answers: all trades published so far, also those no socket said.
 
-Sources: Binance Spot API documentation, "Old trade lookup"; Binance USD-M Futures,
-"Old Trades Lookup"; Kraken API Center, "Get Recent Trades"; Coinbase Exchange, "Get
-product trades" and "Pagination".
+Sources: Binance Spot API documentation, "Old trade lookup" and "Recent trades list";
+Binance USD-M Futures, "Old Trades Lookup" and "Recent Trades List"; Kraken API Center,
+"Get Recent Trades" and "Spot REST Rate Limits"; Coinbase Exchange, "Get product trades",
+"Pagination" and "REST Rate Limits Overview".
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from candlewax.simulator.books import Book
 from candlewax.simulator.frames import eight, iso, price, quantity
 from candlewax.simulator.market import Trade
 from candlewax.simulator.numbers import decimal_text
@@ -38,17 +40,32 @@ class RequestError(Exception):
         self.answer = answer
 
 
+class Trouble(Enum):
+    """What may be wrong with a request, whatever it asks for."""
+
+    NONE = "none"
+    TOO_SOON = "too soon"
+    FAILED = "failed"
+
+
 class Rest:
-    """Answers requests. `limited` says whether one comes too soon."""
+    """Answers requests. `trouble` draws what is wrong with the next one; of a market the
+    newest `shown` trades are shown, 0 is all.
+    """
 
     def __init__(
-        self, venues: Mapping[str, Venue], limited: Callable[[], bool], retry_after: int
+        self,
+        venues: Mapping[str, Venue],
+        trouble: Callable[[], Trouble],
+        retry_after: int,
+        shown: int = 0,
     ) -> None:
         self._venues = venues
-        self._limited = limited
+        self._trouble = trouble
         self._retry_after = retry_after
+        self._shown = shown
 
-    def answer(self, target: str) -> Answer | None:
+    def answer(self, target: str, headers: Mapping[str, str]) -> Answer | None:
         """The answer to a GET; None if this is no address of REST."""
         parts = urlsplit(target)
         if parts.path == "/health":
@@ -58,15 +75,28 @@ class Rest:
         reply = _REPLIES.get(exchange)
         if venue is None or reply is None or not path.startswith(_ROOTS[exchange]):
             return None
-        if self._limited():
-            headers = {"Retry-After": str(self._retry_after)}
-            return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
+        trouble = self._trouble()
+        if trouble is Trouble.FAILED:
+            return Answer(_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+        if trouble is Trouble.TOO_SOON:
+            return self._too_soon(exchange)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        asked = Asked(venue, path, query, headers.get("X-MBX-APIKEY"), self._shown)
         try:
-            return reply(venue, path, query)
+            return reply(asked)
         except RequestError as error:
             return error.answer
 
+    def _too_soon(self, exchange: str) -> Answer:
+        if exchange == "kraken":  # which says so in the answer alone
+            return Answer(_LIMITED[exchange])
+        # Coinbase does not document how long to wait.
+        told = exchange != "coinbase"
+        headers = {"Retry-After": str(self._retry_after)} if told else {}
+        return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
+
+
+_GATEWAY: Final = "<html><body>503 Service Unavailable</body></html>"
 
 _ROOTS: Final = {
     "binance": "api/",
@@ -82,6 +112,27 @@ _LIMITED: Final = {
 }
 
 Query = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: what for, with which key, and how many trades of a market are shown."""
+
+    venue: Venue
+    path: str
+    query: Query
+    key: str | None = None
+    shown: int = 0
+
+    def trades(self, native: str) -> Sequence[Trade]:
+        """The trades of a market that are shown, oldest first. Those of futures that carry
+        a condition, as those of the insurance fund, never are.
+        """
+        book = self.venue.books.book(self.venue.exchange, native)
+        trades = book.all()
+        if self.venue.markets[native].conditions:
+            trades = [trade for trade in trades if not trade.condition]
+        return trades[-self.shown :] if self.shown else trades
 
 
 def _bad(text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> RequestError:
@@ -106,29 +157,40 @@ def _limit(query: Query, name: str, most: int, usual: int, error: RequestError) 
     return min(limit, most)
 
 
+def _place(trades: Sequence[Trade], number: int) -> int:
+    """Where the trades from a number on begin."""
+    return bisect_left(trades, number, key=lambda trade: trade.trade_id)
+
+
 def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
     return "true" if value else "false"
 
 
-def _binance(venue: Venue, path: str, query: Query) -> Answer:
-    spot = venue.exchange == "binance"
-    if path != ("api/v3/historicalTrades" if spot else "fapi/v1/historicalTrades"):
+def _binance(asked: Asked) -> Answer:
+    spot, query = asked.venue.exchange == "binance", asked.query
+    root, _, name = asked.path.rpartition("/")
+    if root != ("api/v3" if spot else "fapi/v1") or name not in ("historicalTrades", "trades"):
         raise _bad('{"code":-1000,"msg":"Unknown path."}', HTTPStatus.NOT_FOUND)
+    old = name == "historicalTrades"
+    if old and not spot and not asked.key:
+        raise _bad('{"code":-2014,"msg":"API-key format invalid."}', HTTPStatus.UNAUTHORIZED)
     native = query.get("symbol")
     if not native:
         missing = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
         raise _bad(f'{{"code":-1102,"msg":"{missing}"}}')
-    if not venue.knows(native):
+    if not asked.venue.knows(native):
         raise _bad('{"code":-1121,"msg":"Invalid symbol."}')
     illegal = _bad('{"code":-1100,"msg":"Illegal characters found in a parameter."}')
-    most, usual = (1000, 500) if spot else (500, 100)
+    most, usual = (500, 100) if old and not spot else (1000, 500)
     limit = _limit(query, "limit", most, usual, illegal)
-    first = _number(query, "fromId", illegal)
-    book = venue.books.book(venue.exchange, native)
-    trades = book.last(limit) if first is None else book.between(first - 1, first + limit)
-    # Trades with a condition, as those of the insurance fund, are not shown.
-    rows = (_binance_row(trade, spot=spot) for trade in trades if not trade.condition)
-    return Answer(f"[{','.join(rows)}]")
+    first = _number(query, "fromId", illegal) if old else None
+    shown = asked.trades(native)
+    if first is None:
+        shown = shown[-limit:]
+    else:
+        begin = _place(shown, first)
+        shown = shown[begin : begin + limit]
+    return Answer(f"[{','.join(_binance_row(trade, spot=spot) for trade in shown)}]")
 
 
 def _binance_row(trade: Trade, *, spot: bool) -> str:
@@ -143,20 +205,20 @@ def _binance_row(trade: Trade, *, spot: bool) -> str:
     )
 
 
-def _kraken(venue: Venue, path: str, query: Query) -> Answer:
-    if path != "0/public/Trades":
+def _kraken(request: Asked) -> Answer:
+    query = request.query
+    if request.path != "0/public/Trades":
         raise _bad('{"error":["EGeneral:Unknown method"]}', HTTPStatus.OK)
     invalid = _bad('{"error":["EGeneral:Invalid arguments"]}', HTTPStatus.OK)
     asked = query.get("pair")
     if not asked:
         raise invalid
-    native = _kraken_name(venue, asked)
+    native = _kraken_name(request.venue, asked)
     if native is None:
         raise _bad('{"error":["EQuery:Unknown asset pair"]}', HTTPStatus.OK)
     limit = _limit(query, "count", 1000, 1000, invalid)
     since = _number(query, "since", invalid)
-    book = venue.books.book(venue.exchange, native)
-    found = _timed(book, since, limit)
+    found = _timed(request.trades(native), since, limit)
     rows = ",".join(_kraken_row(trade, time_ns) for trade, time_ns in found)
     last = found[-1][1] if found else since or 0
     return Answer(f'{{"error":[],"result":{{"{asked}":[{rows}],"last":"{last}"}}}}')
@@ -171,13 +233,13 @@ def _kraken_name(venue: Venue, asked: str) -> str | None:
     return native if venue.knows(native) else None
 
 
-def _timed(book: Book, since: int | None, limit: int) -> list[tuple[Trade, int]]:
+def _timed(shown: Sequence[Trade], since: int | None, limit: int) -> list[tuple[Trade, int]]:
     """Trades after a time in nanoseconds, with times of their own: those that share a
     microsecond follow each other by nanoseconds, so that no page ends among equals.
     """
-    trades = book.since((since or 0) // 1000)
+    begin = bisect_left(shown, (since or 0) // 1000, key=lambda trade: trade.time_us)
     found, before, rank = [], 0, 0
-    for trade in trades:
+    for trade in shown[begin:]:
         rank = rank + 1 if trade.time_us == before else 0
         before = trade.time_us
         time_ns = trade.time_us * 1000 + min(rank, 999)
@@ -197,16 +259,17 @@ def _kraken_row(trade: Trade, time_ns: int) -> str:
     )
 
 
-def _coinbase(venue: Venue, path: str, query: Query) -> Answer:
-    names = path.split("/")
-    if len(names) != 3 or names[2] != "trades" or not venue.knows(names[1]):
+def _coinbase(asked: Asked) -> Answer:
+    names, query = asked.path.split("/"), asked.query
+    if len(names) != 3 or names[2] != "trades" or not asked.venue.knows(names[1]):
         raise _bad('{"message":"NotFound"}', HTTPStatus.NOT_FOUND)
     limit = _limit(query, "limit", 1000, 1000, _bad('{"message":"invalid limit"}'))
     cursor = _bad('{"message":"invalid cursor"}')
     before, after = _number(query, "before", cursor), _number(query, "after", cursor)
-    book = venue.books.book(venue.exchange, names[1])
     # What is before a page is newer: pages go from new to old.
-    found = book.between(before or 0, _NEVER if after is None else after)[-limit:]
+    shown = asked.trades(names[1])
+    begin, end = (_place(shown, least) for least in ((before or 0) + 1, after or _NEVER))
+    found = shown[begin:end][-limit:]
     rows = ",".join(_coinbase_row(trade) for trade in reversed(found))
     ends = (found[-1], found[0]) if found else ()
     cursors = zip(("CB-BEFORE", "CB-AFTER"), ends, strict=False)
@@ -220,7 +283,7 @@ def _coinbase_row(trade: Trade) -> str:
     )
 
 
-_REPLIES: Final[Mapping[str, Callable[[Venue, str, Query], Answer]]] = {
+_REPLIES: Final[Mapping[str, Callable[[Asked], Answer]]] = {
     "binance": _binance,
     "binance_usdm": _binance,
     "kraken": _kraken,

@@ -16,7 +16,7 @@ from candlewax.simulator.numbers import generator
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.playing import Player
 from candlewax.simulator.replay import Replay
-from candlewax.simulator.rest import Answer, Rest
+from candlewax.simulator.rest import Answer, Rest, Trouble
 from candlewax.simulator.trouble import troubles
 from candlewax.simulator.venue import Venue
 from candlewax.simulator.venues import PATHS, met_at, opened
@@ -50,6 +50,8 @@ class Simulator:
         self.replay: Replay | None = None
         self.asked = 0
         """How many requests REST has answered."""
+        self.failing = plan.mischief.fail
+        """The chance that REST answers a request with a failure of its own."""
         self._host, self._port = host, port
         self._rng = generator(plan.seed, "rest")
         self._too_soon = 0
@@ -58,7 +60,12 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         self.venues = opened(self.plan, self.books)
-        self._rest = Rest(self.venues, self._limited, self.plan.manners.retry_after)
+        self._rest = Rest(
+            self.venues,
+            self._trouble,
+            self.plan.manners.retry_after,
+            self.plan.mischief.oldest,
+        )
         self._begun = asyncio.Event()
         self._ended = asyncio.Event()
         self._server: Server = await serve(
@@ -211,18 +218,25 @@ class Simulator:
             for venue in self.venues.values():
                 venue.beat()
 
-    def _limited(self) -> bool:
+    def _trouble(self) -> Trouble:
+        """What is wrong with the next request to REST."""
         self.asked += 1
         if self._too_soon:
             self._too_soon -= 1
-            return True
-        chance = self.plan.mischief.limit
-        return chance > 0 and self._rng.random() < chance
+            return Trouble.TOO_SOON
+        mischief = self.plan.mischief
+        for chance, trouble in (
+            (self.failing, Trouble.FAILED),
+            (mischief.limit, Trouble.TOO_SOON),
+        ):
+            if chance > 0 and self._rng.random() < chance:
+                return trouble
+        return Trouble.NONE
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         if "Upgrade" in request.headers and met_at(request.path):
             return None
-        answer = self._rest.answer(request.path)
+        answer = self._rest.answer(request.path, request.headers)
         if answer is None:
             known = ", ".join(PATHS.values())
             answer = Answer(

@@ -25,7 +25,7 @@ from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop, feed, tell
+from candlewax.start import Stop, feed, repairing, serve_metrics, tell, tune
 from candlewax.tally import Tally
 from candlewax.web import serving
 from candlewax.web.app import make
@@ -46,7 +46,7 @@ SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
 EPOCH: Final = timedelta(seconds=10)
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: "Build") -> None:
     """Add the command to the others."""
     command = commands.add_parser(
         "up", help="run the whole pipeline and show its candles on a page (the sample if "
@@ -68,10 +68,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="store_true",
         help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=partial(run, build=build))
 
 
-def run(arguments: argparse.Namespace) -> int:
+Build = Callable[[Parts], Dataflow]
+"""Wires the whole pipeline."""
+
+
+def run(arguments: argparse.Namespace, build: Build) -> int:
     """Run until Ctrl-C; gives the exit status."""
     try:
         chosen = settings.load()
@@ -81,15 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
                 "shows what the dataflows store"
             )
         tell()
+        tune()
         with ExitStack() as stack:
-            return _Up(chosen, arguments, stack).run()
+            return _Up(chosen, arguments, build, stack).run()
     except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
         return 1
 
 
 class _Up:
-    def __init__(self, chosen: Settings, arguments: argparse.Namespace, stack: ExitStack) -> None:
+    def __init__(
+        self, chosen: Settings, arguments: argparse.Namespace, build: Build, stack: ExitStack
+    ) -> None:
+        self._build = build
         self._stack = stack
         self._stop = Stop()
         known = instruments.load(chosen.instruments)
@@ -123,8 +131,10 @@ class _Up:
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
         server = serving.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
-        made = parts.embedded(self._process, self._feed(), database, self._hub.put)
-        flow = _build(made)
+        repairs = repairing(chosen, self._process, finite=False)
+        made = parts.embedded(self._process, self._feed(), database, repairs, self._hub.put)
+        serve_metrics(chosen, made, self._process)
+        flow = self._build(made)
         self._stop.listen()
         cli_main(flow, epoch_interval=EPOCH)
         live.feeds.ended = True
@@ -144,13 +154,6 @@ class _Up:
         feed = self._chosen.feed
         name = feed if isinstance(feed, str) else ", ".join(path.name for path in feed)
         return f"{name} at {self._play.pace:g} times its pace"
-
-
-def _build(made: Parts) -> Dataflow:
-    # Only here: the dataflows are the wiring, and stand above all parts.
-    from dataflows.ohlcv import build  # noqa: PLC0415
-
-    return build(made)
 
 
 def _play(chosen: Settings, arguments: argparse.Namespace) -> Play:

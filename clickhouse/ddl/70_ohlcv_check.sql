@@ -27,7 +27,8 @@ ENGINE = MergeTree
 ORDER BY (timeframe, exchange, symbol, window_start);
 
 -- Minutes first, then all timeframes of the minutes. A trade's place is its time,
--- then the exchange's number, then where it came from, so no tie is left.
+-- then the exchange's number, then where it came from, so no tie is left; its price
+-- stands behind that.
 CREATE MATERIALIZED VIEW IF NOT EXISTS ohlcv_check_mv
 REFRESH EVERY 1 HOUR TO ohlcv_check EMPTY AS
 WITH
@@ -37,10 +38,8 @@ WITH
             exchange,
             symbol,
             toUnixTimestamp(toStartOfMinute(timestamp)) AS minute,
-            min((timestamp, sequence, source_offset, source_index, trade_id)) AS first_place,
-            max((timestamp, sequence, source_offset, source_index, trade_id)) AS last_place,
-            argMin(price, (timestamp, sequence, source_offset, source_index, trade_id)) AS first_price,
-            argMax(price, (timestamp, sequence, source_offset, source_index, trade_id)) AS last_price,
+            min((timestamp, sequence, source_offset, source_index, trade_id, price)) AS first,
+            max((timestamp, sequence, source_offset, source_index, trade_id, price)) AS last,
             max(price) AS most,
             min(price) AS least,
             sum(quantity) AS base_sum,
@@ -60,17 +59,15 @@ WITH
             symbol,
             intDiv(minute, frame.2) * frame.2 AS start,
             start + frame.2 AS end,
-            argMin(first_price, first_place) AS open,
             max(most) AS high,
             min(least) AS low,
-            argMax(last_price, last_place) AS close,
             sum(base_sum) AS volume,
             sum(quote_sum) AS quote_volume,
             sum(trades) AS trade_count,
             sum(buy_base_sum) AS buy_volume,
             sum(buy_quote_sum) AS buy_quote_volume,
-            min(first_place) AS opening,
-            max(last_place) AS closing
+            min(first) AS opening,
+            max(last) AS closing
         FROM minutes
         ARRAY JOIN [(1, 60), (2, 300), (3, 900), (4, 1800), (5, 3600), (6, 86400)] AS frame
         GROUP BY frame, exchange, symbol, start, end
@@ -80,10 +77,10 @@ SELECT
     candles.exchange AS exchange,
     symbol,
     toDateTime(start, 'UTC') AS window_start,
-    open,
+    opening.6 AS open,
     high,
     low,
-    close,
+    closing.6 AS close,
     volume,
     quote_volume,
     trade_count,

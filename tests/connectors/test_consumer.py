@@ -127,6 +127,25 @@ def test_some_partitions_are_read(broker: Broker, topic: str) -> None:
     assert source.list_parts() == [f"{NAME}:1"]
 
 
+def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
+    """Until it is let go; nothing is lost by it."""
+    held = True
+    source = Topics(broker, {topic: [1]}, GROUP, lambda: False, lambda: held)
+    part = source.build_part("", f"{topic}:1", None)
+    assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
+    held = False
+    values: list[bytes | None] = []
+
+    def all_came() -> bool:
+        for consumed in part.next_batch():
+            values.extend(message.value() for message in consumed.messages)
+        return len(values) == 100
+
+    reading.until(all_came)
+    assert values == numbers(100, 200)
+    part.close()
+
+
 def test_it_resumes_where_the_snapshot_ends(broker: Broker, topic: str, servers: str) -> None:
     """Each message comes once, over both lives, in any cut."""
     first = Reader(broker)

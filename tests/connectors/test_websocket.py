@@ -76,6 +76,30 @@ def test_batches_have_the_columns_of_frames() -> None:
     assert dict(items[0].frames.schema) == FRAMES
 
 
+def test_a_held_source_keeps_what_comes() -> None:
+    """Until it is let go; nothing is lost by it."""
+    held = True
+    said: list[int] = []
+
+    async def talk(connection: ServerConnection, _: int) -> None:
+        await acknowledge(connection)
+        for number in range(3):
+            await connection.send(trade(number))
+        said.append(3)
+        await connection.wait_closed()
+
+    with (
+        running(Exchange(talk)) as (server, _),
+        Reader(BTC, {"binance": server.url}, quick("binance"), held=lambda: held) as reader,
+    ):
+        reader.until(lambda: said)
+        assert reader.rows == []
+        held = False
+        reader.until(lambda: len(reader.frames) == 4)
+        reader.finish()
+    assert reader.frames[1:] == [trade(number) for number in range(3)]
+
+
 def test_binary_messages_are_text_or_garbled() -> None:
     """Bytes that are UTF-8 are text; all others keep their bytes and are dead letters."""
 

@@ -1,5 +1,6 @@
 """The writer: order, blocks, failures."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -154,3 +155,33 @@ def test_blocks_are_stored_once_they_are_large(
     store = Writer(tables, Tally(), background=False)
     store.put(batch())
     assert count(tables, "silver_trades") == 1
+
+
+def test_it_is_behind_while_a_few_rows_wait_for_others(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when all is stored, nor when those that wait are a block of their own."""
+    storing, go_on = threading.Event(), threading.Event()
+    insert = Database.insert
+
+    def slowly(*arguments: Any) -> None:
+        storing.set()
+        assert go_on.wait(30)
+        insert(*arguments)
+
+    monkeypatch.setattr(Database, "insert", slowly)
+    monkeypatch.setattr(writer, "FEW", 4)
+    store = Writer(tables, Tally(), background=True)
+    told = [store.behind]
+    store.put(batch())
+    assert storing.wait(30)
+    told.append(store.behind)
+    store.put(batch(1))
+    told.append(store.behind)
+    store.put(batch(2))
+    told.append(store.behind)
+    go_on.set()
+    store.flush()
+    told.append(store.behind)
+    store.close()
+    assert told == [False, False, True, False, False]

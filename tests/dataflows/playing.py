@@ -174,8 +174,10 @@ def certificates(tables: Database) -> dict[oracle.Window, dict[str, Any]]:
 def check_revisions(tables: Database) -> None:
     """What is known now of closed candles is what is stored of them."""
     names = ", ".join(("timeframe", "exchange", "symbol", "window_start", *FIELDS, *CERTIFICATE))
-    sides = (f"SELECT {names} FROM ohlcv FINAL WHERE closed",
-             f"SELECT {names.replace('closed', 'true AS closed')} FROM ohlcv_as_of(t = now64(6))")  # fmt: skip
+    sides = (
+        f"SELECT {names} FROM ohlcv FINAL WHERE closed",
+        f"SELECT {names.replace('closed', 'true')} FROM ohlcv_as_of(t = now64(6))",
+    )
     stored, known = (set(tables.query(sql).rows()) for sql in sides)
     assert stored == known
 

@@ -12,7 +12,7 @@ from candlewax import settings
 from candlewax.settings import SettingsError
 from tests.deploy.reading import ROOT, interpolated, read
 
-DATAFLOWS = ("ingest", "silver", "ohlcv")
+DATAFLOWS = ("ingest", "silver", "ohlcv", "repair")
 WRITTEN = read(ROOT / "compose.yaml")
 COMPOSE = interpolated(WRITTEN, {})
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -155,12 +155,19 @@ def test_dataflows_are_confined(name: str) -> None:
 
 
 def test_recovery_stores() -> None:
-    """Each of silver and ohlcv has a recovery store of its own; ingest has none."""
+    """Each of silver and ohlcv has a recovery store of its own; ingest and repair have
+    none.
+    """
     stores = {
         name: [source for source, target in mounts(SERVICES[name]) if target == "/recovery"]
         for name in DATAFLOWS
     }
-    assert stores == {"ingest": [], "silver": ["silver-recovery"], "ohlcv": ["ohlcv-recovery"]}
+    assert stores == {
+        "ingest": [],
+        "silver": ["silver-recovery"],
+        "ohlcv": ["ohlcv-recovery"],
+        "repair": [],
+    }
 
 
 @each_dataflow

@@ -72,7 +72,7 @@ def test_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """It says what it takes, and makes nothing."""
     answer = run(tmp_path, *arguments)
     assert answer.returncode == 2
-    assert "usage: run.sh ingest|silver|ohlcv" in answer.stderr
+    assert "usage: run.sh ingest|silver|ohlcv|tables|repair" in answer.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ import itertools
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,9 +61,12 @@ def everything(folder: Path, **settings: str) -> dict[str, list[list[str]]]:
     return {name: sorted(rows) for name, rows in found.items()}
 
 
-def test_the_sample_gives_the_same_tables_as_in_one_process(system: System, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flows", [FLOWS, ("tables",)])
+def test_the_sample_gives_the_same_tables_as_in_one_process(
+    system: System, tmp_path: Path, flows: Sequence[str]
+) -> None:
     """Row by row, every column but the places and the clocks; and `verify` agrees."""
-    running = [system.start(flow) for flow in ("silver", "ohlcv")]
+    running = [system.start(flow) for flow in flows]
     assert system.start("ingest").wait() == 0
     done = run(tmp_path, *FLOW)
     assert done.returncode == 0, done.stderr
@@ -127,6 +130,21 @@ def test_a_process_without_memory_begins_with_the_tables(system: System, tmp_pat
     for process in running.values():
         assert process.end() == 0, process.said()
     system.check(fills)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_all_tables_in_one_process(system: System, tmp_path: Path, memory: bool) -> None:
+    """Killed and begun again, with what it remembers and without; no trade is sent on."""
+    log = str(record(tmp_path / "market.tsv", market(1500, seed=9)))
+    running = system.durable("tables")
+    assert system.start("ingest", CANDLEWAX_FEED=log).wait() == 0
+    for life in range(2):
+        assert running.end(signal.SIGKILL) == -signal.SIGKILL
+        send(system.servers, market(300, seed=10 + life, begin=2000 + 500 * life))
+        running = system.durable("tables", name="" if memory else f"tables-{life}")
+        fills = system.catch_up(running)
+    assert running.end() == 0, running.said()
+    system.check(fills, sent=False)
 
 
 @pytest.mark.parametrize("flow", FLOWS)

@@ -39,17 +39,19 @@ class Reply:
         self.json: Any = json.loads(body, parse_float=Decimal)
 
 
-def _get(url: str) -> Reply:
+def _get(url: str, key: str = "any") -> Reply:
+    headers = {"X-MBX-APIKEY": key} if key else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return Reply(answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:
         with error:
             return Reply(error.code, error.headers, error.read())
 
 
-async def ask(simulator: Simulator, path: str) -> Reply:
-    return await asyncio.to_thread(_get, f"http://127.0.0.1:{simulator.port}{path}")
+async def ask(simulator: Simulator, path: str, key: str = "any") -> Reply:
+    return await asyncio.to_thread(_get, f"http://127.0.0.1:{simulator.port}{path}", key)
 
 
 def asked(*paths: str, plan: Plan = PLAYED) -> tuple[list[Reply], list[Published]]:
@@ -244,7 +246,9 @@ def test_a_websocket_address_wants_a_websocket() -> None:
 
 @pytest.mark.parametrize("exchange", HISTORY)
 def test_requests_may_come_too_often(exchange: str) -> None:
-    """As many as asked for are answered 429 with the time to wait; health never is."""
+    """As many as asked for are refused in the exchange's own way, Binance telling how long
+    to wait and Kraken with a status of 200; health never is.
+    """
 
     async def run() -> None:
         plan = Plan(trades=1, manners=Manners(retry_after=7))
@@ -254,19 +258,77 @@ def test_requests_may_come_too_often(exchange: str) -> None:
             assert (await ask(simulator, "/health")).status == 200
             for _ in range(2):
                 reply = await ask(simulator, path)
-                assert reply.status == 429
-                assert reply.headers["Retry-After"] == "7"
-            assert (await ask(simulator, path)).status == 200
+                told = "7" if exchange.startswith("binance") else None
+                assert reply.headers["Retry-After"] == told
+                if exchange == "kraken":
+                    assert (reply.status, reply.json) == (200, LIMITED)
+                else:
+                    assert reply.status == 429
+            reply = await ask(simulator, path)
+            assert reply.status == 200
+            assert reply.json != LIMITED
             assert simulator.asked == 3
 
     asyncio.run(run())
+
+
+LIMITED = {"error": ["EAPI:Rate limit exceeded"]}
 
 
 def test_requests_may_be_limited_by_chance() -> None:
     """With a chance of one all are too many."""
     plan = Plan(trades=1, mischief=Mischief(limit=1))
     replies, _ = asked(*[HISTORY["kraken"].format("BTC/USD")] * 3, plan=plan)
-    assert [reply.status for reply in replies] == [429] * 3
+    assert [reply.json for reply in replies] == [LIMITED] * 3
+
+
+def test_requests_may_fail_by_chance() -> None:
+    """With a chance of one all do: a gateway says so, not the exchange."""
+
+    async def run() -> None:
+        async with Simulator(Plan(trades=1, mischief=Mischief(fail=1))) as simulator:
+            url = f"{simulator.rest_url('kraken')}/0/public/Trades?pair=XBTUSD"
+            with pytest.raises(urllib.error.HTTPError) as failure:
+                await asyncio.to_thread(urllib.request.urlopen, url)
+            with failure.value as answer:
+                assert answer.status == 503
+                assert b"<html>" in answer.read()
+
+    asyncio.run(run())
+
+
+def test_old_futures_trades_are_shown_with_a_key_only() -> None:
+    """The last ones to everyone, on an address of their own."""
+
+    async def run() -> None:
+        async with Simulator(PLAYED) as simulator:
+            await simulator.ended()
+            root = "/binance_usdm/fapi/v1"
+            refused = await ask(simulator, f"{root}/historicalTrades?symbol=BTCUSDT", key="")
+            assert (refused.status, refused.json["code"]) == (401, -2014)
+            shown = await ask(simulator, f"{root}/trades?symbol=BTCUSDT&limit=1000", key="")
+            keyed = await ask(simulator, f"{root}/historicalTrades?symbol=BTCUSDT&limit=5")
+            assert keyed.json == shown.json[-5:]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("exchange", HISTORY)
+def test_only_the_last_trades_may_be_shown(exchange: str) -> None:
+    """Asked for older ones, an exchange begins with the oldest it shows, or has none."""
+
+    async def run() -> None:
+        plan = Plan(rate=50_000, trades=6_000, mischief=Mischief(oldest=20))
+        async with Simulator(plan) as simulator:
+            await simulator.ended()
+            path = HISTORY[exchange].format(BITCOIN[exchange])
+            newest = rows(exchange, await ask(simulator, path))
+            assert len(newest) == 20
+            old = {"kraken": "&since=1", "coinbase": "&after=9"}.get(exchange, "&fromId=1")
+            found = rows(exchange, await ask(simulator, path + old))
+            assert found == ([] if exchange == "coinbase" else newest)
+
+    asyncio.run(run())
 
 
 def test_only_what_is_kept_is_shown() -> None:
@@ -276,4 +338,4 @@ def test_only_what_is_kept_is_shown() -> None:
     assert 50 <= len(journal) <= 100
     (newest,), _ = asked("/binance/api/v3/historicalTrades?symbol=BTCUSDT&limit=50", plan=plan)
     assert len(newest.json) == 50
-    assert reply.json == []
+    assert 50 <= len(reply.json) <= 100

@@ -1,0 +1,211 @@
+"""The command `candlewax backfill`: trades of a span of time, by REST or from dumps."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from bytewax.dataflow import Dataflow
+from bytewax.run import cli_main
+from rich.console import Console
+
+from candlewax import asking, instruments, parts, settings
+from candlewax.connectors import _dumps, backfill
+from candlewax.connectors._dumps import DumpError
+from candlewax.connectors.backfill import Backfill, Span, Texts
+from candlewax.connectors.broker import Broker, create_topics
+from candlewax.connectors.clickhouse import open_tables
+from candlewax.connectors.rest import Client
+from candlewax.exchanges import EXCHANGES
+from candlewax.parts import Parts, Process
+from candlewax.report import Watch, console
+from candlewax.settings import Settings, SettingsError
+from candlewax.start import Stop, tell
+from candlewax.tally import Tally
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WishError(ValueError):
+    """What was asked for cannot be done; the text says why."""
+
+
+def add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    run: Callable[[argparse.Namespace], int],
+) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "backfill", help="store the trades of a span of time, from REST or from dump files"
+    )
+    command.add_argument("exchange", metavar="EXCHANGE", choices=EXCHANGES)
+    command.add_argument("symbol", metavar="SYMBOL", help="native or unified: BTCUSDT, BTC/USDT")
+    for name, what in (("from", "first moment"), ("to", "moment behind the last")):
+        command.add_argument(
+            f"--{name}",
+            type=_moment,
+            metavar="T",
+            dest=name,
+            help=f"{what}: 2026-01-31 or 2026-01-31T12:30:00, UTC; needed without --dump",
+        )
+    command.add_argument(
+        "--dump",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        default=[],
+        help="files of daily or monthly trades as Binance publishes them, .csv or .zip",
+    )
+    command.set_defaults(run=run)
+
+
+def _moment(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+        moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"expected a time as 2026-01-31T12:30:00, got {text!r}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be stored: a market, a span of time if not all, and files if not REST."""
+
+    exchange: str
+    native: str
+    span: Span | None
+    files: tuple[Path, ...]
+
+
+def wish(arguments: argparse.Namespace, known: instruments.Instruments) -> Wish:
+    """What the arguments ask for. Raises WishError."""
+    exchange = arguments.exchange
+    native = known.native(exchange, arguments.symbol)
+    if native is None:
+        raise WishError(
+            f"{arguments.symbol!r} is no symbol of {exchange}: expected one as it writes them "
+            "or a unified one that the instruments file lists"
+        )
+    begin, end, files = getattr(arguments, "from"), arguments.to, tuple(arguments.dump)
+    now = time.time_ns() // 1000
+    if begin is None and end is None and files:
+        return Wish(exchange, native, None, files)
+    if not files and (begin is None or end is None):
+        raise WishError("--from and --to are needed where there is no --dump")
+    span = (begin or 0, now if end is None else end)
+    if span[0] >= span[1]:
+        raise WishError("--from is to lie before --to")
+    if span[0] >= now:
+        raise WishError("--from lies in the future")
+    return Wish(exchange, native, span, files)
+
+
+Makes = Callable[[Callable[[float], bool]], Texts]
+"""Gives texts to who says how to wait."""
+
+
+def _from_files(wanted: Wish, tally: Tally) -> tuple[Makes, int]:
+    """The texts, and how much of them there is."""
+    dump = EXCHANGES[wanted.exchange].dump
+    if dump is None:
+        raise WishError(f"{wanted.exchange} publishes no dumps that are known here")
+    try:
+        for path in wanted.files:
+            _dumps.check(path, wanted.native)
+        size = sum(_dumps.size(path) for path in wanted.files)
+    except DumpError as error:
+        raise WishError(str(error)) from error
+    return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read), size
+
+
+def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int]:
+    exchange = wanted.exchange
+    asked = asking.asked(chosen, [exchange], real=True).get(exchange)
+    if asked is None:
+        raise SettingsError(
+            f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "
+            "is not the exchange's own"
+        )
+    if asked.rest.key_needed and not asked.key:
+        raise SettingsError(
+            f"CANDLEWAX_{exchange.upper()}_KEY: needed, {exchange} shows old trades with a key only"
+        )
+    span = wanted.span or (0, 0)
+
+    def texts(wait: Callable[[float], bool]) -> Texts:
+        client = Client(asked.rest, asked.url, asked.key, wait=wait)
+        return backfill.pages(client, asked.rest, wanted.native, span, tally.read)
+
+    return texts, span[1] - span[0]
+
+
+def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> int:
+    """Store what is asked for; gives the exit status. `build` makes the pipeline to the
+    tables or, where there is a broker, to the topics.
+
+    Raises WishError and what a start of a dataflow raises.
+    """
+    chosen = settings.load()
+    known = instruments.load(chosen.instruments)
+    wanted = wish(arguments, known)
+    tally, stop = Tally(), Stop()
+    if wanted.files:
+        texts, size = _from_files(wanted, tally)
+    else:
+        texts, size = _from_rest(wanted, chosen, tally)
+    source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
+    process = Process(known, (wanted.exchange,), tally, stop)
+    made = _made(chosen, process, source)
+    tell()
+    screen = console()
+    flow = build(made)
+    stop.listen()
+    screen.print(_title(wanted, chosen), highlight=False)
+    watch = Watch(screen, tally, size)
+    watch.start()
+    try:
+        cli_main(flow)
+    finally:
+        seconds = watch.stop()
+    _sum_up(screen, tally, seconds, sent=chosen.brokers is not None)
+    if stop():
+        screen.print("Stopped as asked; what was read is stored. Run again to go on.")
+    if source.error:
+        print(f"candlewax: {source.error}", file=sys.stderr)
+    return 1 if source.error else 0
+
+
+def _made(chosen: Settings, process: Process, source: Backfill) -> Parts:
+    if chosen.brokers:
+        broker = Broker(chosen.brokers)
+        create_topics(broker, chosen.brokers, process.wanted)
+        return parts.ingesting(
+            process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
+        )
+    database = open_tables(chosen.clickhouse, chosen.database)
+    return parts.embedded(process, source, database)
+
+
+def _title(wanted: Wish, chosen: Settings) -> str:
+    where = ", ".join(map(str, wanted.files)) or "REST"
+    into = chosen.brokers or f"{chosen.clickhouse}, database {chosen.database}"
+    return f"Trades of {wanted.exchange} {wanted.native} from {where} into {into}"
+
+
+def _sum_up(screen: Console, tally: Tally, seconds: float, *, sent: bool) -> None:
+    frames = tally.total("frames")
+    if sent:
+        screen.print(f"{frames:,} frames sent in {seconds:.1f} s", highlight=False)
+        return
+    screen.print(
+        f"{tally.total('trades'):,} trades stored, {tally.total('duplicates'):,} known before, "
+        f"{tally.total('dead_letters'):,} dead letters; {frames:,} frames in {seconds:.1f} s",
+        highlight=False,
+    )

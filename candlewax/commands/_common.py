@@ -1,0 +1,69 @@
+"""What commands share: times as people write them, and a way to end with a reason."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from candlewax import settings
+from candlewax.backfill import WishError
+from candlewax.connectors.broker import BrokerError
+from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
+from candlewax.instruments import InstrumentsError
+from candlewax.klines import KlinesError
+from candlewax.rebuild import RebuildError
+from candlewax.settings import SettingsError
+from candlewax.verify import VerifyError
+
+T = TypeVar("T")
+
+
+class CommandError(RuntimeError):
+    """A command cannot do what it was asked for; the text says why."""
+
+
+_TOLD: Final = (
+    SettingsError,
+    InstrumentsError,
+    DatabaseError,
+    BrokerError,
+    CommandError,
+    KlinesError,
+    VerifyError,
+    RebuildError,
+    WishError,
+)
+
+
+def attempt(status: int, action: Callable[[], T]) -> T:
+    """What the action gives; ends the process with a message and status if it cannot."""
+    try:
+        return action()
+    except ClickHouseError as error:
+        message = briefly(error)
+        if "UNKNOWN_TABLE" in message:
+            message += "; candlewax init makes what is not there"
+    except _TOLD as error:
+        message = str(error)
+    print(f"candlewax: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def database(status: int) -> Database:
+    """The configured database, which must be there; else the process ends."""
+    chosen = attempt(status, settings.load)
+    return attempt(status, lambda: connect(chosen.clickhouse, chosen.database))
+
+
+def moment(text: str) -> datetime:
+    """A date, or a date and a time, in UTC unless it says otherwise; for argparse."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, takes a date or a time in UTC, as 2026-09-14 or 2026-09-14T22:51:30"
+        ) from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

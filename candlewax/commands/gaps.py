@@ -1,0 +1,227 @@
+"""The command `candlewax gaps`: which trades are known to be missing."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from candlewax.commands._common import CommandError, attempt, database, moment
+from candlewax.connectors.clickhouse import Database
+from candlewax.exchanges import EXCHANGES
+from candlewax.report import console
+
+CLOSED, OPEN, NOT_SEEN = 0, 1, 2
+"""Exit statuses: none of the gaps listed is open or unrepairable; some are; could not look."""
+
+STATES: Final = ("open", "repairing", "unrepairable", "repaired")
+
+SHOWN: Final = 100
+"""How many gaps people are shown, if they do not say."""
+
+# Empty lists and the widest span stand for no filter.
+_CHOSEN: Final = """
+FROM gaps FINAL
+WHERE (empty({exchanges:Array(String)}) OR exchange IN {exchanges:Array(String)})
+    AND (empty({symbols:Array(String)}) OR symbol IN {symbols:Array(String)})
+    AND (empty({states:Array(String)}) OR toString(state) IN {states:Array(String)})
+    AND after >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+    AND before < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
+"""
+
+_LIST: Final = f"""
+SELECT exchange, symbol, first_sequence, last_sequence, count, missing, before, after, connection,
+    detected_at, toString(state) AS state, reason, attempts, updated_at
+{_CHOSEN}
+ORDER BY exchange, symbol, first_sequence
+LIMIT {{limit:UInt64}}
+"""
+
+_TOTALS: Final = f"""
+SELECT toString(state) AS state, count() AS gaps, sum(count) AS numbers, sum(missing) AS missing
+{_CHOSEN}
+GROUP BY state
+"""
+
+_MARKETS: Final = """
+SELECT DISTINCT symbol FROM
+(
+    SELECT symbol FROM gaps
+    UNION ALL
+    SELECT symbol FROM ohlcv WHERE timeframe = '1d'
+)
+WHERE symbol IN {symbols:Array(String)}
+"""
+
+_WIDEST: Final = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2299, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which gaps: an empty filter takes all; of the time, gaps that may hold a trade in it."""
+
+    exchanges: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    states: Sequence[str] = ()
+    since: datetime = _WIDEST[0]
+    until: datetime = _WIDEST[1]
+
+    def parameters(self) -> dict[str, Any]:
+        """For the queries."""
+        return {
+            "exchanges": list(self.exchanges),
+            "symbols": list(self.symbols),
+            "states": list(self.states),
+            "since": _micros(self.since),
+            "until": _micros(self.until),
+        }
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """`rows`: the gaps, as many as asked for. `totals`: by state, the number of gaps, of
+    numbers they were found with, and of those still missing; of all that match.
+    """
+
+    rows: pl.DataFrame
+    totals: dict[str, tuple[int, int, int]]
+
+    @property
+    def count(self) -> int:
+        """How many gaps match."""
+        return sum(gaps for gaps, _, _ in self.totals.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them are repaired."""
+        return not self.totals.keys() - {"repaired"}
+
+
+def look(tables: Database, wanted: Wanted, limit: int | None = None) -> Gaps:
+    """The gaps that are wanted. Raises CommandError if a market is unknown."""
+    if wanted.symbols:
+        found = tables.query(_MARKETS, {"symbols": list(wanted.symbols)})["symbol"].to_list()
+        for symbol in wanted.symbols:
+            if symbol not in found:
+                raise CommandError(f"--symbol: nothing is stored of {symbol!r}, as BTC/USDT")
+    parameters = wanted.parameters()
+    most = 2**63 - 1 if limit is None else limit
+    rows = tables.query(_LIST, {**parameters, "limit": most})
+    totals = tables.query(_TOTALS, parameters).rows()
+    return Gaps(rows, {state: (gaps, numbers, left) for state, gaps, numbers, left in totals})
+
+
+def json_lines(gaps: Gaps) -> Iterator[str]:
+    """A line for each gap, and a last one with the totals."""
+    for row in gaps.rows.iter_rows(named=True):
+        yield json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
+    totals = {
+        state: dict(
+            zip(("gaps", "numbers", "missing"), gaps.totals.get(state, (0, 0, 0)), strict=True)
+        )
+        for state in STATES
+    }
+    yield json.dumps({"totals": totals})
+
+
+def table(gaps: Gaps) -> Table:
+    """The gaps for people."""
+    found = Table(box=box.SIMPLE_HEAD)
+    for name in ("market", "first number", "missing", "between (UTC)", "state", "tries", "why"):
+        right = name in {"first number", "missing", "tries"}
+        found.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
+    for row in gaps.rows.iter_rows(named=True):
+        found.add_row(
+            f"{row['exchange']} {row['symbol']}",
+            str(row["first_sequence"]),
+            f"{row['missing']:,} of {row['count']:,}",
+            _between(row["before"], row["after"]),
+            row["state"],
+            f"{row['attempts']:,}",
+            row["reason"] or "",
+        )
+    return found
+
+
+def _between(before: datetime, after: datetime) -> str:
+    same = before.date() == after.date()
+    return f"{before:%Y-%m-%d %H:%M:%S} … {after:{'%H:%M:%S' if same else '%m-%d %H:%M:%S'}}"
+
+
+def summary(gaps: Gaps) -> str:
+    """The totals in a line."""
+    if not gaps.totals:
+        return "No gaps."
+    parts = [
+        f"{gaps.totals[state][0]:,} {state} ({gaps.totals[state][2]:,} missing)"
+        for state in STATES
+        if state in gaps.totals
+    ]
+    return f"{gaps.count:,} gaps: {', '.join(parts)}"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "gaps",
+        help="list the trades that exchanges numbered and nobody saw; exit 0: none is open, "
+        "1: some are open or cannot be repaired, 2: could not look",
+    )
+    for name, choices, what in (
+        ("--exchange", EXCHANGES, "only of this exchange"),
+        ("--symbol", None, "only of this market, unified, as BTC/USDT"),
+        ("--state", STATES, "only those in this state"),
+    ):
+        text = f"{what}; may come several times"
+        command.add_argument(name, choices=choices, action="append", default=[], help=text)
+    command.add_argument(
+        "--since", type=moment, default=_WIDEST[0], help="gaps that may hold trades from then on"
+    )
+    command.add_argument(
+        "--until", type=moment, default=_WIDEST[1], help="gaps that may hold trades before then"
+    )
+    command.add_argument("--limit", type=_limit, help=f"how many to list (a table: {SHOWN})")
+    command.add_argument("--json", action="store_true", help="a line of JSON for each")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    wanted = Wanted(
+        arguments.exchange, arguments.symbol, arguments.state, arguments.since, arguments.until
+    )
+    limit = arguments.limit
+    if limit is None and not arguments.json:
+        limit = SHOWN
+    with closing(database(NOT_SEEN)) as tables:
+        gaps = attempt(NOT_SEEN, lambda: look(tables, wanted, limit))
+    if arguments.json:
+        for line in json_lines(gaps):
+            print(line)
+    else:
+        screen = console()
+        if gaps.rows.height:
+            screen.print(table(gaps))
+        if gaps.rows.height < gaps.count:
+            screen.print(f"… the first {gaps.rows.height:,} of {gaps.count:,}; --limit lists more")
+        screen.print(summary(gaps), highlight=False)
+    return CLOSED if gaps.whole else OPEN
+
+
+def _limit(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"got {text!r}, takes a whole number")
+    return int(text)
+
+
+def _micros(moment: datetime) -> int:
+    return int((moment - _WIDEST[0]).total_seconds()) * 1_000_000 + moment.microsecond
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,139 @@
+"""The table of gaps, as one reads and writes it who fills them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.connectors import arrow
+from candlewax.connectors.clickhouse import Database
+from candlewax.refill import Gap
+from candlewax.schema import TIME, Columns
+
+REPAIRING, UNREPAIRABLE = 2, 3
+"""Values of `state` in `gaps`: the others are for who sees the trades."""
+
+_LEFT: Final = """
+SELECT symbol, first_sequence, last_sequence, missing, before, after, connection, detected_at,
+    attempts,
+    toUnixTimestamp64Micro(before) AS before_us, toUnixTimestamp64Micro(after) AS after_us,
+    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(detected_at) AS age_us,
+    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us
+FROM gaps FINAL
+WHERE exchange = {exchange:String} AND missing > 0 AND toInt8(state) < 3
+"""
+
+# The neighbours of a gap are stored: what the exchange calls them.
+_NATIVE: Final = """
+SELECT native_symbol
+FROM silver_trades
+WHERE exchange = {exchange:String} AND symbol = {symbol:String}
+    AND timestamp >= fromUnixTimestamp64Micro({before:Int64}, 'UTC')
+    AND timestamp <= fromUnixTimestamp64Micro({after:Int64}, 'UTC')
+    AND sequence IN ({first:UInt64} - 1, {last:UInt64} + 1)
+LIMIT 1
+"""
+
+_WRITTEN: Final[Columns] = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+    "missing": pl.UInt64,
+    "before": TIME,
+    "after": TIME,
+    "connection": pl.String,
+    "detected_at": TIME,
+    "state": pl.Int8,
+    "reason": pl.String,
+    "attempts": pl.UInt32,
+    "updated_at": TIME,
+}
+
+
+@dataclass(frozen=True)
+class Left:
+    """A gap that may still be filled, the seconds since it was detected and since
+    something was last written of it, and its row.
+    """
+
+    gap: Gap
+    age_s: float
+    idle_s: float
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is to be written of a gap that was asked for once more."""
+
+    left: Left
+    state: int
+    reason: str
+
+
+class Gaps:
+    """The gaps of one exchange. `wait` as of `Database.patiently`."""
+
+    def __init__(self, database: Database, exchange: str, wait: Callable[[float], object]) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._wait = wait
+        self._natives: dict[str, str] = {}
+
+    def left(self) -> list[Left]:
+        """The gaps that may still be filled."""
+        frame = self._database.query(_LEFT, {"exchange": self._exchange}, self._wait)
+        return [_left(row) for row in frame.iter_rows(named=True)]
+
+    def native(self, gap: Gap) -> str | None:
+        """What the exchange calls the market of a gap; None if nothing of it is stored."""
+        if gap.symbol not in self._natives:
+            place = {
+                "exchange": self._exchange,
+                "symbol": gap.symbol,
+                "before": gap.before,
+                "after": gap.after,
+                "first": gap.first,
+                "last": gap.last,
+            }
+            found = self._database.query(_NATIVE, place, self._wait)
+            if found.is_empty():
+                return None
+            self._natives[gap.symbol] = str(found.item())
+        return self._natives[gap.symbol]
+
+    def write(self, written: Sequence[Written]) -> None:
+        """Add rows: state, reason, one more attempt."""
+        now = datetime.now(UTC)
+        changes = [
+            {
+                "exchange": self._exchange,
+                "state": one.state,
+                "reason": one.reason,
+                "attempts": one.left.gap.attempts + 1,
+                "updated_at": now,
+            }
+            for one in written
+        ]
+        rows = [{**one.left.row, **new} for one, new in zip(written, changes, strict=True)]
+        frame = pl.DataFrame(rows, schema=_WRITTEN)
+        # The exchange has one writer of such rows, and no two moments are the same.
+        token = f"repair-{self._exchange}-{now.isoformat()}-{frame.row(0)[1:4]}-{frame.height}"
+        table = arrow.rows("gaps", [frame])
+        self._database.patiently(lambda: self._database.insert("gaps", table, token), self._wait)
+
+
+def _left(row: dict[str, Any]) -> Left:
+    gap = Gap(
+        row["symbol"],
+        row["first_sequence"],
+        row["last_sequence"],
+        row["before_us"],
+        row["after_us"],
+        row["attempts"],
+    )
+    own = {name: row[name] for name in _WRITTEN if name in row}
+    return Left(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own)

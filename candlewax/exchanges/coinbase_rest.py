@@ -1,0 +1,119 @@
+"""Coinbase Exchange by REST.
+
+Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades": `side`
+is the maker's, as everywhere at Coinbase.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+
+from candlewax.exchanges._layout import Dialect, Reading
+from candlewax.exchanges._rest import (
+    NATIVE,
+    Complaint,
+    Page,
+    Place,
+    Rest,
+    Verdict,
+    by_status,
+    named,
+    page,
+    rows,
+)
+from candlewax.exchanges._shape import INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.schema import BUY, SELL
+
+_MAKER = pl.col("side").str.to_lowercase()
+
+COLUMNS = {
+    "native_symbol": pl.col("product_id"),
+    "trade_id": pl.col("trade_id"),
+    "time": pl.col("time")
+    .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
+    .cast(pl.Int64),
+    "side": pl.when(_MAKER == "sell").then(BUY).when(_MAKER == "buy").then(SELL).cast(pl.Int8),
+    "price": pl.col("price"),
+    "quantity": pl.col("size"),
+    "condition": pl.lit(None, pl.String),
+}
+
+MAPPED = frozenset({"product_id", "trade_id", "price", "size", "side", "time"})
+
+ROW = {
+    "trade_id": Field(INTEGER),
+    "side": Field(TEXT),
+    "size": Field(TEXT),
+    "price": Field(TEXT),
+    "time": Field(TEXT),
+}
+
+ANSWER = Dialect(ROW, {**COLUMNS, "native_symbol": pl.col(NATIVE)}, MAPPED | {NATIVE})
+
+
+def answer(native: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read an answer about trades, newest first.
+
+    [{"time":"2020-03-20T00:36:59.860Z","trade_id":86327327,"price":"6225.32000000",
+      "size":"0.06469797","side":"sell"}]
+    """
+    return ANSWER, [named(row, ROW, native) for row in rows(content, "trades")]
+
+
+def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
+    """The numbers and times of an answer."""
+    trades = (attempt(row, ROW) for row in rows(content, "trades"))
+    return page(trades, lambda trade: int(trade["trade_id"]), _time)
+
+
+def _time(trade: NativeTrade) -> int:
+    try:
+        time = datetime.fromisoformat(trade["time"])
+    except ValueError:
+        return 0
+    return (time - _EPOCH) // timedelta(microseconds=1) if time.tzinfo else 0
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def target(native: str, place: Place, limit: int) -> str:
+    """/products/BTC-USD/trades?limit=1000&after=86328327: so many older than that.
+
+    The trades behind a number are the newest before the number so many further on;
+    `before` would give the newest of all instead of the next.
+    """
+    return f"{newest(native, limit)}&after={place.number + limit}"
+
+
+def newest(native: str, limit: int) -> str:
+    """/products/BTC-USD/trades?limit=1000"""
+    return f"/products/{quote(native, safe='')}/trades?limit={limit}"
+
+
+def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - JSON may be anything
+    """{"message":"NotFound"} with status 404; 429 for too many requests."""
+    said = str(content.get("message", ""))[:200] if isinstance(content, dict) else ""
+    if status == 404 and said == "NotFound":
+        return Complaint(Verdict.NEVER, "NotFound: no such product")
+    return by_status(status, content, said)
+
+
+# Sources: Coinbase Developer Documentation, Exchange REST API, "Get product trades" (side
+# is the maker's), "Exchange REST API Pagination" (at most 1000; `after` is older) and "REST
+# Rate Limits Overview" (10 requests a second for an address, 15 at once; 429 beyond). Half
+# of it is left to others.
+REST = Rest(
+    url="https://api.exchange.coinbase.com",
+    page=1000,
+    newest_page=1000,
+    requests_s=5,
+    burst=5,
+    target=target,
+    newest=newest,
+    read=page_of,
+    complaint=complaint,
+    windowed=True,
+)

@@ -1,0 +1,193 @@
+"""Which trades are asked for to fill gaps, and what an answer proves.
+
+Pure functions. A gap is a run of numbers that an exchange gave out and nobody has seen.
+Gaps near each other are asked for together, as a stretch. A number that answers span
+without holding it does not exist: it is never asked for again. An exchange that refuses
+proves nothing.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from candlewax.exchanges._rest import Page, Place, Rest
+
+TOO_LONG: Final = 1_000_000
+"""Numbers of a gap; a longer one is left to `candlewax backfill`."""
+
+_MARGIN_NS: Final = 1_000_000
+"""How far before the trade in front of a gap is asked from: an exchange may tell the
+same time with more or fewer digits by REST."""
+
+SURE_US: Final = 60_000_000
+"""How long after a gap an exchange's answer is taken for all there is: what it shows by
+REST may come later than what it says on a websocket."""
+
+_LATE_US: Final = 3_600_000_000
+"""An exchange that shows nothing at all where a gap is so old will not show it later."""
+
+
+@dataclass(frozen=True, order=True)
+class Gap:
+    """Numbers not seen, from `first` to `last`, of trades between `before` and `after`
+    (microseconds since 1970). `attempts` is how often they were asked for.
+    """
+
+    symbol: str
+    first: int
+    last: int
+    before: int
+    after: int
+    attempts: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Gaps of one symbol, in order, that are asked for together."""
+
+    gaps: tuple[Gap, ...]
+
+    @property
+    def symbol(self) -> str:
+        """The symbol of all."""
+        return self.gaps[0].symbol
+
+    @property
+    def first(self) -> int:
+        """The first missing number."""
+        return self.gaps[0].first
+
+    @property
+    def last(self) -> int:
+        """The last missing number."""
+        return self.gaps[-1].last
+
+
+def stretches(gaps: Iterable[Gap], page: int) -> list[Stretch]:
+    """Gaps put together where a page holds all of them and their neighbours, short ones
+    first.
+    """
+    found: list[list[Gap]] = []
+    for gap in sorted(gaps):
+        near = found and found[-1][0].symbol == gap.symbol
+        if near and gap.last - found[-1][0].first + 3 <= page:
+            found[-1].append(gap)
+        else:
+            found.append([gap])
+    grouped = [Stretch(tuple(group)) for group in found]
+    return sorted(grouped, key=lambda stretch: stretch.last - stretch.first)
+
+
+class Fate(Enum):
+    """What is known of a gap once it was asked for."""
+
+    CAME = "came"
+    """All of it is in the answers."""
+    NEVER = "never"
+    """Some of it is not, and will not be."""
+    LATER = "later"
+    """Perhaps next time."""
+
+
+@dataclass
+class Walk:
+    """The way through a stretch, answer by answer.
+
+    From the number before the first one on, until a number behind the last one is shown:
+    by then all there are between have come. `key` is what is missing where an exchange
+    shows old trades with a key only.
+    """
+
+    stretch: Stretch
+    rest: Rest
+    key: str | None = None
+    sure_us: int = SURE_US
+    low: int = 0
+    high: int = 0
+    place: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        before = min(gap.before for gap in self.stretch.gaps)
+        self.place = Place(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
+        self._held: Counter[Gap] = Counter()
+
+    def target(self, native: str) -> str:
+        """What to ask for next: no more than is needed."""
+        if self.key:
+            return self.rest.newest(native, self.rest.newest_page)
+        return self.rest.target(native, self.place, self._limit)
+
+    @property
+    def _limit(self) -> int:
+        needed = self.stretch.last - self.place.number + 2
+        # Where times are asked for, the margin may hold any number.
+        return self.rest.page if self.rest.by_time else min(self.rest.page, needed)
+
+    def take(self, page: Page) -> bool:
+        """Take an answer; tells whether more is to be asked for."""
+        further = self._note(page)
+        if self.rest.windowed:
+            self.place = Place(self.place.number + self._limit)
+            return self.place.number <= self.stretch.last + 1 and self.high <= self.stretch.last
+        self.place = Place(self.high + 1, page.until_ns)
+        return further and self.high <= self.stretch.last and not self.key
+
+    def _note(self, page: Page) -> bool:
+        """Note what an answer holds; tells whether it goes further than those before."""
+        if not page.numbers:
+            return False
+        numbers = sorted({number for number in page.numbers if number > self.high})
+        for gap in self.stretch.gaps:
+            begin, end = bisect_left(numbers, gap.first), bisect_right(numbers, gap.last)
+            self._held[gap] += end - begin
+        self.low = min(self.low or page.numbers[0], page.numbers[0])
+        self.high = max(self.high, page.numbers[-1])
+        return bool(numbers)
+
+    def refused(self, gap: Gap, reason: str, now: int) -> "Outcome":
+        """What became of a gap when the exchange refused to go on."""
+        found = self.outcome(gap, now)
+        passed = found.fate is Fate.CAME or self.high > gap.last
+        return found if passed else Outcome(Fate.LATER, reason)
+
+    def outcome(self, gap: Gap, now: int) -> "Outcome":
+        """What became of a gap of the stretch; `now` in microseconds since 1970."""
+        held = self._held[gap]
+        if held == gap.size:
+            return Outcome(Fate.CAME, f"asked for: {held:,} trades came")
+        if self.key and self.low >= gap.first:
+            return Outcome(Fate.LATER, f"the exchange shows old trades with a key only: {self.key}")
+        fate = Fate.NEVER if now - gap.after > self.sure_us else Fate.LATER
+        if self.low > gap.last:
+            return Outcome(fate, f"too old: the exchange shows trades from {self.low} on")
+        if self.high > gap.last:
+            absent = f"{gap.size - held:,} of {gap.size:,} numbers"
+            shown = f"its answer goes from {self.low} to {self.high} without them"
+            return Outcome(fate, f"the exchange does not have {absent}: {shown}")
+        if not self.high and now - gap.after > _LATE_US:
+            return Outcome(fate, f"the exchange shows no trades from {gap.first - 1} on")
+        reached = f"trades up to {self.high} only" if self.high else "none of them"
+        return Outcome(Fate.LATER, f"so far the exchange shows {reached}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a gap that was asked for, in words too."""
+
+    fate: Fate
+    reason: str
+
+
+def too_long(gap: Gap) -> str | None:
+    """Why a gap is not asked for."""
+    if gap.size <= TOO_LONG:
+        return None
+    return f"too long: {gap.size:,} numbers, more than {TOO_LONG:,}; candlewax backfill gets them"

@@ -1,0 +1,177 @@
+-- The holes between the numbers of the stored trades, found by SQL that shares nothing
+-- with the dataflow: what an exchange numbered and is not stored. candlewax verify
+-- refreshes it.
+--
+-- `before` and `after` are the times of the two trades beside a hole, the earlier
+-- first; `stored_at` is when the one behind it was written.
+CREATE TABLE IF NOT EXISTS hole_check
+(
+    exchange       LowCardinality(String),
+    symbol         LowCardinality(String),
+    first_sequence UInt64,
+    last_sequence  UInt64,
+    before         DateTime64(6, 'UTC'),
+    after          DateTime64(6, 'UTC'),
+    stored_at      DateTime64(6, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY (exchange, symbol, first_sequence);
+
+-- The numbers of a symbol are marked in words of 64 bits, so what is looked at together
+-- is a word for 64 trades, however many there are. The ends of the runs of marks are the
+-- ends of the ranges that are there.
+CREATE MATERIALIZED VIEW IF NOT EXISTS hole_check_mv
+REFRESH EVERY 1 HOUR TO hole_check EMPTY AS
+SELECT
+    holes.exchange AS exchange,
+    holes.symbol AS symbol,
+    lower + 1 AS first_sequence,
+    toUInt64(upper - 1) AS last_sequence,
+    min(trades.timestamp) AS before,
+    max(trades.timestamp) AS after,
+    maxIf(trades.inserted_at, trades.sequence = upper) AS stored_at
+FROM (SELECT exchange, symbol, sequence, timestamp, inserted_at FROM silver_trades FINAL) AS trades
+JOIN
+(
+    SELECT exchange, symbol, lower, upper, beside
+    FROM
+    (
+        SELECT
+            exchange,
+            symbol,
+            first AS upper,
+            lagInFrame(last, 1, toUInt64(0)) OVER
+            (
+                PARTITION BY exchange, symbol
+                ORDER BY first
+                ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
+            ) AS lower
+        FROM
+        (
+            SELECT exchange, symbol, word * 64 + run.1 AS first, word * 64 + run.2 AS last
+            FROM
+            (
+                SELECT exchange, symbol, intDiv(sequence, 64) AS word,
+                    groupBitOr(bitShiftLeft(toUInt64(1), sequence % 64)) AS seen
+                FROM silver_trades FINAL
+                WHERE sequence > 0
+                GROUP BY exchange, symbol, word
+            )
+            ARRAY JOIN arrayZip(
+                bitPositionsToArray(bitAnd(seen, bitNot(bitShiftLeft(seen, 1)))),
+                bitPositionsToArray(bitAnd(seen, bitNot(bitShiftRight(seen, 1))))
+            ) AS run
+        )
+    )
+    ARRAY JOIN [lower, upper] AS beside
+    WHERE lower > 0 AND upper > lower + 1
+) AS holes
+    ON trades.exchange = holes.exchange AND trades.symbol = holes.symbol AND trades.sequence = holes.beside
+GROUP BY exchange, symbol, lower, upper;
+
+-- Where the holes of silver and the table of gaps say different things.
+--
+-- no_gap: a hole with numbers that no gap names. missing: a gap of which another number
+-- of trades is missing than it says. span: a gap whose times are not those of the trades
+-- beside it. state: a gap of which nothing is missing and that is not repaired, or the
+-- other way round.
+--
+-- Both are lists of ranges that do not touch. How many numbers of a list lie up to a
+-- number is what the ranges hold that begin by then, less what of the last one lies
+-- behind. Beyond the retention of trades there is nothing to compare with: a hole is
+-- left out if the trade behind it is about to be dropped, a gap if it was last written
+-- so long ago and that trade is gone.
+CREATE OR REPLACE VIEW gap_mismatches AS
+WITH
+    now64(6) - INTERVAL 28 DAY AS oldest,
+    holes AS
+    (
+        SELECT exchange, symbol, first_sequence AS first, last_sequence AS last, stored_at,
+            sum(last_sequence - first_sequence + 1) OVER
+            (
+                PARTITION BY exchange, symbol
+                ORDER BY first_sequence
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ) AS total
+        FROM hole_check
+    ),
+    known AS
+    (
+        SELECT exchange, symbol, first_sequence AS first, last_sequence AS last,
+            gaps.missing AS missing, gaps.before AS before, gaps.after AS after,
+            toString(gaps.state) AS state, gaps.updated_at AS updated_at,
+            sum(last_sequence - first_sequence + 1) OVER
+            (
+                PARTITION BY exchange, symbol
+                ORDER BY first_sequence
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ) AS total
+        FROM gaps FINAL
+    ),
+    beside AS
+    (
+        SELECT gap.exchange AS exchange, gap.symbol AS symbol, gap.first AS first,
+            min(trades.timestamp) AS before,
+            max(trades.timestamp) AS after,
+            uniqExact(trades.sequence) AS trades,
+            maxIf(trades.inserted_at, trades.sequence > gap.first) AS stored_at
+        FROM (SELECT exchange, symbol, sequence, timestamp, inserted_at FROM silver_trades FINAL) AS trades
+        JOIN
+        (
+            SELECT exchange, symbol, first, arrayJoin([toUInt64(first - 1), toUInt64(last + 1)]) AS number
+            FROM known
+        ) AS gap
+            ON trades.exchange = gap.exchange AND trades.symbol = gap.symbol AND trades.sequence = gap.number
+        GROUP BY exchange, symbol, first
+    ),
+    uncovered AS
+    (
+        SELECT hole.exchange AS exchange, hole.symbol AS symbol, hole.first AS first, hole.last AS last,
+            till.total - (greatest(till.last, hole.last) - hole.last) AS up_to_last,
+            below.total - (greatest(below.last + 1, hole.first) - hole.first) AS up_to_first,
+            toUInt64(hole.last - hole.first + 1 - if(till.last = 0, 0, up_to_last) + if(below.last = 0, 0, up_to_first)) AS numbers
+        FROM holes AS hole
+        ASOF LEFT JOIN known AS till
+            ON hole.exchange = till.exchange AND hole.symbol = till.symbol AND hole.last >= till.first
+        ASOF LEFT JOIN known AS below
+            ON hole.exchange = below.exchange AND hole.symbol = below.symbol AND hole.first > below.first
+        WHERE hole.stored_at > oldest
+    ),
+    recounted AS
+    (
+        SELECT gap.exchange AS exchange, gap.symbol AS symbol, gap.first AS first, gap.last AS last,
+            till.total - (greatest(till.last, gap.last) - gap.last) AS up_to_last,
+            below.total - (greatest(below.last + 1, gap.first) - gap.first) AS up_to_first,
+            toUInt64(if(till.last = 0, 0, up_to_last) - if(below.last = 0, 0, up_to_first)) AS left,
+            mapFilter((name, value) -> name != 'span' OR beside.trades = 2, map(
+                'missing', toString(gap.missing),
+                'span', concat(toString(gap.before), ' … ', toString(gap.after)),
+                'state', if(gap.state = 'repaired', 'repaired', 'open'))) AS stored,
+            mapFilter((name, value) -> name != 'span' OR beside.trades = 2, map(
+                'missing', toString(left),
+                'span', concat(toString(beside.before), ' … ', toString(beside.after)),
+                'state', if(gap.missing = 0, 'repaired', 'open'))) AS computed
+        FROM known AS gap
+        LEFT JOIN beside ON gap.exchange = beside.exchange AND gap.symbol = beside.symbol AND gap.first = beside.first
+        ASOF LEFT JOIN holes AS till
+            ON gap.exchange = till.exchange AND gap.symbol = till.symbol AND gap.last >= till.first
+        ASOF LEFT JOIN holes AS below
+            ON gap.exchange = below.exchange AND gap.symbol = below.symbol AND gap.first > below.first
+        WHERE gap.updated_at > oldest OR beside.stored_at > oldest
+    )
+SELECT exchange, symbol, first AS first_sequence, last AS last_sequence,
+    'no_gap' AS problem,
+    ['missing'] AS fields,
+    map('missing', '0') AS stored_values,
+    map('missing', toString(numbers)) AS check_values
+FROM uncovered
+WHERE numbers != 0
+UNION ALL
+SELECT exchange, symbol, first, last,
+    if(length(differing) = 1, differing[1], 'missing') AS problem,
+    arrayFilter(name -> stored[name] != computed[name], mapKeys(stored)) AS differing,
+    stored,
+    computed
+FROM recounted
+WHERE notEmpty(differing)
+SETTINGS join_use_nulls = 0;

@@ -1,0 +1,160 @@
+-- Where the certificate of a candle is not what the stored trades and outages say, by
+-- SQL that shares nothing with the dataflow. It reads the holes from hole_check.
+--
+-- The holes that touch a window are those that began before its end, less those that
+-- were over before its start. How long the feed was down until a time is what all
+-- outages took that began before it, less what of the last one lies behind; outages are
+-- known once a trade has come after them.
+--
+-- A candle that the clock closed while the feed was down is partial until the next trade
+-- of its market tells by its number what was missed: so it may be partial as long as no
+-- later trade is stored. Beyond the retention of trades there is nothing to compare
+-- with: a candle is left out if it was last written long ago, and so is a begin that may
+-- be no more than the oldest trade that is left.
+CREATE OR REPLACE VIEW certificate_mismatches AS
+WITH
+    now64(6) - INTERVAL 28 DAY AS oldest,
+    ['missing', 'status', 'feed_down_ms', 'repaired'] AS names,
+    candles AS
+    (
+        SELECT
+            timeframe, exchange, symbol, window_start, closed, missing, status, feed_down_ms, repaired,
+            toDateTime64(window_start, 6, 'UTC') AS start,
+            start + toIntervalSecond(
+                transform(toInt8(timeframe), [1, 2, 3, 4, 5, 6], [60, 300, 900, 1800, 3600, 86400], 0)
+            ) AS end
+        FROM ohlcv FINAL
+        WHERE updated_at > oldest
+    ),
+    minutes AS
+    (
+        SELECT
+            exchange,
+            symbol,
+            toUnixTimestamp(toStartOfMinute(timestamp)) AS minute,
+            countIf(sequence = 0) AS unnumbered,
+            countIf(via != 'websocket') AS repaired
+        FROM silver_trades FINAL
+        WHERE empty(conditions)
+        GROUP BY exchange, symbol, minute
+        HAVING unnumbered + repaired > 0
+    ),
+    counted AS
+    (
+        SELECT
+            frame.1 AS timeframe,
+            exchange,
+            symbol,
+            toDateTime(intDiv(minute, frame.2) * frame.2, 'UTC') AS window_start,
+            sum(minutes.unnumbered) AS unnumbered,
+            sum(minutes.repaired) AS repaired
+        FROM minutes
+        ARRAY JOIN [('1m', 60), ('5m', 300), ('15m', 900), ('30m', 1800), ('1h', 3600), ('1d', 86400)] AS frame
+        GROUP BY frame, exchange, symbol, window_start
+    ),
+    markets AS
+    (
+        SELECT
+            exchange,
+            symbol,
+            minIf(sequence, sequence > 0) AS lowest,
+            argMinIf(timestamp, sequence, sequence > 0) AS began,
+            argMinIf(inserted_at, sequence, sequence > 0) > oldest AS certain,
+            max(timestamp) AS latest
+        FROM silver_trades FINAL
+        GROUP BY exchange, symbol
+    ),
+    begun AS
+    (
+        SELECT exchange, symbol, before AS time,
+            sum(sum(last_sequence - first_sequence + 1)) OVER
+                (PARTITION BY exchange, symbol ORDER BY before ROWS UNBOUNDED PRECEDING) AS total
+        FROM hole_check
+        GROUP BY exchange, symbol, before
+    ),
+    over AS
+    (
+        SELECT exchange, symbol, after AS time,
+            sum(sum(last_sequence - first_sequence + 1)) OVER
+                (PARTITION BY exchange, symbol ORDER BY after ROWS UNBOUNDED PRECEDING) AS total
+        FROM hole_check
+        GROUP BY exchange, symbol, after
+    ),
+    heard AS
+    (
+        SELECT exchange, max(least(timestamp, received_at)) AS latest
+        FROM silver_trades
+        GROUP BY exchange
+    ),
+    apart AS
+    (
+        SELECT exchange,
+            greatest(outages.began, ifNull(max(outages.ended) OVER
+                (PARTITION BY exchange ORDER BY outages.began ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                outages.began)) AS began,
+            outages.ended AS ended
+        FROM outages FINAL
+        JOIN heard USING exchange
+        WHERE outages.ended <= heard.latest
+    ),
+    down AS
+    (
+        SELECT exchange, began, ended,
+            sum(dateDiff('microsecond', began, ended)) OVER
+                (PARTITION BY exchange ORDER BY began ROWS UNBOUNDED PRECEDING) AS total
+        FROM apart
+        WHERE ended > began
+    ),
+    recounted AS
+    (
+        SELECT
+            candle.timeframe AS timeframe,
+            candle.exchange AS exchange,
+            candle.symbol AS symbol,
+            candle.window_start AS window_start,
+            toUInt64(begun.total - over.total) AS missing,
+            toInt64(till.total) - if(till.ended > candle.end, dateDiff('microsecond', candle.end, till.ended), 0)
+                - toInt64(since.total) + if(since.ended > candle.start, dateDiff('microsecond', candle.start, since.ended), 0)
+                AS down,
+            market.lowest > 1 AND market.began >= candle.start AND market.began < candle.end AS begins,
+            begins AND NOT market.certain AS doubtful,
+            candle.end > market.latest AS last,
+            multiIf(
+                NOT candle.closed, 'forming',
+                counted.unnumbered > 0, 'unverified',
+                missing > 0, 'gaps',
+                begins, 'partial',
+                'complete'
+            ) AS status,
+            if(
+                (candle.status = 'partial' AND status = 'complete' AND last) OR doubtful,
+                toString(candle.status),
+                status
+            ) AS judged,
+            [toString(candle.missing), toString(candle.status), toString(candle.feed_down_ms),
+             toString(candle.repaired)] AS stored,
+            [toString(missing), judged, toString(intDiv(down, 1000)), toString(counted.repaired)] AS computed
+        FROM candles AS candle
+        LEFT JOIN counted
+            ON toString(candle.timeframe) = counted.timeframe AND candle.exchange = counted.exchange
+            AND candle.symbol = counted.symbol AND candle.window_start = counted.window_start
+        LEFT JOIN markets AS market ON candle.exchange = market.exchange AND candle.symbol = market.symbol
+        ASOF LEFT JOIN begun
+            ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time
+        ASOF LEFT JOIN over
+            ON candle.exchange = over.exchange AND candle.symbol = over.symbol AND candle.start > over.time
+        ASOF LEFT JOIN down AS till ON candle.exchange = till.exchange AND candle.end > till.began
+        ASOF LEFT JOIN down AS since ON candle.exchange = since.exchange AND candle.start > since.began
+    )
+SELECT
+    timeframe,
+    exchange,
+    symbol,
+    window_start,
+    'mismatch' AS problem,
+    arrayFilter((name, a, b) -> a != b, names, stored, computed) AS fields,
+    mapFromArrays(names, stored) AS stored_values,
+    mapFromArrays(names, computed) AS check_values
+FROM recounted
+WHERE stored != computed
+SETTINGS join_use_nulls = 0;

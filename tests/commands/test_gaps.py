@@ -1,0 +1,161 @@
+"""The gaps are listed as they stand in their table."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candlewax.connectors.clickhouse import Database
+from tests.commands.running import run
+
+
+def at(hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 9, 14, hour, minute, tzinfo=UTC)
+
+
+FOUND = {
+    "exchange": "binance", "symbol": "BTC/USDT", "first_sequence": 11, "last_sequence": 15,
+    "missing": 5, "before": at(1), "after": at(2), "connection": "b0", "detected_at": at(2),
+    "state": "open", "attempts": 0,
+}  # fmt: skip
+
+
+def store(tables: Database, *gaps: dict[str, Any]) -> None:
+    """Rows of gaps, one insert each, as they come in life."""
+    for gap in gaps:
+        row = {**FOUND, **gap}
+        tables.client.insert("gaps", [list(row.values())], column_names=list(row))
+
+
+@pytest.fixture
+def gaps(tables: Database) -> Database:
+    """One gap of each state, in three markets; the last row of each is the truth."""
+    store(tables, {}, {"missing": 3})
+    market = {"symbol": "ETH/USDT", "before": at(3), "after": at(4)}
+    store(tables, market, {**market, "missing": 0, "state": "repaired", "attempts": 1})
+    store(tables, {**market, "first_sequence": 21, "last_sequence": 21, "missing": 1,
+                   "state": "unrepairable", "attempts": 7, "reason": "too old"})  # fmt: skip
+    store(tables, {"exchange": "kraken", "symbol": "BTC/USD", "before": at(5), "after": at(5, 1),
+                   "state": "repairing", "attempts": 2})  # fmt: skip
+    return tables
+
+
+def test_each_gap_is_a_line_of_json_and_the_last_line_holds_the_totals(
+    gaps: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its rows merged: what is missing only shrinks, its state only moves on."""
+    assert run(monkeypatch, engine_path, gaps, "gaps", "--json") == 1
+    *lines, totals = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(g["exchange"], g["symbol"], g["first_sequence"], g["state"], g["missing"], g["count"])
+            for g in lines] == [
+        ("binance", "BTC/USDT", 11, "open", 3, 5),
+        ("binance", "ETH/USDT", 11, "repaired", 0, 5),
+        ("binance", "ETH/USDT", 21, "unrepairable", 1, 1),
+        ("kraken", "BTC/USD", 11, "repairing", 5, 5),
+    ]  # fmt: skip
+    assert lines[0]["before"] == "2026-09-14T01:00:00+00:00"
+    assert lines[2]["reason"] == "too old"
+    assert totals == {
+        "totals": {
+            "open": {"gaps": 1, "numbers": 5, "missing": 3},
+            "repairing": {"gaps": 1, "numbers": 5, "missing": 5},
+            "unrepairable": {"gaps": 1, "numbers": 1, "missing": 1},
+            "repaired": {"gaps": 1, "numbers": 5, "missing": 0},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("filters", "firsts", "status"),
+    [
+        (["--exchange", "kraken"], [("BTC/USD", 11)], 1),
+        (["--symbol", "ETH/USDT"], [("ETH/USDT", 11), ("ETH/USDT", 21)], 1),
+        (["--symbol", "BTC/USD", "--symbol", "BTC/USDT"], [("BTC/USDT", 11), ("BTC/USD", 11)], 1),
+        (["--state", "repaired"], [("ETH/USDT", 11)], 0),
+        (["--state", "unrepairable"], [("ETH/USDT", 21)], 1),
+        (["--since", "2026-09-14T05:00:30"], [("BTC/USD", 11)], 1),
+        (["--until", "2026-09-14T03:00+02:00"], [], 0),
+        (["--until", "2026-09-14T03:01+02:00"], [("BTC/USDT", 11)], 1),
+        (["--since", "2026-09-15"], [], 0),
+    ],
+)
+def test_filters_choose_and_the_exit_status_tells_whether_a_chosen_one_is_open(
+    gaps: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    filters: list[str],
+    firsts: list[tuple[str, int]],
+    status: int,
+) -> None:
+    """A gap is of a time if a trade that it misses may be."""
+    assert run(monkeypatch, engine_path, gaps, "gaps", "--json", *filters) == status
+    *lines, totals = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(gap["symbol"], gap["first_sequence"]) for gap in lines] == firsts
+    assert sum(state["gaps"] for state in totals["totals"].values()) == len(firsts)
+
+
+def test_people_see_a_table_and_how_much_it_leaves_out(
+    gaps: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The totals count all that match, not what is shown."""
+    assert run(monkeypatch, engine_path, gaps, "gaps", "--limit", "3") == 1
+    shown = capsys.readouterr().out
+    assert "3 of 5" in shown
+    assert "too old" in shown
+    assert "the first 3 of 4" in shown
+    assert "1 open (3 missing), 1 repairing (5 missing), 1 unrepairable (1 missing)" in shown
+
+
+def test_no_gaps_are_no_gaps(
+    tables: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And nothing is wrong with that."""
+    assert run(monkeypatch, engine_path, tables, "gaps") == 0
+    assert capsys.readouterr().out == "No gaps.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--exchange", "mtgox"], "--exchange"),
+        (["--state", "closed"], "--state"),
+        (["--since", "monday"], "--since: got 'monday'"),
+        (["--limit", "-1"], "--limit"),
+        (["--symbol", "BTCUSDT"], "--symbol: nothing is stored of 'BTCUSDT'"),
+    ],
+)
+def test_a_wrong_filter_is_named(
+    gaps: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
+) -> None:
+    """Status 2: nobody has looked."""
+    assert run(monkeypatch, engine_path, gaps, "gaps", *arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_where_there_is_no_table_nobody_could_look(
+    tables: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not "no gaps"; and it is said what helps."""
+    tables.client.command("DROP TABLE gaps SYNC")
+    assert run(monkeypatch, engine_path, tables, "gaps") == 2
+    assert "candlewax init" in capsys.readouterr().err

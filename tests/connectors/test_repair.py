@@ -1,0 +1,105 @@
+"""When a gap has its turn, and how frames leave the thread that asks."""
+
+import threading
+import time
+
+import pytest
+
+from candlewax.connectors._gaps import Left
+from candlewax.connectors._inbox import Row
+from candlewax.connectors._outlet import Outlet, OutletPart
+from candlewax.connectors.repair import Pace
+from candlewax.feed import Received
+from candlewax.refill import Gap
+from candlewax.tally import Tally
+
+PACE = Pace(settle_s=3, first_s=5, most_s=300)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "age_s", "idle_s", "due"),
+    [
+        # A new gap may close by itself.
+        (0, 2.9, 0.0, False),
+        (0, 3.0, 0.0, True),
+        (1, 100.0, 4.9, False),
+        (1, 100.0, 5.0, True),
+        (3, 100.0, 19.9, False),
+        (3, 100.0, 20.0, True),
+        (1000, 1e9, 299.0, False),
+        (1000, 1e9, 300.0, True),
+    ],
+)
+def test_whose_turn_it_is(attempts: int, age_s: float, idle_s: float, due: bool) -> None:
+    """After a moment first, then after pauses that double up to a bound."""
+    gap = Gap("BTC/USDT", 2, 3, 0, 1, attempts)
+    assert PACE.due(Left(gap, age_s, idle_s, {})) is due
+
+
+def row(number: int) -> Row:
+    return (number, "rest/X", number, f"frame {number}")
+
+
+def taken(part: OutletPart) -> list[str]:
+    """All that comes until the part ends."""
+    found: list[str] = []
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            for item in part.next_batch():
+                assert isinstance(item, Received)
+                found += item.frames["frame"].to_list()
+        except StopIteration:
+            return found
+        time.sleep(0.001)
+    raise AssertionError
+
+
+def test_all_frames_come_in_order() -> None:
+    """Few may wait at a time; the thread waits with the others."""
+
+    def work(outlet: Outlet) -> None:
+        for number in range(50):
+            outlet.put(row(number))
+
+    tally = Tally()
+    part = OutletPart("binance", Outlet("test", work, 3), tally, lambda: False)
+    assert taken(part) == [f"frame {number}" for number in range(50)]
+    assert tally.ended
+
+
+def test_a_thread_that_waits_is_stopped() -> None:
+    """For room, or for its turn; what it had put is taken."""
+    began = threading.Event()
+
+    def without_room(outlet: Outlet) -> None:
+        outlet.put(row(0))
+        began.set()
+        outlet.put(row(1))
+
+    def without_turn(outlet: Outlet) -> None:
+        outlet.put(row(0))
+        began.set()
+        outlet.pause(600)
+
+    for work in (without_room, without_turn):
+        began.clear()
+        tally = Tally()
+        part = OutletPart("binance", Outlet("test", work, 1), tally, began.is_set)
+        began.wait(60)
+        assert taken(part)[0] == "frame 0"
+        assert not tally.ended
+        part.close()
+
+
+def test_a_thread_that_fails_fails_its_worker() -> None:
+    """With the cause."""
+
+    def work(outlet: Outlet) -> None:
+        outlet.put(row(0))
+        raise ValueError("no more")
+
+    part = OutletPart("binance", Outlet("test", work, 3), Tally(), lambda: False)
+    with pytest.raises(RuntimeError, match="binance: asking failed") as failure:
+        taken(part)
+    assert isinstance(failure.value.__cause__, ValueError)

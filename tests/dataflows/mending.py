@@ -1,0 +1,135 @@
+"""Helpers that store what somebody heard of a simulated market, and mend it by REST."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+from bytewax.testing import TestingSource, run_main
+
+from candlewax import parts
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.repair import Asked, Pace, Repairs
+from candlewax.exchanges import EXCHANGES
+from candlewax.feed import Received
+from candlewax.parts import Process
+from candlewax.schema import FRAMES
+from candlewax.simulator import frames
+from candlewax.simulator.market import Trade
+from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.server import Simulator
+from candlewax.tally import Tally
+from dataflows import ohlcv, repair
+from tests.connectors.exchange import running
+from tests.dataflows.playing import INSTRUMENTS
+
+QUICK = Pace(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0)
+"""Nobody waits, and every answer is believed."""
+
+Heard = Callable[[int, Trade], bool]
+"""Whether a trade was heard, by its place in its market."""
+
+
+@contextmanager
+def played(trades: int = 3000, **mischief: Any) -> Iterator[tuple[Simulator, Callable[..., Any]]]:
+    """A simulator whose market is closed; its REST goes on."""
+    plan = Plan(rate=50_000, trades=trades, mischief=Mischief(**mischief))
+    with running(Simulator(plan)) as (simulator, run):
+        run(simulator.ended())
+        yield simulator, run
+
+
+def markets(simulator: Simulator, exchange: str) -> dict[str, list[Trade]]:
+    """The trades of each market."""
+    found: dict[str, list[Trade]] = {}
+    for one in simulator.journal:
+        if one.trade.market.exchange == exchange:
+            found.setdefault(one.trade.market.native, []).append(one.trade)
+    return found
+
+
+def frame(trade: Trade) -> str:
+    """What a websocket says of a trade."""
+    exchange, at = trade.market.exchange, trade.time_us
+    if exchange == "binance":
+        return frames.binance(trade, at)
+    if exchange == "binance_usdm":
+        return frames.binance_usdm(trade, at)
+    if exchange == "kraken":
+        return frames.kraken_v2([trade])
+    return frames.coinbase_advanced([trade], at, 0)
+
+
+def heard(trades: Iterable[Trade]) -> Received:
+    """The frames of some trades of an exchange."""
+    ordered = sorted(trades, key=lambda trade: trade.time_us)
+    now = time.time_ns()
+    rows = [(now + n, "ear-0", n, frame(trade)) for n, trade in enumerate(ordered)]
+    return Received(ordered[0].market.exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
+
+
+def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) -> list[Trade]:
+    """Store those trades of an exchange that are heard; gives all that lie between them."""
+    stored, between = [], []
+    for trades in markets(simulator, exchange).values():
+        told = [n for n, trade in enumerate(trades) if which(n, trade)]
+        if told:
+            stored += [trades[n] for n in told]
+            between += trades[told[0] : told[-1] + 1]
+    feed: Any = TestingSource([heard(stored)])
+    made = parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())
+    run_main(ohlcv.build(made))
+    return between
+
+
+def asked(simulator: Simulator, *exchanges: str, key: str | None = "any") -> dict[str, Asked]:
+    """The simulator's REST, as often as one likes."""
+    return {
+        exchange: Asked(
+            replace(EXCHANGES[exchange].rest, requests_s=1000.0, burst=100),
+            simulator.rest_url(exchange),
+            key,
+        )
+        for exchange in exchanges
+    }
+
+
+def mend(
+    tables: Database, how: Mapping[str, Asked], pace: Pace = QUICK, patience: Any = None
+) -> Tally:
+    """Run the pipeline fed by REST until there is nothing left to ask."""
+    tally = Tally()
+    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience)
+    process = Process(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
+    run_main(repair.build(parts.embedded(process, source, tables)))
+    return tally
+
+
+def gaps(tables: Database) -> list[dict[str, Any]]:
+    """All gaps."""
+    return tables.query(
+        """
+        SELECT exchange, symbol, first_sequence, last_sequence, count, missing,
+            toString(state) AS state, reason, attempts
+        FROM gaps FINAL ORDER BY exchange, symbol, first_sequence
+        """
+    ).to_dicts()
+
+
+def stored(tables: Database, exchange: str) -> dict[tuple[str, int], str]:
+    """How each stored trade of an exchange came, by native symbol and number."""
+    rows = tables.query(
+        """
+        SELECT native_symbol, sequence, toString(via) FROM silver_trades FINAL
+        WHERE exchange = {exchange:String}
+        """,
+        {"exchange": exchange},
+    ).rows()
+    return {(native, number): via for native, number, via in rows}
+
+
+def numbers(trades: Iterable[Trade]) -> set[tuple[str, int]]:
+    """Native symbol and number of each trade."""
+    return {(trade.market.native, trade.trade_id) for trade in trades}

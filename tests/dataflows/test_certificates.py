@@ -1,0 +1,265 @@
+"""Certificates, through Bytewax into a real ClickHouse."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.testing import TestingSource
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from tests import oracle
+from tests.dataflows.playing import (
+    Frame,
+    all_fills,
+    binance,
+    certificates,
+    check,
+    check_revisions,
+    clear,
+    kraken_v1,
+    play,
+    received,
+)
+from tests.dataflows.test_ohlcv import CUTS, stores
+from tests.dataflows.test_unseen import KINDS, feed
+from tests.oracle import Fill
+from tests.test_candles import DAY
+
+SECOND = 1_000_000
+
+LATER = DAY + 5 * 86_400 * SECOND
+"""When all was received."""
+
+
+def fills(*numbered: tuple[int, float], symbol: str = "BTC/USDT") -> list[Fill]:
+    """Trades of Binance by number and second of the day."""
+    return [
+        Fill("binance", symbol, str(n), n, DAY + int(second * SECOND), True, Decimal(n), Decimal(1))
+        for n, second in numbered
+    ]
+
+
+def frames(some: Sequence[Fill], seq: int = 0) -> list[Frame]:
+    """A frame each, received as they come."""
+    return [binance(seq + n, LATER + seq + n, fill) for n, fill in enumerate(some)]
+
+
+def run(tables: Database, *batches: Sequence[Fill]) -> None:
+    """Play batches one after another; what is stored is what the oracle says."""
+    seq = 0
+    made: list[Frame] = []
+    cuts = []
+    for batch in batches:
+        made += frames(batch, seq)
+        seq = len(made)
+        cuts.append(seq)
+    play(received(made, cuts[:-1]), tables)
+    check(made, tables)
+
+
+def told(tables: Database, timeframe: str, second: int = 0) -> tuple[Any, ...]:
+    """Of the candle of Bitcoin that begins at a second of the day: status, missing, and
+    revision.
+    """
+    found = certificates(tables)[timeframe, "binance", "BTC/USDT", DAY // SECOND + second]
+    return found["status"], found["missing"], found["revision"]
+
+
+def versions(tables: Database, second: int = 0) -> list[tuple[Any, ...]]:
+    """All that was ever known of the minute that begins at a second of the day."""
+    return tables.query(
+        """
+        SELECT toString(cause) AS cause, trade_count, missing, toString(status) AS status
+        FROM ohlcv_revisions FINAL
+        WHERE timeframe = '1m' AND symbol = 'BTC/USDT'
+            AND window_start = fromUnixTimestamp({start:UInt32})
+        ORDER BY known_at
+        """,
+        {"start": DAY // SECOND + second},
+    ).rows()
+
+
+def test_candles_of_numbers_without_a_hole_are_complete(tables: Database) -> None:
+    """From the first trade there ever was on."""
+    run(tables, fills((1, 1), (2, 30), (3, 61), (4, 119), (5, 182)))
+    assert told(tables, "1m") == told(tables, "1m", 60) == ("complete", 0, 0)
+    assert told(tables, "1h") == ("forming", 0, 0)
+    rows = tables.query("SELECT toString(status), count() FROM ohlcv_1m_trusted GROUP BY 1").rows()
+    assert rows == [("complete", 2)]
+
+
+def test_the_candle_in_which_a_feed_begins_is_partial(tables: Database) -> None:
+    """In every timeframe, as nobody knows what was before."""
+    run(tables, fills((7, 1), (8, 61), (9, 122), (10, 86_402)))
+    assert told(tables, "1m") == told(tables, "1d") == ("partial", 0, 0)
+    assert told(tables, "1m", 60) == ("complete", 0, 0)
+
+
+def test_a_hole_inside_a_minute_is_a_hole_of_all_its_candles(tables: Database) -> None:
+    """And of no other."""
+    run(tables, fills((1, 1), (4, 30), (5, 61), (6, 86_402)))
+    for timeframe in oracle.LENGTHS:
+        assert told(tables, timeframe) == ("gaps", 2, 0)
+    assert told(tables, "1m", 60) == ("complete", 0, 0)
+
+
+@pytest.mark.parametrize("length", [60, 3600, 86_400])
+def test_a_hole_across_a_boundary_counts_on_both_sides(tables: Database, length: int) -> None:
+    """Of a minute, an hour, a day: where the missing trades belong nobody knows."""
+    run(tables, fills((1, length - 1), (3, length), (4, length + 62), (5, 2 * 86_400 + 2)))
+    names = {60: ["1m"], 3600: ["1m", "1h"], 86_400: list(oracle.LENGTHS)}[length]
+    for timeframe in names:
+        before = length - oracle.LENGTHS[timeframe]
+        assert told(tables, timeframe, before) == ("gaps", 1, 0)
+        assert told(tables, timeframe, length) == ("gaps", 1, 0)
+
+
+def test_a_hole_that_is_found_later_changes_a_closed_candle(tables: Database) -> None:
+    """It closed when others traded; what is missing of it the next trade shows."""
+    run(
+        tables,
+        fills((1, 5)),
+        fills((1, 70), symbol="ETH/USDT"),
+        fills((4, 80)),
+    )
+    assert told(tables, "1m") == ("gaps", 2, 0)
+    assert versions(tables) == [("closed", 1, 0, "complete"), ("late", 1, 2, "gaps")]
+
+
+def test_a_candle_is_complete_again_when_what_was_missing_comes(tables: Database) -> None:
+    """Its revision counts what came late, and its versions are kept."""
+    run(tables, fills((1, 5), (4, 30)), fills((5, 70)), fills((2, 10), (3, 20)))
+    assert told(tables, "1m") == ("complete", 0, 2)
+    assert versions(tables) == [("closed", 2, 2, "gaps"), ("late", 4, 0, "complete")]
+
+
+def test_a_candle_that_misses_nothing_any_more_is_told_again(tables: Database) -> None:
+    """Though what came belongs to the next one: it is known now what it was once."""
+    run(
+        tables,
+        fills((1, 5)),
+        fills((1, 70), symbol="ETH/USDT"),
+        fills((3, 90)),
+        fills((2, 80)),
+    )
+    assert told(tables, "1m") == ("complete", 0, 0)
+    assert versions(tables) == [
+        ("closed", 1, 0, "complete"),
+        ("late", 1, 1, "gaps"),
+        ("repaired", 1, 0, "complete"),
+    ]
+
+
+def test_a_candle_is_told_again_long_after(tables: Database) -> None:
+    """Also one whose state is gone, whether the trades are its own or its neighbour's."""
+    run(tables, fills((1, 5), (3, 80)), fills((4, 4000)), fills((2, 70)))
+    assert told(tables, "1m") == ("complete", 0, 0)
+    assert told(tables, "1m", 60) == ("complete", 0, 1)
+    assert versions(tables)[-1] == ("repaired", 1, 0, "complete")
+    assert versions(tables, 60)[-1] == ("late", 2, 0, "complete")
+
+
+def test_a_candle_is_shown_as_it_was_known_at_a_moment(tables: Database) -> None:
+    """Before it was changed and after."""
+    run(tables, fills((1, 5), (4, 30)), fills((5, 70)), fills((2, 10)))
+    times = tables.query(
+        "SELECT DISTINCT known_at FROM ohlcv_revisions FINAL WHERE timeframe = '1m' "
+        "ORDER BY known_at"
+    )["known_at"].to_list()
+    # Two versions were stored, so there are two moments.
+    first, last = times
+    seen = [
+        tables.query(
+            "SELECT trade_count, missing, revision FROM ohlcv_as_of(t = {t:DateTime64(6, 'UTC')}) "
+            "WHERE timeframe = '1m'",
+            {"t": moment},
+        ).rows()
+        for moment in (first.replace(year=2000), first, last)
+    ]
+    assert seen == [[], [(2, 2, 0)], [(3, 1, 1)]]
+
+
+def test_trades_without_numbers_prove_nothing(tables: Database) -> None:
+    """Their candles say so."""
+    one = Fill("kraken", "BTC/USD", "", 0, DAY + SECOND, True, Decimal(1), Decimal(1))
+    made = [kraken_v1(n, LATER + n, [replace(one, time=DAY + n * 61 * SECOND)]) for n in range(3)]
+    play(received(made), tables)
+    check(made, tables)
+    statuses = {c["status"] for w, c in certificates(tables).items() if w[0] == "1m"}
+    assert statuses == {"unverified", "forming"}
+    assert tables.query("SELECT count() FROM ohlcv_1m_trusted").item() == 0
+
+
+def test_trades_that_do_not_count_are_not_missing(tables: Database) -> None:
+    """They have numbers like others."""
+    text = (
+        '{{"e":"trade","E":1,"T":{time},"s":"BTCUSDT","t":{number},"p":"1","q":"1","X":"{kind}",'
+        '"m":true}}'
+    )
+    made = []
+    for number, (second, kind) in enumerate(
+        [(1, "MARKET"), (2, "ADL"), (3, "MARKET"), (70, "MARKET")], 1
+    ):
+        time = DAY + second * SECOND
+        conditions = () if kind == "MARKET" else (kind,)
+        fill = Fill("binance_usdm", "BTC/USDT:USDT", str(number), number, time, False, Decimal(1),
+                    Decimal(1), conditions, offset=number)  # fmt: skip
+        frame = text.format(time=time // 1000, number=number, kind=kind)
+        made.append(Frame("binance_usdm", "b0", number, LATER + number, frame, (fill,)))
+    play(received(made), tables)
+    check(made, tables)
+    found = certificates(tables)["1m", "binance_usdm", "BTC/USDT:USDT", DAY // SECOND]
+    assert (found["status"], found["missing"]) == ("complete", 0)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_numbers_tell_across_a_restart(tables: Database, number: int) -> None:
+    """A process that begins with the tables knows the last number before it."""
+    first, second = fills((1, 5), (2, 20)), fills((number, 40), (number + 1, 70))
+    play(received(frames(first)), tables)
+    play(received(frames(second, 2)), tables)
+    check(frames(first) + frames(second, 2), tables)
+    assert told(tables, "1m") == (("complete", 0, 0) if number == 3 else ("gaps", 1, 0))
+
+
+@pytest.mark.parametrize("recovering", [True, False])
+@given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
+@settings(max_examples=8)
+def test_times_without_a_connection_are_told(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    kinds: list[str],
+    cuts: list[int],
+    place: int,
+    recovering: bool,
+) -> None:
+    """Of every window, whatever batches say it and whoever reads them again."""
+    clear(tables)
+    made, outages = feed(["up", "trade", *kinds, "up", "trade"])
+    made = [replace(frame, fills=_said(frame)) for frame in made]
+    items: list[object] = list(received(made, cuts))
+    if recovering:
+        folder: Path | None = stores(tmp_path_factory)
+        items.insert(min(place, len(items)), TestingSource.ABORT())
+        play(items, tables, folder)
+        play(items, tables, folder)
+    else:
+        play(items[: place + 1], tables)
+        play(items[max(0, place - 1) :], tables)
+    expected = oracle.certificates(all_fills(made), {"binance": outages})
+    assert certificates(tables) == expected
+    check_revisions(tables)
+
+
+def _said(frame: Frame) -> tuple[Fill, ...]:
+    """The trade of a frame of `feed`, which has the time of its receipt."""
+    if '"trade"' not in frame.text:
+        return ()
+    number, time = frame.seq + 1, frame.recv_us // 1000 * 1000
+    fill = Fill("binance", "BTC/USDT", str(number), number, time, False, Decimal(1), Decimal(1))
+    return (replace(fill, offset=frame.seq),)

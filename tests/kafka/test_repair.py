@@ -1,0 +1,67 @@
+"""Filling gaps and backfill over a real broker and a ClickHouse server."""
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from candlewax.connectors.broker import Broker as Client
+from tests.clickhouse.serving import serving
+from tests.dataflows.mending import gaps, markets, played, stored
+from tests.kafka import reading
+from tests.kafka.system import System
+from tests.test_backfill import line
+from tests.test_process import candlewax
+
+_names = (f"of_repair_{n}" for n in itertools.count())
+
+
+@pytest.fixture
+def system(
+    tmp_path: Path, broker: Client, servers: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[System]:
+    """An empty database and no topics."""
+    assert str(broker) == servers
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(tmp_path) as server:
+        made = System(tmp_path, servers, server.dsn, next(_names))
+        yield made
+        made.end()
+
+
+def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -> None:
+    """A dump that lacks lines goes to the raw topic, `silver` finds the gaps, `repair` sends
+    what REST says of them the same way, and in the end nothing is missing.
+    """
+    with played(4000) as (simulator, _):
+        trades = markets(simulator, "binance")["BTCUSDT"]
+        dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+        told = [trade for n, trade in enumerate(trades) if n % 20 != 7 or n > len(trades) - 20]
+        dump.write_text("".join(line(trade) + "\n" for trade in told))
+        sent = candlewax(
+            tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump), **system.settings
+        )
+        assert sent.returncode == 0, sent.stderr
+        assert "1 frames sent" in sent.stdout
+        silver = system.durable("silver")
+        reading.until(lambda: len(stored(system.tables, "binance")) == len(told), seconds=120)
+        reading.until(lambda: gaps(system.tables), seconds=60)
+        settings = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
+        repair = system.start("repair", **settings)
+        reading.until(
+            lambda: {gap["state"] for gap in gaps(system.tables)} == {"repaired"}, seconds=120
+        )
+        for process in (repair, silver):
+            assert process.end(signal.SIGTERM) == 0, process.said()
+    found = stored(system.tables, "binance")
+    assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
+    assert set(found.values()) == {"dump", "rest"}
+
+
+def test_with_nobody_to_ask_it_ends(system: System) -> None:
+    """Frames of a recording are no reason to ask an exchange."""
+    repair = system.start("repair")
+    assert repair.wait() == 0, repair.said()
+    assert "no exchange that may be asked" in repair.said()

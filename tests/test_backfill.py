@@ -1,0 +1,253 @@
+"""Trades of a span of time, from REST and from dump files."""
+
+import argparse
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.testing import run_main
+
+from candlewax import backfill as command
+from candlewax import parts
+from candlewax.backfill import Wish, WishError, wish
+from candlewax.cli import main
+from candlewax.connectors import _dumps
+from candlewax.connectors.backfill import Backfill, Texts, pages, pieces
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.rest import Client, Patience
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.binance_rest import DUMP
+from candlewax.parts import Process
+from candlewax.simulator.frames import eight, price, quantity
+from candlewax.simulator.market import Trade
+from candlewax.simulator.numbers import decimal_text
+from candlewax.simulator.server import Simulator
+from candlewax.tally import Tally
+from candlewax.verify import books, verify
+from dataflows import ohlcv
+from tests.dataflows.mending import asked, markets, played, stored
+from tests.reading import INSTRUMENTS
+from tests.test_process import candlewax
+
+
+def store(tables: Database, exchange: str, native: str, texts: Texts) -> tuple[Tally, Backfill]:
+    """Run the pipeline over some texts."""
+    tally = Tally()
+    source = Backfill(exchange, native, lambda _: texts, tally, lambda: False)
+    process = Process(INSTRUMENTS, (exchange,), tally)
+    run_main(ohlcv.build(parts.embedded(process, source, tables)))
+    return tally, source
+
+
+def from_rest(
+    simulator: Simulator, exchange: str, native: str, span: tuple[int, int], **changes: Any
+) -> Texts:
+    """What REST has of a span."""
+    (how,) = asked(simulator, exchange).values()
+    client = Client(how.rest, how.url, how.key, patience=Patience(first_s=0.001, most_s=0.001))
+    return pages(client, how.rest, native, span, changes.get("count", lambda _: None))
+
+
+@pytest.mark.parametrize("exchange", ["binance", "binance_usdm", "kraken", "coinbase"])
+def test_all_trades_of_a_span_come(tables: Database, exchange: str) -> None:
+    """And once more they are all known: the tables stay as they are."""
+    told: list[int] = []
+    with played(8_000) as (simulator, _):
+        native, trades = max(markets(simulator, exchange).items(), key=lambda item: len(item[1]))
+        times = [trade.time_us for trade in trades]
+        span = times[len(times) // 4], times[len(times) * 3 // 4]
+        first, _ = store(
+            tables,
+            exchange,
+            native,
+            from_rest(simulator, exchange, native, span, count=told.append),
+        )
+        before = stored(tables, exchange)
+        again, _ = store(tables, exchange, native, from_rest(simulator, exchange, native, span))
+    wanted = {
+        (native, trade.trade_id)
+        for trade in trades
+        if span[0] <= trade.time_us < span[1] and not trade.condition
+    }
+    assert wanted
+    assert wanted <= before.keys()
+    assert set(before.values()) == {"rest"}
+    assert sum(told) == span[1] - span[0]
+    assert stored(tables, exchange) == before
+    assert again.total("trades") == 0
+    assert again.total("duplicates") == first.total("trades") == len(before)
+    assert verify(tables.client).equal
+    assert not books(tables.client)
+
+
+def test_more_than_a_page_comes(tables: Database) -> None:
+    """Page after page; only the last one, which is full as well, holds some again."""
+    with played() as (simulator, _):
+        native, trades = "BTC-USD", markets(simulator, "coinbase")["BTC-USD"]
+        (how,) = asked(simulator, "coinbase").values()
+        small = EXCHANGES["coinbase"].rest.__class__(**{**vars(how.rest), "page": 50})
+        client = Client(small, how.url)
+        span = trades[0].time_us, trades[-1].time_us + 1
+        texts = pages(client, small, native, span, lambda _: None)
+        tally, _ = store(tables, "coinbase", native, texts)
+    assert tally.total("trades") == len(trades) > 100
+    assert tally.total("duplicates") < 50
+
+
+def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
+    """After some tries, with a message; what came before is stored."""
+    with played(refuse=("ETH/USD",)) as (simulator, _):
+        span = 0, 10**18
+        _, source = store(
+            tables, "kraken", "ETH/USD", from_rest(simulator, "kraken", "ETH/USD", span)
+        )
+        assert "Unknown asset pair" in str(source.error)
+        simulator.failing = 1
+        _, source = store(
+            tables, "kraken", "BTC/USD", from_rest(simulator, "kraken", "BTC/USD", span)
+        )
+        assert "status 503" in str(source.error)
+        assert simulator.asked == 1 + 8
+
+
+def line(trade: Trade, unit_us: int = 1000) -> str:
+    """A line of a dump, as Binance writes it for spot."""
+    market = trade.market
+    worth = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
+    return (
+        f"{trade.trade_id},{eight(price(trade))},{eight(quantity(trade))},{eight(worth)},"
+        f"{trade.time_us // unit_us},{not trade.bought},True"
+    )
+
+
+@pytest.mark.parametrize("unit_us", [1000, 1])
+@pytest.mark.parametrize("suffix", [".csv", ".zip"])
+def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix: str) -> None:
+    """Plain and zipped, in either unit of time, several files; twice changes nothing."""
+    with played(6000) as (simulator, _):
+        trades = markets(simulator, "binance")["BTCUSDT"]
+    files = []
+    for n, part in enumerate((trades[:1200], trades[1200:])):
+        text = "".join(line(trade, unit_us) + "\n" for trade in part)
+        path = tmp_path / f"BTCUSDT-trades-2026-01-0{n + 1}{suffix}"
+        if suffix == ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(f"{path.stem}.csv", text)
+        else:
+            path.write_text(text)
+        files.append(path)
+    for known in (0, len(trades)):
+        read: list[int] = []
+        tally, _ = store(tables, "binance", "BTCUSDT", pieces(files, DUMP, None, read.append))
+        assert tally.total("trades") == len(trades) - known
+        assert tally.total("duplicates") == known
+        assert sum(read) == sum(map(_dumps.size, files))
+    found = stored(tables, "binance")
+    assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
+    assert set(found.values()) == {"dump"}
+    assert verify(tables.client).equal
+
+
+def wished(*arguments: str) -> Wish:
+    parser = argparse.ArgumentParser()
+    command.add(parser.add_subparsers(), lambda _: 0)
+    return wish(parser.parse_args(["backfill", *arguments]), INSTRUMENTS)
+
+
+def us(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "native"),
+    [
+        ("binance", "BTCUSDT", "BTCUSDT"),
+        ("binance", "BTC/USDT", "BTCUSDT"),
+        ("binance", "PEPEUSDT", "PEPEUSDT"),
+        ("binance_usdm", "BTC/USDT:USDT", "BTCUSDT"),
+        ("kraken", "BTC/USD", "BTC/USD"),
+        ("coinbase", "BTC/USD", "BTC-USD"),
+    ],
+)
+def test_markets_by_either_name(exchange: str, symbol: str, native: str) -> None:
+    """As the exchange writes it, or unified."""
+    found = wished(exchange, symbol, "--from", "2026-01-31", "--to", "2026-01-31T12:30:00")
+    span = us("2026-01-31"), us("2026-01-31T12:30:00")
+    assert found == Wish(exchange, native, span, ())
+
+
+def test_times_are_utc_unless_they_say_otherwise() -> None:
+    """As 2026-01-31T12:30:00+02:00."""
+    found = wished(
+        "kraken", "BTC/USD", "--from", "2026-01-31T02:00:00+02:00", "--to", "2026-02-01T00:00:00Z"
+    )
+    assert found.span == (us("2026-01-31"), us("2026-02-01"))
+
+
+def test_a_dump_needs_no_times() -> None:
+    """All of it, then."""
+    found = wished("binance", "BTCUSDT", "--dump", "a.csv", "b.zip")
+    assert found == Wish("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("binance", "nothing"), "'nothing' is no symbol of binance"),
+        (("kraken", "BTCUSDT"), "'BTCUSDT' is no symbol of kraken"),
+        (("binance", "BTCUSDT"), "--from and --to are needed"),
+        (("binance", "BTCUSDT", "--from", "2026-01-02", "--to", "2026-01-02"), "before --to"),
+        (("binance", "BTCUSDT", "--from", "2200-01-01", "--to", "2200-01-02"), "in the future"),
+    ],
+)
+def test_wrong_wishes(arguments: tuple[str, ...], why: str) -> None:
+    """Each with what is wrong."""
+    with pytest.raises(WishError, match=why):
+        wished(*arguments)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It stores a dump and sums up; again, all is known."""
+    dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+    dump.write_text("1,2,3,6,1767225600000,True,True\n2,2,3,6,1767225601000,False,True\noops\n")
+    arguments = ("backfill", "binance", "BTC/USDT", "--dump", str(dump))
+    first = candlewax(tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "2 trades stored, 0 known before, 1 dead letters" in first.stdout
+    again = candlewax(tmp_path, *arguments)
+    assert "0 trades stored, 2 known before, 1 dead letters" in again.stdout
+
+
+SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (("kraken", "BTC/USD", "--dump", "x.csv"), {}, "kraken publishes no dumps"),
+        (("binance", "BTCUSDT", "--dump", "none.csv"), {}, "none.csv: there is no such file"),
+        (("binance", "FOO", *SPAN), {}, "'FOO' is no symbol of binance"),
+        (("binance_usdm", "BTCUSDT", *SPAN), {}, "CANDLEWAX_BINANCE_USDM_KEY: needed"),
+        (
+            ("kraken", "BTC/USD", *SPAN),
+            {"KRAKEN_URL": "ws://127.0.0.1:1/x"},
+            "CANDLEWAX_KRAKEN_REST_URL: needed",
+        ),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+    said: str,
+) -> None:
+    """And asks nobody."""
+    for name, text in settings.items():
+        monkeypatch.setenv(f"CANDLEWAX_{name}", text)
+    with pytest.raises(SystemExit) as ended:
+        main(["backfill", *arguments])
+    assert ended.value.code == 1
+    assert said in capsys.readouterr().err

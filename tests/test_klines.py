@@ -1,0 +1,125 @@
+"""Candles that exchanges publish are read digit by digit, or refused."""
+
+from decimal import Decimal
+
+import pytest
+
+from candlewax.klines import KlinesError, binance, kraken, named, unified
+
+NAMES = (
+    b"open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+    b"taker_buy_volume,taker_buy_quote_volume,ignore\n"
+)
+ROW = (
+    b"1721347020000,63930.40,63952.70,63930.10,63952.60,38.947,1721347079999,"
+    b"2490421.07850,434,32.253,2062351.12880,0\n"
+)
+
+OHLC = b"""{"error":[],"result":{"XXBTZUSD":[
+[1762777140,"106038.3","106038.4","106038.1","106038.2","106038.3","0.00032101",3],
+[1762777200,"106038.2","106038.2","106038.2","106038.2","0.0","0.00000000",0],
+[1762777260,"1","1","1","1","1","1",1]],"last":1762777200}}"""
+
+
+@pytest.mark.parametrize("text", [NAMES + ROW, ROW, b"\xef\xbb\xbf" + ROW, ROW.rstrip()])
+def test_a_kline_is_read_with_names_above_it_or_without(text: bytes) -> None:
+    """All its amounts exactly; it has no average price."""
+    (row,) = binance(text).rows.rows(named=True)
+    assert row == {
+        "window_start": 1_721_347_020_000_000,
+        "open": Decimal("63930.40"), "high": Decimal("63952.70"), "low": Decimal("63930.10"),
+        "close": Decimal("63952.60"), "volume": Decimal("38.947"),
+        "quote_volume": Decimal("2490421.07850"), "trade_count": 434,
+        "buy_volume": Decimal("32.253"), "buy_quote_volume": Decimal("2062351.12880"),
+        "vwap": None, "vwap_digits": None,
+    }  # fmt: skip
+
+
+def test_times_in_microseconds_are_told_by_their_size() -> None:
+    """As in the files of spot since 2025."""
+    later = ROW.replace(b"1721347020000", b"1735689600000000")
+    assert binance(later).rows["window_start"].to_list() == [1_735_689_600_000_000]
+
+
+def test_an_answer_of_kraken_is_read_up_to_what_is_committed() -> None:
+    """The row behind `last` can still change."""
+    found = kraken(OHLC)
+    assert (found.native, found.timeframe, found.open) == ("XXBTZUSD", "1m", 1)
+    assert found.rows["window_start"].to_list() == [1_762_777_140_000_000, 1_762_777_200_000_000]
+    first = found.rows.row(0, named=True)
+    assert first["vwap"] == Decimal("106038.3")
+    assert (first["vwap_digits"], first["trade_count"]) == (1, 3)
+    assert first["volume"] == Decimal("0.00032101")
+    assert first["quote_volume"] is None
+
+
+def test_a_number_without_quotes_keeps_its_digits() -> None:
+    """It never becomes a float."""
+    long = OHLC.replace(b'"106038.4"', b"106038.123456789012")
+    assert kraken(long).rows["high"][0] == Decimal("106038.123456789012")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "empty"),
+        (b"1,2,3\n", "expected 12 columns, got 3"),
+        (NAMES + ROW.replace(b"38.947", b"3.8e1"), "line 2: volume is '3.8e1'"),
+        (ROW.replace(b"38.947", b"38.9470000000001"), "line 1: volume"),
+        (ROW.replace(b"38.947", b""), "line 1: volume is None"),
+        (ROW.replace(b"434", b"-1"), "line 1: trade_count is '-1'"),
+        (ROW + ROW, "a window twice"),
+    ],
+)
+def test_a_file_that_is_not_exact_is_refused(text: bytes, says: str) -> None:
+    """With the line and the field."""
+    with pytest.raises(KlinesError, match=says):
+        binance(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"[]", "no answer"),
+        (b'{"error":["EQuery:Unknown asset pair"]}', "no answer"),
+        (b'{"result":{"A":[],"B":[],"last":1}}', "no answer"),
+        (b'{"result":{"A":[[1,"2"]],"last":1}}', "row 1: expected 8 fields"),
+        (OHLC.replace(b'"0.00032101"', b'"x"'), "row 1: volume is 'x'"),
+    ],
+)
+def test_an_answer_that_is_none_is_refused(text: bytes, says: str) -> None:
+    """With the row and the field."""
+    with pytest.raises(KlinesError, match=says):
+        kraken(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "market"),
+    [
+        ("BTCUSDT-1m-2024-01-01.csv", ("BTCUSDT", "1m")),
+        ("BTCUSDT-1h-2024-01.zip", ("BTCUSDT", "1h")),
+        ("BTCUSDT_240628-1d-2024-01.csv", ("BTCUSDT_240628", "1d")),
+        ("klines.csv", None),
+        ("BTCUSDT-1m.csv", None),
+    ],
+)
+def test_a_file_name_tells_its_market(name: str, market: tuple[str, str] | None) -> None:
+    """As Binance writes it."""
+    assert named(name) == market
+
+
+@pytest.mark.parametrize(
+    ("native", "symbol"),
+    [
+        ("XXBTZUSD", "BTC/USD"),
+        ("XBTUSDT", "BTC/USDT"),
+        ("XETHXXBT", "ETH/BTC"),
+        ("XDGUSD", "DOGE/USD"),
+        ("SOLUSD", "SOL/USD"),
+        ("USDTZUSD", None),
+    ],
+)
+def test_names_of_krakens_rest_are_understood(native: str, symbol: str | None) -> None:
+    """Old names with their X and Z, and new ones without."""
+    known = ["BTC/USD", "BTC/USDT", "ETH/BTC", "DOGE/USD", "SOL/USD"]
+    assert unified(native, known) == symbol

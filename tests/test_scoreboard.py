@@ -1,0 +1,109 @@
+"""The score counts every difference once, where it belongs."""
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax.klines import KLINES
+from candlewax.scoreboard import OURS, Score, compare
+
+MINUTE = 60_000_000
+
+CANDLE: dict[str, Any] = {
+    "open": Decimal("1.5"), "high": Decimal(2), "low": Decimal(1), "close": Decimal("1.7"),
+    "volume": Decimal("10.1"), "quote_volume": Decimal("15.2"), "buy_volume": Decimal(3),
+    "buy_quote_volume": Decimal("4.5"), "vwap": Decimal("1.504950495049"), "trade_count": 7,
+}  # fmt: skip
+
+
+def theirs(*rows: dict[str, Any]) -> pl.DataFrame:
+    """What an exchange publishes: no average, unless a row says so."""
+    plain = {**CANDLE, "vwap": None, "vwap_digits": None}
+    return pl.DataFrame([{**plain, **row} for row in rows], schema=KLINES)
+
+
+def ours(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([{**CANDLE, "status": "complete", **row} for row in rows], schema=OURS)
+
+
+def at(*minutes: int) -> list[dict[str, Any]]:
+    return [{"window_start": minute * MINUTE} for minute in minutes]
+
+
+def score(
+    published: pl.DataFrame, stored: pl.DataFrame, begin: int = 0, end: int = 99 * MINUTE
+) -> Score:
+    return compare(published, stored, begin, end)
+
+
+def test_equal_candles_are_equal() -> None:
+    """And nothing else is counted."""
+    assert score(theirs(*at(1, 2)), ours(*at(1, 2))) == Score(compared=2, equal=2)
+
+
+@pytest.mark.parametrize("field", [name for name in CANDLE if name != "vwap"])
+def test_each_field_counts_by_the_smallest_difference(field: str) -> None:
+    """One candle differs, in one field, and both values are shown."""
+    step = 1 if field == "trade_count" else Decimal("0.000000000001")
+    wrong = {"window_start": MINUTE, field: CANDLE[field] + step}
+    found = score(theirs(wrong, *at(2)), ours(*at(1, 2)))
+    assert (found.compared, found.equal, found.differing, found.known) == (2, 1, 1, 0)
+    assert found.fields == {field: 1}
+    assert not found.good
+    (example,) = found.examples
+    assert list(example["fields"]) == [field]
+    assert example["window_start"] == "1970-01-01 00:01:00"
+
+
+def test_a_difference_that_the_certificate_tells_is_no_failure() -> None:
+    """It is counted, but it was known."""
+    partial = {"window_start": MINUTE, "high": Decimal(3), "status": "partial"}
+    found = score(theirs(*at(1)), ours(partial))
+    assert (found.differing, found.known, found.good) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("digits", "vwap", "equal"),
+    [
+        (0, "1", 1),
+        (1, "1.5", 1),
+        (1, "1.6", 0),
+        (3, "1.504", 1),
+        (3, "1.505", 0),
+        (12, "1.504950495049", 1),
+    ],
+)
+def test_an_average_is_compared_as_far_as_it_is_published(
+    digits: int, vwap: str, equal: int
+) -> None:
+    """Cut, not rounded."""
+    average = {"window_start": MINUTE, "vwap": Decimal(vwap), "vwap_digits": digits}
+    assert score(theirs(average), ours(*at(1))).equal == equal
+
+
+def test_a_candle_of_one_side_is_counted_there() -> None:
+    """Within the time that both looked at."""
+    found = score(theirs(*at(1, 2, 4)), ours(*at(1, 3)))
+    assert (found.compared, found.only_ours, found.only_theirs) == (1, 1, 2)
+    assert not found.good
+    assert [example["problem"] for example in found.examples] == [
+        "only_ours",
+        "only_theirs",
+        "only_theirs",
+    ]
+
+
+def test_a_window_in_which_nothing_traded_needs_no_candle() -> None:
+    """Exchanges repeat the last price; we store none. But with a candle it differs."""
+    quiet = {"window_start": MINUTE, "trade_count": 0}
+    found = score(theirs(quiet), ours())
+    assert (found.empty, found.only_theirs, found.good) == (1, 0, True)
+    assert score(theirs(quiet), ours(*at(1))).fields == {"trade_count": 1}
+
+
+def test_what_lies_beyond_our_closed_candles_is_not_compared() -> None:
+    """Before the first and behind the last."""
+    found = score(theirs(*at(1, 2, 3, 4)), ours(*at(2, 3)), 2 * MINUTE, 3 * MINUTE)
+    assert (found.compared, found.beyond, found.only_theirs) == (2, 2, 0)

@@ -1,0 +1,295 @@
+"""What certificates say is counted again; and longer candles are what their minutes make."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.verify import report, verify
+from tests import oracle
+from tests.oracle import Fill, Window
+from tests.test_candles import DAY
+from tests.test_verify import (
+    both,
+    moment,
+    store_candles,
+    store_gaps,
+    store_trades,
+    store_watermark,
+)
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+
+
+def fill(number: int, time: int, **more: Any) -> Fill:
+    plain = Fill(
+        "x", "A/B", str(number), number, time, number % 2 == 0, Decimal(number), Decimal(1)
+    )
+    return replace(plain, **more)
+
+
+def store(
+    client: Client,
+    fills: Sequence[Fill],
+    outages: Sequence[tuple[int, int]] = (),
+    repaired: Sequence[str] = (),
+    watermark: int | None = None,
+) -> dict[Window, dict[str, Any]]:
+    """Everything as it must be."""
+    mark = oracle.watermarks(fills)["x"] if watermark is None else watermark
+    candles = oracle.candles(fills, {"x": mark})
+    full = {
+        window: {**candle, **told}
+        for window, candle, told in both(candles, fills, outages=outages, repaired=repaired)
+    }
+    store_trades(client, fills, repaired)
+    store_watermark(client, mark)
+    store_candles(client, full)
+    store_gaps(client, fills)
+    if outages:
+        rows = [["x", moment(began), moment(ended)] for began, ended in outages]
+        client.insert("outages", rows, column_names=["exchange", "began", "ended"])
+    return full
+
+
+# Five minutes past midnight; a hole over three minutes, one of them without a trade;
+# a trade without a number of another symbol, one that counts nowhere, and one by REST.
+FILLS = [
+    fill(5, DAY + 5 * MINUTE),
+    fill(6, DAY + 6 * MINUTE),
+    fill(10, DAY + 8 * MINUTE + 59 * SECOND),
+    fill(11, DAY + 9 * MINUTE, conditions=("ADL",)),
+    fill(12, DAY + 9 * MINUTE),
+    fill(13, DAY + 20 * MINUTE),
+    Fill("x", "E/F", "e1", 0, DAY + 6 * MINUTE, True, Decimal(2), Decimal(2)),
+    fill(1, DAY + 6 * MINUTE, symbol="C/D", trade_id="c1"),
+    fill(2, DAY + 30 * MINUTE, symbol="C/D", trade_id="c2"),
+]
+OUTAGES = [
+    (DAY + 6 * MINUTE + 30 * SECOND, DAY + 8 * MINUTE + 1_999),
+    (DAY + 9 * MINUTE, DAY + 9 * MINUTE + 1),
+]
+REPAIRED = ["12"]
+
+
+@pytest.fixture
+def right(database: Client) -> dict[Window, dict[str, Any]]:
+    """Stored as it must be."""
+    return store(database, FILLS, OUTAGES, REPAIRED)
+
+
+def test_right_certificates_are_found_right(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """Of every status there is."""
+    found = verify(database)
+    assert found.equal, report(found)
+    assert {candle["status"] for candle in right.values()} == {
+        "forming",
+        "complete",
+        "gaps",
+        "partial",
+        "unverified",
+    }
+    assert {c["feed_down_ms"] for c in right.values()} > {0, 30_000}
+    assert {candle["repaired"] for candle in right.values()} == {0, 1}
+
+
+WINDOW = ("1m", "x", "A/B", DAY // SECOND + 360)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("missing", 2),
+        ("missing", 0),
+        ("status", "complete"),
+        ("status", "partial"),
+        ("status", "forming"),
+        ("feed_down_ms", 29_999),
+        ("repaired", 1),
+    ],
+)
+def test_each_wrong_word_of_a_certificate_is_told(
+    database: Client, right: dict[Window, dict[str, Any]], field: str, wrong: object
+) -> None:
+    """That candle, that field, both values."""
+    store_candles(database, {WINDOW: {**right[WINDOW], field: wrong}})
+    part = verify(database).parts["certificates"]
+    assert (part.checked, part.mismatches) == (len(right), 1)
+    (example,) = part.examples
+    assert (example["timeframe"], example["symbol"]) == ("1m", "A/B")
+    values = {"stored": str(wrong), "check": str(right[WINDOW][field])}
+    assert example["fields"] == {field: values}
+
+
+@pytest.mark.parametrize("status", ["complete", "gaps", "forming", "unverified"])
+def test_a_feed_that_began_in_a_window_makes_it_partial(
+    database: Client, right: dict[Window, dict[str, Any]], status: str
+) -> None:
+    """Nothing else will do."""
+    window = ("1m", "x", "A/B", DAY // SECOND + 300)
+    assert right[window]["status"] == "partial"
+    store_candles(database, {window: {**right[window], "status": status}})
+    part = verify(database).parts["certificates"]
+    assert [example["fields"] for example in part.examples] == [
+        {"status": {"stored": status, "check": "partial"}}
+    ]
+
+
+def test_a_candle_that_closed_while_the_feed_was_down_may_be_partial(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """As long as no later trade of its market tells by its number what was missed."""
+    last = ("1m", "x", "A/B", DAY // SECOND + 1200)
+    assert right[last]["status"] == "complete"
+    store_candles(database, {last: {**right[last], "status": "partial"}})
+    assert verify(database).equal
+    earlier = ("1m", "x", "C/D", DAY // SECOND + 360)
+    store_candles(database, {earlier: {**right[earlier], "status": "partial"}})
+    part = verify(database).parts["certificates"]
+    assert [example["fields"] for example in part.examples] == [
+        {"status": {"stored": "partial", "check": "complete"}}
+    ]
+
+
+def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """In all candles that hold it."""
+    database.command("DELETE FROM silver_trades WHERE trade_id = '12'")
+    store_trades(database, [trade for trade in FILLS if trade.trade_id == "12"])
+    part = verify(database).parts["certificates"]
+    assert part.mismatches == len([c for c in right.values() if c["repaired"]]) == 6
+    assert all(
+        example["fields"] == {"repaired": {"stored": "1", "check": "0"}}
+        for example in part.examples
+    )
+
+
+def test_an_outage_is_known_once_a_trade_has_come_after_it(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """The certificates that it changes are written then."""
+    begins, latest = DAY + 29 * MINUTE, DAY + 30 * MINUTE
+    names = ["exchange", "began", "ended"]
+    database.insert("outages", [["x", moment(begins), moment(latest + 1)]], column_names=names)
+    assert verify(database).equal
+    database.insert("outages", [["x", moment(begins), moment(latest)]], column_names=names)
+    part = verify(database).parts["certificates"]
+    touched = [w for w in right if w[3] * SECOND < latest and begins < _end(w)]
+    assert part.mismatches == len(touched) > 0
+
+
+def _end(window: Window) -> int:
+    return (window[3] + oracle.LENGTHS[window[0]]) * SECOND
+
+
+_TIMES = st.integers(0, 3 * 60).map(lambda n: DAY - 90 * MINUTE + n * MINUTE)
+_OFFSETS = st.sampled_from([0, 1, 999, 1_000, 59_999_999])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A/B", "C/D"]), st.integers(0, 40), _TIMES, _OFFSETS, st.booleans()
+        ),
+        min_size=1,
+        max_size=20,
+        unique_by=lambda t: (t[0], t[1] or t[2:4]),
+    ),
+    st.lists(st.tuples(_TIMES, _OFFSETS, _OFFSETS), max_size=3, unique_by=lambda t: t[0]),
+)
+@settings(max_examples=12)
+def test_the_check_counts_as_the_oracle_does(
+    database: Client,
+    trades: list[tuple[str, int, int, int, bool]],
+    downs: list[tuple[int, int, int]],
+) -> None:
+    """Holes of any shape and in any order of times, outages that begin and end anywhere."""
+    for name in ("silver_trades", "ohlcv", "watermarks", "gaps", "outages"):
+        database.command(f"TRUNCATE TABLE {name}")
+    fills = [
+        fill(number, time + offset, symbol=symbol, trade_id=f"{symbol}{n}")
+        for n, (symbol, number, time, offset, _) in enumerate(trades)
+    ]
+    repaired = [f.trade_id for f, trade in zip(fills, trades, strict=True) if trade[4]]
+    latest = max(f.time for f in fills)
+    outages = [
+        (time + low, time + MINUTE + high)
+        for time, low, high in downs
+        if time + MINUTE + high <= latest
+    ]
+    apart = [
+        (max([began, *(to for since, to in outages if since < began)]), ended)
+        for began, ended in outages
+    ]
+    store(database, fills, [(a, b) for a, b in apart if b > a], repaired)
+    found = verify(database)
+    assert found.equal, report(found)
+
+
+def test_overlapping_outages_count_once(database: Client) -> None:
+    """As two processes may tell of the same time."""
+    outages = [(DAY, DAY + MINUTE)]
+    store(database, [fill(1, DAY), fill(2, DAY + 10 * MINUTE)], outages)
+    rows = [["x", moment(DAY + SECOND), moment(DAY + 50 * SECOND)]]
+    database.insert("outages", rows, column_names=["exchange", "began", "ended"])
+    found = verify(database)
+    assert found.equal, report(found)
+
+
+def test_a_certificate_beyond_the_retention_of_trades_is_left_out(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """There is nothing to count any more."""
+    store_candles(database, {WINDOW: {**right[WINDOW], "missing": 9}})
+    assert verify(database).parts["certificates"].mismatches == 1
+    database.command(
+        "ALTER TABLE ohlcv UPDATE updated_at = now64(6) - INTERVAL 31 DAY WHERE true "
+        "SETTINGS mutations_sync = 1"
+    )
+    assert verify(database).parts["certificates"].mismatches == 0
+
+
+FIELDS = (
+    "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "buy_volume",
+    "buy_quote_volume", "open_time", "close_time", "first_sequence", "last_sequence", "repaired",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_longer_candle_that_is_not_what_its_minutes_make_is_told(
+    database: Client, right: dict[Window, dict[str, Any]], field: str
+) -> None:
+    """By the smallest difference in one field."""
+    window = ("1h", "x", "A/B", DAY // SECOND)
+    value = right[window][field]
+    small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
+    wrong = value + (small if isinstance(value, Decimal) else 1)
+    store_candles(database, {window: {**right[window], field: wrong}})
+    part = verify(database).parts["timeframes"]
+    assert (part.checked, part.mismatches) == (len([w for w in right if w[0] != "1m"]), 1)
+    (example,) = part.examples
+    assert (example["timeframe"], example["problem"]) == ("1h", "mismatch")
+    assert list(example["fields"]) == [field]
+
+
+def test_a_longer_candle_without_minutes_and_minutes_without_it_are_told(
+    database: Client, right: dict[Window, dict[str, Any]]
+) -> None:
+    """One of each."""
+    database.command("DELETE FROM ohlcv WHERE timeframe = '5m' AND symbol = 'E/F'")
+    candle = right[WINDOW]
+    store_candles(database, {("1h", "x", "G/H", DAY // SECOND): candle})
+    part = verify(database).parts["timeframes"]
+    assert sorted((e["timeframe"], e["symbol"], e["problem"]) for e in part.examples) == [
+        ("1h", "G/H", "no_minutes"),
+        ("5m", "E/F", "missing"),
+    ]
