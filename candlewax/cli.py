@@ -14,6 +14,7 @@ from candlewax.connectors.clickhouse import connect, open_tables
 from candlewax.parts import Parts
 from candlewax.simulator import command as simulate
 from candlewax.telling import tell
+from candlewax.web import serve, up
 from dataflows import ingest, ohlcv
 
 
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     watch.set_defaults(run=_watch)
     simulate.add(commands)
+    up.add(commands, ohlcv.build)
+    serve.add(commands)
     return parser
 
 

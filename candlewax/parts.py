@@ -8,7 +8,7 @@ from typing import Any
 from bytewax.inputs import Source
 
 from candlewax import topics
-from candlewax.batch import NOWHERE
+from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
@@ -88,11 +88,14 @@ def embedded(
     feed: Source[Feed],
     database: Database,
     repairs: Source[Feed] | None = None,
+    after: Callable[[Sequence[Batch]], None] = lambda _: None,
 ) -> Parts:
-    """The whole pipeline from a feed to the tables, in one process."""
+    """The whole pipeline from a feed to the tables, in one process. `after` is given what
+    was stored.
+    """
     history = History(database)
     background = True if process.live else None
-    writer = Writer(database, process.tally, history=history, background=background)
+    writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.behind.append(lambda: writer.behind)
     return Parts(
         feed=feed,

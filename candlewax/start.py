@@ -72,7 +72,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
         tell()
-        _tune()
+        tune()
         stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(known, wanted, Tally(), stop, live=chosen.live)
@@ -83,7 +83,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         sys.exit(f"candlewax: {error}")
 
 
-def _serve(chosen: Settings, made: Parts, process: Process) -> None:
+def serve_metrics(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
     metrics.committed()
     process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
@@ -98,7 +98,7 @@ def _serve(chosen: Settings, made: Parts, process: Process) -> None:
     )
 
 
-def _tune() -> None:
+def tune() -> None:
     """Set the interpreter up for what flows here."""
     # Frames and messages are freed as they are let go; to look for cycles among
     # thousands of them each time costs more than reading them.
@@ -118,7 +118,7 @@ def _embedded(
 ) -> Dataflow:
     database = open_tables(chosen.clickhouse, chosen.database)
     name = _name(build)
-    repairs = _repairs(chosen, process, finite=name == "repair") if name != "ingest" else None
+    repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
     watching: Watching | None = None
     if name == "repair":
@@ -136,8 +136,8 @@ def _embedded(
     if name == "repair":
         made = parts.embedded(process, _needed(repairs), database)
     else:
-        made = parts.embedded(process, _feed(chosen, process), database, repairs)
-    _serve(chosen, made, process)
+        made = parts.embedded(process, feed(chosen, process), database, repairs)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
@@ -166,10 +166,10 @@ def _behind_broker(
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     process = replace(process, on_end=run.end)
     if name == "ingest":
-        made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
+        made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "repair":
         _tables(chosen).close()
-        source = _repairs(chosen, process, finite=False) or _nobody(process)
+        source = repairing(chosen, process, finite=False) or _nobody(process)
         made = parts.ingesting(process, source, broker, lambda: _tables(chosen))
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
@@ -179,7 +179,7 @@ def _behind_broker(
     else:
         decode = _avro(brokers).decode if brokers.schema_registry else None
         made = parts.aggregating(process, broker, _tables(chosen), decode)
-    _serve(chosen, made, process)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
@@ -198,7 +198,7 @@ def _name(build: Callable[[Parts], Dataflow]) -> str:
     return build.__module__.rpartition(".")[2]
 
 
-def _repairs(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
+def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
     """What fills gaps, if any exchange may be asked. Frames that are replayed are no
     reason to ask an exchange.
     """
@@ -231,7 +231,8 @@ def _tables(chosen: Settings) -> Database:
     return open_tables(chosen.clickhouse, chosen.database)
 
 
-def _feed(chosen: Settings, process: Process) -> Source[Feed]:
+def feed(chosen: Settings, process: Process) -> Source[Feed]:
+    """What the settings want to be read. Raises SettingsError."""
     if not chosen.live:
         return Recordings(chosen.logs, process.tally, process.stopping)
     known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}

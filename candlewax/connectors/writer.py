@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -113,15 +113,18 @@ class Writer:
         history: History | None = None,
         background: bool | None = None,
         before: Callable[[], None] = lambda: None,
+        after: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         """`before` is called before anything is stored of the batches handed over so
-        far; what it raises counts as a failure to store.
+        far; what it raises counts as a failure to store. `after` is given what was
+        stored, in the order of storing, and must not wait.
         """
         self._database = database
         self._history = history or History(database, wait=wait)
         self._anew = Anew(self._history)
         self._before = before
+        self._after = after
         self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
@@ -234,11 +237,16 @@ class Writer:
                 self._insert(table, frames)
             if frames and table in _STORED:
                 _observe(table, batches)
+        mended: list[Batch] = []
         for exchange in {batch.exchange for batch in batches}:
-            self._mend(exchange, [batch for batch in batches if batch.exchange == exchange])
+            own = [batch for batch in batches if batch.exchange == exchange]
+            mended += [Batch(exchange, {"ohlcv": rows}) for rows in self._mend(exchange, own)]
+        self._after([*batches, *mended])
 
-    def _mend(self, exchange: str, batches: Sequence[Batch]) -> None:
-        """Store anew what these batches of an exchange say of candles whose state is gone."""
+    def _mend(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
+        """Store anew what these batches of an exchange say of candles whose state is gone;
+        gives their rows of `ohlcv` once they are stored.
+        """
         doubts = [batch.doubt for batch in batches if batch.doubt]
         if not doubts:
             return
@@ -254,8 +262,10 @@ class Writer:
             self._history.wait_for(exchange, late)
             for rows in self._anew.candles(exchange, stale, watermark, late, doubt.evidence):
                 self._insert_candles([rows])
+                yield rows
         for rows in self._anew.recertified(exchange, doubt):
             self._insert_candles([rows])
+            yield rows
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
         closed = [frame.filter("closed").drop("closed") for frame in frames]
