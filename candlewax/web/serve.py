@@ -10,7 +10,8 @@ from pathlib import Path
 from candlewax import settings
 from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.settings import SettingsError
-from candlewax.start import Stop, tell
+from candlewax.start import Stop
+from candlewax.telling import tell
 from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.live import Viewers

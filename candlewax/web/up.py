@@ -25,8 +25,9 @@ from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop, feed, repairing, serve_metrics, tell, tune
+from candlewax.start import Stop, feed, repairing, serve_metrics, tune
 from candlewax.tally import Tally
+from candlewax.telling import tell
 from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.feeds import Clock
