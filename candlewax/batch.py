@@ -5,8 +5,8 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.certificate import NAMES, Evidence
-from candlewax.gaps import NOTHING, SPANS, Knowledge
+from candlewax.certificate import NAMES, Doubt
+from candlewax.gaps import NOTHING, Knowledge
 from candlewax.schema import TRADES, Columns, empty
 
 NOWHERE: Final = ""
@@ -25,9 +25,8 @@ class Batch:
     `stale`: WINDOWS of candles that are to be computed anew from all their trades once
     these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
     when candles are closed, in microseconds since 1970. `known`: what is known of the
-    exchange's trades that have not been seen. `spans`: the SPANS in which certificates of
-    stored candles may be wrong now; `begins`: those of all others may be too, as nothing
-    is known of the process before. `evidence`: what they follow from.
+    exchange's trades that have not been seen. `doubt`: which stored candles'
+    certificates may be wrong now; it is there if any candle is `stale`.
     """
 
     exchange: str
@@ -38,9 +37,7 @@ class Batch:
     late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     watermark: int = 0
     known: Knowledge = NOTHING
-    spans: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
-    evidence: Evidence = field(default_factory=Evidence)
-    begins: bool = False
+    doubt: Doubt | None = None
 
     @property
     def rows(self) -> int:

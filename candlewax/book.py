@@ -92,11 +92,14 @@ def update(
     watermark: int,
     lateness: int = LATENESS,
     known: Knowledge = NOTHING,
+    *,
+    begins: bool = False,
 ) -> Update:
     """Put new trades (TRADES), in the order they came, and what is `known` with them
     into the book, and move its watermark on.
 
-    `watermark` is the batch's own; the book's never moves back.
+    `watermark` is the batch's own; the book's never moves back. To one who `begins`, all
+    certificates are new.
     """
     state = book.candles
     moved = max(watermark, book.watermark)
@@ -124,8 +127,9 @@ def update(
         untouched = untouched.filter(~closes)
         kept = kept.filter(end + lateness > moved)
     book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
-    recertified = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
-    return Update(book, changed, too_late, recertified, spans, disordered)
+    if not begins:
+        untouched = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
+    return Update(book, changed, too_late, untouched, spans, disordered)
 
 
 def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:

@@ -45,6 +45,19 @@ class Evidence:
     ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Stored candles whose certificates may be wrong now, as `evidence` says otherwise: of
+    those whose windows ended by `until`, microseconds since 1970, the ones in `spans`
+    (SPANS). To one who `begins`, those that are said to be incomplete are doubtful too.
+    """
+
+    evidence: Evidence
+    until: int
+    spans: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    begins: bool = False
+
+
 _FORMING: Final = pl.lit(FORMING)
 _ZERO: Final = pl.lit(0, pl.UInt64)
 

@@ -40,7 +40,7 @@ class Knowledge:
 
     `holes`: all HOLES there are. `begins`: BEGINS. `changed`: SPANS in which `holes` or
     `begins` are no longer what they were before this batch. `outages`: OUTAGES that
-    ended with it.
+    ended before its trades, of which one may come again after a crash.
     """
 
     holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))

@@ -69,18 +69,22 @@ def ohlcv(
     )
 
 
-def changes(exchange: str, update: Update, known: Knowledge, earlier: Knowledge) -> pl.DataFrame:
+def changes(
+    exchange: str, update: Update, known: Knowledge, earlier: Knowledge | None
+) -> pl.DataFrame:
     """Rows of `ohlcv` of all candles that a batch changed, by what is known with it and
-    was known before.
+    was known before, None if that is not known.
     """
     book = update.book
     evidence = book.evidence(known)
     rows = ohlcv(exchange, update.changed, book.watermark, evidence)
     if update.recertified.is_empty():
         return rows
-    was, now = (missing(update.recertified, k) for k in (earlier, known))
-    mended = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
-    again = ohlcv(exchange, update.recertified, book.watermark, evidence, mended)
+    cause = ANEW
+    if earlier:
+        was, now = (missing(update.recertified, k) for k in (earlier, known))
+        cause = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
+    again = ohlcv(exchange, update.recertified, book.watermark, evidence, cause)
     return pl.concat([rows, again])
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -12,7 +12,7 @@ from bytewax.operators import StatefulBatchLogic
 from candlewax import book, candles
 from candlewax.batch import NOWHERE, WINDOWS, Batch
 from candlewax.book import Book, Update
-from candlewax.certificate import all_spans, spans_of
+from candlewax.certificate import Doubt, all_spans, spans_of
 from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
@@ -21,7 +21,7 @@ from candlewax.gaps import NOTHING, Knowledge
 from candlewax.gold import changes, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
-from candlewax.schema import BRONZE, TRADES, empty
+from candlewax.schema import BRONZE, TRADES, WEBSOCKET, empty
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
@@ -171,7 +171,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._live = live
         self._now = now
         self._exchange = ""
-        self._known = NOTHING
+        self._known: Knowledge | None = None
         self._came: int | None = None
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
@@ -189,21 +189,28 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._live:
             self._came = self._arrival(exchange, trades)
         before = self._book.watermark
-        update = book.update(self._book, trades, book.watermark(trades), known=known)
+        mark = book.watermark(trades)
+        update = book.update(self._book, trades, mark, known=known, begins=begins)
         self._book = update.book
+        tables = self._gold(exchange, update, before, stale, known)
+        self._tally.candles[exchange] = update.book.candles
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
         self._tally.add(update.out_of_order, "out_of_order", exchange)
+        if update.out_of_order:
+            self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
         oldest = before - book.LATENESS
+        stale = pl.concat([_ended(stale, oldest), late])
+        spans = _reaching(update, known, oldest, begins=begins)
+        doubt = Doubt(update.book.evidence(known), oldest, spans, begins)
         return replace(
             batch,
-            tables={**batch.tables, **self._gold(exchange, update, before, stale, known)},
-            stale=pl.concat([stale, late]),
+            tables={**batch.tables, **tables},
+            stale=stale,
             late=_older(trades, oldest) if late.height else empty(TRADES),
             watermark=update.book.watermark,
-            spans=_reaching(update, known, oldest, begins=begins),
-            evidence=update.book.evidence(known),
-            begins=begins,
+            known=NOTHING,
+            doubt=doubt if stale.height or spans.height or begins else None,
         )
 
     def _gold(
@@ -228,7 +235,9 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     def _arrival(self, exchange: str, trades: pl.DataFrame) -> int | None:
         """When the exchange was last heard of, if it is heard of as it speaks."""
         self._exchange = exchange
-        latest = trades.select(pl.col("received_at").max().cast(pl.Int64)).item()
+        # What was asked for the exchange does not say by itself.
+        spoken = pl.col("received_at").filter(pl.col("via") == WEBSOCKET)
+        latest = trades.select(spoken.max().cast(pl.Int64)).item()
         now = self._now()
         if latest is None:
             return self._came
@@ -244,16 +253,15 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     def on_notify(self) -> tuple[Iterable[Batch], bool]:
         if self._came is None or self._book is None or self._now() - self._came < QUIET:
             return [], StatefulBatchLogic.RETAIN
-        before = self._book.watermark
+        exchange, before = self._exchange, self._book.watermark
         update = book.update(self._book, empty(TRADES), self._now() - QUIET)
-        if update.changed.height and self._history.unseen.is_down(
-            self._exchange, self._came - FRESH
-        ):
+        since = self._came - FRESH
+        if update.changed.height and self._history.unseen.is_down(exchange, since):
             update = replace(update, book=book.ending(update, before))
         self._book = update.book
-        tables = self._gold(self._exchange, update, before, empty(WINDOWS), self._known)
-        evidence = update.book.evidence(self._known)
-        batch = Batch(self._exchange, tables, watermark=update.book.watermark, evidence=evidence)
+        known = self._known or NOTHING
+        tables = self._gold(exchange, update, before, empty(WINDOWS), known)
+        batch = Batch(exchange, tables, watermark=update.book.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Book | None:
@@ -265,11 +273,35 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
     return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
 
 
+_LENGTH: Final = pl.col("timeframe").replace_strict(
+    dict(candles.TIMEFRAMES.values()), return_dtype=pl.Int64
+)
+
+
+def _ended(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """Those of WINDOWS that ended by a time."""
+    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH <= time_us)
+
+
+def _late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """How many trades came when their one-minute candle had closed, of a batch that moved
+    the watermark from `before` to `now`.
+    """
+    minute = candles.TIMEFRAMES["1m"][1]
+    oldest: Any = trades["timestamp"].min()
+    # Most often none can have: the others are not looked at.
+    if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
+        return 0
+    time = pl.col("timestamp").cast(pl.Int64)
+    closed_by = time.cum_max().clip(lower_bound=before + book.GRACE) - book.GRACE
+    return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
+
+
 def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:
     """The SPANS that reach candles whose windows ended by a time; for a process that
     begins, all in which something is missing.
     """
-    if begins:
-        return pl.concat([update.spans, all_spans(known), spans_of(update.book.outages)])
     spans = update.spans
+    if begins:
+        spans = pl.concat([spans, all_spans(known), spans_of(update.book.outages)])
     return spans.filter(pl.col("before") < oldest) if spans.height else spans

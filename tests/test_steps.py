@@ -3,20 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import polars as pl
 import pytest
 
 from candlewax.batch import NOWHERE, Batch
-from candlewax.book import EMPTY
+from candlewax.book import EMPTY, GRACE
 from candlewax.candles import SECOND
+from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.feed import Feed, Garbled, Received, Unread
 from candlewax.framelog import line_letters
+from candlewax.gaps import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
+from candlewax.gold import CLOSED, LATE, REPAIRED
 from candlewax.routing import Router
-from candlewax.schema import FRAMES
+from candlewax.schema import FRAMES, REST, WEBSOCKET
 from candlewax.steps import FRESH, QUIET, Candles
 from candlewax.tally import Tally
 from candlewax.topics import MOST_BYTES
@@ -105,6 +109,166 @@ def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> N
     (sent,) = step.on_batch([late])[0]
     minute = sent.tables["ohlcv"].filter(pl.col("timeframe") == 1)
     assert minute.select("trade_count", "closed").rows() == [(2, True)]
+
+
+def trade(number: int, second: int, via: int = WEBSOCKET, symbol: str = "A/B") -> Batch:
+    """A trade by its number and second of the day, received at once."""
+    time = DAY + second * SECOND
+    fill = Fill("x", symbol, str(number), number, time, True, Decimal(1), Decimal(1))
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
+    trades = table([fill]).with_columns(received_at=pl.lit(at), via=pl.lit(via, pl.Int8))
+    return Batch("x", {}, trades, 1)
+
+
+def told(sent: Batch, minute: int = 0) -> Any:
+    """What was sent of the certificate of a minute of A/B, and why it was sent."""
+    rows = (
+        sent.tables["ohlcv"]
+        .filter(
+            pl.col("timeframe") == 1,
+            pl.col("symbol").cast(pl.String) == "A/B",
+            pl.col("window_start").cast(pl.Int64) == DAY + minute * MINUTE,
+        )
+        .select("status", "missing", "feed_down_ms", "repaired", "revision", "cause")
+    )
+    return rows.row(0) if rows.height else None
+
+
+def hole(before: int, after: int) -> pl.DataFrame:
+    """Two numbers missing between two seconds of the day."""
+    times = (DAY + before * SECOND, DAY + after * SECOND)
+    return pl.DataFrame([("A/B", 2, 3, *times)], HOLES, orient="row")
+
+
+def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -> None:
+    """Though its own trades are the same; what came was asked for, and is its neighbour's."""
+    found = hole(59, 62)
+    spans = found.select(*SPANS)
+    sent, _ = logic(tables, Clock()).on_batch(
+        [
+            trade(1, 59),
+            replace(trade(4, 62), known=Knowledge(found, changed=spans)),
+            replace(trade(5, 65), known=Knowledge(found)),
+            replace(trade(2, 63, REST), known=Knowledge(changed=spans)),
+        ]
+    )
+    assert [told(batch) for batch in sent] == [
+        (FORMING, 0, 0, 0, 0, CLOSED),
+        (GAPS, 2, 0, 0, 0, CLOSED),
+        None,
+        (COMPLETE, 0, 0, 0, 0, REPAIRED),
+    ]
+    assert told(list(sent)[-1], 1) == (FORMING, 0, 0, 1, 0, CLOSED)
+
+
+def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
+    """Also of one that is closed; what lies further back is left to who stores."""
+    outage = pl.DataFrame([(DAY + 10 * SECOND, DAY + 63 * SECOND + 1500)], OUTAGES, orient="row")
+    begun = Knowledge(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], BEGINS, orient="row"))
+    sent, _ = logic(tables, Clock()).on_batch(
+        [
+            replace(trade(9, 5), known=begun),
+            replace(trade(10, 62), known=begun),
+            replace(trade(11, 64), known=replace(begun, outages=outage)),
+            replace(trade(12, 70), known=begun),
+        ]
+    )
+    assert [told(batch) for batch in sent] == [
+        (FORMING, 0, 0, 0, 0, CLOSED),
+        (PARTIAL, 0, 0, 0, 0, CLOSED),
+        (PARTIAL, 0, 50_000, 0, 0, LATE),
+        None,
+    ]
+    assert told(list(sent)[-1], 1) == (FORMING, 0, 3001, 0, 0, CLOSED)
+    assert [batch.doubt for batch in sent] == [None] * 4
+
+
+def event(tables: Database, what: str, second: int) -> None:
+    """What a feed says of its connection."""
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=DAY + second * SECOND)
+    tables.client.insert(
+        "bronze_frames",
+        [["x", "c", second, at, f'{{"candlewax":"{what}"}}', "control"]],
+        column_names=["exchange", "connection", "source_offset", "received_at", "frame", "kind"],
+    )
+
+
+@pytest.mark.parametrize("later", [60, 3600])
+def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: int) -> None:
+    """Until a later trade of its symbol tells by its number what was missed."""
+    clock = Clock()
+    step = logic(tables, clock)
+    step.on_batch([trade(1, 1)])
+    event(tables, "connected", 0)
+    event(tables, "disconnected", 5)
+    clock.now = DAY + (later + 20) * SECOND
+    (ended,) = step.on_notify()[0]
+    other, early, again = step.on_batch(
+        [trade(1, later + 21, symbol="C/D"), trade(2, 59), trade(3, later + 22)]
+    )[0]
+    assert told(ended) == (PARTIAL, 0, 0, 0, 0, CLOSED)
+    assert told(other) is None
+    if later == 60:
+        assert told(early) == (PARTIAL, 0, 0, 0, 1, LATE)
+        assert told(again) == (COMPLETE, 0, 0, 0, 1, LATE)
+    else:
+        # The candle is no longer at hand: who stores computes it anew.
+        assert early.doubt is not None
+        assert early.doubt.evidence.ended["timeframe"].to_list() == [1, 2, 3, 4, 5]
+        assert again.doubt is not None
+        assert again.doubt.evidence.ended.is_empty()
+        assert DAY in again.doubt.spans["before"]
+
+
+def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
+    """As long as a connection is alive: nothing was traded."""
+    clock = Clock()
+    step = logic(tables, clock)
+    step.on_batch([trade(1, 1)])
+    event(tables, "connected", 0)
+    event(tables, "disconnected", 5)
+    event(tables, "connected", 6)
+    clock.now = DAY + 80 * SECOND
+    (sent,) = step.on_notify()[0]
+    assert told(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
+
+
+def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -> None:
+    """The exchange is as silent as before."""
+    clock = Clock()
+    step = logic(tables, clock)
+    step.on_batch([trade(1, 1)])
+    clock.now = DAY + 80 * SECOND
+    step.on_batch([trade(2, 2, REST)])
+    (sent,) = step.on_notify()[0]
+    assert told(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -> None:
+    """Those older than one before them, and of these those whose minute had closed, however
+    the batches are cut.
+    """
+    chance = Random(7)
+    times = [DAY + n * 5 * SECOND - chance.choice([0, 0, 1, 20, 90]) * SECOND for n in range(60)]
+    fills = [
+        Fill("x", "A/B", str(n), n + 1, time, True, Decimal(1), Decimal(1))
+        for n, time in enumerate(times)
+    ]
+    before = [[*times[:n]] for n in range(60)]
+    disordered = sum(time < max(some, default=0) for time, some in zip(times, before, strict=True))
+    late = sum(
+        time // MINUTE * MINUTE + MINUTE <= max(some, default=0) - GRACE
+        for time, some in zip(times, before, strict=True)
+    )
+    assert disordered > late > 0
+    tally = Tally()
+    step = Candles(History(tables), tally, EMPTY)
+    for begin in range(0, 60, size):
+        some = fills[begin : begin + size]
+        step.on_batch([Batch("x", {}, table(some), len(some))])
+    assert tally.total("out_of_order") == disordered
+    assert tally.total("late") == late
 
 
 def frames(*texts: str) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import polars as pl
 
 from candlewax.batch import WINDOWS
 from candlewax.candles import TIMEFRAMES, all_timeframes, combine
-from candlewax.certificate import Evidence, disjoint
+from candlewax.certificate import Doubt, Evidence, disjoint
 from candlewax.connectors.history import WHOLE, History
 from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
 from candlewax.lateness import resumed
@@ -48,19 +48,19 @@ class Anew:
             witnessed = self._witnessed(exchange, begin, begin + _DAY, evidence)
             yield ohlcv(exchange, found, watermark, witnessed, ANEW)
 
-    def recertified(
-        self, exchange: str, spans: pl.DataFrame, evidence: Evidence, *, doubted: bool = False
-    ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv`, with `cause`, of the stored candles in some spans (SPANS), and
-        of those `doubted` before, whose certificates are others now.
+    def recertified(self, exchange: str, doubt: Doubt) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv`, with `cause`, of the stored candles whose certificates are
+        others now.
         """
-        parts = self._history.stored.touched(exchange, spans)
-        for rows in (*parts, *([self._history.stored.doubted(exchange)] if doubted else [])):
+        stored = self._history.stored
+        parts = stored.touched(exchange, doubt.spans)
+        for part in (*parts, *([stored.doubted(exchange)] if doubt.begins else [])):
+            rows = part.filter(pl.col("window_end") <= doubt.until)
             if rows.height:
                 start = pl.col("window_start").cast(pl.Int64).min()
                 begin, end = rows.select(start, pl.col("window_end").max()).row(0)
-                witnessed = self._witnessed(exchange, begin, end, evidence)
-                yield recertified(rows, witnessed, RECOMPUTED if doubted else LATE)
+                evidence = self._witnessed(exchange, begin, end, doubt.evidence)
+                yield recertified(rows, evidence, RECOMPUTED if doubt.begins else LATE)
 
     def _witnessed(self, exchange: str, begin: int, end: int, evidence: Evidence) -> Evidence:
         """The evidence, with outages of whenever these windows were."""
