@@ -12,8 +12,8 @@ COPY dataflows dataflows
 # Editable, so that the code stands where its clickhouse/ddl and instruments.toml stand.
 # What is there for tests and builds goes, pip the last.
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --editable . \
-    && /opt/venv/bin/pip uninstall --yes --quiet ast-serialize hypothesis iniconfig librt \
-        mypy mypy-extensions pathspec pluggy pytest ruff setuptools sortedcontainers pip \
+    && /opt/venv/bin/pip uninstall --yes --quiet ast-serialize greenlet hypothesis iniconfig librt \
+        mypy mypy-extensions pathspec playwright pluggy pytest ruff setuptools sortedcontainers pip \
     && rm -rf *.egg-info build
 
 FROM python:3.12.15-slim-trixie

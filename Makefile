@@ -4,10 +4,14 @@ PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
-.PHONY: run live test check bench bench-live chaos lock clean
+.PHONY: run up live test check bench bench-live chaos lock clean
 
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
+
+# The whole pipeline and its page; the sample, unless CANDLEWAX_FEED says otherwise.
+up: $(READY)
+	@.venv/bin/candlewax up
 
 # The exchanges' websockets into the embedded database, until Ctrl-C.
 live: $(READY)
@@ -24,7 +28,7 @@ check: $(READY)
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint"
+# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page"
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 

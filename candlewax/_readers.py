@@ -116,6 +116,12 @@ def _address(text: str) -> str:
         raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
 
 
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text) or not float(text):
+        raise ValueError("a number of seconds above 0, as 60 or 2.5")
+    return float(text)
+
+
 def _partitions(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1024:
         raise ValueError("a number of partitions from 1 to 1024")
@@ -164,6 +170,8 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "SCHEMA_REGISTRY": ("", _registry),
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),
+    "FRESH_SECONDS": ("60", _seconds),
+    "WATCH_SECONDS": ("60", _seconds),
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),
     **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},

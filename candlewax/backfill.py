@@ -24,8 +24,9 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop, tell
+from candlewax.start import Stop
 from candlewax.tally import Tally
+from candlewax.telling import tell
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from bytewax.dataflow import Dataflow
 
-from candlewax import backfill, instruments, settings
+from candlewax import backfill, instruments, settings, watching
 from candlewax.commands import gaps, rebuild, verify
 from candlewax.commands._common import attempt
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import connect, open_tables
 from candlewax.parts import Parts
 from candlewax.simulator import command as simulate
+from candlewax.telling import tell
+from candlewax.web import serve, up
 from dataflows import ingest, ohlcv
 
 
@@ -45,7 +47,15 @@ def _parser() -> argparse.ArgumentParser:
     gaps.add(commands)
     backfill.add(commands, _backfill)
     rebuild.add(commands)
+    watch = commands.add_parser(
+        "watch",
+        help="look at the candles that have just closed, again and again, until stopped; "
+        "CANDLEWAX_METRICS_PORT tells of what differs",
+    )
+    watch.set_defaults(run=_watch)
     simulate.add(commands)
+    up.add(commands, ohlcv.build)
+    serve.add(commands)
     return parser
 
 
@@ -75,3 +85,10 @@ def _backfill(arguments: argparse.Namespace) -> int:
 
 def _pipeline(made: Parts) -> Dataflow:
     return ohlcv.build(made) if made.topics is None else ingest.build(made)
+
+
+def _watch(_: argparse.Namespace) -> int:
+    chosen = attempt(1, settings.load)
+    tell()
+    attempt(1, lambda: watching.serve(chosen))
+    return 0

@@ -1,43 +1,34 @@
-"""Metrics for Prometheus: what a process counts, and how it is asked for it.
+"""Metrics for Prometheus: what a process counts, and what it knows when it is asked.
 
-What is counted while data flows stands in the tally and is read when it is asked
-for; distributions are kept here, beside their names.
+What is counted while data flows stands in the tally and is read when it is asked for;
+distributions are kept where they are observed.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Final
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
+import polars as pl
+from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from candlewax.feeds import Feeds
 from candlewax.tally import Tally
 
-SINK_ROWS: Final = Histogram(
-    "candlewax_sink_rows",
-    "Rows of one insert.",
-    ["table"],
-    buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
-)
-SINK_SECONDS: Final = Histogram(
-    "candlewax_sink_seconds",
-    "How long one insert took, with its retries.",
-    ["table"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
-)
-WRITTEN_SECONDS: Final = Histogram(
-    "candlewax_received_to_written_seconds",
-    "From the receipt of a batch's oldest trade until its candles are stored.",
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
-)
-_COMMIT: Final = Gauge(
-    "candlewax_last_commit_timestamp_seconds",
-    "When all that had come before was last known to be stored.",
+# When each series was first seen is of no use and as much again.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+MOST_SYMBOLS: Final = 1_000
+"""The most symbols that a process tells of one by one."""
+
+_committed = time.time()
+_RECEIVED: Final = Gauge(
+    "candlewax_last_received_timestamp_seconds",
+    "When the last frame that was read had been received, in seconds since 1970.",
+    ["exchange"],
 )
 
 _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -55,10 +46,20 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Trades older than one that came before.",
         ("exchange",),
     ),
+    "late": (
+        "candlewax_late_trades",
+        "Trades that came when their one-minute candle had closed.",
+        ("exchange",),
+    ),
     "recomputed": (
         "candlewax_recomputed_candles",
         "Candles computed anew for trades that came too late.",
         ("exchange",),
+    ),
+    "revisions": (
+        "candlewax_candle_revisions",
+        "Closed candles written again, by what changed them.",
+        ("exchange", "cause"),
     ),
     "skipped": ("candlewax_skipped_frames", "Frames of exchanges not wanted.", ("exchange",)),
     "connections": (
@@ -97,22 +98,50 @@ _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
 
 _KINDS: Final = {"1": "trade", "2": "control", "3": "dead"}
 _SCOPES: Final = {"1": "line", "2": "frame", "3": "trade"}
+_CAUSES: Final = {"2": "late", "3": "repaired", "4": "recomputed"}
+_WORDS: Final[Mapping[str, tuple[int, Mapping[str, str]]]] = {
+    "frames": (1, _KINDS),
+    "dead_letters": (1, _SCOPES),
+    "revisions": (1, _CAUSES),
+}
+"""Where a label is a number in the tables' enumerations, and what it stands for."""
 
 Lags = Callable[[], Mapping[tuple[str, int], int]]
 
 
 def committed() -> None:
     """All that came before is stored."""
-    _COMMIT.set(time.time())
+    global _committed  # noqa: PLW0603 - of the process, as the gauges are
+    _committed = time.time()
+
+
+def received(exchange: str, when_s: float) -> None:
+    """The last frame read was received then, in seconds since 1970."""
+    _RECEIVED.labels(exchange).set(when_s)
+
+
+def stale(fresh_s: float) -> str | None:
+    """What is wrong with the last commit, if it is older than that."""
+    age_s = time.time() - _committed
+    if age_s <= fresh_s:
+        return None
+    return f"the last commit was {age_s:.0f} s ago, {fresh_s:g} s is the most that is fresh"
 
 
 @dataclass(frozen=True, eq=False)
 class Counted(Collector):
-    """The tally, and how far a process is behind, when they are asked for."""
+    """What a process knows when it is asked.
+
+    `listed` gives the symbols of each exchange that are told of one by one, of all
+    together MOST_SYMBOLS at most: what else a feed may bring has no end.
+    """
 
     tally: Tally
     lags: list[Lags] = field(default_factory=list)
     waiting: list[Callable[[], int]] = field(default_factory=list)
+    feeds: Feeds = field(default_factory=Feeds)
+    listed: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    _last: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
@@ -123,6 +152,51 @@ class Counted(Collector):
                 if key[0] == name:
                     family.add_metric(_labels(name, key[1:], len(labels)), count)
             yield family
+        yield GaugeMetricFamily(
+            "candlewax_last_commit_timestamp_seconds",
+            "When all that had come before was last known to be stored, in seconds since 1970.",
+            value=_committed,
+        )
+        yield from self._levels()
+        yield from self._connections()
+        yield self._last_trades()
+        yield from self._behind()
+
+    def _connections(self) -> Iterator[Metric]:
+        wanted = GaugeMetricFamily(
+            "candlewax_connections_wanted",
+            "Connections that this process keeps to an exchange.",
+            labels=("exchange",),
+        )
+        standing = GaugeMetricFamily(
+            "candlewax_connections_open", "Of these, those that stand.", labels=("exchange",)
+        )
+        again = CounterMetricFamily(
+            "candlewax_reconnects",
+            "Connections made after the first of each, also to replace one in time.",
+            labels=("exchange",),
+        )
+        for exchange, counts in self.feeds.counts().items():
+            wanted.add_metric([exchange], counts[0])
+            standing.add_metric([exchange], counts[1])
+            again.add_metric([exchange], counts[2])
+        yield from (wanted, standing, again)
+
+    def _last_trades(self) -> Metric:
+        family = GaugeMetricFamily(
+            "candlewax_last_trade_timestamp_seconds",
+            "When the last trade of a symbol happened at the exchange, in seconds since 1970.",
+            labels=("exchange", "symbol"),
+        )
+        for exchange, candles in list(self.tally.candles.items()):
+            self._last.update(_last_trades(exchange, candles))
+        known = [(exchange, symbol) for exchange, some in self.listed.items() for symbol in some]
+        for place in known[:MOST_SYMBOLS]:
+            if place in self._last:
+                family.add_metric(list(place), self._last[place])
+        return family
+
+    def _levels(self) -> Iterator[Metric]:
         levels = self.tally.now()
         for name, (metric, text) in _GAUGES.items():
             gauge = GaugeMetricFamily(metric, text, labels=("exchange",))
@@ -130,6 +204,8 @@ class Counted(Collector):
                 if key[0] == name:
                     gauge.add_metric(key[1:], level)
             yield gauge
+
+    def _behind(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
             "candlewax_consumer_lag", "Messages to be read yet.", labels=("topic", "partition")
         )
@@ -144,20 +220,16 @@ class Counted(Collector):
         )
 
 
+def _last_trades(exchange: str, candles: pl.DataFrame) -> dict[tuple[str, str], float]:
+    """By exchange and symbol when the last trade happened, of candles (STATE)."""
+    latest = candles.group_by("symbol").agg(pl.col("close_time").max()).rows()
+    return {(exchange, symbol): time.timestamp() for symbol, time in latest}
+
+
 def _labels(name: str, values: Iterable[str], count: int) -> list[str]:
     found = [*values, *[""] * count][:count]
-    names = {"frames": (1, _KINDS), "dead_letters": (1, _SCOPES)}.get(name)
+    names = _WORDS.get(name)
     if names:
         place, words = names
         found[place] = words.get(found[place], found[place])
     return found
-
-
-def serve(counted: Counted, port: int, address: str) -> tuple[WSGIServer, Thread]:
-    """Answer Prometheus; gives the server and its thread. Raises OSError if nobody can
-    listen there.
-    """
-    server = start_http_server(port, address)
-    REGISTRY.register(counted)
-    committed()
-    return server

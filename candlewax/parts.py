@@ -8,7 +8,7 @@ from typing import Any
 from bytewax.inputs import Source
 
 from candlewax import topics
-from candlewax.batch import NOWHERE
+from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
@@ -21,6 +21,8 @@ from candlewax.connectors.sink import Counts, Tables
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
+from candlewax.feeds import Feeds
+from candlewax.health import Health
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
@@ -72,6 +74,8 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    feeds: Feeds = field(default_factory=Feeds)
+    health: Health = field(default_factory=Health)
     behind: list[Callable[[], bool]] = field(default_factory=list)
 
     def held(self) -> bool:
@@ -84,11 +88,14 @@ def embedded(
     feed: Source[Feed],
     database: Database,
     repairs: Source[Feed] | None = None,
+    after: Callable[[Sequence[Batch]], None] = lambda _: None,
 ) -> Parts:
-    """The whole pipeline from a feed to the tables, in one process."""
+    """The whole pipeline from a feed to the tables, in one process. `after` is given what
+    was stored.
+    """
     history = History(database)
     background = True if process.live else None
-    writer = Writer(database, process.tally, history=history, background=background)
+    writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.behind.append(lambda: writer.behind)
     return Parts(
         feed=feed,
@@ -149,6 +156,7 @@ def refining(
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
     process.behind.append(lambda: writer.behind)
     source = _raw_topics(process, broker, "candlewax-silver")
+    process.health.add("broker", source.away)
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -195,6 +203,7 @@ def aggregating(
     source = Topics(
         broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping, process.held
     )
+    process.health.add("broker", source.away)
     return Parts(
         normalized=source,
         read=Normalized(process.wanted, decode),

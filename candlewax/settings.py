@@ -49,7 +49,9 @@ class Settings:
     `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all
     that the instruments file lists. `urls` are the websocket addresses that are not
     the exchanges' own, `rest_urls` those of REST, `keys` are shown to an exchange by REST
-    and never printed; all by exchange.
+    and never printed; all by exchange. `fresh_seconds` is for how long a process without a
+    connection or a commit still counts as ready, `watch_seconds` is the time between two
+    cross-checks.
     """
 
     feed: str | tuple[Path, ...]
@@ -60,6 +62,8 @@ class Settings:
     brokers: Brokers | None = None
     metrics_port: int | None = None
     metrics_address: str = "127.0.0.1"
+    fresh_seconds: float = 60
+    watch_seconds: float = 60
     urls: Mapping[str, str] = field(default_factory=dict)
     rest_urls: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)

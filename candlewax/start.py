@@ -3,15 +3,17 @@
 import atexit
 import gc
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
+from prometheus_client import REGISTRY
 
 from candlewax import asking, instruments, metrics, parts, settings
 from candlewax.board import Board
@@ -19,6 +21,7 @@ from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
+from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
@@ -30,6 +33,8 @@ from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
 from candlewax.tally import Tally
+from candlewax.telling import tell
+from candlewax.watching import Watching
 
 if TYPE_CHECKING:
     from candlewax.connectors.avro import Avro
@@ -67,7 +72,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
         tell()
-        _tune()
+        tune()
         stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(known, wanted, Tally(), stop, live=chosen.live)
@@ -78,30 +83,22 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         sys.exit(f"candlewax: {error}")
 
 
-def _serve(chosen: Settings, made: Parts, process: Process) -> None:
+def serve_metrics(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
-    if chosen.metrics_port is None:
-        return
-    try:
-        counted = Counted(process.tally, made.lags, made.waiting)
-        metrics.serve(counted, chosen.metrics_port, chosen.metrics_address)
-    except OSError as error:
-        raise SettingsError(
-            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
-            f"{chosen.metrics_port}: {error.strerror}"
-        ) from error
-
-
-def tell() -> None:
-    """Log to the standard error, and let errors speak for themselves."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    metrics.committed()
+    process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
+    listed = {
+        exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
+        for exchange in process.wanted
+    }
+    answer(
+        chosen,
+        Counted(process.tally, made.lags, made.waiting, process.feeds, listed),
+        process.health,
     )
-    # The engine's own stack says nothing more.
-    os.environ.setdefault("RUST_BACKTRACE", "0")
 
 
-def _tune() -> None:
+def tune() -> None:
     """Set the interpreter up for what flows here."""
     # Frames and messages are freed as they are let go; to look for cycles among
     # thousands of them each time costs more than reading them.
@@ -121,8 +118,9 @@ def _embedded(
 ) -> Dataflow:
     database = open_tables(chosen.clickhouse, chosen.database)
     name = _name(build)
-    repairs = _repairs(chosen, process, finite=name == "repair") if name != "ingest" else None
+    repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
+    watching: Watching | None = None
     if name == "repair":
         what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
         run = Mended(what, console(), process.tally, database, stop)
@@ -131,18 +129,28 @@ def _embedded(
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         run = Board(what, console(), process.tally, onlooker, stop)
+        watching = Watching(chosen) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
-    process = replace(process, on_end=run.end)
+    process = replace(process, on_end=partial(_end, run, watching))
     if name == "repair":
         made = parts.embedded(process, _needed(repairs), database)
     else:
-        made = parts.embedded(process, _feed(chosen, process), database, repairs)
-    _serve(chosen, made, process)
+        made = parts.embedded(process, feed(chosen, process), database, repairs)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
+    if watching:
+        REGISTRY.register(watching.checked)
+        watching.begin()
     return flow
+
+
+def _end(run: Run | Board | Mended, watching: Watching | None) -> None:
+    if watching:
+        watching.end()
+    run.end()
 
 
 def _behind_broker(
@@ -158,10 +166,10 @@ def _behind_broker(
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     process = replace(process, on_end=run.end)
     if name == "ingest":
-        made = parts.ingesting(process, _feed(chosen, process), broker, lambda: _tables(chosen))
+        made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "repair":
         _tables(chosen).close()
-        source = _repairs(chosen, process, finite=False) or _nobody(process)
+        source = repairing(chosen, process, finite=False) or _nobody(process)
         made = parts.ingesting(process, source, broker, lambda: _tables(chosen))
     elif name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
@@ -171,7 +179,7 @@ def _behind_broker(
     else:
         decode = _avro(brokers).decode if brokers.schema_registry else None
         made = parts.aggregating(process, broker, _tables(chosen), decode)
-    _serve(chosen, made, process)
+    serve_metrics(chosen, made, process)
     flow = build(made)
     stop.listen()
     run.begin()
@@ -190,7 +198,7 @@ def _name(build: Callable[[Parts], Dataflow]) -> str:
     return build.__module__.rpartition(".")[2]
 
 
-def _repairs(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
+def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
     """What fills gaps, if any exchange may be asked. Frames that are replayed are no
     reason to ask an exchange.
     """
@@ -223,7 +231,8 @@ def _tables(chosen: Settings) -> Database:
     return open_tables(chosen.clickhouse, chosen.database)
 
 
-def _feed(chosen: Settings, process: Process) -> Source[Feed]:
+def feed(chosen: Settings, process: Process) -> Source[Feed]:
+    """What the settings want to be read. Raises SettingsError."""
     if not chosen.live:
         return Recordings(chosen.logs, process.tally, process.stopping)
     known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}
@@ -233,7 +242,17 @@ def _feed(chosen: Settings, process: Process) -> Source[Feed]:
             f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
             f"{', '.join(process.wanted)}"
         )
-    return Websockets(plan, chosen.urls, process.tally, process.stopping, held=process.held)
+    for exchange in plan:
+        fresh = partial(process.feeds.wrong, exchange, chosen.fresh_seconds)
+        process.health.add(f"feed {exchange}", fresh)
+    return Websockets(
+        plan,
+        chosen.urls,
+        process.tally,
+        process.stopping,
+        feeds=process.feeds,
+        held=process.held,
+    )
 
 
 def lazily(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -193,9 +193,12 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         update = book.update(self._book, trades, mark, known=known, begins=begins)
         self._book = update.book
         tables = self._gold(exchange, update, before, stale, known)
+        self._tally.candles[exchange] = update.book.candles
         late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
         self._tally.add(late.height, "recomputed", exchange)
         self._tally.add(update.out_of_order, "out_of_order", exchange)
+        if update.out_of_order:
+            self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
         oldest = before - book.LATENESS
         stale = pl.concat([_ended(stale, oldest), late])
         spans = _reaching(update, known, oldest, begins=begins)
@@ -278,6 +281,20 @@ _LENGTH: Final = pl.col("timeframe").replace_strict(
 def _ended(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
     """Those of WINDOWS that ended by a time."""
     return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH <= time_us)
+
+
+def _late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """How many trades came when their one-minute candle had closed, of a batch that moved
+    the watermark from `before` to `now`.
+    """
+    minute = candles.TIMEFRAMES["1m"][1]
+    oldest: Any = trades["timestamp"].min()
+    # Most often none can have: the others are not looked at.
+    if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
+        return 0
+    time = pl.col("timestamp").cast(pl.Int64)
+    closed_by = time.cum_max().clip(lower_bound=before + book.GRACE) - book.GRACE
+    return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 
 def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:

@@ -3,6 +3,8 @@
 import threading
 from collections import Counter
 
+import polars as pl
+
 
 class Tally:
     """Counts of a run; every method may be called from any thread."""
@@ -13,6 +15,8 @@ class Tally:
         self.ended = False
         """Whether the feed ended by itself."""
         self.counts: Counter[tuple[str, ...]] = Counter()
+        self.candles: dict[str, pl.DataFrame] = {}
+        """By exchange the candles (STATE) that can still change, as they were last."""
         self.levels: dict[tuple[str, ...], int] = {}
 
     def read(self, size: int) -> None:

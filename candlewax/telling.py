@@ -1,6 +1,7 @@
 """Failures that say why: within a cluster the engine ends without a word of it."""
 
 import logging
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
@@ -17,6 +18,15 @@ _CALLED: Final = (
 _log: Final = logging.getLogger("candlewax")
 
 _told: list[BaseException] = []
+
+
+def tell() -> None:
+    """Log to the standard error, and let errors speak for themselves."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    # The engine's own stack says nothing more.
+    os.environ.setdefault("RUST_BACKTRACE", "0")
 
 
 def failed() -> bool:

@@ -1,14 +1,13 @@
-"""What certificates must say, computed the slow way: lists, sets, loops over seconds.
+"""The holes between the numbers of trades, found the slow way.
 
 Nothing here calls the program under test.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from tests.oracle import LENGTHS, Fill, Window
+from tests.oracle import Fill
 
 Market = tuple[str, str]
 
@@ -31,65 +30,14 @@ class Hole:
 def holes(fills: Iterable[Fill]) -> dict[Market, list[Hole]]:
     """The holes of each market, in order."""
     found: dict[Market, list[Hole]] = {}
-    for market, times in _times(fills).items():
-        numbers = sorted(times)
-        for low, high in pairwise(numbers):
-            if high > low + 1:
-                ends = sorted((times[low], times[high]))
-                found.setdefault(market, []).append(Hole(low + 1, high - 1, *ends))
-    return found
-
-
-def _times(fills: Iterable[Fill]) -> dict[Market, dict[int, int]]:
     times: dict[Market, dict[int, int]] = {}
     for fill in fills:
         if fill.sequence:
             times.setdefault((fill.exchange, fill.symbol), {})[fill.sequence] = fill.time
-    return times
-
-
-def certificates(
-    fills: Sequence[Fill],
-    candles: dict[Window, dict[str, Any]],
-    outages: Sequence[tuple[int, int]] = (),
-    repaired: Sequence[str] = (),
-) -> dict[Window, dict[str, Any]]:
-    """The certificate of each candle. `outages` are of all exchanges, apart from each
-    other; `repaired` are ids of trades that did not come over the websocket.
-    """
-    missed, times = holes(fills), _times(fills)
-    found = {}
-    for window, candle in candles.items():
-        timeframe, exchange, symbol, start = window
-        begin, end = start * 1_000_000, (start + LENGTHS[timeframe]) * 1_000_000
-        inside = [
-            fill
-            for fill in fills
-            if (fill.exchange, fill.symbol) == (exchange, symbol)
-            and begin <= fill.time < end
-            and not fill.conditions
-        ]
-        missing = sum(
-            hole.count
-            for hole in missed.get((exchange, symbol), [])
-            if hole.before < end and hole.after >= begin
-        )
-        numbers = times.get((exchange, symbol), {})
-        lowest = min(numbers, default=0)
-        began = lowest > 1 and begin <= numbers[lowest] < end
-        if not candle["closed"]:
-            status = "forming"
-        elif any(fill.sequence == 0 for fill in inside):
-            status = "unverified"
-        elif missing:
-            status = "gaps"
-        else:
-            status = "partial" if began else "complete"
-        down = sum(max(0, min(end, to) - max(begin, since)) for since, to in outages)
-        found[window] = {
-            "missing": missing,
-            "status": status,
-            "feed_down_ms": down // 1000,
-            "repaired": sum(fill.trade_id in repaired for fill in inside),
-        }
+    for market, seen in times.items():
+        numbers = sorted(seen)
+        for low, high in pairwise(numbers):
+            if high > low + 1:
+                ends = sorted((seen[low], seen[high]))
+                found.setdefault(market, []).append(Hole(low + 1, high - 1, *ends))
     return found

@@ -1,24 +1,30 @@
 """What Prometheus is told."""
 
-import socket
-import time
-import urllib.request
+import importlib
+import pkgutil
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+import polars as pl
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
-from candlewax import metrics
-from candlewax.metrics import Counted
+import candlewax
+from candlewax.candles import STATE
+from candlewax.crosscheck import Checked
+from candlewax.feeds import Feeds
+from candlewax.metrics import MOST_SYMBOLS, Counted
 from candlewax.tally import Tally
 
-DOCS = Path(__file__).parents[1] / "docs" / "operating.md"
+DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
 
 
-def shown(tally: Tally, **more: list[object]) -> list[str]:
+def shown(tally: Tally, **more: object) -> list[str]:
     """The lines of all samples."""
     registry = CollectorRegistry()
-    registry.register(Counted(tally, **more))  # type: ignore[arg-type]  # lists of callables
+    registry.register(Counted(tally, **more))  # type: ignore[arg-type]
     text = generate_latest(registry).decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
@@ -48,44 +54,112 @@ def test_lag_and_undelivered_messages_are_asked_for() -> None:
     assert "candlewax_undelivered_messages 5.0" in lines
 
 
-def test_metrics_are_served_where_they_are_wanted() -> None:
-    """With the time of the last commit, which is now at the start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    before = time.time()
-    server, thread = metrics.serve(Counted(Tally()), port, "127.0.0.1")
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            text = answer.read().decode()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    (line,) = [
-        line
-        for line in text.splitlines()
-        if line.startswith("candlewax_last_commit_timestamp_seconds ")
+def test_connections_are_told() -> None:
+    """How many are wanted, how many stand, and how many were made again."""
+    feeds = Feeds()
+    hear = feeds.share("kraken", "kraken-0")
+    for event in ("connected", "disconnected", "connected"):
+        hear(event)
+    feeds.share("kraken", "kraken-1")
+    lines = shown(Tally(), feeds=feeds)
+    assert 'candlewax_connections_wanted{exchange="kraken"} 2.0' in lines
+    assert 'candlewax_connections_open{exchange="kraken"} 1.0' in lines
+    assert 'candlewax_reconnects_total{exchange="kraken"} 1.0' in lines
+
+
+def candles(*closes: tuple[str, int]) -> pl.DataFrame:
+    """Candles by symbol and the second of their last trade."""
+    rows = [
+        {"symbol": symbol, "close_time": datetime.fromtimestamp(second, UTC)}
+        for symbol, second in closes
     ]
-    assert float(line.split()[1]) >= before
+    return pl.DataFrame(rows, schema={name: STATE[name] for name in ("symbol", "close_time")})
 
 
-def test_a_port_in_use_is_an_error() -> None:
-    """Nobody should believe that metrics are served."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
-            metrics.serve(Counted(Tally()), port, "127.0.0.1")
+def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
+    """The latest of its candles; also when they are no longer kept. No other symbol's."""
+    tally = Tally()
+    registry = CollectorRegistry()
+    registry.register(Counted(tally, listed={"kraken": ["BTC/USD", "ETH/USD"]}))
+    tally.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
+
+    def told() -> dict[str, float]:
+        return {
+            sample.labels["symbol"]: sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == "candlewax_last_trade_timestamp_seconds"
+        }
+
+    assert told() == {"BTC/USD": 75}
+    tally.candles["kraken"] = candles(("ETH/USD", 90))
+    assert told() == {"BTC/USD": 75, "ETH/USD": 90}
+
+
+def test_symbols_have_an_end() -> None:
+    """However many a file lists, and however often one is listed by another name."""
+    names = [f"S{n}" for n in range(2 * MOST_SYMBOLS)]
+    tally = Tally()
+    tally.candles["kraken"] = candles(*((name, 60) for name in names))
+    lines = shown(tally, listed={"kraken": names})
+    told = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
+    assert len(told) == MOST_SYMBOLS
+
+
+class Described(NamedTuple):
+    """What Prometheus is told of a metric beside its values."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+def families() -> list[Described]:
+    """All metrics of ours that any process may tell of. Nobody but the library knows them."""
+    for module in pkgutil.walk_packages(candlewax.__path__, "candlewax."):
+        importlib.import_module(module.name)
+    kept = {
+        collector
+        for collector in REGISTRY._collector_to_names  # noqa: SLF001
+        if isinstance(collector, MetricWrapperBase)
+    }
+    found = [
+        Described(family.name, family.type, tuple(collector._labelnames), family.documentation)  # noqa: SLF001
+        for collector in kept
+        for family in collector.describe()
+    ]
+    asked: list[Any] = [*Counted(Tally()).collect(), *Checked().collect()]
+    found += [
+        Described(f.name, f.type, tuple(getattr(f, "_labelnames", ())), f.documentation)
+        for f in asked
+    ]
+    return sorted(family for family in found if family.name.startswith("candlewax_"))
+
+
+def described() -> str:
+    """The table that docs/metrics.md shows."""
+    lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
+    for name, kind, labels, text in families():
+        named = f"`{name}_total`" if kind == "counter" else f"`{name}`"
+        lines.append(f"| {named} | {kind} | {', '.join(f'`{n}`' for n in labels)} | {text} |")
+    return "\n".join(lines)
 
 
 def test_every_metric_is_described() -> None:
-    """By its name."""
-    registry = CollectorRegistry()
-    registry.register(Counted(Tally()))
-    names = {family.name for family in registry.collect()}
-    names |= {"candlewax_sink_rows", "candlewax_sink_seconds"}
-    names |= {"candlewax_received_to_written_seconds", "candlewax_last_commit_timestamp_seconds"}
-    text = DOCS.read_text("utf-8")
-    assert [name for name in sorted(names) if name not in text] == []
+    """In docs/metrics.md, with its kind, its labels and what it is: this table and no other."""
+    page = DOCS.read_text("utf-8")
+    begin = page.index("| metric | kind |")
+    assert page[begin:].partition("\n\n")[0].strip() == described()
+
+
+def test_names_follow_the_rules() -> None:
+    """Prometheus: metric and label names, "Metric names": a prefix, base units, no abbreviation
+    of them, and `_total` for what only grows.
+    """
+    for name, kind, _, text in families():
+        assert re.fullmatch(r"candlewax_[a-z]+(_[a-z]+)*", name), name
+        assert not re.search(r"_(ms|us|ns|sec|minutes|kb|mb|count|total)(_|$)", name), name
+        assert text.endswith("."), name
+        if kind == "histogram":
+            assert re.search(r"_(seconds|rows|bytes)$", name), name

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import polars as pl
 import pytest
 
 from candlewax.batch import NOWHERE, Batch
-from candlewax.book import EMPTY
+from candlewax.book import EMPTY, GRACE
 from candlewax.candles import SECOND
 from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.connectors.clickhouse import Database
@@ -241,6 +242,33 @@ def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -
     step.on_batch([trade(2, 2, REST)])
     (sent,) = step.on_notify()[0]
     assert told(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -> None:
+    """Those older than one before them, and of these those whose minute had closed, however
+    the batches are cut.
+    """
+    chance = Random(7)
+    times = [DAY + n * 5 * SECOND - chance.choice([0, 0, 1, 20, 90]) * SECOND for n in range(60)]
+    fills = [
+        Fill("x", "A/B", str(n), n + 1, time, True, Decimal(1), Decimal(1))
+        for n, time in enumerate(times)
+    ]
+    before = [[*times[:n]] for n in range(60)]
+    disordered = sum(time < max(some, default=0) for time, some in zip(times, before, strict=True))
+    late = sum(
+        time // MINUTE * MINUTE + MINUTE <= max(some, default=0) - GRACE
+        for time, some in zip(times, before, strict=True)
+    )
+    assert disordered > late > 0
+    tally = Tally()
+    step = Candles(History(tables), tally, EMPTY)
+    for begin in range(0, 60, size):
+        some = fills[begin : begin + size]
+        step.on_batch([Batch("x", {}, table(some), len(some))])
+    assert tally.total("out_of_order") == disordered
+    assert tally.total("late") == late
 
 
 def frames(*texts: str) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """The cross-check finds what is wrong, and only that."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,10 +24,8 @@ def moment(us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 
 
-def store_trades(client: Client, fills: Sequence[Fill], repaired: Sequence[str] = ()) -> None:
-    """Rows of silver, written without the pipeline; `repaired` are ids of trades that did
-    not come over the websocket.
-    """
+def store_trades(client: Client, fills: Sequence[Fill]) -> None:
+    """Rows of silver, written without the pipeline."""
     names = (
         "exchange", "symbol", "trade_id", "sequence", "timestamp", "side", "price", "quantity",
         "quote_volume", "conditions", "source_offset", "source_index", "received_at", "via",
@@ -37,7 +35,7 @@ def store_trades(client: Client, fills: Sequence[Fill], repaired: Sequence[str] 
             f.exchange, f.symbol, f.trade_id, f.sequence, moment(f.time),
             "BUY" if f.bought else "SELL", f.price, f.quantity, f.price * f.quantity,
             list(f.conditions), f.offset, f.index, moment(f.time),
-            "rest" if f.trade_id in repaired else "websocket",
+            "rest" if f.asked_for else "websocket",
         ]
         for f in fills
     ]  # fmt: skip
@@ -171,26 +169,20 @@ def test_a_database_without_tables_cannot_be_compared(database: Client) -> None:
 @settings(max_examples=12)
 def test_the_check_computes_what_the_oracle_does(database: Client, fills: list[Fill]) -> None:
     """Ties, conditions, midnight and trades without numbers included."""
-    # In silver a trade is known by its symbol, time and id.
-    fills = list({(f.symbol, f.time, f.trade_id): f for f in fills}.values())
+    # A trade has one id, and a number that no other has.
+    fills = list({(f.symbol, f.trade_id): f for f in fills}.values())
+    fills = list({(f.symbol, f.sequence or f.trade_id): f for f in fills}.values())
     for name in ("silver_trades", "ohlcv", "watermarks", "gaps"):
         database.command(f"TRUNCATE TABLE {name}")
     watermark = oracle.watermarks(fills)["x"]
     store_trades(database, fills)
     store_watermark(database, watermark)
+    certificates = oracle.certificates(fills)
     candles = oracle.candles(fills, {"x": watermark})
-    store_candles(database, {w: {**c, **d} for w, c, d in both(candles, fills)})
+    store_candles(database, {w: {**candles[w], **certificates[w]} for w in candles})
     store_gaps(database, fills)
     found = verify(database)
     assert found.equal, report(found)
-
-
-def both(
-    candles: dict[oracle.Window, dict[str, Any]], fills: Sequence[Fill], **more: Any
-) -> Iterator[tuple[oracle.Window, dict[str, Any], dict[str, Any]]]:
-    """Candles with their certificates."""
-    told = evidence.certificates(fills, candles, **more)
-    return ((window, candle, told[window]) for window, candle in candles.items())
 
 
 def store_gaps(client: Client, fills: Sequence[Fill]) -> None:

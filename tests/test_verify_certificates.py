@@ -15,7 +15,6 @@ from tests import oracle
 from tests.oracle import Fill, Window
 from tests.test_candles import DAY
 from tests.test_verify import (
-    both,
     moment,
     store_candles,
     store_gaps,
@@ -38,18 +37,14 @@ def store(
     client: Client,
     fills: Sequence[Fill],
     outages: Sequence[tuple[int, int]] = (),
-    repaired: Sequence[str] = (),
-    watermark: int | None = None,
 ) -> dict[Window, dict[str, Any]]:
     """Everything as it must be."""
-    mark = oracle.watermarks(fills)["x"] if watermark is None else watermark
-    candles = oracle.candles(fills, {"x": mark})
-    full = {
-        window: {**candle, **told}
-        for window, candle, told in both(candles, fills, outages=outages, repaired=repaired)
-    }
-    store_trades(client, fills, repaired)
-    store_watermark(client, mark)
+    marks = oracle.watermarks(fills)
+    certificates = oracle.certificates(fills, {"x": list(outages)})
+    candles = oracle.candles(fills, marks)
+    full = {window: {**candle, **certificates[window]} for window, candle in candles.items()}
+    store_trades(client, fills)
+    store_watermark(client, marks["x"])
     store_candles(client, full)
     store_gaps(client, fills)
     if outages:
@@ -65,7 +60,7 @@ FILLS = [
     fill(6, DAY + 6 * MINUTE),
     fill(10, DAY + 8 * MINUTE + 59 * SECOND),
     fill(11, DAY + 9 * MINUTE, conditions=("ADL",)),
-    fill(12, DAY + 9 * MINUTE),
+    fill(12, DAY + 9 * MINUTE, asked_for=True),
     fill(13, DAY + 20 * MINUTE),
     Fill("x", "E/F", "e1", 0, DAY + 6 * MINUTE, True, Decimal(2), Decimal(2)),
     fill(1, DAY + 6 * MINUTE, symbol="C/D", trade_id="c1"),
@@ -75,13 +70,12 @@ OUTAGES = [
     (DAY + 6 * MINUTE + 30 * SECOND, DAY + 8 * MINUTE + 1_999),
     (DAY + 9 * MINUTE, DAY + 9 * MINUTE + 1),
 ]
-REPAIRED = ["12"]
 
 
 @pytest.fixture
 def right(database: Client) -> dict[Window, dict[str, Any]]:
     """Stored as it must be."""
-    return store(database, FILLS, OUTAGES, REPAIRED)
+    return store(database, FILLS, OUTAGES)
 
 
 def test_right_certificates_are_found_right(
@@ -103,33 +97,38 @@ def test_right_certificates_are_found_right(
 
 WINDOW = ("1m", "x", "A/B", DAY // SECOND + 360)
 
+WRONG = {
+    ("1m", "x", "A/B", DAY // SECOND + 360): ("status", "forming"),
+    ("5m", "x", "A/B", DAY // SECOND + 300): ("missing", 0),
+    ("15m", "x", "A/B", DAY // SECOND): ("missing", 2),
+    ("30m", "x", "A/B", DAY // SECOND): ("status", "complete"),
+    ("1h", "x", "A/B", DAY // SECOND): ("status", "gaps"),
+    ("1m", "x", "A/B", DAY // SECOND + 540): ("status", "partial"),
+    ("1m", "x", "E/F", DAY // SECOND + 360): ("status", "complete"),
+    ("5m", "x", "E/F", DAY // SECOND + 300): ("feed_down_ms", 90_000),
+    ("15m", "x", "E/F", DAY // SECOND): ("repaired", 1),
+    ("1d", "x", "A/B", DAY // SECOND): ("repaired", 0),
+}
 
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        ("missing", 2),
-        ("missing", 0),
-        ("status", "complete"),
-        ("status", "partial"),
-        ("status", "forming"),
-        ("feed_down_ms", 29_999),
-        ("repaired", 1),
-    ],
-)
+
 def test_each_wrong_word_of_a_certificate_is_told(
-    database: Client, right: dict[Window, dict[str, Any]], field: str, wrong: object
+    database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
-    """That candle, that field, both values."""
-    store_candles(database, {WINDOW: {**right[WINDOW], field: wrong}})
+    """Those candles, those fields, both values."""
+    store_candles(database, {w: {**right[w], field: to} for w, (field, to) in WRONG.items()})
     part = verify(database).parts["certificates"]
-    assert (part.checked, part.mismatches) == (len(right), 1)
-    (example,) = part.examples
-    assert (example["timeframe"], example["symbol"]) == ("1m", "A/B")
-    values = {"stored": str(wrong), "check": str(right[WINDOW][field])}
-    assert example["fields"] == {field: values}
+    assert (part.checked, part.mismatches) == (len(right), len(WRONG))
+    assert {
+        (e["timeframe"], e["symbol"], e["window_start"][-8:]): e["fields"] for e in part.examples
+    } == {
+        (w[0], w[2], str(moment(w[3] * SECOND))[11:19]): {
+            field: {"stored": str(to), "check": str(right[w][field])}
+        }
+        for w, (field, to) in WRONG.items()
+    }
 
 
-@pytest.mark.parametrize("status", ["complete", "gaps", "forming", "unverified"])
+@pytest.mark.parametrize("status", ["complete", "gaps"])
 def test_a_feed_that_began_in_a_window_makes_it_partial(
     database: Client, right: dict[Window, dict[str, Any]], status: str
 ) -> None:
@@ -164,7 +163,7 @@ def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
 ) -> None:
     """In all candles that hold it."""
     database.command("DELETE FROM silver_trades WHERE trade_id = '12'")
-    store_trades(database, [trade for trade in FILLS if trade.trade_id == "12"])
+    store_trades(database, [replace(f, asked_for=False) for f in FILLS if f.trade_id == "12"])
     part = verify(database).parts["certificates"]
     assert part.mismatches == len([c for c in right.values() if c["repaired"]]) == 6
     assert all(
@@ -216,10 +215,9 @@ def test_the_check_counts_as_the_oracle_does(
     for name in ("silver_trades", "ohlcv", "watermarks", "gaps", "outages"):
         database.command(f"TRUNCATE TABLE {name}")
     fills = [
-        fill(number, time + offset, symbol=symbol, trade_id=f"{symbol}{n}")
-        for n, (symbol, number, time, offset, _) in enumerate(trades)
+        fill(number, time + offset, symbol=symbol, trade_id=f"{symbol}{n}", asked_for=by_rest)
+        for n, (symbol, number, time, offset, by_rest) in enumerate(trades)
     ]
-    repaired = [f.trade_id for f, trade in zip(fills, trades, strict=True) if trade[4]]
     latest = max(f.time for f in fills)
     outages = [
         (time + low, time + MINUTE + high)
@@ -230,7 +228,7 @@ def test_the_check_counts_as_the_oracle_does(
         (max([began, *(to for since, to in outages if since < began)]), ended)
         for began, ended in outages
     ]
-    store(database, fills, [(a, b) for a, b in apart if b > a], repaired)
+    store(database, fills, [(a, b) for a, b in apart if b > a])
     found = verify(database)
     assert found.equal, report(found)
 
@@ -264,21 +262,23 @@ FIELDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("field", FIELDS)
 def test_a_longer_candle_that_is_not_what_its_minutes_make_is_told(
-    database: Client, right: dict[Window, dict[str, Any]], field: str
+    database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
-    """By the smallest difference in one field."""
-    window = ("1h", "x", "A/B", DAY // SECOND)
-    value = right[window][field]
-    small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
-    wrong = value + (small if isinstance(value, Decimal) else 1)
-    store_candles(database, {window: {**right[window], field: wrong}})
+    """By the smallest difference in one field: one for each candle here."""
+    longer = [window for window in right if window[0] != "1m"]
+    wrong = dict(zip(longer, FIELDS, strict=False))
+    assert len(wrong) == len(FIELDS)
+    for window, field in wrong.items():
+        value = right[window][field]
+        small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
+        changed = value + (small if isinstance(value, Decimal) else 1)
+        store_candles(database, {window: {**right[window], field: changed}})
     part = verify(database).parts["timeframes"]
-    assert (part.checked, part.mismatches) == (len([w for w in right if w[0] != "1m"]), 1)
-    (example,) = part.examples
-    assert (example["timeframe"], example["problem"]) == ("1h", "mismatch")
-    assert list(example["fields"]) == [field]
+    assert (part.checked, part.mismatches) == (len(longer), len(FIELDS))
+    assert sorted(
+        (e["timeframe"], e["symbol"], e["problem"], *e["fields"]) for e in part.examples
+    ) == sorted((w[0], w[2], "mismatch", field) for w, field in wrong.items())
 
 
 def test_a_longer_candle_without_minutes_and_minutes_without_it_are_told(

@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.live import chain, footprint, latency, sockets
+from bench.live import chain, footprint, latency, page, sockets
 from bench.live.processes import Result
 from tests.kafka.broker import BrokerUnavailableError
 
@@ -27,6 +27,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "chain": lambda chosen: chain.run(chosen.frames, tuple(chosen.ways)),
     "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates)),
     "footprint": lambda chosen: footprint.run(chosen.seconds),
+    "page": lambda chosen: page.run(chosen.seconds),
 }
 
 
@@ -102,11 +103,20 @@ def _footprints(results: list[Result]) -> Table:
     return table
 
 
+def _pages(results: list[Result]) -> Table:
+    names = ("what", "p50_ms", "p95_ms", "p99_ms", "under_10_ms")
+    table = Table(*names, "seconds of a core", title="The page and the API")
+    for one in results:
+        table.add_row(*(str(one.get(name, "")) for name in names), _cpu(one))
+    return table
+
+
 _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "sockets": lambda results: _speeds("From socket to acknowledged in the raw topic", results),
     "chain": lambda results: _speeds("From a recording to the raw topics, and to gold", results),
     "latency": _latencies,
     "footprint": _footprints,
+    "page": _pages,
 }
 
 

@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,6 +30,9 @@ MOST_SHOWN: Final = 20
 
 Row = tuple[int, str, int, str | bytes]
 """recv_ns, connection, seq, and the frame: bytes if it is no UTF-8."""
+
+_OURS: Final = f'{{"{EVENT}":'
+"""What a frame of ours begins with."""
 
 _PROCESS: Final = secrets.token_hex(4)
 """A name for this process that no other one has had."""
@@ -91,8 +94,18 @@ class Line:
     Used by the receiving thread only. What finds no room is lost, and said to be.
     """
 
-    def __init__(self, exchange: str, name: str, queue: Queue, room: Room, tally: Tally) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        name: str,
+        queue: Queue,
+        room: Room,
+        tally: Tally,
+        hear: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """`hear` is told the kind of each event."""
         self.name = name
+        self._hear = hear
         self._exchange = exchange
         self._queue = queue
         self._room = room
@@ -126,6 +139,7 @@ class Line:
             **{name: fact for name, fact in facts.items() if fact is not None},
         }
         self._tally.add(1, "connections", self._exchange, kind)
+        self._hear(kind)
         said = ", ".join(f"{name} {shown(fact)}" for name, fact in facts.items() if fact)
         level = logging.WARNING if warn else logging.INFO
         _log.log(level, "%s: %s%s", self.name, kind, said and f": {said}")
@@ -142,6 +156,11 @@ class Line:
             lost, self._lost = self._lost, 0
             self._tally.add(lost, "lost", self._exchange)
             self.event("overflow", lost=lost)
+
+
+def is_event(row: Row) -> bool:
+    """Whether this is a frame of ours."""
+    return isinstance(row[3], str) and row[3].startswith(_OURS)
 
 
 def shown(fact: object) -> str:

@@ -23,6 +23,9 @@ from candlewax.telling import tells
 BATCH: Final = 50_000
 """The most messages that are taken at once."""
 
+_ANSWER: Final = 2.0
+"""Seconds that a broker has to say that it is there."""
+
 _GONE: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the library's name
@@ -83,6 +86,10 @@ class _Poll:
                 continue
             if high >= 0:
                 yield place, max(0, high - max(offset, low))
+
+    def ask(self, seconds: float) -> None:
+        """Return when a broker answers. Raises KafkaException."""
+        self.consumer.list_topics(next(iter(self._next))[0], timeout=seconds)
 
     def _fill(self) -> None:
         messages = self.consumer.consume(BATCH, 0)
@@ -220,3 +227,14 @@ class Topics(FixedPartitionedSource[Consumed, int]):
             return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
         except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
             return {}
+
+    def away(self) -> str | None:
+        """Whether no broker answers, and why; nothing as long as nothing is read."""
+        try:
+            for poll in list(self._polls.values()):
+                poll.ask(_ANSWER)
+        except KafkaException as error:
+            return f"{self._broker}: {error.args[0].str()}"
+        except (RuntimeError, StopIteration):  # closed
+            return None
+        return None

@@ -10,6 +10,7 @@ from confluent_kafka import Message
 
 from candlewax import metrics, topics
 from candlewax.batch import NOWHERE, Batch
+from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.consumer import Consumed
 from candlewax.connectors.producer import Outbox
@@ -43,6 +44,7 @@ class Frames:
         self._outbox = outbox
         self._tally = tally
         self._now = now
+        self._arrivals = Arrivals(outbox.waiting, now)
         self._partitions: dict[str, int] = {}
         self._oldest_ms: dict[str, int] = {}
 
@@ -50,7 +52,8 @@ class Frames:
         """Hand frames over; the outbox knows when they have arrived."""
         exchange, frames = received.exchange, received.frames
         topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
-        self._keep(topic, int(frames["recv_ns"].min()) // 1_000_000, latest_ms)  # type: ignore[arg-type]
+        oldest_ns = int(frames["recv_ns"].min())  # type: ignore[arg-type]
+        self._keep(topic, oldest_ns // 1_000_000, latest_ms)
         values = (
             received.values
             if isinstance(received, Garbled)
@@ -65,12 +68,14 @@ class Frames:
             ]
             partition = self._partition(topic, connection)
             self._outbox.send(topic, partition, value, connection, when, headers)
+        self._arrivals.sent(exchange, frames.height, oldest_ns / 1e9)
         self._outbox.poll()
         self._tally.add(frames.height, "frames", exchange)
 
     def flush(self) -> None:
         """Return when the broker has them all."""
         self._outbox.flush()
+        self._arrivals.settle()
 
     def _partition(self, topic: str, connection: str) -> int:
         if topic not in self._partitions:
@@ -169,6 +174,8 @@ def read(consumed: Consumed) -> list[Feed]:
     A message without the headers of a frame was received when the broker says.
     """
     exchange = _EXCHANGE[consumed.topic]
+    # The broker has it from us: when the frame was received.
+    metrics.received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
     whole = _whole(consumed)
     if whole is not None:
         return [Received(exchange, whole)]

@@ -14,6 +14,7 @@ from candlewax import metrics
 from candlewax.batch import Batch
 from candlewax.connectors.writer import Writer
 from candlewax.feed import Feed, Unread
+from candlewax.observe import observe
 from candlewax.tally import Tally
 from candlewax.telling import tells
 
@@ -29,6 +30,7 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
+            observe(batch)
             self._forward(batch)
             self._writer.put(batch)
 

@@ -7,13 +7,15 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from candlewax import metrics
 from candlewax.connectors._hub import Hub
-from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed
+from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed, is_event
 from candlewax.connectors._link import Pace
 from candlewax.connectors._shard import Shard
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges._live import Live
 from candlewax.feed import Feed
+from candlewax.feeds import Feeds
 from candlewax.tally import Tally
 
 BATCH: Final = 20_000
@@ -59,6 +61,8 @@ class _Part(StatefulSourcePartition[Feed, None]):
         self._awake = None if len(rows) == BATCH else datetime.now(UTC) + LINGER
         if ended and not rows:
             raise StopIteration
+        if rows and not is_event(rows[-1]):
+            metrics.received(self._exchange, rows[-1][0] / 1e9)
         return feed(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
@@ -76,8 +80,9 @@ class Websockets(FixedPartitionedSource[Feed, None]):
 
     `plan` gives the native symbols to subscribe to by exchange, `urls` the addresses that
     are not the exchanges' own, `per_connection` how many instruments a connection carries
-    where not what the exchange allows. Emits `Received` and `Garbled`; what happens to a
-    connection is a frame among those it brings, {"candlewax":"disconnected",...}.
+    where not what the exchange allows; `feeds` is told which connections stand. Emits
+    `Received` and `Garbled`; what happens to a connection is a frame among those it
+    brings, {"candlewax":"disconnected",...}.
 
     Unit of parallelism: a connection with its share of an exchange's instruments. All of
     a process are run by one thread, which puts frames into bounded queues; those that
@@ -99,6 +104,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         buffer_bytes: int = BUFFER_BYTES,
         lives: Mapping[str, Live] | None = None,
         pace: Pace | None = None,
+        feeds: Feeds | None = None,
         held: Callable[[], bool] = lambda: False,
     ) -> None:
         """While `held`, what has come stays where it is."""
@@ -112,6 +118,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         self._pace = pace or Pace()
         self._room = Room(buffer_bytes)
         self._hub = Hub()
+        self._feeds = feeds or Feeds()
 
     def list_parts(self) -> list[str]:
         return list(self._shares)
@@ -120,8 +127,9 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         share = self._shares[for_part]
         exchange, live = share.exchange, self._lives[share.exchange]
         queue = self._room.queue()
+        hear = self._feeds.share(exchange, for_part)
         first, second = (
-            Line(exchange, name, queue, self._room, self._tally)
+            Line(exchange, name, queue, self._room, self._tally, hear)
             for name in (for_part, f"{for_part}b")
         )
         shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)

@@ -4,19 +4,21 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
+from prometheus_client import Histogram
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
-from candlewax.metrics import SINK_ROWS, SINK_SECONDS, WRITTEN_SECONDS
+from candlewax.gold import CLOSED
+from candlewax.observe import DELAYS
 from candlewax.tally import Tally
 
 ORDER: Final = (
@@ -66,6 +68,35 @@ _MOST_PARTITIONS: Final = 100
 """Of a table in one insert: ClickHouse takes no more."""
 
 
+_ROWS: Final = Histogram(
+    "candlewax_sink_rows",
+    "Rows of one insert.",
+    ["table"],
+    buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
+)
+_SECONDS: Final = Histogram(
+    "candlewax_sink_seconds",
+    "How long one insert took, with its retries.",
+    ["table"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
+)
+_STORED: Final = {
+    "silver_trades": Histogram(
+        "candlewax_received_to_silver_seconds",
+        "From the receipt of a batch's oldest trade until its trades are stored.",
+        ["exchange"],
+        buckets=DELAYS,
+    ),
+    "ohlcv": Histogram(
+        "candlewax_received_to_candle_seconds",
+        "From the receipt of a batch's oldest trade until its candles can be read.",
+        ["exchange"],
+        buckets=DELAYS,
+    ),
+}
+"""How long it takes until what a batch holds is in a table."""
+
+
 class Writer:
     """Stores batches, in the background where there is a second core.
 
@@ -82,15 +113,18 @@ class Writer:
         history: History | None = None,
         background: bool | None = None,
         before: Callable[[], None] = lambda: None,
+        after: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         """`before` is called before anything is stored of the batches handed over so
-        far; what it raises counts as a failure to store.
+        far; what it raises counts as a failure to store. `after` is given what was
+        stored, in the order of storing, and must not wait.
         """
         self._database = database
         self._history = history or History(database, wait=wait)
         self._anew = Anew(self._history)
         self._before = before
+        self._after = after
         self._tally = tally
         self._wait = wait
         self._changed = threading.Condition()
@@ -201,13 +235,18 @@ class Writer:
                 self._insert_candles([_latest(frames)])
             else:
                 self._insert(table, frames)
-        for batch in batches:
-            _observe(batch)
+            if frames and table in _STORED:
+                _observe(table, batches)
+        mended: list[Batch] = []
         for exchange in {batch.exchange for batch in batches}:
-            self._mend(exchange, [batch for batch in batches if batch.exchange == exchange])
+            own = [batch for batch in batches if batch.exchange == exchange]
+            mended += [Batch(exchange, {"ohlcv": rows}) for rows in self._mend(exchange, own)]
+        self._after([*batches, *mended])
 
-    def _mend(self, exchange: str, batches: Sequence[Batch]) -> None:
-        """Store anew what these batches of an exchange say of candles whose state is gone."""
+    def _mend(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
+        """Store anew what these batches of an exchange say of candles whose state is gone;
+        gives their rows of `ohlcv` once they are stored.
+        """
         doubts = [batch.doubt for batch in batches if batch.doubt]
         if not doubts:
             return
@@ -223,13 +262,24 @@ class Writer:
             self._history.wait_for(exchange, late)
             for rows in self._anew.candles(exchange, stale, watermark, late, doubt.evidence):
                 self._insert_candles([rows])
+                yield rows
         for rows in self._anew.recertified(exchange, doubt):
             self._insert_candles([rows])
+            yield rows
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
         closed = [frame.filter("closed").drop("closed") for frame in frames]
         self._insert("ohlcv_revisions", closed)
+        self._count(closed)
         self._insert("ohlcv", [frame.drop("cause") for frame in frames])
+
+    def _count(self, closed: Iterable[pl.DataFrame]) -> None:
+        """Count the rows of closed candles that revise what was written before."""
+        for frame in closed:
+            again = frame.filter(pl.col("cause") != CLOSED)
+            if again.height:
+                for exchange, cause, count in again.group_by("exchange", "cause").len().rows():
+                    self._tally.add(count, "revisions", exchange, str(cause))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
@@ -237,17 +287,19 @@ class Writer:
             rows = arrow.rows(table, part)
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)
-            with SINK_SECONDS.labels(table).time():
+            with _SECONDS.labels(table).time():
                 self._database.patiently(insert, self._wait)
-            SINK_ROWS.labels(table).observe(rows.num_rows)
+            _ROWS.labels(table).observe(rows.num_rows)
             self._tally.add(rows.num_rows, "stored", table)
 
 
-def _observe(batch: Batch) -> None:
-    """How long a batch's candles took from the receipt of its oldest trade."""
-    if batch.trades.height and "ohlcv" in batch.tables:
-        oldest = batch.trades.select(pl.col("received_at").min().cast(pl.Int64)).item()
-        WRITTEN_SECONDS.observe(max(0.0, time.time() - oldest / 1_000_000))
+def _observe(table: str, batches: list[Batch]) -> None:
+    """How long the batches took from the receipt of the oldest trade of each."""
+    now = time.time()
+    for batch in batches:
+        if table in batch.tables and batch.trades.height:
+            oldest: Any = batch.trades["received_at"].min()
+            _STORED[table].labels(batch.exchange).observe(max(0.0, now - oldest.timestamp()))
 
 
 def _latest(candles: list[pl.DataFrame]) -> pl.DataFrame:

@@ -9,19 +9,14 @@ passwords, and errors with their codes.
 import argparse
 import gzip
 import io
-import json
 import os
 import re
 import signal
 import tempfile
 import threading
-import uuid
 import zlib
-from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.parser import BytesParser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -32,28 +27,14 @@ from urllib.parse import parse_qsl, urlsplit
 import zstandard
 from chdb.state.sqlitelike import Connection
 
+from candlewax.web import wire
+from candlewax.web.wire import Answer, Request, RequestError
+
 _lz4: Any
 try:
     _lz4 = import_module("lz4.frame")
 except ImportError:
     _lz4 = None
-
-_OF_HTTP: Final = {
-    "query", "database", "user", "password", "default_format", "session_id", "session_timeout",
-    "session_check", "query_id", "quota_key", "role", "wait_end_of_query", "buffer_size",
-    "client_protocol_version",
-}  # fmt: skip
-"""Parameters of a request that are no settings."""
-
-_STATUS: Final = {
-    **dict.fromkeys((6, 25, 26, 27, 38, 41, 53, 62, 72, 117, 456, 457), HTTPStatus.BAD_REQUEST),
-    **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115), HTTPStatus.NOT_FOUND),
-    **dict.fromkeys((192, 193, 516), HTTPStatus.FORBIDDEN),
-    48: HTTPStatus.NOT_IMPLEMENTED,
-    209: HTTPStatus.SERVICE_UNAVAILABLE,
-    373: HTTPStatus.LOCKED,
-}
-"""By the number of an error; any other is an internal one."""
 
 _INSERT: Final = re.compile(
     rb"""(\s*INSERT\s(?:[^'"`;]|'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`)*?\b)"""
@@ -61,56 +42,6 @@ _INSERT: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """An insert whose rows follow in a format, from the next line on."""
-
-_SELECTS: Final = re.compile(
-    rb"\s*\(*\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN)\b", re.IGNORECASE
-)
-_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
-_CODE: Final = re.compile(r"Code: (\d+)\. DB::Exception: ")
-
-
-class RequestError(Exception):
-    """A request that is refused, with the number ClickHouse has for it."""
-
-    def __init__(self, code: int, text: str, name: str) -> None:
-        super().__init__(f"Code: {code}. DB::Exception: {text} ({name})")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a client asks for."""
-
-    parameters: Mapping[str, str]
-    sql: bytes
-    reads_only: bool
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What is to be set for the query."""
-        named = {
-            name: value
-            for name, value in self.parameters.items()
-            if name not in _OF_HTTP and not name.startswith("param_")
-        }
-        return {**named, "readonly": "2"} if self.reads_only else named
-
-    @property
-    def bound(self) -> dict[str, str]:
-        """The values of the query's parameters."""
-        return {
-            name.removeprefix("param_"): value
-            for name, value in self.parameters.items()
-            if name.startswith("param_")
-        }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the engine says."""
-
-    body: bytes
-    form: str | None
-    summary: dict[str, str]
 
 
 class Engine:
@@ -152,16 +83,11 @@ class Engine:
         self._kept.close()
 
 
-def _quoted(text: str, mark: str = "'") -> str:
-    escaped = text.replace("\\", "\\\\").replace(mark, "\\" + mark)
-    return f"{mark}{escaped}{mark}"
-
-
 def _run(connection: Any, request: Request, spool: IO[bytes]) -> Answer:
     database = request.parameters.get("database") or "default"
-    connection.query(f"USE {_quoted(database, '`')}")
-    settings = _settings(request.settings)
-    form = request.parameters.get("default_format") or "TabSeparated"
+    connection.query(f"USE {wire.quoted(database, '`')}")
+    only = {"readonly": "2"} if request.reads_only else {}
+    settings = wire.clause({**request.settings, **only})
     found = _INSERT.match(request.sql)
     if found and found.end() < len(request.sql):
         sql = _from_file(found, settings, spool)
@@ -169,15 +95,8 @@ def _run(connection: Any, request: Request, spool: IO[bytes]) -> Answer:
         sql = request.sql
         if settings:
             connection.query(f"SET {settings}")
-    result = connection.query(sql, form, params=request.bound)
-    return Answer(result.bytes() or b"", _form(sql, form), _summary(result))
-
-
-def _settings(named: Mapping[str, str]) -> str:
-    for name in named:
-        if not re.fullmatch(r"\w+", name):
-            raise RequestError(115, f"Unknown setting '{name}'", "UNKNOWN_SETTING")
-    return ", ".join(f"{name} = {_quoted(value)}" for name, value in named.items())
+    result = connection.query(sql, request.form, params=request.bound)
+    return wire.answer(result, sql, request.form)
 
 
 def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes:
@@ -186,35 +105,16 @@ def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes
     spool.write(memoryview(found.string)[found.end() :])
     spool.truncate()
     head, *own = re.split(rb"(?i)\bSETTINGS\s+(?=\w+\s*=)", found[1], maxsplit=1)
-    file = f" FROM INFILE {_quoted(spool.name)} ".encode()
+    file = f" FROM INFILE {wire.quoted(spool.name)} ".encode()
     # What the statement says itself comes last and holds.
     clauses = b", ".join(filter(None, (settings.encode(), *own)))
     return head + file + (b"SETTINGS " + clauses if clauses else b"") + b" FORMAT " + found[2]
 
 
-def _form(sql: bytes, default: str) -> str | None:
-    """The format of a query's rows; None if it has none."""
-    if not _SELECTS.match(re.sub(rb"^(\s*--[^\n]*\n)+", b"", sql)):
-        return None
-    found = _FORMAT.search(sql)
-    return found[1].decode() if found else default
-
-
-def _summary(result: Any) -> dict[str, str]:
-    numbers = {
-        "read_rows": result.storage_rows_read(),
-        "read_bytes": result.storage_bytes_read(),
-        "written_rows": result.rows_written(),
-        "written_bytes": result.bytes_written(),
-        "elapsed_ns": int(result.elapsed() * 1e9),
-    }
-    return {name: str(number) for name, number in numbers.items()}
-
-
 def _inflate(data: bytes, encoding: str) -> bytes:
-    if encoding not in _CODECS:
+    if encoding not in _UNPACKED:
         raise RequestError(48, f"Unknown compression method: {encoding}", "NOT_IMPLEMENTED")
-    return _CODECS[encoding][0](data)
+    return _UNPACKED[encoding](data)
 
 
 def _from_zstd(data: bytes) -> bytes:
@@ -232,16 +132,15 @@ def _to_lz4(data: bytes) -> bytes:
     return bytes(_lz4.compress(data))
 
 
-_Codec = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
-
-_CODECS: Final[dict[str, _Codec]] = {
-    "identity": (bytes, bytes),
-    "zstd": (_from_zstd, lambda data: zstandard.ZstdCompressor(level=1).compress(data)),
-    "gzip": (gzip.decompress, lambda data: gzip.compress(data, 1)),
-    "deflate": (zlib.decompress, zlib.compress),
+_UNPACKED: Final[dict[str, wire.Pack]] = {
+    "identity": bytes,
+    "zstd": _from_zstd,
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
 }
+_PACKED: Final = dict(wire.PACKED)
 if _lz4:
-    _CODECS["lz4"] = (_from_lz4, _to_lz4)
+    _UNPACKED["lz4"], _PACKED["lz4"] = _from_lz4, _to_lz4
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -281,37 +180,20 @@ class Handler(BaseHTTPRequestHandler):
             with self.server.busy:
                 answer = self._run(body)
         except Exception as error:  # noqa: BLE001 - all of them are the client's to know
-            self._refuse(str(error))
+            self._refuse(error)
             return
-        headers = {"X-ClickHouse-Summary": json.dumps(answer.summary)}
-        if answer.form:
-            headers["X-ClickHouse-Format"] = answer.form
-        self._send(HTTPStatus.OK, answer.body, headers)
+        self._send(HTTPStatus.OK, answer.body, answer.headers)
 
     def _run(self, body: bytes) -> Answer:
-        given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         kind = self.headers.get("Content-Type", "")
-        if kind.startswith("multipart/form-data"):
-            given, body = {**given, **_fields(kind, body)}, b""
-        self._check(given)
-        self._parameters = given
-        query = given.get("query", "").encode()
-        sql = query + b"\n" + body if query and body else query or body
-        return self.server.engine.run(Request(given, sql, self.command != "POST"), self._spool)
-
-    def _check(self, given: Mapping[str, str]) -> None:
-        user, password = given.get("user", "default"), given.get("password", "")
-        user = self.headers.get("X-ClickHouse-User", user)
-        password = self.headers.get("X-ClickHouse-Key", password)
-        kind, _, coded = self.headers.get("Authorization", "").partition(" ")
-        if kind == "Basic":
-            user, _, password = b64decode(coded).decode().partition(":")
+        given, request = wire.read(
+            self._parameters(), kind, body, reads_only=self.command != "POST"
+        )
+        headers = {name.lower(): text for name, text in self.headers.items()}
+        user, password = wire.account(headers, given)
         if (user, password) != self.server.account:
-            text = (
-                f"{user}: Authentication failed: password is incorrect, "
-                "or there is no user with such name."
-            )
-            raise RequestError(516, text, "AUTHENTICATION_FAILED")
+            raise wire.not_let_in(user)
+        return self.server.engine.run(request, self._spool)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -326,24 +208,19 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
 
-    def _refuse(self, text: str) -> None:
-        found = _CODE.search(text)
-        code = int(found[1]) if found else 1002
-        text = text[found.start() :] if found else f"Code: 1002. DB::Exception: {text} (UNKNOWN)"
-        status = _STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
-        body = f"{text.strip()} (version {self.server.engine.version})\n".encode()
-        self._send(status, body, {"X-ClickHouse-Exception-Code": str(code)})
+    def _refuse(self, error: Exception) -> None:
+        refused = wire.refusal(error, self.server.engine.version)
+        self._send(HTTPStatus(refused.status), refused.body, refused.headers)
 
     def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
-        encoding = self._encoding()
+        given = self._parameters()
+        encoding = wire.encoding(given, self.headers.get("Accept-Encoding", ""), _PACKED)
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=UTF-8")
-        self.send_header("X-ClickHouse-Timezone", self.server.engine.zone)
-        self.send_header("X-ClickHouse-Query-Id", self._parameter("query_id") or str(uuid.uuid4()))
-        for name, value in headers.items():
+        for name, value in {**wire.told(self.server.engine.zone, given), **headers}.items():
             self.send_header(name, value)
         if encoding:
-            body = _CODECS[encoding][1](body)
+            body = _PACKED[encoding](body)
             self.send_header("Content-Encoding", encoding)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -351,24 +228,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self.wfile.flush()
 
-    def _parameter(self, name: str) -> str:
-        return dict(parse_qsl(urlsplit(self.path).query)).get(name, "")
-
-    def _encoding(self) -> str | None:
-        if self._parameter("enable_http_compression") != "1":
-            return None
-        offered = [name.strip() for name in self.headers.get("Accept-Encoding", "").split(",")]
-        return next((name for name in offered if name in _CODECS.keys() - {"identity"}), None)
-
-
-def _fields(kind: str, body: bytes) -> dict[str, str]:
-    """The fields of a form."""
-    form: Any = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
-    fields = {}
-    for part in form.get_payload():
-        name = part.get_param("name", header="content-disposition")
-        fields[str(name)] = part.get_payload(decode=True).decode()
-    return fields
+    def _parameters(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
 
 
 class Front(ThreadingHTTPServer):

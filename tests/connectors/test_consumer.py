@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.consumer import Consumed, Topics
@@ -103,6 +103,24 @@ def test_what_came_of_a_partition_is_taken_at_once() -> None:
     assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
 
 
+class Gone(Alternating):
+    """A broker that is away when it is asked for."""
+
+    def list_topics(self, *_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "nobody there"))  # noqa: SLF001
+
+    def __str__(self) -> str:
+        return "kafka:9092"
+
+
+def test_a_broker_that_is_away_is_told() -> None:
+    """Who reads nothing, not yet or no longer, does not ask for it."""
+    gone: Any = Gone()
+    assert Topics(gone, {NAME: None}, GROUP, lambda: False).away() is None
+    reader = Reader(gone)
+    assert reader.source.away() == "kafka:9092: nobody there"
+
+
 @pytest.fixture
 def topic(broker: Broker, servers: str) -> str:
     """A topic of two partitions with a hundred messages each."""
@@ -118,6 +136,7 @@ def test_a_topic_is_read_from_its_beginning(broker: Broker) -> None:
     reader = Reader(broker)
     assert reader.source.list_parts() == [f"{NAME}:0", f"{NAME}:1"]
     assert reader.read(200) == {0: numbers(0, 100), 1: numbers(100, 200)}
+    assert reader.source.away() is None
     reader.close()
 
 

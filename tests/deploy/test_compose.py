@@ -13,6 +13,7 @@ from candlewax.settings import SettingsError
 from tests.deploy.reading import ROOT, interpolated, read
 
 DATAFLOWS = ("ingest", "silver", "ohlcv", "repair")
+PROCESSES = (*DATAFLOWS, "watch")
 WRITTEN = read(ROOT / "compose.yaml")
 COMPOSE = interpolated(WRITTEN, {})
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -20,6 +21,7 @@ ELSEWHERE = read(ROOT / "deploy" / "kafka.yaml")
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_dataflow = pytest.mark.parametrize("name", DATAFLOWS)
+each_process = pytest.mark.parametrize("name", PROCESSES)
 
 
 def mebibytes(text: str) -> int:
@@ -45,7 +47,8 @@ def known_settings() -> set[str]:
 
 def test_the_services() -> None:
     """There are the services that docs/production.md speaks of, and no others."""
-    assert set(SERVICES) == {*DATAFLOWS, "redpanda", "console", "clickhouse", "prometheus"}
+    others = {"redpanda", "console", "clickhouse", "prometheus", "grafana"}
+    assert set(SERVICES) == {*PROCESSES, *others}
     page = (ROOT / "docs" / "production.md").read_text("utf-8")
     assert set(SERVICES) <= set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
 
@@ -69,6 +72,7 @@ def test_published_ports() -> None:
         "console": [8080],
         "clickhouse": [8123, 9000],
         "prometheus": [9090],
+        "grafana": [3000],
     }
 
 
@@ -110,7 +114,7 @@ def test_depends_on_healthy_services(name: str) -> None:
 def test_images_are_pinned(name: str) -> None:
     """Each image has an exact version."""
     image = SERVICES[name]["image"]
-    if name in DATAFLOWS:
+    if name in PROCESSES:
         assert image == "candlewax:local"
     else:
         assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(\.\d+)?", image)
@@ -118,10 +122,10 @@ def test_images_are_pinned(name: str) -> None:
 
 @each_service
 def test_volumes_are_declared(name: str) -> None:
-    """A named volume is declared; a file that is mounted is there and cannot be written."""
+    """A named volume is declared; what is mounted is there and cannot be written."""
     for source, _ in mounts(SERVICES[name]):
         if source.startswith("./"):
-            assert (ROOT / source).is_file()
+            assert (ROOT / source).exists()
         else:
             assert source in COMPOSE["volumes"]
     for mount in SERVICES[name].get("volumes", []):
@@ -142,11 +146,12 @@ def test_volumes_are_used() -> None:
     assert sorted(used) == sorted(COMPOSE["volumes"])
 
 
-@each_dataflow
-def test_dataflows_are_confined(name: str) -> None:
-    """A dataflow runs as a plain user, on a root it cannot write, under an init process."""
+@each_process
+def test_processes_are_confined(name: str) -> None:
+    """A process of ours runs as a plain user, on a root it cannot write, under an init process."""
     service = SERVICES[name]
     assert service["command"] == [name]
+    assert service.get("entrypoint") == (None if name in DATAFLOWS else ["candlewax"])
     assert service["user"] == "10001:10001"
     assert service["read_only"] is True
     assert service["init"] is True
@@ -170,13 +175,12 @@ def test_recovery_stores() -> None:
     }
 
 
-@each_dataflow
+@each_process
 def test_settings_are_known(name: str) -> None:
     """Each CANDLEWAX_ name is a setting."""
     names = {key for key in SERVICES[name]["environment"] if key.startswith("CANDLEWAX_")}
-    # The address to serve metrics on is a setting of the dataflows that serve them.
     assert names <= known_settings()
-    more = ELSEWHERE["services"][name]["environment"]
+    more = ELSEWHERE["services"].get(name, {}).get("environment", {})
     for key in more:
         assert key in names or re.fullmatch(r"CANDLEWAX_KAFKA_[A-Z_]+", key)
 
@@ -193,7 +197,9 @@ def test_one_password() -> None:
     given = {"CLICKHOUSE_USER": "someone", "CLICKHOUSE_PASSWORD": "anything"}
     services = interpolated(WRITTEN, given)["services"]
     assert services["clickhouse"]["environment"] == given
-    for name in DATAFLOWS:
+    reader = services["grafana"]["environment"]["CLICKHOUSE_PASSWORD"]
+    assert reader == given["CLICKHOUSE_PASSWORD"]
+    for name in PROCESSES:
         dsn = services[name]["environment"]["CANDLEWAX_CLICKHOUSE"]
         assert dsn == "http://someone:anything@clickhouse:8123"
 
@@ -210,18 +216,37 @@ def test_listeners() -> None:
 
 def test_what_prometheus_reads() -> None:
     """Prometheus reads the port on which each service serves its metrics."""
-    jobs = read(ROOT / "deploy" / "prometheus.yml")["scrape_configs"]
+    jobs = read(ROOT / "deploy" / "prometheus" / "prometheus.yml")["scrape_configs"]
     targets = set(
         itertools.chain.from_iterable(
             group["targets"] for job in jobs for group in job["static_configs"]
         )
     )
-    ports = {SERVICES[name]["environment"]["CANDLEWAX_METRICS_PORT"] for name in DATAFLOWS}
+    ports = {SERVICES[name]["environment"]["CANDLEWAX_METRICS_PORT"] for name in PROCESSES}
     (port,) = ports
-    expected = {f"{name}:{port}" for name in DATAFLOWS}
+    expected = {f"{name}:{port}" for name in PROCESSES}
     metrics = ET.parse(ROOT / "deploy" / "clickhouse" / "metrics.xml")  # noqa: S314 - ours
     expected |= {f"clickhouse:{metrics.findtext('prometheus/port')}", "redpanda:9644"}
     assert targets == expected | {"localhost:9090"}
+
+
+def test_each_process_is_named_where_it_is_read() -> None:
+    """Alerts and dashboards tell processes apart by their names."""
+    jobs = read(ROOT / "deploy" / "prometheus" / "prometheus.yml")["scrape_configs"]
+    (ours,) = (job for job in jobs if job["job_name"] == "candlewax")
+    named = {group["labels"]["process"]: group["targets"] for group in ours["static_configs"]}
+    assert named == {name: [f"{name}:8000"] for name in PROCESSES}
+
+
+def test_who_looks_on_may_only_read() -> None:
+    """Grafana's user changes nothing, and has the password that the server is given."""
+    reader = ET.parse(ROOT / "deploy" / "clickhouse" / "reader.xml")  # noqa: S314 - ours
+    assert reader.findtext("profiles/reader/readonly") == "2"
+    assert reader.findtext("users/reader/profile") == "reader"
+    password = reader.find("users/reader/password")
+    assert password is not None
+    assert password.get("from_env") == "CLICKHOUSE_PASSWORD"
+    assert "CLICKHOUSE_PASSWORD" in SERVICES["clickhouse"]["environment"]
 
 
 def test_server_configuration() -> None:

@@ -1,36 +1,34 @@
 """deploy/healthy.py against a real server."""
 
+import json
 import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pytest
-
 from tests.deploy.reading import ROOT
 
-METRIC = "candlewax_last_commit_timestamp_seconds"
+READY = json.dumps({"ready": True, "checks": {"commits": "ok"}})
 
 
 @contextmanager
-def serving(metrics: str, status: int = 200) -> Iterator[int]:
-    """A server of these metrics, and its port."""
+def serving(text: str = READY, status: int = 200) -> Iterator[int]:
+    """A server that says so at /readyz, and its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/metrics" else 404)
+            self.send_response(status if self.path == "/readyz" else 404)
             self.end_headers()
-            self.wfile.write(metrics.encode())
+            self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
             yield server.server_port
@@ -52,56 +50,37 @@ def check(port: int | str, *arguments: str, **more: str) -> tuple[int, str]:
     return answer.returncode, answer.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    "labels", ["", '{worker="0"}', '{address="a } b"}'], ids=["plain", "labels", "brace"]
-)
-def test_fresh(labels: str) -> None:
-    """A dataflow that committed just now is well."""
-    with serving(f"# TYPE {METRIC} gauge\n{METRIC}{labels} {time.time()}\nother 1\n") as port:
-        assert check(port) == (0, "well")
-        assert check("", f"http://127.0.0.1:{port}/metrics") == (0, "well")
+def test_ready() -> None:
+    """A process that says so is ready."""
+    with serving() as port:
+        assert check(port) == (0, "ready")
+        assert check("", f"http://127.0.0.1:{port}/readyz") == (0, "ready")
 
 
-def test_latest_counts() -> None:
-    """Of several workers the latest commit counts."""
-    now = time.time()
-    lines = f'{METRIC}{{worker="0"}} {now}\n{METRIC}{{worker="1"}} {now - 900}\n'
-    with serving(lines) as port:
-        assert check(port)[0] == 0
-
-
-def test_stale() -> None:
-    """A dataflow that committed two minutes ago is not."""
-    with serving(f"{METRIC} {time.time() - 120}\n") as port:
-        code, said = check(port)
-    assert code == 1
-    assert said.startswith("last commit 12")
-
-
-@pytest.mark.parametrize(
-    "metrics", ["", f"{METRIC}_created 1e9\n", f"{METRIC} 0\n", f"{METRIC} NaN\n"]
-)
-def test_nothing_committed(metrics: str) -> None:
-    """Nor is one that has committed nothing."""
-    with serving(metrics) as port:
-        assert check(port) == (1, "nothing committed yet")
+def test_not_ready() -> None:
+    """Of one that is not each check that fails is told."""
+    checks = {"commits": "the last commit was 75 s ago", "feed kraken": "ok", "broker": "away"}
+    with serving(json.dumps({"ready": False, "checks": checks}), 503) as port:
+        assert check(port) == (1, "commits: the last commit was 75 s ago\nbroker: away")
+    with serving(json.dumps({"ready": False, "checks": {"commits": "ok"}}), 503) as port:
+        assert check(port) == (1, "something has failed")
 
 
 def test_absent() -> None:
-    """Nor one that does not answer, or answers with an error or without sense."""
-    with serving("") as port:
+    """One that does not answer, or answers with an error or without sense, is not."""
+    with serving() as port:
         pass
     code, said = check(port)
     assert code == 1
-    assert said.startswith("no metrics: ")
-    with serving("", status=500) as port:
-        assert check(port)[0] == 1
-    with serving(f"{METRIC} soon\n") as port:
-        assert check(port)[0] == 1
+    assert said.startswith("no answer: ")
+    for text in ("", "[]", "{}", '{"checks": 1}'):
+        with serving(text, status=500) as port:
+            assert check(port)[0] == 1
+            assert check(port)[1].startswith("no answer: HTTP Error 500")
     assert check("") == (1, "CANDLEWAX_METRICS_PORT is not set")
 
 
 def test_no_proxy() -> None:
     """A proxy that the environment names is not asked."""
-    with serving(f"{METRIC} {time.time()}\n") as port:
+    with serving() as port:
         assert check(port, http_proxy="http://127.0.0.1:1", no_proxy="")[0] == 0

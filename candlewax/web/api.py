@@ -1,0 +1,248 @@
+"""The API: what a request asks for, and the answer to it."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+import polars as pl
+from msgspec import UNSET, UnsetType
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from candlewax.candles import TIMEFRAMES
+from candlewax.exchanges import EXCHANGES
+from candlewax.web import encode, formats, params
+from candlewax.web.live import Viewers
+from candlewax.web.problem import Problem, bad_parameter
+from candlewax.web.recent import EACH, Recent
+from candlewax.web.store import Cursor, Series, Store
+from candlewax.web.viewer import Viewer
+
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
+
+PATIENCE: Final = 15.0
+"""Seconds of silence on a stream before it says that it is still there."""
+
+
+class Api:
+    """Answers requests from the tables and from what is kept of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        viewers: Viewers,
+        recent: Recent | None,
+        about: Mapping[str, object],
+    ) -> None:
+        """Without `recent` every candle is asked of the tables."""
+        self._store = store
+        self._live = viewers
+        self._recent = recent
+        self._about = about
+        self._markets: set[tuple[str, str]] = set()
+
+    async def about(self, request: Request) -> Response:
+        """What is served here."""
+        params.read(params.Nothing, request)
+        return formats.respond(request, msgspec.json.encode(self._about), "json")
+
+    async def exchanges(self, request: Request) -> Response:
+        """All exchanges, and whether anything is stored of each."""
+        asked = params.read(params.Parameters, request)
+        rows = await run_in_threadpool(self._store.symbols)
+        counts = rows.group_by("exchange").agg(symbols=pl.len(), trades=pl.col("trades").sum())
+        known = pl.DataFrame({"exchange": list(EXCHANGES)})
+        rows = known.join(counts, on="exchange", how="left", maintain_order="left")
+        return self._rows(request, rows.fill_null(0), asked.format)
+
+    async def symbols(self, request: Request) -> Response:
+        """All markets of which there are candles."""
+        asked = params.read(params.Symbols, request)
+        rows = await run_in_threadpool(self._store.symbols)
+        if asked.exchange is not UNSET:
+            rows = rows.filter(pl.col("exchange") == asked.exchange)
+        return self._rows(request, rows, asked.format)
+
+    async def candles(self, request: Request) -> Response:
+        """The candles of a market."""
+        timeframe = request.path_params["timeframe"]
+        if timeframe not in TIMEFRAMES:
+            raise Problem(
+                404, "unknown_timeframe", f"there are {', '.join(TIMEFRAMES)}", "timeframe"
+            )
+        asked = params.read(params.Candles, request)
+        form = formats.wanted(request, asked.format)
+        series = Series(asked.exchange, asked.symbol, timeframe)
+        await self._known(asked)
+        lines = None
+        if self._recent is not None and form == "json" and asked.from_ is UNSET:
+            lines = await self._latest(self._recent, series, asked)
+        if lines is not None:
+            first = msgspec.json.decode(lines[0])["window_start"] if lines else None
+            link = self._earlier(request, first) if len(lines) == asked.limit else None
+            return _page(request, lines, link)
+        rows = await run_in_threadpool(self._between, series, asked)
+        return self._rows(request, rows, form, self._next(request, asked, rows, timeframe))
+
+    async def _latest(
+        self, recent: Recent, series: Series, asked: params.Candles
+    ) -> list[bytes] | None:
+        """The last candles, from what is kept; None if it does not reach back so far."""
+        before = _seconds(asked.to)
+        lines = recent.page(series, before, asked.limit)
+        if lines is None and asked.limit <= EACH and before is None:
+            await self._fill(recent, series)
+            lines = recent.page(series, before, asked.limit)
+        return lines
+
+    async def _fill(self, recent: Recent, series: Series) -> None:
+        recent.begin(series)
+        rows = await run_in_threadpool(
+            self._store.candles, series, _EARLIEST, _LATEST, EACH, last=True
+        )
+        starts = rows["window_start"].dt.epoch("s").to_list()
+        recent.fill(series, starts, encode.lines(rows), EACH)
+
+    def _between(self, series: Series, asked: params.Candles) -> pl.DataFrame:
+        begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
+        last = asked.from_ is UNSET
+        # Candles begin on whole seconds: the first one from 0.5 on is that of 1.
+        return self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
+
+    def _next(
+        self, request: Request, asked: params.Candles, rows: pl.DataFrame, timeframe: str
+    ) -> str | None:
+        if rows.height < asked.limit:
+            return None
+        if asked.from_ is UNSET:
+            return self._earlier(request, f"{rows['window_start'][0]:%Y-%m-%dT%H:%M:%SZ}")
+        last = int(rows["window_start"][-1].timestamp())
+        return _link(request, {"from": str(last + TIMEFRAMES[timeframe][1] // 1_000_000)})
+
+    def _earlier(self, request: Request, first: str | None) -> str | None:
+        return _link(request, {"to": first}) if first else None
+
+    async def trades(self, request: Request) -> Response:
+        """The trades of a market."""
+        asked = params.read(params.Trades, request)
+        form = formats.wanted(request, asked.format)
+        cursor = _cursor(asked.cursor)
+        await self._known(asked)
+        last = asked.from_ is UNSET
+        rows = await run_in_threadpool(
+            self._store.trades,
+            (asked.exchange, asked.symbol),
+            _given(asked.from_, _EARLIEST),
+            _given(asked.to, _LATEST),
+            asked.limit,
+            cursor,
+            last=last,
+        )
+        link = None
+        if rows.height == asked.limit:
+            edge = rows.row(0 if last else -1, named=True)
+            link = _link(request, {"cursor": _at(edge)})
+        return self._rows(request, rows, form, link)
+
+    async def gaps(self, request: Request) -> Response:
+        """Holes in the numbers of trades."""
+        asked = params.read(params.Gaps, request)
+        exchanges = list(EXCHANGES) if asked.exchange is UNSET else [str(asked.exchange)]
+        symbol = "" if asked.symbol is UNSET else str(asked.symbol)
+        begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
+        rows = await run_in_threadpool(self._store.gaps, exchanges, symbol, begin, end, asked.limit)
+        return self._rows(request, rows, asked.format)
+
+    async def health(self, request: Request) -> Response:
+        """How the feeds are."""
+        params.read(params.Nothing, request)
+        return formats.respond(request, self._live.health(), "json")
+
+    async def stream(self, request: Request) -> Response:
+        """What happens, as server-sent events."""
+        asked = params.read(params.Stream, request)
+        viewer = Viewer(Series(asked.exchange, asked.symbol, asked.timeframe))
+        self._live.enter(viewer)
+
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                yield b"retry: 1000\n\n"
+                while (event := await viewer.next(PATIENCE)) is not None:
+                    yield event
+            finally:
+                self._live.leave(viewer)
+
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(events(), 200, headers, "text/event-stream")
+
+    async def _known(self, market: params.Market) -> None:
+        """Raises Problem if nothing was ever stored of a market."""
+        key = (market.exchange, market.symbol)
+        if key in self._markets or key in self._live.markets:
+            return
+        rows = await run_in_threadpool(self._store.symbols)
+        self._markets = set(rows.select("exchange", "symbol").rows())
+        if key not in self._markets:
+            text = f"nothing is stored of {market.symbol} at {market.exchange}"
+            raise Problem(404, "unknown_market", text, "symbol")
+
+    def _rows(
+        self,
+        request: Request,
+        rows: pl.DataFrame,
+        form: str | UnsetType,
+        link: str | None = None,
+    ) -> Response:
+        form = formats.wanted(request, form)
+        if form == "json":
+            return _page(request, encode.lines(rows), link)
+        headers = {"Link": f'<{link}>; rel="next"'} if link else {}
+        return formats.respond(request, formats.write(rows, form), form, headers)
+
+
+def _page(request: Request, lines: list[bytes], link: str | None) -> Response:
+    told = msgspec.json.encode(link)
+    body = b'{"data":' + encode.array(lines) + b',"next":' + told + b"}"
+    headers = {"Link": f'<{link}>; rel="next"'} if link else {}
+    return formats.respond(request, body, "json", headers)
+
+
+def _link(request: Request, changed: Mapping[str, str]) -> str:
+    """The address of the request with some parameters changed."""
+    given = {**request.query_params, **changed}
+    return f"{request.url.path}?{urlencode(given)}"
+
+
+def _given(time: datetime | UnsetType, default: datetime) -> datetime:
+    return time if isinstance(time, datetime) else default
+
+
+def _up(time: datetime) -> datetime:
+    """The next whole second."""
+    return datetime.fromtimestamp(-int(-time.timestamp() // 1), UTC)
+
+
+def _seconds(time: datetime | UnsetType) -> int | None:
+    return int(_up(time).timestamp()) if isinstance(time, datetime) else None
+
+
+def _at(trade: Mapping[str, Any]) -> str:
+    return f"{trade['timestamp']:%Y-%m-%dT%H:%M:%S.%f}~{trade['sequence']}~{trade['trade_id']}"
+
+
+def _cursor(text: str | UnsetType) -> Cursor | None:
+    if text is UNSET:
+        return None
+    try:
+        time, sequence, trade_id = str(text).split("~", 2)
+        at = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+        number = int(sequence)
+    except ValueError:
+        raise bad_parameter("cursor", "takes what the link to a next page gave") from None
+    if not 0 <= number < 1 << 64:
+        raise bad_parameter("cursor", "takes what the link to a next page gave")
+    return Cursor(at, number, trade_id)

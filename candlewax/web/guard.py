@@ -1,0 +1,114 @@
+"""Who may ask, and how much: checked before a request is looked at."""
+
+import ipaddress
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from candlewax.web.problem import Problem, answer
+
+MOST_BYTES: Final = 1 << 20
+"""Of the body of a request."""
+
+MOST_ADDRESS: Final = 32 << 10
+"""Of its address."""
+
+_SAFE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+class Guard:
+    """Lets requests through that come to this server under a name that can only be its
+    own, and from no other site's page.
+
+    A page of another site may let its name point here (DNS rebinding): the Host header
+    then holds that name. So it must hold an address, `localhost`, or a name that was
+    given. A browser says where a request of a page comes from (Origin, Sec-Fetch-Site).
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
+        self._app = app
+        self._names = {name.lower() for name in names} | {"localhost"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+
+        async def safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.lower().encode(), text.encode())
+                        for name, text in _SAFE.items()
+                        if name.lower().encode() not in present
+                    ),
+                ]
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+        except Problem as problem:
+            await answer(problem)(scope, receive, safely)
+            return
+        await self._app(scope, _bounded(receive), safely)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = headers.getlist("host")
+        if len(host) != 1 or not self._own(host[0]):
+            raise Problem(421, "wrong_host", "this server is not known by that name")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host[0].lower():
+            raise Problem(403, "foreign_origin", "pages of other sites may not ask")
+        site = headers.get("sec-fetch-site", "none")
+        if site not in {"none", "same-origin"} and headers.get("sec-fetch-mode") != "navigate":
+            raise Problem(403, "foreign_origin", "pages of other sites may not ask")
+        if site == "cross-site" and scope["query_string"]:
+            raise Problem(403, "foreign_origin", "pages of other sites may not ask")
+        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_ADDRESS:
+            raise Problem(414, "address_too_long", f"no more than {MOST_ADDRESS} bytes")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            raise Problem(413, "too_large", f"no more than {MOST_BYTES} bytes")
+
+    def _own(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _bounded(receive: Receive) -> Receive:
+    """What a client sends, up to the bound however it announces it."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MOST_BYTES:
+            raise Problem(413, "too_large", f"no more than {MOST_BYTES} bytes")
+        return message
+
+    return bounded

@@ -1,0 +1,283 @@
+"""What was stored, on its way to the pages: forty milliseconds of it at a time."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import polars as pl
+from starlette.concurrency import run_in_threadpool
+
+from candlewax.batch import Batch
+from candlewax.candles import TIMEFRAMES
+from candlewax.web import encode
+from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
+from candlewax.web.hub import Hub
+from candlewax.web.problem import Problem
+from candlewax.web.recent import EACH, KEYS, MOST, Recent
+from candlewax.web.store import Series, Store
+from candlewax.web.viewer import TAPE, Viewer
+
+TICK: Final = 0.04
+"""Seconds between two looks at what came while pages watch: 25 a second."""
+
+IDLE: Final = 0.5
+"""The same while none does."""
+
+TICKERS: Final = 0.5
+HEALTH: Final = 1.0
+"""Seconds between two rounds of all markets' prices, and of how the feeds are."""
+
+MOST_VIEWERS: Final = 32
+
+_MARKET: Final = ("exchange", "symbol")
+_OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
+
+
+class Viewers:
+    """The pages that watch, and what each is told; all of it runs in the server's loop."""
+
+    def __init__(self, feeds: Reports) -> None:
+        self._reports = feeds
+        self._viewers: set[Viewer] = set()
+        self._days: dict[tuple[str, str], bytes] = {}
+        self._moved: set[tuple[str, str]] = set()
+        self._news = asyncio.Event()
+        self._ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def enter(self, viewer: Viewer) -> None:
+        """A page begins to watch. Raises Problem if there are too many."""
+        if self._ended or len(self._viewers) >= MOST_VIEWERS:
+            raise Problem(503, "too_many", f"no more than {MOST_VIEWERS} pages at a time")
+        self._viewers.add(viewer)
+        for market, line in self._days.items():
+            viewer.ticker(market, line)
+        viewer.health(self.health())
+        # The wait between two looks is a long one while nobody watches.
+        self._news.set()
+
+    def leave(self, viewer: Viewer) -> None:
+        """A page watches no longer."""
+        self._viewers.discard(viewer)
+
+    def health(self) -> bytes:
+        """How the feeds are, as JSON."""
+        return msgspec.json.encode(self._reports.report(_now()))
+
+    @property
+    def markets(self) -> set[tuple[str, str]]:
+        """The markets that are known by what came."""
+        return set(self._days)
+
+    def days(self, rows: pl.DataFrame) -> None:
+        """The last day's candle of each market, from the tables or as they come."""
+        if rows.is_empty():
+            return
+        shown = rows.select(
+            *(pl.col(name).cast(pl.String) for name in _MARKET),
+            "open", "close", "volume", "trade_count", pl.col("close_time").alias("time"),
+        )  # fmt: skip
+        keys = shown.select(_MARKET).rows()
+        for market, line in zip(keys, encode.lines(shown), strict=True):
+            if self._days.get(market) != line:
+                self._days[market] = line
+                self._moved.add(market)
+
+    @property
+    def watched(self) -> set[Series]:
+        """What pages watch."""
+        return {viewer.series for viewer in self._viewers}
+
+    def tell_candles(self, series: Series, lines: Iterable[tuple[int, bytes]]) -> None:
+        """Candles of a series changed: their starts and their JSON."""
+        for start, line in lines:
+            for viewer in self._viewers:
+                if viewer.series == series:
+                    viewer.candle(start, line)
+
+    def tell_trades(self, market: tuple[str, str], lines: list[bytes], received: int) -> None:
+        """Trades of a market were made, as JSON; the last was received then, here."""
+        for viewer in self._viewers:
+            if viewer.series[:2] == market:
+                viewer.trades(lines)
+                viewer.seen(received)
+
+    def tell_tickers(self) -> None:
+        """All markets' prices that moved."""
+        for market in self._moved:
+            for viewer in self._viewers:
+                viewer.ticker(market, self._days[market])
+        self._moved.clear()
+
+    def tell_health(self) -> None:
+        """How the feeds are."""
+        if self._viewers:
+            health = self.health()
+            for viewer in self._viewers:
+                viewer.health(health)
+
+    def reset(self) -> None:
+        """Something was missed: all pages read anew."""
+        for viewer in self._viewers:
+            viewer.reset()
+
+    def begun(self) -> asyncio.AbstractEventLoop:
+        """The server's loop, in which this is called first."""
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def end(self) -> None:
+        """Send every page away, from any thread; none comes any more."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._ended = True
+        for viewer in self._viewers:
+            viewer.end()
+
+
+class Live(Viewers):
+    """Takes what was just stored and gives each page what it watches.
+
+    Only the hub is shared with another thread.
+    """
+
+    def __init__(self, hub: Hub, recent: Recent, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.feeds = Feeds(self.clock)
+        super().__init__(self.feeds)
+        self.recent = recent
+        self._hub = hub
+        self._told = 0.0
+        self._unlearned: list[tuple[int, Batch]] = []
+        self._fresh: list[pl.DataFrame] = []
+
+    async def warm(self, store: Store) -> None:
+        """Read the last candles of every series, so that nobody waits for them."""
+        markets = await run_in_threadpool(store.symbols)
+        series = [
+            Series(exchange, symbol, timeframe)
+            for exchange, symbol in markets.select(_MARKET).rows()
+            for timeframe in TIMEFRAMES
+        ]
+        if not series:
+            return
+        each = min(EACH, MOST // 2 // len(series))
+        for one in series:
+            self.recent.begin(one)
+        rows = await run_in_threadpool(store.latest, each)
+        for number, (one, start, lines) in enumerate(await run_in_threadpool(_by_series, rows)):
+            self.recent.fill(one, start, lines, each)
+            if number % 20 == 0:
+                await asyncio.sleep(0)
+
+    async def run(self) -> None:
+        """Look, tell, wait; until cancelled."""
+        loop = self.begun()
+        self._hub.listen(lambda: _wake(loop, self._news))
+        tickers = health = 0.0
+        while True:
+            await self._wait()
+            self._tick()
+            now = loop.time()
+            if now - tickers >= (TICKERS if self._viewers else HEALTH):
+                tickers = now
+                self._moved_days()
+                self.tell_tickers()
+            if now - health >= HEALTH:
+                health = now
+                self._settle()
+                self.tell_health()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._news.wait(), IDLE)
+        except TimeoutError:
+            return
+        self._news.clear()
+        # What comes within this time is shown together.
+        if not self._viewers:
+            await asyncio.sleep(IDLE)
+        elif (rest := self._told + TICK - time.monotonic()) > 0:
+            await asyncio.sleep(rest)
+        self._told = time.monotonic()
+
+    def _tick(self) -> None:
+        taken = self._hub.take()
+        if taken.dropped:
+            self.recent.clear()
+            self.reset()
+        self._unlearned.extend(taken.batches)
+        for _, batch in taken.batches:
+            rows = batch.tables.get("ohlcv")
+            if rows is not None and rows.height:
+                self.recent.update(rows)
+                self._fresh.append(rows)
+        if self._viewers:
+            batches = [batch for _, batch in taken.batches]
+            for series in self.watched:
+                self._show_candles(series, batches)
+            for market in {series[:2] for series in self.watched}:
+                self._show_trades(market, batches)
+
+    # Without queries: one would take longer than all of this.
+
+    def _show_candles(self, series: Series, batches: Sequence[Batch]) -> None:
+        given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
+        frames = [rows for rows in given if rows is not None and rows.height]
+        if not frames:
+            return
+        number, _ = TIMEFRAMES[series.timeframe]
+        rows = pl.concat(frames, how="diagonal")
+        hits = ((rows["timeframe"] == number) & (rows["symbol"] == series.symbol)).arg_true()
+        latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
+        lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
+        starts = (start // SECOND for start in latest)
+        self.tell_candles(series, zip(starts, lines, strict=True))
+
+    def _show_trades(self, market: tuple[str, str], batches: Sequence[Batch]) -> None:
+        exchange, symbol = market
+        frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
+        if not frames:
+            return
+        trades = pl.concat(frames, how="diagonal")
+        hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
+        if hits.len():
+            received = trades["received_at"].to_physical()
+            last = max(int(received[place]) for place in hits)
+            lines = [encode.trade(trades.row(place, named=True)) for place in hits]
+            self.tell_trades((exchange, symbol), lines, self.clock.wall(last))
+
+    def _settle(self) -> None:
+        """What need not be known at once."""
+        self.feeds.learn(self._unlearned)
+        self._unlearned.clear()
+        self.recent.settle()
+
+    def _moved_days(self) -> None:
+        if self._fresh:
+            rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
+            self._fresh.clear()
+            self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
+
+
+def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]]:
+    found = []
+    for key, part in rows.reverse().group_by(*KEYS, maintain_order=True):
+        timeframe, exchange, symbol = map(str, key)
+        starts = part["window_start"].dt.epoch("s").to_list()
+        lines = encode.lines(part.select(*encode.CANDLE))
+        found.append((Series(exchange, symbol, timeframe), starts, lines))
+    return found
+
+
+def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(news.set)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

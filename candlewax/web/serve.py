@@ -1,0 +1,62 @@
+"""The command `candlewax serve`: the page over tables that others write."""
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from candlewax import settings
+from candlewax.connectors.clickhouse import DatabaseError, connect
+from candlewax.settings import SettingsError
+from candlewax.start import Stop
+from candlewax.telling import tell
+from candlewax.web import serving
+from candlewax.web.app import make
+from candlewax.web.live import Viewers
+from candlewax.web.poll import Poll, Seen
+from candlewax.web.server import ServerError
+from candlewax.web.sql import Reader
+from candlewax.web.store import Store
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "serve",
+        help="show the page over what is stored in CANDLEWAX_CLICKHOUSE, a server or a "
+        "directory that no other process has open",
+    )
+    serving.add(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C; gives the exit status."""
+    try:
+        tell()
+        chosen = settings.load()
+        stop = Stop()
+        with ExitStack() as stack:
+            store = Store(partial(connect, chosen.clickhouse, chosen.database))
+            stack.callback(store.close)
+            reader = None
+            if isinstance(chosen.clickhouse, Path):
+                reader = Reader(chosen.clickhouse, chosen.database)
+                stack.callback(reader.close)
+            where = serving.read(arguments)
+            what = f"{chosen.clickhouse}, database {chosen.database}"
+            seen = Seen()
+            viewers = Viewers(seen)
+            beside = [Poll(store, viewers, seen).run]
+            app = make(store, viewers, None, reader, beside, what=what, names=where.names)
+            stop.listen()
+            server = serving.begin(app, viewers, where, what)
+            stack.callback(server.stop)
+            while not stop():
+                time.sleep(0.1)
+    except (SettingsError, DatabaseError, ServerError) as error:
+        print(f"candlewax: {error}", file=sys.stderr)
+        return 1
+    return 0

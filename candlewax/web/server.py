@@ -1,0 +1,76 @@
+"""The HTTP server, in a thread of its own."""
+
+import logging
+import socket
+import threading
+import time
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from candlewax.web.live import Viewers
+
+_PATIENCE: Final = 10.0
+"""Seconds for the server to begin, and for requests to be answered at the end."""
+
+
+class ServerError(RuntimeError):
+    """Nobody can listen there; the text says where and why."""
+
+
+class Server:
+    """Serves an application while other threads do their work."""
+
+    def __init__(self, app: ASGIApp, viewers: Viewers, host: str, port: int) -> None:
+        """Raises ServerError."""
+        self._viewers = viewers
+        self._socket = _listen(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=200,
+            backlog=128,
+        )
+        # What it tells of its start and end, the command says itself.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Begin; returns when requests are answered."""
+        self._thread.start()
+        end = time.monotonic() + _PATIENCE
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                raise ServerError("the HTTP server did not begin; the log says why")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End; streams are closed, requests answered."""
+        self._viewers.end()
+        self._server.should_exit = True
+        self._thread.join(_PATIENCE)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+    except OSError as error:
+        raise ServerError(
+            f"nobody can listen on {host} port {port}: {error.strerror}; --port takes another"
+        ) from error
+    return opened

@@ -1,0 +1,173 @@
+"""SQL over HTTP, read-only: what clients of ClickHouse need, over the embedded engine."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from chdb.state.sqlitelike import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from candlewax.web import gate, wire
+from candlewax.web.problem import Problem
+from candlewax.web.wire import Answer, Request, RequestError
+
+AT_ONCE: Final = 2
+"""Queries that are answered at a time."""
+
+WAITING: Final = 16
+"""Queries that may wait for their turn."""
+
+BOUNDS: Final[Mapping[str, int]] = {
+    "max_execution_time": 10,
+    "max_memory_usage": 1_000_000_000,
+    "max_result_rows": 1_000_000,
+    "max_result_bytes": 256_000_000,
+    "max_threads": 1,
+    "max_query_size": 262_144,
+    "max_bytes_before_external_sort": 0,
+    "max_bytes_before_external_group_by": 0,
+}
+"""Seconds, bytes, rows. A client may ask for less, never for more."""
+
+_FIXED: Final = {
+    "result_overflow_mode": "throw",
+    "timeout_overflow_mode": "throw",
+    "allow_experimental_eval_table_function": "0",
+}
+
+_HARMLESS: Final = re.compile(
+    r"output_format_\w+|date_time_output_format|session_timezone|extremes|limit|offset|final"
+)
+"""Settings that only change how rows look, or which of them come."""
+
+_OF_PYTHON: Final = frozenset({"arrowtable", "dataframe", "datastore"})
+"""Formats of chDB that are objects, not bytes."""
+
+
+class Reader:
+    """Answers queries on the embedded engine of a directory, which is open already."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self._path = str(folder.resolve())
+        self._database = database
+        # It lives as long as one of its connections.
+        self._kept = Connection(self._path)
+        zone, self.version = self._kept.query("SELECT timezone(), version()", "TSV").data().split()
+        self.zone = str(zone)
+        names = self._kept.query(
+            "SELECT lower(name) FROM system.table_functions WHERE NOT allow_readonly", "TSVRaw"
+        )
+        self._reaching_out = gate.REACHING_OUT | set(names.data().split())
+
+    def run(self, request: Request) -> Answer:
+        """Answer a query on a connection of its own: its settings end with it."""
+        if request.form.lower() in _OF_PYTHON or not re.fullmatch(r"\w+", request.form):
+            raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
+        connection = Connection(self._path)
+        try:
+            database = request.parameters.get("database") or self._database
+            connection.query(f"USE {wire.quoted(database, '`')}")
+            sql = self._one(connection, request.sql)
+            connection.query(f"SET {wire.clause(_allowed(request.settings))}")
+            # From here on nothing can be set any more, this one included.
+            connection.query("SET readonly = 1")
+            result = connection.query(sql, request.form, params=request.bound)
+            return wire.answer(result, sql.encode(), request.form)
+        finally:
+            connection.close()
+
+    def _one(self, connection: Any, sql: bytes) -> str:  # noqa: ANN401 - chDB has no types
+        """The statement as ClickHouse itself writes it, if it may be run."""
+        try:
+            text = sql.decode()
+        except UnicodeDecodeError:
+            raise RequestError(62, "Syntax error: no UTF-8", "SYNTAX_ERROR") from None
+        if not text.strip():
+            raise RequestError(62, "Syntax error: an empty query", "SYNTAX_ERROR")
+        escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+        escaped = escaped.replace("\r", "\\r").replace("\0", "\\0")
+        formatted = connection.query(
+            "SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped}
+        )
+        # The last newline is the format's.
+        one = str(formatted.data()).removesuffix("\n")
+        gate.check(one, self._reaching_out)
+        return one
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._kept.close()
+
+
+def _allowed(asked: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a query: the bounds, and what is harmless of those asked for.
+    All others are left out, as a client may always send some.
+    """
+    settings = {name: value for name, value in asked.items() if _HARMLESS.fullmatch(name)}
+    settings |= _FIXED
+    for name, bound in BOUNDS.items():
+        text = asked.get(name, "")
+        smaller = text.isdecimal() and 0 < int(text) < bound
+        settings[name] = text if smaller else str(bound)
+    return settings
+
+
+class Sql:
+    """The addresses that clients of ClickHouse use."""
+
+    def __init__(self, reader: Reader | None) -> None:
+        self._reader = reader
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    async def ping(self, _: HttpRequest) -> Response:
+        """Whether anybody is there."""
+        return Response(b"Ok.\n", media_type="text/plain")
+
+    async def answer(self, http: HttpRequest) -> Response:
+        """One query."""
+        if self._reader is None:
+            text = "the tables are a ClickHouse server's: ask it"
+            raise Problem(404, "no_sql_here", text)
+        given: Mapping[str, str] = dict(http.query_params)
+        try:
+            given, answer = await self._answered(self._reader, http, given)
+            status, body, said = 200, answer.body, answer.headers
+        except Problem:
+            raise
+        except Exception as error:  # noqa: BLE001 - all of them are the client's to know
+            refused = wire.refusal(error, self._reader.version)
+            status, body, said = refused.status, refused.body, refused.headers
+        told = {**wire.told(self._reader.zone, given), **said, "Cache-Control": "no-store"}
+        packed = wire.encoding(given, http.headers.get("accept-encoding", ""), wire.PACKED)
+        if packed:
+            body = wire.PACKED[packed](body)
+            told["Content-Encoding"] = packed
+        return Response(body, status, told, "text/plain")
+
+    async def _answered(
+        self, reader: Reader, http: HttpRequest, given: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], Answer]:
+        if http.headers.get("content-encoding", "identity") != "identity":
+            text = "Nothing compressed is taken here: queries are short, and nothing is inserted"
+            raise RequestError(164, text, "READONLY")
+        body = await http.body()
+        kind = http.headers.get("content-type", "")
+        given, request = wire.read(given, kind, body, reads_only=True)
+        user, password = wire.account(http.headers, given)
+        if (user or "default", password) != ("default", ""):
+            raise wire.not_let_in(user)
+        if self._waiting >= WAITING:
+            raise RequestError(
+                202, "Too many simultaneous queries", "TOO_MANY_SIMULTANEOUS_QUERIES"
+            )
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return given, await run_in_threadpool(reader.run, request)
+        finally:
+            self._waiting -= 1

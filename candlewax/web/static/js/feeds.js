@@ -1,0 +1,69 @@
+// How the feeds are: a line for each connection, and the figures in the strip below.
+
+import { clock, milliseconds, rate } from "./format.js";
+
+const WORDS = { live: "live", degraded: "degraded", waiting: "waiting", ended: "ended", lost: "no server" };
+
+const byId = (id) => document.getElementById(id);
+
+export class Feeds {
+  constructor(rows) {
+    this.list = rows;
+    this.waits = [];
+  }
+
+  show(health) {
+    this.health = health;
+    this.state(health.status);
+    this.list.replaceChildren(...health.feeds.map((feed) => this.row(feed)));
+    const live = health.feeds.filter((feed) => feed.state === "live").length;
+    byId("feeds-sum").textContent = health.feeds.length ? `${live} of ${health.feeds.length} live` : "";
+    byId("trades-rate").textContent = rate(health.trades_per_second);
+    byId("frames-rate").textContent = rate(health.frames_per_second);
+    byId("clock").textContent = `${clock(health.now)} UTC`;
+    const { p50, p95 } = health.received_to_stored_ms;
+    byId("stored").textContent = p50 === null ? "–" : `${Math.round(p50)} / ${milliseconds(p95)}`;
+  }
+
+  state(word) {
+    const shown = byId("state");
+    shown.dataset.state = word;
+    shown.lastElementChild.textContent = WORDS[word] ?? word;
+  }
+
+  row(feed) {
+    const row = document.createElement("div");
+    row.className = "row";
+    row.title = feed.reason || `${feed.trades} trades in ${feed.frames} frames`;
+    const dot = document.createElement("i");
+    dot.className = "dot";
+    dot.dataset.state = feed.state;
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = feed.connection;
+    const word = document.createElement("span");
+    word.className = "word";
+    word.dataset.state = feed.state;
+    word.textContent = feed.state === "live" ? "" : this.word(feed);
+    const figure = document.createElement("span");
+    figure.className = "figure";
+    figure.textContent = `${rate(feed.trades_per_second)} /s`;
+    row.append(dot, name, word, figure);
+    return row;
+  }
+
+  word(feed) {
+    return feed.state === "stalled" ? `silent ${milliseconds(feed.silent_ms)}` : feed.state;
+  }
+
+  // A trade received at a time (microseconds) is on the screen with the next frame.
+  seen(received) {
+    if (!received) return;
+    requestAnimationFrame(() => setTimeout(() => {
+      this.waits.push(Math.max(0, Date.now() - received / 1000));
+      if (this.waits.length > 500) this.waits.shift();
+      const ordered = [...this.waits].sort((a, b) => a - b);
+      byId("screen").textContent = milliseconds(ordered[Math.floor(ordered.length * 0.95)]);
+    }));
+  }
+}

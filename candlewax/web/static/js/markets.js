@@ -1,0 +1,115 @@
+// The list of markets: filtered by text and exchange, with prices that move.
+
+import { EXCHANGES, digits, percent, price } from "./format.js";
+
+const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
+
+export class Markets {
+  constructor(rows, filter, chips, onChoose) {
+    this.list = rows;
+    this.onChoose = onChoose;
+    this.markets = new Map();
+    this.exchange = "";
+    this.text = "";
+    this.chips = chips;
+    filter.addEventListener("input", () => this.narrow({ text: filter.value }));
+    filter.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && this.shown()[0]) this.onChoose(this.shown()[0]);
+      if (event.key === "Enter" || event.key === "Escape") filter.blur();
+    });
+  }
+
+  add(markets) {
+    for (const market of markets) {
+      if (!this.markets.has(key(market))) this.markets.set(key(market), { ...market });
+    }
+    this.draw();
+  }
+
+  narrow(how) {
+    Object.assign(this, how);
+    this.draw();
+  }
+
+  // In the order of the list: the busiest first.
+  shown() {
+    const words = this.text.toUpperCase().split(/\s+/).filter(Boolean);
+    return [...this.markets.values()]
+      .filter(({ exchange }) => !this.exchange || exchange === this.exchange)
+      .filter((market) => words.every((word) => key(market).toUpperCase().includes(word)))
+      .sort((a, b) => (b.trades ?? 0) - (a.trades ?? 0) || key(a).localeCompare(key(b)));
+  }
+
+  draw() {
+    this.drawChips();
+    this.list.replaceChildren(...this.shown().map((market) => this.row(market)));
+  }
+
+  drawChips() {
+    const present = ["", ...Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((one) => one.exchange === id))];
+    this.chips.replaceChildren(...present.map((id) => {
+      const chip = document.createElement("button");
+      chip.textContent = id ? EXCHANGES[id] : "All";
+      chip.setAttribute("aria-pressed", String(id === this.exchange));
+      chip.addEventListener("click", () => this.narrow({ exchange: id }));
+      return chip;
+    }));
+  }
+
+  row(market) {
+    const row = document.createElement("div");
+    row.className = "row";
+    row.role = "option";
+    row.ariaSelected = String(key(market) === this.chosen);
+    const name = document.createElement("span");
+    name.className = "name";
+    const where = document.createElement("small");
+    where.textContent = EXCHANGES[market.exchange] ?? market.exchange;
+    name.append(market.symbol, where);
+    const figures = ["price", "change"].map(() => Object.assign(document.createElement("span"), { className: "figure" }));
+    row.append(name, ...figures);
+    row.addEventListener("click", () => this.onChoose(market));
+    market.row = row;
+    this.figures(market);
+    return row;
+  }
+
+  figures(market) {
+    if (!market.row || !market.close) return;
+    const [, last, change] = market.row.children;
+    const moved = percent(market.open, market.close);
+    market.places = Math.max(market.places ?? 2, digits(market.close));
+    last.textContent = price(market.close, market.places);
+    change.textContent = moved.text;
+    change.className = `figure ${moved.up ? "up" : "down"}`;
+  }
+
+  tickers(rows) {
+    const fresh = rows.filter((row) => !this.markets.has(key(row)));
+    for (const row of rows) {
+      const market = this.markets.get(key(row)) ?? row;
+      Object.assign(market, { open: row.open, close: row.close });
+      this.figures(market);
+    }
+    if (fresh.length) this.add(fresh.map((row) => ({ ...row, trades: row.trade_count })));
+  }
+
+  choose(market) {
+    this.chosen = key(market);
+    for (const one of this.markets.values()) {
+      if (one.row) one.row.ariaSelected = String(key(one) === this.chosen);
+    }
+    this.markets.get(this.chosen)?.row?.scrollIntoView({ block: "nearest" });
+  }
+
+  next(step) {
+    const shown = this.shown();
+    const place = shown.findIndex((market) => key(market) === this.chosen);
+    const found = shown[(place + step + shown.length) % shown.length];
+    if (found) this.onChoose(found);
+  }
+
+  get(market) {
+    return this.markets.get(key(market));
+  }
+}

@@ -1,0 +1,205 @@
+"""The command `candlewax up`: the whole pipeline and its page, in one process."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.run import cli_main
+
+from candlewax import instruments, parts, settings
+from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
+from candlewax.connectors.paced import Paced, Play
+from candlewax.connectors.recordings import Recordings
+from candlewax.feed import Feed
+from candlewax.instruments import InstrumentsError
+from candlewax.parts import Parts, Process
+from candlewax.settings import Settings, SettingsError
+from candlewax.start import Stop, feed, repairing, serve_metrics, tune
+from candlewax.tally import Tally
+from candlewax.telling import tell
+from candlewax.web import serving
+from candlewax.web.app import make
+from candlewax.web.feeds import Clock
+from candlewax.web.hub import Hub
+from candlewax.web.live import Live
+from candlewax.web.recent import Recent
+from candlewax.web.server import ServerError
+from candlewax.web.sql import Reader
+from candlewax.web.store import Store
+
+SAMPLE_PACE: Final = 20.0
+"""Seconds of the sample in one second: a candle of a minute takes three."""
+
+SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
+"""Three hours of the sample come at once, a hundred minutes are played."""
+
+EPOCH: Final = timedelta(seconds=10)
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: "Build") -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "up", help="run the whole pipeline and show its candles on a page (the sample if "
+        "CANDLEWAX_FEED says nothing else)"
+    )  # fmt: skip
+    serving.add(command)
+    command.add_argument(
+        "--pace",
+        type=_pace,
+        help=f"seconds of a recording in one second (the sample: {SAMPLE_PACE:g}, others: 1)",
+    )
+    command.add_argument(
+        "--begin",
+        type=_time,
+        help="time in a recording up to which all comes at once, as 2026-09-15T00:30Z",
+    )
+    command.add_argument(
+        "--keep",
+        action="store_true",
+        help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
+    )
+    command.set_defaults(run=partial(run, build=build))
+
+
+Build = Callable[[Parts], Dataflow]
+"""Wires the whole pipeline."""
+
+
+def run(arguments: argparse.Namespace, build: Build) -> int:
+    """Run until Ctrl-C; gives the exit status."""
+    try:
+        chosen = settings.load()
+        if chosen.brokers:
+            raise SettingsError(
+                "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
+                "shows what the dataflows store"
+            )
+        tell()
+        tune()
+        with ExitStack() as stack:
+            return _Up(chosen, arguments, build, stack).run()
+    except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
+        print(f"candlewax: {error}", file=sys.stderr)
+        return 1
+
+
+class _Up:
+    def __init__(
+        self, chosen: Settings, arguments: argparse.Namespace, build: Build, stack: ExitStack
+    ) -> None:
+        self._build = build
+        self._stack = stack
+        self._stop = Stop()
+        known = instruments.load(chosen.instruments)
+        self._play = None if chosen.live else _play(chosen, arguments)
+        if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
+            # What is played again would be known already, and nothing would move.
+            folder = tempfile.mkdtemp(prefix="candlewax-")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            chosen = replace(chosen, clickhouse=Path(folder))
+        self._chosen = chosen
+        wanted = chosen.exchanges or known.exchanges
+        self._process = Process(known, wanted, Tally(), self._stop, live=chosen.live)
+        self._hub = Hub()
+        self._serving = serving.read(arguments)
+
+    def run(self) -> int:
+        chosen = self._chosen
+        database = open_tables(chosen.clickhouse, chosen.database)
+        self._stack.callback(database.close)
+        store = Store(partial(connect, chosen.clickhouse, chosen.database))
+        self._stack.callback(store.close)
+        recent = Recent()
+        live = Live(self._hub, recent, _clock(self._play))
+        live.days(store.days())
+        reader = None
+        if isinstance(chosen.clickhouse, Path):
+            reader = Reader(chosen.clickhouse, chosen.database)
+            self._stack.callback(reader.close)
+        beside = (live.run, partial(live.warm, store))
+        names = self._serving.names
+        app = make(store, live, recent, reader, beside, what=self._what(), names=names)
+        server = serving.begin(app, live, self._serving, self._what())
+        self._stack.callback(server.stop)
+        repairs = repairing(chosen, self._process, finite=False)
+        made = parts.embedded(self._process, self._feed(), database, repairs, self._hub.put)
+        serve_metrics(chosen, made, self._process)
+        flow = self._build(made)
+        self._stop.listen()
+        cli_main(flow, epoch_interval=EPOCH)
+        live.feeds.ended = True
+        _wait(self._stop)
+        print("Stopped as asked.", flush=True)
+        return 0
+
+    def _feed(self) -> Source[Feed]:
+        if self._play is None:
+            return feed(self._chosen, self._process)
+        recordings = Recordings(self._chosen.logs, self._process.tally, self._stop)
+        return Paced(recordings, self._play, self._stop)
+
+    def _what(self) -> str:
+        if self._play is None:
+            return "live feeds"
+        feed = self._chosen.feed
+        name = feed if isinstance(feed, str) else ", ".join(path.name for path in feed)
+        return f"{name} at {self._play.pace:g} times its pace"
+
+
+def _play(chosen: Settings, arguments: argparse.Namespace) -> Play:
+    sample = chosen.feed == "sample"
+    begin = arguments.begin or (SAMPLE_BEGIN if sample else None)
+    pace = arguments.pace or (SAMPLE_PACE if sample else 1.0)
+    return Play(pace, int(begin.timestamp() * 1_000_000) if begin else None)
+
+
+class _Played(Clock):
+    """The time of a recording as it is played."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+
+    def now(self, wall: int) -> int:
+        return self._play.now(wall)
+
+    def wall(self, received: int) -> int:
+        return self._play.wall(received)
+
+
+def _clock(play: Play | None) -> Clock:
+    return _Played(play) if play else Clock()
+
+
+def _wait(stopped: Callable[[], bool]) -> None:
+    while not stopped():
+        time.sleep(0.1)
+
+
+def _pace(text: str) -> float:
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0.01 <= pace <= 100_000:
+        raise argparse.ArgumentTypeError(f"takes a number from 0.01 to 100000, got {text!r}")
+    return pace
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        wrong = f"takes a time as 2026-09-15T00:30Z, got {text!r}"
+        raise argparse.ArgumentTypeError(wrong) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

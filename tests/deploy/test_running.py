@@ -1,0 +1,93 @@
+"""Alerts and dashboards on a running pipeline: real processes, a real Prometheus, exchanges
+that misbehave.
+"""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy.stack import Stack
+from tests.deploy.test_alerts import need
+from tests.deploy.test_dashboards import BOARDS, queries
+from tests.kafka.reading import until
+
+EVERY = {"ohlcv", "watch", "ingest"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A pipeline that runs well but for something unreadable now and then."""
+    made = Stack(tmp_path_factory.mktemp("stack"), need("prometheus"))
+    try:
+        made.exchanges.start(garbage=0.05)
+        made.start("ohlcv")
+        made.start("watch")
+        until(lambda: len(made.query("up == 1")) == len(EVERY))
+        yield made
+    finally:
+        made.close()
+
+
+def expanded(sql: str) -> str:
+    """A query of ClickHouse's data source as Grafana sends it (its documentation, "Macros"),
+    for the hours around now.
+    """
+    now = int(time.time())
+    begin, end = f"toDateTime({now - 7_200})", f"toDateTime({now + 7_200})"
+    sql = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 >= {begin} AND \1 <= {end}", sql)
+    sql = sql.replace("$__fromTime", begin).replace("$__toTime", end)
+    for name, value in {"exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1m"}.items():
+        sql = sql.replace(f"${name}", value)
+    return sql
+
+
+def test_the_pipeline_s_board_has_something_to_show(stack: Stack) -> None:
+    """Each panel, whatever else is in it."""
+    stack.change(
+        "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
+        "after, state) SELECT 'kraken', 'BTC/USD', 1, 3, 3, now(), now(), 'open'"
+    )
+    panels: dict[str, list[str]] = {}
+    for name, expression in queries("prometheus"):
+        panels.setdefault(name.rpartition(" ")[0], []).append(expression)
+    assert len(panels) == len(BOARDS["pipeline"]["panels"])
+    for title, expressions in panels.items():
+        assert until(lambda some=expressions: any(map(stack.query, some))), title  # type: ignore[misc]
+
+
+def test_the_market_s_board_has_something_to_show(stack: Stack) -> None:
+    """Each panel, and what it lets one choose from."""
+    variables = [v["query"] for v in BOARDS["market"]["templating"]["list"] if v["type"] == "query"]
+    asked = [sql for _, sql in queries("grafana-clickhouse-datasource")]
+    for sql in map(expanded, [*variables, *asked]):
+        assert "$" not in sql
+        assert until(lambda text=sql: stack.sql(text)), sql  # type: ignore[misc]
+
+
+def test_alerts_fire_and_clear(stack: Stack) -> None:
+    """When exchanges send what cannot be read, are gone, when a process dies, the database
+    stalls, and a candle is wrong.
+    """
+    stack.wait_for("CandlewaxDeadLetters")
+    stack.exchanges.stop()
+    stack.kill("watch")
+    stack.change(
+        "INSERT INTO ohlcv (timeframe, exchange, symbol, window_start, trade_count, closed, "
+        "version) SELECT '1m', 'kraken', 'NO/SUCH', toStartOfMinute(max(watermark)) - 60, 1, 1, 3 "
+        "FROM watermarks WHERE exchange = 'kraken'"
+    )
+    stack.wait_for("CandlewaxFeedSilent", "CandlewaxProcessDown", "CandlewaxCrossCheckMismatch")
+    stack.wait_without("CandlewaxDeadLetters")
+    stack.exchanges.start()
+    stack.start("watch")
+    stack.change("ALTER TABLE ohlcv DELETE WHERE symbol = 'NO/SUCH' SETTINGS mutations_sync = 1")
+    stack.wait_without("CandlewaxFeedSilent", "CandlewaxProcessDown", "CandlewaxCrossCheckMismatch")
+    stack.freeze(signal.SIGSTOP)
+    try:
+        stack.wait_for("CandlewaxCommitStale")
+    finally:
+        stack.freeze(signal.SIGCONT)
+    stack.wait_without("CandlewaxCommitStale")

@@ -1,0 +1,230 @@
+"""The cross-check as it goes on."""
+
+from decimal import Decimal
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, Checked, CrossCheck, Window, Wrong
+from tests import oracle
+from tests.dataflows.playing import FIELDS
+from tests.oracle import Fill
+from tests.test_candles import DAY
+from tests.test_verify import store_candles, store_trades, store_watermark
+
+DAY_S = DAY // 1_000_000
+SECOND = 1_000_000
+Candles = dict[oracle.Window, dict[str, Any]]
+
+
+def fill(number: int, second: float, price: str = "1.5", conditions: tuple[str, ...] = ()) -> Fill:
+    """A trade so many seconds after midnight."""
+    at = DAY + int(second * SECOND)
+    bought, quantity = number % 2 == 0, Decimal("0.1") * number
+    return Fill("x", "A/B", str(number), number, at, bought, Decimal(price), quantity, conditions)
+
+
+# Two minutes of the day before, then some of each minute up to a quarter past midnight.
+FILLS = [
+    fill(1, -3_700, "1.1"), fill(2, -30, "1.2"),
+    *(fill(n, (n - 3) * 20 + 0.5, f"1.{n}") for n in range(3, 48)),
+    fill(99, 100, "9", ("ADL",)),
+]  # fmt: skip
+MARK = DAY + 900 * SECOND
+LAST_MINUTE = Window("x", 1, "A/B", DAY_S + 840)
+
+
+def store(client: Client, fills: list[Fill], mark: int) -> Candles:
+    """Trades and the candles they make."""
+    candles = oracle.candles(fills, {"x": mark})
+    store_trades(client, fills)
+    store_watermark(client, mark)
+    store_candles(client, candles)
+    return candles
+
+
+def spoil(client: Client, window: Window, candles: Candles, field: str = "close") -> None:
+    """Put a wrong candle where a right one stands."""
+    name = next(n for n, i in zip(oracle.LENGTHS, range(1, 7), strict=True) if i == window.number)
+    key = (name, window.exchange, window.symbol, window.start)
+    wrong = candles[key][field] + (Decimal("1e-12") if field == "close" else 1)
+    client.command(
+        f"ALTER TABLE ohlcv DELETE WHERE timeframe = '{name}' AND exchange = '{window.exchange}' "
+        f"AND window_start = toDateTime({window.start}, 'UTC') SETTINGS mutations_sync = 1"
+    )
+    store_candles(client, {key: {**candles[key], field: wrong}})
+
+
+def mend(client: Client, candles: Candles) -> None:
+    """Put the right candles back."""
+    client.command("TRUNCATE TABLE ohlcv")
+    store_candles(client, candles)
+
+
+def closed(candles: Candles, begin_s: int, mark_s: int) -> int:
+    """How many windows ended in a span."""
+    ends = [start + oracle.LENGTHS[name] for name, _, _, start in candles]
+    return sum(begin_s < end <= mark_s for end in ends)
+
+
+def test_right_candles_are_found_right(database: Client) -> None:
+    """All that closed since a little before are looked at, also the day's."""
+    candles = store(database, FILLS, MARK)
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    mark_s = MARK // SECOND
+    first = closed(candles, mark_s - LATE_S, mark_s)
+    again = closed(candles, mark_s - BACK_S, mark_s)
+    assert {name for name, *_ in candles} == set(oracle.LENGTHS)
+    assert (checked.candles, checked.wrong, checked.mismatches) == (first + again, {}, {})
+    assert checked.looked_at > 0
+
+
+def test_a_wrong_candle_is_found(database: Client) -> None:
+    """By the second look that sees it, once; and it is forgotten when it is right again."""
+    candles = store(database, FILLS, MARK)
+    for number, start in {1: DAY_S + 840, 2: DAY_S + 600, 3: DAY_S, 6: DAY_S - 86_400}.items():
+        window = Window("x", number, "A/B", start)
+        spoil(database, window, candles)
+        checked = Checked()
+        check = CrossCheck(database, checked)
+        check.look()
+        assert (checked.wrong, checked.mismatches) == ({}, {})
+        for _ in range(2):
+            check.look()
+            # Longer candles are made of minutes: a wrong minute makes theirs look wrong.
+            assert checked.wrong[window] == Wrong("mismatch", ("close",))
+            assert checked.mismatches == {("x", "mismatch"): len(checked.wrong)}
+        mend(database, candles)
+        check.look()
+        assert checked.wrong == {}
+        assert sum(checked.mismatches.values()) > 0
+
+
+def test_each_field_of_a_minute_counts(database: Client) -> None:
+    """By the smallest difference there is, and it is named."""
+    candles = store(database, FILLS, MARK)
+    key = ("1m", "x", "A/B", LAST_MINUTE.start)
+    for field in FIELDS:
+        value = candles[key][field]
+        small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
+        more = small if isinstance(value, Decimal) else 1
+        wrong = (not value) if field == "closed" else value + more
+        mend(database, {**candles, key: {**candles[key], field: wrong}})
+        checked = Checked()
+        check = CrossCheck(database, checked)
+        check.look()
+        check.look()
+        assert checked.wrong[LAST_MINUTE] == Wrong("mismatch", (field,))
+
+
+def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client) -> None:
+    """Each by its name."""
+    candles = store(database, FILLS, MARK)
+    key = ("1m", "x", "A/B", LAST_MINUTE.start)
+    others = {name: candle for name, candle in candles.items() if name != key}
+    mend(database, {**others, ("1m", "x", "Z/B", LAST_MINUTE.start): candles[key]})
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    assert checked.wrong[LAST_MINUTE] == Wrong("missing_in_gold")
+    assert checked.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Wrong("missing_in_check")
+
+
+def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -> None:
+    """A late trade is stored a little before its candle."""
+    candles = store(database, FILLS, MARK)
+    late = fill(100, 850, "1.7")
+    store_trades(database, [late])
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    candles = oracle.candles([*FILLS, late], {"x": MARK})
+    mend(database, candles)
+    check.look()
+    assert (checked.wrong, checked.mismatches) == ({}, {})
+
+
+def test_a_wrong_candle_is_remembered_however_far_time_goes_on(database: Client) -> None:
+    """Until it is right, beyond what is looked at otherwise."""
+    candles = store(database, FILLS, MARK)
+    spoil(database, LAST_MINUTE, candles)
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    store_watermark(database, MARK + 7_200 * SECOND)
+    check.look()
+    assert LAST_MINUTE in checked.wrong
+    mend(database, oracle.candles(FILLS, {"x": MARK + 7_200 * SECOND}))
+    check.look()
+    assert checked.wrong == {}
+
+
+def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client) -> None:
+    """A wrong revision of a candle that closed a quarter of an hour ago is found then."""
+    candles = store(database, FILLS, MARK)
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    spoil(database, Window("x", 1, "A/B", DAY_S + 60), candles)
+    for _ in range(OFTEN - 1):
+        check.look()
+    assert checked.wrong == {}
+    check.look()
+    check.look()
+    assert Window("x", 1, "A/B", DAY_S + 60) in checked.wrong
+
+
+def test_candles_that_form_are_left_alone(database: Client) -> None:
+    """Nobody claims that they are right."""
+    candles = store(database, FILLS, MARK - 30 * SECOND)
+    assert not candles["1m", "x", "A/B", LAST_MINUTE.start]["closed"]
+    store_trades(database, [fill(100, 850, "1.7")])
+    checked = Checked()
+    check = CrossCheck(database, checked)
+    check.look()
+    check.look()
+    assert checked.wrong == {}
+
+
+def test_nothing_stored_is_nothing_wrong(database: Client) -> None:
+    """A database may be empty."""
+    checked = Checked()
+    CrossCheck(database, checked).look()
+    assert (checked.candles, checked.wrong, checked.gaps) == (0, {}, [])
+
+
+def test_gaps_are_told_by_state(database: Client) -> None:
+    """What is done with counts for a day, what is to be done as long as it takes."""
+    now, before = "now64(6)", "now64(6) - INTERVAL 3 DAY"
+    rows = [
+        ("1, 4, 4", "open", now), ("1, 4, 1", "repairing", now), ("7, 7, 1", "open", now),
+        ("9, 9, 1", "open", before), ("20, 29, 0", "repaired", now),
+        ("30, 39, 0", "repaired", before), ("40, 40, 1", "unrepairable", now),
+        ("50, 50, 1", "unrepairable", before),
+    ]  # fmt: skip
+    for numbers, state, updated in rows:
+        database.command(
+            "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, state, "
+            f"updated_at) SELECT 'x', 'A/B', {numbers}, '{state}', {updated}"
+        )
+    checked = Checked()
+    CrossCheck(database, checked).look()
+    assert sorted(checked.gaps) == [
+        ("x", "open", 2, 2),
+        ("x", "repaired", 1, 0),
+        ("x", "repairing", 1, 1),
+        ("x", "unrepairable", 1, 1),
+    ]
+    told = {
+        (sample.name, sample.labels["state"]): sample.value
+        for family in checked.collect()
+        for sample in family.samples
+        if "state" in sample.labels
+    }
+    assert told["candlewax_known_gaps", "open"] == 2
+    assert told["candlewax_known_missing_trades", "repairing"] == 1

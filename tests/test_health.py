@@ -1,0 +1,21 @@
+"""Whether a process is well."""
+
+from candlewax.health import Health
+
+
+def test_each_check_says_what_is_wrong() -> None:
+    """By its name; one that fails to be told is wrong too."""
+    health = Health()
+    assert health.found() == {}
+    health.add("well", lambda: None)
+    health.add("ill", lambda: "it coughs")
+
+    def broken() -> str | None:
+        raise OSError("no pulse")
+
+    health.add("broken", broken)
+    assert health.found() == {
+        "well": None,
+        "ill": "it coughs",
+        "broken": "cannot be told: OSError('no pulse')",
+    }

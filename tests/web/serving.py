@@ -1,0 +1,180 @@
+"""A real server over real tables, and what a client sees of it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from candlewax.connectors.clickhouse import Database, connect
+from candlewax.web.app import make
+from candlewax.web.hub import Hub
+from candlewax.web.live import Live
+from candlewax.web.recent import Recent
+from candlewax.web.server import Server
+from candlewax.web.sql import Reader
+from candlewax.web.store import Store
+
+BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
+CANDLES = "/api/v1/ohlcv/1m"
+MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
+
+
+@dataclass
+class Answer:
+    """What a server says."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.json["data"]
+        return rows
+
+    @property
+    def refusal(self) -> tuple[int, str, str | None]:
+        error = self.json["error"]
+        assert set(self.json) == {"error"}
+        assert error["message"]
+        return self.status, error["code"], error.get("parameter")
+
+
+@dataclass
+class Client:
+    """Asks as a program does that writes its requests itself."""
+
+    port: int
+
+    def ask(
+        self,
+        path: str,
+        parameters: dict[str, Any] | None = None,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            address = f"{path}?{urlencode(parameters)}" if parameters else path
+            connection.request(method, address, body, dict(headers or {}))
+            answer = connection.getresponse()
+            given = {name.lower(): text for name, text in answer.getheaders()}
+            return Answer(answer.status, given, answer.read())
+        finally:
+            connection.close()
+
+
+@dataclass
+class Served:
+    """What is served, and the ends that tests pull."""
+
+    client: Client
+    hub: Hub
+    live: Live
+    store: Store
+    tables: Database
+
+
+@contextmanager
+def serving(tables: Database, path: Path, hub: Hub | None = None) -> Iterator[Served]:
+    """The page, the API and SQL over a database, on a free port."""
+    name = str(tables.client.database)
+    hub = hub or Hub()
+    with ExitStack() as stack:
+        store = Store(partial(connect, path, name))
+        stack.callback(store.close)
+        reader = Reader(path, name)
+        stack.callback(reader.close)
+        recent = Recent()
+        live = Live(hub, recent)
+        live.days(store.days())
+        app = make(store, live, recent, reader, (live.run,), what="a test")
+        server = Server(app, live, "127.0.0.1", 0)
+        server.start()
+        stack.callback(server.stop)
+        yield Served(Client(server.port), hub, live, store, tables)
+
+
+def candle(number: int) -> dict[str, Any]:
+    """The candle of a minute, made by rule: what the API must say of it."""
+    return {
+        "window_start": BEGIN + timedelta(minutes=number),
+        "open": Decimal(100 + number),
+        "high": Decimal(100 + number) + Decimal("1.5"),
+        "low": Decimal(100 + number) - Decimal("0.000000000001"),
+        "close": Decimal(100 + number) + Decimal("0.25"),
+        "volume": Decimal("2.5") * (number + 1),
+        "trade_count": number + 1,
+    }
+
+
+def store_candles(tables: Database, count: int, symbol: str = "BTC/USDT") -> None:
+    """Store candles of the first minutes, the last one forming, and their day."""
+    rows = [
+        _row("1m", symbol, closed=number < count - 1, **candle(number)) for number in range(count)
+    ]
+    day = {**candle(0), "window_start": BEGIN.replace(hour=0), "close": candle(count - 1)["close"]}
+    rows.append(_row("1d", symbol, closed=False, **day))
+    names = list(rows[0])
+    tables.client.insert("ohlcv", [list(row.values()) for row in rows], column_names=names)
+
+
+def _row(timeframe: str, symbol: str, *, closed: bool, **values: Any) -> dict[str, Any]:
+    start = values["window_start"]
+    return {
+        "timeframe": timeframe,
+        "exchange": "binance",
+        "symbol": symbol,
+        **values,
+        "quote_volume": Decimal(1),
+        "buy_volume": Decimal(1),
+        "buy_quote_volume": Decimal(1),
+        "open_time": start,
+        "close_time": start + timedelta(seconds=59),
+        "first_sequence": 1,
+        "last_sequence": values["trade_count"],
+        "status": "complete" if closed else "forming",
+        "closed": closed,
+        "version": 2 * values["trade_count"] + closed,
+    }
+
+
+def trade(number: int) -> dict[str, Any]:
+    """A trade, made by rule: three of them in each microsecond."""
+    return {
+        "timestamp": BEGIN + timedelta(microseconds=number // 3),
+        "trade_id": str(1000 + number),
+        "sequence": 1000 + number,
+        "side": "SELL" if number % 2 else "BUY",
+        "price": Decimal(100 + number) + Decimal("0.1"),
+        "quantity": Decimal("0.000000000001") * (number + 1),
+    }
+
+
+def store_trades(tables: Database, count: int) -> None:
+    """Store the first trades."""
+    rows = [
+        {
+            "exchange": "binance", "symbol": "BTC/USDT", "native_symbol": "BTCUSDT",
+            "base": "BTC", "quote": "USDT", **trade(number),
+            "quote_volume": Decimal(1), "conditions": [], "received_at": BEGIN,
+            "source": "binance-0", "source_partition": 0, "source_offset": number,
+            "source_index": 0, "vendor_data": {},
+        }
+        for number in range(count)
+    ]  # fmt: skip
+    values = [list(row.values()) for row in rows]
+    tables.client.insert("silver_trades", values, column_names=list(rows[0]))

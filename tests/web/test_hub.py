@@ -1,0 +1,55 @@
+"""What is handed from the thread that stores to the one that serves."""
+
+import polars as pl
+
+from candlewax.batch import Batch
+from candlewax.web.hub import Hub
+
+
+def batch(number: int, rows: int = 1) -> Batch:
+    return Batch("x", {"ohlcv": pl.DataFrame({"n": [number] * rows})})
+
+
+def numbers(hub: Hub) -> list[int]:
+    return [batch.tables["ohlcv"]["n"][0] for _, batch in hub.take().batches]
+
+
+def test_what_is_put_is_taken_once_in_its_order() -> None:
+    """And then there is nothing."""
+    hub = Hub()
+    hub.put([batch(1), batch(2)])
+    hub.put([batch(3)])
+    assert numbers(hub) == [1, 2, 3]
+    assert numbers(hub) == []
+
+
+def test_the_oldest_goes_where_nobody_takes() -> None:
+    """And who takes at last is told, once."""
+    hub = Hub(most_rows=3)
+    for number in range(10):
+        hub.put([batch(number)])
+    taken = hub.take()
+    assert taken.dropped
+    assert [one.tables["ohlcv"]["n"][0] for _, one in taken.batches] == [7, 8, 9]
+    hub.put([batch(10)])
+    assert not hub.take().dropped
+
+
+def test_a_batch_larger_than_the_room_is_dropped_whole() -> None:
+    """The pipeline does not wait for it."""
+    hub = Hub(most_rows=3)
+    hub.put([batch(0, rows=4)])
+    taken = hub.take()
+    assert (list(taken.batches), taken.dropped) == ([], True)
+
+
+def test_who_listens_is_woken_once_until_it_takes() -> None:
+    """Not for every batch."""
+    hub, woken = Hub(), []
+    hub.listen(lambda: woken.append(1))
+    for number in range(3):
+        hub.put([batch(number)])
+    assert len(woken) == 1
+    hub.take()
+    hub.put([batch(3)])
+    assert len(woken) == 2

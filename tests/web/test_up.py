@@ -1,0 +1,177 @@
+"""The commands as processes: one that plays and shows, and one that only shows."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clickhouse.serving import serving
+from tests.test_process import FLOW, ROOT, candlewax, environment, run
+from tests.web.serving import CANDLES, Client
+
+CODE = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
+COUNTED = "SELECT sum(trade_count) FROM ohlcv_1m WHERE exchange = 'binance' AND symbol = 'BTC/USDT'"
+PATIENCE = 120.0
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[Client, Any]]:
+    """A command that serves, once it says where; it must end well when it is asked to."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, *arguments, "--port=0"],
+        cwd=ROOT,
+        env=environment(folder, PYTHONUNBUFFERED="1", TMPDIR=str(folder), **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        while not (found := re.search(r"^ {4}http://127\.0\.0\.1:(\d+)$", said, re.MULTILINE)):
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            said += line
+        yield Client(int(found[1])), process
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def trades_of(client: Client) -> int:
+    answer = client.ask(CANDLES, {**MARKET, "limit": 10_000})
+    return sum(row["trade_count"] for row in answer.rows) if answer.status == 200 else 0
+
+
+def test_the_sample_moves_at_once_and_stays_when_it_has_ended(tmp_path: Path) -> None:
+    """Hours of it are there from the start, the rest follows; nothing is left behind."""
+    manifest = json.loads((ROOT / "candlewax/data/sample.json").read_text())
+    expected = manifest["markets"]["binance BTC/USDT"]["trades"]
+    with started(tmp_path, "up", "--pace", "400") as (client, _):
+        until(lambda: trades_of(client) > expected / 3)
+        some = trades_of(client)
+        assert client.ask("/").status == 200
+        until(lambda: trades_of(client) > some)
+        until(lambda: client.ask("/api/v1/health").json["status"] == "ended")
+        until(lambda: trades_of(client) == expected)
+        example = subprocess.run(
+            [sys.executable, "examples/first_query.py", str(client.port)],
+            cwd=ROOT,
+            env={**os.environ, "no_proxy": "*"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert example.returncode == 0, example.stderr
+        assert "BTC/USDT" in example.stdout
+        counted = client.ask("/", {"query": COUNTED})
+        assert int(counted.body) == expected
+    assert not list(tmp_path.glob("candlewax-*"))
+
+
+def test_it_stops_in_the_middle(tmp_path: Path) -> None:
+    """With a stream open."""
+    with started(tmp_path, "up") as (client, process):
+        until(lambda: trades_of(client) > 0)
+        with socket.create_connection(("127.0.0.1", client.port), 10) as stream:
+            stream.sendall(
+                b"GET /api/v1/stream?exchange=binance&symbol=BTC/USDT HTTP/1.1\r\n"
+                b"Host: localhost\r\n\r\n"
+            )
+            assert b"text/event-stream" in stream.recv(4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+
+
+def test_what_was_stored_is_served(tmp_path: Path) -> None:
+    """From a directory that nobody has open, with SQL; and others are kept out of it."""
+    assert run(tmp_path, *FLOW).returncode == 0
+    with started(tmp_path, "serve") as (client, _):
+        count = int(client.ask("/", {"query": COUNTED}).body)
+        assert trades_of(client) == count > 0
+        assert candlewax(tmp_path, "sql", "SELECT 1").returncode == 1
+        assert client.ask("/api/v1/health").json["feeds"] == []
+
+
+def test_what_a_server_stores_is_served(tmp_path: Path) -> None:
+    """And SQL is to be asked of that server."""
+    with serving(tmp_path / "server") as front:
+        settings = {"CANDLEWAX_CLICKHOUSE": front.dsn, "no_proxy": "*"}
+        assert run(tmp_path, *FLOW, **settings).returncode == 0
+        with started(tmp_path, "serve", **settings) as (client, _):
+            assert trades_of(client) > 0
+            assert client.ask("/?query=SELECT+1").refusal == (404, "no_sql_here", None)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    """With what to do; status 1, no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = candlewax(tmp_path, "up", "--port", port)
+    assert done.returncode == 1
+    assert f"nobody can listen on 127.0.0.1 port {port}" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "text"),
+    [
+        (("up", "--pace", "0"), {}, "from 0.01 to 100000"),
+        (("up", "--pace", "fast"), {}, "from 0.01 to 100000"),
+        (("up", "--begin", "noon"), {}, "2026-09-15T00:30Z"),
+        (("up", "--port", "99999"), {}, "from 0 to 65535"),
+        (("up",), {"CANDLEWAX_BROKERS": "127.0.0.1:1"}, "CANDLEWAX_BROKERS"),
+        (("serve",), {}, "no database here"),
+    ],
+)
+def test_what_cannot_be_is_told(
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], text: str
+) -> None:
+    """Before anything starts."""
+    done = candlewax(tmp_path, *arguments, **settings)
+    assert done.returncode != 0
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_machines_are_warned_of(tmp_path: Path) -> None:
+    """When it listens for them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, "up", "--port=0", "--host=0.0.0.0"],
+        cwd=ROOT,
+        env={**environment(tmp_path), "TMPDIR": str(tmp_path), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    assert "warning: 0.0.0.0 can be reached from other machines" in line
