@@ -172,18 +172,24 @@ def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
     )
 
 
-def test_an_outage_is_known_once_a_trade_has_come_after_it(
+def test_an_outage_is_known_when_a_trade_has_come_after_it(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
-    """The certificates that it changes are written then."""
+    """The certificates that it changes are written by then; before that they may be."""
     begins, latest = DAY + 29 * MINUTE, DAY + 30 * MINUTE
     names = ["exchange", "began", "ended"]
-    database.insert("outages", [["x", moment(begins), moment(latest + 1)]], column_names=names)
+    database.insert("outages", [["x", moment(begins), moment(latest + SECOND)]], column_names=names)
     assert verify(database).equal
+    last = ("1d", "x", "A/B", DAY // SECOND)
+    down = right[last]["feed_down_ms"]
+    store_candles(database, {last: {**right[last], "feed_down_ms": down + 61_000}})
+    assert verify(database).equal
+    store_candles(database, {last: {**right[last], "feed_down_ms": down + 61_001}})
+    assert verify(database).parts["certificates"].mismatches == 1
+    store_candles(database, {last: right[last]})
     database.insert("outages", [["x", moment(begins), moment(latest)]], column_names=names)
-    part = verify(database).parts["certificates"]
     touched = [w for w in right if w[3] * SECOND < latest and begins < _end(w)]
-    assert part.mismatches == len(touched) > 0
+    assert verify(database).parts["certificates"].mismatches == len(touched) > 0
 
 
 def _end(window: Window) -> int:

@@ -133,8 +133,8 @@ def json_lines(gaps: Gaps) -> Iterator[str]:
 def table(gaps: Gaps) -> Table:
     """The gaps for people."""
     found = Table(box=box.SIMPLE_HEAD)
-    for name in ("market", "first number", "missing", "between (UTC)", "state", "tries", "why"):
-        right = name in {"first number", "missing", "tries"}
+    for name in ("market", "first number", "missing", "between (UTC)", "state", "why"):
+        right = name in {"first number", "missing"}
         found.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
     for row in gaps.rows.iter_rows(named=True):
         found.add_row(
@@ -142,8 +142,7 @@ def table(gaps: Gaps) -> Table:
             str(row["first_sequence"]),
             f"{row['missing']:,} of {row['count']:,}",
             _between(row["before"], row["after"]),
-            row["state"],
-            f"{row['attempts']:,}",
+            row["state"] + (f", {row['attempts']:,} tries" if row["attempts"] else ""),
             row["reason"] or "",
         )
     return found

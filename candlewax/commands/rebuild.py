@@ -65,7 +65,7 @@ def to_json(found: Rebuilt) -> str:
             "same": comparison.same,
             "frames": found.frames,
             "days": [{**asdict(day), "same": day.same} for day in comparison.days],
-            "closed_by_clock": comparison.clock,
+            "unsettled": comparison.unsettled,
             "other_revisions": comparison.revisions,
             "examples": comparison.examples,
         },
@@ -79,8 +79,9 @@ def _show(found: Rebuilt) -> None:
     comparison = found.comparison
     screen.print(f"{found.frames:,} frames read once more", highlight=False)
     screen.print(_table(comparison.days))
-    if comparison.clock:
-        screen.print(f"{comparison.clock:,} candles that only the clock closed are left out")
+    if comparison.unsettled:
+        text = f"{comparison.unsettled:,} candles that frames alone do not settle are left out"
+        screen.print(text)
     if comparison.revisions:
         screen.print(f"{comparison.revisions:,} candles differ in `revision` only")
     for example in comparison.examples:

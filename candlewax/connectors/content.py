@@ -60,6 +60,21 @@ WHERE window_start >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
     AND window_start < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
 """
 
+# Of an outage certificates tell once a trade has come after it.
+_PENDING: Final = """
+WITH heard AS
+(
+    SELECT exchange, max(least(timestamp, received_at)) AS latest
+    FROM silver_trades
+    GROUP BY exchange
+)
+SELECT toString(exchange) AS exchange, toUnixTimestamp64Micro(min(outages.began)) AS pending
+FROM outages FINAL
+LEFT JOIN heard USING exchange
+WHERE outages.ended > heard.latest
+GROUP BY exchange
+"""
+
 _LATEST: Final = """
 SELECT toString(exchange) AS exchange, toString(symbol) AS symbol,
     toUnixTimestamp64Micro(max(timestamp)) AS latest
@@ -121,14 +136,14 @@ class Day:
 class Comparison:
     """All days of both tables, and the first rows that differ.
 
-    Frames do not tell what the wall clock did: `clock` counts candles that are left out
-    because only it has closed them, `revisions` those that differ in nothing but how
-    many of their trades came after they had closed.
+    Frames do not tell what the wall clock did, nor what is still to come: `unsettled`
+    counts candles that are left out for it, `revisions` those that differ in nothing but
+    how many of their trades came after they had closed.
     """
 
     days: list[Day]
     examples: list[dict[str, Any]]
-    clock: int
+    unsettled: int
     revisions: int
 
     @property
@@ -147,11 +162,11 @@ def compare(stored: Database, rebuilt: Database, begin: int, end: int) -> Compar
     both = (stored, rebuilt)
     days: list[Day] = []
     examples: list[dict[str, Any]] = []
-    clock = revisions = 0
+    unsettled = revisions = 0
     for low, high in _days(both, begin, end):
         trades, odd = _trades(both, low, high)
         candles, wrong, left_out, revised = _candles(both, low, high, end)
-        clock += left_out
+        unsettled += left_out
         revisions += revised
         for day, keys in ((trades, odd), (candles, wrong)):
             days.append(day)
@@ -159,7 +174,7 @@ def compare(stored: Database, rebuilt: Database, begin: int, end: int) -> Compar
             examples += [_example(both, day.table, key) for key in some]
     filled = [day for day in days if day.stored.rows or day.rebuilt.rows]
     filled.sort(key=lambda day: TABLES.index(day.table))
-    return Comparison(filled, examples, clock, revisions)
+    return Comparison(filled, examples, unsettled, revisions)
 
 
 def _days(both: Two, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -199,19 +214,19 @@ def _candles(both: Two, begin: int, end: int, last: int) -> tuple[Day, Iterator[
         .filter(pl.col("end") <= last)
         for one in both
     )
-    clock = _by_clock(stored, rebuilt, both[1])
-    stored, rebuilt = (side.join(clock, on=_CANDLE, how="anti") for side in (stored, rebuilt))
+    unsettled = _unsettled(stored, rebuilt, both[1])
+    stored, rebuilt = (side.join(unsettled, on=_CANDLE, how="anti") for side in (stored, rebuilt))
     day = _day("ohlcv", begin, stored, rebuilt)
     wrong = _differing(stored, rebuilt, _CANDLE)
     revised = _differing(stored, rebuilt, [*_CANDLE, "content"], ("revision",))
     same = revised.join(wrong, on=_CANDLE, how="anti").unique(_CANDLE)
-    return day, wrong.iter_rows(named=True), clock.height, same.height
+    return day, wrong.iter_rows(named=True), unsettled.height, same.height
 
 
-def _by_clock(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> pl.DataFrame:
-    """Which candles are as they are because the wall clock closed them: no trade has
-    closed them, or they closed while the feed was down and no trade of their market has
-    told since what was missed.
+def _unsettled(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> pl.DataFrame:
+    """Which candles of both are not told by frames alone: no trade has closed them, but
+    the wall clock has; or they closed while the feed was down and no trade of their
+    market has told since what was missed; or no trade has come since an outage in them.
     """
     met = stored.join(rebuilt, on=_CANDLE, suffix="_rebuilt")
     early = met.filter(pl.col("closed") & ~pl.col("closed_rebuilt"))
@@ -220,7 +235,10 @@ def _by_clock(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> 
     if ended.height:
         latest = ended.join(frames.query(_LATEST), on=["exchange", "symbol"])
         ended = latest.filter(pl.col("latest") < pl.col("end"))
-    return pl.concat([early.select(_CANDLE), ended.select(_CANDLE)])
+    pending = met.join(frames.query(_PENDING), on="exchange").filter(
+        (pl.col("end") > pl.col("pending")) & (pl.col("content") != pl.col("content_rebuilt"))
+    )
+    return pl.concat([part.select(_CANDLE) for part in (early, ended, pending)]).unique()
 
 
 def _differing(

@@ -8,8 +8,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import EVENT, Feed, Received
-from candlewax.schema import FRAMES, SOURCE
+from candlewax.feed import EVENT, FROM_DUMP, FROM_REST, Feed, Received
+from candlewax.schema import FRAMES, SOURCE, Columns
 from candlewax.telling import tells
 
 CHUNK_BYTES: Final = 32 << 20
@@ -31,7 +31,11 @@ ORDER BY second
 _FRAMES: Final = """
 SELECT toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns,
     toString(connection) AS connection, source_offset AS seq, frame, toString(source) AS source,
-    source_partition, source_offset
+    source_partition, source_offset,
+    toUnixTimestamp64Micro(inserted_at) AS stored,
+    kind = 'control' AS control,
+    startsWith(connection, {rest:String}) OR startsWith(connection, {dump:String}) AS asked,
+    duplicates > 0 AS again
 FROM bronze_frames FINAL
 WHERE exchange = {exchange:String}
     AND received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
@@ -42,6 +46,13 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 """
 
 _COLUMNS: Final = {**FRAMES, **SOURCE}
+_PLACED: Final[Columns] = {
+    **_COLUMNS,
+    "stored": pl.Int64,
+    "control": pl.Boolean,
+    "asked": pl.Boolean,
+    "again": pl.Boolean,
+}
 _SECOND: Final = 1_000_000
 
 
@@ -59,12 +70,15 @@ class _Frames(StatefulSourcePartition[Feed, None]):
 
 class StoredFrames(FixedPartitionedSource[Feed, None]):
     """Emits the frames of `bronze_frames` that were received since some time, exchange by
-    exchange, each one's in the order of their receive times; and before them what
-    happened to connections earlier, so that it is known which are alive.
+    exchange, as they came; and before them what happened to connections earlier, so that
+    it is known which are alive.
 
-    Frames of the same nanosecond come in the order of their connections' names and
-    numbers. Unit of parallelism: one partition. Delivery: none; it does not resume.
-    Memory: a chunk of CHUNK_BYTES.
+    As they came: in the order of their receive times, those of the same nanosecond by
+    the names of their connections and their numbers. What was asked for (by REST) waited
+    for its turn beside the websockets, so it is put where it was stored.
+
+    Unit of parallelism: one partition. Delivery: none; it does not resume. Memory: a few
+    chunks of CHUNK_BYTES.
     """
 
     def __init__(self, database: Database, since: int) -> None:
@@ -81,14 +95,14 @@ class StoredFrames(FixedPartitionedSource[Feed, None]):
     def _chunks(self) -> Iterator[Received]:
         for exchange in EXCHANGES:
             yield from self._events(exchange)
-            for begin, end in self._spans(exchange):
-                frames = self._read(exchange, begin, end, every=True)
-                yield Received(exchange, frames)
+            chunks = (self._read(exchange, *span, every=True) for span in self._spans(exchange))
+            for frames in in_turn(chunks):
+                yield Received(exchange, frames.select(*_COLUMNS))
 
     def _events(self, exchange: str) -> Iterator[Received]:
         events = self._read(exchange, 0, self._since, every=False)
         if events.height:
-            yield Received(exchange, events)
+            yield Received(exchange, events.select(*_COLUMNS))
 
     def _spans(self, exchange: str) -> Iterator[tuple[int, int]]:
         """Spans of time that hold about a chunk each."""
@@ -109,5 +123,53 @@ class StoredFrames(FixedPartitionedSource[Feed, None]):
             "until": end,
             "every": every,
             "event": event,
+            "rest": FROM_REST,
+            "dump": FROM_DUMP,
         }
-        return self._database.query(_FRAMES, parameters).cast(_COLUMNS)  # type: ignore[arg-type]
+        return self._database.query(_FRAMES, parameters).cast(_PLACED)  # type: ignore[arg-type]
+
+
+MOST_CHUNKS: Final = 4
+"""How many chunks wait at most for frames that were stored before them."""
+
+
+def in_turn(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Frames, in chunks by their receive times, in the order they came.
+
+    Frames of a chunk that were stored later than some of the next wait for it.
+    """
+    waiting: pl.DataFrame | None = None
+    many = 0
+    for chunk in chunks:
+        frames = _placed(chunk)
+        if waiting is None:
+            waiting, many = frames, 1
+            continue
+        least = pl.lit(frames["turn"].min())
+        turn = (pl.col("turn") < least) | ((pl.col("turn") == least) & ~pl.col("last"))
+        ready = waiting.filter(turn) if many < MOST_CHUNKS else waiting
+        many = 1 if many >= MOST_CHUNKS or ready.height else many + 1
+        if ready.height:
+            yield ready
+        left = waiting.filter(~turn) if ready.height < waiting.height else waiting.clear()
+        waiting = pl.concat([left, frames]).sort("turn", "last", maintain_order=True)
+    if waiting is not None:
+        yield waiting
+
+
+def _placed(frames: pl.DataFrame) -> pl.DataFrame:
+    """The frames of a chunk in the order they came, with their `turn`, which is when
+    they were stored, and whether they come `last` of those stored at once: what was asked
+    for and found trades that had been seen came behind the frames that brought them.
+
+    A control frame may have been stored again; it came before what was received next.
+    """
+    of_sockets = ~pl.col("control") & ~pl.col("asked")
+    following = pl.when(of_sockets).then("stored").reverse().fill_null(_NEVER).cum_min().reverse()
+    turn = pl.when(pl.col("control")).then(pl.min_horizontal("stored", following))
+    return frames.with_columns(
+        turn=turn.otherwise("stored"), last=pl.col("asked") & pl.col("again")
+    ).sort("turn", "last", maintain_order=True)
+
+
+_NEVER: Final = 2**62

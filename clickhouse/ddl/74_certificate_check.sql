@@ -3,8 +3,8 @@
 --
 -- The holes that touch a window are those that began before its end, less those that
 -- were over before its start. How long the feed was down until a time is what all
--- outages took that began before it, less what of the last one lies behind; outages are
--- known once a trade has come after them.
+-- outages took that began before it, less what of the last one lies behind; an outage is
+-- known at the latest when a trade has come after it, before that it may be.
 --
 -- A candle that the clock closed while the feed was down is partial until the next trade
 -- of its market tells by its number what was missed: so it may be partial as long as no
@@ -105,6 +105,14 @@ WITH
         FROM apart
         WHERE ended > began
     ),
+    pending AS
+    (
+        SELECT exchange, groupArray((outages.began, outages.ended)) AS spans
+        FROM outages FINAL
+        JOIN heard USING exchange
+        WHERE outages.ended > heard.latest
+        GROUP BY exchange
+    ),
     recounted AS
     (
         SELECT
@@ -116,6 +124,15 @@ WITH
             toInt64(till.total) - if(till.ended > candle.end, dateDiff('microsecond', candle.end, till.ended), 0)
                 - toInt64(since.total) + if(since.ended > candle.start, dateDiff('microsecond', candle.start, since.ended), 0)
                 AS down,
+            arraySum(
+                span -> greatest(0, dateDiff('microsecond', greatest(span.1, candle.start), least(span.2, candle.end))),
+                pending.spans
+            ) AS more,
+            if(
+                candle.feed_down_ms BETWEEN intDiv(down, 1000) AND intDiv(down + more, 1000),
+                toString(candle.feed_down_ms),
+                toString(intDiv(down, 1000))
+            ) AS down_ms,
             market.lowest > 1 AND market.began >= candle.start AND market.began < candle.end AS begins,
             begins AND NOT market.certain AS doubtful,
             candle.end > market.latest AS last,
@@ -133,12 +150,13 @@ WITH
             ) AS judged,
             [toString(candle.missing), toString(candle.status), toString(candle.feed_down_ms),
              toString(candle.repaired)] AS stored,
-            [toString(missing), judged, toString(intDiv(down, 1000)), toString(counted.repaired)] AS computed
+            [toString(missing), judged, down_ms, toString(counted.repaired)] AS computed
         FROM candles AS candle
         LEFT JOIN counted
             ON toString(candle.timeframe) = counted.timeframe AND candle.exchange = counted.exchange
             AND candle.symbol = counted.symbol AND candle.window_start = counted.window_start
         LEFT JOIN markets AS market ON candle.exchange = market.exchange AND candle.symbol = market.symbol
+        LEFT JOIN pending ON candle.exchange = pending.exchange
         ASOF LEFT JOIN begun
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time
         ASOF LEFT JOIN over

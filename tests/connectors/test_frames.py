@@ -12,6 +12,9 @@ from candlewax.feed import Received
 
 BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
 
+NOW = datetime.now(UTC)
+"""What was stored long ago is dropped."""
+
 FRAME = {
     "exchange": "binance", "connection": "b0", "source": "b0", "source_partition": 0,
     "source_offset": 0, "received_at": BEGIN, "received_ns": 0, "frame": "f", "kind": "trade",
@@ -94,6 +97,64 @@ def test_what_is_read_at_once_has_a_limit(
     # Four frames of a little more than 500 bytes, and as many as share a second with them.
     assert len(found) > 15
     assert max(received.frames.height for received in found) <= 8
+
+
+def stored(tables: Database, seconds: float, *rows: dict[str, Any]) -> None:
+    """Store frames as if at that moment."""
+    full = [{**FRAME, **row, "inserted_at": NOW + timedelta(seconds=seconds)} for row in rows]
+    names = list(full[0])
+    tables.client.insert("bronze_frames", [list(r.values()) for r in full], column_names=names)
+
+
+REST = {"connection": "rest/BTCUSDT", "source": "rest/BTCUSDT"}
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_what_was_asked_for_comes_when_it_was_stored(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """It waited while the sockets brought more; of what was stored at once, an answer
+    that held known trades came last.
+    """
+    monkeypatch.setattr(frames, "CHUNK_BYTES", size)
+    stored(tables, 1, {**moved(0), "frame": "a"})
+    # Received at one second, stored at the fourth, behind what was received at three.
+    stored(tables, 3, {**moved(3_000_000), "frame": "b", "source_offset": 1})
+    stored(
+        tables,
+        4,
+        {**moved(1_000_000), **REST, "frame": "d", "duplicates": 1},
+        {**moved(3_500_000), "frame": "c", "source_offset": 2},
+        {**moved(3_400_000), **REST, "frame": "new", "source_offset": 1},
+    )
+    stored(tables, 6, {**moved(5_000_000), "frame": "e", "source_offset": 3})
+    assert texts(read(tables)) == ["a", "b", "new", "c", "d", "e"]
+
+
+def test_control_frames_that_were_stored_again_keep_their_place(tables: Database) -> None:
+    """Nothing new is in them, so the later row of two stays; frames with trades keep the
+    first.
+    """
+    control = {**moved(1_000_000), "frame": "b", "kind": "control", "trades": 0}
+    trades = [
+        {**moved(0), "frame": "a", "source_offset": 5},
+        {**moved(2_000_000), "frame": "c", "source_offset": 6},
+    ]
+    stored(tables, 3, trades[0], control, trades[1])
+    stored(tables, 9, {**trades[0], "duplicates": 1}, control, {**trades[1], "duplicates": 1})
+    assert texts(read(tables)) == ["a", "b", "c"]
+
+
+def test_frames_stored_the_wrong_way_round_are_not_held_for_ever(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs that were replayed later first: all come, and a few wait at a time."""
+    for n in range(12):
+        stored(tables, 100 - n, {**moved(n * 1_000_000), "source_offset": n, "frame": f"{n:02}"})
+    monkeypatch.setattr(frames, "CHUNK_BYTES", 1)
+    found = read(tables)
+    assert sorted(texts(found)) == [f"{n:02}" for n in range(12)]
+    assert max(received.frames.height for received in found) <= frames.MOST_CHUNKS + 1
 
 
 def test_earlier_frames_are_left_out_but_for_what_happened_to_connections(
