@@ -133,24 +133,29 @@ def json_lines(gaps: Gaps) -> Iterator[str]:
 def table(gaps: Gaps) -> Table:
     """The gaps for people."""
     found = Table(box=box.SIMPLE_HEAD)
-    for name in ("market", "first number", "missing", "between (UTC)", "state", "why"):
+    for name in ("market", "first number", "missing", "when (UTC)", "state"):
         right = name in {"first number", "missing"}
-        found.add_column(name, justify="right" if right else "left", no_wrap=name != "why")
+        found.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in gaps.rows.iter_rows(named=True):
         found.add_row(
             f"{row['exchange']} {row['symbol']}",
             str(row["first_sequence"]),
             f"{row['missing']:,} of {row['count']:,}",
-            _between(row["before"], row["after"]),
+            _span(row["before"], row["after"]),
             row["state"] + (f", {row['attempts']:,} tries" if row["attempts"] else ""),
-            row["reason"] or "",
         )
     return found
 
 
-def _between(before: datetime, after: datetime) -> str:
-    same = before.date() == after.date()
-    return f"{before:%Y-%m-%d %H:%M:%S} … {after:{'%H:%M:%S' if same else '%m-%d %H:%M:%S'}}"
+def _span(before: datetime, after: datetime) -> str:
+    return f"{before:%Y-%m-%d %H:%M:%S} +{(after - before).total_seconds():,.0f} s"
+
+
+def reasons(gaps: Gaps) -> Iterator[str]:
+    """Why gaps are not repaired, each reason once."""
+    told = gaps.rows.filter(pl.col("reason").is_not_null() & (pl.col("missing") > 0))
+    for reason, count in told["reason"].value_counts(sort=True).iter_rows():
+        yield f"{count:,} not repaired: {reason}"
 
 
 def summary(gaps: Gaps) -> str:
@@ -206,6 +211,8 @@ def _run(arguments: argparse.Namespace) -> int:
         screen = console()
         if gaps.rows.height:
             screen.print(table(gaps))
+        for line in reasons(gaps):
+            screen.print(line, highlight=False, markup=False)
         if gaps.rows.height < gaps.count:
             screen.print(f"… the first {gaps.rows.height:,} of {gaps.count:,}; --limit lists more")
         screen.print(summary(gaps), highlight=False)
