@@ -4,7 +4,7 @@
 -- The holes that touch a window are those that began before its end, less those that
 -- were over before its start. How long the feed was down until a time is what all
 -- outages took that began before it, less what of the last one lies behind; outages are
--- known once a trade has come after them.
+-- known once a trade has been received after them.
 --
 -- A candle that the clock closed while the feed was down is partial until the next trade
 -- of its market tells by its number what was missed: so it may be partial as long as no
@@ -82,7 +82,7 @@ WITH
     ),
     heard AS
     (
-        SELECT exchange, max(least(timestamp, received_at)) AS latest
+        SELECT exchange, max(received_at) AS latest
         FROM silver_trades
         GROUP BY exchange
     ),
