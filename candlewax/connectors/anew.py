@@ -10,6 +10,7 @@ from candlewax.batch import WINDOWS
 from candlewax.candles import TIMEFRAMES, all_timeframes, combine
 from candlewax.certificate import Doubt, Evidence, disjoint
 from candlewax.connectors.history import WHOLE, History
+from candlewax.connectors.latecomers import revised
 from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
 from candlewax.lateness import resumed
 from candlewax.schema import TRADES, empty
@@ -32,10 +33,19 @@ class Anew:
         watermark: int,
         late: pl.DataFrame = _NO_TRADES,
         evidence: Evidence = _NO_EVIDENCE,
+        *,
+        begins: bool = False,
     ) -> Iterator[pl.DataFrame]:
         """Rows of `ohlcv` of some windows (WINDOWS), with `cause`, computed from all stored
         trades and those that came `late` (TRADES), stored or not.
+
+        How many trades came late is told by the stored rows; to one who `begins`, by the
+        order in which they came, as the process before may have stored no row.
         """
+        late_ones = None
+        if begins and windows.height:
+            oldest = int(windows["window_start"].dt.truncate("1d").to_physical().min())  # type: ignore[arg-type]
+            late_ones = self._history.latecomers.late(exchange, oldest)
         reached = all_timeframes(combine(late)).select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
@@ -43,8 +53,11 @@ class Anew:
             minutes = self._history.minutes(exchange, begin, begin + _DAY, symbols, late, cut=WHOLE)
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
-            rows = self._history.stored.between(exchange, begin, begin + _DAY, symbols)
-            found = resumed(found, rows, reached)
+            if late_ones is None:
+                rows = self._history.stored.between(exchange, begin, begin + _DAY, symbols)
+                found = resumed(found, rows, reached)
+            else:
+                found = revised(found, late_ones)
             witnessed = self._witnessed(exchange, begin, begin + _DAY, evidence)
             yield ohlcv(exchange, found, watermark, witnessed, ANEW)
 

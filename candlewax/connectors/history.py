@@ -14,9 +14,9 @@ from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
 from candlewax.candles import SECOND, STATE, TIMEFRAMES, combine
 from candlewax.certificate import disjoint
 from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.latecomers import Latecomers, revised
 from candlewax.connectors.stored import Stored
 from candlewax.connectors.unseen import Unseen
-from candlewax.lateness import resumed
 from candlewax.ledger import KEPT, Ledger
 from candlewax.ranges import Ranges, Run
 from candlewax.schema import TRADES, empty
@@ -182,6 +182,7 @@ class History:
         self._reached: dict[tuple[str, str, int], int] = {}
         self._given_up: set[str] = set()
         self.stored = Stored(self._query)
+        self.latecomers = Latecomers(self._query, _CUT)
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
@@ -236,15 +237,14 @@ class History:
     def book(self, exchange: str) -> Book:
         """The candles that can still change, and the watermark.
 
-        How many trades came late is told by the stored rows, as `resumed` says.
+        How many trades came late is told by the order in which they came.
         """
         watermark = self.watermark(exchange)
         oldest = max(0, watermark - LATENESS) // _DAY * _DAY
         seeded = seed(self.minutes(exchange, oldest, watermark + _DAY), watermark)
-        rows = self.stored.between(exchange, oldest, watermark + _DAY)
         return replace(
             seeded,
-            candles=resumed(seeded.candles, rows, empty(WINDOWS)),
+            candles=revised(seeded.candles, self.latecomers.late(exchange, oldest)),
             outages=disjoint(self.unseen.outages(exchange, max(0, watermark - REMEMBERED))),
             ended=self.stored.ended(exchange),
         )

@@ -260,7 +260,9 @@ class Writer:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late for batch in batches])
             self._history.wait_for(exchange, late)
-            for rows in self._anew.candles(exchange, stale, watermark, late, doubt.evidence):
+            for rows in self._anew.candles(
+                exchange, stale, watermark, late, doubt.evidence, begins=doubt.begins
+            ):
                 self._insert_candles([rows])
                 yield rows
         for rows in self._anew.recertified(exchange, doubt):

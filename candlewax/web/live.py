@@ -165,7 +165,7 @@ class Live(Viewers):
         ]
         if not series:
             return
-        each = min(EACH, MOST // 2 // len(series))
+        each = min(EACH, MOST // len(series))
         for one in series:
             self.recent.begin(one)
         rows = await run_in_threadpool(store.latest, each)

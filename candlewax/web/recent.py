@@ -11,11 +11,12 @@ import polars as pl
 from candlewax.web import encode
 from candlewax.web.store import Series
 
-EACH: Final = 1_500
-"""Candles of a series that are read at once."""
+EACH: Final = 1_050
+"""Candles of a series that are read at once: what a request has if it asks for no number,
+and some that close meanwhile."""
 
 MOST: Final = 400_000
-"""Candles of all series together, about 400 bytes each."""
+"""Candles of all series together, about 450 bytes each: sixty markets in six timeframes."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 

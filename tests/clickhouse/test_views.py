@@ -146,6 +146,90 @@ def test_a_fuller_candle_is_never_overwritten_by_a_poorer_one(tables: Database) 
     assert rows == [(3, Decimal(13))]
 
 
+CERTIFICATE = ("repaired", "revision", "missing", "status", "feed_down_ms")
+
+
+def test_candles_from_before_there_were_certificates_claim_nothing(tables: Database) -> None:
+    """Their table gets the columns when it is opened."""
+    for view in tables.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%View'"
+    )["name"]:
+        tables.client.command(f"DROP TABLE {view}")
+    drops = ", ".join(f"DROP COLUMN {name}" for name in CERTIFICATE)
+    tables.client.command(f"ALTER TABLE ohlcv {drops}")
+    tables.client.command(
+        "INSERT INTO ohlcv (timeframe, exchange, symbol, window_start, volume, closed) "
+        "VALUES ('1m', 'x', 'A/B', 0, 1, true), ('1m', 'x', 'A/B', 60, 1, false)"
+    )
+    ddl.apply(tables.client)
+    rows = tables.query(
+        "SELECT toString(status) AS status, missing, feed_down_ms, repaired, revision "
+        "FROM ohlcv_1m ORDER BY window_start"
+    ).rows()
+    assert rows == [("unverified", 0, 0, 0, 0), ("forming", 0, 0, 0, 0)]
+
+
+FUTURE = 1_900_000_000
+"""A second from which on nothing is dropped for its age."""
+
+
+def revision(tables: Database, known: int, version: int, missing: int, cause: str) -> None:
+    """Store a version of a closed candle, as known at a second."""
+    tables.client.command(
+        "INSERT INTO ohlcv_revisions "
+        "(timeframe, exchange, symbol, window_start, volume, version, missing, status, cause, "
+        "known_at) VALUES ('1m', 'x', 'A/B', 0, 1, {v:UInt64}, {m:UInt64}, {s:String}, {c:String}, "
+        "fromUnixTimestamp64Micro({k:Int64}, 'UTC'))",
+        parameters={
+            "v": version,
+            "m": missing,
+            "s": "gaps" if missing else "complete",
+            "c": cause,
+            "k": (FUTURE + known) * 1_000_000,
+        },
+    )
+
+
+def as_of(tables: Database, second: int) -> list[tuple[object, ...]]:
+    """The candle as it was known at a second."""
+    return tables.query(
+        "SELECT version, missing FROM ohlcv_as_of(t = fromUnixTimestamp64Micro({t:Int64}, 'UTC'))",
+        {"t": (FUTURE + second) * 1_000_000},
+    ).rows()
+
+
+def test_a_candle_is_shown_as_it_was_known(tables: Database) -> None:
+    """Whichever was the last by then; a version stored again was known before."""
+    revision(tables, 10, 5, 0, "closed")
+    revision(tables, 20, 5, 3, "late")
+    revision(tables, 25, 5, 0, "recomputed")
+    revision(tables, 30, 5, 0, "repaired")
+    revision(tables, 40, 7, 0, "late")
+    revision(tables, 50, 5, 3, "recomputed")
+    assert [as_of(tables, second) for second in (9, 10, 20, 26, 30, 40, 60)] == [
+        [], [(5, 0)], [(5, 3)], [(5, 3)], [(5, 0)], [(7, 0)], [(7, 0)]
+    ]  # fmt: skip
+    tables.client.command("OPTIMIZE TABLE ohlcv_revisions FINAL")
+    found = tables.query("SELECT toUnixTimestamp(known_at) AS at FROM ohlcv_revisions ORDER BY at")
+    assert [at - FUTURE for at in found["at"]] == [10, 20, 30, 40]
+
+
+def test_the_past_of_one_market_is_found_by_the_order_of_the_rows(tables: Database) -> None:
+    """Of a hundred markets a few granules are read, not all."""
+    tables.client.command(
+        "INSERT INTO ohlcv_revisions (timeframe, exchange, symbol, window_start, volume, version) "
+        "SELECT '1m', 'x', concat('S', toString(number % 100)), intDiv(number, 100) * 60, 1, 5 "
+        "FROM numbers(200000)"
+    )
+    plan = tables.query(
+        "EXPLAIN indexes = 1 SELECT * FROM ohlcv_as_of(t = now64(6)) "
+        "WHERE timeframe = '1m' AND exchange = 'x' AND symbol = 'S7'"
+    ).to_series()
+    granules = [line.split(": ")[1] for line in plan if "Granules: " in line and "/" in line]
+    read, total = map(int, granules[-1].split("/"))
+    assert read <= total // 10
+
+
 def test_the_first_look_at_a_frame_stays(tables: Database) -> None:
     """A replay finds its trades known; the row of the first time is the true one."""
     frame = kraken_v1(0, EPOCH_ZERO, [Fill("kraken", "BTC/USD", "", 0, EPOCH_ZERO, True, Decimal(1),

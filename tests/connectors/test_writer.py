@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
+from candlewax import book
 from candlewax.batch import Batch
+from candlewax.certificate import Evidence
 from candlewax.connectors import ddl, writer
 from candlewax.connectors.clickhouse import RETRIES, Database
 from candlewax.connectors.writer import ORDER, Writer
-from candlewax.gold import watermarks
+from candlewax.gold import ohlcv, watermarks
 from candlewax.tally import Tally
 from tests.reading import read
 from tests.test_candles import DAY, table
@@ -86,6 +88,39 @@ def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
         store.put(batch(day))
     store.flush()
     assert count(tables, "silver_trades") == 250
+
+
+def candles(closed: bool) -> pl.DataFrame:
+    """A row of `ohlcv`."""
+    update = book.update(book.EMPTY, table(TRADES[:1]), 0)
+    mark = DAY + 86_400_000_000 if closed else 0
+    return ohlcv("x", update.changed, mark, Evidence())
+
+
+def test_closed_candles_are_kept_with_all_their_versions(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that come together in one insert, before the candles themselves; none where no
+    candle is closed.
+    """
+    order: list[str] = []
+    insert = Database.insert
+
+    def noted(self: Database, table: str, *rest: Any) -> None:
+        order.append(table)
+        insert(self, table, *rest)
+
+    monkeypatch.setattr(Database, "insert", noted)
+    store = Writer(tables, Tally(), background=False)
+    store.put(Batch("x", {"ohlcv": candles(closed=False)}))
+    store.flush()
+    for _ in range(2):
+        store.put(Batch("x", {"ohlcv": candles(closed=True)}))
+        store.put(Batch("y", {"ohlcv": candles(closed=True).with_columns(exchange=pl.lit("y"))}))
+        store.flush()
+    assert order == ["ohlcv", *["ohlcv_revisions", "ohlcv"] * 2]
+    rows = tables.query("SELECT exchange, toString(cause) FROM ohlcv_revisions FINAL").rows()
+    assert sorted(rows) == [("x", "closed")] * 6 + [("y", "closed")] * 6
 
 
 def test_a_failure_is_raised_by_the_next_call(

@@ -1,5 +1,6 @@
 """The API over HTTP: what it says, in which form, how much, and what it refuses."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterator
@@ -278,3 +279,23 @@ def test_the_document_names_every_address_and_what_it_takes(client: Client) -> N
     assert set(document["components"]["schemas"]["Trade"]["properties"]) == set(
         client.ask(TRADES, MARKET).rows[0]
     )
+
+
+def test_what_is_read_beforehand_serves_a_whole_answer(
+    engine: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are not asked again for the thousand candles of a request."""
+    opened = open_tables(engine_path, "of_warmth")
+    store_candles(opened, 1_500)
+    try:
+        with serving(opened, engine_path) as served:
+            asyncio.run(served.live.warm(served.store))
+
+            def asked(*_: object, **__: object) -> pl.DataFrame:
+                raise AssertionError("the tables were asked")
+
+            monkeypatch.setattr(served.store, "candles", asked)
+            assert len(served.client.ask(CANDLES, MARKET).rows) == 1_000
+    finally:
+        opened.close()
+        engine.client.command("DROP DATABASE of_warmth SYNC")

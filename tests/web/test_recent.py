@@ -8,9 +8,11 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candlewax.candles import TIMEFRAMES
 from candlewax.schema import CANDLES
 from candlewax.web import encode
-from candlewax.web.recent import Recent, encoded, named
+from candlewax.web.params import Candles
+from candlewax.web.recent import EACH, MOST, Recent, encoded, named
 from candlewax.web.store import Series
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
@@ -118,6 +120,11 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     fill(recent, [1, 2], each=9, series=Series("x", "E/F", "1m"))
     assert recent.page(other, None, 1) is None
     assert page(recent, 1) is not None
+
+
+def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
+    """Else each request would push out what the next one asks for."""
+    assert MOST // (60 * len(TIMEFRAMES)) >= EACH >= Candles.__struct_defaults__[-1] == 1_000
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=25), st.data())
