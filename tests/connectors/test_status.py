@@ -51,8 +51,9 @@ class Served:
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    """A server of a process without checks."""
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A server of a process without checks, in which nothing has failed."""
+    monkeypatch.setattr(telling, "_told", [])
     made = Served()
     yield made
     made.status.close()
