@@ -4,6 +4,11 @@ PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
+# Tests make and delete thousands of small files: in memory, where there is room for them.
+TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
+	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
+	|| echo $(or $(TMPDIR),/tmp))
+
 .PHONY: run up live test check bench bench-live chaos lock clean
 
 run: $(READY)
@@ -18,7 +23,7 @@ live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
 test: check
-	@$(PYTHON) -m pytest -n auto --dist loadgroup
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadgroup
 
 check: $(READY)
 	@$(PYTHON) -m ruff check .
