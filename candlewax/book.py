@@ -21,7 +21,8 @@ from candlewax.candles import (
     merge,
 )
 from candlewax.certificate import ENDED, Evidence, disjoint, heard, spans_of, touched
-from candlewax.gaps import NOTHING, OUTAGES, Knowledge
+from candlewax.few_candles import fold
+from candlewax.gaps import NOTHING, OUTAGES, SPANS, Knowledge
 from candlewax.lateness import come_late, out_of_order
 from candlewax.schema import PLAIN, empty
 
@@ -105,6 +106,12 @@ def update(
     moved = max(watermark, book.watermark)
     latest = book.watermark + GRACE
     disordered = out_of_order(trades, latest)
+    if moved // MINUTE == book.watermark // MINUTE and not begins and _is_calm(book, known):
+        folded = fold(state, trades, moved)
+        if folded:
+            kept, changed = folded
+            book = replace(book, candles=kept, watermark=moved)
+            return Update(book, changed, state.clear(), state.clear(), empty(SPANS), disordered)
     late = come_late(trades, latest, GRACE) if disordered else None
     new, place = _placed(trades, state, late)
     found = place.is_not_null()
@@ -130,6 +137,11 @@ def update(
     if not begins:
         untouched = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
     return Update(book, changed, too_late, untouched, spans, disordered)
+
+
+def _is_calm(book: Book, known: Knowledge) -> bool:
+    """Whether all that is to be learned of a batch are its trades."""
+    return not (known.changed.height or known.outages.height or book.ended.height)
 
 
 def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:
@@ -200,5 +212,5 @@ def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
     """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
     none.
     """
-    latest = trades["timestamp"].to_physical().max()
+    latest = trades["timestamp"].cast(pl.Int64).max()
     return max(0, latest - grace) if isinstance(latest, int) else 0

@@ -28,11 +28,11 @@ TIMEFRAMES: Final = {
 
 # Which trade is the first of a window, and which the last: time, then the
 # exchange's order, then where it came from. The id settles what is left.
-_ORDER: Final = ("timestamp", "sequence", "source_offset", "source_index", "trade_id")
-_OPEN: Final = ("open_time", "first_sequence", "open_offset", "open_index", "open_id")
-_CLOSE: Final = ("close_time", "last_sequence", "close_offset", "close_index", "close_id")
-_AMOUNTS: Final = ("volume", "quote_volume", "buy_volume", "buy_quote_volume")
-_SUMS: Final = (*_AMOUNTS, "trade_count", "repaired", "revision", "unnumbered")
+ORDER: Final = ("timestamp", "sequence", "source_offset", "source_index", "trade_id")
+OPEN: Final = ("open_time", "first_sequence", "open_offset", "open_index", "open_id")
+CLOSE: Final = ("close_time", "last_sequence", "close_offset", "close_index", "close_id")
+AMOUNTS: Final = ("volume", "quote_volume", "buy_volume", "buy_quote_volume")
+_SUMS: Final = (*AMOUNTS, "trade_count", "repaired", "revision", "unnumbered")
 
 STATE: Final[Columns] = {
     **CANDLES,
@@ -49,7 +49,7 @@ STATE: Final[Columns] = {
 since 1970, and how many of their trades have no number."""
 
 MINUTE: Final = TIMEFRAMES["1m"][1]
-_MINUTES: Final = 1 << 27
+MINUTES: Final = 1 << 27
 """More than there are minutes from 1970 to 2200."""
 
 _SPAN: Final = 1 << 40
@@ -58,28 +58,28 @@ _SPAN: Final = 1 << 40
 FEW: Final = 1_000
 """Trades for which the fewest queries are the fastest way."""
 
-_SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
+SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
 """The code of a symbol, as long as this process runs."""
 
-WINDOW: Final = (_SYMBOL * 8 + pl.col("timeframe")) * _MINUTES + (
+WINDOW: Final = (SYMBOL * 8 + pl.col("timeframe")) * MINUTES + (
     pl.col("window_start").cast(pl.Int64) // MINUTE
 )
 """One number for each window of each symbol and timeframe."""
 
 
-_BOUGHT: Final = pl.col("side") == BUY
+BOUGHT: Final = pl.col("side") == BUY
 _COUNTING: Final = (
     "symbol",
-    *_ORDER,
+    *ORDER,
     pl.col("price").alias("open"),
     pl.col("quantity").alias("volume"),
     "quote_volume",
-    pl.when(_BOUGHT).then("quantity").otherwise(pl.lit(0).cast(PRICE)).alias("buy_volume"),
-    pl.when(_BOUGHT)
+    pl.when(BOUGHT).then("quantity").otherwise(pl.lit(0).cast(PRICE)).alias("buy_volume"),
+    pl.when(BOUGHT)
     .then("quote_volume")
     .otherwise(pl.lit(0).cast(QUOTE_VOLUME))
     .alias("buy_quote_volume"),
-    (_SYMBOL * _MINUTES + pl.col("timestamp").cast(pl.Int64) // MINUTE).alias("key"),
+    (SYMBOL * MINUTES + pl.col("timestamp").cast(pl.Int64) // MINUTE).alias("key"),
 )
 _MARKS: Final = (
     (pl.col("via") != WEBSOCKET).cast(pl.UInt32).alias("repaired"),
@@ -92,12 +92,12 @@ _COMBINE: Final = (
     pl.col("open").max().alias("high"),
     pl.col("open").min().alias("low"),
     pl.col("open").last().alias("close"),
-    pl.col(_AMOUNTS).sum(),
+    pl.col(AMOUNTS).sum(),
     pl.len().cast(pl.UInt64).alias("trade_count"),
     # Whether a trade came late depends on those before it, not on itself.
     pl.lit(0, pl.UInt32).alias("revision"),
-    *(pl.col(theirs).first().alias(ours) for ours, theirs in zip(_OPEN, _ORDER, strict=True)),
-    *(pl.col(theirs).last().alias(ours) for ours, theirs in zip(_CLOSE, _ORDER, strict=True)),
+    *(pl.col(theirs).first().alias(ours) for ours, theirs in zip(OPEN, ORDER, strict=True)),
+    *(pl.col(theirs).last().alias(ours) for ours, theirs in zip(CLOSE, ORDER, strict=True)),
 )
 
 
@@ -117,12 +117,12 @@ def _ordered(trades: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Expr]]:
     """
     if trades["condition"].null_count() < trades.height:
         trades = trades.filter(pl.col("condition").is_null())
-    if _is_marked(trades):
+    if is_marked(trades):
         return _in_order(trades.select(*_COUNTING, *_MARKS)), _MARKED
     return _in_order(trades.select(_COUNTING)), _UNMARKED
 
 
-def _is_marked(trades: pl.DataFrame) -> bool:
+def is_marked(trades: pl.DataFrame) -> bool:
     """Whether any trade has no number, or did not come over the websocket."""
     if trades.is_empty():
         return False
@@ -135,7 +135,7 @@ def _named(timeframe: int, length: int) -> list[pl.Expr]:
     """STATE, the name of each candle told by its key: the symbol, and the number of
     its window since 1970.
     """
-    window = pl.col("key") % _MINUTES
+    window = pl.col("key") % MINUTES
     names = {
         "timeframe": pl.lit(timeframe, pl.Int8),
         "window_start": (window * length).cast(TIME),
@@ -147,24 +147,24 @@ def _named(timeframe: int, length: int) -> list[pl.Expr]:
 def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     """The trades of each symbol in their order."""
     if trades.height < FEW:
-        return trades.sort(_SYMBOL, *_ORDER)
+        return trades.sort(SYMBOL, *ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)
     if begin is None or end - begin >= _SPAN:
-        return trades.sort(_SYMBOL, *_ORDER)
+        return trades.sort(SYMBOL, *ORDER)
     # One wide number sorts several times faster than five columns do.
-    wide = (_SYMBOL.cast(pl.Int128) * _SPAN + (time - begin)) * pl.lit(1 << 64, pl.Int128)
+    wide = (SYMBOL.cast(pl.Int128) * _SPAN + (time - begin)) * pl.lit(1 << 64, pl.Int128)
     place = trades.select((wide + pl.col("sequence").cast(pl.Int128)).alias("place")).to_series()
     order = place.arg_sort()
     ordered = place.gather(order)
     if (ordered == ordered.shift(1)).any():
-        return trades.sort(_SYMBOL, *_ORDER)
+        return trades.sort(SYMBOL, *ORDER)
     return trades[order]
 
 
 _ENDS: Final = (
-    pl.col("symbol", "open", *_OPEN).first(),
-    pl.col("close", *_CLOSE).last(),
+    pl.col("symbol", "open", *OPEN).first(),
+    pl.col("close", *CLOSE).last(),
     pl.col("high").max(),
     pl.col("low").min(),
     pl.col(_SUMS).sum(),
@@ -185,7 +185,7 @@ def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
 def _roll_up(candles: pl.DataFrame, number: int, length: int) -> pl.DataFrame:
     window = pl.col("window_start").cast(pl.Int64) // length
     return (
-        candles.group_by(key=_SYMBOL * _MINUTES + window, maintain_order=True)
+        candles.group_by(key=SYMBOL * MINUTES + window, maintain_order=True)
         .agg(_ENDS)
         .select(_named(number, length))
     )
@@ -211,7 +211,7 @@ def at_once(trades: pl.DataFrame) -> pl.LazyFrame:
         ordered.lazy()
         .group_by("key", maintain_order=True)
         .agg(*_COMBINE, *marks)
-        .with_columns(window_start=pl.col("key") % _MINUTES * MINUTE)
+        .with_columns(window_start=pl.col("key") % MINUTES * MINUTE)
         .join(LENGTHS, how="cross", maintain_order="left_right")
         .with_columns(WINDOWS_OF)
         .group_by(key=WINDOW, maintain_order=True)
@@ -235,9 +235,9 @@ def _merged(name: str) -> pl.Expr:
         return pl.max_horizontal(ours, theirs).alias(name)
     if name == "low":
         return pl.min_horizontal(ours, theirs).alias(name)
-    if name in {"open", *_OPEN}:
+    if name in {"open", *OPEN}:
         return pl.when("opens").then(theirs).otherwise(ours).alias(name)
-    if name in {"close", *_CLOSE}:
+    if name in {"close", *CLOSE}:
         return pl.when("closes").then(theirs).otherwise(ours).alias(name)
     return ours
 
@@ -245,8 +245,8 @@ def _merged(name: str) -> pl.Expr:
 _MERGE: Final = [_merged(name) for name in STATE]
 _THEIRS: Final = ["their_" + name for name in STATE]
 _WHOSE: Final = (
-    _before(_OPEN, "their_", "").alias("opens"),
-    _before(_CLOSE, "", "their_").alias("closes"),
+    _before(OPEN, "their_", "").alias("opens"),
+    _before(CLOSE, "", "their_").alias("closes"),
 )
 """Whether theirs is the first trade, and whether the last."""
 

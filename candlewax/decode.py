@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from candlewax import few_trades
 from candlewax.exchanges import Exchange
 from candlewax.exchanges._dump import lift_lines
 from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
@@ -33,7 +34,7 @@ from candlewax.schema import (
     TRADES,
     empty,
 )
-from candlewax.trades import FAULTS, common, normalize
+from candlewax.trades import FAULTS, Normalized, common, normalize
 
 FEW: Final = 32
 """Frames that are sooner read one by one than tried against each layout."""
@@ -64,15 +65,38 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _located(frames)
     numbered = frames.with_row_index("row")
-    natives, faults, events = _read(exchange, numbered)
+    few = frames.height <= few_trades.FEW and few_trades.all_heard(frames)
+    natives, faults, events = (_read_heard if few else _read)(exchange, numbered)
     parts = [
-        normalize(common(native, dialect), frames, exchange.id, instruments)
+        _normalized(exchange, dialect, native, frames, instruments, few=few)
         for dialect, native in natives
     ]
     trades = _in_order([part.trades for part in parts])
-    all_faults = pl.concat([faults, *(part.faults for part in parts)])
+    all_faults = _joined([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
     return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults), events)
+
+
+def _normalized(
+    exchange: Exchange,
+    dialect: Dialect,
+    native: pl.DataFrame,
+    frames: pl.DataFrame,
+    instruments: Instruments,
+    *,
+    few: bool,
+) -> Normalized:
+    """Unified trades, and what is wrong with the others."""
+    if few:
+        trades = few_trades.normalize(native, dialect, frames, exchange.id, instruments)
+        if trades is not None:
+            return Normalized(trades, empty(FAULTS))
+    return normalize(common(native, dialect), frames, exchange.id, instruments)
+
+
+def _joined(faults: list[pl.DataFrame]) -> pl.DataFrame:
+    some = [part for part in faults if part.height]
+    return pl.concat(some) if some else empty(FAULTS)
 
 
 def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
@@ -101,6 +125,8 @@ def _located(frames: pl.DataFrame) -> pl.DataFrame:
     """Add SOURCE: frames that no topic carried come from their connection."""
     if "source" in frames.columns:
         return frames
+    if frames.height <= few_trades.FEW:
+        return few_trades.located(frames)
     return frames.with_columns(
         source="connection", source_partition=pl.lit(0, pl.UInt32), source_offset="seq"
     )
@@ -161,7 +187,9 @@ def _at_once(frames: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
 
 def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read whole columns out of the frames with a known layout; the rest is left."""
-    natives = []
+    natives: Natives = []
+    if frames.height <= FEW:
+        return natives, frames
     left = frames.select("row", "frame")
     for layout in exchange.layouts:
         for lifting in (lift, lift_several) if layout.several else (lift,):
@@ -188,7 +216,7 @@ def _read_one_by_one(
     faults: list[tuple[int, int, str, str]] = []
     events: list[Event] = []
     native = frames["native"] if "native" in frames.columns else repeat("")
-    rows = frames.select("row", "frame").iter_rows()
+    rows = zip(frames["row"].to_list(), frames["frame"].to_list(), strict=True)
     for (row, frame), symbol in zip(rows, native, strict=False):
         try:
             content = parse(frame)
@@ -211,7 +239,8 @@ def _read_one_by_one(
             else:
                 good.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
     tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
-    return tables, pl.DataFrame(faults, schema=FAULTS, orient="row"), events
+    wrong = pl.DataFrame(faults, schema=FAULTS, orient="row") if faults else empty(FAULTS)
+    return tables, wrong, events
 
 
 def _table(natives: list[NativeTrade]) -> pl.DataFrame:
@@ -232,6 +261,8 @@ def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
 def _bronze(
     exchange: str, frames: pl.DataFrame, traded: pl.Series, faulty: pl.Series
 ) -> pl.DataFrame:
+    if frames.height <= few_trades.FEW:
+        return few_trades.bronze(exchange, frames, traded, set(faulty.to_list()))
     counts = _counted(frames.height, traded)
     dead = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
     if faulty.len():

@@ -39,6 +39,7 @@ class Instruments:
         }
         self._subscribed = subscribed or {}
         self._tables: dict[str, pl.DataFrame] = {}
+        self._places: dict[str, dict[str, int]] = {}
 
     @property
     def exchanges(self) -> tuple[str, ...]:
@@ -85,7 +86,15 @@ class Instruments:
         table, known = self._tables.get(exchange), self._known.setdefault(exchange, {})
         if table is None or table.height < len(known):
             table = self._tables[exchange] = _table(known)
+            self._places[exchange] = dict(zip(known, range(len(known)), strict=True))
         return table
+
+    def places(self, exchange: str, natives: Sequence[str]) -> list[int] | None:
+        """The rows of native symbols in `known`; None if it does not hold all of them."""
+        self.known(exchange)
+        found = [self._places[exchange].get(name) for name in natives]
+        places = [place for place in found if place is not None]
+        return places if len(places) == len(natives) else None
 
 
 def _table(found: Mapping[str, Instrument | None]) -> pl.DataFrame:

@@ -18,6 +18,10 @@ def out_of_order(trades: pl.DataFrame, latest: int) -> int:
     """How many trades (TRADES, in the order they came) are older than one before them;
     `latest` of those before the first one, in microseconds since 1970.
     """
+    time = trades["timestamp"].cast(pl.Int64)
+    # Most often none is.
+    if time.is_empty() or (time.is_sorted() and time[0] >= latest):
+        return 0
     before = _TIME.cum_max().clip(lower_bound=latest)
     return int(trades.select((before > _TIME).sum()).item())
 

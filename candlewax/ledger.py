@@ -7,7 +7,8 @@ remembered by id for a little more than a day of their own time, as long as any 
 their candles is still open to change; what is missing of them nobody can tell.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -22,6 +23,9 @@ from candlewax.schema import empty
 
 KEPT: Final = timedelta(days=1, minutes=30)
 """How far behind the latest trade the ids of unnumbered trades are kept."""
+
+_FEW: Final = 300
+"""Trades that are sooner looked at one by one."""
 
 _CHUNK: Final = 20_000
 """Ids are kept in chunks of about this many, dropped whole when they are old."""
@@ -66,18 +70,9 @@ class Ledger:
 
     def _admit_numbered(self, keys: pl.DataFrame) -> pl.Series:
         """Remember numbered trades; the places of those already seen."""
-        number, time = pl.col("sequence"), pl.col("timestamp")
-        extent = keys.group_by("symbol").agg(
-            symbol_text=pl.col("symbol").first().cast(pl.String),
-            least=number.min(),
-            most=number.max(),
-            begin=time.get(number.arg_min()).cast(pl.Int64),
-            end=time.get(number.arg_max()).cast(pl.Int64),
-            rows=pl.len(),
-            distinct=number.n_unique(),
-        )
         odd = []
-        for symbol, *run, rows, distinct in extent.drop("symbol").iter_rows():
+        extents = _few_extents(keys) if keys.height <= _FEW else _extents(keys)
+        for symbol, *run, rows, distinct in extents:
             ranges = self.numbered.setdefault(symbol, Ranges())
             least, most, _, end = run
             whole = rows == distinct == most - least + 1
@@ -171,6 +166,38 @@ class Ledger:
         """A copy that later changes do not reach."""
         numbered = {symbol: ranges.copy() for symbol, ranges in self.numbered.items()}
         return Ledger(numbered, self.unnumbered[:], self.gaps.copy(), self.connections.copy())
+
+
+Extent = tuple[str, int, int, int, int, int, int]
+"""A symbol's lowest and highest number and their times, how many rows it has, and how
+many numbers."""
+
+
+def _extents(keys: pl.DataFrame) -> Iterable[Extent]:
+    number, time = pl.col("sequence"), pl.col("timestamp")
+    extents = keys.group_by("symbol").agg(
+        symbol_text=pl.col("symbol").first().cast(pl.String),
+        least=number.min(),
+        most=number.max(),
+        begin=time.get(number.arg_min()).cast(pl.Int64),
+        end=time.get(number.arg_max()).cast(pl.Int64),
+        rows=pl.len(),
+        distinct=number.n_unique(),
+    )
+    return extents.drop("symbol").iter_rows()
+
+
+def _few_extents(keys: pl.DataFrame) -> Iterable[Extent]:
+    """The same of a few trades, for which a query costs more than to look at each."""
+    symbols = keys["symbol"].cast(pl.String).to_list()
+    times = keys["timestamp"].cast(pl.Int64).to_list()
+    found: dict[str, dict[int, int]] = {}
+    rows = Counter(symbols)
+    for symbol, number, time in zip(symbols, keys["sequence"].to_list(), times, strict=True):
+        found.setdefault(symbol, {}).setdefault(number, time)
+    for symbol, at in found.items():
+        least, most = min(at), max(at)
+        yield symbol, least, most, at[least], at[most], rows[symbol], len(at)
 
 
 def _spans(changes: Mapping[str, Change]) -> pl.DataFrame:

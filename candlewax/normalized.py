@@ -13,6 +13,7 @@ import polars as pl
 
 from candlewax.exchanges import EXCHANGES
 from candlewax.gaps import OUTAGES
+from candlewax.limits import AHEAD_US, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.schema import (
     BUY,
     DUMP,
@@ -26,7 +27,7 @@ from candlewax.schema import (
     WEBSOCKET,
     empty,
 )
-from candlewax.trades import AHEAD_US, FAULTS, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
+from candlewax.trades import FAULTS
 
 VIA: Final = {"websocket": WEBSOCKET, "rest": REST, "dump": DUMP}
 """The values of `via` by their names in messages."""

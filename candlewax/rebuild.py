@@ -19,9 +19,9 @@ from candlewax.connectors.content import Comparison, compare
 from candlewax.connectors.frames import StoredFrames
 from candlewax.exchanges import EXCHANGES
 from candlewax.instruments import Instruments
+from candlewax.limits import AHEAD_US
 from candlewax.settings import Settings
 from candlewax.tally import Tally
-from candlewax.trades import AHEAD_US
 from dataflows import ohlcv
 
 FIRST: Final = 0

@@ -148,6 +148,11 @@ def empty(columns: Columns) -> pl.DataFrame:
     return _empty(tuple(columns.items())).clone()
 
 
+def without(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The frame without a column; to drop one is a query."""
+    return pl.DataFrame([column for column in frame.get_columns() if column.name != name])
+
+
 @cache
 def _empty(columns: tuple[tuple[str, pl.DataType | type[pl.DataType]], ...]) -> pl.DataFrame:
     return pl.DataFrame(schema=dict(columns))

@@ -1,6 +1,7 @@
 """The steps between a feed and the tables, as Bytewax runs them."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,16 +18,18 @@ from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Unread
+from candlewax.few_trades import FEW
 from candlewax.gaps import NOTHING, Knowledge
 from candlewax.gold import changes, watermarks
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
-from candlewax.schema import BRONZE, TRADES, WEBSOCKET, empty
+from candlewax.schema import BRONZE, TRADES, WEBSOCKET, empty, without
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+_NO_WINDOWS: Final = empty(WINDOWS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,7 +95,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, bronze, trades.height)
         tables, known = self._unseen(decoded, trades)
-        trades = trades.drop("row")
+        trades = without(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
         if self._stores:
             tables |= {"bronze_frames": bronze, "silver_trades": trades}
@@ -115,16 +118,25 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
 
     def _count(self, decoded: Decoded, bronze: pl.DataFrame, trades: int) -> None:
         exchange = decoded.exchange
-        for kind, frames in bronze["kind"].value_counts().iter_rows():
+        for kind, frames in _counts(bronze["kind"]):
             self._tally.add(frames, "frames", exchange, str(kind))
         self._tally.add(trades, "trades", exchange)
         self._tally.add(decoded.trades.height - trades, "duplicates", exchange)
+        if decoded.dead_letters.is_empty():
+            return
         letters = decoded.dead_letters.group_by("scope", "reason").len()
         for scope, reason, count in letters.iter_rows():
             self._tally.add(count, "dead_letters", exchange, str(scope), reason)
 
     def snapshot(self) -> Ledger | None:
         return self._ledger.copy() if self._ledger else None
+
+
+def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
+    """How often each value occurs."""
+    if values.len() <= FEW:
+        return Counter(values.to_list()).items()
+    return values.value_counts().iter_rows()
 
 
 def _with_duplicates(bronze: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
@@ -181,7 +193,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         exchange, trades, known = batch.exchange, batch.trades, batch.known
         if not (batch.read or known.changed.height or known.outages.height):
             return batch
-        stale, begins = pl.DataFrame(schema=WINDOWS), self._book is None
+        stale, begins = _NO_WINDOWS, self._book is None
         if self._book is None:
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
@@ -194,13 +206,14 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self._book = update.book
         tables = self._gold(exchange, update, before, stale, known)
         self._tally.candles[exchange] = update.book.candles
-        late = update.late.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
+        late = _names(update.late)
         self._tally.add(late.height, "recomputed", exchange)
         self._tally.add(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
             self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
         oldest = before - book.LATENESS
-        stale = pl.concat([_ended(stale, oldest), late])
+        if stale.height or late.height:
+            stale = pl.concat([_ended(stale, oldest), late])
         spans = _reaching(update, known, oldest, begins=begins)
         doubt = Doubt(update.book.evidence(known), oldest, spans, begins)
         return replace(
@@ -236,8 +249,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         """When the exchange was last heard of, if it is heard of as it speaks."""
         self._exchange = exchange
         # What was asked for the exchange does not say by itself.
-        spoken = pl.col("received_at").filter(pl.col("via") == WEBSOCKET)
-        latest = trades.select(spoken.max().cast(pl.Int64)).item()
+        spoken = trades["received_at"].filter(trades["via"] == WEBSOCKET)
+        latest: Any = spoken.cast(pl.Int64).max()
         now = self._now()
         if latest is None:
             return self._came
@@ -260,12 +273,19 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             update = replace(update, book=book.ending(update, before))
         self._book = update.book
         known = self._known or NOTHING
-        tables = self._gold(exchange, update, before, empty(WINDOWS), known)
+        tables = self._gold(exchange, update, before, _NO_WINDOWS, known)
         batch = Batch(exchange, tables, watermark=update.book.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Book | None:
         return self._book
+
+
+def _names(candles: pl.DataFrame) -> pl.DataFrame:
+    """WINDOWS of candles (STATE)."""
+    if candles.is_empty():
+        return _NO_WINDOWS
+    return candles.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
 
 def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from polars.exceptions import ComputeError
 from candlewax.exchanges._layout import Dialect
 from candlewax.feed import FROM_DUMP, FROM_REST
 from candlewax.instruments import Instruments
+from candlewax.limits import AHEAD_US, PLAIN_NUMBER, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.schema import (
     DUMP,
     PLAIN,
@@ -29,16 +30,7 @@ from candlewax.schema import (
     Columns,
 )
 
-AHEAD_US: Final = 60_000_000
-"""How far a trade's time may lie ahead of its frame's receive time, in
-microseconds, so that one broken clock cannot push the watermark."""
-
-QUANTITY_LIMIT: Final = 10**18
-QUOTE_VOLUME_LIMIT: Final = 10**15
-"""A trade stays below these, so that the sums of a million such trades still fit
-their columns."""
-
-_PLAIN: Final = r"^[0-9]{1,19}(?:\.[0-9]{1,12})?$"
+_PLAIN: Final = f"^{PLAIN_NUMBER}$"
 
 _EXPONENT: Final = r"^[0-9]{1,100}(?:\.[0-9]{1,100})?[eE][-+]?[0-9]{1,5}$"
 

@@ -1,6 +1,6 @@
 """Frames into the Arrow tables that ClickHouse takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -15,12 +15,60 @@ _NAMES: Final = pl.Categorical
 _OLDEST: Final = pl.CompatLevel.oldest()
 
 
+FEW: Final = 3_000
+"""Rows for which it is faster to take each column by itself: a step of a whole frame costs
+as much for ten rows as for thousands."""
+
+
 def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
     """The rows of one insert, of frames that have the columns of their table (or of
     TRADES with vendor columns for `silver_trades`).
     """
+    if sum(frame.height for frame in frames) <= FEW:
+        few = [_few(table, frame) for frame in frames]
+        return pa.concat_tables(few).combine_chunks()
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)
+
+
+def _few(table: str, frame: pl.DataFrame) -> pa.Table:
+    if table != "silver_trades":
+        return _columns(frame.get_columns())
+    vendor, plain = [], []
+    for column in frame.get_columns():
+        if column.name.startswith(VENDOR):
+            vendor.append(column)
+        elif column.name in TRADES and column.name != "condition":
+            plain.append(column)
+    fields = {column.name.removeprefix(VENDOR): column.to_list() for column in vendor}
+    return (
+        _columns(plain)
+        .append_column("conditions", _conditions(frame["condition"]))
+        .append_column("vendor_data", _few_fields(fields, frame.height))
+    )
+
+
+def _columns(columns: Sequence[pl.Series]) -> pa.Table:
+    arrays = {}
+    for column in columns:
+        # Of codes the dictionary of all that ever were would come along.
+        text = column.cast(pl.String) if column.dtype == pl.Categorical else column
+        arrays[column.name] = text.to_arrow(compat_level=_OLDEST)
+    return pa.table(arrays)
+
+
+def _few_fields(fields: Mapping[str, Sequence[str | None]], height: int) -> pa.MapArray:
+    """A map of the fields that are not null, in the order of the columns."""
+    keys, values, ends = [], [], [0]
+    for row in range(height):
+        for name, column in fields.items():
+            if (value := column[row]) is not None:
+                keys.append(name)
+                values.append(value)
+        ends.append(len(keys))
+    return pa.MapArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())
+    )
 
 
 def _plain(frame: pl.DataFrame) -> pa.Table:

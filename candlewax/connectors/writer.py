@@ -19,6 +19,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.gold import CLOSED
 from candlewax.observe import DELAYS
+from candlewax.schema import without
 from candlewax.tally import Tally
 
 ORDER: Final = (
@@ -232,7 +233,7 @@ class Writer:
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
             if table == "ohlcv" and frames:
-                self._insert_candles([_latest(frames)])
+                self._insert_candles(_latest(batches))
             else:
                 self._insert(table, frames)
             if frames and table in _STORED:
@@ -270,10 +271,11 @@ class Writer:
             yield rows
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
-        closed = [frame.filter("closed").drop("closed") for frame in frames]
+        some = [frame for frame in frames if frame["closed"].any()]
+        closed = [frame.filter("closed").drop("closed") for frame in some]
         self._insert("ohlcv_revisions", closed)
         self._count(closed)
-        self._insert("ohlcv", [frame.drop("cause") for frame in frames])
+        self._insert("ohlcv", [without(frame, "cause") for frame in frames])
 
     def _count(self, closed: Iterable[pl.DataFrame]) -> None:
         """Count the rows of closed candles that revise what was written before."""
@@ -304,16 +306,21 @@ def _observe(table: str, batches: list[Batch]) -> None:
             _STORED[table].labels(batch.exchange).observe(max(0.0, now - oldest.timestamp()))
 
 
-def _latest(candles: list[pl.DataFrame]) -> pl.DataFrame:
-    """Each candle once, as it was last."""
-    if len(candles) == 1:
-        return candles[0]
-    return pl.concat(candles).unique(["exchange", *WINDOWS], keep="last")
+def _latest(batches: Iterable[Batch]) -> list[pl.DataFrame]:
+    """Each candle of these batches once, as it was last."""
+    candles: dict[str, list[pl.DataFrame]] = {}
+    for batch in batches:
+        if "ohlcv" in batch.tables:
+            candles.setdefault(batch.exchange, []).append(batch.tables["ohlcv"])
+    return [
+        frames[0] if len(frames) == 1 else pl.concat(frames).unique(list(WINDOWS), keep="last")
+        for frames in candles.values()
+    ]
 
 
 def _within_partitions(table: str, frames: list[pl.DataFrame]) -> list[list[pl.DataFrame]]:
     """Frames in groups that each touch no more partitions than an insert may."""
-    if not frames or table not in _PARTITION:
+    if not frames or table not in _PARTITION or sum(f.height for f in frames) <= _MOST_PARTITIONS:
         return [frames] if frames else []
     keys = [frame.select(key=_PARTITION[table]).to_series() for frame in frames]
     distinct = pl.concat(keys).unique().sort()

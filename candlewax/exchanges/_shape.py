@@ -84,6 +84,10 @@ def text(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
     """A decoded JSON value as the text that stands for it."""
     if isinstance(value, str):
         return value
+    if value is True or value is False:
+        return "true" if value else "false"
+    if type(value) is int:
+        return str(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

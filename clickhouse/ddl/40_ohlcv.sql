@@ -32,11 +32,10 @@ CREATE TABLE IF NOT EXISTS ohlcv
     updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY (timeframe = '1d', toYYYYMM(window_start))
+PARTITION BY toYYYYMM(window_start)
 ORDER BY (timeframe, exchange, symbol, window_start)
 TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
-    ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000;
 
 -- Tables of candles that are older than these columns: they claim nothing.

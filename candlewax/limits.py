@@ -1,0 +1,15 @@
+"""What a trade must keep to."""
+
+from typing import Final
+
+AHEAD_US: Final = 60_000_000
+"""How far a trade's time may lie ahead of its frame's receive time, in
+microseconds, so that one broken clock cannot push the watermark."""
+
+QUANTITY_LIMIT: Final = 10**18
+QUOTE_VOLUME_LIMIT: Final = 10**15
+"""A trade stays below these, so that the sums of a million such trades still fit
+their columns."""
+
+PLAIN_NUMBER: Final = r"[0-9]{1,19}(?:\.[0-9]{1,12})?"
+"""Amounts as exchanges write them nearly always."""
