@@ -3,11 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from bench.live import polls
 from bench.live.processes import ROOT, Meter, Piece, Result, Stage, wait
 from candlewax import instruments
+from candlewax.connectors.clickhouse import connect
 
 RATES: Final = (55, 550, 5_000)
 """Trades a second of all exchanges together; a few of them are on a market that nobody
@@ -32,31 +35,59 @@ def run(seconds: float, rates: tuple[int, ...] = RATES) -> Iterator[Result]:
 
 def _embedded(rate: int, seconds: float, *, snapshots: bool) -> Result:
     with Stage() as stage:
-        journal, held = stage.folder / "journal.tsv", stage.folder / "polls.json"
-        simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={journal}")
+        simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={_journal(stage)}")
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
-        options = stage.recovery("ohlcv") if snapshots else ()
-        arguments = (str(held), str(_WARM + seconds + _LAST), *options)
-        piece = stage.python("pipeline", "-m", "bench.live.embedded", *arguments, **urls)
+        piece = _stamped(stage, "ohlcv", urls, snapshots=snapshots)
         piece.begun("Live feeds")
-        time.sleep(_WARM)
-        meter = Meter(stage.running)
-        time.sleep(seconds)
-        used = meter.read()
-        piece.ended()
+        used, began_ns = _pass(stage, seconds)
+        stage.end(piece)
         simulator.stop()
-        found = polls.Polls.read(held)
         return {
             **_about("one process", rate, snapshots=snapshots),
-            **_measured(stage, found, found.began_ns + int(_WARM * 1e9), seconds),
+            **_measured(stage, _asked_at_last(stage), began_ns, seconds),
             **used,
         }
 
 
-def pipeline(stage: Stage, urls: dict[str, str], *, snapshots: bool) -> list[Piece]:
-    """The three dataflows, begun."""
-    flows = ("ohlcv", "silver", "ingest")
-    pieces = [
+def _asked_at_last(stage: Stage) -> polls.Polls:
+    """What the directory of a process that has ended answers; it belongs to one."""
+    found = polls.Polls()
+    with closing(connect(stage.folder / "clickhouse", "market")) as database:
+        now_ns = time.time_ns()
+        answer = database.client.raw_query(polls.QUESTION, fmt="TabSeparated")
+        found.add(answer, now_ns)
+    return found
+
+
+def _journal(stage: Stage) -> Path:
+    return stage.folder / "journal.tsv"
+
+
+def _stamped(stage: Stage, name: str, urls: dict[str, str], *, snapshots: bool) -> Piece:
+    """The dataflow that makes candles, begun, with the times of what it stores."""
+    options = stage.recovery(name) if snapshots else ()
+    stamps = str(stage.folder / "stamps.json")
+    module = ("-m", "bench.live.stamped", stamps, f"dataflows.{name}")
+    return stage.python(name, *module, *options, **urls)
+
+
+def _pass(stage: Stage, seconds: float) -> tuple[Result, int]:
+    """Let so many seconds of trades pass; what that used, and when it began."""
+    time.sleep(_WARM)
+    meter, began_ns = Meter(stage.running), time.time_ns()
+    time.sleep(seconds)
+    used = meter.read()
+    time.sleep(_LAST)
+    return used, began_ns
+
+
+def pipeline(
+    stage: Stage, urls: dict[str, str], *, snapshots: bool, stamped: bool = False
+) -> list[Piece]:
+    """The three dataflows, begun; the last with the times of what it stores, if wanted."""
+    flows = ("silver", "ingest") if stamped else ("ohlcv", "silver", "ingest")
+    pieces = [_stamped(stage, "ohlcv", urls, snapshots=snapshots)] if stamped else []
+    pieces += [
         stage.flow(name, name, *(stage.recovery(name) if snapshots else ()), **urls)
         for name in flows
     ]
@@ -69,28 +100,23 @@ def _brokered(rate: int, seconds: float, *, snapshots: bool) -> Result:
     with Stage() as stage:
         stage.broker()
         stage.front()
-        journal = stage.folder / "journal.tsv"
-        simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={journal}")
-        pipeline(stage, urls, snapshots=snapshots)
+        simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={_journal(stage)}")
+        pieces = pipeline(stage, urls, snapshots=snapshots, stamped=True)
         ask = polls.over_http(stage.front_port)
         wait(lambda: bool(ask()), every=0.2)
         poller = polls.Poller(ask)
         thread = threading.Thread(target=poller.run)
         thread.start()
         try:
-            time.sleep(_WARM)
-            meter = Meter(stage.running)
-            time.sleep(seconds)
-            used = meter.read()
-            time.sleep(_LAST)
+            used, began_ns = _pass(stage, seconds)
         finally:
             poller.stop()
             thread.join()
+        stage.end(*pieces)
         simulator.stop()
-        found = poller.polls
         return {
             **_about("broker", rate, snapshots=snapshots),
-            **_measured(stage, found, found.began_ns + int(_WARM * 1e9), seconds),
+            **_measured(stage, poller.polls, began_ns, seconds),
             **used,
         }
 
@@ -100,19 +126,17 @@ def _about(where: str, rate: int, *, snapshots: bool) -> Result:
     return {"part": "latency", "where": where, "epochs": epochs, "rate": rate}
 
 
-def _measured(stage: Stage, found: polls.Polls, begin_ns: int, seconds: float) -> Result:
+def _measured(stage: Stage, asked: polls.Polls, begin_ns: int, seconds: float) -> Result:
     """Of the trades sent in these seconds."""
     known = instruments.load(ROOT / "instruments.toml")
-    sent = polls.journal(stage.folder / "journal.tsv", known, EXCHANGES)
+    sent = polls.journal(_journal(stage), known, EXCHANGES)
     end_ns = begin_ns + int(seconds * 1e9)
     among = [one for one in sent if begin_ns <= one.sent_ns < end_ns]
-    taken, never = polls.latencies(among, found)
-    asked = max(1, found.count)
+    stamps = polls.Stamps.read(stage.folder / "stamps.json")
+    taken, never = polls.latencies(among, stamps)
     return {
         "trades": len(among),
         "never": never,
         **polls.summary(taken),
-        "polls_per_second": round(found.count / ((found.ended_ns - found.began_ns) / 1e9), 1),
-        "poll_ms": round(1000 * found.seconds / asked, 2),
-        "poll_cpu_ms": round(1000 * found.cpu / asked, 2),
+        "confirmed": asked.confirm(stamps),
     }

@@ -1,7 +1,7 @@
-"""When candles could be read: who asks again and again, and what that says of trades.
+"""When candles could be read: from when on, who asks for them, and what that says of trades.
 
-A question is one query for all markets. A trade is readable at the first answer whose
-one-minute candle of its market and minute reaches its number.
+A trade is readable once the insert of a one-minute candle of its market and minute that
+reaches its number was acknowledged. A question is one query for all markets.
 """
 
 import http.client
@@ -10,11 +10,13 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
+
+import polars as pl
 
 from candlewax.instruments import Instruments
 
@@ -24,7 +26,7 @@ QUESTION: Final = (
     "SETTINGS max_threads = 1, max_final_threads = 1"
 )
 
-EVERY: Final = 0.02
+EVERY: Final = 0.5
 """Seconds between an answer and the next question: a question costs some milliseconds of
 a core, and what is measured must not be made slow by it.
 """
@@ -34,39 +36,69 @@ Candle = tuple[str, str, int]
 
 
 @dataclass
-class Polls:
-    """What was answered: for each candle the times (ns) at which it was seen to have
-    changed, and its last number then.
-    """
+class Stamps:
+    """For each candle the times (ns) at which it was stored, and its last number then."""
 
-    count: int = 0
-    seconds: float = 0.0
-    cpu: float = 0.0
-    """Of the process that asks, for asking; where it does nothing else."""
-    began_ns: int = 0
-    ended_ns: int = 0
-    seen: dict[Candle, list[tuple[int, int]]] = field(default_factory=dict)
-
-    def add(self, answer: bytes, now_ns: int) -> None:
-        """Take in an answer."""
-        for line in answer.decode().splitlines():
-            exchange, symbol, start, last = line.split("\t")
-            seen = self.seen.setdefault((exchange, symbol, int(start) // 60), [])
-            if not seen or seen[-1][1] < int(last):
-                seen.append((now_ns, int(last)))
-
-    def write(self, path: Path) -> None:
-        """Keep it in a file."""
-        held = asdict(self)
-        held["seen"] = [[*candle, seen] for candle, seen in self.seen.items()]
-        path.write_text(json.dumps(held))
+    stored: dict[Candle, list[tuple[int, int]]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> "Polls":
+    def of(cls, stored: Iterable[tuple[int, pl.DataFrame]]) -> "Stamps":
+        """Of rows of `ohlcv`, with the time each frame of them was acknowledged."""
+        found = cls()
+        for now_ns, frame in stored:
+            minutes = frame.filter(pl.col("timeframe") == 1).select(
+                "exchange",
+                pl.col("symbol").cast(pl.String),
+                pl.col("window_start").dt.epoch("s") // 60,
+                "last_sequence",
+            )
+            for *candle, last in minutes.iter_rows():
+                its = found.stored.setdefault((candle[0], candle[1], candle[2]), [])
+                if not its or its[-1][1] < last:
+                    its.append((now_ns, last))
+        return found
+
+    def write(self, path: Path) -> None:
+        """Keep them in a file."""
+        path.write_text(json.dumps([[*candle, its] for candle, its in self.stored.items()]))
+
+    @classmethod
+    def read(cls, path: Path) -> "Stamps":
         """What a file holds."""
-        held: dict[str, Any] = json.loads(path.read_text())
-        held["seen"] = {(one[0], one[1], one[2]): one[3] for one in held["seen"]}
-        return cls(**held)
+        held: list[Any] = json.loads(path.read_text())
+        return cls({(one[0], one[1], one[2]): one[3] for one in held})
+
+
+@dataclass
+class Polls:
+    """What was answered to whoever asked: when (ns) the question was put, and for each
+    candle its last number.
+    """
+
+    answers: list[tuple[int, dict[Candle, int]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, answer: bytes, asked_ns: int) -> None:
+        """Take in an answer."""
+        found: dict[Candle, int] = {}
+        for line in answer.decode().splitlines():
+            exchange, symbol, start, last = line.split("\t")
+            found[(exchange, symbol, int(start) // 60)] = int(last)
+        self.answers.append((asked_ns, found))
+
+    def confirm(self, stamps: Stamps) -> int:
+        """Count what was seen of what had been acknowledged before the question; raises
+        RuntimeError if any of it was not there.
+        """
+        confirmed = 0
+        for asked_ns, found in self.answers:
+            for candle, last in found.items():
+                its = stamps.stored.get(candle, [])
+                place = bisect_left(its, asked_ns, key=lambda one: one[0])
+                if place and its[place - 1][1] > last:
+                    raise RuntimeError(f"{candle} was acknowledged and could not be read")
+                confirmed += bool(place)
+        return confirmed
 
 
 class Poller:
@@ -79,17 +111,11 @@ class Poller:
 
     def run(self) -> None:
         """Ask, in this thread."""
-        polls, began = self.polls, time.thread_time()
-        polls.began_ns = time.time_ns()
-        while not self._stop.is_set():
-            asked = time.monotonic()
-            answer = self._ask()
-            polls.add(answer, time.time_ns())
+        polls = self.polls
+        while not self._stop.wait(EVERY):
+            asked_ns, asked = time.time_ns(), time.monotonic()
+            polls.add(self._ask(), asked_ns)
             polls.seconds += time.monotonic() - asked
-            polls.count += 1
-            self._stop.wait(EVERY)
-        polls.ended_ns = time.time_ns()
-        polls.cpu = time.thread_time() - began
 
     def stop(self) -> None:
         """Let it end."""
@@ -132,11 +158,11 @@ def journal(path: Path, known: Instruments, exchanges: Iterable[str]) -> list[Se
     return trades
 
 
-def latencies(trades: Iterable[Sent], polls: Polls) -> tuple[list[float], int]:
+def latencies(trades: Iterable[Sent], stamps: Stamps) -> tuple[list[float], int]:
     """Milliseconds from sent to readable, and how many were never readable."""
     found, never = [], 0
     for sent_ns, candle, number in trades:
-        seen = polls.seen.get(candle, [])
+        seen = stamps.stored.get(candle, [])
         place = bisect_left(seen, number, key=lambda one: one[1])
         if place == len(seen):
             never += 1

@@ -152,11 +152,13 @@ class Database:
         spool.seek(0)
         _write(pa.PythonFile(spool, mode="w"), rows)
         spool.truncate()
+        spool.flush()
         columns = ", ".join(quote_identifier(name) for name in rows.schema.names)
         clauses = ", ".join(
             f"{name} = {format_str(str(value))}" for name, value in {**settings, **_ALONE}.items()
         )
-        self.client.command(
+        # As a command it would be looked through for an answer's format.
+        self.client.raw_query(
             f"INSERT INTO {quote_identifier(table)} ({columns}) "
             f"FROM INFILE {format_str(spool.name)} SETTINGS {clauses} FORMAT ArrowStream"
         )
@@ -170,8 +172,8 @@ class Database:
 
 
 def _temporary() -> IO[bytes]:
-    # Closed with its database.
-    return tempfile.NamedTemporaryFile(suffix=".arrow", buffering=0)
+    # Closed with its database. Arrow writes in many small pieces.
+    return tempfile.NamedTemporaryFile(suffix=".arrow", buffering=1 << 16)
 
 
 def _write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types

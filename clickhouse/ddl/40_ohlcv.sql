@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS ohlcv
     updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
+-- All timeframes together: a batch of trades changes all six, and each partition that an
+-- insert touches costs as much as another insert.
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (timeframe, exchange, symbol, window_start)
 TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
