@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Message
+from polars.exceptions import PolarsError
 
 from candlewax import metrics, topics
 from candlewax.batch import NOWHERE, Batch
@@ -32,6 +33,9 @@ _AHEAD_MS: Final = 1_800_000
 _EXCHANGE: Final = {topics.raw(exchange): exchange for exchange in EXCHANGES}
 
 _COLUMNS: Final = {**FRAMES, **SOURCE}
+
+_DIGITS: Final = "^[0-9]{1,20}$"
+_SAME: Final = pl.Series("source_partition", [0], pl.UInt32)
 
 
 class Frames:
@@ -204,26 +208,49 @@ def _whole(consumed: Consumed) -> pl.DataFrame | None:
     """All messages column by column; None if one is not as we send them."""
     messages: Sequence[Any] = consumed.messages
     try:
-        headers = [message.headers() for message in messages]
-        if not all(len(h) == 2 and (h[0][0], h[1][0]) == _HEADERS for h in headers):
+        pairs = [(first, second) for first, second in (message.headers() for message in messages)]
+        if {(first[0], second[0]) for first, second in pairs} != {_HEADERS}:
             return None
-        recv_ns, seq = ([h[n][1] for h in headers] for n in (0, 1))
-        if not all(map(bytes.isdigit, recv_ns + seq)):
+        recv_ns = _numbers("recv_ns", [first[1] for first, _ in pairs])
+        seq = _numbers("seq", [second[1] for _, second in pairs])
+        if recv_ns is None or seq is None:
             return None
-        columns = {
-            "recv_ns": list(map(int, recv_ns)),
-            "connection": [message.key().decode() for message in messages],
-            "seq": list(map(int, seq)),
-            "frame": [message.value().decode() for message in messages],
-            "source_offset": [message.offset() for message in messages],
-        }
-        place = {"source": consumed.topic, "source_partition": consumed.partition}
-        frame = pl.DataFrame(columns, schema={name: _COLUMNS[name] for name in columns})
-    except (TypeError, AttributeError, IndexError, UnicodeDecodeError, OverflowError, ValueError):
+        return pl.DataFrame(
+            [
+                recv_ns,
+                _texts("connection", [message.key() for message in messages]),
+                seq,
+                _texts("frame", [message.value() for message in messages]),
+                pl.Series("source", [consumed.topic]).new_from_index(0, len(messages)),
+                _SAME.new_from_index(0, len(messages)) + consumed.partition,
+                _offsets(messages),
+            ]
+        )
+    except (TypeError, ValueError, PolarsError):
         return None
-    return frame.with_columns(
-        pl.lit(value, _COLUMNS[name]).alias(name) for name, value in place.items()
-    ).select(*_COLUMNS)
+
+
+def _numbers(name: str, texts: Sequence[bytes]) -> pl.Series | None:
+    """What the texts count; None if one is no plain number."""
+    found = pl.Series(name, texts, pl.Binary, strict=True).cast(pl.String)
+    if found.null_count() or not found.str.contains(_DIGITS).all():
+        return None
+    return found.cast(_COLUMNS[name])
+
+
+def _texts(name: str, values: Sequence[bytes]) -> pl.Series:
+    """Raises PolarsError where one is no UTF-8, TypeError where one is absent."""
+    found = pl.Series(name, values, pl.Binary, strict=True).cast(pl.String)
+    if found.null_count():
+        raise TypeError(f"a message without {name}")
+    return found
+
+
+def _offsets(messages: Sequence[Any]) -> pl.Series:
+    first, last = messages[0].offset(), messages[-1].offset()
+    if last - first == len(messages) - 1:  # they only grow, so none lies between others
+        return pl.int_range(first, last + 1, eager=True, dtype=pl.UInt64).alias("source_offset")
+    return pl.Series("source_offset", [message.offset() for message in messages], pl.UInt64)
 
 
 def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
