@@ -2,7 +2,8 @@
 # Runs a dataflow until it ends or is asked to: run.sh ingest|silver|ohlcv|tables|repair
 #
 # All but ingest and repair remember in a recovery store where they are. It is in $RECOVERY,
-# or by default in data/recovery/DATAFLOW, and is made at the first start. With STAY set
+# or by default in data/recovery/DATAFLOW, and is made at the first start; a snapshot goes
+# into it every $SNAPSHOT_SECONDS, by default 10. With STAY set
 # to a file, a feed that has ended makes that file and waits to be stopped, as a
 # container that ends is started again.
 set -eu
@@ -33,8 +34,9 @@ else
         mv "$store/new/part-0.sqlite3" "$store/"
         rm -rf "$store/new"
     fi
-    # A snapshot as often as Bytewax makes them; none older than the last is kept.
-    set -- -r "$store" -s 1 -b 0
+    # At each snapshot all that came before is stored first; none older than the last is
+    # kept. What came since is read again after a crash.
+    set -- -r "$store" -s "${SNAPSHOT_SECONDS:-10}" -b 0
 fi
 
 if [ -z "${STAY-}" ]; then

@@ -2,7 +2,7 @@
 
 A recording of two exchanges, with the same number of frames each, is read into the raw
 topics by ingest, which is measured by itself. Then silver and ohlcv begin together, with
-a snapshot each second, and the run is over when all frames, trades and candles are
+a snapshot each ten seconds, and the run is over when all frames, trades and candles are
 stored; how long until their groups show no lag is told apart.
 """
 

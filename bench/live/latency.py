@@ -122,7 +122,7 @@ def _brokered(rate: int, seconds: float, *, snapshots: bool) -> Result:
 
 
 def _about(where: str, rate: int, *, snapshots: bool) -> Result:
-    epochs = "-r DIR -s 1 -b 0" if snapshots else "no option"
+    epochs = "-r DIR -s 10 -b 0" if snapshots else "no option"
     return {"part": "latency", "where": where, "epochs": epochs, "rate": rate}
 
 

@@ -187,11 +187,11 @@ class Stage:
             self.running.pop(piece.name, None)
 
     def recovery(self, name: str) -> tuple[str, ...]:
-        """Bytewax's options for a snapshot each second, into a store of its own."""
+        """Bytewax's options as in compose, with a store of its own."""
         folder = self.folder / f"recovery-{name}-{self._count}"
         folder.mkdir()
         init_db_dir(folder, 1)
-        return "-r", str(folder), "-s", "1", "-b", "0"
+        return "-r", str(folder), "-s", "10", "-b", "0"
 
 
 class Meter:
