@@ -40,7 +40,7 @@ def stepped(*steps: int):
         for ahead in steps:
             clock.step(ahead)
             stage.calm()
-            stage.at_least_frames()
+            stage.come(20)
         clock.step(0)
         recovery = stage.recover()
         for flow in FLOWS:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from shutil import which
-from typing import Self
 
 _HOLD = "mount -t tmpfs -o size={size} none '{folder}' && echo mounted && exec sleep infinity"
 
@@ -19,7 +18,7 @@ ROOMY = 4 << 30
 class Disk:
     """A disk at a folder. Only `within` it is what a process sees there."""
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int = ROOMY) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         script = _HOLD.format(size=size, folder=folder)
@@ -28,11 +27,6 @@ class Disk:
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "mounted\n"
-
-    @classmethod
-    def made(cls, folder: Path, size: int = ROOMY) -> Self:
-        """A disk that is empty."""
-        return cls(folder, size)
 
     @staticmethod
     @cache
@@ -63,6 +57,10 @@ class Disk:
     def fill(self) -> None:
         """Leave no room for anything more."""
         self.resize(self.used())
+
+    def grow(self) -> None:
+        """Let there be room again."""
+        self.resize(ROOMY)
 
     def close(self) -> None:
         """Give it up."""

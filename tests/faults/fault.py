@@ -43,7 +43,8 @@ class Fault:
     feeds or, where it needs none of that, on a place (`live` is False).
 
     `limit` is how many seconds it may take in full. `steady` tells that the clock goes on as
-    it should, `ends` that processes may end by themselves.
+    it should, `ends` that processes may end by themselves, `needs` whether it can be made
+    here at all.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Fault:
     limit: float = 300
     steady: bool = True
     ends: bool = False
+    needs: Callable[[], bool] = lambda: True

@@ -71,7 +71,7 @@ def opened(folder: Path, size: Size, runs: int = 1) -> Iterator[Place]:
         broker = Broker(folder / "kafka")
         broker.start()
         closing.callback(broker.stop, signal.SIGKILL)
-        disk = Disk.made(folder / "disk") if Disk.possible() else None
+        disk = Disk(folder / "disk") if Disk.possible() else None
         if disk:
             closing.callback(disk.close)
         within = disk.within if disk else list
@@ -188,6 +188,11 @@ class Stage:
         self.until(fresh)
         return time.monotonic() - begin
 
+    def come(self, count: int) -> None:
+        """Wait for so many more messages in each raw topic."""
+        before = self.reached()
+        self.until(lambda: all(now >= before[n] + count for n, now in self.reached().items()))
+
     def behind(self) -> int:
         """How many messages of the raw topics are not stored."""
         return sum(self.reached().values()) - int(self.system.tables.query(_FRAMES).item())
@@ -220,14 +225,18 @@ class Stage:
             self.spend(1)
         return found
 
-    def unheard(self) -> dict[str, int]:
-        """By exchange, how many trades did not reach the raw topics though later ones did."""
-        numbers: dict[tuple[str, str], set[int]] = {}
-        for fill in truth.fills(self.place.broker.servers):
-            numbers.setdefault((fill.exchange, fill.symbol), set()).add(fill.sequence)
+    def unheard(self, since_ns: int) -> dict[str, int]:
+        """By exchange, how many trades published since then are not in the raw topics; of
+        those that are on their way nobody knows, unless all is settled.
+        """
+        fills = truth.fills(self.place.broker.servers)
+        heard = {(fill.exchange, fill.symbol, fill.sequence) for fill in fills}
         counts = dict.fromkeys(VENUES, 0)
-        for (exchange, _), seen in numbers.items():
-            counts[exchange] += max(seen) - min(seen) + 1 - len(seen)
+        for one in self.journal():
+            exchange, native = one.trade.market.exchange, one.trade.market.native
+            symbol = truth.SYMBOLS.get(exchange, {}).get(native)
+            if symbol and one.sent_ns >= since_ns:
+                counts[exchange] += (exchange, symbol, one.trade.trade_id) not in heard
         return counts
 
     def overflows(self) -> dict[str, int]:

@@ -42,7 +42,11 @@ def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
     if not isinstance(frame, dict):
         return
     latest = (message.timestamp()[1] + 60_000) * 1000
-    for index, native in enumerate(read(frame)):
+    try:
+        natives = list(read(frame))
+    except (KeyError, TypeError, AttributeError):
+        return
+    for index, native in enumerate(natives):
         if native and native[0] in SYMBOLS[exchange] and 0 <= native[2] <= latest:
             name, number, time, bought, price, size = native
             symbol, offset = SYMBOLS[exchange][name], message.offset() or 0
