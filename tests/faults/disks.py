@@ -32,7 +32,7 @@ def of_the_server(stage: Stage) -> Outcome:
     return outcome
 
 
-ROOM = 3 << 20
+ROOM = 3 << 19
 """Bytes beside the empty tables: not enough for all that comes."""
 
 
