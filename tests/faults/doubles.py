@@ -16,25 +16,34 @@ from tests.kafka.system import record
 
 
 def doubled(flow: str) -> Callable[[Stage], Outcome]:
-    """One more beside the one that runs; first the new one goes again, then the old one."""
+    """One more beside the one that runs. Once the new one goes, once it takes over; and at
+    last whoever stays is killed.
+    """
 
     def play(stage: Stage) -> Outcome:
         second = f"{flow}-second"
-        recovery = 0.0
-        for gone in (second, flow):
-            stage.start(second)
-            stage.until(lambda: f"INFO {flow}" in stage.running[second].said_now())
-            stage.recover()
-            stage.calm()
-            stage.running.pop(gone).end(signal.SIGKILL)
-            recovery = max(recovery, stage.recover())
-        # What runs is the second one now: the first one takes its place.
-        stage.start(flow)
+        _beside(stage, second)
         stage.stop(second)
         stage.recover()
-        return Outcome(recovery=recovery)
+        _beside(stage, second)
+        stage.running.pop(flow).end(signal.SIGKILL)
+        recovery = stage.recover()
+        _beside(stage, flow)
+        stage.stop(second)
+        stage.recover()
+        stage.kill(flow)
+        return Outcome(recovery=max(recovery, stage.recover()))
 
     return play
+
+
+def _beside(stage: Stage, name: str) -> None:
+    """Start one more, and let them run for a while."""
+    process = stage.start(name)
+    # Who begins says what is its part.
+    stage.until(lambda: f"INFO {name.partition('-')[0]}: " in process.said_now())
+    stage.recover()
+    stage.calm()
 
 
 def one_directory(place: Place) -> Outcome:
