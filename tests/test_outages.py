@@ -122,8 +122,15 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
     ),
     (
         "a second process that goes again",
-        [up(1), trade(4), up(4, process="q"), down(9, process="q"), trade(12), frame(20),
-         up(30, process="r")],
+        [
+            up(1),
+            trade(4),
+            up(4, process="q"),
+            down(9, process="q"),
+            trade(12),
+            frame(20),
+            up(30, process="r"),
+        ],
         [(20, 30)],
     ),
     (

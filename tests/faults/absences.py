@@ -7,7 +7,6 @@ from urllib.request import urlopen
 
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Stage
-from tests.kafka import reading
 from tests.kafka.broker import free_port
 
 SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "60000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "64"}
@@ -107,9 +106,7 @@ def database_away(stage: Stage) -> Outcome:
 
 
 FAULTS = [
-    Fault(
-        "broker-restart", "the broker stopped and started", broker_restarted(signal.SIGTERM)
-    ),
+    Fault("broker-restart", "the broker stopped and started", broker_restarted(signal.SIGTERM)),
     Fault("broker-kill", "the broker killed and started", broker_restarted(signal.SIGKILL)),
     Fault("broker-away", "no broker for {absence:.0f} s", broker_away, limit=420),
     Fault(

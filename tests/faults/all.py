@@ -1,6 +1,17 @@
 """All faults there are."""
 
-from tests.faults import absences, clocks, days, disks, doubles, feeds, kills, poison, shards, stores
+from tests.faults import (
+    absences,
+    clocks,
+    days,
+    disks,
+    doubles,
+    feeds,
+    kills,
+    poison,
+    shards,
+    stores,
+)
 from tests.faults.fault import Fault
 
 FAULTS: dict[str, Fault] = {

@@ -1,6 +1,7 @@
 """Clocks that are stepped."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome
@@ -25,7 +26,7 @@ class Clock:
             file.write(struct.pack("=q", nanoseconds))
 
 
-def stepped(*steps: int):
+def stepped(*steps: int) -> Callable[[Stage], Outcome]:
     """Step the clock of all three processes so far from the right time, one after another,
     and back to it.
     """

@@ -41,7 +41,7 @@ class Disk:
     def within(self, command: Sequence[str]) -> list[str]:
         """The command, run where the disk is."""
         return [
-            "nsenter", f"--target={self._holder.pid}", "--mount", f"--wd={os.getcwd()}", *command
+            "nsenter", f"--target={self._holder.pid}", "--mount", f"--wd={Path.cwd()}", *command
         ]  # fmt: skip
 
     def used(self) -> int:
@@ -66,5 +66,3 @@ class Disk:
         """Give it up."""
         self._holder.kill()
         self._holder.wait()
-
-

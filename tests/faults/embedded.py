@@ -26,7 +26,9 @@ def play(folder: Path, log: Path, within: Within = list) -> subprocess.Completed
 def listen(folder: Path) -> subprocess.Popen[str]:
     """Begin to listen to exchanges that are not there: it keeps the database of the folder."""
     settings = {"CANDLEWAX_CLICKHOUSE": str(folder), "CANDLEWAX_FEED": "live"}
-    urls = {f"CANDLEWAX_{name}_URL": "ws://127.0.0.1:1" for name in ("BINANCE", "KRAKEN", "COINBASE")}
+    urls = {
+        f"CANDLEWAX_{name}_URL": "ws://127.0.0.1:1" for name in ("BINANCE", "KRAKEN", "COINBASE")
+    }
     return subprocess.Popen(
         FLOW,
         cwd=ROOT,

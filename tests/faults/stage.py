@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +210,14 @@ class Stage:
             wanted = len(distinct), sum(not fill.conditions for fill in distinct)
             # What never comes is told by the account.
             with suppress(AssertionError):
-                self.until(lambda wanted=wanted: self.system.stored() >= wanted)
+                self.until(partial(self._holds, wanted))
             found = self._account(fills, steady=steady)
             # What was on its way to the raw topics may have come meanwhile.
             if len(truth.fills(servers)) == len(fills):
                 return found
+
+    def _holds(self, wanted: tuple[int, int]) -> bool:
+        return self.system.stored() >= wanted
 
     def _account(self, fills: Sequence[Fill], *, steady: bool) -> Account:
         """What is in the tables, once they say what they must, or after some tries."""

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Stage
@@ -43,11 +44,11 @@ def older(stage: Stage) -> Outcome:
     return Outcome(recovery=recovery)
 
 
-def _kept(stage, name):
+def _kept(stage: Stage, name: str) -> Path:
     return stage.system.store(name).with_suffix(".kept")
 
 
-def _copy(stage, name):
+def _copy(stage: Stage, name: str) -> None:
     shutil.copytree(stage.system.store(name), _kept(stage, name))
 
 

@@ -41,7 +41,7 @@ def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
         return
     if not isinstance(frame, dict):
         return
-    latest = (message.timestamp()[1] + 60_000) * 1000
+    latest = _received(message) + 60_000_000
     try:
         natives = list(read(frame))
     except (KeyError, TypeError, AttributeError):
@@ -52,6 +52,12 @@ def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
             symbol, offset = SYMBOLS[exchange][name], message.offset() or 0
             identity = (exchange, symbol, str(number), number)
             yield Fill(*identity, time, bought, price, size, offset=offset, index=index)
+
+
+def _received(message: Message) -> int:
+    """Microseconds since 1970."""
+    header = dict(message.headers() or ()).get("recv_ns")
+    return int(header) // 1000 if header else message.timestamp()[1] * 1000
 
 
 Native = tuple[str, int, int, bool, Decimal, Decimal] | None

@@ -4,10 +4,11 @@ import os
 from functools import partial
 
 from candlewax import start
+from candlewax.connectors.websocket import Websockets
 from dataflows import ingest
 
-start.Websockets = partial(  # type: ignore[misc,assignment]
-    start.Websockets, buffer_bytes=int(os.environ["CANDLEWAX_TEST_BUFFER_BYTES"])
+vars(start)["Websockets"] = partial(
+    Websockets, buffer_bytes=int(os.environ["CANDLEWAX_TEST_BUFFER_BYTES"])
 )
 
 __getattr__ = start.lazily(ingest.build)
