@@ -108,7 +108,7 @@ def database_away(stage: Stage) -> Outcome:
 FAULTS = [
     Fault("broker-restart", "the broker stopped and started", broker_restarted(signal.SIGTERM)),
     Fault("broker-kill", "the broker killed and started", broker_restarted(signal.SIGKILL)),
-    Fault("broker-away", "no broker for {absence:.0f} s", broker_away, limit=420),
+    Fault("broker-away", "no broker for {absence:g} s", broker_away, limit=420),
     Fault(
         "broker-away-beyond-memory",
         "no broker until the memory for frames is full (set to 120 kB) and for a while more",
@@ -116,5 +116,5 @@ FAULTS = [
         limit=420,
     ),
     Fault("clickhouse-kill", "ClickHouse killed and started", database_killed),
-    Fault("clickhouse-away", "no ClickHouse for {absence:.0f} s", database_away, limit=420),
+    Fault("clickhouse-away", "no ClickHouse for {absence:g} s", database_away, limit=420),
 ]

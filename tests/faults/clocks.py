@@ -49,7 +49,9 @@ def stepped(*steps: int) -> Callable[[Stage], Outcome]:
             del stage.modules[flow]
             stage.start(flow)
         stage.recover()
-        return Outcome(recovery=recovery)
+        sql = "SELECT count() FROM dead_letters FINAL WHERE reason = 'bad_time'"
+        letters = int(stage.system.tables.query(sql).item())
+        return Outcome(recovery=recovery, seen=f"{letters:,} trades kept as dead letters")
 
     return play
 

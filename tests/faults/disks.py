@@ -67,7 +67,7 @@ def of_a_directory(place: Place) -> Outcome:
 FAULTS = [
     Fault(
         "disk-full",
-        "the disk of ClickHouse full for {absence:.0f} s",
+        "the disk of ClickHouse full for {absence:g} s",
         of_the_server,
         limit=420,
         needs=Disk.possible,

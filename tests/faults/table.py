@@ -73,7 +73,7 @@ def _made_with(results: list[Result]) -> list[str]:
     return [
         f"Played on {cores} cores, on which the exchanges, the broker and the database ran, too: "
         f"{rate:,.0f} trades a second from three simulated exchanges; what was away was so for "
-        f"{absence:,.0f} seconds."
+        f"{absence:g} seconds."
         for cores, rate, absence in sorted(ways)
     ]
 
