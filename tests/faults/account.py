@@ -10,7 +10,7 @@ from typing import Any
 from candlewax.connectors.clickhouse import Database
 from candlewax.simulator.books import Published
 from candlewax.verify import books, report, verify
-from tests import evidence, oracle
+from tests import oracle
 from tests.dataflows import playing
 from tests.kafka import truth
 from tests.oracle import Fill, Window
@@ -18,7 +18,8 @@ from tests.oracle import Fill, Window
 Market = tuple[str, str]
 """Exchange and unified symbol."""
 
-_CERTIFICATE = ("missing", "status", "feed_down_ms", "repaired")
+_FAR = 10**15
+"""Microseconds: longer than anything lasts."""
 
 _SHOWN = 3
 """How many differences of a kind are shown."""
@@ -75,9 +76,9 @@ def account(
     distinct = oracle.distinct(fills)
     found.trades = len(distinct)
     _silver(found, tables, fills)
-    stored = _candles(tables)
+    stored = playing.gold(tables)
     _gold(found, stored, fills, live=live)
-    _certificates(found, tables, stored, distinct)
+    _certificates(found, tables, stored, fills, live=live)
     _gaps(found, tables, distinct, journal)
     if steady_clock:
         _outages(found, tables)
@@ -105,24 +106,6 @@ def _silver(found: Account, tables: Database, fills: Sequence[Fill]) -> None:
     found.doubled = found.note("trades stored twice", tables.query(twice).rows())
 
 
-def _candles(tables: Database) -> dict[Window, dict[str, Any]]:
-    """The stored candles with their certificates."""
-    told = tables.query(
-        f"""
-        SELECT toString(timeframe) AS timeframe, exchange, symbol,
-            toUnixTimestamp(window_start) AS window_start,
-            toString(status) AS status, {", ".join(n for n in _CERTIFICATE if n != "status")}
-        FROM ohlcv FINAL
-        """
-    ).rows(named=True)
-    names = ("timeframe", "exchange", "symbol", "window_start")
-    certificates = {tuple(row[name] for name in names): row for row in told}
-    return {
-        window: {**candle, **{name: certificates[window][name] for name in _CERTIFICATE}}
-        for window, candle in playing.gold(tables).items()
-    }
-
-
 def _gold(
     found: Account, stored: Mapping[Window, dict[str, Any]], fills: Sequence[Fill], *, live: bool
 ) -> None:
@@ -144,25 +127,33 @@ def _certificates(
     found: Account,
     tables: Database,
     stored: Mapping[Window, dict[str, Any]],
-    distinct: Sequence[Fill],
+    fills: Sequence[Fill],
+    *,
+    live: bool,
 ) -> None:
-    by_market: dict[Market, list[Fill]] = {}
-    for fill in distinct:
-        by_market.setdefault((fill.exchange, fill.symbol), []).append(fill)
-    outages, wrong = _known_outages(tables), []
-    for market, fills in by_market.items():
-        candles = {window: c for window, c in stored.items() if window[1:3] == market}
-        expected = evidence.certificates(fills, candles, outages.get(market[0], []))
-        latest = max(fill.time for fill in fills)
-        for window, told in expected.items():
-            said = {name: candles[window][name] for name in told}
+    said, outages = playing.certificates(tables), _known_outages(tables)
+    wrong = []
+    for exchange in {fill.exchange for fill in fills}:
+        own = [fill for fill in fills if fill.exchange == exchange]
+        forming = oracle.certificates(own, outages)
+        # By a clock that is ahead of everything.
+        closed = oracle.certificates(own, outages, grace=-_FAR)
+        latest: dict[str, int] = {}
+        for fill in own:
+            latest[fill.symbol] = max(fill.time, latest.get(fill.symbol, 0))
+        for window in forming.keys() & stored.keys():
+            told = dict(forming[window])
+            if live and stored[window]["closed"]:
+                told["status"] = closed[window]["status"]
+                # What the clock has closed, a trade in time changes late.
+                told["revision"] = max(told["revision"], said[window]["revision"])
             # The clock closed it while nothing was connected: so it stays until the next
             # trade of its market.
-            ends = (window[3] + oracle.LENGTHS[window[0]]) * 1_000_000
-            if (said["status"], told["status"]) == ("partial", "complete") and ends > latest:
-                told["status"] = "partial"
-            if said != told:
-                wrong.append(f"{window}: stored {said}, expected {told}")
+            last = (window[3] + oracle.LENGTHS[window[0]]) * 1_000_000 > latest[window[2]]
+            if live and last and said[window]["status"] == "partial" != told["status"]:
+                told["status"] = "partial" if told["status"] == "complete" else told["status"]
+            if said[window] != told:
+                wrong.append(f"{window}: stored {said[window]}, expected {told}")
     found.certificates = found.note("certificates wrong", wrong)
 
 
