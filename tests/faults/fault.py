@@ -1,0 +1,57 @@
+"""What a fault is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.account import Account
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large it all is: trades a second of all exchanges together, seconds something is
+    away, seconds of calm before and after, and how often what is done again and again is.
+    """
+
+    rate: int
+    absence: float
+    calm: float
+    times: int
+
+
+SHORT = Size(rate=150, absence=0.5, calm=0, times=2)
+FULL = Size(rate=1000, absence=60, calm=8, times=6)
+
+
+@dataclass
+class Outcome:
+    """What was seen: what is in the tables at the end, how long it took until all went on
+    as before, and what else is worth telling.
+    """
+
+    account: Account = field(default_factory=Account)
+    recovery: float | None = None
+    ended: int = 0
+    """How many processes ended by themselves."""
+    seen: str = ""
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`play` makes the fault, undoes it and gives what it has seen, on a stage with live
+    feeds or, where it needs none of that, on a place (`live` is False).
+
+    `limit` is how many seconds it may take in full. `steady` tells that the clock goes on as
+    it should, `ends` that processes may end by themselves, `needs` whether it can be made
+    here at all.
+    """
+
+    name: str
+    injected: str
+    play: Callable[[Any], Any]
+    live: bool = True
+    limit: float = 300
+    steady: bool = True
+    ends: bool = False
+    needs: Callable[[], bool] = lambda: True
