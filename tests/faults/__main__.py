@@ -1,5 +1,5 @@
-"""`python -m tests.faults [NAME ...] [--full] [--runs N]`: faults are made on purpose, and the
-tables are compared with what came.
+"""`python -m tests.faults [NAME ...] [--full] [--runs N] [--seed N]`: faults are made on
+purpose, and the tables are compared with what came.
 
 Each fault is played in a process of its own, with a time limit of its own, and its result is
 kept in build/faults, also if it fails. With --full the table of docs/faults.md is written
@@ -37,7 +37,7 @@ def main() -> None:
         size = replace(size, rate=chosen.rate)
     folder = KEPT / ("full" if chosen.full else "short")
     if chosen.alone:
-        play(FAULTS[chosen.names[0]], size, chosen.runs).write(folder)
+        play(FAULTS[chosen.names[0]], size, chosen.runs, chosen.seed).write(folder)
         return
     os.environ["no_proxy"] = "*"
     fetch_jars()
@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="as NAME")
     parser.add_argument("--full", action="store_true", help="as long as it takes")
     parser.add_argument("--runs", type=int, default=10, help="of what begins anew each time")
+    parser.add_argument("--seed", type=int, default=0, help="of the first of these")
     parser.add_argument("--rate", type=int, help="trades a second of all exchanges together")
     parser.add_argument("--resume", action="store_true", help="leave out what went well before")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
@@ -82,14 +83,14 @@ def _apart(fault: Fault, size: Size, chosen: argparse.Namespace, folder: Path) -
     (folder / f"{fault.name}.json").unlink(missing_ok=True)
     print(f"{fault.name}: ", end="", flush=True)
     begin = time.monotonic()
-    more = [*(["--full"] if chosen.full else []), *(["--rate", str(size.rate)])]
+    numbers = {"--rate": size.rate, "--runs": chosen.runs, "--seed": chosen.seed}
+    more = [text for name, number in numbers.items() for text in (name, str(number))]
+    more += ["--full"] if chosen.full else []
     command = [sys.executable, "-m", "tests.faults", fault.name, "--alone", *more]
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{fault.name}.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "--runs", str(chosen.runs)], stdout=out, stderr=out, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         why = _wait(process, limit)
     seconds = time.monotonic() - begin
     result = kept(folder).get(fault.name)

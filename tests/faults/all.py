@@ -9,6 +9,7 @@ from tests.faults import (
     feeds,
     kills,
     poison,
+    restarts,
     shards,
     stores,
 )
@@ -16,6 +17,18 @@ from tests.faults.fault import Fault
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for module in (kills, absences, disks, feeds, poison, doubles, stores, shards, days, clocks)
+    for module in (
+        kills,
+        restarts,
+        absences,
+        disks,
+        feeds,
+        poison,
+        doubles,
+        stores,
+        shards,
+        days,
+        clocks,
+    )
     for fault in module.FAULTS
 }

@@ -1,29 +1,12 @@
 """Clocks that are stepped."""
 
-import struct
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import FLOWS, Stage
+from tests.faults.stage import Stage
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
-
-STEPPED = "tests.faults.flows.stepped"
-
-
-class Clock:
-    """What is added to the clock of the processes."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.step(0)
-
-    def step(self, nanoseconds: int) -> None:
-        """Set it to so much ahead."""
-        with self.file.open("r+b" if self.file.exists() else "wb") as file:
-            file.write(struct.pack("=q", nanoseconds))
 
 
 def stepped(*steps: int) -> Callable[[Stage], Outcome]:
@@ -32,23 +15,13 @@ def stepped(*steps: int) -> Callable[[Stage], Outcome]:
     """
 
     def play(stage: Stage) -> Outcome:
-        clock = Clock(stage.place.folder / "clock")
-        for flow in FLOWS:
-            stage.stop(flow)
-            stage.modules[flow] = STEPPED
-            stage.start(flow, CANDLEWAX_TEST_FLOW=flow, CANDLEWAX_TEST_CLOCK=str(clock.file))
-        stage.recover()
+        assert stage.clock
         for ahead in steps:
-            clock.step(ahead)
+            stage.clock.step(ahead)
             stage.calm()
             stage.come(20)
-        clock.step(0)
+        stage.clock.step(0)
         recovery = stage.recover()
-        for flow in FLOWS:
-            stage.stop(flow)
-            del stage.modules[flow]
-            stage.start(flow)
-        stage.recover()
         sql = "SELECT count() FROM dead_letters FINAL WHERE reason = 'bad_time'"
         letters = int(stage.system.tables.query(sql).item())
         return Outcome(recovery=recovery, seen=f"{letters:,} trades kept as dead letters")
@@ -57,11 +30,18 @@ def stepped(*steps: int) -> Callable[[Stage], Outcome]:
 
 
 FAULTS = [
-    Fault("clock-ahead", "the clock stepped 2 h ahead, and back", stepped(2 * HOUR), steady=False),
+    Fault(
+        "clock-ahead",
+        "the clock stepped 2 h ahead, and back",
+        stepped(2 * HOUR),
+        altered=True,
+        steady=False,
+    ),
     Fault(
         "clock-behind",
         "the clock stepped 30 s back, then an hour, and on again",
         stepped(-30 * SECOND, -HOUR),
+        altered=True,
         steady=False,
     ),
 ]

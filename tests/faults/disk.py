@@ -5,6 +5,7 @@ is gone with them.
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from shutil import which
@@ -26,7 +27,8 @@ class Disk:
             ["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True
         )
         assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == "mounted\n"
+        with self._holder.stdout as said:
+            assert said.readline() == "mounted\n"
 
     @staticmethod
     @cache
@@ -52,11 +54,12 @@ class Disk:
     def resize(self, size: int) -> None:
         """Make it larger, or as small as what is on it."""
         remount = ["mount", "-o", f"remount,size={size}", str(self.folder)]
-        subprocess.run(self.within(remount), check=True)
+        subprocess.run(self.within(remount), check=True, capture_output=True)
 
     def fill(self) -> None:
-        """Leave no room for anything more."""
-        self.resize(self.used())
+        """Leave no room for anything more, if nobody writes meanwhile."""
+        with suppress(subprocess.CalledProcessError):
+            self.resize(self.used())
 
     def grow(self) -> None:
         """Let there be room again."""

@@ -19,20 +19,25 @@ def of_the_server(stage: Stage) -> Outcome:
     """Nothing can be stored until there is room again."""
     disk = stage.place.disk
     assert disk
-    disk.fill()
     before = stage.reached()
-    stage.until(lambda: "NOT_ENOUGH_SPACE" in stage.running["silver"].said_now())
+
+    def full() -> bool:
+        # What is merged makes room again.
+        disk.fill()
+        return "NOT_ENOUGH_SPACE" in stage.running["silver"].said_now()
+
+    stage.until(full)
     stage.spend(stage.size.absence)
     stage.until(lambda: all(now > before[name] for name, now in stage.reached().items()))
-    disk.grow()
     behind = stage.behind()
+    disk.grow()
     outcome = Outcome(recovery=stage.recover(), seen=f"{behind:,} frames waited at most")
     if behind <= 0:
         outcome.wrong.append("nothing waited")
     return outcome
 
 
-ROOM = 3 << 19
+ROOM = 1 << 18
 """Bytes beside the empty tables: not enough for all that comes."""
 
 
@@ -40,18 +45,18 @@ def of_a_directory(place: Place) -> Outcome:
     """A run into an embedded database ends with an error that says why; started again when
     there is room, it goes on, and the tables hold each trade once.
     """
-    frames = around_midnight(20_000, seed=11)
+    frames = around_midnight(2000, seed=11)
     log = record(place.folder / "embedded.tsv", frames)
     outcome = Outcome(ended=1)
     disk = Disk(place.folder / "embedded")
     try:
-        play(disk.folder, record(place.folder / "empty.tsv", []), disk.within)
+        play(disk.folder, record(place.folder / "empty.tsv", []), within=disk.within)
         disk.resize(disk.used() + ROOM)
-        full = play(disk.folder, log, disk.within)
+        full = play(disk.folder, log, within=disk.within)
         if not full.returncode or "NOT_ENOUGH_SPACE" not in full.stderr:
             outcome.wrong.append(f"it ended with {full.returncode}: {full.stderr[-500:]}")
         disk.grow()
-        free = play(disk.folder, log, disk.within)
+        free = play(disk.folder, log, within=disk.within)
         if free.returncode:
             outcome.wrong.append(f"the next one ended with {free.returncode}: {free.stderr[-500:]}")
         server = Serving(disk.folder, within=disk.within)

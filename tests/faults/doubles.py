@@ -1,7 +1,7 @@
 """Two processes of a kind by mistake."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from candlewax._readers import Server
 from candlewax.connectors.clickhouse import connect
@@ -15,35 +15,49 @@ from tests.faults.stage import Place, Stage
 from tests.kafka.system import record
 
 
-def doubled(flow: str) -> Callable[[Stage], Outcome]:
-    """One more beside the one that runs. Once the new one goes, once it takes over; and at
+def doubled(*flows: str) -> Callable[[Stage], Outcome]:
+    """One more beside each that runs. Once the new one goes, once it takes over; and at
     last whoever stays is killed.
     """
 
     def play(stage: Stage) -> Outcome:
-        second = f"{flow}-second"
-        _beside(stage, second)
-        stage.stop(second)
-        stage.recover()
-        _beside(stage, second)
-        stage.running.pop(flow).end(signal.SIGKILL)
+        seconds = [f"{flow}-second" for flow in flows]
+        if stage.size.thorough:
+            _beside(stage, seconds)
+            stage.stop(*seconds)
+            stage.recover()
+        _beside(stage, seconds)
+        for flow in flows:
+            stage.running.pop(flow).end(signal.SIGKILL)
         recovery = stage.recover()
-        _beside(stage, flow)
-        stage.stop(second)
+        if not stage.size.thorough:
+            for flow, second in zip(flows, seconds, strict=True):
+                stage.running[flow] = stage.running.pop(second)
+            return Outcome(recovery=recovery)
+        _beside(stage, flows)
+        stage.stop(*seconds)
         stage.recover()
-        stage.kill(flow)
+        for flow in flows:
+            stage.kill(flow)
         return Outcome(recovery=max(recovery, stage.recover()))
 
     return play
 
 
-def _beside(stage: Stage, name: str) -> None:
-    """Start one more, and let them run for a while."""
-    process = stage.start(name)
-    # Who begins says what is its part.
-    stage.until(lambda: f"INFO {name.partition('-')[0]}: " in process.said_now())
+def _beside(stage: Stage, names: Sequence[str]) -> None:
+    """Start some more, and let them run for a while."""
+    for name in names:
+        stage.start(name)
+    for name in names:
+        _await(stage, name)
     stage.recover()
     stage.calm()
+
+
+def _await(stage: Stage, name: str) -> None:
+    # Who begins says what is its part.
+    said = f"INFO {name.partition('-')[0]}: "
+    stage.until(lambda: said in stage.running[name].said_now())
 
 
 def one_directory(place: Place) -> Outcome:
@@ -73,16 +87,25 @@ def one_directory(place: Place) -> Outcome:
     return outcome
 
 
+FLOWS = ("ingest", "silver", "ohlcv")
+
 FAULTS = [
     *(
-        Fault(f"two-{flow}", f"a second `{flow}` of the same exchanges for a while", doubled(flow))
-        for flow in ("ingest", "silver", "ohlcv")
+        Fault(
+            f"two-{flow}",
+            f"a second `{flow}` of the same exchanges for a while",
+            doubled(flow),
+            shortened="two-of-each",
+        )
+        for flow in FLOWS
     ),
+    Fault("two-of-each", "a second one of all three, for a while", doubled(*FLOWS)),
     Fault(
         "two-embedded",
         "a second process on the directory of an embedded database",
         one_directory,
         live=False,
         ends=True,
+        shortened="tests.test_process.test_a_directory_in_use_is_told",
     ),
 ]

@@ -11,16 +11,18 @@ from tests.faults.account import Account
 class Size:
     """How large it all is: trades a second of all exchanges together, seconds something is
     away, seconds of calm before and after, and how often what is done again and again is.
+    Where it is not `thorough`, variants of the same are left out.
     """
 
     rate: int
     absence: float
     calm: float
     times: int
+    thorough: bool
 
 
-SHORT = Size(rate=150, absence=0.5, calm=0, times=2)
-FULL = Size(rate=1000, absence=60, calm=8, times=6)
+SHORT = Size(rate=150, absence=0.3, calm=0, times=1, thorough=False)
+FULL = Size(rate=1000, absence=60, calm=8, times=6, thorough=True)
 
 
 @dataclass
@@ -42,9 +44,11 @@ class Fault:
     """`play` makes the fault, undoes it and gives what it has seen, on a stage with live
     feeds or, where it needs none of that, on a place (`live` is False).
 
-    `limit` is how many seconds it may take in full. `steady` tells that the clock goes on as
-    it should, `ends` that processes may end by themselves, `needs` whether it can be made
-    here at all.
+    `limit` is how many seconds it may take in full. `altered` tells that it takes processes
+    whose clock and memory can be changed, `steady` that the clock goes on as it should, `ends`
+    that processes may end by themselves, `needs` whether it can be made here at all.
+    `shortened` is what does the same in little time, if that is another fault or a test
+    elsewhere: a module of tests and the name of the test.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Fault:
     play: Callable[[Any], Any]
     live: bool = True
     limit: float = 300
+    altered: bool = False
     steady: bool = True
     ends: bool = False
     needs: Callable[[], bool] = lambda: True
+    shortened: str = ""

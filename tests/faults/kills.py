@@ -57,9 +57,10 @@ def at_random(place: Place) -> Outcome:
     total, outcome = Account(), Outcome()
     outcome.recovery = 0.0
     done = 0
-    for number in range(place.runs):
-        chance = random.Random(number)
-        with staged(place, f"random_{number}") as stage:
+    last = place.seed + place.runs - 1
+    for seed in range(place.seed, last + 1):
+        chance = random.Random(seed)
+        with staged(place, f"random_{seed}") as stage:
             for _ in range(3):
                 stage.spend(chance.uniform(0, 1.5))
                 name = chance.choice(FLOWS)
@@ -72,22 +73,31 @@ def at_random(place: Place) -> Outcome:
             outcome.recovery = max(outcome.recovery, stage.recover())
             found = stage.settle()
             outcome.ended += len(stage.ended)
-            outcome.wrong += [f"run {number}: {why}" for why in found.wrong + stage.ended]
+            outcome.wrong += [f"seed {seed}: {why}" for why in found.wrong + stage.ended]
         total.add(found)
     outcome.account = total
-    outcome.seen = f"{place.runs:,} runs, {done:,} kills"
+    outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {done:,} kills"
     return outcome
 
 
+CHAOS = "tests.kafka.test_chaos.test_nothing_is_lost_and_nothing_twice"
+"""The test that kills all there is while feeds are live."""
+
 FAULTS = [
     *(
-        Fault(f"kill-{name}", f"`{name}` killed (SIGKILL), again and again", killed(name))
+        Fault(
+            f"kill-{name}",
+            f"`{name}` killed (SIGKILL), again and again",
+            killed(name),
+            shortened=CHAOS,
+        )
         for name in FLOWS
     ),
     Fault(
         "kill-tables",
         "`tables` in the place of `silver` and `ohlcv`, killed; then the two again",
         kill_tables,
+        shortened="tests.kafka.test_pipeline.test_all_tables_in_one_process",
     ),
     Fault("freeze-processes", "each process stopped for a while (SIGSTOP) and let go", frozen),
     Fault(
@@ -97,5 +107,6 @@ FAULTS = [
         at_random,
         live=False,
         limit=7200,
+        shortened=CHAOS,
     ),
 ]

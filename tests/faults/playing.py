@@ -9,12 +9,12 @@ from tests.faults.stage import Place, Stage, opened, staged
 from tests.faults.table import Result
 
 
-def play(fault: Fault, size: Size, runs: int) -> Result:
+def play(fault: Fault, size: Size, runs: int, seed: int) -> Result:
     """Play a fault with a broker, a server and exchanges of its own."""
     begin = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as folder,
-        opened(Path(folder), size, runs) as place,
+        opened(Path(folder), size, runs, seed) as place,
     ):
         outcome = on_stage(fault, place) if fault.live else fault.play(place)
     return Result.of(fault, size, time.monotonic() - begin, outcome)
@@ -22,7 +22,7 @@ def play(fault: Fault, size: Size, runs: int) -> Result:
 
 def on_stage(fault: Fault, place: Place) -> Outcome:
     """Play a fault where feeds are live."""
-    with staged(place) as stage:
+    with staged(place, altered=fault.altered) as stage:
         stage.calm()
         outcome = perform(fault, stage)
         stage.simulator.pause()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests import oracle
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.faults.account import Account, account
+from tests.faults.clock import Clock
 from tests.faults.disk import Disk
 from tests.faults.fault import Size
 from tests.kafka import reading, truth
@@ -31,8 +32,13 @@ from tests.oracle import Fill
 VENUES = ("binance", "kraken", "coinbase")
 FLOWS = ("ingest", "silver", "ohlcv")
 
+ALTERED = "tests.faults.flows.altered"
+
 PATIENCE = 180.0
 """Seconds for what was received to be stored."""
+
+PAUSE = 0.2
+"""Seconds between two looks."""
 
 _TRIES = 5
 
@@ -40,7 +46,7 @@ _FRAMES = "SELECT count() FROM bronze_frames FINAL"
 
 _LATEST = """
 SELECT toUnixTimestamp64Micro(max(close_time)) / 1000000 AS latest
-FROM ohlcv FINAL
+FROM ohlcv
 WHERE timeframe = '1m'
 GROUP BY exchange
 """
@@ -48,15 +54,41 @@ GROUP BY exchange
 
 @dataclass
 class Place:
-    """Where things are kept and served, before anything flows."""
+    """Where things are kept, and served once somebody asks for it."""
 
     folder: Path
-    broker: Broker
-    server: Serving
-    disk: Disk | None
     size: Size
     runs: int = 1
     """How often what begins anew each time is done."""
+    seed: int = 0
+    """What chance begins with in the first of these; in the next it is one more."""
+    closing: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def broker(self) -> Broker:
+        """A broker that runs."""
+        broker = Broker(self.folder / "kafka")
+        broker.start()
+        self.closing.callback(broker.stop, signal.SIGKILL)
+        return broker
+
+    @cached_property
+    def disk(self) -> Disk | None:
+        """A small disk for the files of the server, where one can be had."""
+        if not Disk.possible():
+            return None
+        disk = Disk(self.folder / "disk")
+        self.closing.callback(disk.close)
+        return disk
+
+    @cached_property
+    def server(self) -> Serving:
+        """A server that runs."""
+        disk = self.disk
+        within = disk.within if disk else list
+        server = Serving(disk.folder if disk else self.folder / "server", within=within)
+        self.closing.callback(server.end, signal.SIGKILL)
+        return server
 
     def system(self, name: str) -> System:
         """A database of this name, with nothing in it."""
@@ -66,19 +98,11 @@ class Place:
 
 
 @contextmanager
-def opened(folder: Path, size: Size, runs: int = 1) -> Iterator[Place]:
-    """A broker and a server, the server's files on a small disk where one can be had."""
-    with ExitStack() as closing:
-        broker = Broker(folder / "kafka")
-        broker.start()
-        closing.callback(broker.stop, signal.SIGKILL)
-        disk = Disk(folder / "disk") if Disk.possible() else None
-        if disk:
-            closing.callback(disk.close)
-        within = disk.within if disk else list
-        server = Serving(disk.folder if disk else folder / "server", within=within)
-        closing.callback(server.end, signal.SIGKILL)
-        yield Place(folder, broker, server, disk, size, runs)
+def opened(folder: Path, size: Size, runs: int = 1, seed: int = 0) -> Iterator[Place]:
+    """A place of which nothing stays."""
+    place = Place(folder, size, runs, seed)
+    with place.closing:
+        yield place
 
 
 @dataclass
@@ -90,8 +114,9 @@ class Stage:
     simulator: Simulator
     run: Callable[..., Any]
     running: dict[str, Process] = field(default_factory=dict)
+    clock: Clock | None = None
+    """That of all processes, if it is not the machine's."""
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
-    modules: dict[str, str] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     """What ended by itself."""
 
@@ -106,11 +131,14 @@ class Stage:
         """Start a process, again with the settings that it had."""
         flow = flow or name.partition("-")[0]
         self.settings[name] = {**self.settings.get(name, {}), **settings}
-        module = self.modules.get(flow, flow)
+        module, more = flow, dict[str, str]()
+        if self.clock:
+            module = ALTERED
+            more = {"CANDLEWAX_TEST_FLOW": flow, "CANDLEWAX_TEST_CLOCK": str(self.clock.file)}
         urls = {f"CANDLEWAX_{venue.upper()}_URL": self.simulator.url(venue) for venue in VENUES}
         live = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
         started = self.system.start if flow == "ingest" else self.system.durable
-        process = started(module, name=name, **{**live, **self.settings[name]})
+        process = started(module, name=name, **{**live, **more, **self.settings[name]})
         self.running[name] = process
         return process
 
@@ -144,14 +172,16 @@ class Stage:
 
     # Time.
 
-    def until(self, found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    def until(
+        self, found: Callable[[], Any], seconds: float = PATIENCE, pause: float = PAUSE
+    ) -> Any:
         """What is found once it is true; meanwhile nothing stays down."""
 
         def look() -> Any:
             self.supervise()
             return found()
 
-        return reading.until(look, seconds=seconds, pause=0.1)
+        return reading.until(look, seconds=seconds, pause=pause)
 
     def calm(self) -> None:
         """Let time pass in which nothing is done."""
@@ -194,9 +224,13 @@ class Stage:
         before = self.reached()
         self.until(lambda: all(now >= before[n] + count for n, now in self.reached().items()))
 
+    def stored(self) -> int:
+        """How many of them are stored."""
+        return int(self.system.tables.query(_FRAMES).item())
+
     def behind(self) -> int:
-        """How many messages of the raw topics are not stored."""
-        return sum(self.reached().values()) - int(self.system.tables.query(_FRAMES).item())
+        """How many are not."""
+        return sum(self.reached().values()) - self.stored()
 
     def settle(self, *, steady: bool = True) -> Account:
         """Let no more trades happen until all that came is stored; what is in the tables
@@ -229,9 +263,9 @@ class Stage:
             self.spend(1)
         return found
 
-    def unheard(self, since_ns: int) -> dict[str, int]:
-        """By exchange, how many trades published since then are not in the raw topics; of
-        those that are on their way nobody knows, unless all is settled.
+    def unheard(self, since_ns: int, until_ns: int | None = None) -> dict[str, int]:
+        """By exchange, how many trades published since then are not in the raw topics, maybe
+        not yet.
         """
         fills = truth.fills(self.place.broker.servers)
         heard = {(fill.exchange, fill.symbol, fill.sequence) for fill in fills}
@@ -239,7 +273,7 @@ class Stage:
         for one in self.journal():
             exchange, native = one.trade.market.exchange, one.trade.market.native
             symbol = truth.SYMBOLS.get(exchange, {}).get(native)
-            if symbol and one.sent_ns >= since_ns:
+            if symbol and since_ns <= one.sent_ns < (until_ns or one.sent_ns + 1):
                 counts[exchange] += (exchange, symbol, one.trade.trade_id) not in heard
         return counts
 
@@ -279,14 +313,17 @@ def last_line(process: Process) -> str:
 
 
 @contextmanager
-def staged(place: Place, name: str = "market", **modules: str) -> Iterator[Stage]:
-    """Everything runs, and trades flow. `modules` stand in for dataflows."""
+def staged(place: Place, name: str = "market", *, altered: bool = False) -> Iterator[Stage]:
+    """Everything runs, and trades flow. Where it is `altered`, so that clocks can be stepped
+    and memory be made small.
+    """
     plan = Plan(rate=place.size.rate, waiting=True, ids_from=1_000_000)
     reading.delete_topics(place.broker.servers)
     system = place.system(name)
     try:
         with running(Simulator(plan)) as (simulator, run):
-            stage = Stage(place, system, simulator, run, modules=modules)
+            clock = Clock(system.store("clock")) if altered else None
+            stage = Stage(place, system, simulator, run, clock=clock)
             try:
                 for flow in FLOWS:
                     stage.start(flow)
