@@ -11,7 +11,7 @@ from tests.faults.kills import CHAOS
 from tests.faults.stage import Stage
 from tests.kafka.broker import free_port
 
-SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "60000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "64"}
+SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "56000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "64"}
 """Much less memory than there is, for a bound that is soon met."""
 
 

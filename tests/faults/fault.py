@@ -21,8 +21,8 @@ class Size:
     thorough: bool
 
 
-SHORT = Size(rate=150, absence=0.3, calm=0, times=1, thorough=False)
-FULL = Size(rate=1000, absence=60, calm=8, times=6, thorough=True)
+SHORT = Size(rate=90, absence=0.3, calm=0, times=1, thorough=False)
+FULL = Size(rate=500, absence=60, calm=4, times=4, thorough=True)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Place
 from tests.kafka.system import record
 
-FRAMES = 3000
+FRAMES = 2000
 
 LONGEST = 1.0
 """Seconds after it has begun to read when a process is killed at the latest."""
