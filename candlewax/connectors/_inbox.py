@@ -160,6 +160,9 @@ class Line:
         if self._lost and (last or self._room.eased):
             lost, self._lost = self._lost, 0
             self.event("overflow", lost=lost)
+            if self._lost:
+                # That found no room, either.
+                self._lost += lost
 
 
 def is_event(row: Row) -> bool:
