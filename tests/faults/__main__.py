@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.faults.all import FAULTS
@@ -40,6 +41,8 @@ def main() -> None:
         play(FAULTS[chosen.names[0]], size, chosen.runs, chosen.seed).write(folder)
         return
     os.environ["no_proxy"] = "*"
+    # So that nothing which was started stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     fetch_jars()
     before = kept(folder)
     failed = False
@@ -79,7 +82,7 @@ def _apart(fault: Fault, size: Size, chosen: argparse.Namespace, folder: Path) -
     if not fault.needs():
         print(f"{fault.name}: cannot be made here: it takes root and mounts", flush=True)
         return None
-    limit = max(fault.limit, chosen.runs * MINUTES_A_RUN * 60 if "random" in fault.name else 0)
+    limit = max(fault.limit, chosen.runs * MINUTES_A_RUN * 60 if fault.anew else 0)
     (folder / f"{fault.name}.json").unlink(missing_ok=True)
     print(f"{fault.name}: ", end="", flush=True)
     begin = time.monotonic()
@@ -89,8 +92,10 @@ def _apart(fault: Fault, size: Size, chosen: argparse.Namespace, folder: Path) -
     command = [sys.executable, "-m", "tests.faults", fault.name, "--alone", *more]
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{fault.name}.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    # What a process that is ended leaves goes with it.
+    with TemporaryDirectory(prefix="faults-") as own, log.open("wb") as out:
+        env = {**os.environ, "TMPDIR": own}
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, start_new_session=True)
         why = _wait(process, limit)
     seconds = time.monotonic() - begin
     result = kept(folder).get(fault.name)

@@ -3,6 +3,9 @@
 import struct
 from pathlib import Path
 
+ALTERED = "tests.faults.flows.altered"
+"""The module of processes that do."""
+
 
 class Clock:
     """What is added to the clock of the processes that look into this file."""

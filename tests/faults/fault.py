@@ -42,7 +42,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Fault:
     """`play` makes the fault, undoes it and gives what it has seen, on a stage with live
-    feeds or, where it needs none of that, on a place (`live` is False).
+    feeds or, where it needs none of that, on a place (`live` is False), `anew` as often as is
+    asked for.
 
     `limit` is how many seconds it may take in full. `altered` tells that it takes processes
     whose clock and memory can be changed, `steady` that the clock goes on as it should, `ends`
@@ -55,6 +56,7 @@ class Fault:
     injected: str
     play: Callable[[Any], Any]
     live: bool = True
+    anew: bool = False
     limit: float = 300
     altered: bool = False
     steady: bool = True

@@ -106,7 +106,7 @@ FAULTS = [
         "each run with new tables",
         at_random,
         live=False,
-        limit=7200,
+        anew=True,
         shortened=CHAOS,
     ),
 ]

@@ -14,14 +14,14 @@ from tests.dataflows import playing
 from tests.dataflows.playing import Frame
 from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
-from tests.faults.embedded import begin, play
+from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Place
 from tests.kafka.system import record
 
-FRAMES = 2000
+FRAMES = 1500
 
-LONGEST = 1.0
+LONGEST = 2.0
 """Seconds after it has begun to read when a process is killed at the latest."""
 
 Outages = list[tuple[int, int]]
@@ -34,7 +34,7 @@ def recording(seed: int) -> tuple[list[Frame], Outages]:
     """
     chance = random.Random(seed)
     frames = around_midnight(FRAMES, seed)
-    cuts = [0, *sorted(chance.sample(range(100, FRAMES - 100), 6)), FRAMES]
+    cuts = [0, *_outages(chance), FRAMES]
     kept, outages = [_event("connected", 0, frames[0].recv_us, 0)], Outages()
     for part, (since, until) in enumerate(pairwise(cuts)):
         if part % 2 == 0:
@@ -50,6 +50,12 @@ def recording(seed: int) -> tuple[list[Frame], Outages]:
         kept.append(_event("connected", 10 * part, up, process))
         outages += [(down, up)] if up > down else []
     return kept, outages
+
+
+def _outages(chance: random.Random) -> list[int]:
+    """Where frames begin to be missed, and where they come again."""
+    starts = chance.sample(range(1, FRAMES // 100), 3)
+    return [100 * n + part for n in sorted(starts) for part in (0, chance.randint(1, 60))]
 
 
 def _event(kind: str, number: int, at: int, process: int) -> Frame:
@@ -70,6 +76,7 @@ def at_random(place: Place) -> Outcome:
         found = _compare(folder, frames, outages)
         found.wrong = [f"seed {seed}: {why}" for why in found.wrong]
         total.add(found)
+        print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
         shutil.rmtree(folder)
     outcome.account = total
     outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills"
@@ -80,11 +87,11 @@ def _play(folder: Path, frames: list[Frame], chance: random.Random) -> int:
     """Play it until a life comes to its end; how many were killed before."""
     log, kills = record(folder / "market.tsv", frames), 0
     for _ in range(chance.randint(1, 3)):
-        process = begin(folder / "tables", log, *_memory(folder, chance))
+        process = begin(folder / "tables", log, *_memory(folder, chance), **PIECEWISE)
         if _ends_within(process, chance.uniform(0, LONGEST)):
             return kills
         kills += 1
-    done = play(folder / "tables", log, *_memory(folder, chance))
+    done = play(folder / "tables", log, *_memory(folder, chance), within=list, **PIECEWISE)
     assert done.returncode == 0, done.stderr
     return kills
 
@@ -134,6 +141,6 @@ FAULTS = [
         "moments of a recording, its recovery store lost now and then; each run anew",
         at_random,
         live=False,
-        limit=3600,
+        anew=True,
     )
 ]

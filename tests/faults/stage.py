@@ -21,7 +21,7 @@ from tests import oracle
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.faults.account import Account, account
-from tests.faults.clock import Clock
+from tests.faults.clock import ALTERED, Clock
 from tests.faults.disk import Disk
 from tests.faults.fault import Size
 from tests.kafka import reading, truth
@@ -31,8 +31,6 @@ from tests.oracle import Fill
 
 VENUES = ("binance", "kraken", "coinbase")
 FLOWS = ("ingest", "silver", "ohlcv")
-
-ALTERED = "tests.faults.flows.altered"
 
 PATIENCE = 180.0
 """Seconds for what was received to be stored."""
