@@ -9,7 +9,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live test check bench bench-live chaos lock clean
+.PHONY: run up live test check bench bench-live chaos faults lock clean
 
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
@@ -40,6 +40,10 @@ bench-live: $(READY)
 # Live feeds through kills, cuts and restarts, accounted for trade by trade: MINUTES=10 RATE=2000.
 chaos: $(READY)
 	@$(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
+
+# What can go wrong, made to go wrong; writes the table of docs/faults.md. NAMES="broker-away two-ingest" RUNS=100
+faults: $(READY)
+	@$(PYTHON) -m tests.faults $(NAMES) --full --runs $(or $(RUNS),10)
 
 $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)

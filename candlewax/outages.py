@@ -13,6 +13,7 @@ import polars as pl
 
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
+from candlewax.schema import KIND_TRADE
 
 CONNECTED: Final = "connected"
 DISCONNECTED: Final = "disconnected"
@@ -72,13 +73,15 @@ class Connections:
                 self._listen(bronze[:row])
                 over += self._connected(name, process, at)
             else:
-                self._disconnected(name, at)
+                self._disconnected(name, process, at)
         self._listen(bronze)
         self.pending += over
         return pl.DataFrame(over, OUTAGES, orient="row")
 
     def _listen(self, bronze: pl.DataFrame) -> None:
         """Note when a frame of a websocket came last."""
+        if self.down is not None:
+            self._doubt(bronze, self.down)
         if not self.alive or bronze.is_empty():
             return
         names, times = bronze["connection"], bronze["received_at"].cast(pl.Int64)
@@ -91,6 +94,16 @@ class Connections:
         elif first.startswith((FROM_REST, FROM_DUMP)):
             return
         self.heard = max(self.heard, int(times.max() or 0))  # type: ignore[arg-type]
+
+    def _doubt(self, bronze: pl.DataFrame, down: int) -> None:
+        """A trade that came by a websocket meanwhile shows that one was alive all the time:
+        it is of another process, which had connected before.
+        """
+        later = pl.col("received_at").cast(pl.Int64) > down
+        trading = bronze.filter(later & (pl.col("kind") == KIND_TRADE))["connection"].unique()
+        alive = [name for name in trading if not name.startswith((FROM_REST, FROM_DUMP))]
+        if alive:
+            self.alive, self.down = dict.fromkeys(alive, ""), None
 
     def _connected(self, name: str, process: str, at: int) -> list[tuple[int, int]]:
         """A connection is there, and whatever another process held is not."""
@@ -109,8 +122,13 @@ class Connections:
         others = any(its != process for its in self.alive.values()) and bool(process)
         return name in self.alive or others
 
-    def _disconnected(self, name: str, at: int) -> None:
-        if self.alive.pop(name, None) is not None and not self.alive:
+    def _disconnected(self, name: str, process: str, at: int) -> None:
+        """A connection is gone, unless another process has taken over its name."""
+        its = self.alive.get(name)
+        if its is None or (its and process and its != process):
+            return
+        del self.alive[name]
+        if not self.alive:
             self.down = at
 
     def release(self, trades: pl.DataFrame) -> pl.DataFrame:

@@ -108,12 +108,14 @@ def certificates(
     """The certificates of the candles of these trades, in the order they came."""
     came = distinct(fills)
     marks = watermarks(came, grace)
+    markets: dict[tuple[str, str], list[Fill]] = {}
+    for fill in came:
+        markets.setdefault((fill.exchange, fill.symbol), []).append(fill)
     found: dict[Window, dict[str, Any]] = {}
     for window, inside in _windows(came).items():
         timeframe, exchange, symbol, start = window
         begin, end = start * 1_000_000, (start + LENGTHS[timeframe]) * 1_000_000
-        own = [fill for fill in came if (fill.exchange, fill.symbol) == (exchange, symbol)]
-        missing, began = _missing(own, begin, end)
+        missing, began = _missing(markets[exchange, symbol], begin, end)
         status = "complete"
         if end > marks[exchange]:
             status = "forming"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.outages import Connections, Event, event
+from candlewax.schema import KIND_CONTROL, KIND_TRADE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,8 +25,9 @@ def hear(connections: Connections, frames: Sequence[Frame]) -> list[tuple[int, i
         {
             "received_at": [EPOCH + timedelta(microseconds=at) for at, *_ in frames],
             "connection": [name for _, name, *_ in frames],
+            "kind": [KIND_TRADE if said == "trade" else KIND_CONTROL for *_, said, _ in frames],
         },
-        {"received_at": pl.Datetime("us", "UTC"), "connection": pl.String},
+        {"received_at": pl.Datetime("us", "UTC"), "connection": pl.String, "kind": pl.Int8},
     )
     found = [
         event(row, {"candlewax": said, "process": process} if process else {"candlewax": said})
@@ -45,6 +47,10 @@ def down(at: int, name: str = "a", process: str = "p") -> Frame:
 
 def frame(at: int, name: str = "a") -> Frame:
     return at, name, "", ""
+
+
+def trade(at: int, name: str = "a") -> Frame:
+    return at, name, "trade", ""
 
 
 STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
@@ -108,6 +114,29 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
         "the parts of a feed are read in turn",
         [up(1), down(8), up(7, "b"), down(9, "b"), up(12)],
         [(9, 12)],
+    ),
+    (
+        "a process takes over before the one before it ends",
+        [up(1), up(5, process="q"), down(7), frame(8), down(12, process="q"), up(15, process="q")],
+        [(1, 5), (12, 15)],
+    ),
+    (
+        "a second process that goes again",
+        [
+            up(1),
+            trade(4),
+            up(4, process="q"),
+            down(9, process="q"),
+            trade(12),
+            frame(20),
+            up(30, process="r"),
+        ],
+        [(20, 30)],
+    ),
+    (
+        "trades from before it was down, from REST and by dumps tell nothing",
+        [up(1), down(9), trade(8, "b"), trade(12, "rest/X"), trade(13, "dump/X"), up(20)],
+        [(9, 20)],
     ),
     (
         "other events",

@@ -123,7 +123,7 @@ class Line:
         if self._lost:
             self.settle()
         if self._lost or not self._room.admit(len(frame) + ROW_BYTES):
-            self._lost += 1
+            self._lose()
         else:
             self._queue.rows.append((recv_ns, self.name, self._seq, frame))
             self._seq += 1
@@ -148,14 +148,21 @@ class Line:
             self._queue.rows.append((time.time_ns(), self.name, self._seq, frame))
             self._seq += 1
         else:
-            self._lost += 1
+            self._lose()
+
+    def _lose(self) -> None:
+        # Counted at once: who watches is to see it while it goes on.
+        self._lost += 1
+        self._tally.add(1, "lost", self._exchange)
 
     def settle(self, *, last: bool = False) -> None:
         """Say how many frames were lost as soon as there is room again, or at last."""
         if self._lost and (last or self._room.eased):
             lost, self._lost = self._lost, 0
-            self._tally.add(lost, "lost", self._exchange)
             self.event("overflow", lost=lost)
+            if self._lost:
+                # That found no room, either.
+                self._lost += lost
 
 
 def is_event(row: Row) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -22,6 +22,10 @@ _BUFFER_MESSAGES: Final = 2_000_000
 
 _SECONDS: Final = 30.0
 """How long a broker may take to answer at the start."""
+
+_ANY_CLOCK: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+"""Brokers refuse messages that are an hour ahead of their own clock: a process whose clock
+runs ahead could send nothing. Source: Apache Kafka, "Topic Configs"."""
 
 _GLANCE: Final = 0.05
 """Seconds between two looks at what a broker has."""
@@ -96,7 +100,19 @@ class Broker:
         """
         admin = self._admin()
         there = self._topics(admin)
-        absent = [
+        absent = [topic for topic in topics if topic.name not in there]
+        # Not every broker knows such a bound.
+        self._make(admin, self._make(admin, absent, _ANY_CLOCK), {})
+        self._await(admin, {topic.name for topic in absent})
+
+    def _make(
+        self, admin: AdminClient, topics: Iterable[Topic], more: Mapping[str, str]
+    ) -> list[Topic]:
+        """Make topics with more than the usual properties; gives those of which the broker
+        refuses that.
+        """
+        named = {topic.name: topic for topic in topics}
+        new = [
             NewTopic(
                 topic.name,
                 num_partitions=topic.partitions,
@@ -105,20 +121,24 @@ class Broker:
                     "retention.ms": str(topic.retention_ms),
                     "compression.type": "lz4",
                     "max.message.bytes": str(MOST_BYTES + (1 << 20)),
+                    **more,
                 },
             )
-            for topic in topics
-            if topic.name not in there
+            for topic in named.values()
         ]
-        asked = admin.create_topics(absent, request_timeout=_SECONDS) if absent else {}
+        refused = []
+        asked = admin.create_topics(new, request_timeout=_SECONDS) if new else {}
         for name, done in asked.items():
             try:
                 done.result()
             except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.INVALID_CONFIG and more:
+                    refused.append(named[name])
                 # Several processes start at once.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._error(f"topic {name}", error) from error
-        self._await(admin, {topic.topic for topic in absent})
+        return refused
 
     def _await(self, admin: AdminClient, created: set[str]) -> None:
         """Return when the topics are seen: the broker confirms them a little before."""

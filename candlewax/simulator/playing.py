@@ -63,12 +63,13 @@ class Tape:
 
 class Player:
     """Plays the tape to the exchanges, `rate` trades a second, or as fast as they
-    are taken.
+    are taken, while `going` is set.
     """
 
-    def __init__(self, plan: Plan, venues: Mapping[str, Venue]) -> None:
+    def __init__(self, plan: Plan, venues: Mapping[str, Venue], going: asyncio.Event) -> None:
         self._plan = plan
         self._venues = venues
+        self._going = going
         rate = _FLOOD_RATE if plan.flood else plan.rate
         markets = [one for venue in venues.values() for one in venue.markets.values()]
         self._tape = Tape(markets, plan.seed, rate, plan.ids_from)
@@ -78,8 +79,21 @@ class Player:
     async def play(self) -> None:
         """Play until all that was wanted is played."""
         await (self._flood() if self._plan.flood else self._keep_time())
+        self._send_all()
+
+    def _send_all(self) -> None:
+        """Keep nothing back."""
         for venue in self._venues.values():
             venue.tick(self._last_us, last=True)
+
+    async def _may_go_on(self) -> bool:
+        """Wait until it may; whether it had to."""
+        if self._going.is_set():
+            return False
+        self._send_all()
+        await self._going.wait()
+        self._last_us = time.time_ns() // 1000
+        return True
 
     @property
     def _left(self) -> float:
@@ -90,6 +104,8 @@ class Player:
         loop = asyncio.get_running_loop()
         seen, owed = loop.time(), 0.0
         while self._left > 0:
+            if await self._may_go_on():
+                seen, owed = loop.time(), 0.0
             now = loop.time()
             owed += (now - seen) * self._plan.rate
             seen = now
@@ -99,6 +115,7 @@ class Player:
 
     async def _flood(self) -> None:
         while self._left > 0:
+            await self._may_go_on()
             clients = [c for venue in self._venues.values() for c in venue.clients.values()]
             if not any(client.native for client in clients):
                 await asyncio.sleep(TICK)

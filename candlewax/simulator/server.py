@@ -133,8 +133,12 @@ class Simulator:
         return self.venues[exchange].subscribed
 
     def begin(self) -> None:
-        """Play, if the plan was to wait for this."""
+        """Play, if the plan was to wait for this; or go on."""
         self._begun.set()
+
+    def pause(self) -> None:
+        """Let no trades happen until `begin` is called again. A recording does not wait."""
+        self._begun.clear()
 
     async def ended(self) -> None:
         """Wait until all is played; without an end in the plan that is never."""
@@ -206,7 +210,7 @@ class Simulator:
     async def _play(self) -> None:
         await self._begun.wait()
         if self.plan.recording is None:
-            await Player(self.plan, self.venues).play()
+            await Player(self.plan, self.venues, self._begun).play()
         else:
             self.replay = Replay(self.plan.recording, self.plan.pace, self.venues)
             await self.replay.play()

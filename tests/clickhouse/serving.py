@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,16 @@ ROOT: Final = Path(__file__).parents[2]
 class Serving:
     """A front that runs as a process, and can be killed and started again."""
 
-    def __init__(self, folder: Path, user: str = "default", password: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        user: str = "default",
+        password: str = "",
+        within: Callable[[Sequence[str]], list[str]] = list,
+    ) -> None:
+        """`within` makes of its command one that runs it elsewhere."""
         self._folder = folder
+        self._within = within
         self._account = (user, password)
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -44,7 +52,9 @@ class Serving:
         user, password = self._account
         options = ["--port", str(self.port), f"--user={user}", f"--password={password}"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.clickhouse.front", str(self._folder), *options],
+            self._within(
+                [sys.executable, "-m", "tests.clickhouse.front", str(self._folder), *options]
+            ),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

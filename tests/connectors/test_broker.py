@@ -1,6 +1,7 @@
 """Topics and their properties, on a real broker."""
 
 import logging
+import time
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,23 @@ def test_topics_are_made_as_the_design_says(broker: Broker, servers: str) -> Non
             assert int(found["max.message.bytes"]) > topics.MOST_BYTES
         # Whoever asks for other numbers later gets what is there.
         wanted = [replace(topic, partitions=9, retention_ms=1) for topic in wanted]
+
+
+def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: Broker, servers: str) -> None:
+    """However far it is: a broker's own bound is an hour."""
+    broker.create(topics.wanted(["kraken"], 1, 1))
+    ahead = int(time.time() * 1000) + 30 * DAY_MS
+    reading.put(servers, topics.raw("kraken"), [b"x"], b"c", timestamp=ahead)
+    assert reading.ends(servers, topics.raw("kraken")) == [(0, 1)]
+
+
+def test_a_broker_without_such_a_bound_still_makes_the_topics(
+    broker: Broker, servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not know it is not asked for."""
+    monkeypatch.setattr("candlewax.connectors.broker._ANY_CLOCK", {"no.such.bound": "1"})
+    broker.create(topics.wanted(["kraken"], 3, 1))
+    assert reading.topics(servers)["market.crypto.trades.kraken.raw"] == 3
 
 
 def test_what_is_absent_is_added(broker: Broker, servers: str) -> None:

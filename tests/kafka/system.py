@@ -62,6 +62,10 @@ class Process:
     def wait(self) -> int:
         return self._process.wait(timeout=120)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -87,8 +91,11 @@ class System:
         self.tables = open_tables(Server(dsn), database)
 
     def start(self, flow: str, *options: str, name: str = "", **settings: str) -> Process:
-        """Start a dataflow; `name` tells its lives from those of others."""
-        command = [sys.executable, "-m", "bytewax.run", f"dataflows.{flow}", *options]
+        """Start a dataflow, by the name of its module if that is none of ours; `name` tells
+        its lives from those of others.
+        """
+        module = flow if "." in flow else f"dataflows.{flow}"
+        command = [sys.executable, "-m", "bytewax.run", module, *options]
         env = environment(self._folder, **{**self.settings, **settings})
         process = Process(command, env, self._folder / f"{name or flow}.err")
         self._running.append(process)
@@ -111,11 +118,15 @@ class System:
 
     def memory(self, name: str) -> tuple[str, ...]:
         """The options of a recovery store."""
-        store = self._folder / f"{name}.recovery"
+        store = self.store(name)
         if not store.exists():
             store.mkdir()
             init_db_dir(store, 1)
         return ("-r", str(store), "-s", "1", "-b", "0")
+
+    def store(self, name: str) -> Path:
+        """Where a recovery store is."""
+        return self._folder / f"{name}.recovery"
 
     def cluster(self, flow: str, *options: str, **settings: str) -> list[Process]:
         """Start a dataflow as a cluster of two processes."""

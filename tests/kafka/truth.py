@@ -14,7 +14,7 @@ from tests.kafka import reading
 from tests.oracle import Fill
 
 _FILE = Path(__file__).parents[2] / "instruments.toml"
-_SYMBOLS: dict[str, dict[str, str]] = {
+SYMBOLS: dict[str, dict[str, str]] = {
     exchange: tables["subscribe"]
     for exchange, tables in tomllib.loads(_FILE.read_text("utf-8")).items()
     if "subscribe" in tables
@@ -37,17 +37,27 @@ def fills(servers: str) -> list[Fill]:
 def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
     try:
         frame = json.loads(message.value() or b"", parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not isinstance(frame, dict):
         return
-    latest = (message.timestamp()[1] + 60_000) * 1000
-    for index, native in enumerate(read(frame)):
-        if native and native[0] in _SYMBOLS[exchange] and 0 <= native[2] <= latest:
+    latest = _received(message) + 60_000_000
+    try:
+        natives = list(read(frame))
+    except (KeyError, TypeError, AttributeError):
+        return
+    for index, native in enumerate(natives):
+        if native and native[0] in SYMBOLS[exchange] and 0 <= native[2] <= latest:
             name, number, time, bought, price, size = native
-            symbol, offset = _SYMBOLS[exchange][name], message.offset() or 0
+            symbol, offset = SYMBOLS[exchange][name], message.offset() or 0
             identity = (exchange, symbol, str(number), number)
             yield Fill(*identity, time, bought, price, size, offset=offset, index=index)
+
+
+def _received(message: Message) -> int:
+    """Microseconds since 1970."""
+    header = dict(message.headers() or ()).get("recv_ns")
+    return int(header) // 1000 if header else message.timestamp()[1] * 1000
 
 
 Native = tuple[str, int, int, bool, Decimal, Decimal] | None

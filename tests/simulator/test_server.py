@@ -7,6 +7,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.playing import TICK
 from candlewax.simulator.server import Simulator
 from tests.simulator.listening import (
     EXCHANGES,
@@ -252,3 +253,26 @@ def test_the_end_is_said_properly() -> None:
         assert (await ear.closed())[0] == 1001
 
     asyncio.run(end())
+
+
+def test_no_trades_happen_in_a_pause() -> None:
+    """All that was published before is heard; then it goes on."""
+
+    async def pause() -> None:
+        plan = Plan(rate=20_000, waiting=True)
+        async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
+            await ear.subscribe(*names(simulator, "binance"))
+            simulator.begin()
+            await wait_until(lambda: len(simulator.journal) > 500)
+            simulator.pause()
+            published = -1
+            async with asyncio.timeout(30):
+                while published < len(simulator.journal):
+                    published = len(simulator.journal)
+                    await asyncio.sleep(10 * TICK)
+            await ear.catch_up()
+            assert heard(ear) == told(simulator.journal, "binance", unit_us("binance"))
+            simulator.begin()
+            await wait_until(lambda: len(simulator.journal) > published)
+
+    asyncio.run(pause())

@@ -1,0 +1,34 @@
+"""All faults there are."""
+
+from tests.faults import (
+    absences,
+    clocks,
+    days,
+    disks,
+    doubles,
+    feeds,
+    kills,
+    poison,
+    restarts,
+    shards,
+    stores,
+)
+from tests.faults.fault import Fault
+
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for module in (
+        kills,
+        restarts,
+        absences,
+        disks,
+        feeds,
+        poison,
+        doubles,
+        stores,
+        shards,
+        days,
+        clocks,
+    )
+    for fault in module.FAULTS
+}

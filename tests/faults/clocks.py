@@ -1,0 +1,47 @@
+"""Clocks that are stepped."""
+
+from collections.abc import Callable
+
+from tests.faults.fault import Fault, Outcome
+from tests.faults.stage import Stage
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+def stepped(*steps: int) -> Callable[[Stage], Outcome]:
+    """Step the clock of all three processes so far from the right time, one after another,
+    and back to it.
+    """
+
+    def play(stage: Stage) -> Outcome:
+        assert stage.clock
+        for ahead in steps:
+            stage.clock.step(ahead)
+            stage.calm()
+            stage.come(20)
+        stage.clock.step(0)
+        recovery = stage.recover()
+        sql = "SELECT count() FROM dead_letters FINAL WHERE reason = 'bad_time'"
+        letters = int(stage.system.tables.query(sql).item())
+        return Outcome(recovery=recovery, seen=f"{letters:,} trades kept as dead letters")
+
+    return play
+
+
+FAULTS = [
+    Fault(
+        "clock-ahead",
+        "the clock stepped 2 h ahead, and back",
+        stepped(2 * HOUR),
+        altered=True,
+        steady=False,
+    ),
+    Fault(
+        "clock-behind",
+        "the clock stepped 30 s back, then an hour, and on again",
+        stepped(-30 * SECOND, -HOUR),
+        altered=True,
+        steady=False,
+    ),
+]

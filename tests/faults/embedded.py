@@ -1,0 +1,64 @@
+"""The whole pipeline in one process, with an embedded database."""
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.faults.clock import ALTERED
+from tests.test_process import FLOW, ROOT, environment
+
+PIECEWISE = {"CANDLEWAX_TEST_FLOW": "ohlcv", "CANDLEWAX_TEST_BATCH_BYTES": str(48 << 10)}
+"""Settings of a process that reads little of a recording at a time."""
+
+Within = Callable[[Sequence[str]], list[str]]
+
+
+def play(
+    folder: Path, log: Path, *options: str, within: Within = list, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Play a recording into the database of a folder; what it said."""
+    return subprocess.run(
+        within(_command(settings, *options)),
+        cwd=ROOT,
+        env=_environment(folder, CANDLEWAX_FEED=str(log), **settings),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def begin(folder: Path, log: Path, *options: str, **settings: str) -> subprocess.Popen[str]:
+    """Begin to play a recording; returns when it reads."""
+    process = _start(folder, *options, CANDLEWAX_FEED=str(log), **settings)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Reading")
+    return process
+
+
+def listen(folder: Path) -> subprocess.Popen[str]:
+    """Begin to listen to exchanges that are not there: it keeps the database of the folder."""
+    urls = {
+        f"CANDLEWAX_{name}_URL": "ws://127.0.0.1:1" for name in ("BINANCE", "KRAKEN", "COINBASE")
+    }
+    return _start(folder, CANDLEWAX_FEED="live", **urls)
+
+
+def _start(folder: Path, *options: str, **settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command(settings, *options),
+        cwd=ROOT,
+        env=_environment(folder, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _command(settings: Mapping[str, str], *options: str) -> list[str]:
+    flow = [*FLOW[:-1], ALTERED] if "CANDLEWAX_TEST_FLOW" in settings else FLOW
+    return [*flow, *options]
+
+
+def _environment(folder: Path, **settings: str) -> dict[str, str]:
+    return environment(folder, CANDLEWAX_CLICKHOUSE=str(folder), **settings)

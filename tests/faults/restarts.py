@@ -1,0 +1,146 @@
+"""One process with an embedded database, killed at random moments of a recording."""
+
+import json
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+
+from bytewax.recovery import init_db_dir
+
+from candlewax.connectors.clickhouse import connect
+from tests.dataflows import playing
+from tests.dataflows.playing import Frame
+from tests.faults.account import Account, account
+from tests.faults.days import around_midnight
+from tests.faults.embedded import PIECEWISE, begin, play
+from tests.faults.fault import Fault, Outcome
+from tests.faults.stage import Place
+from tests.kafka.system import record
+
+FRAMES = 1500
+
+LONGEST = 2.0
+"""Seconds after it has begun to read when a process is killed at the latest."""
+
+Outages = list[tuple[int, int]]
+"""Microseconds since 1970."""
+
+
+def recording(seed: int) -> tuple[list[Frame], Outages]:
+    """What came around a midnight from two exchanges, with late trades, repeats and holes,
+    and when nothing came of Binance: three times, now and then without a word.
+    """
+    chance = random.Random(seed)
+    frames = around_midnight(FRAMES, seed)
+    cuts = [0, *_outages(chance), FRAMES]
+    kept, outages = [_event("connected", 0, frames[0].recv_us, 0)], Outages()
+    for part, (since, until) in enumerate(pairwise(cuts)):
+        if part % 2 == 0:
+            kept += frames[since:until]
+            continue
+        down = max(frame.recv_us for frame in kept if frame.exchange == "binance")
+        process = part
+        if chance.random() < 0.5:
+            process, down = 0, frames[since].recv_us
+            kept.append(_event("disconnected", part, down, process))
+        kept += [frame for frame in frames[since:until] if frame.exchange != "binance"]
+        up = frames[until].recv_us
+        kept.append(_event("connected", 10 * part, up, process))
+        outages += [(down, up)] if up > down else []
+    return kept, outages
+
+
+def _outages(chance: random.Random) -> list[int]:
+    """Where frames begin to be missed, and where they come again."""
+    starts = chance.sample(range(1, FRAMES // 100), 3)
+    return [100 * n + part for n in sorted(starts) for part in (0, chance.randint(1, 60))]
+
+
+def _event(kind: str, number: int, at: int, process: int) -> Frame:
+    content = {"candlewax": kind, "process": str(process)}
+    text = json.dumps(content, separators=(",", ":"))
+    return Frame("binance", "b0", 10**6 + number, at, text, ())
+
+
+def at_random(place: Place) -> Outcome:
+    """As often as asked: a recording into an empty database, by a process that is killed."""
+    total, outcome, kills = Account(), Outcome(), 0
+    last = place.seed + place.runs - 1
+    for seed in range(place.seed, last + 1):
+        folder = place.folder / f"run-{seed}"
+        folder.mkdir()
+        frames, outages = recording(seed)
+        kills += _play(folder, frames, random.Random(seed))
+        found = _compare(folder, frames, outages)
+        found.wrong = [f"seed {seed}: {why}" for why in found.wrong]
+        total.add(found)
+        print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
+        shutil.rmtree(folder)
+    outcome.account = total
+    outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills"
+    return outcome
+
+
+def _play(folder: Path, frames: list[Frame], chance: random.Random) -> int:
+    """Play it until a life comes to its end; how many were killed before."""
+    log, kills = record(folder / "market.tsv", frames), 0
+    for _ in range(chance.randint(1, 3)):
+        process = begin(folder / "tables", log, *_memory(folder, chance), **PIECEWISE)
+        if _ends_within(process, chance.uniform(0, LONGEST)):
+            return kills
+        kills += 1
+    done = play(folder / "tables", log, *_memory(folder, chance), within=list, **PIECEWISE)
+    assert done.returncode == 0, done.stderr
+    return kills
+
+
+def _memory(folder: Path, chance: random.Random) -> list[str]:
+    """The options of a recovery store: most often that of the life before."""
+    store = folder / "recovery"
+    if chance.random() < 0.25:
+        shutil.rmtree(store, ignore_errors=True)
+    if not store.exists():
+        store.mkdir()
+        init_db_dir(store, 1)
+    return ["-r", str(store), "-s", chance.choice(["0", "1"]), "-b", "0"]
+
+
+def _ends_within(process: "Popen[str]", seconds: float) -> bool:
+    """Whether it ends by itself before it is killed."""
+    try:
+        process.communicate(timeout=seconds)
+    except TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    assert process.returncode == 0
+    return True
+
+
+def _compare(folder: Path, frames: list[Frame], outages: Outages) -> Account:
+    tables = connect(folder / "tables", "market")
+    found = account(tables, playing.all_fills(frames), live=False)
+    rows = tables.query(
+        """
+        SELECT toUnixTimestamp64Micro(out.began) AS since, toUnixTimestamp64Micro(out.ended) AS up
+        FROM outages AS out FINAL ORDER BY ALL
+        """
+    ).rows()
+    if rows != outages:
+        found.wrong.append(f"outages {rows}, expected {outages}")
+    tables.close()
+    return found
+
+
+FAULTS = [
+    Fault(
+        "kills-embedded",
+        "one process for all, with an embedded database, killed one to three times at random "
+        "moments of a recording, its recovery store lost now and then; each run anew",
+        at_random,
+        live=False,
+        anew=True,
+    )
+]

@@ -1,0 +1,24 @@
+"""Faults, shortened, of one process with an embedded database."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.all import FAULTS
+from tests.faults.fault import SHORT, Fault
+from tests.faults.stage import opened
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in FAULTS.values() if not fault.live and not fault.shortened],
+    ids=lambda fault: fault.name,
+)
+def test_exactly_what_came_is_stored(tmp_path: Path, fault: Fault) -> None:
+    """Each trade once, with its candles and certificates."""
+    if not fault.needs():
+        pytest.skip("it takes root, and a system that lets it mount")
+    with opened(tmp_path, SHORT) as place:
+        outcome = fault.play(place)
+    assert outcome.wrong + outcome.account.wrong == []
+    assert outcome.account.trades > 100

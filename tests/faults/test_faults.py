@@ -1,0 +1,87 @@
+"""Every fault, shortened: whatever is done, the tables hold what came, each trade once.
+
+`python -m tests.faults --full` plays them for as long as it takes. What another test does in
+the same way is not done here again.
+"""
+
+import importlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.all import FAULTS
+from tests.faults.fault import SHORT, Fault
+from tests.faults.stage import Stage, opened, staged
+from tests.kafka.fixtures import need_jars
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Live feeds that all faults share: each begins where the one before it has ended, and
+    the account is of all that ever came. Nobody else uses the broker and the server: they
+    are ended.
+    """
+    need_jars()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "*")
+        folder = tmp_path_factory.mktemp("faults")
+        with opened(folder, SHORT) as place, staged(place, altered=True) as made:
+            yield made
+
+
+LIVE = sorted(
+    (fault for fault in FAULTS.values() if fault.live and not fault.shortened),
+    # A memory that is small stays so, and a clock that was wrong is known by all that came
+    # under it.
+    key=lambda fault: (not fault.steady, fault.altered),
+)
+STEADY = [fault for fault in LIVE if fault.steady]
+UNSTEADY = [fault for fault in LIVE if not fault.steady]
+
+
+def check(stage: Stage, *, steady: bool) -> None:
+    """Exactly what reached the raw topics is stored, and what did not is named."""
+    before = stage.system.stored()[0]
+    assert stage.settle(steady=steady).wrong == []
+    assert stage.system.stored()[0] >= before > 100
+
+
+def perform(stage: Stage, fault: Fault) -> None:
+    """What a fault itself looks at is as it must be, and all goes on by itself."""
+    if not fault.needs():
+        pytest.skip("it takes root, and a system that lets it mount")
+    stage.resume()
+    assert fault.play(stage).wrong == []
+    assert stage.ended == []
+
+
+@pytest.mark.parametrize("fault", STEADY, ids=lambda fault: fault.name)
+def test_all_goes_on_by_itself(stage: Stage, fault: Fault) -> None:
+    """Trades that happen when it is over are in their candles soon."""
+    perform(stage, fault)
+
+
+def test_after_all_these_faults_each_trade_is_stored_once(stage: Stage) -> None:
+    """So it is, and candles and certificates are right."""
+    check(stage, steady=True)
+
+
+@pytest.mark.parametrize("fault", UNSTEADY, ids=lambda fault: fault.name)
+def test_all_goes_on_after_a_wrong_clock(stage: Stage, fault: Fault) -> None:
+    """Trades that happen when it is right again are in their candles soon."""
+    perform(stage, fault)
+
+
+def test_after_wrong_clocks_each_trade_is_stored_once(stage: Stage) -> None:
+    """So it is, and candles and certificates are right."""
+    check(stage, steady=False)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
+def test_each_fault_is_played_by_some_test(fault: Fault) -> None:
+    """By one of these, or by the one that it names."""
+    module, _, name = fault.shortened.rpartition(".")
+    if module:
+        assert callable(getattr(importlib.import_module(module), name))
+    elif name:
+        assert not FAULTS[name].shortened
