@@ -24,7 +24,7 @@ from candlewax.candles import (
     WINDOW,
     is_marked,
 )
-from candlewax.schema import TIME
+from candlewax.schema import TIME, repeated
 
 FEW: Final = 300
 """Trades for which this is the faster way."""
@@ -53,7 +53,6 @@ _LASTS: Final = tuple(zip(("close", *CLOSE), ("price", *ORDER), strict=True))
 _ADDED: Final = frozenset((*AMOUNTS, "trade_count"))
 _THEIRS: Final = frozenset(("close", *CLOSE))
 _NONE_OF_THEM: Final = ("repaired", "revision", "unnumbered")
-_ZERO: Final = pl.Series([0], dtype=pl.UInt32)
 
 
 class _Groups:
@@ -170,7 +169,7 @@ def _candles(trades: pl.DataFrame, groups: _Groups) -> tuple[pl.DataFrame, list[
         rows = pl.Series(places, dtype=pl.UInt32)
         columns |= {ours: trades[theirs][rows].alias(ours) for ours, theirs in pairs}
     for name in _NONE_OF_THEM:
-        columns[name] = _ZERO.new_from_index(0, count).alias(name)
+        columns[name] = repeated(name, 0, pl.UInt32, count)
     once = pl.DataFrame(list(columns.values()))
     every = _rows(once, [n for n in range(count) for _ in _SIX])
     starts, ends, keys = groups.windows()

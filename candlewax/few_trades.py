@@ -27,6 +27,7 @@ from candlewax.schema import (
     TRADES,
     VENDOR,
     WEBSOCKET,
+    repeated,
 )
 
 FEW: Final = 300
@@ -49,7 +50,7 @@ def located(frames: pl.DataFrame) -> pl.DataFrame:
         [
             *frames.get_columns(),
             frames["connection"].alias("source"),
-            _repeated("source_partition", 0, pl.UInt32, frames.height),
+            repeated("source_partition", 0, pl.UInt32, frames.height),
             frames["seq"].alias("source_offset"),
         ]
     )
@@ -71,12 +72,12 @@ def bronze(
     times = frames["recv_ns"].to_list()
     columns = {name: frames[name] for name in ("connection", *SOURCE, "frame")}
     columns |= {
-        "exchange": _repeated("exchange", exchange, pl.String, frames.height),
+        "exchange": repeated("exchange", exchange, pl.String, frames.height),
         "received_at": _times("received_at", [ns // 1000 for ns in times]),
         "received_ns": pl.Series("received_ns", [ns % 1000 for ns in times], pl.UInt16),
         "kind": pl.Series("kind", kinds, pl.Int8),
         "trades": pl.Series("trades", counts, pl.UInt16),
-        "duplicates": _repeated("duplicates", 0, pl.UInt16, frames.height),
+        "duplicates": repeated("duplicates", 0, pl.UInt16, frames.height),
     }
     return pl.DataFrame([columns[name] for name in BRONZE])
 
@@ -113,8 +114,8 @@ def normalize(
     columns |= {name: frames[name][rows] for name in SOURCE}
     columns["native_symbol"] = meanings["native_symbol"].cast(pl.Categorical)
     columns["source_index"] = native["index"]
-    columns["exchange"] = _repeated("", exchange, pl.String, native.height)
-    columns["via"] = _repeated("", WEBSOCKET, pl.Int8, native.height)
+    columns["exchange"] = repeated("exchange", exchange, pl.String, native.height)
+    columns["via"] = repeated("via", WEBSOCKET, pl.Int8, native.height)
     vendor = [c for c in native.get_columns() if c.name not in dialect.mapped | {"row", "index"}]
     return pl.DataFrame(
         [columns[name].alias(name) for name in ("row", *TRADES)]
@@ -164,10 +165,6 @@ def _received(
 
 def _times(name: str, microseconds: Sequence[int]) -> pl.Series:
     return pl.Series(name, microseconds, pl.Int64).cast(TIME)
-
-
-def _repeated(name: str, value: object, kind: Any, height: int) -> pl.Series:  # noqa: ANN401 - any Polars type
-    return pl.Series(name, [value], kind).new_from_index(0, height)
 
 
 _is_plain: Final[Callable[[str], Any]] = pattern(PLAIN_NUMBER).fullmatch

@@ -148,6 +148,18 @@ def empty(columns: Columns) -> pl.DataFrame:
     return _empty(tuple(columns.items())).clone()
 
 
+def repeated(
+    name: str, value: object, kind: pl.DataType | type[pl.DataType], height: int
+) -> pl.Series:
+    """A column of one value."""
+    return _one(name, value, kind).new_from_index(0, height)
+
+
+@cache
+def _one(name: str, value: object, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+    return pl.Series(name, [value], kind)
+
+
 def without(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     """The frame without a column; to drop one is a query."""
     return pl.DataFrame([column for column in frame.get_columns() if column.name != name])

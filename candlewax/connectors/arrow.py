@@ -1,6 +1,7 @@
 """Frames into the Arrow tables that ClickHouse takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import accumulate, repeat
 from typing import Final
 
 import polars as pl
@@ -20,55 +21,67 @@ FEW: Final = 3_000
 as much for ten rows as for thousands."""
 
 
+_UNIFIED: Final = [name for name in TRADES if name != "condition"]
+
+
 def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
     """The rows of one insert, of frames that have the columns of their table (or of
     TRADES with vendor columns for `silver_trades`).
     """
     if sum(frame.height for frame in frames) <= FEW:
-        few = [_few(table, frame) for frame in frames]
-        return pa.concat_tables(few).combine_chunks()
+        return _few_trades(frames) if table == "silver_trades" else _columns(frames)
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)
 
 
-def _few(table: str, frame: pl.DataFrame) -> pa.Table:
-    if table != "silver_trades":
-        return _columns(frame.get_columns())
-    vendor, plain = [], []
-    for column in frame.get_columns():
-        if column.name.startswith(VENDOR):
-            vendor.append(column)
-        elif column.name in TRADES and column.name != "condition":
-            plain.append(column)
-    fields = {column.name.removeprefix(VENDOR): column.to_list() for column in vendor}
+def _few_trades(frames: Sequence[pl.DataFrame]) -> pa.Table:
+    plain = [pl.DataFrame([frame[name] for name in _UNIFIED]) for frame in frames]
+    conditions = [value for frame in frames for value in frame["condition"].to_list()]
+    present = [value for value in conditions if value is not None]
+    ends = list(accumulate((value is not None for value in conditions), initial=0))
     return (
         _columns(plain)
-        .append_column("conditions", _conditions(frame["condition"]))
-        .append_column("vendor_data", _few_fields(fields, frame.height))
+        .append_column("conditions", pa.ListArray.from_arrays(_ends(ends), _strings(present)))
+        .append_column("vendor_data", _few_fields(frames))
     )
 
 
-def _columns(columns: Sequence[pl.Series]) -> pa.Table:
+def _columns(frames: Sequence[pl.DataFrame]) -> pa.Table:
+    frame = frames[0]
+    for other in frames[1:]:
+        frame = frame.vstack(other)
     arrays = {}
-    for column in columns:
+    for column in frame.get_columns():
         # Of codes the dictionary of all that ever were would come along.
         text = column.cast(pl.String) if column.dtype == pl.Categorical else column
         arrays[column.name] = text.to_arrow(compat_level=_OLDEST)
     return pa.table(arrays)
 
 
-def _few_fields(fields: Mapping[str, Sequence[str | None]], height: int) -> pa.MapArray:
+def _few_fields(frames: Sequence[pl.DataFrame]) -> pa.MapArray:
     """A map of the fields that are not null, in the order of the columns."""
-    keys, values, ends = [], [], [0]
-    for row in range(height):
-        for name, column in fields.items():
-            if (value := column[row]) is not None:
-                keys.append(name)
-                values.append(value)
-        ends.append(len(keys))
-    return pa.MapArray.from_arrays(
-        pa.array(ends, pa.int32()), pa.array(keys, pa.string()), pa.array(values, pa.string())
-    )
+    keys: list[str] = []
+    values: list[str] = []
+    ends = [0]
+    for frame in frames:
+        columns = [column for column in frame.get_columns() if column.name.startswith(VENDOR)]
+        names = [column.name.removeprefix(VENDOR) for column in columns]
+        rows = zip(*(column.to_list() for column in columns), strict=True)
+        for row in rows if columns else repeat((), frame.height):
+            for name, value in zip(names, row, strict=True):
+                if value is not None:
+                    keys.append(name)
+                    values.append(value)
+            ends.append(len(keys))
+    return pa.MapArray.from_arrays(_ends(ends), _strings(keys), _strings(values))
+
+
+def _ends(places: Sequence[int]) -> pa.Array:
+    return pa.array(places, pa.int32())
+
+
+def _strings(texts: Sequence[str]) -> pa.Array:
+    return pa.array(texts, pa.string())
 
 
 def _plain(frame: pl.DataFrame) -> pa.Table:
@@ -78,7 +91,7 @@ def _plain(frame: pl.DataFrame) -> pa.Table:
 
 def _trades(frame: pl.DataFrame) -> pa.Table:
     vendor = [name for name in frame.columns if name.startswith(VENDOR)]
-    table = _plain(frame.select(*(name for name in TRADES if name != "condition")))
+    table = _plain(frame.select(_UNIFIED))
     return table.append_column("conditions", _conditions(frame["condition"])).append_column(
         "vendor_data", _vendor_data(frame.select(vendor), frame.height)
     )
