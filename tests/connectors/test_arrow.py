@@ -1,0 +1,67 @@
+"""Frames into the Arrow tables that ClickHouse takes."""
+
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.connectors import arrow
+from candlewax.exchanges import EXCHANGES
+from candlewax.schema import TRADES, VENDOR
+from tests.reading import read
+from tests.test_candles import table
+from tests.test_decode import sound
+from tests.test_few_candles import fill
+
+VENDORS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.text(max_size=3))
+ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_size=1, max_size=5)
+
+
+def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame:
+    """As the exchange's frames give them: a column for each field that any of them has."""
+    plain = table([fill(sequence=n) for n, _ in enumerate(rows, 1)])
+    names = sorted({name for _, vendor in rows for name in vendor})
+    return plain.with_columns(
+        pl.Series("condition", [condition for condition, _ in rows], pl.String),
+        *(
+            pl.Series(VENDOR + name, [vendor.get(name) for _, vendor in rows], pl.String)
+            for name in names
+        ),
+    )
+
+
+@pytest.mark.parametrize("few", [-1, arrow.FEW])
+@given(st.lists(ROWS, min_size=1, max_size=3))
+def test_conditions_and_vendor_data_are_those_of_each_trade(
+    few: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]
+) -> None:
+    """Whatever fields the exchanges of an insert have; by the way of many and of a few."""
+    with mock.patch.object(arrow, "FEW", few):
+        found = arrow.rows("silver_trades", [trades(rows) for rows in batches]).to_pydict()
+    every = [row for rows in batches for row in rows]
+    assert found["conditions"] == [[c] if c is not None else [] for c, _ in every]
+    expected = [
+        {name: value for name, value in vendor.items() if value is not None} for _, vendor in every
+    ]
+    assert [dict(row) for row in found["vendor_data"]] == expected
+    assert found["symbol"] == ["A/B"] * len(every)
+    assert set(found) == {*TRADES, "conditions", "vendor_data"} - {"condition"}
+
+
+@given(st.lists(sound(), min_size=1, max_size=4))
+def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> None:
+    """Frames and trades, value by value."""
+    for exchange in {name for name, _, _ in frames}:
+        assert exchange in EXCHANGES
+        found = read(exchange, *(text for name, text, _ in frames if name == exchange))
+        for name, frame in (
+            ("bronze_frames", found.bronze),
+            ("silver_trades", found.trades.drop("row")),
+        ):
+            few = arrow.rows(name, [frame, frame]).to_pydict()
+            with mock.patch.object(arrow, "FEW", -1):
+                many: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
+            assert few == many
