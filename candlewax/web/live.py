@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import polars as pl
-from starlette.concurrency import run_in_threadpool
 
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
@@ -15,8 +15,8 @@ from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
 from candlewax.web.hub import Hub
 from candlewax.web.problem import Problem
-from candlewax.web.recent import EACH, KEYS, MOST, Recent
-from candlewax.web.store import Series, Store
+from candlewax.web.recent import Recent
+from candlewax.web.store import Series
 from candlewax.web.viewer import TAPE, Viewer
 
 TICK: Final = 0.04
@@ -41,7 +41,7 @@ class Viewers:
     def __init__(self, feeds: Reports) -> None:
         self._reports = feeds
         self._viewers: set[Viewer] = set()
-        self._days: dict[tuple[str, str], bytes] = {}
+        self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
         self._moved: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
         self._ended = False
@@ -52,7 +52,7 @@ class Viewers:
         if self._ended or len(self._viewers) >= MOST_VIEWERS:
             raise Problem(503, "too_many", f"no more than {MOST_VIEWERS} pages at a time")
         self._viewers.add(viewer)
-        for market, line in self._days.items():
+        for market, (_, line) in self._days.items():
             viewer.ticker(market, line)
         viewer.health(self.health())
         # The wait between two looks is a long one while nobody watches.
@@ -80,9 +80,11 @@ class Viewers:
             "open", "close", "volume", "trade_count", pl.col("close_time").alias("time"),
         )  # fmt: skip
         keys = shown.select(_MARKET).rows()
-        for market, line in zip(keys, encode.lines(shown), strict=True):
-            if self._days.get(market) != line:
-                self._days[market] = line
+        for market, end, line in zip(keys, shown["time"], encode.lines(shown), strict=True):
+            last, before = self._days.get(market, (end, b""))
+            # Late trades change days that are over, too.
+            if line != before and end >= last:
+                self._days[market] = (end, line)
                 self._moved.add(market)
 
     @property
@@ -108,7 +110,7 @@ class Viewers:
         """All markets' prices that moved."""
         for market in self._moved:
             for viewer in self._viewers:
-                viewer.ticker(market, self._days[market])
+                viewer.ticker(market, self._days[market][1])
         self._moved.clear()
 
     def tell_health(self) -> None:
@@ -127,6 +129,9 @@ class Viewers:
         """The server's loop, in which this is called first."""
         self._loop = asyncio.get_running_loop()
         return self._loop
+
+    def catch_up(self) -> None:
+        """Take what is known to be stored by now, before a request is answered."""
 
     def end(self) -> None:
         """Send every page away, from any thread; none comes any more."""
@@ -155,25 +160,6 @@ class Live(Viewers):
         self._unlearned: list[tuple[int, Batch]] = []
         self._fresh: list[pl.DataFrame] = []
 
-    async def warm(self, store: Store) -> None:
-        """Read the last candles of every series, so that nobody waits for them."""
-        markets = await run_in_threadpool(store.symbols)
-        series = [
-            Series(exchange, symbol, timeframe)
-            for exchange, symbol in markets.select(_MARKET).rows()
-            for timeframe in TIMEFRAMES
-        ]
-        if not series:
-            return
-        each = min(EACH, MOST // len(series))
-        for one in series:
-            self.recent.begin(one)
-        rows = await run_in_threadpool(store.latest, each)
-        for number, (one, start, lines) in enumerate(await run_in_threadpool(_by_series, rows)):
-            self.recent.fill(one, start, lines, each)
-            if number % 20 == 0:
-                await asyncio.sleep(0)
-
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
         loop = self.begun()
@@ -181,7 +167,7 @@ class Live(Viewers):
         tickers = health = 0.0
         while True:
             await self._wait()
-            self._tick()
+            self.catch_up()
             now = loop.time()
             if now - tickers >= (TICKERS if self._viewers else HEALTH):
                 tickers = now
@@ -205,7 +191,8 @@ class Live(Viewers):
             await asyncio.sleep(rest)
         self._told = time.monotonic()
 
-    def _tick(self) -> None:
+    def catch_up(self) -> None:
+        """Take what was just stored, and tell the pages."""
         taken = self._hub.take()
         if taken.dropped:
             self.recent.clear()
@@ -262,16 +249,6 @@ class Live(Viewers):
             rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
             self._fresh.clear()
             self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
-
-
-def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]]:
-    found = []
-    for key, part in rows.reverse().group_by(*KEYS, maintain_order=True):
-        timeframe, exchange, symbol = map(str, key)
-        starts = part["window_start"].dt.epoch("s").to_list()
-        lines = encode.lines(part.select(*encode.CANDLE))
-        found.append((Series(exchange, symbol, timeframe), starts, lines))
-    return found
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
