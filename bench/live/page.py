@@ -4,9 +4,12 @@ One process runs everything (`candlewax up`, live), over a table that holds a mi
 already. It is measured alone, then with a page open in a browser.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
@@ -14,21 +17,26 @@ from playwright.sync_api import Page, sync_playwright
 from bench.live import stored
 from bench.live.api import summary
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
+from candlewax.simulator.venues import markets_of
 from tests.kafka.broker import free_port
 from tests.web.browser import OPTIONS, chromium
 
 RATE: Final = 2_000
 """Trades a second of all exchanges together."""
 
+EACH: Final = 20
+"""Markets of each of the three exchanges."""
+
 _WARM: Final = 10.0
 
 
 def run(seconds: float) -> Iterator[Result]:
-    """Alone, with a page, and asked for candles."""
+    """Alone, and with a page."""
     path = chromium()
     with Stage() as stage:
         stored.fill(stage.folder / "clickhouse")
-        _, urls = stage.simulator(f"--rate={RATE}")
+        _, urls = stage.simulator(f"--rate={RATE}", f"--markets={EACH}")
+        urls["CANDLEWAX_INSTRUMENTS"] = str(_instruments(stage.folder / "instruments.toml"))
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
         port = free_port()
         up = stage.python("up", "-c", COMMAND, "up", f"--port={port}", **urls)
@@ -43,9 +51,31 @@ def run(seconds: float) -> Iterator[Result]:
             wait(partial(_seen, page))
             page.evaluate("window.candlewax.waits().length = 0")
             used = _metered(stage, up, seconds)
-            waits = sorted(page.evaluate("window.candlewax.waits()"))
+            waits = page.evaluate("window.candlewax.waits()")
+            shown = len(page.query_selector_all("#market-rows .row"))
             browser.close()
-        yield {"part": "page", "what": "a page", "rate": RATE, **summary(waits), **used}
+        about = {"part": "page", "rate": RATE, "markets": shown}
+        yield {**about, "what": "a page: from receipt to screen", **summary(waits), **used}
+        yield {**about, "what": "from receipt to the tables", **_stored(port), **used}
+
+
+def _instruments(path: Path) -> Path:
+    """Write which markets are listened to: all that the simulator plays."""
+    lines = []
+    for exchange in ("binance", "kraken", "coinbase"):
+        lines.append(f"[{exchange}.subscribe]")
+        lines += [f'"{one.native}" = "{one.symbol}"' for one in markets_of(exchange, EACH)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def _stored(port: int) -> Result:
+    """As the page itself says it, of the last minute."""
+    connection = HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/api/v1/health")
+    waits = json.loads(connection.getresponse().read())["received_to_stored_ms"]
+    connection.close()
+    return {f"{name}_ms": wait for name, wait in waits.items()}
 
 
 def _seen(page: Page) -> bool:
