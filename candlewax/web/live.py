@@ -1,4 +1,8 @@
-"""What was stored, on its way to the pages: forty milliseconds of it at a time."""
+"""What comes and what was stored, on its way to the pages.
+
+Trades and candles that form are shown as they come, beside their insert; a closed candle
+once it is stored. Answers of the API hold what is stored.
+"""
 
 import asyncio
 import time
@@ -145,7 +149,7 @@ class Viewers:
 
 
 class Live(Viewers):
-    """Takes what was just stored and gives each page what it watches.
+    """Takes what comes and what was just stored and gives each page what it watches.
 
     Only the hub is shared with another thread.
     """
@@ -192,7 +196,7 @@ class Live(Viewers):
         self._told = time.monotonic()
 
     def catch_up(self) -> None:
-        """Take what was just stored, and tell the pages."""
+        """Take what came and what was just stored, and tell the pages."""
         taken = self._hub.take()
         if taken.dropped:
             self.recent.clear()
@@ -204,39 +208,25 @@ class Live(Viewers):
                 self.recent.update(rows)
                 self._fresh.append(rows)
         if self._viewers:
-            batches = [batch for _, batch in taken.batches]
+            fresh = [batch for _, batch in taken.batches if id(batch) not in taken.known]
+            known = [batch for _, batch in taken.batches if id(batch) in taken.known]
             for series in self.watched:
-                self._show_candles(series, batches)
+                self.tell_candles(series, _candles(series, [*taken.coming, *fresh], closed=False))
+                self.tell_candles(series, _candles(series, [*known, *fresh], closed=True))
             for market in {series[:2] for series in self.watched}:
-                self._show_trades(market, batches)
+                lines, received = _trades(market, [*taken.coming, *fresh])
+                if lines:
+                    self.tell_trades(market, lines, self.clock.wall(received))
 
-    # Without queries: one would take longer than all of this.
-
-    def _show_candles(self, series: Series, batches: Sequence[Batch]) -> None:
-        given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
-        frames = [rows for rows in given if rows is not None and rows.height]
-        if not frames:
-            return
-        number, _ = TIMEFRAMES[series.timeframe]
-        rows = pl.concat(frames, how="diagonal")
-        hits = ((rows["timeframe"] == number) & (rows["symbol"] == series.symbol)).arg_true()
-        latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
-        lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
-        starts = (start // SECOND for start in latest)
-        self.tell_candles(series, zip(starts, lines, strict=True))
-
-    def _show_trades(self, market: tuple[str, str], batches: Sequence[Batch]) -> None:
-        exchange, symbol = market
-        frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
-        if not frames:
-            return
-        trades = pl.concat(frames, how="diagonal")
-        hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
-        if hits.len():
-            received = trades["received_at"].to_physical()
-            last = max(int(received[place]) for place in hits)
-            lines = [encode.trade(trades.row(place, named=True)) for place in hits]
-            self.tell_trades((exchange, symbol), lines, self.clock.wall(last))
+    def enter(self, viewer: Viewer) -> None:
+        """A page begins to watch: what it reads lacks what is not stored yet."""
+        self.catch_up()
+        super().enter(viewer)
+        coming = self._hub.unstored
+        for start, line in _candles(viewer.series, coming, closed=False):
+            viewer.candle(start, line)
+        if lines := _trades(viewer.series[:2], coming)[0]:
+            viewer.trades(lines)
 
     def _settle(self) -> None:
         """What need not be known at once."""
@@ -249,6 +239,41 @@ class Live(Viewers):
             rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
             self._fresh.clear()
             self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
+
+
+# Without queries: one would take longer than all of this.
+
+
+def _candles(
+    series: Series, batches: Sequence[Batch], *, closed: bool
+) -> Iterable[tuple[int, bytes]]:
+    """The candles of a series among what comes, each as it was last: starts and JSON."""
+    given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
+    frames = [rows for rows in given if rows is not None and rows.height]
+    if not frames:
+        return []
+    number, _ = TIMEFRAMES[series.timeframe]
+    rows = pl.concat(frames, how="diagonal")
+    own = (rows["timeframe"] == number) & (rows["symbol"] == series.symbol)
+    hits = (own & (rows["closed"] == closed)).arg_true()
+    latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
+    lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
+    return zip((start // SECOND for start in latest), lines, strict=True)
+
+
+def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[bytes], int]:
+    """The last trades of a market among what comes, as JSON, and when the last of them was
+    received.
+    """
+    exchange, symbol = market
+    frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
+    if not frames:
+        return [], 0
+    trades = pl.concat(frames, how="diagonal")
+    hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
+    received = trades["received_at"].to_physical()
+    last = max((int(received[place]) for place in hits), default=0)
+    return [encode.trade(trades.row(place, named=True)) for place in hits], last
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

@@ -137,7 +137,10 @@ class _Up:
         server = serving.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
         repairs = repairing(chosen, self._process, finite=False)
-        made = parts.embedded(self._process, self._feed(), database, repairs, self._hub.put)
+        hub = self._hub
+        made = parts.embedded(
+            self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
+        )
         serve_metrics(chosen, made, self._process)
         flow = self._build(made)
         self._stop.listen()
