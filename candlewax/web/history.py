@@ -1,5 +1,6 @@
 """The candles of one series as they are sent, kept small: old ones packed, new ones open."""
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class Chunk:
 def pack(starts: Sequence[int], lines: Sequence[bytes]) -> list[Chunk]:
     """Candles, in their order, in chunks; in any thread."""
     return [
-        Chunk(starts[at : at + CHUNK], _packed(lines[at : at + CHUNK]))
+        # Four bytes each, where a list takes forty.
+        Chunk(array("I", starts[at : at + CHUNK]), _packed(lines[at : at + CHUNK]))
         for at in range(0, len(starts), CHUNK)
     ]
 

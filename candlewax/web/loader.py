@@ -20,6 +20,9 @@ from candlewax.web.store import Series, Store
 STEP: Final = 8_192
 """Candles of a series that are read at once where no one waits for them."""
 
+REST: Final = 2.0
+"""For each second of reading so many of none: others have work to do."""
+
 PAUSE: Final = 1.0
 """Seconds between two looks for what there is to read."""
 
@@ -32,7 +35,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Loader:
-    """Fills what is kept of the candles (`Recent`), at most half of the time."""
+    """Fills what is kept of the candles (`Recent`)."""
 
     def __init__(
         self, store: Store, recent: Recent, markets: Callable[[], Iterable[tuple[str, str]]]
@@ -62,7 +65,7 @@ class Loader:
             for series in reading:
                 began = time.monotonic()
                 await self.read(series, EACH if self._recent.since(series) is None else STEP)
-                await asyncio.sleep(time.monotonic() - began)
+                await asyncio.sleep(REST * (time.monotonic() - began))
 
     def _all(self) -> list[Series]:
         return [

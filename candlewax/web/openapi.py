@@ -91,7 +91,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
 }
 
 _STREAM: Final = (
-    "Server-sent events, each the latest state and no more than 25 times a second: `candles` "
+    "Server-sent events, each the latest state, about 25 times a second: `candles` "
     '({"received_us": when the newest trade was received, "data": candles that changed}), '
     "`trades` (those made since), `tickers` (the day's candle of each market that moved), "
     "`health`, and `reset`: something was missed, read anew. Where the pipeline runs in the "
