@@ -87,7 +87,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         }
     ),
     "Health": {"type": "object", "description": "how each connection is, rates and latency"},
-    "About": _fields(name={"type": "string"}, feed={"type": "string"}),
+    "About": _fields(name={"type": "string"}, feed={"type": "string"}, candles_in_memory=_WHOLE),
 }
 
 _STREAM: Final = (
