@@ -92,7 +92,8 @@ class Api:
             link = _link(request, _after(lines[-1], timeframe) if given else _before(lines[0]))
         if form == "json":
             return _page(request, lines, link)
-        return await self._rows(request, await run_in_threadpool(encode.rows, lines), form, link)
+        body = await run_in_threadpool(formats.write_lines, lines, form)
+        return formats.respond(request, body, form, _headers(link))
 
     async def _kept(self, series: Series, asked: params.Candles) -> list[bytes] | None:
         """What is asked for, of what is kept; None if that does not reach so far."""
@@ -188,16 +189,18 @@ class Api:
         form = formats.wanted(request, form)
         if form == "json":
             return _page(request, await run_in_threadpool(encode.lines, rows), link)
-        headers = {"Link": f'<{link}>; rel="next"'} if link else {}
         body = await run_in_threadpool(formats.write, rows, form)
-        return formats.respond(request, body, form, headers)
+        return formats.respond(request, body, form, _headers(link))
 
 
 def _page(request: Request, lines: list[bytes], link: str | None) -> Response:
     told = msgspec.json.encode(link)
     body = b'{"data":' + encode.array(lines) + b',"next":' + told + b"}"
-    headers = {"Link": f'<{link}>; rel="next"'} if link else {}
-    return formats.respond(request, body, "json", headers)
+    return formats.respond(request, body, "json", _headers(link))
+
+
+def _headers(link: str | None) -> dict[str, str]:
+    return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
 def _link(request: Request, changed: Mapping[str, str]) -> str:

@@ -90,10 +90,15 @@ def lines(rows: pl.DataFrame) -> list[bytes]:
     return readable(rows).write_ndjson().encode().splitlines()
 
 
+def text(encoded: list[bytes]) -> pl.DataFrame:
+    """What `lines` gave of candles, in columns: amounts and times as text (`readable`)."""
+    lines = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
+    return lines.str.json_decode(_AS_SAID).struct.unnest().select(*CANDLE)
+
+
 def rows(encoded: list[bytes]) -> pl.DataFrame:
     """What `lines` gave of candles, as rows again."""
-    text = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
-    said = text.str.json_decode(_AS_SAID).struct.unnest().select(*CANDLE)
+    said = text(encoded)
     times = (
         pl.col(name).str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ")
         for name, kind in _ROWS.items()
