@@ -44,7 +44,7 @@ def _way(way: str, asked: int) -> Iterator[Result]:
             stage.flow("ohlcv", "ohlcv", **urls).begun("Live feeds")
         piece = stage.python(command, "-c", COMMAND, command, f"--port={port}", **urls)
         piece.begun("Ctrl-C")
-        wait(partial(_holds, port, count), piece.check, every=0.5, most=300)
+        wait(partial(holds, port, count), piece.check, every=0.5, most=300)
         meter = Meter(stage.running)
         taken = _asked(port, asked)
         used = {**meter.read(), "rss_mb": piece.rss_mb()}
@@ -53,7 +53,7 @@ def _way(way: str, asked: int) -> Iterator[Result]:
         yield {"part": "api", "where": way, "what": what, **summary(times), **used}
 
 
-def _holds(port: int, count: int) -> bool:
+def holds(port: int, count: int) -> bool:
     """Whether all that is stored was read."""
     connection = HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/api/v1")

@@ -15,7 +15,7 @@ from typing import Final
 from playwright.sync_api import Page, sync_playwright
 
 from bench.live import stored
-from bench.live.api import summary
+from bench.live.api import holds, summary
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
 from candlewax.simulator.venues import markets_of
 from tests.kafka.broker import free_port
@@ -27,20 +27,21 @@ RATE: Final = 2_000
 EACH: Final = 20
 """Markets of each of the three exchanges."""
 
-_WARM: Final = 10.0
+_WARM: Final = 5.0
 
 
 def run(seconds: float) -> Iterator[Result]:
     """Alone, and with a page."""
     path = chromium()
     with Stage() as stage:
-        stored.fill(stage.folder / "clickhouse")
+        count = stored.fill(stage.folder / "clickhouse")
         _, urls = stage.simulator(f"--rate={RATE}", f"--markets={EACH}")
         urls["CANDLEWAX_INSTRUMENTS"] = str(_instruments(stage.folder / "instruments.toml"))
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
         port = free_port()
         up = stage.python("up", "-c", COMMAND, "up", f"--port={port}", **urls)
         up.begun("Ctrl-C")
+        wait(partial(holds, port, count), up.check, every=0.5, most=300)
         time.sleep(_WARM)
         alone = _metered(stage, up, seconds)
         yield {"part": "page", "what": "no page", "rate": RATE, **alone}
