@@ -17,10 +17,10 @@ from candlewax.web.history import LATEST, OPEN, Read, read
 from candlewax.web.recent import EACH, Recent
 from candlewax.web.store import Series, Store
 
-STEP: Final = 8_192
+STEP: Final = 16_384
 """Candles of a series that are read at once where no one waits for them."""
 
-REST: Final = 2.0
+REST: Final = 1.0
 """For each second of reading so many of none: others have work to do."""
 
 PAUSE: Final = 1.0
@@ -64,7 +64,7 @@ class Loader:
         while reading := [one for one in self._all() if self._lacks(one)]:
             for series in reading:
                 began = time.monotonic()
-                await self.read(series, EACH if self._recent.since(series) is None else STEP)
+                await self.read(series, STEP)
                 await asyncio.sleep(REST * (time.monotonic() - began))
 
     def _all(self) -> list[Series]:
