@@ -33,7 +33,7 @@ check: $(READY)
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page"
+# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page api"
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 

@@ -89,9 +89,10 @@ def embedded(
     database: Database,
     repairs: Source[Feed] | None = None,
     after: Callable[[Sequence[Batch]], None] = lambda _: None,
+    before: Callable[[Batch], None] = lambda _: None,
 ) -> Parts:
-    """The whole pipeline from a feed to the tables, in one process. `after` is given what
-    was stored.
+    """The whole pipeline from a feed to the tables, in one process. `before` is given each
+    batch that is about to be stored, `after` what was stored.
     """
     history = History(database)
     background = True if process.live else None
@@ -103,7 +104,7 @@ def embedded(
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
         candles=partial(Candles, history, process.tally, live=process.live),
-        tables=Tables(KEYS, writer, process.on_end),
+        tables=Tables(KEYS, writer, process.on_end, before),
         count=Counts(process.tally, process.on_end),
     )
 

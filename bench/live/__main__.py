@@ -14,12 +14,13 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.live import chain, footprint, latency, page, sockets
+from bench.live import api, chain, footprint, latency, page, sockets
 from bench.live.processes import Result
 from tests.kafka.broker import BrokerUnavailableError
 
 _FRAMES: Final = 1_000_000
 _SECONDS: Final = 20.0
+_ASKED: Final = 2_000
 
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     # What waits for room in memory must not be lost.
@@ -28,6 +29,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates)),
     "footprint": lambda chosen: footprint.run(chosen.seconds),
     "page": lambda chosen: page.run(chosen.seconds),
+    "api": lambda chosen: api.run(chosen.asked, tuple(chosen.served)),
 }
 
 
@@ -41,6 +43,8 @@ def main() -> None:
         "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
     )
     parser.add_argument("--rates", type=int, nargs="+", default=latency.RATES, help="of latency")
+    parser.add_argument("--asked", type=int, default=_ASKED, help="requests of api, each way")
+    parser.add_argument("--served", nargs="+", choices=api.WAYS, default=api.WAYS, help="of api")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}")
@@ -104,10 +108,11 @@ def _footprints(results: list[Result]) -> Table:
 
 
 def _pages(results: list[Result]) -> Table:
-    names = ("what", "p50_ms", "p95_ms", "p99_ms", "under_10_ms")
-    table = Table(*names, "seconds of a core", title="The page and the API")
+    names = ("where", "what", "asked", "p50_ms", "p95_ms", "p99_ms", "under_10_ms")
+    table = Table(*names, "seconds of a core", "others' cores", title="The page and the API")
     for one in results:
-        table.add_row(*(str(one.get(name, "")) for name in names), _cpu(one))
+        told = (str(one.get(name, "")) for name in names)
+        table.add_row(*told, _cpu(one), f"{one['others_cores']:.2f}")
     return table
 
 
@@ -117,6 +122,7 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "latency": _latencies,
     "footprint": _footprints,
     "page": _pages,
+    "api": _pages,
 }
 
 

@@ -70,6 +70,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--pace", type=_not_negative, default=1.0, help="of the recording; 0 is as fast as possible"
     )
+    command.add_argument(
+        "--markets",
+        type=_count,
+        default=0,
+        help="of each spot exchange, at least; made-up ones beyond those of instruments.toml",
+    )
     command.add_argument("--seconds", type=_positive, help="stop after so many")
     command.add_argument("--journal", type=Path, help="write each trade played into this file")
     _add_mischief(command.add_argument_group("what goes wrong"))
@@ -160,6 +166,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
         recording=arguments.recording,
         pace=arguments.pace,
         flood=arguments.flood,
+        markets=arguments.markets,
         ids_from=max(int(time.time()) - _IDS_BEGIN, 0) * _IDS_A_SECOND,
         keep=_KEEP,
     )

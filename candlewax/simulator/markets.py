@@ -1,5 +1,6 @@
 """The markets of the sample, and how each exchange counts their prices and lots."""
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from candlewax.simulator.market import Market
@@ -155,6 +156,21 @@ def spot_coinbase(order_us: int) -> list[Market]:
             35,
         )
         for i, (asset, decimals) in enumerate(_COINBASE.items())
+    ]
+
+
+def made_up(like: Market, count: int) -> list[Market]:
+    """So many more markets of an exchange, of assets that exist nowhere: X00, X01, ..."""
+    names = [f"X{number:02}" for number in range(count)]
+    return [
+        replace(
+            like,
+            native=like.native.replace(like.base, name),
+            base=name,
+            symbol=f"{name}/{like.quote}",
+            first_id=like.first_id + 10_000_019 * number,
+        )
+        for number, name in enumerate(names, 1)
     ]
 
 

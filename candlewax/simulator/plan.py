@@ -88,6 +88,8 @@ class Plan:
     """Of the recording: 1 as it was recorded, 2 twice as fast, 0 as fast as possible."""
     flood: bool = False
     """Send as fast as the clients take, whatever the rate."""
+    markets: int = 0
+    """So many at least of each spot exchange; some are made up if it has fewer."""
     trades: int | None = None
     """Fall silent after so many."""
     waiting: bool = False

@@ -34,12 +34,20 @@ NATIVES: Final = tuple(market.native for among, _, _ in _KINDS.values() for mark
 """What the exchanges call their markets."""
 
 
+def markets_of(exchange: str, count: int = 0) -> list[Market]:
+    """The markets of an exchange; of a spot exchange so many at least."""
+    among = _KINDS[exchange][0]
+    if len(among) == 1:
+        return among
+    return [*among, *markets.made_up(among[-1], max(0, count - len(among)))]
+
+
 def opened(plan: Plan, books: Books) -> dict[str, Venue]:
     """All exchanges, open."""
     return {
         exchange: Venue(
             exchange,
-            among,
+            markets_of(exchange, plan.markets),
             said,
             new_client,
             books,
@@ -48,7 +56,7 @@ def opened(plan: Plan, books: Books) -> dict[str, Venue]:
             plan.mischief.refuse,
             int(plan.manners.gather * SECOND_US) if exchange == "coinbase" else 0,
         )
-        for exchange, (among, said, new_client) in _KINDS.items()
+        for exchange, (_, said, new_client) in _KINDS.items()
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,8 +17,9 @@ from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, formats, params
 from candlewax.web.live import Viewers
+from candlewax.web.loader import Loader
 from candlewax.web.problem import Problem, bad_parameter
-from candlewax.web.recent import EACH, Recent
+from candlewax.web.recent import Recent
 from candlewax.web.store import Cursor, Series, Store
 from candlewax.web.viewer import Viewer
 
@@ -35,20 +37,22 @@ class Api:
         self,
         store: Store,
         viewers: Viewers,
-        recent: Recent | None,
+        recent: Recent,
+        loader: Loader,
         about: Mapping[str, object],
     ) -> None:
-        """Without `recent` every candle is asked of the tables."""
         self._store = store
         self._live = viewers
         self._recent = recent
+        self._loader = loader
         self._about = about
         self._markets: set[tuple[str, str]] = set()
 
     async def about(self, request: Request) -> Response:
         """What is served here."""
         params.read(params.Nothing, request)
-        return formats.respond(request, msgspec.json.encode(self._about), "json")
+        said = {**self._about, "candles_in_memory": self._recent.count}
+        return formats.respond(request, msgspec.json.encode(said), "json")
 
     async def exchanges(self, request: Request) -> Response:
         """All exchanges, and whether anything is stored of each."""
@@ -57,7 +61,7 @@ class Api:
         counts = rows.group_by("exchange").agg(symbols=pl.len(), trades=pl.col("trades").sum())
         known = pl.DataFrame({"exchange": list(EXCHANGES)})
         rows = known.join(counts, on="exchange", how="left", maintain_order="left")
-        return self._rows(request, rows.fill_null(0), asked.format)
+        return await self._rows(request, rows.fill_null(0), asked.format)
 
     async def symbols(self, request: Request) -> Response:
         """All markets of which there are candles."""
@@ -65,7 +69,7 @@ class Api:
         rows = await run_in_threadpool(self._store.symbols)
         if asked.exchange is not UNSET:
             rows = rows.filter(pl.col("exchange") == asked.exchange)
-        return self._rows(request, rows, asked.format)
+        return await self._rows(request, rows, asked.format)
 
     async def candles(self, request: Request) -> Response:
         """The candles of a market."""
@@ -78,53 +82,38 @@ class Api:
         form = formats.wanted(request, asked.format)
         series = Series(asked.exchange, asked.symbol, timeframe)
         await self._known(asked)
-        lines = None
-        if self._recent is not None and form == "json" and asked.from_ is UNSET:
-            lines = await self._latest(self._recent, series, asked)
-        if lines is not None:
-            first = msgspec.json.decode(lines[0])["window_start"] if lines else None
-            link = self._earlier(request, first) if len(lines) == asked.limit else None
+        lines = await self._kept(series, asked)
+        if lines is None:
+            # Beyond what is kept.
+            lines = await run_in_threadpool(self._between, series, asked)
+        link = None
+        if len(lines) == asked.limit:
+            given = asked.from_ is not UNSET
+            link = _link(request, _after(lines[-1], timeframe) if given else _before(lines[0]))
+        if form == "json":
             return _page(request, lines, link)
-        rows = await run_in_threadpool(self._between, series, asked)
-        return self._rows(request, rows, form, self._next(request, asked, rows, timeframe))
+        body = await run_in_threadpool(formats.write_lines, lines, form)
+        return formats.respond(request, body, form, _headers(link))
 
-    async def _latest(
-        self, recent: Recent, series: Series, asked: params.Candles
-    ) -> list[bytes] | None:
-        """The last candles, from what is kept; None if it does not reach back so far."""
-        before = _seconds(asked.to)
-        lines = recent.page(series, before, asked.limit)
-        if lines is None and asked.limit <= EACH and before is None:
-            await self._fill(recent, series)
-            lines = recent.page(series, before, asked.limit)
+    async def _kept(self, series: Series, asked: params.Candles) -> list[bytes] | None:
+        """What is asked for, of what is kept; None if that does not reach so far."""
+        begin = int(_up(_given(asked.from_, _EARLIEST)).timestamp())
+        end = int(_up(_given(asked.to, _LATEST)).timestamp())
+        last = asked.from_ is UNSET
+        page = partial(self._recent.page, series, begin, end, asked.limit, last=last)
+        self._live.catch_up()
+        lines = page()
+        if lines is None and self._recent.since(series) is None:
+            await self._loader.read(series)
+            lines = page()
         return lines
 
-    async def _fill(self, recent: Recent, series: Series) -> None:
-        recent.begin(series)
-        rows = await run_in_threadpool(
-            self._store.candles, series, _EARLIEST, _LATEST, EACH, last=True
-        )
-        starts = rows["window_start"].dt.epoch("s").to_list()
-        recent.fill(series, starts, encode.lines(rows), EACH)
-
-    def _between(self, series: Series, asked: params.Candles) -> pl.DataFrame:
+    def _between(self, series: Series, asked: params.Candles) -> list[bytes]:
         begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
         last = asked.from_ is UNSET
-        # Candles begin on whole seconds: the first one from 0.5 on is that of 1.
-        return self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
-
-    def _next(
-        self, request: Request, asked: params.Candles, rows: pl.DataFrame, timeframe: str
-    ) -> str | None:
-        if rows.height < asked.limit:
-            return None
-        if asked.from_ is UNSET:
-            return self._earlier(request, f"{rows['window_start'][0]:%Y-%m-%dT%H:%M:%SZ}")
-        last = int(rows["window_start"][-1].timestamp())
-        return _link(request, {"from": str(last + TIMEFRAMES[timeframe][1] // 1_000_000)})
-
-    def _earlier(self, request: Request, first: str | None) -> str | None:
-        return _link(request, {"to": first}) if first else None
+        return encode.lines(
+            self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
+        )
 
     async def trades(self, request: Request) -> Response:
         """The trades of a market."""
@@ -146,7 +135,7 @@ class Api:
         if rows.height == asked.limit:
             edge = rows.row(0 if last else -1, named=True)
             link = _link(request, {"cursor": _at(edge)})
-        return self._rows(request, rows, form, link)
+        return await self._rows(request, rows, form, link)
 
     async def gaps(self, request: Request) -> Response:
         """Holes in the numbers of trades."""
@@ -155,7 +144,7 @@ class Api:
         symbol = "" if asked.symbol is UNSET else str(asked.symbol)
         begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
         rows = await run_in_threadpool(self._store.gaps, exchanges, symbol, begin, end, asked.limit)
-        return self._rows(request, rows, asked.format)
+        return await self._rows(request, rows, asked.format)
 
     async def health(self, request: Request) -> Response:
         """How the feeds are."""
@@ -190,7 +179,7 @@ class Api:
             text = f"nothing is stored of {market.symbol} at {market.exchange}"
             raise Problem(404, "unknown_market", text, "symbol")
 
-    def _rows(
+    async def _rows(
         self,
         request: Request,
         rows: pl.DataFrame,
@@ -199,16 +188,19 @@ class Api:
     ) -> Response:
         form = formats.wanted(request, form)
         if form == "json":
-            return _page(request, encode.lines(rows), link)
-        headers = {"Link": f'<{link}>; rel="next"'} if link else {}
-        return formats.respond(request, formats.write(rows, form), form, headers)
+            return _page(request, await run_in_threadpool(encode.lines, rows), link)
+        body = await run_in_threadpool(formats.write, rows, form)
+        return formats.respond(request, body, form, _headers(link))
 
 
 def _page(request: Request, lines: list[bytes], link: str | None) -> Response:
     told = msgspec.json.encode(link)
     body = b'{"data":' + encode.array(lines) + b',"next":' + told + b"}"
-    headers = {"Link": f'<{link}>; rel="next"'} if link else {}
-    return formats.respond(request, body, "json", headers)
+    return formats.respond(request, body, "json", _headers(link))
+
+
+def _headers(link: str | None) -> dict[str, str]:
+    return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
 def _link(request: Request, changed: Mapping[str, str]) -> str:
@@ -222,12 +214,19 @@ def _given(time: datetime | UnsetType, default: datetime) -> datetime:
 
 
 def _up(time: datetime) -> datetime:
-    """The next whole second."""
+    """The next whole second: candles begin on whole ones."""
     return datetime.fromtimestamp(-int(-time.timestamp() // 1), UTC)
 
 
-def _seconds(time: datetime | UnsetType) -> int | None:
-    return int(_up(time).timestamp()) if isinstance(time, datetime) else None
+def _before(first: bytes) -> dict[str, str]:
+    """Where the page before a candle ends."""
+    return {"to": msgspec.json.decode(first)["window_start"]}
+
+
+def _after(last: bytes, timeframe: str) -> dict[str, str]:
+    """Where the page behind a candle begins."""
+    start = datetime.fromisoformat(msgspec.json.decode(last)["window_start"])
+    return {"from": str(int(start.timestamp()) + TIMEFRAMES[timeframe][1] // 1_000_000)}
 
 
 def _at(trade: Mapping[str, Any]) -> str:

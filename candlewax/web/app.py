@@ -19,6 +19,7 @@ from candlewax.web import formats, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
 from candlewax.web.live import Viewers
+from candlewax.web.loader import Loader
 from candlewax.web.openapi import document
 from candlewax.web.problem import Problem
 from candlewax.web.recent import Recent
@@ -37,7 +38,7 @@ Beside = Callable[[], Coroutine[object, object, None]]
 def make(
     store: Store,
     viewers: Viewers,
-    recent: Recent | None,
+    recent: Recent,
     reader: Reader | None,
     beside: Sequence[Beside],
     *,
@@ -48,7 +49,8 @@ def make(
     `names` are other names of this server.
     """
     about = {"name": "candlewax", "feed": what}
-    api = Api(store, viewers, recent, about)
+    loader = Loader(store, recent, lambda: viewers.markets)
+    api = Api(store, viewers, recent, loader, about)
     sql = Sql(reader)
     described = msgspec.json.encode(document(BASE))
 
@@ -78,7 +80,7 @@ def make(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        running = [asyncio.create_task(begin()) for begin in beside]
+        running = [asyncio.create_task(begin()) for begin in (*beside, loader.run)]
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ import polars as pl
 
 from candlewax.candles import TIMEFRAMES
 from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
-from candlewax.schema import BUY
+from candlewax.schema import BUY, CANDLES
 
 TIMEFRAME_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 
@@ -32,6 +32,16 @@ CANDLE: Final = (
     "last_sequence", "closed", *CERTIFICATE,
 )  # fmt: skip
 """The fields of a candle."""
+
+_ROWS: Final[Mapping[str, Any]] = {
+    **{name: CANDLES[name] for name in CANDLE if name in CANDLES},
+    "closed": pl.Boolean(),
+    "status": pl.String(),
+    "missing": pl.UInt64(),
+    "feed_down_ms": pl.UInt64(),
+    "revision": pl.UInt16(),
+}
+"""Their types, as the table has them."""
 
 TRADE: Final = (
     "timestamp", "side", "price", "quantity", "quote_volume", "trade_id", "sequence",
@@ -78,6 +88,31 @@ def lines(rows: pl.DataFrame) -> list[bytes]:
     if rows.is_empty():
         return []
     return readable(rows).write_ndjson().encode().splitlines()
+
+
+def text(encoded: list[bytes]) -> pl.DataFrame:
+    """What `lines` gave of candles, in columns: amounts and times as text (`readable`)."""
+    lines = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
+    return lines.str.json_decode(_AS_SAID).struct.unnest().select(*CANDLE)
+
+
+def rows(encoded: list[bytes]) -> pl.DataFrame:
+    """What `lines` gave of candles, as rows again."""
+    said = text(encoded)
+    times = (
+        pl.col(name).str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ")
+        for name, kind in _ROWS.items()
+        if isinstance(kind, pl.Datetime)
+    )
+    said = said.with_columns(one.dt.replace_time_zone("UTC") for one in times)
+    return said.cast({name: _ROWS[name] for name in CANDLE})
+
+
+def _as_said(kind: pl.DataType) -> pl.DataType:
+    return pl.String() if isinstance(kind, pl.Decimal | pl.Datetime) else kind
+
+
+_AS_SAID: Final = pl.Struct({name: _as_said(_ROWS[name]) for name in CANDLE})
 
 
 def array(encoded: list[bytes]) -> bytes:

@@ -1,13 +1,17 @@
-"""What was stored, on its way to the pages: forty milliseconds of it at a time."""
+"""What comes and what was stored, on its way to the pages.
+
+Trades and candles that form are shown as they come, beside their insert; a closed candle
+once it is stored. Answers of the API hold what is stored.
+"""
 
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import polars as pl
-from starlette.concurrency import run_in_threadpool
 
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
@@ -15,8 +19,8 @@ from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
 from candlewax.web.hub import Hub
 from candlewax.web.problem import Problem
-from candlewax.web.recent import EACH, KEYS, MOST, Recent
-from candlewax.web.store import Series, Store
+from candlewax.web.recent import Recent
+from candlewax.web.store import Series
 from candlewax.web.viewer import TAPE, Viewer
 
 TICK: Final = 0.04
@@ -41,7 +45,7 @@ class Viewers:
     def __init__(self, feeds: Reports) -> None:
         self._reports = feeds
         self._viewers: set[Viewer] = set()
-        self._days: dict[tuple[str, str], bytes] = {}
+        self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
         self._moved: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
         self._ended = False
@@ -52,7 +56,7 @@ class Viewers:
         if self._ended or len(self._viewers) >= MOST_VIEWERS:
             raise Problem(503, "too_many", f"no more than {MOST_VIEWERS} pages at a time")
         self._viewers.add(viewer)
-        for market, line in self._days.items():
+        for market, (_, line) in self._days.items():
             viewer.ticker(market, line)
         viewer.health(self.health())
         # The wait between two looks is a long one while nobody watches.
@@ -80,9 +84,11 @@ class Viewers:
             "open", "close", "volume", "trade_count", pl.col("close_time").alias("time"),
         )  # fmt: skip
         keys = shown.select(_MARKET).rows()
-        for market, line in zip(keys, encode.lines(shown), strict=True):
-            if self._days.get(market) != line:
-                self._days[market] = line
+        for market, end, line in zip(keys, shown["time"], encode.lines(shown), strict=True):
+            last, before = self._days.get(market, (end, b""))
+            # Late trades change days that are over, too.
+            if line != before and end >= last:
+                self._days[market] = (end, line)
                 self._moved.add(market)
 
     @property
@@ -108,7 +114,7 @@ class Viewers:
         """All markets' prices that moved."""
         for market in self._moved:
             for viewer in self._viewers:
-                viewer.ticker(market, self._days[market])
+                viewer.ticker(market, self._days[market][1])
         self._moved.clear()
 
     def tell_health(self) -> None:
@@ -128,6 +134,9 @@ class Viewers:
         self._loop = asyncio.get_running_loop()
         return self._loop
 
+    def catch_up(self) -> None:
+        """Take what is known to be stored by now, before a request is answered."""
+
     def end(self) -> None:
         """Send every page away, from any thread; none comes any more."""
         if self._loop is not None and not self._loop.is_closed():
@@ -140,7 +149,7 @@ class Viewers:
 
 
 class Live(Viewers):
-    """Takes what was just stored and gives each page what it watches.
+    """Takes what comes and what was just stored and gives each page what it watches.
 
     Only the hub is shared with another thread.
     """
@@ -155,25 +164,6 @@ class Live(Viewers):
         self._unlearned: list[tuple[int, Batch]] = []
         self._fresh: list[pl.DataFrame] = []
 
-    async def warm(self, store: Store) -> None:
-        """Read the last candles of every series, so that nobody waits for them."""
-        markets = await run_in_threadpool(store.symbols)
-        series = [
-            Series(exchange, symbol, timeframe)
-            for exchange, symbol in markets.select(_MARKET).rows()
-            for timeframe in TIMEFRAMES
-        ]
-        if not series:
-            return
-        each = min(EACH, MOST // len(series))
-        for one in series:
-            self.recent.begin(one)
-        rows = await run_in_threadpool(store.latest, each)
-        for number, (one, start, lines) in enumerate(await run_in_threadpool(_by_series, rows)):
-            self.recent.fill(one, start, lines, each)
-            if number % 20 == 0:
-                await asyncio.sleep(0)
-
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
         loop = self.begun()
@@ -181,7 +171,7 @@ class Live(Viewers):
         tickers = health = 0.0
         while True:
             await self._wait()
-            self._tick()
+            self.catch_up()
             now = loop.time()
             if now - tickers >= (TICKERS if self._viewers else HEALTH):
                 tickers = now
@@ -205,7 +195,8 @@ class Live(Viewers):
             await asyncio.sleep(rest)
         self._told = time.monotonic()
 
-    def _tick(self) -> None:
+    def catch_up(self) -> None:
+        """Take what came and what was just stored, and tell the pages."""
         taken = self._hub.take()
         if taken.dropped:
             self.recent.clear()
@@ -217,39 +208,25 @@ class Live(Viewers):
                 self.recent.update(rows)
                 self._fresh.append(rows)
         if self._viewers:
-            batches = [batch for _, batch in taken.batches]
+            fresh = [batch for _, batch in taken.batches if id(batch) not in taken.known]
+            known = [batch for _, batch in taken.batches if id(batch) in taken.known]
             for series in self.watched:
-                self._show_candles(series, batches)
+                self.tell_candles(series, _candles(series, [*taken.coming, *fresh], closed=False))
+                self.tell_candles(series, _candles(series, [*known, *fresh], closed=True))
             for market in {series[:2] for series in self.watched}:
-                self._show_trades(market, batches)
+                lines, received = _trades(market, [*taken.coming, *fresh])
+                if lines:
+                    self.tell_trades(market, lines, self.clock.wall(received))
 
-    # Without queries: one would take longer than all of this.
-
-    def _show_candles(self, series: Series, batches: Sequence[Batch]) -> None:
-        given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
-        frames = [rows for rows in given if rows is not None and rows.height]
-        if not frames:
-            return
-        number, _ = TIMEFRAMES[series.timeframe]
-        rows = pl.concat(frames, how="diagonal")
-        hits = ((rows["timeframe"] == number) & (rows["symbol"] == series.symbol)).arg_true()
-        latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
-        lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
-        starts = (start // SECOND for start in latest)
-        self.tell_candles(series, zip(starts, lines, strict=True))
-
-    def _show_trades(self, market: tuple[str, str], batches: Sequence[Batch]) -> None:
-        exchange, symbol = market
-        frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
-        if not frames:
-            return
-        trades = pl.concat(frames, how="diagonal")
-        hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
-        if hits.len():
-            received = trades["received_at"].to_physical()
-            last = max(int(received[place]) for place in hits)
-            lines = [encode.trade(trades.row(place, named=True)) for place in hits]
-            self.tell_trades((exchange, symbol), lines, self.clock.wall(last))
+    def enter(self, viewer: Viewer) -> None:
+        """A page begins to watch: what it reads lacks what is not stored yet."""
+        self.catch_up()
+        super().enter(viewer)
+        coming = self._hub.unstored
+        for start, line in _candles(viewer.series, coming, closed=False):
+            viewer.candle(start, line)
+        if lines := _trades(viewer.series[:2], coming)[0]:
+            viewer.trades(lines)
 
     def _settle(self) -> None:
         """What need not be known at once."""
@@ -264,14 +241,39 @@ class Live(Viewers):
             self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
 
 
-def _by_series(rows: pl.DataFrame) -> list[tuple[Series, list[int], list[bytes]]]:
-    found = []
-    for key, part in rows.reverse().group_by(*KEYS, maintain_order=True):
-        timeframe, exchange, symbol = map(str, key)
-        starts = part["window_start"].dt.epoch("s").to_list()
-        lines = encode.lines(part.select(*encode.CANDLE))
-        found.append((Series(exchange, symbol, timeframe), starts, lines))
-    return found
+# Without queries: one would take longer than all of this.
+
+
+def _candles(
+    series: Series, batches: Sequence[Batch], *, closed: bool
+) -> Iterable[tuple[int, bytes]]:
+    """The candles of a series among what comes, each as it was last: starts and JSON."""
+    given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
+    frames = [rows for rows in given if rows is not None and rows.height]
+    if not frames:
+        return []
+    number, _ = TIMEFRAMES[series.timeframe]
+    rows = pl.concat(frames, how="diagonal")
+    own = (rows["timeframe"] == number) & (rows["symbol"] == series.symbol)
+    hits = (own & (rows["closed"] == closed)).arg_true()
+    latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
+    lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
+    return zip((start // SECOND for start in latest), lines, strict=True)
+
+
+def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[bytes], int]:
+    """The last trades of a market among what comes, as JSON, and when the last of them was
+    received.
+    """
+    exchange, symbol = market
+    frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
+    if not frames:
+        return [], 0
+    trades = pl.concat(frames, how="diagonal")
+    hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
+    received = trades["received_at"].to_physical()
+    last = max((int(received[place]) for place in hits), default=0)
+    return [encode.trade(trades.row(place, named=True)) for place in hits], last
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

@@ -87,14 +87,16 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         }
     ),
     "Health": {"type": "object", "description": "how each connection is, rates and latency"},
-    "About": _fields(name={"type": "string"}, feed={"type": "string"}),
+    "About": _fields(name={"type": "string"}, feed={"type": "string"}, candles_in_memory=_WHOLE),
 }
 
 _STREAM: Final = (
-    "Server-sent events, each the latest state and no more than 25 times a second: `candles` "
+    "Server-sent events, each the latest state, about 25 times a second: `candles` "
     '({"received_us": when the newest trade was received, "data": candles that changed}), '
     "`trades` (those made since), `tickers` (the day's candle of each market that moved), "
-    "`health`, and `reset`: something was missed, read anew."
+    "`health`, and `reset`: something was missed, read anew. Where the pipeline runs in the "
+    "same process, trades and candles that form are told beside their insert, before they "
+    "can be read; closed candles once they are stored."
 )
 
 

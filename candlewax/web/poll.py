@@ -11,27 +11,33 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.candles import TIMEFRAMES
 from candlewax.connectors.clickhouse import briefly
 from candlewax.web import encode
-from candlewax.web.feeds import SECOND, STALLED, state_of
+from candlewax.web.feeds import STALLED, state_of
 from candlewax.web.live import Viewers
+from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
 from candlewax.web.viewer import TAPE
 
 EVERY: Final = 0.25
-"""Seconds between two looks for what pages watch."""
+"""Seconds between two looks while pages watch."""
+
+IDLE: Final = 1.0
+"""The same while none does: an answer of the API is never older than that."""
 
 SLOWLY: Final = 2.0
 """The same for what is less urgent: prices of all markets, and how the feeds are."""
 
-BACK: Final = 3
-"""Candles before the last one that are looked at again each time."""
+BACK: Final = 2.0
+"""Seconds before the last look that are looked at again: rows have the time at which their
+insert began."""
 
-DEEP: Final = 200
-"""Candles that are looked at again now and then: late trades change older ones."""
-
+FAR: Final = 60.0
 DEEPLY: Final = 10.0
+"""The same, and how often, for what took longer."""
+
+MANY: Final = 20_000
+"""Candles that change at once; of more all that is kept is read anew, bit by bit."""
 
 _LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,29 +89,60 @@ def _shown(row: Mapping[str, Any], wall: int) -> dict[str, Any]:
     }
 
 
+class Changes:
+    """Looks in the tables for candles that others stored, and puts them among those kept."""
+
+    def __init__(self, store: Store, viewers: Viewers, recent: Recent) -> None:
+        self._store = store
+        self._viewers = viewers
+        self._recent = recent
+        self._begun = self._looked = self._deeply = time.monotonic()
+
+    async def look(self) -> dict[Series, dict[int, bytes]]:
+        """The candles that changed since the last time, by their starts. Delivery: rows
+        that became visible within a minute of their insert's beginning.
+        """
+        now = time.monotonic()
+        deep = now - self._deeply >= DEEPLY
+        # What was stored before all was forgotten is read anyway.
+        span = min(now - self._looked + (FAR if deep else BACK), now - self._begun + BACK)
+        rows = await run_in_threadpool(self._store.changed, span, MANY)
+        self._looked = now
+        self._deeply = now if deep else self._deeply
+        if rows.height == MANY:
+            self._begun = now
+            self._recent.clear()
+        self._viewers.days(_last_days(rows))
+        return self._recent.put(rows)
+
+    async def follow(self) -> None:
+        """Look again and again; until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except ClickHouseError as error:
+                _log.warning("%s", briefly(error))
+            await asyncio.sleep(IDLE)
+
+
 class Poll:
-    """Asks for what pages watch, and tells them what is new.
+    """Asks what is new, and tells pages what they watch."""
 
-    Late trades of candles further back than DEEP show when a page is loaded again.
-    """
-
-    def __init__(self, store: Store, viewers: Viewers, seen: Seen) -> None:
+    def __init__(self, store: Store, viewers: Viewers, seen: Seen, recent: Recent) -> None:
         self._store = store
         self._viewers = viewers
         self._seen = seen
-        self._candles: dict[Series, dict[int, bytes]] = {}
+        self._changes = Changes(store, viewers, recent)
         self._trades: dict[tuple[str, str], tuple[datetime, set[str]]] = {}
 
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
-        slowly = deeply = 0.0
+        slowly = 0.0
         self._viewers.begun()
         while True:
             now = time.monotonic()
             try:
-                deep = now - deeply >= DEEPLY
-                await self._watched(DEEP if deep else BACK)
-                deeply = now if deep else deeply
+                await self._look()
                 if now - slowly >= SLOWLY:
                     slowly = now
                     await self._slowly()
@@ -113,32 +150,15 @@ class Poll:
                 # It is asked again soon; the page shows that nothing comes.
                 _log.warning("%s", briefly(error))
                 await asyncio.sleep(SLOWLY)
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY if self._viewers.watched else IDLE)
 
-    async def _watched(self, back: int) -> None:
-        watched = self._viewers.watched
-        self._candles = {one: known for one, known in self._candles.items() if one in watched}
-        markets = {one[:2] for one in watched}
+    async def _look(self) -> None:
+        for series, lines in (await self._changes.look()).items():
+            self._viewers.tell_candles(series, lines.items())
+        markets = {one[:2] for one in self._viewers.watched}
         self._trades = {one: known for one, known in self._trades.items() if one in markets}
-        for series in watched:
-            await self._look(series, back)
         for market in markets:
             await self._look_for_trades(market)
-
-    async def _look(self, series: Series, back: int) -> None:
-        known = self._candles.get(series)
-        begin = _EARLIEST
-        if known:
-            step = TIMEFRAMES[series.timeframe][1] // SECOND
-            begin = datetime.fromtimestamp(max(known) - back * step, UTC)
-        rows = await run_in_threadpool(self._store.candles, series, begin, _LATEST, DEEP, last=True)
-        starts = rows["window_start"].dt.epoch("s").to_list()
-        lines = dict(zip(starts, encode.lines(rows), strict=True))
-        if known is not None:
-            changed = [(start, line) for start, line in lines.items() if known.get(start) != line]
-            self._viewers.tell_candles(series, changed)
-        kept = {**(known or {}), **lines}
-        self._candles[series] = dict(sorted(kept.items())[-DEEP:])
 
     async def _look_for_trades(self, market: tuple[str, str]) -> None:
         known = self._trades.get(market)
@@ -157,8 +177,13 @@ class Poll:
         self._trades[market] = (rows["timestamp"][-1], ids)
 
     async def _slowly(self) -> None:
-        self._viewers.days(await run_in_threadpool(self._store.days))
         self._viewers.tell_tickers()
         feeds, waits = await run_in_threadpool(self._store.feeds)
         self._seen.rows, self._seen.waits = feeds.to_dicts(), waits
         self._viewers.tell_health()
+
+
+def _last_days(rows: pl.DataFrame) -> pl.DataFrame:
+    """The last day's candle of each market among these."""
+    days = rows.filter(pl.col("timeframe") == "1d").sort("window_start")
+    return days.unique(["exchange", "symbol"], keep="last", maintain_order=True)

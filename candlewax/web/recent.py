@@ -1,95 +1,87 @@
-"""The latest candles of the series that are asked for, ready to be sent."""
+"""The candles of all series, newest first as far as there is room, ready to be sent."""
 
-from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Final
 
 import polars as pl
 
 from candlewax.web import encode
+from candlewax.web.history import History, Read
 from candlewax.web.store import Series
 
 EACH: Final = 1_050
-"""Candles of a series that are read at once: what a request has if it asks for no number,
-and some that close meanwhile."""
+"""The last candles of a series that are read at once: what a request has if it asks for
+no number, and some that close meanwhile."""
 
-MOST: Final = 400_000
-"""Candles of all series together, about 450 bytes each: sixty markets in six timeframes."""
+MOST: Final = 2_000_000
+"""Candles of all series together: about 85 bytes each, 170 MB."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 
-
-@dataclass
-class _Kept:
-    """One series from `since` on (seconds since 1970): starts in order, and their lines."""
-
-    since: int
-    starts: list[int] = field(default_factory=list)
-    lines: dict[int, bytes] = field(default_factory=dict)
-
-    def put(self, start: int, line: bytes) -> None:
-        if start not in self.lines:
-            if start < self.since:
-                return
-            if not self.starts or start > self.starts[-1]:
-                self.starts.append(start)
-            else:
-                self.starts.insert(bisect_left(self.starts, start), start)
-        self.lines[start] = line
+Meanwhile = dict[int, bytes]
+"""What came of a series while it was read."""
 
 
 class Recent:
     """Series kept as they are sent, and kept up to date by what is stored.
 
-    Not for several threads. What a series does not reach back to is not here.
+    Not for several threads. What a series does not reach back to is not here. Where there
+    is no more room, the oldest candles of the longest series go.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: OrderedDict[Series, _Kept] = OrderedDict()
-        self._loading: dict[Series, list[tuple[int, bytes]]] = {}
+        self._kept: dict[Series, History] = {}
+        self._loading: dict[Series, Meanwhile] = {}
         self._backlog: list[pl.DataFrame] = []
         self._count = 0
 
-    def page(self, series: Series, before: int | None, limit: int) -> list[bytes] | None:
-        """The last `limit` candles that begin before a time, as JSON in their order;
-        None if not all of them are here.
+    def page(
+        self, series: Series, begin: int, end: int, limit: int, *, last: bool
+    ) -> list[bytes] | None:
+        """The first or the `last` so many candles that begin in a time (seconds since
+        1970), as JSON in their order; None if not all of them are here.
         """
         self.settle()
         kept = self._kept.get(series)
-        if kept is None:
-            return None
-        self._kept.move_to_end(series)
-        end = len(kept.starts) if before is None else bisect_left(kept.starts, before)
-        if end < limit and kept.since:
-            return None
-        return [kept.lines[start] for start in kept.starts[max(0, end - limit) : end]]
+        return None if kept is None else kept.between(begin, end, limit, last=last)
 
-    def begin(self, series: Series) -> None:
-        """The series is being read from the tables: what comes meanwhile comes on top."""
-        self._loading.setdefault(series, [])
+    def since(self, series: Series) -> int | None:
+        """From when on all of a series is here; 0: from its beginning; None: nothing is."""
+        kept = self._kept.get(series)
+        return None if kept is None else kept.since
 
-    def fill(
-        self, series: Series, starts: Sequence[int], lines: Sequence[bytes], each: int
-    ) -> None:
-        """The series as it was read: its last `each` candles, or all if they are fewer."""
+    @property
+    def count(self) -> int:
+        """How many candles are here."""
+        return self._count
+
+    @property
+    def room(self) -> int:
+        """How many more candles may come."""
+        return max(0, self._most - self._count)
+
+    def begin(self, series: Series) -> Meanwhile:
+        """Candles are being read from the tables: what comes meanwhile comes on top. What
+        was begun before for the same series will count for nothing.
+        """
+        meanwhile = self._loading[series] = {}
+        return meanwhile
+
+    def extend(self, series: Series, meanwhile: Meanwhile, read: Read) -> None:
+        """What was read of a series, up to what was here when it was begun; for nothing if
+        something was missed since.
+        """
         self.settle()
-        self.forget(series)
-        whole = len(starts) < each
-        kept = _Kept(0 if whole else starts[0], list(starts), dict(zip(starts, lines, strict=True)))
-        self._kept[series] = kept
-        self._count += len(starts)
-        for start, line in self._loading.pop(series, []):
-            self._put(kept, start, line)
-        while self._count > self._most and len(self._kept) > 1:
-            self.forget(next(iter(self._kept)))
-
-    def forget(self, series: Series) -> None:
-        """Keep the series no longer."""
-        if kept := self._kept.pop(series, None):
-            self._count -= len(kept.starts)
+        if self._loading.get(series) is not meanwhile:
+            return
+        del self._loading[series]
+        kept = self._kept.setdefault(series, History())
+        self._count -= len(kept)
+        kept.extend(read)
+        kept.put(meanwhile)
+        self._count += len(kept)
+        self._trim()
 
     def clear(self) -> None:
         """Forget all: something was missed."""
@@ -106,20 +98,36 @@ class Recent:
 
     def settle(self) -> None:
         """Bring all series up to date."""
-        if not self._backlog:
-            return
-        rows = named(pl.concat(self._backlog, how="diagonal"))
-        self._backlog.clear()
-        for series, start, line in encoded(rows):
-            if kept := self._kept.get(series):
-                self._put(kept, start, line)
-            if series in self._loading:
-                self._loading[series].append((start, line))
+        if self._backlog:
+            rows = named(pl.concat(self._backlog, how="diagonal"))
+            self._backlog.clear()
+            self.put(rows)
 
-    def _put(self, kept: _Kept, start: int, line: bytes) -> None:
-        before = len(kept.starts)
-        kept.put(start, line)
-        self._count += len(kept.starts) - before
+    def put(self, rows: pl.DataFrame) -> dict[Series, dict[int, bytes]]:
+        """Take rows (`named`) that were stored; gives the candles that changed, by their
+        starts.
+        """
+        found: dict[Series, dict[int, bytes]] = {}
+        for series, start, line in encoded(rows):
+            found.setdefault(series, {})[start] = line
+        for series, lines in found.items():
+            if series in self._loading:
+                self._loading[series].update(lines)
+            kept = self._kept.get(series)
+            # One without candles is kept too.
+            if kept is not None:
+                self._count -= len(kept)
+                found[series] = kept.put(lines)
+                self._count += len(kept)
+        self._trim()
+        return {series: lines for series, lines in found.items() if lines}
+
+    def _trim(self) -> None:
+        while self._count > self._most:
+            gone = max(self._kept.values(), key=len).shorten()
+            if not gone:
+                return
+            self._count -= gone
 
 
 def named(rows: pl.DataFrame) -> pl.DataFrame:
@@ -131,10 +139,14 @@ def named(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def encoded(rows: pl.DataFrame) -> Iterable[tuple[Series, int, bytes]]:
-    """Each candle (`named`) once, as it was last: its series, its start, its JSON."""
+    """Each candle (`named`) once, as the table has it: the row of the highest version, of
+    these the last; its series, its start, its JSON.
+    """
     if rows.is_empty():
         return []
-    rows = rows.unique([*KEYS, "window_start"], keep="last", maintain_order=True)
+    rows = rows.sort("trade_count", "closed", maintain_order=True).unique(
+        [*KEYS, "window_start"], keep="last", maintain_order=True
+    )
     starts = rows["window_start"].dt.epoch("s").to_list()
     keys = zip(rows["exchange"], rows["symbol"], rows["timeframe"], strict=True)
     return zip(

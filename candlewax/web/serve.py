@@ -16,6 +16,7 @@ from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.live import Viewers
 from candlewax.web.poll import Poll, Seen
+from candlewax.web.recent import Recent
 from candlewax.web.server import ServerError
 from candlewax.web.sql import Reader
 from candlewax.web.store import Store
@@ -49,8 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             what = f"{chosen.clickhouse}, database {chosen.database}"
             seen = Seen()
             viewers = Viewers(seen)
-            beside = [Poll(store, viewers, seen).run]
-            app = make(store, viewers, None, reader, beside, what=what, names=where.names)
+            viewers.days(store.days())
+            recent = Recent()
+            beside = [Poll(store, viewers, seen, recent).run]
+            app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
             stop.listen()
             server = serving.begin(app, viewers, where, what)
             stack.callback(server.stop)

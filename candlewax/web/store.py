@@ -154,14 +154,11 @@ class Store:
         )
         return encode.candles(rows.reverse() if last else rows)
 
-    def latest(self, each: int) -> pl.DataFrame:
-        """The last candles of every series, with the columns that name it."""
-        rows = self.ask(
-            f"SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE} "
-            "FROM ohlcv FINAL ORDER BY ohlcv.timeframe, exchange, symbol, ohlcv.window_start DESC "
-            "LIMIT {each:UInt32} BY ohlcv.timeframe, exchange, symbol",
-            {"each": each},
-        )
+    def changed(self, span: float, limit: int) -> pl.DataFrame:
+        """Candles, with the columns that name their series, of which a row was stored in the
+        last seconds, each once, as the last of these rows has it.
+        """
+        rows = self.ask(_CHANGED, {"span": int(span * 1000), "limit": limit})
         return rows.select("timeframe", "exchange", "symbol").hstack(encode.candles(rows))
 
     def trades(
@@ -227,3 +224,12 @@ def _selected(name: str) -> str:
 
 
 _CANDLE: Final = ", ".join(map(_selected, encode.CANDLE))
+
+_CHANGED: Final = f"""
+SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE}
+FROM ohlcv
+WHERE updated_at >= now64(6) - toIntervalMillisecond({{span:UInt64}})
+ORDER BY version DESC, updated_at DESC
+LIMIT 1 BY ohlcv.timeframe, exchange, symbol, ohlcv.window_start
+LIMIT {{limit:UInt32}}
+"""

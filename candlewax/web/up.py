@@ -29,10 +29,11 @@ from candlewax.start import Stop, feed, repairing, serve_metrics, tune
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.web import serving
-from candlewax.web.app import make
+from candlewax.web.app import Beside, make
 from candlewax.web.feeds import Clock
 from candlewax.web.hub import Hub
 from candlewax.web.live import Live
+from candlewax.web.poll import Changes
 from candlewax.web.recent import Recent
 from candlewax.web.server import ServerError
 from candlewax.web.sql import Reader
@@ -127,13 +128,19 @@ class _Up:
         if isinstance(chosen.clickhouse, Path):
             reader = Reader(chosen.clickhouse, chosen.database)
             self._stack.callback(reader.close)
-        beside = (live.run, partial(live.warm, store))
+        beside: list[Beside] = [live.run]
+        if not isinstance(chosen.clickhouse, Path):
+            # Others may store there too.
+            beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
         server = serving.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
         repairs = repairing(chosen, self._process, finite=False)
-        made = parts.embedded(self._process, self._feed(), database, repairs, self._hub.put)
+        hub = self._hub
+        made = parts.embedded(
+            self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
+        )
         serve_metrics(chosen, made, self._process)
         flow = self._build(made)
         self._stop.listen()

@@ -49,3 +49,6 @@ ALTER TABLE ohlcv
         status Enum8('forming' = 1, 'complete' = 2, 'gaps' = 3, 'partial' = 4, 'unverified' = 5)
         DEFAULT if(closed, 'unverified', 'forming') CODEC(ZSTD(1)) AFTER missing,
     ADD COLUMN IF NOT EXISTS feed_down_ms UInt64 CODEC(ZSTD(1)) AFTER status;
+
+-- What was stored lately is found without reading when everything was.
+ALTER TABLE ohlcv ADD INDEX IF NOT EXISTS by_update updated_at TYPE minmax GRANULARITY 1;

@@ -124,15 +124,20 @@ def candle(number: int) -> dict[str, Any]:
 def store_candles(tables: Database, count: int, symbol: str = "BTC/USDT") -> None:
     """Store candles of the first minutes, the last one forming, and their day."""
     rows = [
-        _row("1m", symbol, closed=number < count - 1, **candle(number)) for number in range(count)
+        row("1m", symbol, closed=number < count - 1, **candle(number)) for number in range(count)
     ]
     day = {**candle(0), "window_start": BEGIN.replace(hour=0), "close": candle(count - 1)["close"]}
-    rows.append(_row("1d", symbol, closed=False, **day))
+    store_rows(tables, [*rows, row("1d", symbol, closed=False, **day)])
+
+
+def store_rows(tables: Database, rows: list[dict[str, Any]]) -> None:
+    """Store rows of `ohlcv`."""
     names = list(rows[0])
-    tables.client.insert("ohlcv", [list(row.values()) for row in rows], column_names=names)
+    tables.client.insert("ohlcv", [list(one.values()) for one in rows], column_names=names)
 
 
-def _row(timeframe: str, symbol: str, *, closed: bool, **values: Any) -> dict[str, Any]:
+def row(timeframe: str, symbol: str = "BTC/USDT", *, closed: bool, **values: Any) -> dict[str, Any]:
+    """A row of `ohlcv`."""
     start = values["window_start"]
     return {
         "timeframe": timeframe,

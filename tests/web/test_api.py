@@ -1,8 +1,8 @@
 """The API over HTTP: what it says, in which form, how much, and what it refuses."""
 
-import asyncio
 import csv
 import io
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,20 +14,25 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 import pytest
 
+from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.web.recent import Recent
 from tests.web.serving import (
     BEGIN,
     CANDLES,
     MARKET,
     Client,
+    Served,
     candle,
     serving,
     store_candles,
     store_trades,
     trade,
 )
+from tests.web.test_page import changed
 
 COUNT = 25
+LONG = 1_500
 TRADES = "/api/v1/trades"
 
 
@@ -46,6 +51,21 @@ def tables(engine: Database, engine_path: Path) -> Iterator[Database]:
 def client(tables: Database, engine_path: Path) -> Iterator[Client]:
     with serving(tables, engine_path) as served:
         yield served.client
+
+
+@pytest.fixture(scope="module")
+def long(engine: Database, engine_path: Path) -> Iterator[Served]:
+    """More candles than an answer has, all of them read."""
+    opened = open_tables(engine_path, "of_warmth")
+    store_candles(opened, LONG)
+    with serving(opened, engine_path) as served:
+        end = time.monotonic() + 60
+        while served.client.ask("/api/v1").json["candles_in_memory"] <= LONG:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        yield served
+    opened.close()
+    engine.client.command("DROP DATABASE of_warmth SYNC")
 
 
 def at(minutes: int) -> str:
@@ -281,21 +301,45 @@ def test_the_document_names_every_address_and_what_it_takes(client: Client) -> N
     )
 
 
-def test_what_is_read_beforehand_serves_a_whole_answer(
-    engine: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("form", ["json", "csv", "parquet", "arrow"])
+@pytest.mark.parametrize("span", [{}, {"to": at(1_200)}, {"from": at(7), "to": at(900)}])
+def test_what_is_kept_says_what_the_tables_say(
+    long: Served, form: str, span: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tables are not asked again for the thousand candles of a request."""
-    opened = open_tables(engine_path, "of_warmth")
-    store_candles(opened, 1_500)
+    """Byte by byte, in every form; and the tables are not asked."""
+    given = {**MARKET, **span, "format": form}
+    with monkeypatch.context() as only:
+        only.setattr(Recent, "page", lambda *_, **__: None)
+        expected = long.client.ask(CANDLES, given)
+
+    def refuse(*_: object, **__: object) -> pl.DataFrame:
+        raise AssertionError("the tables were asked")
+
+    monkeypatch.setattr(long.store, "candles", refuse)
+    answer = long.client.ask(CANDLES, given)
+    assert (answer.status, answer.headers.get("link")) == (200, expected.headers.get("link"))
+    assert answer.body == expected.body
+
+
+def test_what_was_just_stored_is_in_the_next_answer(long: Served) -> None:
+    """Without anybody watching a page."""
+    long.hub.put([Batch("binance", {"ohlcv": changed(LONG, "150.5", closed=False)})])
+    (answer,) = long.client.ask(CANDLES, {**MARKET, "limit": 1}).rows
+    assert (answer["window_start"], answer["close"]) == (at(LONG), "150.5")
+
+
+def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
+    engine: Database, engine_path: Path
+) -> None:
+    """And older ones are asked of the tables."""
+    opened = open_tables(engine_path, "of_cold")
     try:
         with serving(opened, engine_path) as served:
-            asyncio.run(served.live.warm(served.store))
-
-            def asked(*_: object, **__: object) -> pl.DataFrame:
-                raise AssertionError("the tables were asked")
-
-            monkeypatch.setattr(served.store, "candles", asked)
-            assert len(served.client.ask(CANDLES, MARKET).rows) == 1_000
+            store_candles(opened, 1_500)
+            pages = [served.client.ask(CANDLES, MARKET)]
+            pages.append(follow(served.client, pages[0].json["next"]))
+            rows = [*pages[1].rows, *pages[0].rows]
+            assert shown(rows) == [said(number) for number in range(1_500)]
     finally:
         opened.close()
-        engine.client.command("DROP DATABASE of_warmth SYNC")
+        engine.client.command("DROP DATABASE of_cold SYNC")

@@ -53,3 +53,15 @@ def test_who_listens_is_woken_once_until_it_takes() -> None:
     hub.take()
     hub.put([batch(3)])
     assert len(woken) == 2
+
+
+def test_what_comes_is_told_before_it_is_stored_and_known_then() -> None:
+    """Each of the two once; meanwhile it is unstored."""
+    hub, one, other = Hub(), batch(1), batch(2)
+    hub.come(one)
+    assert (list(hub.take().coming), hub.unstored) == ([one], [one])
+    hub.put([one, other])
+    taken = hub.take()
+    assert [stored for _, stored in taken.batches] == [one, other]
+    assert (list(taken.coming), set(taken.known), hub.unstored) == ([], {id(one)}, [])
+    assert not hub.take().known

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from candlewax.candles import TIMEFRAMES
 from candlewax.schema import CANDLES
 from candlewax.web import encode
+from candlewax.web.history import CHUNK, LATEST, Read, read
 from candlewax.web.params import Candles
 from candlewax.web.recent import EACH, MOST, Recent, encoded, named
 from candlewax.web.store import Series
@@ -49,15 +50,32 @@ def rows(minutes: list[int], trades: int = 1, symbol: str = "A/B") -> pl.DataFra
     )
 
 
-def fill(recent: Recent, minutes: list[int], each: int, series: Series = SERIES) -> None:
-    read = list(encoded(named(rows(minutes))))
-    recent.fill(series, [start for _, start, _ in read], [line for _, _, line in read], each)
+def seconds(minute: int) -> int:
+    return int((BEGIN + timedelta(minutes=minute)).timestamp())
 
 
-def page(recent: Recent, limit: int, before: int | None = None) -> list[tuple[int, int]] | None:
-    """Minutes and how many trades each has."""
-    end = None if before is None else int((BEGIN + timedelta(minutes=before)).timestamp())
-    lines = recent.page(SERIES, end, limit)
+def of_tables(minutes: list[int], *, whole: bool) -> Read:
+    """What a query gave: the last candles there are, or all of them."""
+    found = list(encoded(named(rows(minutes))))
+    since = 0 if whole else found[0][1]
+    return read(since, [start for _, start, _ in found], [line for _, _, line in found], 1)
+
+
+def fill(recent: Recent, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
+    recent.extend(series, recent.begin(series), of_tables(minutes, whole=whole))
+
+
+def page(
+    recent: Recent,
+    limit: int,
+    before: int | None = None,
+    begin: int | None = None,
+    series: Series = SERIES,
+) -> list[tuple[int, int]] | None:
+    """Minutes and how many trades each has: the last ones, or the first ones from `begin` on."""
+    start = 0 if begin is None else seconds(begin)
+    end = LATEST if before is None else seconds(before)
+    lines = recent.page(series, start, end, limit, last=begin is None)
     if lines is None:
         return None
     said = [json.loads(line) for line in lines]
@@ -70,33 +88,65 @@ def test_what_was_read_is_there_and_what_lies_before_is_not() -> None:
     """A page that reaches further back has to be read from the tables."""
     recent = Recent()
     assert page(recent, 1) is None
-    fill(recent, [5, 6, 7], each=3)
+    fill(recent, [5, 6, 7], whole=False)
     assert page(recent, 2) == [(6, 1), (7, 1)]
     assert page(recent, 2, before=7) == [(5, 1), (6, 1)]
     assert page(recent, 4) is None
+    assert page(recent, 9, begin=6) == [(6, 1), (7, 1)]
+    assert page(recent, 1, begin=4) is None
 
 
 def test_a_series_that_was_read_whole_has_no_before() -> None:
     """Fewer candles than were asked for are all there are."""
     recent = Recent()
-    fill(recent, [5, 6], each=3)
+    fill(recent, [5, 6], whole=True)
     assert page(recent, 100) == [(5, 1), (6, 1)]
     assert page(recent, 100, before=5) == []
+    assert page(recent, 1, begin=0) == [(5, 1)]
+
+
+def test_older_candles_are_put_before_what_is_there() -> None:
+    """And what was stored of them while they were read comes on top."""
+    recent = Recent()
+    fill(recent, [5, 6], whole=False)
+    meanwhile = recent.begin(SERIES)
+    recent.update(rows([3], trades=9))
+    recent.extend(SERIES, meanwhile, of_tables([3, 4], whole=True))
+    assert page(recent, 9) == [(3, 9), (4, 1), (5, 1), (6, 1)]
 
 
 def test_what_comes_while_it_is_read_comes_on_top() -> None:
     """It may be newer than what is read."""
     recent = Recent()
-    recent.begin(SERIES)
+    meanwhile = recent.begin(SERIES)
     recent.update(rows([7, 8], trades=9))
-    fill(recent, [6, 7], each=2)
+    recent.extend(SERIES, meanwhile, of_tables([6, 7], whole=False))
     assert page(recent, 2) == [(7, 9), (8, 9)]
+
+
+def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
+    """What it read may be older than what is there by then."""
+    recent = Recent()
+    first, second = recent.begin(SERIES), recent.begin(SERIES)
+    recent.extend(SERIES, second, of_tables([6], whole=False))
+    recent.update(rows([7]))
+    recent.extend(SERIES, first, of_tables([5], whole=False))
+    assert page(recent, 2, begin=6) == [(6, 1), (7, 1)]
+
+
+def test_what_was_being_read_when_something_was_missed_counts_for_nothing() -> None:
+    """It may lack what was missed."""
+    recent = Recent()
+    meanwhile = recent.begin(SERIES)
+    recent.clear()
+    recent.extend(SERIES, meanwhile, of_tables([6], whole=False))
+    assert page(recent, 1) is None
 
 
 def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
     """Between it and the rest others may be missing."""
     recent = Recent()
-    fill(recent, [5, 6], each=2)
+    fill(recent, [5, 6], whole=False)
     recent.update(rows([1]))
     assert page(recent, 2) == [(5, 1), (6, 1)]
     assert page(recent, 3) is None
@@ -105,21 +155,35 @@ def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
 def test_after_a_miss_nothing_is_known() -> None:
     """Until it is read again."""
     recent = Recent()
-    fill(recent, [5], each=2)
+    fill(recent, [5], whole=True)
     recent.clear()
     assert page(recent, 1) is None
+    assert recent.count == 0
 
 
 def test_no_more_is_kept_than_there_is_room_for() -> None:
-    """The series nobody asked for longest goes first."""
-    recent = Recent(most=4)
-    other = Series("x", "C/D", "1m")
-    fill(recent, [1, 2], each=9)
-    fill(recent, [1, 2], each=9, series=other)
-    assert page(recent, 1) is not None
-    fill(recent, [1, 2], each=9, series=Series("x", "E/F", "1m"))
-    assert recent.page(other, None, 1) is None
-    assert page(recent, 1) is not None
+    """The oldest candles of the longest series go first, some at a time."""
+    recent, long = Recent(most=3 * CHUNK), Series("x", "C/D", "1m")
+    fill(recent, list(range(CHUNK)), whole=True)
+    fill(recent, list(range(3 * CHUNK)), whole=True, series=long)
+    assert recent.count <= 3 * CHUNK
+    assert page(recent, 9 * CHUNK) == [(minute, 1) for minute in range(CHUNK)]
+    kept = page(recent, CHUNK, series=long)
+    assert kept == [(minute, 1) for minute in range(2 * CHUNK, 3 * CHUNK)]
+    assert page(recent, 3 * CHUNK, series=long) is None
+
+
+def test_what_says_less_than_what_is_there_changes_nothing() -> None:
+    """As in the table, whose version grows; what says as much and comes later counts."""
+    recent = Recent()
+    fill(recent, [5], whole=True)
+    recent.update(rows([5], trades=7))
+    recent.update(rows([5], trades=6))
+    assert page(recent, 1) == [(5, 7)]
+    (changed,) = recent.put(named(rows([5], trades=7).with_columns(missing=pl.lit(3, pl.UInt64))))
+    assert changed == SERIES
+    lines = recent.page(SERIES, 0, LATEST, 1, last=True)
+    assert [json.loads(line)["missing"] for line in lines or ()] == [3]
 
 
 def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
@@ -127,22 +191,35 @@ def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
     assert MOST // (60 * len(TIMEFRAMES)) >= EACH >= Candles.__struct_defaults__[-1] == 1_000
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=25), st.data())
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.integers(1, 9)), max_size=60),
+    st.integers(0, 700),
+    st.data(),
+)
 def test_it_says_what_a_table_would_say(
-    changes: list[tuple[int, int]], data: st.DataObject
+    changes: list[tuple[int, int]], count: int, data: st.DataObject
 ) -> None:
-    """However candles come, in whatever order, and whenever somebody asks."""
-    recent, table = Recent(), {10: 1, 12: 1}
-    fill(recent, [10, 12], each=9)
-    for minute, trades in changes:
-        recent.update(rows([minute], trades))
-        table[minute] = trades
-        if data.draw(st.booleans()):
-            page(recent, 1)
-    limit = data.draw(st.integers(1, 40))
-    before = data.draw(st.none() | st.integers(0, 31))
-    expected = sorted((m, n) for m, n in table.items() if before is None or m < before)[-limit:]
-    assert page(recent, limit, before) == expected
+    """However candles come, in whatever order, and whenever somebody asks: the first or the
+    last ones of any time; packed or not.
+    """
+    there = list(range(0, count, 2))
+    recent, table = Recent(), dict.fromkeys(there, 1)
+    fill(recent, there, whole=True)
+    for some in (changes[:5], changes[5:]):
+        for minute, trades in some:
+            recent.update(rows([minute], trades))
+            # The version grows with the number of trades.
+            table[minute] = max(trades, table.get(minute, 0))
+        limit = data.draw(st.sampled_from([1, 7, CHUNK, CHUNK + 1, 1_000]))
+        begin = data.draw(st.none() | st.integers(0, 701))
+        before = data.draw(st.none() | st.integers(0, 701))
+        among = sorted(
+            one for one in table.items()
+            if (begin is None or one[0] >= begin) and (before is None or one[0] < before)
+        )  # fmt: skip
+        expected = among[-limit:] if begin is None else among[:limit]
+        assert page(recent, limit, before, begin) == expected
+    assert recent.count == len(table)
 
 
 def test_amounts_and_times_are_text() -> None:

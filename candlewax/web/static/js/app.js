@@ -53,6 +53,7 @@ async function read() {
   const number = ++asked;
   const mine = { ...series };
   const early = [];
+  const made = [];
   let shown = false;
   close();
   close = api.stream(mine, {
@@ -62,7 +63,7 @@ async function read() {
       feeds.seen(received);
       tell();
     },
-    trades: (data) => tape.add(data),
+    trades: (data) => { if (shown) tape.add(data); else made.push(...data); },
     tickers: (data) => { markets.tickers(data); head(); },
     health: (data) => feeds.show(data),
     reset: () => again(),
@@ -74,6 +75,8 @@ async function read() {
     next = page.next;
     tape.clear();
     tape.add(last);
+    const known = new Set(last.map((trade) => trade.trade_id));
+    tape.add(made.filter((trade) => !known.has(trade.trade_id)));
     chart.update(early);
     byId("empty").hidden = page.data.length > 0;
   } catch (error) {

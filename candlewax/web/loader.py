@@ -1,0 +1,92 @@
+"""Reads candles from the tables before somebody asks for them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from starlette.concurrency import run_in_threadpool
+
+from candlewax.candles import TIMEFRAMES
+from candlewax.connectors.clickhouse import briefly
+from candlewax.web import encode
+from candlewax.web.history import LATEST, OPEN, Read, read
+from candlewax.web.recent import EACH, Recent
+from candlewax.web.store import Series, Store
+
+STEP: Final = 16_384
+"""Candles of a series that are read at once where no one waits for them."""
+
+REST: Final = 1.0
+"""For each second of reading so many of none: others have work to do."""
+
+PAUSE: Final = 1.0
+"""Seconds between two looks for what there is to read."""
+
+ANEW: Final = 24 * 3600.0
+"""Seconds after which all is read anew: a table lets go of what is past its time."""
+
+_BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Loader:
+    """Fills what is kept of the candles (`Recent`)."""
+
+    def __init__(
+        self, store: Store, recent: Recent, markets: Callable[[], Iterable[tuple[str, str]]]
+    ) -> None:
+        """`markets` gives exchange and symbol of those that are known by now."""
+        self._store = store
+        self._recent = recent
+        self._markets = markets
+
+    async def run(self) -> None:
+        """Read whatever there is room for, of each series the newest first; until cancelled."""
+        began = time.monotonic()
+        while True:
+            try:
+                await self.fill()
+            except ClickHouseError as error:
+                # A request says what is wrong; here it is tried again.
+                _log.warning("%s", briefly(error))
+            await asyncio.sleep(PAUSE)
+            if time.monotonic() - began > ANEW:
+                began = time.monotonic()
+                self._recent.clear()
+
+    async def fill(self) -> None:
+        """Read until all is here that there is room for."""
+        while reading := [one for one in self._all() if self._lacks(one)]:
+            for series in reading:
+                began = time.monotonic()
+                await self.read(series, STEP)
+                await asyncio.sleep(REST * (time.monotonic() - began))
+
+    def _all(self) -> list[Series]:
+        return [
+            Series(*market, timeframe) for market in self._markets() for timeframe in TIMEFRAMES
+        ]
+
+    def _lacks(self, series: Series) -> bool:
+        since = self._recent.since(series)
+        return since is None or (since > 0 and self._recent.room >= STEP)
+
+    async def read(self, series: Series, count: int = EACH) -> None:
+        """Read so many candles of a series before those that are here."""
+        before = self._recent.since(series)
+        meanwhile = self._recent.begin(series)
+        found = await run_in_threadpool(self._read, series, before, count)
+        self._recent.extend(series, meanwhile, found)
+
+    def _read(self, series: Series, before: int | None, count: int) -> Read:
+        end = datetime.fromtimestamp(before or LATEST, UTC)
+        rows = self._store.candles(series, _BEGIN, end, count, last=True)
+        starts = rows["window_start"].dt.epoch("s").to_list()
+        # Fewer than were asked for are all there are.
+        since = starts[0] if len(starts) == count else 0
+        return read(since, starts, encode.lines(rows), OPEN if before is None else 0)

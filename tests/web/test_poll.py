@@ -1,0 +1,121 @@
+"""What others store is found in the tables, whatever it is and however old."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candlewax.connectors.clickhouse import Database, connect
+from candlewax.web import poll
+from candlewax.web.history import LATEST
+from candlewax.web.live import Viewers
+from candlewax.web.loader import Loader
+from candlewax.web.poll import Changes, Seen
+from candlewax.web.recent import Recent
+from candlewax.web.store import Series, Store
+from tests.web.serving import BEGIN, candle, row, store_candles, store_rows
+
+SERIES = Series("binance", "BTC/USDT", "1m")
+COUNT = 700
+
+
+class Watched:
+    """What is kept of the tables, and who looks for changes."""
+
+    def __init__(self, store: Store) -> None:
+        self.recent = Recent()
+        self.viewers = Viewers(Seen())
+        self.viewers.days(store.days())
+        self.changes = Changes(store, self.viewers, self.recent)
+        self.loader = Loader(store, self.recent, lambda: self.viewers.markets)
+
+    def fill(self) -> None:
+        asyncio.run(self.loader.fill())
+
+    def look(self) -> dict[Series, dict[int, bytes]]:
+        return asyncio.run(self.changes.look())
+
+    def rows(self) -> list[dict[str, Any]]:
+        lines = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
+        assert lines is not None
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def watched(tables: Database, engine_path: Path) -> Iterator[Watched]:
+    store_candles(tables, COUNT)
+    store = Store(partial(connect, engine_path, str(tables.client.database)))
+    watched = Watched(store)
+    watched.fill()
+    # What was stored before is nothing new.
+    watched.look()
+    yield watched
+    store.close()
+
+
+def at(number: int) -> int:
+    return int((BEGIN + timedelta(minutes=number)).timestamp())
+
+
+def test_all_that_is_stored_is_read_beforehand(watched: Watched) -> None:
+    """Of each series from its first candle on."""
+    starts = [one["trade_count"] for one in watched.rows()]
+    assert starts == [candle(number)["trade_count"] for number in range(COUNT)]
+    assert watched.recent.since(SERIES) == 0
+    assert watched.recent.count == COUNT + 1
+
+
+def test_a_new_candle_and_one_of_long_ago_are_found(tables: Database, watched: Watched) -> None:
+    """Late trades change what was closed and packed away."""
+    late = {**candle(3), "trade_count": 99}
+    store_rows(tables, [row("1m", closed=True, **late), row("1m", closed=False, **candle(COUNT))])
+    found = watched.look()
+    assert set(found[SERIES]) == {at(3), at(COUNT)}
+    rows = watched.rows()
+    assert (len(rows), rows[3]["trade_count"]) == (COUNT + 1, 99)
+    assert watched.look() == {}
+
+
+def test_a_certificate_that_changes_is_found(tables: Database, watched: Watched) -> None:
+    """It leaves the version as it is: the row stored last counts."""
+    store_rows(tables, [{**row("1m", closed=True, **candle(3)), "missing": 5, "status": "gaps"}])
+    watched.look()
+    assert (watched.rows()[3]["missing"], watched.rows()[3]["status"]) == (5, "gaps")
+
+
+def test_a_poorer_row_changes_nothing(tables: Database, watched: Watched) -> None:
+    """Nor does it in the table."""
+    poorer = {**candle(3), "trade_count": 1}
+    store_rows(tables, [row("1m", closed=True, **poorer)])
+    watched.look()
+    assert watched.rows()[3]["trade_count"] == candle(3)["trade_count"]
+
+
+def test_a_market_that_is_new_is_known_and_read(tables: Database, watched: Watched) -> None:
+    """By its day's candle."""
+    store_candles(tables, 2, "ETH/USDT")
+    watched.look()
+    assert ("binance", "ETH/USDT") in watched.viewers.markets
+    watched.fill()
+    lines = watched.recent.page(Series("binance", "ETH/USDT", "1m"), 0, LATEST, 9, last=True)
+    assert lines is not None
+    assert len(lines) == 2
+
+
+def test_when_too_much_changes_at_once_all_is_read_anew(
+    tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was stored before that is no reason to do it again."""
+    monkeypatch.setattr(poll, "MANY", 20)
+    monkeypatch.setattr(poll, "BACK", 0.0)
+    store_candles(tables, 50, "ETH/USDT")
+    watched.look()
+    assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
+    watched.fill()
+    watched.look()
+    assert len(watched.rows()) == COUNT
