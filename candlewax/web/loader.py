@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
@@ -61,20 +62,41 @@ class Loader:
 
     async def fill(self) -> None:
         """Read until all is here that there is room for."""
-        while reading := [one for one in self._all() if self._lacks(one)]:
-            for series in reading:
-                began = time.monotonic()
-                await self.read(series, STEP)
-                await asyncio.sleep(REST * (time.monotonic() - began))
+        for timeframe in TIMEFRAMES:
+            await self._rested(self._begin(timeframe))
+        while older := [one for one in self._all() if self._recent.since(one)]:
+            for series in older:
+                if self._recent.room < STEP:
+                    return
+                await self._rested(self.read(series, STEP))
+
+    async def _rested(self, reading: Coroutine[None, None, None]) -> None:
+        began = time.monotonic()
+        await reading
+        await asyncio.sleep(REST * (time.monotonic() - began))
 
     def _all(self) -> list[Series]:
         return [
             Series(*market, timeframe) for market in self._markets() for timeframe in TIMEFRAMES
         ]
 
-    def _lacks(self, series: Series) -> bool:
-        since = self._recent.since(series)
-        return since is None or (since > 0 and self._recent.room >= STEP)
+    async def _begin(self, timeframe: str) -> None:
+        """Read the last candles of all series of which there are none yet, in one go: to ask
+        takes as long for many as for one.
+        """
+        series = [Series(*market, timeframe) for market in self._markets()]
+        begun = {one: self._recent.begin(one) for one in series if self._recent.since(one) is None}
+        if begun:
+            found = await run_in_threadpool(self._newest, timeframe, list(begun))
+            for one, meanwhile in begun.items():
+                self._recent.extend(one, meanwhile, found.get(one, Read(0, (), {})))
+
+    def _newest(self, timeframe: str, series: Sequence[Series]) -> dict[Series, Read]:
+        rows = self._store.newest(timeframe, [one[:2] for one in series], EACH)
+        return {
+            Series(str(exchange), str(symbol), timeframe): _found(own, EACH, OPEN)
+            for (exchange, symbol), own in rows.group_by("exchange", "symbol", maintain_order=True)
+        }
 
     async def read(self, series: Series, count: int = EACH) -> None:
         """Read so many candles of a series before those that are here."""
@@ -86,7 +108,12 @@ class Loader:
     def _read(self, series: Series, before: int | None, count: int) -> Read:
         end = datetime.fromtimestamp(before or LATEST, UTC)
         rows = self._store.candles(series, _BEGIN, end, count, last=True)
-        starts = rows["window_start"].dt.epoch("s").to_list()
-        # Fewer than were asked for are all there are.
-        since = starts[0] if len(starts) == count else 0
-        return read(since, starts, encode.lines(rows), OPEN if before is None else 0)
+        return _found(rows, count, OPEN if before is None else 0)
+
+
+def _found(rows: pl.DataFrame, count: int, still: int) -> Read:
+    """What was read where so many candles were asked for."""
+    starts = rows["window_start"].dt.epoch("s").to_list()
+    # Fewer than were asked for are all there are.
+    since = starts[0] if len(starts) == count else 0
+    return read(since, starts, encode.lines(rows.select(encode.CANDLE)), still)

@@ -1,7 +1,7 @@
 """What the tables say, for the API: one function for each question."""
 
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -153,6 +153,20 @@ class Store:
             {**series._asdict(), "begin": begin, "end": end, "limit": limit},
         )
         return encode.candles(rows.reverse() if last else rows)
+
+    def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
+        """The last candles of each of these markets, in their order, with the columns that
+        name it.
+        """
+        rows = self.ask(
+            f"SELECT exchange, symbol, {_CANDLE} FROM ohlcv FINAL "
+            "WHERE timeframe = {timeframe:String} "
+            "AND (exchange, symbol) IN {markets:Array(Tuple(String, String))} "
+            "ORDER BY exchange, symbol, ohlcv.window_start DESC "
+            "LIMIT {each:UInt32} BY exchange, symbol",
+            {"timeframe": timeframe, "markets": list(markets), "each": each},
+        ).reverse()
+        return rows.select("exchange", "symbol").hstack(encode.candles(rows))
 
     def changed(self, span: float, limit: int) -> pl.DataFrame:
         """Candles, with the columns that name their series, of which a row was stored in the
