@@ -2,39 +2,50 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from bytewax.dataflow import Dataflow
-
-from candlewax import backfill, instruments, settings, watching
-from candlewax.commands import gaps, rebuild, verify
+from candlewax import settings
 from candlewax.commands._common import attempt
-from candlewax.connectors.broker import Broker, create_topics
-from candlewax.connectors.clickhouse import connect, open_tables
-from candlewax.parts import Parts
-from candlewax.simulator import command as simulate
-from candlewax.telling import tell
-from candlewax.web import serve, up
-from dataflows import ingest, ohlcv
+
+if TYPE_CHECKING:
+    from bytewax.dataflow import Dataflow
+
+    from candlewax.parts import Parts
+
+# Each command imports what it needs by itself: all of it together takes seconds.
+# ruff: noqa: PLC0415
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with its status."""
-    chosen = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen = _parser(given[0] if given else "").parse_args(given)
     sys.exit(chosen.run(chosen))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(named: str) -> argparse.ArgumentParser:
+    """What reads the arguments of the command that is named, or of all of them."""
     parser = argparse.ArgumentParser(
         prog="candlewax",
         description="Market data whose candles can be trusted. Settings are environment "
         "variables named CANDLEWAX_*, also read from .env.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, add in _COMMANDS.items():
+        if name == named or named not in _COMMANDS:
+            add(commands)
+    return parser
+
+
+def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type private
     init = commands.add_parser(
         "init", help="create the database, its tables and views, and the topics"
     )
     init.set_defaults(run=_init)
+
+
+def _add_sql(commands: Any) -> None:  # noqa: ANN401
     sql = commands.add_parser("sql", help="run a query on the configured ClickHouse")
     sql.add_argument("query", help="one SQL query")
     sql.add_argument(
@@ -43,23 +54,79 @@ def _parser() -> argparse.ArgumentParser:
         help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (%(default)s)",
     )
     sql.set_defaults(run=_sql)
+
+
+def _add_verify(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import verify
+
     verify.add(commands)
+
+
+def _add_gaps(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import gaps
+
     gaps.add(commands)
+
+
+def _add_backfill(commands: Any) -> None:  # noqa: ANN401
+    from candlewax import backfill
+
     backfill.add(commands, _backfill)
+
+
+def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import rebuild
+
     rebuild.add(commands)
+
+
+def _add_watch(commands: Any) -> None:  # noqa: ANN401
     watch = commands.add_parser(
         "watch",
         help="look at the candles that have just closed, again and again, until stopped; "
         "CANDLEWAX_METRICS_PORT tells of what differs",
     )
     watch.set_defaults(run=_watch)
-    simulate.add(commands)
+
+
+def _add_simulate(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.simulator import command
+
+    command.add(commands)
+
+
+def _add_up(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.web import up
+    from dataflows import ohlcv
+
     up.add(commands, ohlcv.build)
+
+
+def _add_serve(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.web import serve
+
     serve.add(commands)
-    return parser
+
+
+_COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+    "init": _add_init,
+    "sql": _add_sql,
+    "verify": _add_verify,
+    "gaps": _add_gaps,
+    "backfill": _add_backfill,
+    "rebuild": _add_rebuild,
+    "watch": _add_watch,
+    "simulate": _add_simulate,
+    "up": _add_up,
+    "serve": _add_serve,
+}
 
 
 def _init(_: argparse.Namespace) -> int:
+    from candlewax import instruments
+    from candlewax.connectors.broker import Broker, create_topics
+    from candlewax.connectors.clickhouse import open_tables
+
     chosen = attempt(1, settings.load)
     known = attempt(1, lambda: instruments.load(chosen.instruments))
     attempt(1, lambda: open_tables(chosen.clickhouse, chosen.database))
@@ -72,6 +139,8 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
+    from candlewax.connectors.clickhouse import connect
+
     chosen = attempt(1, settings.load)
     tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
     answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
@@ -80,14 +149,21 @@ def _sql(arguments: argparse.Namespace) -> int:
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
+    from candlewax import backfill
+
     return attempt(1, lambda: backfill.run(arguments, _pipeline))
 
 
-def _pipeline(made: Parts) -> Dataflow:
+def _pipeline(made: "Parts") -> "Dataflow":
+    from dataflows import ingest, ohlcv
+
     return ohlcv.build(made) if made.topics is None else ingest.build(made)
 
 
 def _watch(_: argparse.Namespace) -> int:
+    from candlewax import watching
+    from candlewax.telling import tell
+
     chosen = attempt(1, settings.load)
     tell()
     attempt(1, lambda: watching.serve(chosen))

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -155,17 +156,23 @@ def start(folder: Path, recovery: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [(signal.SIGKILL,) * 4, (signal.SIGTERM, signal.SIGINT) * 2],
+    ids=["killed", "stopped"],
+)
+def test_a_process_that_is_ended_anywhere_goes_on(
+    tmp_path: Path, numbers: Sequence[signal.Signals]
+) -> None:
     """Killed or stopped again and again, it ends with the tables of one quiet run."""
     recovery = tmp_path / "recovery"
     recovery.mkdir()
     init_db_dir(recovery, 1)
-    for attempt in range(5):
+    for attempt, number in enumerate(numbers):
         process = start(tmp_path, recovery)
         try:
             # Each time a little later; wherever it strikes, the end must be the same.
-            process.communicate(timeout=0.6 * attempt)
+            process.communicate(timeout=0.8 * attempt)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(number)

@@ -227,10 +227,10 @@ def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
     process.take(event("connected", 0), trade(1), trade(5), event("disconnected", 7))
     saved = process.step.snapshot()
     assert saved is not None
-    process.take(trade(2, 8), event("connected", 9))
+    process.take(event("connected", 9), trade(2, 8.5))
     assert (saved.gaps.missing, saved.connections.down) == (3, (BEGIN + 7) * 10**6)
     again = Process(tables, saved)
-    again.take(trade(2, 8), event("connected", 9))
+    again.take(event("connected", 9), trade(2, 8.5))
     assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open")]
     assert outages(tables) == [("binance", 7.0, 9.0)]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.reading import ROOT
+from tests.kafka.system import market, record
 
 SCRIPT = ROOT / "deploy" / "run.sh"
 
@@ -83,11 +84,11 @@ def test_ohlcv(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "data" / "recovery" / "ohlcv").iterdir()] == [
         "part-0.sqlite3"
     ]
-    store = tmp_path / "elsewhere"
-    again = run(tmp_path, "ohlcv", RECOVERY=str(store))
+    store, log = tmp_path / "elsewhere", str(record(tmp_path / "few.tsv", market(100, seed=1)))
+    again = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
     assert again.returncode == 0, again.stderr
     assert (store / "part-0.sqlite3").is_file()
-    resumed = run(tmp_path, "ohlcv", RECOVERY=str(store))
+    resumed = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
     assert resumed.returncode == 0, resumed.stderr
 
 
@@ -96,7 +97,8 @@ def test_half_a_store(tmp_path: Path) -> None:
     left = tmp_path / "store" / "new"
     left.mkdir(parents=True)
     (left / "part-0.sqlite3").write_bytes(b"half of it")
-    answer = run(tmp_path, "silver", RECOVERY=str(tmp_path / "store"))
+    log = str(record(tmp_path / "few.tsv", market(100, seed=1)))
+    answer = run(tmp_path, "silver", RECOVERY=str(tmp_path / "store"), CANDLEWAX_FEED=log)
     assert answer.returncode == 0, answer.stderr
     assert not left.exists()
 

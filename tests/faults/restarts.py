@@ -9,7 +9,9 @@ from subprocess import Popen, TimeoutExpired
 
 from bytewax.recovery import init_db_dir
 
-from candlewax.connectors.clickhouse import connect
+from candlewax._readers import Server
+from candlewax.connectors.clickhouse import Database, connect
+from tests.clickhouse.serving import serving
 from tests.dataflows import playing
 from tests.dataflows.playing import Frame
 from tests.faults.account import Account, account
@@ -120,7 +122,17 @@ def _ends_within(process: "Popen[str]", seconds: float) -> bool:
 
 
 def _compare(folder: Path, frames: list[Frame], outages: Outages) -> Account:
-    tables = connect(folder / "tables", "market")
+    # In a process of its own: one process has one embedded engine.
+    with serving(folder / "tables") as server:
+        tables = connect(Server(server.dsn), "market")
+        found, rows = _read(tables, frames)
+        tables.close()
+    if rows != outages:
+        found.wrong.append(f"outages {rows}, expected {outages}")
+    return found
+
+
+def _read(tables: Database, frames: list[Frame]) -> tuple[Account, Outages]:
     found = account(tables, playing.all_fills(frames), live=False)
     rows = tables.query(
         """
@@ -128,10 +140,7 @@ def _compare(folder: Path, frames: list[Frame], outages: Outages) -> Account:
         FROM outages AS out FINAL ORDER BY ALL
         """
     ).rows()
-    if rows != outages:
-        found.wrong.append(f"outages {rows}, expected {outages}")
-    tables.close()
-    return found
+    return found, rows
 
 
 FAULTS = [

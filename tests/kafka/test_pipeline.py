@@ -1,9 +1,7 @@
 """The three dataflows as processes, over a real broker and a ClickHouse server."""
 
 import itertools
-import random
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +10,6 @@ import pytest
 from candlewax.connectors.broker import Broker as Client
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka import reading
-from tests.kafka.broker import Broker
-from tests.kafka.fixtures import need_jars
 from tests.kafka.system import NORMALIZED, RAW, System, market, record, send
 from tests.test_process import FLOW, candlewax, query, run
 
@@ -47,40 +43,48 @@ WHOLE = {
     "bronze_frames": "* EXCEPT (inserted_at, source, source_partition, source_offset)",
     "silver_trades": "* EXCEPT (inserted_at, source, source_partition, source_offset)",
     "dead_letters": "* EXCEPT (inserted_at, source, source_partition, source_offset)",
-    "ohlcv": "* EXCEPT (updated_at, revision)",
+    "ohlcv": "* EXCEPT updated_at",
 }
-"""What must be the same wherever frames come by. Of trades that silver had stored before
-ohlcv began nobody knows which came late.
-"""
+"""What must be the same wherever frames come by."""
 
 
-def everything(folder: Path, **settings: str) -> dict[str, list[list[str]]]:
-    """All rows of all tables."""
-    found = {
-        name: query(folder, f"SELECT {columns} FROM {name} FINAL", **settings)
+def everything(folder: Path, **settings: str) -> list[list[str]]:
+    """Of each table its name, how many rows it has, and a sum over the contents of all."""
+    each = (
+        f"SELECT '{name}', count(), sum(sipHash64({columns})) FROM {name} FINAL"
         for name, columns in WHOLE.items()
-    }
-    return {name: sorted(rows) for name, rows in found.items()}
+    )
+    return query(folder, " UNION ALL ".join(each) + " ORDER BY 1", **settings)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[str]], tuple[int, int]]:
+    """What the sample gives in one process: everything, how many trades, and how many of
+    them count in candles.
+    """
+    folder = tmp_path_factory.mktemp("alone")
+    done = run(folder, *FLOW)
+    assert done.returncode == 0, done.stderr
+    counting = "SELECT count(), countIf(empty(conditions)) FROM silver_trades FINAL"
+    ((every, counted),) = query(folder, counting)
+    return everything(folder), (int(every), int(counted))
 
 
 @pytest.mark.parametrize("flows", [FLOWS, ("tables",)])
 def test_the_sample_gives_the_same_tables_as_in_one_process(
-    system: System, tmp_path: Path, flows: Sequence[str]
+    system: System,
+    tmp_path: Path,
+    flows: Sequence[str],
+    alone: tuple[list[list[str]], tuple[int, int]],
 ) -> None:
     """Row by row, every column but the places and the clocks; and `verify` agrees."""
+    expected, wanted = alone
     running = [system.start(flow) for flow in flows]
     assert system.start("ingest").wait() == 0
-    done = run(tmp_path, *FLOW)
-    assert done.returncode == 0, done.stderr
-    expected = everything(tmp_path)
-    counting = query(tmp_path, "SELECT countIf(empty(conditions)) FROM silver_trades FINAL")
-    wanted = len(expected["silver_trades"]), int(counting[0][0])
     reading.until(lambda: system.stored() == wanted, seconds=120, pause=0.5)
     for process in running:
         assert process.end() == 0, process.said()
-    found = everything(tmp_path, **system.settings)
-    for name, rows in expected.items():
-        assert found[name] == rows, name
+    assert everything(tmp_path, **system.settings) == expected
     verified = candlewax(tmp_path, "verify", **system.settings)
     assert verified.returncode == 0, verified.stdout
 
@@ -134,94 +138,35 @@ def test_a_process_without_memory_begins_with_the_tables(system: System, tmp_pat
     system.check(fills)
 
 
-@pytest.mark.parametrize("memory", [True, False])
-def test_all_tables_in_one_process(system: System, tmp_path: Path, memory: bool) -> None:
+def test_all_tables_in_one_process(system: System, tmp_path: Path) -> None:
     """Killed and begun again, with what it remembers and without; no trade is sent on."""
     log = str(record(tmp_path / "market.tsv", market(1500, seed=9)))
     running = system.durable("tables")
     assert system.start("ingest", CANDLEWAX_FEED=log).wait() == 0
-    for life in range(2):
+    for life, name in enumerate(("", "tables-anew")):
         assert running.end(signal.SIGKILL) == -signal.SIGKILL
         send(system.servers, market(300, seed=10 + life, begin=2000 + 500 * life))
-        running = system.durable("tables", name="" if memory else f"tables-{life}")
+        running = system.durable("tables", name=name)
         fills = system.catch_up(running)
     assert running.end() == 0, running.said()
     system.check(fills, sent=False)
 
 
-@pytest.mark.parametrize("flow", FLOWS)
-def test_a_failure_ends_it_with_its_cause(system: System, tmp_path: Path, flow: str) -> None:
+def test_a_failure_ends_it_with_its_cause(system: System, tmp_path: Path) -> None:
     """What its memory says comes next is not there: alone, and in a cluster."""
-    topic = RAW.format("binance") if flow == "silver" else NORMALIZED
     log = str(record(tmp_path / "market.tsv", market(100, seed=5)))
     ingest = system.start("ingest", CANDLEWAX_FEED=log)
     assert ingest.wait() == 0, ingest.said()
     running = {name: system.durable(name) for name in FLOWS}
     system.catch_up(*running.values())
     assert [process.end() for process in running.values()] == [0, 0]
-    reading.delete_topics(system.servers, [topic])
-    alone = system.durable(flow)
+    gone = {"silver": RAW.format("binance"), "ohlcv": NORMALIZED}
+    reading.delete_topics(system.servers, list(gone.values()))
+    alone = system.durable("silver")
     assert alone.wait() == 1
     assert "Traceback" in alone.said()
-    assert f"{topic}, partition 0: what comes next" in alone.said()
-    both = system.cluster(flow, *system.memory(flow))
+    assert f"{gone['silver']}, partition 0: what comes next" in alone.said()
+    both = system.cluster("ohlcv", *system.memory("ohlcv"))
     assert 0 not in [process.wait() for process in both]
     said = "\n".join(process.said() for process in both)
-    assert f"{topic}, partition 0: what comes next" in said, said
-
-
-def test_killed_and_cut_off_again_and_again(tmp_path: Path) -> None:
-    """Whatever dies, and whenever: each trade is stored once, and every candle is right."""
-    need_jars()
-    chance = random.Random(20)
-    broker = Broker(tmp_path / "kafka")
-    broker.start()
-    with serving(tmp_path / "server") as server:
-        system = System(tmp_path, broker.servers, server.dsn, "market")
-        try:
-            _torment(system, broker, server, chance, tmp_path)
-        finally:
-            system.end()
-            broker.stop(signal.SIGKILL)
-
-
-def _torment(
-    system: System, broker: Broker, server: Serving, chance: random.Random, folder: Path
-) -> None:
-    log = record(folder / "market.tsv", market(6000, seed=1))
-    running = {flow: system.durable(flow) for flow in FLOWS}
-    ingest = system.durable("ingest", CANDLEWAX_FEED=str(log))
-    for flow, process in {**running, "ingest": ingest}.items():
-        reading.until(lambda f=flow, p=process: f"INFO {f}" in p.said())  # type: ignore[misc]
-    _survive(chance)
-    ingest.end(signal.SIGKILL)
-    ingest = system.durable("ingest", CANDLEWAX_FEED=str(log))
-    lives = dict.fromkeys(FLOWS, 1)
-    victims = ["silver", "broker", "ohlcv", "server", *chance.choices(FLOWS, k=2)]
-    for n, victim in enumerate(victims):
-        if ingest.ended() is not None:
-            send(broker.servers, market(500, seed=n, begin=10_000 + n * 1000))
-        _survive(chance)
-        if victim == "broker":
-            broker.stop(signal.SIGKILL)
-            broker.start()
-        elif victim == "server":
-            server.end(signal.SIGKILL)
-            server.start()
-        else:
-            running[victim].end(signal.SIGKILL)
-            running[victim] = system.durable(victim)
-            lives[victim] += 1
-            # Whoever finds the server or the broker away at the start ends with a message.
-            reading.until(lambda v=victim: running[v].said().count(f"INFO {v}") == lives[v])  # type: ignore[misc]
-    assert ingest.wait() == 0, ingest.said()
-    fills = system.catch_up(*running.values())
-    for process in running.values():
-        assert process.end() == 0, process.said()
-    system.check(fills)
-
-
-def _survive(chance: random.Random) -> None:
-    """Let a moment pass, another one each time."""
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run(["sleep", "9"], timeout=chance.uniform(0, 1.5), check=False)
+    assert f"{gone['ohlcv']}, partition 0: what comes next" in said, said
