@@ -25,7 +25,7 @@ class Server:
     def __init__(self, app: ASGIApp, viewers: Viewers, host: str, port: int) -> None:
         """Raises ServerError."""
         self._viewers = viewers
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
@@ -63,7 +63,8 @@ class Server:
         self._thread.join(_PATIENCE)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound there. Raises ServerError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio turns Nagle's algorithm off only where the protocol is named: with it the
