@@ -13,9 +13,9 @@ LATEST: Final = 4_291_747_200
 """The year 2106 in seconds since 1970: every candle begins before, as the table's times end
 there."""
 
-CHUNK: Final = 256
-"""Candles that are packed together: about 75 bytes each, of 470, in a tenth of a
-millisecond to open."""
+CHUNK: Final = 512
+"""Candles that are packed together: about 75 bytes each, of 470. To open a chunk lets go of
+the interpreter's lock, so there should be few of them in an answer."""
 
 OPEN: Final = 64
 """The last candles of a series, at least, stay open, as they still change."""

@@ -25,7 +25,7 @@ class Server:
     def __init__(self, app: ASGIApp, viewers: Viewers, host: str, port: int) -> None:
         """Raises ServerError."""
         self._viewers = viewers
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
@@ -63,10 +63,13 @@ class Server:
         self._thread.join(_PATIENCE)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound there. Raises ServerError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        opened = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio turns Nagle's algorithm off only where the protocol is named: with it the
+        # end of an answer, or of an event, waits up to 40 ms for the client's acknowledgement.
+        opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
     except OSError as error:
