@@ -44,7 +44,7 @@ def _way(way: str, asked: int) -> Iterator[Result]:
             stage.flow("ohlcv", "ohlcv", **urls).begun("Live feeds")
         piece = stage.python(command, "-c", COMMAND, command, f"--port={port}", **urls)
         piece.begun("Ctrl-C")
-        wait(partial(holds, port, count), piece.check, every=0.5, most=300)
+        wait(partial(holds, port, count), piece.check, every=0.5, most=900)
         meter = Meter(stage.running)
         taken = _asked(port, asked)
         used = {**meter.read(), "rss_mb": piece.rss_mb()}

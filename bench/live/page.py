@@ -41,7 +41,7 @@ def run(seconds: float) -> Iterator[Result]:
         port = free_port()
         up = stage.python("up", "-c", COMMAND, "up", f"--port={port}", **urls)
         up.begun("Ctrl-C")
-        wait(partial(holds, port, count), up.check, every=0.5, most=300)
+        wait(partial(holds, port, count), up.check, every=0.5, most=900)
         time.sleep(_WARM)
         alone = _metered(stage, up, seconds)
         yield {"part": "page", "what": "no page", "rate": RATE, **alone}
