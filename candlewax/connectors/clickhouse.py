@@ -36,13 +36,13 @@ INSERT: Final = {
 }
 
 _ALONE: Final = {
-    # Each is a good part of what the insert of a few rows costs, and nobody reads it.
+    # What they would write costs time with each insert of a few rows.
     "log_queries": 0,
     "memory_profiler_step": 0,
     "query_profiler_cpu_time_period_ns": 0,
     "query_profiler_real_time_period_ns": 0,
 }
-"""Of an embedded engine, which has no operator who looks into its own tables."""
+"""Of an embedded engine, whose own logs nobody reads."""
 
 
 RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
