@@ -2,8 +2,8 @@
 purpose, and the tables are compared with what came.
 
 Each fault is played in a process of its own, with a time limit of its own, and its result is
-kept in build/faults, also if it fails. With --full the table of docs/faults.md is written
-anew of all that is kept. --resume leaves out what went well before.
+kept in build/faults, also if it fails. With --full each is written into the table of
+docs/faults.md, whose other rows stay. --resume leaves out what went well before.
 """
 
 import argparse
@@ -121,9 +121,9 @@ def _wait(process: "subprocess.Popen[bytes]", limit: float) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the table of the page anew."""
-    table = text(FAULTS.values(), kept(folder))
-    PAGE.write_text(put(PAGE.read_text("utf-8"), table), "utf-8")
+    """Write the table of the page anew; what was not played keeps its row."""
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(put(page, text(FAULTS.values(), kept(folder), page)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from tests.faults.fault import Fault, Outcome, Size
 
 _NONE: Final = "-"
 
+_PLAYED: Final = "Played on"
+
 PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 
 BEGIN: Final = "<!-- made by make faults -->"
@@ -59,19 +61,32 @@ def kept(folder: Path) -> dict[str, Result]:
     return {file.stem: Result(**json.loads(file.read_text("utf-8"))) for file in files}
 
 
-def text(faults: Iterable[Fault], results: Mapping[str, Result]) -> str:
-    """The table, and what it was made with."""
-    lines = [" | ".join(("", *_HEAD, "")).strip(), "|".join(("", *["---"] * len(_HEAD), ""))]
-    lines += [" | ".join(("", *_cells(f, results.get(f.name)), "")).strip() for f in faults]
-    return "\n".join([*_made_with(list(results.values())), "", *lines])
+def text(faults: Iterable[Fault], results: Mapping[str, Result], page: str = "") -> str:
+    """The table, and what it was made with. A fault without a result keeps the row it has
+    in the table of a page.
+    """
+    head = " | ".join(("", *_HEAD, "")).strip()
+    before = _table(page) if head in page else []
+    rows = {line.split("`")[1]: line for line in before if line.startswith("| `")}
+    rows |= dict.fromkeys(results, "")
+    made_with = [line for line in before if line.startswith(_PLAYED)]
+    made_with += _made_with(list(results.values()))
+    lines = [head, "|".join(("", *["---"] * len(_HEAD), ""))]
+    for fault in faults:
+        row = " | ".join(("", *_cells(fault, results.get(fault.name)), "")).strip()
+        lines.append(rows.get(fault.name) or row)
+    return "\n".join([*dict.fromkeys(made_with), "", *lines])
+
+
+def _table(page: str) -> list[str]:
+    """The lines that were made before."""
+    return page.partition(BEGIN)[2].partition(END)[0].splitlines()
 
 
 def _made_with(results: list[Result]) -> list[str]:
-    if not results:
-        return ["Nothing was played yet."]
     ways = {(r.cores, r.size["rate"], r.size["absence"]) for r in results}
     return [
-        f"Played on {cores} cores, on which the exchanges, the broker and the database ran, too: "
+        f"{_PLAYED} {cores} cores, on which the exchanges, the broker and the database ran, too: "
         f"{rate:,.0f} trades a second from three simulated exchanges; what was away was so for "
         f"{absence:g} seconds."
         for cores, rate, absence in sorted(ways)
