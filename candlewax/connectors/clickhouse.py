@@ -21,7 +21,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error, Operati
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 
+FREE_BYTES: Final = 64 << 20
+"""With less room on the disk nothing is inserted."""
+
 INSERT: Final = {
+    # Refused before anything is written: the engine may keep half of what finds no room.
+    "min_free_disk_bytes_to_perform_insert": FREE_BYTES,
     # Set, not assumed: their defaults differ between versions.
     "async_insert": 0,
     "insert_deduplicate": 1,

@@ -56,10 +56,10 @@ class Disk:
         remount = ["mount", "-o", f"remount,size={size}", str(self.folder)]
         subprocess.run(self.within(remount), check=True, capture_output=True)
 
-    def fill(self) -> None:
-        """Leave no room for anything more, if nobody writes meanwhile."""
+    def fill(self, leave: int) -> None:
+        """Leave so many bytes free, or somewhat less."""
         with suppress(subprocess.CalledProcessError):
-            self.resize(self.used())
+            self.resize(self.used() + leave)
 
     def grow(self) -> None:
         """Let there be room again."""
