@@ -14,6 +14,7 @@ from bytewax.recovery import init_db_dir
 
 from candlewax import framelog
 from candlewax.data import MANIFEST
+from tests.commands import here
 
 ROOT = Path(__file__).parents[1]
 FLOW = (sys.executable, "-m", "bytewax.run", "dataflows.ohlcv")
@@ -42,41 +43,73 @@ def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.Comp
     return run(folder, sys.executable, "-c", code, *arguments, **settings)
 
 
+def said(folder: Path, *commands: Sequence[str], **settings: str) -> list[str]:
+    """What commands say that must end well, one after another in one process: to start one
+    takes longer than what they do.
+    """
+    code = (
+        "import json, sys\n"
+        "from candlewax.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    try:\n"
+        "        main(command)\n"
+        "    except SystemExit as done:\n"
+        "        if done.code:\n"
+        "            raise\n"
+        "    print('\\0', end='', flush=True)\n"
+    )
+    done = run(folder, sys.executable, "-c", code, json.dumps(commands), **settings)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return done.stdout.split("\0")[:-1]
+
+
+def queries(folder: Path, *questions: str, **settings: str) -> list[list[list[str]]]:
+    """The rows that each query gives."""
+    commands = [("sql", sql, "--format", "TabSeparated") for sql in questions]
+    return [
+        [line.split("\t") for line in text.splitlines()]
+        for text in said(folder, *commands, **settings)
+    ]
+
+
 def query(folder: Path, sql: str, **settings: str) -> list[list[str]]:
-    answer = candlewax(folder, "sql", sql, "--format", "TabSeparated", **settings)
-    assert answer.returncode == 0, answer.stderr
-    return [line.split("\t") for line in answer.stdout.splitlines()]
+    (rows,) = queries(folder, sql, **settings)
+    return rows
+
+
+FRAMES = """
+SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades)
+FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1
+"""
+MARKETS = """
+SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL
+GROUP BY 1 ORDER BY 1
+"""
 
 
 def check_sample(folder: Path, **settings: str) -> None:
     """The tables hold what the sample's maker put in, and the cross-check agrees."""
     manifest = json.loads(MANIFEST.read_text())
-    frames = query(
+    frames, markets, verified = said(
         folder,
-        "SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades) "
-        "FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1",
+        ("sql", FRAMES, "--format", "TabSeparated"),
+        ("sql", MARKETS, "--format", "JSONCompactEachRow"),
+        ("verify", "--json"),
         **settings,
     )
-    assert frames == [
+    assert [line.split("\t") for line in frames.splitlines()] == [
         [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
         for name, counts in manifest["exchanges"].items()
     ]
-    markets = query(
-        folder,
-        "SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL "
-        "GROUP BY 1 ORDER BY 1",
-        **settings,
-    )
     expected = sorted(manifest["markets"].items())
-    assert [(name, int(count)) for name, count, _ in markets] == [
+    rows = [json.loads(line) for line in markets.splitlines()]
+    assert [(name, int(count)) for name, count, _ in rows] == [
         (name, market["trades"]) for name, market in expected
     ]
-    assert [float(volume) for *_, volume in markets] == pytest.approx(
+    assert [float(volume) for *_, volume in rows] == pytest.approx(
         [float(market["volume"]) for _, market in expected], rel=1e-12
     )
-    verified = candlewax(folder, "verify", "--json", **settings)
-    assert verified.returncode == 0, verified.stdout
-    found = json.loads(verified.stdout)
+    found = json.loads(verified)
     assert set(found) >= {
         "candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"
     }  # fmt: skip
@@ -222,7 +255,8 @@ def test_a_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
 def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
     """Asking does not create; verify could not compare."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = candlewax(tmp_path, *arguments)
+        place = str(tmp_path / "clickhouse")
+        done = here.command(*arguments, CANDLEWAX_CLICKHOUSE=place)
         assert (done.returncode, done.stdout) == (status, "")
         assert "no database here" in done.stderr
     assert not (tmp_path / "clickhouse").exists()
@@ -241,7 +275,7 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
     """With its name, what it got and what it takes, and no more."""
-    done = run(tmp_path, *FLOW, **{name: value})
+    done = here.flow("ohlcv", **{"CANDLEWAX_CLICKHOUSE": str(tmp_path / "none"), name: value})
     assert done.returncode == 1
     assert name in done.stderr
     assert takes in done.stderr
@@ -285,7 +319,12 @@ def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
     log.write_bytes(b"".join(line + b"\n" for line in bad) + "".join(good).encode() + b"12\tbin")
     done = run(tmp_path, *FLOW, CANDLEWAX_FEED=str(log))
     assert done.returncode == 0, done.stderr
-    letters = query(tmp_path, "SELECT scope, reason, count() FROM dead_letters FINAL GROUP BY ALL")
+    letters, trades, longest = queries(
+        tmp_path,
+        "SELECT scope, reason, count() FROM dead_letters FINAL GROUP BY ALL",
+        "SELECT count() FROM silver_trades FINAL",
+        "SELECT max(length(frame)) FROM dead_letters",
+    )
     assert sorted(letters) == [
         ["frame", "bad_json", "1"],
         ["frame", "empty_frame", "1"],
@@ -293,8 +332,7 @@ def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
         ["line", "bad_line", "4"],
         ["line", "not_utf8", "1"],
     ]
-    assert query(tmp_path, "SELECT count() FROM silver_trades FINAL") == [["50"]]
-    assert query(tmp_path, "SELECT max(length(frame)) FROM dead_letters") == [["10000000"]]
+    assert (trades, longest) == ([["50"]], [["10000000"]])
     assert candlewax(tmp_path, "verify").returncode == 0
 
 

@@ -22,8 +22,9 @@ from candlewax.connectors.writer import Writer
 from candlewax.tally import Tally
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
 from tests.clickhouse.serving import Serving, serving
+from tests.commands import here
 from tests.connectors.test_writer import batch, count
-from tests.test_process import FLOW, candlewax, check_sample, query, run
+from tests.test_process import FLOW, check_sample, run
 
 USER, PASSWORD = "can dle", "p@ss:/w%2F?#é&"
 
@@ -260,35 +261,35 @@ def of(front: Serving) -> dict[str, str]:
     return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": next(_names)}
 
 
-def test_the_command_works_on_a_server(tmp_path: Path, front: Serving) -> None:
+def test_the_command_works_on_a_server(front: Serving) -> None:
     """It makes a database, asks it, and compares nothing with nothing."""
     settings = of(front)
-    made = candlewax(tmp_path, "init", **settings)
+    made = here.command("init", **settings)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"{front.address}: database ")
-    assert query(tmp_path, "SELECT 1, 'ü'", **settings) == [["1", "ü"]]
-    assert candlewax(tmp_path, "verify", **settings).returncode == 0
-    wrong = candlewax(tmp_path, "sql", "SELECT nonsense", **settings)
+    asked = here.command("sql", "SELECT 1, 'ü'", "--format", "TabSeparated", **settings)
+    assert asked.stdout == "1\tü\n"
+    assert here.command("verify", **settings).returncode == 0
+    wrong = here.command("sql", "SELECT nonsense", **settings)
     assert wrong.returncode == 1
     assert "UNKNOWN_IDENTIFIER" in wrong.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_names_a_server_that_is_away(tmp_path: Path) -> None:
+def test_the_command_names_a_server_that_is_away() -> None:
     """One line, without the password, and at once."""
     settings = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
     for arguments, status in ((("init",), 1), (("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = candlewax(tmp_path, *arguments, **settings)
+        done = here.command(*arguments, **settings)
         assert (done.returncode, done.stdout) == (status, "")
         assert done.stderr.startswith("candlewax: http://127.0.0.1:1: ")
         assert done.stderr.count("\n") == 1
         assert "secret" not in done.stderr
 
 
-def test_a_database_that_is_not_there_is_told(tmp_path: Path, front: Serving) -> None:
+def test_a_database_that_is_not_there_is_told(front: Serving) -> None:
     """Asking does not create it."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = candlewax(tmp_path, *arguments, **of(front))
+        done = here.command(*arguments, **of(front))
         assert (done.returncode, done.stdout) == (status, "")
         assert "does not exist" in done.stderr
 

@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from candlewax.data import SAMPLE
+from tests.commands import here
 from tests.simulator.listening import PATIENCE, Ear, heard
 
 ROOT = Path(__file__).parents[2]
@@ -150,23 +151,24 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_wrong_options_are_named(options: list[str], message: str) -> None:
     """The message says which one, what it takes and what it got."""
-    result = run(*options)
+    result = here.command("simulate", *options)
     assert result.returncode == 2
     assert message in result.stderr
 
 
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """A port that is taken or a journal in no folder ends it with a message."""
-    result = run("--port", "0", "--journal", str(tmp_path / "none" / "journal.tsv"))
+    journal = str(tmp_path / "none" / "journal.tsv")
+    result = here.command("simulate", "--port", "0", "--journal", journal)
     assert result.returncode == 1
     assert result.stderr.startswith("candlewax: ")
     assert "Traceback" not in result.stderr
     with simulating() as (_, urls):
         port = urls["KRAKEN"].split(":")[2].split("/")[0]
-        result = run("--port", port)
-        assert result.returncode == 1
-        assert port in result.stderr
-        assert "Traceback" not in result.stderr
+        taken = run("--port", port)
+        assert taken.returncode == 1
+        assert port in taken.stderr
+        assert "Traceback" not in taken.stderr
 
 
 def test_a_damaged_recording_is_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.clickhouse.serving import serving
+from tests.commands import here
 from tests.test_process import FLOW, ROOT, candlewax, environment, run
 from tests.web.serving import CANDLES, Client
 
@@ -154,7 +155,8 @@ def test_what_cannot_be_is_told(
     tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], text: str
 ) -> None:
     """Before anything starts."""
-    done = candlewax(tmp_path, *arguments, **settings)
+    place = str(tmp_path / "clickhouse")
+    done = here.command(*arguments, CANDLEWAX_CLICKHOUSE=place, **settings)
     assert done.returncode != 0
     assert text in done.stderr
     assert "Traceback" not in done.stderr

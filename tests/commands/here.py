@@ -1,0 +1,66 @@
+"""Commands and starts of dataflows in this process: for what needs no process of its own, as
+to start one takes longer than most of what it is asked.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from candlewax.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How it ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, **settings: str) -> Done:
+    """What `candlewax` does with these arguments and settings. No directory may be opened:
+    the engine of this process has its own.
+    """
+    return _ended(lambda: main(arguments), settings)
+
+
+def flow(name: str, **settings: str) -> Done:
+    """What the start of a dataflow does that cannot begin."""
+    return _ended(lambda: import_module(f"dataflows.{name}").flow, settings)
+
+
+def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
+    # Some answers are bytes.
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with _settings(settings), redirect_stdout(out), redirect_stderr(err):
+        with pytest.raises(SystemExit) as ended:
+            action()
+        code = ended.value.code
+        if isinstance(code, str):  # as the interpreter does
+            print(code, file=err)
+            code = 1
+        out.flush()
+        err.flush()
+    said, complained = (text.buffer.getvalue().decode() for text in (out, err))
+    return Done(code or 0, said, complained)
+
+
+@contextmanager
+def _settings(settings: dict[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        for name in os.environ:
+            if name.startswith("CANDLEWAX_"):
+                patch.delenv(name)
+        for name, text in {"COLUMNS": "200", **settings}.items():
+            patch.setenv(name, text)
+        yield
