@@ -27,14 +27,16 @@ settings.load_profile("steady")
 _numbers = itertools.count()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Tests of a file run in one process; all that share a broker from outside do."""
+    # Around all others, as the one of pytest-xdist looks for these marks.
     shared = "CANDLEWAX_TEST_BROKERS" in os.environ
     for item in items:
         uses_broker = "servers" in getattr(item, "fixturenames", ())
         group = "broker" if shared and uses_broker else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+    yield
 
 
 @pytest.fixture(scope="session")
