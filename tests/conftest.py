@@ -1,7 +1,6 @@
 """What tests share: one embedded engine, an empty database for each test."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,18 +24,6 @@ settings.register_profile(
 settings.load_profile("steady")
 
 _numbers = itertools.count()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Tests of a file run in one process; all that share a broker from outside do."""
-    # Around all others, as the one of pytest-xdist looks for these marks.
-    shared = "CANDLEWAX_TEST_BROKERS" in os.environ
-    for item in items:
-        uses_broker = "servers" in getattr(item, "fixturenames", ())
-        group = "broker" if shared and uses_broker else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    yield
 
 
 @pytest.fixture(scope="session")
