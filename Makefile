@@ -9,7 +9,8 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-# Tests that share a broker from outside take turns; those of a file share what they set up.
+# Each core has tests of its own. Those that share a broker from outside take turns; those of
+# a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases, and takes longer.
 WORKERS := $(if $(CANDLEWAX_TEST_BROKERS),0,auto)
 
 .PHONY: run up live test check bench bench-live chaos faults lock clean
@@ -26,7 +27,7 @@ live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
 test: check
-	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	@TMPDIR=$(TEMPORARY) POLARS_MAX_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY)
 	@$(PYTHON) -m ruff check .

@@ -1,6 +1,7 @@
 """What tests share: one embedded engine, an empty database for each test."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ settings.register_profile(
     "steady",
     derandomize=True,
     deadline=None,
+    # More of them find more: they are the first of a longer list.
+    max_examples=int(os.environ.get("CANDLEWAX_TEST_EXAMPLES", "40")),
     # A failure is told at once: making it small may take longer than all tests.
     phases=(Phase.explicit, Phase.generate),
     # A database or a folder serves all examples of a test.

@@ -28,8 +28,8 @@ from candlewax.tally import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv
 from tests.dataflows.mending import asked, markets, played, stored
+from tests.processes import candlewax
 from tests.reading import INSTRUMENTS
-from tests.test_process import candlewax
 
 
 def store(tables: Database, exchange: str, native: str, texts: Texts) -> tuple[Tally, Backfill]:

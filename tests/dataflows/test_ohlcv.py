@@ -41,7 +41,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(markets(), CUTS)
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_any_cut_into_batches_gives_the_candles_of_all_trades(
     tables: Database, frames: list[Frame], cuts: list[int]
 ) -> None:
@@ -52,7 +52,7 @@ def test_any_cut_into_batches_gives_the_candles_of_all_trades(
 
 
 @given(markets(), st.randoms(use_true_random=False), CUTS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_any_interleaving_of_connections_gives_the_same_candles(
     tables: Database, frames: list[Frame], chance: random.Random, cuts: list[int]
 ) -> None:
@@ -67,7 +67,7 @@ def test_any_interleaving_of_connections_gives_the_same_candles(
 
 
 @given(markets(), CUTS, st.integers(0, 6))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_a_flow_aborted_anywhere_and_resumed_gives_the_same_tables(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
@@ -86,7 +86,7 @@ def test_a_flow_aborted_anywhere_and_resumed_gives_the_same_tables(
 
 
 @given(markets(), CUTS, st.integers(0, 6))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_a_process_with_no_memory_goes_on_from_the_tables(
     tables: Database, frames: list[Frame], cuts: list[int], place: int
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_process_with_no_memory_goes_on_from_the_tables(
 
 
 @given(markets(), CUTS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_playing_the_same_frames_twice_changes_nothing(
     tables: Database, frames: list[Frame], cuts: list[int]
 ) -> None:
@@ -120,7 +120,7 @@ class BrokenError(Exception):
 
 @pytest.mark.parametrize("recovering", [True, False])
 @given(frames=markets(), cuts=CUTS, last=st.integers(1, 10))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_a_crash_right_after_any_insert_loses_nothing(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

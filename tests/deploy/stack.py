@@ -34,7 +34,7 @@ from candlewax.tally import Tally
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.deploy.reading import ROOT
-from tests.test_process import FLOW, environment
+from tests.processes import FLOW, environment
 
 EXCHANGES: Final = ("kraken", "coinbase")
 PATIENCE_S: Final = 60
@@ -94,6 +94,14 @@ class Stack:
         self._all = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {name: free_port() for name in ("ohlcv", "watch", "ingest", "prometheus")}
+        self.behind = 7
+        """Messages that have not been read yet, of what only tells."""
+        self.told = Tally()
+        """What it has counted."""
+        self.fired: set[str] = set()
+        """Alerts that were waited for, and came."""
+        self.over: set[str] = set()
+        """Alerts that were waited for, and went."""
         self.exchanges = Exchanges()
         self._all.callback(self.exchanges.stop)
         self.database = Serving(folder / "clickhouse")
@@ -145,13 +153,12 @@ class Stack:
 
     def _others(self) -> None:
         """What only a pipeline behind a broker tells, and what seldom happens."""
-        tally = Tally()
         for name in (
             ("recomputed", "kraken"),
             ("revisions", "kraken", "2"),
             ("rest", "kraken", "answered"),
         ):
-            tally.add(1, *name)
+            self.told.add(1, *name)
         Arrivals(lambda: 0).sent("kraken", 1, time.time())
 
         def waiting() -> int:
@@ -159,7 +166,10 @@ class Stack:
             metrics.committed()
             return 3
 
-        counted = Counted(tally, lags=[lambda: {("trades", 0): 7}], waiting=[waiting])
+        def behind() -> dict[tuple[str, int], int]:
+            return {("trades", 0): self.behind}
+
+        counted = Counted(self.told, lags=[behind], waiting=[waiting])
         status = Status(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 
@@ -217,10 +227,12 @@ class Stack:
     def wait_for(self, *names: str) -> None:
         """Return when all these alerts are firing."""
         self._until(lambda: set(names) - self.alerts(), "firing")
+        self.fired.update(names)
 
     def wait_without(self, *names: str) -> None:
         """Return when none of these alerts is."""
         self._until(lambda: set(names) & self.alerts(), "over")
+        self.over.update(names)
 
     def _until(self, left: Callable[[], set[str]], what: str) -> None:
         end = time.monotonic() + PATIENCE_S

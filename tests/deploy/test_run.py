@@ -78,13 +78,14 @@ def test_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
 
 
 def test_ohlcv(tmp_path: Path) -> None:
-    """On the default settings it runs the pipeline, and goes on from its recovery store."""
-    first = run(tmp_path, "ohlcv")
+    """It runs the pipeline, and goes on from its recovery store."""
+    log = str(record(tmp_path / "few.tsv", market(100, seed=1)))
+    first = run(tmp_path, "ohlcv", CANDLEWAX_FEED=log)
     assert first.returncode == 0, first.stderr
     assert [path.name for path in (tmp_path / "data" / "recovery" / "ohlcv").iterdir()] == [
         "part-0.sqlite3"
     ]
-    store, log = tmp_path / "elsewhere", str(record(tmp_path / "few.tsv", market(100, seed=1)))
+    store = tmp_path / "elsewhere"
     again = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
     assert again.returncode == 0, again.stderr
     assert (store / "part-0.sqlite3").is_file()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.deploy.reading import ROOT
 from tests.deploy.stack import Stack
 from tests.deploy.test_alerts import need
 from tests.deploy.test_dashboards import BOARDS, queries
@@ -67,9 +68,16 @@ def test_the_market_s_board_has_something_to_show(stack: Stack) -> None:
         assert until(lambda text=sql: stack.sql(text)), sql  # type: ignore[misc]
 
 
+GAP = """
+INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, after, state)
+SELECT 'kraken', 'ETH/USD', 1, 3, {missing}, now(), now(), '{state}'
+"""
+
+
 def test_alerts_fire_and_clear(stack: Stack) -> None:
-    """When exchanges send what cannot be read, are gone, when a process dies, the database
-    stalls, and a candle is wrong.
+    """Every one of them: when exchanges send what cannot be read, are gone, when a process dies,
+    the database stalls, a candle is wrong, a gap is there to stay, and a process is behind or
+    has dropped something.
     """
     stack.wait_for("CandlewaxDeadLetters")
     stack.exchanges.stop()
@@ -79,15 +87,35 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "version) SELECT '1m', 'kraken', 'NO/SUCH', toStartOfMinute(max(watermark)) - 60, 1, 1, 3 "
         "FROM watermarks WHERE exchange = 'kraken'"
     )
-    stack.wait_for("CandlewaxFeedSilent", "CandlewaxProcessDown", "CandlewaxCrossCheckMismatch")
-    stack.wait_without("CandlewaxDeadLetters")
+    stack.told.add(1, "lost", "kraken")
+    stack.wait_for("CandlewaxFramesLost")
+    stack.behind = 20_000
+    stack.wait_for(
+        "CandlewaxFeedSilent",
+        "CandlewaxProcessDown",
+        "CandlewaxCrossCheckMismatch",
+        "CandlewaxLag",
+    )
+    stack.wait_without("CandlewaxDeadLetters", "CandlewaxFramesLost")
+    stack.behind = 7
     stack.exchanges.start()
+    stack.change(GAP.format(missing=3, state="unrepairable"))
     stack.start("watch")
     stack.change("ALTER TABLE ohlcv DELETE WHERE symbol = 'NO/SUCH' SETTINGS mutations_sync = 1")
-    stack.wait_without("CandlewaxFeedSilent", "CandlewaxProcessDown", "CandlewaxCrossCheckMismatch")
+    stack.wait_for("CandlewaxGapUnrepairable")
+    stack.change("ALTER TABLE gaps DELETE WHERE symbol = 'ETH/USD' SETTINGS mutations_sync = 1")
+    stack.wait_without(
+        "CandlewaxFeedSilent",
+        "CandlewaxProcessDown",
+        "CandlewaxCrossCheckMismatch",
+        "CandlewaxLag",
+        "CandlewaxGapUnrepairable",
+    )
     stack.freeze(signal.SIGSTOP)
     try:
-        stack.wait_for("CandlewaxCommitStale")
+        stack.wait_for("CandlewaxCommitStale", "CandlewaxCrossCheckStale")
     finally:
         stack.freeze(signal.SIGCONT)
-    stack.wait_without("CandlewaxCommitStale")
+    stack.wait_without("CandlewaxCommitStale", "CandlewaxCrossCheckStale")
+    rules = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
+    assert stack.fired == stack.over == set(re.findall(r"- alert: (\w+)", rules))

@@ -11,7 +11,7 @@ from tests.faults.kills import CHAOS
 from tests.faults.stage import Stage
 from tests.kafka.broker import free_port
 
-SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "56000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "64"}
+SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "24000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "24"}
 """Much less memory than there is, for a bound that is soon met."""
 
 
@@ -123,7 +123,7 @@ FAULTS = [
     Fault("broker-away", "no broker for {absence:g} s", broker_away, limit=420),
     Fault(
         "broker-away-beyond-memory",
-        "no broker until the memory for frames is full (set to 120 kB) and for a while more",
+        "no broker until the memory for frames is full (set to 48 kB) and for a while more",
         broker_away_for_long,
         altered=True,
         limit=420,

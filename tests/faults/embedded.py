@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.clock import ALTERED
-from tests.test_process import FLOW, ROOT, environment
+from tests.processes import FLOW, ROOT, environment
 
 PIECEWISE = {"CANDLEWAX_TEST_FLOW": "ohlcv", "CANDLEWAX_TEST_BATCH_BYTES": str(48 << 10)}
 """Settings of a process that reads little of a recording at a time."""

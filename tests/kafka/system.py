@@ -25,7 +25,7 @@ from tests.dataflows.playing import EPOCH_ZERO, Frame
 from tests.kafka import reading
 from tests.kafka.broker import free_port
 from tests.oracle import Fill
-from tests.test_process import ROOT, environment
+from tests.processes import ROOT, environment
 
 RAW = "market.crypto.trades.{}.raw"
 NORMALIZED = "market.crypto.trades.normalized"

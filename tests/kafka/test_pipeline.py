@@ -11,7 +11,7 @@ from candlewax.connectors.broker import Broker as Client
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka import reading
 from tests.kafka.system import NORMALIZED, RAW, System, market, record, send
-from tests.test_process import FLOW, candlewax, query, run
+from tests.processes import FLOW, candlewax, queries, query, run
 
 _names = (f"of_pipeline_{n}" for n in itertools.count())
 
@@ -48,13 +48,15 @@ WHOLE = {
 """What must be the same wherever frames come by."""
 
 
+EVERYTHING = " UNION ALL ".join(
+    f"SELECT '{name}', count(), sum(sipHash64({columns})) FROM {name} FINAL"
+    for name, columns in WHOLE.items()
+)
+
+
 def everything(folder: Path, **settings: str) -> list[list[str]]:
     """Of each table its name, how many rows it has, and a sum over the contents of all."""
-    each = (
-        f"SELECT '{name}', count(), sum(sipHash64({columns})) FROM {name} FINAL"
-        for name, columns in WHOLE.items()
-    )
-    return sorted(query(folder, " UNION ALL ".join(each), **settings))
+    return sorted(query(folder, EVERYTHING, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +68,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[str]], tu
     done = run(folder, *FLOW)
     assert done.returncode == 0, done.stderr
     counting = "SELECT count(), countIf(empty(conditions)) FROM silver_trades FINAL"
-    ((every, counted),) = query(folder, counting)
-    return everything(folder), (int(every), int(counted))
+    ((every, counted),), contents = queries(folder, counting, EVERYTHING)
+    return sorted(contents), (int(every), int(counted))
 
 
 @pytest.mark.parametrize("flows", [FLOWS, ("tables",)])

@@ -12,8 +12,8 @@ from tests.clickhouse.serving import serving
 from tests.dataflows.mending import gaps, markets, played, stored
 from tests.kafka import reading
 from tests.kafka.system import System
+from tests.processes import candlewax
 from tests.test_backfill import line
-from tests.test_process import candlewax
 
 _names = (f"of_repair_{n}" for n in itertools.count())
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.clickhouse.serving import serving
 from tests.commands import here
-from tests.test_process import FLOW, ROOT, candlewax, environment, run
+from tests.kafka.system import market, record
+from tests.processes import FLOW, ROOT, candlewax, environment, run
 from tests.web.serving import CANDLES, Client
 
 CODE = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
@@ -109,7 +110,8 @@ def test_it_stops_in_the_middle(tmp_path: Path) -> None:
 
 def test_what_was_stored_is_served(tmp_path: Path) -> None:
     """From a directory that nobody has open, with SQL; and others are kept out of it."""
-    assert run(tmp_path, *FLOW).returncode == 0
+    feed = str(record(tmp_path / "market.tsv", market(500, seed=7)))
+    assert run(tmp_path, *FLOW, CANDLEWAX_FEED=feed).returncode == 0
     with started(tmp_path, "serve") as (client, _):
         count = int(client.ask("/", {"query": COUNTED}).body)
         assert trades_of(client) == count > 0
@@ -121,7 +123,8 @@ def test_what_a_server_stores_is_served(tmp_path: Path) -> None:
     """And SQL is to be asked of that server."""
     with serving(tmp_path / "server") as front:
         settings = {"CANDLEWAX_CLICKHOUSE": front.dsn, "no_proxy": "*"}
-        assert run(tmp_path, *FLOW, **settings).returncode == 0
+        feed = str(record(tmp_path / "market.tsv", market(500, seed=8)))
+        assert run(tmp_path, *FLOW, CANDLEWAX_FEED=feed, **settings).returncode == 0
         with started(tmp_path, "serve", **settings) as (client, _):
             assert trades_of(client) > 0
             assert client.ask("/?query=SELECT+1").refusal == (404, "no_sql_here", None)
