@@ -9,9 +9,9 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-# Each core has tests of its own. Those that share a broker from outside take turns; those of
-# a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases, and takes longer.
-WORKERS := $(if $(CANDLEWAX_TEST_BROKERS),0,auto)
+# One more than there are cores, as some wait. Tests that share a broker from outside take turns;
+# those of a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases.
+WORKERS := $(if $(CANDLEWAX_TEST_BROKERS),0,$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1))
 
 .PHONY: run up live test check bench bench-live chaos faults lock clean
 
