@@ -25,7 +25,8 @@ FREE_BYTES: Final = 64 << 20
 """With less room on the disk nothing is inserted."""
 
 INSERT: Final = {
-    # Refused before anything is written: the engine may keep half of what finds no room.
+    # Refused before anything is written: an engine that finds no room on its way may say
+    # that all is stored, and keep empty files.
     "min_free_disk_bytes_to_perform_insert": FREE_BYTES,
     # Set, not assumed: their defaults differ between versions.
     "async_insert": 0,

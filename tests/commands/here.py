@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
 from candlewax.cli import main
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Who may ask the server, and how much."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,9 +26,12 @@ def raw(client: Client, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", client.port), 10) as opened:
         parts = []
         # A server that has heard enough may hang up, whatever is on its way to it.
-        with suppress(OSError):
+        try:
             opened.sendall(request)
             opened.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno not in {errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET}:
+                raise
         with suppress(ConnectionResetError):
             while part := opened.recv(65536):
                 parts.append(part)
