@@ -20,14 +20,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error, Operati
 
 from candlewax._readers import Server
 from candlewax.connectors import ddl
-
-FREE_BYTES: Final = 64 << 20
-"""With less room on the disk nothing is inserted."""
+from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
 INSERT: Final = {
-    # Refused before anything is written: an engine that finds no room on its way may say
-    # that all is stored, and keep empty files.
-    "min_free_disk_bytes_to_perform_insert": FREE_BYTES,
+    # Refused before anything is written.
+    "min_free_disk_bytes_to_perform_insert": LITTLE,
     # Set, not assumed: their defaults differ between versions.
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -92,11 +89,15 @@ class DatabaseError(RuntimeError):
 class Database:
     """One database of one ClickHouse, safe to use from several threads."""
 
-    def __init__(self, client: Client, *, embedded: bool) -> None:
+    def __init__(self, client: Client, folder: Path | None = None) -> None:
+        """`folder` is that of an embedded database."""
         self.client = client
-        self._spool = _temporary() if embedded else None
+        self._spool = _temporary() if folder else None
         # An embedded engine runs one query of a connection at a time.
-        self._lock: AbstractContextManager[Any] = threading.RLock() if embedded else nullcontext()
+        self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
+        self._room = Room(folder, self._command) if folder else None
+        if self._room:
+            self._room.begin()
 
     def query(
         self,
@@ -132,12 +133,21 @@ class Database:
         # What stands before a server says no more than 502 or the like.
         return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
 
+    def _command(self, sql: str) -> None:
+        with self._lock:
+            self.client.command(sql)
+
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        """Insert rows as one block. The same token again inserts nothing."""
+        """Insert rows as one block. The same token again inserts nothing.
+
+        Raises DatabaseError if the disk of an embedded database is full.
+        """
         settings = {**INSERT, "insert_deduplication_token": token}
         with self._lock:
-            if self._spool:
+            if self._spool and self._room:
+                _check(self._room)
                 self._insert_file(self._spool, table, rows, settings)
+                _check(self._room)
                 return
             stream = pa.BufferOutputStream()
             _write(stream, rows)
@@ -172,10 +182,18 @@ class Database:
 
     def close(self) -> None:
         """Let go of the database, so that another process may open it."""
+        if self._room:
+            self._room.close()
         with self._lock:
             self.client.close()
             if self._spool:
                 self._spool.close()
+
+
+def _check(room: Room) -> None:
+    """Raises DatabaseError if what was done until now may have found no room."""
+    if not room.left():
+        raise DatabaseError(f"{room.folder}: the disk is full; {AGAIN}")
 
 
 def _temporary() -> IO[bytes]:
@@ -195,7 +213,11 @@ def connect(place: Path | Server, database: str) -> Database:
     """
     if isinstance(place, Path) and not place.is_dir():
         raise DatabaseError(f"{place}: no database here; candlewax init makes one")
-    return Database(_client(place, database), embedded=isinstance(place, Path))
+    return _database(place, database)
+
+
+def _database(place: Path | Server, name: str) -> Database:
+    return Database(_client(place, name), place if isinstance(place, Path) else None)
 
 
 def _client(place: Path | Server, database: str) -> Client:
@@ -206,14 +228,17 @@ def _client(place: Path | Server, database: str) -> Client:
 def open_tables(place: Path | Server, database: str) -> Database:
     """Open a database and create it, its tables and views where they are absent.
 
-    Raises DatabaseError.
+    Raises DatabaseError, also where an embedded database would find little room.
     """
+    if isinstance(place, Path) and (space := free(place)) < LITTLE:
+        there = f"{mebibytes(space)} of room on its disk; {mebibytes(LITTLE)} are needed"
+        raise DatabaseError(f"{place}: {there}")
     try:
         with closing(_client(place, "default")) as client:
             client.command(
                 "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
             )
-            opened = Database(_client(place, database), embedded=isinstance(place, Path))
+            opened = _database(place, database)
         ddl.apply(opened.client)
     except ClickHouseError as error:
         raise DatabaseError(f"{place}: {briefly(error)}") from error

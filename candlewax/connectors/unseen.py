@@ -84,8 +84,9 @@ WHERE exchange = {exchange:String} AND kind = 'control'
     AND JSONExtractString(frame, {event:String}) = {kind:String}
 """
 
+# Where our clock was ahead for a while, the exchange's tells which trade came last.
 _LATEST: Final = """
-SELECT toUnixTimestamp64Micro(max(received_at)) AS latest FROM silver_trades
+SELECT toUnixTimestamp64Micro(max(least(timestamp, received_at))) AS latest FROM silver_trades
 WHERE exchange = {exchange:String}
 """
 

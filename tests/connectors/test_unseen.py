@@ -205,6 +205,16 @@ def test_a_process_without_a_memory_knows_who_was_alive(tables: Database) -> Non
     assert Process(tables).take(trade(42)).outages.is_empty()
 
 
+def test_a_process_without_a_memory_tells_of_an_outage_behind_a_clock_that_was_ahead(
+    tables: Database,
+) -> None:
+    """What was received by that clock is not later than the outage: it happened before."""
+    Process(tables).take(event("connected", 1), trade(2), trade(3, 7200))
+    Process(tables).take(event("disconnected", 4), event("connected", 9))
+    known = Process(tables).take(trade(10))
+    assert known.outages.rows() == [((BEGIN + 4) * 10**6, (BEGIN + 9) * 10**6)]
+
+
 def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database) -> None:
     """Since the last one said goodbye."""
     Process(tables).take(event("connected", 1), trade(2), event("disconnected", 4))

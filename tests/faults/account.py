@@ -78,7 +78,8 @@ def account(
     _silver(found, tables, fills)
     stored = playing.gold(tables)
     _gold(found, stored, fills, live=live)
-    _certificates(found, tables, stored, fills, live=live)
+    outages = _outages_of(tables, steady=steady_clock)
+    _certificates(found, tables, stored, fills, outages, live=live)
     _gaps(found, tables, distinct, journal)
     if steady_clock:
         _outages(found, tables)
@@ -128,16 +129,18 @@ def _certificates(
     tables: Database,
     stored: Mapping[Window, dict[str, Any]],
     fills: Sequence[Fill],
+    outages: tuple[oracle.Outages, oracle.Outages],
     *,
     live: bool,
 ) -> None:
-    said, outages = playing.certificates(tables), _known_outages(tables)
+    said, (least, most) = playing.certificates(tables), outages
     wrong = []
     for exchange in {fill.exchange for fill in fills}:
         own = [fill for fill in fills if fill.exchange == exchange]
-        forming = oracle.certificates(own, outages)
+        forming = oracle.certificates(own, least)
+        longest = oracle.certificates(own, most)
         # By a clock that is ahead of everything.
-        closed = oracle.certificates(own, outages, grace=-_FAR)
+        closed = oracle.certificates(own, least, grace=-_FAR)
         latest: dict[str, int] = {}
         for fill in own:
             latest[fill.symbol] = max(fill.time, latest.get(fill.symbol, 0))
@@ -152,24 +155,37 @@ def _certificates(
             last = (window[3] + oracle.LENGTHS[window[0]]) * 1_000_000 > latest[window[2]]
             if live and last and said[window]["status"] == "partial" != told["status"]:
                 told["status"] = "partial" if told["status"] == "complete" else told["status"]
+            down = said[window]["feed_down_ms"]
+            if told["feed_down_ms"] <= down <= longest[window]["feed_down_ms"]:
+                told["feed_down_ms"] = down
             if said[window] != told:
                 wrong.append(f"{window}: stored {said[window]}, expected {told}")
     found.certificates = found.note("certificates wrong", wrong)
 
 
-def _known_outages(tables: Database) -> dict[str, list[tuple[int, int]]]:
-    """By exchange, apart from each other; of one that no trade came after nothing is said."""
+def _outages_of(tables: Database, *, steady: bool) -> tuple[oracle.Outages, oracle.Outages]:
+    """Which outages the certificates must tell of, and of which they may: those that a trade
+    came after. Where the clock is not `steady`, the exchange's own time says what came
+    after them, and of the others nothing is certain.
+    """
+    latest = "received_at" if steady else "least(timestamp, received_at)"
     rows = tables.query(
-        """
-        SELECT exchange, toUnixTimestamp64Micro(out.began), toUnixTimestamp64Micro(out.ended)
+        f"""
+        SELECT exchange, toUnixTimestamp64Micro(out.began), toUnixTimestamp64Micro(out.ended),
+            out.ended <= heard.latest AS told
         FROM outages AS out FINAL
-        JOIN (SELECT exchange, max(received_at) AS latest FROM silver_trades GROUP BY exchange)
+        JOIN (SELECT exchange, max({latest}) AS latest FROM silver_trades GROUP BY exchange)
             AS heard USING exchange
-        WHERE out.ended <= heard.latest
         ORDER BY exchange, out.began
         """
     ).rows()
-    apart: dict[str, list[tuple[int, int]]] = {}
+    told = _apart(row[:3] for row in rows if row[3])
+    return told, told if steady else _apart(row[:3] for row in rows)
+
+
+def _apart(rows: Iterable[tuple[str, int, int]]) -> oracle.Outages:
+    """By exchange, none of them twice."""
+    apart: oracle.Outages = {}
     for exchange, began, ended in rows:
         before = apart.setdefault(exchange, [])
         since = max(began, before[-1][1]) if before else began

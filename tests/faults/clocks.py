@@ -11,16 +11,16 @@ HOUR = 3600 * SECOND
 
 def stepped(*steps: int) -> Callable[[Stage], Outcome]:
     """Step the clock of all three processes so far from the right time, one after another,
-    and back to it.
+    and back to it; all connections are cut by each of these clocks.
     """
 
     def play(stage: Stage) -> Outcome:
         assert stage.clock
-        for ahead in steps:
+        for ahead in (*steps, 0):
             stage.clock.step(ahead)
+            stage.cut()
             stage.calm()
             stage.come(20)
-        stage.clock.step(0)
         recovery = stage.recover()
         sql = "SELECT count() FROM dead_letters FINAL WHERE reason = 'bad_time'"
         letters = int(stage.system.tables.query(sql).item())
@@ -32,14 +32,14 @@ def stepped(*steps: int) -> Callable[[Stage], Outcome]:
 FAULTS = [
     Fault(
         "clock-ahead",
-        "the clock stepped 2 h ahead, and back",
+        "the clock stepped 2 h ahead, and back; connections cut by each",
         stepped(2 * HOUR),
         altered=True,
         steady=False,
     ),
     Fault(
         "clock-behind",
-        "the clock stepped 30 s back, then an hour, and on again",
+        "the clock stepped 30 s back, then an hour, and on again; connections cut by each",
         stepped(-30 * SECOND, -HOUR),
         altered=True,
         steady=False,

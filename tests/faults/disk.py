@@ -48,8 +48,11 @@ class Disk:
 
     def used(self) -> int:
         """Bytes that are taken."""
-        at = os.statvfs(f"/proc/{self._holder.pid}/root{self.folder}")
+        at = self._at()
         return (at.f_blocks - at.f_bfree) * at.f_frsize
+
+    def _at(self) -> os.statvfs_result:
+        return os.statvfs(f"/proc/{self._holder.pid}/root{self.folder}")
 
     def resize(self, size: int) -> None:
         """Make it larger, or as small as what is on it."""
@@ -60,6 +63,11 @@ class Disk:
         """Leave so many bytes free, or somewhat less."""
         with suppress(subprocess.CalledProcessError):
             self.resize(self.used() + leave)
+
+    def fill_up(self) -> None:
+        """Leave nothing, whatever is being written meanwhile."""
+        while self._at().f_bfree:
+            self.fill(0)
 
     def grow(self) -> None:
         """Let there be room again."""

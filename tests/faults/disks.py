@@ -2,16 +2,22 @@
 without these faults.
 """
 
+import random
+import time
+
 from candlewax._readers import Server
-from candlewax.connectors.clickhouse import FREE_BYTES, connect
+from candlewax.connectors.clickhouse import connect
+from candlewax.connectors.room import LITTLE
 from tests.clickhouse.serving import Serving
 from tests.dataflows import playing
-from tests.faults.account import account
+from tests.dataflows.playing import Frame
+from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
 from tests.faults.disk import Disk
-from tests.faults.embedded import play
+from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import Place, Stage
+from tests.faults.restarts import memory
+from tests.faults.stage import PATIENCE, Place, Stage
 from tests.kafka.system import record
 
 
@@ -23,7 +29,7 @@ def of_the_server(stage: Stage) -> Outcome:
 
     def full() -> bool:
         # Not to the last byte: what is being inserted, and was let in, finds its room.
-        disk.fill(FREE_BYTES // 2)
+        disk.fill(LITTLE // 2)
         return "NOT_ENOUGH_SPACE" in stage.running["silver"].said_now()
 
     stage.until(full)
@@ -37,7 +43,7 @@ def of_the_server(stage: Stage) -> Outcome:
     return outcome
 
 
-ROOM = FREE_BYTES + (1 << 18)
+ROOM = LITTLE + (1 << 18)
 """Bytes beside the empty tables: not enough for all that comes."""
 
 
@@ -59,14 +65,56 @@ def of_a_directory(place: Place) -> Outcome:
         free = play(disk.folder, log, within=disk.within)
         if free.returncode:
             outcome.wrong.append(f"the next one ended with {free.returncode}: {free.stderr[-500:]}")
-        server = Serving(disk.folder, within=disk.within)
-        tables = connect(Server(server.dsn), "market")
-        outcome.account = account(tables, playing.all_fills(frames), live=False)
-        tables.close()
-        server.end()
+        outcome.account = _account(disk, frames)
     finally:
         disk.close()
     return outcome
+
+
+FULL = ("the disk is full", "NOT_ENOUGH_SPACE")
+"""What a run says that finds no room."""
+
+LONGEST = 1.5
+"""Seconds after it has begun to read when its disk is full at the latest."""
+
+
+def at_once(place: Place) -> Outcome:
+    """The same, if the disk is full to its last byte at once, at any moment of a run: again and
+    again, and most often with a recovery store.
+    """
+    frames, chance = around_midnight(2000, seed=12), random.Random(place.seed)
+    log, store = record(place.folder / "filled.tsv", frames), place.folder / "recovery"
+    outcome, times = Outcome(), 3 * place.size.times
+    disk = Disk(place.folder / "filled")
+    try:
+        play(disk.folder, record(place.folder / "empty.tsv", []), within=disk.within)
+        for number in range(times):
+            options = memory(store, chance)
+            process = begin(disk.folder, log, *options, within=disk.within, **PIECEWISE)
+            time.sleep(chance.uniform(0, LONGEST))
+            disk.fill_up()
+            _, said = process.communicate(timeout=PATIENCE)
+            disk.grow()
+            outcome.ended += process.returncode != 0
+            if process.returncode and not any(why in said for why in FULL):
+                outcome.wrong.append(f"{number}: it ended with {process.returncode}: {said[-500:]}")
+        outcome.seen = f"{times} times, of which {outcome.ended} ended a run"
+        free = play(disk.folder, log, *memory(store, chance), within=disk.within, **PIECEWISE)
+        if free.returncode:
+            outcome.wrong.append(f"the last one ended with {free.returncode}: {free.stderr[-500:]}")
+        outcome.account = _account(disk, frames)
+    finally:
+        disk.close()
+    return outcome
+
+
+def _account(disk: Disk, frames: list[Frame]) -> Account:
+    server = Serving(disk.folder, within=disk.within)
+    tables = connect(Server(server.dsn), "market")
+    found = account(tables, playing.all_fills(frames), live=False)
+    tables.close()
+    server.end()
+    return found
 
 
 FAULTS = [
@@ -81,6 +129,15 @@ FAULTS = [
         "disk-full-embedded",
         "the disk of an embedded database full before a recording is over; room, and a new start",
         of_a_directory,
+        live=False,
+        ends=True,
+        needs=Disk.possible,
+    ),
+    Fault(
+        "disk-full-at-once",
+        "the disk of an embedded database full to its last byte at random moments of a "
+        "recording; room, and a new start",
+        at_once,
         live=False,
         ends=True,
         needs=Disk.possible,

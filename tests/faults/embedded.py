@@ -28,9 +28,11 @@ def play(
     )
 
 
-def begin(folder: Path, log: Path, *options: str, **settings: str) -> subprocess.Popen[str]:
+def begin(
+    folder: Path, log: Path, *options: str, within: Within = list, **settings: str
+) -> subprocess.Popen[str]:
     """Begin to play a recording; returns when it reads."""
-    process = _start(folder, *options, CANDLEWAX_FEED=str(log), **settings)
+    process = _start(folder, *options, within=within, CANDLEWAX_FEED=str(log), **settings)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Reading")
     return process
@@ -41,16 +43,18 @@ def listen(folder: Path) -> subprocess.Popen[str]:
     urls = {
         f"CANDLEWAX_{name}_URL": "ws://127.0.0.1:1" for name in ("BINANCE", "KRAKEN", "COINBASE")
     }
-    return _start(folder, CANDLEWAX_FEED="live", **urls)
+    return _start(folder, within=list, CANDLEWAX_FEED="live", **urls)
 
 
-def _start(folder: Path, *options: str, **settings: str) -> subprocess.Popen[str]:
+def _start(
+    folder: Path, *options: str, within: Within = list, **settings: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        _command(settings, *options),
+        within(_command(settings, *options)),
         cwd=ROOT,
         env=_environment(folder, **settings),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
 

@@ -89,18 +89,21 @@ def _play(folder: Path, frames: list[Frame], chance: random.Random) -> int:
     """Play it until a life comes to its end; how many were killed before."""
     log, kills = record(folder / "market.tsv", frames), 0
     for _ in range(chance.randint(1, 3)):
-        process = begin(folder / "tables", log, *_memory(folder, chance), **PIECEWISE)
+        process = begin(
+            folder / "tables", log, *memory(folder / "recovery", chance), within=list, **PIECEWISE
+        )
         if _ends_within(process, chance.uniform(0, LONGEST)):
             return kills
         kills += 1
-    done = play(folder / "tables", log, *_memory(folder, chance), within=list, **PIECEWISE)
+    done = play(
+        folder / "tables", log, *memory(folder / "recovery", chance), within=list, **PIECEWISE
+    )
     assert done.returncode == 0, done.stderr
     return kills
 
 
-def _memory(folder: Path, chance: random.Random) -> list[str]:
+def memory(store: Path, chance: random.Random) -> list[str]:
     """The options of a recovery store: most often that of the life before."""
-    store = folder / "recovery"
     if chance.random() < 0.25:
         shutil.rmtree(store, ignore_errors=True)
     if not store.exists():

@@ -235,6 +235,9 @@ class Stage:
         then.
         """
         self.simulator.pause()
+        if not steady:
+            # An outage after which no trade comes, by a clock that had been ahead.
+            self.cut()
         servers = self.place.broker.servers
         while True:
             fills = truth.fills(servers)
@@ -290,6 +293,12 @@ class Stage:
         return self.simulator.journal
 
     # The exchanges.
+
+    def cut(self) -> None:
+        """Cut all connections; to be back, each exchange has told of both."""
+        before = self.reached()
+        self.at_exchanges(lambda simulator: simulator.drop())
+        self.until(lambda: all(now >= before[n] + 2 for n, now in self.reached().items()))
 
     def resume(self) -> None:
         """Let trades happen again."""

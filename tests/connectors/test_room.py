@@ -1,0 +1,120 @@
+"""Room on the disk of an embedded database."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from candlewax.connectors import room
+from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
+from candlewax.connectors.room import LITTLE, NONE, Room
+
+MERGES = ["SYSTEM STOP MERGES"]
+
+
+class Disk:
+    """A disk with so many bytes free, at a folder; others are as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.free = 10 * LITTLE
+        self._folder = folder
+        self._real = room.free
+
+    def __call__(self, folder: Path) -> int:
+        return self.free if folder.is_relative_to(self._folder) else self._real(folder)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
+    """What is free is told by the test."""
+    made = Disk(tmp_path)
+    monkeypatch.setattr(room, "free", made)
+    monkeypatch.setattr("candlewax.connectors.clickhouse.free", made)
+    return made
+
+
+def test_with_little_room_nothing_is_merged(disk: Disk, tmp_path: Path) -> None:
+    """Until there is more again; each is said once."""
+    said: list[str] = []
+    looking = Room(tmp_path, said.append)
+    looking.look()
+    assert said == []
+    disk.free = LITTLE - 1
+    looking.look()
+    looking.look()
+    assert said == MERGES
+    disk.free = 2 * LITTLE - 1
+    looking.look()
+    assert said == MERGES
+    disk.free = 2 * LITTLE
+    looking.look()
+    looking.look()
+    assert said == [*MERGES, "SYSTEM START MERGES"]
+    assert looking.left()
+
+
+def test_once_there_was_no_room_all_stays_as_it_is(
+    disk: Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever room there is later: what was done meanwhile may be worth nothing."""
+    said: list[str] = []
+    looking = Room(tmp_path, said.append)
+    disk.free = NONE
+    assert looking.left()
+    disk.free = NONE - 1
+    with caplog.at_level(logging.ERROR):
+        looking.look()
+    disk.free = 10 * LITTLE
+    looking.look()
+    assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
+    assert not looking.left()
+    assert "the disk is full; make room and start again" in caplog.text
+
+
+def test_what_an_insert_finds_first_is_acted_upon(disk: Disk, tmp_path: Path) -> None:
+    """By the next look, also if there is room again by then."""
+    said: list[str] = []
+    looking = Room(tmp_path, said.append)
+    disk.free = 0
+    assert not looking.left()
+    disk.free = 10 * LITTLE
+    looking.look()
+    looking.look()
+    assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
+
+
+@pytest.fixture
+def on_it(disk: Disk, engine: Database, tables: Database, tmp_path: Path) -> Iterator[Database]:
+    """A database on that disk."""
+    disk.free = 10 * LITTLE
+    made = Database(tables.client, tmp_path)
+    yield made
+    made.close()
+    for what in ("MERGES", "CLEANUP"):
+        engine.client.command(f"SYSTEM START {what}")
+
+
+def test_an_insert_on_a_full_disk_is_an_error(disk: Disk, on_it: Database) -> None:
+    """Nor is one tried once there was no room."""
+    rows = pa.table({"exchange": ["x"], "watermark": pa.array([1], pa.timestamp("us", "UTC"))})
+    on_it.insert("watermarks", rows, "a")
+    disk.free = 0
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="the disk is full; make room and start again"):
+            on_it.insert("watermarks", rows, "b")
+        disk.free = 10 * LITTLE
+    assert on_it.query("SELECT count() FROM watermarks").item() == 1
+
+
+def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) -> None:
+    """Its tables might be empty files."""
+    disk.free = LITTLE - 1
+    with pytest.raises(DatabaseError, match=r"64\.0 MiB of room on its disk; 64\.0 MiB are needed"):
+        open_tables(tmp_path / "tables", "market")
+
+
+def test_free_room_is_what_may_be_written(tmp_path: Path) -> None:
+    """Of a disk that is there."""
+    assert room.free(tmp_path) > 0
