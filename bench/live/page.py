@@ -18,7 +18,7 @@ from bench.live import stored
 from bench.live.api import holds, summary
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
 from candlewax.simulator.venues import markets_of
-from tests.kafka.broker import free_port
+from tests.ports import free_port
 from tests.web.browser import OPTIONS, chromium
 
 RATE: Final = 2_000

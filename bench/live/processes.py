@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 from bytewax.recovery import init_db_dir
 
 from tests.clickhouse.serving import Serving
-from tests.kafka.broker import Broker, fetch_jars, free_port
+from tests.kafka.broker import Broker, fetch_jars
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 

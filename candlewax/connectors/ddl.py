@@ -13,12 +13,14 @@ FOLDER: Final = Path(__file__).parents[2] / "clickhouse" / "ddl"
 _END: Final = re.compile(r";[ \t]*(?:\n|$)")
 """A semicolon ends a statement where it ends a line; comments hold none there."""
 
-# What there is, and what was there when the statements were applied last.
+# What there is, and what was there when the statements were applied last. The tables behind
+# materialized views come and go.
 _FOUND: Final = """
 SELECT hex(sipHash128(groupArrayIf((name, create_table_query), name != 'schema_version'))) AS found,
     anyIf(create_table_query, name = 'schema_version') AS applied
 FROM (
-    SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()
+    SELECT name, create_table_query FROM system.tables
+    WHERE database = currentDatabase() AND NOT startsWith(name, '.')
     ORDER BY name
 )
 """

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from tests.ports import free_port
+
 ROOT: Final = Path(__file__).parents[2]
 
 
@@ -27,7 +29,7 @@ class Serving:
         self._within = within
         self._account = (user, password)
         self._process: subprocess.Popen[str] | None = None
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     @property

@@ -12,7 +12,7 @@ from candlewax.connectors.broker import Broker, BrokerError, Hush
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
-from tests.kafka.broker import free_port
+from tests.ports import free_port
 
 DAY_MS = 24 * 60 * 60 * 1000
 

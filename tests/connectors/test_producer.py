@@ -10,7 +10,7 @@ from candlewax.connectors.producer import DeliveryError, Outbox
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
-from tests.kafka.broker import free_port
+from tests.ports import free_port
 
 NAME = "market.crypto.trades.test"
 

@@ -15,13 +15,7 @@ from candlewax.connectors.status import Status
 from candlewax.health import Health
 from candlewax.metrics import Counted
 from candlewax.tally import Tally
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.ports import free_port
 
 
 def ask(port: int, path: str) -> tuple[int, str]:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from candlewax.tally import Tally
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.deploy.reading import ROOT
+from tests.ports import free_port
 from tests.processes import FLOW, environment
 
 EXCHANGES: Final = ("kraken", "coinbase")
@@ -41,14 +41,6 @@ PATIENCE_S: Final = 60
 """After so many seconds what is waited for will not come."""
 
 WATCH: Final = (sys.executable, "-c", "from candlewax.cli import main; main(['watch'])")
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def shortened(rules: str) -> str:

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 from tests.faults.fault import Fault, Outcome
 from tests.faults.kills import CHAOS
 from tests.faults.stage import Stage
-from tests.kafka.broker import free_port
+from tests.ports import free_port
 
 SMALL = {"CANDLEWAX_TEST_BUFFER_BYTES": "24000", "CANDLEWAX_KAFKA_QUEUE_BUFFERING_MAX_KBYTES": "24"}
 """Much less memory than there is, for a bound that is soon met."""

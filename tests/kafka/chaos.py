@@ -21,9 +21,10 @@ from tests import oracle
 from tests.clickhouse.serving import Serving, serving
 from tests.dataflows import playing
 from tests.kafka import reading, truth
-from tests.kafka.broker import Broker, fetch_jars, free_port
+from tests.kafka.broker import Broker, fetch_jars
 from tests.kafka.system import Process, System
 from tests.oracle import Fill
+from tests.ports import free_port
 
 FLOWS = ("ingest", "silver", "ohlcv")
 VENUES = {"binance": "binance/stream", "kraken": "kraken/v2", "coinbase": "coinbase"}

@@ -23,8 +23,8 @@ from tests import oracle
 from tests.dataflows import playing
 from tests.dataflows.playing import EPOCH_ZERO, Frame
 from tests.kafka import reading
-from tests.kafka.broker import free_port
 from tests.oracle import Fill
+from tests.ports import free_port
 from tests.processes import ROOT, environment
 
 RAW = "market.crypto.trades.{}.raw"
