@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -122,6 +123,12 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _linger(text: str) -> timedelta:
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", text) or not 0 < float(text) <= 10:
+        raise ValueError("a number of seconds above 0, at most 10, as 0.2")
+    return timedelta(seconds=float(text))
+
+
 def _partitions(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1024:
         raise ValueError("a number of partitions from 1 to 1024")
@@ -172,6 +179,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "METRICS_ADDRESS": ("127.0.0.1", _address),
     "FRESH_SECONDS": ("60", _seconds),
     "WATCH_SECONDS": ("60", _seconds),
+    "LINGER_SECONDS": ("", _linger),
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),
     **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},

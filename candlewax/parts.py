@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,8 @@ class Parts:
 @dataclass(frozen=True)
 class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
-    when all that came is stored, `behind` is who can say that more would only wait.
+    when all that came is stored, `behind` is who can say that more would only wait,
+    `linger` how long what came waits for others, where not for as long as suits best.
     """
 
     instruments: Instruments
@@ -77,6 +79,7 @@ class Process:
     feeds: Feeds = field(default_factory=Feeds)
     health: Health = field(default_factory=Health)
     behind: list[Callable[[], bool]] = field(default_factory=list)
+    linger: timedelta | None = None
 
     def held(self) -> bool:
         """Whether sources may as well wait: what they emitted before waits too."""
@@ -186,7 +189,7 @@ def combining(process: Process, broker: Broker, database: Database) -> Parts:
 
 def _raw_topics(process: Process, broker: Broker, group: str) -> Topics:
     raw = {topics.raw(exchange): None for exchange in process.wanted}
-    return Topics(broker, raw, group, process.stopping, process.held)
+    return Topics(broker, raw, group, process.stopping, process.held, process.linger)
 
 
 def aggregating(
@@ -201,8 +204,9 @@ def aggregating(
     process.behind.append(lambda: writer.behind)
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
+    trades = {topics.NORMALIZED: own}
     source = Topics(
-        broker, {topics.NORMALIZED: own}, "candlewax-ohlcv", process.stopping, process.held
+        broker, trades, "candlewax-ohlcv", process.stopping, process.held, process.linger
     )
     process.health.add("broker", source.away)
     return Parts(

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ class Settings:
     the exchanges' own, `rest_urls` those of REST, `keys` are shown to an exchange by REST
     and never printed; all by exchange. `fresh_seconds` is for how long a process without a
     connection or a commit still counts as ready, `watch_seconds` is the time between two
-    cross-checks.
+    cross-checks, `linger_seconds` that between two looks at what a feed or a topic has
+    brought, where it is not what suits each best.
     """
 
     feed: str | tuple[Path, ...]
@@ -64,6 +66,7 @@ class Settings:
     metrics_address: str = "127.0.0.1"
     fresh_seconds: float = 60
     watch_seconds: float = 60
+    linger_seconds: timedelta | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
     rest_urls: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -75,7 +75,9 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         tune()
         stop = Stop()
         wanted = chosen.exchanges or known.exchanges
-        process = Process(known, wanted, Tally(), stop, live=chosen.live)
+        process = Process(
+            known, wanted, Tally(), stop, live=chosen.live, linger=chosen.linger_seconds
+        )
         if chosen.brokers:
             return _behind_broker(build, chosen, chosen.brokers, process, stop)
         return _embedded(build, chosen, process, stop, candles=candles)
@@ -252,6 +254,7 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         process.stopping,
         feeds=process.feeds,
         held=process.held,
+        linger=process.linger,
     )
 
 

@@ -94,6 +94,8 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("FRESH_SECONDS", "0", "above 0, as 60 or 2.5"),
         ("FRESH_SECONDS", "-1", "above 0, as 60 or 2.5"),
         ("WATCH_SECONDS", "a minute", "above 0, as 60 or 2.5"),
+        ("LINGER_SECONDS", "0", "above 0, at most 10, as 0.2"),
+        ("LINGER_SECONDS", "10.5", "above 0, at most 10, as 0.2"),
         ("RAW_PARTITIONS", "0", "from 1 to 1024"),
         ("NORMALIZED_PARTITIONS", "many", "from 1 to 1024"),
         ("KRAKEN_URL", "http://localhost:1", "wss://host/path"),

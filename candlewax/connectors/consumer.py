@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -131,7 +132,7 @@ def _is_good(message: Message) -> bool:
 class _Part(StatefulSourcePartition[Consumed, int]):
     def __init__(
         self, poll: _Poll, topic: str, partition: int, resumed: int,
-        stopping: Callable[[], bool], held: Callable[[], bool],
+        stopping: Callable[[], bool], held: Callable[[], bool], linger: timedelta | None,
     ) -> None:  # fmt: skip
         self._poll = poll
         self._topic = topic
@@ -139,6 +140,8 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         self._next = self._durable = resumed
         self._stopping = stopping
         self._held = held
+        self._linger = linger
+        self._awake: datetime | None = None
         poll.add(topic, partition, resumed)
 
     def next_batch(self) -> Iterable[Consumed]:
@@ -147,10 +150,15 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         if self._held():
             return []
         messages = self._poll.take(self._topic, self._partition)
+        if self._linger:
+            self._awake = None if len(messages) == BATCH else datetime.now(UTC) + self._linger
         if not messages:
             return []
         self._next = (messages[-1].offset() or 0) + 1
         return [Consumed(self._topic, self._partition, messages)]
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
 
     def snapshot(self) -> int:
         # What the snapshot before covered is durable by now: lag tools may see it.
@@ -191,9 +199,10 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         group: str,
         stopping: Callable[[], bool],
         held: Callable[[], bool] = lambda: False,
+        linger: timedelta | None = None,
     ) -> None:
         """`topics` gives for each the partitions to read, or None for all. While `held`,
-        what has come stays where it is.
+        what has come stays where it is; `linger` is the time between two batches, if any.
 
         Raises BrokerError if a topic is absent or no broker answers.
         """
@@ -201,6 +210,7 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         self._group = group
         self._stopping = stopping
         self._held = held
+        self._linger = linger
         self._parts = [
             f"{topic}:{partition}"
             for topic, some in topics.items()
@@ -217,9 +227,8 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         if worker not in self._polls:
             self._polls[worker] = _Poll(self._broker, self._group)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
-        return _Part(
-            self._polls[worker], topic, int(partition), resumed, self._stopping, self._held
-        )
+        poll, waits = self._polls[worker], (self._stopping, self._held, self._linger)
+        return _Part(poll, topic, int(partition), resumed, *waits)
 
     def lag(self) -> dict[tuple[str, int], int]:
         """By topic and partition, how many messages there are to be read yet."""

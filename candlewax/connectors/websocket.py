@@ -39,7 +39,7 @@ class _Share:
 class _Part(StatefulSourcePartition[Feed, None]):
     def __init__(
         self, exchange: str, queue: Queue, hub: Hub, leave: Callable[[], None],
-        stopping: Callable[[], bool], held: Callable[[], bool],
+        stopping: Callable[[], bool], held: Callable[[], bool], linger: timedelta,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._queue = queue
@@ -47,6 +47,7 @@ class _Part(StatefulSourcePartition[Feed, None]):
         self._leave = leave
         self._stopping = stopping
         self._held = held
+        self._linger = linger
         self._awake: datetime | None = None
 
     def next_batch(self) -> Iterable[Feed]:
@@ -58,7 +59,7 @@ class _Part(StatefulSourcePartition[Feed, None]):
         # Asked before taking: what is queued by then is all there will be.
         ended = self._hub.ended
         rows = self._queue.take(BATCH)
-        self._awake = None if len(rows) == BATCH else datetime.now(UTC) + LINGER
+        self._awake = None if len(rows) == BATCH else datetime.now(UTC) + self._linger
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
@@ -106,8 +107,11 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         pace: Pace | None = None,
         feeds: Feeds | None = None,
         held: Callable[[], bool] = lambda: False,
+        linger: timedelta | None = None,
     ) -> None:
-        """While `held`, what has come stays where it is."""
+        """While `held`, what has come stays where it is; `linger` is the time between two
+        batches, if not LINGER.
+        """
         self._lives = {name: exchange.live for name, exchange in EXCHANGES.items()}
         self._lives |= lives or {}
         self._urls = {name: live.url for name, live in self._lives.items()} | dict(urls)
@@ -115,6 +119,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         self._tally = tally
         self._stopping = stopping
         self._held = held
+        self._linger = linger or LINGER
         self._pace = pace or Pace()
         self._room = Room(buffer_bytes)
         self._hub = Hub()
@@ -134,7 +139,8 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         )
         shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
         self._hub.add(exchange, live, shard)
-        return _Part(exchange, queue, self._hub, self._leave, self._stopping, self._held)
+        leave, linger = self._leave, self._linger
+        return _Part(exchange, queue, self._hub, leave, self._stopping, self._held, linger)
 
     def _leave(self) -> None:
         self._hub.leave(self._pace.close_s + self._pace.open_s)

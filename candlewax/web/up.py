@@ -111,7 +111,9 @@ class _Up:
             chosen = replace(chosen, clickhouse=Path(folder))
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
-        self._process = Process(known, wanted, Tally(), self._stop, live=chosen.live)
+        self._process = Process(
+            known, wanted, Tally(), self._stop, live=chosen.live, linger=chosen.linger_seconds
+        )
         self._hub = Hub()
         self._serving = serving.read(arguments)
 

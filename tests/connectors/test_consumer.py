@@ -1,5 +1,6 @@
 """Topics as a source."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -144,6 +145,25 @@ def test_some_partitions_are_read(broker: Broker, topic: str) -> None:
     """Others are another process's."""
     source = Topics(broker, {topic: [1]}, GROUP, lambda: False)
     assert source.list_parts() == [f"{NAME}:1"]
+
+
+@pytest.mark.parametrize("linger", [None, timedelta(seconds=8)])
+def test_what_comes_waits_for_others_as_long_as_is_asked_for(
+    broker: Broker, topic: str, linger: timedelta | None
+) -> None:
+    """Where nothing is asked for, for nothing."""
+    source = Topics(broker, {topic: [1]}, GROUP, lambda: False, linger=linger)
+    part = source.build_part("", f"{topic}:1", None)
+    assert part.next_awake() is None
+    before = datetime.now(UTC)
+    part.next_batch()
+    awake, after = part.next_awake(), datetime.now(UTC)
+    if linger:
+        assert awake
+        assert before + linger <= awake <= after + linger
+    else:
+        assert awake is None
+    part.close()
 
 
 def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:

@@ -1,6 +1,7 @@
 """Websockets as a source: frames verbatim, bounded memory, a polite end."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bytewax.operators as op
@@ -11,7 +12,7 @@ from bytewax.testing import TestingSink, run_main
 from websockets.asyncio.server import ServerConnection
 
 from candlewax.connectors._hub import HubError
-from candlewax.connectors.websocket import Websockets
+from candlewax.connectors.websocket import LINGER, Websockets
 from candlewax.decode import decode, not_utf8
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Received
@@ -74,6 +75,27 @@ def test_batches_have_the_columns_of_frames() -> None:
         part.close()
     assert isinstance(items[0], Received)
     assert dict(items[0].frames.schema) == FRAMES
+
+
+@pytest.mark.parametrize("linger", [None, timedelta(seconds=8)])
+def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta | None) -> None:
+    """Where nothing is asked for, for a moment."""
+
+    async def talk(connection: ServerConnection, _: int) -> None:
+        await connection.wait_closed()
+
+    with running(Exchange(talk)) as (server, _):
+        source = Websockets(
+            BTC, {"binance": server.url}, Tally(), lambda: False,
+            lives=quick("binance"), pace=QUICK, linger=linger,
+        )  # fmt: skip
+        part = source.build_part("feed", "binance-0", None)
+        before = datetime.now(UTC)
+        part.next_batch()
+        awake, after = part.next_awake(), datetime.now(UTC)
+        part.close()
+    assert awake
+    assert before + (linger or LINGER) <= awake <= after + (linger or LINGER)
 
 
 def test_a_held_source_keeps_what_comes() -> None:

@@ -11,7 +11,8 @@ from tests.faults.account import Account
 class Size:
     """How large it all is: trades a second of all exchanges together, seconds something is
     away, seconds of calm before and after, and how often what is done again and again is.
-    Where it is not `thorough`, variants of the same are left out.
+    Where it is not `thorough`, variants of the same are left out. `settings` are those of all
+    processes.
     """
 
     rate: int
@@ -19,9 +20,18 @@ class Size:
     calm: float
     times: int
     thorough: bool
+    settings: dict[str, str] = field(default_factory=dict)
 
 
-SHORT = Size(rate=90, absence=0.3, calm=0, times=1, thorough=False)
+SHORT = Size(
+    rate=90,
+    absence=0.3,
+    calm=0,
+    times=1,
+    thorough=False,
+    # Less work for the same faults.
+    settings={"CANDLEWAX_LINGER_SECONDS": "0.1"},
+)
 FULL = Size(rate=500, absence=60, calm=4, times=4, thorough=True)
 
 

@@ -136,7 +136,9 @@ class Stage:
         urls = {f"CANDLEWAX_{venue.upper()}_URL": self.simulator.url(venue) for venue in VENUES}
         live = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
         started = self.system.start if flow == "ingest" else self.system.durable
-        process = started(module, name=name, **{**live, **more, **self.settings[name]})
+        process = started(
+            module, name=name, **{**live, **more, **self.size.settings, **self.settings[name]}
+        )
         self.running[name] = process
         return process
 
