@@ -66,11 +66,13 @@ def text(faults: Iterable[Fault], results: Mapping[str, Result], page: str = "")
     in the table of a page.
     """
     head = " | ".join(("", *_HEAD, "")).strip()
+    faults = list(faults)
     before = _table(page) if head in page else []
     rows = {line.split("`")[1]: line for line in before if line.startswith("| `")}
     rows |= dict.fromkeys(results, "")
     made_with = [line for line in before if line.startswith(_PLAYED)]
-    made_with += _made_with(list(results.values()))
+    # What is played from a recording has no rate.
+    made_with += _made_with([results[f.name] for f in faults if f.live and f.name in results])
     lines = [head, "|".join(("", *["---"] * len(_HEAD), ""))]
     for fault in faults:
         row = " | ".join(("", *_cells(fault, results.get(fault.name)), "")).strip()
