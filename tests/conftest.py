@@ -28,6 +28,36 @@ settings.load_profile("steady")
 
 _numbers = itertools.count()
 
+LONG = (
+    "faults/test_faults.py",
+    "connectors/test_server.py",
+    "kafka/test_pipeline.py",
+    "test_process.py",
+    "dataflows/test_ohlcv.py",
+    "test_verify_certificates.py",
+    "web/test_page.py",
+    "web/test_up.py",
+    "faults/test_embedded.py",
+    "test_rebuild.py",
+    "test_verify.py",
+    "deploy/test_run.py",
+    "test_backfill.py",
+    "test_live.py",
+    "dataflows/test_repair.py",
+    "kafka/test_chaos.py",
+)
+"""Files that take long, the longest first: so they are begun, and at the end no worker waits for
+another one.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first; within a file the order stays."""
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 
 @pytest.fixture(scope="session")
 def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
