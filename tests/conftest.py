@@ -58,7 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
 
 
-
 @pytest.fixture(scope="session")
 def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the embedded engine: a process has one."""
