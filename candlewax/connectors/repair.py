@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,11 @@ from candlewax.tally import Tally
 
 WAITING: Final = 16
 """Answers that may wait to be taken; then the exchange is not asked on."""
+
+IN_VAIN: Final = 10
+"""Answers that hold all of a gap, after which it is given up if it is still there: what came
+cannot be read.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +78,7 @@ class _Filler:
         self._finite = finite
         self._refusals, self._why = 0, ""
         self._tried: dict[tuple[str, int, int], int] = {}
+        self._came: Counter[tuple[str, int, int]] = Counter()
         self._seq: dict[str, int] = {}
 
     def work(self, outlet: Outlet) -> None:
@@ -155,6 +162,7 @@ class _Filler:
     ) -> None:
         """Write down what became of gaps, and say it. If `over` they are not tried again."""
         written = []
+        outcomes = {gap: self._judged(lefts[gap], found) for gap, found in outcomes.items()}
         for gap, outcome in outcomes.items():
             left, never = lefts[gap], outcome.fate is Fate.NEVER
             done = over or outcome.fate is not Fate.LATER
@@ -163,6 +171,18 @@ class _Filler:
         self._tell(outcomes)
         if written:
             self._gaps.write(written)
+
+    def _judged(self, left: Left, outcome: Outcome) -> Outcome:
+        """The outcome, unless all of the gap has come too often. Whoever sees its trades after
+        all says that it is repaired.
+        """
+        if outcome.fate is not Fate.CAME:
+            return outcome
+        self._came[_key(left)] += 1
+        if self._came[_key(left)] < IN_VAIN:
+            return outcome
+        why = f"asked for {IN_VAIN} times: its trades came and were not stored, see dead_letters"
+        return Outcome(Fate.NEVER, why)
 
     def _tell(self, outcomes: Mapping[Gap, Outcome]) -> None:
         """A line for each reason why gaps stay."""
@@ -194,7 +214,8 @@ class Repairs(FixedPartitionedSource[Feed, None]):
     Emits the answers as frames of the connection `rest/<native symbol>`, verbatim, and
     writes into the table how often each gap was asked for and what came of it. Whether it
     is filled is said by who sees the trades. An exchange that refuses is asked again, with
-    growing pauses, for ever; only what an answer proves to be absent is given up.
+    growing pauses, for ever; given up is only what an answer proves to be absent, and what
+    came whole IN_VAIN times and still is not there: it cannot be read.
 
     Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for
     an answer. Delivery: at least once; a gap whose trades were not stored is asked for

@@ -12,7 +12,7 @@ from bytewax.testing import run_main
 
 from candlewax import parts
 from candlewax.connectors.clickhouse import Database, connect
-from candlewax.connectors.repair import Repairs
+from candlewax.connectors.repair import IN_VAIN, Repairs
 from candlewax.connectors.rest import Client, Patience
 from candlewax.connectors.websocket import Websockets
 from candlewax.decode import decode
@@ -171,6 +171,33 @@ def test_a_market_the_exchange_knows_no_more_is_given_up(tables: Database) -> No
     assert states == {(True, "unrepairable"), (False, "repaired")}
     (reason,) = {gap["reason"] for gap in gaps(tables) if gap["symbol"] == "BTC/USD"}
     assert "NotFound" in reason
+
+
+def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
+    """After some answers that hold all of it, as none of it is ever stored; then it is not
+    asked for again.
+    """
+    with played() as (simulator, _):
+        two = ("BTCUSDT", "ETHUSDT")
+        hear(
+            tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native not in two
+        )
+        assert len(gaps(tables)) == len(two)
+        source = Repairs(asked(simulator, "binance"), tables, Tally(), pace=QUICK)
+        part = source.build_part("", "binance", None)
+
+        def given_up() -> bool:
+            # Taken, and lost.
+            part.next_batch()
+            return {gap["state"] for gap in gaps(tables)} == {"unrepairable"}
+
+        wait(given_up)
+        requests = simulator.asked
+        part.close()
+    found = gaps(tables)
+    assert {gap["attempts"] for gap in found} == {IN_VAIN}
+    assert all("came and were not stored, see dead_letters" in gap["reason"] for gap in found)
+    assert requests == len(two) * IN_VAIN
 
 
 def test_a_gap_of_millions_is_left_to_backfill(tables: Database) -> None:
