@@ -76,12 +76,15 @@ def _few_fields(frames: Sequence[pl.DataFrame]) -> pa.MapArray:
     return pa.MapArray.from_arrays(_ends(ends), _strings(keys), _strings(values))
 
 
+# By way of Polars: to make an array of a list, pyarrow first imports pandas.
+
+
 def _ends(places: Sequence[int]) -> pa.Array:
-    return pa.array(places, pa.int32())
+    return pl.Series(places, dtype=pl.Int32).to_arrow()
 
 
 def _strings(texts: Sequence[str]) -> pa.Array:
-    return pa.array(texts, pa.string())
+    return pl.Series(texts, dtype=pl.String).to_arrow(compat_level=_OLDEST).cast(pa.string())
 
 
 def _plain(frame: pl.DataFrame) -> pa.Table:
@@ -107,9 +110,9 @@ def _conditions(condition: pl.Series) -> pa.ListArray:
 def _vendor_data(fields: pl.DataFrame, height: int) -> pa.MapArray:
     """A map of the fields that are not null, in the order of the columns."""
     width = fields.width
-    names = pa.array([name.removeprefix(VENDOR) for name in fields.columns], pa.string())
-    columns = [column.to_arrow(compat_level=_OLDEST) for column in fields.iter_columns()]
-    values = pa.concat_arrays([pa.array([], pa.large_string()), *columns])
+    names = _strings([name.removeprefix(VENDOR) for name in fields.columns])
+    columns = [pl.Series(dtype=pl.String), *fields.iter_columns()]
+    values = pa.concat_arrays([column.to_arrow(compat_level=_OLDEST) for column in columns])
     # Column after column, taken so that they stand row after row.
     numbers = pl.select(n=pl.int_range(height * width, dtype=pl.Int64))
     order = numbers.select(pl.col("n") % width * height + pl.col("n") // width).to_series()

@@ -1,5 +1,7 @@
 """Frames into the Arrow tables that ClickHouse takes."""
 
+import subprocess
+import sys
 from typing import Any
 from unittest import mock
 
@@ -65,3 +67,20 @@ def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> 
             with mock.patch.object(arrow, "FEW", -1):
                 many: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
             assert few == many
+
+
+ALONE = """
+import sys
+from candlewax.connectors import arrow
+from tests.connectors.test_arrow import trades
+some = trades([("ADL", {"a": "1", "b": None}), (None, {})])
+arrow.rows("silver_trades", [some])
+arrow.FEW = -1
+arrow.rows("silver_trades", [some])
+sys.exit("pandas" in sys.modules)
+"""
+
+
+def test_pandas_is_not_imported() -> None:
+    """Nothing here needs it, and it would take a third of a start."""
+    assert subprocess.run([sys.executable, "-c", ALONE], check=False).returncode == 0

@@ -132,6 +132,25 @@ def test_messages_of_others_are_read_as_frames(outbox: Outbox, servers: str) -> 
     assert table["source_offset"].to_list() == list(range(8))
 
 
+SWAPPED: list[tuple[str, str | bytes | None]] = [("seq", b"5"), ("recv_ns", b"7")]
+MORE: list[tuple[str, str | bytes | None]] = [("recv_ns", b"7"), ("seq", b"5"), ("more", b"")]
+
+
+@pytest.mark.parametrize("headers", [SWAPPED, MORE], ids=["swapped", "more"])
+@pytest.mark.usefixtures("outbox")
+def test_headers_are_known_by_their_names(
+    servers: str, headers: list[tuple[str, str | bytes | None]]
+) -> None:
+    """Also beside messages that have ours."""
+    ours: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
+    for some in (ours, headers, ours):
+        reading.put(servers, KRAKEN, [b"{}"], b"c", 0, some, NOW_S * 1000)
+    (item,) = consumed(servers)
+    (feed,) = raw.read(item)
+    assert isinstance(feed, Received)
+    assert feed.frames.select("recv_ns", "seq").rows() == [(3, 4), (7, 5), (3, 4)]
+
+
 def test_what_is_replayed_is_kept(broker: Broker, frames: Frames, servers: str) -> None:
     """A recording older than the retention raises it, or its frames would vanish."""
     old = (NOW_S - 100 * DAY_S) * 10**9
