@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 LITTLE: Final = 64 << 20
 """Bytes: with less nothing is begun."""
 
@@ -58,6 +60,7 @@ class Room:
         self._command = command
         self._merging = True
         self._kept = False
+        self._refused = ""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="room", daemon=True)
 
@@ -80,7 +83,13 @@ class Room:
 
     def _watch(self) -> None:
         while not self._closed.wait(_PAUSE):
-            self.look()
+            try:
+                self.look()
+            except ClickHouseError as error:
+                # It is told the same again at the next look.
+                if str(error) != self._refused:
+                    self._refused = str(error)
+                    _log.exception("%s: the engine refuses", self.folder)
 
     def look(self) -> None:
         """Let the engine merge only where there is room, and keep what it has merged if
@@ -91,13 +100,13 @@ class Room:
             self._command(_START_MERGES)
             self._merging = True
         elif (self.full or space < LITTLE) and self._merging:
-            _log.warning("%s: %s of room, nothing is merged", self.folder, mebibytes(space))
             self._command(_STOP_MERGES)
             self._merging = False
+            _log.warning("%s: %s of room, nothing is merged", self.folder, mebibytes(space))
         if self.full and not self._kept:
-            _log.error("%s: the disk is full; %s", self.folder, AGAIN)
             self._command(_KEEP_PARTS)
             self._kept = True
+            _log.error("%s: the disk is full; %s", self.folder, AGAIN)
 
 
 AGAIN: Final = "make room and start again, nothing is stored until then"

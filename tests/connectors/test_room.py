@@ -1,15 +1,21 @@
 """Room on the disk of an embedded database."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver import exceptions
 
 from candlewax.connectors import room
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.connectors.room import LITTLE, NONE, Room
+from tests.faults import disk as disks
+from tests.kafka.reading import until
 
 MERGES = ["SYSTEM STOP MERGES"]
 
@@ -85,6 +91,26 @@ def test_what_an_insert_finds_first_is_acted_upon(disk: Disk, tmp_path: Path) ->
     assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
 
 
+def test_an_engine_that_refuses_is_told_again(
+    disk: Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has it once."""
+    said: list[str] = []
+
+    def refuse(sql: str) -> None:
+        said.append(sql)
+        if len(said) < 4:
+            raise exceptions.DatabaseError("not now")
+
+    looking = Room(tmp_path, refuse)
+    looking.begin()
+    disk.free = LITTLE - 1
+    until(lambda: "nothing is merged" in caplog.text)
+    looking.close()
+    assert said == MERGES * 4
+    assert caplog.text.count("the engine refuses") == 1
+
+
 @pytest.fixture
 def on_it(disk: Disk, engine: Database, tables: Database, tmp_path: Path) -> Iterator[Database]:
     """A database on that disk."""
@@ -118,3 +144,73 @@ def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) 
 def test_free_room_is_what_may_be_written(tmp_path: Path) -> None:
     """Of a disk that is there."""
     assert room.free(tmp_path) > 0
+
+
+MERGE = """
+import sys
+from pathlib import Path
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from candlewax.connectors import room
+from candlewax.connectors.clickhouse import open_tables
+room._PAUSE = 3600
+database = open_tables(Path(sys.argv[1]), "market")
+def count():
+    return database.query("SELECT count(), sum(length(text)) FROM merged").row(0)
+command = database.client.command
+command("CREATE TABLE merged (n UInt64, text String) ENGINE MergeTree ORDER BY n")
+command("SYSTEM STOP MERGES merged")
+for part in range(8):
+    rows = f"SELECT number * 8 + {part}, randomString(60) FROM numbers(300000)"
+    command(f"INSERT INTO merged {rows}")
+print(*count(), flush=True)
+command("SYSTEM START MERGES merged")
+sys.stdin.readline()
+command("OPTIMIZE TABLE merged FINAL")
+try:
+    print("merged", *count(), flush=True)
+except ClickHouseError:
+    print("merged", "unreadable", flush=True)
+database._room.look()
+sys.stdin.readline()
+database.close()
+"""
+"""Eight parts become one. The disk is looked after once the engine says that it is done."""
+
+AGAIN = """
+import sys
+from pathlib import Path
+from candlewax.connectors.clickhouse import open_tables
+database = open_tables(Path(sys.argv[1]), "market")
+print(*database.query("SELECT count(), sum(length(text)) FROM merged").row(0))
+database.close()
+"""
+
+
+@pytest.mark.skipif(not disks.Disk.possible(), reason="it takes root to make a small disk")
+def test_a_merge_that_met_a_full_disk_is_undone_by_the_next_start(tmp_path: Path) -> None:
+    """The engine says that it is done, and shows too few rows, or none can be read: should
+    it once tell the truth, less has to be looked after.
+    """
+    with closing(disks.Disk(tmp_path / "disk", disks.ROOMY)) as small:
+        folder = str(small.folder / "tables")
+        command = small.within([sys.executable, "-c", MERGE, folder])
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as merging:
+            assert merging.stdin
+            assert merging.stdout
+            whole = merging.stdout.readline().split()
+            assert whole[0] == "2400000"
+            before = small.used()
+            print(file=merging.stdin, flush=True)
+            until(lambda: small.used() > before + (2 << 20), pause=0)
+            small.fill_up()
+            found = merging.stdout.readline().split()
+            assert found[:1] == ["merged"]
+            assert found[1:] != whole
+            small.grow()
+            _, complained = merging.communicate("\n")
+            assert not merging.returncode, complained
+        assert "the disk is full" in complained
+        again = small.within([sys.executable, "-c", AGAIN, folder])
+        done = subprocess.run(again, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == whole
