@@ -63,7 +63,8 @@ class Serving:
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line.startswith("listening on "), line
+        # That of a signal is negative.
+        assert line.startswith("listening on "), line or f"ended with {self._process.wait()}"
         self.port = int(line.split()[-1])
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:

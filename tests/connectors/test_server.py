@@ -3,7 +3,6 @@
 import itertools
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,17 +224,20 @@ def test_a_server_that_dies_with_an_answer_unsaid(tmp_path: Path) -> None:
 
 def test_a_server_that_dies_anywhere(tmp_path: Path) -> None:
     """Killed again and again while rows come: the tables hold each once."""
-    over = threading.Event()
+    over, there = threading.Event(), threading.Event()
     with serving(tmp_path / "server") as own:
 
         def strike() -> None:
             for number in range(6):
                 over.wait(0.07 * number)
+                there.clear()
                 own.end(signal.SIGKILL if number % 2 else signal.SIGTERM)
                 own.start()
+                there.set()
 
         opened = open_tables(Server(own.dsn), "market")
-        store = Writer(opened, Tally(), background=True, wait=lambda _: time.sleep(0.02))
+        # However long it takes to start: what waits counts its tries.
+        store = Writer(opened, Tally(), background=True, wait=lambda _: there.wait(60))
         striking = threading.Thread(target=strike)
         striking.start()
         days = 0
