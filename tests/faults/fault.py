@@ -30,7 +30,7 @@ SHORT = Size(
     times=1,
     thorough=False,
     # Less work for the same faults.
-    settings={"CANDLEWAX_LINGER_SECONDS": "0.1"},
+    settings={"CANDLEWAX_LINGER_SECONDS": "0.5"},
 )
 FULL = Size(rate=500, absence=60, calm=4, times=4, thorough=True)
 
