@@ -9,17 +9,13 @@ one-minute candles, so that even the look at the end of a day reads little.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
-from prometheus_client import Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from candlewax.book import LATENESS
-from candlewax.candles import SECOND, TIMEFRAMES
+from candlewax.candles import SECOND
+from candlewax.checked import LENGTHS, NAMES, Checked, Window, Wrong
 
 BACK_S: Final = 120
 """Seconds before what was looked at last that are looked at again."""
@@ -41,9 +37,6 @@ _MOST_WRONG: Final = 1_000
 
 _MOST_AGAIN: Final = 20
 """Minutes with wrong candles that one look goes back to."""
-
-_LENGTHS: Final = {number: length // SECOND for number, length in TIMEFRAMES.values()}
-_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 
 # It is to disturb nobody: one thread, behind everyone else, and never for long.
 _MODESTLY: Final = """
@@ -147,102 +140,6 @@ GROUP BY exchange, gap_state
 """
 
 
-class Window(NamedTuple):
-    """A candle's name; `start` in seconds since 1970."""
-
-    exchange: str
-    number: int
-    symbol: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        """Seconds since 1970."""
-        return self.start + _LENGTHS[self.number]
-
-    def __str__(self) -> str:
-        start = datetime.fromtimestamp(self.start, UTC)
-        return f"{self.exchange} {self.symbol} {_NAMES[self.number]} {start:%Y-%m-%d %H:%M}"
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """What is wrong with a candle: `mismatch` of some fields, `missing_in_gold`, or
-    `missing_in_check` if no trade is stored of it.
-    """
-
-    problem: str
-    fields: tuple[str, ...] = ()
-
-
-@dataclass(eq=False)
-class Checked(Collector):
-    """What all looks have found, for Prometheus."""
-
-    candles: int = 0
-    wrong: dict[Window, Wrong] = field(default_factory=dict)
-    """What is wrong by now, seen twice: between two inserts a candle may look wrong."""
-    mismatches: dict[tuple[str, str], int] = field(default_factory=dict)
-    gaps: list[tuple[str, str, int, int]] = field(default_factory=list)
-    failures: int = 0
-    looked_at: float = 0
-    seconds: Histogram = field(
-        default_factory=lambda: Histogram(
-            "candlewax_cross_check_seconds",
-            "How long one look at the candles that closed took.",
-            buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60),
-            registry=None,
-        )
-    )
-
-    def collect(self) -> Iterator[Metric]:
-        """All metrics."""
-        yield CounterMetricFamily(
-            "candlewax_cross_check_candles",
-            "Closed candles compared with the stored trades.",
-            value=self.candles,
-        )
-        found = CounterMetricFamily(
-            "candlewax_cross_check_mismatches",
-            "Closed candles found to be not what the stored trades say.",
-            labels=("exchange", "problem"),
-        )
-        for place, count in list(self.mismatches.items()):
-            found.add_metric(place, count)
-        yield found
-        yield GaugeMetricFamily(
-            "candlewax_cross_check_wrong_candles",
-            "Of these, those that are still wrong.",
-            value=len(self.wrong),
-        )
-        yield CounterMetricFamily(
-            "candlewax_cross_check_failures", "Looks that came to nothing.", value=self.failures
-        )
-        yield GaugeMetricFamily(
-            "candlewax_last_cross_check_timestamp_seconds",
-            "When the last look ended, in seconds since 1970.",
-            value=self.looked_at,
-        )
-        yield from self.seconds.collect()
-        yield from self._gaps()
-
-    def _gaps(self) -> Iterator[Metric]:
-        gaps = GaugeMetricFamily(
-            "candlewax_known_gaps",
-            "Gaps as their table says: those to be repaired, and those settled within a day.",
-            labels=("exchange", "state"),
-        )
-        missing = GaugeMetricFamily(
-            "candlewax_known_missing_trades",
-            "Trades missing in these gaps.",
-            labels=("exchange", "state"),
-        )
-        for exchange, state, count, trades in self.gaps:
-            gaps.add_metric([exchange, state], count)
-            missing.add_metric([exchange, state], trades)
-        yield from (gaps, missing)
-
-
 @dataclass
 class _Looked:
     """What one look has found, and where it looked: exchanges, and from when to when."""
@@ -304,7 +201,7 @@ class CrossCheck:
 
     def _compare(self, looked: "_Looked", exchange: str, begin: int, end: int) -> None:
         """Compare the windows of an exchange that ended after `begin`, and by `end`."""
-        longer = [n for n, length in _LENGTHS.items() if n > 1 and end // length > begin // length]
+        longer = [n for n, length in LENGTHS.items() if n > 1 and end // length > begin // length]
         self._query(_OF_TRADES, looked, (exchange, begin, end), [1])
         if longer:
             self._query(_OF_MINUTES, looked, (exchange, begin, end), longer)
@@ -314,14 +211,14 @@ class CrossCheck:
         self, computed: str, looked: "_Looked", span: tuple[str, int, int], numbers: list[int]
     ) -> None:
         exchange, begin, end = span
-        lengths = [_LENGTHS[number] for number in numbers]
+        lengths = [LENGTHS[number] for number in numbers]
         parameters = {
             "exchange": exchange,
             "begin": begin,
             "end": end,
             "earliest": min(begin // length * length for length in lengths),
             "numbers": numbers,
-            "names": [_NAMES[number] for number in numbers],
+            "names": [NAMES[number] for number in numbers],
             "lengths": lengths,
             "frames": list(zip(numbers, lengths, strict=True)),
         }

@@ -8,9 +8,10 @@ from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.checked import Checked, Window, Wrong
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.connectors.status import answer
-from candlewax.crosscheck import Checked, CrossCheck, Window, Wrong
+from candlewax.crosscheck import CrossCheck
 from candlewax.health import Health
 from candlewax.settings import Settings
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, Checked, CrossCheck, Window, Wrong
+from candlewax.checked import Checked, Window, Wrong
+from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, CrossCheck
 from tests import oracle
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill

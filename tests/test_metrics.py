@@ -13,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import candlewax
 from candlewax.candles import STATE
-from candlewax.crosscheck import Checked
+from candlewax.checked import Checked
 from candlewax.feeds import Feeds
 from candlewax.metrics import MOST_SYMBOLS, Counted
 from candlewax.tally import Tally
