@@ -9,6 +9,7 @@ from typing import Any
 from bytewax.inputs import Source
 
 from candlewax import topics
+from candlewax.aggregation import Candles
 from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
 from candlewax.connectors.broker import Broker
@@ -29,7 +30,7 @@ from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
 from candlewax.normalized import Read
 from candlewax.routing import Normalized, Router
-from candlewax.steps import Candles, Decoder, Deduplicate
+from candlewax.steps import Decoder, Deduplicate
 from candlewax.tally import Tally
 
 _ABSENT: Any = None

@@ -1,4 +1,4 @@
-"""The steps, each by itself."""
+"""The step from trades to candles, by itself."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from candlewax.aggregation import FRESH, QUIET, Candles
 from candlewax.batch import NOWHERE, Batch
 from candlewax.book import EMPTY, GRACE
 from candlewax.candles import SECOND
@@ -21,7 +22,6 @@ from candlewax.gaps import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
 from candlewax.gold import CLOSED, LATE, REPAIRED
 from candlewax.routing import Router
 from candlewax.schema import FRAMES, REST, WEBSOCKET
-from candlewax.steps import FRESH, QUIET, Candles
 from candlewax.tally import Tally
 from candlewax.topics import MOST_BYTES
 from tests.oracle import Fill

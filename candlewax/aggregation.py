@@ -1,0 +1,205 @@
+"""The step from trades to candles, as Bytewax runs it."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+from bytewax.operators import StatefulBatchLogic
+
+from candlewax import book, candles
+from candlewax.batch import WINDOWS, Batch
+from candlewax.book import Book, Update
+from candlewax.certificate import Doubt, all_spans, spans_of
+from candlewax.connectors.history import History
+from candlewax.gaps import NOTHING, Knowledge
+from candlewax.gold import changes, watermarks
+from candlewax.schema import TRADES, WEBSOCKET, empty
+from candlewax.tally import Tally
+from candlewax.telling import tells
+
+_NO_WINDOWS: Final = empty(WINDOWS)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+QUIET: Final = 10 * candles.SECOND
+"""How long all of an exchange is silent, in microseconds, before the wall clock closes
+its candles."""
+
+FRESH: Final = 60 * candles.SECOND
+"""A feed is live if its trades were received so little time ago, in microseconds."""
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@tells
+class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
+    """Adds to each batch the candles its trades change; keyed by exchange.
+
+    A process that has no state for an exchange begins with the candles that the
+    stored trades make, and mends those that a process before it left behind. Where
+    frames are `live`, the wall clock closes the candles of an exchange that has
+    fallen silent; what a candle holds never depends on it.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        tally: Tally,
+        resumed: Book | None,
+        *,
+        live: bool = False,
+        now: Callable[[], int] = wall_clock,
+    ) -> None:
+        self._history = history
+        self._tally = tally
+        self._book = resumed
+        self._live = live
+        self._now = now
+        self._exchange = ""
+        self._known: Knowledge | None = None
+        self._came: int | None = None
+
+    def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
+        return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
+
+    def _add(self, batch: Batch) -> Batch:
+        exchange, trades, known = batch.exchange, batch.trades, batch.known
+        if not (batch.read or known.changed.height or known.outages.height):
+            return batch
+        stale, begins = _NO_WINDOWS, self._book is None
+        if self._book is None:
+            self._book = self._history.book(exchange)
+            stale = self._history.stale(exchange, self._book.watermark)
+            self._history.begun(exchange)
+        if self._live:
+            self._came = self._arrival(exchange, trades)
+        before = self._book.watermark
+        mark = book.watermark(trades)
+        update = book.update(self._book, trades, mark, known=known, begins=begins)
+        self._book = update.book
+        tables = self._gold(exchange, update, before, stale, known)
+        self._tally.candles[exchange] = update.book.candles
+        late = _names(update.late)
+        self._tally.add(late.height, "recomputed", exchange)
+        self._tally.add(update.out_of_order, "out_of_order", exchange)
+        if update.out_of_order:
+            self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
+        oldest = before - book.LATENESS
+        if stale.height or late.height:
+            stale = pl.concat([_ended(stale, oldest), late])
+        spans = _reaching(update, known, oldest, begins=begins)
+        doubt = Doubt(update.book.evidence(known), oldest, spans, begins)
+        return replace(
+            batch,
+            tables={**batch.tables, **tables},
+            stale=stale,
+            late=_older(trades, oldest) if late.height else empty(TRADES),
+            watermark=update.book.watermark,
+            known=NOTHING,
+            doubt=doubt if stale.height or spans.height or begins else None,
+        )
+
+    def _gold(
+        self,
+        exchange: str,
+        update: Update,
+        before: int,
+        stale: pl.DataFrame,
+        known: Knowledge,
+    ) -> dict[str, pl.DataFrame]:
+        """Rows of the tables of candles. Every window ends on a whole minute, so the
+        watermark tells something new once a minute.
+        """
+        now = update.book.watermark
+        tables = {"ohlcv": changes(exchange, update, known, self._known)}
+        self._known = known
+        minute = candles.TIMEFRAMES["1m"][1]
+        if now // minute > before // minute or stale.height:
+            tables["watermarks"] = watermarks(exchange, now)
+        return tables
+
+    def _arrival(self, exchange: str, trades: pl.DataFrame) -> int | None:
+        """When the exchange was last heard of, if it is heard of as it speaks."""
+        self._exchange = exchange
+        # What was asked for the exchange does not say by itself.
+        spoken = trades["received_at"].filter(trades["via"] == WEBSOCKET)
+        latest: Any = spoken.cast(pl.Int64).max()
+        now = self._now()
+        if latest is None:
+            return self._came
+        return now if now - latest < FRESH else None
+
+    def notify_at(self) -> datetime | None:
+        if self._came is None or self._book is None:
+            return None
+        minute = candles.TIMEFRAMES["1m"][1]
+        end = (max(self._book.watermark, self._came) // minute + 1) * minute
+        return _EPOCH + timedelta(microseconds=max(end, self._came) + QUIET)
+
+    def on_notify(self) -> tuple[Iterable[Batch], bool]:
+        if self._came is None or self._book is None or self._now() - self._came < QUIET:
+            return [], StatefulBatchLogic.RETAIN
+        exchange, before = self._exchange, self._book.watermark
+        update = book.update(self._book, empty(TRADES), self._now() - QUIET)
+        since = self._came - FRESH
+        if update.changed.height and self._history.unseen.is_down(exchange, since):
+            update = replace(update, book=book.ending(update, before))
+        self._book = update.book
+        known = self._known or NOTHING
+        tables = self._gold(exchange, update, before, _NO_WINDOWS, known)
+        batch = Batch(exchange, tables, watermark=update.book.watermark)
+        return [batch], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> Book | None:
+        return self._book
+
+
+def _names(candles: pl.DataFrame) -> pl.DataFrame:
+    """WINDOWS of candles (STATE)."""
+    if candles.is_empty():
+        return _NO_WINDOWS
+    return candles.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
+
+
+def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """The trades (TRADES) before a time."""
+    return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
+
+
+_LENGTH: Final = pl.col("timeframe").replace_strict(
+    dict(candles.TIMEFRAMES.values()), return_dtype=pl.Int64
+)
+
+
+def _ended(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """Those of WINDOWS that ended by a time."""
+    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH <= time_us)
+
+
+def _late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """How many trades came when their one-minute candle had closed, of a batch that moved
+    the watermark from `before` to `now`.
+    """
+    minute = candles.TIMEFRAMES["1m"][1]
+    oldest: Any = trades["timestamp"].min()
+    # Most often none can have: the others are not looked at.
+    if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
+        return 0
+    time = pl.col("timestamp").cast(pl.Int64)
+    closed_by = time.cum_max().clip(lower_bound=before + book.GRACE) - book.GRACE
+    return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
+
+
+def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:
+    """The SPANS that reach candles whose windows ended by a time; for a process that
+    begins, all in which something is missing.
+    """
+    spans = update.spans
+    if begins:
+        spans = pl.concat([spans, all_spans(known), spans_of(update.book.outages)])
+    return spans.filter(pl.col("before") < oldest) if spans.height else spans
