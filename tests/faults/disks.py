@@ -74,8 +74,10 @@ def of_a_directory(place: Place) -> Outcome:
 FULL = ("the disk is full", "NOT_ENOUGH_SPACE")
 """What a run says that finds no room."""
 
-LONGEST = 1.5
-"""Seconds after it has begun to read when its disk is full at the latest."""
+MOST = 1 << 20
+"""Bytes that a run has written when its disk is full, at the most: about half of all that the
+first one writes.
+"""
 
 
 def at_once(place: Place) -> Outcome:
@@ -91,7 +93,9 @@ def at_once(place: Place) -> Outcome:
         for number in range(times):
             options = memory(store, chance)
             process = begin(disk.folder, log, *options, within=disk.within, **PIECEWISE)
-            time.sleep(chance.uniform(0, LONGEST))
+            enough = disk.used() + chance.randrange(MOST)
+            while process.poll() is None and disk.used() < enough:
+                time.sleep(0.001)
             disk.fill_up()
             _, said = process.communicate(timeout=PATIENCE)
             disk.grow()
@@ -99,6 +103,8 @@ def at_once(place: Place) -> Outcome:
             if process.returncode and not any(why in said for why in FULL):
                 outcome.wrong.append(f"{number}: it ended with {process.returncode}: {said[-500:]}")
         outcome.seen = f"{times} times, of which {outcome.ended} ended a run"
+        if not outcome.ended:
+            outcome.wrong.append("no run met the full disk")
         free = play(disk.folder, log, *memory(store, chance), within=disk.within, **PIECEWISE)
         if free.returncode:
             outcome.wrong.append(f"the last one ended with {free.returncode}: {free.stderr[-500:]}")
