@@ -142,7 +142,7 @@ def _embedded(stage: Stage, watch: Watch, count: int, way: str) -> Result:
         used.update(meter.read())
         return min(found["bronze_frames"], found["silver_trades"]) >= count
 
-    wait(stored, piece.check, every=0.1, most=_MOST)
+    wait(stored, piece.check, every=0.5, most=_MOST)
     stage.end(piece)
     sql = stage.run("sql", sys.executable, "-c", COMMAND, "sql", _STORED, **settings)
     sql.ended()

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -51,7 +51,7 @@ class _Poll:
     def __init__(self, broker: Broker, group: str) -> None:
         self._failure = ""
         self.consumer = broker.consumer(group, self._on_error)
-        self._queues: dict[tuple[str, int], deque[Message]] = {}
+        self._queues: dict[tuple[str, int], deque[list[Message]]] = {}
         self._next: dict[tuple[str, int], int] = {}
 
     def add(self, topic: str, partition: int, offset: int) -> None:
@@ -72,10 +72,14 @@ class _Poll:
         if not queue:
             self._fill()
         # All that came by now: a batch of a few costs about as much as a full one.
-        messages = [queue.popleft() for _ in range(min(len(queue), BATCH))]
-        if messages:
-            self._next[topic, partition] = (messages[-1].offset() or 0) + 1
-        return messages
+        taken = list(chain.from_iterable(queue))
+        queue.clear()
+        if len(taken) > BATCH:
+            queue.append(taken[BATCH:])
+            del taken[BATCH:]
+        if taken:
+            self._next[topic, partition] = (taken[-1].offset() or 0) + 1
+        return taken
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
         """How far each partition's end is from what was taken."""
@@ -96,18 +100,18 @@ class _Poll:
         messages = self.consumer.consume(BATCH, 0)
         if self._failure:
             raise BrokerError(self._failure)
-        for (topic, partition), some in groupby(messages, key=_place):
-            self._queues[topic, partition].extend(filter(_is_good, some))
+        # For each message of thousands: what runs here is the library's own, written in C.
+        if any(map(Message.error, messages)):
+            messages = list(filter(_is_good, messages))
+        for topic, of_topic in groupby(messages, key=Message.topic):
+            for partition, some in groupby(of_topic, key=Message.partition):
+                self._queues[topic, partition].append(list(some))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in _GONE:
             self._failure = error.str()
         else:
             log.warning("broker: %s", error.str())
-
-
-def _place(message: Message) -> tuple[str, int]:
-    return message.topic() or "", message.partition() or 0
 
 
 def _is_good(message: Message) -> bool:

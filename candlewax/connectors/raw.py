@@ -22,8 +22,9 @@ from candlewax.schema import FRAMES, SOURCE
 from candlewax.tally import Tally
 from candlewax.telling import tells, told
 
-_HEADERS: Final = ("recv_ns", "seq")
-"""Beside a frame: when it was received, and its number in its connection."""
+_RECV_NS: Final = "recv_ns"
+_SEQ: Final = "seq"
+"""Headers beside a frame: when it was received, and its number in its connection."""
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -67,8 +68,8 @@ class Frames:
         for (recv_ns, connection, seq), value in zip(rows, values, strict=True):
             when = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
             headers: list[tuple[str, str | bytes | None]] = [
-                (_HEADERS[0], b"%d" % recv_ns),
-                (_HEADERS[1], b"%d" % seq),
+                (_RECV_NS, b"%d" % recv_ns),
+                (_SEQ, b"%d" % seq),
             ]
             partition = self._partition(topic, connection)
             self._outbox.send(topic, partition, value, connection, when, headers)
@@ -208,11 +209,8 @@ def _whole(consumed: Consumed) -> pl.DataFrame | None:
     """All messages column by column; None if one is not as we send them."""
     messages: Sequence[Any] = consumed.messages
     try:
-        pairs = [(first, second) for first, second in (message.headers() for message in messages)]
-        if {(first[0], second[0]) for first, second in pairs} != {_HEADERS}:
-            return None
-        recv_ns = _numbers("recv_ns", [first[1] for first, _ in pairs])
-        seq = _numbers("seq", [second[1] for _, second in pairs])
+        times, places = _headers(messages)
+        recv_ns, seq = _numbers("recv_ns", times), _numbers("seq", places)
         if recv_ns is None or seq is None:
             return None
         return pl.DataFrame(
@@ -228,6 +226,21 @@ def _whole(consumed: Consumed) -> pl.DataFrame | None:
         )
     except (TypeError, ValueError, PolarsError):
         return None
+
+
+def _headers(messages: Sequence[Any]) -> tuple[list[bytes], list[bytes]]:
+    """The values of the headers that we send. Raises ValueError where there are others."""
+    times: list[bytes] = []
+    places: list[bytes] = []
+    for message in messages:
+        # Nothing of a message's headers outlives its turn: thousands of them would be
+        # looked through again and again for cycles.
+        (first, time_), (second, place) = message.headers()
+        if first != _RECV_NS or second != _SEQ:
+            raise ValueError(first, second)
+        times.append(time_)
+        places.append(place)
+    return times, places
 
 
 def _numbers(name: str, texts: Sequence[bytes]) -> pl.Series | None:
@@ -260,10 +273,10 @@ def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
 def _row(consumed: Consumed, message: Message) -> tuple[int, str, int, str, int, int]:
     offset = message.offset() or 0
     headers = dict(message.headers() or ())
-    recv_ns = _number(headers.get(_HEADERS[0]), 2**63)
+    recv_ns = _number(headers.get(_RECV_NS), 2**63)
     if recv_ns is None:
         recv_ns = max(0, message.timestamp()[1]) * 1_000_000
-    seq = _number(headers.get(_HEADERS[1]), 2**64)
+    seq = _number(headers.get(_SEQ), 2**64)
     connection = (message.key() or b"").decode(errors="backslashreplace")
     place = (consumed.topic, consumed.partition, offset)
     return (recv_ns, connection, offset if seq is None else seq, *place)
