@@ -8,13 +8,14 @@ from typing import Any
 
 from bytewax.inputs import Source
 
-from candlewax import topics
+from candlewax import routing, topics
 from candlewax.aggregation import Candles
 from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
+from candlewax.connectors import raw
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.consumer import Consumed, Topics
+from candlewax.connectors.consumer import Topics
 from candlewax.connectors.forward import Encoder, Forward
 from candlewax.connectors.history import History
 from candlewax.connectors.producer import Outbox
@@ -29,7 +30,7 @@ from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
 from candlewax.normalized import Read
-from candlewax.routing import Normalized, Router
+from candlewax.routing import Normalized, Router, Values
 from candlewax.steps import Decoder, Deduplicate
 from candlewax.tally import Tally
 
@@ -50,8 +51,8 @@ class Parts:
 
     feed: Source[Feed] = _ABSENT
     repairs: Source[Feed] | None = None
-    raw: Source[Consumed] | None = None
-    normalized: Source[Consumed] | None = None
+    raw: Source[Feed] | None = None
+    normalized: Source[Values] | None = None
     route: Router = _ABSENT
     decode: Decoder = _ABSENT
     read: Normalized = _ABSENT
@@ -188,9 +189,10 @@ def combining(process: Process, broker: Broker, database: Database) -> Parts:
     )
 
 
-def _raw_topics(process: Process, broker: Broker, group: str) -> Topics:
-    raw = {topics.raw(exchange): None for exchange in process.wanted}
-    return Topics(broker, raw, group, process.stopping, process.held, process.linger)
+def _raw_topics(process: Process, broker: Broker, group: str) -> Topics[list[Feed], Feed]:
+    wanted = {topics.raw(exchange): None for exchange in process.wanted}
+    waits = process.stopping, process.held, process.linger
+    return Topics(broker, wanted, raw.READING, group, *waits)
 
 
 def aggregating(
@@ -206,9 +208,8 @@ def aggregating(
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
     trades = {topics.NORMALIZED: own}
-    source = Topics(
-        broker, trades, "candlewax-ohlcv", process.stopping, process.held, process.linger
-    )
+    waits = process.stopping, process.held, process.linger
+    source = Topics(broker, trades, routing.READING, "candlewax-ohlcv", *waits)
     process.health.add("broker", source.away)
     return Parts(
         normalized=source,

@@ -3,12 +3,13 @@ trades as they come from the normalized topic.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from candlewax.batch import NOWHERE, Batch
-from candlewax.connectors.consumer import Consumed
+from candlewax.connectors.consumer import Consumed, Reading
 from candlewax.decode import Decoded, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received, Unread
@@ -62,9 +63,39 @@ def _letters(decoded: Decoded) -> Batch:
     return Batch(decoded.exchange, tables)
 
 
+@dataclass(frozen=True)
+class Values:
+    """What messages of one partition hold, in their order, and their offsets."""
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    values: list[bytes]
+
+
+def values(consumed: Consumed) -> Values:
+    """What messages hold; nothing is an empty value."""
+    messages = consumed.messages
+    found = [message.value() or b"" for message in messages]
+    offsets = [message.offset() or 0 for message in messages]
+    return Values(consumed.topic, consumed.partition, offsets, found)
+
+
+def together(pieces: Sequence[Values]) -> list[Values]:
+    """Those of pieces of one partition as one."""
+    first = pieces[0]
+    offsets = [offset for piece in pieces for offset in piece.offsets]
+    found = [value for piece in pieces for value in piece.values]
+    return [Values(first.topic, first.partition, offsets, found)]
+
+
+READING: Final = Reading(values, together)
+"""Messages of the normalized topic into what they hold."""
+
+
 @tells
 class Normalized:
-    """Reads messages of the normalized topic: `Consumed` in; (key, Decoded) out, without
+    """Reads messages of the normalized topic: `Values` in; (key, Decoded) out, without
     the frames, which others have stored.
     """
 
@@ -76,11 +107,11 @@ class Normalized:
         self._wanted = frozenset(wanted)
         self._decode = decode or from_json
 
-    def __call__(self, consumed: Consumed) -> list[tuple[str, Decoded]]:
-        found = self._decode([message.value() or b"" for message in consumed.messages])
+    def __call__(self, held: Values) -> list[tuple[str, Decoded]]:
+        found = self._decode(held.values)
         decoded = []
         if found.faults.height:
-            letters = _unread(consumed, found.faults)
+            letters = _unread(held, found.faults)
             decoded.append((NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, letters)))
         for exchange, trades in _by_exchange(found.trades):
             if exchange in self._wanted:
@@ -98,11 +129,10 @@ def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(part["exchange"][0], part) for part in parts]
 
 
-def _unread(consumed: Consumed, faults: pl.DataFrame) -> pl.DataFrame:
+def _unread(held: Values, faults: pl.DataFrame) -> pl.DataFrame:
     """Dead letters of messages that hold no trade, by the topic and their offset."""
-    found = [(consumed.messages[row], *why) for row, _, *why in faults.iter_rows()]
     lines = [
-        (message.offset() or 0, reason, detail, message.value() or b"")
-        for message, reason, detail in found
+        (held.offsets[row], reason, detail, held.values[row])
+        for row, _, reason, detail in faults.iter_rows()
     ]
-    return line_letters(f"{consumed.topic}:{consumed.partition}", lines)
+    return line_letters(f"{held.topic}:{held.partition}", lines)

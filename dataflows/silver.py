@@ -9,7 +9,6 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from candlewax.batch import Batch
-from candlewax.connectors import raw
 from candlewax.feed import Feed
 from candlewax.parts import Parts
 from candlewax.start import lazily
@@ -20,7 +19,7 @@ def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
     """Frames, from the broker where there is one."""
     if parts.raw is None:
         return ingest.frames(flow, parts)
-    return op.flat_map("frames", op.input("raw", flow, parts.raw), raw.read)
+    return op.input("raw", flow, parts.raw)
 
 
 def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:

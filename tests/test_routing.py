@@ -4,38 +4,24 @@ import json
 from typing import Any
 
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.consumer import Consumed
 from candlewax.connectors.history import History
-from candlewax.routing import Normalized
+from candlewax.routing import Normalized, Values, together
 from candlewax.steps import Deduplicate
 from candlewax.tally import Tally
 from tests.test_normalized import trade
 
 
-class Message:
-    """A message of a broker."""
-
-    def __init__(self, offset: int, value: Any) -> None:
-        self._offset = offset
-        self._value = json.dumps(value).encode()
-
-    def value(self) -> bytes:
-        return self._value
-
-    def offset(self) -> int:
-        return self._offset
-
-
-def consumed(*values: Any) -> Consumed:
-    messages: Any = [Message(offset, value) for offset, value in enumerate(values)]
-    return Consumed("t", 0, messages)
+def held(*values: Any) -> Values:
+    """What messages of the topic hold."""
+    encoded = [json.dumps(value).encode() for value in values]
+    return Values("t", 0, list(range(len(values))), encoded)
 
 
 def test_outages_go_to_their_exchange() -> None:
     """With the trades that tell of them."""
     read = Normalized(["binance", "kraken"])
     found = read(
-        consumed(
+        held(
             trade(outages=[[1, 2]]),
             trade(exchange="kraken", outages=[[3, 4], [5, 6]]),
             trade(exchange="coinbase", outages=[[7, 8]]),
@@ -52,10 +38,22 @@ def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Databas
     step = Deduplicate(History(tables), Tally(), None, stores=False)
     values = [trade(trade_id=str(n), sequence=n) for n in (3, 9, 4)]
     values[1]["outages"] = [[1, 2]]
-    ((_, decoded),) = read(consumed(*values))
+    ((_, decoded),) = read(held(*values))
     ((batch,), _) = step.on_batch([decoded])
     assert batch.known.outages.rows() == [(1, 2)]
     at = values[0]["timestamp"]
     assert batch.known.holes.rows() == [("BTC/USDT", 5, 8, at, at)]
     assert batch.known.begins.rows() == [("BTC/USDT", 3, at)]
     assert set(batch.tables) == {"dead_letters"}
+
+
+def test_pieces_of_messages_are_put_together() -> None:
+    """In their order, with their offsets: what holds no trade is told by its own."""
+    first = Values("t", 1, [5, 6], [json.dumps(trade()).encode(), b""])
+    second = Values("t", 1, [9], [b"no trade"])
+    (whole,) = together([first, second])
+    assert whole == Values("t", 1, [5, 6, 9], [*first.values, b"no trade"])
+    (_, unread), (_, read) = Normalized(["binance"])(whole)
+    assert unread.dead_letters["source_offset"].to_list() == [6, 9]
+    assert unread.dead_letters["frame"].to_list() == [b"", b"no trade"]
+    assert read.trades.height == 1

@@ -1,12 +1,13 @@
 """Topics as a source."""
 
 import threading
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, groupby
-from typing import Final
+from itertools import groupby
+from operator import methodcaller
+from typing import Final, Generic, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import (
@@ -21,8 +22,13 @@ from candlewax import metrics
 from candlewax.connectors.broker import Broker, BrokerError, log
 from candlewax.telling import tells
 
-BATCH: Final = 50_000
-"""The most messages that are taken at once."""
+PIECE: Final = 10_000
+"""Messages that are taken from the client at once. They are objects, with others in them:
+what is to be read of them is read, and they are let go, before they have left the processor's
+cache and the interpreter has looked for cycles among them."""
+
+BATCH: Final = 5 * PIECE
+"""The most messages, of all partitions of a worker, that are handed on at once."""
 
 _ANSWER: Final = 2.0
 """Seconds that a broker has to say that it is there."""
@@ -36,6 +42,10 @@ _GONE: Final = (
 spread the word of it."""
 
 
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
 @dataclass(frozen=True)
 class Consumed:
     """Messages of one partition, in their order."""
@@ -45,17 +55,32 @@ class Consumed:
     messages: Sequence[Message]
 
 
-class _Poll:
+@dataclass(frozen=True)
+class Reading(Generic[X, Y]):
+    """What messages become: `read` gives what there is to know of those that are taken at
+    once, `join` what is handed on of several such pieces, which follow each other in their
+    partition.
+    """
+
+    read: Callable[[Consumed], X]
+    join: Callable[[Sequence[X]], Iterable[Y]]
+
+
+class _Poll(Generic[X]):
     """One consumer for all partitions of a worker."""
 
-    def __init__(self, broker: Broker, group: str) -> None:
+    def __init__(self, broker: Broker, group: str, read: Callable[[Consumed], X]) -> None:
         self._failure = ""
+        self._read = read
         self.consumer = broker.consumer(group, self._on_error)
-        self._queues: dict[tuple[str, int], deque[list[Message]]] = {}
+        # What was read, and the offset behind it.
+        self._queues: dict[tuple[str, int], list[tuple[X, int]]] = {}
         self._next: dict[tuple[str, int], int] = {}
+        self.more = False
+        """Whether there was more to take when it was looked last."""
 
     def add(self, topic: str, partition: int, offset: int) -> None:
-        self._queues[topic, partition] = deque()
+        self._queues[topic, partition] = []
         self._next[topic, partition] = offset
         self.consumer.incremental_assign([TopicPartition(topic, partition, offset)])
 
@@ -67,18 +92,16 @@ class _Poll:
         else:
             self.consumer.close()
 
-    def take(self, topic: str, partition: int) -> list[Message]:
-        queue = self._queues[topic, partition]
-        if not queue:
+    def take(self, topic: str, partition: int) -> list[tuple[X, int]]:
+        """All that came of a partition by now: a batch of a few costs about as much as a
+        full one.
+        """
+        place = topic, partition
+        if not self._queues[place]:
             self._fill()
-        # All that came by now: a batch of a few costs about as much as a full one.
-        taken = list(chain.from_iterable(queue))
-        queue.clear()
-        if len(taken) > BATCH:
-            queue.append(taken[BATCH:])
-            del taken[BATCH:]
+        taken, self._queues[place] = self._queues[place], []
         if taken:
-            self._next[topic, partition] = (taken[-1].offset() or 0) + 1
+            self._next[place] = taken[-1][1]
         return taken
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
@@ -97,21 +120,38 @@ class _Poll:
         self.consumer.list_topics(next(iter(self._next))[0], timeout=seconds)
 
     def _fill(self) -> None:
-        messages = self.consumer.consume(BATCH, 0)
-        if self._failure:
-            raise BrokerError(self._failure)
-        # For each message of thousands: what runs here is the library's own, written in C.
-        if any(map(Message.error, messages)):
-            messages = list(filter(_is_good, messages))
-        for topic, of_topic in groupby(messages, key=Message.topic):
-            for partition, some in groupby(of_topic, key=Message.partition):
-                self._queues[topic, partition].append(list(some))
+        self.more, count = True, 0
+        while self.more and count < BATCH:
+            messages = self.consumer.consume(PIECE, 0)
+            if self._failure:
+                raise BrokerError(self._failure)
+            self.more, count = len(messages) == PIECE, count + len(messages)
+            for (topic, partition), some in _by_place(messages).items():
+                read = self._read(Consumed(topic, partition, some))
+                self._queues[topic, partition].append((read, (some[-1].offset() or 0) + 1))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in _GONE:
             self._failure = error.str()
         else:
             log.warning("broker: %s", error.str())
+
+
+# For each of thousands of messages: what is called is written in C.
+_error: Final = methodcaller("error")
+_topic: Final = methodcaller("topic")
+_partition: Final = methodcaller("partition")
+
+
+def _by_place(messages: list[Message]) -> Mapping[tuple[str, int], list[Message]]:
+    """Messages by topic and partition; raises what cannot be waited out."""
+    if any(map(_error, messages)):
+        messages = list(filter(_is_good, messages))
+    found: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
+    for topic, of_topic in groupby(messages, key=_topic):
+        for partition, some in groupby(of_topic, key=_partition):
+            found[topic, partition].extend(some)
+    return found
 
 
 def _is_good(message: Message) -> bool:
@@ -133,12 +173,14 @@ def _is_good(message: Message) -> bool:
 
 
 @tells
-class _Part(StatefulSourcePartition[Consumed, int]):
+class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def __init__(
-        self, poll: _Poll, topic: str, partition: int, resumed: int,
+        self, poll: _Poll[X], join: Callable[[Sequence[X]], Iterable[Y]],
+        topic: str, partition: int, resumed: int,
         stopping: Callable[[], bool], held: Callable[[], bool], linger: timedelta | None,
     ) -> None:  # fmt: skip
         self._poll = poll
+        self._join = join
         self._topic = topic
         self._partition = partition
         self._next = self._durable = resumed
@@ -148,18 +190,18 @@ class _Part(StatefulSourcePartition[Consumed, int]):
         self._awake: datetime | None = None
         poll.add(topic, partition, resumed)
 
-    def next_batch(self) -> Iterable[Consumed]:
+    def next_batch(self) -> Iterable[Y]:
         if self._stopping():
             raise StopIteration
         if self._held():
             return []
-        messages = self._poll.take(self._topic, self._partition)
+        taken = self._poll.take(self._topic, self._partition)
         if self._linger:
-            self._awake = None if len(messages) == BATCH else datetime.now(UTC) + self._linger
-        if not messages:
+            self._awake = None if self._poll.more else datetime.now(UTC) + self._linger
+        if not taken:
             return []
-        self._next = (messages[-1].offset() or 0) + 1
-        return [Consumed(self._topic, self._partition, messages)]
+        self._next = taken[-1][1]
+        return self._join([read for read, _ in taken])
 
     def next_awake(self) -> datetime | None:
         return self._awake
@@ -187,7 +229,7 @@ class _Part(StatefulSourcePartition[Consumed, int]):
 
 
 @tells
-class Topics(FixedPartitionedSource[Consumed, int]):
+class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
     """Reads topics from where the last snapshot ends, else from their beginning.
 
     Unit of parallelism: a partition of a topic; those of one worker share a consumer.
@@ -200,17 +242,20 @@ class Topics(FixedPartitionedSource[Consumed, int]):
         self,
         broker: Broker,
         topics: Mapping[str, Iterable[int] | None],
+        reading: Reading[X, Y],
         group: str,
         stopping: Callable[[], bool],
         held: Callable[[], bool] = lambda: False,
         linger: timedelta | None = None,
     ) -> None:
-        """`topics` gives for each the partitions to read, or None for all. While `held`,
+        """`topics` gives for each the partitions to read, or None for all; what is handed
+        on is what `reading` makes of the messages. While `held`,
         what has come stays where it is; `linger` is the time between two batches, if any.
 
         Raises BrokerError if a topic is absent or no broker answers.
         """
         self._broker = broker
+        self._reading = reading
         self._group = group
         self._stopping = stopping
         self._held = held
@@ -220,19 +265,19 @@ class Topics(FixedPartitionedSource[Consumed, int]):
             for topic, some in topics.items()
             for partition in (range(broker.partitions(topic)) if some is None else some)
         ]
-        self._polls: dict[int, _Poll] = {}
+        self._polls: dict[int, _Poll[X]] = {}
 
     def list_parts(self) -> list[str]:
         return self._parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Part:
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Part[X, Y]:
         topic, _, partition = for_part.rpartition(":")
         worker = threading.get_ident()
         if worker not in self._polls:
-            self._polls[worker] = _Poll(self._broker, self._group)
+            self._polls[worker] = _Poll(self._broker, self._group, self._reading.read)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
         poll, waits = self._polls[worker], (self._stopping, self._held, self._linger)
-        return _Part(poll, topic, int(partition), resumed, *waits)
+        return _Part(poll, self._reading.join, topic, int(partition), resumed, *waits)
 
     def lag(self) -> dict[tuple[str, int], int]:
         """By topic and partition, how many messages there are to be read yet."""

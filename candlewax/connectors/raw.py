@@ -13,14 +13,14 @@ from candlewax import metrics, topics
 from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.broker import Broker
-from candlewax.connectors.consumer import Consumed
+from candlewax.connectors.consumer import Consumed, Reading
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.sink import Tables
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received
 from candlewax.schema import FRAMES, SOURCE
 from candlewax.tally import Tally
-from candlewax.telling import tells, told
+from candlewax.telling import tells
 
 _RECV_NS: Final = "recv_ns"
 _SEQ: Final = "seq"
@@ -172,7 +172,6 @@ class RawTopics(FixedPartitionedSink[Any, None]):
         return _Frames(self._frames, self._on_end)
 
 
-@told
 def read(consumed: Consumed) -> list[Feed]:
     """The frames of messages of a raw topic; FRAMES with SOURCE.
 
@@ -203,6 +202,19 @@ def read(consumed: Consumed) -> list[Feed]:
         raws, whys = [value for _, value, _ in garbled], [why for *_, why in garbled]
         found.append(Garbled(exchange, _frame(escaped), raws, whys))
     return found
+
+
+def join(pieces: Sequence[list[Feed]]) -> list[Feed]:
+    """What was read of one topic in pieces, together where it can be."""
+    feeds = [feed for piece in pieces for feed in piece]
+    whole = [feed for feed in feeds if isinstance(feed, Received)]
+    if len(whole) < len(feeds) or len(whole) <= 1:
+        return feeds
+    return [Received(whole[0].exchange, pl.concat(feed.frames for feed in whole))]
+
+
+READING: Final = Reading(read, join)
+"""Messages of raw topics into frames."""
 
 
 def _whole(consumed: Consumed) -> pl.DataFrame | None:

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.consumer import Consumed, Topics
+from candlewax.connectors.consumer import BATCH, PIECE, Consumed, Reading, Topics
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
@@ -15,13 +15,16 @@ from tests.kafka import reading
 NAME = "market.crypto.trades.test"
 GROUP = "candlewax-test"
 
+AS_THEY_ARE = Reading[Consumed, Consumed](lambda consumed: consumed, list)
+"""Messages are handed on."""
+
 
 class Reader:
     """Drives a source as the engine does."""
 
     def __init__(self, broker: Broker, group: str = GROUP, **resumed: int) -> None:
         self.stopping = False
-        self.source = Topics(broker, {NAME: None}, group, lambda: self.stopping)
+        self.source = Topics(broker, {NAME: None}, AS_THEY_ARE, group, lambda: self.stopping)
         states = {f"{NAME}:{name[1:]}": offset for name, offset in resumed.items()}
         self.parts = {
             name: self.source.build_part("", name, states.get(name))
@@ -84,15 +87,18 @@ class Alternating:
     def partitions(self, _: str) -> int:
         return 2
 
+    def __init__(self, count: int = 200) -> None:
+        self.count = count
+
     def consumer(self, *_: object) -> "Alternating":
-        self.messages = [Said(number % 2, number // 2) for number in range(200)]
+        self.messages = [Said(number % 2, number // 2) for number in range(self.count)]
         return self
 
     def incremental_assign(self, _: object) -> None:
         pass
 
-    def consume(self, *_: object) -> list[Said]:
-        messages, self.messages = self.messages, []
+    def consume(self, count: int, _: float) -> list[Said]:
+        messages, self.messages = self.messages[:count], self.messages[count:]
         return messages
 
 
@@ -102,6 +108,20 @@ def test_what_came_of_a_partition_is_taken_at_once() -> None:
     reader = Reader(alternating)
     assert [reader.round(), reader.round()] == [200, 0]
     assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
+
+
+def test_what_is_taken_at_once_has_an_end() -> None:
+    """The rest comes the next time, and lingering for it would only be late."""
+    alternating: Any = Alternating(BATCH + 3 * PIECE)
+    linger = timedelta(seconds=8)
+    source = Topics(alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
+    parts = [source.build_part("", name, None) for name in source.list_parts()]
+    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
+    assert [len(pieces) for pieces in taken] == [BATCH // PIECE] * 2
+    assert [part.next_awake() for part in parts] == [None, None]
+    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
+    assert [sum(map(len, pieces)) for pieces in taken] == [3 * PIECE // 2] * 2
+    assert all(part.next_awake() for part in parts)
 
 
 class Gone(Alternating):
@@ -117,7 +137,7 @@ class Gone(Alternating):
 def test_a_broker_that_is_away_is_told() -> None:
     """Who reads nothing, not yet or no longer, does not ask for it."""
     gone: Any = Gone()
-    assert Topics(gone, {NAME: None}, GROUP, lambda: False).away() is None
+    assert Topics(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).away() is None
     reader = Reader(gone)
     assert reader.source.away() == "kafka:9092: nobody there"
 
@@ -143,7 +163,7 @@ def test_a_topic_is_read_from_its_beginning(broker: Broker) -> None:
 
 def test_some_partitions_are_read(broker: Broker, topic: str) -> None:
     """Others are another process's."""
-    source = Topics(broker, {topic: [1]}, GROUP, lambda: False)
+    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False)
     assert source.list_parts() == [f"{NAME}:1"]
 
 
@@ -152,7 +172,7 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     broker: Broker, topic: str, linger: timedelta | None
 ) -> None:
     """Where nothing is asked for, for nothing."""
-    source = Topics(broker, {topic: [1]}, GROUP, lambda: False, linger=linger)
+    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
     part = source.build_part("", f"{topic}:1", None)
     assert part.next_awake() is None
     before = datetime.now(UTC)
@@ -169,7 +189,7 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
 def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
     """Until it is let go; nothing is lost by it."""
     held = True
-    source = Topics(broker, {topic: [1]}, GROUP, lambda: False, lambda: held)
+    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, lambda: held)
     part = source.build_part("", f"{topic}:1", None)
     assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
     held = False
@@ -255,7 +275,7 @@ def test_a_topic_deleted_under_it_is_an_error(broker: Broker, topic: str, server
 def test_a_topic_that_is_not_there_is_named(broker: Broker) -> None:
     """Before anything begins."""
     with pytest.raises(BrokerError, match="there is no topic"):
-        Topics(broker, {"nowhere": None}, GROUP, lambda: False)
+        Topics(broker, {"nowhere": None}, AS_THEY_ARE, GROUP, lambda: False)
 
 
 @pytest.mark.usefixtures("topic")

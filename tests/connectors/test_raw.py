@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -149,6 +150,24 @@ def test_headers_are_known_by_their_names(
     (feed,) = raw.read(item)
     assert isinstance(feed, Received)
     assert feed.frames.select("recv_ns", "seq").rows() == [(3, 4), (7, 5), (3, 4)]
+
+
+@pytest.mark.parametrize("odd", [b"{}", b"\xff"], ids=["all frames", "not all frames"])
+@pytest.mark.usefixtures("outbox")
+def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) -> None:
+    """Also where one is not as we send it, or no text."""
+    ours: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
+    for headers, value in ((ours, b"[1]"), (ours, b"[2]"), (SWAPPED, odd), (ours, b"[3]")):
+        reading.put(servers, KRAKEN, [value], b"c", 0, headers, NOW_S * 1000)
+    (item,) = consumed(servers)
+    pieces = [replace(item, messages=item.messages[at : at + 1]) for at in range(4)]
+    found = raw.join([raw.read(piece) for piece in pieces])
+    frames = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
+    assert frames["source_offset"].to_list() == [0, 1, 2, 3]
+    assert frames["seq"].to_list() == [4, 4, 5, 4]
+    assert frames["frame"].to_list() == ["[1]", "[2]", {b"{}": "{}"}.get(odd, r"\xff"), "[3]"]
+    kinds = [Received] if odd == b"{}" else [Received, Received, Garbled, Received]
+    assert [type(feed) for feed in found] == kinds
 
 
 def test_what_is_replayed_is_kept(broker: Broker, frames: Frames, servers: str) -> None:
