@@ -19,6 +19,9 @@ from candlewax.candles import TIMEFRAMES
 PAUSE: Final = 0.02
 """Seconds between an answer and the next request."""
 
+NOTHING: Final = "nothing"
+"""What is asked for beside candles."""
+
 _BACK: Final = 4
 """Pages that someone scrolls back."""
 
@@ -38,6 +41,8 @@ def addresses(chance: random.Random) -> Iterator[tuple[str, str]]:
         yield "parquet", f"{path}&to={inside}&format=parquet"
         yield "arrow", f"{path}&to={inside}&format=arrow"
         yield "back", path
+        # What an answer costs that takes no work, there and then.
+        yield NOTHING, "/api/v1"
 
 
 def main(port: int, count: int) -> None:
