@@ -31,6 +31,9 @@ BATCH: Final = 10 * PIECE
 """The most messages, of all partitions of a worker, that are handed on at once: what a step
 or an insert costs is mostly paid by the batch, and small parts of tables are soon merged."""
 
+BATCH_BYTES: Final = 64 << 20
+"""What they may hold together until no more is taken; frames are rarely that large."""
+
 _ANSWER: Final = 2.0
 """Seconds that a broker has to say that it is there."""
 
@@ -121,12 +124,13 @@ class _Poll(Generic[X]):
         self.consumer.list_topics(next(iter(self._next))[0], timeout=seconds)
 
     def _fill(self) -> None:
-        self.more, count = True, 0
-        while self.more and count < BATCH:
+        self.more, count, size = True, 0, 0
+        while self.more and count < BATCH and size < BATCH_BYTES:
             messages = self.consumer.consume(PIECE, 0)
             if self._failure:
                 raise BrokerError(self._failure)
-            self.more, count = len(messages) == PIECE, count + len(messages)
+            self.more = len(messages) == PIECE
+            count, size = count + len(messages), size + sum(map(len, messages))
             for (topic, partition), some in _by_place(messages).items():
                 read = self._read(Consumed(topic, partition, some))
                 self._queues[topic, partition].append((read, (some[-1].offset() or 0) + 1))

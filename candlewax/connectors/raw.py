@@ -244,8 +244,6 @@ def _headers(messages: Sequence[Any]) -> tuple[list[bytes], list[bytes]]:
     times: list[bytes] = []
     places: list[bytes] = []
     for message in messages:
-        # Nothing of a message's headers outlives its turn: thousands of them would be
-        # looked through again and again for cycles.
         (first, time_), (second, place) = message.headers()
         if first != _RECV_NS or second != _SEQ:
             raise ValueError(first, second)

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.consumer import BATCH, PIECE, Consumed, Reading, Topics
+from candlewax.connectors.consumer import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
@@ -73,12 +73,16 @@ def delete_before(servers: str, offset: int) -> None:
 class Said:
     """A message, as far as a source looks at it."""
 
-    def __init__(self, partition: int, offset: int) -> None:
+    def __init__(self, partition: int, offset: int, size: int = 1) -> None:
+        self.size = size
         self.partition = lambda: partition
         self.offset = lambda: offset
         self.topic = lambda: NAME
         self.error = lambda: None
         self.value = lambda: b"%d" % offset
+
+    def __len__(self) -> int:
+        return self.size
 
 
 class Alternating:
@@ -87,11 +91,12 @@ class Alternating:
     def partitions(self, _: str) -> int:
         return 2
 
-    def __init__(self, count: int = 200) -> None:
+    def __init__(self, count: int = 200, size: int = 1) -> None:
         self.count = count
+        self.size = size
 
     def consumer(self, *_: object) -> "Alternating":
-        self.messages = [Said(number % 2, number // 2) for number in range(self.count)]
+        self.messages = [Said(number % 2, number // 2, self.size) for number in range(self.count)]
         return self
 
     def incremental_assign(self, _: object) -> None:
@@ -122,6 +127,13 @@ def test_what_is_taken_at_once_has_an_end() -> None:
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [sum(map(len, pieces)) for pieces in taken] == [3 * PIECE // 2] * 2
     assert all(part.next_awake() for part in parts)
+
+
+def test_what_is_taken_at_once_has_a_size() -> None:
+    """Frames may be large; the rest comes the next time."""
+    alternating: Any = Alternating(3 * PIECE, BATCH_BYTES // (2 * PIECE) + 1)
+    reader = Reader(alternating)
+    assert [reader.round(), reader.round()] == [2 * PIECE, PIECE]
 
 
 class Gone(Alternating):
