@@ -69,7 +69,7 @@ def _ingest(stage: Stage, watch: Watch, count: int) -> Result:
     places = watch.places(RAW)
     while (done := watch.end(places)) < count:
         used = meter.read()
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks: to look costs what is measured
     seconds = max(used["seconds"], 0.01)
     piece.ended()
     stage.end(piece)
