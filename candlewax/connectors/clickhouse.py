@@ -3,23 +3,22 @@
 import fcntl
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import clickhouse_connect
 import polars as pl
 import pyarrow as pa
-from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
 from candlewax._readers import Server
 from candlewax.connectors import ddl
+from candlewax.connectors._inserts import Inserts, write
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
 INSERT: Final = {
@@ -37,16 +36,6 @@ INSERT: Final = {
     "input_format_null_as_default": 0,
     "input_format_defaults_for_omitted_fields": 0,
 }
-
-_ALONE: Final = {
-    # What they would write costs time with each insert of a few rows.
-    "log_queries": 0,
-    "memory_profiler_step": 0,
-    "query_profiler_cpu_time_period_ns": 0,
-    "query_profiler_real_time_period_ns": 0,
-}
-"""Of an embedded engine, whose own logs nobody reads."""
-
 
 RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
 """Seconds to wait before each next try if a server is out of reach: ten minutes."""
@@ -92,12 +81,17 @@ class Database:
     def __init__(self, client: Client, folder: Path | None = None) -> None:
         """`folder` is that of an embedded database."""
         self.client = client
-        self._spool = _temporary() if folder else None
+        self._inserts = Inserts(folder, client.database or "", client.raw_query) if folder else None
         # An embedded engine runs one query of a connection at a time.
         self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
         self._room = Room(folder, self._command) if folder else None
         if self._room:
             self._room.begin()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its engine is this process."""
+        return self._inserts is not None
 
     def query(
         self,
@@ -128,7 +122,7 @@ class Database:
     def _passes(self, error: ClickHouseError) -> bool:
         if isinstance(error, OperationalError):
             return True
-        if self._spool or not isinstance(error, Error):
+        if self._inserts or not isinstance(error, Error):
             return False
         # What stands before a server says no more than 502 or the like.
         return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
@@ -144,13 +138,13 @@ class Database:
         """
         settings = {**INSERT, "insert_deduplication_token": token}
         with self._lock:
-            if self._spool and self._room:
+            if self._inserts and self._room:
                 _check(self._room)
-                self._insert_file(self._spool, table, rows, settings)
+                self._inserts.insert(table, rows, settings)
                 _check(self._room)
                 return
             stream = pa.BufferOutputStream()
-            _write(stream, rows)
+            write(stream, rows)
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
@@ -160,50 +154,20 @@ class Database:
                 settings=settings,
             )
 
-    def _insert_file(
-        self, spool: IO[bytes], table: str, rows: pa.Table, settings: dict[str, Any]
-    ) -> None:
-        """Let the embedded engine read the rows from a file. Writing over the same
-        file again and again is faster than a new one each time.
-        """
-        spool.seek(0)
-        _write(pa.PythonFile(spool, mode="w"), rows)
-        spool.truncate()
-        spool.flush()
-        columns = ", ".join(quote_identifier(name) for name in rows.schema.names)
-        clauses = ", ".join(
-            f"{name} = {format_str(str(value))}" for name, value in {**settings, **_ALONE}.items()
-        )
-        # As a command it would be looked through for an answer's format.
-        self.client.raw_query(
-            f"INSERT INTO {quote_identifier(table)} ({columns}) "
-            f"FROM INFILE {format_str(spool.name)} SETTINGS {clauses} FORMAT ArrowStream"
-        )
-
     def close(self) -> None:
         """Let go of the database, so that another process may open it."""
         if self._room:
             self._room.close()
         with self._lock:
+            if self._inserts:
+                self._inserts.close()
             self.client.close()
-            if self._spool:
-                self._spool.close()
 
 
 def _check(room: Room) -> None:
     """Raises DatabaseError if what was done until now may have found no room."""
     if not room.left():
         raise DatabaseError(f"{room.folder}: the disk is full; {AGAIN}")
-
-
-def _temporary() -> IO[bytes]:
-    # Closed with its database. Arrow writes in many small pieces.
-    return tempfile.NamedTemporaryFile(suffix=".arrow", buffering=1 << 16)
-
-
-def _write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types
-    with pa.ipc.new_stream(target, rows.schema) as writer:
-        writer.write_table(rows)
 
 
 def connect(place: Path | Server, database: str) -> Database:

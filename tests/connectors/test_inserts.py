@@ -1,0 +1,115 @@
+"""Rows into an embedded engine, beside their statement or by way of a file."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from candlewax.connectors import _inserts
+from candlewax.connectors._inserts import BESIDE, Inserts
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.room import free
+
+
+@pytest.fixture
+def ways(tables: Database, engine_path: Path) -> Iterator[tuple[Inserts, list[str]]]:
+    """Inserts into a table `texts`, and the statements that went by way of the client."""
+    tables.client.command(
+        "CREATE TABLE texts (n UInt32, text String) ENGINE = MergeTree ORDER BY n"
+    )
+    told: list[str] = []
+
+    def run(sql: str) -> None:
+        told.append(sql)
+        tables.client.raw_query(sql)
+
+    made = Inserts(engine_path, str(tables.client.database), run)
+    yield made, told
+    made.close()
+    tables.client.command("DROP TABLE texts SYNC")
+
+
+def rows(*texts: str, first: int = 0) -> pa.Table:
+    numbers = pl.Series("n", range(first, first + len(texts)), pl.UInt32)
+    return pl.DataFrame([numbers, pl.Series("text", texts)]).to_arrow()
+
+
+def stored(tables: Database) -> list[tuple[int, str]]:
+    return tables.query("SELECT n, text FROM texts ORDER BY n").rows()
+
+
+def test_a_few_rows_stand_beside_their_statement(
+    tables: Database, ways: tuple[Inserts, list[str]]
+) -> None:
+    """Whatever is in them, as long as no line of it is empty."""
+    inserts, told = ways
+    texts = ["'", '";\n', "INSERT INTO texts FORMAT CSV\n", "\0\n \n", "-- ", "/*", "\r\n", "ü", ""]
+    inserts.insert("texts", rows(*texts), {"async_insert": 0})
+    assert stored(tables) == list(enumerate(texts))
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n\nb", "\n\n", "x" * (BESIDE + 1)], ids=["an empty line", "only that", "many bytes"]
+)
+def test_others_come_by_way_of_a_file(
+    tables: Database, ways: tuple[Inserts, list[str]], text: str
+) -> None:
+    """The engine would take an empty line for the end of them. Again and again, also where
+    fewer follow more.
+    """
+    inserts, told = ways
+    inserts.insert("texts", rows(text, text, "z"), {})
+    inserts.insert("texts", rows(text, first=3), {})
+    assert stored(tables) == list(enumerate([text, text, "z", text]))
+    assert len(told) == 2
+
+
+def test_settings_go_with_the_rows(tables: Database, ways: tuple[Inserts, list[str]]) -> None:
+    """The engine refuses what it is told to refuse, in its own words, and takes nothing."""
+    inserts, _ = ways
+    with pytest.raises(DatabaseError, match="NOT_ENOUGH_SPACE"):
+        inserts.insert(
+            "texts", rows("a"), {"min_free_disk_bytes_to_perform_insert": 2 * free(Path("/"))}
+        )
+    with pytest.raises(DatabaseError, match="nowhere"):
+        inserts.insert("nowhere", rows("a"), {})
+    assert stored(tables) == []
+
+
+def test_rows_that_the_engine_leaves_are_told(
+    ways: tuple[Inserts, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says it has written is counted."""
+    inserts, _ = ways
+    lazy = SimpleNamespace(
+        query=lambda *_: SimpleNamespace(rows_written=lambda: 1), close=lambda: None
+    )
+    monkeypatch.setattr(_inserts, "_connect", lambda _: lazy)
+    with pytest.raises(DatabaseError, match="of 2 rows the engine took 1"):
+        inserts.insert("texts", rows("a", "b"), {})
+
+
+def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
+    """The engine would end it with a signal."""
+    lines = (
+        "import sys, threading",
+        "from pathlib import Path",
+        "import polars as pl",
+        "from candlewax.connectors.clickhouse import open_tables",
+        "kept = open_tables(Path(sys.argv[1]), 'market')",
+        "kept.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
+        "kept.insert('texts', pl.DataFrame({'text': ['a']}).to_arrow(), 'token')",
+        "threading.Thread(target=lambda: threading.Event().wait(kept and 600), daemon=True).start()",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(tmp_path / "clickhouse")],
+        check=False, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
