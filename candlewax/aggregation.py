@@ -75,7 +75,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         if self._book is None:
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
-            self._history.begun(exchange)
+        self._history.begun(exchange)
         if self._live:
             self._came = self._arrival(exchange, trades)
         before = self._book.watermark

@@ -20,7 +20,7 @@ from candlewax.connectors.forward import Encoder, Forward
 from candlewax.connectors.history import History
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames, RawTopics
-from candlewax.connectors.sink import Counts, Tables
+from candlewax.connectors.sink import Counts, Tables, TradesFirst
 from candlewax.connectors.writer import Writer
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
@@ -33,6 +33,7 @@ from candlewax.normalized import Read
 from candlewax.routing import Normalized, Router, Values
 from candlewax.steps import Decoder, Deduplicate
 from candlewax.tally import Tally
+from candlewax.turns import Turns
 
 _ABSENT: Any = None
 
@@ -57,6 +58,7 @@ class Parts:
     decode: Decoder = _ABSENT
     read: Normalized = _ABSENT
     deduplicate: Callable[[Ledger | None], Deduplicate] = _ABSENT
+    trades_first: Callable[[Batch], Batch] | None = None
     candles: Callable[[Book | None], Candles] = _ABSENT
     topics: RawTopics | None = None
     tables: Tables = _ABSENT
@@ -68,7 +70,7 @@ class Parts:
 @dataclass(frozen=True)
 class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
-    when all that came is stored, `behind` is who can say that more would only wait,
+    when all that came is stored, `turns` are those of its sources,
     `linger` how long what came waits for others, where not for as long as suits best.
     """
 
@@ -80,12 +82,8 @@ class Process:
     live: bool = False
     feeds: Feeds = field(default_factory=Feeds)
     health: Health = field(default_factory=Health)
-    behind: list[Callable[[], bool]] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
     linger: timedelta | None = None
-
-    def held(self) -> bool:
-        """Whether sources may as well wait: what they emitted before waits too."""
-        return any(ask() for ask in self.behind)
 
 
 def embedded(
@@ -102,12 +100,13 @@ def embedded(
     history = History(database)
     background = True if process.live else None
     writer = Writer(database, process.tally, history=history, background=background, after=after)
-    process.behind.append(lambda: writer.behind)
+    process.turns.heed(lambda: writer.behind)
     return Parts(
         feed=feed,
         repairs=repairs,
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
+        trades_first=TradesFirst(writer, history.has_begun, before) if database.embedded else None,
         candles=partial(Candles, history, process.tally, live=process.live),
         tables=Tables(KEYS, writer, process.on_end, before),
         count=Counts(process.tally, process.on_end),
@@ -160,7 +159,7 @@ def refining(
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
-    process.behind.append(lambda: writer.behind)
+    process.turns.heed(lambda: writer.behind)
     source = _raw_topics(process, broker, "candlewax-silver")
     process.health.add("broker", source.away)
     return Parts(
@@ -178,7 +177,7 @@ def combining(process: Process, broker: Broker, database: Database) -> Parts:
     history = History(database)
     source = _raw_topics(process, broker, "candlewax-tables")
     writer = Writer(database, process.tally, history=history, background=True)
-    process.behind.append(lambda: writer.behind)
+    process.turns.heed(lambda: writer.behind)
     return Parts(
         raw=source,
         decode=Decoder(process.instruments, process.wanted, process.tally),
@@ -191,7 +190,7 @@ def combining(process: Process, broker: Broker, database: Database) -> Parts:
 
 def _raw_topics(process: Process, broker: Broker, group: str) -> Topics[list[Feed], Feed]:
     wanted = {topics.raw(exchange): None for exchange in process.wanted}
-    waits = process.stopping, process.held, process.linger
+    waits = process.stopping, process.turns, process.linger
     return Topics(broker, wanted, raw.READING, group, *waits)
 
 
@@ -204,11 +203,11 @@ def aggregating(
     """From the topic of trades to candles in the tables."""
     history = History(database, meanwhile=True)
     writer = Writer(database, process.tally, history=history, background=True)
-    process.behind.append(lambda: writer.behind)
+    process.turns.heed(lambda: writer.behind)
     count = broker.partitions(topics.NORMALIZED)
     own = sorted({topics.normalized_partition(exchange, count) for exchange in process.wanted})
     trades = {topics.NORMALIZED: own}
-    waits = process.stopping, process.held, process.linger
+    waits = process.stopping, process.turns, process.linger
     source = Topics(broker, trades, routing.READING, "candlewax-ohlcv", *waits)
     process.health.add("broker", source.away)
     return Parts(

@@ -253,7 +253,7 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         process.tally,
         process.stopping,
         feeds=process.feeds,
-        held=process.held,
+        turns=process.turns,
         linger=process.linger,
     )
 

@@ -24,7 +24,10 @@ def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
 
 def candles(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
     """The trades of each exchange, and the candles they change."""
-    return op.stateful_batch("candles", trades(flow, parts), parts.candles)
+    fresh = trades(flow, parts)
+    if parts.trades_first is not None:
+        fresh = op.map_value("trades_first", fresh, parts.trades_first)
+    return op.stateful_batch("candles", fresh, parts.candles)
 
 
 def build(parts: Parts) -> Dataflow:

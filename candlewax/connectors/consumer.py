@@ -21,6 +21,7 @@ from confluent_kafka import (
 from candlewax import metrics
 from candlewax.connectors.broker import Broker, BrokerError, log
 from candlewax.telling import tells
+from candlewax.turns import Turns
 
 PIECE: Final = 10_000
 """Messages that are taken from the client at once. They are objects, with others in them:
@@ -182,7 +183,7 @@ class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def __init__(
         self, poll: _Poll[X], join: Callable[[Sequence[X]], Iterable[Y]],
         topic: str, partition: int, resumed: int,
-        stopping: Callable[[], bool], held: Callable[[], bool], linger: timedelta | None,
+        stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta | None,
     ) -> None:  # fmt: skip
         self._poll = poll
         self._join = join
@@ -190,7 +191,7 @@ class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
         self._partition = partition
         self._next = self._durable = resumed
         self._stopping = stopping
-        self._held = held
+        self._may = may
         self._linger = linger
         self._awake: datetime | None = None
         poll.add(topic, partition, resumed)
@@ -198,7 +199,7 @@ class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def next_batch(self) -> Iterable[Y]:
         if self._stopping():
             raise StopIteration
-        if self._held():
+        if not self._may():
             return []
         taken = self._poll.take(self._topic, self._partition)
         if self._linger:
@@ -250,12 +251,13 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         reading: Reading[X, Y],
         group: str,
         stopping: Callable[[], bool],
-        held: Callable[[], bool] = lambda: False,
+        turns: Turns | None = None,
         linger: timedelta | None = None,
     ) -> None:
         """`topics` gives for each the partitions to read, or None for all; what is handed
-        on is what `reading` makes of the messages. While `held`,
-        what has come stays where it is; `linger` is the time between two batches, if any.
+        on is what `reading` makes of the messages. What has come stays where it is until
+        its part has its turn, if there are `turns`; `linger` is the time between two
+        batches, if any.
 
         Raises BrokerError if a topic is absent or no broker answers.
         """
@@ -263,7 +265,7 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         self._reading = reading
         self._group = group
         self._stopping = stopping
-        self._held = held
+        self._turns = turns or Turns()
         self._linger = linger
         self._parts = [
             f"{topic}:{partition}"
@@ -281,7 +283,7 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         if worker not in self._polls:
             self._polls[worker] = _Poll(self._broker, self._group, self._reading.read)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
-        poll, waits = self._polls[worker], (self._stopping, self._held, self._linger)
+        poll, waits = self._polls[worker], (self._stopping, self._turns.part(), self._linger)
         return _Part(poll, self._reading.join, topic, int(partition), resumed, *waits)
 
     def lag(self) -> dict[tuple[str, int], int]:

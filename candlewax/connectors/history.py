@@ -180,6 +180,7 @@ class History:
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
         self._reached: dict[tuple[str, str, int], int] = {}
+        self._begun: set[str] = set()
         self._given_up: set[str] = set()
         self.stored = Stored(self._query)
         self.latecomers = Latecomers(self._query, _CUT)
@@ -187,6 +188,11 @@ class History:
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
         self._cuts[exchange] = WHOLE
+        self._begun.add(exchange)
+
+    def has_begun(self, exchange: str) -> bool:
+        """Whether all that is stored counts."""
+        return exchange in self._begun
 
     def _cut(self, exchange: str) -> dict[str, Any]:
         if exchange not in self._cuts:

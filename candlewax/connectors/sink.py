@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from bytewax.outputs import (
     DynamicSink,
@@ -30,16 +31,54 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
     def write_batch(self, values: list[Batch]) -> None:
         for batch in values:
-            observe(batch)
-            self._forward(batch)
-            self._writer.put(batch)
+            _hand_over(batch, self._forward, self._writer)
 
     def snapshot(self) -> None:
+        # Also what went first, by whatever worker of this process.
         self._writer.flush()
         metrics.committed()
 
     def close(self) -> None:
         self._on_close()
+
+
+def _hand_over(batch: Batch, forward: Callable[[Batch], None], writer: Writer) -> None:
+    if not (batch.tables or batch.doubt):
+        # All it had went first.
+        return
+    observe(batch)
+    forward(batch)
+    writer.put(batch)
+
+
+@tells
+class TradesFirst:
+    """Hands frames, trades and what belongs to them to the writer, and gives what candles
+    are made of: a core stores the ones while another makes the others.
+
+    Only for a pipeline that is one process: there the writer of the sink is the same, so
+    that it stores the trades before their candles, and a snapshot covers both.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        begun: Callable[[str], bool],
+        forward: Callable[[Batch], None] = lambda _: None,
+    ) -> None:
+        """`begun` tells of an exchange whether its candles have begun with what is stored:
+        what is stored earlier would be taken for a part of that. `forward` is called with
+        each batch before it is stored.
+        """
+        self._writer = writer
+        self._begun = begun
+        self._forward = forward
+
+    def __call__(self, batch: Batch) -> Batch:
+        if not self._begun(batch.exchange):
+            return batch
+        _hand_over(Batch(batch.exchange, batch.tables, batch.trades), self._forward, self._writer)
+        return replace(batch, tables={})
 
 
 @tells

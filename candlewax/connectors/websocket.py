@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -17,15 +17,13 @@ from candlewax.exchanges._live import Live
 from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.tally import Tally
+from candlewax.turns import Turns, next_look
 
 BATCH: Final = 20_000
 """The most frames that are taken at once."""
 
 LINGER: Final = timedelta(milliseconds=20)
 """Time between two batches: one of a few frames costs about as much as a full one."""
-
-HELD: Final = timedelta(milliseconds=2)
-"""Time until a part that is held looks again."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,27 @@ class _Share:
 class _Part(StatefulSourcePartition[Feed, None]):
     def __init__(
         self, exchange: str, queue: Queue, hub: Hub, leave: Callable[[], None],
-        stopping: Callable[[], bool], held: Callable[[], bool], linger: timedelta,
+        stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._queue = queue
         self._hub = hub
         self._leave = leave
         self._stopping = stopping
-        self._held = held
+        self._may = may
         self._linger = linger
         self._awake: datetime | None = None
 
     def next_batch(self) -> Iterable[Feed]:
         if self._stopping():
             self._hub.end()
-        elif self._held():
-            self._awake = datetime.now(UTC) + HELD
+        elif not self._may():
+            self._awake = next_look(timedelta())
             return []
         # Asked before taking: what is queued by then is all there will be.
         ended = self._hub.ended
         rows = self._queue.take(BATCH)
-        self._awake = None if len(rows) == BATCH else datetime.now(UTC) + self._linger
+        self._awake = None if len(rows) == BATCH else next_look(self._linger)
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
@@ -106,11 +104,11 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         lives: Mapping[str, Live] | None = None,
         pace: Pace | None = None,
         feeds: Feeds | None = None,
-        held: Callable[[], bool] = lambda: False,
+        turns: Turns | None = None,
         linger: timedelta | None = None,
     ) -> None:
-        """While `held`, what has come stays where it is; `linger` is the time between two
-        batches, if not LINGER.
+        """What has come stays where it is until its part has its turn, if there are
+        `turns`; `linger` is the time between two batches, if not LINGER.
         """
         self._lives = {name: exchange.live for name, exchange in EXCHANGES.items()}
         self._lives |= lives or {}
@@ -118,7 +116,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         self._shares = _shares(plan, self._lives, per_connection or {})
         self._tally = tally
         self._stopping = stopping
-        self._held = held
+        self._turns = turns or Turns()
         self._linger = linger or LINGER
         self._pace = pace or Pace()
         self._room = Room(buffer_bytes)
@@ -140,7 +138,8 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
         self._hub.add(exchange, live, shard)
         leave, linger = self._leave, self._linger
-        return _Part(exchange, queue, self._hub, leave, self._stopping, self._held, linger)
+        may = self._turns.part()
+        return _Part(exchange, queue, self._hub, leave, self._stopping, may, linger)
 
     def _leave(self) -> None:
         self._hub.leave(self._pace.close_s + self._pace.open_s)

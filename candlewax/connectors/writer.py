@@ -51,7 +51,7 @@ LINGER: Final = 1.0
 FEW: Final = 5_000
 """Rows that do not wait for others: no flood is coming."""
 
-SOON: Final = 0.003
+SOON: Final = 0.001
 """Seconds for the rows of one moment to come together."""
 
 _PARTITION: Final[dict[str, pl.Expr]] = {
@@ -132,7 +132,7 @@ class Writer:
         self._pending: list[Batch] = []
         self._rows = self._bytes = 0
         self._since = 0.0
-        self._storing = self._urgent = self._closed = False
+        self._storing = self._occupied = self._urgent = self._closed = False
         self._failure: BaseException | None = None
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
         if background is None:
@@ -159,10 +159,11 @@ class Writer:
 
     @property
     def behind(self) -> bool:
-        """Whether a few rows wait for others to be stored: more of them may as well come
-        together. A backlog is none of it, as its rows are many at once.
+        """Whether a few more rows would only wait for others: until the last of those that
+        are stored now is on its way, or while others wait already. A backlog is none of
+        it, as its rows are many at once.
         """
-        return self._storing and 0 < self._rows <= FEW
+        return self._storing and self._rows <= FEW and (self._occupied or self._rows > 0)
 
     def flush(self) -> None:
         """Return when all that was handed over is stored."""
@@ -221,6 +222,7 @@ class Writer:
             if self._closed:
                 return []
             self._storing = True
+            self._occupied = self._rows <= FEW
             batches = self._take()
             self._changed.notify_all()
             return batches
@@ -230,8 +232,11 @@ class Writer:
 
     def _store(self, batches: list[Batch]) -> None:
         self._before()
+        filled = [t for t in ORDER if any(t in b.tables and b.tables[t].height for b in batches)]
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
+            if table in filled[-1:]:
+                self._occupied = False
             if table == "ohlcv" and frames:
                 self._insert_candles(_latest(batches))
             else:

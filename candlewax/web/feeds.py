@@ -119,8 +119,9 @@ class Feeds:
                 frames.append(bronze)
                 if (bronze["kind"] == KIND_CONTROL).any():
                     self._listen(batch.exchange, bronze)
-            if batch.trades.height:
+            if "silver_trades" in batch.tables:
                 self._trades.add(stored, batch.trades.height)
+            if "ohlcv" in batch.tables and batch.trades.height:
                 last = cast(int, batch.trades["received_at"].to_physical().max())
                 self._taken.append((stored, max(0, stored - self._clock.wall(last))))
         if frames:

@@ -266,7 +266,8 @@ def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[byt
     received.
     """
     exchange, symbol = market
-    frames = [one.trades for one in batches if one.exchange == exchange and one.trades.height]
+    own = (one for one in batches if one.exchange == exchange and "silver_trades" in one.tables)
+    frames = [one.trades for one in own if one.trades.height]
     if not frames:
         return [], 0
     trades = pl.concat(frames, how="diagonal")

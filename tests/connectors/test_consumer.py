@@ -10,6 +10,7 @@ from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.consumer import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
+from candlewax.turns import Turns
 from tests.kafka import reading
 
 NAME = "market.crypto.trades.test"
@@ -200,8 +201,9 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
 
 def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
     """Until it is let go; nothing is lost by it."""
-    held = True
-    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, lambda: held)
+    held, turns = True, Turns()
+    turns.heed(lambda: held)
+    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, turns)
     part = source.build_part("", f"{topic}:1", None)
     assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
     held = False

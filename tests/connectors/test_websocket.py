@@ -19,6 +19,7 @@ from candlewax.feed import Feed, Received
 from candlewax.instruments import Instruments
 from candlewax.schema import FRAMES, KIND_CONTROL
 from candlewax.tally import Tally
+from candlewax.turns import STEP, Turns
 from tests.connectors.exchange import (
     QUICK,
     Exchange,
@@ -95,12 +96,13 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
         awake, after = part.next_awake(), datetime.now(UTC)
         part.close()
     assert awake
-    assert before + (linger or LINGER) <= awake <= after + (linger or LINGER)
+    assert before + (linger or LINGER) <= awake <= after + (linger or LINGER) + STEP
 
 
 def test_a_held_source_keeps_what_comes() -> None:
     """Until it is let go; nothing is lost by it."""
-    held = True
+    held, turns = True, Turns()
+    turns.heed(lambda: held)
     said: list[int] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
@@ -112,7 +114,7 @@ def test_a_held_source_keeps_what_comes() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance"), held=lambda: held) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance"), turns=turns) as reader,
     ):
         reader.until(lambda: said)
         assert reader.rows == []

@@ -192,31 +192,62 @@ def test_blocks_are_stored_once_they_are_large(
     assert count(tables, "silver_trades") == 1
 
 
-def test_it_is_behind_while_a_few_rows_wait_for_others(
+class Slowly:
+    """Inserts that wait until they are let go on, one by one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._insert = Database.insert
+        self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+        def slowly(*arguments: Any) -> None:
+            self._begun.release()
+            assert self._go_on.acquire(timeout=30)
+            self._insert(*arguments)
+
+        monkeypatch.setattr(Database, "insert", slowly)
+
+    def begins(self) -> None:
+        """The next insert has begun."""
+        assert self._begun.acquire(timeout=30)
+
+    def go_on(self, inserts: int = 1) -> None:
+        self._go_on.release(inserts)
+
+
+def test_it_is_behind_until_the_last_of_a_few_rows_is_on_its_way(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not when all is stored, nor when those that wait are a block of their own."""
-    storing, go_on = threading.Event(), threading.Event()
-    insert = Database.insert
-
-    def slowly(*arguments: Any) -> None:
-        storing.set()
-        assert go_on.wait(30)
-        insert(*arguments)
-
-    monkeypatch.setattr(Database, "insert", slowly)
-    monkeypatch.setattr(writer, "FEW", 4)
+    """What is handed over by then is stored next; not while others wait already."""
+    inserts = Slowly(monkeypatch)
     store = Writer(tables, Tally(), background=True)
     told = [store.behind]
     store.put(batch())
-    assert storing.wait(30)
-    told.append(store.behind)
-    store.put(batch(1))
+    for _ in ("bronze_frames", "silver_trades", "watermarks"):
+        inserts.begins()
+        told.append(store.behind)
+        inserts.go_on()
+    assert told == [False, True, True, False]
+    inserts.go_on(100)
+    store.flush()
+    assert not store.behind
+    store.close()
+
+
+def test_it_is_behind_while_a_few_rows_wait_for_others(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when those that wait are a block of their own."""
+    inserts = Slowly(monkeypatch)
+    monkeypatch.setattr(writer, "FEW", 2)
+    store = Writer(tables, Tally(), background=True)
+    store.put(batch())
+    inserts.begins()
+    told = [store.behind]
+    store.put(replace(batch(1), tables={"silver_trades": batch(1).tables["silver_trades"]}))
     told.append(store.behind)
     store.put(batch(2))
     told.append(store.behind)
-    go_on.set()
+    inserts.go_on(100)
     store.flush()
-    told.append(store.behind)
     store.close()
-    assert told == [False, False, True, False, False]
+    assert told == [False, True, False]

@@ -23,8 +23,9 @@ def batch(connection: str, after: float, frame: str = "{}", trades: int = 0) -> 
         "trades": trades, "duplicates": 0,
     }  # fmt: skip
     bronze = pl.DataFrame([known], schema=BRONZE)
-    rows = [{"received_at": at} for _ in range(trades)]
-    return Batch("x", {"bronze_frames": bronze}, pl.DataFrame(rows, schema=TRADES))
+    rows = pl.DataFrame([{"received_at": at} for _ in range(trades)], schema=TRADES)
+    tables = {"bronze_frames": bronze, "silver_trades": rows, "ohlcv": pl.DataFrame()}
+    return Batch("x", tables, rows)
 
 
 def learned(*batches: tuple[float, Batch]) -> Feeds:

@@ -25,7 +25,8 @@ def batch(number: int, *, closed: bool) -> Batch:
     made = {**trade(number), "symbol": "BTC/USDT", "side": 1, "quote_volume": 1}
     made["received_at"] = made["timestamp"]
     rows = pl.DataFrame([{name: made.get(name) for name in TRADES}], schema=TRADES)
-    return Batch("binance", {"ohlcv": changed(0, str(number), closed=closed)}, rows)
+    candles = changed(0, str(number), closed=closed)
+    return Batch("binance", {"silver_trades": rows, "ohlcv": candles}, rows)
 
 
 class Told:

@@ -134,7 +134,7 @@ def test_trades_run_over_the_tape(page: Page, served: Served) -> None:
         "quantity": Decimal("0.5"), "quote_volume": Decimal(1),
     }  # fmt: skip
     trades = pl.DataFrame([row], schema=TRADES)
-    served.hub.put([Batch("binance", {}, trades)])
+    served.hub.put([Batch("binance", {"silver_trades": trades}, trades)])
     first = page.locator("#tape-rows .row").first
     expect(first).to_contain_text("777.5")
     expect(first).to_have_attribute("data-side", "SELL")

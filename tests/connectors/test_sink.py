@@ -1,0 +1,75 @@
+"""The sink of the tables, and what goes ahead of it."""
+
+from typing import Any
+
+import polars as pl
+
+from candlewax.batch import Batch
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.sink import Tables, TradesFirst
+from candlewax.connectors.writer import Writer
+from candlewax.tally import Tally
+from tests.connectors.test_writer import batch, count
+
+
+def split(first: TradesFirst) -> tuple[Batch, Batch]:
+    """A batch, and what is left of it for candles."""
+    whole = batch()
+    return whole, first(whole)
+
+
+def test_trades_are_stored_while_their_candles_are_made(tables: Database) -> None:
+    """What candles are made of goes on, without what is handed over already."""
+    store = Writer(tables, Tally(), background=True)
+    whole, left = split(TradesFirst(store, lambda _: True))
+    store.flush()
+    assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 1
+    assert left.tables == {}
+    assert left.trades.equals(whole.trades)
+    store.close()
+
+
+def test_nothing_goes_ahead_of_candles_that_have_not_begun(tables: Database) -> None:
+    """They begin with what is stored; each exchange for itself."""
+    store = Writer(tables, Tally(), background=True)
+    asked: list[str] = []
+
+    def begun(exchange: str) -> bool:
+        asked.append(exchange)
+        return False
+
+    whole, left = split(TradesFirst(store, begun))
+    store.flush()
+    assert count(tables, "silver_trades") == 0
+    assert left is whole
+    assert asked == ["x"]
+    store.close()
+
+
+def test_a_snapshot_covers_what_went_ahead(tables: Database) -> None:
+    """And each half of a batch is told before it is stored and when it is, if there is
+    anything in it.
+    """
+    told: list[Batch] = []
+    stored: list[Batch] = []
+    store = Writer(tables, Tally(), background=True, after=stored.extend)
+    sink = Tables(["x"], store, forward=told.append)
+    part = sink.build_part("", "x", None)
+    _, left = split(TradesFirst(store, lambda _: True, told.append))
+    part.write_batch([left])
+    part.snapshot()
+    assert count(tables, "silver_trades") == 1
+    part.write_batch([Batch("x", {"watermarks": _watermark()})])
+    part.snapshot()
+    assert count(tables, "watermarks") == 2
+    assert [set(one.tables) for one in told] == [
+        {"watermarks", "silver_trades", "bronze_frames"},
+        {"watermarks"},
+    ]
+    assert list(map(id, told)) == list(map(id, stored))
+    store.close()
+
+
+def _watermark() -> Any:
+    made: pl.DataFrame = batch().tables["watermarks"]
+    return made
