@@ -161,9 +161,11 @@ class Writer:
     def behind(self) -> bool:
         """Whether a few more rows would only wait for others: until the last of those that
         are stored now is on its way, or while others wait already. A backlog is none of
-        it, as its rows are many at once.
+        it, as its rows are many at once; nor a failure, which the next ones are to meet.
         """
-        return self._storing and self._rows <= FEW and (self._occupied or self._rows > 0)
+        if self._failure or not self._storing or self._rows > FEW:
+            return False
+        return self._occupied or self._rows > 0
 
     def flush(self) -> None:
         """Return when all that was handed over is stored."""

@@ -106,7 +106,8 @@ def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
         "kept = open_tables(Path(sys.argv[1]), 'market')",
         "kept.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
         "kept.insert('texts', pl.DataFrame({'text': ['a']}).to_arrow(), 'token')",
-        "threading.Thread(target=lambda: threading.Event().wait(kept and 600), daemon=True).start()",
+        "wait = lambda: threading.Event().wait(kept and 600)",
+        "threading.Thread(target=wait, daemon=True).start()",
     )
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), str(tmp_path / "clickhouse")],

@@ -126,7 +126,7 @@ def test_closed_candles_are_kept_with_all_their_versions(
 def test_a_failure_is_raised_by_the_next_call(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It never passes silently, and what failed is its cause."""
+    """It never passes silently, and what failed is its cause. Nobody is to wait meanwhile."""
 
     def fail(*_: object) -> None:
         raise ValueError("disk full")
@@ -137,6 +137,7 @@ def test_a_failure_is_raised_by_the_next_call(
     with pytest.raises(RuntimeError) as error:
         store.flush()
     assert "disk full" in str(error.value.__cause__)
+    assert not store.behind
     with pytest.raises(RuntimeError):
         store.put(batch())
     store.close()
