@@ -5,13 +5,14 @@ costs by the times, not by the rows.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 STEP: Final = timedelta(milliseconds=2)
 """Time between the moments at which all who wait look again."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Turns:
@@ -57,7 +58,8 @@ class Turns:
             return self._number, behind
 
 
-def next_look(wait: timedelta, now: Callable[[], float] = time.time) -> datetime:
+def next_look(wait: timedelta, now: datetime | None = None) -> datetime:
     """The first moment after this time at which all look again: so they look together."""
-    step = STEP.total_seconds()
-    return datetime.fromtimestamp((int((now() + wait.total_seconds()) / step) + 1) * step, UTC)
+    # By the clock that the engine wakes them by.
+    at = (now or datetime.now(UTC)) + wait - _EPOCH
+    return _EPOCH + (at // STEP + 1) * STEP
