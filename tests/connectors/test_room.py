@@ -112,10 +112,10 @@ def test_an_engine_that_refuses_is_told_again(
 
 
 @pytest.fixture
-def on_it(disk: Disk, engine: Database, tables: Database, tmp_path: Path) -> Iterator[Database]:
+def on_it(disk: Disk, engine: Database, tables: Database, engine_path: Path) -> Iterator[Database]:
     """A database on that disk."""
     disk.free = 10 * LITTLE
-    made = Database(tables.client, tmp_path)
+    made = Database(tables.client, engine_path)
     yield made
     made.close()
     for what in ("MERGES", "CLEANUP"):
