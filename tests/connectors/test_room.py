@@ -112,10 +112,13 @@ def test_an_engine_that_refuses_is_told_again(
 
 
 @pytest.fixture
-def on_it(disk: Disk, engine: Database, tables: Database, engine_path: Path) -> Iterator[Database]:
-    """A database on that disk."""
+def on_it(
+    disk: Disk, engine: Database, tables: Database, engine_path: Path, tmp_path: Path
+) -> Iterator[Database]:
+    """A database on that disk, as its path says."""
     disk.free = 10 * LITTLE
-    made = Database(tables.client, engine_path)
+    (tmp_path / "clickhouse").symlink_to(engine_path)
+    made = Database(tables.client, tmp_path / "clickhouse")
     yield made
     made.close()
     for what in ("MERGES", "CLEANUP"):
