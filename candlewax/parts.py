@@ -99,6 +99,8 @@ def embedded(
     """
     history = History(database)
     background = True if process.live else None
+    # Only what is live is to be soon.
+    ahead = process.live and database.embedded
     writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.turns.heed(lambda: writer.behind)
     return Parts(
@@ -106,7 +108,7 @@ def embedded(
         repairs=repairs,
         decode=Decoder(process.instruments, process.wanted, process.tally),
         deduplicate=partial(Deduplicate, history, process.tally),
-        trades_first=TradesFirst(writer, history.has_begun, before) if database.embedded else None,
+        trades_first=TradesFirst(writer, history.has_begun, before) if ahead else None,
         candles=partial(Candles, history, process.tally, live=process.live),
         tables=Tables(KEYS, writer, process.on_end, before),
         count=Counts(process.tally, process.on_end),
