@@ -23,7 +23,7 @@ BATCHES = {1: 300, 10: 3_000, 100: 30_000, 1_000: 100_000, 5_000: 200_000, 50_00
 Result = dict[str, Any]
 
 
-def measure(what: str, count: int, cores: list[int], **more: Any) -> Result:  # noqa: ANN401
+def measure(what: str, count: int, cores: list[int], **more: Any) -> Result:  # noqa: ANN401 - JSON
     """Run one task and print its line."""
     task = {"what": what, "frames": count, "cores": cores, **more}
     done = subprocess.run(

@@ -28,6 +28,7 @@ EACH: Final = 20
 """Markets of each of the three exchanges."""
 
 _WARM: Final = 5.0
+"""Seconds of trades that are not counted at the beginning."""
 
 
 def run(seconds: float) -> Iterator[Result]:
