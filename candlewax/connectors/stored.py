@@ -107,8 +107,10 @@ class Stored:
         """Candles that lie in spans (SPANS), some more than once; a span without a symbol
         is one of all symbols.
         """
-        ordered = spans.unique().sort("symbol", "before")
-        reaching = ordered.with_columns(pl.col("after").cum_max().over("symbol"))
+        # One for each beginning: of several the join takes any.
+        longest = spans.group_by("symbol", "before").agg(pl.col("after").max())
+        latest = pl.col("after").cum_max().over("symbol")
+        reaching = longest.sort("symbol", "before").with_columns(latest)
         every = pl.col("symbol").is_null()
         for some in (reaching.filter(~every), reaching.filter(every)):
             for part in some.iter_slices(_SPANS):

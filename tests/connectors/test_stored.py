@@ -1,0 +1,76 @@
+"""Rows of `ohlcv`, read by what lies in them."""
+
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.history import History
+from candlewax.gaps import SPANS
+
+MINUTE = 60_000_000
+BEGIN = 1_790_000_040 * 1_000_000
+"""A whole minute, in microseconds since 1970."""
+
+SYMBOLS = ("A/B", "C/D")
+MINUTES = 6
+
+Span = tuple[str | None, int, int]
+"""A symbol, or none for all, and two times from BEGIN, both inclusive."""
+
+TIMES = st.lists(
+    st.sampled_from([m * MINUTE + d for m in range(-1, MINUTES + 1) for d in (-1, 0, 1)]),
+    min_size=2,
+    max_size=2,
+).map(sorted)
+
+
+@pytest.fixture
+def candles(tables: Database) -> Database:
+    """One candle a minute of each symbol."""
+    tables.client.command(
+        """
+        INSERT INTO ohlcv (timeframe, exchange, symbol, window_start, version)
+        SELECT '1m', 'binance', symbol, fromUnixTimestamp({begin:Int64} + 60 * number), 1
+        FROM numbers({count:UInt64})
+        ARRAY JOIN {symbols:Array(String)} AS symbol
+        """,
+        parameters={"begin": BEGIN // 1_000_000, "count": MINUTES, "symbols": list(SYMBOLS)},
+    )
+    return tables
+
+
+def check(candles: Database, spans: Sequence[Span]) -> None:
+    """Those candles are found that lie in a span, and no others."""
+    rows = [(symbol, BEGIN + before, BEGIN + after) for symbol, before, after in spans]
+    frame = pl.DataFrame(rows, SPANS, orient="row")
+    found = set()
+    for part in History(candles).stored.touched("binance", frame):
+        ends = zip(part["symbol"], part["window_end"], strict=True)
+        found |= {(symbol, (end - BEGIN) // MINUTE - 1) for symbol, end in ends}
+    assert found == {
+        (symbol, minute)
+        for symbol in SYMBOLS
+        for minute in range(MINUTES)
+        for name, before, after in spans
+        if name in (symbol, None) and before < (minute + 1) * MINUTE and after >= minute * MINUTE
+    }
+
+
+@given(st.lists(st.tuples(st.sampled_from([*SYMBOLS, None]), TIMES), max_size=8))
+def test_stored_candles_are_found_by_the_spans_they_lie_in(
+    candles: Database, spans: list[tuple[str | None, list[int]]]
+) -> None:
+    """Also where many spans overlap, or begin or end together."""
+    check(candles, [(symbol, before, after) for symbol, (before, after) in spans])
+
+
+@pytest.mark.parametrize("shorter", range(1, 9))
+def test_of_spans_that_begin_together_the_longest_counts(candles: Database, shorter: int) -> None:
+    """Trades of one moment may be missing on either side of the last that was seen."""
+    begin = MINUTE - 10
+    spans: list[Span] = [("A/B", begin, begin + n) for n in range(shorter)]
+    check(candles, [*spans, ("A/B", begin, MINUTE)])
