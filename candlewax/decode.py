@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax import few_trades
+from candlewax.dead_letters import at_once, letters
 from candlewax.exchanges import Exchange
 from candlewax.exchanges._dump import lift_lines
 from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
@@ -23,12 +24,9 @@ from candlewax.instruments import Instruments
 from candlewax.outages import Event, event
 from candlewax.schema import (
     BRONZE,
-    DEAD_LETTERS,
     KIND_CONTROL,
     KIND_DEAD,
     KIND_TRADE,
-    SCOPE_FRAME,
-    SCOPE_TRADE,
     SOURCE,
     TIME,
     TRADES,
@@ -74,7 +72,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     trades = _in_order([part.trades for part in parts])
     all_faults = _joined([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    return Decoded(exchange.id, bronze, trades, _dead_letters(bronze, all_faults), events)
+    return Decoded(exchange.id, bronze, trades, letters(bronze, all_faults), events)
 
 
 def _normalized(
@@ -104,10 +102,10 @@ def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Dec
     hold.
     """
     numbered = _located(frames).with_row_index("row")
-    faults = _at_once(numbered, reason, detail)
+    faults = at_once(numbered, reason, detail)
     none = empty({"row": pl.UInt32, **TRADES})
     bronze = _bronze(exchange, numbered, none["row"], faults["row"])
-    return Decoded(exchange, bronze, none, _dead_letters(bronze, faults))
+    return Decoded(exchange, bronze, none, letters(bronze, faults))
 
 
 def not_utf8(
@@ -170,19 +168,12 @@ def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.Da
     if named.is_empty():
         return [], empty(FAULTS)
     if exchange.dump is None:
-        return [], _at_once(named, "bad_shape", f"{exchange.id} publishes no dumps")
+        return [], at_once(named, "bad_shape", f"{exchange.id} publishes no dumps")
     long = named["frame"].str.count_matches("\n", literal=True) >= MOST_TRADES
     native, faults = lift_lines(exchange.dump, named.filter(~long))
-    too_long = _at_once(named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines")
+    too_long = at_once(named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines")
     natives = [(exchange.dump.dialect, native)] if native.height else []
     return natives, pl.concat([faults, too_long])
-
-
-def _at_once(frames: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
-    """FAULTS of whole frames."""
-    return frames.select(
-        "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)
-    )
 
 
 def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
@@ -288,23 +279,3 @@ def _counted(height: int, rows: pl.Series) -> pl.Series:
     counts = rows.value_counts()
     zeros = pl.Series(dtype=pl.UInt16, values=[0]).new_from_index(0, height)
     return zeros.scatter(counts["row"], counts["count"].cast(pl.UInt16)) if height else zeros
-
-
-def _dead_letters(bronze: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
-    """One letter for a frame without any good trade, else one for each bad trade."""
-    if faults.is_empty():
-        return empty(DEAD_LETTERS)
-    letters = faults.join(bronze.with_row_index("row"), on="row").sort("row", "index")
-    dead = letters.filter(pl.col("kind") == KIND_DEAD).group_by("row", maintain_order=True)
-    whole = dead.agg(
-        pl.all().exclude("row", "detail").first(), pl.col("detail").str.join("; ")
-    ).with_columns(index=pl.lit(0, pl.UInt16), scope=pl.lit(SCOPE_FRAME, pl.Int8))
-    partial = letters.filter(pl.col("kind") != KIND_DEAD).with_columns(
-        scope=pl.lit(SCOPE_TRADE, pl.Int8)
-    )
-    return (
-        pl.concat([whole, partial], how="diagonal")
-        .sort("row", "index")
-        .with_columns(frame=pl.col("frame").cast(pl.Binary), source_index="index")
-        .select(*DEAD_LETTERS)
-    )

@@ -86,14 +86,13 @@ def _speeds(title: str, results: list[Result]) -> Table:
 
 
 def _latencies(results: list[Result]) -> Table:
-    names = ("trades/s", "where", "epochs", "trades", "p50", "p90", "p99", "longest", "a question")
+    names = ("trades/s", "where", "epochs", "trades", "p50", "p90", "p99", "longest", "confirmed")
     table = Table(*names, "others' cores", title="From sent to readable, in milliseconds")
     for one in results:
         times = [f"{one.get(f'{name}_ms', 0):,.0f}" for name in ("p50", "p90", "p99", "max")]
-        asked = f"{one['poll_ms']} ms, {one['polls_per_second']}/s"
         trades = f"{one['trades']:,}" + (f", {one['never']:,} never" if one["never"] else "")
         about = (f"{one['rate']:,}", one["where"], one["epochs"], trades)
-        table.add_row(*about, *times, asked, f"{one['others_cores']:.2f}")
+        table.add_row(*about, *times, f"{one['confirmed']:,}", f"{one['others_cores']:.2f}")
     return table
 
 

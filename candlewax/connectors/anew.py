@@ -1,12 +1,12 @@
 """Candles whose state is gone, computed anew of what is stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
-from candlewax.batch import WINDOWS
+from candlewax.batch import WINDOWS, Batch
 from candlewax.candles import TIMEFRAMES, all_timeframes, combine
 from candlewax.certificate import Doubt, Evidence, disjoint
 from candlewax.connectors.history import WHOLE, History
@@ -25,6 +25,24 @@ class Anew:
 
     def __init__(self, history: History) -> None:
         self._history = history
+
+    def mended(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
+        """Rows of `ohlcv`, with `cause`, of all that these stored batches of an exchange say
+        of candles whose state is gone. Each is to be stored before the next is asked for.
+        """
+        doubts = [batch.doubt for batch in batches if batch.doubt]
+        if not doubts:
+            return
+        begins = any(doubt.begins for doubt in doubts)
+        spans = pl.concat([doubt.spans for doubt in doubts])
+        doubt = replace(doubts[-1], spans=spans, begins=begins)
+        stale = pl.concat([batch.stale for batch in batches]).unique()
+        if stale.height:
+            watermark = max(batch.watermark for batch in batches)
+            late = pl.concat([batch.late for batch in batches])
+            self._history.wait_for(exchange, late)
+            yield from self.candles(exchange, stale, watermark, late, doubt.evidence, begins=begins)
+        yield from self.recertified(exchange, doubt)
 
     def candles(
         self,
@@ -50,7 +68,9 @@ class Anew:
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
             symbols = wanted["symbol"].unique().to_list()
-            minutes = self._history.minutes(exchange, begin, begin + _DAY, symbols, late, cut=WHOLE)
+            minutes = self._history.minutes.between(
+                exchange, begin, begin + _DAY, symbols, late, cut=WHOLE
+            )
             named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
             found = all_timeframes(minutes).join(named, on=list(WINDOWS), how="semi")
             if late_ones is None:

@@ -1,12 +1,9 @@
 """Topics as a source."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import methodcaller
 from typing import Final, Generic, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -19,6 +16,7 @@ from confluent_kafka import (
 )
 
 from candlewax import metrics
+from candlewax.connectors._messages import by_place
 from candlewax.connectors.broker import Broker, BrokerError, log
 from candlewax.telling import tells
 from candlewax.turns import Turns
@@ -132,7 +130,7 @@ class _Poll(Generic[X]):
                 raise BrokerError(self._failure)
             self.more = len(messages) == PIECE
             count, size = count + len(messages), size + sum(map(len, messages))
-            for (topic, partition), some in _by_place(messages).items():
+            for (topic, partition), some in by_place(messages).items():
                 read = self._read(Consumed(topic, partition, some))
                 self._queues[topic, partition].append((read, (some[-1].offset() or 0) + 1))
 
@@ -141,41 +139,6 @@ class _Poll(Generic[X]):
             self._failure = error.str()
         else:
             log.warning("broker: %s", error.str())
-
-
-# For each of thousands of messages: what is called is written in C.
-_error: Final = methodcaller("error")
-_topic: Final = methodcaller("topic")
-_partition: Final = methodcaller("partition")
-
-
-def _by_place(messages: list[Message]) -> Mapping[tuple[str, int], list[Message]]:
-    """Messages by topic and partition; raises what cannot be waited out."""
-    if any(map(_error, messages)):
-        messages = list(filter(_is_good, messages))
-    found: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
-    for topic, of_topic in groupby(messages, key=_topic):
-        for partition, some in groupby(of_topic, key=_partition):
-            found[topic, partition].extend(some)
-    return found
-
-
-def _is_good(message: Message) -> bool:
-    """Whether this is a message; raises what cannot be waited out."""
-    error = message.error()
-    if error is None:
-        return True
-    where = f"{message.topic()}, partition {message.partition()}"
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's name
-        raise BrokerError(
-            f"{where}: what comes next for this process is no longer there ({error.str()}). "
-            "The topic's retention ran out before it was read, or the topic was made anew; "
-            "delete the recovery store to begin with what is left"
-        )
-    if error.fatal() or not error.retriable():
-        raise BrokerError(f"{where}: {error.str()}")
-    log.warning("%s: %s", where, error.str())
-    return False
 
 
 @tells

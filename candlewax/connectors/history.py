@@ -1,6 +1,5 @@
 """What the tables already hold: where a process without a memory of its own begins."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,15 +10,16 @@ import polars as pl
 
 from candlewax.batch import WINDOWS
 from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
-from candlewax.candles import SECOND, STATE, TIMEFRAMES, combine
+from candlewax.candles import SECOND, TIMEFRAMES
 from candlewax.certificate import disjoint
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.latecomers import Latecomers, revised
+from candlewax.connectors.minutes import Minutes
+from candlewax.connectors.reached import SETTLE, Reached
 from candlewax.connectors.stored import Stored
 from candlewax.connectors.unseen import Unseen
 from candlewax.ledger import KEPT, Ledger
 from candlewax.ranges import Ranges, Run
-from candlewax.schema import TRADES, empty
 
 _BUCKET: Final = 1024
 """How many numbers are looked at together."""
@@ -116,48 +116,10 @@ LEFT JOIN
 WHERE stored.version != expected.version
 """
 
-_TRADES: Final = f"""
-SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
-    toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
-FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND {_CUT} AND empty(conditions)
-    AND ({{every:Bool}} OR symbol IN {{symbols:Array(String)}})
-    AND timestamp >= fromUnixTimestamp64Micro({{begin:Int64}}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
-"""
-
-_HOURS: Final = """
-SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(timestamp))) * 1000000 AS hour
-FROM silver_trades
-WHERE exchange = {exchange:String}
-    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
-ORDER BY hour
-"""
-
-_REACHED: Final = """
-SELECT source, source_partition, max(source_offset) AS reached
-FROM silver_trades
-WHERE exchange = {exchange:String}
-GROUP BY source, source_partition
-"""
-
-_NO_TRADES: Final = empty(TRADES)
-
 WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
 """All that is stored counts."""
 
-_HOUR: Final = TIMEFRAMES["1h"][1]
 _DAY: Final = TIMEFRAMES["1d"][1]
-
-
-_SETTLE: Final = 0.1
-"""Seconds in which rows of one insert become visible."""
-
-_PATIENCE: Final = 30.0
-"""Seconds that whoever stores the trades has for storing those it has sent."""
-
-_log: Final = logging.getLogger(__name__)
 
 
 class History:
@@ -179,11 +141,11 @@ class History:
         self._meanwhile = meanwhile
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
-        self._reached: dict[tuple[str, str, int], int] = {}
+        self._reached = Reached(database, wait)
         self._begun: set[str] = set()
-        self._given_up: set[str] = set()
         self.stored = Stored(self._query)
         self.latecomers = Latecomers(self._query, _CUT)
+        self.minutes = Minutes(self._query, _CUT)
 
     def begun(self, exchange: str) -> None:
         """From now on all that is stored counts."""
@@ -207,7 +169,7 @@ class History:
             cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
         before, count = -1, self._count(exchange, cut)
         while count > before:
-            self._wait(_SETTLE)
+            self._wait(SETTLE)
             before, count = count, self._count(exchange, cut)
         return cut
 
@@ -247,7 +209,7 @@ class History:
         """
         watermark = self.watermark(exchange)
         oldest = max(0, watermark - LATENESS) // _DAY * _DAY
-        seeded = seed(self.minutes(exchange, oldest, watermark + _DAY), watermark)
+        seeded = seed(self.minutes.between(exchange, oldest, watermark + _DAY), watermark)
         return replace(
             seeded,
             candles=revised(seeded.candles, self.latecomers.late(exchange, oldest)),
@@ -267,80 +229,12 @@ class History:
         return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
 
     def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
-        """Return when these trades (TRADES) are stored, and so all that were sent before
-        them: sent they are a little sooner. Where they never are, nobody waits twice.
-        """
-        if not self._meanwhile:
-            return
-        place = ("source", "source_partition")
-        ends = {
-            (exchange, *at): end
-            for *at, end in late.group_by(place).agg(pl.col("source_offset").max()).rows()
-        }
-        tries = 1 if exchange in self._given_up else int(_PATIENCE / _SETTLE)
-        for left in reversed(range(tries)):
-            if self._stored(exchange, ends):
-                self._given_up.discard(exchange)
-                return
-            if left:
-                self._wait(_SETTLE)
-        if exchange not in self._given_up:
-            self._given_up.add(exchange)
-            _log.warning("%s: trades that came are not stored; going on without", exchange)
-
-    def _stored(self, exchange: str, ends: dict[tuple[str, str, int], int]) -> bool:
-        """Whether each source is stored so far."""
-
-        def reached() -> bool:
-            return all(self._reached.get(place, -1) >= end for place, end in ends.items())
-
-        if not reached():
-            rows = self._database.query(_REACHED, {"exchange": exchange}, self._wait).rows()
-            self._reached |= {(exchange, source, part): end for source, part, end in rows}
-        return reached()
-
-    def minutes(
-        self,
-        exchange: str,
-        begin: int,
-        end: int,
-        symbols: list[str] | None = None,
-        late: pl.DataFrame = _NO_TRADES,
-        cut: dict[str, Any] | None = None,
-    ) -> pl.DataFrame:
-        """One-minute candles of a span of whole hours, those of a symbol in order."""
-        stored = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
-        hour = pl.col("timestamp").cast(pl.Int64) // _HOUR * _HOUR
-        late = late.filter(pl.col("condition").is_null()).with_columns(hour=hour)
-        late = late.filter(pl.col("hour").is_between(begin, end, closed="left"))
-        hours = pl.concat([stored, late["hour"]]).unique().sort()
-        parts = [empty(STATE)]
-        for hour in hours:
-            trades = self._query(
-                _TRADES,
-                exchange,
-                begin=hour,
-                end=hour + _HOUR,
-                every=symbols is None,
-                symbols=symbols or [],
-                **(cut or {}),
-            )
-            trades = trades.with_columns(
-                pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
-            )
-            parts.append(combine(_with(trades, late.filter(pl.col("hour") == hour))))
-        return pl.concat(parts)
+        """Return when these trades (TRADES) are stored, where another process does that."""
+        if self._meanwhile:
+            self._reached.wait_for(exchange, late)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
         # What is computed anew later counts all that is stored, and says so.
         if "{whole:Bool}" in sql and "whole" not in parameters:
             parameters |= self._cut(exchange)
         return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)
-
-
-def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
-    """All trades, each once."""
-    if late.is_empty():
-        return stored
-    both = pl.concat([stored, late.select(stored.columns)])
-    return both.unique(["symbol", "timestamp", "trade_id"], keep="first", maintain_order=True)

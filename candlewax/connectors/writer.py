@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from prometheus_client import Histogram
 
 from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
+from candlewax.connectors._partitions import within_partitions
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
@@ -53,21 +53,6 @@ FEW: Final = 5_000
 
 SOON: Final = 0.001
 """Seconds for the rows of one moment to come together."""
-
-_PARTITION: Final[dict[str, pl.Expr]] = {
-    "bronze_frames": pl.col("received_at").dt.epoch("d"),
-    "silver_trades": pl.col("timestamp").dt.epoch("d"),
-    "dead_letters": pl.col("received_at").dt.month_start().dt.epoch("d"),
-    # Days and all shorter timeframes lie apart, in tables of candles that are older too.
-    "ohlcv": pl.col("window_start").dt.month_start().dt.epoch("d") * 10
-    + (pl.col("timeframe") == 6).cast(pl.Int32),
-}
-_PARTITION["ohlcv_revisions"] = _PARTITION["ohlcv"]
-"""A number for each partition of a table, as its DDL cuts it."""
-
-_MOST_PARTITIONS: Final = 100
-"""Of a table in one insert: ClickHouse takes no more."""
-
 
 _ROWS: Final = Histogram(
     "candlewax_sink_rows",
@@ -255,25 +240,7 @@ class Writer:
         """Store anew what these batches of an exchange say of candles whose state is gone;
         gives their rows of `ohlcv` once they are stored.
         """
-        doubts = [batch.doubt for batch in batches if batch.doubt]
-        if not doubts:
-            return
-        doubt = replace(
-            doubts[-1],
-            spans=pl.concat([doubt.spans for doubt in doubts]),
-            begins=any(doubt.begins for doubt in doubts),
-        )
-        stale = pl.concat([batch.stale for batch in batches]).unique()
-        if stale.height:
-            watermark = max(batch.watermark for batch in batches)
-            late = pl.concat([batch.late for batch in batches])
-            self._history.wait_for(exchange, late)
-            for rows in self._anew.candles(
-                exchange, stale, watermark, late, doubt.evidence, begins=doubt.begins
-            ):
-                self._insert_candles([rows])
-                yield rows
-        for rows in self._anew.recertified(exchange, doubt):
+        for rows in self._anew.mended(exchange, batches):
             self._insert_candles([rows])
             yield rows
 
@@ -294,7 +261,7 @@ class Writer:
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
-        for part in _within_partitions(table, filled):
+        for part in within_partitions(table, filled):
             rows = arrow.rows(table, part)
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)
@@ -323,20 +290,3 @@ def _latest(batches: Iterable[Batch]) -> list[pl.DataFrame]:
         frames[0] if len(frames) == 1 else pl.concat(frames).unique(list(WINDOWS), keep="last")
         for frames in candles.values()
     ]
-
-
-def _within_partitions(table: str, frames: list[pl.DataFrame]) -> list[list[pl.DataFrame]]:
-    """Frames in groups that each touch no more partitions than an insert may."""
-    if not frames or table not in _PARTITION or sum(f.height for f in frames) <= _MOST_PARTITIONS:
-        return [frames] if frames else []
-    keys = [frame.select(key=_PARTITION[table]).to_series() for frame in frames]
-    distinct = pl.concat(keys).unique().sort()
-    if distinct.len() <= _MOST_PARTITIONS:
-        return [frames]
-    groups = []
-    for begin in range(0, distinct.len(), _MOST_PARTITIONS):
-        some = distinct[begin : begin + _MOST_PARTITIONS].implode()
-        groups.append(
-            [frame.filter(key.is_in(some)) for frame, key in zip(frames, keys, strict=True)]
-        )
-    return groups

@@ -5,7 +5,7 @@ import logging
 import polars as pl
 import pytest
 
-from candlewax.connectors import history
+from candlewax.connectors import reached
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
@@ -45,7 +45,7 @@ def test_what_is_never_stored_is_not_waited_for_always(
     tables: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told."""
-    monkeypatch.setattr(history, "_PATIENCE", 0.3)
+    monkeypatch.setattr(reached, "_PATIENCE", 0.3)
     waits: list[float] = []
     with caplog.at_level(logging.WARNING):
         known = History(tables, meanwhile=True, wait=waits.append)

@@ -1,0 +1,88 @@
+"""One-minute candles, made of what is stored of their trades."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.candles import STATE, TIMEFRAMES, combine
+from candlewax.schema import TRADES, empty
+
+# Which trades count as stored is told by whoever asks.
+_TRADES: Final = """
+SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
+    toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
+FROM silver_trades FINAL
+WHERE exchange = {exchange:String} AND %s AND empty(conditions)
+    AND ({every:Bool} OR symbol IN {symbols:Array(String)})
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+"""
+
+_HOURS: Final = """
+SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(timestamp))) * 1000000 AS hour
+FROM silver_trades
+WHERE exchange = {exchange:String}
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+ORDER BY hour
+"""
+
+_HOUR: Final = TIMEFRAMES["1h"][1]
+_NO_TRADES: Final = empty(TRADES)
+
+Query = Callable[..., pl.DataFrame]
+
+
+class Minutes:
+    """Reads stored trades, never more than an hour's at once."""
+
+    def __init__(self, query: Query, cut: str) -> None:
+        """`query` takes SQL, an exchange, and parameters by name; `cut` is SQL that says
+        which trades count as stored.
+        """
+        self._query = query
+        self._trades = _TRADES % cut
+
+    def between(
+        self,
+        exchange: str,
+        begin: int,
+        end: int,
+        symbols: list[str] | None = None,
+        late: pl.DataFrame = _NO_TRADES,
+        cut: Mapping[str, Any] | None = None,
+    ) -> pl.DataFrame:
+        """Candles (STATE) of a span of whole hours, those of a symbol in order, of the stored
+        trades and those (TRADES) that came `late`; `cut` says which count as stored, if
+        others than those that count now.
+        """
+        stored = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
+        hour = pl.col("timestamp").cast(pl.Int64) // _HOUR * _HOUR
+        late = late.filter(pl.col("condition").is_null()).with_columns(hour=hour)
+        late = late.filter(pl.col("hour").is_between(begin, end, closed="left"))
+        hours = pl.concat([stored, late["hour"]]).unique().sort()
+        parts = [empty(STATE)]
+        for hour in hours:
+            trades = self._query(
+                self._trades,
+                exchange,
+                begin=hour,
+                end=hour + _HOUR,
+                every=symbols is None,
+                symbols=symbols or [],
+                **(cut or {}),
+            )
+            trades = trades.with_columns(
+                pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
+            )
+            parts.append(combine(_with(trades, late.filter(pl.col("hour") == hour))))
+        return pl.concat(parts)
+
+
+def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+    """All trades, each once."""
+    if late.is_empty():
+        return stored
+    both = pl.concat([stored, late.select(stored.columns)])
+    return both.unique(["symbol", "timestamp", "trade_id"], keep="first", maintain_order=True)
