@@ -18,6 +18,15 @@ MOST_COMING: Final = 1_000
 """Batches that come and wait to be shown."""
 
 
+Awaited = Callable[[Batch, bool], bool]
+"""Whether somebody waits for a batch, and is to be woken; it is said if it came before, and
+is known since."""
+
+
+def _always(_: Batch, known: bool) -> bool:  # noqa: ARG001, FBT001 - as it is called
+    return True
+
+
 @dataclass(frozen=True)
 class Taken:
     """What was stored since the last time: batches with the time (microseconds since
@@ -48,19 +57,21 @@ class Hub:
         self._unstored: dict[int, Batch] = {}
         self._known: set[int] = set()
         self._wake: Callable[[], None] = lambda: None
+        self._awaited: Awaited = _always
+        self._woken = False
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called, from any thread, when something comes while nothing waited."""
-        self._wake = wake
+    def listen(self, wake: Callable[[], None], awaited: Awaited = _always) -> None:
+        """Have `wake` called, from any thread, when something is there that is `awaited`: once
+        until it is taken.
+        """
+        self._wake, self._awaited = wake, awaited
 
     def come(self, batch: Batch) -> None:
         """A batch is about to be stored."""
         with self._lock:
-            first = not (self._waiting or self._coming)
             self._coming.append(batch)
             self._unstored[id(batch)] = batch
-        if first:
-            self._wake()
+        self._tell(batch, known=False)
 
     @property
     def unstored(self) -> list[Batch]:
@@ -71,10 +82,11 @@ class Hub:
     def put(self, batches: Sequence[Batch]) -> None:
         """Hand over what is stored."""
         now = time.time_ns() // 1000
+        known = []
         with self._lock:
-            first = not (self._waiting or self._coming)
             for batch in batches:
-                if self._unstored.pop(id(batch), None):
+                known.append(self._unstored.pop(id(batch), None) is not None)
+                if known[-1]:
                     self._known.add(id(batch))
                 self._waiting.append((now, batch))
                 self._rows += batch.rows
@@ -83,11 +95,19 @@ class Hub:
                 self._rows -= old.rows
                 self._known.discard(id(old))
                 self._dropped = True
-        if first:
+        for batch, came in zip(batches, known, strict=True):
+            self._tell(batch, known=came)
+
+    def _tell(self, batch: Batch, *, known: bool) -> None:
+        if not self._woken and self._awaited(batch, known):
+            # Before it is called: who is woken takes, and is to be woken again.
+            self._woken = True
             self._wake()
 
     def take(self) -> Taken:
         """All that waits."""
+        # First: what comes meanwhile wakes again, if in vain.
+        self._woken = False
         with self._lock:
             coming = list(self._coming)
             taken = Taken(list(self._waiting), self._dropped, coming, self._known)

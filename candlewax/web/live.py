@@ -45,6 +45,7 @@ class Viewers:
     def __init__(self, feeds: Reports) -> None:
         self._reports = feeds
         self._viewers: set[Viewer] = set()
+        self._exchanges: frozenset[str] = frozenset()
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
         self._moved: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
@@ -56,6 +57,7 @@ class Viewers:
         if self._ended or len(self._viewers) >= MOST_VIEWERS:
             raise Problem(503, "too_many", f"no more than {MOST_VIEWERS} pages at a time")
         self._viewers.add(viewer)
+        self._exchanges = frozenset(series.exchange for series in self.watched)
         for market, (_, line) in self._days.items():
             viewer.ticker(market, line)
         viewer.health(self.health())
@@ -65,6 +67,7 @@ class Viewers:
     def leave(self, viewer: Viewer) -> None:
         """A page watches no longer."""
         self._viewers.discard(viewer)
+        self._exchanges = frozenset(series.exchange for series in self.watched)
 
     def health(self) -> bytes:
         """How the feeds are, as JSON."""
@@ -167,7 +170,7 @@ class Live(Viewers):
     async def run(self) -> None:
         """Look, tell, wait; until cancelled."""
         loop = self.begun()
-        self._hub.listen(lambda: _wake(loop, self._news))
+        self._hub.listen(lambda: _wake(loop, self._news), self.awaits)
         tickers = health = 0.0
         while True:
             await self._wait()
@@ -194,6 +197,16 @@ class Live(Viewers):
         elif (rest := self._told + TICK - time.monotonic()) > 0:
             await asyncio.sleep(rest)
         self._told = time.monotonic()
+
+    def awaits(self, batch: Batch, known: bool) -> bool:  # noqa: FBT001 - as the hub calls it
+        """Whether a page waits for a batch; in any thread. Trades are shown with the candles
+        that they make: to draw all of it once costs half as much as twice.
+        """
+        rows = batch.tables.get("ohlcv")
+        if rows is None or batch.exchange not in self._exchanges:
+            return False
+        # Of what was shown as it came only closed candles are news.
+        return not known or bool(rows["closed"].any())
 
     def catch_up(self) -> None:
         """Take what came and what was just stored, and tell the pages."""

@@ -1,5 +1,7 @@
 """What is handed from the thread that stores to the one that serves."""
 
+from typing import Any
+
 import polars as pl
 
 from candlewax.batch import Batch
@@ -53,6 +55,26 @@ def test_who_listens_is_woken_once_until_it_takes() -> None:
     hub.take()
     hub.put([batch(3)])
     assert len(woken) == 2
+
+
+def test_who_listens_is_woken_by_what_it_awaits() -> None:
+    """And takes what came before with it; of each batch it is said whether it is known."""
+    hub, one, other = Hub(), batch(1), batch(2)
+    woken: list[tuple[Batch, bool]] = []
+    asked: list[tuple[Batch, bool]] = []
+
+    def if_known(*batch: Any) -> bool:
+        asked.append(batch)
+        return bool(batch[1])
+
+    hub.listen(lambda: woken.append(asked[-1]), if_known)
+    hub.come(one)
+    hub.put([other])
+    assert woken == []
+    hub.put([one])
+    assert woken == [(one, True)]
+    assert asked == [(one, False), (other, False), (one, True)]
+    assert [stored for _, stored in hub.take().batches] == [other, one]
 
 
 def test_what_comes_is_told_before_it_is_stored_and_known_then() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -99,3 +100,19 @@ def test_who_comes_between_misses_nothing() -> None:
     assert first.take() == {"candles": ["3"], "trades": ["1003"]}
     live.catch_up()
     assert first.take() == {}
+
+
+def test_pages_are_told_at_once_what_they_watch() -> None:
+    """Trades with the candles they make; of other exchanges with whatever comes next."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    assert not live.awaits(batch(3, closed=False), known=False)
+    page = Told(live)
+    one = batch(3, closed=False)
+    assert live.awaits(one, known=False)
+    assert not live.awaits(one, known=True)
+    assert live.awaits(batch(3, closed=True), known=True)
+    assert not live.awaits(Batch("kraken", one.tables), known=False)
+    assert not live.awaits(replace(one, tables={"silver_trades": one.trades}), known=False)
+    live.leave(page.viewer)
+    assert not live.awaits(one, known=False)

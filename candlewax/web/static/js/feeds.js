@@ -15,6 +15,7 @@ export class Feeds {
   show(health) {
     this.health = health;
     this.state(health.status);
+    byId("state").toggleAttribute("data-beat");
     this.list.replaceChildren(...health.feeds.map((feed) => this.row(feed)));
     const live = health.feeds.filter((feed) => feed.state === "live").length;
     byId("feeds-sum").textContent = health.feeds.length ? `${live} of ${health.feeds.length} live` : "";

@@ -4,6 +4,11 @@ import { EXCHANGES, digits, percent, price } from "./format.js";
 
 const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 
+// The same text again would be laid out again.
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 export class Markets {
   constructor(rows, filter, chips, onChoose) {
     this.list = rows;
@@ -79,9 +84,10 @@ export class Markets {
     const [, last, change] = market.row.children;
     const moved = percent(market.open, market.close);
     market.places = Math.max(market.places ?? 2, digits(market.close));
-    last.textContent = price(market.close, market.places);
-    change.textContent = moved.text;
-    change.className = `figure ${moved.up ? "up" : "down"}`;
+    write(last, price(market.close, market.places));
+    write(change, moved.text);
+    change.classList.toggle("up", moved.up);
+    change.classList.toggle("down", !moved.up);
   }
 
   tickers(rows) {
