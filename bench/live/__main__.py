@@ -26,7 +26,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     # What waits for room in memory must not be lost.
     "sockets": lambda chosen: sockets.run(min(chosen.frames, 300_000)),
     "chain": lambda chosen: chain.run(chosen.frames, tuple(chosen.ways)),
-    "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates)),
+    "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates), tuple(chosen.where)),
     "footprint": lambda chosen: footprint.run(chosen.seconds),
     "page": lambda chosen: page.run(chosen.seconds),
     "api": lambda chosen: api.run(chosen.asked, tuple(chosen.served)),
@@ -43,6 +43,9 @@ def main() -> None:
         "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
     )
     parser.add_argument("--rates", type=int, nargs="+", default=latency.RATES, help="of latency")
+    parser.add_argument(
+        "--where", nargs="+", choices=latency.WHERE, default=latency.WHERE, help="of latency"
+    )
     parser.add_argument("--asked", type=int, default=_ASKED, help="requests of api, each way")
     parser.add_argument("--served", nargs="+", choices=api.WAYS, default=api.WAYS, help="of api")
     chosen = parser.parse_args()

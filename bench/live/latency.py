@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,9 @@ RATES: Final = (55, 550, 5_000)
 """Trades a second of all exchanges together; a few of them are on a market that nobody
 listens to."""
 
+WHERE: Final = ("embedded", "broker")
+"""One process with the database in it; three, with a broker between them and a server."""
+
 EXCHANGES: Final = ("binance", "kraken", "coinbase")
 
 _WARM: Final = 5.0
@@ -25,12 +28,16 @@ _LAST: Final = 5.0
 """Seconds to wait for the last trades."""
 
 
-def run(seconds: float, rates: tuple[int, ...] = RATES) -> Iterator[Result]:
-    """Both kinds of pipeline, both kinds of epochs, each rate."""
+def run(
+    seconds: float, rates: Sequence[int] = RATES, where: Sequence[str] = WHERE
+) -> Iterator[Result]:
+    """Some kinds of pipeline, both kinds of epochs, each rate."""
     for rate in rates:
         for snapshots in (False, True):
-            yield _embedded(rate, seconds, snapshots=snapshots)
-            yield _brokered(rate, seconds, snapshots=snapshots)
+            if "embedded" in where:
+                yield _embedded(rate, seconds, snapshots=snapshots)
+            if "broker" in where:
+                yield _brokered(rate, seconds, snapshots=snapshots)
 
 
 def _embedded(rate: int, seconds: float, *, snapshots: bool) -> Result:
