@@ -200,7 +200,7 @@ class Live(Viewers):
 
     def awaits(self, batch: Batch, known: bool) -> bool:  # noqa: FBT001 - as the hub calls it
         """Whether a page waits for a batch; in any thread. Trades are shown with the candles
-        that they make: to draw all of it once costs half as much as twice.
+        that they make, so that a page draws once.
         """
         rows = batch.tables.get("ohlcv")
         if rows is None or batch.exchange not in self._exchanges:
