@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, formats, params
+from candlewax.web.chunks import Found, said
 from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.problem import Problem, bad_parameter
@@ -82,38 +83,37 @@ class Api:
         form = formats.wanted(request, asked.format)
         series = Series(asked.exchange, asked.symbol, timeframe)
         await self._known(asked)
-        lines = await self._kept(series, asked)
-        if lines is None:
+        found = await self._kept(series, asked)
+        if found is None:
             # Beyond what is kept.
-            lines = await run_in_threadpool(self._between, series, asked)
+            found = await run_in_threadpool(self._between, series, asked)
         link = None
-        if len(lines) == asked.limit:
+        if found.count == asked.limit:
             given = asked.from_ is not UNSET
-            link = _link(request, _after(lines[-1], timeframe) if given else _before(lines[0]))
+            link = _link(request, _after(found.last, timeframe) if given else _before(found.first))
         if form == "json":
-            return _page(request, lines, link)
-        body = await run_in_threadpool(formats.write_lines, lines, form)
+            return _page(request, found.lines(), link)
+        body = await run_in_threadpool(lambda: formats.write(found.rows(), form))
         return formats.respond(request, body, form, _headers(link))
 
-    async def _kept(self, series: Series, asked: params.Candles) -> list[bytes] | None:
+    async def _kept(self, series: Series, asked: params.Candles) -> Found | None:
         """What is asked for, of what is kept; None if that does not reach so far."""
         begin = int(_up(_given(asked.from_, _EARLIEST)).timestamp())
         end = int(_up(_given(asked.to, _LATEST)).timestamp())
         last = asked.from_ is UNSET
         page = partial(self._recent.page, series, begin, end, asked.limit, last=last)
         self._live.catch_up()
-        lines = page()
-        if lines is None and self._recent.since(series) is None:
+        found = page()
+        if found is None and self._recent.since(series) is None:
             await self._loader.read(series)
-            lines = page()
-        return lines
+            found = page()
+        return found
 
-    def _between(self, series: Series, asked: params.Candles) -> list[bytes]:
+    def _between(self, series: Series, asked: params.Candles) -> Found:
         begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
         last = asked.from_ is UNSET
-        return encode.lines(
-            self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
-        )
+        rows = self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
+        return said(rows)
 
     async def trades(self, request: Request) -> Response:
         """The trades of a market."""
@@ -218,15 +218,14 @@ def _up(time: datetime) -> datetime:
     return datetime.fromtimestamp(-int(-time.timestamp() // 1), UTC)
 
 
-def _before(first: bytes) -> dict[str, str]:
+def _before(first: int) -> dict[str, str]:
     """Where the page before a candle ends."""
-    return {"to": msgspec.json.decode(first)["window_start"]}
+    return {"to": f"{datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def _after(last: bytes, timeframe: str) -> dict[str, str]:
+def _after(last: int, timeframe: str) -> dict[str, str]:
     """Where the page behind a candle begins."""
-    start = datetime.fromisoformat(msgspec.json.decode(last)["window_start"])
-    return {"from": str(int(start.timestamp()) + TIMEFRAMES[timeframe][1] // 1_000_000)}
+    return {"from": str(last + TIMEFRAMES[timeframe][1] // 1_000_000)}
 
 
 def _at(trade: Mapping[str, Any]) -> str:

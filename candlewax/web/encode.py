@@ -1,6 +1,6 @@
 """Rows as they leave: exact amounts and UTC times as text, one JSON object a row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -33,7 +33,7 @@ CANDLE: Final = (
 )  # fmt: skip
 """The fields of a candle."""
 
-_ROWS: Final[Mapping[str, Any]] = {
+ROWS: Final[Mapping[str, Any]] = {
     **{name: CANDLES[name] for name in CANDLE if name in CANDLES},
     "closed": pl.Boolean(),
     "status": pl.String(),
@@ -41,7 +41,7 @@ _ROWS: Final[Mapping[str, Any]] = {
     "feed_down_ms": pl.UInt64(),
     "revision": pl.UInt16(),
 }
-"""Their types, as the table has them."""
+"""Their types: those of the table."""
 
 TRADE: Final = (
     "timestamp", "side", "price", "quantity", "quote_volume", "trade_id", "sequence",
@@ -90,29 +90,33 @@ def lines(rows: pl.DataFrame) -> list[bytes]:
     return readable(rows).write_ndjson().encode().splitlines()
 
 
-def text(encoded: list[bytes]) -> pl.DataFrame:
-    """What `lines` gave of candles, in columns: amounts and times as text (`readable`)."""
-    lines = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
-    return lines.str.json_decode(_AS_SAID).struct.unnest().select(*CANDLE)
+def starts(rows: pl.DataFrame) -> list[int]:
+    """When candles begin, in seconds since 1970."""
+    return rows["window_start"].dt.epoch("s").to_list()
 
 
-def rows(encoded: list[bytes]) -> pl.DataFrame:
-    """What `lines` gave of candles, as rows again."""
-    said = text(encoded)
+def typed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Candles, as a query gave them, in the columns of ROWS."""
+    return rows.select(CANDLE).cast(ROWS)  # type: ignore[arg-type]
+
+
+def rows(encoded: Sequence[bytes]) -> pl.DataFrame:
+    """What `lines` gave of candles, in the columns of ROWS."""
+    said = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
+    text = said.str.json_decode(_AS_SAID).struct.unnest()
     times = (
         pl.col(name).str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ")
-        for name, kind in _ROWS.items()
+        for name, kind in ROWS.items()
         if isinstance(kind, pl.Datetime)
     )
-    said = said.with_columns(one.dt.replace_time_zone("UTC") for one in times)
-    return said.cast({name: _ROWS[name] for name in CANDLE})
+    return typed(text.with_columns(one.dt.replace_time_zone("UTC") for one in times))
 
 
 def _as_said(kind: pl.DataType) -> pl.DataType:
     return pl.String() if isinstance(kind, pl.Decimal | pl.Datetime) else kind
 
 
-_AS_SAID: Final = pl.Struct({name: _as_said(_ROWS[name]) for name in CANDLE})
+_AS_SAID: Final = pl.Struct({name: _as_said(ROWS[name]) for name in CANDLE})
 
 
 def array(encoded: list[bytes]) -> bytes:

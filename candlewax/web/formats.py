@@ -61,13 +61,6 @@ def write(rows: pl.DataFrame, form: str) -> bytes:
     return _WRITERS[form](rows)
 
 
-def write_lines(lines: list[bytes], form: str) -> bytes:
-    """The same of candles that are JSON by now."""
-    if form == "csv":
-        return encode.text(lines).write_csv().encode()
-    return write(encode.rows(lines), form)
-
-
 def _csv(rows: pl.DataFrame) -> bytes:
     lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
     flat = rows.with_columns(pl.col(name).list.join(" ") for name in lists)

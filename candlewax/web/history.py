@@ -1,51 +1,22 @@
 """The candles of one series as they are sent, kept small: old ones packed, new ones open."""
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-import zstandard
+import polars as pl
+
+from candlewax.web import encode
+from candlewax.web.chunks import CHUNK, Chunk, Found, Part, Said, pack
 
 LATEST: Final = 4_291_747_200
 """The year 2106 in seconds since 1970: every candle begins before, as the table's times end
 there."""
 
-CHUNK: Final = 512
-"""Candles that are packed together: about 75 bytes each, of 470. To open a chunk lets go of
-the interpreter's lock, so there should be few of them in an answer."""
-
 OPEN: Final = 64
 """The last candles of a series, at least, stay open, as they still change."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Candles that follow each other: their starts (seconds since 1970), and their JSON."""
-
-    starts: Sequence[int]
-    packed: bytes
-
-    def lines(self) -> list[bytes]:
-        """The JSON of each."""
-        return zstandard.ZstdDecompressor().decompress(self.packed).split(b"\n")
-
-
-def pack(starts: Sequence[int], lines: Sequence[bytes]) -> list[Chunk]:
-    """Candles, in their order, in chunks; in any thread."""
-    return [
-        # Four bytes each, where a list takes forty.
-        Chunk(array("I", starts[at : at + CHUNK]), _packed(lines[at : at + CHUNK]))
-        for at in range(0, len(starts), CHUNK)
-    ]
-
-
-def _packed(lines: Sequence[bytes]) -> bytes:
-    packed = zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines))
-    # What it gives keeps the room that it was given at first, four times as much.
-    return bytes(bytearray(packed))
 
 
 @dataclass(frozen=True)
@@ -57,11 +28,15 @@ class Read:
     rest: Mapping[int, bytes]
 
 
-def read(since: int, starts: Sequence[int], lines: Sequence[bytes], still: int) -> Read:
-    """Candles in their order, the last ones of which are `still` open; in any thread."""
+def read(since: int, rows: pl.DataFrame, still: int) -> Read:
+    """Candles (`encode.CANDLE`) in their order, the last ones of which are `still` open; in
+    any thread.
+    """
+    rows = encode.typed(rows)
+    starts, lines = encode.starts(rows), encode.lines(rows)
     edge = max(0, len(starts) - still)
     rest = dict(zip(starts[edge:], lines[edge:], strict=True))
-    return Read(since, pack(starts[:edge], lines[:edge]), rest)
+    return Read(since, pack(starts[:edge], lines[:edge], rows[:edge]), rest)
 
 
 @dataclass
@@ -69,8 +44,9 @@ class _Open:
     starts: list[int] = field(default_factory=list)
     known: dict[int, bytes] = field(default_factory=dict)
 
-    def lines(self) -> list[bytes]:
-        return [self.known[start] for start in self.starts]
+    def cut(self, low: int, high: int) -> Said:
+        starts = self.starts[low:high]
+        return Said(starts, [self.known[start] for start in starts])
 
 
 class _Held(msgspec.Struct):
@@ -114,23 +90,25 @@ class History:
         self._count -= len(chunk.starts)
         return len(chunk.starts)
 
-    def between(self, begin: int, end: int, limit: int, *, last: bool) -> list[bytes] | None:
+    def between(self, begin: int, end: int, limit: int, *, last: bool) -> Found | None:
         """The first or the `last` so many candles that begin in a time, in its order; None
         if not all of them are here.
         """
         if begin < self.since and not last:
             return None
-        found: list[bytes] = []
+        found: list[Part] = []
+        rest = limit
         for part in self._parts(begin, end, last=last):
             low, high = bisect_left(part.starts, begin), bisect_left(part.starts, end)
-            rest = limit - len(found)
-            if last:
-                found[:0] = part.lines()[max(low, high - rest) : high]
-            else:
-                found += part.lines()[low : min(high, low + rest)]
-            if len(found) == limit:
-                return found
-        return None if begin < self.since else found
+            low, high = (max(low, high - rest), high) if last else (low, min(high, low + rest))
+            if low < high:
+                found.append(part.cut(low, high))
+                rest -= high - low
+            if not rest:
+                break
+        if rest and begin < self.since:
+            return None
+        return Found(found[::-1] if last else found)
 
     def _parts(self, begin: int, end: int, *, last: bool) -> Iterator[Chunk | _Open]:
         """What may hold candles of a time, in its order or from its end."""
@@ -176,8 +154,7 @@ class History:
         known |= changed
         self._count += len(known) - before
         if whole:
-            starts = sorted(known)
-            self._chunks[place : place + 1] = pack(starts, [known[start] for start in starts])
+            self._chunks[place : place + 1] = _chunks(sorted(known), known)
         elif new:
             self._open.starts = sorted(known)
             self._close()
@@ -189,7 +166,13 @@ class History:
         count = (len(starts) - OPEN) // CHUNK * CHUNK
         if count > 0:
             older, self._open.starts = starts[:count], starts[count:]
-            self._chunks += pack(older, [self._open.known.pop(start) for start in older])
+            self._chunks += _chunks(older, self._open.known)
+            for start in older:
+                del self._open.known[start]
+
+
+def _chunks(starts: Sequence[int], known: Mapping[int, bytes]) -> list[Chunk]:
+    return pack(starts, [known[start] for start in starts])
 
 
 def _first(chunk: Chunk) -> int:

@@ -113,7 +113,6 @@ class Loader:
 
 def _found(rows: pl.DataFrame, count: int, still: int) -> Read:
     """What was read where so many candles were asked for."""
-    starts = rows["window_start"].dt.epoch("s").to_list()
     # Fewer than were asked for are all there are.
-    since = starts[0] if len(starts) == count else 0
-    return read(since, starts, encode.lines(rows.select(encode.CANDLE)), still)
+    since = encode.starts(rows[:1])[0] if rows.height == count else 0
+    return read(since, rows, still)

@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.web import encode
+from candlewax.web.chunks import Found
 from candlewax.web.history import History, Read
 from candlewax.web.store import Series
 
@@ -14,7 +15,7 @@ EACH: Final = 1_050
 no number, and some that close meanwhile."""
 
 MOST: Final = 2_000_000
-"""Candles of all series together: about 85 bytes each, 170 MB."""
+"""Candles of all series together: about 170 bytes each, 340 MB."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 
@@ -36,11 +37,9 @@ class Recent:
         self._backlog: list[pl.DataFrame] = []
         self._count = 0
 
-    def page(
-        self, series: Series, begin: int, end: int, limit: int, *, last: bool
-    ) -> list[bytes] | None:
+    def page(self, series: Series, begin: int, end: int, limit: int, *, last: bool) -> Found | None:
         """The first or the `last` so many candles that begin in a time (seconds since
-        1970), as JSON in their order; None if not all of them are here.
+        1970), in its order; None if not all of them are here.
         """
         self.settle()
         kept = self._kept.get(series)
@@ -147,8 +146,10 @@ def encoded(rows: pl.DataFrame) -> Iterable[tuple[Series, int, bytes]]:
     rows = rows.sort("trade_count", "closed", maintain_order=True).unique(
         [*KEYS, "window_start"], keep="last", maintain_order=True
     )
-    starts = rows["window_start"].dt.epoch("s").to_list()
     keys = zip(rows["exchange"], rows["symbol"], rows["timeframe"], strict=True)
     return zip(
-        (Series(*key) for key in keys), starts, encode.lines(encode.candles(rows)), strict=True
+        (Series(*key) for key in keys),
+        encode.starts(rows),
+        encode.lines(encode.candles(rows)),
+        strict=True,
     )

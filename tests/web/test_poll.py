@@ -41,9 +41,9 @@ class Watched:
         return asyncio.run(self.changes.look())
 
     def rows(self) -> list[dict[str, Any]]:
-        lines = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
-        assert lines is not None
-        return [json.loads(line) for line in lines]
+        found = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
+        assert found is not None
+        return [json.loads(line) for line in found.lines()]
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_a_market_that_is_new_is_known_and_read(tables: Database, watched: Watch
     watched.look()
     assert ("binance", "ETH/USDT") in watched.viewers.markets
     watched.fill()
-    lines = watched.recent.page(Series("binance", "ETH/USDT", "1m"), 0, LATEST, 9, last=True)
-    assert lines is not None
-    assert len(lines) == 2
+    found = watched.recent.page(Series("binance", "ETH/USDT", "1m"), 0, LATEST, 9, last=True)
+    assert found is not None
+    assert found.count == 2
 
 
 def test_when_too_much_changes_at_once_all_is_read_anew(

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from candlewax.candles import TIMEFRAMES
 from candlewax.schema import CANDLES
 from candlewax.web import encode
-from candlewax.web.history import CHUNK, LATEST, Read, read
+from candlewax.web.chunks import CHUNK
+from candlewax.web.history import LATEST, Read, read
 from candlewax.web.params import Candles
-from candlewax.web.recent import EACH, MOST, Recent, encoded, named
+from candlewax.web.recent import EACH, MOST, Recent, named
 from candlewax.web.store import Series
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
@@ -56,9 +57,8 @@ def seconds(minute: int) -> int:
 
 def of_tables(minutes: list[int], *, whole: bool) -> Read:
     """What a query gave: the last candles there are, or all of them."""
-    found = list(encoded(named(rows(minutes))))
-    since = 0 if whole else found[0][1]
-    return read(since, [start for _, start, _ in found], [line for _, _, line in found], 1)
+    since = 0 if whole else seconds(minutes[0])
+    return read(since, encode.candles(rows(minutes)), 1)
 
 
 def fill(recent: Recent, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
@@ -75,10 +75,12 @@ def page(
     """Minutes and how many trades each has: the last ones, or the first ones from `begin` on."""
     start = 0 if begin is None else seconds(begin)
     end = LATEST if before is None else seconds(before)
-    lines = recent.page(series, start, end, limit, last=begin is None)
-    if lines is None:
+    found = recent.page(series, start, end, limit, last=begin is None)
+    if found is None:
         return None
-    said = [json.loads(line) for line in lines]
+    said = [json.loads(line) for line in found.lines()]
+    columns = found.rows()
+    assert columns["trade_count"].to_list() == [one["trade_count"] for one in said]
     times = [datetime.fromisoformat(one["window_start"]) - BEGIN for one in said]
     counts = [one["trade_count"] for one in said]
     return [(int(time.total_seconds()) // 60, n) for time, n in zip(times, counts, strict=True)]
@@ -182,8 +184,10 @@ def test_what_says_less_than_what_is_there_changes_nothing() -> None:
     assert page(recent, 1) == [(5, 7)]
     (changed,) = recent.put(named(rows([5], trades=7).with_columns(missing=pl.lit(3, pl.UInt64))))
     assert changed == SERIES
-    lines = recent.page(SERIES, 0, LATEST, 1, last=True)
-    assert [json.loads(line)["missing"] for line in lines or ()] == [3]
+    found = recent.page(SERIES, 0, LATEST, 1, last=True)
+    assert found is not None
+    assert [json.loads(line)["missing"] for line in found.lines()] == [3]
+    assert found.rows()["missing"].to_list() == [3]
 
 
 def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
