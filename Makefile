@@ -37,7 +37,7 @@ check: $(READY)
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page api"
+# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page watched api"
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 

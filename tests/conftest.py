@@ -1,6 +1,5 @@
 """What tests share: one embedded engine, an empty database for each test."""
 
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
-from candlewax.connectors.clickhouse import Database, connect, open_tables
+from candlewax.connectors.clickhouse import Database, open_tables
+from tests.databases import Databases
 
 pytest_plugins = ["tests.kafka.fixtures"]
 
@@ -25,8 +25,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("steady")
-
-_numbers = itertools.count()
 
 LONG = (
     "faults/test_faults.py",
@@ -73,46 +71,16 @@ def engine(engine_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def _used() -> dict[str, object]:
-    """Databases that can be used again, and what they are made of."""
-    return {}
+def databases(engine: Database, engine_path: Path) -> Databases:
+    """Empty databases of the engine."""
+    return Databases(engine, engine_path)
 
 
 @pytest.fixture
-def tables(engine: Database, engine_path: Path, _used: dict[str, object]) -> Iterator[Database]:
-    """A database with all tables and views, and without a row.
-
-    It is emptied and used again, which takes a hundredth of the time to make one, unless
-    a test has changed what it is made of.
-    """
-    if _used:
-        name, made = _used.popitem()
-        opened = connect(engine_path, name)
-    else:
-        name = f"test_{next(_numbers)}"
-        opened = open_tables(engine_path, name)
-        made = _made_of(engine, name)
-    yield opened
-    opened.close()
-    if _made_of(engine, name) == made:
-        _empty(engine, name)
-        _used[name] = made
-    else:
-        engine.client.command(f"DROP DATABASE {name} SYNC")
-
-
-def _made_of(engine: Database, name: str) -> object:
-    of_tables = """
-    SELECT name, uuid, metadata_version, metadata_modification_time FROM system.tables
-    WHERE database = {name:String} ORDER BY ALL
-    """
-    return engine.query(of_tables, {"name": name}).rows()
-
-
-def _empty(engine: Database, name: str) -> None:
-    filled = "SELECT DISTINCT table FROM system.parts WHERE database = {name:String}"
-    for (table,) in engine.query(filled, {"name": name}).rows():
-        engine.client.command(f"TRUNCATE TABLE {name}.{table} SYNC")
+def tables(databases: Databases) -> Iterator[Database]:
+    """A database with all tables and views, and without a row."""
+    with databases.one() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.live import api, chain, footprint, latency, page, sockets
+from bench.live import api, chain, footprint, latency, page, sockets, watched
 from bench.live.processes import Result
 from tests.kafka.broker import BrokerUnavailableError
 
@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "latency": lambda chosen: latency.run(chosen.seconds, tuple(chosen.rates), tuple(chosen.where)),
     "footprint": lambda chosen: footprint.run(chosen.seconds),
     "page": lambda chosen: page.run(chosen.seconds),
+    "watched": lambda chosen: watched.run(chosen.seconds),
     "api": lambda chosen: api.run(chosen.asked, tuple(chosen.served)),
 }
 
@@ -124,6 +125,7 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "latency": _latencies,
     "footprint": _footprints,
     "page": _pages,
+    "watched": lambda results: _speeds("From a recording to the tables, watched", results),
     "api": _pages,
 }
 

@@ -1,7 +1,7 @@
 """What each process costs when trades come as they usually do."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bench.live.latency import pipeline
@@ -10,24 +10,30 @@ from bench.live.processes import Meter, Result, Stage
 RATE: Final = 55
 """Trades a second."""
 
+LINGER: Final = 0.25
+"""Seconds that what came waits for others, where a core is wanted back."""
+
 WARM: Final = 60.0
 """Seconds before anything is measured."""
 
 
 def run(seconds: float) -> Iterator[Result]:
-    """A pipeline in one process, and one behind a broker."""
-    yield _embedded(seconds)
+    """A pipeline in one process, the same with a longer wait, and one behind a broker."""
+    yield _embedded(seconds, "one process")
+    longer = {"CANDLEWAX_LINGER_SECONDS": str(LINGER)}
+    yield _embedded(seconds, f"one process, CANDLEWAX_LINGER_SECONDS={LINGER}", longer)
     yield _brokered(seconds)
 
 
-def _embedded(seconds: float) -> Result:
+def _embedded(seconds: float, where: str, chosen: Mapping[str, str] | None = None) -> Result:
     with Stage() as stage:
+        stage.settings.update(chosen or {})
         _, urls = stage.simulator(f"--rate={RATE}")
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
         options = stage.recovery("ohlcv")
         piece = stage.flow("pipeline", "ohlcv", *options, **urls)
         piece.begun("Live feeds")
-        return {"part": "footprint", "where": "one process", **_used(stage, seconds)}
+        return {"part": "footprint", "where": where, **_used(stage, seconds)}
 
 
 def _brokered(seconds: float) -> Result:

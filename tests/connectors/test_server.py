@@ -4,6 +4,7 @@ import itertools
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, fa
 from tests.clickhouse.serving import Serving, serving
 from tests.commands import here
 from tests.connectors.test_writer import batch, count
+from tests.databases import Databases
 from tests.dataflows import playing
 from tests.kafka.system import market, record
 from tests.processes import FLOW, run
 
 USER, PASSWORD = "can dle", "p@ss:/w%2F?#é&"
-
-_names = (f"of_test_{n}" for n in itertools.count())
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +44,19 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def databases(front: Serving) -> Iterator[Databases]:
+    """Empty databases of the server."""
+    place = Server(front.dsn)
+    with closing(open_tables(place, "kept_open")) as engine:
+        yield Databases(engine, place)
+
+
 @pytest.fixture
-def served(front: Serving) -> Iterator[Database]:
+def served(databases: Databases) -> Iterator[Database]:
     """A fresh database of the server."""
-    opened = open_tables(Server(front.dsn), next(_names))
-    yield opened
-    opened.close()
+    with databases.one() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -60,12 +67,11 @@ def between(front: Serving) -> Iterator[Faulty]:
 
 
 @pytest.fixture
-def shaky(front: Serving, between: Faulty) -> Iterator[Database]:
+def shaky(front: Serving, between: Faulty, databases: Databases) -> Iterator[Database]:
     """A fresh database of the server, seen through what fails."""
     dsn = front.dsn.replace(f":{front.port}", f":{between.server_port}")
-    opened = open_tables(Server(dsn), next(_names))
-    yield opened
-    opened.close()
+    with databases.one(Server(dsn)) as opened:
+        yield opened
 
 
 def numbered(day: int) -> Batch:
@@ -78,7 +84,7 @@ def numbered(day: int) -> Batch:
 
 def test_open_tables_makes_what_is_absent(front: Serving) -> None:
     """And again, it changes nothing."""
-    name = next(_names)
+    name = "made"
     for _ in range(2):
         opened = open_tables(Server(front.dsn), name)
         tables = {table for (table,) in opened.query("SHOW TABLES").rows()}
@@ -260,14 +266,14 @@ def test_history_waits_too(tmp_path: Path) -> None:
         opened.close()
 
 
-def of(front: Serving) -> dict[str, str]:
+def of(front: Serving, database: str) -> dict[str, str]:
     """The settings of a process that uses the server."""
-    return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": next(_names)}
+    return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": database}
 
 
 def test_the_command_works_on_a_server(front: Serving) -> None:
     """It makes a database, asks it, and compares nothing with nothing."""
-    settings = of(front)
+    settings = of(front, "of_a_command")
     made = here.command("init", **settings)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"{front.address}: database ")
@@ -293,7 +299,7 @@ def test_the_command_names_a_server_that_is_away() -> None:
 def test_a_database_that_is_not_there_is_told(front: Serving) -> None:
     """Asking does not create it."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = here.command(*arguments, **of(front))
+        done = here.command(*arguments, **of(front, "nowhere"))
         assert (done.returncode, done.stdout) == (status, "")
         assert "does not exist" in done.stderr
 

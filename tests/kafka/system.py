@@ -80,6 +80,7 @@ class System:
 
     def __init__(self, folder: Path, servers: str, dsn: str, database: str) -> None:
         self._folder = folder
+        self._name = database
         self._running: list[Process] = []
         self.servers = servers
         self.settings = {
@@ -140,10 +141,19 @@ class System:
 
     def end(self) -> None:
         """Kill what still runs, and let go of the tables."""
+        self._kill()
+        self.tables.close()
+
+    def forget(self) -> None:
+        """The same, and remove the tables: each database of a server makes the next dearer."""
+        self._kill()
+        self.tables.client.command("DROP DATABASE {name:Identifier} SYNC", {"name": self._name})
+        self.tables.close()
+
+    def _kill(self) -> None:
         for process in self._running:
             if process.ended() is None:
                 process.end(signal.SIGKILL)
-        self.tables.close()
 
     def stored(self) -> tuple[int, int]:
         """How many trades silver holds, and how many the candles."""

@@ -36,7 +36,7 @@ def system(tmp_path: Path, broker: Client, servers: str, front: Serving) -> Iter
     assert str(broker) == servers
     made = System(tmp_path, servers, front.dsn, next(_names))
     yield made
-    made.end()
+    made.forget()
 
 
 WHOLE = {
