@@ -1,29 +1,29 @@
 """What a pipeline that runs as fast as it can loses by a page that watches it.
 
-One process runs everything (`candlewax up`) on a recording whose pace is beyond it: alone, and
-with a page open in a browser on the same cores, once as usual and once with all the browser's
-processes at the lowest priority, so that it takes what the pipeline leaves, as one on another
-machine would.
+One process runs everything (`candlewax up`) on a recording whose pace is beyond it: alone; with
+a program that reads what a page is sent, and is nearly free; and with the page itself in a
+browser, which draws on the same cores.
 """
 
 import json
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from bench.live import made
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage
 from tests.ports import free_port
 from tests.web.browser import OPTIONS, chromium
 
-WAYS: Final = ("no page", "a page", "a page, its browser at the lowest priority")
+WAYS: Final = ("no page", "what a page is sent, read", "a page in a browser")
 
-ROUNDS: Final = 2
+ROUNDS: Final = 3
 """How often each way is measured, in turns."""
 
 _MOST: Final = 150_000
@@ -32,11 +32,20 @@ _MOST: Final = 150_000
 _PACE: Final = 100_000
 """Seconds of a recording in one."""
 
+_SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
+
 _WARM: Final = 3.0
 """Seconds of trades that are not counted at the beginning."""
 
 _LOST_IN: Final = 6.0
 """Seconds a process and a page may take to begin, and trades go by."""
+
+
+_READ: Final = """
+import sys, urllib.request
+for _ in urllib.request.urlopen(sys.argv[1]):
+    pass
+"""
 
 
 def run(seconds: float) -> Iterator[Result]:
@@ -52,16 +61,21 @@ def run(seconds: float) -> Iterator[Result]:
 def _way(stage: Stage, recording: Path, way: str, seconds: float) -> Result:
     port = free_port()
     command = ("up", f"--port={port}", f"--pace={_PACE}")
-    with _browser(stage.folder, way) as browser:
-        up = stage.python("up", "-c", COMMAND, *command, CANDLEWAX_FEED=str(recording))
-        up.begun("Ctrl-C")
-        if browser:
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+    up = stage.python("up", "-c", COMMAND, *command, CANDLEWAX_FEED=str(recording))
+    up.begun("Ctrl-C")
+    with ExitStack() as stack:
+        if way == WAYS[1]:
+            series = urlencode({"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1m"})
+            address = f"http://127.0.0.1:{port}/api/v1/stream?{series}"
+            reader = stage.python("reader", "-c", _READ, address)
+            stack.callback(stage.end, reader)
+        if way == WAYS[2]:
+            page = stack.enter_context(_browser()).new_page(viewport=_SIZE)
             page.goto(f"http://127.0.0.1:{port}/#binance/BTC/USDT/1m")
             page.wait_for_selector("#market-rows .row")
         time.sleep(_WARM)
         result = _carried(stage, up, port, seconds)
-        stage.end(up)
+    stage.end(up)
     return result
 
 
@@ -87,20 +101,9 @@ def _stored(port: int) -> int:
     return sum(row["trades"] for row in rows)
 
 
-def _browser(folder: Path, way: str) -> AbstractContextManager[Browser | None]:
-    if way == WAYS[0]:
-        return nullcontext()
-    path = Path(chromium())
-    if way == WAYS[2]:
-        path, niced = folder / "niced", path
-        path.write_text(f'#!/bin/sh\nexec nice -n 19 {niced} "$@"\n')
-        path.chmod(0o755)
-    return _opened(path)
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Browser]:
+def _browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(OPTIONS))
         yield browser
         browser.close()
