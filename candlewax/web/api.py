@@ -27,6 +27,9 @@ from candlewax.web.viewer import Viewer
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
 
+_SHORT: Final = 1_000
+"""Candles that are written on the spot: to wake another thread may take longer."""
+
 PATIENCE: Final = 15.0
 """Seconds of silence on a stream before it says that it is still there."""
 
@@ -93,7 +96,10 @@ class Api:
             link = _link(request, _after(found.last, timeframe) if given else _before(found.first))
         if form == "json":
             return _page(request, found.lines(), link)
-        body = await run_in_threadpool(lambda: formats.write(found.rows(), form))
+        if found.count <= _SHORT:
+            body = formats.write_candles(found, form)
+        else:
+            body = await run_in_threadpool(formats.write_candles, found, form)
         return formats.respond(request, body, form, _headers(link))
 
     async def _kept(self, series: Series, asked: params.Candles) -> Found | None:

@@ -1,15 +1,15 @@
 """Candles as they are sent: old ones packed, as JSON and in columns, new ones as JSON."""
 
-import io
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import polars as pl
+import pyarrow as pa
 import zstandard
 
-from candlewax.web import encode
+from candlewax.web import columns, encode
 
 CHUNK: Final = 512
 """Candles that are packed together. To open a chunk lets go of the interpreter's lock, so
@@ -26,8 +26,8 @@ class Part(Protocol):
     def lines(self) -> list[bytes]:
         """The JSON of each."""
 
-    def rows(self) -> pl.DataFrame:
-        """The same in the columns of `encode.ROWS`."""
+    def table(self) -> pa.Table:
+        """The same in columns (`columns.SCHEMA`)."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Chunk:
         """The JSON of each."""
         return zstandard.ZstdDecompressor().decompress(self.said).split(b"\n")
 
-    def rows(self) -> pl.DataFrame:
-        """The same in the columns of `encode.ROWS`."""
+    def table(self) -> pa.Table:
+        """The same in columns."""
         if self.columns is None:
-            return encode.rows(self.lines())
-        return pl.read_ipc_stream(zstandard.ZstdDecompressor().decompress(self.columns))
+            return columns.parse(self.lines())
+        return columns.unpack(self.columns)
 
     def cut(self, low: int, high: int) -> Part:
         """Some of them."""
@@ -67,8 +67,8 @@ class _Slice(NamedTuple):
     def lines(self) -> list[bytes]:
         return self.chunk.lines()[self.low : self.high]
 
-    def rows(self) -> pl.DataFrame:
-        return self.chunk.rows()[self.low : self.high]
+    def table(self) -> pa.Table:
+        return self.chunk.table()[self.low : self.high]
 
 
 class Said(NamedTuple):
@@ -81,9 +81,9 @@ class Said(NamedTuple):
         """The JSON of each."""
         return list(self.said)
 
-    def rows(self) -> pl.DataFrame:
-        """The same in the columns of `encode.ROWS`."""
-        return encode.rows(self.said)
+    def table(self) -> pa.Table:
+        """The same in columns."""
+        return columns.parse(self.said)
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,10 @@ class Found:
         """The JSON of each."""
         return [line for part in self.parts for line in part.lines()]
 
-    def rows(self) -> pl.DataFrame:
-        """The same in the columns of `encode.ROWS`; in any thread."""
-        return pl.concat([part.rows() for part in self.parts] or [encode.rows(())], rechunk=True)
+    def table(self) -> pa.Table:
+        """The same in columns, in one piece."""
+        tables = [part.table() for part in self.parts] or [columns.parse(())]
+        return pa.concat_tables(tables).combine_chunks()
 
 
 def said(rows: pl.DataFrame) -> Found:
@@ -134,19 +135,16 @@ def pack(
             # Four bytes each, where a list takes forty.
             array("I", starts[at : at + CHUNK]),
             _packed(b"\n".join(lines[at : at + CHUNK])),
-            None if rows is None else _packed(_columns(rows[at : at + CHUNK])),
+            None if rows is None else _small(columns.pack(rows[at : at + CHUNK])),
         )
         for at in range(0, len(starts), CHUNK)
     ]
 
 
-def _columns(rows: pl.DataFrame) -> bytes:
-    target = io.BytesIO()
-    rows.write_ipc_stream(target)
-    return target.getvalue()
-
-
 def _packed(content: bytes) -> bytes:
-    packed = zstandard.ZstdCompressor(level=1).compress(content)
-    # What it gives keeps the room that it was given at first, four times as much.
+    return _small(zstandard.ZstdCompressor(level=1).compress(content))
+
+
+def _small(packed: bytes) -> bytes:
+    # What was made keeps the room that it was given at first, four times as much.
     return bytes(bytearray(packed))

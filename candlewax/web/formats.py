@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from candlewax.web import encode
+from candlewax.web import columns, encode
+from candlewax.web.chunks import Found
 from candlewax.web.problem import Problem
 
 TYPES: Final = {
@@ -59,6 +60,14 @@ def _quality(options: list[str]) -> float:
 def write(rows: pl.DataFrame, form: str) -> bytes:
     """Rows in a form that is no JSON."""
     return _WRITERS[form](rows)
+
+
+def write_candles(found: Found, form: str) -> bytes:
+    """Kept candles in a form that is no JSON."""
+    if form == "csv":
+        return encode.csv(found.lines())
+    write = columns.as_parquet if form == "parquet" else columns.as_arrow
+    return write(found.table())
 
 
 def _csv(rows: pl.DataFrame) -> bytes:

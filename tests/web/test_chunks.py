@@ -1,15 +1,18 @@
-"""Packed candles say what they said before, as JSON and in columns."""
+"""Packed candles say what they said before, as JSON, in columns and as CSV."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.web import encode
+from candlewax.web import columns, encode, formats
 from candlewax.web.chunks import CHUNK, Found, Part, Said, pack, said
 
 AMOUNT = st.decimals(0, 10**9, places=12, allow_nan=False)
@@ -56,10 +59,20 @@ def as_json(candle: dict[str, Any]) -> bytes:
     return json.dumps(ordered, separators=(",", ":")).encode()
 
 
-def same(rows: pl.DataFrame, expected: list[dict[str, Any]]) -> None:
+def rows_of(expected: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows as a query gives them."""
+    found = [
+        {**candle, "window_start": datetime.fromtimestamp(candle["start"], UTC)}
+        for candle in expected
+    ]
+    return pl.DataFrame(found, encode.ROWS, infer_schema_length=None)
+
+
+def same(table: pa.Table, expected: list[dict[str, Any]]) -> None:
     """The columns have exactly these values."""
-    assert rows.columns == list(encode.CANDLE)
-    for row, candle in zip(rows.iter_rows(named=True), expected, strict=True):
+    assert table.schema == columns.SCHEMA
+    assert table.schema.names == list(encode.CANDLE)
+    for row, candle in zip(table.to_pylist(), expected, strict=True):
         for name, value in candle.items():
             if name == "start":
                 assert row["window_start"] == datetime.fromtimestamp(value, UTC)
@@ -70,26 +83,37 @@ def same(rows: pl.DataFrame, expected: list[dict[str, Any]]) -> None:
 
 
 @given(candles(3))
-def test_json_and_columns_say_the_same(expected: list[dict[str, Any]]) -> None:
-    """Exactly, and of the types of the table, whichever of them a candle was made from."""
+def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
+    """Exactly, and of the types of the table, whichever of them they are made from."""
     lines = [as_json(candle) for candle in expected]
-    rows = encode.rows(lines)
-    same(rows, expected)
-    assert dict(rows.schema) == dict(encode.ROWS)
-    assert encode.lines(rows) == lines
-    assert said(rows).lines() == lines
+    found = said(rows_of(expected))
+    assert found.lines() == lines
+    same(found.table(), expected)
+    same(columns.unpack(columns.pack(rows_of(expected))), expected)
+    same(pa.ipc.open_stream(formats.write_candles(found, "arrow")).read_all(), expected)
+    parquet = pl.read_parquet(io.BytesIO(formats.write_candles(found, "parquet")))
+    assert parquet.equals(rows_of(expected))
+    text = io.StringIO(formats.write_candles(found, "csv").decode())
+    told = [json.loads(line) for line in lines]
+    assert list(csv.DictReader(text)) == [
+        {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in one.items()
+        }
+        for one in told
+    ]
 
 
 @given(candles(2 * CHUNK + 3), st.integers(0, CHUNK), st.integers(0, CHUNK), st.booleans())
 def test_a_cut_of_packed_candles_is_what_was_packed(
-    expected: list[dict[str, Any]], low: int, high: int, columns: bool
+    expected: list[dict[str, Any]], low: int, high: int, both: bool
 ) -> None:
     """As JSON and in columns, packed from both or from JSON alone, whatever is cut out of
     whichever chunk.
     """
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
-    chunks = pack(starts, lines, encode.rows(lines) if columns else None)
+    chunks = pack(starts, lines, rows_of(expected) if both else None)
     assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
     for place, chunk in enumerate(chunks):
         part = chunk.cut(low, high)
@@ -97,7 +121,7 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
         if low < high:
             assert list(part.starts) == starts[wanted]
             assert part.lines() == lines[wanted]
-            same(part.rows(), expected[wanted])
+            same(part.table(), expected[wanted])
 
 
 @given(candles(5))
@@ -105,16 +129,17 @@ def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]])
     """In their order, with the first and the last start."""
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
-    (chunk,) = pack(starts[:3], lines[:3], encode.rows(lines[:3]))
+    (chunk,) = pack(starts[:3], lines[:3], rows_of(expected[:3]))
     parts: list[Part] = [chunk.cut(1, 3), Said(starts[3:], lines[3:])]
     found = Found(parts)
     assert (found.count, found.first, found.last) == (4, starts[1], starts[4])
     assert found.lines() == lines[1:]
-    same(found.rows(), expected[1:])
+    same(found.table(), expected[1:])
 
 
 def test_nothing_found_has_the_columns_of_candles() -> None:
     """So that a file of it can be read."""
-    empty = said(encode.rows(()))
+    empty = said(rows_of([]))
     assert (empty.count, empty.lines()) == (0, [])
-    assert dict(empty.rows().schema) == dict(encode.ROWS)
+    assert empty.table().schema == columns.SCHEMA
+    assert formats.write_candles(empty, "csv").decode() == ",".join(encode.CANDLE) + "\n"

@@ -79,8 +79,7 @@ def page(
     if found is None:
         return None
     said = [json.loads(line) for line in found.lines()]
-    columns = found.rows()
-    assert columns["trade_count"].to_list() == [one["trade_count"] for one in said]
+    assert found.table()["trade_count"].to_pylist() == [one["trade_count"] for one in said]
     times = [datetime.fromisoformat(one["window_start"]) - BEGIN for one in said]
     counts = [one["trade_count"] for one in said]
     return [(int(time.total_seconds()) // 60, n) for time, n in zip(times, counts, strict=True)]
@@ -187,7 +186,7 @@ def test_what_says_less_than_what_is_there_changes_nothing() -> None:
     found = recent.page(SERIES, 0, LATEST, 1, last=True)
     assert found is not None
     assert [json.loads(line)["missing"] for line in found.lines()] == [3]
-    assert found.rows()["missing"].to_list() == [3]
+    assert found.table()["missing"].to_pylist() == [3]
 
 
 def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
