@@ -1,4 +1,4 @@
-"""Candles as they are sent: old ones packed, as JSON and in columns, new ones as JSON."""
+"""Candles as they are sent: old ones packed, as JSON and as CSV, new ones as JSON."""
 
 from array import array
 from collections.abc import Sequence
@@ -26,29 +26,27 @@ class Part(Protocol):
     def lines(self) -> list[bytes]:
         """The JSON of each."""
 
-    def table(self) -> pa.Table:
-        """The same in columns (`columns.SCHEMA`)."""
+    def listed(self) -> list[bytes]:
+        """Their rows of CSV."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Candles, packed: about 75 bytes each for their JSON (of 470), and 80 in columns, if it
-    was made from columns: to make them takes longer than one who waits for JSON should.
+    """Candles, packed: about 75 bytes each for their JSON (of 470), and 65 for their rows of
+    CSV, where there was time to make these.
     """
 
     starts: Sequence[int]
     said: bytes
-    columns: bytes | None
+    rows: bytes | None
 
     def lines(self) -> list[bytes]:
         """The JSON of each."""
-        return zstandard.ZstdDecompressor().decompress(self.said).split(b"\n")
+        return _unpacked(self.said)
 
-    def table(self) -> pa.Table:
-        """The same in columns."""
-        if self.columns is None:
-            return columns.parse(self.lines())
-        return columns.unpack(self.columns)
+    def listed(self) -> list[bytes]:
+        """Their rows of CSV."""
+        return encode.listed(self.lines()) if self.rows is None else _unpacked(self.rows)
 
     def cut(self, low: int, high: int) -> Part:
         """Some of them."""
@@ -67,8 +65,8 @@ class _Slice(NamedTuple):
     def lines(self) -> list[bytes]:
         return self.chunk.lines()[self.low : self.high]
 
-    def table(self) -> pa.Table:
-        return self.chunk.table()[self.low : self.high]
+    def listed(self) -> list[bytes]:
+        return self.chunk.listed()[self.low : self.high]
 
 
 class Said(NamedTuple):
@@ -81,9 +79,9 @@ class Said(NamedTuple):
         """The JSON of each."""
         return list(self.said)
 
-    def table(self) -> pa.Table:
-        """The same in columns."""
-        return columns.parse(self.said)
+    def listed(self) -> list[bytes]:
+        """Their rows of CSV."""
+        return encode.listed(self.said)
 
 
 @dataclass(frozen=True)
@@ -111,40 +109,44 @@ class Found:
         """The JSON of each."""
         return [line for part in self.parts for line in part.lines()]
 
+    def csv(self) -> bytes:
+        """All as CSV."""
+        return encode.csv(row for part in self.parts for row in part.listed())
+
     def table(self) -> pa.Table:
-        """The same in columns, in one piece."""
-        tables = [part.table() for part in self.parts] or [columns.parse(())]
-        return pa.concat_tables(tables).combine_chunks()
+        """All in columns (`columns.SCHEMA`)."""
+        return columns.parse(self.csv())
 
 
 def said(rows: pl.DataFrame) -> Found:
     """Candles (`encode.CANDLE`) in their order, as a query gave them; in any thread."""
     if rows.is_empty():
         return Found(())
-    return Found((Said(encode.starts(rows), encode.lines(encode.typed(rows))),))
+    return Found((Said(encode.starts(rows), encode.lines(rows)),))
 
 
 def pack(
-    starts: Sequence[int], lines: Sequence[bytes], rows: pl.DataFrame | None = None
+    starts: Sequence[int], lines: Sequence[bytes], rows: Sequence[bytes] | None = None
 ) -> list[Chunk]:
-    """Candles in their order, as JSON and, where there are any, in the columns of
-    `encode.ROWS`, in chunks; in any thread.
+    """Candles in their order, as JSON and, where there are any, as rows of CSV, in chunks;
+    in any thread.
     """
     return [
         Chunk(
             # Four bytes each, where a list takes forty.
             array("I", starts[at : at + CHUNK]),
-            _packed(b"\n".join(lines[at : at + CHUNK])),
-            None if rows is None else _small(columns.pack(rows[at : at + CHUNK])),
+            _packed(lines[at : at + CHUNK]),
+            None if rows is None else _packed(rows[at : at + CHUNK]),
         )
         for at in range(0, len(starts), CHUNK)
     ]
 
 
-def _packed(content: bytes) -> bytes:
-    return _small(zstandard.ZstdCompressor(level=1).compress(content))
-
-
-def _small(packed: bytes) -> bytes:
-    # What was made keeps the room that it was given at first, four times as much.
+def _packed(lines: Sequence[bytes]) -> bytes:
+    packed = zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines))
+    # What it gives keeps the room that it was given at first, four times as much.
     return bytes(bytearray(packed))
+
+
+def _unpacked(packed: bytes) -> list[bytes]:
+    return zstandard.ZstdDecompressor().decompress(packed).split(b"\n")

@@ -1,6 +1,6 @@
 """Rows as they leave: exact amounts and UTC times as text, one JSON object a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -97,15 +97,23 @@ def starts(rows: pl.DataFrame) -> list[int]:
     return rows["window_start"].dt.epoch("s").to_list()
 
 
-def typed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Candles, as a query gave them, in the columns of ROWS."""
-    return rows.select(CANDLE).cast(ROWS)  # type: ignore[arg-type]
+def texts(rows: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
+    """One JSON object for each of some candles (CANDLE), and its row of CSV."""
+    text = readable(rows.select(CANDLE))
+    told = text.write_ndjson(), text.write_csv(include_header=False)
+    said, listed = (one.encode().splitlines() for one in told)
+    return said, listed
 
 
-def csv(encoded: Sequence[bytes]) -> bytes:
-    """What `lines` gave of candles, as CSV; no value of theirs has a quote or a comma."""
-    rows = (b",".join(_values(row)) for row in _decode(array(encoded)))
-    return b"\n".join((_HEAD, *rows, b"")).translate(None, b'"')
+def listed(encoded: Sequence[bytes]) -> list[bytes]:
+    """What `lines` gave of candles, as rows of CSV; no value of theirs has a quote or a comma."""
+    rows = b"\n".join(b",".join(_values(row)) for row in _decode(array(encoded)))
+    return rows.translate(None, b'"').splitlines()
+
+
+def csv(rows: Iterable[bytes]) -> bytes:
+    """Rows of CSV, with their header."""
+    return b"\n".join((_HEAD, *rows, b""))
 
 
 _decode: Final = msgspec.json.Decoder(

@@ -65,7 +65,7 @@ def write(rows: pl.DataFrame, form: str) -> bytes:
 def write_candles(found: Found, form: str) -> bytes:
     """Kept candles in a form that is no JSON."""
     if form == "csv":
-        return encode.csv(found.lines())
+        return found.csv()
     write = columns.as_parquet if form == "parquet" else columns.as_arrow
     return write(found.table())
 

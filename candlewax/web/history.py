@@ -32,11 +32,10 @@ def read(since: int, rows: pl.DataFrame, still: int) -> Read:
     """Candles (`encode.CANDLE`) in their order, the last ones of which are `still` open; in
     any thread.
     """
-    rows = encode.typed(rows)
-    starts, lines = encode.starts(rows), encode.lines(rows)
+    starts, (lines, listed) = encode.starts(rows), encode.texts(rows)
     edge = max(0, len(starts) - still)
     rest = dict(zip(starts[edge:], lines[edge:], strict=True))
-    return Read(since, pack(starts[:edge], lines[:edge], rows[:edge]), rest)
+    return Read(since, pack(starts[:edge], lines[:edge], listed[:edge]), rest)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Packed candles say what they said before, as JSON, in columns and as CSV."""
+"""Packed candles say what they said before, in all forms."""
 
 import csv
 import io
@@ -89,7 +89,7 @@ def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
     found = said(rows_of(expected))
     assert found.lines() == lines
     same(found.table(), expected)
-    same(columns.unpack(columns.pack(rows_of(expected))), expected)
+    assert encode.texts(rows_of(expected)) == (lines, encode.listed(lines))
     same(pa.ipc.open_stream(formats.write_candles(found, "arrow")).read_all(), expected)
     parquet = pl.read_parquet(io.BytesIO(formats.write_candles(found, "parquet")))
     assert parquet.equals(rows_of(expected))
@@ -113,7 +113,8 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
     """
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
-    chunks = pack(starts, lines, rows_of(expected) if both else None)
+    listed = encode.texts(rows_of(expected))[1]
+    chunks = pack(starts, lines, listed if both else None)
     assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
     for place, chunk in enumerate(chunks):
         part = chunk.cut(low, high)
@@ -121,7 +122,8 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
         if low < high:
             assert list(part.starts) == starts[wanted]
             assert part.lines() == lines[wanted]
-            same(part.table(), expected[wanted])
+            assert part.listed() == listed[wanted]
+            same(Found([part]).table(), expected[wanted])
 
 
 @given(candles(5))
@@ -129,7 +131,7 @@ def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]])
     """In their order, with the first and the last start."""
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
-    (chunk,) = pack(starts[:3], lines[:3], rows_of(expected[:3]))
+    (chunk,) = pack(starts[:3], lines[:3])
     parts: list[Part] = [chunk.cut(1, 3), Said(starts[3:], lines[3:])]
     found = Found(parts)
     assert (found.count, found.first, found.last) == (4, starts[1], starts[4])

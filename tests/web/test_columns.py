@@ -1,6 +1,6 @@
 """Candles as Arrow: exact, and of one shape wherever they come from."""
 
-import json
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -13,13 +13,12 @@ from tests.web.test_chunks import as_json, candles, rows_of, same
 
 
 @given(candles(4))
-def test_json_and_rows_become_the_same_table(expected: list[dict[str, Any]]) -> None:
-    """With every digit."""
-    parsed = columns.parse([as_json(candle) for candle in expected])
-    unpacked = columns.unpack(columns.pack(rows_of(expected)))
-    same(parsed, expected)
-    assert unpacked.equals(parsed)
-    assert pl.read_ipc_stream(columns.as_arrow(parsed)).equals(rows_of(expected))
+def test_each_value_of_csv_is_there_with_every_digit(expected: list[dict[str, Any]]) -> None:
+    """In a file, too."""
+    table = columns.parse(encode.csv(encode.texts(rows_of(expected))[1]))
+    same(table, expected)
+    assert pl.read_ipc_stream(columns.as_arrow(table)).equals(rows_of(expected))
+    assert pl.read_parquet(columns.as_parquet(table)).equals(rows_of(expected))
 
 
 @given(candles(1))
@@ -27,17 +26,17 @@ def test_an_amount_with_more_digits_than_a_table_has_is_an_error(
     expected: list[dict[str, Any]],
 ) -> None:
     """It is not rounded."""
-    said = json.loads(as_json(expected[0])) | {"low": "1.0000000000001"}
+    (row,) = encode.listed([as_json(expected[0] | {"low": Decimal("1.0000000000001")})])
     with pytest.raises(pa.ArrowInvalid):
-        columns.parse([json.dumps(said).encode()])
+        columns.parse(encode.csv([row]))
 
 
-def test_a_field_that_no_candle_has_is_an_error() -> None:
-    """Nothing is left out."""
+def test_what_lacks_a_field_is_an_error() -> None:
+    """Nothing is made up."""
     with pytest.raises(pa.ArrowInvalid):
-        columns.parse([b'{"nonsense":1}'])
+        columns.parse(encode.csv([b"2026-09-14T00:00:00Z,1,2"]))
 
 
 def test_the_columns_are_the_fields_of_a_candle() -> None:
-    """In their order."""
-    assert columns.parse(()).schema.names == list(encode.CANDLE)
+    """In their order, also where there are none."""
+    assert columns.parse(encode.csv(())).schema.names == list(encode.CANDLE)
