@@ -1,8 +1,8 @@
-"""Candles as they are sent: old ones packed, as JSON and as CSV, new ones as JSON."""
+"""Candles as they are sent: old ones packed, in each form, new ones as JSON."""
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 import polars as pl
@@ -29,16 +29,28 @@ class Part(Protocol):
     def listed(self) -> list[bytes]:
         """Their rows of CSV."""
 
+    def table(self) -> pa.Table:
+        """The same in columns (`columns.SCHEMA`)."""
+
+
+class More(NamedTuple):
+    """Candles in the forms that are not JSON, packed: about 65 bytes each as rows of CSV, 80
+    in columns.
+    """
+
+    listed: bytes
+    columns: bytes
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """Candles, packed: about 75 bytes each for their JSON (of 470), and 65 for their rows of
-    CSV, where there was time to make these.
+    """Candles, packed: about 75 bytes each for their JSON (of 470), and more where there was
+    time to make it.
     """
 
     starts: Sequence[int]
     said: bytes
-    rows: bytes | None
+    more: More | None
 
     def lines(self) -> list[bytes]:
         """The JSON of each."""
@@ -46,7 +58,11 @@ class Chunk:
 
     def listed(self) -> list[bytes]:
         """Their rows of CSV."""
-        return encode.listed(self.lines()) if self.rows is None else _unpacked(self.rows)
+        return _unpacked(self.more.listed) if self.more else encode.listed(self.lines())
+
+    def table(self) -> pa.Table:
+        """The same in columns."""
+        return columns.unpack(self.more.columns) if self.more else _table(self.listed())
 
     def cut(self, low: int, high: int) -> Part:
         """Some of them."""
@@ -68,6 +84,9 @@ class _Slice(NamedTuple):
     def listed(self) -> list[bytes]:
         return self.chunk.listed()[self.low : self.high]
 
+    def table(self) -> pa.Table:
+        return self.chunk.table()[self.low : self.high]
+
 
 class Said(NamedTuple):
     """Candles that are JSON only."""
@@ -82,6 +101,10 @@ class Said(NamedTuple):
     def listed(self) -> list[bytes]:
         """Their rows of CSV."""
         return encode.listed(self.said)
+
+    def table(self) -> pa.Table:
+        """The same in columns."""
+        return _table(self.listed())
 
 
 @dataclass(frozen=True)
@@ -114,8 +137,9 @@ class Found:
         return encode.csv(row for part in self.parts for row in part.listed())
 
     def table(self) -> pa.Table:
-        """All in columns (`columns.SCHEMA`)."""
-        return columns.parse(self.csv())
+        """All in columns, in one piece."""
+        tables = [part.table() for part in self.parts] or [_table(())]
+        return pa.concat_tables(tables).combine_chunks()
 
 
 def said(rows: pl.DataFrame) -> Found:
@@ -125,28 +149,37 @@ def said(rows: pl.DataFrame) -> Found:
     return Found((Said(encode.starts(rows), encode.lines(rows)),))
 
 
-def pack(
-    starts: Sequence[int], lines: Sequence[bytes], rows: Sequence[bytes] | None = None
-) -> list[Chunk]:
-    """Candles in their order, as JSON and, where there are any, as rows of CSV, in chunks;
-    in any thread.
-    """
+def pack(starts: Sequence[int], lines: Sequence[bytes]) -> list[Chunk]:
+    """Candles in their order, as JSON, in chunks; in any thread."""
     return [
-        Chunk(
-            # Four bytes each, where a list takes forty.
-            array("I", starts[at : at + CHUNK]),
-            _packed(lines[at : at + CHUNK]),
-            None if rows is None else _packed(rows[at : at + CHUNK]),
-        )
+        # Four bytes each, where a list takes forty.
+        Chunk(array("I", starts[at : at + CHUNK]), _packed(lines[at : at + CHUNK]), None)
         for at in range(0, len(starts), CHUNK)
     ]
 
 
+def pack_all(rows: pl.DataFrame) -> list[Chunk]:
+    """Candles (`encode.ROWS`) in their order, in all forms, in chunks; in any thread."""
+    starts, (lines, listed) = encode.starts(rows), encode.texts(rows)
+    more = (
+        More(_packed(listed[at : at + CHUNK]), _small(columns.pack(rows[at : at + CHUNK])))
+        for at in range(0, len(starts), CHUNK)
+    )
+    return [replace(chunk, more=own) for chunk, own in zip(pack(starts, lines), more, strict=True)]
+
+
 def _packed(lines: Sequence[bytes]) -> bytes:
-    packed = zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines))
-    # What it gives keeps the room that it was given at first, four times as much.
+    return _small(zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines)))
+
+
+def _small(packed: bytes) -> bytes:
+    # What was made keeps the room that it was given at first, four times as much.
     return bytes(bytearray(packed))
 
 
 def _unpacked(packed: bytes) -> list[bytes]:
     return zstandard.ZstdDecompressor().decompress(packed).split(b"\n")
+
+
+def _table(listed: Sequence[bytes]) -> pa.Table:
+    return columns.parse(encode.csv(listed))

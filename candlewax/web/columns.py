@@ -1,12 +1,14 @@
 """Candles in columns, as Arrow tables of SCHEMA, and the forms that are made of these.
 
-All in the thread that asks: to wake others may take longer than all there is to do.
+In the thread that asks: to wake another may take longer than all there is to do. Only to read
+CSV takes others.
 """
 
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
+import zstandard
 from pyarrow import csv, ipc, parquet
 
 from candlewax.web import encode
@@ -26,6 +28,17 @@ def parse(text: bytes) -> pa.Table:
     """Candles that are CSV, in one piece. Raises ArrowInvalid for what is none."""
     read = csv.read_csv(pa.BufferReader(text), _READING, convert_options=_EXACT)
     return read.combine_chunks()
+
+
+def pack(rows: pl.DataFrame) -> bytes:
+    """Candles (`encode.ROWS`), made small."""
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return zstandard.ZstdCompressor(level=1).compress(as_arrow(table))
+
+
+def unpack(packed: bytes) -> pa.Table:
+    """What `pack` was given."""
+    return ipc.open_stream(zstandard.ZstdDecompressor().decompress(packed)).read_all()
 
 
 def as_arrow(table: pa.Table) -> bytes:

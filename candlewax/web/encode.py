@@ -97,6 +97,11 @@ def starts(rows: pl.DataFrame) -> list[int]:
     return rows["window_start"].dt.epoch("s").to_list()
 
 
+def typed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Candles, as a query gave them, in the columns of ROWS."""
+    return rows.select(CANDLE).cast(ROWS)  # type: ignore[arg-type]
+
+
 def texts(rows: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     """One JSON object for each of some candles (CANDLE), and its row of CSV."""
     text = readable(rows.select(CANDLE))

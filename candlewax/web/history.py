@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from candlewax.web import encode
-from candlewax.web.chunks import CHUNK, Chunk, Found, Part, Said, pack
+from candlewax.web.chunks import CHUNK, Chunk, Found, Part, Said, pack, pack_all
 
 LATEST: Final = 4_291_747_200
 """The year 2106 in seconds since 1970: every candle begins before, as the table's times end
@@ -29,13 +29,12 @@ class Read:
 
 
 def read(since: int, rows: pl.DataFrame, still: int) -> Read:
-    """Candles (`encode.CANDLE`) in their order, the last ones of which are `still` open; in
+    """Candles (`encode.ROWS`) in their order, the last ones of which are `still` open; in
     any thread.
     """
-    starts, (lines, listed) = encode.starts(rows), encode.texts(rows)
-    edge = max(0, len(starts) - still)
-    rest = dict(zip(starts[edge:], lines[edge:], strict=True))
-    return Read(since, pack(starts[:edge], lines[:edge], listed[:edge]), rest)
+    older, last = rows.head(max(0, rows.height - still)), rows.tail(still)
+    rest = dict(zip(encode.starts(last), encode.lines(last), strict=True))
+    return Read(since, pack_all(older), rest)
 
 
 @dataclass

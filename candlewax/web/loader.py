@@ -115,4 +115,4 @@ def _found(rows: pl.DataFrame, count: int, still: int) -> Read:
     """What was read where so many candles were asked for."""
     # Fewer than were asked for are all there are.
     since = encode.starts(rows[:1])[0] if rows.height == count else 0
-    return read(since, rows, still)
+    return read(since, encode.typed(rows), still)

@@ -14,8 +14,8 @@ EACH: Final = 1_050
 """The last candles of a series that are read at once: what a request has if it asks for
 no number, and some that close meanwhile."""
 
-MOST: Final = 2_000_000
-"""Candles of all series together: about 150 bytes each, 300 MB."""
+MOST: Final = 1_500_000
+"""Candles of all series together: about 230 bytes each, 340 MB."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 

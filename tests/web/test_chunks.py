@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.web import columns, encode, formats
-from candlewax.web.chunks import CHUNK, Found, Part, Said, pack, said
+from candlewax.web.chunks import CHUNK, Found, Part, Said, pack, pack_all, said
 
 AMOUNT = st.decimals(0, 10**9, places=12, allow_nan=False)
 COUNT = st.integers(0, 2**63)
@@ -108,13 +108,13 @@ def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
 def test_a_cut_of_packed_candles_is_what_was_packed(
     expected: list[dict[str, Any]], low: int, high: int, both: bool
 ) -> None:
-    """As JSON and in columns, packed from both or from JSON alone, whatever is cut out of
+    """In all forms, packed in all of them or as JSON alone, whatever is cut out of
     whichever chunk.
     """
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
     listed = encode.texts(rows_of(expected))[1]
-    chunks = pack(starts, lines, listed if both else None)
+    chunks = pack_all(rows_of(expected)) if both else pack(starts, lines)
     assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
     for place, chunk in enumerate(chunks):
         part = chunk.cut(low, high)

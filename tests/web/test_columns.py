@@ -17,6 +17,7 @@ def test_each_value_of_csv_is_there_with_every_digit(expected: list[dict[str, An
     """In a file, too."""
     table = columns.parse(encode.csv(encode.texts(rows_of(expected))[1]))
     same(table, expected)
+    assert columns.unpack(columns.pack(rows_of(expected))).equals(table)
     assert pl.read_ipc_stream(columns.as_arrow(table)).equals(rows_of(expected))
     assert pl.read_parquet(columns.as_parquet(table)).equals(rows_of(expected))
 

@@ -58,7 +58,7 @@ def seconds(minute: int) -> int:
 def of_tables(minutes: list[int], *, whole: bool) -> Read:
     """What a query gave: the last candles there are, or all of them."""
     since = 0 if whole else seconds(minutes[0])
-    return read(since, encode.candles(rows(minutes)), 1)
+    return read(since, encode.typed(encode.candles(rows(minutes))), 1)
 
 
 def fill(recent: Recent, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
