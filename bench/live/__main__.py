@@ -82,8 +82,7 @@ def _speeds(title: str, results: list[Result]) -> Table:
     for one in results:
         if "per_second" in one:
             speed, frames = f"{one['per_second']:,}", f"{one['frames']:,}"
-            each = f", {one['us_each']} µs a frame" if "us_each" in one else ""
-            more = (f"{one['seconds']:.1f}", _cpu(one) + each, f"{one['others_cores']:.2f}")
+            more = (f"{one['seconds']:.1f}", _cpu(one), f"{one['others_cores']:.2f}")
             table.add_row(one["what"], speed, frames, *more)
         else:
             table.add_row(one["what"])

@@ -52,16 +52,16 @@ def run(seconds: float) -> Iterator[Result]:
     """Each way, in turns."""
     with Stage() as stage:
         count = int(_MOST * (seconds + _WARM + _LOST_IN))
-        recording = made.write(stage.folder / "frames.tsv", count)
+        recording = made.write(stage.folder / "frames.tsv", count), count
         for _ in range(ROUNDS):
             for way in WAYS:
                 yield {"part": "watched", "what": way, **_way(stage, recording, way, seconds)}
 
 
-def _way(stage: Stage, recording: Path, way: str, seconds: float) -> Result:
-    port = free_port()
+def _way(stage: Stage, recording: tuple[Path, int], way: str, seconds: float) -> Result:
+    port, (feed, most) = free_port(), recording
     command = ("up", f"--port={port}", f"--pace={_PACE}")
-    up = stage.python("up", "-c", COMMAND, *command, CANDLEWAX_FEED=str(recording))
+    up = stage.python("up", "-c", COMMAND, *command, CANDLEWAX_FEED=str(feed))
     up.begun("Ctrl-C")
     with ExitStack() as stack:
         if way == WAYS[1]:
@@ -75,6 +75,8 @@ def _way(stage: Stage, recording: Path, way: str, seconds: float) -> Result:
             page.wait_for_selector("#market-rows .row")
         time.sleep(_WARM)
         result = _carried(stage, up, port, seconds)
+        if _stored(port) >= most:
+            raise RuntimeError(f"all {most:,} trades were stored before the end: raise _MOST")
     stage.end(up)
     return result
 
