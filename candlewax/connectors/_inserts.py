@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
-import chdb
 import pyarrow as pa
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.exceptions import DatabaseError
+
+from candlewax.connectors import engine
 
 BESIDE: Final = 64 << 10
 """Bytes of rows that stand beside their statement; more of them come by way of a file."""
@@ -25,9 +26,6 @@ _ALONE: Final = {
     "query_profiler_real_time_period_ns": 0,
 }
 """Of an embedded engine, whose own logs nobody reads."""
-
-
-_connect: Final[Callable[[str], Any]] = chdb.connect
 
 
 class Inserts:
@@ -62,7 +60,7 @@ class Inserts:
 
     def _insert_beside(self, statement: bytes, rows: int) -> None:
         if self._engine is None:
-            self._engine = _connect(self._place)
+            self._engine = engine.connect(self._place)
             # At the latest as the process ends: an engine that is held then takes it down.
             self._let_go = weakref.finalize(self, self._engine.close)
         try:

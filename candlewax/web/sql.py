@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chdb.state.sqlitelike import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from candlewax.connectors import engine
 from candlewax.web import gate, wire
 from candlewax.web.problem import Problem
 from candlewax.web.wire import Answer, Request, RequestError
@@ -55,7 +55,7 @@ class Reader:
         self._path = str(folder.resolve())
         self._database = database
         # It lives as long as one of its connections.
-        self._kept = Connection(self._path)
+        self._kept = engine.connect(self._path)
         zone, self.version = self._kept.query("SELECT timezone(), version()", "TSV").data().split()
         self.zone = str(zone)
         names = self._kept.query(
@@ -67,7 +67,7 @@ class Reader:
         """Answer a query on a connection of its own: its settings end with it."""
         if request.form.lower() in _OF_PYTHON or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
-        connection = Connection(self._path)
+        connection = engine.connect(self._path)
         try:
             database = request.parameters.get("database") or self._database
             connection.query(f"USE {wire.quoted(database, '`')}")

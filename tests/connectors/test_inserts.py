@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from candlewax.connectors import _inserts
+from candlewax.connectors import engine
 from candlewax.connectors._inserts import BESIDE, Inserts
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.room import free
@@ -91,7 +91,7 @@ def test_rows_that_the_engine_leaves_are_told(
     lazy = SimpleNamespace(
         query=lambda *_: SimpleNamespace(rows_written=lambda: 1), close=lambda: None
     )
-    monkeypatch.setattr(_inserts, "_connect", lambda _: lazy)
+    monkeypatch.setattr(engine, "connect", lambda _: lazy)
     with pytest.raises(DatabaseError, match="of 2 rows the engine took 1"):
         inserts.insert("texts", rows("a", "b"), {})
 
