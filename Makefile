@@ -27,7 +27,7 @@ live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
 test: check
-	@TMPDIR=$(TEMPORARY) POLARS_MAX_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(PYTHON) -m ruff check .

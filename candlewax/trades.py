@@ -16,6 +16,7 @@ from candlewax.exchanges._layout import Dialect
 from candlewax.feed import FROM_DUMP, FROM_REST
 from candlewax.instruments import Instruments
 from candlewax.limits import AHEAD_US, PLAIN_NUMBER, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
+from candlewax.phrase import phrase
 from candlewax.schema import (
     DUMP,
     PLAIN,
@@ -191,36 +192,36 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "unknown_instrument",
         pl.col("symbol").is_not_null(),
-        pl.format("no rule resolves the symbol {}", pl.col("native_symbol")),
+        phrase("no rule resolves the symbol {}", pl.col("native_symbol")),
     ),
     (
         "bad_id",
         pl.col("sequence").is_not_null(),
-        pl.format("expected a whole number below 2^64, got {}", pl.col("trade_id")),
+        phrase("expected a whole number below 2^64, got {}", pl.col("trade_id")),
     ),
     (
         "bad_time",
         pl.col("time") >= 0,
         pl.when(pl.col("time").is_null())
         .then(pl.lit("the time cannot be read"))
-        .otherwise(pl.format("expected a time since 1970, got {} µs", pl.col("time"))),
+        .otherwise(phrase("expected a time since 1970, got {} µs", pl.col("time"))),
     ),
     (
         "bad_time",
         pl.col("time") <= pl.col("received_at").cast(pl.Int64) + AHEAD_US,
-        pl.format(
+        phrase(
             "{} µs lies more than 60 s after its frame came ({} µs)",
             pl.col("time"),
             pl.col("received_at").cast(pl.Int64),
         ),
     ),
     ("bad_side", pl.col("side").is_not_null(), pl.lit("the side is neither buy nor sell")),
-    ("bad_price", pl.col("price_ok"), pl.format(_AMOUNT + "{}", pl.col("price_text"))),
-    ("bad_quantity", pl.col("quantity_ok"), pl.format(_AMOUNT + "{}", pl.col("quantity_text"))),
+    ("bad_price", pl.col("price_ok"), phrase(_AMOUNT + "{}", pl.col("price_text"))),
+    ("bad_quantity", pl.col("quantity_ok"), phrase(_AMOUNT + "{}", pl.col("quantity_text"))),
     (
         "out_of_range",
         (pl.col("quantity") < QUANTITY_LIMIT) & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT),
-        pl.format("{} at {} is too large", pl.col("quantity_text"), pl.col("price_text")),
+        phrase("{} at {} is too large", pl.col("quantity_text"), pl.col("price_text")),
     ),
 )
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from candlewax.exchanges._layout import Dump
 from candlewax.exchanges._rest import NATIVE
+from candlewax.phrase import phrase
 
 MOST_LINES: Final = 1_000
 """Lines of a piece: about as many trades as a page of REST."""
@@ -42,7 +43,7 @@ def _faults(lines: pl.DataFrame, least: int, most: int) -> pl.DataFrame:
         "row",
         "index",
         reason=pl.lit("bad_shape"),
-        detail=pl.format(
+        detail=phrase(
             f"expected {least} to {most} fields, got {{}}", pl.col("line").str.slice(0, 100)
         ),
     )
