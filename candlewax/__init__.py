@@ -2,5 +2,7 @@
 
 import os
 
+from candlewax.cores import cores
+
 # One core is the writer's. Polars counts its threads once, when it is imported.
-os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
+os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, cores() - 1)))

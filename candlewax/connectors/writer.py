@@ -17,6 +17,7 @@ from candlewax.connectors._partitions import within_partitions
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
+from candlewax.cores import cores
 from candlewax.gold import CLOSED
 from candlewax.observe import DELAYS
 from candlewax.schema import without
@@ -121,7 +122,7 @@ class Writer:
         self._failure: BaseException | None = None
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
         if background is None:
-            background = len(os.sched_getaffinity(0)) > 1
+            background = cores() > 1
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._background = background
         if background:
