@@ -1,11 +1,13 @@
 """The steps from frames to trades, as Bytewax runs them."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
+from polars.exceptions import PanicException
 
 from candlewax import book
 from candlewax.batch import NOWHERE, Batch
@@ -23,6 +25,8 @@ from candlewax.telling import tells
 from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+
+_log: Final = logging.getLogger(__name__)
 
 
 @tells
@@ -48,7 +52,25 @@ class Decoder:
         if exchange not in self._wanted:
             self._tally.add(frames.height, "skipped", exchange)
             return []
-        return [(exchange, decode(EXCHANGES[exchange], frames, self._instruments))]
+        return [(exchange, read) for read in self._read(exchange, frames)]
+
+    def _read(self, exchange: str, frames: pl.DataFrame, *, again: bool = False) -> list[Decoded]:
+        """Read frames. Where reading itself fails, those it fails on are dead letters and the
+        others are read, in their order: no frame ends the pipeline, again at each start.
+        """
+        try:
+            return [decode(EXCHANGES[exchange], frames, self._instruments)]
+        except MemoryError:
+            raise
+        except (Exception, PanicException) as error:  # noqa: BLE001 - whatever it is
+            if not again:
+                _log.exception("%s: frames cannot be read together; trying in parts", exchange)
+            if frames.height <= 1:
+                why = f"{type(error).__name__}: {error}"[:1000]
+                return [reject(exchange, frames, "decoder_failed", why)]
+            half = frames.height // 2
+            parts = frames[:half], frames[half:]
+            return [read for part in parts for read in self._read(exchange, part, again=True)]
 
 
 @tells

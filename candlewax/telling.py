@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
+from polars.exceptions import PanicException
+
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K", bound=type)
@@ -43,7 +45,7 @@ def told(action: Callable[P, T]) -> Callable[P, T]:
             return action(*args, **kwargs)
         except StopIteration:
             raise
-        except Exception as error:
+        except (Exception, PanicException) as error:
             if error not in _told:
                 _told[:] = [error]
                 _log.exception("%s", error)

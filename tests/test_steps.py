@@ -1,0 +1,99 @@
+"""The steps from frames to trades: frames on which reading itself fails."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.exceptions import PanicException
+
+from candlewax import steps
+from candlewax.decode import Decoded, decode
+from candlewax.exchanges import Exchange
+from candlewax.feed import Received
+from candlewax.instruments import Instruments
+from candlewax.schema import FRAMES, SCOPE_FRAME
+from candlewax.steps import Decoder
+from candlewax.tally import Tally
+from tests.reading import INSTRUMENTS, RECEIVED_NS
+
+TRADE = (
+    '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1800000000000,"m":true,"M":true}'
+)
+POISON = '{"e":"poison"}'
+
+
+def frames(poisoned: Sequence[bool]) -> pl.DataFrame:
+    """A trade or a poisoned frame each, by its place."""
+    rows = [
+        (RECEIVED_NS + n, "c0", n, POISON if is_bad else TRADE.replace("N", str(n + 1)))
+        for n, is_bad in enumerate(poisoned)
+    ]
+    return pl.DataFrame(rows, FRAMES, orient="row")
+
+
+def failing(
+    patch: pytest.MonkeyPatch, fails: Callable[[pl.DataFrame], BaseException | None]
+) -> None:
+    """Have reading fail as told."""
+
+    def reading(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
+        if error := fails(frames):
+            raise error
+        return decode(exchange, frames, instruments)
+
+    patch.setattr(steps, "decode", reading)
+
+
+def read(poisoned: Sequence[bool]) -> list[Decoded]:
+    decoder = Decoder(INSTRUMENTS, ["binance"], Tally())
+    found = decoder(Received("binance", frames(poisoned)))
+    assert {exchange for exchange, _ in found} == {"binance"}
+    return [decoded for _, decoded in found]
+
+
+def by_poison(error: BaseException) -> Callable[[pl.DataFrame], BaseException | None]:
+    return lambda frames: error if (frames["frame"] == POISON).any() else None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no luck"), PanicException("no luck")])
+@given(poisoned=st.lists(st.booleans(), min_size=1, max_size=24))
+def test_those_are_dead_letters_and_all_others_are_read(
+    error: BaseException, poisoned: list[bool]
+) -> None:
+    """Whole, with what went wrong; all frames stay in their order."""
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, by_poison(error))
+        found = read(poisoned)
+    bronze = pl.concat([decoded.bronze for decoded in found])
+    assert bronze["source_offset"].to_list() == list(range(len(poisoned)))
+    ids = pl.concat([decoded.trades["trade_id"] for decoded in found]).to_list()
+    assert ids == [str(n + 1) for n, is_bad in enumerate(poisoned) if not is_bad]
+    letters = pl.concat([decoded.dead_letters for decoded in found])
+    bad = [n for n, is_bad in enumerate(poisoned) if is_bad]
+    told = letters.select("source_offset", "scope", "reason", "frame").rows()
+    assert told == [(n, SCOPE_FRAME, "decoder_failed", POISON.encode()) for n in bad]
+    assert set(letters["detail"]) <= {f"{type(error).__name__}: no luck"}
+
+
+def test_frames_that_fail_only_together_are_all_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And it is told, once."""
+    failing(monkeypatch, lambda frames: ValueError("too many") if frames.height > 3 else None)
+    with caplog.at_level(logging.ERROR):
+        found = read([False] * 20)
+    assert sum(decoded.trades.height for decoded in found) == 20
+    assert not any(decoded.dead_letters.height for decoded in found)
+    (record,) = caplog.records
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "too many"
+
+
+def test_want_of_memory_is_no_fault_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the pipeline, and they come again."""
+    failing(monkeypatch, lambda _: MemoryError())
+    with pytest.raises(MemoryError):
+        read([False])
