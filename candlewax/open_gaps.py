@@ -50,8 +50,8 @@ Key = tuple[int, int]
 class OpenGaps:
     """The open gaps by symbol. Every hole of a symbol lies in one of them.
 
-    `ahead` are the symbols of which a gap reaches beyond what has been seen: found by a
-    process before this one, in trades that this one has yet to read.
+    `ahead` are the symbols of which a gap reaches beyond what has been seen, on either side:
+    found by a process before this one, in trades that this one has yet to read.
     """
 
     gaps: dict[str, dict[Key, Gap]] = field(default_factory=dict)
@@ -117,7 +117,8 @@ class OpenGaps:
 
     def _settle(self, symbol: str, seen: Ranges) -> None:
         """Note whether a gap reaches beyond what has been seen."""
-        if any(not seen.last or last > seen.last[-1] for _, last in self.gaps.get(symbol, ())):
+        gaps = self.gaps.get(symbol, ())
+        if any(not seen.reaches_over(first, last) for first, last in gaps):
             self.ahead.add(symbol)
         else:
             self.ahead.discard(symbol)
@@ -152,14 +153,13 @@ class OpenGaps:
         """Take over gaps that are open in their table (GAPS); gives the holes that none
         of them holds. `again` tells whether trades that are stored may yet be read again.
 
-        A gap that lies before all that is known of its symbol no longer matters, nor does
-        one behind it, if nothing is read again.
+        A gap that lies before all that is known of its symbol, or behind it, no longer
+        matters, if nothing is read again.
         """
         for symbol, first, last, missing, *facts in _plain(stored).iter_rows():
             seen = ranges.get(symbol, Ranges())
-            before_all = bool(seen.first) and last < seen.first[0]
-            behind_all = not seen.last or first > seen.last[-1]
-            if not before_all and (again or not behind_all):
+            apart = not seen.first or last < seen.first[0] or first > seen.last[-1]
+            if again or not apart:
                 before, after, connection, detected_at = facts
                 gap = Gap(missing, before, after, Shown(connection, detected_at))
                 self.gaps.setdefault(symbol, {}).setdefault((first, last), gap)

@@ -70,6 +70,10 @@ class Ranges:
         times = self.end[place], self.begin[place + 1]
         return Hole(self.last[place] + 1, self.first[place + 1] - 1, min(times), max(times))
 
+    def reaches_over(self, first: int, last: int) -> bool:
+        """Whether these lie between the lowest and the highest number there is."""
+        return bool(self.first) and self.first[0] <= first and last <= self.last[-1]
+
     def unseen(self, first: int, last: int) -> int:
         """How many of the numbers from `first` to `last` are not in the set."""
         low, high = bisect_left(self.last, first), bisect_right(self.first, last)

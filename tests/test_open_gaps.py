@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from candlewax.ledger import Ledger
@@ -152,6 +152,11 @@ def test_holes_that_open_and_close_within_a_batch_leave_no_trace() -> None:
     assert merged(rows) == {("A/B", 2, 4): (0, REPAIRED), ("A/B", 6, 8): (0, REPAIRED)}
 
 
+# A gap below all that has been read again so far: of it, a rest; all of it; and one that the
+# process remembers nothing below.
+@example([("A/B", 4), ("A/B", 1), ("A/B", 2)], [1], [1, 2], [1], 0, 2)
+@example([("A/B", 3), ("A/B", 1), ("A/B", 2)], [1], [1, 2], [1], 0, 2)
+@example([("A/B", 3), ("A/B", 1), ("A/B", 2)], [1], [2], [1], 1, 1)
 @given(ARRIVALS, CUTS, CUTS, CUTS, st.integers(0, 6), st.integers(0, 6))
 def test_what_a_process_found_before_it_died_is_followed_to_its_end(
     arrivals: list[Trade],
