@@ -42,12 +42,13 @@ bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 
 # Live feeds through kills, cuts and restarts, accounted for trade by trade: MINUTES=10 RATE=2000.
+# As in the tests, on several threads of Polars.
 chaos: $(READY)
-	@$(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
+	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
 
 # What can go wrong, made to go wrong; writes the table of docs/faults.md. NAMES="broker-away two-ingest" RUNS=100
 faults: $(READY)
-	@$(PYTHON) -m tests.faults $(NAMES) --full --runs $(or $(RUNS),10)
+	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.faults $(NAMES) --full --runs $(or $(RUNS),10)
 
 $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)
