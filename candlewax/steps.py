@@ -62,9 +62,9 @@ class Decoder:
             return [decode(EXCHANGES[exchange], frames, self._instruments)]
         except MemoryError:
             raise
-        except (Exception, PanicException) as error:  # noqa: BLE001 - whatever it is
+        except (Exception, PanicException) as error:  # noqa: BLE001 - told, and kept
             if not again:
-                _log.exception("%s: frames cannot be read together; trying in parts", exchange)
+                _log.exception("%s: reading frames failed; those to blame are kept", exchange)
             if frames.height <= 1:
                 why = f"{type(error).__name__}: {error}"[:1000]
                 return [reject(exchange, frames, "decoder_failed", why)]
