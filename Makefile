@@ -9,10 +9,6 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-# One more than there are cores, as some wait. Tests that share a broker from outside take turns;
-# those of a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases.
-WORKERS := $(if $(CANDLEWAX_TEST_BROKERS),0,$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1))
-
 .PHONY: run up live test check bench bench-live chaos faults lock clean
 
 run: $(READY)
@@ -26,8 +22,9 @@ up: $(READY)
 live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
+# Tests of a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases.
 test: check
-	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(PYTHON) -m ruff check .

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from candlewax.connectors.clickhouse import Database, open_tables
 from tests.databases import Databases
+from tests.workers import workers
 
 pytest_plugins = ["tests.kafka.fixtures"]
 
@@ -47,6 +48,11 @@ LONG = (
 """Files that take long, the longest first: so they are begun, and at the end no worker waits for
 another one.
 """
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` is."""
+    return workers()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
