@@ -160,10 +160,7 @@ _decoder: Final = msgspec.json.Decoder(Message)
 
 def from_json(values: Sequence[bytes]) -> Read:
     """Read messages; what is no trade comes out as a fault."""
-    try:
-        messages = _decoder.decode_lines(b"\n".join(values))
-    except _UNREADABLE:
-        messages = []
+    messages = _one_a_line(values)
     if len(messages) == len(values):
         return read(messages)
     good: list[Message] = []
@@ -176,6 +173,18 @@ def from_json(values: Sequence[bytes]) -> Read:
         except _UNREADABLE as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
     return told(read(good, rows), faults)
+
+
+def _one_a_line(values: Sequence[bytes]) -> list[Message]:
+    """All messages, if each is one line and a trade."""
+    lines = b"\n".join(values)
+    # A line that is empty is passed over: with others in one value it would make up for them.
+    if lines.count(b"\n") != len(values) - 1:
+        return []
+    try:
+        return _decoder.decode_lines(lines)
+    except _UNREADABLE:
+        return []
 
 
 def told(found: Read, faults: Sequence[tuple[int, int, str, str]]) -> Read:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import polars as pl
@@ -183,6 +184,24 @@ def test_each_bad_message_by_itself_is_one_fault() -> None:
         read = from_json([value])
         assert read.trades.is_empty(), value[:200]
         assert read.faults["row"].to_list() == [0], value[:200]
+
+
+def test_a_bad_message_is_a_fault_whatever_comes_with_it() -> None:
+    """Also where two together have as many lines with a trade as there are messages."""
+    unreadable = [value for value, _ in (*WRONG[:7], *WRONG[-2:])]
+    for pair in product(unreadable, repeat=2):
+        read = from_json(pair)
+        assert read.trades.is_empty(), pair
+        assert sorted(read.faults["row"].to_list()) == [0, 1], pair
+
+
+def test_a_message_may_be_written_over_several_lines() -> None:
+    """It is JSON all the same."""
+    values = [json.dumps(trade(sequence=number), indent=1).encode() for number in (1, 2)]
+    for found in (values, values[:1], [encoded(trade(sequence=1)), values[1]]):
+        read = from_json(found)
+        assert read.trades["sequence"].to_list() == [1, 2][: len(found)]
+        assert read.faults.is_empty()
 
 
 def test_other_fields_are_passed_over() -> None:
