@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,6 +61,25 @@ class Asked:
     key: str | None = field(default=None, repr=False)
 
 
+Key = tuple[str, int, int]
+"""The symbol, first and last number of a gap."""
+
+
+@dataclass
+class Account:
+    """Of each gap that is left, how often it was `tried` and how often all of it `came`."""
+
+    tried: dict[Key, int] = field(default_factory=dict)
+    came: Counter[Key] = field(default_factory=Counter)
+
+    def keep(self, left: Iterable[Left]) -> None:
+        """Forget those that are left no more: there is no end of them."""
+        there = {_key(one) for one in left}
+        for known in (self.tried, self.came):
+            for key in known.keys() - there:
+                del known[key]
+
+
 class _Filler:
     """Asks one exchange. `finite` ends it when nothing is left."""
 
@@ -77,8 +96,7 @@ class _Filler:
         self._patience = patience
         self._finite = finite
         self._refusals, self._why = 0, ""
-        self._tried: dict[tuple[str, int, int], int] = {}
-        self._came: Counter[tuple[str, int, int]] = Counter()
+        self._account = Account()
         self._seq: dict[str, int] = {}
 
     def work(self, outlet: Outlet) -> None:
@@ -97,7 +115,9 @@ class _Filler:
 
     def _round(self) -> bool:
         """Ask for what is due; tells whether that was anything."""
-        due = [left for left in self._gaps.left() if self._due(left)]
+        there = self._gaps.left()
+        self._account.keep(there)
+        due = [left for left in there if self._due(left)]
         lefts = {left.gap: left for left in due}
         long = {gap: Outcome(Fate.NEVER, reason) for gap in lefts if (reason := too_long(gap))}
         self._write(lefts, long)
@@ -166,7 +186,8 @@ class _Filler:
         for gap, outcome in outcomes.items():
             left, never = lefts[gap], outcome.fate is Fate.NEVER
             done = over or outcome.fate is not Fate.LATER
-            self._tried[_key(left)] = self._pace.tries if done else self._tries(left) + 1
+            tried = self._pace.tries if done else self._tries(left) + 1
+            self._account.tried[_key(left)] = tried
             written.append(Written(left, UNREPAIRABLE if never else REPAIRING, outcome.reason))
         self._tell(outcomes)
         if written:
@@ -178,8 +199,8 @@ class _Filler:
         """
         if outcome.fate is not Fate.CAME:
             return outcome
-        self._came[_key(left)] += 1
-        if self._came[_key(left)] < IN_VAIN:
+        self._account.came[_key(left)] += 1
+        if self._account.came[_key(left)] < IN_VAIN:
             return outcome
         why = f"asked for {IN_VAIN} times: its trades came and were not stored, see dead_letters"
         return Outcome(Fate.NEVER, why)
@@ -197,10 +218,10 @@ class _Filler:
             _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, outcome.reason)
 
     def _tries(self, left: Left) -> int:
-        return self._tried.get(_key(left), 0)
+        return self._account.tried.get(_key(left), 0)
 
 
-def _key(left: Left) -> tuple[str, int, int]:
+def _key(left: Left) -> Key:
     return left.gap.symbol, left.gap.first, left.gap.last
 
 

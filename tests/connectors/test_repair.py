@@ -8,7 +8,7 @@ import pytest
 from candlewax.connectors._gaps import Left
 from candlewax.connectors._inbox import Row
 from candlewax.connectors._outlet import Outlet, OutletPart
-from candlewax.connectors.repair import Pace
+from candlewax.connectors.repair import Account, Pace
 from candlewax.feed import Received
 from candlewax.refill import Gap
 from candlewax.tally import Tally
@@ -34,6 +34,21 @@ def test_whose_turn_it_is(attempts: int, age_s: float, idle_s: float, due: bool)
     """After a moment first, then after pauses that double up to a bound."""
     gap = Gap("BTC/USDT", 2, 3, 0, 1, attempts)
     assert PACE.due(Left(gap, age_s, idle_s, {})) is due
+
+
+def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
+    """A process that runs for months meets ever new ones; those that are left count on."""
+    account = Account()
+    for number in range(5):
+        account.tried["BTC/USDT", number, number] = account.came["BTC/USDT", number, number] = 2
+    there = [Gap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
+    account.keep([Left(gap, 9.0, 9.0, {}) for gap in there])
+    expected = {("BTC/USDT", 1, 1): 2, ("BTC/USDT", 3, 3): 2}
+    assert account.tried == expected
+    assert account.came == expected
+    account.keep([])
+    assert not account.tried
+    assert not account.came
 
 
 def row(number: int) -> Row:
