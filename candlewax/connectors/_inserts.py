@@ -18,6 +18,12 @@ BESIDE: Final = 64 << 10
 _END: Final = b"\n\n"
 """What the engine takes for the end of rows that stand beside a statement."""
 
+_OPEN: Final = Path("/proc/self/fd")
+"""Where Linux shows the files that a process has open."""
+
+_PIECE: Final = 64 << 10
+"""Bytes that are written at once: Arrow writes in many small pieces."""
+
 _ALONE: Final = {
     # What they would write costs time with each insert of a few rows.
     "log_queries": 0,
@@ -41,7 +47,7 @@ class Inserts:
         self._run = run
         self._engine: Any = None
         self._let_go: Callable[[], object] = lambda: None
-        self._spool = _temporary()
+        self._spool, self._name = _temporary()
 
     def insert(self, table: str, rows: pa.Table, settings: Mapping[str, object]) -> None:
         """Insert rows as one block. Raises DatabaseError of clickhouse-connect."""
@@ -55,7 +61,7 @@ class Inserts:
             return
         self._write(rows)
         # As a command it would be looked through for an answer's format.
-        file = format_str(self._spool.name)
+        file = format_str(self._name)
         self._run(f"{into} FROM INFILE {file} SETTINGS {clause} FORMAT ArrowStream")
 
     def _insert_beside(self, statement: bytes, rows: int) -> None:
@@ -83,9 +89,16 @@ class Inserts:
         self._spool.close()
 
 
-def _temporary() -> IO[bytes]:
-    # Closed with its database. Arrow writes in many small pieces.
-    return tempfile.NamedTemporaryFile(suffix=".arrow", buffering=1 << 16)
+def _temporary() -> tuple[IO[bytes], str]:
+    """A file that is closed with its database, and how the engine finds it. Where a system
+    shows the files that a process has open it has no other name: nothing of it is left by a
+    process that is killed.
+    """
+    if _OPEN.is_dir():
+        file = tempfile.TemporaryFile(buffering=_PIECE)  # noqa: SIM115 - closed with its database
+        return file, str(_OPEN / str(file.fileno()))
+    named = tempfile.NamedTemporaryFile(buffering=_PIECE)  # noqa: SIM115 - closed with its database
+    return named, named.name
 
 
 def write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types

@@ -1,5 +1,7 @@
 """Rows into an embedded engine, beside their statement or by way of a file."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from candlewax.connectors import engine
+from candlewax.connectors import _inserts, engine
 from candlewax.connectors._inserts import BESIDE, Inserts
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.room import free
@@ -71,6 +73,28 @@ def test_others_come_by_way_of_a_file(
     assert len(told) == 2
 
 
+@pytest.mark.usefixtures("ways")
+def test_the_file_has_a_name_where_open_files_have_none(
+    tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS; it goes when it is let go of."""
+    monkeypatch.setattr(_inserts, "_OPEN", Path("/nowhere"))
+    told: list[str] = []
+
+    def run(sql: str) -> None:
+        told.append(sql)
+        tables.client.raw_query(sql)
+
+    inserts = Inserts(engine_path, str(tables.client.database), run)
+    inserts.insert("texts", rows("x" * (BESIDE + 1)), {})
+    (statement,) = told
+    name = Path(statement.split("INFILE '")[1].split("'")[0])
+    assert name.is_file()
+    inserts.close()
+    assert not name.exists()
+    assert [len(text) for _, text in stored(tables)] == [BESIDE + 1]
+
+
 def test_settings_go_with_the_rows(tables: Database, ways: tuple[Inserts, list[str]]) -> None:
     """The engine refuses what it is told to refuse, in its own words, and takes nothing."""
     inserts, _ = ways
@@ -114,3 +138,28 @@ def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
         check=False, capture_output=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
+    """Nor what it has written into one."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    lines = (
+        "import os, signal, sys",
+        "from pathlib import Path",
+        "import polars as pl",
+        "from candlewax.connectors._inserts import BESIDE",
+        "from candlewax.connectors.clickhouse import open_tables",
+        "tables = open_tables(Path(sys.argv[1]), 'market')",
+        "tables.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
+        "tables.insert('texts', pl.DataFrame({'text': ['a' * BESIDE]}).to_arrow(), 'token')",
+        "print(tables.query('SELECT length(text) FROM texts').item(), flush=True)",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(tmp_path / "clickhouse")],
+        check=False, capture_output=True, timeout=120,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, f"{BESIDE}\n".encode())
+    assert list(temporary.iterdir()) == []
