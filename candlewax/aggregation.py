@@ -82,7 +82,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         mark = book.watermark(trades)
         update = book.update(self._book, trades, mark, known=known, begins=begins)
         self._book = update.book
-        tables = self._gold(exchange, update, before, stale, known)
+        tables = self._gold(exchange, update, before, known, begins=begins)
         self._tally.candles[exchange] = update.book.candles
         late = _names(update.late)
         self._tally.add(late.height, "recomputed", exchange)
@@ -109,17 +109,19 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         exchange: str,
         update: Update,
         before: int,
-        stale: pl.DataFrame,
         known: Knowledge,
+        *,
+        begins: bool = False,
     ) -> dict[str, pl.DataFrame]:
         """Rows of the tables of candles. Every window ends on a whole minute, so the
-        watermark tells something new once a minute.
+        watermark tells something new once a minute; and to one who `begins`, as whoever
+        stored the last candles may have stopped before it stored theirs.
         """
         now = update.book.watermark
         tables = {"ohlcv": changes(exchange, update, known, self._known)}
         self._known = known
         minute = candles.TIMEFRAMES["1m"][1]
-        if now // minute > before // minute or stale.height:
+        if now // minute > (0 if begins else before // minute):
             tables["watermarks"] = watermarks(exchange, now)
         return tables
 
@@ -151,7 +153,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             update = replace(update, book=book.ending(update, before))
         self._book = update.book
         known = self._known or NOTHING
-        tables = self._gold(exchange, update, before, _NO_WINDOWS, known)
+        tables = self._gold(exchange, update, before, known)
         batch = Batch(exchange, tables, watermark=update.book.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 

@@ -206,6 +206,22 @@ def check(frames: Sequence[Frame], tables: Database, outages: oracle.Outages | N
     assert stored[0] == len(identities)
     assert stored[2] == len(oracle.distinct(fills))
     check_gaps(fills, tables)
+    check_watermarks(fills, tables)
+
+
+def check_watermarks(fills: Sequence[Fill], tables: Database) -> None:
+    """The table says which candles are closed: windows end on whole minutes, so it need not
+    be nearer than that.
+    """
+    rows = tables.query(
+        """
+        SELECT exchange, toUnixTimestamp64Micro(max(watermark)) FROM watermarks GROUP BY exchange
+        """
+    ).rows()
+    expected = oracle.watermarks(fills)
+    assert {name: mark // 60_000_000 for name, mark in rows} == {
+        name: mark // 60_000_000 for name, mark in expected.items()
+    }
 
 
 def check_gaps(fills: Sequence[Fill], tables: Database) -> None:

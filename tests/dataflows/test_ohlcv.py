@@ -1,7 +1,9 @@
 """The whole pipeline, through Bytewax into a real ClickHouse."""
 
 import random
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bytewax.recovery import init_db_dir
@@ -11,14 +13,18 @@ from hypothesis import strategies as st
 
 from candlewax.connectors import overview
 from candlewax.connectors.clickhouse import Database
+from candlewax.verify import verify
 from tests import oracle
 from tests.dataflows.playing import (
+    EPOCH_ZERO,
     Frame,
     all_fills,
+    binance,
     certificates,
     check,
     check_gaps,
     check_revisions,
+    check_watermarks,
     clear,
     expected_gold,
     expected_silver,
@@ -28,6 +34,7 @@ from tests.dataflows.playing import (
     received,
     silver,
 )
+from tests.oracle import Fill
 
 CUTS = st.lists(st.integers(1, 25), max_size=6)
 
@@ -131,14 +138,59 @@ def test_a_crash_right_after_any_insert_loses_nothing(
     clear(tables)
     folder = stores(tmp_path_factory) if recovering else None
     items = received(frames, cuts)
-    with pytest.MonkeyPatch.context() as patch:
-        _crash_after(patch, last)
-        try:
-            play(items, tables, folder)
-        except RuntimeError as error:  # the writer's, or the engine's about it
-            if not _is_ours(error):
-                raise
+    crash(items, tables, last, folder)
     play(items, tables, folder)
+    ends_right(frames, tables)
+
+
+@pytest.mark.parametrize("cuts", [[], [60]], ids=["one batch", "two batches"])
+def test_a_process_without_memory_goes_on_after_each_insert(
+    tables: Database, cuts: list[int]
+) -> None:
+    """Whatever insert was the last, also the one but last of all."""
+    frames = minutes(110)
+    last = 1
+    while crash(received(frames, cuts), tables, last):
+        play(received(frames, cuts), tables)
+        ends_right(frames, tables)
+        clear(tables)
+        last += 1
+    assert last > 5 * (len(cuts) + 1)
+    check(frames, tables)
+
+
+def test_what_does_not_come_again_is_mended_with_what_comes_next(tables: Database) -> None:
+    """A feed repeats nothing: whatever insert was the last, the tables agree again as soon as
+    there is one more trade.
+    """
+    *frames, one_more = minutes(110)
+    last = 1
+    while crash(received(frames), tables, last):
+        play(received([one_more]), tables)
+        heard = frames if silver(tables).keys() > {one_more.fills[0].identity} else []
+        fills = all_fills([*heard, one_more])
+        assert silver(tables) == expected_silver(fills)
+        assert gold(tables) == expected_gold(fills)
+        check_watermarks(fills, tables)
+        assert verify(tables.client).equal
+        clear(tables)
+        last += 1
+    assert last > 5
+
+
+def minutes(count: int) -> list[Frame]:
+    """Frames of a trade a second; some in the middle never came."""
+    fills = [
+        Fill("binance", "BTC/USDT", str(n), n, EPOCH_ZERO + n * 1_000_000, n % 2 > 0,
+             Decimal(n * 7919 % 100 + 1), Decimal(n))
+        for n in range(1, count)
+        if not 40 < n < 45
+    ]  # fmt: skip
+    return [binance(n, fill.time + 9, fill) for n, fill in enumerate(fills)]
+
+
+def ends_right(frames: list[Frame], tables: Database) -> None:
+    """The tables hold what these frames say, after a crash."""
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == expected_gold(fills)
@@ -149,6 +201,20 @@ def test_a_crash_right_after_any_insert_loses_nothing(
         del certificate["revision"]
     assert found == expected
     check_revisions(tables)
+    check_watermarks(fills, tables)
+
+
+def crash(items: list[Any], tables: Database, last: int, folder: Path | None = None) -> bool:
+    """Play until this many inserts are done, and fail; tells whether it came to that."""
+    with pytest.MonkeyPatch.context() as patch:
+        _crash_after(patch, last)
+        try:
+            play(items, tables, folder)
+        except RuntimeError as error:  # the writer's, or the engine's about it
+            if not _is_ours(error):
+                raise
+            return True
+    return False
 
 
 def _is_ours(error: BaseException | None) -> bool:
