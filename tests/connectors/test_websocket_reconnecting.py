@@ -58,7 +58,7 @@ def test_silence_is_noticed() -> None:
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance", silent_s=0.3)) as reader,
     ):
-        reader.until(lambda: len(reader.events("connected")) == 2)
+        reader.until(lambda: len(reader.events("connected")) >= 2)
         reader.until(lambda: "{}" in reader.frames)
         reader.finish()
     assert reader.events("silent")[0]["limit_s"] == 0.3
@@ -83,9 +83,9 @@ def test_heartbeats_do_not_hide_a_stall() -> None:
         running(Exchange(talk)) as (server, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,
     ):
-        reader.until(lambda: len(reader.events("stalled")) == 3)
+        reader.until(lambda: len(reader.events("stalled")) >= 3)
         reader.finish()
-    assert [event["limit_s"] for event in reader.events("stalled")] == [0.1, 0.2, 0.4]
+    assert [event["limit_s"] for event in reader.events("stalled")][:3] == [0.1, 0.2, 0.4]
     assert not reader.events("silent")
 
 
@@ -107,9 +107,9 @@ def test_trades_reset_the_patience() -> None:
         running(Exchange(talk)) as (server, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,
     ):
-        reader.until(lambda: len(reader.events("stalled")) == 4)
+        reader.until(lambda: len(reader.events("stalled")) >= 4)
         reader.finish()
-    assert [event["limit_s"] for event in reader.events("stalled")] == [0.1, 0.2, 0.4, 0.1]
+    assert [event["limit_s"] for event in reader.events("stalled")][:4] == [0.1, 0.2, 0.4, 0.1]
 
 
 def test_an_exchange_that_asks_to_wait_is_heeded() -> None:
@@ -141,7 +141,7 @@ def test_nobody_listening_is_tried_again() -> None:
     """An exchange that is not there is an event, and no end of the feed."""
     url = "ws://name:secret@127.0.0.1:1/stream?key=secret"
     with Reader(BTC, {"binance": url}, quick("binance")) as reader:
-        reader.until(lambda: len(reader.events("failed")) == 3)
+        reader.until(lambda: len(reader.events("failed")) >= 3)
         reader.finish()
     assert reader.events("failed")[0]["url"] == "ws://127.0.0.1:1"
     assert "secret" not in str(reader.rows)
