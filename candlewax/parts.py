@@ -18,6 +18,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.consumer import Topics
 from candlewax.connectors.forward import Encoder, Forward
 from candlewax.connectors.history import History
+from candlewax.connectors.leftover import Leftover
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.connectors.sink import Counts, Tables, TradesFirst
@@ -47,10 +48,12 @@ class Parts:
 
     Only those are there that a dataflow needs where it runs: a pipeline without a
     broker has a `feed`, and `repairs` beside it where gaps are filled meanwhile; one
-    behind a broker has the topics it reads.
+    behind a broker has the topics it reads. `leftover` is what the process before has
+    received and not dealt with, where a feed repeats nothing.
     """
 
     feed: Source[Feed] = _ABSENT
+    leftover: Source[Feed] | None = None
     repairs: Source[Feed] | None = None
     raw: Source[Feed] | None = None
     normalized: Source[Values] | None = None
@@ -72,6 +75,7 @@ class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
     when all that came is stored, `turns` are those of its sources,
     `linger` how long what came waits for others, where not for as long as suits best.
+    A feed that `resumes` gives again what came after a snapshot, as logs and topics do.
     """
 
     instruments: Instruments
@@ -80,6 +84,7 @@ class Process:
     stopping: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
     live: bool = False
+    resumes: bool = True
     feeds: Feeds = field(default_factory=Feeds)
     health: Health = field(default_factory=Health)
     turns: Turns = field(default_factory=Turns)
@@ -96,6 +101,9 @@ def embedded(
 ) -> Parts:
     """The whole pipeline from a feed to the tables, in one process. `before` is given each
     batch that is about to be stored, `after` what was stored.
+
+    Behind a feed that does not resume what a snapshot remembers may be less than what is
+    stored, and nobody tells the rest again: there the tables are all that is remembered.
     """
     history = History(database)
     background = True if process.live else None
@@ -103,13 +111,16 @@ def embedded(
     ahead = process.live and database.embedded
     writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.turns.heed(lambda: writer.behind)
+    deduplicate = partial(Deduplicate, history, process.tally)
+    candles = partial(Candles, history, process.tally, live=process.live)
     return Parts(
         feed=feed,
+        leftover=None if process.resumes else Leftover(database, process.wanted),
         repairs=repairs,
         decode=Decoder(process.instruments, process.wanted, process.tally),
-        deduplicate=partial(Deduplicate, history, process.tally),
+        deduplicate=deduplicate if process.resumes else lambda _: deduplicate(None),
         trades_first=TradesFirst(writer, history.has_begun, before) if ahead else None,
-        candles=partial(Candles, history, process.tally, live=process.live),
+        candles=candles if process.resumes else lambda _: candles(None),
         tables=Tables(KEYS, writer, process.on_end, before),
         count=Counts(process.tally, process.on_end),
     )

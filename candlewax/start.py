@@ -134,7 +134,9 @@ def _embedded(
         watching = Watching(chosen) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, console(), candles=candles)
-    process = replace(process, on_end=partial(_end, run, watching))
+    # To count what a feed tells nothing need be remembered.
+    resumes = name == "ingest" or not (chosen.live or name == "repair")
+    process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
     if name == "repair":
         made = parts.embedded(process, _needed(repairs), database)
     else:

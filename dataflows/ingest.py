@@ -14,9 +14,9 @@ from candlewax.start import lazily
 def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
     """Frames as the exchanges sent them, by websocket and by REST."""
     feed = op.input("feed", flow, parts.feed)
-    if parts.repairs is None:
-        return feed
-    return op.merge("frames_of_all", feed, op.input("repairs", flow, parts.repairs))
+    beside = {"leftover": parts.leftover, "repairs": parts.repairs}
+    others = [op.input(name, flow, source) for name, source in beside.items() if source]
+    return op.merge("frames_of_all", feed, *others) if others else feed
 
 
 def build(parts: Parts) -> Dataflow:

@@ -26,14 +26,15 @@ from candlewax.tally import Tally
 ORDER: Final = (
     "outages",
     "bronze_frames",
+    "dead_letters",
     "silver_trades",
     "gaps",
-    "dead_letters",
     "ohlcv",
     "watermarks",
 )
 """An outage before the frame that ended it, so that whoever begins with the tables does
-not miss it; frames before their trades, trades before the gaps beside them and before
+not miss it; frames before their dead letters, these before their trades: trades that are
+stored tell that all of their frame is. Trades before the gaps beside them and before
 their candles, candles before the watermark that says they are closed: whatever was
 stored last, the tables never claim more than what stands behind them. A candle's row
 comes after its row among the revisions, so that none is shown that is not kept there."""

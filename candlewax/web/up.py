@@ -112,8 +112,9 @@ class _Up:
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
-            known, wanted, Tally(), self._stop, live=chosen.live, linger=chosen.linger_seconds
-        )
+            known, wanted, Tally(), self._stop, live=chosen.live, resumes=not chosen.live,
+            linger=chosen.linger_seconds,
+        )  # fmt: skip
         self._hub = Hub()
         self._serving = serving.read(arguments)
 

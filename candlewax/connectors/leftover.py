@@ -1,0 +1,96 @@
+"""Frames that a killed process had stored, but not what they hold, as a source."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import polars as pl
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from candlewax.connectors.clickhouse import Database
+from candlewax.feed import Feed, Received
+from candlewax.schema import FRAMES, SOURCE, Columns
+from candlewax.telling import tells
+
+RECENT_S: Final = 60
+"""Frames, trades and dead letters that belong together are stored within less, in seconds."""
+
+_COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
+
+# What came long before is not looked through. A frame that tells of old trades only is read
+# again for nothing.
+_LEFT: Final = """
+WITH
+(
+    SELECT max(received_at) FROM bronze_frames WHERE exchange = {exchange:String}
+) AS latest,
+recent AS
+(
+    SELECT *
+    FROM bronze_frames FINAL
+    WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
+)
+SELECT toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns,
+    toString(connection) AS connection, source_offset AS seq, frame, toString(source) AS source,
+    source_partition, source_offset
+FROM recent
+WHERE inserted_at > (SELECT max(inserted_at) FROM recent) - toIntervalSecond({recent:UInt32})
+    AND (kind = 'dead' OR trades > duplicates)
+    AND (toString(kind), source, source_partition, source_offset, received_at) NOT IN
+    (
+        SELECT 'trade', source, source_partition, source_offset, received_at
+        FROM silver_trades
+        WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
+            AND timestamp > latest - INTERVAL 1 HOUR
+        UNION ALL
+        SELECT 'dead', source, source_partition, source_offset, received_at
+        FROM dead_letters
+        WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
+    )
+ORDER BY received_at, received_ns, recent.connection, recent.source, source_partition, source_offset
+"""
+
+
+@tells
+class _Part(StatefulSourcePartition[Feed, None]):
+    def __init__(self, database: Database, exchanges: Iterable[str]) -> None:
+        self._database = database
+        self._exchanges = exchanges
+        self._done = False
+
+    def next_batch(self) -> Iterable[Feed]:
+        if self._done:
+            raise StopIteration
+        self._done = True
+        found = ((exchange, left(self._database, exchange)) for exchange in self._exchanges)
+        # At once: before anything else has come.
+        return [Received(exchange, frames) for exchange, frames in found if frames.height]
+
+    def snapshot(self) -> None:
+        return None
+
+
+def left(database: Database, exchange: str) -> pl.DataFrame:
+    """The frames of an exchange (FRAMES, SOURCE), among those stored last, whose trades or
+    dead letters are not stored, in the order they were received.
+    """
+    found = database.query(_LEFT, {"exchange": exchange, "recent": RECENT_S})
+    return found.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+
+
+class Leftover(FixedPartitionedSource[Feed, None]):
+    """Emits once more what a process that was killed left behind: frames are stored before
+    what they hold, and a websocket repeats nothing.
+
+    Unit of parallelism: one partition. Delivery: at least once, as long as the next process
+    begins before any other stores frames of the exchange for RECENT_S.
+    """
+
+    def __init__(self, database: Database, exchanges: Sequence[str]) -> None:
+        self._database = database
+        self._exchanges = exchanges
+
+    def list_parts(self) -> list[str]:
+        return ["leftover"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+        return _Part(self._database, self._exchanges)

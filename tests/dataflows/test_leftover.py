@@ -1,0 +1,97 @@
+"""Feeds that repeat nothing, through Bytewax into a real ClickHouse."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import run_main
+
+from candlewax import parts
+from candlewax.connectors.clickhouse import Database
+from candlewax.parts import Process
+from candlewax.tally import Tally
+from candlewax.verify import books, verify
+from dataflows import ohlcv
+from tests.dataflows.playing import (
+    INSTRUMENTS,
+    Frame,
+    all_fills,
+    check_revisions,
+    check_watermarks,
+    clear,
+    expected_gold,
+    expected_silver,
+    gold,
+    received,
+    silver,
+)
+from tests.dataflows.test_ohlcv import crashing, minutes, stores
+
+
+class Once(FixedPartitionedSource[Any, None]):
+    """Gives each item once, whatever is remembered of it."""
+
+    def __init__(self, items: Sequence[object]) -> None:
+        self._items = items
+
+    def list_parts(self) -> list[str]:
+        return ["once"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":  # noqa: ARG002
+        return _Part(self._items)
+
+
+class _Part(StatefulSourcePartition[Any, None]):
+    def __init__(self, items: Iterable[object]) -> None:
+        self._items = iter(items)
+
+    def next_batch(self) -> list[object]:
+        return [next(self._items)]
+
+    def snapshot(self) -> None:
+        return None
+
+
+def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
+    """Run the whole pipeline as behind websockets; each batch is an epoch."""
+    wanted = INSTRUMENTS.exchanges
+    process = Process(INSTRUMENTS, wanted, Tally(), live=True, resumes=False)
+    flow = ohlcv.build(parts.embedded(process, Once(items), tables))
+    run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
+
+
+def test_a_killed_process_loses_no_frame_that_it_stored(
+    tables: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever insert was the last: the next one stores what those frames hold, and goes on,
+    also with a recovery store that knows of less than the tables.
+    """
+    *frames, later = minutes(110)
+    frames[50] = Frame("binance", "b0", 50, frames[50].recv_us, "no JSON", ())
+    items = received(frames, [60])
+    last, kept = 1, set[int]()
+    while True:
+        folder = stores(tmp_path_factory)
+        with crashing(last) as crashed:
+            hear(items, tables, folder)
+        if not crashed:
+            break
+        offsets = "SELECT source_offset FROM bronze_frames FINAL"
+        had = {offset for (offset,) in tables.query(offsets).rows()}
+        hear(received([later]), tables, folder)
+        fills = all_fills([*(frame for frame in frames if frame.seq in had), later])
+        assert silver(tables) == expected_silver(fills)
+        assert gold(tables) == expected_gold(fills)
+        check_revisions(tables)
+        check_watermarks(fills, tables)
+        assert books(tables.client) == []
+        assert verify(tables.client).equal
+        kept.add(len(had))
+        clear(tables)
+        last += 1
+    assert kept == {60, len(frames)}
+    assert last > 10
