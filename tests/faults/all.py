@@ -8,6 +8,7 @@ from tests.faults import (
     doubles,
     feeds,
     kills,
+    lives,
     poison,
     restarts,
     shards,
@@ -20,6 +21,7 @@ FAULTS: dict[str, Fault] = {
     for module in (
         kills,
         restarts,
+        lives,
         absences,
         disks,
         feeds,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.clock import ALTERED
+from tests.faults.stage import VENUES
 from tests.processes import FLOW, ROOT, environment
 
 PIECEWISE = {"CANDLEWAX_TEST_FLOW": "ohlcv", "CANDLEWAX_TEST_BATCH_BYTES": str(48 << 10)}
@@ -38,12 +39,15 @@ def begin(
     return process
 
 
-def listen(folder: Path) -> subprocess.Popen[str]:
-    """Begin to listen to exchanges that are not there: it keeps the database of the folder."""
-    urls = {
-        f"CANDLEWAX_{name}_URL": "ws://127.0.0.1:1" for name in ("BINANCE", "KRAKEN", "COINBASE")
-    }
-    return _start(folder, within=list, CANDLEWAX_FEED="live", **urls)
+def listen(
+    folder: Path, url: Callable[[str], str] = lambda _: "ws://127.0.0.1:1", *options: str
+) -> subprocess.Popen[str]:
+    """Begin to listen to exchanges, at the addresses that `url` gives; where they are not there
+    it keeps the database of the folder.
+    """
+    urls = {f"CANDLEWAX_{name.upper()}_URL": url(name) for name in VENUES}
+    more = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
+    return _start(folder, *options, within=list, **more)
 
 
 def _start(

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -35,13 +35,30 @@ def fills(servers: str) -> list[Fill]:
 
 
 def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
+    value, offset = message.value() or b"", message.offset() or 0
+    return _fills(value, exchange, read, _received(message), offset)
+
+
+def of_frames(exchange: str, frames: Iterable[tuple[str, int, int]]) -> list[Fill]:
+    """All trades of some frames: their text, when they were received, in microseconds since
+    1970, and their numbers.
+    """
+    read = _READERS[exchange]
+    return [
+        fill for text, at, number in frames for fill in _fills(text, exchange, read, at, number)
+    ]
+
+
+def _fills(
+    text: str | bytes, exchange: str, read: "Reader", received: int, offset: int
+) -> Iterator[Fill]:
     try:
-        frame = json.loads(message.value() or b"", parse_float=Decimal)
+        frame = json.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError):
         return
     if not isinstance(frame, dict):
         return
-    latest = _received(message) + 60_000_000
+    latest = received + 60_000_000
     try:
         natives = list(read(frame))
     except (KeyError, TypeError, AttributeError):
@@ -49,7 +66,7 @@ def _each(message: Message, exchange: str, read: "Reader") -> Iterator[Fill]:
     for index, native in enumerate(natives):
         if native and native[0] in SYMBOLS[exchange] and 0 <= native[2] <= latest:
             name, number, time, bought, price, size = native
-            symbol, offset = SYMBOLS[exchange][name], message.offset() or 0
+            symbol = SYMBOLS[exchange][name]
             identity = (exchange, symbol, str(number), number)
             yield Fill(*identity, time, bought, price, size, offset=offset, index=index)
 

@@ -1,0 +1,110 @@
+"""One process with an embedded database on live feeds, killed at random moments."""
+
+import random
+import shutil
+import time
+from pathlib import Path
+from subprocess import Popen
+
+from candlewax._readers import Server
+from candlewax.connectors.clickhouse import Database, connect
+from candlewax.simulator.books import Published
+from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.server import Simulator
+from tests.clickhouse.serving import serving
+from tests.connectors.exchange import running
+from tests.faults.account import Account, account
+from tests.faults.embedded import listen
+from tests.faults.fault import Fault, Outcome
+from tests.faults.restarts import memory
+from tests.faults.stage import VENUES, Place
+from tests.kafka import reading, truth
+from tests.oracle import Fill
+
+MISCHIEF = Mischief(skip=0.003, repeat=0.01, swap=0.01, truncate=0.002, garbage=0.005)
+
+LONGEST = 6.0
+"""Seconds after it has begun to listen when a process is killed at the latest."""
+
+_FRAMES = """
+SELECT frame, toUnixTimestamp64Micro(received_at), source_offset
+FROM bronze_frames FINAL
+WHERE exchange = {exchange:String}
+ORDER BY received_at, received_ns, connection, source_offset
+"""
+
+
+def at_random(place: Place) -> Outcome:
+    """As often as asked: an empty database, and processes that are killed."""
+    total, outcome, kills = Account(), Outcome(), 0
+    last = place.seed + place.runs - 1
+    for seed in range(place.seed, last + 1):
+        folder = place.folder / f"live-{seed}"
+        folder.mkdir()
+        chance = random.Random(seed)
+        plan = Plan(rate=place.size.rate, seed=seed, mischief=MISCHIEF)
+        with running(Simulator(plan)) as (simulator, _):
+            kills += _live(folder, simulator, chance)
+            found = _compare(folder, simulator.journal)
+        found.wrong = [f"seed {seed}: {why}" for why in found.wrong]
+        total.add(found)
+        print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
+        shutil.rmtree(folder)
+    outcome.account = total
+    outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills"
+    return outcome
+
+
+def _live(folder: Path, simulator: Simulator, chance: random.Random) -> int:
+    """Listen in some lives, of which the last one is asked to end; how many were killed."""
+    kills = chance.randint(1, 3)
+    for life in range(kills + 1):
+        store = memory(folder / "recovery", chance)
+        process = listen(folder / "tables", simulator.url, *store)
+        reading.until(lambda: all(map(simulator.subscribed, VENUES)))
+        time.sleep(chance.uniform(1, LONGEST))
+        if life < kills:
+            process.kill()
+            process.communicate()
+        else:
+            _end(process)
+        reading.until(lambda: not simulator.connections())
+    return kills
+
+
+def _end(process: "Popen[str]") -> None:
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+
+
+def _compare(folder: Path, journal: list[Published]) -> Account:
+    # In a process of its own: one process has one embedded engine.
+    with serving(folder / "tables") as server:
+        tables = connect(Server(server.dsn), "market")
+        found = account(tables, _fills(tables), journal)
+        tables.close()
+    return found
+
+
+def _fills(tables: Database) -> list[Fill]:
+    """What the stored frames say."""
+    return [
+        fill
+        for exchange in VENUES
+        for fill in truth.of_frames(exchange, tables.query(_FRAMES, {"exchange": exchange}).rows())
+    ]
+
+
+FAULTS = [
+    Fault(
+        "kills-live",
+        "one process for all, with an embedded database, on live feeds, killed one to three times "
+        "at random moments, its recovery store lost now and then; each run anew",
+        at_random,
+        live=False,
+        anew=True,
+        shortened="tests.dataflows.test_leftover"
+        ".test_a_killed_process_loses_no_frame_that_it_stored",
+    )
+]
