@@ -51,7 +51,10 @@ def at_random(place: Place) -> Outcome:
         print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
         shutil.rmtree(folder)
     outcome.account = total
-    outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills"
+    outcome.seen = (
+        f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills; "
+        f"{place.size.rate:,} trades a second"
+    )
     return outcome
 
 
