@@ -162,7 +162,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     else:
         texts, size = _from_rest(wanted, chosen, tally)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
-    process = Process(known, (wanted.exchange,), tally, stop)
+    process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
     made = _made(chosen, process, source)
     tell()
     screen = console()

@@ -11,42 +11,48 @@ from candlewax.feed import Feed, Received
 from candlewax.schema import FRAMES, SOURCE, Columns
 from candlewax.telling import tells
 
-RECENT_S: Final = 60
-"""Frames, trades and dead letters that belong together are stored within less, in seconds."""
+RECENT_S: Final = 10
+"""Frames, dead letters and trades of a block are stored within less, in seconds."""
 
 _COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
 
-# What came long before is not looked through. A frame that tells of old trades only is read
-# again for nothing.
+# What is stored of a frame is stored after it. Its text is read only of those that are left.
 _LEFT: Final = """
 WITH
 (
     SELECT max(received_at) FROM bronze_frames WHERE exchange = {exchange:String}
 ) AS latest,
-recent AS
 (
-    SELECT *
-    FROM bronze_frames FINAL
+    SELECT max(inserted_at) - toIntervalSecond({recent:UInt32}) FROM bronze_frames
     WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
-)
+) AS since
 SELECT toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns,
     toString(connection) AS connection, source_offset AS seq, frame, toString(source) AS source,
     source_partition, source_offset
-FROM recent
-WHERE inserted_at > (SELECT max(inserted_at) FROM recent) - toIntervalSecond({recent:UInt32})
-    AND (kind = 'dead' OR trades > duplicates)
-    AND (toString(kind), source, source_partition, source_offset, received_at) NOT IN
+FROM bronze_frames FINAL
+WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
+    AND
     (
-        SELECT 'trade', source, source_partition, source_offset, received_at
-        FROM silver_trades
+        bronze_frames.connection, received_at, bronze_frames.source, source_partition, source_offset
+    ) IN
+    (
+        SELECT connection, received_at, source, source_partition, source_offset
+        FROM bronze_frames FINAL
         WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
-            AND timestamp > latest - INTERVAL 1 HOUR
-        UNION ALL
-        SELECT 'dead', source, source_partition, source_offset, received_at
-        FROM dead_letters
-        WHERE exchange = {exchange:String} AND received_at > latest - INTERVAL 1 HOUR
+            AND inserted_at >= since AND (kind = 'dead' OR trades > duplicates)
+            AND (toString(kind), source, source_partition, source_offset, received_at) NOT IN
+            (
+                SELECT 'trade', source, source_partition, source_offset, received_at
+                FROM silver_trades
+                WHERE exchange = {exchange:String} AND inserted_at >= since
+                UNION ALL
+                SELECT 'dead', source, source_partition, source_offset, received_at
+                FROM dead_letters
+                WHERE exchange = {exchange:String} AND inserted_at >= since
+            )
     )
-ORDER BY received_at, received_ns, recent.connection, recent.source, source_partition, source_offset
+ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.source, source_partition,
+    source_offset
 """
 
 
