@@ -43,7 +43,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
     A process that has no state for an exchange begins with the candles that the
     stored trades make, and mends those that a process before it left behind. Where
     frames are `live`, the wall clock closes the candles of an exchange that has
-    fallen silent; what a candle holds never depends on it.
+    fallen silent; what a candle holds never depends on it. What was received before
+    `since`, by another process, does not tell that the exchange is heard now.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         resumed: Book | None,
         *,
         live: bool = False,
+        since: int = 0,
         now: Callable[[], int] = wall_clock,
     ) -> None:
         self._history = history
         self._tally = tally
         self._book = resumed
         self._live = live
+        self._since = since
         self._now = now
         self._exchange = ""
         self._known: Knowledge | None = None
@@ -132,7 +135,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         spoken = trades["received_at"].filter(trades["via"] == WEBSOCKET)
         latest: Any = spoken.cast(pl.Int64).max()
         now = self._now()
-        if latest is None:
+        if latest is None or latest < self._since <= now:
             return self._came
         return now if now - latest < FRESH else None
 

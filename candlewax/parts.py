@@ -9,7 +9,7 @@ from typing import Any
 from bytewax.inputs import Source
 
 from candlewax import routing, topics
-from candlewax.aggregation import Candles
+from candlewax.aggregation import Candles, wall_clock
 from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
 from candlewax.connectors import raw
@@ -112,7 +112,8 @@ def embedded(
     writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.turns.heed(lambda: writer.behind)
     deduplicate = partial(Deduplicate, history, process.tally)
-    candles = partial(Candles, history, process.tally, live=process.live)
+    since = 0 if process.resumes else wall_clock()
+    candles = partial(Candles, history, process.tally, live=process.live, since=since)
     return Parts(
         feed=feed,
         leftover=None if process.resumes else Leftover(database, process.wanted),

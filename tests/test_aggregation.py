@@ -97,6 +97,21 @@ def test_the_wall_clock_never_closes_candles_of_old_frames(tables: Database, liv
     assert list(step.on_notify()[0]) == []
 
 
+@pytest.mark.parametrize("back", [0, 3600 * SECOND], ids=["steady", "set back"])
+def test_what_another_process_heard_does_not_set_the_wall_clock_on(
+    tables: Database, back: int
+) -> None:
+    """Whether the exchange is heard now only what comes now tells, also by a clock that was
+    set back.
+    """
+    clock = Clock()
+    step = Candles(History(tables), Tally(), EMPTY, live=True, since=clock.now + back, now=clock)
+    step.on_batch([batch(DAY - 2 * SECOND, DAY - SECOND)])
+    assert (step.notify_at() is None) == (not back)
+    step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
+    assert step.notify_at() is not None
+
+
 def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> None:
     """The candle stays closed, and holds one trade more."""
     clock = Clock()
