@@ -1,7 +1,6 @@
 """One process with an embedded database on live feeds, killed at random moments."""
 
 import random
-import shutil
 import time
 from pathlib import Path
 from subprocess import Popen
@@ -17,6 +16,7 @@ from tests.faults.account import Account, account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
 from tests.faults.restarts import memory
+from tests.faults.runs import again_and_again
 from tests.faults.stage import VENUES, Place
 from tests.kafka import reading, truth
 from tests.oracle import Fill
@@ -36,25 +36,15 @@ ORDER BY received_at, received_ns, connection, source_offset
 
 def at_random(place: Place) -> Outcome:
     """As often as asked: an empty database, and processes that are killed."""
-    total, outcome, kills = Account(), Outcome(), 0
-    last = place.seed + place.runs - 1
-    for seed in range(place.seed, last + 1):
-        folder = place.folder / f"live-{seed}"
-        folder.mkdir()
-        chance = random.Random(seed)
+
+    def once(folder: Path, seed: int, chance: random.Random) -> tuple[int, Account]:
         plan = Plan(rate=place.size.rate, seed=seed, mischief=MISCHIEF)
         with running(Simulator(plan)) as (simulator, _):
-            kills += _live(folder, simulator, chance)
-            found = _compare(folder, simulator.journal)
-        found.wrong = [f"seed {seed}: {why}" for why in found.wrong]
-        total.add(found)
-        print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
-        shutil.rmtree(folder)
-    outcome.account = total
-    outcome.seen = (
-        f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills; "
-        f"{place.size.rate:,} trades a second"
-    )
+            kills = _live(folder, simulator, chance)
+            return kills, _compare(folder, simulator.journal)
+
+    outcome = again_and_again(place, once)
+    outcome.seen += f"; {place.size.rate:,} trades a second"
     return outcome
 
 

@@ -18,6 +18,7 @@ from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
 from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
+from tests.faults.runs import again_and_again
 from tests.faults.stage import Place
 from tests.kafka.system import record
 
@@ -68,21 +69,13 @@ def _event(kind: str, number: int, at: int, process: int) -> Frame:
 
 def at_random(place: Place) -> Outcome:
     """As often as asked: a recording into an empty database, by a process that is killed."""
-    total, outcome, kills = Account(), Outcome(), 0
-    last = place.seed + place.runs - 1
-    for seed in range(place.seed, last + 1):
-        folder = place.folder / f"run-{seed}"
-        folder.mkdir()
-        frames, outages = recording(seed)
-        kills += _play(folder, frames, random.Random(seed))
-        found = _compare(folder, frames, outages)
-        found.wrong = [f"seed {seed}: {why}" for why in found.wrong]
-        total.add(found)
-        print(f"seed {seed}: {found.trades:,} trades, {len(found.wrong)} wrong", flush=True)
-        shutil.rmtree(folder)
-    outcome.account = total
-    outcome.seen = f"{place.runs:,} runs, seeds {place.seed} to {last}: {kills:,} kills"
-    return outcome
+    return again_and_again(place, _once)
+
+
+def _once(folder: Path, seed: int, chance: random.Random) -> tuple[int, Account]:
+    frames, outages = recording(seed)
+    kills = _play(folder, frames, chance)
+    return kills, _compare(folder, frames, outages)
 
 
 def _play(folder: Path, frames: list[Frame], chance: random.Random) -> int:
