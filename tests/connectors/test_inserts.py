@@ -120,6 +120,14 @@ def test_rows_that_the_engine_leaves_are_told(
         inserts.insert("texts", rows("a", "b"), {})
 
 
+def script(folder: Path, *lines: str, **settings: str) -> "subprocess.CompletedProcess[bytes]":
+    """What a process does that is told these lines, and given a directory for its tables."""
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(folder / "clickhouse")],
+        check=False, capture_output=True, timeout=120, env={**os.environ, **settings},
+    )  # fmt: skip
+
+
 def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
     """The engine would end it with a signal."""
     lines = (
@@ -133,10 +141,7 @@ def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
         "wait = lambda: threading.Event().wait(kept and 600)",
         "threading.Thread(target=wait, daemon=True).start()",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), str(tmp_path / "clickhouse")],
-        check=False, capture_output=True, timeout=120,
-    )  # fmt: skip
+    done = script(tmp_path, *lines)
     assert done.returncode == 0, done.stderr
 
 
@@ -156,10 +161,6 @@ def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
         "print(tables.query('SELECT length(text) FROM texts').item(), flush=True)",
         "os.kill(os.getpid(), signal.SIGKILL)",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), str(tmp_path / "clickhouse")],
-        check=False, capture_output=True, timeout=120,
-        env={**os.environ, "TMPDIR": str(temporary)},
-    )  # fmt: skip
+    done = script(tmp_path, *lines, TMPDIR=str(temporary))
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, f"{BESIDE}\n".encode())
     assert list(temporary.iterdir()) == []

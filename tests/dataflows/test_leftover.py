@@ -41,6 +41,7 @@ class Once(FixedPartitionedSource[Any, None]):
     def list_parts(self) -> list[str]:
         return ["once"]
 
+    # The interface of Bytewax names the arguments.
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":  # noqa: ARG002
         return _Part(self._items)
 

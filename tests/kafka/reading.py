@@ -25,7 +25,7 @@ _NEW = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the library's names
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - the same
 )
 """What a broker says of a partition that it is about to open, and a client of one that it has
 yet to hear of.
