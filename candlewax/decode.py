@@ -32,7 +32,7 @@ from candlewax.schema import (
     TRADES,
     empty,
 )
-from candlewax.trades import FAULTS, Normalized, common, normalize
+from candlewax.trades import FAULTS, Normalized, normalize
 
 FEW: Final = 32
 """Frames that are sooner read one by one than tried against each layout."""
@@ -89,7 +89,7 @@ def _normalized(
         trades = few_trades.normalize(native, dialect, frames, exchange.id, instruments)
         if trades is not None:
             return Normalized(trades, empty(FAULTS))
-    return normalize(common(native, dialect), frames, exchange.id, instruments)
+    return normalize(native, dialect, frames, exchange.id, instruments)
 
 
 def _joined(faults: list[pl.DataFrame]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What each native symbol is called here."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges._symbols import possible_pairs
 
 
 class InstrumentsError(ValueError):
@@ -33,10 +34,18 @@ class Instruments:
         self,
         listed: dict[str, dict[str, Instrument]],
         subscribed: Mapping[str, Sequence[str]] | None = None,
+        assets: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
+        """`assets` are asset codes by exchange, beside those of the listed markets."""
         self._known: dict[str, dict[str, Instrument | None]] = {
             exchange: dict(symbols) for exchange, symbols in listed.items()
         }
+        self._assets = {
+            exchange: {asset for i in symbols.values() for asset in (i.base, i.quote)}
+            for exchange, symbols in listed.items()
+        }
+        for exchange, more in (assets or {}).items():
+            self._assets.setdefault(exchange, set()).update(more)
         self._subscribed = subscribed or {}
         self._tables: dict[str, pl.DataFrame] = {}
         self._places: dict[str, dict[str, int]] = {}
@@ -66,12 +75,20 @@ class Instruments:
         known = self._known.setdefault(exchange, {})
         if native in known:
             return known[native]
-        found = EXCHANGES[exchange].split(native)
+        found = EXCHANGES[exchange].split(native, self._assets.get(exchange, ()))
         instrument = Instrument(*found) if found else None
         if instrument:
             # Only what resolves is kept: unknown names may be endless.
             known[native] = instrument
         return instrument
+
+    def explain(self, exchange: str, native: str) -> str:
+        """Say why nothing resolves a native symbol, and what would."""
+        pairs = possible_pairs(native, EXCHANGES[exchange].quotes)
+        if len(pairs) < 2:
+            return f"no rule resolves the symbol {native}"
+        names = " or ".join("/".join(pair) for pair in pairs)
+        return f"the symbol {native} may be {names}: list it in the instruments file"
 
     def table(self, exchange: str, natives: pl.Series) -> pl.DataFrame:
         """Resolve distinct native symbols.
@@ -117,26 +134,41 @@ def _table(found: Mapping[str, Instrument | None]) -> pl.DataFrame:
 def load(path: Path) -> Instruments:
     """Read an instruments file. Raises InstrumentsError."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentsError(f"{path}: {error}") from error
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")
     listed = {exchange: _symbols(path, exchange, content) for exchange in content}
     subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
-    return Instruments(listed, subscribed)
+    assets = {exchange: _listed_assets(path, exchange, content[exchange]) for exchange in content}
+    return Instruments(listed, subscribed, assets)
+
+
+def _listed_assets(path: Path, exchange: str, section: dict[str, Any]) -> list[str]:
+    assets = section.get("assets", [])
+    if isinstance(assets, list) and all(isinstance(a, str) and a for a in assets):
+        return assets
+    raise InstrumentsError(f"{path}: [{exchange}] assets takes a list of asset codes")
 
 
 def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, Instrument]:
     if exchange not in EXCHANGES:
         raise InstrumentsError(f"{path}: [{exchange}] is none of {', '.join(EXCHANGES)}")
     section = content[exchange]
-    if not isinstance(section, dict) or set(section) - {"subscribe", "also"}:
-        raise InstrumentsError(f"{path}: [{exchange}] takes the tables subscribe and also")
+    tables = ("subscribe", "also")
+    if (
+        not isinstance(section, dict)
+        or not section.keys() <= {*tables, "assets"}
+        or not all(isinstance(section.get(name, {}), dict) for name in tables)
+    ):
+        raise InstrumentsError(
+            f"{path}: [{exchange}] takes the tables subscribe and also, and the list assets"
+        )
     return {
         native: _instrument(path, exchange, native, symbol)
-        for table in section.values()
-        for native, symbol in table.items()
+        for name in tables
+        for native, symbol in section.get(name, {}).items()
     }
 
 

@@ -4,6 +4,7 @@ Pure functions from bytes to frames. Amounts go from their text to decimals.
 """
 
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -85,7 +86,7 @@ def binance(text: bytes) -> Published:
 
     Source: Binance Public Data, README, section Klines. Raises KlinesError.
     """
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    text = text.removeprefix(BOM_UTF8)
     if not text.strip():
         raise KlinesError("the file is empty")
     header = not text.lstrip()[:1].isdigit()
@@ -112,7 +113,7 @@ def kraken(text: bytes) -> Published:
     """
     try:
         # Numbers as they are written: nothing passes a float.
-        answer = _JSON.decode(text)
+        answer = _JSON.decode(text.removeprefix(BOM_UTF8))
         result = answer["result"]
         last = result.get("last")
         ((native, found),) = [(name, rows) for name, rows in result.items() if name != "last"]

@@ -40,6 +40,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "What could not be read.",
         ("exchange", "scope", "reason"),
     ),
+    "unknown_conditions": (
+        "candlewax_unknown_condition_trades",
+        "Trades with a condition of unknown meaning, stored and kept out of candles.",
+        ("exchange", "condition"),
+    ),
     "stored": ("candlewax_rows_stored", "Rows stored.", ("table",)),
     "out_of_order": (
         "candlewax_out_of_order_trades",

@@ -146,8 +146,8 @@ def plain(amount: str) -> pl.Expr:
 _NUMBERS: Final = ("price", "quantity", "quote_volume", "sequence", "source_offset")
 
 _POSSIBLE: Final = (
-    (pl.col("price") > 0)
-    & pl.col("quantity").is_between(0, QUANTITY_LIMIT, closed="none")
+    ((pl.col("price") > 0) & (pl.col("quantity") > 0) | pl.col("condition").is_not_null())
+    & (pl.col("quantity") < QUANTITY_LIMIT)
     & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT)
     & (pl.col("timestamp") <= pl.col("received_at") + pl.duration(microseconds=AHEAD_US))
 )

@@ -112,6 +112,13 @@ class Summary:
                     "skipped", f"{count:,} frames of {exchange}, which is not among the exchanges"
                 )
         self._say("dead letters", _reasons(tally))
+        for (what, exchange, *condition), count in sorted(tally.counts.items()):
+            if what == "unknown_conditions":
+                self._say(
+                    "conditions",
+                    f"[yellow]{count:,} trades of {exchange} carry {condition[0]!r}, whose meaning "
+                    "is not known: stored, kept out of candles[/]",
+                )
 
     def candles(
         self, counts: Sequence[tuple[str, int, int]], latest: Sequence[dict[str, Any]]

@@ -166,7 +166,7 @@ def _keys(texts: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
 def _held(path: str) -> str:
     """What a file holds, for a setting."""
     try:
-        return Path(path).read_text("utf-8").rstrip("\r\n")
+        return Path(path).read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError):
         raise ValueError("takes the path of a readable text file") from None
 
@@ -180,7 +180,7 @@ def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
     if not dotenv.is_file():
         return {}, []
     try:
-        lines = list(parse_stream(io.StringIO(dotenv.read_text("utf-8"))))
+        lines = list(parse_stream(io.StringIO(dotenv.read_text("utf-8-sig"))))
     except (OSError, UnicodeDecodeError) as error:
         why = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
         return {}, [f"{dotenv}: cannot be read: {why}"]

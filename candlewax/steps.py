@@ -11,6 +11,7 @@ from polars.exceptions import PanicException
 
 from candlewax import book
 from candlewax.batch import NOWHERE, Batch
+from candlewax.conditions import UnknownConditions
 from candlewax.connectors.history import History
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
@@ -39,6 +40,7 @@ class Decoder:
         self._instruments = instruments
         self._wanted = frozenset(wanted)
         self._tally = tally
+        self._unknown = UnknownConditions(tally)
 
     def __call__(self, received: Feed) -> list[tuple[str, Decoded]]:
         if isinstance(received, Unread):
@@ -52,7 +54,10 @@ class Decoder:
         if exchange not in self._wanted:
             self._tally.add(frames.height, "skipped", exchange)
             return []
-        return [(exchange, read) for read in self._read(exchange, frames)]
+        found = self._read(exchange, frames)
+        for read in found:
+            self._unknown.count(EXCHANGES[exchange], read.trades["condition"])
+        return [(exchange, read) for read in found]
 
     def _read(self, exchange: str, frames: pl.DataFrame, *, again: bool = False) -> list[Decoded]:
         """Read frames. Where reading itself fails, those it fails on are dead letters and the

@@ -104,13 +104,18 @@ def _plain(text: str) -> str:
 
 
 def normalize(
-    trades: pl.LazyFrame, frames: pl.DataFrame, exchange: str, instruments: Instruments
+    native: pl.DataFrame,
+    dialect: Dialect,
+    frames: pl.DataFrame,
+    exchange: str,
+    instruments: Instruments,
 ) -> Normalized:
     """Make unified trades.
 
-    In: `trades` as `common` gives them; `frames` FRAMES with SOURCE, numbered by `row`
-    from 0. Out: trades in the order they came in.
+    In: native trades (row, index, text columns named after native fields); `frames` FRAMES with
+    SOURCE, numbered by `row` from 0. Out: trades in the order they came in.
     """
+    trades = common(native, dialect)
     # All in one query, as nearly always all trades are good.
     received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW, via=_VIA)
     joined = trades.join(received, on="row", how="left", maintain_order="left")
@@ -124,17 +129,29 @@ def normalize(
         good = None
     if good is not None and good.drop_in_place("ok").all():
         return Normalized(good, _NO_FAULTS)
-    return _one_by_one(joined.collect(optimizations=PLAIN), exchange, instruments)
+    collected = joined.collect(optimizations=PLAIN)
+    return _one_by_one(collected, _spelled(native, dialect), exchange, instruments)
 
 
-def _one_by_one(trades: pl.DataFrame, exchange: str, instruments: Instruments) -> Normalized:
-    """The same where something is wrong, or written in an odd way."""
+def _spelled(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+    """Return row, index, and the native texts of time and side with the text expected."""
+    spellings = dialect.spellings.items()
+    fields = {f"{name}_text": pl.col(spelling.field) for name, spelling in spellings}
+    wanted = {f"{name}_expected": pl.lit(spelling.expected) for name, spelling in spellings}
+    return native.select("row", "index", **fields, **wanted)
+
+
+def _one_by_one(
+    trades: pl.DataFrame, texts: pl.DataFrame, exchange: str, instruments: Instruments
+) -> Normalized:
+    """Make unified trades where something is wrong, or written in an odd way."""
     spelled = _respelled(trades)
     table = instruments.table(exchange, spelled["native_symbol"].unique())
     checked = _multiplied(_checked(spelled.lazy(), table).collect(optimizations=PLAIN))
     ok = checked.select(ok=_GOOD)["ok"]
     good = _finished(checked.filter(ok).lazy(), exchange).collect(optimizations=PLAIN)
-    return Normalized(good, _faults(checked.filter(~ok)))
+    bad = checked.filter(~ok).join(texts, on=["row", "index"], how="left", maintain_order="left")
+    return Normalized(good, _faults(bad, exchange, instruments))
 
 
 _ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)
@@ -155,9 +172,11 @@ _TYPED: Final = {
     "quantity": pl.col("quantity").cast(PRICE, strict=False),
     "received_at": (pl.col("recv_ns") // 1000).cast(TIME),
 }
+# Only what takes no part in candles may be nothing: a number that the exchange used up.
+_APART: Final = pl.col("condition").is_not_null()
 _POSITIVE: Final = {
-    "price_ok": pl.col("price_ok") & (pl.col("price") > 0),
-    "quantity_ok": pl.col("quantity_ok") & (pl.col("quantity") > 0),
+    "price_ok": pl.col("price_ok") & ((pl.col("price") > 0) | _APART),
+    "quantity_ok": pl.col("quantity_ok") & ((pl.col("quantity") > 0) | _APART),
 }
 _PRODUCT: Final = pl.col("price").cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
 
@@ -186,24 +205,31 @@ def _multiplied(trades: pl.DataFrame) -> pl.DataFrame:
         )
 
 
+def _came(name: str) -> pl.Expr:
+    """Return a text that came, so that it is seen also if it is empty."""
+    text = pl.col(name)
+    plain = (text != "") & (text.str.strip_chars() == text)
+    return pl.when(plain).then(text).otherwise(phrase('"{}"', text))
+
+
 # What a trade must hold to be one: the reason if it does not, and what came.
 _AMOUNT = "expected a number above zero with at most 12 decimals, got "
 _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "unknown_instrument",
         pl.col("symbol").is_not_null(),
-        phrase("no rule resolves the symbol {}", pl.col("native_symbol")),
+        pl.col("native_symbol"),
     ),
     (
         "bad_id",
         pl.col("sequence").is_not_null(),
-        phrase("expected a whole number below 2^64, got {}", pl.col("trade_id")),
+        phrase("expected a whole number below 2^64, got {}", _came("trade_id")),
     ),
     (
         "bad_time",
         pl.col("time") >= 0,
         pl.when(pl.col("time").is_null())
-        .then(pl.lit("the time cannot be read"))
+        .then(phrase("expected {}, got {}", pl.col("time_expected"), _came("time_text")))
         .otherwise(phrase("expected a time since 1970, got {} µs", pl.col("time"))),
     ),
     (
@@ -215,9 +241,13 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
             pl.col("received_at").cast(pl.Int64),
         ),
     ),
-    ("bad_side", pl.col("side").is_not_null(), pl.lit("the side is neither buy nor sell")),
-    ("bad_price", pl.col("price_ok"), phrase(_AMOUNT + "{}", pl.col("price_text"))),
-    ("bad_quantity", pl.col("quantity_ok"), phrase(_AMOUNT + "{}", pl.col("quantity_text"))),
+    (
+        "bad_side",
+        pl.col("side").is_not_null(),
+        phrase("expected {}, got {}", pl.col("side_expected"), _came("side_text")),
+    ),
+    ("bad_price", pl.col("price_ok"), phrase(_AMOUNT + "{}", _came("price_text"))),
+    ("bad_quantity", pl.col("quantity_ok"), phrase(_AMOUNT + "{}", _came("quantity_text"))),
     (
         "out_of_range",
         (pl.col("quantity") < QUANTITY_LIMIT) & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT),
@@ -240,11 +270,20 @@ def _finished(checked: pl.LazyFrame, exchange: str, *more: str) -> pl.LazyFrame:
     ).select("row", *TRADES, pl.col(rf"^{re.escape(VENDOR)}.*$"), *more)
 
 
-def _faults(bad: pl.DataFrame) -> pl.DataFrame:
+def _faults(bad: pl.DataFrame, exchange: str, instruments: Instruments) -> pl.DataFrame:
     reason: pl.Expr = pl.lit(None, pl.String)
     detail: pl.Expr = pl.lit(None, pl.String)
     for name, good, what in reversed(_CHECKS):
         failed = ~good.fill_null(False)
         reason = pl.when(failed).then(pl.lit(name)).otherwise(reason)
         detail = pl.when(failed).then(what).otherwise(detail)
-    return bad.select("row", "index", reason=reason, detail=detail.str.slice(0, 1000))
+    faults = bad.select("row", "index", reason=reason, detail=detail)
+    unknown = faults["reason"] == "unknown_instrument"
+    if unknown.any():
+        symbols = faults["detail"].filter(unknown).unique().to_list()
+        why = {symbol: instruments.explain(exchange, symbol) for symbol in symbols}
+        explained = pl.col("detail").replace_strict(why, default=None, return_dtype=pl.String)
+        faults = faults.with_columns(
+            detail=pl.when(pl.Series(unknown)).then(explained).otherwise("detail")
+        )
+    return faults.with_columns(pl.col("detail").str.slice(0, 1000))

@@ -22,7 +22,7 @@ from candlewax.schema import (
     SCOPE_FRAME,
     SCOPE_TRADE,
 )
-from candlewax.trades import common, normalize
+from candlewax.trades import normalize
 from tests.reading import INSTRUMENTS, RECEIVED_NS, read
 
 NAMES = sorted(EXCHANGES)
@@ -278,6 +278,6 @@ def test_a_trade_knows_how_it_came() -> None:
     ).with_columns(row=pl.int_range(len(names), dtype=pl.UInt32), index=pl.lit(0, pl.UInt16))
     worse = native.with_columns(p=pl.when(pl.col("t") == "5").then(pl.lit("-1")).otherwise("p"))
     for table in (native, worse):
-        found = normalize(common(table, SPOT), frames, "binance", INSTRUMENTS).trades
+        found = normalize(table, SPOT, frames, "binance", INSTRUMENTS).trades
         assert found["via"].to_list() == [1, 2, 3, 1, 1, 1][: found.height]
         assert found.height == native.height - (table is worse)

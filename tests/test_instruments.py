@@ -54,7 +54,7 @@ def test_a_live_feed_knows_what_to_subscribe_to() -> None:
 def test_what_is_not_listed_follows_the_rule_of_its_exchange(
     exchange: str, native: str, symbol: str
 ) -> None:
-    """The separator and asset names; on Binance the longest known quote asset."""
+    """The separator and asset names; on Binance the known quote asset at the end."""
     found = INSTRUMENTS.resolve(exchange, native)
     assert found is not None
     assert found.symbol == symbol

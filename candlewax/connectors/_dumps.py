@@ -3,6 +3,7 @@
 import re
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,13 +42,14 @@ def pieces(path: Path, count: Callable[[int], None]) -> Iterator[str | bytes]:
     """
     with ExitStack() as stack:
         file = _opened(path, stack)
-        ended = False
+        ended, mark = False, BOM_UTF8  # spreadsheets put it before a text
         while not ended:
             lines, ended, damage = _lines(file)
             if lines:
                 piece = b"".join(lines)
                 count(len(piece))
-                yield _text(piece.removesuffix(b"\n"))
+                yield _text(piece.removeprefix(mark).removesuffix(b"\n"))
+                mark = b""
             if damage:
                 raise DumpError(f"{path}: damaged: {damage}")
 

@@ -1,8 +1,8 @@
 """What an exchange module declares, and how frames become native columns."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,13 +23,23 @@ class Dialect:
     and quantity (String), condition (String, null for an ordinary trade).
     `mapped` names the fields these say all of; every other one is vendor data.
     `numbered` tells whether trade_id counts the trades of a symbol without holes;
-    if not, it is made of the content.
+    if not, it is made of the content. `spellings` says of time and side which native field
+    holds it and what is expected there, for the dead letters of those that cannot be read.
     """
 
     shape: Shape
     columns: Mapping[str, pl.Expr]
     mapped: frozenset[str]
+    spellings: Mapping[str, "Spelling"]
     numbered: bool = True
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """The native field that holds a value, and how it is written there."""
+
+    field: str
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,9 @@ class Exchange:
 
     `read` takes a frame's decoded JSON and raises FrameError for what is neither
     trades nor a control frame. `split` takes a native symbol that the instruments
-    file does not list; None if no rule resolves it. `live` are the rules of its websocket,
+    file does not list and the assets known from that file; None if no rule resolves it.
+    `quotes` are the known quote assets where symbols have no separator. `known_conditions` are
+    the values of `condition` whose meaning is known. `live` are the rules of its websocket,
     `rest` those of its REST. `answer` takes a native symbol and the decoded JSON of an
     answer to a request for its trades; as `read`. `dump` reads the lines of the files an
     exchange publishes; None if it publishes none.
@@ -112,12 +124,13 @@ class Exchange:
     id: str
     layouts: tuple[Layout, ...]
     read: Callable[[Any], Reading]
-    split: Callable[[str], Split | None]
+    split: Callable[[str, Collection[str]], Split | None]
     live: Live
     rest: Rest
     answer: Callable[[str, Any], Reading]
     dump: Dump | None = None
-    dialects: tuple[Dialect, ...] = field(default=())
+    quotes: tuple[str, ...] = ()
+    known_conditions: frozenset[str] = frozenset()
 
 
 def lift(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:

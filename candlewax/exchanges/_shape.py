@@ -92,8 +92,17 @@ def text(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
 
 
 def bad_shape(expected: str, got: Any) -> FrameError:  # noqa: ANN401 - JSON may be anything
-    """The error for JSON that is not what it should be."""
-    return FrameError("bad_shape", f"expected {expected}, got {text(got)[:100]}")
+    """Return the error for JSON that is not what it should be."""
+    return FrameError("bad_shape", f"expected {expected}, got {_described(got)}")
+
+
+def _described(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
+    """Describe a JSON value such that text and numbers of the same digits differ."""
+    if isinstance(value, Number) or type(value) is int:
+        return f"the number {text(value)[:100]}"
+    if isinstance(value, str):
+        return f'the text "{value[:100]}"'
+    return text(value)[:100]
 
 
 def read(trade: Any, shape: Shape, ignored: frozenset[str] = frozenset()) -> NativeTrade:  # noqa: ANN401
@@ -104,7 +113,9 @@ def read(trade: Any, shape: Shape, ignored: frozenset[str] = frozenset()) -> Nat
     if not isinstance(trade, dict):
         raise bad_shape("a trade object", trade)
     if len(trade) > MOST_FIELDS:
-        raise bad_shape(f"at most {MOST_FIELDS} fields", f"{len(trade)} fields")
+        raise FrameError(
+            "bad_shape", f"expected at most {MOST_FIELDS} fields, got {len(trade)} fields"
+        )
     for name, field in shape.items():
         if name in trade:
             if not _fits(trade[name], field.type):

@@ -5,16 +5,16 @@ WSS information" and "Trade Streams".
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spelling, Split
 from candlewax.exchanges._live import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
 from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, FrameError, bad_shape, read
-from candlewax.exchanges._symbols import by_longest_quote
-from candlewax.exchanges.binance_rest import DUMP, REST, answer, microseconds
+from candlewax.exchanges._symbols import split_before_quote
+from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
 from candlewax.schema import BUY, SELL
 
 TRADE = {
@@ -29,10 +29,11 @@ TRADE = {
     "X": Field(TEXT, optional=True),
     "m": Field(BOOLEAN),
     "M": Field(BOOLEAN, optional=True),
+    "st": Field(INTEGER, optional=True),
 }
 """A trade: E event time, s symbol, t trade id, p price, q quantity, b and a the
 buyer's and the seller's order, T trade time, X kind of trade (futures), m the
-buyer is the maker, M to be ignored."""
+buyer is the maker, M to be ignored, st kind of contract (futures)."""
 
 
 def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
@@ -51,7 +52,12 @@ def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
 
 MAPPED = frozenset({"s", "t", "p", "q", "T", "m"})
 
-SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED)
+SPELLINGS = {
+    "time": Spelling("T", TIME_EXPECTED),
+    "side": Spelling("m", "true or false"),
+}
+
+SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED, SPELLINGS)
 
 
 def layouts(dialect: Dialect, *trades: str) -> tuple[Layout, ...]:
@@ -106,13 +112,13 @@ QUOTES = (
     "EUR", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "IDRT", "BIDR", "BKRW", "BVND",
     "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "VAI",
 )  # fmt: skip
-"""Quote assets of Binance, past and present. A native symbol has no separator:
-the longest of these that ends it is its quote."""
+"""Quote assets of Binance, past and present. A native symbol has no separator: it is split
+before the one of these that ends it. Where several do, the known assets decide."""
 
 
-def split(native: str) -> Split | None:
+def split(native: str, assets: Collection[str]) -> Split | None:
     """`BTCUSDT` is BTC/USDT."""
-    pair = by_longest_quote(native, QUOTES)
+    pair = split_before_quote(native, QUOTES, assets)
     return pair and ("/".join(pair), *pair)
 
 
@@ -174,5 +180,13 @@ LIVE = Live(
 )
 
 BINANCE = Exchange(
-    "binance", LAYOUTS, lambda frame: reader(SPOT, frame), split, LIVE, REST, answer, DUMP
+    "binance",
+    LAYOUTS,
+    lambda frame: reader(SPOT, frame),
+    split,
+    LIVE,
+    REST,
+    answer,
+    DUMP,
+    quotes=QUOTES,
 )

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Dump, Reading
+from candlewax.exchanges._layout import Dialect, Dump, Reading, Spelling
 from candlewax.exchanges._rest import (
     NATIVE,
     Complaint,
@@ -29,6 +29,9 @@ from candlewax.schema import BUY, SELL
 FIRST_MICROSECONDS = 10**15
 """Times are milliseconds unless the connection asked for microseconds; from this
 value on they are the latter (as milliseconds it would be the year 33658)."""
+
+
+TIME_EXPECTED = "milliseconds or microseconds since 1970"
 
 
 def microseconds(field: str) -> pl.Expr:
@@ -60,16 +63,16 @@ ANSWER = Dialect(
         "native_symbol": pl.col(NATIVE),
         "trade_id": pl.col("id"),
         "time": microseconds("time"),
-        "side": pl.when(_MAKER == "true")
-        .then(SELL)
-        .when(_MAKER == "false")
-        .then(BUY)
-        .cast(pl.Int8),
+        "side": _SIDE,
         "price": pl.col("price"),
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
     },
     mapped=frozenset({NATIVE, "id", "price", "qty", "time", "isBuyerMaker"}),
+    spellings={
+        "time": Spelling("time", TIME_EXPECTED),
+        "side": Spelling("isBuyerMaker", "true or false"),
+    },
 )
 
 DUMP = Dump(ANSWER, header="id")

@@ -2,32 +2,49 @@
 
 Source: Binance Derivatives documentation, "USDS Margined Futures", section
 "WebSocket Market Streams". The `trade` stream is not documented there, yet sent;
-its field X is seen in recordings: MARKET for an ordinary trade, otherwise
-INSURANCE_FUND, ADL or NA, and Binance leaves those out of its own candles.
+its field X is seen in recordings:
+
+- MARKET: an ordinary trade.
+- RPI: a trade with a retail price improvement order, since November 2025. It counts. "Aggregate
+  Trade Streams" count it among "all the market trades" (field q; nq is without it), and "Old
+  Trades Lookup" and "Recent Trades List" return it with isRPITrade among the "trades filled in
+  the order book". No recording shows whether klines hold it.
+- INSURANCE_FUND, ADL: Binance leaves them out of its own candles and of REST.
+- NA: a number without a trade, with price and quantity 0. Its number is used up: not missing.
+
+Anything else is kept out of candles, stored with its value in `conditions`, and told.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 
 import polars as pl
 
 from candlewax.exchanges._layout import Dialect, Exchange, Split
-from candlewax.exchanges._symbols import by_longest_quote
+from candlewax.exchanges._symbols import split_before_quote
 from candlewax.exchanges.binance import LIVE as SPOT_LIVE
-from candlewax.exchanges.binance import MAPPED, TRADE, columns, layouts, reader
+from candlewax.exchanges.binance import MAPPED, SPELLINGS, TRADE, columns, layouts, reader
 from candlewax.exchanges.binance_rest import DUMP, answer, from_number, newest
 from candlewax.exchanges.binance_rest import REST as SPOT_REST
 
-ORDINARY = "MARKET"
+ORDINARY = ("MARKET", "RPI")
+"""Values of X that count in candles."""
+
+CONDITIONS = frozenset({"INSURANCE_FUND", "ADL", "NA"})
+"""Values of X that are known not to."""
 
 USDM = Dialect(
     TRADE,
-    columns(pl.when(pl.col("X") != ORDINARY).then(pl.col("X"))),
+    columns(pl.when(~pl.col("X").is_in(ORDINARY)).then(pl.col("X"))),
     MAPPED,
+    SPELLINGS,
 )
 
 LAYOUTS = layouts(
     USDM,
+    # Since June 2026 with the kind of contract, 1 for USD-M.
+    '{"e":"trade","E":<E>,"T":<T>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"X":<X>,"m":<m>,"st":<st>}',
     '{"e":"trade","E":<E>,"T":<T>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"X":<X>,"m":<m>}',
 )
 
@@ -36,12 +53,12 @@ QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "BTC", "ETH", "USD1", "BFUSD")
 _DATED = re.compile(r"([A-Z0-9]+)_([0-9]{6})")
 
 
-def split(native: str) -> Split | None:
+def split(native: str, assets: Collection[str]) -> Split | None:
     """`BTCUSDT` is the perpetual BTC/USDT:USDT, `BTCUSDT_250627` the future
     BTC/USDT:USDT-250627.
     """
     dated = _DATED.fullmatch(native)
-    pair = by_longest_quote(dated[1] if dated else native, QUOTES)
+    pair = split_before_quote(dated[1] if dated else native, QUOTES, assets)
     if pair is None:
         return None
     base, quote = pair
@@ -73,5 +90,14 @@ REST = replace(
 )
 
 BINANCE_USDM = Exchange(
-    "binance_usdm", LAYOUTS, lambda frame: reader(USDM, frame), split, LIVE, REST, answer, DUMP
+    "binance_usdm",
+    LAYOUTS,
+    lambda frame: reader(USDM, frame),
+    split,
+    LIVE,
+    REST,
+    answer,
+    DUMP,
+    quotes=QUOTES,
+    known_conditions=CONDITIONS,
 )

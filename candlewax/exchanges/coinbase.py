@@ -7,14 +7,14 @@ Source: Coinbase Developer Documentation, "Advanced Trade WebSocket", section
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
 from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, said
 from candlewax.exchanges._shape import INTEGER, TEXT, Field, attempt, bad_shape, read
-from candlewax.exchanges._symbols import by_separator
-from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, answer
+from candlewax.exchanges._symbols import split_at_separator
+from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, SPELLINGS, answer
 
 ADVANCED_TRADE = {
     "product_id": Field(TEXT),
@@ -39,8 +39,8 @@ MATCH = {
 }
 """A match; `sequence` counts the messages of the order book, not its trades."""
 
-ADVANCED = Dialect(ADVANCED_TRADE, COLUMNS, MAPPED)
-EXCHANGE = Dialect(MATCH, COLUMNS, MAPPED)
+ADVANCED = Dialect(ADVANCED_TRADE, COLUMNS, MAPPED, SPELLINGS)
+EXCHANGE = Dialect(MATCH, COLUMNS, MAPPED, SPELLINGS)
 
 LAYOUTS = (
     # As recorded in 2026.
@@ -103,9 +103,9 @@ def _array(value: Any, what: str) -> list[Any]:  # noqa: ANN401 - JSON may be an
     return value
 
 
-def split(native: str) -> Split | None:
+def split(native: str, _: Collection[str]) -> Split | None:
     """`BTC-USD` is BTC/USD."""
-    pair = by_separator(native, "-", {})
+    pair = split_at_separator(native, "-", {})
     return pair and ("/".join(pair), *pair)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Reading
+from candlewax.exchanges._layout import Dialect, Reading, Spelling
 from candlewax.exchanges._rest import (
     NATIVE,
     Complaint,
@@ -24,6 +24,7 @@ from candlewax.exchanges._rest import (
     rows,
 )
 from candlewax.exchanges._shape import INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.exchanges._times import ISO_EXPECTED, iso_time
 from candlewax.schema import BUY, SELL
 
 _MAKER = pl.col("side").str.to_lowercase()
@@ -31,9 +32,7 @@ _MAKER = pl.col("side").str.to_lowercase()
 COLUMNS = {
     "native_symbol": pl.col("product_id"),
     "trade_id": pl.col("trade_id"),
-    "time": pl.col("time")
-    .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
-    .cast(pl.Int64),
+    "time": iso_time("time"),
     "side": pl.when(_MAKER == "sell").then(BUY).when(_MAKER == "buy").then(SELL).cast(pl.Int8),
     "price": pl.col("price"),
     "quantity": pl.col("size"),
@@ -41,6 +40,11 @@ COLUMNS = {
 }
 
 MAPPED = frozenset({"product_id", "trade_id", "price", "size", "side", "time"})
+
+SPELLINGS = {
+    "time": Spelling("time", ISO_EXPECTED),
+    "side": Spelling("side", "BUY or SELL, the maker's"),
+}
 
 ROW = {
     "trade_id": Field(INTEGER),
@@ -50,7 +54,7 @@ ROW = {
     "time": Field(TEXT),
 }
 
-ANSWER = Dialect(ROW, {**COLUMNS, "native_symbol": pl.col(NATIVE)}, MAPPED | {NATIVE})
+ANSWER = Dialect(ROW, {**COLUMNS, "native_symbol": pl.col(NATIVE)}, MAPPED | {NATIVE}, SPELLINGS)
 
 
 def answer(native: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything

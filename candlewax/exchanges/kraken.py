@@ -5,16 +5,17 @@ Websockets (v1)", section "Trade".
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spelling, Split
 from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, number, said
 from candlewax.exchanges._shape import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
-from candlewax.exchanges._symbols import by_separator
-from candlewax.exchanges.kraken_rest import REST, SECONDS, answer, side
+from candlewax.exchanges._symbols import split_at_separator
+from candlewax.exchanges._times import ISO_EXPECTED, iso_time
+from candlewax.exchanges.kraken_rest import REST, SECONDS, SPELLINGS, answer, side
 
 V2_TRADE = {
     "symbol": Field(TEXT),
@@ -47,15 +48,17 @@ V2 = Dialect(
     {
         "native_symbol": pl.col("symbol"),
         "trade_id": pl.col("trade_id"),
-        "time": pl.col("timestamp")
-        .str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
-        .cast(pl.Int64),
+        "time": iso_time("timestamp"),
         "side": side("side", "buy", "sell"),
         "price": pl.col("price"),
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
     },
     mapped=frozenset({"symbol", "trade_id", "timestamp", "side", "price", "qty"}),
+    spellings={
+        "time": Spelling("timestamp", ISO_EXPECTED),
+        "side": Spelling("side", "buy or sell"),
+    },
 )
 
 V1 = Dialect(
@@ -70,6 +73,7 @@ V1 = Dialect(
         "condition": pl.lit(None, pl.String),
     },
     mapped=frozenset({"pair", "time", "side", "price", "volume"}),
+    spellings=SPELLINGS,
     numbered=False,
 )
 
@@ -139,9 +143,9 @@ ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's own names of assets."""
 
 
-def split(native: str) -> Split | None:
+def split(native: str, _: Collection[str]) -> Split | None:
     """`XBT/USD` is BTC/USD."""
-    pair = by_separator(native, "/", ALIASES)
+    pair = split_at_separator(native, "/", ALIASES)
     return pair and ("/".join(pair), *pair)
 
 

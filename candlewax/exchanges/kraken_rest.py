@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Reading
+from candlewax.exchanges._layout import Dialect, Reading, Spelling
 from candlewax.exchanges._rest import (
     NATIVE,
     Complaint,
@@ -46,6 +46,11 @@ _CUT = pl.col("time").str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
 SECONDS = (_CUT.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64)
 """A time in seconds with a fraction, as v1 and REST tell it."""
 
+SPELLINGS = {
+    "time": Spelling("time", "seconds since 1970, with up to 6 decimals kept"),
+    "side": Spelling("side", "b or s"),
+}
+
 ROW = {
     "price": Field(TEXT),
     "volume": Field(TEXT),
@@ -69,6 +74,7 @@ ANSWER = Dialect(
         "condition": pl.lit(None, pl.String),
     },
     mapped=frozenset({NATIVE, "trade_id", "time", "side", "price", "volume"}),
+    spellings=SPELLINGS,
 )
 
 

@@ -31,6 +31,24 @@ def test_a_dump_comes_in_pieces(tmp_path: Path) -> None:
     assert third == "c"
 
 
+@pytest.mark.parametrize("header", ["", "id,price,qty,quote_qty,time,is_buyer_maker\n"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_dump_with_a_byte_order_mark_keeps_its_first_line(
+    tmp_path: Path, header: str, *, packed: bool
+) -> None:
+    """Only the mark before the first line is dropped; one further on is content."""
+    content = b"\xef\xbb\xbf" + f"{header}1,2,3\n\ufeff4,5,6".encode()
+    path = tmp_path / ("x.zip" if packed else "x.csv")
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.csv", content)
+    else:
+        path.write_bytes(content)
+    read: list[int] = []
+    assert list(_dumps.pieces(path, read.append)) == [f"{header}1,2,3\n\ufeff4,5,6"]
+    assert sum(read) == _dumps.size(path) == len(content)
+
+
 def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
     """After what could be read."""
     path = tmp_path / "x.zip"

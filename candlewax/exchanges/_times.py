@@ -1,0 +1,46 @@
+"""Times that exchanges write as text."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import polars as pl
+
+ISO_EXPECTED: Final = "an ISO 8601 time with its zone, such as 2026-09-15T12:00:07.5Z"
+
+_ISO: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:(\.\d{1,6})\d*)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso_time(field: str) -> pl.Expr:
+    """Return an ISO 8601 time in a text column as Int64, microseconds since 1970.
+
+    Digits beyond the microsecond are cut. Null where the text is no such time, or names no zone.
+    """
+    return pl.col(field).map_batches(_microseconds, return_dtype=pl.Int64)
+
+
+def _microseconds(texts: pl.Series) -> pl.Series:
+    # Times in UTC are nearly all there are; an offset is read one by one.
+    times = texts.str.strptime(pl.Datetime("us"), "%Y-%m-%dT%H:%M:%S%.fZ", strict=False)
+    found = times.cast(pl.Int64)
+    if found.null_count() == texts.null_count():
+        return found
+    missing = found.is_null().arg_true()
+    return found.scatter(missing, [_read_offset(text) for text in texts.gather(missing)])
+
+
+def _read_offset(text: str | None) -> int | None:
+    """Return the time of a text with an offset, in microseconds since 1970."""
+    parts = _ISO.fullmatch(text or "")
+    if parts is None:
+        return None
+    day, clock, fraction, zone = parts.groups()
+    try:
+        time = datetime.fromisoformat(f"{day}T{clock}{fraction or ''}{zone.upper()}")
+        since = time - _EPOCH
+    except (ValueError, OverflowError):
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

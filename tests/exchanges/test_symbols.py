@@ -1,0 +1,136 @@
+"""Symbols: what the rules split, and what they leave to the instruments file."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges._symbols import split_before_quote
+from candlewax.instruments import Instrument, Instruments, InstrumentsError, load
+from tests.reading import INSTRUMENTS, read
+
+QUOTES = EXCHANGES["binance"].quotes
+
+
+@pytest.mark.parametrize(
+    ("native", "symbol"),
+    [
+        ("DOTEUR", "DOT/EUR"),
+        ("GALAEUR", "GALA/EUR"),
+        ("GALAAEUR", "GALA/AEUR"),
+        ("BNBBIDR", "BNB/BIDR"),
+        ("BNBIDR", "BNB/IDR"),
+        ("ETHFDUSD", "ETH/FDUSD"),
+        ("SOLTUSD", "SOL/TUSD"),
+        ("USDCEURI", "USDC/EURI"),
+    ],
+)
+def test_symbol_with_two_quotes_is_split_by_the_known_base(native: str, symbol: str) -> None:
+    """The base of the other split is no asset that is known."""
+    found = INSTRUMENTS.resolve("binance", native)
+    assert found is not None
+    assert found.symbol == symbol
+
+
+@pytest.mark.parametrize("native", ["QQAEUR", "QQBIDR", "USDTUSD", "WWWTUSD"])
+def test_symbol_with_two_quotes_and_no_single_known_base_is_a_dead_letter(native: str) -> None:
+    """Neither base is known, or both are: the detail names the splits and the mend."""
+    text = (
+        f'{{"e":"trade","E":1789473605000,"s":"{native}","t":7,"p":"1.5","q":"2",'
+        '"T":1789473605000,"m":false,"M":true}'
+    )
+    (letter,) = read("binance", text).dead_letters.rows(named=True)
+    assert letter["reason"] == "unknown_instrument"
+    splits = [f"{native[: -len(q)]}/{q}" for q in QUOTES if native.endswith(q) and native != q]
+    assert len(splits) == 2
+    assert all(split in letter["detail"] for split in splits)
+    assert "instruments file" in letter["detail"]
+    listed = Instruments({"binance": {native: Instrument(splits[0], *splits[0].split("/"))}})
+    assert listed.resolve("binance", native) == Instrument(splits[0], *splits[0].split("/"))
+
+
+_ASSET = st.one_of(
+    st.sampled_from(QUOTES), st.text("ABDEIRTUX1", min_size=1, max_size=4), st.just("USDTB")
+)
+
+
+@given(_ASSET, st.sampled_from(QUOTES), st.sets(_ASSET))
+def test_split_is_the_only_one_or_the_only_one_with_a_known_base(
+    base: str, quote: str, assets: set[str]
+) -> None:
+    """Against all places a symbol can be cut at."""
+    native = base + quote
+    cuts = [(native[:n], native[n:]) for n in range(1, len(native)) if native[n:] in QUOTES]
+    known = [cut for cut in cuts if cut[0] in {*assets, *QUOTES}]
+    expected = cuts if len(cuts) == 1 else known
+    assert split_before_quote(native, QUOTES, assets) == (
+        expected[0] if len(expected) == 1 else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("exchange", "native", "symbol"),
+    [
+        ("kraken", "TSLAx/USD", "TSLAx/USD"),
+        ("kraken", "XBT/TSLAx", "BTC/TSLAx"),
+        ("kraken", "币安/EUR", "币安/EUR"),
+        ("coinbase", "wETHx-USD", "wETHx/USD"),
+        ("binance", "龙虾USDT", "龙虾/USDT"),
+        ("binance_usdm", "龙虾USDT", "龙虾/USDT:USDT"),
+    ],
+)
+def test_letter_case_and_script_follow_the_rule(exchange: str, native: str, symbol: str) -> None:
+    """With a separator nothing is guessed; without one, letters without case are plain."""
+    found = INSTRUMENTS.resolve(exchange, native)
+    assert found is not None
+    assert found.symbol == symbol
+
+
+@pytest.mark.parametrize(
+    ("exchange", "native"),
+    [
+        ("binance", "ethUSDT"),
+        ("binance", "\uff25\uff34\uff28USDT"),
+        ("binance", "éUSDT"),
+        ("binance", "ETH USDT"),
+        ("kraken", "\uff25\uff34\uff28/USD"),
+        ("kraken", "ﬁ/USD"),
+        ("kraken", "ETH /USD"),
+        ("kraken", "ETH/US\u200bD"),
+        ("coinbase", "-USD"),
+        ("coinbase", "X" * 21 + "-USD"),
+    ],
+)
+def test_symbol_that_looks_like_another_is_unknown(exchange: str, native: str) -> None:
+    """Full-width letters, ligatures, blanks and characters that cannot be seen."""
+    assert INSTRUMENTS.resolve(exchange, native) is None
+
+
+def test_listed_assets_are_codes_of_the_exchange() -> None:
+    """The bundled list holds each once, and no quote that would make a pair of two assets."""
+    content = tomllib.loads((Path(__file__).parents[2] / "instruments.toml").read_text("utf-8"))
+    assets = content["binance"]["assets"]
+    assert len(set(assets)) == len(assets) > 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[binance]\nassets = 'ADA'", "[binance]\nassets = [1]", "[binance]\nassets = ['']",
+     "[binance]\nsubscribe = ['BTCUSDT']", "[binance]\nquotes = ['EUR']"],
+)  # fmt: skip
+def test_instruments_file_with_a_wrong_section_is_refused(tmp_path: Path, text: str) -> None:
+    """The error names the file and the exchange."""
+    path = tmp_path / "i.toml"
+    path.write_text(text)
+    with pytest.raises(InstrumentsError, match=r"i\.toml: \[binance\]"):
+        load(path)
+
+
+def test_instruments_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    path = tmp_path / "i.toml"
+    path.write_bytes(b'\xef\xbb\xbf[kraken.subscribe]\n"ETH/EUR" = "ETH/EUR"\n')
+    assert load(path).subscriptions("kraken") == ["ETH/EUR"]
