@@ -5,6 +5,7 @@ files 70 and on.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.connectors.clickhouse import briefly
+from candlewax.frame_check import find_missing_trades
 
 EXAMPLES: Final = 20
 """How many differences are shown."""
@@ -100,6 +102,12 @@ _PARTS: Final = {
 """The parts of the check beside the candles' fields: what they are about, how many things
 are looked at, and which differ."""
 
+_FRAMES: Final = "frames"
+_ABOUT: Final = {
+    **{name: about for name, (about, *_) in _PARTS.items()},
+    _FRAMES: "trades in bronze_frames and silver_trades",
+}
+
 
 class VerifyError(RuntimeError):
     """The candles could not be compared; the text says why."""
@@ -141,10 +149,10 @@ class Verification:
         return not self.differences
 
 
-def verify(client: Client) -> Verification:
+def verify(client: Client, settle_s: Sequence[float] = ()) -> Verification:
     """Compute all candles, holes and certificates again in SQL and compare each.
 
-    Raises VerifyError.
+    `settle_s` as in `find_missing_trades`. Raises VerifyError.
     """
     try:
         for view in _COMPUTED:
@@ -153,6 +161,7 @@ def verify(client: Client) -> Verification:
         ((candles,),) = client.query(_CANDLES).result_rows
         found = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
         parts = {name: _part(client, *queries) for name, (_, *queries) in _PARTS.items()}
+        parts[_FRAMES] = _frames_part(client, settle_s)
     except ClickHouseError as error:
         raise VerifyError(briefly(error)) from error
     return Verification(
@@ -179,6 +188,11 @@ def _part(client: Client, count: str, differing: str) -> Part:
     total = rows[0]["total"] if rows else 0
     examples = [_example({k: v for k, v in row.items() if k != "total"}, "stored") for row in rows]
     return Part(checked, total, examples)
+
+
+def _frames_part(client: Client, settle_s: Sequence[float]) -> Part:
+    checked, missing, rows = find_missing_trades(client, EXAMPLES, settle_s)
+    return Part(checked, missing, [_example(row, "stored") for row in rows])
 
 
 def _example(row: dict[str, Any], ours: str) -> dict[str, Any]:
@@ -209,7 +223,7 @@ def report(found: Verification) -> str:
         first = f"All {found.candles:,} candles equal those computed from silver_trades."
     lines = [first, *_lines(found.examples)]
     for name, part in found.parts.items():
-        what = _PARTS[name][0]
+        what = _ABOUT[name]
         if part.mismatches:
             lines.append(f"{part.mismatches:,} of {part.checked:,} {what} differ")
             lines += _lines(part.examples)
@@ -220,6 +234,7 @@ def report(found: Verification) -> str:
 
 _NAMES: Final = (
     "exchange", "symbol", "timeframe", "window_start", "first_sequence", "last_sequence",
+    "native_symbol", "trade_id", "source", "source_partition", "source_offset", "source_index",
 )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ def test_right_candles_are_found_equal(
         "gaps": {"checked": 0, "mismatches": 0, "examples": []},
         "certificates": {"checked": len(right), "mismatches": 0, "examples": []},
         "timeframes": {"checked": len(right) - 3, "mismatches": 0, "examples": []},
+            "frames": {"checked": 0, "mismatches": 0, "examples": []},
     }  # fmt: skip
     assert "equal" in report(found)
 

@@ -14,6 +14,7 @@ from candlewax.candles import TIMEFRAMES
 from candlewax.commands._common import attempt, database
 from candlewax.connectors.published import Board, Market, board
 from candlewax.exchanges import EXCHANGES
+from candlewax.frame_check import SETTLE_S
 from candlewax.report import console
 from candlewax.verify import report, to_json, verify
 
@@ -62,7 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
     known = attempt(NOT_COMPARED, lambda: instruments.load(chosen.instruments))
     with closing(database(NOT_COMPARED)) as tables:
         boards = attempt(NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files])
-        found = attempt(NOT_COMPARED, lambda: verify(tables.client))
+        settle_s = () if tables.embedded else SETTLE_S
+        found = attempt(NOT_COMPARED, lambda: verify(tables.client, settle_s))
     if arguments.json:
         more = {"exchange_candles": [one.plain() for one in boards]} if files else {}
         print(to_json(found, **more))

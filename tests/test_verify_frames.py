@@ -1,0 +1,220 @@
+"""The check of stored frames finds each trade that is neither stored nor a dead letter."""
+
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+
+from candlewax import frame_check
+from candlewax.connectors.clickhouse import Database
+from candlewax.feed import Received
+from candlewax.frame_check import find_missing_trades
+from candlewax.schema import FRAMES
+from candlewax.verify import report, verify
+from tests.dataflows.playing import clear, play
+
+TIME_MS = 1_789_473_605_000
+
+
+def _spot(number: int, price: str = "1.50") -> str:
+    return (
+        f'{{"e":"trade","E":1,"s":"ETHUSDT","t":{number},"p":"{price}","q":"2","T":{TIME_MS},'
+        '"m":false,"M":true}'
+    )
+
+
+def _v2(*trades: tuple[int, str]) -> str:
+    rows = ",".join(
+        f'{{"symbol":"ETH/EUR","side":"sell","price":{price},"qty":1.00000000,'
+        f'"ord_type":"limit","trade_id":{number},"timestamp":"2026-09-15T12:00:05.000001Z"}}'
+        for number, price in trades
+    )
+    return f'{{"channel":"trade","type":"update","data":[{rows}]}}'
+
+
+FEEDS: dict[str, list[tuple[str, str]]] = {
+    "binance": [
+        ("b0", _spot(1)),
+        ("b0", f'{{"stream":"x","data":{_spot(2)}}}'),
+        ("b0", _spot(3, "0")),
+        ("b0", '{"result":null,"id":1}'),
+        ("b1", _spot(1, "1.5")),
+        (
+            "rest/ETHUSDT",
+            f'[{{"id":3,"price":"1.5","qty":"2.0","quoteQty":"3","time":{TIME_MS},'
+            '"isBuyerMaker":false,"isBestMatch":true},'
+            f'{{"id":4,"price":"-1","qty":"2.0","quoteQty":"3","time":{TIME_MS},'
+            '"isBuyerMaker":true,"isBestMatch":true}]',
+        ),
+        (
+            "dump/ETHUSDT",
+            f"id,price,qty,quote_qty,time,is_buyer_maker,is_best_match\n"
+            f"1,1.5,2,3,{TIME_MS}777,False,True\n5,1.5,2,3,{TIME_MS}000,True,True\nnone\n",
+        ),
+    ],
+    "binance_usdm": [
+        ("u0", _spot(1).replace('"M":true', '"X":"MARKET"')),
+        ("u0", _spot(2, "0").replace('"q":"2"', '"q":"0","X":"NA"').replace(',"M":true', "")),
+    ],
+    "kraken": [
+        ("k0", _v2((7, "0.1"), (8, "1e-7"), (9, "0"), (10, "12345678.123456789012"))),
+        ("k0", '[0,[["1.0","2.0","1789473605.000001","b","l",""],'
+               '["1.0","2.0","1789473605.000001","b","l",""],'
+               '["1.0","x","1789473605.000002","s","m","note"]],"trade","XBT/EUR"]'),
+        ("k0", '{"channel":"heartbeat"}'),
+        (
+            "rest/ETH/EUR",
+            '{"error":[],"result":{"XETHZEUR":[["0.10","1.0",1789473605.0000021,"s","m","",7],'
+            '["0.2","1.0",1789473606.5,"b","m","",11]],"last":"1789473606500000000"}}',
+        ),
+    ],
+    "coinbase": [
+        (
+            "c0",
+            '{"channel":"market_trades","client_id":"","timestamp":"2026-09-15T12:00:20Z",'
+            '"sequence_num":0,"events":[{"type":"snapshot","trades":['
+            '{"trade_id":"21","product_id":"ETH-USD","price":"2.5","size":"1","side":"BUY",'
+            '"time":"2026-09-15T12:00:05.123456789Z"}]},{"type":"update","trades":['
+            '{"trade_id":"22","product_id":"ETH-USD","price":"2.5","size":"1","side":"SELL",'
+            '"time":"2026-09-15T14:00:05+02:00"}]}]}',
+        ),
+        (
+            "c1",
+            '{"type":"match","trade_id":23,"side":"buy","size":"0.1","price":"2.6",'
+            '"product_id":"ETH-USD","sequence":1,"time":"2026-09-15T12:00:05.000000Z"}',
+        ),
+        (
+            "rest/ETH-USD",
+            '[{"time":"2026-09-15T12:00:05.123456Z","trade_id":21,"price":"2.50","size":"1.0",'
+            '"side":"buy"}]',
+        ),
+    ],
+}  # fmt: skip
+
+STORED = {
+    ("binance", "1"), ("binance", "2"), ("binance", "3"), ("binance", "5"), ("binance_usdm", "1"),
+    ("binance_usdm", "2"), ("kraken", "7"), ("kraken", "8"), ("kraken", "10"),
+    ("kraken", "1789473605.000001_1.0_2.0_b_l_"), ("kraken", "1789473605.000001_1.0_2.0_b_l_#1"),
+    ("kraken", "11"), ("coinbase", "21"), ("coinbase", "22"), ("coinbase", "23"),
+}  # fmt: skip
+
+
+def _batches() -> list[Received]:
+    items = []
+    for exchange, frames in FEEDS.items():
+        rows = [
+            ((TIME_MS + 60_000 * (n // 3)) * 1_000_000 + n, connection, n, text)
+            for n, (connection, text) in enumerate(frames)
+        ]
+        items.append(Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
+    return items
+
+
+@pytest.fixture
+def filled(tables: Database) -> Iterator[Database]:
+    """Frames of each kind and way, some trades of which are dead letters or repeats."""
+    clear(tables)
+    play(_batches(), tables)
+    yield tables
+    clear(tables)
+
+
+def stored_ids(tables: Database) -> set[tuple[str, str]]:
+    """Exchange and id of each stored trade."""
+    rows = tables.query("SELECT exchange, trade_id FROM silver_trades FINAL").rows()
+    return {(exchange, trade_id) for exchange, trade_id in rows}
+
+
+def missing_ids(tables: Database) -> set[tuple[str, str]]:
+    """Exchange and id of each trade that the check misses."""
+    _, total, rows = find_missing_trades(tables.client, 100)
+    assert total == len(rows)
+    return {(row["exchange"], row["trade_id"]) for row in rows}
+
+
+def test_frames_of_every_kind_and_way_agree(filled: Database) -> None:
+    """Websocket, REST and dump; repeats told in other units; bad trades beside good ones."""
+    assert stored_ids(filled) == STORED
+    checked, missing, _ = find_missing_trades(filled.client, 100)
+    (found,) = filled.query("SELECT sum(trades) AS n FROM bronze_frames FINAL")["n"].to_list()
+    assert (checked, missing) == (found, 0)
+    assert verify(filled.client).parts["frames"].mismatches == 0
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_trades_that_are_gone_are_named(filled: Database, half: int) -> None:
+    """Whichever way they came, and nothing else with them."""
+    gone = set(sorted(STORED)[half::2])
+    ids = ", ".join(f"('{exchange}', '{trade_id}')" for exchange, trade_id in gone)
+    filled.client.command(
+        f"ALTER TABLE silver_trades DELETE WHERE (exchange, trade_id) IN ({ids}) "
+        "SETTINGS mutations_sync = 1"
+    )
+    assert missing_ids(filled) == gone
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["price = price + 0.000000000001", "quantity = quantity * 2", "side = 3 - toInt8(side)",
+     "native_symbol = 'ETHUSDC'"],
+)  # fmt: skip
+def test_trade_that_is_stored_otherwise_is_named(filled: Database, change: str) -> None:
+    """A number that is known is no repeat where anything of its content differs."""
+    filled.client.command(
+        f"ALTER TABLE silver_trades UPDATE {change} WHERE exchange = 'binance' AND trade_id = '2' "
+        "SETTINGS mutations_sync = 1"
+    )
+    assert missing_ids(filled) == {("binance", "2")}
+
+
+def test_dead_letter_that_is_gone_leaves_its_trade_missing(filled: Database) -> None:
+    """The bad trade of a frame with good ones."""
+    filled.client.command(
+        "ALTER TABLE dead_letters DELETE WHERE scope = 'trade' AND exchange = 'kraken' "
+        "SETTINGS mutations_sync = 1"
+    )
+    assert missing_ids(filled) == {
+        ("kraken", "9"),
+        ("kraken", "1789473605.000002_1.0_x_s_m_note"),
+    }
+
+
+def test_verify_says_which_trade_of_which_frame_is_missing(filled: Database) -> None:
+    """With the coordinates of its frame."""
+    filled.client.command(
+        "ALTER TABLE silver_trades DELETE WHERE trade_id = '22' SETTINGS mutations_sync = 1"
+    )
+    found = verify(filled.client)
+    assert not found.equal
+    assert found.parts["frames"].mismatches == 1
+    assert "  coinbase ETH-USD 22 c0 0 0 1: not_stored" in report(found)
+
+
+def test_spans_cover_each_hour_once_and_stay_small(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few trades a span may hold, all of them are looked at."""
+    everything = find_missing_trades(filled.client, 100)
+    monkeypatch.setattr(frame_check, "CHUNK_TRADES", 1)
+    assert find_missing_trades(filled.client, 100) == everything
+
+
+def test_trade_that_comes_a_moment_later_is_not_missing(filled: Database) -> None:
+    """A process that stores meanwhile has stored the frame, and not yet its trades."""
+    clear(filled)
+    play(_batches(), filled)
+    filled.client.command("CREATE TABLE aside AS silver_trades")
+    filled.client.command("INSERT INTO aside SELECT * FROM silver_trades")
+    filled.client.command("TRUNCATE TABLE silver_trades")
+    try:
+        pauses: list[float] = []
+
+        def store(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                filled.client.command("INSERT INTO silver_trades SELECT * FROM aside")
+
+        _, missing, _ = find_missing_trades(filled.client, 100, (1.0, 4.0), store)
+        assert (missing, pauses) == (0, [1.0, 4.0])
+    finally:
+        filled.client.command("DROP TABLE aside")
