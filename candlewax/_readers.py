@@ -87,7 +87,8 @@ def _exchanges(text: str) -> tuple[str, ...]:
 
 
 def _instruments(text: str) -> Path:
-    if not _readable(Path(text)):
+    # Not every command reads the default file: the ones that do say if it is not there.
+    if text != INSTRUMENTS and not _readable(Path(text)):
         raise ValueError("the path of a readable file")
     return Path(text)
 
@@ -167,13 +168,15 @@ def key(text: str) -> str:
     return text
 
 
+INSTRUMENTS: Final = "instruments.toml"
+
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
     "BROKERS": ("", _brokers),
     "CLICKHOUSE": ("data/clickhouse", _clickhouse),
     "DATABASE": ("market", _database),
     "EXCHANGES": ("", _exchanges),
-    "INSTRUMENTS": ("instruments.toml", _instruments),
+    "INSTRUMENTS": (INSTRUMENTS, _instruments),
     "SCHEMA_REGISTRY": ("", _registry),
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),

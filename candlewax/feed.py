@@ -17,6 +17,14 @@ interface, or pieces of its dump files; the symbol follows as the exchange write
 Frames of any other connection came over a websocket."""
 
 
+def is_asked_for(column: str) -> pl.Expr:
+    """Return whether each frame was asked for by REST or comes from a dump, by the names of the
+    connections in a column (Boolean).
+    """
+    name = pl.col(column)
+    return name.str.starts_with(FROM_REST) | name.str.starts_with(FROM_DUMP)
+
+
 @dataclass(frozen=True)
 class Received:
     """Frames of one exchange (FRAMES, with SOURCE if they came through a broker), in

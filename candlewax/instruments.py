@@ -135,7 +135,11 @@ def load(path: Path) -> Instruments:
     """Read an instruments file. Raises InstrumentsError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise InstrumentsError(
+            f"{path}: cannot be read: {error.strerror}; CANDLEWAX_INSTRUMENTS names another"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentsError(f"{path}: {error}") from error
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")

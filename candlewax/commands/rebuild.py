@@ -54,6 +54,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(to_json(found))
     else:
         _show(found)
+    if not found.comparison.days:
+        return NOT_REBUILT
     return SAME if found.comparison.same else DIFFERENT
 
 
@@ -93,7 +95,7 @@ def _show(found: Rebuilt) -> None:
             text = f"    {field}: stored {values['stored']}, rebuilt {values['rebuilt']}"
             screen.print(text, highlight=False, markup=False)
     if not comparison.days:
-        screen.print("Nothing is stored of this time.")
+        screen.print("Nothing is stored of this time, so nothing was compared.")
     else:
         screen.print("The same." if comparison.same else "[bold red]Not the same.[/]")
 

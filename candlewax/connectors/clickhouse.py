@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error, Operati
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
+from candlewax.connectors.engine import in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
 INSERT: Final = {
@@ -222,9 +223,10 @@ def _open_directory(path: Path, database: str) -> Client:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise DatabaseError(f"{path}: this directory cannot be written to")
     try:
-        return clickhouse_connect.get_client(
-            interface="chdb", path=str(path.resolve()), database=database
-        )
+        with in_utc():
+            return clickhouse_connect.get_client(
+                interface="chdb", path=str(path.resolve()), database=database
+            )
     except ClickHouseError as error:
         why = _IN_USE if _is_locked(path / "status") else briefly(error)
         raise DatabaseError(f"{path}: {why}") from error

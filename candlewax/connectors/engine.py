@@ -2,11 +2,37 @@
 which a process that has a server, or none, does without.
 """
 
-from typing import Any
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+_loading: Final = threading.Lock()
 
 
 def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
-    """A connection to the engine of this process, with its data in this directory."""
-    from chdb.state.sqlitelike import Connection  # noqa: PLC0415 - not before it is needed
+    """Return a connection to the engine of this process, with its data in this directory."""
+    with in_utc():
+        from chdb.state.sqlitelike import Connection  # noqa: PLC0415 - not before it is needed
 
-    return Connection(path)
+        return Connection(path)
+
+
+@contextmanager
+def in_utc() -> Iterator[None]:
+    """Let the engine that is opened inside take UTC for its zone, whatever the machine's is.
+
+    It reads TZ once, as its library is loaded, and cannot be loaded with a zone that it does not
+    know (POSIX forms such as UTC-3, or a misspelt name).
+    """
+    with _loading:
+        before = os.environ.get("TZ")
+        os.environ["TZ"] = "UTC"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["TZ"]
+            else:
+                os.environ["TZ"] = before

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from candlewax.batch import Batch
-from candlewax.feed import EVENT
+from candlewax.feed import EVENT, is_asked_for
 from candlewax.schema import KIND_CONTROL
 
 SECOND: Final = 1_000_000
@@ -128,7 +128,9 @@ class Feeds:
             self._hear(batches[-1][0], pl.concat(frames))
 
     def _hear(self, stored: int, frames: pl.DataFrame) -> None:
-        heard = frames.group_by("exchange", "connection").agg(
+        # An answer of REST, or a piece of a dump, is no feed that could stall.
+        websockets = frames.filter(~is_asked_for("connection"))
+        heard = websockets.group_by("exchange", "connection").agg(
             pl.len().alias("frames"),
             pl.col("trades").cast(pl.Int64).sum(),
             pl.col("received_at").max().cast(pl.Int64).alias("last"),

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
 from candlewax.exchanges import EXCHANGES
+from candlewax.times import parse_time
 from candlewax.web.problem import Problem, bad_parameter
 
 MOST_ROWS: Final = 10_000
@@ -23,7 +24,8 @@ Exchange = Annotated[
 Symbol = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9./:_-]{1,40}$",
+        min_length=1,
+        max_length=100,
         description="unified symbol, as BTC/USDT",
         examples=["BTC/USDT"],
     ),
@@ -33,6 +35,7 @@ Time = Annotated[
     datetime,
     Meta(tz=True, description="ISO 8601 with a zone, or seconds since 1970", examples=[1789430400]),
 ]
+"""`read_time` makes it of the text that was given."""
 Limit = Annotated[int, Meta(ge=1, le=MOST_ROWS, description="rows of one answer, at most")]
 Format = Annotated[
     Literal["json", "csv", "parquet", "arrow"],
@@ -121,12 +124,24 @@ def read(kind: type[T], request: Request) -> T:
     for name in names:
         if names.count(name) > 1:
             raise bad_parameter(name, "given more than once")
+    values: dict[str, object] = dict(given)
+    for name, field in _TIMES:
+        if name in values and field in kind.__struct_fields__:
+            values[name] = read_time(name, str(values[name]))
     try:
-        found = msgspec.convert(dict(given), kind, strict=False)
+        found = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _told(error) from None
     _check_times(found)
     return found
+
+
+def read_time(name: str, text: str) -> datetime:
+    """Return the time that a parameter's text tells. Raises Problem."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise bad_parameter(name, str(error)) from None
 
 
 def _told(error: msgspec.ValidationError) -> Problem:

@@ -44,6 +44,10 @@ _HARMLESS: Final = re.compile(
 )
 """Settings that only change how rows look, or which of them come."""
 
+_SETTING: Final = r"\w+ = (?:[^\s',]+|'[^']*')"
+_FORMAT_CLAUSE: Final = re.compile(rf" FORMAT \w+((?: SETTINGS {_SETTING}(?:, {_SETTING})*)?)$")
+"""At the end of a statement as ClickHouse itself writes it."""
+
 _OF_PYTHON: Final = frozenset({"arrowtable", "dataframe", "datastore"})
 """Formats of chDB that are objects, not bytes."""
 
@@ -72,6 +76,9 @@ class Reader:
             database = request.parameters.get("database") or self._database
             connection.query(f"USE {wire.quoted(database, '`')}")
             sql = self._one(connection, request.sql)
+            if request.wanted_form:
+                # As in ClickHouse since 26.8, the header wins over the query.
+                sql = _FORMAT_CLAUSE.sub(r"\1", sql)
             connection.query(f"SET {wire.clause(_allowed(request.settings))}")
             # From here on nothing can be set any more, this one included.
             connection.query("SET readonly = 1")
@@ -156,8 +163,7 @@ class Sql:
             text = "Nothing compressed is taken here: queries are short, and nothing is inserted"
             raise RequestError(164, text, "READONLY")
         body = await http.body()
-        kind = http.headers.get("content-type", "")
-        given, request = wire.read(given, kind, body, reads_only=True)
+        given, request = wire.read(given, http.headers, body, reads_only=True)
         user, password = wire.account(http.headers, given)
         if (user or "default", password) != ("default", ""):
             raise wire.not_let_in(user)

@@ -83,6 +83,8 @@ SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) A
     argMaxIf(frame, received_at, kind = 'control' AND startsWith(frame, '{"candlewax":')) AS event
 FROM bronze_frames
 WHERE received_at >= now64(6) - INTERVAL 10 MINUTE
+    -- An answer of REST, or a piece of a dump, is no feed that could stall.
+    AND NOT startsWith(connection, 'rest/') AND NOT startsWith(connection, 'dump/')
 GROUP BY exchange, connection
 ORDER BY exchange, connection
 """

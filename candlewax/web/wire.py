@@ -30,7 +30,7 @@ OF_HTTP: Final = frozenset(
 """Parameters of a request that are no settings."""
 
 _STATUS: Final = {
-    **dict.fromkeys((6, 25, 26, 27, 38, 41, 53, 62, 72, 117, 456, 457), HTTPStatus.BAD_REQUEST),
+    **dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 456, 457), HTTPStatus.BAD_REQUEST),
     **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115), HTTPStatus.NOT_FOUND),
     **dict.fromkeys((192, 193, 497, 516), HTTPStatus.FORBIDDEN),
     48: HTTPStatus.NOT_IMPLEMENTED,
@@ -61,6 +61,8 @@ class Request:
     parameters: Mapping[str, str]
     sql: bytes
     reads_only: bool
+    wanted_form: str = ""
+    """The format that the header X-ClickHouse-Format asks for, whatever the query names."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -83,7 +85,7 @@ class Request:
     @property
     def form(self) -> str:
         """The format of rows, if the query names none."""
-        return self.parameters.get("default_format") or "TabSeparated"
+        return self.wanted_form or self.parameters.get("default_format") or "TabSeparated"
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,37 @@ class Refusal:
 
 
 def read(
-    given: Mapping[str, str], kind: str, body: bytes, *, reads_only: bool
+    given: Mapping[str, str], headers: Mapping[str, str], body: bytes, *, reads_only: bool
 ) -> tuple[Mapping[str, str], Request]:
-    """The parameters and the request of an address, a type of content and a body."""
+    """Return the parameters and the request of an address, its headers (by small names) and a
+    body. Raises RequestError.
+    """
+    kind = headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         given, body = {**given, **_fields(kind, body)}, b""
+    for name in ("compress", "decompress"):
+        if given.get(name, "0") not in ("0", "false", ""):
+            raise RequestError(
+                48,
+                f"{name}={given[name]} is not supported here: it asks for ClickHouse's own "
+                "compressed blocks. Use enable_http_compression=1 with the header "
+                "Accept-Encoding, and send bodies as they are",
+                "NOT_IMPLEMENTED",
+            )
+    if "database" not in given and headers.get("x-clickhouse-database"):
+        given = {**given, "database": headers["x-clickhouse-database"]}
+    if not is_header_text(given.get("query_id", "")):
+        raise RequestError(
+            36, "query_id takes printable ASCII characters, at most 200", "BAD_ARGUMENTS"
+        )
     query = given.get("query", "").encode()
     sql = query + b"\n" + body if query and body else query or body
-    return given, Request(given, sql, reads_only)
+    return given, Request(given, sql, reads_only, headers.get("x-clickhouse-format", ""))
+
+
+def is_header_text(text: str) -> bool:
+    """Return whether a text may stand in a header of an answer."""
+    return len(text) <= 200 and text.isascii() and (text.isprintable() or not text)
 
 
 def _fields(kind: str, body: bytes) -> dict[str, str]:
@@ -129,7 +154,12 @@ def _fields(kind: str, body: bytes) -> dict[str, str]:
     fields = {}
     for part in form.get_payload():
         name = part.get_param("name", header="content-disposition")
-        fields[str(name)] = part.get_payload(decode=True).decode()
+        try:
+            fields[str(name)] = part.get_payload(decode=True).decode()
+        except UnicodeDecodeError:
+            raise RequestError(
+                117, f"The field {str(name)[:100]!r} of the form is not UTF-8", "INCORRECT_DATA"
+            ) from None
     return fields
 
 
@@ -204,8 +234,12 @@ def told(zone: str, given: Mapping[str, str]) -> dict[str, str]:
     """The headers of every answer."""
     return {
         "X-ClickHouse-Timezone": zone,
-        "X-ClickHouse-Query-Id": given.get("query_id") or str(uuid.uuid4()),
+        "X-ClickHouse-Query-Id": _query_id(given.get("query_id", "")),
     }
+
+
+def _query_id(given: str) -> str:
+    return given if given and is_header_text(given) else str(uuid.uuid4())
 
 
 Pack = Callable[[bytes], bytes]

@@ -185,11 +185,10 @@ class Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, answer.body, answer.headers)
 
     def _run(self, body: bytes) -> Answer:
-        kind = self.headers.get("Content-Type", "")
-        given, request = wire.read(
-            self._parameters(), kind, body, reads_only=self.command != "POST"
-        )
         headers = {name.lower(): text for name, text in self.headers.items()}
+        given, request = wire.read(
+            self._parameters(), headers, body, reads_only=self.command != "POST"
+        )
         user, password = wire.account(headers, given)
         if (user, password) != self.server.account:
             raise wire.not_let_in(user)

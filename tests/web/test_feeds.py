@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 
 from candlewax.batch import Batch
 from candlewax.schema import BRONZE, KIND_CONTROL, KIND_TRADE, TRADES
@@ -100,3 +101,14 @@ def test_a_feed_that_ended_is_neither_stalled_nor_live() -> None:
     assert states(feeds, 100) == {"a": "ended"}
     assert feeds.report(NOW + 100 * SECOND)["status"] == "ended"
     assert Feeds(Clock()).report(NOW)["status"] == "waiting"
+
+
+@pytest.mark.parametrize("asked", ["rest/BTCUSDT", "dump/BTCUSDT"])
+def test_answer_of_rest_is_no_feed_that_stalls(asked: str) -> None:
+    """Its frames and trades are counted; how the feeds are is told by the websockets alone."""
+    feeds = learned((0, batch("a", 0)), (0, batch(asked, 0, trades=3)))
+    feeds.learn([(NOW + 200 * SECOND, batch("a", 200))])
+    report = feeds.report(NOW + 201 * SECOND)
+    assert report["status"] == "live"
+    assert [feed["connection"] for feed in report["feeds"]] == ["a"]
+    assert (report["frames"], report["trades"]) == (3, 3)

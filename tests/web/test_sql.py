@@ -353,3 +353,70 @@ def test_decimals_are_exact(connect: Connect) -> None:
     """All twelve digits of the table."""
     low = connect.query("SELECT min(low) FROM ohlcv_1m").result_rows[0][0]
     assert low == Decimal("99.999999999999")
+
+
+@pytest.mark.parametrize("query", ["SELECT 1 AS one", "SELECT 1 AS one FORMAT CSV",
+    "SELECT 1 AS one SETTINGS max_threads = 1 FORMAT CSV",
+    "SELECT 1 AS one FORMAT CSV SETTINGS max_threads = 1, extremes = 0",
+])  # fmt: skip
+def test_header_for_the_format_wins(client: Client, query: str) -> None:
+    """Over the parameter and over the query, as in ClickHouse since 26.8."""
+    header = {"X-ClickHouse-Format": "JSONCompact"}
+    answer = client.ask(
+        "/", {"default_format": "TSV"}, method="POST", body=query.encode(), headers=header
+    )
+    assert answer.status == 200
+    assert answer.json["data"] == [[1]]
+    assert answer.headers["x-clickhouse-format"] == "JSONCompact"
+
+
+def test_header_with_a_format_that_does_not_exist_is_an_error(client: Client) -> None:
+    """The same as of the parameter."""
+    answer = client.ask(
+        "/", method="POST", body=b"SELECT 1", headers={"X-ClickHouse-Format": "NoSuchFormat"}
+    )
+    assert code(answer) == "73"
+
+
+def test_string_that_looks_like_a_format_is_kept(client: Client) -> None:
+    """Only the clause at the end of the statement gives way."""
+    query = b"SELECT 'x FORMAT CSV' AS one, ' FORMAT CSV SETTINGS a = 1' AS two"
+    header = {"X-ClickHouse-Format": "TSV"}
+    answer = client.ask("/", method="POST", body=query, headers=header)
+    assert answer.body == b"x FORMAT CSV\t FORMAT CSV SETTINGS a = 1\n"
+
+
+def test_header_for_the_database_is_taken(client: Client) -> None:
+    """If no parameter names one."""
+    header = {"X-ClickHouse-Database": "system"}
+    query = b"SELECT currentDatabase()"
+    assert client.ask("/", method="POST", body=query, headers=header).body == b"system\n"
+    given = client.ask("/", {"database": "default"}, method="POST", body=query, headers=header)
+    assert given.body == b"default\n"
+
+
+@pytest.mark.parametrize("parameter", ["compress", "decompress"])
+def test_native_compression_is_refused_by_name(client: Client, parameter: str) -> None:
+    """With what to use instead; 0 asks for nothing."""
+    answer = client.ask("/", {parameter: "1"}, method="POST", body=b"SELECT 1")
+    assert code(answer) == "48"
+    assert f"{parameter}=1" in answer.body.decode()
+    assert "enable_http_compression=1" in answer.body.decode()
+    assert client.ask("/", {parameter: "0"}, method="POST", body=b"SELECT 1").body == b"1\n"
+
+
+@pytest.mark.parametrize("query_id", ["é", "龙", "a\nb", "a\r\nX-Evil: 1", "x" * 201, "\x7f"])
+def test_query_id_that_no_header_can_hold_is_refused(client: Client, query_id: str) -> None:
+    """Instead of an answer that breaks off, or a header more."""
+    answer = client.ask("/", {"query_id": query_id}, method="POST", body=b"SELECT 1")
+    assert (answer.status, code(answer)) == (400, "36")
+    assert "x-evil" not in {name.lower() for name in answer.headers}
+
+
+def test_form_that_is_not_utf8_is_refused(client: Client) -> None:
+    """With the name of the field."""
+    body = b'--b\r\nContent-Disposition: form-data; name="query"\r\n\r\nSELECT \xff\r\n--b--\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = client.ask("/", method="POST", body=body, headers=kind)
+    assert (answer.status, code(answer)) == (400, "117")
+    assert "query" in answer.body.decode()

@@ -1,0 +1,60 @@
+"""Times as people and programs write them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_ISO: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?( ?Z|[+-]\d\d(?::?\d\d)?)",
+    re.ASCII | re.IGNORECASE,
+)
+_WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
+_BLANK: Final = re.compile(r"\d\d(\.\d+)? \d\d(:?\d\d)?$", re.ASCII)
+_NUMBER: Final = re.compile(r"-?\d{1,25}(\.\d{1,9})?", re.ASCII)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS: Final = ((10**17, "nanoseconds"), (10**14, "microseconds"), (10**11, "milliseconds"))
+"""A number of seconds from 10^11 on is a year beyond 5138: it counts something smaller."""
+
+EXPECTED: Final = (
+    "takes ISO 8601 with its zone, as 2026-09-15T12:00:00Z, or seconds since 1970, as 1789473600"
+)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the time in UTC of ISO 8601 with a zone, or of seconds since 1970.
+
+    Raises ValueError with a sentence that says what is expected and what came.
+    """
+    if _NUMBER.fullmatch(text):
+        return _from_seconds(text)
+    parts = _ISO.fullmatch(text)
+    if parts is None:
+        raise ValueError(_explain(text))
+    day, minute, second, zone = parts.groups()
+    zone = zone.strip().upper()
+    try:
+        return datetime.fromisoformat(f"{day}T{minute}{second or ':00'}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{EXPECTED}; there is no time {text!r}") from None
+
+
+def _from_seconds(text: str) -> datetime:
+    whole, _, fraction = text.partition(".")
+    seconds = int(whole)
+    for least, unit in _UNITS:
+        if abs(seconds) >= least:
+            raise ValueError(f"{EXPECTED}; {text} looks like {unit}")
+    micros = int(fraction.ljust(6, "0")[:6]) * (-1 if text.startswith("-") else 1)
+    try:
+        return _EPOCH + timedelta(seconds=seconds, microseconds=micros)
+    except OverflowError:
+        raise ValueError(f"{EXPECTED}; {text} lies beyond the year 9999") from None
+
+
+def _explain(text: str) -> str:
+    if _BLANK.search(text):
+        return f"{EXPECTED}; a + in an address is a blank: write %2B before the offset in {text!r}"
+    if _WITHOUT_ZONE.fullmatch(text):
+        return f"{EXPECTED}; {text!r} has no zone"
+    return f"{EXPECTED}; got {text[:100]!r}"
