@@ -86,13 +86,24 @@ def _status(
     candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence, missing: pl.Series | None
 ) -> pl.Expr:
     cut = _cut_off(candles, evidence.known, evidence.ended)
+    contradicted = _hold_any(candles, evidence.known.contradicted)
     proven = pl.lit(COMPLETE)
     if cut is not None:
         proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
     if missing is not None:
         proven = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(proven)
-    numbered = pl.when(pl.col("unnumbered") > 0).then(UNVERIFIED).otherwise(proven)
+    nothing_proven = pl.col("unnumbered") > 0
+    if contradicted is not None:
+        nothing_proven |= pl.lit(contradicted)
+    numbered = pl.when(nothing_proven).then(UNVERIFIED).otherwise(proven)
     return pl.when(closed).then(numbered).otherwise(FORMING)
+
+
+def _hold_any(candles: pl.DataFrame, moments: pl.DataFrame) -> pl.Series | None:
+    """Return which candles hold any of their symbol's MOMENTS (Boolean); None if there are none."""
+    if moments.is_empty():
+        return None
+    return touched(candles, moments.select("symbol", before="time", after="time"))
 
 
 def missing(candles: pl.DataFrame, known: Knowledge) -> pl.Series:
@@ -138,12 +149,15 @@ def spans_of(outages: pl.DataFrame) -> pl.DataFrame:
 
 
 def all_spans(known: Knowledge) -> pl.DataFrame:
-    """SPANS of all that is not as it should be: holes, and where symbols begin."""
+    """SPANS of all that is not as it should be: holes, where symbols begin, contradictions."""
     begins = known.begins.filter(pl.col("sequence") > 1)
     return pl.concat(
         [
             known.holes.select(*SPANS),
-            begins.select("symbol", before="time", after="time"),
+            *(
+                moments.select("symbol", before="time", after="time")
+                for moments in (begins, known.contradicted)
+            ),
         ]
     )
 

@@ -30,6 +30,9 @@ SPANS: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.In
 BEGINS: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
 """The lowest number seen of each numbered symbol, and when that trade happened."""
 
+MOMENTS: Final[Columns] = {"symbol": pl.String, "time": pl.Int64}
+"""Moments of a symbol's time, microseconds since 1970."""
+
 OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
 """Times without any connection to the exchange, microseconds since 1970."""
 
@@ -38,13 +41,15 @@ OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
 class Knowledge:
     """What is known of an exchange's unseen trades once a batch is admitted.
 
-    `holes`: all HOLES there are. `begins`: BEGINS. `changed`: SPANS in which `holes` or
-    `begins` are no longer what they were before this batch. `outages`: OUTAGES that
+    `holes`: all HOLES there are. `begins`: BEGINS. `contradicted`: MOMENTS of trades of which
+    two came under one number. `changed`: SPANS in which `holes`, `begins` or `contradicted` are
+    no longer what they were before this batch. `outages`: OUTAGES that
     ended before its trades, of which one may come again after a crash.
     """
 
     holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))
     begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
+    contradicted: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
     changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 

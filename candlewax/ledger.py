@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from candlewax.gaps import BEGINS, HOLES, SPANS, Knowledge
+from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
 from candlewax.open_gaps import OpenGaps
 from candlewax.outages import Connections
 from candlewax.ranges import Change, Ranges, Run, runs
@@ -37,16 +37,19 @@ class Ledger:
 
     `numbered`: the numbers seen, by symbol. `unnumbered`: chunks of symbol
     (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
-    `connections`: which connections are alive.
+    `connections`: which connections are alive. `contradicted`: symbols and times (microseconds
+    since 1970) of trades of which two came under one number.
     """
 
     numbered: dict[str, Ranges] = field(default_factory=dict)
     unnumbered: list[pl.DataFrame] = field(default_factory=list)
     gaps: OpenGaps = field(default_factory=OpenGaps)
     connections: Connections = field(default_factory=Connections)
+    contradicted: set[tuple[str, int]] = field(default_factory=set)
     _changes: dict[str, Change] = field(default_factory=dict, init=False, repr=False)
     _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _known: Knowledge | None = field(default=None, init=False, repr=False)
+    _new_moments: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
 
     def admit(self, trades: pl.DataFrame) -> pl.Series:
         """Tell which trades are seen for the first time (Boolean) and remember them.
@@ -117,7 +120,8 @@ class Ledger:
         """What is known of unseen trades; `changes` as `changes` gave them last, and
         OUTAGES that are over.
         """
-        if self._known is None or changes:
+        moments, self._new_moments = self._new_moments, set()
+        if self._known is None or changes or moments:
             for symbol in changes if self._known else self.numbered:
                 rows = [(symbol, *hole) for hole in self.numbered[symbol].all_holes()]
                 self._holes[symbol] = pl.DataFrame(rows, HOLES, orient="row")
@@ -125,10 +129,17 @@ class Ledger:
             self._known = Knowledge(
                 pl.concat([empty(HOLES), *self._holes.values()]),
                 pl.DataFrame(begins, BEGINS, orient="row"),
+                pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row"),
             )
-        if not changes and outages.is_empty():
+        if not changes and not moments and outages.is_empty():
             return self._known
-        return replace(self._known, changed=_spans(changes), outages=outages)
+        return replace(self._known, changed=_spans(changes, moments), outages=outages)
+
+    def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
+        """Remember the symbols and times of trades of which two came under one number."""
+        new = set(moments) - self.contradicted
+        self.contradicted |= new
+        self._new_moments |= new
 
     def _admit_unnumbered(self, keys: pl.DataFrame) -> pl.Series:
         """Remember trades without numbers; the places of those already seen."""
@@ -165,7 +176,17 @@ class Ledger:
     def copy(self) -> "Ledger":
         """A copy that later changes do not reach."""
         numbered = {symbol: ranges.copy() for symbol, ranges in self.numbered.items()}
-        return Ledger(numbered, self.unnumbered[:], self.gaps.copy(), self.connections.copy())
+        return Ledger(
+            numbered,
+            self.unnumbered[:],
+            self.gaps.copy(),
+            self.connections.copy(),
+            set(self.contradicted),
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a saved state, also one from before there were contradictions."""
+        self.__dict__ = {"contradicted": set(), "_new_moments": set(), **state}
 
 
 Extent = tuple[str, int, int, int, int, int, int]
@@ -200,9 +221,9 @@ def _few_extents(keys: pl.DataFrame) -> Iterable[Extent]:
         yield symbol, least, most, at[least], at[most], rows[symbol], len(at)
 
 
-def _spans(changes: Mapping[str, Change]) -> pl.DataFrame:
+def _spans(changes: Mapping[str, Change], moments: Iterable[tuple[str, int]]) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""
-    rows = {
+    rows = {(symbol, time, time) for symbol, time in moments} | {
         (symbol, before, after)
         for symbol, change in changes.items()
         for before, after in (

@@ -35,6 +35,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "frames": ("candlewax_frames", "Frames.", ("exchange", "kind")),
     "trades": ("candlewax_trades", "Trades seen for the first time.", ("exchange",)),
     "duplicates": ("candlewax_duplicates", "Trades seen before.", ("exchange",)),
+    "contradictions": (
+        "candlewax_contradictions",
+        "Trades that came under a known number with other content.",
+        ("exchange",),
+    ),
     "dead_letters": (
         "candlewax_dead_letters",
         "What could not be read.",

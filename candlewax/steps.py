@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
@@ -13,11 +14,13 @@ from candlewax import book
 from candlewax.batch import NOWHERE, Batch
 from candlewax.conditions import UnknownConditions
 from candlewax.connectors.history import History
+from candlewax.contradictions import ContradictionFinder, withdraw
 from candlewax.decode import Decoded, decode, not_utf8, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Unread
 from candlewax.few_trades import FEW
 from candlewax.gaps import NOTHING, Knowledge
+from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.schema import BRONZE, TRADES, empty, without
@@ -95,30 +98,64 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         self._ledger = resumed
         self._stores = stores
         self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
+        self._finder: ContradictionFinder | None = None
 
     def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
         return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _admit(self, decoded: Decoded) -> Batch:
-        bronze, trades = decoded.bronze, decoded.trades
+        trades = decoded.trades
         if self._ledger is None and (trades.height or decoded.events):
             self._ledger = self._history.ledger(decoded.exchange)
         if self._ledger and self._stores:
             self._watch.begin(decoded.exchange, self._ledger)
+        contradicted = empty(CONTRADICTIONS)
         if self._ledger and trades.height:
             fresh = self._ledger.admit(trades)
-            if not fresh.all():
-                if self._stores:
-                    bronze = _with_duplicates(bronze, trades["row"].filter(~fresh))
-                trades = trades.filter(fresh)
+            if self._stores:
+                decoded, contradicted = self._compare(self._ledger, decoded, fresh)
+            trades = trades if fresh.all() else trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
-        self._count(decoded, bronze, trades.height)
+        self._count(decoded, trades.height, contradicted.height)
         tables, known = self._unseen(decoded, trades)
         trades = without(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
         if self._stores:
-            tables |= {"bronze_frames": bronze, "silver_trades": trades}
+            tables |= {"bronze_frames": decoded.bronze, "silver_trades": trades}
+            if contradicted.height:
+                tables["contradictions"] = contradicted
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
+
+    def _compare(
+        self, ledger: Ledger, decoded: Decoded, fresh: pl.Series
+    ) -> tuple[Decoded, pl.DataFrame]:
+        """Tell repeats of equal trades, which are counted with their frames, from
+        CONTRADICTIONS, which become dead letters.
+        """
+        exchange, trades = decoded.exchange, decoded.trades
+        if self._finder is None:
+            self._finder = ContradictionFinder(exchange, self._history.trades)
+        found = self._finder.find(trades, fresh)
+        if fresh.all():
+            return decoded, empty(CONTRADICTIONS)
+        repeated = ~fresh
+        bronze, dead_letters = decoded.bronze, decoded.dead_letters
+        rows = empty(CONTRADICTIONS)
+        if found.height:
+            rows = contradiction_rows(exchange, found, trades)
+            ledger.add_contradictions(moments(rows))
+            withdrawn = withdraw(bronze, trades, found)
+            bronze = withdrawn.bronze
+            dead_letters = pl.concat([dead_letters, withdrawn.dead_letters])
+            repeated = repeated.scatter(found["place"], False)
+            _log.warning(
+                "%s: %d trades came under known numbers with other content; the first: %s",
+                exchange,
+                rows.height,
+                withdrawn.dead_letters["detail"][0],
+            )
+        bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
+        return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
 
     def _unseen(
         self, decoded: Decoded, trades: pl.DataFrame
@@ -135,12 +172,14 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         tables = self._watch.follow(ledger, changes, decoded, trades)
         return tables, ledger.knowledge(changes, ledger.connections.release(trades))
 
-    def _count(self, decoded: Decoded, bronze: pl.DataFrame, trades: int) -> None:
+    def _count(self, decoded: Decoded, trades: int, contradictions: int) -> None:
         exchange = decoded.exchange
-        for kind, frames in _counts(bronze["kind"]):
+        for kind, frames in _counts(decoded.bronze["kind"]):
             self._tally.add(frames, "frames", exchange, str(kind))
         self._tally.add(trades, "trades", exchange)
-        self._tally.add(decoded.trades.height - trades, "duplicates", exchange)
+        self._tally.add(contradictions, "contradictions", exchange)
+        repeats = decoded.trades.height - trades - contradictions
+        self._tally.add(repeats, "duplicates", exchange)
         if decoded.dead_letters.is_empty():
             return
         letters = decoded.dead_letters.group_by("scope", "reason").len()
@@ -159,6 +198,8 @@ def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
 
 
 def _with_duplicates(bronze: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    if rows.is_empty():
+        return bronze
     counts = rows.value_counts()
     duplicates = bronze["duplicates"].scatter(counts["row"], counts["count"].cast(pl.UInt16))
     return bronze.with_columns(duplicates=duplicates)

@@ -17,7 +17,9 @@ from candlewax.connectors.latecomers import Latecomers, revised
 from candlewax.connectors.minutes import Minutes
 from candlewax.connectors.reached import SETTLE, Reached
 from candlewax.connectors.stored import Stored
+from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
+from candlewax.identity import moments
 from candlewax.ledger import KEPT, Ledger
 from candlewax.ranges import Ranges, Run
 
@@ -137,6 +139,7 @@ class History:
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self.unseen = Unseen(database, wait)
+        self.trades = StoredTrades(self._query)
         self._database = database
         self._meanwhile = meanwhile
         self._wait = wait
@@ -188,6 +191,7 @@ class History:
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
+        ledger.contradicted = set(moments(self.trades.contradictions(exchange)))
         ledger.changes()
         return ledger
 

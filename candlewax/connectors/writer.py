@@ -27,6 +27,7 @@ ORDER: Final = (
     "outages",
     "bronze_frames",
     "dead_letters",
+    "contradictions",
     "silver_trades",
     "gaps",
     "ohlcv",

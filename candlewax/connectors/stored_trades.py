@@ -1,0 +1,78 @@
+"""The content of stored trades, to compare with what comes under their numbers."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.identity import CONTENT, CONTRADICTIONS
+
+Query = Callable[..., pl.DataFrame]
+
+_AT_ONCE: Final = 5_000
+"""Numbers that are asked for at once."""
+
+_CLOSE: Final = timedelta(milliseconds=1)
+"""How far the times of the same trade may lie apart."""
+
+_CONTENT: Final = """
+SELECT symbol, sequence, timestamp, toInt8(side) AS side, price, quantity
+FROM silver_trades
+WHERE exchange = {exchange:String} AND symbol IN {symbols:Array(String)}
+    AND sequence IN {numbers:Array(UInt64)}
+"""
+
+# The times are a part of the key: without them all of a market is looked through.
+_NEAR: Final = f"""{_CONTENT}
+    AND timestamp >= fromUnixTimestamp64Micro({{begin:Int64}}, 'UTC')
+    AND timestamp <= fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
+"""
+
+_CONTRADICTIONS: Final = """
+SELECT exchange, symbol, sequence, stored_timestamp, toInt8(stored_side) AS stored_side,
+    stored_price, stored_quantity, timestamp, toInt8(side) AS side, price, quantity, received_at,
+    source, source_partition, source_offset, source_index
+FROM contradictions FINAL
+WHERE exchange = {exchange:String}
+"""
+
+
+class StoredTrades:
+    """Reads the stored trades of an exchange by their numbers."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of the stored trades with the numbers of others (CONTENT), as far as
+        they happened about when those did.
+        """
+        found = []
+        for part in came.sort("timestamp").iter_slices(_AT_ONCE):
+            begin, end = (
+                part["timestamp"].cast(pl.Int64).min(),
+                part["timestamp"].cast(pl.Int64).max(),
+            )
+            close = _CLOSE // timedelta(microseconds=1)
+            times: dict[str, Any] = {"begin": begin - close, "end": end + close}  # type: ignore[operator]
+            found.append(self._content(_NEAR, exchange, part, times))
+        return pl.concat(found)
+
+    def by_number(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of all stored trades with the numbers of others (CONTENT)."""
+        parts = came.iter_slices(_AT_ONCE)
+        return pl.concat([self._content(_CONTENT, exchange, part, {}) for part in parts])
+
+    def _content(
+        self, sql: str, exchange: str, came: pl.DataFrame, times: dict[str, Any]
+    ) -> pl.DataFrame:
+        wanted = {
+            "symbols": came["symbol"].unique().to_list(),
+            "numbers": came["sequence"].unique().to_list(),
+        }
+        return self._query(sql, exchange, **wanted, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
+
+    def contradictions(self, exchange: str) -> pl.DataFrame:
+        """Return CONTRADICTIONS that are known."""
+        return self._query(_CONTRADICTIONS, exchange).cast(CONTRADICTIONS)  # type: ignore[arg-type]  # names to types
