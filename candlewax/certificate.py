@@ -216,13 +216,11 @@ def _cut_off(candles: pl.DataFrame, known: Knowledge, ended: pl.DataFrame) -> pl
         late = known.begins.filter(inside)
     if late.is_empty() and ended.is_empty():
         return None
-    found = (
-        candles.select("timeframe", "window_start", "window_end", pl.col("symbol").cast(pl.String))
-        .join(late.select("symbol", "time"), on="symbol", how="left", maintain_order="left")
-        .join(ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left")
-    )
-    time = pl.col("time")
-    began = (time >= _START) & (time < pl.col("window_end"))
-    return found.select((began.fill_null(False) | pl.col("ended").fill_null(False)).alias("cut"))[
-        "cut"
-    ]
+    began = _hold_any(candles, late.select("symbol", "time"))
+    if ended.is_empty():
+        return began
+    names = candles.select("timeframe", "window_start", pl.col("symbol").cast(pl.String))
+    found = names.join(
+        ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left"
+    )["ended"].fill_null(False)
+    return found if began is None else found | began

@@ -116,6 +116,7 @@ def normalize(
     columns["source_index"] = native["index"]
     columns["exchange"] = repeated("exchange", exchange, pl.String, native.height)
     columns["via"] = repeated("via", WEBSOCKET, pl.Int8, native.height)
+    columns["numbering"] = repeated("numbering", 0, pl.UInt32, native.height)
     vendor = [c for c in native.get_columns() if c.name not in dialect.mapped | {"row", "index"}]
     return pl.DataFrame(
         [columns[name].alias(name) for name in ("row", *TRADES)]

@@ -7,38 +7,74 @@ remembered by id for a little more than a day of their own time, as long as any 
 their candles is still open to change; what is missing of them nobody can tell.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from candlewax import unnumbered
+from candlewax.extents import extents
 from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
+from candlewax.numberings import Numberings, is_far_below, series, split_series
 from candlewax.open_gaps import OpenGaps
 from candlewax.outages import Connections
 from candlewax.ranges import Change, Ranges, Run, runs
 from candlewax.schema import empty
 
-KEPT: Final = timedelta(days=1, minutes=30)
-"""How far behind the latest trade the ids of unnumbered trades are kept."""
+UNPROVEN: Final = 2
+"""A number that is not the first one there was."""
 
-_FEW: Final = 300
-"""Trades that are sooner looked at one by one."""
 
-_CHUNK: Final = 20_000
-"""Ids are kept in chunks of about this many, dropped whole when they are old."""
+class Opening(NamedTuple):
+    """A numbering that a trade opened; as `Start`."""
+
+    symbol: str
+    numbering: int
+    first: int
+    began: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of the trades of a batch: which are seen for the first time (Boolean), to
+    which numbering each belongs (UInt32; None: all to the first), and numberings that opened.
+    """
+
+    fresh: pl.Series
+    numbering: pl.Series | None
+    opened: Sequence[Opening] = ()
+
+
+@dataclass
+class _Assigned:
+    """Numberings, other than the first, of the trades of a batch."""
+
+    symbols: dict[str, int] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
+    opened: list[Opening] = field(default_factory=list)
+
+    def column(self, symbols: pl.Series) -> pl.Series | None:
+        """Return the numbering of each trade (UInt32); None if all belong to the first."""
+        if not self.symbols and not self.places:
+            return None
+        names = symbols.cast(pl.String).to_list()
+        found = [self.symbols.get(name, 0) for name in names]
+        for place, numbering in self.places.items():
+            found[place] = numbering
+        return pl.Series("numbering", found, pl.UInt32)
 
 
 @dataclass
 class Ledger:
     """What has been seen of one exchange.
 
-    `numbered`: the numbers seen, by symbol. `unnumbered`: chunks of symbol
+    `numbered`: the numbers seen, by series. `unnumbered`: chunks of symbol
     (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
     `connections`: which connections are alive. `contradicted`: symbols and times (microseconds
-    since 1970) of trades of which two came under one number.
+    since 1970) of trades of which two came under one number. `numbered` has a series for each
+    numbering of a symbol: `numberings` tells which there are.
     """
 
     numbered: dict[str, Ranges] = field(default_factory=dict)
@@ -46,60 +82,130 @@ class Ledger:
     gaps: OpenGaps = field(default_factory=OpenGaps)
     connections: Connections = field(default_factory=Connections)
     contradicted: set[tuple[str, int]] = field(default_factory=set)
+    numberings: Numberings = field(default_factory=Numberings)
     _changes: dict[str, Change] = field(default_factory=dict, init=False, repr=False)
     _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _known: Knowledge | None = field(default=None, init=False, repr=False)
     _new_moments: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
+    _assigned: _Assigned = field(default_factory=_Assigned, init=False, repr=False)
 
-    def admit(self, trades: pl.DataFrame) -> pl.Series:
-        """Tell which trades are seen for the first time (Boolean) and remember them.
+    def admit(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
+        """Tell which trades are seen for the first time, and remember them.
 
-        Of equal trades in the batch the first one is. In: symbol, sequence,
-        trade_id, timestamp of TRADES, in the order the trades came.
+        Of equal numbers in the batch the first one is. In: symbol, sequence, trade_id,
+        timestamp of TRADES, in the order the trades came; `numbering` too where it is `decided`
+        to which one each trade belongs.
         """
         keys = trades[["symbol", "sequence", "trade_id", "timestamp"]].with_row_index("place")
-        if keys.height and int(keys["sequence"].min()) > 0:  # type: ignore[arg-type]
-            repeated = [self._admit_numbered(keys)]
-        else:
+        least: Any = keys["sequence"].min()
+        numbered = keys if keys.height and least > 0 else keys.filter(pl.col("sequence") > 0)
+        self._assigned = _Assigned()
+        if decided and trades.height and (trades["numbering"] > 0).any():
+            keys = keys.hstack([trades["numbering"]])
             repeated = [
-                self._admit_numbered(keys.filter(pl.col("sequence") > 0)),
-                self._admit_unnumbered(keys.filter(pl.col("sequence") == 0)),
+                self._admit_numbered(part, part["numbering"][0])
+                for part in keys.filter(pl.col("sequence") > 0).partition_by("numbering")
             ]
+        else:
+            repeated = [self._admit_numbered(numbered, 0 if decided else None)]
+        if numbered.height < keys.height:
+            without = keys.filter(pl.col("sequence") == 0)
+            repeated.append(unnumbered.admit(without, self.unnumbered))
         fresh = pl.Series("fresh", [True], dtype=pl.Boolean).new_from_index(0, trades.height)
         for places in repeated:
             if places.len():
                 fresh = fresh.scatter(places, False)
-        return fresh
+        numbering = trades["numbering"] if decided else self._assigned.column(trades["symbol"])
+        return Admission(fresh, numbering, self._assigned.opened)
 
-    def _admit_numbered(self, keys: pl.DataFrame) -> pl.Series:
-        """Remember numbered trades; the places of those already seen."""
+    def _admit_numbered(self, keys: pl.DataFrame, decided: int | None) -> pl.Series:
+        """Remember numbered trades, of the numbering that is decided or of any; gives the places
+        of those already seen.
+        """
         odd = []
-        extents = _few_extents(keys) if keys.height <= _FEW else _extents(keys)
-        for symbol, *run, rows, distinct in extents:
-            ranges = self.numbered.setdefault(symbol, Ranges())
-            least, most, _, end = run
-            whole = rows == distinct == most - least + 1
-            if whole and ranges.last and least == ranges.last[-1] + 1:
-                ranges.last[-1], ranges.end[-1] = most, end
-            elif whole and (not ranges.last or least > ranges.last[-1]):
-                self._add(symbol, [Run(*run)])
-            else:
+        for extent in extents(keys):
+            symbol = extent.symbol
+            numbering = self.numberings.count(symbol) - 1 if decided is None else decided
+            name = series(symbol, numbering)
+            ranges = self.numbered.setdefault(name, Ranges())
+            follows = bool(ranges.last) and extent.least == ranges.last[-1] + 1
+            above = not ranges.last or extent.least > ranges.last[-1]
+            if decided is None and numbering:
+                # Only what continues the newest numbering surely belongs to it.
+                above = follows = follows and self.numberings.is_newest(symbol, extent.earliest)
+            if not (extent.whole and above):
                 odd.append(symbol)
+                continue
+            if follows:
+                ranges.last[-1], ranges.end[-1] = extent.most, extent.end
+            else:
+                self._add(name, [Run(extent.least, extent.most, extent.begin, extent.end)])
+            self.numberings.see(symbol, extent.latest)
+            if decided is None and numbering:
+                self._assigned.symbols[symbol] = numbering
         if not odd:
             return pl.Series(dtype=pl.UInt32)
         rest = keys.filter(pl.col("symbol").is_in(pl.Series(odd, dtype=pl.Categorical).implode()))
-        places = [
-            self._admit_one_by_one(symbol, rest.filter(pl.col("symbol") == symbol))
-            for symbol in odd
-        ]
-        return pl.concat(places)
+        return pl.concat(
+            [
+                self._admit_odd(symbol, rest.filter(pl.col("symbol") == symbol), decided)
+                for symbol in odd
+            ]
+        )
 
-    def _admit_one_by_one(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
-        ranges = self.numbered[symbol]
+    def _admit_odd(self, symbol: str, keys: pl.DataFrame, decided: int | None) -> pl.Series:
+        """Remember trades of a symbol that do not all follow on those seen."""
+        name = series(symbol, decided or 0)
+        ranges = self.numbered[name]
         known = ranges.holds(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
+        if decided is None and (
+            self.numberings.count(symbol) > 1 or self._may_begin_anew(symbol, keys, known)
+        ):
+            return self._admit_each(symbol, keys)
         fresh = keys.filter(~known).sort("sequence")
-        self._add(symbol, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
+        self._add(name, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
+        latest = fresh["timestamp"].cast(pl.Int64).max()
+        if isinstance(latest, int):
+            self.numberings.see(symbol, latest)
         return keys["place"].filter(known)
+
+    def _may_begin_anew(self, symbol: str, keys: pl.DataFrame, known: pl.Series) -> bool:
+        """Return whether any trade is later than all before it and has a far lower number."""
+        last = self.numbered[symbol].last[-1] if self.numbered[symbol].last else 0
+        number, time = keys["sequence"], keys["timestamp"].cast(pl.Int64)
+        seen = time.zip_with(~known, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(time)))
+        before = pl.DataFrame({"n": number, "t": time, "seen": seen}).select(
+            "n",
+            "t",
+            n_before=pl.col("n").cum_max().shift(1, fill_value=0).clip(lower_bound=last),
+            t_before=pl.col("seen").cum_max().forward_fill().shift(1).fill_null(-(2**63))
+            .clip(lower_bound=self.numberings.latest.get(symbol, -(2**63))),
+        )  # fmt: skip
+        later = before.filter(
+            (pl.col("t") > pl.col("t_before")) & (pl.col("n") < pl.col("n_before"))
+        )
+        return any(is_far_below(n, last) for n, last in later.select("n", "n_before").iter_rows())
+
+    def _admit_each(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
+        """Remember trades of a symbol one by one, each in its numbering."""
+        repeated = []
+        times = keys["timestamp"].cast(pl.Int64)
+        rows = zip(keys["place"].to_list(), keys["sequence"].to_list(), times, strict=True)
+        for place, number, time in rows:
+            numbering, start = self.numberings.place(symbol, number, time, self.numbered)
+            name = series(symbol, numbering)
+            ranges = self.numbered.setdefault(name, Ranges())
+            if start:
+                self._assigned.opened.append(Opening(symbol, numbering, *start))
+                self._new_moments.add((symbol, start.before))
+            if ranges.has(number):
+                repeated.append(place)
+                continue
+            self._add(name, [Run(number, number, time, time)])
+            self.numberings.see(symbol, time)
+            if numbering:
+                self._assigned.places[place] = numbering
+        return pl.Series(repeated, dtype=pl.UInt32)
 
     def _add(self, symbol: str, found: list[Run]) -> None:
         """Put numbers of a symbol in, and remember what that changes."""
@@ -122,18 +228,34 @@ class Ledger:
         """
         moments, self._new_moments = self._new_moments, set()
         if self._known is None or changes or moments:
-            for symbol in changes if self._known else self.numbered:
-                rows = [(symbol, *hole) for hole in self.numbered[symbol].all_holes()]
-                self._holes[symbol] = pl.DataFrame(rows, HOLES, orient="row")
-            begins = [(s, r.first[0], r.begin[0]) for s, r in self.numbered.items() if r.first]
+            for name in changes if self._known else self.numbered:
+                symbol, _ = split_series(name)
+                rows = [(symbol, *hole) for hole in self.numbered[name].all_holes()]
+                self._holes[name] = pl.DataFrame(rows, HOLES, orient="row")
             self._known = Knowledge(
                 pl.concat([empty(HOLES), *self._holes.values()]),
-                pl.DataFrame(begins, BEGINS, orient="row"),
+                pl.DataFrame(self._begins(), BEGINS, orient="row"),
                 pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row"),
             )
         if not changes and not moments and outages.is_empty():
             return self._known
         return replace(self._known, changed=_spans(changes, moments), outages=outages)
+
+    def _begins(self) -> list[tuple[str, int, int]]:
+        """Rows of BEGINS. The end of a numbering that another one followed is as little proven
+        as a beginning: it stands among them like a number that is not the first.
+        """
+        lowest = [
+            (split_series(name)[0], ranges.first[0], ranges.begin[0])
+            for name, ranges in self.numbered.items()
+            if ranges.first
+        ]
+        ends = [
+            (symbol, UNPROVEN, start.before)
+            for symbol, starts in self.numberings.starts.items()
+            for start in starts
+        ]
+        return lowest + ends
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Remember the symbols and times of trades of which two came under one number."""
@@ -141,37 +263,9 @@ class Ledger:
         self.contradicted |= new
         self._new_moments |= new
 
-    def _admit_unnumbered(self, keys: pl.DataFrame) -> pl.Series:
-        """Remember trades without numbers; the places of those already seen."""
-        if keys.is_empty():
-            return pl.Series(dtype=pl.UInt32)
-        keys = keys.with_columns(pl.col("symbol").cast(pl.String))
-        identity = ["symbol", "timestamp", "trade_id"]
-        first, last = keys["timestamp"].min(), keys["timestamp"].max()
-        known = ~keys.select(pl.struct(identity).is_first_distinct()).to_series()
-        for chunk in self.unnumbered:
-            if chunk["timestamp"].max() >= first and chunk["timestamp"].min() <= last:  # type: ignore[operator]
-                marked = chunk.select(*identity, seen=pl.lit(True))
-                seen = keys.join(marked, on=identity, how="left", maintain_order="left")["seen"]
-                known |= seen.fill_null(False)
-        self._remember(keys.filter(~known).select(identity))
-        return keys["place"].filter(known)
-
-    def _remember(self, keys: pl.DataFrame) -> None:
-        if keys.is_empty():
-            return
-        if self.unnumbered and self.unnumbered[-1].height < _CHUNK:
-            keys = pl.concat([self.unnumbered.pop(), keys])
-        self.unnumbered.append(keys)
-
     def forget(self, latest: int) -> None:
         """Drop ids that no open candle can need; `latest` in microseconds."""
-        oldest = latest - KEPT // timedelta(microseconds=1)
-        self.unnumbered = [
-            chunk
-            for chunk in self.unnumbered
-            if chunk.select(pl.col("timestamp").max().cast(pl.Int64)).item() >= oldest
-        ]
+        self.unnumbered = unnumbered.recent(self.unnumbered, latest)
 
     def copy(self) -> "Ledger":
         """A copy that later changes do not reach."""
@@ -182,50 +276,26 @@ class Ledger:
             self.gaps.copy(),
             self.connections.copy(),
             set(self.contradicted),
+            self.numberings.copy(),
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a saved state, also one from before there were contradictions."""
-        self.__dict__ = {"contradicted": set(), "_new_moments": set(), **state}
-
-
-Extent = tuple[str, int, int, int, int, int, int]
-"""A symbol's lowest and highest number and their times, how many rows it has, and how
-many numbers."""
-
-
-def _extents(keys: pl.DataFrame) -> Iterable[Extent]:
-    number, time = pl.col("sequence"), pl.col("timestamp")
-    extents = keys.group_by("symbol").agg(
-        symbol_text=pl.col("symbol").first().cast(pl.String),
-        least=number.min(),
-        most=number.max(),
-        begin=time.get(number.arg_min()).cast(pl.Int64),
-        end=time.get(number.arg_max()).cast(pl.Int64),
-        rows=pl.len(),
-        distinct=number.n_unique(),
-    )
-    return extents.drop("symbol").iter_rows()
-
-
-def _few_extents(keys: pl.DataFrame) -> Iterable[Extent]:
-    """The same of a few trades, for which a query costs more than to look at each."""
-    symbols = keys["symbol"].cast(pl.String).to_list()
-    times = keys["timestamp"].cast(pl.Int64).to_list()
-    found: dict[str, dict[int, int]] = {}
-    rows = Counter(symbols)
-    for symbol, number, time in zip(symbols, keys["sequence"].to_list(), times, strict=True):
-        found.setdefault(symbol, {}).setdefault(number, time)
-    for symbol, at in found.items():
-        least, most = min(at), max(at)
-        yield symbol, least, most, at[least], at[most], rows[symbol], len(at)
+        """Take a saved state, also one from before there were contradictions and numberings."""
+        latest = {name: max(ranges.end) for name, ranges in state["numbered"].items() if ranges.end}
+        self.__dict__ = {
+            "contradicted": set(),
+            "numberings": Numberings(latest=latest),
+            "_new_moments": set(),
+            "_assigned": _Assigned(),
+            **state,
+        }
 
 
 def _spans(changes: Mapping[str, Change], moments: Iterable[tuple[str, int]]) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""
     rows = {(symbol, time, time) for symbol, time in moments} | {
-        (symbol, before, after)
-        for symbol, change in changes.items()
+        (split_series(name)[0], before, after)
+        for name, change in changes.items()
         for before, after in (
             *((hole.before, hole.after) for hole in change.gone | change.new),
             *((time, time) for time in change.begins),

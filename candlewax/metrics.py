@@ -40,6 +40,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Trades that came under a known number with other content.",
         ("exchange",),
     ),
+    "numberings": (
+        "candlewax_numberings",
+        "Markets whose exchange began their numbers anew.",
+        ("exchange",),
+    ),
     "dead_letters": (
         "candlewax_dead_letters",
         "What could not be read.",

@@ -58,6 +58,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     source_offset: _Count
     source_index: Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
     via: Literal["websocket", "rest", "dump"] = "websocket"
+    numbering: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     outages: list[tuple[_Microseconds, _Microseconds]] | None = None
 
 
@@ -128,6 +129,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
         pl.col("received_at").cast(pl.Int64),
         pl.col(*source),
         *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
+        *(["numbering"] if (trades["numbering"] > 0).any() else []),
         *([TOLD] if TOLD in trades.columns else []),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
@@ -223,6 +225,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         pl.col("quote_volume").cast(QUOTE_VOLUME, strict=False),
         pl.col("source_partition").cast(pl.UInt32),
         pl.col("source_index").cast(pl.UInt16),
+        pl.col("numbering").cast(pl.UInt32),
         exact=pl.all_horizontal(exact),
         known=known,
     )

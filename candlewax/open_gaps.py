@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from candlewax.numberings import series, split_series
 from candlewax.ranges import Change, Hole, Ranges
 from candlewax.schema import GAP_OPEN, GAP_REPAIRED, GAPS, TIME, empty
 
@@ -156,7 +157,8 @@ class OpenGaps:
         A gap that lies before all that is known of its symbol, or behind it, no longer
         matters, if nothing is read again.
         """
-        for symbol, first, last, missing, *facts in _plain(stored).iter_rows():
+        for name, first, last, missing, *facts, numbering in _plain(stored).iter_rows():
+            symbol = series(name, numbering)
             seen = ranges.get(symbol, Ranges())
             apart = not seen.first or last < seen.first[0] or first > seen.last[-1]
             if again or not apart:
@@ -218,20 +220,19 @@ def _shown(
     found: list[tuple[str, Hole]], trades: pl.DataFrame, bronze: pl.DataFrame
 ) -> list[Shown]:
     """Of the trades beside each hole the one that came later."""
-    symbols = {symbol for symbol, _ in found}
-    numbered = trades.select("row", "sequence", pl.col("symbol").cast(pl.String))
     beside = pl.DataFrame(
         [
-            (place, symbol, number)
-            for place, (symbol, hole) in enumerate(found)
+            (place, *split_series(name), number)
+            for place, (name, hole) in enumerate(found)
             for number in (hole.first - 1, hole.last + 1)
         ],
-        {"place": pl.UInt32, "symbol": pl.String, "sequence": pl.UInt64},
+        {"place": pl.UInt32, "symbol": pl.String, "numbering": pl.UInt32, "sequence": pl.UInt64},
         orient="row",
     )
+    numbered = trades.select("row", "sequence", "numbering", pl.col("symbol").cast(pl.String))
     rows = (
-        numbered.filter(pl.col("symbol").is_in(list(symbols)))
-        .join(beside, on=["symbol", "sequence"])
+        numbered.filter(pl.col("symbol").is_in(beside["symbol"].unique().to_list()))
+        .join(beside, on=["symbol", "numbering", "sequence"])
         .group_by("place")
         .agg(pl.col("row").max())
         .sort("place")["row"]
@@ -242,7 +243,7 @@ def _shown(
 
 
 def _plain(stored: pl.DataFrame) -> pl.DataFrame:
-    names = [name for name in GAPS if name not in {"exchange", "state"}]
+    names = [name for name in GAPS if name not in {"exchange", "state"}]  # numbering is last
     return stored.select(names).with_columns(pl.col(_TIMES).cast(pl.Int64))
 
 
@@ -251,9 +252,10 @@ def _frame(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
     data = [
         (
             exchange, symbol, first, last, gap.missing, gap.before, gap.after, *gap.shown,
-            GAP_OPEN if gap.missing else GAP_REPAIRED,
+            GAP_OPEN if gap.missing else GAP_REPAIRED, numbering,
         )
-        for symbol, (first, last), gap in rows
+        for name, (first, last), gap in rows
+        for symbol, numbering in (split_series(name),)
     ]  # fmt: skip
     if not data:
         return _NONE

@@ -55,6 +55,20 @@ class Ranges:
         self.begin[low:high] = [begin]
         self.end[low:high] = [end]
 
+    def follows(self, number: int) -> bool:
+        """Return whether a number that is not in the set follows on one that is."""
+        place = bisect_left(self.last, number - 1)
+        return place < len(self.last) and self.last[place] == number - 1
+
+    def count(self) -> int:
+        """Return how many numbers are in the set."""
+        return sum(self.last) - sum(self.first) + len(self.first)
+
+    def has(self, number: int) -> bool:
+        """Return whether a number is in the set."""
+        place = bisect_left(self.last, number)
+        return place < len(self.last) and self.first[place] <= number
+
     def holes(self, first: int, last: int) -> list[Hole]:
         """The holes that lie at least partly between two numbers, both inclusive."""
         low = max(0, bisect_right(self.first, first) - 1)

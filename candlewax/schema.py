@@ -91,10 +91,12 @@ TRADES: Columns = {
     **SOURCE,
     "source_index": pl.UInt16,
     "via": pl.Int8,
+    "numbering": pl.UInt32,
 }
 """Trades of one exchange. Besides these a frame of trades may hold any number of
 String columns named `vendor.<field>`: the native fields not mapped above.
-`condition` is null for an ordinary trade."""
+`condition` is null for an ordinary trade. `numbering` counts how often the exchange has begun the
+numbers of the symbol anew: nearly always 0."""
 
 GAPS: Columns = {
     "exchange": pl.String,
@@ -107,8 +109,19 @@ GAPS: Columns = {
     "connection": pl.String,
     "detected_at": TIME,
     "state": pl.Int8,
+    "numbering": pl.UInt32,
 }
 """Rows of `gaps`."""
+
+NUMBERINGS: Columns = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "numbering": pl.UInt32,
+    "first_sequence": pl.UInt64,
+    "began": TIME,
+    "before": TIME,
+}
+"""Rows of `numberings`."""
 
 GAP_OPEN, GAP_REPAIRING, GAP_UNREPAIRABLE, GAP_REPAIRED = 1, 2, 3, 4
 """The values of `state` in `gaps`."""

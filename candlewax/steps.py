@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,8 +22,8 @@ from candlewax.few_trades import FEW
 from candlewax.gaps import NOTHING, Knowledge
 from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.instruments import Instruments
-from candlewax.ledger import Ledger
-from candlewax.schema import BRONZE, TRADES, empty, without
+from candlewax.ledger import Ledger, Opening
+from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
@@ -109,11 +109,15 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             self._ledger = self._history.ledger(decoded.exchange)
         if self._ledger and self._stores:
             self._watch.begin(decoded.exchange, self._ledger)
-        contradicted = empty(CONTRADICTIONS)
+        contradicted, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
         if self._ledger and trades.height:
-            fresh = self._ledger.admit(trades)
+            admission = self._ledger.admit(trades, decided=not self._stores)
+            fresh = admission.fresh
             if self._stores:
                 decoded, contradicted = self._compare(self._ledger, decoded, fresh)
+                if admission.numbering is not None:
+                    trades = trades.with_columns(numbering=admission.numbering)
+            opened = self._tell_opened(decoded.exchange, admission.opened)
             trades = trades if fresh.all() else trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, trades.height, contradicted.height)
@@ -124,6 +128,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             tables |= {"bronze_frames": decoded.bronze, "silver_trades": trades}
             if contradicted.height:
                 tables["contradictions"] = contradicted
+            if opened.height:
+                tables["numberings"] = opened
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
 
     def _compare(
@@ -156,6 +162,21 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             )
         bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
+
+    def _tell_opened(self, exchange: str, opened: Sequence[Opening]) -> pl.DataFrame:
+        """Log and count numberings that opened; gives NUMBERINGS."""
+        for one in opened:
+            self._tally.add(1, "numberings", exchange)
+            _log.warning(
+                "%s: the numbers of %s begin anew with %d: numbering %d opens",
+                exchange,
+                one.symbol,
+                one.first,
+                one.numbering,
+            )
+        rows = [(exchange, *one) for one in opened]
+        times = {"began": pl.Int64, "before": pl.Int64}
+        return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
 
     def _unseen(
         self, decoded: Decoded, trades: pl.DataFrame

@@ -267,6 +267,7 @@ def _finished(checked: pl.LazyFrame, exchange: str, *more: str) -> pl.LazyFrame:
         native_symbol=pl.col("native_symbol").cast(pl.Categorical),
         timestamp=pl.col("time").cast(TIME),
         source_index=pl.col("index"),
+        numbering=pl.lit(0, pl.UInt32),
     ).select("row", *TRADES, pl.col(rf"^{re.escape(VENDOR)}.*$"), *more)
 
 

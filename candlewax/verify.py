@@ -18,7 +18,7 @@ from candlewax.frame_check import find_missing_trades
 EXAMPLES: Final = 20
 """How many differences are shown."""
 
-_COMPUTED: Final = ("ohlcv_check_mv", "hole_check_mv")
+_COMPUTED: Final = ("ohlcv_check_mv", "missing_range_check_mv")
 """What has to be computed before anything is compared."""
 
 _STATUS: Final = """
@@ -85,7 +85,7 @@ _CERTIFICATES: Final = _TIMEFRAMES.replace("timeframe_mismatches", "certificate_
 _PARTS: Final = {
     "gaps": (
         "holes of silver_trades and gaps",
-        "SELECT (SELECT count() FROM gaps FINAL) + (SELECT count() FROM hole_check)",
+        "SELECT (SELECT count() FROM gaps FINAL) + (SELECT count() FROM missing_range_check)",
         _GAPS,
     ),
     "certificates": (

@@ -47,6 +47,7 @@ def table(fills: Sequence[Fill]) -> pl.DataFrame:
             "source_offset": fill.offset,
             "source_index": fill.index,
             "via": WEBSOCKET,
+            "numbering": 0,
         }
         for fill in fills
     ]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.gaps import HOLES, OUTAGES
-from candlewax.ledger import KEPT, Ledger
+from candlewax.ledger import Ledger
 from candlewax.schema import empty
+from candlewax.unnumbered import KEPT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,7 +54,7 @@ def test_a_trade_is_let_through_once(batches: list[list[Row]]) -> None:
     """In whatever order numbers come, within a batch and across batches."""
     ledger, seen = Ledger(), set[Row]()
     for rows in batches:
-        assert ledger.admit(table(rows)).to_list() == expected(rows, seen)
+        assert ledger.admit(table(rows)).fresh.to_list() == expected(rows, seen)
 
 
 @given(BATCHES)
@@ -67,7 +68,7 @@ def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
     for rows in batches[2:]:
         ledger.admit(table(rows))
     for rows in batches:
-        assert copy.copy().admit(table(rows)).to_list() == expected(rows, set(seen))
+        assert copy.copy().admit(table(rows)).fresh.to_list() == expected(rows, set(seen))
 
 
 def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
@@ -85,9 +86,9 @@ def test_ids_without_numbers_are_kept_for_a_day() -> None:
     ledger.admit(table([row]))
     moment = int(START.timestamp() * 1_000_000)
     ledger.forget(moment + KEPT // timedelta(microseconds=1))
-    assert ledger.copy().admit(table([row])).to_list() == [False]
+    assert ledger.copy().admit(table([row])).fresh.to_list() == [False]
     ledger.forget(moment + 1 + KEPT // timedelta(microseconds=1))
-    assert ledger.admit(table([row])).to_list() == [True]
+    assert ledger.admit(table([row])).fresh.to_list() == [True]
 
 
 NO_OUTAGE = empty(OUTAGES)

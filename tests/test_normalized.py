@@ -51,6 +51,7 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
             "source_offset": draw(st.integers(0, 2**64 - 1)),
             "source_index": draw(st.integers(0, 2**16 - 1)),
             "via": draw(st.sampled_from([1, 2, 3])),
+            "numbering": draw(st.sampled_from([0, 0, 0, 7, 2**32 - 1])),
             **{f"vendor.{name}": draw(st.one_of(st.none(), TEXTS)) for name in fields},
         }
         for _ in range(draw(st.integers(1, 5)))
@@ -92,6 +93,7 @@ def test_a_message_says_what_the_trade_says(found: list[dict[str, Any]]) -> None
             assert EPOCH + timedelta(microseconds=said.pop(name)) == row[name]
         assert said.pop("side") == ("BUY" if row["side"] == 1 else "SELL")
         assert said.pop("via", "websocket") == ways[row["via"]]
+        assert said.pop("numbering", 0) == row["numbering"]
         assert said.pop("conditions") == ([row["condition"]] if row["condition"] else [])
         assert said == {name: row[name] for name in said}
         assert len(said) == 11
@@ -113,7 +115,7 @@ def test_amounts_are_shown_without_the_zeros_at_their_end() -> None:
     row = {
         **trade(), "timestamp": EPOCH, "received_at": EPOCH, "side": 1, "price": Decimal(100),
         "quantity": Decimal("0.000000000001"), "quote_volume": Decimal("0.0000000001"),
-        "condition": None, "via": 1,
+        "condition": None, "via": 1, "numbering": 0,
     }  # fmt: skip
     del row["conditions"]
     said = json.loads(to_json(frame([row]))[0])

@@ -47,6 +47,7 @@ def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFra
             "row": pl.Series(range(len(rows)), dtype=pl.UInt32),
             "symbol": pl.Series([symbol for _, symbol, _ in rows], dtype=pl.Categorical),
             "sequence": pl.Series([number for *_, number in rows], dtype=pl.UInt64),
+            "numbering": pl.Series([0] * len(rows), dtype=pl.UInt32),
             "trade_id": pl.Series([str(number) for *_, number in rows], dtype=pl.String),
             "timestamp": [START + timedelta(seconds=number) for *_, number in rows],
         }
@@ -63,7 +64,7 @@ def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFra
 def put(ledger: Ledger, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
     """Admit a batch; the rows of gaps it makes."""
     trades, bronze = frames(batch)
-    fresh = trades.filter(ledger.admit(trades))
+    fresh = trades.filter(ledger.admit(trades).fresh)
     rows = ledger.gaps.update("x", ledger.changes(), ledger.numbered, fresh, bronze)
     assert dict(rows.schema) == dict(empty(GAPS).schema)
     return rows.to_dicts()

@@ -20,7 +20,7 @@ SELECT symbol, first_sequence, last_sequence, missing, before, after, connection
     attempts,
     toUnixTimestamp64Micro(before) AS before_us, toUnixTimestamp64Micro(after) AS after_us,
     toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(detected_at) AS age_us,
-    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us
+    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us, numbering
 FROM gaps FINAL
 WHERE exchange = {exchange:String} AND missing > 0 AND toInt8(state) < 3
 """
@@ -50,6 +50,7 @@ _WRITTEN: Final[Columns] = {
     "reason": pl.String,
     "attempts": pl.UInt32,
     "updated_at": TIME,
+    "numbering": pl.UInt32,
 }
 
 

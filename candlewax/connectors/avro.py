@@ -50,9 +50,10 @@ _TYPES: Final[dict[str, Any]] = {
     "source_index": "int",
     "vendor_data": {"type": "map", "values": "string"},
     "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
+    "numbering": "long",
     TOLD: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
 }
-_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", TOLD: None}
+_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", "numbering": 0, TOLD: None}
 """What older messages say of fields they do not have."""
 
 _VIA_NAMES: Final = {value: name for name, value in VIA.items()}

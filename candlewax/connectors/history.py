@@ -20,8 +20,10 @@ from candlewax.connectors.stored import Stored
 from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
 from candlewax.identity import moments
-from candlewax.ledger import KEPT, Ledger
+from candlewax.ledger import Ledger
+from candlewax.numberings import Start, series
 from candlewax.ranges import Ranges, Run
+from candlewax.unnumbered import KEPT
 
 _BUCKET: Final = 1024
 """How many numbers are looked at together."""
@@ -43,37 +45,46 @@ SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} A
 """
 
 _BUCKETS: Final = f"""
-SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
+SELECT symbol, numbering, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
     min(sequence) AS first, max(sequence) AS last, count() AS trades,
     toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
-    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end
+    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end,
+    toUnixTimestamp64Micro(max(timestamp)) AS latest
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-GROUP BY symbol, bucket
-ORDER BY symbol, bucket
+GROUP BY symbol, numbering, bucket
+ORDER BY symbol, numbering, bucket
 """
 
 _NUMBERS: Final = f"""
-SELECT symbol, sequence, trade_id, timestamp
+SELECT symbol, numbering, sequence, trade_id, timestamp
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-    AND (symbol, intDiv(sequence, {{bucket:UInt64}})) IN
+    AND (symbol, numbering, intDiv(sequence, {{bucket:UInt64}})) IN
     (
-        SELECT symbol, intDiv(sequence, {{bucket:UInt64}}) AS bucket
+        SELECT symbol, numbering, intDiv(sequence, {{bucket:UInt64}}) AS bucket
         FROM silver_trades FINAL
         WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-        GROUP BY symbol, bucket
+        GROUP BY symbol, numbering, bucket
         HAVING count() < max(sequence) - min(sequence) + 1
     )
-ORDER BY symbol, sequence
+ORDER BY symbol, numbering, sequence
 """
 
 _IDS: Final = f"""
-SELECT symbol, sequence, trade_id, timestamp
+SELECT symbol, numbering, sequence, trade_id, timestamp
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence = 0
     AND timestamp >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
 ORDER BY timestamp
+"""
+
+_NUMBERINGS: Final = """
+SELECT symbol, first_sequence, toUnixTimestamp64Micro(stored.began) AS began,
+    toUnixTimestamp64Micro(stored.before) AS before
+FROM numberings AS stored FINAL
+WHERE exchange = {exchange:String}
+ORDER BY symbol, numbering
 """
 
 _WATERMARK: Final = f"""
@@ -184,9 +195,13 @@ class History:
         ledger = Ledger()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
-        ends = buckets.filter(whole).select("symbol", "first", "last", "begin", "end")
-        for symbol, *run in ends.iter_rows():
-            ledger.numbered.setdefault(symbol, Ranges()).add(Run(*run))
+        ends = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
+        for symbol, numbering, *run in ends.iter_rows():
+            ledger.numbered.setdefault(series(symbol, numbering), Ranges()).add(Run(*run))
+        for symbol, latest in buckets.group_by("symbol").agg(pl.col("latest").max()).iter_rows():
+            ledger.numberings.see(symbol, latest)
+        for symbol, *start in self._query(_NUMBERINGS, exchange).iter_rows():
+            ledger.numberings.starts.setdefault(symbol, []).append(Start(*start))
         if not buckets.select(whole.all()).item():
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
@@ -197,7 +212,8 @@ class History:
 
     def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
         if trades.height:
-            ledger.admit(trades.with_columns(pl.col("symbol").cast(pl.Categorical)))
+            named = trades.with_columns(pl.col("symbol").cast(pl.Categorical))
+            ledger.admit(named, decided=True)
 
     def watermark(self, exchange: str) -> int:
         """By when candles are closed, in microseconds since 1970; 0 if nothing is

@@ -8,6 +8,7 @@ import polars as pl
 from candlewax.connectors.clickhouse import Database
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
+from candlewax.numberings import series, split_series
 from candlewax.open_gaps import Shown
 from candlewax.outages import CONNECTED, DISCONNECTED, PROCESS, Connections
 from candlewax.ranges import Hole
@@ -18,16 +19,16 @@ Wait = Callable[[float], object]
 _OPEN: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
     min(before) AS before, max(after) AS after, max(connection) AS connection,
-    min(detected_at) AS detected_at, toInt8(max(state)) AS state
+    min(detected_at) AS detected_at, toInt8(max(state)) AS state, numbering
 FROM gaps
 WHERE exchange = {exchange:String}
-GROUP BY exchange, symbol, first_sequence, last_sequence
+GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
 HAVING missing > 0
 ORDER BY symbol, first_sequence, last_sequence
 """
 
 _BESIDE: Final = """
-SELECT symbol, sequence, source, source_partition, source_offset,
+SELECT symbol, numbering, sequence, source, source_partition, source_offset,
     toUnixTimestamp64Micro(received_at) AS at
 FROM silver_trades FINAL
 WHERE exchange = {exchange:String} AND (symbol, sequence) IN
@@ -116,15 +117,19 @@ class Unseen:
 
     def _shown(self, exchange: str, holes: Sequence[tuple[str, Hole]]) -> list[Shown]:
         beside = [(s, n) for s, hole in holes for n in (hole.first - 1, hole.last + 1)]
-        symbols, numbers = zip(*beside, strict=True)
-        found = self._query(_BESIDE, exchange, symbols=list(symbols), numbers=list(numbers))
-        trades = {(symbol, number): place for symbol, number, *place in found.iter_rows()}
+        names, numbers = zip(*beside, strict=True)
+        symbols = [split_series(name)[0] for name in names]
+        found = self._query(_BESIDE, exchange, symbols=symbols, numbers=list(numbers))
+        trades = {
+            (series(symbol, numbering), number): place
+            for symbol, numbering, number, *place in found.iter_rows()
+        }
         later = [
             max((trades[s, hole.first - 1], trades[s, hole.last + 1]), key=lambda place: place[-1])
             for s, hole in holes
         ]
-        names = self._connections(exchange, later)
-        return [Shown(names.get(tuple(place), ""), place[-1]) for place in later]
+        connections = self._connections(exchange, later)
+        return [Shown(connections.get(tuple(place), ""), place[-1]) for place in later]
 
     def _connections(
         self, exchange: str, places: Sequence[Sequence[Any]]

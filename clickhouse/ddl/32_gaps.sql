@@ -18,8 +18,15 @@ CREATE TABLE IF NOT EXISTS gaps
     state          SimpleAggregateFunction(max, Enum8('open' = 1, 'repairing' = 2, 'unrepairable' = 3, 'repaired' = 4)),
     reason         SimpleAggregateFunction(anyLast, Nullable(String)),
     attempts       SimpleAggregateFunction(max, UInt32),
-    updated_at     SimpleAggregateFunction(max, DateTime64(6, 'UTC')) DEFAULT now64(6)
+    updated_at     SimpleAggregateFunction(max, DateTime64(6, 'UTC')) DEFAULT now64(6),
+    numbering      UInt32 COMMENT 'of the trades beside it'
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (exchange, symbol, first_sequence, last_sequence)
+PRIMARY KEY (exchange, symbol, first_sequence, last_sequence)
+ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering)
 SETTINGS non_replicated_deduplication_window = 1000;
+
+-- A table of gaps that is older than this column.
+ALTER TABLE gaps
+    ADD COLUMN IF NOT EXISTS numbering UInt32 COMMENT 'of the trades beside it',
+    MODIFY ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering);

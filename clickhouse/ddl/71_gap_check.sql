@@ -2,9 +2,11 @@
 -- with the dataflow: what an exchange numbered and is not stored. candlewax verify
 -- refreshes it.
 --
+-- Each numbering of a market is looked at by itself.
+--
 -- `before` and `after` are the times of the two trades beside a hole, the earlier
 -- first; `stored_at` is when the one behind it was written.
-CREATE TABLE IF NOT EXISTS hole_check
+CREATE TABLE IF NOT EXISTS missing_range_check
 (
     exchange       LowCardinality(String),
     symbol         LowCardinality(String),
@@ -12,16 +14,21 @@ CREATE TABLE IF NOT EXISTS hole_check
     last_sequence  UInt64,
     before         DateTime64(6, 'UTC'),
     after          DateTime64(6, 'UTC'),
-    stored_at      DateTime64(6, 'UTC')
+    stored_at      DateTime64(6, 'UTC'),
+    numbering      UInt32
 )
 ENGINE = MergeTree
 ORDER BY (exchange, symbol, first_sequence);
 
+-- Of databases from before there were numberings.
+DROP VIEW IF EXISTS hole_check_mv;
+DROP TABLE IF EXISTS hole_check;
+
 -- The numbers of a symbol are marked in words of 64 bits, so what is looked at together
 -- is a word for 64 trades, however many there are. The ends of the runs of marks are the
 -- ends of the ranges that are there.
-CREATE MATERIALIZED VIEW IF NOT EXISTS hole_check_mv
-REFRESH EVERY 1 HOUR TO hole_check EMPTY AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS missing_range_check_mv
+REFRESH EVERY 1 HOUR TO missing_range_check EMPTY AS
 SELECT
     holes.exchange AS exchange,
     holes.symbol AS symbol,
@@ -29,33 +36,35 @@ SELECT
     toUInt64(upper - 1) AS last_sequence,
     min(trades.timestamp) AS before,
     max(trades.timestamp) AS after,
-    maxIf(trades.inserted_at, trades.sequence = upper) AS stored_at
-FROM (SELECT exchange, symbol, sequence, timestamp, inserted_at FROM silver_trades FINAL) AS trades
+    maxIf(trades.inserted_at, trades.sequence = upper) AS stored_at,
+    holes.numbering AS numbering
+FROM (SELECT exchange, symbol, numbering, sequence, timestamp, inserted_at FROM silver_trades FINAL) AS trades
 JOIN
 (
-    SELECT exchange, symbol, lower, upper, beside
+    SELECT exchange, symbol, numbering, lower, upper, beside
     FROM
     (
         SELECT
             exchange,
             symbol,
+            numbering,
             first AS upper,
             lagInFrame(last, 1, toUInt64(0)) OVER
             (
-                PARTITION BY exchange, symbol
+                PARTITION BY exchange, symbol, numbering
                 ORDER BY first
                 ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
             ) AS lower
         FROM
         (
-            SELECT exchange, symbol, word * 64 + run.1 AS first, word * 64 + run.2 AS last
+            SELECT exchange, symbol, numbering, word * 64 + run.1 AS first, word * 64 + run.2 AS last
             FROM
             (
-                SELECT exchange, symbol, intDiv(sequence, 64) AS word,
+                SELECT exchange, symbol, numbering, intDiv(sequence, 64) AS word,
                     groupBitOr(bitShiftLeft(toUInt64(1), sequence % 64)) AS seen
                 FROM silver_trades FINAL
                 WHERE sequence > 0
-                GROUP BY exchange, symbol, word
+                GROUP BY exchange, symbol, numbering, word
             )
             ARRAY JOIN arrayZip(
                 bitPositionsToArray(bitAnd(seen, bitNot(bitShiftLeft(seen, 1)))),
@@ -66,8 +75,9 @@ JOIN
     ARRAY JOIN [lower, upper] AS beside
     WHERE lower > 0 AND upper > lower + 1
 ) AS holes
-    ON trades.exchange = holes.exchange AND trades.symbol = holes.symbol AND trades.sequence = holes.beside
-GROUP BY exchange, symbol, lower, upper;
+    ON trades.exchange = holes.exchange AND trades.symbol = holes.symbol
+    AND trades.numbering = holes.numbering AND trades.sequence = holes.beside
+GROUP BY exchange, symbol, numbering, lower, upper;
 
 -- Where the holes of silver and the table of gaps say different things.
 --
@@ -81,23 +91,27 @@ GROUP BY exchange, symbol, lower, upper;
 -- behind. Beyond the retention of trades there is nothing to compare with: a hole is
 -- left out if the trade behind it is about to be dropped, a gap if it was last written
 -- so long ago and that trade is gone.
+--
+-- A later numbering of a market stands here by a name of its own: BTC/USDT #1.
 CREATE OR REPLACE VIEW gap_mismatches AS
 WITH
     now64(6) - INTERVAL 28 DAY AS oldest,
     holes AS
     (
-        SELECT exchange, symbol, first_sequence AS first, last_sequence AS last, stored_at,
+        SELECT exchange, concat(holes.symbol, if(numbering = 0, '', concat(' #', toString(numbering)))) AS symbol,
+            first_sequence AS first, last_sequence AS last, stored_at,
             sum(last_sequence - first_sequence + 1) OVER
             (
                 PARTITION BY exchange, symbol
                 ORDER BY first_sequence
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
             ) AS total
-        FROM hole_check
+        FROM missing_range_check AS holes
     ),
     known AS
     (
-        SELECT exchange, symbol, first_sequence AS first, last_sequence AS last,
+        SELECT exchange, concat(gaps.symbol, if(numbering = 0, '', concat(' #', toString(numbering)))) AS symbol,
+            first_sequence AS first, last_sequence AS last,
             gaps.missing AS missing, gaps.before AS before, gaps.after AS after,
             toString(gaps.state) AS state, gaps.updated_at AS updated_at,
             sum(last_sequence - first_sequence + 1) OVER
@@ -115,7 +129,12 @@ WITH
             max(trades.timestamp) AS after,
             uniqExact(trades.sequence) AS trades,
             maxIf(trades.inserted_at, trades.sequence > gap.first) AS stored_at
-        FROM (SELECT exchange, symbol, sequence, timestamp, inserted_at FROM silver_trades FINAL) AS trades
+        FROM
+        (
+            SELECT exchange, concat(stored.symbol, if(numbering = 0, '', concat(' #', toString(numbering)))) AS symbol,
+                sequence, timestamp, inserted_at
+            FROM silver_trades AS stored FINAL
+        ) AS trades
         JOIN
         (
             SELECT exchange, symbol, first, arrayJoin([toUInt64(first - 1), toUInt64(last + 1)]) AS number

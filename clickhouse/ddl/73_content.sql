@@ -16,7 +16,9 @@ SELECT
     reinterpretAsUInt128(sipHash128(
         exchange, symbol, native_symbol, base, quote, trade_id, sequence, timestamp, side, price,
         quantity, quote_volume, conditions, received_at, source, source_partition, source_offset,
-        source_index, via, mapSort(vendor_data)
+        source_index, via,
+        -- The first numbering of a market leaves the number as it was before there were others.
+        mapSort(if(numbering = 0, vendor_data, mapUpdate(vendor_data, map('\0numbering', toString(numbering)))))
     )) AS content
 FROM silver_trades FINAL;
 

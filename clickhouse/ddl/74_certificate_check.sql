@@ -1,5 +1,5 @@
 -- Where the certificate of a candle is not what the stored trades and outages say, by
--- SQL that shares nothing with the dataflow. It reads the holes from hole_check.
+-- SQL that shares nothing with the dataflow. It reads the holes from missing_range_check.
 --
 -- The holes that touch a window are those that began before its end, less those that
 -- were over before its start. How long the feed was down until a time is what all
@@ -52,16 +52,38 @@ WITH
         ARRAY JOIN [('1m', 60), ('5m', 300), ('15m', 900), ('30m', 1800), ('1h', 3600), ('1d', 86400)] AS frame
         GROUP BY frame, exchange, symbol, window_start
     ),
+    -- Where the feed of a market, or one of its numberings, began with a number above 1, and
+    -- where a numbering ended: nothing is proven there.
+    unproven AS
+    (
+        SELECT exchange, symbol, groupArray((time, certain)) AS moments
+        FROM
+        (
+            SELECT
+                exchange,
+                symbol,
+                argMin(timestamp, sequence) AS time,
+                argMin(inserted_at, sequence) > oldest AS certain
+            FROM silver_trades FINAL
+            WHERE sequence > 0
+            GROUP BY exchange, symbol, numbering
+            HAVING min(sequence) > 1
+            UNION ALL
+            SELECT exchange, symbol, before, true
+            FROM numberings FINAL
+        )
+        GROUP BY exchange, symbol
+    ),
+    contradicted AS
+    (
+        SELECT exchange, symbol, groupArrayArray([stored_timestamp, timestamp]) AS moments
+        FROM contradictions FINAL
+        GROUP BY exchange, symbol
+    ),
     markets AS
     (
-        SELECT
-            exchange,
-            symbol,
-            minIf(sequence, sequence > 0) AS lowest,
-            argMinIf(timestamp, sequence, sequence > 0) AS began,
-            argMinIf(inserted_at, sequence, sequence > 0) > oldest AS certain,
-            max(timestamp) AS latest
-        FROM silver_trades FINAL
+        SELECT exchange, symbol, max(timestamp) AS latest
+        FROM silver_trades
         GROUP BY exchange, symbol
     ),
     begun AS
@@ -69,7 +91,7 @@ WITH
         SELECT exchange, symbol, before AS time,
             sum(sum(last_sequence - first_sequence + 1)) OVER
                 (PARTITION BY exchange, symbol ORDER BY before ROWS UNBOUNDED PRECEDING) AS total
-        FROM hole_check
+        FROM missing_range_check
         GROUP BY exchange, symbol, before
     ),
     over AS
@@ -77,7 +99,7 @@ WITH
         SELECT exchange, symbol, after AS time,
             sum(sum(last_sequence - first_sequence + 1)) OVER
                 (PARTITION BY exchange, symbol ORDER BY after ROWS UNBOUNDED PRECEDING) AS total
-        FROM hole_check
+        FROM missing_range_check
         GROUP BY exchange, symbol, after
     ),
     heard AS
@@ -133,12 +155,14 @@ WITH
                 toString(candle.feed_down_ms),
                 toString(intDiv(down, 1000))
             ) AS down_ms,
-            market.lowest > 1 AND market.began >= candle.start AND market.began < candle.end AS begins,
-            begins AND NOT market.certain AS doubtful,
+            arrayFilter(m -> m.1 >= candle.start AND m.1 < candle.end, unproven.moments) AS inside,
+            notEmpty(inside) AS begins,
+            arrayExists(m -> NOT m.2, inside) AS doubtful,
+            arrayExists(time -> time >= candle.start AND time < candle.end, contradicted.moments) AS contradiction,
             candle.end > market.latest AS last,
             multiIf(
                 NOT candle.closed, 'forming',
-                counted.unnumbered > 0, 'unverified',
+                counted.unnumbered > 0 OR contradiction, 'unverified',
                 missing > 0, 'gaps',
                 begins, 'partial',
                 'complete'
@@ -156,6 +180,9 @@ WITH
             ON toString(candle.timeframe) = counted.timeframe AND candle.exchange = counted.exchange
             AND candle.symbol = counted.symbol AND candle.window_start = counted.window_start
         LEFT JOIN markets AS market ON candle.exchange = market.exchange AND candle.symbol = market.symbol
+        LEFT JOIN unproven ON candle.exchange = unproven.exchange AND candle.symbol = unproven.symbol
+        LEFT JOIN contradicted
+            ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
         LEFT JOIN pending ON candle.exchange = pending.exchange
         ASOF LEFT JOIN begun
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time

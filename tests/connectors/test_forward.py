@@ -26,7 +26,8 @@ def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
         row = trade(exchange=exchange, symbol=f"S{n % 2}/USD", sequence=n, source_offset=n)
         del row["conditions"]
         rows.append({**row, "timestamp": EPOCH, "received_at": EPOCH, "side": 1, "condition": None,
-                     "via": 1, "price": 1, "quantity": 1, "quote_volume": 1})  # fmt: skip
+                     "via": 1, "numbering": 0, "price": 1, "quantity": 1,
+                     "quote_volume": 1})  # fmt: skip
     dead = [letter(exchange=exchange, source_offset=n) for n in range(letters)]
     tables = {"dead_letters": pl.DataFrame(dead, schema=DEAD_LETTERS)}
     return Batch(exchange, tables, frame(rows) if rows else Batch("", {}).trades)
