@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -12,6 +12,7 @@ from polars.exceptions import PanicException
 
 from candlewax import book
 from candlewax.batch import NOWHERE, Batch
+from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
 from candlewax.connectors.history import History
 from candlewax.contradictions import ContradictionFinder, withdraw
@@ -99,6 +100,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         self._stores = stores
         self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
         self._finder: ContradictionFinder | None = None
+        self._asked = 0
 
     def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
         return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
@@ -117,6 +119,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 decoded, contradicted = self._compare(self._ledger, decoded, fresh)
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
+            else:
+                self._ask_for_contradictions(self._ledger, decoded)
             opened = self._tell_opened(decoded.exchange, admission.opened)
             trades = trades if fresh.all() else trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
@@ -162,6 +166,17 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             )
         bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
+
+    def _ask_for_contradictions(self, ledger: Ledger, decoded: Decoded) -> None:
+        """Learn from the tables what the process that stores found, once a minute of the
+        exchange's time: no message tells of a trade that is not let through.
+        """
+        minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
+        if minute > self._asked:
+            self._asked = minute
+            ledger.add_contradictions(
+                moments(self._history.trades.contradictions(decoded.exchange))
+            )
 
     def _tell_opened(self, exchange: str, opened: Sequence[Opening]) -> pl.DataFrame:
         """Log and count numberings that opened; gives NUMBERINGS."""

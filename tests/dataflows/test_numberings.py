@@ -1,0 +1,152 @@
+"""Numbers that begin anew, and numbers that come with other content, through the whole pipeline."""
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from bytewax.recovery import init_db_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from candlewax.verify import books, verify
+from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
+from tests.oracle import LENGTHS, Fill
+
+TABLES = ("contradictions", "numberings", "gaps")
+
+
+def fill(number: int, second: int, price: int = 7, symbol: str = "BTC/USDT") -> Fill:
+    time = EPOCH_ZERO + second * 1_000_000
+    return Fill("binance", symbol, str(number), number, time, True, Decimal(price), Decimal(1))
+
+
+def frames(fills: list[Fill]) -> list[Frame]:
+    """A frame for each, received when it happened or when the one before was."""
+    found, now = [], 0
+    for seq, one in enumerate(fills):
+        now = max(now, one.time)
+        found.append(binance(seq, now, one))
+    return found
+
+
+def empty(tables: Database) -> None:
+    clear(tables)
+    for table in (*TABLES, "dead_letters"):
+        tables.client.command(f"TRUNCATE TABLE {table}")
+
+
+def statuses(tables: Database) -> dict[tuple[str, int], str]:
+    """Of each candle by its timeframe and the seconds since the epoch of the tests."""
+    rows = tables.query(
+        "SELECT toString(timeframe), toUnixTimestamp(window_start), toString(status) "
+        "FROM ohlcv FINAL"
+    ).rows()
+    return {(timeframe, start): status for timeframe, start, status in rows}
+
+
+def of_time(second: int) -> dict[str, int]:
+    """The windows that hold a time, by timeframe."""
+    moment = EPOCH_ZERO // 1_000_000 + second
+    return {name: moment // length * length for name, length in LENGTHS.items()}
+
+
+@given(
+    st.integers(0, 3), st.integers(1, 4), st.lists(st.integers(0, 60), max_size=4), st.booleans(),
+)  # fmt: skip
+@settings(max_examples=8)
+def test_numbers_that_begin_anew_open_a_numbering(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    skipped: int,
+    first: int,
+    cuts: list[int],
+    recover: bool,
+) -> None:
+    """Each numbering is followed for gaps by itself, whatever the batches and restarts."""
+    empty(tables)
+    old = [fill(5_000 + n + (skipped if n >= 10 else 0), 30 * n) for n in range(20)]
+    new = [fill(first + n + (skipped if n >= 25 else 0), 700 + 30 * n, 9) for n in range(40)]
+    late = [fill(5_010, 299)] if skipped else []
+    fills = [*old, *new[:20], *late, *new[20:]]
+    store: Path | None = None
+    if recover:
+        store = tmp_path_factory.mktemp("recovery")
+        init_db_dir(store, 1)
+    batches = received(frames(fills), cuts)
+    for end in range(1, len(batches) + 1):
+        # With a recovery store a process goes on in its feed where the one before ended.
+        play(batches[:end] if recover else batches[end - 1 : end], tables, store)
+    rows = tables.query("SELECT numbering, sequence FROM silver_trades FINAL").rows()
+    assert sorted(rows) == sorted(
+        [(0, one.sequence) for one in [*old, *late]] + [(1, one.sequence) for one in new]
+    )
+    assert tables.query("SELECT count() FROM dead_letters").item() == 0
+    gaps = tables.query(
+        "SELECT numbering, first_sequence, last_sequence, missing FROM gaps FINAL WHERE missing > 0"
+    ).rows()
+    holes = {(0, 5_010 + len(late), 5_009 + skipped), (1, first + 25, first + 24 + skipped)}
+    assert {(n, low, high) for n, low, high, _ in gaps} <= {
+        (0, 5_010, 5_009 + skipped), *holes
+    }  # fmt: skip
+    assert sum(missing for *_, missing in gaps) == max(0, skipped - len(late)) + skipped
+    found = statuses(tables)
+    assert found["1m", of_time(570)["1m"]] == "partial"
+    if first > 1:
+        assert found["1m", of_time(700)["1m"]] == "partial"
+    assert found["1m", of_time(800)["1m"]] == "complete"
+    check = verify(tables.client)
+    assert check.equal, check
+    assert books(tables.client) == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    "change", [{"price": Decimal(8)}, {"quantity": Decimal(2)}, {"bought": False},
+               {"time": EPOCH_ZERO + 400 * 1_000_000}],
+)  # fmt: skip
+def test_known_number_with_other_content_is_told(
+    tables: Database, change: dict[str, object], *, restart: bool
+) -> None:
+    """The first one stays; no candle of either is called complete, from then on."""
+    empty(tables)
+    fills = [fill(n + 1, 30 * n) for n in range(30)]
+    other = replace(fills[9], **change)  # type: ignore[arg-type]  # of its fields
+    every = frames([*fills, other, *[fill(n + 1, 30 * n) for n in range(30, 40)]])
+    again = frames([*fills, fills[9]])
+    for part in (every[:20], every[20:35], every[35:]) if restart else (every,):
+        play(received(part), tables)
+    (row,) = tables.query(
+        "SELECT sequence, stored_price, price, toUnixTimestamp64Micro(timestamp) AS at "
+        "FROM contradictions FINAL"
+    ).rows()
+    assert row == (10, Decimal(7), other.price, other.time)
+    letters = tables.query("SELECT toString(scope), reason, detail FROM dead_letters FINAL").rows()
+    assert [letter[:2] for letter in letters] == [("frame", "contradicting_trade")]
+    assert "number 10 of BTC/USDT is stored as BUY 1 at 7" in letters[0][2]
+    assert tables.query("SELECT count() FROM silver_trades FINAL").item() == 40
+    found = statuses(tables)
+    for second in {270, (other.time - EPOCH_ZERO) // 1_000_000}:
+        assert found["1m", of_time(second)["1m"]] == "unverified"
+        assert found["5m", of_time(second)["5m"]] == "unverified"
+    assert found["1m", of_time(600)["1m"]] == "complete"
+    assert verify(tables.client).equal
+    assert books(tables.client) == []
+    # What comes again is the same: a repeat of the one, a contradiction of the other.
+    play(received(every), tables)
+    play(received(again), tables)
+    assert tables.query("SELECT count() FROM contradictions FINAL").item() == 1
+    assert statuses(tables) == found
+    assert verify(tables.client).equal
+
+
+def test_corrected_dump_beside_stored_trades_is_told_whole(tables: Database) -> None:
+    """Each of its trades that differs; no candle it touches is complete."""
+    empty(tables)
+    fills = [fill(n + 1, 20 * n) for n in range(30)]
+    play(received(frames(fills)), tables)
+    play(received(frames([replace(one, price=Decimal(6)) for one in fills])), tables)
+    assert tables.query("SELECT count() FROM contradictions FINAL").item() == 30
+    assert "complete" not in statuses(tables).values()
+    assert verify(tables.client).equal
