@@ -1,6 +1,5 @@
 """The step from trades to candles, as Bytewax runs it."""
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from candlewax import book, candles
 from candlewax.batch import WINDOWS, Batch
 from candlewax.book import Book, Update
 from candlewax.certificate import Doubt, all_spans, spans_of
+from candlewax.clocks import monotonic_clock, wall_clock
 from candlewax.connectors.history import History
 from candlewax.gaps import NOTHING, Knowledge
 from candlewax.gold import changes, watermarks
@@ -29,11 +29,6 @@ its candles."""
 
 FRESH: Final = 60 * candles.SECOND
 """A feed is live if its trades were received so little time ago, in microseconds."""
-
-
-def wall_clock() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 @tells
@@ -56,13 +51,17 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         live: bool = False,
         since: int = 0,
         now: Callable[[], int] = wall_clock,
+        elapsed: Callable[[], int] | None = None,
     ) -> None:
+        """`elapsed` is a clock in microseconds that cannot be set, in tests `now` itself."""
         self._history = history
         self._tally = tally
         self._book = resumed
         self._live = live
         self._since = since
         self._now = now
+        self._elapsed = elapsed or (monotonic_clock if now is wall_clock else now)
+        self._came_at = 0
         self._exchange = ""
         self._known: Knowledge | None = None
         self._came: int | None = None
@@ -80,7 +79,9 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             stale = self._history.stale(exchange, self._book.watermark)
         self._history.begun(exchange)
         if self._live:
-            self._came = self._arrival(exchange, trades)
+            came = self._arrival(exchange, trades)
+            if came != self._came:
+                self._came, self._came_at = came, self._elapsed()
         before = self._book.watermark
         mark = book.watermark(trades)
         update = book.update(self._book, trades, mark, known=known, begins=begins)
@@ -144,13 +145,21 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
             return None
         minute = candles.TIMEFRAMES["1m"][1]
         end = (max(self._book.watermark, self._came) // minute + 1) * minute
-        return _EPOCH + timedelta(microseconds=max(end, self._came) + QUIET)
+        left = max(end, self._came) + QUIET - self._steady()
+        # The engine's timers go by the wall clock.
+        return _EPOCH + timedelta(microseconds=self._now() + max(0, left))
+
+    def _steady(self) -> int:
+        """Return the wall clock as it was when the exchange was last heard of, and what has
+        passed since: a step of the clock neither closes candles early nor holds them open.
+        """
+        return (self._came or 0) + self._elapsed() - self._came_at
 
     def on_notify(self) -> tuple[Iterable[Batch], bool]:
-        if self._came is None or self._book is None or self._now() - self._came < QUIET:
+        if self._came is None or self._book is None or self._steady() - self._came < QUIET:
             return [], StatefulBatchLogic.RETAIN
         exchange, before = self._exchange, self._book.watermark
-        update = book.update(self._book, empty(TRADES), self._now() - QUIET)
+        update = book.update(self._book, empty(TRADES), self._steady() - QUIET)
         since = self._came - FRESH
         if update.changed.height and self._history.unseen.is_down(exchange, since):
             update = replace(update, book=book.ending(update, before))

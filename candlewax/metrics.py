@@ -25,6 +25,7 @@ MOST_SYMBOLS: Final = 1_000
 """The most symbols that a process tells of one by one."""
 
 _committed = time.time()
+_committed_monotonic = time.monotonic()
 _RECEIVED: Final = Gauge(
     "candlewax_last_received_timestamp_seconds",
     "When the last frame that was read had been received, in seconds since 1970.",
@@ -126,8 +127,8 @@ Lags = Callable[[], Mapping[tuple[str, int], int]]
 
 def committed() -> None:
     """All that came before is stored."""
-    global _committed  # noqa: PLW0603 - of the process, as the gauges are
-    _committed = time.time()
+    global _committed, _committed_monotonic
+    _committed, _committed_monotonic = time.time(), time.monotonic()
 
 
 def received(exchange: str, when_s: float) -> None:
@@ -137,7 +138,7 @@ def received(exchange: str, when_s: float) -> None:
 
 def stale(fresh_s: float) -> str | None:
     """What is wrong with the last commit, if it is older than that."""
-    age_s = time.time() - _committed
+    age_s = time.monotonic() - _committed_monotonic
     if age_s <= fresh_s:
         return None
     return f"the last commit was {age_s:.0f} s ago, {fresh_s:g} s is the most that is fresh"

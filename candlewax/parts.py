@@ -9,9 +9,10 @@ from typing import Any
 from bytewax.inputs import Source
 
 from candlewax import routing, topics
-from candlewax.aggregation import Candles, wall_clock
+from candlewax.aggregation import Candles
 from candlewax.batch import NOWHERE, Batch
 from candlewax.book import Book
+from candlewax.clocks import wall_clock
 from candlewax.connectors import raw
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database

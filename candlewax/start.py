@@ -34,6 +34,7 @@ from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
 from candlewax.tally import Tally
 from candlewax.telling import tell
+from candlewax.turns import PULSE
 from candlewax.watching import Watching
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def serve_metrics(chosen: Settings, made: Parts, process: Process) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
     metrics.committed()
     process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
+    process.health.add("sources", partial(PULSE.stale, chosen.fresh_seconds))
     listed = {
         exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
         for exchange in process.wanted

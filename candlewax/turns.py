@@ -5,6 +5,7 @@ costs by the times, not by the rows.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,7 +13,36 @@ from typing import Final
 STEP: Final = timedelta(milliseconds=2)
 """Time between the moments at which all who wait look again."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A moment that has passed by any clock: a part that wants to be woken then is asked at once."""
+
+_REST_S: Final = 0.005
+"""Seconds that a part rests at most: what others wait for is not held up for longer."""
+
+_BUSY_S: Final = 0.002
+"""Seconds after something was handed on in which no part rests."""
+
+
+class Pulse:
+    """When any source of a process last looked, and when one last handed something on; seconds of
+    a clock that cannot be set.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self.looked_at = now()
+        self.emitted_at = 0.0
+
+    def stale(self, fresh_s: float) -> str | None:
+        """Return what is wrong with the sources, if none has looked for so long."""
+        age_s = self._now() - self.looked_at
+        if age_s <= fresh_s:
+            return None
+        return f"no source has read for {age_s:.0f} s, {fresh_s:g} s is the most that is fresh"
+
+
+PULSE: Final = Pulse()
+"""That of this process."""
 
 
 class Turns:
@@ -58,8 +88,46 @@ class Turns:
             return self._number, behind
 
 
-def next_look(wait: timedelta, now: datetime | None = None) -> datetime:
-    """The first moment after this time at which all look again: so they look together."""
-    # By the clock that the engine wakes them by.
-    at = (now or datetime.now(UTC)) + wait - _EPOCH
-    return _EPOCH + (at // STEP + 1) * STEP
+class Looks:
+    """When one part of a source looks again at what has come, by a clock that cannot be set.
+
+    The engine wakes a part by the wall clock: after a step back it would read nothing until the
+    old time is reached again. So it is told to come at once (ALWAYS), and a part that comes too
+    early rests here, unless another part has just handed on something that is to be dealt with.
+    """
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        now: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._pulse = pulse
+        self._now = now
+        self._rest = rest
+        self._at = 0.0
+
+    def wait(self, wait: timedelta | None) -> None:
+        """Look again after a time, when others that wait as long do, too; None: at once."""
+        if wait is None:
+            self._at = 0.0
+            return
+        step = STEP.total_seconds()
+        self._at = ((self._now() + wait.total_seconds()) // step + 1) * step
+
+    def due(self) -> bool:
+        """Return whether it is time to look; rest a little if not."""
+        now = self._pulse.looked_at = self._now()
+        if now < self._at and now - self._pulse.emitted_at >= _BUSY_S:
+            self._rest(min(self._at - now, _REST_S))
+            now = self._now()
+        return now >= self._at
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it is time to look."""
+        return max(0.0, self._at - self._now())
+
+    def emitted(self) -> None:
+        """Something was handed on: no part rests before it is dealt with."""
+        self._pulse.emitted_at = self._now()

@@ -35,7 +35,7 @@ class Watching:
         self._database: Database | None = None
         self._check: CrossCheck | None = None
         self._failing = False
-        self._began = time.time()
+        self._looked = time.monotonic()
 
     def begin(self) -> None:
         """Begin in the background."""
@@ -66,6 +66,7 @@ class Watching:
             self._fail(briefly(error) if isinstance(error, ClickHouseError) else str(error))
             return
         self._failing = False
+        self._looked = time.monotonic()
         for window, wrong in self.checked.wrong.items():
             if window not in before:
                 _log.error("%s", _said(window, wrong))
@@ -81,7 +82,7 @@ class Watching:
     def stale(self) -> str | None:
         """What is wrong with the last look, if it is too long ago."""
         most_s = self._chosen.fresh_seconds + _PATIENCE * self._chosen.watch_seconds
-        age_s = time.time() - max(self.checked.looked_at, self._began)
+        age_s = time.monotonic() - self._looked
         return f"the last look was {age_s:.0f} s ago" if age_s > most_s else None
 
     def close(self) -> None:

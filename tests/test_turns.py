@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from candlewax.turns import STEP, Turns, next_look
+import pytest
+
+from candlewax.turns import ALWAYS, Looks, Pulse, Turns
 
 
 class Waiting:
@@ -57,8 +59,82 @@ def test_who_comes_while_others_wait_waits_too() -> None:
     assert not waiting.turns.part()()
 
 
-def test_all_look_again_at_the_same_moments() -> None:
+class Time:
+    """A clock that only rests move."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.rests: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        self.now += seconds
+
+
+def looks(time: Time, pulse: Pulse | None = None) -> Looks:
+    """When a part looks, by that clock."""
+    return Looks(pulse or Pulse(time), time, time.rest)
+
+
+@pytest.mark.parametrize("late_s", [0, 0.0003, 0.0011, 0.00199])
+def test_parts_that_wait_as_long_look_again_together(late_s: float) -> None:
     """Whenever they began to wait, never earlier than they wanted, nor much later."""
-    begin, wait = datetime(2026, 1, 1, tzinfo=UTC), timedelta(milliseconds=20)
-    looks = [next_look(wait, begin + n * STEP / 10) for n in range(11)]
-    assert looks == [begin + wait + STEP] * 10 + [begin + wait + 2 * STEP]
+    time = Time()
+    one, other = looks(time), looks(time)
+    one.wait(timedelta(milliseconds=20))
+    time.now += late_s
+    other.wait(timedelta(milliseconds=20))
+    while not one.due():
+        pass
+    assert other.due()
+    assert 100.02 + late_s <= time.now <= 100.02 + 0.002 + 1e-6
+
+
+def test_part_that_comes_early_rests_a_little_at_a_time() -> None:
+    """So that what others wait for is not held up."""
+    time = Time()
+    part = looks(time)
+    part.wait(timedelta(milliseconds=20))
+    while not part.due():
+        pass
+    assert max(time.rests) <= 0.005
+    assert sum(time.rests) == pytest.approx(time.now - 100)
+    part.wait(None)
+    before = len(time.rests)
+    assert part.due()
+    assert len(time.rests) == before
+
+
+def test_no_part_rests_while_something_is_to_be_dealt_with() -> None:
+    """What was just handed on goes first."""
+    time = Time()
+    pulse = Pulse(time)
+    one, other = looks(time, pulse), looks(time, pulse)
+    other.wait(timedelta(seconds=1))
+    one.emitted()
+    assert not other.due()
+    assert time.rests == []
+    time.now += 0.0021
+    assert not other.due()
+    assert time.rests == [0.005]
+
+
+def test_sources_that_do_not_look_are_told() -> None:
+    """With how long it has been, once it is too long."""
+    time = Time()
+    pulse = Pulse(time)
+    part = looks(time, pulse)
+    time.now += 60
+    assert pulse.stale(60) is None
+    time.now += 1
+    assert pulse.stale(60) == "no source has read for 61 s, 60 s is the most that is fresh"
+    assert part.due()
+    assert pulse.stale(60) is None
+
+
+def test_parts_ask_to_be_woken_at_a_moment_that_has_passed_by_any_clock() -> None:
+    """Whatever the machine's clock is set to, the engine asks them."""
+    assert datetime(1970, 1, 1, tzinfo=UTC) == ALWAYS

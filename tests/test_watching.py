@@ -84,8 +84,7 @@ def test_too_long_without_a_look_is_wrong(
 ) -> None:
     """Counted from its beginning, then from the last look."""
     assert watching.stale() is None
-    watching.checked.looked_at = time.time()
-    monkeypatch.setattr(watching, "_began", time.time() - 1_000)
+    monkeypatch.setattr(watching, "_looked", time.monotonic() - 239)
     assert watching.stale() is None
-    watching.checked.looked_at -= 241
+    monkeypatch.setattr(watching, "_looked", time.monotonic() - 241)
     assert watching.stale() == "the last look was 241 s ago"

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bytewax.inputs import StatefulSourcePartition
@@ -12,6 +12,7 @@ from candlewax.connectors._inbox import Row, feed
 from candlewax.feed import Feed
 from candlewax.tally import Tally
 from candlewax.telling import tells
+from candlewax.turns import ALWAYS, PULSE, Looks
 
 LINGER: Final = timedelta(milliseconds=20)
 """Time between two looks of a worker at what came."""
@@ -102,13 +103,15 @@ class OutletPart(StatefulSourcePartition[Feed, None]):
         self._outlet = outlet
         self._tally = tally
         self._stopping = stopping
-        self._awake: datetime | None = None
+        self._looks = Looks(PULSE)
         outlet.start()
 
     def next_batch(self) -> Iterable[Feed]:
         stopping = self._stopping()
         if stopping:
             self._outlet.stop()
+        if not self._looks.due():
+            return []
         # Asked before taking: what is queued by then is all there will be.
         ended = self._outlet.ended
         if self._outlet.failure:
@@ -117,11 +120,13 @@ class OutletPart(StatefulSourcePartition[Feed, None]):
         if ended and not rows:
             self._tally.ended = self._tally.ended or not stopping
             raise StopIteration
-        self._awake = datetime.now(UTC) + LINGER
+        self._looks.wait(LINGER)
+        if rows:
+            self._looks.emitted()
         return feed(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return ALWAYS
 
     def snapshot(self) -> None:
         return None

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -19,7 +19,7 @@ from candlewax import metrics
 from candlewax.connectors._messages import by_place
 from candlewax.connectors.broker import Broker, BrokerError, log
 from candlewax.telling import tells
-from candlewax.turns import Turns
+from candlewax.turns import ALWAYS, PULSE, Looks, Turns
 
 PIECE: Final = 10_000
 """Messages that are taken from the client at once. They are objects, with others in them:
@@ -156,24 +156,27 @@ class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
         self._stopping = stopping
         self._may = may
         self._linger = linger
-        self._awake: datetime | None = None
+        self.looks = Looks(PULSE)
         poll.add(topic, partition, resumed)
 
     def next_batch(self) -> Iterable[Y]:
         if self._stopping():
             raise StopIteration
+        if not self.looks.due():
+            return []
         if not self._may():
+            self.looks.wait(timedelta())
             return []
         taken = self._poll.take(self._topic, self._partition)
-        if self._linger:
-            self._awake = None if self._poll.more else datetime.now(UTC) + self._linger
+        self.looks.wait(None if self._poll.more else self._linger or timedelta())
         if not taken:
             return []
+        self.looks.emitted()
         self._next = taken[-1][1]
         return self._join([read for read, _ in taken])
 
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return ALWAYS
 
     def snapshot(self) -> int:
         # What the snapshot before covered is durable by now: lag tools may see it.

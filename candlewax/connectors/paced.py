@@ -1,17 +1,18 @@
 """A recording played at a pace, as if it happened now."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from candlewax.clocks import steady_clock
 from candlewax.connectors.recordings import Position, Recordings
 from candlewax.feed import Feed, Received
 from candlewax.telling import tells
+from candlewax.turns import ALWAYS, PULSE, Looks
 
 STEP: Final = timedelta(milliseconds=20)
 """Time between two looks at what is due: what a live feed waits too."""
@@ -29,7 +30,7 @@ class Play:
     ) -> None:
         self.pace = pace
         self._begin = begin
-        self._wall_now = now or _wall
+        self._wall_now = now or steady_clock
         self._began: int | None = None
 
     def start(self, first: int) -> None:
@@ -57,10 +58,6 @@ class Play:
         return self._began + int(max(0, received - (self._begin or 0)) / self.pace)
 
 
-def _wall() -> int:
-    return time.time_ns() // 1000
-
-
 @tells
 class _Paced(StatefulSourcePartition[Feed, None]):
     def __init__(
@@ -73,14 +70,15 @@ class _Paced(StatefulSourcePartition[Feed, None]):
         self._play = play
         self._stopping = stopping
         self._held: deque[tuple[Received, pl.Series]] = deque()
-        self._awake: datetime | None = None
+        self.looks = Looks(PULSE)
 
     def next_batch(self) -> Iterable[Feed]:
         if self._stopping():
             raise StopIteration
+        if not self.looks.due():
+            return []
         if self._held:
             return self._due()
-        self._awake = None
         given: list[Feed] = []
         for item in self._inner.next_batch():
             if isinstance(item, Received):
@@ -105,11 +103,13 @@ class _Paced(StatefulSourcePartition[Feed, None]):
             if count < times.len():
                 rest.append((Received(item.exchange, item.frames[count:]), times[count:]))
         self._held = rest
-        self._awake = datetime.now(UTC) + STEP if rest else None
+        self.looks.wait(STEP if rest else None)
+        if due:
+            self.looks.emitted()
         return due
 
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return ALWAYS
 
     def snapshot(self) -> None:
         return None

@@ -17,7 +17,7 @@ from candlewax.exchanges._live import Live
 from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.tally import Tally
-from candlewax.turns import Turns, next_look
+from candlewax.turns import ALWAYS, PULSE, Looks, Turns
 
 BATCH: Final = 20_000
 """The most frames that are taken at once."""
@@ -46,26 +46,30 @@ class _Part(StatefulSourcePartition[Feed, None]):
         self._stopping = stopping
         self._may = may
         self._linger = linger
-        self._awake: datetime | None = None
+        self.looks = Looks(PULSE)
 
     def next_batch(self) -> Iterable[Feed]:
         if self._stopping():
             self._hub.end()
+        elif not self.looks.due():
+            return []
         elif not self._may():
-            self._awake = next_look(timedelta())
+            self.looks.wait(timedelta())
             return []
         # Asked before taking: what is queued by then is all there will be.
         ended = self._hub.ended
         rows = self._queue.take(BATCH)
-        self._awake = None if len(rows) == BATCH else next_look(self._linger)
+        self.looks.wait(None if len(rows) == BATCH else self._linger)
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
             metrics.received(self._exchange, rows[-1][0] / 1e9)
+        if rows:
+            self.looks.emitted()
         return feed(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return ALWAYS
 
     def snapshot(self) -> None:
         return None

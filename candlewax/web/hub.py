@@ -1,13 +1,13 @@
 """What comes and what was just stored, handed from the pipeline to the thread that serves."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from candlewax.batch import Batch
+from candlewax.clocks import steady_clock
 
 MOST_ROWS: Final = 200_000
 """Rows that may wait to be shown. A page shows the latest; what finds no room is read
@@ -81,7 +81,7 @@ class Hub:
 
     def put(self, batches: Sequence[Batch]) -> None:
         """Hand over what is stored."""
-        now = time.time_ns() // 1000
+        now = steady_clock()
         known = []
         with self._lock:
             for batch in batches:

@@ -15,6 +15,7 @@ import polars as pl
 
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
+from candlewax.clocks import steady_clock
 from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
 from candlewax.web.hub import Hub
@@ -296,4 +297,4 @@ def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
 
 
 def _now() -> int:
-    return time.time_ns() // 1000
+    return steady_clock()

@@ -1,6 +1,7 @@
 """Topics as a source."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.consumer import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
 from candlewax.settings import Brokers
 from candlewax.topics import Topic
-from candlewax.turns import Turns
+from candlewax.turns import ALWAYS, STEP, Turns
 from tests.kafka import reading
 
 NAME = "market.crypto.trades.test"
@@ -124,10 +125,11 @@ def test_what_is_taken_at_once_has_an_end() -> None:
     parts = [source.build_part("", name, None) for name in source.list_parts()]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [len(pieces) for pieces in taken] == [BATCH // PIECE] * 2
-    assert [part.next_awake() for part in parts] == [None, None]
+    assert [part.looks.left_s for part in parts] == [0, 0]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [sum(map(len, pieces)) for pieces in taken] == [3 * PIECE // 2] * 2
-    assert all(part.next_awake() for part in parts)
+    assert all(part.looks.left_s > 1 for part in parts)
+    assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
 
 
 def test_what_is_taken_at_once_has_a_size() -> None:
@@ -187,15 +189,12 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     """Where nothing is asked for, for nothing."""
     source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
     part = source.build_part("", f"{topic}:1", None)
-    assert part.next_awake() is None
-    before = datetime.now(UTC)
+    assert part.looks.left_s == 0
+    before = time.monotonic()
     part.next_batch()
-    awake, after = part.next_awake(), datetime.now(UTC)
-    if linger:
-        assert awake
-        assert before + linger <= awake <= after + linger
-    else:
-        assert awake is None
+    looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
+    waited = (linger or timedelta()).total_seconds()
+    assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
     part.close()
 
 

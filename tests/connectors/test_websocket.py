@@ -1,7 +1,7 @@
 """Websockets as a source: frames verbatim, bounded memory, a polite end."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import bytewax.operators as op
@@ -19,7 +19,7 @@ from candlewax.feed import Feed, Received
 from candlewax.instruments import Instruments
 from candlewax.schema import FRAMES, KIND_CONTROL
 from candlewax.tally import Tally
-from candlewax.turns import STEP, Turns
+from candlewax.turns import ALWAYS, STEP, Turns
 from tests.connectors.exchange import (
     QUICK,
     Exchange,
@@ -91,12 +91,13 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
             lives=quick("binance"), pace=QUICK, linger=linger,
         )  # fmt: skip
         part = source.build_part("feed", "binance-0", None)
-        before = datetime.now(UTC)
+        before = time.monotonic()
         part.next_batch()
-        awake, after = part.next_awake(), datetime.now(UTC)
+        looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
         part.close()
-    assert awake
-    assert before + (linger or LINGER) <= awake <= after + (linger or LINGER) + STEP
+    waited = (linger or LINGER).total_seconds()
+    assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
+    assert part.next_awake() == ALWAYS
 
 
 def test_a_held_source_keeps_what_comes() -> None:
