@@ -100,7 +100,7 @@ class Looks:
         self,
         pulse: Pulse,
         now: Callable[[], float] = time.monotonic,
-        rest: Callable[[float], object] = time.sleep,
+        rest: Callable[[float], object] = threading.Event().wait,
     ) -> None:
         self._pulse = pulse
         self._now = now
