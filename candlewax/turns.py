@@ -41,6 +41,9 @@ class Pulse:
         return f"no source has read for {age_s:.0f} s, {fresh_s:g} s is the most that is fresh"
 
 
+_NEVER: Final = threading.Event()
+"""Waiting for it rests by a clock that cannot be set."""
+
 PULSE: Final = Pulse()
 """That of this process."""
 
@@ -100,7 +103,7 @@ class Looks:
         self,
         pulse: Pulse,
         now: Callable[[], float] = time.monotonic,
-        rest: Callable[[float], object] = threading.Event().wait,
+        rest: Callable[[float], object] = _NEVER.wait,
     ) -> None:
         self._pulse = pulse
         self._now = now

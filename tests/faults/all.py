@@ -10,6 +10,7 @@ from tests.faults import (
     kills,
     lives,
     poison,
+    real_clock,
     restarts,
     shards,
     stores,
@@ -31,6 +32,7 @@ FAULTS: dict[str, Fault] = {
         shards,
         days,
         clocks,
+        real_clock,
     )
     for fault in module.FAULTS
 }

@@ -1,0 +1,68 @@
+"""The clock of whole processes stepped: of the engine and of libraries as well as ours.
+
+The library libfaketime (Debian: package faketime) stands before the system's own; clocks that
+cannot be set stay as they are.
+"""
+
+from pathlib import Path
+
+from tests.faults.fault import Fault, Outcome
+from tests.faults.stage import FLOWS, Stage
+
+_LIBRARIES = (
+    "/usr/lib/*/faketime/libfaketimeMT.so.1",
+    "/usr/local/lib/faketime/libfaketimeMT.so.1",
+)
+
+
+def library() -> Path | None:
+    """The library, where it is installed."""
+    found = [path for pattern in _LIBRARIES for path in Path("/").glob(pattern.lstrip("/"))]
+    return found[0] if found else None
+
+
+def stepped(stage: Stage) -> Outcome:
+    """Step the clock of all three processes an hour back, and on again. What comes meanwhile is
+    read at once, not when the old time is reached again, and the processes end when asked.
+    """
+    file = stage.place.folder / "offset"
+    file.write_text("+0")
+    settings = {
+        "LD_PRELOAD": str(library()),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "1",
+    }
+    _restart(stage, settings)
+    for offset in ("-3600", "+0"):
+        stage.come(20)
+        file.write_text(offset)
+        stage.come(20)
+        stage.calm()
+    recovery = stage.recover()
+    file.write_text("-3600")
+    stage.come(20)
+    for name in FLOWS:
+        for setting in settings:
+            stage.settings[name].pop(setting)
+    _restart(stage, {})
+    stage.recover()
+    return Outcome(recovery=recovery)
+
+
+def _restart(stage: Stage, settings: dict[str, str]) -> None:
+    stage.stop(*FLOWS)
+    for name in FLOWS:
+        stage.start(name, **settings)
+
+
+FAULTS = [
+    Fault(
+        "clock-stepped-for-real",
+        "the clock of whole processes stepped an hour back, and on again; ended in between",
+        stepped,
+        altered=True,
+        steady=False,
+        needs=lambda: library() is not None,
+    )
+]
