@@ -87,7 +87,10 @@ def _status(
 ) -> pl.Expr:
     cut = _cut_off(candles, evidence.known, evidence.ended)
     contradicted = _hold_any(candles, evidence.known.contradicted)
+    unsubscribed = evidence.known.unsubscribed
     proven = pl.lit(COMPLETE)
+    if unsubscribed.height:
+        proven = pl.when(pl.lit(touched(candles, unsubscribed))).then(PARTIAL).otherwise(proven)
     if cut is not None:
         proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
     if missing is not None:
@@ -149,11 +152,14 @@ def spans_of(outages: pl.DataFrame) -> pl.DataFrame:
 
 
 def all_spans(known: Knowledge) -> pl.DataFrame:
-    """SPANS of all that is not as it should be: holes, where symbols begin, contradictions."""
+    """SPANS of all that is not as it should be: holes, where symbols begin, contradictions, and
+    where markets were not subscribed.
+    """
     begins = known.begins.filter(pl.col("sequence") > 1)
     return pl.concat(
         [
             known.holes.select(*SPANS),
+            known.unsubscribed,
             *(
                 moments.select("symbol", before="time", after="time")
                 for moments in (begins, known.contradicted)

@@ -21,6 +21,7 @@ from candlewax.exchanges._shape import FrameError, NativeTrade, parse
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments
+from candlewax.market_outages import SubscriptionEvent, subscription_event
 from candlewax.outages import Event, event
 from candlewax.schema import (
     BRONZE,
@@ -47,7 +48,8 @@ class Decoded:
 
     `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0.
     `trades`: TRADES with `row`, the frame's place in `bronze`, and vendor columns.
-    `dead_letters`: DEAD_LETTERS. `events`: what the frames say of connections, in order.
+    `dead_letters`: DEAD_LETTERS. `events`: what the frames say of connections, in order;
+    `subscriptions`: what they say of single markets.
     `outages`: OUTAGES that others found before these trades.
     """
 
@@ -57,6 +59,7 @@ class Decoded:
     dead_letters: pl.DataFrame
     events: Sequence[Event] = ()
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+    subscriptions: Sequence[SubscriptionEvent] = ()
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
@@ -72,7 +75,14 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     trades = _in_order([part.trades for part in parts])
     all_faults = _joined([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    return Decoded(exchange.id, bronze, trades, letters(bronze, all_faults), events)
+    told = [one for one in events if isinstance(one, Event)]
+    subscriptions = [
+        one.unified(lambda native: instruments.resolve(exchange.id, native))
+        for one in events
+        if isinstance(one, SubscriptionEvent)
+    ]
+    dead = letters(bronze, all_faults)
+    return Decoded(exchange.id, bronze, trades, dead, told, subscriptions=subscriptions)
 
 
 def _normalized(
@@ -130,11 +140,13 @@ def _located(frames: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+Events = list[Event | SubscriptionEvent]
+
 Natives = list[tuple[Dialect, pl.DataFrame]]
 """Tables of native trades, each with what their fields mean."""
 
 
-def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame, list[Event]]:
+def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
     """Read all frames, each as its connection says; FAULTS and events beside."""
     asked, dumped = (numbered["connection"].str.starts_with(w) for w in (FROM_REST, FROM_DUMP))
     if not asked.any() and not dumped.any():
@@ -145,18 +157,14 @@ def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataF
     return heard + answers + lines, pl.concat([faults, wrong, bad]), events
 
 
-def _read_heard(
-    exchange: Exchange, frames: pl.DataFrame
-) -> tuple[Natives, pl.DataFrame, list[Event]]:
+def _read_heard(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
     """Read what came on websockets."""
     natives, left = _lift(exchange, frames)
     rest, faults, events = _read_one_by_one(left, lambda _, content: exchange.read(content))
     return natives + rest, faults, events
 
 
-def _read_answers(
-    exchange: Exchange, frames: pl.DataFrame
-) -> tuple[Natives, pl.DataFrame, list[Event]]:
+def _read_answers(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
     """Read answers of REST, whose connections name the symbol."""
     named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
     return _read_one_by_one(named, exchange.answer)
@@ -201,18 +209,19 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 def _read_one_by_one(
     frames: pl.DataFrame, read: Callable[[str, Any], Reading]
-) -> tuple[Natives, pl.DataFrame, list[Event]]:
+) -> tuple[Natives, pl.DataFrame, Events]:
     """Read frames as JSON; `read` gets the native symbol that is known of a frame."""
     found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
-    events: list[Event] = []
+    events: Events = []
     native = frames["native"] if "native" in frames.columns else repeat("")
     rows = zip(frames["row"].to_list(), frames["frame"].to_list(), strict=True)
     for (row, frame), symbol in zip(rows, native, strict=False):
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
-                events += [said] if (said := event(row, content)) else []
+                read_event = event(row, content), subscription_event(row, content)
+                events += [said for said in read_event if said]
                 continue
             reading = read(symbol, content)
             if reading is None:

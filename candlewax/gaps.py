@@ -42,14 +42,16 @@ class Knowledge:
     """What is known of an exchange's unseen trades once a batch is admitted.
 
     `holes`: all HOLES there are. `begins`: BEGINS. `contradicted`: MOMENTS of trades of which
-    two came under one number. `changed`: SPANS in which `holes`, `begins` or `contradicted` are
-    no longer what they were before this batch. `outages`: OUTAGES that
+    two came under one number. `unsubscribed`: SPANS in which a market was not subscribed, and of
+    which no later trade tells what was missed. `changed`: SPANS in which any of these are no
+    longer what they were before this batch. `outages`: OUTAGES that
     ended before its trades, of which one may come again after a crash.
     """
 
     holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))
     begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
     contradicted: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
+    unsubscribed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
     changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 

@@ -7,15 +7,17 @@ remembered by id for a little more than a day of their own time, as long as any 
 their candles is still open to change; what is missing of them nobody can tell.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import polars as pl
 
 from candlewax import unnumbered
+from candlewax.admission import Admission, Assigned, Opening
 from candlewax.extents import extents
 from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
+from candlewax.market_outages import MarketOutages
 from candlewax.numberings import Numberings, is_far_below, series, split_series
 from candlewax.open_gaps import OpenGaps
 from candlewax.outages import Connections
@@ -24,46 +26,6 @@ from candlewax.schema import empty
 
 UNPROVEN: Final = 2
 """A number that is not the first one there was."""
-
-
-class Opening(NamedTuple):
-    """A numbering that a trade opened; as `Start`."""
-
-    symbol: str
-    numbering: int
-    first: int
-    began: int
-    before: int
-
-
-@dataclass(frozen=True)
-class Admission:
-    """What became of the trades of a batch: which are seen for the first time (Boolean), to
-    which numbering each belongs (UInt32; None: all to the first), and numberings that opened.
-    """
-
-    fresh: pl.Series
-    numbering: pl.Series | None
-    opened: Sequence[Opening] = ()
-
-
-@dataclass
-class _Assigned:
-    """Numberings, other than the first, of the trades of a batch."""
-
-    symbols: dict[str, int] = field(default_factory=dict)
-    places: dict[int, int] = field(default_factory=dict)
-    opened: list[Opening] = field(default_factory=list)
-
-    def column(self, symbols: pl.Series) -> pl.Series | None:
-        """Return the numbering of each trade (UInt32); None if all belong to the first."""
-        if not self.symbols and not self.places:
-            return None
-        names = symbols.cast(pl.String).to_list()
-        found = [self.symbols.get(name, 0) for name in names]
-        for place, numbering in self.places.items():
-            found[place] = numbering
-        return pl.Series("numbering", found, pl.UInt32)
 
 
 @dataclass
@@ -83,11 +45,12 @@ class Ledger:
     connections: Connections = field(default_factory=Connections)
     contradicted: set[tuple[str, int]] = field(default_factory=set)
     numberings: Numberings = field(default_factory=Numberings)
+    market_outages: MarketOutages = field(default_factory=MarketOutages)
     _changes: dict[str, Change] = field(default_factory=dict, init=False, repr=False)
     _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _known: Knowledge | None = field(default=None, init=False, repr=False)
-    _new_moments: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
-    _assigned: _Assigned = field(default_factory=_Assigned, init=False, repr=False)
+    _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
+    _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
 
     def admit(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
         """Tell which trades are seen for the first time, and remember them.
@@ -99,7 +62,7 @@ class Ledger:
         keys = trades[["symbol", "sequence", "trade_id", "timestamp"]].with_row_index("place")
         least: Any = keys["sequence"].min()
         numbered = keys if keys.height and least > 0 else keys.filter(pl.col("sequence") > 0)
-        self._assigned = _Assigned()
+        self._assigned = Assigned()
         if decided and trades.height and (trades["numbering"] > 0).any():
             keys = keys.hstack([trades["numbering"]])
             repeated = [
@@ -197,7 +160,7 @@ class Ledger:
             ranges = self.numbered.setdefault(name, Ranges())
             if start:
                 self._assigned.opened.append(Opening(symbol, numbering, *start))
-                self._new_moments.add((symbol, start.before))
+                self._new_spans.add((symbol, start.before, start.before))
             if ranges.has(number):
                 repeated.append(place)
                 continue
@@ -226,8 +189,8 @@ class Ledger:
         """What is known of unseen trades; `changes` as `changes` gave them last, and
         OUTAGES that are over.
         """
-        moments, self._new_moments = self._new_moments, set()
-        if self._known is None or changes or moments:
+        spans, self._new_spans = self._new_spans, set()
+        if self._known is None or changes or spans:
             for name in changes if self._known else self.numbered:
                 symbol, _ = split_series(name)
                 rows = [(symbol, *hole) for hole in self.numbered[name].all_holes()]
@@ -236,10 +199,11 @@ class Ledger:
                 pl.concat([empty(HOLES), *self._holes.values()]),
                 pl.DataFrame(self._begins(), BEGINS, orient="row"),
                 pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row"),
+                pl.DataFrame(self.market_outages.spans(), SPANS, orient="row"),
             )
-        if not changes and not moments and outages.is_empty():
+        if not changes and not spans and outages.is_empty():
             return self._known
-        return replace(self._known, changed=_spans(changes, moments), outages=outages)
+        return replace(self._known, changed=_spans(changes, spans), outages=outages)
 
     def _begins(self) -> list[tuple[str, int, int]]:
         """Rows of BEGINS. The end of a numbering that another one followed is as little proven
@@ -261,7 +225,11 @@ class Ledger:
         """Remember the symbols and times of trades of which two came under one number."""
         new = set(moments) - self.contradicted
         self.contradicted |= new
-        self._new_moments |= new
+        self._new_spans |= {(symbol, time, time) for symbol, time in new}
+
+    def add_spans(self, spans: Iterable[tuple[str, int, int]]) -> None:
+        """Remember spans (symbol, first and last moment) in which something else is known now."""
+        self._new_spans |= set(spans)
 
     def forget(self, latest: int) -> None:
         """Drop ids that no open candle can need; `latest` in microseconds."""
@@ -277,6 +245,7 @@ class Ledger:
             self.connections.copy(),
             set(self.contradicted),
             self.numberings.copy(),
+            self.market_outages.copy(),
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -285,15 +254,16 @@ class Ledger:
         self.__dict__ = {
             "contradicted": set(),
             "numberings": Numberings(latest=latest),
-            "_new_moments": set(),
-            "_assigned": _Assigned(),
+            "market_outages": MarketOutages(),
+            "_new_spans": set(),
+            "_assigned": Assigned(),
             **state,
         }
 
 
-def _spans(changes: Mapping[str, Change], moments: Iterable[tuple[str, int]]) -> pl.DataFrame:
+def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""
-    rows = {(symbol, time, time) for symbol, time in moments} | {
+    rows = set(more) | {
         (split_series(name)[0], before, after)
         for name, change in changes.items()
         for before, after in (

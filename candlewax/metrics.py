@@ -108,6 +108,10 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
 
 _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "open_gaps": ("candlewax_open_gaps", "Gaps of which something is missing."),
+    "refused_markets": (
+        "candlewax_refused_markets",
+        "Markets that the exchange refuses to subscribe; they are asked for again and again.",
+    ),
     "missing_trades": ("candlewax_missing_trades", "Trades missing in open gaps."),
 }
 """What the tally knows the level of, by exchange: by its name the metric and its help."""

@@ -11,6 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
 from candlewax import book
+from candlewax.admission import Opening
 from candlewax.batch import NOWHERE, Batch
 from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
@@ -23,7 +24,8 @@ from candlewax.few_trades import FEW
 from candlewax.gaps import NOTHING, Knowledge
 from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.instruments import Instruments
-from candlewax.ledger import Ledger, Opening
+from candlewax.ledger import Ledger
+from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
 from candlewax.tally import Tally
 from candlewax.telling import tells
@@ -107,7 +109,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
 
     def _admit(self, decoded: Decoded) -> Batch:
         trades = decoded.trades
-        if self._ledger is None and (trades.height or decoded.events):
+        if self._ledger is None and (trades.height or decoded.events or decoded.subscriptions):
             self._ledger = self._history.ledger(decoded.exchange)
         if self._ledger and self._stores:
             self._watch.begin(decoded.exchange, self._ledger)
@@ -125,6 +127,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             trades = trades if fresh.all() else trades.filter(fresh)
             self._ledger.forget(book.watermark(decoded.trades))
         self._count(decoded, trades.height, contradicted.height)
+        unsubscribed = self._follow_subscriptions(decoded)
         tables, known = self._unseen(decoded, trades)
         trades = without(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
@@ -134,6 +137,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 tables["contradictions"] = contradicted
             if opened.height:
                 tables["numberings"] = opened
+            if unsubscribed.height:
+                tables["market_outages"] = unsubscribed
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
 
     def _compare(
@@ -177,6 +182,26 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             ledger.add_contradictions(
                 moments(self._history.trades.contradictions(decoded.exchange))
             )
+            outages = self._history.market_outages(decoded.exchange)
+            ledger.add_spans(set(ledger.market_outages.spans()) ^ set(outages.spans()))
+            ledger.market_outages = outages
+
+    def _follow_subscriptions(self, decoded: Decoded) -> pl.DataFrame:
+        """Follow what frames say of single markets' subscriptions, and which trades came since;
+        gives MARKET_OUTAGES that began or ended.
+        """
+        ledger = self._ledger
+        if ledger is None or not self._stores:
+            return empty(MARKET_OUTAGES)
+        changed = ledger.market_outages.follow(decoded.bronze, decoded.subscriptions)
+        proven = ledger.market_outages.prove(decoded.trades)
+        if changed or proven:
+            ends = ((symbol, began, ended - 1) for symbol, began, ended in [*changed, *proven])
+            ledger.add_spans(
+                (s, began, last if last >= began else FOREVER) for s, began, last in ends
+            )
+        self._tally.set(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
+        return outage_rows(decoded.exchange, changed)
 
     def _tell_opened(self, exchange: str, opened: Sequence[Opening]) -> pl.DataFrame:
         """Log and count numberings that opened; gives NUMBERINGS."""

@@ -171,7 +171,7 @@ def test_state_from_before_there_were_numberings_is_taken_up() -> None:
     ledger = Ledger()
     ledger.admit(table([("A/B", 7000, 10)]))
     state = dict(ledger.__dict__)
-    for name in ("numberings", "contradicted", "_new_moments", "_assigned"):
+    for name in ("numberings", "contradicted", "market_outages", "_new_spans", "_assigned"):
         del state[name]
     older = Ledger.__new__(Ledger)
     older.__setstate__(state)

@@ -28,6 +28,9 @@ class Pace:
     close_s: float = 2
     answer_s: float = 10
     """For a subscription to be answered."""
+    refused_s: float = 5
+    """The first wait before a refused subscription is asked for again; each is twice the one
+    before, and none longer than `most_s`."""
     ping_s: float = 20
     """Between our pings, and until each is answered."""
     tick_s: float = 0.5
@@ -164,7 +167,10 @@ class Link:
             self._replace("the exchange announced a shutdown")
         elif heard.kind in (Kind.ACK, Kind.REFUSAL):
             refused = self._requests.hear(heard)
-            if heard.kind is Kind.REFUSAL:
+            # What is refused again and again is told once.
+            known = set(heard.instruments) <= self._requests.refused.keys()
+            again = self.ready or (bool(heard.instruments) and known)
+            if heard.kind is Kind.REFUSAL and (refused or not again):
                 named = refused or list(heard.instruments)
                 self.line.event("refused", instruments=named, reason=heard.reason)
             self._more.set()
@@ -193,23 +199,40 @@ class Link:
             self._news.set()
 
     async def _subscribe(self, messages: Gate) -> None:
-        loop = asyncio.get_running_loop()
         try:
             for message in self._live.opening:
                 await messages.wait()
                 await self._socket.send(message)
-            while not self._requests.done:
-                while following := self._requests.send():
-                    await messages.wait()
-                    await self._socket.send(self._live.subscribe(*following))
-                    self._requests.sent(following[1], loop.time() + self._pace.answer_s)
-                await self._more.wait()
-                self._more.clear()
+            await self._ask(messages)
+            self.ready = True
+            self.line.event("subscribed", warn=False, instruments=self._requests.subscribed)
+            self._news.set()
+            await self._ask_again(messages)
         except ConnectionClosed:
             return
-        self.ready = True
-        self.line.event("subscribed", warn=False, instruments=self._requests.subscribed)
-        self._news.set()
+
+    async def _ask(self, messages: Gate) -> None:
+        """Ask for all that is to be asked for, until all is answered."""
+        loop = asyncio.get_running_loop()
+        while not self._requests.done:
+            while following := self._requests.send():
+                await messages.wait()
+                await self._socket.send(self._live.subscribe(*following))
+                self._requests.sent(following[1], loop.time() + self._pace.answer_s)
+            await self._more.wait()
+            self._more.clear()
+
+    async def _ask_again(self, messages: Gate) -> None:
+        """Ask for what was refused again and again, as long as anything is."""
+        wait_s = self._pace.refused_s
+        while self._requests.refused:
+            await asyncio.sleep(wait_s)
+            self._requests.ask_again()
+            await self._ask(messages)
+            wait_s = min(2 * wait_s, self._pace.most_s)
+            if recovered := self._requests.take_recovered():
+                self.line.event("subscribed", warn=False, instruments=recovered)
+                wait_s = self._pace.refused_s
 
     async def _watch(self, longest_s: float | None) -> None:
         """Look at the connection again and again; end it if it is dead or stalled."""
@@ -226,6 +249,9 @@ class Link:
                 good_at = now
             messages, beats = self._messages, self._beats
             self.line.settle()
+            self._requests.expire_retries(now)
+            if self._requests.done:
+                self._more.set()
             if overdue := self._requests.overdue(now):
                 await self._give_up("unanswered", pace.answer_s, overdue)
             elif live.silent_s is not None and now - any_at > live.silent_s:

@@ -18,7 +18,8 @@ class Requests:
     """Subscriptions of a connection in messages of at most `chunk` instruments.
 
     An instrument is asked for, then waited for, then subscribed or refused; every one
-    ends in one of the two, or is overdue.
+    ends in one of the two, or is overdue. One that is refused may be asked for again, by itself:
+    without an answer it stays refused.
     """
 
     def __init__(self, natives: Sequence[str], chunk: int, *, whole: bool, in_turn: bool) -> None:
@@ -30,6 +31,7 @@ class Requests:
         self._waiting: dict[int, _Request] = {}
         self.refused: dict[str, str] = {}
         """Native symbols and why they were refused."""
+        self._recovered: list[str] = []
         for begin in range(0, len(natives), chunk):
             self._ask(natives[begin : begin + chunk])
 
@@ -48,6 +50,25 @@ class Requests:
             self._asked.append(_Request(self._next, instruments))
             self._next += 1
 
+    def ask_again(self) -> None:
+        """Ask for each refused instrument once more, by itself."""
+        for native in self.refused:
+            self._ask([native])
+
+    def take_recovered(self) -> list[str]:
+        """Return the instruments that had been refused and are subscribed now; each once."""
+        recovered, self._recovered = self._recovered, []
+        return recovered
+
+    def expire_retries(self, now: float) -> None:
+        """Wait no longer for refused instruments that should have been answered by now."""
+        for request in list(self._waiting.values()):
+            if request.deadline <= now and self._is_retry(request):
+                del self._waiting[request.id]
+
+    def _is_retry(self, request: _Request) -> bool:
+        return all(native in self.refused for native in request.instruments)
+
     def send(self) -> tuple[Sequence[str], int] | None:
         """The instruments and the id of the next message; None if there is none."""
         if not self._asked:
@@ -63,7 +84,11 @@ class Requests:
 
     def overdue(self, now: float) -> list[str]:
         """The instruments that should have been answered by now."""
-        late = [request for request in self._waiting.values() if request.deadline <= now]
+        late = [
+            request
+            for request in self._waiting.values()
+            if request.deadline <= now and not self._is_retry(request)
+        ]
         return [native for request in late for native in request.instruments]
 
     def hear(self, heard: Heard) -> list[str]:
@@ -75,9 +100,15 @@ class Requests:
 
     def _acknowledge(self, heard: Heard) -> None:
         if heard.instruments:
+            self._recover(heard.instruments)
             self._answered(frozenset(heard.instruments))
-        elif heard.request is not None:
-            self._waiting.pop(heard.request, None)
+        elif heard.request is not None and (request := self._waiting.pop(heard.request, None)):
+            self._recover(request.instruments)
+
+    def _recover(self, natives: Iterable[str]) -> None:
+        for native in natives:
+            if self.refused.pop(native, None) is not None:
+                self._recovered.append(native)
 
     def _answered(self, natives: frozenset[str]) -> None:
         for request in list(self._waiting.values()):
@@ -97,12 +128,13 @@ class Requests:
                 self._ask([native])
             return []
         named = named or request.instruments
+        known = set(named) & self.refused.keys()
         self.refused.update(dict.fromkeys(named, heard.reason))
         self._answered(frozenset(named))
         if self._whole and request.id in self._waiting:
             del self._waiting[request.id]
             self._ask(request.instruments)
-        return named
+        return [native for native in named if native not in known]
 
     def _meant(self, heard: Heard) -> _Request | None:
         """The message that an answer is about, as far as it can be told."""

@@ -21,6 +21,7 @@ from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
 from candlewax.identity import moments
 from candlewax.ledger import Ledger
+from candlewax.market_outages import MarketOutages
 from candlewax.numberings import Start, series
 from candlewax.ranges import Ranges, Run
 from candlewax.unnumbered import KEPT
@@ -85,6 +86,27 @@ SELECT symbol, first_sequence, toUnixTimestamp64Micro(stored.began) AS began,
 FROM numberings AS stored FINAL
 WHERE exchange = {exchange:String}
 ORDER BY symbol, numbering
+"""
+
+_MARKET_OUTAGES: Final = """
+SELECT symbol, began, ended, heard
+FROM
+(
+    SELECT symbol, toUnixTimestamp64Micro(stored.began) AS began,
+        toUnixTimestamp64Micro(max(stored.ended)) AS ended
+    FROM market_outages AS stored
+    WHERE exchange = {exchange:String}
+    GROUP BY symbol, stored.began
+) AS outages
+LEFT JOIN
+(
+    SELECT symbol, toUnixTimestamp64Micro(max(received_at)) AS heard
+    FROM silver_trades
+    WHERE exchange = {exchange:String} AND via = 'websocket'
+        AND symbol IN (SELECT symbol FROM market_outages WHERE exchange = {exchange:String})
+    GROUP BY symbol
+) AS trades USING (symbol)
+ORDER BY symbol, began
 """
 
 _WATERMARK: Final = f"""
@@ -207,8 +229,19 @@ class History:
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
         ledger.contradicted = set(moments(self.trades.contradictions(exchange)))
+        ledger.market_outages = self.market_outages(exchange)
         ledger.changes()
         return ledger
+
+    def market_outages(self, exchange: str) -> MarketOutages:
+        """Return the outages of single markets that go on, or that no later trade proves."""
+        found = MarketOutages()
+        for symbol, began, ended, heard in self._query(_MARKET_OUTAGES, exchange).iter_rows():
+            if not ended:
+                found.began[symbol] = began
+            elif ended > heard:
+                found.unproven.setdefault(symbol, []).append((began, ended))
+        return found
 
     def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
         if trades.height:

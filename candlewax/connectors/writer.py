@@ -25,6 +25,7 @@ from candlewax.tally import Tally
 
 ORDER: Final = (
     "outages",
+    "market_outages",
     "bronze_frames",
     "dead_letters",
     "contradictions",

@@ -82,8 +82,22 @@ WITH
     ),
     markets AS
     (
-        SELECT exchange, symbol, max(timestamp) AS latest
+        SELECT exchange, symbol, max(timestamp) AS latest, maxIf(received_at, via = 'websocket') AS heard
         FROM silver_trades
+        GROUP BY exchange, symbol
+    ),
+    -- A market that was refused, until a trade of it has come over a websocket since.
+    unsubscribed AS
+    (
+        SELECT exchange, symbol, groupArray((began, if(ended = 0, toDateTime64('2100-01-01 00:00:00', 6, 'UTC'), ended))) AS spans
+        FROM
+        (
+            SELECT exchange, symbol, stored.began AS began, max(stored.ended) AS ended
+            FROM market_outages AS stored
+            GROUP BY exchange, symbol, stored.began
+        ) AS outage
+        JOIN markets USING (exchange, symbol)
+        WHERE ended = 0 OR ended > heard
         GROUP BY exchange, symbol
     ),
     begun AS
@@ -159,12 +173,13 @@ WITH
             notEmpty(inside) AS begins,
             arrayExists(m -> NOT m.2, inside) AS doubtful,
             arrayExists(time -> time >= candle.start AND time < candle.end, contradicted.moments) AS contradiction,
+            arrayExists(span -> span.1 < candle.end AND span.2 > candle.start, unsubscribed.spans) AS refused,
             candle.end > market.latest AS last,
             multiIf(
                 NOT candle.closed, 'forming',
                 counted.unnumbered > 0 OR contradiction, 'unverified',
                 missing > 0, 'gaps',
-                begins, 'partial',
+                begins OR refused, 'partial',
                 'complete'
             ) AS status,
             if(
@@ -183,6 +198,8 @@ WITH
         LEFT JOIN unproven ON candle.exchange = unproven.exchange AND candle.symbol = unproven.symbol
         LEFT JOIN contradicted
             ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
+        LEFT JOIN unsubscribed
+            ON candle.exchange = unsubscribed.exchange AND candle.symbol = unsubscribed.symbol
         LEFT JOIN pending ON candle.exchange = pending.exchange
         ASOF LEFT JOIN begun
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time

@@ -25,7 +25,9 @@ T = TypeVar("T")
 PATIENCE_S = 60
 """How long anything may take before a test fails."""
 
-QUICK = Pace(first_s=0.01, most_s=0.05, tick_s=0.02, answer_s=30, jitter_s=0, close_s=1)
+QUICK = Pace(
+    first_s=0.01, most_s=0.05, tick_s=0.02, answer_s=30, jitter_s=0, close_s=1, refused_s=0.01
+)
 """Nobody waits long; answers may take their time."""
 
 

@@ -178,3 +178,38 @@ def test_a_stalled_exchange_is_left_and_found_again(
         reader.until(lambda: any(live.is_trade(frame) for *_, frame in reader.rows[before:]))
         reader.finish()
     assert reader.events("disconnected")[0]["why"] == event
+
+
+@pytest.mark.parametrize(
+    ("exchange", "natives"),
+    [
+        ("kraken", ["BTC/USD", "ETH/USD", "SOL/USD"]),
+        ("coinbase", ["BTC-USD", "ETH-USD", "SOL-USD"]),
+    ],
+)
+def test_market_that_was_refused_comes_back_by_itself(exchange: str, natives: list[str]) -> None:
+    """In each exchange's own way to refuse it, on the same connection. (Binance refuses no name.)"""
+    with running(Simulator(Plan(rate=2000, trades=2000, waiting=True))) as (simulator, run):
+
+        async def refuse(*, known: bool) -> None:
+            simulator.refuse(natives[1], known=known)
+
+        run(refuse(known=False))
+        with Reader(
+            {exchange: natives}, {exchange: simulator.url(exchange)}, rules(exchange)
+        ) as reader:
+            reader.until(lambda: reader.events("subscribed"))
+            (first,) = reader.events("subscribed")
+            assert first["instruments"] == [natives[0], natives[2]]
+            run(refuse(known=True))
+            reader.until(lambda: len(reader.events("subscribed")) == 2)
+            with begun(simulator, run):
+                pass
+            sent = {one for one in published(simulator, exchange) if one[0] in natives}
+            reader.until(lambda: sent <= came(reader, exchange))
+            reader.finish()
+    assert natives[1] in {name for name, _ in sent}
+    assert reader.events("subscribed")[1]["instruments"] == [natives[1]]
+    assert len(reader.events("connected")) == 1
+    named = [event["instruments"] for event in reader.events("refused")]
+    assert named.count([natives[1]]) == 1

@@ -103,3 +103,63 @@ def test_a_message_refused_as_a_whole_is_asked_for_one_by_one() -> None:
     refused = reader.events("refused")[-1]
     assert (refused["instruments"], refused["reason"]) == (["BADUSDT"], "Invalid request: no")
     assert server.count == 1
+
+
+def test_refused_instrument_is_asked_for_until_it_is_subscribed() -> None:
+    """On the same connection, told once when it is refused and once when it is subscribed."""
+    asked: list[str] = []
+
+    async def talk(connection: ServerConnection, _: int) -> None:
+        while True:
+            request = json.loads(await connection.recv())
+            asked.extend(request["params"])
+            bad = "badusdt@trade" in request["params"] and asked.count("badusdt@trade") < 5
+            await connection.send(
+                f'{{"code":2,"msg":"no","id":{request["id"]}}}'
+                if bad
+                else f'{{"result":null,"id":{request["id"]}}}'
+            )
+
+    plan = {"binance": ["BTCUSDT", "BADUSDT"]}
+    with (
+        running(Exchange(talk)) as (server, _),
+        Reader(plan, {"binance": server.url}, quick("binance")) as reader,
+    ):
+        reader.until(lambda: len(reader.events("subscribed")) == 2)
+        reader.finish()
+    assert [event["instruments"] for event in reader.events("subscribed")] == [
+        ["BTCUSDT"],
+        ["BADUSDT"],
+    ]
+    assert [e["instruments"] for e in reader.events("refused")].count(["BADUSDT"]) == 1
+    assert asked.count("btcusdt@trade") == 2  # with the other one, and by itself
+    assert server.count == 1
+
+
+def test_refused_instrument_without_an_answer_ends_no_connection() -> None:
+    """It is asked for again, and the others go on."""
+    asked: list[list[str]] = []
+
+    async def talk(connection: ServerConnection, _: int) -> None:
+        while True:
+            request = json.loads(await connection.recv())
+            asked.append(request["params"])
+            if request["params"] != ["badusdt@trade"]:
+                await connection.send(
+                    f'{{"code":2,"msg":"no","id":{request["id"]}}}'
+                    if len(request["params"]) > 1
+                    else f'{{"result":null,"id":{request["id"]}}}'
+                )
+            elif asked.count(request["params"]) == 1:
+                await connection.send(f'{{"code":2,"msg":"no","id":{request["id"]}}}')
+
+    pace = _link.Pace(**{**QUICK.__dict__, "answer_s": 0.05})
+    plan = {"binance": ["BTCUSDT", "BADUSDT"]}
+    with (
+        running(Exchange(talk)) as (server, _),
+        Reader(plan, {"binance": server.url}, quick("binance"), pace) as reader,
+    ):
+        reader.until(lambda: asked.count(["badusdt@trade"]) >= 4)
+        reader.finish()
+    assert server.count == 1
+    assert reader.events("unanswered") == []

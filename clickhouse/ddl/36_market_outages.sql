@@ -1,0 +1,13 @@
+-- When a market was not subscribed though its exchange was connected, as the exchange refused it.
+-- Times without any connection are in `outages`.
+CREATE TABLE IF NOT EXISTS market_outages
+(
+    exchange    LowCardinality(String),
+    symbol      LowCardinality(String),
+    began       DateTime64(6, 'UTC') COMMENT 'when the market was last subscribed, or its connection began',
+    ended       SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT '1970 as long as it is not subscribed',
+    inserted_at SimpleAggregateFunction(min, DateTime64(6, 'UTC')) DEFAULT now64(6)
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (exchange, symbol, began)
+SETTINGS non_replicated_deduplication_window = 1000;

@@ -1,0 +1,151 @@
+"""Markets that an exchange refuses: their candles are never called complete, until proven."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from bytewax.recovery import init_db_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candlewax.connectors.clickhouse import Database
+from candlewax.verify import verify
+from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
+from tests.oracle import LENGTHS, Fill
+
+SECOND = 1_000_000
+
+
+def at(second: int) -> int:
+    """A time, in microseconds since 1970."""
+    return EPOCH_ZERO + second * SECOND
+
+
+def event(second: int, kind: str, *natives: str) -> Frame:
+    """What a feed says of its connection."""
+    content = {"candlewax": kind, "process": "p", "instruments": list(natives)}
+    return Frame("binance", "b0", 0, at(second), json.dumps(content, separators=(",", ":")), ())
+
+
+def trade(symbol: str, number: int, second: int) -> Frame:
+    """A trade that came when it happened."""
+    fill = Fill("binance", symbol, str(number), number, at(second), True, Decimal(5), Decimal(1))
+    return binance(0, at(second), fill)
+
+
+def numbered(frames: list[Frame]) -> list[Frame]:
+    """The frames in the order they came, numbered."""
+    return [replace(frame, seq=n) for n, frame in enumerate(sorted(frames, key=_moment))]
+
+
+def _moment(frame: Frame) -> int:
+    return frame.recv_us
+
+
+def scenario(missed: int) -> list[Frame]:
+    """Two markets; ETH is refused after a reconnect from second 200 to 400, in which so many of
+    its trades are missed; BTC goes on all the time.
+    """
+    eth = [*range(0, 190, 10), *range(410, 700, 10)]
+    numbers = [n + 1 + (missed if second > 400 else 0) for n, second in enumerate(eth)]
+    return numbered(
+        [
+            event(-1, "connected"),
+            event(0, "subscribed", "BTCUSDT", "ETHUSDT"),
+            *(trade("BTC/USDT", n + 1, 5 * n) for n in range(140)),
+            *(trade("ETH/USDT", n, second) for n, second in zip(numbers, eth, strict=True)),
+            event(198, "disconnected"),
+            event(200, "connected"),
+            event(201, "refused", "ETHUSDT"),
+            event(201, "subscribed", "BTCUSDT"),
+            event(400, "subscribed", "ETHUSDT"),
+        ]
+    )
+
+
+def statuses(tables: Database, symbol: str) -> dict[tuple[str, int], str]:
+    """The status of each candle of a market, by its timeframe and start."""
+    rows = tables.query(
+        "SELECT toString(timeframe), toUnixTimestamp(window_start), toString(status) "
+        f"FROM ohlcv FINAL WHERE symbol = '{symbol}'"
+    ).rows()
+    return {(timeframe, start): status for timeframe, start, status in rows}
+
+
+def window(timeframe: str, second: int) -> tuple[str, int]:
+    """The window of a timeframe that holds a second."""
+    length = LENGTHS[timeframe]
+    return timeframe, at(second) // SECOND // length * length
+
+
+def empty(tables: Database) -> None:
+    clear(tables)
+    for table in ("market_outages", "contradictions", "numberings"):
+        tables.client.command(f"TRUNCATE TABLE {table}")
+
+
+@given(
+    missed=st.sampled_from([0, 1, 19]),
+    until=st.integers(130, 400),
+    cuts=st.lists(st.integers(1, 150), max_size=4),
+    recover=st.booleans(),
+)
+@settings(max_examples=8)
+def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them(
+    tables: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    missed: int,
+    until: int,
+    cuts: list[int],
+    *,
+    recover: bool,
+) -> None:
+    """Whatever the batches and restarts; those of the other market are as ever."""
+    empty(tables)
+    frames = scenario(missed)
+    store: Path | None = None
+    if recover:
+        store = tmp_path_factory.mktemp("recovery")
+        init_db_dir(store, 1)
+    while_refused = [frame for frame in frames if frame.recv_us <= at(until)]
+    rest = frames[len(while_refused) :]
+    parts = received(while_refused, [cut for cut in cuts if cut < len(while_refused)])
+    before = len(parts)
+    parts += received(rest)
+    play(parts[:before], tables, store)
+    found = statuses(tables, "ETH/USDT")
+    btc = statuses(tables, "BTC/USDT")
+    if until >= 270:
+        assert found[window("1m", 185)] == "partial"
+        assert btc[window("1m", 185)] == "complete"
+        assert "complete" not in {found.get(window(name, 185)) for name in LENGTHS}, found
+    assert found[window("1m", 60)] == "complete"
+    assert verify(tables.client).equal
+    play(parts if recover else parts[before:], tables, store)
+    found = statuses(tables, "ETH/USDT")
+    assert found[window("1m", 185)] == ("gaps" if missed else "complete")
+    rows = tables.query(
+        "SELECT symbol, toUnixTimestamp64Micro(began), toUnixTimestamp64Micro(max(ended)) "
+        "FROM market_outages GROUP BY symbol, began"
+    ).rows()
+    assert rows == [("ETH/USDT", at(198), at(400))]
+    check = verify(tables.client)
+    assert check.equal, check
+
+
+def test_verify_finds_a_candle_that_is_called_complete_while_its_market_is_refused(
+    tables: Database,
+) -> None:
+    """Whoever wrote it."""
+    empty(tables)
+    play(received([frame for frame in scenario(0) if frame.recv_us < at(390)]), tables)
+    assert verify(tables.client).equal
+    tables.client.command(
+        "ALTER TABLE ohlcv UPDATE status = 'complete' WHERE symbol = 'ETH/USDT' "
+        "AND status = 'partial' SETTINGS mutations_sync = 1"
+    )
+    wrong = verify(tables.client).parts["certificates"]
+    assert wrong.mismatches > 0
+    assert {example["symbol"] for example in wrong.examples} == {"ETH/USDT"}
