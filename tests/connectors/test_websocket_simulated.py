@@ -188,7 +188,7 @@ def test_a_stalled_exchange_is_left_and_found_again(
     ],
 )
 def test_market_that_was_refused_comes_back_by_itself(exchange: str, natives: list[str]) -> None:
-    """In each exchange's own way to refuse it, on the same connection. (Binance refuses no name.)"""
+    """In the way of each exchange that refuses a name, on the same connection."""
     with running(Simulator(Plan(rate=2000, trades=2000, waiting=True))) as (simulator, run):
 
         async def refuse(*, known: bool) -> None:
