@@ -1,9 +1,10 @@
 """What the cross-check has found, and what Prometheus is told of it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -66,6 +67,19 @@ class Checked(Collector):
             registry=None,
         )
     )
+
+    def report(self) -> dict[str, Any] | None:
+        """Return what the last look found, as JSON can say it; None before the first one."""
+        if not self.looked_at:
+            return None
+        problems = Counter(wrong.problem for wrong in list(self.wrong.values()))
+        return {
+            "checked_at": f"{datetime.fromtimestamp(self.looked_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "candles": self.candles,
+            "mismatches": problems["mismatch"],
+            "missing_in_gold": problems["missing_in_gold"],
+            "missing_in_check": problems["missing_in_check"],
+        }
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""

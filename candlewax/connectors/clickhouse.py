@@ -72,6 +72,10 @@ T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 
+class Unavailable(RuntimeError):  # noqa: N818 - it may be there again soon
+    """A database cannot be asked now; the text says why."""
+
+
 class DatabaseError(RuntimeError):
     """The database cannot be opened; the text says which and why."""
 
@@ -102,6 +106,18 @@ class Database:
     ) -> pl.DataFrame:
         """The rows of a query. Parameters stand in it as `{name:Type}`."""
         return self.patiently(lambda: self._query(sql, parameters or {}), wait)
+
+    def query_once(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """Return the rows of a query, as `query`, without waiting for a server.
+
+        Raises Unavailable if the server is away or too busy.
+        """
+        try:
+            return self._query(sql, parameters or {})
+        except ClickHouseError as error:
+            if not self._passes(error):
+                raise
+            raise Unavailable("the database is out of reach, or too busy") from error
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
@@ -171,11 +187,17 @@ def _check(room: Room) -> None:
         raise DatabaseError(f"{room.folder}: the disk is full; {AGAIN}")
 
 
-def connect(place: Path | Server, database: str) -> Database:
-    """Open a database that is there.
+HASTY: Final = {"connect_timeout": 1, "send_receive_timeout": 10}
+"""Seconds that one who waits for an answer gives a server."""
+
+
+def connect(place: Path | Server, database: str, *, hasty: bool = False) -> Database:
+    """Open a database that is there; `hasty` where somebody waits for the answers of a server.
 
     Raises DatabaseError.
     """
+    if hasty and isinstance(place, Server):
+        return Database(_open_server(place, database, **HASTY))
     if isinstance(place, Path) and not place.is_dir():
         raise DatabaseError(f"{place}: no database here; candlewax init makes one")
     return _database(place, database)
@@ -247,13 +269,13 @@ def _is_locked(status: Path) -> bool:
     return False
 
 
-def _open_server(server: Server, database: str) -> Client:
+def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
     # What it warns of, the errors it raises say too.
     logging.getLogger("clickhouse_connect.driver._backend.http_sync").setLevel(logging.ERROR)
     try:
         # A session takes one query at a time, also while a lost one still runs.
         return clickhouse_connect.get_client(
-            dsn=server.dsn, database=database, autogenerate_session_id=False
+            dsn=server.dsn, database=database, autogenerate_session_id=False, **timeouts
         )
     except ClickHouseError as error:
         raise DatabaseError(f"{server}: {briefly(error)}") from error

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from candlewax.connectors.clickhouse import Unavailable
 from candlewax.web import formats, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
@@ -94,6 +95,7 @@ def make(
         exception_handlers={
             Problem: problem.handle,
             HTTPException: _other,
+            Unavailable: _unavailable,
             Exception: _failed,
         },
         lifespan=lifespan,
@@ -108,6 +110,11 @@ async def _other(request: Request, error: Exception) -> Response:
     code = refused.status_code
     found = Problem(code, words.get(code, "refused"), told.get(code, refused.detail))
     return problem.answer(found, refused.headers)
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    """The database is away: it may be back soon."""
+    return problem.answer(Problem(503, "database_away", str(error)), {"Retry-After": "2"})
 
 
 async def _failed(_: Request, __: Exception) -> Response:

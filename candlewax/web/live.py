@@ -15,6 +15,7 @@ import polars as pl
 
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
+from candlewax.checked import Checked
 from candlewax.clocks import steady_clock
 from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
@@ -43,8 +44,10 @@ _OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
 class Viewers:
     """The pages that watch, and what each is told; all of it runs in the server's loop."""
 
-    def __init__(self, feeds: Reports) -> None:
+    def __init__(self, feeds: Reports, checked: Checked | None = None) -> None:
+        """`checked` is the cross-check of this process, if it makes one."""
         self._reports = feeds
+        self._checked = checked
         self._viewers: set[Viewer] = set()
         self._exchanges: frozenset[str] = frozenset()
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
@@ -71,8 +74,9 @@ class Viewers:
         self._exchanges = frozenset(series.exchange for series in self.watched)
 
     def health(self) -> bytes:
-        """How the feeds are, as JSON."""
-        return msgspec.json.encode(self._reports.report(_now()))
+        """How the feeds are, and what the cross-check found, as JSON."""
+        check = self._checked.report() if self._checked else None
+        return msgspec.json.encode({**self._reports.report(_now()), "cross_check": check})
 
     @property
     def markets(self) -> set[tuple[str, str]]:
@@ -158,10 +162,16 @@ class Live(Viewers):
     Only the hub is shared with another thread.
     """
 
-    def __init__(self, hub: Hub, recent: Recent, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        recent: Recent,
+        clock: Clock | None = None,
+        checked: Checked | None = None,
+    ) -> None:
         self.clock = clock or Clock()
         self.feeds = Feeds(self.clock)
-        super().__init__(self.feeds)
+        super().__init__(self.feeds, checked)
         self.recent = recent
         self._hub = hub
         self._told = 0.0

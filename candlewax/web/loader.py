@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
 from candlewax.candles import TIMEFRAMES
-from candlewax.connectors.clickhouse import briefly
+from candlewax.connectors.clickhouse import Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.history import LATEST, OPEN, Read, read
 from candlewax.web.recent import EACH, Recent
@@ -52,9 +52,9 @@ class Loader:
         while True:
             try:
                 await self.fill()
-            except ClickHouseError as error:
+            except (ClickHouseError, Unavailable) as error:
                 # A request says what is wrong; here it is tried again.
-                _log.warning("%s", briefly(error))
+                _log.warning("%s", briefly(error) if isinstance(error, ClickHouseError) else error)
             await asyncio.sleep(PAUSE)
             if time.monotonic() - began > ANEW:
                 began = time.monotonic()

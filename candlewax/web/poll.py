@@ -11,7 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.connectors.clickhouse import briefly
+from candlewax.connectors.clickhouse import Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.feeds import STALLED, state_of
 from candlewax.web.live import Viewers
@@ -120,8 +120,8 @@ class Changes:
         while True:
             try:
                 await self.look()
-            except ClickHouseError as error:
-                _log.warning("%s", briefly(error))
+            except (ClickHouseError, Unavailable) as error:
+                _log.warning("%s", _brief(error))
             await asyncio.sleep(IDLE)
 
 
@@ -146,9 +146,9 @@ class Poll:
                 if now - slowly >= SLOWLY:
                     slowly = now
                     await self._slowly()
-            except ClickHouseError as error:
+            except (ClickHouseError, Unavailable) as error:
                 # It is asked again soon; the page shows that nothing comes.
-                _log.warning("%s", briefly(error))
+                _log.warning("%s", _brief(error))
                 await asyncio.sleep(SLOWLY)
             await asyncio.sleep(EVERY if self._viewers.watched else IDLE)
 
@@ -181,6 +181,10 @@ class Poll:
         feeds, waits = await run_in_threadpool(self._store.feeds)
         self._seen.rows, self._seen.waits = feeds.to_dicts(), waits
         self._viewers.tell_health()
+
+
+def _brief(error: Exception) -> str:
+    return briefly(error) if isinstance(error, ClickHouseError) else str(error)
 
 
 def _last_days(rows: pl.DataFrame) -> pl.DataFrame:

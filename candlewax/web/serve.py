@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = settings.load()
         stop = Stop()
         with ExitStack() as stack:
-            store = Store(partial(connect, chosen.clickhouse, chosen.database))
+            store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
             stack.callback(store.close)
             reader = None
             if isinstance(chosen.clickhouse, Path):

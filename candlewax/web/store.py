@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.clickhouse import Database, Unavailable
 from candlewax.schema import TIME
 from candlewax.web import encode
 
@@ -98,6 +98,10 @@ WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - IN
 """
 
 
+TURN_S: Final = 1.5
+"""Seconds that a request waits for its turn to ask the database."""
+
+
 class Cursor(NamedTuple):
     """A trade's place in the order of trades."""
 
@@ -117,7 +121,10 @@ class Store:
 
     @contextmanager
     def _one(self) -> Iterator[Database]:
-        database = self._free.get()
+        try:
+            database = self._free.get(timeout=TURN_S)
+        except queue.Empty:
+            raise Unavailable("the database is busy with other requests") from None
         try:
             yield database
         finally:
@@ -126,7 +133,7 @@ class Store:
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """The rows of a query, times with their zone and names as text."""
         with self._one() as database:
-            rows = database.query(sql, parameters)
+            rows = database.query_once(sql, parameters)
         return rows.with_columns(
             *(
                 pl.col(name).cast(TIME)

@@ -16,6 +16,7 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
+from prometheus_client import REGISTRY
 
 from candlewax import instruments, parts, settings
 from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
@@ -28,6 +29,7 @@ from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, repairing, serve_metrics, tune
 from candlewax.tally import Tally
 from candlewax.telling import tell
+from candlewax.watching import Watching
 from candlewax.web import serving
 from candlewax.web.app import Beside, make
 from candlewax.web.feeds import Clock
@@ -122,10 +124,11 @@ class _Up:
         chosen = self._chosen
         database = open_tables(chosen.clickhouse, chosen.database)
         self._stack.callback(database.close)
-        store = Store(partial(connect, chosen.clickhouse, chosen.database))
+        store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()
-        live = Live(self._hub, recent, _clock(self._play))
+        watching = Watching(chosen)
+        live = Live(self._hub, recent, _clock(self._play), watching.checked)
         live.days(store.days())
         reader = None
         if isinstance(chosen.clickhouse, Path):
@@ -145,8 +148,12 @@ class _Up:
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)
+        REGISTRY.register(watching.checked)
         flow = self._build(made)
         self._stop.listen()
+        watching.begin()
+        self._stack.callback(watching.close)
+        self._stack.callback(watching.end)
         cli_main(flow, epoch_interval=EPOCH)
         live.feeds.ended = True
         _wait(self._stop)
