@@ -173,7 +173,7 @@ INSTRUMENTS: Final = "instruments.toml"
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
     "BROKERS": ("", _brokers),
-    "CLICKHOUSE": ("data/clickhouse", _clickhouse),
+    "CLICKHOUSE": ("", _clickhouse),
     "DATABASE": ("market", _database),
     "EXCHANGES": ("", _exchanges),
     "INSTRUMENTS": (INSTRUMENTS, _instruments),

@@ -21,6 +21,7 @@ from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
 from candlewax.exchanges import EXCHANGES
+from candlewax.kinds import REAL, claim, live_kind, placed
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
@@ -161,9 +162,14 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
         texts, size = _from_files(wanted, tally)
     else:
         texts, size = _from_rest(wanted, chosen, tally)
+    kind = REAL
+    if not wanted.files:
+        own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
+        kind = live_kind(own)
+    chosen = placed(chosen, kind)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
     process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
-    made = _made(chosen, process, source)
+    made = _made(chosen, process, source, kind)
     tell()
     screen = console()
     flow = build(made)
@@ -183,7 +189,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     return 1 if source.error else 0
 
 
-def _made(chosen: Settings, process: Process, source: Backfill) -> Parts:
+def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Parts:
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
@@ -191,6 +197,7 @@ def _made(chosen: Settings, process: Process, source: Backfill) -> Parts:
             process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
         )
     database = open_tables(chosen.clickhouse, chosen.database)
+    claim(database, chosen.clickhouse, chosen.database, kind)
     return parts.embedded(process, source, database)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from candlewax import settings
-from candlewax.commands._common import attempt
+from candlewax.commands._common import attempt, say_which
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
@@ -142,6 +142,7 @@ def _sql(arguments: argparse.Namespace) -> int:
     from candlewax.connectors.clickhouse import connect
 
     chosen = attempt(1, settings.load)
+    say_which(chosen)
     tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
     answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
     sys.stdout.buffer.write(answer)

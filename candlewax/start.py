@@ -23,8 +23,10 @@ from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
+from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
+from candlewax.kinds import claim, kind_of, live_kind, placed
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
@@ -120,8 +122,12 @@ def _embedded(
     *,
     candles: bool,
 ) -> Dataflow:
-    database = open_tables(chosen.clickhouse, chosen.database)
     name = _name(build)
+    kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
+    chosen = placed(chosen, kind)
+    database = open_tables(chosen.clickhouse, chosen.database)
+    if name != "ingest":
+        claim(database, chosen.clickhouse, chosen.database, kind)
     repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
     watching: Watching | None = None
@@ -167,6 +173,8 @@ def _behind_broker(
     stop: Stop,
 ) -> Dataflow:
     name = _name(build)
+    if name == "ingest":
+        chosen = placed(chosen, kind_of(chosen))
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
@@ -259,6 +267,10 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         feeds=process.feeds,
         turns=process.turns,
         linger=process.linger,
+        lives={
+            exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
+            for exchange in plan
+        },
     )
 
 

@@ -24,11 +24,17 @@ def read(dotenv: Path = NO_FILE, **settings: str) -> Settings:
     return load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, dotenv)
 
 
-def test_defaults_need_no_setting() -> None:
+def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample into a directory here."""
+    monkeypatch.chdir(tmp_path)
     found = read()
     assert found == Settings(
-        "sample", Path("data/clickhouse"), "market", None, Path("instruments.toml")
+        "sample",
+        Path("data/sample"),
+        "market",
+        None,
+        Path("instruments.toml"),
+        is_placed=False,
     )
     assert found.logs == (SAMPLE,)
 

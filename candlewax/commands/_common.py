@@ -55,7 +55,14 @@ def attempt(status: int, action: Callable[[], T]) -> T:
 def database(status: int) -> Database:
     """The configured database, which must be there; else the process ends."""
     chosen = attempt(status, settings.load)
+    say_which(chosen)
     return attempt(status, lambda: connect(chosen.clickhouse, chosen.database))
+
+
+def say_which(chosen: settings.Settings) -> None:
+    """Say which database is read, where no setting does."""
+    if not chosen.is_placed:
+        print(f"Reading {chosen.clickhouse}, database {chosen.database}", file=sys.stderr)
 
 
 def moment(text: str) -> datetime:

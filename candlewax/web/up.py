@@ -24,6 +24,7 @@ from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
+from candlewax.kinds import claim, kind_of, placed
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, repairing, serve_metrics, tune
@@ -106,11 +107,15 @@ class _Up:
         self._stop = Stop()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
+        self._kind = ""
         if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
             # What is played again would be known already, and nothing would move.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             chosen = replace(chosen, clickhouse=Path(folder))
+        else:
+            self._kind = kind_of(chosen)
+            chosen = placed(chosen, self._kind)
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
@@ -124,6 +129,8 @@ class _Up:
         chosen = self._chosen
         database = open_tables(chosen.clickhouse, chosen.database)
         self._stack.callback(database.close)
+        if self._kind:
+            claim(database, chosen.clickhouse, chosen.database, self._kind)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()
