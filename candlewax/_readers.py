@@ -87,8 +87,7 @@ def _exchanges(text: str) -> tuple[str, ...]:
 
 
 def _instruments(text: str) -> Path:
-    if not _readable(Path(text)):
-        raise ValueError("the path of a readable file")
+    # Read where it is needed: to ask a database no instruments file is.
     return Path(text)
 
 

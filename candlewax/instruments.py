@@ -118,7 +118,12 @@ def load(path: Path) -> Instruments:
     """Read an instruments file. Raises InstrumentsError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise InstrumentsError(
+            f"CANDLEWAX_INSTRUMENTS: got {str(path)!r}, takes the path of a readable file: "
+            f"{error.strerror}"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentsError(f"{path}: {error}") from error
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")

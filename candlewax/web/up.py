@@ -79,6 +79,7 @@ Build = Callable[[Parts], Dataflow]
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
     """Run until Ctrl-C; gives the exit status."""
+    tell()
     try:
         chosen = settings.load()
         if chosen.brokers:
@@ -86,7 +87,6 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
-        tell()
         tune()
         with ExitStack() as stack:
             return _Up(chosen, arguments, build, stack).run()
@@ -102,6 +102,7 @@ class _Up:
         self._build = build
         self._stack = stack
         self._stop = Stop()
+        self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
         if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
@@ -137,16 +138,15 @@ class _Up:
             beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
-        server = serving.begin(app, live, self._serving, self._what())
-        self._stack.callback(server.stop)
         repairs = repairing(chosen, self._process, finite=False)
         hub = self._hub
         made = parts.embedded(
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)
+        server = serving.begin(app, live, self._serving, self._what())
+        self._stack.callback(server.stop)
         flow = self._build(made)
-        self._stop.listen()
         cli_main(flow, epoch_interval=EPOCH)
         live.feeds.ended = True
         _wait(self._stop)
