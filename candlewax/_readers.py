@@ -87,9 +87,7 @@ def _exchanges(text: str) -> tuple[str, ...]:
 
 
 def _instruments(text: str) -> Path:
-    # Not every command reads the default file: the ones that do say if it is not there.
-    if text != INSTRUMENTS and not _readable(Path(text)):
-        raise ValueError("the path of a readable file")
+    # Read where it is needed: to ask a database no instruments file is.
     return Path(text)
 
 
@@ -168,15 +166,13 @@ def key(text: str) -> str:
     return text
 
 
-INSTRUMENTS: Final = "instruments.toml"
-
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
     "BROKERS": ("", _brokers),
     "CLICKHOUSE": ("", _clickhouse),
     "DATABASE": ("market", _database),
     "EXCHANGES": ("", _exchanges),
-    "INSTRUMENTS": (INSTRUMENTS, _instruments),
+    "INSTRUMENTS": ("instruments.toml", _instruments),
     "SCHEMA_REGISTRY": ("", _registry),
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),

@@ -3,10 +3,10 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from candlewax import settings
-from candlewax.commands._common import attempt, say_which
+from candlewax import ends
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
@@ -20,8 +20,37 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with its status."""
     given = sys.argv[1:] if arguments is None else arguments
-    chosen = _parser(given[0] if given else "").parse_args(given)
-    sys.exit(chosen.run(chosen))
+    name = given[0] if given else ""
+    if arguments is None:
+        ends.begin()
+    try:
+        chosen = _parser(name).parse_args(given)
+        status = chosen.run(chosen)
+        if sys.stdout:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        ends.say("interrupted")
+        status = ends.INTERRUPTED
+    except BrokenPipeError as error:
+        status = _output_ended(error, ends.OUTPUT_CLOSED)
+    except OSError as error:
+        if error.filename is not None or error.filename2 is not None:
+            raise
+        status = _output_ended(error, _NOT_DONE.get(name, 1))
+    sys.exit(status)
+
+
+_NOT_DONE: Final = {"verify": 2, "gaps": 2, "rebuild": 2}
+"""Exit status of commands that could not do their work, where it is not 1."""
+
+
+def _output_ended(error: OSError, status: int) -> int:
+    ends.say(ends.output_failed(error))
+    # Else the interpreter tries again at its end, and says that it could not.
+    with suppress(OSError, AttributeError):
+        sys.stdout.close()
+    sys.stdout = None
+    return status
 
 
 def _parser(named: str) -> argparse.ArgumentParser:
@@ -123,15 +152,18 @@ _COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
-    from candlewax import instruments
+    from candlewax import instruments, settings
+    from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
     from candlewax.connectors.clickhouse import open_tables
+    from candlewax.kinds import REAL, placed
 
-    chosen = attempt(1, settings.load)
-    known = attempt(1, lambda: instruments.load(chosen.instruments))
+    # What is made beforehand is for real markets, unless something else is asked for.
+    chosen = placed(attempt(1, settings.load), REAL)
     attempt(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
     if brokers := chosen.brokers:
+        known = attempt(1, lambda: instruments.load(chosen.instruments))
         exchanges = chosen.exchanges or known.exchanges
         attempt(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
@@ -139,18 +171,22 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
+    from candlewax import settings
+    from candlewax.commands._common import attempt, say_which
     from candlewax.connectors.clickhouse import connect
 
     chosen = attempt(1, settings.load)
     say_which(chosen)
     tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
     answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
-    sys.stdout.buffer.write(answer)
+    if sys.stdout:
+        sys.stdout.buffer.write(answer)
     return 0
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from candlewax import backfill
+    from candlewax.commands._common import attempt
 
     return attempt(1, lambda: backfill.run(arguments, _pipeline))
 
@@ -162,10 +198,11 @@ def _pipeline(made: "Parts") -> "Dataflow":
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax import watching
+    from candlewax import settings, watching
+    from candlewax.commands._common import attempt
     from candlewax.telling import tell
 
-    chosen = attempt(1, settings.load)
     tell()
+    chosen = attempt(1, settings.load)
     attempt(1, lambda: watching.serve(chosen))
     return 0

@@ -137,7 +137,8 @@ def load(path: Path) -> Instruments:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InstrumentsError(
-            f"{path}: cannot be read: {error.strerror}; CANDLEWAX_INSTRUMENTS names another"
+            f"CANDLEWAX_INSTRUMENTS: got {str(path)!r}, takes the path of a readable file: "
+            f"{error.strerror}"
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentsError(f"{path}: {error}") from error

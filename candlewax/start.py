@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from prometheus_client import REGISTRY
 
-from candlewax import asking, instruments, metrics, parts, settings
+from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
@@ -30,7 +30,8 @@ from candlewax.kinds import claim, kind_of, live_kind, placed
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
-from candlewax.report import console
+from candlewax.recovery import RecoveryError
+from candlewax.report import run_console
 from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
@@ -72,11 +73,14 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
     broker cannot be opened.
     """
     try:
+        tell()
+        stop = Stop()
+        # Also while it starts: sources then end at once.
+        stop.listen()
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
-        tell()
+        recovery.check(_name(build))
         tune()
-        stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(
             known, wanted, Tally(), stop, live=chosen.live, linger=chosen.linger_seconds
@@ -84,7 +88,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         if chosen.brokers:
             return _behind_broker(build, chosen, chosen.brokers, process, stop)
         return _embedded(build, chosen, process, stop, candles=candles)
-    except (SettingsError, InstrumentsError, DatabaseError, BrokerError) as error:
+    except (SettingsError, InstrumentsError, DatabaseError, BrokerError, RecoveryError) as error:
         sys.exit(f"candlewax: {error}")
 
 
@@ -133,15 +137,15 @@ def _embedded(
     watching: Watching | None = None
     if name == "repair":
         what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
-        run = Mended(what, console(), process.tally, database, stop)
+        run = Mended(what, run_console(), process.tally, database, stop)
     elif chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
-        run = Board(what, console(), process.tally, onlooker, stop)
+        run = Board(what, run_console(), process.tally, onlooker, stop)
         watching = Watching(chosen) if candles else None
     else:
-        run = Run(chosen, database, process.tally, stop, console(), candles=candles)
+        run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
     resumes = name == "ingest" or not (chosen.live or name == "repair")
     process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
@@ -151,7 +155,6 @@ def _embedded(
         made = parts.embedded(process, feed(chosen, process), database, repairs)
     serve_metrics(chosen, made, process)
     flow = build(made)
-    stop.listen()
     run.begin()
     if watching:
         REGISTRY.register(watching.checked)
@@ -195,7 +198,6 @@ def _behind_broker(
         made = parts.aggregating(process, broker, _tables(chosen), decode)
     serve_metrics(chosen, made, process)
     flow = build(made)
-    stop.listen()
     run.begin()
     return flow
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import settings
+from candlewax import ends, settings
 from candlewax.backfill import WishError
 from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
@@ -43,7 +43,7 @@ def attempt(status: int, action: Callable[[], T]) -> T:
     try:
         return action()
     except ClickHouseError as error:
-        message = briefly(error)
+        message = ends.unanswered(error) or briefly(error)
         if "UNKNOWN_TABLE" in message:
             message += "; candlewax init makes what is not there"
     except _TOLD as error:

@@ -82,6 +82,7 @@ Build = Callable[[Parts], Dataflow]
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
     """Run until Ctrl-C; gives the exit status."""
+    tell()
     try:
         chosen = settings.load()
         if chosen.brokers:
@@ -89,7 +90,6 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
-        tell()
         tune()
         with ExitStack() as stack:
             return _Up(chosen, arguments, build, stack).run()
@@ -105,6 +105,7 @@ class _Up:
         self._build = build
         self._stack = stack
         self._stop = Stop()
+        self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
         self._kind = ""
@@ -147,8 +148,6 @@ class _Up:
             beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
-        server = serving.begin(app, live, self._serving, self._what())
-        self._stack.callback(server.stop)
         repairs = repairing(chosen, self._process, finite=False)
         hub = self._hub
         made = parts.embedded(
@@ -156,8 +155,9 @@ class _Up:
         )
         serve_metrics(chosen, made, self._process)
         REGISTRY.register(watching.checked)
+        server = serving.begin(app, live, self._serving, self._what())
+        self._stack.callback(server.stop)
         flow = self._build(made)
-        self._stop.listen()
         watching.begin()
         self._stack.callback(watching.close)
         self._stack.callback(watching.end)
