@@ -100,7 +100,11 @@ const HANDLERS = {
   reset(state, { id }, effects) {
     if (!isCurrent(state, id)) return;
     hear(state);
-    for (const part of OF_SERIES) loadAgain(state, part, effects);
+    for (const part of OF_SERIES) {
+      // An update from before the miss must not be laid over what is read after it.
+      state.reads[part].early = [];
+      loadAgain(state, part, effects);
+    }
   },
 
   refresh(state, { part }, effects) {
