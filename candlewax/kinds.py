@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.data import SAMPLE
 from candlewax.exchanges._live import SIMULATOR
@@ -51,9 +53,8 @@ def claim(database: Database, place: object, name: str, kind: str) -> None:
                 name,
                 DESCRIBED[kind],
             )
-        database.patiently(
-            lambda: database.client.insert("database_kind", [[kind]], column_names=["kind"])
-        )
+        row = pa.table({"kind": [kind]})
+        database.patiently(lambda: database.insert("database_kind", row, kind))
         stored = _stored(database)
     if stored == {kind}:
         _remember(place, name)
