@@ -14,6 +14,9 @@ from tests.web.serving import BEGIN, Client, row, store_rows
 
 PATIENCE: Final = 30_000
 
+COUNT: Final = 12
+"""Candles of each series, unless a test says another number."""
+
 KINDS: Final = {
     "about": "**/api/v1",
     "symbols": "**/api/v1/symbols*",
@@ -178,7 +181,7 @@ class Faulty:
         self.page.locator("#market-rows .row", has_text=chosen.symbol).click()
         self.page.get_by_role("button", name=chosen.timeframe, exact=True).click()
 
-    def expect_drawn(self, client: Client, chosen: Chosen) -> None:
+    def expect_drawn(self, client: Client, chosen: Chosen, count: int = COUNT) -> None:
         """Wait until the chart holds what the API says of the series, and nothing is amiss."""
         parameters = {"exchange": "binance", "symbol": chosen.symbol, "limit": 1000}
         rows = client.ask(f"/api/v1/ohlcv/{chosen.timeframe}", parameters).rows
@@ -186,7 +189,7 @@ class Faulty:
             [datetime.fromisoformat(one["window_start"]).timestamp(), float(one["close"])]
             for one in rows
         ]
-        assert wanted
+        assert len(wanted) == count
         self.until(
             """(wanted) => JSON.stringify(candlewax.drawn().map(({ time, close }) => [time, close]))
             === JSON.stringify(wanted)""",

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
+from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
 from candlewax.web.hub import Hub
 from tests.web.browser import browser
-from tests.web.faulty import KINDS, Chosen, opened, store_series
+from tests.web.faulty import COUNT, KINDS, Chosen, opened, store_series
 from tests.web.serving import Served, serving, store_trades
+from tests.web.test_page import changed
 
 __all__ = ["browser"]
 
@@ -19,8 +21,6 @@ BTC = Chosen("BTC/USDT", "1m")
 BTC_5M = Chosen("BTC/USDT", "5m")
 ETH = Chosen("ETH/USDT", "1m")
 ETH_5M = Chosen("ETH/USDT", "5m")
-
-COUNT = 12
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_server_that_ends_and_begins_again_is_followed_again(
         assert page.evaluate("candlewax.drawn()") == []
     store_series(tables, COUNT + 3, shift=5)
     with serving(tables, engine_path, port=port) as served:
-        faulty.expect_drawn(served.client, chosen)
+        faulty.expect_drawn(served.client, chosen, COUNT + 3)
         context.__exit__(None, None, None)
 
 
@@ -179,10 +179,11 @@ def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
         faulty.hold("stream")
         served.live.end()
         expect(faulty.page.locator("#state")).to_have_attribute("data-state", "lost")
-        store_series(served.tables, COUNT + 2, shift=7)
+        news = [changed(COUNT + 1, "150.5", closed=True), changed(COUNT + 2, "151", closed=False)]
+        served.hub.put([Batch("binance", {"ohlcv": one}) for one in news])
         served.live._ended = False  # noqa: SLF001 - the server takes pages again
         faulty.release("stream")
-        faulty.expect_drawn(served.client, BTC)
+        faulty.expect_drawn(served.client, BTC, COUNT + 2)
 
 
 def test_the_address_of_an_unknown_market_is_named_until_it_is_known(

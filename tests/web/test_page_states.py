@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
 from tests.web.browser import browser
-from tests.web.faulty import KINDS, Chosen, Faulty, opened, store_series
+from tests.web.faulty import COUNT, KINDS, Chosen, Faulty, opened, store_series
 from tests.web.serving import BEGIN, Served, serving
 from tests.web.test_page import changed
 
@@ -22,7 +22,6 @@ __all__ = ["browser"]
 
 BTC: Final = Chosen("BTC/USDT", "1m")
 NOWHERE: Final = Chosen("DOT/USDT", "1m")
-COUNT: Final = 12
 
 AWAY: Final = {"code": "database_away", "message": "tables.example does not answer"}
 
