@@ -1,6 +1,6 @@
 """The API: what a request asks for, and the answer to it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
@@ -164,15 +165,13 @@ class Api:
         self._live.enter(viewer)
 
         async def events() -> AsyncIterator[bytes]:
-            try:
-                yield b"retry: 1000\n\n"
-                while (event := await viewer.next(PATIENCE)) is not None:
-                    yield event
-            finally:
-                self._live.leave(viewer)
+            yield b"retry: 1000\n\n"
+            while (event := await viewer.next(PATIENCE)) is not None:
+                yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events(), 200, headers, "text/event-stream")
+        answer = StreamingResponse(events(), 200, headers, "text/event-stream")
+        return _Watched(answer, lambda: self._live.leave(viewer))
 
     async def _known(self, market: params.Market) -> None:
         """Raises Problem if nothing was ever stored of a market."""
@@ -197,6 +196,22 @@ class Api:
             return _page(request, await run_in_threadpool(encode.lines, rows), link)
         body = await run_in_threadpool(formats.write, rows, form)
         return formats.respond(request, body, form, _headers(link))
+
+
+class _Watched(Response):
+    """A stream, after which something is to be done, also where its client was gone before the
+    first event.
+    """
+
+    def __init__(self, stream: StreamingResponse, done: Callable[[], None]) -> None:
+        self._stream = stream
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._stream(scope, receive, send)
+        finally:
+            self._done()
 
 
 def _page(request: Request, lines: list[bytes], link: str | None) -> Response:

@@ -18,6 +18,7 @@ from candlewax.candles import TIMEFRAMES
 from candlewax.checked import Checked
 from candlewax.clocks import steady_clock
 from candlewax.web import encode
+from candlewax.web.connections import most_streams
 from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
 from candlewax.web.hub import Hub
 from candlewax.web.problem import Problem
@@ -34,8 +35,6 @@ IDLE: Final = 0.5
 TICKERS: Final = 0.5
 HEALTH: Final = 1.0
 """Seconds between two rounds of all markets' prices, and of how the feeds are."""
-
-MOST_VIEWERS: Final = 32
 
 _MARKET: Final = ("exchange", "symbol")
 _OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
@@ -58,8 +57,9 @@ class Viewers:
 
     def enter(self, viewer: Viewer) -> None:
         """A page begins to watch. Raises Problem if there are too many."""
-        if self._ended or len(self._viewers) >= MOST_VIEWERS:
-            raise Problem(503, "too_many", f"no more than {MOST_VIEWERS} pages at a time")
+        most = most_streams()
+        if self._ended or len(self._viewers) >= most:
+            raise Problem(503, "too_many", f"no more than {most} pages at a time")
         self._viewers.add(viewer)
         self._exchanges = frozenset(series.exchange for series in self.watched)
         for market, (_, line) in self._days.items():

@@ -1,14 +1,16 @@
 """The HTTP server, in a thread of its own."""
 
+import asyncio
 import logging
 import socket
 import threading
 import time
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from candlewax.web.connections import Connections, bounded_protocol
 from candlewax.web.live import Viewers
 
 _PATIENCE: Final = 10.0
@@ -27,16 +29,17 @@ class Server:
         self._viewers = viewers
         self._socket = listen(host, port)
         self.port = int(self._socket.getsockname()[1])
+        self.connections = Connections()
         config = uvicorn.Config(
             app,
-            http="h11",
+            # It is called as a class would be.
+            http=cast(type[asyncio.Protocol], bounded_protocol(self.connections)),
             ws="none",
             lifespan="on",
             access_log=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=2,
-            limit_concurrency=200,
             backlog=128,
         )
         # What it tells of its start and end, the command says itself.
