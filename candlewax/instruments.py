@@ -1,5 +1,6 @@
 """What each native symbol is called here."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ def load(path: Path) -> Instruments:
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")
     listed = {exchange: _symbols(path, exchange, content) for exchange in content}
+    for exchange in content:
+        _check_subscriptions(path, exchange, content[exchange].get("subscribe", {}))
     subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
     return Instruments(listed, subscribed)
 
@@ -136,18 +139,38 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
     if exchange not in EXCHANGES:
         raise InstrumentsError(f"{path}: [{exchange}] is none of {', '.join(EXCHANGES)}")
     section = content[exchange]
-    if not isinstance(section, dict) or set(section) - {"subscribe", "also"}:
+    if (
+        not isinstance(section, dict)
+        or set(section) - {"subscribe", "also"}
+        or not all(isinstance(table, dict) for table in section.values())
+    ):
         raise InstrumentsError(f"{path}: [{exchange}] takes the tables subscribe and also")
-    return {
-        native: _instrument(path, exchange, native, symbol)
-        for table in section.values()
-        for native, symbol in table.items()
-    }
+    found: dict[str, Instrument] = {}
+    for table in section.values():
+        for native, symbol in table.items():
+            instrument = _instrument(path, exchange, native, symbol)
+            if found.setdefault(native, instrument) != instrument:
+                raise InstrumentsError(
+                    f"{path}: [{exchange}] {native} is {found[native].symbol} in one table and "
+                    f"{symbol} in the other"
+                )
+    return found
+
+
+def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) -> None:
+    """Raise InstrumentsError if two markets would be stored as one."""
+    natives: dict[str, str] = {}
+    for native, symbol in table.items():
+        if (other := natives.setdefault(symbol, native)) != native:
+            raise InstrumentsError(
+                f"{path}: [{exchange}.subscribe] {other} and {native} are both {symbol}: their "
+                "trades would make one candle"
+            )
 
 
 def _instrument(path: Path, exchange: str, native: str, symbol: Any) -> Instrument:  # noqa: ANN401
     assets = symbol.partition(":")[0].split("/") if isinstance(symbol, str) else []
-    if len(assets) != 2 or not all(assets):
+    if len(assets) != 2 or not all(assets) or re.search(r"\s", native + symbol) or not native:
         raise InstrumentsError(
             f"{path}: [{exchange}] {native} = {symbol!r}: a unified symbol looks like BTC/USDT "
             "or BTC/USDT:USDT"
