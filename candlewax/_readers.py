@@ -16,6 +16,10 @@ _ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
 """What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
 
 
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
+"""A name, or an address of IPv4 or IPv6."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A ClickHouse server. Its DSN may hold a password and is never printed."""
@@ -137,10 +141,10 @@ def _partitions(text: str) -> int:
 def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+        sound = parts.scheme in schemes and parts.port != 0
     except ValueError:
         sound = False
-    if not sound:
+    if not sound or re.search(r"\s", text) or not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError(f"an address, as {example}")
     return text
 

@@ -74,6 +74,12 @@ def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type 
     init.set_defaults(run=_init)
 
 
+def _add_check(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import check
+
+    check.add(commands)
+
+
 def _add_sql(commands: Any) -> None:  # noqa: ANN401
     sql = commands.add_parser("sql", help="run a query on the configured ClickHouse")
     sql.add_argument("query", help="one SQL query")
@@ -138,6 +144,7 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
 
 
 _COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+    "check": _add_check,
     "init": _add_init,
     "sql": _add_sql,
     "verify": _add_verify,

@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -253,11 +253,11 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         return Recordings(chosen.logs, process.tally, process.stopping)
     known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}
     plan = {exchange: natives for exchange, natives in known.items() if natives}
+    named = chosen.exchanges or ()
+    if nothing := [exchange for exchange in named if exchange not in plan]:
+        raise _nothing_listed(chosen, nothing)
     if not plan:
-        raise SettingsError(
-            f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
-            f"{', '.join(process.wanted)}"
-        )
+        raise _nothing_listed(chosen, process.wanted)
     for exchange in plan:
         fresh = partial(process.feeds.wrong, exchange, chosen.fresh_seconds)
         process.health.add(f"feed {exchange}", fresh)
@@ -273,6 +273,13 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
             exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
             for exchange in plan
         },
+    )
+
+
+def _nothing_listed(chosen: Settings, exchanges: Iterable[str]) -> SettingsError:
+    return SettingsError(
+        f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
+        f"{', '.join(exchanges)}"
     )
 
 

@@ -89,7 +89,6 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("DATABASE", "a" * 65, "letters, digits and underscores"),
         ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
         ("EXCHANGES", "kraken,kraken", "each once"),
-        ("INSTRUMENTS", "nothing.toml", "a readable file"),
         ("BROKERS", "localhost", "host:port"),
         ("BROKERS", "localhost:9092,", "without empty items"),
         ("BROKERS", "localhost:0", "host:port"),

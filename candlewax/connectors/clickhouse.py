@@ -241,7 +241,7 @@ def briefly(error: ClickHouseError) -> str:
 def _reason(error: ClickHouseError) -> str:
     """Return the reason why a database cannot be opened, without the client's innards."""
     if "AUTHENTICATION_FAILED" in str(error):
-        return "ClickHouse refuses the user or the password"
+        return "Authentication failed: ClickHouse refuses the user or the password"
     return ends.explain(error) or briefly(error)
 
 
@@ -266,13 +266,13 @@ def _open_directory(path: Path, database: str) -> Client:
 def _cause(path: Path, error: Exception) -> str:
     """Return the reason why an embedded database cannot be opened."""
     if _is_locked(path / "status"):
-        return _IN_USE
+        return IN_USE
     if isinstance(error, ClickHouseError):
         return _reason(error)
     return ends.explain(error) or str(error)
 
 
-_IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
+IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
 
 
 def _is_locked(status: Path) -> bool:
