@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error, Operati
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
-from candlewax.connectors.engine import in_utc
+from candlewax.connectors.engine import choose_options, in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
 INSERT: Final = {
@@ -247,7 +247,10 @@ def _open_directory(path: Path, database: str) -> Client:
     try:
         with in_utc():
             return clickhouse_connect.get_client(
-                interface="chdb", path=str(path.resolve()), database=database
+                interface="chdb",
+                path=str(path.resolve()),
+                database=database,
+                chdb_options=choose_options(),
             )
     except ClickHouseError as error:
         why = _IN_USE if _is_locked(path / "status") else briefly(error)
