@@ -20,7 +20,7 @@ from candlewax import ends
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
-from candlewax.connectors.engine import in_utc
+from candlewax.connectors.engine import choose_options, in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
 INSERT: Final = {
@@ -257,7 +257,10 @@ def _open_directory(path: Path, database: str) -> Client:
         ends.require_space(ends.EMBEDDED_SPACE)
         with ends.held_back(), in_utc():
             return clickhouse_connect.get_client(
-                interface="chdb", path=str(path.resolve()), database=database
+                interface="chdb",
+                path=str(path.resolve()),
+                database=database,
+                chdb_options=choose_options(),
             )
     except (ClickHouseError, ImportError, RuntimeError, OSError) as error:
         raise DatabaseError(f"{path}: {_cause(path, error)}") from error

@@ -7,6 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlencode
+
+from candlewax.connectors.memory import UNLIMITED, measure_lasting
+
+_LEAST: Final = 128 << 20
+"""Bytes; with less the engine does nothing."""
 
 _loading: Final = threading.Lock()
 
@@ -16,7 +22,18 @@ def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
     with in_utc():
         from chdb.state.sqlitelike import Connection  # noqa: PLC0415 - not before it is needed
 
-        return Connection(path)
+        return Connection(f"{path}?{urlencode(choose_options())}")
+
+
+def choose_options() -> dict[str, int]:
+    """Return what the engine of a process is opened with: all that is kept and asked in it may
+    take no more than most of the memory that is left to this process. The first one who opens it
+    decides.
+    """
+    most = measure_lasting()
+    if most == UNLIMITED:
+        return {}
+    return {"max_server_memory_usage": max(_LEAST, most * 3 // 4)}
 
 
 @contextmanager

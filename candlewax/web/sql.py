@@ -1,48 +1,38 @@
 """SQL over HTTP, read-only: what clients of ClickHouse need, over the embedded engine."""
 
 import asyncio
+import logging
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from candlewax.connectors import engine
 from candlewax.web import gate, wire
 from candlewax.web.problem import Problem
+from candlewax.web.sql_bounds import (
+    AT_ONCE,
+    BOUNDS,
+    GRACE_S,
+    choose_seconds,
+    choose_settings,
+    measure_share,
+)
 from candlewax.web.wire import Answer, Request, RequestError
 
-AT_ONCE: Final = 2
-"""Queries that are answered at a time."""
+_log: Final = logging.getLogger(__name__)
 
 WAITING: Final = 16
 """Queries that may wait for their turn."""
 
-BOUNDS: Final[Mapping[str, int]] = {
-    "max_execution_time": 10,
-    "max_memory_usage": 1_000_000_000,
-    "max_result_rows": 1_000_000,
-    "max_result_bytes": 256_000_000,
-    "max_threads": 1,
-    "max_query_size": 262_144,
-    "max_bytes_before_external_sort": 0,
-    "max_bytes_before_external_group_by": 0,
-}
-"""Seconds, bytes, rows. A client may ask for less, never for more."""
-
-_FIXED: Final = {
-    "result_overflow_mode": "throw",
-    "timeout_overflow_mode": "throw",
-    "allow_experimental_eval_table_function": "0",
-}
-
-_HARMLESS: Final = re.compile(
-    r"output_format_\w+|date_time_output_format|session_timezone|extremes|limit|offset|final"
-)
-"""Settings that only change how rows look, or which of them come."""
+TURN_S: Final = 15.0
+"""Seconds that they wait at most."""
 
 _SETTING: Final = r"\w+ = (?:[^\s',]+|'[^']*')"
 _FORMAT_CLAUSE: Final = re.compile(rf" FORMAT \w+((?: SETTINGS {_SETTING}(?:, {_SETTING})*)?)$")
@@ -79,7 +69,8 @@ class Reader:
             if request.wanted_form:
                 # As in ClickHouse since 26.8, the header wins over the query.
                 sql = _FORMAT_CLAUSE.sub(r"\1", sql)
-            connection.query(f"SET {wire.clause(_allowed(request.settings))}")
+            settings = choose_settings(request.settings, measure_share(connection))
+            connection.query(f"SET {wire.clause(settings)}")
             # From here on nothing can be set any more, this one included.
             connection.query("SET readonly = 1")
             result = connection.query(sql, request.form, params=request.bound)
@@ -93,6 +84,10 @@ class Reader:
             text = sql.decode()
         except UnicodeDecodeError:
             raise RequestError(62, "Syntax error: no UTF-8", "SYNTAX_ERROR") from None
+        if len(sql) > BOUNDS["max_query_size"]:
+            raise RequestError(
+                62, f"Max query size exceeded: {len(sql)} bytes", "QUERY_IS_TOO_LARGE"
+            )
         if not text.strip():
             raise RequestError(62, "Syntax error: an empty query", "SYNTAX_ERROR")
         escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
@@ -108,19 +103,6 @@ class Reader:
     def close(self) -> None:
         """Let go of the engine."""
         self._kept.close()
-
-
-def _allowed(asked: Mapping[str, str]) -> dict[str, str]:
-    """The settings of a query: the bounds, and what is harmless of those asked for.
-    All others are left out, as a client may always send some.
-    """
-    settings = {name: value for name, value in asked.items() if _HARMLESS.fullmatch(name)}
-    settings |= _FIXED
-    for name, bound in BOUNDS.items():
-        text = asked.get(name, "")
-        smaller = text.isdecimal() and 0 < int(text) < bound
-        settings[name] = text if smaller else str(bound)
-    return settings
 
 
 class Sql:
@@ -167,13 +149,58 @@ class Sql:
         user, password = wire.account(http.headers, given)
         if (user or "default", password) != ("default", ""):
             raise wire.not_let_in(user)
+        return given, await self._in_turn(partial(reader.run, request), request.settings)
+
+    async def _in_turn(self, run: Callable[[], Answer], settings: Mapping[str, str]) -> Answer:
+        """Run a query when it is its turn, and answer when its time is over at the latest.
+
+        What an engine cannot be stopped in, as a function of a long text, runs on and keeps its
+        turn; of those that wait then the time runs out, too.
+        """
         if self._waiting >= WAITING:
-            raise RequestError(
-                202, "Too many simultaneous queries", "TOO_MANY_SIMULTANEOUS_QUERIES"
-            )
+            raise _busy()
         self._waiting += 1
         try:
-            async with self._turn:
-                return given, await run_in_threadpool(reader.run, request)
+            await asyncio.wait_for(self._turn.acquire(), TURN_S)
+        except TimeoutError:
+            raise _busy() from None
         finally:
             self._waiting -= 1
+        running = _begin(run)
+        running.add_done_callback(self._end)
+        seconds = choose_seconds(settings)
+        done, _ = await asyncio.wait({running}, timeout=seconds + GRACE_S)
+        if done:
+            return running.result()
+        _log.warning("a query runs on %g s beyond its time; the engine does not end it", GRACE_S)
+        raise RequestError(
+            159,
+            f"Timeout exceeded: the query was to end within {seconds} seconds and still runs",
+            "TIMEOUT_EXCEEDED",
+        )
+
+    def _end(self, running: "asyncio.Future[Answer]") -> None:
+        self._turn.release()
+        # Its client may be gone.
+        running.exception()
+
+
+def _begin(run: Callable[[], Answer]) -> "asyncio.Future[Answer]":
+    """Run a query in a thread of its own, for which no end of the process waits."""
+    loop = asyncio.get_running_loop()
+    running: asyncio.Future[Answer] = loop.create_future()
+
+    def work() -> None:
+        try:
+            tell: Callable[[], None] = partial(running.set_result, run())
+        except Exception as error:  # noqa: BLE001 - all of them are the client's to know
+            tell = partial(running.set_exception, error)
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=work, name="sql", daemon=True).start()
+    return running
+
+
+def _busy() -> RequestError:
+    return RequestError(202, "Too many simultaneous queries", "TOO_MANY_SIMULTANEOUS_QUERIES")

@@ -34,11 +34,15 @@ _STATUS: Final = {
     **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115), HTTPStatus.NOT_FOUND),
     **dict.fromkeys((192, 193, 497, 516), HTTPStatus.FORBIDDEN),
     48: HTTPStatus.NOT_IMPLEMENTED,
+    159: HTTPStatus.REQUEST_TIMEOUT,
     202: HTTPStatus.SERVICE_UNAVAILABLE,
     209: HTTPStatus.SERVICE_UNAVAILABLE,
+    236: HTTPStatus.SERVICE_UNAVAILABLE,
     373: HTTPStatus.LOCKED,
+    # Wrong in the engine, or on its disk: LOGICAL_ERROR, files, STD_EXCEPTION, UNKNOWN_EXCEPTION.
+    **dict.fromkeys((49, 74, 75, 76, 243, 1001, 1002), HTTPStatus.INTERNAL_SERVER_ERROR),
 }
-"""By the number of an error; any other is an internal one."""
+"""By the number of an error."""
 
 _SELECTS: Final = re.compile(
     rb"\s*\(*\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN)\b", re.IGNORECASE
@@ -219,13 +223,17 @@ def _form(sql: bytes, default: str) -> str | None:
     return found[1].decode() if found else default
 
 
-def refusal(error: Exception, version: str) -> Refusal:
-    """What a client is told of an error."""
+def refusal(
+    error: Exception, version: str, otherwise: HTTPStatus = HTTPStatus.BAD_REQUEST
+) -> Refusal:
+    """What a client is told of an error; `otherwise` is the status of those without one of their
+    own.
+    """
     text = str(error)
     found = _CODE.search(text)
     code = int(found[1]) if found else 1002
     text = text[found.start() :] if found else f"Code: 1002. DB::Exception: {text} (UNKNOWN)"
-    status = _STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = _STATUS.get(code, otherwise)
     body = f"{text.strip()} (version {version})\n".encode()
     return Refusal(int(status), body, {"X-ClickHouse-Exception-Code": str(code)})
 

@@ -208,7 +208,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
 
     def _refuse(self, error: Exception) -> None:
-        refused = wire.refusal(error, self.server.engine.version)
+        otherwise = HTTPStatus.INTERNAL_SERVER_ERROR
+        refused = wire.refusal(error, self.server.engine.version, otherwise)
         self._send(HTTPStatus(refused.status), refused.body, refused.headers)
 
     def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
