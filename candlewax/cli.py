@@ -1,6 +1,7 @@
 """The command `candlewax`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         ends.begin()
     try:
-        chosen = _parser(name).parse_args(given)
+        chosen = parser(name).parse_args(given)
         status = chosen.run(chosen)
         if sys.stdout:
             sys.stdout.flush()
@@ -53,18 +54,18 @@ def _output_ended(error: OSError, status: int) -> int:
     return status
 
 
-def _parser(named: str) -> argparse.ArgumentParser:
-    """What reads the arguments of the command that is named, or of all of them."""
-    parser = argparse.ArgumentParser(
+def parser(named: str) -> argparse.ArgumentParser:
+    """Return the parser for the arguments of the command that is named, or of all of them."""
+    made = argparse.ArgumentParser(
         prog="candlewax",
         description="Market data whose candles can be trusted. Settings are environment "
         "variables named CANDLEWAX_*, also read from .env.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, add in _COMMANDS.items():
-        if name == named or named not in _COMMANDS:
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for name, add in COMMANDS.items():
+        if name == named or named not in COMMANDS:
             add(commands)
-    return parser
+    return made
 
 
 def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type private
@@ -85,8 +86,8 @@ def _add_sql(commands: Any) -> None:  # noqa: ANN401
     sql.add_argument("query", help="one SQL query")
     sql.add_argument(
         "--format",
-        default="PrettyCompact",
-        help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (%(default)s)",
+        help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (PrettyCompact, "
+        "unless the query ends with a FORMAT of its own)",
     )
     sql.set_defaults(run=_sql)
 
@@ -143,7 +144,7 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
     serve.add(commands)
 
 
-_COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "check": _add_check,
     "init": _add_init,
     "sql": _add_sql,
@@ -182,13 +183,31 @@ def _sql(arguments: argparse.Namespace) -> int:
     from candlewax.commands._common import attempt, say_which
     from candlewax.connectors.clickhouse import connect
 
+    query, names_one = _without_end(arguments.query)
+    if names_one and arguments.format:
+        ends.say("the query ends with a FORMAT of its own; leave out --format")
+        return 1
+    wanted = None if names_one else arguments.format or "PrettyCompact"
     chosen = attempt(1, settings.load)
     say_which(chosen)
     tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
-    answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
+    answer = attempt(1, lambda: tables.client.raw_query(query, fmt=wanted))
     if sys.stdout:
         sys.stdout.buffer.write(answer)
     return 0
+
+
+_FORMAT: Final = re.compile(
+    r"(?<![\w.])FORMAT\s+[A-Za-z]\w*(\s+SETTINGS\s[^'\"`]*)?$", re.IGNORECASE
+)
+
+
+def _without_end(query: str) -> tuple[str, bool]:
+    """Return a query without the semicolon at its end, and whether it names a format."""
+    text = query.strip().rstrip(";").rstrip()
+    found = _FORMAT.search(text)
+    commented = found and "--" in text[text.rfind("\n") + 1 : found.start()]
+    return text, bool(found) and not commented
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
