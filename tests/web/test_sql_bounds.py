@@ -19,7 +19,7 @@ from candlewax.web.server import Server
 from candlewax.web.sql import Sql
 from candlewax.web.sql_bounds import AT_ONCE, BOUNDS, RESERVE, choose_settings
 from candlewax.web.wire import Answer as Result
-from candlewax.web.wire import Request
+from candlewax.web.wire import Request, RequestError
 from tests.web.serving import Answer, Client, serving, store_candles
 
 MIB = 1 << 20
@@ -211,7 +211,7 @@ def test_queries_at_once_fit_into_what_is_left(left: int) -> None:
         patched.setattr(sql_bounds, "measure_left", lambda: left)
         try:
             share = sql_bounds.measure_share(Purged())
-        except sql_bounds.RequestError:
+        except RequestError:
             assert left < RESERVE + 32 * MIB
             return
     settings = choose_settings({}, share)
