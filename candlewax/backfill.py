@@ -29,6 +29,9 @@ from candlewax.start import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 
+WITHIN: Final = "within"
+"""What the tally counts the trades under that REST has of a span."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -141,9 +144,12 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int
         )
     span = wanted.span or (0, 0)
 
+    def within(trades: int) -> None:
+        tally.add(trades, WITHIN)
+
     def texts(wait: Callable[[float], bool]) -> Texts:
         client = Client(asked.rest, asked.url, asked.key, wait=wait)
-        return backfill.pages(client, asked.rest, wanted.native, span, tally.read)
+        return backfill.pages(client, asked.rest, wanted.native, span, tally.read, within)
 
     return texts, span[1] - span[0]
 
@@ -186,7 +192,23 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
         screen.print("Stopped as asked; what was read is stored. Run again to go on.")
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
-    return 1 if source.error else 0
+        return 1
+    if wanted.files or stop():
+        return 0
+    return _told(screen, wanted, tally.total(WITHIN))
+
+
+def _told(screen: Console, wanted: Wish, trades: int) -> int:
+    """Say how many trades of a span REST has; gives the exit status."""
+    if trades:
+        screen.print(f"{wanted.exchange} has {trades:,} trades of that span", highlight=False)
+        return 0
+    print(
+        f"candlewax: {wanted.exchange} shows no trade of {wanted.native} in that span; nothing was "
+        "stored",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Parts:
