@@ -167,7 +167,7 @@ def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_stop_during_start_is_told(tmp_path: Path) -> None:
+def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
     """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
     change = (
         "from candlewax import start\n"
@@ -179,7 +179,6 @@ def test_stop_during_start_is_told(tmp_path: Path) -> None:
     )
     done = end(tmp_path, *within(change))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("Stopped as asked; what was read is stored.\n")
 
 
 @pytest.mark.parametrize("package", ["dataflows", "candlewax.cli"])
