@@ -16,6 +16,10 @@ _ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
 """What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
 
 
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
+"""A name, or an address of IPv4 or IPv6."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A ClickHouse server. Its DSN may hold a password and is never printed."""
@@ -87,9 +91,7 @@ def _exchanges(text: str) -> tuple[str, ...]:
 
 
 def _instruments(text: str) -> Path:
-    # Not every command reads the default file: the ones that do say if it is not there.
-    if text != INSTRUMENTS and not _readable(Path(text)):
-        raise ValueError("the path of a readable file")
+    # Read where it is needed: to ask a database no instruments file is.
     return Path(text)
 
 
@@ -139,10 +141,10 @@ def _partitions(text: str) -> int:
 def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+        sound = parts.scheme in schemes and parts.port != 0
     except ValueError:
         sound = False
-    if not sound:
+    if not sound or re.search(r"\s", text) or not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError(f"an address, as {example}")
     return text
 
@@ -168,15 +170,13 @@ def key(text: str) -> str:
     return text
 
 
-INSTRUMENTS: Final = "instruments.toml"
-
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _feed),
     "BROKERS": ("", _brokers),
-    "CLICKHOUSE": ("data/clickhouse", _clickhouse),
+    "CLICKHOUSE": ("", _clickhouse),
     "DATABASE": ("market", _database),
     "EXCHANGES": ("", _exchanges),
-    "INSTRUMENTS": (INSTRUMENTS, _instruments),
+    "INSTRUMENTS": ("instruments.toml", _instruments),
     "SCHEMA_REGISTRY": ("", _registry),
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),

@@ -21,12 +21,16 @@ from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
 from candlewax.exchanges import EXCHANGES
+from candlewax.kinds import REAL, claim, live_kind, placed
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
+
+WITHIN: Final = "within"
+"""What the tally counts the trades under that REST has of a span."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -140,9 +144,12 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int
         )
     span = wanted.span or (0, 0)
 
+    def within(trades: int) -> None:
+        tally.add(trades, WITHIN)
+
     def texts(wait: Callable[[float], bool]) -> Texts:
         client = Client(asked.rest, asked.url, asked.key, wait=wait)
-        return backfill.pages(client, asked.rest, wanted.native, span, tally.read)
+        return backfill.pages(client, asked.rest, wanted.native, span, tally.read, within)
 
     return texts, span[1] - span[0]
 
@@ -161,9 +168,14 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
         texts, size = _from_files(wanted, tally)
     else:
         texts, size = _from_rest(wanted, chosen, tally)
+    kind = REAL
+    if not wanted.files:
+        own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
+        kind = live_kind(own)
+    chosen = placed(chosen, kind)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
     process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
-    made = _made(chosen, process, source)
+    made = _made(chosen, process, source, kind)
     tell()
     screen = console()
     flow = build(made)
@@ -180,10 +192,26 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
         screen.print("Stopped as asked; what was read is stored. Run again to go on.")
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
-    return 1 if source.error else 0
+        return 1
+    if wanted.files or stop():
+        return 0
+    return _told(screen, wanted, tally.total(WITHIN))
 
 
-def _made(chosen: Settings, process: Process, source: Backfill) -> Parts:
+def _told(screen: Console, wanted: Wish, trades: int) -> int:
+    """Say how many trades of a span REST has; gives the exit status."""
+    if trades:
+        screen.print(f"{wanted.exchange} has {trades:,} trades of that span", highlight=False)
+        return 0
+    print(
+        f"candlewax: {wanted.exchange} shows no trade of {wanted.native} in that span; nothing was "
+        "stored",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Parts:
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
@@ -191,6 +219,7 @@ def _made(chosen: Settings, process: Process, source: Backfill) -> Parts:
             process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
         )
     database = open_tables(chosen.clickhouse, chosen.database)
+    claim(database, chosen.clickhouse, chosen.database, kind)
     return parts.embedded(process, source, database)
 
 

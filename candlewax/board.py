@@ -15,6 +15,7 @@ from candlewax.connectors import overview
 from candlewax.connectors.clickhouse import Database
 from candlewax.report import plain
 from candlewax.tally import Tally
+from candlewax.telling import failed
 
 _EVERY: Final = 1.0
 _LINES: Final = 10.0
@@ -55,6 +56,10 @@ class Board:
             return
         self._done.set()
         self._thread.join()
+        if failed():
+            # What failed is said by the error, last.
+            self._console.print("Ended by a failure; not all that was received is stored.")
+            return
         why = "Stopped as asked" if self._stopped() else "The feed has ended"
         self._console.print(f"{why}; what was received is stored.", highlight=False)
 

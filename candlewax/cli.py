@@ -1,12 +1,13 @@
 """The command `candlewax`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from candlewax import settings
-from candlewax.commands._common import attempt
+from candlewax import ends
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
@@ -20,22 +21,51 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with its status."""
     given = sys.argv[1:] if arguments is None else arguments
-    chosen = _parser(given[0] if given else "").parse_args(given)
-    sys.exit(chosen.run(chosen))
+    name = given[0] if given else ""
+    if arguments is None:
+        ends.begin()
+    try:
+        chosen = parser(name).parse_args(given)
+        status = chosen.run(chosen)
+        if sys.stdout:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        ends.say("interrupted")
+        status = ends.INTERRUPTED
+    except BrokenPipeError as error:
+        status = _output_ended(error, ends.OUTPUT_CLOSED)
+    except OSError as error:
+        if error.filename is not None or error.filename2 is not None:
+            raise
+        status = _output_ended(error, _NOT_DONE.get(name, 1))
+    sys.exit(status)
 
 
-def _parser(named: str) -> argparse.ArgumentParser:
-    """What reads the arguments of the command that is named, or of all of them."""
-    parser = argparse.ArgumentParser(
+_NOT_DONE: Final = {"verify": 2, "gaps": 2, "rebuild": 2}
+"""Exit status of commands that could not do their work, where it is not 1."""
+
+
+def _output_ended(error: OSError, status: int) -> int:
+    ends.say(ends.output_failed(error))
+    # Else the interpreter tries again at its end, and says that it could not.
+    with suppress(OSError, AttributeError):
+        sys.stdout.close()
+    sys.stdout = None
+    return status
+
+
+def parser(named: str) -> argparse.ArgumentParser:
+    """Return the parser for the arguments of the command that is named, or of all of them."""
+    made = argparse.ArgumentParser(
         prog="candlewax",
         description="Market data whose candles can be trusted. Settings are environment "
         "variables named CANDLEWAX_*, also read from .env.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, add in _COMMANDS.items():
-        if name == named or named not in _COMMANDS:
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for name, add in COMMANDS.items():
+        if name == named or named not in COMMANDS:
             add(commands)
-    return parser
+    return made
 
 
 def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type private
@@ -45,13 +75,19 @@ def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type 
     init.set_defaults(run=_init)
 
 
+def _add_check(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import check
+
+    check.add(commands)
+
+
 def _add_sql(commands: Any) -> None:  # noqa: ANN401
     sql = commands.add_parser("sql", help="run a query on the configured ClickHouse")
     sql.add_argument("query", help="one SQL query")
     sql.add_argument(
         "--format",
-        default="PrettyCompact",
-        help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (%(default)s)",
+        help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (PrettyCompact, "
+        "unless the query ends with a FORMAT of its own)",
     )
     sql.set_defaults(run=_sql)
 
@@ -108,7 +144,8 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
     serve.add(commands)
 
 
-_COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
+    "check": _add_check,
     "init": _add_init,
     "sql": _add_sql,
     "verify": _add_verify,
@@ -123,15 +160,18 @@ _COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
-    from candlewax import instruments
+    from candlewax import instruments, settings
+    from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
     from candlewax.connectors.clickhouse import open_tables
+    from candlewax.kinds import REAL, placed
 
-    chosen = attempt(1, settings.load)
-    known = attempt(1, lambda: instruments.load(chosen.instruments))
+    # What is made beforehand is for real markets, unless something else is asked for.
+    chosen = placed(attempt(1, settings.load), REAL)
     attempt(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
     if brokers := chosen.brokers:
+        known = attempt(1, lambda: instruments.load(chosen.instruments))
         exchanges = chosen.exchanges or known.exchanges
         attempt(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
@@ -139,17 +179,40 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
+    from candlewax import settings
+    from candlewax.commands._common import attempt, say_which
     from candlewax.connectors.clickhouse import connect
 
+    query, names_one = _without_end(arguments.query)
+    if names_one and arguments.format:
+        ends.say("the query ends with a FORMAT of its own; leave out --format")
+        return 1
+    wanted = None if names_one else arguments.format or "PrettyCompact"
     chosen = attempt(1, settings.load)
+    say_which(chosen)
     tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
-    answer = attempt(1, lambda: tables.client.raw_query(arguments.query, fmt=arguments.format))
-    sys.stdout.buffer.write(answer)
+    answer = attempt(1, lambda: tables.client.raw_query(query, fmt=wanted))
+    if sys.stdout:
+        sys.stdout.buffer.write(answer)
     return 0
+
+
+_FORMAT: Final = re.compile(
+    r"(?<![\w.])FORMAT\s+[A-Za-z]\w*(\s+SETTINGS\s[^'\"`]*)?$", re.IGNORECASE
+)
+
+
+def _without_end(query: str) -> tuple[str, bool]:
+    """Return a query without the semicolon at its end, and whether it names a format."""
+    text = query.strip().rstrip(";").rstrip()
+    found = _FORMAT.search(text)
+    commented = found and "--" in text[text.rfind("\n") + 1 : found.start()]
+    return text, bool(found) and not commented
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from candlewax import backfill
+    from candlewax.commands._common import attempt
 
     return attempt(1, lambda: backfill.run(arguments, _pipeline))
 
@@ -161,10 +224,11 @@ def _pipeline(made: "Parts") -> "Dataflow":
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax import watching
+    from candlewax import settings, watching
+    from candlewax.commands._common import attempt
     from candlewax.telling import tell
 
-    chosen = attempt(1, settings.load)
     tell()
+    chosen = attempt(1, settings.load)
     attempt(1, lambda: watching.serve(chosen))
     return 0

@@ -1,5 +1,6 @@
 """What each native symbol is called here."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,12 +76,16 @@ class Instruments:
         known = self._known.setdefault(exchange, {})
         if native in known:
             return known[native]
-        found = EXCHANGES[exchange].split(native, self._assets.get(exchange, ()))
-        instrument = Instrument(*found) if found else None
+        instrument = self.by_rule(exchange, native)
         if instrument:
             # Only what resolves is kept: unknown names may be endless.
             known[native] = instrument
         return instrument
+
+    def by_rule(self, exchange: str, native: str) -> Instrument | None:
+        """The instrument that the exchange's rule makes of a native symbol, listed or not."""
+        found = EXCHANGES[exchange].split(native, self._assets.get(exchange, ()))
+        return Instrument(*found) if found else None
 
     def explain(self, exchange: str, native: str) -> str:
         """Say why nothing resolves a native symbol, and what would."""
@@ -137,13 +142,16 @@ def load(path: Path) -> Instruments:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InstrumentsError(
-            f"{path}: cannot be read: {error.strerror}; CANDLEWAX_INSTRUMENTS names another"
+            f"CANDLEWAX_INSTRUMENTS: got {str(path)!r}, takes the path of a readable file: "
+            f"{error.strerror}"
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentsError(f"{path}: {error}") from error
     if not content:
         raise InstrumentsError(f"{path}: lists no exchange")
     listed = {exchange: _symbols(path, exchange, content) for exchange in content}
+    for exchange in content:
+        _check_subscriptions(path, exchange, content[exchange].get("subscribe", {}))
     subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
     assets = {exchange: _listed_assets(path, exchange, content[exchange]) for exchange in content}
     return Instruments(listed, subscribed, assets)
@@ -169,16 +177,32 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
         raise InstrumentsError(
             f"{path}: [{exchange}] takes the tables subscribe and also, and the list assets"
         )
-    return {
-        native: _instrument(path, exchange, native, symbol)
-        for name in tables
-        for native, symbol in section.get(name, {}).items()
-    }
+    found: dict[str, Instrument] = {}
+    for name in tables:
+        for native, symbol in section.get(name, {}).items():
+            instrument = _instrument(path, exchange, native, symbol)
+            if found.setdefault(native, instrument) != instrument:
+                raise InstrumentsError(
+                    f"{path}: [{exchange}] {native} is {found[native].symbol} in one table and "
+                    f"{symbol} in the other"
+                )
+    return found
+
+
+def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) -> None:
+    """Raise InstrumentsError if two markets would be stored as one."""
+    natives: dict[str, str] = {}
+    for native, symbol in table.items():
+        if (other := natives.setdefault(symbol, native)) != native:
+            raise InstrumentsError(
+                f"{path}: [{exchange}.subscribe] {other} and {native} are both {symbol}: their "
+                "trades would make one candle"
+            )
 
 
 def _instrument(path: Path, exchange: str, native: str, symbol: Any) -> Instrument:  # noqa: ANN401
     assets = symbol.partition(":")[0].split("/") if isinstance(symbol, str) else []
-    if len(assets) != 2 or not all(assets):
+    if len(assets) != 2 or not all(assets) or re.search(r"\s", native + symbol) or not native:
         raise InstrumentsError(
             f"{path}: [{exchange}] {native} = {symbol!r}: a unified symbol looks like BTC/USDT "
             "or BTC/USDT:USDT"

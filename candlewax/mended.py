@@ -11,6 +11,7 @@ from rich.table import Table
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.tally import Tally
+from candlewax.telling import failed
 
 _GAPS: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, missing, toString(state) AS state, reason
@@ -59,6 +60,9 @@ class Mended:
         if self._over:
             return
         self._over = True
+        if failed():
+            self._say("Ended by a failure; not all that was received is stored.")
+            return
         if self._stopped():
             self._say("Stopped as asked; what was received is stored.")
         after = _by_key(self._gaps())

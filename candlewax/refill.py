@@ -178,12 +178,21 @@ class Walk:
         return Outcome(Fate.LATER, f"so far the exchange shows {reached}")
 
 
+ONCE: Final = "asked for once more before it is given up: "
+"""How the reason of a gap begins that one answer lacks: one answer proves nothing."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a gap that was asked for, in words too."""
 
     fate: Fate
     reason: str
+
+    @property
+    def doubted(self) -> "Outcome":
+        """The same from a single answer: what is not to be had is looked for once more."""
+        return Outcome(Fate.LATER, ONCE + self.reason) if self.fate is Fate.NEVER else self
 
 
 def too_long(gap: Gap) -> str | None:

@@ -1,17 +1,22 @@
 """What a person sees of a run: its progress, and the summary at its end."""
 
+import logging
+import os
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Final
+from typing import IO, Any, Final, TextIO, cast
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from candlewax.ends import output_failed
 from candlewax.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.tally import Tally
 from candlewax.verify import Verification
@@ -19,6 +24,8 @@ from candlewax.verify import Verification
 _BLINK: Final = 0.2
 _LINE: Final = 5.0
 """Seconds between two looks at a terminal, and between two plain lines."""
+
+_log: Final = logging.getLogger("candlewax")
 
 NEXT: Final = (
     (".venv/bin/candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "ask for candles"),
@@ -28,10 +35,55 @@ NEXT: Final = (
 )
 
 
+class _Console(Console):
+    """A console whose reader may go away: its errors are those of any other output."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - Rich calls this while it handles the error
+
+
 def console() -> Console:
     """Where to print: a terminal as it is, anything else wide enough for the tables."""
-    found = Console()
-    return found if found.is_terminal else Console(width=100)
+    found = _Console()
+    return found if found.is_terminal else _Console(width=100)
+
+
+class _RunOutput:
+    """The standard output of a run, which goes on storing when nothing can be printed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._failed = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the stream has it
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if self._failed:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._failed = True
+            _log.warning("%s; the run goes on", output_failed(error))
+            # Else the interpreter tries again at its end.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def run_console() -> Console:
+    """Return the console of a run: if its output fails, that is logged and the run goes on."""
+    stream = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the run
+    file = cast("IO[str]", _RunOutput(stream))
+    found = _Console(file=file)
+    return found if found.is_terminal else _Console(file=file, width=100)
 
 
 class Watch:

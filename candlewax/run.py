@@ -10,6 +10,7 @@ from candlewax.connectors.overview import Stored
 from candlewax.report import Summary, Watch
 from candlewax.settings import Settings
 from candlewax.tally import Tally
+from candlewax.telling import failed
 from candlewax.verify import books, verify
 
 _MARKETS = 8
@@ -52,7 +53,9 @@ class Run:
             return
         self._over = True
         seconds = self._watch.stop()
-        if self._stopped():
+        if failed():
+            self._console.print("Ended by a failure; not all that was read is stored.")
+        elif self._stopped():
             self._console.print("Stopped as asked; what was read is stored.")
         elif self.tally.ended:
             self._sum_up(seconds)

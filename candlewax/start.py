@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from prometheus_client import REGISTRY
 
-from candlewax import asking, instruments, metrics, parts, settings
+from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
@@ -23,12 +23,15 @@ from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
+from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
+from candlewax.kinds import claim, kind_of, live_kind, placed
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
-from candlewax.report import console
+from candlewax.recovery import RecoveryError
+from candlewax.report import run_console
 from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
@@ -70,11 +73,14 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
     broker cannot be opened.
     """
     try:
+        tell()
+        stop = Stop()
+        # Also while it starts: sources then end at once.
+        stop.listen()
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
-        tell()
+        recovery.check(_name(build))
         tune()
-        stop = Stop()
         wanted = chosen.exchanges or known.exchanges
         process = Process(
             known, wanted, Tally(), stop, live=chosen.live, linger=chosen.linger_seconds
@@ -82,7 +88,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         if chosen.brokers:
             return _behind_broker(build, chosen, chosen.brokers, process, stop)
         return _embedded(build, chosen, process, stop, candles=candles)
-    except (SettingsError, InstrumentsError, DatabaseError, BrokerError) as error:
+    except (SettingsError, InstrumentsError, DatabaseError, BrokerError, RecoveryError) as error:
         sys.exit(f"candlewax: {error}")
 
 
@@ -120,22 +126,26 @@ def _embedded(
     *,
     candles: bool,
 ) -> Dataflow:
-    database = open_tables(chosen.clickhouse, chosen.database)
     name = _name(build)
+    kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
+    chosen = placed(chosen, kind)
+    database = open_tables(chosen.clickhouse, chosen.database)
+    if name != "ingest":
+        claim(database, chosen.clickhouse, chosen.database, kind)
     repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
     watching: Watching | None = None
     if name == "repair":
         what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
-        run = Mended(what, console(), process.tally, database, stop)
+        run = Mended(what, run_console(), process.tally, database, stop)
     elif chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
-        run = Board(what, console(), process.tally, onlooker, stop)
+        run = Board(what, run_console(), process.tally, onlooker, stop)
         watching = Watching(chosen) if candles else None
     else:
-        run = Run(chosen, database, process.tally, stop, console(), candles=candles)
+        run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
     resumes = name == "ingest" or not (chosen.live or name == "repair")
     process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
@@ -145,7 +155,6 @@ def _embedded(
         made = parts.embedded(process, feed(chosen, process), database, repairs)
     serve_metrics(chosen, made, process)
     flow = build(made)
-    stop.listen()
     run.begin()
     if watching:
         REGISTRY.register(watching.checked)
@@ -167,6 +176,8 @@ def _behind_broker(
     stop: Stop,
 ) -> Dataflow:
     name = _name(build)
+    if name == "ingest":
+        chosen = placed(chosen, kind_of(chosen))
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
@@ -187,7 +198,6 @@ def _behind_broker(
         made = parts.aggregating(process, broker, _tables(chosen), decode)
     serve_metrics(chosen, made, process)
     flow = build(made)
-    stop.listen()
     run.begin()
     return flow
 
@@ -243,11 +253,11 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         return Recordings(chosen.logs, process.tally, process.stopping)
     known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}
     plan = {exchange: natives for exchange, natives in known.items() if natives}
+    named = chosen.exchanges or ()
+    if nothing := [exchange for exchange in named if exchange not in plan]:
+        raise _nothing_listed(chosen, nothing)
     if not plan:
-        raise SettingsError(
-            f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
-            f"{', '.join(process.wanted)}"
-        )
+        raise _nothing_listed(chosen, process.wanted)
     for exchange in plan:
         fresh = partial(process.feeds.wrong, exchange, chosen.fresh_seconds)
         process.health.add(f"feed {exchange}", fresh)
@@ -259,6 +269,17 @@ def feed(chosen: Settings, process: Process) -> Source[Feed]:
         feeds=process.feeds,
         turns=process.turns,
         linger=process.linger,
+        lives={
+            exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
+            for exchange in plan
+        },
+    )
+
+
+def _nothing_listed(chosen: Settings, exchanges: Iterable[str]) -> SettingsError:
+    return SettingsError(
+        f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
+        f"{', '.join(exchanges)}"
     )
 
 

@@ -1,12 +1,16 @@
 """Failures that say why: within a cluster the engine ends without a word of it."""
 
+import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
 from polars.exceptions import PanicException
+
+from candlewax import ends
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,16 +23,26 @@ _CALLED: Final = (
 
 _log: Final = logging.getLogger("candlewax")
 
-_told: list[BaseException] = []
+_told: Final = ends.told
 
 
 def tell() -> None:
-    """Log to the standard error, and let errors speak for themselves."""
+    """Log to the standard error, and let errors speak for themselves.
+
+    Stacks of known failures are logged at debug level: with `python -X dev`, or
+    PYTHONDEVMODE=1.
+    """
+    ends.begin()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
-    # The engine's own stack says nothing more.
-    os.environ.setdefault("RUST_BACKTRACE", "0")
+    if sys.flags.dev_mode:
+        _log.setLevel(logging.DEBUG)
+    else:
+        # The engine's own stack says nothing more.
+        os.environ["RUST_BACKTRACE"] = "0"
+    # The engine asks for them as it fails, when no file may be opened any more.
+    importlib.import_module("bytewax.errors")
 
 
 def failed() -> bool:
@@ -48,10 +62,21 @@ def told(action: Callable[P, T]) -> Callable[P, T]:
         except (Exception, PanicException) as error:
             if error not in _told:
                 _told[:] = [error]
-                _log.exception("%s", error)
+                _log_failure(error)
             raise
 
     return telling
+
+
+def _log_failure(error: BaseException) -> None:
+    sentence = ends.explain(error)
+    if sentence is None:
+        _log.exception("%s", error)
+        return
+    # Within a cluster nothing else says it: the engine ends the process in another thread.
+    _log.error("%s", sentence)
+    _log.debug("%s", error, exc_info=error)
+    ends.silence_libraries()
 
 
 def tells(kind: K) -> K:

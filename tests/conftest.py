@@ -34,6 +34,8 @@ LONG = (
     "test_process.py",
     "dataflows/test_ohlcv.py",
     "test_verify_certificates.py",
+    "web/test_page_faults.py",
+    "web/test_page_states.py",
     "web/test_page.py",
     "web/test_up.py",
     "faults/test_embedded.py",

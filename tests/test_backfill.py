@@ -96,6 +96,20 @@ def test_more_than_a_page_comes(tables: Database) -> None:
     assert tally.total("duplicates") < 50
 
 
+def test_a_span_without_trades_stores_none(tables: Database) -> None:
+    """Before the first trade of a market, and after its last one."""
+    with played() as (simulator, _):
+        times = [trade.time_us for trade in markets(simulator, "kraken")["BTC/USD"]]
+        for span in ((0, times[0]), (times[-1] + 1, times[-1] + 10**9)):
+            held: list[int] = []
+            (how,) = asked(simulator, "kraken").values()
+            client = Client(how.rest, how.url, how.key)
+            texts = pages(client, how.rest, "BTC/USD", span, lambda _: None, held.append)
+            tally, source = store(tables, "kraken", "BTC/USD", texts)
+            assert (tally.total("frames"), sum(held), source.error) == (0, 0, None)
+    assert stored(tables, "kraken") == {}
+
+
 def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
     """After some tries, with a message; what came before is stored."""
     with played(refuse=("ETH/USD",)) as (simulator, _):

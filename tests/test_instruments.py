@@ -98,6 +98,18 @@ def test_a_table_resolves_many_names_at_once() -> None:
         ("[kraken.subscribe]\n'XBT/USD' = 'BTCUSD'", "looks like BTC/USDT"),
         ("[kraken.subscribe]\n'XBT/USD' = 7", "looks like BTC/USDT"),
         ("[kraken", "instruments.toml"),
+        ("kraken = 3", "subscribe and also"),
+        ("[kraken]\nsubscribe = ['XBT/USD']", "subscribe and also"),
+        ("[kraken.subscribe]\n'XBT/USD' = 'BTC/ USD'", "looks like BTC/USDT"),
+        ("[kraken.subscribe]\n'' = 'BTC/USD'", "looks like BTC/USDT"),
+        (
+            "[kraken.subscribe]\n'XBT/USD' = 'BTC/USD'\n'BTC/USD' = 'BTC/USD'",
+            "XBT/USD and BTC/USD are both BTC/USD",
+        ),
+        (
+            "[binance.subscribe]\nABUSD = 'A/BUSD'\n[binance.also]\nABUSD = 'AB/USD'",
+            "ABUSD is A/BUSD in one table and AB/USD in the other",
+        ),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, text: str, says: str) -> None:
@@ -111,6 +123,7 @@ def test_a_wrong_file_is_told(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """With its path."""
-    with pytest.raises(InstrumentsError, match=r"none\.toml"):
+    """With the setting that names it, its path, and the reason."""
+    wrong = r"CANDLEWAX_INSTRUMENTS: got '.*none\.toml', takes the path of a readable file: No such"
+    with pytest.raises(InstrumentsError, match=wrong):
         load(tmp_path / "none.toml")

@@ -24,11 +24,17 @@ def read(dotenv: Path = NO_FILE, **settings: str) -> Settings:
     return load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, dotenv)
 
 
-def test_defaults_need_no_setting() -> None:
+def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample into a directory here."""
+    monkeypatch.chdir(tmp_path)
     found = read()
     assert found == Settings(
-        "sample", Path("data/clickhouse"), "market", None, Path("instruments.toml")
+        "sample",
+        Path("data/sample"),
+        "market",
+        None,
+        Path("instruments.toml"),
+        is_placed=False,
     )
     assert found.logs == (SAMPLE,)
 
@@ -83,7 +89,6 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("DATABASE", "a" * 65, "letters, digits and underscores"),
         ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
         ("EXCHANGES", "kraken,kraken", "each once"),
-        ("INSTRUMENTS", "nothing.toml", "a readable file"),
         ("BROKERS", "localhost", "host:port"),
         ("BROKERS", "localhost:9092,", "without empty items"),
         ("BROKERS", "localhost:0", "host:port"),

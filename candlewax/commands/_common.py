@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import settings
+from candlewax import ends, settings
 from candlewax.backfill import WishError
 from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
@@ -43,7 +43,7 @@ def attempt(status: int, action: Callable[[], T]) -> T:
     try:
         return action()
     except ClickHouseError as error:
-        message = briefly(error)
+        message = ends.unanswered(error) or briefly(error)
         if "UNKNOWN_TABLE" in message:
             message += "; candlewax init makes what is not there"
     except _TOLD as error:
@@ -55,7 +55,14 @@ def attempt(status: int, action: Callable[[], T]) -> T:
 def database(status: int) -> Database:
     """The configured database, which must be there; else the process ends."""
     chosen = attempt(status, settings.load)
+    say_which(chosen)
     return attempt(status, lambda: connect(chosen.clickhouse, chosen.database))
+
+
+def say_which(chosen: settings.Settings) -> None:
+    """Say which database is read, where no setting does."""
+    if not chosen.is_placed:
+        print(f"Reading {chosen.clickhouse}, database {chosen.database}", file=sys.stderr)
 
 
 def moment(text: str) -> datetime:

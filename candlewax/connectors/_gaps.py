@@ -9,7 +9,7 @@ import polars as pl
 
 from candlewax.connectors import arrow
 from candlewax.connectors.clickhouse import Database
-from candlewax.refill import Gap
+from candlewax.refill import ONCE, Gap
 from candlewax.schema import TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
@@ -17,7 +17,7 @@ REPAIRING, UNREPAIRABLE = 2, 3
 
 _LEFT: Final = """
 SELECT symbol, first_sequence, last_sequence, missing, before, after, connection, detected_at,
-    attempts,
+    attempts, reason,
     toUnixTimestamp64Micro(before) AS before_us, toUnixTimestamp64Micro(after) AS after_us,
     toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(detected_at) AS age_us,
     toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us, numbering
@@ -64,6 +64,11 @@ class Left:
     age_s: float
     idle_s: float
     row: dict[str, Any]
+
+    @property
+    def doubted(self) -> bool:
+        """Whether an answer has said that it cannot be had, and is waiting for a second one."""
+        return str(self.row["reason"]).startswith(ONCE)
 
 
 @dataclass(frozen=True)

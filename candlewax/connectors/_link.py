@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from candlewax.connectors._inbox import Line, host
 from candlewax.connectors._requests import Requests
-from candlewax.exchanges._live import Kind, Live
+from candlewax.exchanges._live import SIMULATOR, Kind, Live
 
 MOST_MESSAGE: Final = 16 << 20
 """The longest message that is read, in bytes."""
@@ -45,6 +45,10 @@ class Pace:
     """So much earlier than it must a connection is replaced, at most."""
     patience_s: float = 900
     """The longest wait for a quiet market to move."""
+
+
+class WrongKindError(RuntimeError):
+    """An exchange is the simulator where it must not be, or the other way round."""
 
 
 class Gate:
@@ -112,9 +116,21 @@ class Link:
             logger=_quiet,
         )
         self._began = asyncio.get_running_loop().time()
-        self.line.event("connected", warn=False, url=host(url), instruments=self._natives)
+        simulated = self._is_simulated()
+        if self._live.is_simulated not in (None, simulated):
+            await self._socket.close()
+            what = "the simulator" if simulated else "no simulator"
+            raise WrongKindError(f"{host(url)} is {what}: its trades belong into another database")
+        made = "simulator" if simulated else None
+        self.line.event(
+            "connected", warn=False, url=host(url), instruments=self._natives, made=made
+        )
         self._task = asyncio.create_task(self._run(messages, longest_s))
         self._task.add_done_callback(lambda _: self._news.set())
+
+    def _is_simulated(self) -> bool:
+        response = self._socket.response
+        return response is not None and SIMULATOR in response.headers
 
     @property
     def ended(self) -> bool:

@@ -1,6 +1,7 @@
 """Trades of a span of time as a source: from REST, or from dump files."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -38,10 +39,16 @@ class BackfillError(RuntimeError):
 
 
 def pages(
-    client: Client, rest: Rest, native: str, span: Span, count: Callable[[int], None]
+    client: Client,
+    rest: Rest,
+    native: str,
+    span: Span,
+    count: Callable[[int], None],
+    within: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Answer]:
     """All answers with trades of a span, whole pages: the first may begin a little before
-    and the last end behind it. `count` is told how far it has come, in microseconds.
+    and the last end behind it. A page without any trade of the span is left out. `count` is told
+    how far it has come, in microseconds, `within` how many trades of the span came.
 
     Raises BackfillError where the exchange refuses.
     """
@@ -49,12 +56,16 @@ def pages(
     # An exchange may tell its times in whole milliseconds.
     whole = begin // 1000 * 1000
     number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
-    place, high, reached = Place(number, begin * 1000 - 1), -1, begin
+    place, high, reached = Place(number, max(begin * 1000 - 1, 0)), -1, begin
     while True:
         answer = _asked(client, rest.target(native, place, rest.page))
         page = answer.page
         if page.numbers and page.numbers[-1] > high:
-            yield answer
+            new = page.times[bisect_right(page.numbers, high) :]
+            held = sum(begin <= time < end for time in new)
+            within(held)
+            if held:
+                yield answer
             high, latest = page.numbers[-1], min(max(page.times[-1], reached), end)
             count(latest - reached)
             reached = latest

@@ -174,6 +174,12 @@ class Broker:
             raise BrokerError(f"{self}: there is no topic {topic}; candlewax init makes it")
         return there[topic]
 
+    def topics(self) -> dict[str, int]:
+        """Return the topics that are there, and how many partitions each has. Raises
+        BrokerError.
+        """
+        return self._topics(self._admin())
+
     def _topics(self, admin: AdminClient) -> dict[str, int]:
         try:
             found = admin.list_topics(timeout=_SECONDS)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
 
+from candlewax import ends
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
@@ -228,13 +229,20 @@ def open_tables(place: Path | Server, database: str) -> Database:
             opened = _database(place, database)
         ddl.apply(opened.client)
     except ClickHouseError as error:
-        raise DatabaseError(f"{place}: {briefly(error)}") from error
+        raise DatabaseError(f"{place}: {_reason(error)}") from error
     return opened
 
 
 def briefly(error: ClickHouseError) -> str:
     """What an error says, without the engine's stack."""
     return str(error).partition(", Stack trace")[0]
+
+
+def _reason(error: ClickHouseError) -> str:
+    """Return the reason why a database cannot be opened, without the client's innards."""
+    if "AUTHENTICATION_FAILED" in str(error):
+        return "Authentication failed: ClickHouse refuses the user or the password"
+    return ends.explain(error) or briefly(error)
 
 
 def _open_directory(path: Path, database: str) -> Client:
@@ -245,19 +253,29 @@ def _open_directory(path: Path, database: str) -> Client:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise DatabaseError(f"{path}: this directory cannot be written to")
     try:
-        with in_utc():
+        ends.require_files(ends.EMBEDDED_FILES)
+        ends.require_space(ends.EMBEDDED_SPACE)
+        with ends.held_back(), in_utc():
             return clickhouse_connect.get_client(
                 interface="chdb",
                 path=str(path.resolve()),
                 database=database,
                 chdb_options=choose_options(),
             )
-    except ClickHouseError as error:
-        why = _IN_USE if _is_locked(path / "status") else briefly(error)
-        raise DatabaseError(f"{path}: {why}") from error
+    except (ClickHouseError, ImportError, RuntimeError, OSError) as error:
+        raise DatabaseError(f"{path}: {_cause(path, error)}") from error
 
 
-_IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
+def _cause(path: Path, error: Exception) -> str:
+    """Return the reason why an embedded database cannot be opened."""
+    if _is_locked(path / "status"):
+        return IN_USE
+    if isinstance(error, ClickHouseError):
+        return _reason(error)
+    return ends.explain(error) or str(error)
+
+
+IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
 
 
 def _is_locked(status: Path) -> bool:
@@ -274,11 +292,12 @@ def _is_locked(status: Path) -> bool:
 
 def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
     # What it warns of, the errors it raises say too.
-    logging.getLogger("clickhouse_connect.driver._backend.http_sync").setLevel(logging.ERROR)
+    for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         # A session takes one query at a time, also while a lost one still runs.
         return clickhouse_connect.get_client(
             dsn=server.dsn, database=database, autogenerate_session_id=False, **timeouts
         )
     except ClickHouseError as error:
-        raise DatabaseError(f"{server}: {briefly(error)}") from error
+        raise DatabaseError(f"{server}: {_reason(error)}") from error

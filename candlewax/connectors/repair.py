@@ -34,7 +34,8 @@ class Pace:
     """Seconds: `settle_s` is left to a new gap to close by itself, as trades come out of
     order; it is asked for again after `first_s`, then twice as long each time up to
     `most_s`; the table is looked at every `poll_s`. An answer that lacks trades proves
-    that there are none `sure_s` after them. Who is to end tries a gap so many `tries`.
+    that there are none `sure_s` after them, if another one `second_s` later lacks them too.
+    Who is to end tries a gap so many `tries`.
     """
 
     settle_s: float = 3.0
@@ -42,12 +43,15 @@ class Pace:
     most_s: float = 300.0
     poll_s: float = 1.0
     sure_s: float = SURE_US / 1e6
+    second_s: float = 180.0
     tries: int = 3
 
     def due(self, left: Left) -> bool:
         """Whether it is a gap's turn."""
         if not left.gap.attempts:
             return left.age_s >= self.settle_s
+        if left.doubted:
+            return left.idle_s >= self.second_s
         doubled: float = self.first_s * 2 ** min(left.gap.attempts - 1, 30)
         return left.idle_s >= min(doubled, self.most_s)
 
@@ -123,7 +127,8 @@ class _Filler:
         self._write(lefts, long)
         for stretch in stretches(lefts.keys() - long.keys(), self._asked.rest.page):
             before = self._refusals
-            self._write(lefts, self._fill(stretch))
+            found = self._fill(stretch).items()
+            self._write(lefts, {g: one if lefts[g].doubted else one.doubted for g, one in found})
             if self._refusals > before:
                 self._refused(lefts)
                 break
@@ -143,7 +148,7 @@ class _Filler:
             )
 
     def _due(self, left: Left) -> bool:
-        if not self._finite:
+        if not self._finite or left.doubted:
             return self._pace.due(left)
         return self._tries(left) < self._pace.tries
 
@@ -235,7 +240,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
     Emits the answers as frames of the connection `rest/<native symbol>`, verbatim, and
     writes into the table how often each gap was asked for and what came of it. Whether it
     is filled is said by who sees the trades. An exchange that refuses is asked again, with
-    growing pauses, for ever; given up is only what an answer proves to be absent, and what
+    growing pauses, for ever; given up is only what two answers lack, minutes apart, and what
     came whole IN_VAIN times and still is not there: it cannot be read.
 
     Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for

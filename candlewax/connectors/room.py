@@ -85,6 +85,11 @@ class Room:
         while not self._closed.wait(_PAUSE):
             try:
                 self.look()
+            except OSError as error:
+                # The next insert meets it.
+                if str(error) != self._refused:
+                    self._refused = str(error)
+                    _log.error("%s: its disk cannot be looked at: %s", self.folder, error.strerror)
             except ClickHouseError as error:
                 # It is told the same again at the next look.
                 if str(error) != self._refused:

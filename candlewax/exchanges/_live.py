@@ -7,6 +7,9 @@ from typing import Any
 
 from candlewax.exchanges._shape import FrameError, parse
 
+SIMULATOR = "X-Candlewax-Simulator"
+"""The header by which the simulator says what it is, in each answer."""
+
 
 class Kind(Enum):
     """What a frame that is no trade says to the one who subscribed."""
@@ -49,6 +52,7 @@ class Live:
     nothing but heartbeats it is stalled. After `longest_s` seconds the exchange ends it.
     `whole` tells that a message of which one instrument is refused is refused as a whole,
     `in_turn` that answers without an id or a name come in the order of the messages.
+    `is_simulated` tells whether it must be the simulator that answers; None if that is open.
     `is_trade` tells cheaply whether a frame holds new trades, `hear` reads any other.
     """
 
@@ -66,6 +70,7 @@ class Live:
     opening: tuple[str, ...] = ()
     whole: bool = False
     in_turn: bool = False
+    is_simulated: bool | None = None
 
 
 def said(frame: str) -> dict[str, Any]:

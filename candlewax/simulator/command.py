@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import errno
 import math
+import os
 import signal
 import sys
 import time
@@ -176,9 +178,17 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(arguments))
     except (OSError, LogError) as error:
-        print(f"candlewax: {error}", file=sys.stderr)
+        print(f"candlewax: {_reason(error, arguments)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _reason(error: OSError | LogError, arguments: argparse.Namespace) -> str:
+    if isinstance(error, LogError) or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        return str(error)
+    why = os.strerror(error.errno)
+    where = f"{arguments.host} port {arguments.port}"
+    return f"nobody can listen on {where}: {why}; --port takes another"
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

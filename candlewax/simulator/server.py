@@ -10,6 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from candlewax.exchanges._live import SIMULATOR
 from candlewax.simulator.books import Books, Published
 from candlewax.simulator.client import Client
 from candlewax.simulator.numbers import generator
@@ -73,6 +74,7 @@ class Simulator:
             self._host,
             self._port,
             process_request=self._answer,
+            process_response=_mark,
             compression=None,
             ping_interval=None,
             close_timeout=_CLOSE_SECONDS,
@@ -251,7 +253,7 @@ class Simulator:
         response.headers["Content-Type"] = "application/json"
         for name, value in answer.headers.items():
             response.headers[name] = value
-        return response
+        return _mark(connection, request, response)
 
     async def _converse(self, connection: ServerConnection) -> None:
         path = connection.request.path if connection.request else ""
@@ -273,3 +275,9 @@ class Simulator:
             for duty in duties:
                 duty.cancel()
             venue.leave(client)
+
+
+def _mark(_: ServerConnection, __: Request, response: Response) -> Response:
+    """Say in each answer that nothing here is real."""
+    response.headers[SIMULATOR] = "1"
+    return response

@@ -64,15 +64,19 @@ class Rate:
     _recent: deque[tuple[int, int]] = field(default_factory=deque)
 
     def add(self, now: int, count: int) -> None:
-        """So many came."""
+        """Count so many that came, and forget what is too old to matter: nobody may ever ask."""
         self.total += count
         self._recent.append((now, count))
+        self._forget(now)
 
     def a_second(self, now: int) -> float:
         """The rate up to now."""
+        self._forget(now)
+        return sum(count for _, count in self._recent) / (SPAN / SECOND)
+
+    def _forget(self, now: int) -> None:
         while self._recent and self._recent[0][0] < now - SPAN:
             self._recent.popleft()
-        return sum(count for _, count in self._recent) / (SPAN / SECOND)
 
 
 @dataclass

@@ -36,10 +36,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; gives the exit status."""
+    tell()
     try:
-        tell()
         chosen = settings.load()
         stop = Stop()
+        stop.listen()
         with ExitStack() as stack:
             store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
             stack.callback(store.close)
@@ -55,7 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
             recent = Recent()
             beside = [Poll(store, viewers, seen, recent).run]
             app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
-            stop.listen()
             server = serving.begin(app, viewers, where, what)
             stack.callback(server.stop)
             while not stop():

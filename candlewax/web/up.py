@@ -25,6 +25,7 @@ from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
+from candlewax.kinds import claim, kind_of, placed
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, repairing, serve_metrics, tune
@@ -82,6 +83,7 @@ Build = Callable[[Parts], Dataflow]
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
     """Run until Ctrl-C; gives the exit status."""
+    tell()
     try:
         chosen = settings.load()
         if chosen.brokers:
@@ -89,7 +91,6 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
-        tell()
         tune()
         with ExitStack() as stack:
             status = _Up(chosen, arguments, build, stack).run()
@@ -106,13 +107,18 @@ class _Up:
         self._build = build
         self._stack = stack
         self._stop = Stop()
+        self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
+        self._kind = ""
         if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
             # What is played again would be known already, and nothing would move.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             chosen = replace(chosen, clickhouse=Path(folder))
+        else:
+            self._kind = kind_of(chosen)
+            chosen = placed(chosen, self._kind)
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
@@ -126,6 +132,8 @@ class _Up:
         chosen = self._chosen
         database = open_tables(chosen.clickhouse, chosen.database)
         self._stack.callback(database.close)
+        if self._kind:
+            claim(database, chosen.clickhouse, chosen.database, self._kind)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()
@@ -142,8 +150,6 @@ class _Up:
             beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
-        server = serving.begin(app, live, self._serving, self._what())
-        self._stack.callback(server.stop)
         repairs = repairing(chosen, self._process, finite=False)
         hub = self._hub
         made = parts.embedded(
@@ -151,8 +157,9 @@ class _Up:
         )
         serve_metrics(chosen, made, self._process)
         REGISTRY.register(watching.checked)
+        server = serving.begin(app, live, self._serving, self._what())
+        self._stack.callback(server.stop)
         flow = self._build(made)
-        self._stop.listen()
         watching.begin()
         self._stack.callback(watching.close)
         self._stack.callback(watching.end)

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Final
 
+import msgspec
+
 from candlewax.web import encode
 from candlewax.web.store import Series
 
@@ -18,6 +20,7 @@ class Viewer:
 
     def __init__(self, series: Series) -> None:
         self.series = series
+        self._head = _identity(series)
         self._news = asyncio.Event()
         self._candles: dict[int, bytes] = {}
         self._trades: deque[bytes] = deque(maxlen=TAPE)
@@ -77,18 +80,16 @@ class Viewer:
     def _take(self) -> bytes:
         parts = []
         if self._reset:
-            parts.append(b"event: reset\ndata: {}\n\n")
+            parts.append(_event(b"reset", b"{" + self._head + b"}"))
             self._reset = False
         if self._candles:
             rows = encode.array([line for _, line in sorted(self._candles.items())])
             seen = b"null" if self._seen is None else str(self._seen).encode()
-            parts.append(
-                b'event: candles\ndata: {"received_us":' + seen + b',"data":' + rows + b"}\n\n"
-            )
+            parts.append(self._of_series(b"candles", b'"received_us":' + seen + b',"data":' + rows))
             self._candles.clear()
             self._seen = None
         if self._trades:
-            parts.append(_event(b"trades", encode.array(list(self._trades))))
+            parts.append(self._of_series(b"trades", b'"data":' + encode.array(list(self._trades))))
             self._trades.clear()
         if self._tickers:
             parts.append(_event(b"tickers", encode.array(list(self._tickers.values()))))
@@ -97,6 +98,14 @@ class Viewer:
             parts.append(_event(b"health", self._health))
             self._health = None
         return b"".join(parts)
+
+    def _of_series(self, name: bytes, fields: bytes) -> bytes:
+        return _event(name, b"{" + self._head + b"," + fields + b"}")
+
+
+def _identity(series: Series) -> bytes:
+    """Return the fields of an object that say to which series it belongs."""
+    return msgspec.json.encode(series._asdict())[1:-1]
 
 
 def _event(name: bytes, data: bytes) -> bytes:

@@ -4,6 +4,9 @@ to start one takes longer than most of what it is asked.
 
 import io
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -39,7 +42,7 @@ def flow(name: str, **settings: str) -> Done:
 def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
     # Some answers are bytes.
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
-    with _settings(settings), redirect_stdout(out), redirect_stderr(err):
+    with _settings(settings), _hooks(), redirect_stdout(out), redirect_stderr(err):
         with pytest.raises(SystemExit) as ended:
             action()
         code = ended.value.code
@@ -50,6 +53,18 @@ def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
         err.flush()
     said, complained = (text.buffer.getvalue().decode() for text in (out, err))
     return Done(code or 0, said, complained)
+
+
+@contextmanager
+def _hooks() -> Iterator[None]:
+    """Leave to the tests the signals and hooks that a process of ours takes for itself."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    hooks = sys.excepthook, threading.excepthook
+    yield
+    sys.excepthook, threading.excepthook = hooks
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from dataflows import ohlcv, repair
 from tests.connectors.exchange import running
 from tests.dataflows.playing import INSTRUMENTS
 
-QUICK = Pace(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0)
+QUICK = Pace(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
 """Nobody waits, and every answer is believed."""
 
 Heard = Callable[[int, Trade], bool]

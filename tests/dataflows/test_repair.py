@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from candlewax.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges._rest import Place
 from candlewax.parts import Process
+from candlewax.refill import ONCE
 from candlewax.schema import FRAMES, TRADES
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
@@ -105,8 +107,8 @@ def test_gaps_are_filled(tables: Database, exchange: str) -> None:
     came = [found[one] for one in numbers(between) - absent]
     assert came.count("rest") == sum(one["count"] for one in before) - len(left)
     assert tally.total("rest", exchange, "answered") == requests
-    # Neighbours share a request.
-    assert requests <= len(markets(simulator, exchange)) + len(left)
+    # Neighbours share a request; what is missing in it is asked for twice.
+    assert requests <= len(markets(simulator, exchange)) + 2 * len(left)
     client = tables.client
     assert verify(client).equal
     assert not books(client)
@@ -159,6 +161,26 @@ def test_what_is_too_old_is_given_up(tables: Database) -> None:
     assert old
     assert all(gap["reason"].startswith("too old: the exchange shows trades from") for gap in old)
     assert {gap["state"] for gap in after} <= {"unrepairable", "repaired"}
+
+
+def test_one_answer_is_no_proof(tables: Database) -> None:
+    """What it lacks is asked for once more, not before its time, by the next process too; what
+    comes then is stored.
+    """
+    patient = replace(QUICK, second_s=3_600.0)
+    with played(oldest=5) as (simulator, _):
+        hear(tables, simulator, "binance", lambda place, _: place != 3)
+        for _run in range(2):
+            mend(tables, asked(simulator, "binance"), patient)
+            requests = simulator.asked
+        lacking = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
+        assert lacking
+        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in lacking)
+        assert {gap["attempts"] for gap in lacking} == {1}
+    with played() as (simulator, _):
+        mend(tables, asked(simulator, "binance"))
+    assert requests
+    assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
 
 
 def test_a_market_the_exchange_knows_no_more_is_given_up(tables: Database) -> None:

@@ -88,7 +88,12 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "FROM watermarks WHERE exchange = 'kraken'"
     )
     stack.told.add(1, "lost", "kraken")
-    stack.wait_for("CandlewaxFramesLost")
+    stack.told.add(1, "contradictions", "kraken")
+    stack.told.add(1, "unknown_conditions", "kraken", "AUCTION")
+    stack.told.set(2, "refused_markets", "kraken")
+    stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
+    stack.wait_for("CandlewaxMarketsRefused")
+    stack.told.set(0, "refused_markets", "kraken")
     stack.behind = 20_000
     stack.wait_for(
         "CandlewaxFeedSilent",
@@ -96,7 +101,13 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "CandlewaxCrossCheckMismatch",
         "CandlewaxLag",
     )
-    stack.wait_without("CandlewaxDeadLetters", "CandlewaxFramesLost")
+    stack.wait_without(
+        "CandlewaxDeadLetters",
+        "CandlewaxFramesLost",
+        "CandlewaxContradiction",
+        "CandlewaxUnknownCondition",
+        "CandlewaxMarketsRefused",
+    )
     stack.behind = 7
     stack.exchanges.start()
     stack.change(GAP.format(missing=3, state="unrepairable"))

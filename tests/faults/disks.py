@@ -43,6 +43,9 @@ def of_the_server(stage: Stage) -> Outcome:
     return outcome
 
 
+FULL = "the disk is full"
+"""What a run says that finds no room."""
+
 ROOM = LITTLE + (1 << 18)
 """Bytes beside the empty tables: not enough for all that comes."""
 
@@ -59,7 +62,7 @@ def of_a_directory(place: Place) -> Outcome:
         play(disk.folder, record(place.folder / "empty.tsv", []), within=disk.within)
         disk.resize(disk.used() + ROOM)
         full = play(disk.folder, log, within=disk.within)
-        if not full.returncode or "NOT_ENOUGH_SPACE" not in full.stderr:
+        if not full.returncode or FULL not in full.stderr:
             outcome.wrong.append(f"it ended with {full.returncode}: {full.stderr[-500:]}")
         disk.grow()
         free = play(disk.folder, log, within=disk.within)
@@ -70,9 +73,6 @@ def of_a_directory(place: Place) -> Outcome:
         disk.close()
     return outcome
 
-
-FULL = ("the disk is full", "NOT_ENOUGH_SPACE")
-"""What a run says that finds no room."""
 
 MOST = 1 << 20
 """Bytes that a run has written when its disk is full, at the most: about half of all that the
@@ -100,7 +100,7 @@ def at_once(place: Place) -> Outcome:
             _, said = process.communicate(timeout=PATIENCE)
             disk.grow()
             outcome.ended += process.returncode != 0
-            if process.returncode and not any(why in said for why in FULL):
+            if process.returncode and FULL not in said:
                 outcome.wrong.append(f"{number}: it ended with {process.returncode}: {said[-500:]}")
         outcome.seen = f"{times} times, of which {outcome.ended} ended a run"
         if not outcome.ended:

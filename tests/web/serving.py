@@ -89,8 +89,10 @@ class Served:
 
 
 @contextmanager
-def serving(tables: Database, path: Path, hub: Hub | None = None) -> Iterator[Served]:
-    """The page, the API and SQL over a database, on a free port."""
+def serving(
+    tables: Database, path: Path, hub: Hub | None = None, port: int = 0
+) -> Iterator[Served]:
+    """The page, the API and SQL over a database, on a free port unless one is named."""
     name = str(tables.client.database)
     hub = hub or Hub()
     with ExitStack() as stack:
@@ -102,7 +104,7 @@ def serving(tables: Database, path: Path, hub: Hub | None = None) -> Iterator[Se
         live = Live(hub, recent)
         live.days(store.days())
         app = make(store, live, recent, reader, (live.run,), what="a test")
-        server = Server(app, live, "127.0.0.1", 0)
+        server = Server(app, live, "127.0.0.1", port)
         server.start()
         stack.callback(server.stop)
         yield Served(Client(server.port), hub, live, store, tables)

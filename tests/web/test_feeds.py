@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.batch import Batch
 from candlewax.schema import BRONZE, KIND_CONTROL, KIND_TRADE, TRADES
-from candlewax.web.feeds import OVER, SECOND, STALLED, Clock, Feeds
+from candlewax.web.feeds import OVER, SECOND, SPAN, STALLED, Clock, Feeds, Rate
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
 NOW = int(BEGIN.timestamp()) * SECOND
@@ -112,3 +112,12 @@ def test_answer_of_rest_is_no_feed_that_stalls(asked: str) -> None:
     assert report["status"] == "live"
     assert [feed["connection"] for feed in report["feeds"]] == ["a"]
     assert (report["frames"], report["trades"]) == (3, 3)
+
+
+def test_rate_nobody_asks_for_remembers_only_the_last_seconds() -> None:
+    """A process that no page watches does not grow by it."""
+    rate = Rate()
+    for n in range(10_000):
+        rate.add(NOW + n * SECOND, 3)
+    assert (rate.total, len(rate._recent)) == (30_000, SPAN // SECOND + 1)  # noqa: SLF001
+    assert rate.a_second(NOW + 9_999 * SECOND) == 18 / 5

@@ -47,7 +47,7 @@ class Told:
             if name == "candles":
                 found[name] = [one["close"] for one in json.loads(data)["data"]]
             if name == "trades":
-                found[name] = [one["trade_id"] for one in json.loads(data)]
+                found[name] = [one["trade_id"] for one in json.loads(data)["data"]]
         return found
 
 

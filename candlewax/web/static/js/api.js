@@ -1,43 +1,55 @@
-// What the server is asked for, and what it tells by itself.
+// Requests to the server, and its stream.
 
 const BASE = "/api/v1";
+const PAGE = 1000;
+const TRADES = 40;
 
-async function get(path, parameters = {}) {
-  const query = new URLSearchParams(parameters);
-  const answer = await fetch(`${BASE}/${path}?${query}`);
-  const body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(body.error.message), { code: body.error.code });
-  return body;
+async function get(path, signal) {
+  let answer;
+  try {
+    answer = await fetch(path, { signal, cache: "no-cache" });
+  } catch (error) {
+    throw Object.assign(new Error(error.message), { kind: "network" });
+  }
+  const body = await answer.json().catch(() => null);
+  if (answer.ok && body !== null) return body;
+  const { code, message } = body?.error ?? {};
+  const text = message ?? `The server answered ${answer.status} ${answer.statusText}`.trim();
+  throw Object.assign(new Error(text), { kind: "refused", status: answer.status, code });
 }
 
-export const about = () => fetch(BASE).then((answer) => answer.json());
-
-export const symbols = () => get("symbols").then((body) => body.data);
-
-export function candles({ exchange, symbol, timeframe }, limit, to) {
-  return get(`ohlcv/${timeframe}`, { exchange, symbol, limit, ...(to ? { to } : {}) });
+function market(path, { exchange, symbol }, more = {}) {
+  return `${BASE}/${path}?${new URLSearchParams({ exchange, symbol, ...more })}`;
 }
 
-export function trades({ exchange, symbol }, limit) {
-  return get("trades", { exchange, symbol, limit }).then((body) => body.data);
+const PATHS = {
+  about: () => BASE,
+  symbols: () => `${BASE}/symbols`,
+  health: () => `${BASE}/health`,
+  candles: (series) => market(`ohlcv/${series.timeframe}`, series, { limit: PAGE }),
+  trades: (series) => market("trades", series, { limit: TRADES }),
+  gaps: (series) => market("gaps", series),
+  earlier: (_, next) => next,
+};
+
+const LISTS = ["symbols", "trades", "gaps"];
+
+export async function read(part, series, next, signal) {
+  const body = await get(PATHS[part](series, next), signal);
+  return LISTS.includes(part) ? body.data : body;
 }
 
-export function gaps({ exchange, symbol }) {
-  return get("gaps", { exchange, symbol }).then((body) => body.data);
-}
-
-// Listens until closed; the browser itself connects again when the connection breaks.
-export function stream(series, hears, onState) {
-  const source = new EventSource(`${BASE}/stream?${new URLSearchParams(series)}`);
-  let was = false;
-  source.onopen = () => {
-    if (was) hears.reset();
-    was = true;
-    onState(true);
+// Listens until closed. The browser's own reconnecting is not relied on: it gives up for good
+// where an answer is no stream.
+export function stream({ exchange, symbol, timeframe }, { onOpen, onLost, onEvent }) {
+  const source = new EventSource(market("stream", { exchange, symbol }, { timeframe }));
+  source.onopen = onOpen;
+  source.onerror = () => {
+    source.close();
+    onLost();
   };
-  source.onerror = () => onState(false);
-  for (const [name, hear] of Object.entries(hears)) {
-    source.addEventListener(name, (event) => hear(JSON.parse(event.data)));
+  for (const name of ["candles", "trades", "tickers", "health", "reset"]) {
+    source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
   }
   return () => source.close();
 }

@@ -34,7 +34,10 @@ export class Chart {
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0.025 } });
     this.chart.priceScale("ribbon").applyOptions({ scaleMargins: { top: 0.991, bottom: 0 } });
     this.markers = createSeriesMarkers(this.candles, []);
-    this.chart.subscribeCrosshairMove((at) => this.onSeen(this.rows.get(at.time) ?? this.last()));
+    this.chart.subscribeCrosshairMove((at) => {
+      this.pointed = at.time;
+      this.onSeen(this.seen());
+    });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (!range) return;
       if (range.from < 40) onEarlier();
@@ -66,17 +69,27 @@ export class Chart {
     if (this.rows.size) this.draw();
   }
 
-  show(timeframe, rows) {
+  clear(timeframe) {
     this.step = SECONDS[timeframe];
-    this.rows = new Map(rows.map((row) => [start(row), row]));
+    this.rows = new Map();
     this.draw();
     this.chart.timeScale().applyOptions({ timeVisible: timeframe !== "1d" });
-    this.now();
+  }
+
+  // The view stays where it is, unless it followed what happens now.
+  show(rows) {
+    const scale = this.chart.timeScale();
+    const range = this.rows.size && !this.follows() ? scale.getVisibleRange() : null;
+    this.rows = new Map(rows.map((row) => [start(row), row]));
+    this.draw();
+    if (range && rows.length) scale.setVisibleRange(range);
+    else this.now();
   }
 
   earlier(rows) {
     const scale = this.chart.timeScale();
     const range = scale.getVisibleRange();
+    if (!rows.length) return;
     this.rows = new Map([...rows.map((row) => [start(row), row]), ...this.rows]);
     this.draw();
     if (range) scale.setVisibleRange(range);
@@ -101,7 +114,6 @@ export class Chart {
       this.rows = new Map([...this.rows].sort(([a], [b]) => a - b));
       this.draw();
     }
-    this.onSeen(this.last());
     return gaps;
   }
 
@@ -164,8 +176,14 @@ export class Chart {
     return this.rows.get(this.lastTime());
   }
 
-  first() {
-    return this.rows.values().next().value;
+  // The candle under the pointer, or the last one.
+  seen() {
+    return this.rows.get(this.pointed) ?? this.last();
+  }
+
+  // The candles that the library itself holds, without the room of empty windows.
+  drawn() {
+    return this.candles.data().filter((point) => "open" in point);
   }
 
   follows() {

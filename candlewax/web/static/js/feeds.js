@@ -2,7 +2,10 @@
 
 import { clock, milliseconds, rate } from "./format.js";
 
-const WORDS = { live: "live", degraded: "degraded", waiting: "waiting", ended: "ended", lost: "no server" };
+const WORDS = {
+  live: "live", degraded: "degraded", waiting: "waiting", ended: "ended",
+  loading: "loading", retrying: "not read", lost: "no server", database: "database away",
+};
 
 const byId = (id) => document.getElementById(id);
 
@@ -14,7 +17,6 @@ export class Feeds {
 
   show(health) {
     this.health = health;
-    this.state(health.status);
     byId("state").toggleAttribute("data-beat");
     this.list.replaceChildren(...health.feeds.map((feed) => this.row(feed)));
     const live = health.feeds.filter((feed) => feed.state === "live").length;
@@ -26,8 +28,11 @@ export class Feeds {
     byId("stored").textContent = p50 === null ? "–" : `${Math.round(p50)} / ${milliseconds(p95)}`;
   }
 
-  state(word) {
+  // The feeds' own state counts only where the page follows them.
+  state(condition) {
+    const word = condition === "live" ? this.health?.status ?? "waiting" : condition;
     const shown = byId("state");
+    if (shown.dataset.state === word) return;
     shown.dataset.state = word;
     shown.lastElementChild.textContent = WORDS[word] ?? word;
   }

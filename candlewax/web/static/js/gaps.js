@@ -9,6 +9,12 @@ export class Gaps {
     this.onChoose = onChoose;
   }
 
+  // Nothing is claimed of what was not read.
+  clear(text = "") {
+    this.sum.textContent = text;
+    this.list.replaceChildren();
+  }
+
   // The latest on top; those that were filled are of no more interest.
   show(gaps) {
     const open = gaps.filter((gap) => gap.missing > 0).reverse();

@@ -10,8 +10,9 @@ function write(element, text) {
 }
 
 export class Markets {
-  constructor(rows, filter, chips, onChoose) {
+  constructor(rows, filter, chips, quotes, onChoose) {
     this.list = rows;
+    this.quotes = quotes;
     this.onChoose = onChoose;
     this.markets = new Map();
     this.exchange = "";
@@ -80,11 +81,13 @@ export class Markets {
   }
 
   figures(market) {
-    if (!market.row || !market.close) return;
+    const quote = this.quotes.of(market);
+    if (!market.row || !quote) return;
     const [, last, change] = market.row.children;
-    const moved = percent(market.open, market.close);
-    market.places = Math.max(market.places ?? 2, digits(market.close));
-    write(last, price(market.close, market.places));
+    market.places = Math.max(market.places ?? 2, digits(quote.close));
+    write(last, price(quote.close, market.places));
+    if (quote.open === null) return;
+    const moved = percent(quote.open, quote.close);
     write(change, moved.text);
     change.classList.toggle("up", moved.up);
     change.classList.toggle("down", !moved.up);
@@ -92,11 +95,7 @@ export class Markets {
 
   tickers(rows) {
     const fresh = rows.filter((row) => !this.markets.has(key(row)));
-    for (const row of rows) {
-      const market = this.markets.get(key(row)) ?? row;
-      Object.assign(market, { open: row.open, close: row.close });
-      this.figures(market);
-    }
+    for (const row of rows) this.figures(this.markets.get(key(row)) ?? row);
     if (fresh.length) this.add(fresh.map((row) => ({ ...row, trades: row.trade_count })));
   }
 

@@ -11,19 +11,32 @@ export class Tape {
   }
 
   clear() {
+    this.known = new Set();
     this.places = 2;
     this.largest = 0;
     this.list.replaceChildren();
   }
 
-  // Trades in the order they were made.
+  say(text) {
+    this.clear();
+    this.list.append(Object.assign(document.createElement("p"), { className: "note", textContent: text }));
+  }
+
+  // Trades in the order they were made; one that is on the tape comes on it once.
   add(trades) {
     for (const trade of trades.slice(-MOST)) {
+      const name = `${trade.trade_id} ${trade.timestamp}`;
+      if (this.known.has(name)) continue;
+      this.known.add(name);
       this.places = Math.max(this.places, digits(trade.price));
       this.largest = Math.max(this.largest * 0.995, Number(trade.quantity));
       this.list.prepend(this.row(trade));
     }
     while (this.list.childElementCount > MOST) this.list.lastElementChild.remove();
+    for (const name of this.known.keys()) {
+      if (this.known.size <= 2 * MOST) break;
+      this.known.delete(name);
+    }
   }
 
   row(trade) {

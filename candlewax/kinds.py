@@ -1,0 +1,146 @@
+"""Kinds of data: made by the sample or the simulator, or of real markets. They never meet in one
+database.
+"""
+
+import http.client
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.data import SAMPLE
+from candlewax.exchanges._live import SIMULATOR
+from candlewax.settings import LAST_FILLED, Settings, SettingsError
+
+SAMPLE_KIND: Final = "sample"
+SIMULATED: Final = "simulated"
+REAL: Final = "real"
+
+DESCRIBED: Final = {
+    SAMPLE_KIND: "the bundled sample",
+    SIMULATED: "data of the simulator",
+    REAL: "data of real markets",
+}
+
+MARK: Final = b'"made":"simulator"'
+"""What an event of a connection to the simulator holds, in frame logs too."""
+
+_MARKED_WITHIN: Final = 1 << 20
+"""Bytes at the beginning of a log in which its first connection says what it is."""
+
+_ASK_S: Final = 2.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+def claim(database: Database, place: object, name: str, kind: str) -> None:
+    """Let data of a kind into a database, if none of another kind is there.
+
+    Raises DatabaseError that names both kinds and how to choose another database.
+    """
+    stored = _stored(database)
+    if not stored:
+        if _is_filled(database):
+            _log.warning(
+                "%s, database %s was filled before databases told their kind; from now on: %s",
+                place,
+                name,
+                DESCRIBED[kind],
+            )
+        row = pa.table({"kind": [kind]})
+        database.patiently(lambda: database.insert("database_kind", row, kind))
+        stored = _stored(database)
+    if stored == {kind}:
+        _remember(place, name)
+        return
+    others = " and ".join(DESCRIBED.get(one, one) for one in sorted(stored - {kind}))
+    raise DatabaseError(
+        f"{place}, database {name} holds {others}; {DESCRIBED[kind]} would be stored beside it. "
+        "Set CANDLEWAX_CLICKHOUSE to another directory, or CANDLEWAX_DATABASE to another database"
+    )
+
+
+def _stored(database: Database) -> set[str]:
+    return set(database.query("SELECT DISTINCT toString(kind) AS kind FROM database_kind")["kind"])
+
+
+def _is_filled(database: Database) -> bool:
+    return bool(database.query("SELECT count() > 0 AS filled FROM bronze_frames").item())
+
+
+def _remember(place: object, name: str) -> None:
+    """Remember which directory was filled last: commands that only read ask that one."""
+    if isinstance(place, Path) and (LAST_FILLED.parent.is_dir() or not place.is_absolute()):
+        try:
+            LAST_FILLED.parent.mkdir(parents=True, exist_ok=True)
+            fresh = LAST_FILLED.with_name(f"{LAST_FILLED.name}.{id(place)}")
+            fresh.write_text(json.dumps({"clickhouse": str(place), "database": name}), "utf-8")
+            fresh.replace(LAST_FILLED)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", LAST_FILLED, error.strerror)
+
+
+def kind_of(chosen: Settings) -> str:
+    """Return the kind of what the feed of a process brings. Raises SettingsError."""
+    if chosen.live:
+        return live_kind(chosen.urls)
+    if all(path.resolve() == SAMPLE.resolve() for path in chosen.logs):
+        return SAMPLE_KIND
+    simulated = [path for path in chosen.logs if _is_marked(path)]
+    if simulated and len(simulated) < len(chosen.logs):
+        raise SettingsError(
+            f"CANDLEWAX_FEED: {simulated[0]} was recorded from the simulator, others were not; "
+            "takes logs of one kind"
+        )
+    return SIMULATED if simulated else REAL
+
+
+def _is_marked(path: Path) -> bool:
+    # A plain look at the text: what cannot be opened is told when it is read.
+    try:
+        with path.open("rb") as file:
+            return MARK in file.read(_MARKED_WITHIN)
+    except OSError:
+        return False
+
+
+def live_kind(urls: Mapping[str, str]) -> str:
+    """Return the kind of what exchanges at these addresses, by exchange, bring: those that are not
+    the exchanges' own are asked. Raises SettingsError.
+    """
+    simulated = {exchange: is_simulator(url) for exchange, url in urls.items()}
+    if any(simulated.values()) and not all(simulated.values()):
+        real = next(exchange for exchange, made in simulated.items() if not made)
+        raise SettingsError(
+            f"CANDLEWAX_{real.upper()}_URL: no simulator, as others are; takes addresses of one"
+        )
+    return SIMULATED if any(simulated.values()) else REAL
+
+
+def is_simulator(url: str) -> bool:
+    """Return whether the simulator answers at an address; if nothing does, it counts as real."""
+    parts = urlsplit(url)
+    secure = parts.scheme in {"wss", "https"}
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=_ASK_S)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().getheader(SIMULATOR) is not None
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def placed(chosen: Settings, kind: str) -> Settings:
+    """Return the settings for data of a kind, with its directory if no database was chosen."""
+    chosen = replace(chosen, is_simulated=kind == SIMULATED)
+    if chosen.is_placed:
+        return chosen
+    return replace(chosen, clickhouse=LAST_FILLED.parent / kind)

@@ -1,0 +1,31 @@
+// The prices of all markets. The chosen market's is the close of its last drawn candle, wherever
+// it is shown: header, list and chart never tell two prices of one market.
+
+const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
+
+export class Quotes {
+  constructor() {
+    this.days = new Map();
+    this.chosen = null;
+    this.candle = null;
+  }
+
+  learn(rows) {
+    for (const row of rows) this.days.set(key(row), { open: row.open, close: row.close });
+  }
+
+  choose(market) {
+    this.chosen = key(market);
+    this.candle = null;
+  }
+
+  draw(candle) {
+    this.candle = candle ?? null;
+  }
+
+  of(market) {
+    const day = this.days.get(key(market));
+    if (key(market) !== this.chosen || !this.candle) return day ?? null;
+    return { open: day?.open ?? null, close: this.candle.close };
+  }
+}

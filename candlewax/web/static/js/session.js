@@ -1,0 +1,226 @@
+// The state machine behind the page: which series is chosen, its stream, and every read.
+// It is pure. `step` takes a state and an event and returns the next state with the effects to
+// run; requests, timers and streams are the runner's (runner.js), drawing is the view's.
+
+export const SILENCE_MS = 10_000;
+export const DEADLINE_MS = 20_000;
+export const RELOAD_MS = 1_000;
+
+const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000];
+
+export const backoff = (attempt) => BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length) - 1];
+
+// Reads of the chosen series, and reads of the page itself.
+export const OF_SERIES = ["candles", "trades", "gaps"];
+export const OF_PAGE = ["about", "symbols", "health"];
+
+// Milliseconds until an answered read is asked again, or none.
+const PERIODS_MS = {
+  health: () => 5_000,
+  symbols: (rows) => (rows.length ? null : 500),
+};
+
+// Trades that wait to be shown; more than the tape holds are of no use.
+const MAX_EARLY_TRADES = 60;
+
+const idle = () => ({ phase: "idle", id: 0, attempt: 0, again: false, shown: false, error: null, early: [] });
+
+export function initial() {
+  const names = [...OF_SERIES, "earlier", ...OF_PAGE];
+  return {
+    series: null,
+    last: 0,
+    next: null,
+    stream: { phase: "closed", id: 0, attempt: 0, heard: false },
+    reads: Object.fromEntries(names.map((name) => [name, idle()])),
+  };
+}
+
+export function isSame(one, other) {
+  return Boolean(one && other)
+    && ["exchange", "symbol", "timeframe"].every((name) => one[name] === other[name]);
+}
+
+// Live: the series is loaded, and nothing has been missed since.
+export function isLive(state) {
+  return state.stream.phase === "open" && state.reads.candles.phase === "loaded";
+}
+
+export function step(before, event) {
+  const state = structuredClone(before);
+  const effects = [];
+  const handle = HANDLERS[event.type];
+  if (!handle) throw new Error(`no such event: ${event.type}`);
+  handle(state, event, effects);
+  return [state, effects];
+}
+
+const HANDLERS = {
+  begin(state, _, effects) {
+    for (const part of OF_PAGE) load(state, part, effects);
+  },
+
+  choose(state, { series }, effects) {
+    if (isSame(state.series, series)) return;
+    if (["opening", "open"].includes(state.stream.phase)) effects.push({ type: "close", id: state.stream.id });
+    for (const part of [...OF_SERIES, "earlier"]) drop(state, part, effects);
+    state.series = { ...series };
+    state.next = null;
+    state.stream.attempt = 0;
+    effects.push({ type: "clear", series: state.series });
+    openStream(state, effects);
+  },
+
+  opened(state, { id }, effects) {
+    if (id !== state.stream.id || state.stream.phase !== "opening") return;
+    Object.assign(state.stream, { phase: "open", heard: true });
+    // The stream is open before the read begins: nothing can fall between the two.
+    for (const part of OF_SERIES) {
+      state.reads[part].early = [];
+      load(state, part, effects);
+    }
+  },
+
+  lost(state, { id }, effects) {
+    if (id === state.stream.id && ["opening", "open"].includes(state.stream.phase)) loseStream(state, effects);
+  },
+
+  heard(state, { id }) {
+    if (isCurrent(state, id)) hear(state);
+  },
+
+  news(state, { id, part, series, rows }, effects) {
+    if (!isCurrent(state, id) || !isSame(series, state.series)) return;
+    hear(state);
+    const read = state.reads[part];
+    if (read.shown) effects.push({ type: "merge", part, rows });
+    if (read.phase !== "loaded") read.early = keep(part, [...read.early, ...rows]);
+  },
+
+  reset(state, { id }, effects) {
+    if (!isCurrent(state, id)) return;
+    hear(state);
+    for (const part of OF_SERIES) {
+      // An update from before the miss must not be laid over what is read after it.
+      state.reads[part].early = [];
+      loadAgain(state, part, effects);
+    }
+  },
+
+  refresh(state, { part }, effects) {
+    loadAgain(state, part, effects);
+  },
+
+  earlier(state, _, effects) {
+    if (state.next && state.reads.candles.shown && state.reads.earlier.phase === "idle") load(state, "earlier", effects);
+  },
+
+  answered(state, { id, value }, effects) {
+    const part = partOf(state, id, "loading");
+    if (!part) return;
+    const read = state.reads[part];
+    const { again, early } = read;
+    Object.assign(read, { phase: "loaded", attempt: 0, error: null, again: false, shown: true, early: [] });
+    effects.push({ type: "abort", id }, { type: "show", part, series: state.series, value });
+    if (part === "earlier") {
+      state.next = value.next;
+      read.phase = "idle";
+      return;
+    }
+    if (part === "candles") {
+      state.next = value.next;
+      drop(state, "earlier", effects);
+    }
+    if (early.length) effects.push({ type: "merge", part, rows: early });
+    const pause = again ? RELOAD_MS : PERIODS_MS[part]?.(value) ?? null;
+    if (pause !== null) wait(state, read, pause, effects);
+  },
+
+  failed(state, { id, error }, effects) {
+    const part = partOf(state, id, "loading");
+    if (part) fail(state, part, error, effects);
+  },
+
+  elapsed(state, { id }, effects) {
+    if (id === state.stream.id) return streamElapsed(state, effects);
+    const waiting = partOf(state, id, "waiting");
+    if (waiting) return load(state, waiting, effects);
+    const loading = partOf(state, id, "loading");
+    if (loading) fail(state, loading, { kind: "timeout", message: "no answer in time" }, effects);
+  },
+};
+
+function isCurrent(state, id) {
+  return id === state.stream.id && state.stream.phase === "open";
+}
+
+function hear(state) {
+  Object.assign(state.stream, { heard: true, attempt: 0 });
+}
+
+function openStream(state, effects) {
+  Object.assign(state.stream, { phase: "opening", id: ++state.last, heard: false });
+  effects.push({ type: "open", id: state.last, series: state.series });
+  effects.push({ type: "wait", id: state.last, ms: SILENCE_MS });
+}
+
+function loseStream(state, effects) {
+  const { stream } = state;
+  effects.push({ type: "close", id: stream.id });
+  wait(state, stream, backoff(++stream.attempt), effects);
+  // The tables may answer though the stream does not.
+  for (const part of OF_SERIES) {
+    if (state.reads[part].phase === "idle") load(state, part, effects);
+  }
+}
+
+function streamElapsed(state, effects) {
+  const { stream } = state;
+  if (stream.phase === "waiting") return openStream(state, effects);
+  if (!stream.heard) return loseStream(state, effects);
+  stream.heard = false;
+  effects.push({ type: "wait", id: stream.id, ms: SILENCE_MS });
+}
+
+function load(state, part, effects) {
+  const read = state.reads[part];
+  if (read.phase === "loading") effects.push({ type: "abort", id: read.id });
+  Object.assign(read, { phase: "loading", id: ++state.last, again: false });
+  const next = part === "earlier" ? state.next : null;
+  effects.push({ type: "read", id: read.id, part, series: state.series, next });
+  effects.push({ type: "wait", id: read.id, ms: DEADLINE_MS });
+}
+
+function loadAgain(state, part, effects) {
+  const read = state.reads[part];
+  if (read.phase === "loading") read.again = true;
+  if (read.phase === "loaded") wait(state, read, RELOAD_MS, effects);
+}
+
+function fail(state, part, error, effects) {
+  const read = state.reads[part];
+  effects.push({ type: "abort", id: read.id });
+  read.error = error;
+  effects.push({ type: "unread", part, error });
+  wait(state, read, backoff(++read.attempt), effects);
+}
+
+function wait(state, waiting, ms, effects) {
+  Object.assign(waiting, { phase: "waiting", id: ++state.last });
+  effects.push({ type: "wait", id: waiting.id, ms });
+}
+
+function drop(state, part, effects) {
+  if (["loading", "waiting"].includes(state.reads[part].phase)) effects.push({ type: "abort", id: state.reads[part].id });
+  state.reads[part] = idle();
+}
+
+function partOf(state, id, phase) {
+  return Object.keys(state.reads).find((part) => state.reads[part].id === id && state.reads[part].phase === phase);
+}
+
+// Of a candle the latest, of trades the last few: what waits is bounded.
+function keep(part, rows) {
+  if (part !== "candles") return rows.slice(-MAX_EARLY_TRADES);
+  return [...new Map(rows.map((row) => [row.window_start, row])).values()];
+}

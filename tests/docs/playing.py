@@ -1,0 +1,155 @@
+"""One filled database, on which the documentation's commands are played: embedded, behind the
+page's port, and behind a server.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import urllib3
+
+from tests.clickhouse.serving import serving
+from tests.processes import FLOW, ROOT, environment, run
+
+_PLAY: Final = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from candlewax.cli import main
+done = []
+for arguments in json.loads(sys.stdin.read()):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+    for text in (out, err):
+        text.flush()
+    done.append([status, *(text.buffer.getvalue().decode() for text in (out, err))])
+print(json.dumps(done))
+"""
+"""Commands one after another in one process: to start one takes longer than what they do."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it said."""
+
+    status: int
+    said: str
+    complained: str
+
+
+def fill(folder: Path) -> None:
+    """Fill a database with the sample, by the commands of the section on recovery."""
+    store = str(folder / "recovery")
+    Path(store).mkdir()
+    begun = run(folder, sys.executable, "-m", "bytewax.recovery", store, "1")
+    assert begun.returncode == 0, begun.stderr
+    done = run(folder, *FLOW, "-r", store, "-s", "1", "-b", "0")
+    assert done.returncode == 0, done.stderr
+
+
+def play(folder: Path, commands: Sequence[Sequence[str]], **settings: str) -> list[Done]:
+    """Run `candlewax` with each of these arguments."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAY],
+        cwd=ROOT,
+        env={**environment(folder, **settings), "COLUMNS": "200"},
+        input=json.dumps([list(words) for words in commands]),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
+
+
+@contextmanager
+def page(folder: Path) -> Iterator[int]:
+    """Serve the page over the database; gives its port."""
+    code = "import sys; from candlewax.cli import main; main(['serve', '--port', '0'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        found = None
+        for line in process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                break
+        assert found, "candlewax serve ended without saying where it listens"
+        try:
+            yield int(found.group(1))
+        finally:
+            process.terminate()
+
+
+def shell(text: str, folder: Path, port: int) -> Done:
+    """Run a line of a shell with the page's port instead of the usual one, in a folder."""
+    line = re.sub(r"(localhost|127\.0\.0\.1):8000", rf"\1:{port}", text)
+    line = line.replace("curl ", "curl --silent --show-error --fail-with-body ", 1)
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=folder, capture_output=True, timeout=60, check=False
+    )
+    said, complained = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    return Done(done.returncode, said, complained)
+
+
+def python(text: str, port: int) -> Done:
+    """Run a program with the page's port instead of the usual one."""
+    done = subprocess.run(
+        [sys.executable, "-c", text.replace("port=8000", f"port={port}")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def example(path: str, port: int) -> Done:
+    """Run a script of the examples against the page's port."""
+    done = subprocess.run(
+        [sys.executable, path, str(port)],
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A server over the database; gives its DSN."""
+    with serving(folder / "clickhouse", "candlewax", "a secret") as front:
+        yield front.dsn
+
+
+def http(dsn: str, sql: str) -> Done:
+    """Send a statement to a server, as curl would."""
+    parts = urllib3.util.parse_url(dsn)
+    user, _, password = (parts.auth or "").partition(":")
+    answer = urllib3.request(
+        "POST",
+        f"http://{parts.host}:{parts.port}/?database=market",
+        body=sql.encode(),
+        headers={"X-ClickHouse-User": user, "X-ClickHouse-Key": password.replace("%20", " ")},
+    )
+    text = answer.data.decode("utf-8", "replace")
+    return Done(0 if answer.status == 200 else answer.status, text, text)

@@ -1,0 +1,178 @@
+"""Every command and statement of README, docs and runbooks is run, or checked by other means."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candlewax import cli
+from tests.docs import playing
+from tests.docs.checking import CHECKS
+from tests.docs.commands import Command, program, read
+from tests.docs.playing import Done
+
+FOUND: Final = read()
+
+PICTURE: Final = re.compile(r"[─▶│└├]|^[\w ]+$")
+"""Lines of a picture, or words beside each other."""
+
+NO_COMMANDS: Final = {
+    'TRADE = {"s": Field(TEXT)': "a line of a module, in the page on adding an exchange",
+    '{"ready": false, "checks"': "an answer of /readyz; tests/connectors/test_status.py asks it",
+}
+"""Lines in blocks that nobody types, and what they are."""
+
+SERVER_ONLY: Final = {"system.query_log": "chDB keeps no log of queries; a server does"}
+"""Tables that the embedded engine, which is also the server of tests, lacks. The statement is
+parsed by the engine all the same.
+"""
+
+PLAYED: Final = {"sql": {0}, "verify": {0}, "gaps": {0, 1}, "rebuild": {0}, "check": {0}}
+"""Commands that end by themselves and need nothing else, with the statuses they may have."""
+
+BEHIND: Final = re.compile(
+    r"docker compose (exec|run --rm --entrypoint candlewax) (\w+) candlewax |"
+)
+LIVE_NETWORK: Final = "what it needs is not here: an exchange, a file of one, or a terminal"
+
+
+def _is_synopsis(command: Command) -> bool:
+    return bool(re.search(r"\[|…|\b[A-Z]{4,}\b", re.sub(r"'.*'|\".*\"", "", command.text)))
+
+
+def _of(name: str) -> list[Command]:
+    def ours(command: Command) -> str:
+        words = command.words
+        return words[0].removeprefix(".venv/bin/") if words else ""
+
+    return [command for command in FOUND.commands if ours(command) == name]
+
+
+OURS: Final = [command for command in _of("candlewax") if not _is_synopsis(command)]
+PLAYABLE: Final = [one for one in OURS if len(one.words) > 1 and one.words[1] in PLAYED
+                   and "--exchange-candles" not in one.text]  # fmt: skip
+CURLS: Final = [one for one in FOUND.commands if "curl" in one.text and ":8000" in one.text]
+EXAMPLES: Final = [one for one in _of("python") if "examples/" in one.text]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Done]:
+    """Play all on one filled database, each way after the other: it belongs to one at a time."""
+    folder = tmp_path_factory.mktemp("docs")
+    playing.fill(folder)
+    sql = [one.text for one in FOUND.statements] + [
+        one.words[2] for one in PLAYABLE if one.words[1] == "sql"
+    ]
+    sql = [one for one in sql if not one.startswith("ALTER")]
+    texts = [one.words[1:] for one in PLAYABLE if not _is_written(one)]
+    texts += [["sql", one] for one in sql]
+    found: dict[tuple[str, str], Done] = {}
+
+    def keep(way: str, commands: list[list[str]], done: list[Done]) -> None:
+        found.update(
+            {(way, " ".join(words)): one for words, one in zip(commands, done, strict=True)}
+        )
+
+    keep("embedded", texts, playing.play(folder, texts))
+    with playing.page(folder) as port:
+        for one in CURLS:
+            found["page", one.text] = playing.shell(one.text, folder, port)
+        for one in FOUND.programs:
+            found["page", one.text] = playing.python(one.text, port)
+        for one in EXAMPLES:
+            found["page", one.text] = playing.example(one.words[1], port)
+    with playing.server(folder) as dsn:
+        for text in sql:
+            found["http", text] = playing.http(dsn, text)
+        behind = [one.words[1:] for one in PLAYABLE if one.words[1] in {"sql", "verify"}]
+        keep("server", behind, playing.play(folder, behind, CANDLEWAX_CLICKHOUSE=dsn))
+    return found
+
+
+def _is_written(command: Command) -> bool:
+    """Tell whether a command changes tables: it is played last, on the server."""
+    return "ALTER" in command.text
+
+
+def _check(where: str, way: str, done: Done, statuses: set[int]) -> None:
+    if lacking := [name for name in SERVER_ONLY if name in where]:
+        assert "UNKNOWN_TABLE" in done.complained, f"{lacking}: no longer lacking ({way}): {where}"
+        return
+    assert done.status in statuses, (
+        f"{where}\nended with {done.status} ({way}), expected {sorted(statuses)}:\n"
+        f"{done.complained[-1500:] or done.said[-1500:]}"
+    )
+    assert "Traceback" not in done.complained, f"{where} ({way})\n{done.complained[-1500:]}"
+
+
+@pytest.mark.parametrize("command", PLAYABLE, ids=str)
+def test_command_ends_as_documented(command: Command, played: dict[tuple[str, str], Done]) -> None:
+    """On the embedded database, and `sql` and `verify` behind a server and by HTTP as well."""
+    words = command.words
+    name, key = words[1], " ".join(words[1:])
+    ways = [way for way in ("embedded", "server") if (way, key) in played]
+    assert ways, f"{command}: was not played"
+    for way in ways:
+        _check(str(command), way, played[way, key], PLAYED[name])
+    if name == "sql" and not _is_written(command):
+        _check(str(command), "http", played["http", words[2]], {0})
+
+
+@pytest.mark.parametrize("statement", FOUND.statements, ids=lambda one: f"{one.page}:{one.line}")
+def test_statement_runs(statement: Command, played: dict[tuple[str, str], Done]) -> None:
+    """By `candlewax sql` and by HTTP."""
+    _check(str(statement), "embedded", played["embedded", f"sql {statement.text}"], {0})
+    _check(str(statement), "http", played["http", statement.text], {0})
+
+
+@pytest.mark.parametrize(
+    "command", [*CURLS, *FOUND.programs, *EXAMPLES], ids=lambda one: f"{one.page}:{one.line}"
+)
+def test_page_answers(command: Command, played: dict[tuple[str, str], Done]) -> None:
+    """What is asked of port 8000."""
+    _check(str(command), "page", played["page", command.text], {0})
+
+
+@pytest.mark.parametrize("command", _of("candlewax"), ids=str)
+def test_command_and_its_options_exist(command: Command) -> None:
+    """Also of one that runs until it is stopped, or needs an exchange."""
+    words = command.words
+    if len(words) == 1:
+        return
+    assert words[1] in cli.COMMANDS, f"{command}: there is no such command"
+    # Two words may be its name only.
+    if len(words) > 2 and not _is_synopsis(command):
+        try:
+            cli.parser(words[1]).parse_args(words[1:])
+        except SystemExit:
+            pytest.fail(f"{command}: its options are refused; candlewax {words[1]} --help")
+
+
+@pytest.mark.parametrize("command", FOUND.commands, ids=str)
+def test_command_is_known(command: Command) -> None:
+    """Each part of a line names programs, files, services, targets and modules that exist."""
+    for words in command.parts:
+        name = words[0].removeprefix(".venv/bin/")
+        assert name in CHECKS, f"{command}: say in CHECKS how {name} is checked"
+        wrong = CHECKS[name](words)
+        assert wrong is None, f"{command}: {wrong}"
+
+
+def test_blocks_hold_nothing_unknown() -> None:
+    """What is no command, statement, program or picture is listed, with what it is."""
+    unknown = [
+        str(one)
+        for one in FOUND.others
+        if not PICTURE.search(one.text) and not one.text.startswith(tuple(NO_COMMANDS))
+    ]
+    assert not unknown, "say in NO_COMMANDS what these are, or in PROGRAMS that they are commands"
+
+
+def test_extraction_sees_commands_of_all_pages() -> None:
+    """A parser that finds nothing would pass everything."""
+    pages = {Path(one.page).name for one in FOUND.commands}
+    assert {"README.md", "operating.md", "api.md", "first-query.md", "CandlewaxLag.md"} <= pages
+    assert len(PLAYABLE) > 20
+    assert len(CURLS) > 5
+    assert program("A=b .venv/bin/candlewax gaps") == "candlewax"

@@ -1,0 +1,303 @@
+"""Known ends of a process: one sentence, an exit status, and no stack."""
+
+import errno
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from bytewax.recovery import init_db_dir
+from clickhouse_connect.driver import exceptions
+
+from candlewax import ends
+from candlewax.recovery import RecoveryError, check_store
+from candlewax.settings import SettingsError
+from tests.clickhouse.serving import serving
+from tests.commands import here
+from tests.faults.disk import Disk
+from tests.processes import FLOW, ROOT, environment
+
+INNARDS = ("Traceback", "DB::", "Error(", "panicked", "errno", "HTTPConnection", "Stack trace")
+"""What libraries say and nobody is helped by."""
+
+WITHIN = """
+import os, resource, runpy, signal, sys
+from candlewax.connectors import clickhouse
+{change}
+sys.argv = ["bytewax.run", "dataflows.ohlcv"]
+runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
+"""
+"""A dataflow in which something happens at a moment that is known."""
+
+AT_FIRST_INSERT = """
+insert = clickhouse.Database.insert
+def struck(self, *rows):
+    {change}
+    insert(self, *rows)
+clickhouse.Database.insert = struck
+"""
+
+
+def end(
+    folder: Path, *command: str, before: Callable[[], None] | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. Stacks of Rust are asked for, and must not come."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environment(folder, **settings), "RUST_BACKTRACE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        preexec_fn=before,
+    )
+
+
+def check(done: subprocess.CompletedProcess[str], sentence: str, status: int = 1) -> None:
+    """The last line is the sentence, and no library is heard before."""
+    lines = done.stderr.splitlines()
+    assert lines, done.stdout
+    assert lines[-1].startswith("candlewax: "), done.stderr
+    assert sentence in lines[-1], done.stderr
+    assert not [word for word in INNARDS if word in done.stderr], done.stderr
+    assert "the feed has ended" not in (done.stdout + done.stderr).lower()
+    assert done.returncode == status, done.stderr
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", "from candlewax.cli import main; main()", *arguments)
+
+
+def within(change: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", WITHIN.format(change=change))
+
+
+@pytest.mark.parametrize("most", [8, 64])
+def test_too_few_descriptors_at_start_are_told(tmp_path: Path, most: int) -> None:
+    """The engine would hang, or end in a stack of its own."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    check(end(tmp_path, *FLOW, before=limit), f"at most {most} files may be open, 256 are needed")
+
+
+def test_soft_limit_of_descriptors_is_raised(tmp_path: Path) -> None:
+    """As far as the hard one allows."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 4096))
+
+    done = end(tmp_path, *command("init"), before=limit)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_descriptors_used_up_while_running_are_told(tmp_path: Path) -> None:
+    """Not a file more may be opened from the first insert on."""
+    hard = "resource.getrlimit(resource.RLIMIT_NOFILE)[1]"
+    change = f"resource.setrlimit(resource.RLIMIT_NOFILE, (3, {hard}))"
+    done = end(tmp_path, *within(AT_FIRST_INSERT.format(change=change)))
+    check(done, "no more files can be opened, 3 are the limit")
+
+
+def test_too_little_address_space_is_told(tmp_path: Path) -> None:
+    """The engine's library would not load, or hang."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
+
+    check(end(tmp_path, *command("init"), before=limit), "2,048 MiB of address space")
+
+
+@pytest.mark.skipif(not Disk.possible(), reason="it takes root to make a small disk")
+def test_full_disk_is_told_in_the_midst(tmp_path: Path) -> None:
+    """And nobody says that what was received is stored."""
+    with closing(Disk(tmp_path / "clickhouse", 90 << 20)) as disk:
+        begun = end(tmp_path, *disk.within(command("init")))
+        assert begun.returncode == 0, begun.stderr
+        disk.resize(disk.used() + (64 << 20) + (1 << 18))
+        done = end(tmp_path, *disk.within(FLOW))
+        check(done, "the disk is full; make room and start again")
+        assert "not all that was read is stored" in done.stdout
+
+
+def test_server_that_stays_away_is_told(tmp_path: Path) -> None:
+    """It is killed at the first insert; the patience is that of a test."""
+    with serving(tmp_path / "clickhouse") as front:
+        change = "clickhouse.RETRIES = (0.01, 0.01)\n" + AT_FIRST_INSERT.format(
+            change=f"os.kill({front.pid}, signal.SIGKILL)"
+        )
+        done = end(tmp_path, *within(change), CANDLEWAX_CLICKHOUSE=front.dsn)
+    lines = [line for line in done.stderr.splitlines() if "trying again" not in line]
+    done.stderr = "\n".join(lines)
+    check(done, "ClickHouse does not answer")
+
+
+@pytest.mark.parametrize("flow", [True, False])
+def test_server_away_at_start_is_one_line(flow: bool) -> None:
+    """Neither the client nor its pool is heard, nor the password."""
+    away = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
+    done = here.flow("ohlcv", **away) if flow else here.command("sql", "SELECT 1", **away)
+    assert done.stderr == (
+        "candlewax: http://127.0.0.1:1: ClickHouse does not answer: Connection refused\n"
+    )
+    assert done.returncode == 1
+
+
+def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
+    """The engine prints its own words before it raises."""
+    place = tmp_path / "clickhouse"
+    code = (
+        "import sys; from pathlib import Path; import subprocess\n"
+        "from candlewax.connectors.clickhouse import open_tables\n"
+        "held = open_tables(Path(sys.argv[1]), 'market')\n"
+        "sys.exit(subprocess.run(sys.argv[2:]).returncode)"
+    )
+    done = end(tmp_path, sys.executable, "-c", code, str(place), *command("sql", "SELECT 1"))
+    assert done.stderr == (
+        f"candlewax: {place}: in use by another process; an embedded database belongs to one at a "
+        "time\n"
+    )
+    assert done.returncode == 1
+
+
+def test_stop_during_start_is_told(tmp_path: Path) -> None:
+    """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
+    change = (
+        "from candlewax import start\n"
+        "opened = start.open_tables\n"
+        "def struck(*where):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return opened(*where)\n"
+        "start.open_tables = struck\n"
+    )
+    done = end(tmp_path, *within(change))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Stopped as asked; what was read is stored.\n")
+
+
+@pytest.mark.parametrize("package", ["dataflows", "candlewax.cli"])
+def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
+    """Before settings are read."""
+    begin = "; from candlewax import ends; ends.begin()" if package == "candlewax.cli" else ""
+    code = f"import os, signal; import {package}{begin}; os.kill(os.getpid(), signal.SIGINT)"
+    check(end(tmp_path, sys.executable, "-c", code), "interrupted", ends.INTERRUPTED)
+
+
+def unread(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as closed:
+        return subprocess.run(
+            words,
+            cwd=ROOT,
+            env=environment(folder),
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+
+def test_output_that_nobody_reads_ends_commands_not_runs(tmp_path: Path) -> None:
+    """A run goes on storing; a command says that not all could be written."""
+    log = tmp_path / "empty.tsv"
+    log.write_text("")
+    code = f"import os; os.environ['CANDLEWAX_FEED'] = {str(log)!r}\n" + WITHIN.format(change="")
+    run = unread(tmp_path, sys.executable, "-c", code)
+    assert run.returncode == 0, run.stderr
+    assert "the output was closed before all of it was written; the run goes on" in run.stderr
+    asked = unread(tmp_path, *command("sql", "SELECT number FROM numbers(100000)"))
+    assert asked.returncode == ends.OUTPUT_CLOSED
+    assert asked.stderr == "candlewax: the output was closed before all of it was written\n"
+
+
+def test_no_worker_is_refused(tmp_path: Path) -> None:
+    """Bytewax would run nothing and end with 0."""
+    check(end(tmp_path, *FLOW, "-w", "0"), "-w: got 0, takes a number of workers")
+
+
+def _absent(store: Path) -> None:
+    store.rmdir()
+
+
+def _empty(store: Path) -> None:
+    assert store.is_dir()
+
+
+def _garbage(store: Path) -> None:
+    (store / "part-0.sqlite3").write_bytes(os.urandom(5000))
+
+
+def _other(store: Path) -> None:
+    init_db_dir(store, 1)
+    with closing(sqlite3.connect(store / "part-0.sqlite3")) as part:
+        part.execute("INSERT INTO snaps VALUES ('now', 'silver.feed', 'k', 1, NULL)")
+        part.commit()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_absent, "no recovery store here"),
+        (_empty, "bytewax.recovery .* 1 begins one"),
+        (_garbage, "cannot be read .*not a database"),
+        (_other, "the recovery store of the dataflow silver; ohlcv needs one of its own"),
+    ],
+)
+def test_recovery_store_that_cannot_be_used_is_told(
+    tmp_path: Path, make: Callable[[Path], None], says: str
+) -> None:
+    """Before the database is opened."""
+    store = tmp_path / "store"
+    store.mkdir()
+    make(store)
+    with pytest.raises(RecoveryError, match=says):
+        check_store(store, "ohlcv")
+
+
+def test_recovery_store_of_the_dataflow_is_taken(tmp_path: Path) -> None:
+    """New, or its own."""
+    init_db_dir(tmp_path, 2)
+    check_store(tmp_path, "ohlcv")
+    _other_of = sqlite3.connect(tmp_path / "part-1.sqlite3")
+    with closing(_other_of) as part:
+        part.execute("INSERT INTO snaps VALUES ('now', 'ohlcv.feed', 'k', 1, NULL)")
+        part.commit()
+    check_store(tmp_path, "ohlcv")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (exceptions.DatabaseError("Code: 243. (NOT_ENOUGH_SPACE)"), "the disk is full"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "no more files can be opened"),
+        (exceptions.DatabaseError("Code: 298. (CANNOT_PIPE)"), "no more files can be opened"),
+        (MemoryError(), "not enough memory"),
+        (exceptions.DatabaseError("Code: 241. (MEMORY_LIMIT_EXCEEDED)"), "not enough memory"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), "takes no writes any more"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "input/output error"),
+        (exceptions.OperationalError("HTTPConnectionPool: [Errno 113] No route to host')"),
+         "ClickHouse does not answer: No route to host"),
+        (exceptions.DatabaseError("Code: 60. DB::Exception: no table, Stack trace: 0x1"),
+         "ClickHouse: Code: 60. DB::Exception: no table"),
+        (SettingsError("CANDLEWAX_X: wrong"), "CANDLEWAX_X: wrong"),
+        (ZeroDivisionError("division by zero"), None),
+    ],
+)  # fmt: skip
+def test_error_is_explained_also_as_a_cause(error: Exception, says: str | None) -> None:
+    """A defect has no sentence: its stack is shown."""
+    around = RuntimeError("storing failed")
+    around.__cause__ = error
+    for one in (error, around):
+        found = ends.explain(one)
+        assert found is None if says is None else found and says in found

@@ -1,0 +1,135 @@
+"""Kinds of data: a database that holds one refuses the others."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from candlewax import kinds
+from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.data import SAMPLE
+from candlewax.kinds import REAL, SAMPLE_KIND, SIMULATED, claim, kind_of, live_kind, placed
+from candlewax.settings import Settings, SettingsError, load
+from candlewax.simulator.plan import Plan
+from candlewax.simulator.server import Simulator
+from tests.connectors.exchange import Exchange, Reader, quick, running
+
+KINDS = (SAMPLE_KIND, SIMULATED, REAL)
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_database_takes_its_own_kind_and_refuses_others(
+    tables: Database, first: str, second: str
+) -> None:
+    """With a sentence that names both kinds and how to choose another database."""
+    claim(tables, "here", "market", first)
+    claim(tables, "here", "market", first)
+    if second == first:
+        return
+    with pytest.raises(DatabaseError) as refused:
+        claim(tables, "here", "market", second)
+    text = str(refused.value)
+    assert kinds.DESCRIBED[first] in text
+    assert kinds.DESCRIBED[second] in text
+    assert "here, database market" in text
+    assert "CANDLEWAX_CLICKHOUSE" in text
+    assert "CANDLEWAX_DATABASE" in text
+    claim(tables, "here", "market", first)
+
+
+def test_database_from_before_takes_the_kind_of_what_fills_it_next(
+    tables: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And says so."""
+    tables.client.command("INSERT INTO bronze_frames (exchange) VALUES ('binance')")
+    claim(tables, "here", "market", REAL)
+    assert "from now on: data of real markets" in caplog.text
+    with pytest.raises(DatabaseError):
+        claim(tables, "here", "market", SAMPLE_KIND)
+
+
+def chosen(**changes: object) -> Settings:
+    return replace(load({}), **changes)  # type: ignore[arg-type]  # of its fields
+
+
+def test_feed_tells_its_kind(tmp_path: Path) -> None:
+    """The sample by name or path; logs by what their first connection says."""
+    real, made = tmp_path / "real.tsv", tmp_path / "made.tsv"
+    real.write_text('1\tbinance\tb0\t0\t{"candlewax":"connected"}\n')
+    made.write_text('1\tbinance\tb0\t0\t{"candlewax":"connected","made":"simulator"}\n')
+    assert kind_of(chosen(feed="sample")) == SAMPLE_KIND
+    assert kind_of(chosen(feed=(SAMPLE,))) == SAMPLE_KIND
+    assert kind_of(chosen(feed=(real,))) == REAL
+    assert kind_of(chosen(feed=(made,))) == SIMULATED
+    with pytest.raises(SettingsError, match=r"made\.tsv was recorded from the simulator"):
+        kind_of(chosen(feed=(real, made)))
+    assert kind_of(chosen(feed=(tmp_path / "none.tsv",))) == REAL
+
+
+def test_exchange_is_asked_what_it_is() -> None:
+    """At addresses that are not its own; one that is away counts as real."""
+
+    async def talk(*_: object) -> None:
+        return
+
+    with (
+        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        running(Exchange(talk)) as (
+            other,
+            _,
+        ),
+    ):
+        made = simulator.url("kraken")
+        assert live_kind({}) == REAL
+        assert live_kind({"kraken": made, "binance": simulator.url("binance")}) == SIMULATED
+        assert live_kind({"kraken": simulator.rest_url("kraken")}) == SIMULATED
+        assert live_kind({"binance": other.url}) == REAL
+        with pytest.raises(SettingsError, match=r"CANDLEWAX_BINANCE_URL: no simulator"):
+            live_kind({"kraken": made, "binance": other.url})
+    assert live_kind({"kraken": made}) == REAL
+
+
+@pytest.mark.parametrize("wanted", [False, True, None])
+def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> None:
+    """Where it is not known at start, the connection tells; what it brings says so."""
+    rules = {name: replace(live, is_simulated=wanted) for name, live in quick("kraken").items()}
+    with (
+        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        Reader({"kraken": ["BTC/USD"]}, {"kraken": simulator.url("kraken")}, rules) as reader,
+    ):
+        if wanted is False:
+            with pytest.raises(Exception, match="died"):
+                reader.until(lambda: reader.rows)
+            assert reader.rows == []
+            return
+        reader.until(lambda: reader.events("subscribed"))
+        reader.finish()
+    assert reader.events("connected")[0]["made"] == "simulator"
+
+
+def test_directory_filled_last_is_read_where_none_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: Database
+) -> None:
+    """Each kind has its own; without the file, or with one that is gone, the sample's is asked."""
+    monkeypatch.chdir(tmp_path)
+    assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
+    for kind in KINDS:
+        fills = placed(load({}), kind)
+        assert fills.clickhouse == Path("data") / kind
+        assert fills.is_simulated is (kind == SIMULATED)
+    Path("data/real").mkdir(parents=True)
+    claim(tables, Path("data/real"), "other", REAL)
+    assert json.loads(Path("data/last.json").read_text()) == {
+        "clickhouse": "data/real", "database": "other",
+    }  # fmt: skip
+    assert (load({}).clickhouse, load({}).database) == (Path("data/real"), "other")
+    assert load({"CANDLEWAX_DATABASE": "mine"}).database == "mine"
+    set_here = load({"CANDLEWAX_CLICKHOUSE": "elsewhere"})
+    assert (set_here.clickhouse, set_here.database) == (Path("elsewhere"), "market")
+    assert placed(set_here, REAL).clickhouse == Path("elsewhere")
+    Path("data/real").rmdir()
+    assert load({}).clickhouse == Path("data/sample")
+    Path("data/last.json").write_text("{")
+    assert load({}).clickhouse == Path("data/sample")

@@ -1,0 +1,158 @@
+"""The state machine of the page, by itself: all short sequences, and long ones at random."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from candlewax.web.app import STATIC
+from tests.web.browser import browser
+
+__all__ = ["browser"]
+
+ORIGIN: Final = "http://page.test"
+FOLDERS: Final = {"static": STATIC, "tests": Path(__file__).parent}
+
+_LOAD: Final = """async () => {
+    window.machine = await import('/static/js/session.js');
+    window.messages = await import('/static/js/message.js');
+    window.checks = await import('/static/js/check.js');
+    window.model = await import('/tests/session_model.js');
+}"""
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser) -> Iterator[Page]:
+    """A browser that has loaded the modules, without a server."""
+    page = browser.new_page()
+    page.route(f"{ORIGIN}/**", _give)
+    page.goto(f"{ORIGIN}/")
+    page.evaluate(_LOAD)
+    yield page
+    page.close()
+
+
+def _give(route: Route) -> None:
+    _, _, name = route.request.url.removeprefix(ORIGIN).partition("/")
+    if not name:
+        route.fulfill(body="<!doctype html>", content_type="text/html")
+        return
+    folder, _, path = name.partition("/")
+    route.fulfill(body=(FOLDERS[folder] / path).read_text(), content_type="text/javascript")
+
+
+def test_every_short_sequence_keeps_the_invariants_and_heals(modules: Page) -> None:
+    """Choices, answers, failures, losses, resets, hangs and timers, in every order."""
+    found = modules.evaluate("model.playAll(machine, 3)")
+    assert found["wrong"] is None
+    assert found["count"] > 5000
+
+
+@pytest.mark.parametrize("first", range(0, 1000, 250))
+def test_long_random_sequences_keep_the_invariants_and_heal(modules: Page, first: int) -> None:
+    """A row is never drawn under another name, live is the server's state, and it heals."""
+    play = """(first) => Array.from({length: 250}, (_, place) => first + place)
+        .map((seed) => model.playAtRandom(machine, seed, 150)).filter(Boolean)"""
+    assert modules.evaluate(play, first) == []
+
+
+def test_backoff_grows_and_is_bounded(modules: Page) -> None:
+    """However often it fails, it is asked again within eight seconds."""
+    waits: list[int] = modules.evaluate(
+        "Array.from({length: 100}, (_, place) => machine.backoff(place + 1))"
+    )
+    assert waits == sorted(waits)
+    assert waits[0] == 500
+    assert waits[-1] == 8000
+
+
+def test_updates_that_wait_for_a_read_are_bounded(modules: Page) -> None:
+    """Of a candle the last one waits, of trades the last sixty."""
+    early: dict[str, list[Any]] = modules.evaluate(
+        """() => {
+        const series = { exchange: 'okx', symbol: 'A/B', timeframe: '5m' };
+        let [state] = machine.step(machine.initial(), { type: 'choose', series });
+        const { id } = state.stream;
+        [state] = machine.step(state, { type: 'opened', id });
+        for (let number = 0; number < 500; number += 1) {
+            const row = { window_start: `w${number % 2}`, number };
+            for (const part of ['candles', 'trades']) {
+                [state] = machine.step(state, { type: 'news', id, part, series, rows: [row] });
+            }
+        }
+        return { candles: state.reads.candles.early, trades: state.reads.trades.early };
+    }"""
+    )
+    assert [row["number"] for row in early["candles"]] == [498, 499]
+    assert [row["number"] for row in early["trades"]] == list(range(440, 500))
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "text"),
+    [
+        ({"kind": "network", "message": "Failed to fetch"}, "retrying", "server does not answer"),
+        ({"kind": "timeout", "message": "no answer in time"}, "retrying", "server does not answer"),
+        (
+            {"status": 503, "code": "database_away", "message": "connection refused"},
+            "database",
+            "The database is away: connection refused",
+        ),
+        ({"status": 503, "message": "The server answered 503"}, "retrying", "answered 503"),
+        (
+            {"status": 404, "code": "unknown_market", "message": "nothing is stored of A/B"},
+            "retrying",
+            "nothing is stored of A/B",
+        ),
+    ],
+)
+def test_a_failed_read_is_named_by_its_cause(
+    modules: Page, error: dict[str, Any], word: str, text: str
+) -> None:
+    """Whatever it is, the page says that it asks again."""
+    said: dict[str, str] = modules.evaluate(
+        """(error) => {
+        const series = { exchange: 'okx', symbol: 'A/B', timeframe: '5m' };
+        let [state] = machine.step(machine.initial(), { type: 'choose', series });
+        [state] = machine.step(state, { type: 'opened', id: state.stream.id });
+        [state] = machine.step(state, { type: 'failed', id: state.reads.candles.id, error });
+        return messages.condition(state, false);
+    }""",
+        error,
+    )
+    assert said["word"] == word
+    assert text in said["text"]
+    assert said["text"].endswith("Asking again…")
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        ((0, 0, 0), "passed"),
+        ((1, 0, 0), "alarm"),
+        ((0, 1, 0), "alarm"),
+        ((0, 0, 1), "alarm"),
+        ((2, 3, 4), "alarm"),
+    ],
+)
+def test_a_cross_check_passes_only_without_any_difference(
+    modules: Page, found: tuple[int, int, int], state: str
+) -> None:
+    """Candles that differ, that are not stored, and that have no trades count alike."""
+    names = ("mismatches", "missing_in_gold", "missing_in_check")
+    report = {"checked_at": "2026-10-05T07:08:09Z", "candles": 4321}
+    report |= dict(zip(names, found, strict=True))
+    said: dict[str, str] = modules.evaluate("(report) => checks.describe(report)", report)
+    assert said["state"] == state
+    assert "2026-10-05 07:08 UTC" in said["text"]
+    assert ("4,321 candles agree" in said["text"]) == (state == "passed")
+    assert (f"{sum(found)} of 4,321" in said["text"]) == (state == "alarm")
+
+
+def test_a_server_that_does_not_check_is_told_from_one_that_has_not_yet(modules: Page) -> None:
+    """An absent field shows nothing; null says that nothing was checked yet."""
+    assert modules.evaluate("checks.describe(undefined)") is None
+    said: dict[str, str] = modules.evaluate("checks.describe(null)")
+    assert said["state"] == "none"
+    assert "not checked yet" in said["text"]
