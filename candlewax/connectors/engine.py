@@ -3,6 +3,7 @@ which a process that has a server, or none, does without.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ _LEAST: Final = 128 << 20
 """Bytes; with less the engine does nothing."""
 
 _loading: Final = threading.Lock()
+_left_behind: Final = threading.Event()
 
 
 def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
@@ -53,3 +55,19 @@ def in_utc() -> Iterator[None]:
                 del os.environ["TZ"]
             else:
                 os.environ["TZ"] = before
+
+
+def leave_behind() -> None:
+    """Note that something still runs in the engine as the process is about to end."""
+    _left_behind.set()
+
+
+def end_with(status: int) -> int:
+    """Return the exit status of a process; where something still runs in the engine, end the
+    process with it, as the engine would take it down with a fault instead.
+    """
+    if _left_behind.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from candlewax import settings
+from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.settings import SettingsError
 from candlewax.start import Stop
@@ -61,5 +62,5 @@ def run(arguments: argparse.Namespace) -> int:
                 time.sleep(0.1)
     except (SettingsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return engine.end_with(1)
+    return engine.end_with(0)

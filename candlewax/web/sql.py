@@ -4,8 +4,8 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,9 @@ _log: Final = logging.getLogger(__name__)
 
 WAITING: Final = 16
 """Queries that may wait for their turn."""
+
+END_S: Final = 3.0
+"""Seconds for queries to end when the process does."""
 
 TURN_S: Final = 15.0
 """Seconds that they wait at most."""
@@ -56,13 +59,14 @@ class Reader:
             "SELECT lower(name) FROM system.table_functions WHERE NOT allow_readonly", "TSVRaw"
         )
         self._reaching_out = gate.REACHING_OUT | set(names.data().split())
+        self._running = 0
+        self._ended = threading.Condition()
 
     def run(self, request: Request) -> Answer:
         """Answer a query on a connection of its own: its settings end with it."""
         if request.form.lower() in _OF_PYTHON or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
-        connection = engine.connect(self._path)
-        try:
+        with self._counted(), closing(engine.connect(self._path)) as connection:
             database = request.parameters.get("database") or self._database
             connection.query(f"USE {wire.quoted(database, '`')}")
             sql = self._one(connection, request.sql)
@@ -75,8 +79,17 @@ class Reader:
             connection.query("SET readonly = 1")
             result = connection.query(sql, request.form, params=request.bound)
             return wire.answer(result, sql.encode(), request.form)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._ended:
+            self._running += 1
+        try:
+            yield
         finally:
-            connection.close()
+            with self._ended:
+                self._running -= 1
+                self._ended.notify_all()
 
     def _one(self, connection: Any, sql: bytes) -> str:  # noqa: ANN401 - chDB has no types
         """The statement as ClickHouse itself writes it, if it may be run."""
@@ -101,7 +114,15 @@ class Reader:
         return one
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Let go of the engine, once what still runs in it has ended."""
+        with self._ended:
+            if self._running:
+                # Nothing else is run with this setting.
+                self._kept.query("KILL QUERY WHERE Settings['readonly'] = '1' ASYNC")
+            if not self._ended.wait_for(lambda: not self._running, END_S):
+                _log.warning("a query still runs that the engine does not end; it is left behind")
+                engine.leave_behind()
+                return
         self._kept.close()
 
 
@@ -169,7 +190,11 @@ class Sql:
         running = _begin(run)
         running.add_done_callback(self._end)
         seconds = choose_seconds(settings)
-        done, _ = await asyncio.wait({running}, timeout=seconds + GRACE_S)
+        try:
+            done, _ = await asyncio.wait({running}, timeout=seconds + GRACE_S)
+        except asyncio.CancelledError:
+            # The server is ending and has waited a while already.
+            raise RequestError(236, "The server is shutting down.", "ABORTED") from None
         if done:
             return running.result()
         _log.warning("a query runs on %g s beyond its time; the engine does not end it", GRACE_S)

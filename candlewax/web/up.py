@@ -19,6 +19,7 @@ from bytewax.run import cli_main
 from prometheus_client import REGISTRY
 
 from candlewax import instruments, parts, settings
+from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
@@ -92,10 +93,11 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
             )
         tune()
         with ExitStack() as stack:
-            return _Up(chosen, arguments, build, stack).run()
+            status = _Up(chosen, arguments, build, stack).run()
+        return engine.end_with(status)
     except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return 1
+        return engine.end_with(1)
 
 
 class _Up:

@@ -26,13 +26,18 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def client(engine: Database, engine_path: Path) -> Iterator[Client]:
+def tables(engine: Database, engine_path: Path) -> Iterator[Database]:
     opened = open_tables(engine_path, "bounded")
     store_candles(opened, 5)
-    with serving(opened, engine_path) as served:
-        yield served.client
+    yield opened
     opened.close()
     engine.client.command("DROP DATABASE bounded SYNC")
+
+
+@pytest.fixture(scope="module")
+def client(tables: Database, engine_path: Path) -> Iterator[Client]:
+    with serving(tables, engine_path) as served:
+        yield served.client
 
 
 def post(client: Client, query: str, **parameters: str) -> Answer:
@@ -162,6 +167,23 @@ def test_query_that_the_engine_does_not_end_is_answered(stuck: tuple[Stuck, Clie
     while (answer := post(client, "q")).status == 503:
         pass
     assert answer.body == b"1\n"
+
+
+def test_engine_ends_queries_that_run_when_the_process_ends(
+    tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for their time to be over."""
+    monkeypatch.setattr(sql, "END_S", 60.0)
+    reader = sql.Reader(engine_path, "bounded")
+    began = "SELECT count() FROM system.processes WHERE Settings['readonly'] = '1'"
+    with ThreadPoolExecutor(1) as pool:
+        asked = Request({}, b"SELECT count() FROM numbers(1000000000000)", reads_only=True)
+        running = pool.submit(reader.run, asked)
+        while not tables.query(began).item():
+            pass
+        reader.close()
+        with pytest.raises(Exception, match="QUERY_WAS_CANCELLED"):
+            running.result()
 
 
 def peak_bytes() -> int:
