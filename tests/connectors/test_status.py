@@ -94,7 +94,7 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a process that commits nothing is not ready."""
-    monkeypatch.setattr(metrics, "_committed", time.time() - 75)
+    monkeypatch.setattr(metrics, "_committed_monotonic", time.monotonic() - 75)
     said = metrics.stale(60)
     assert said == "the last commit was 75 s ago, 60 s is the most that is fresh"
     assert metrics.stale(90) is None
