@@ -1,0 +1,23 @@
+"""The stage that the faults of a file share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.fault import SHORT
+from tests.faults.stage import Stage, opened, staged
+from tests.kafka.fixtures import need_jars
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Live feeds that all faults share: each begins where the one before it has ended, and
+    the account is of all that ever came. Nobody else uses the broker and the server: they
+    are ended.
+    """
+    need_jars()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "*")
+        folder = tmp_path_factory.mktemp("faults")
+        with opened(folder, SHORT) as place, staged(place, altered=True) as made:
+            yield made
