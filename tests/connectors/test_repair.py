@@ -33,7 +33,7 @@ PACE = Pace(settle_s=3, first_s=5, most_s=300)
 def test_whose_turn_it_is(attempts: int, age_s: float, idle_s: float, due: bool) -> None:
     """After a moment first, then after pauses that double up to a bound."""
     gap = Gap("BTC/USDT", 2, 3, 0, 1, attempts)
-    assert PACE.due(Left(gap, age_s, idle_s, {})) is due
+    assert PACE.due(Left(gap, age_s, idle_s, {"reason": ""})) is due
 
 
 def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
