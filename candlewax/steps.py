@@ -214,6 +214,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 one.first,
                 one.numbering,
             )
+        if not opened:
+            return empty(NUMBERINGS)
         rows = [(exchange, *one) for one in opened]
         times = {"began": pl.Int64, "before": pl.Int64}
         return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
