@@ -14,12 +14,13 @@ import clickhouse_connect
 import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax import ends
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
+from candlewax.connectors._transient import is_transient
 from candlewax.connectors.engine import choose_options, in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
@@ -41,32 +42,6 @@ INSERT: Final = {
 
 RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
 """Seconds to wait before each next try if a server is out of reach: ten minutes."""
-
-_PASSING: Final = frozenset(
-    {
-        159,  # TIMEOUT_EXCEEDED
-        198,  # DNS_ERROR
-        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
-        203,  # NO_FREE_CONNECTION
-        209,  # SOCKET_TIMEOUT
-        210,  # NETWORK_ERROR
-        225,  # NO_ZOOKEEPER
-        236,  # ABORTED
-        241,  # MEMORY_LIMIT_EXCEEDED
-        242,  # TABLE_IS_READ_ONLY
-        243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
-        279,  # ALL_CONNECTION_TRIES_FAILED
-        285,  # TOO_FEW_LIVE_REPLICAS
-        319,  # UNKNOWN_STATUS_OF_INSERT
-        364,  # IMPORTED_TOO_MANY_PARTS
-        394,  # QUERY_WAS_CANCELLED
-        439,  # CANNOT_SCHEDULE_TASK
-        745,  # SERVER_OVERLOADED
-        999,  # KEEPER_EXCEPTION
-    }
-)
-"""What a server says when it is busy, short of something, starting or ending."""
 
 T = TypeVar("T")
 
@@ -116,7 +91,7 @@ class Database:
         try:
             return self._query(sql, parameters or {})
         except ClickHouseError as error:
-            if not self._passes(error):
+            if not is_transient(error, embedded=self.embedded):
                 raise
             raise Unavailable("the database is out of reach, or too busy") from error
 
@@ -130,20 +105,12 @@ class Database:
             try:
                 return action()
             except ClickHouseError as error:
-                if not self._passes(error):
+                if not is_transient(error, embedded=self.embedded):
                     raise
                 if pause == RETRIES[0]:
                     _log.warning("%s; trying again for ten minutes", briefly(error))
             wait(pause)
         return action()
-
-    def _passes(self, error: ClickHouseError) -> bool:
-        if isinstance(error, OperationalError):
-            return True
-        if self._inserts or not isinstance(error, Error):
-            return False
-        # What stands before a server says no more than 502 or the like.
-        return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
 
     def _command(self, sql: str) -> None:
         with self._lock:

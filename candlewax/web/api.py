@@ -18,12 +18,12 @@ from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, formats, params
 from candlewax.web.chunks import Found, said
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.recent import Recent
 from candlewax.web.store import Cursor, Series, Store
 from candlewax.web.viewer import Viewer
+from candlewax.web.viewers import Viewers
 
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)

@@ -19,13 +19,13 @@ from candlewax.connectors.clickhouse import Unavailable
 from candlewax.web import formats, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.openapi import document
 from candlewax.web.problem import Problem
 from candlewax.web.recent import Recent
 from candlewax.web.sql import Reader, Sql
 from candlewax.web.store import Store
+from candlewax.web.viewers import Viewers
 
 STATIC: Final = Path(__file__).with_name("static")
 

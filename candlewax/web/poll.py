@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from candlewax.connectors.clickhouse import Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.feeds import STALLED, state_of
-from candlewax.web.live import Viewers
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
 from candlewax.web.viewer import TAPE
+from candlewax.web.viewers import Viewers
 
 EVERY: Final = 0.25
 """Seconds between two looks while pages watch."""

@@ -11,11 +11,11 @@ import pytest
 from candlewax._readers import Server as Address
 from candlewax.connectors.clickhouse import connect, open_tables
 from candlewax.web.app import make
-from candlewax.web.live import Viewers
 from candlewax.web.poll import Poll, Seen
 from candlewax.web.recent import Recent
 from candlewax.web.server import Server
 from candlewax.web.store import Store
+from candlewax.web.viewers import Viewers
 from tests.clickhouse.serving import Serving
 from tests.web.serving import CANDLES, MARKET, Client, store_candles
 

@@ -13,11 +13,11 @@ import pytest
 from candlewax.connectors.clickhouse import Database, connect
 from candlewax.web import poll
 from candlewax.web.history import LATEST
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.poll import Changes, Seen
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
+from candlewax.web.viewers import Viewers
 from tests.web.serving import BEGIN, candle, row, store_candles, store_rows
 
 SERIES = Series("binance", "BTC/USDT", "1m")
