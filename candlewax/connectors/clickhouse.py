@@ -14,7 +14,7 @@ import clickhouse_connect
 import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from candlewax import ends
 from candlewax._readers import Server
@@ -52,6 +52,10 @@ class Unavailable(RuntimeError):  # noqa: N818 - it may be there again soon
     """A database cannot be asked now; the text says why."""
 
 
+class Busy(Unavailable):
+    """A database that is there has too much to do, or is short of something."""
+
+
 class DatabaseError(RuntimeError):
     """The database cannot be opened; the text says which and why."""
 
@@ -86,14 +90,16 @@ class Database:
     def query_once(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the rows of a query, as `query`, without waiting for a server.
 
-        Raises Unavailable if the server is away or too busy.
+        Raises Unavailable if the server is away, Busy if it says itself that it cannot now.
         """
         try:
             return self._query(sql, parameters or {})
         except ClickHouseError as error:
             if not is_transient(error, embedded=self.embedded):
                 raise
-            raise Unavailable("the database is out of reach, or too busy") from error
+            if isinstance(error, Error) and error.code is not None:
+                raise Busy(f"the database cannot answer now (error {error.code})") from error
+            raise Unavailable("ClickHouse is out of reach") from error
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
@@ -138,6 +144,10 @@ class Database:
                 fmt="ArrowStream",
                 settings=settings,
             )
+
+    def ping(self) -> bool:
+        """Return whether a server answers, busy or not."""
+        return self.client.ping()
 
     def close(self) -> None:
         """Let go of the database, so that another process may open it."""

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from candlewax.connectors.clickhouse import Unavailable
+from candlewax.connectors.clickhouse import Busy, Unavailable
 from candlewax.web import formats, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
@@ -113,8 +113,9 @@ async def _other(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    """The database is away: it may be back soon."""
-    return problem.answer(Problem(503, "database_away", str(error)), {"Retry-After": "2"})
+    """The database is away, or busy: it may be well again soon."""
+    code = "database_busy" if isinstance(error, Busy) else "database_away"
+    return problem.answer(Problem(503, code, str(error)), {"Retry-After": "2"})
 
 
 async def _failed(_: Request, __: Exception) -> Response:

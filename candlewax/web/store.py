@@ -1,16 +1,19 @@
 """What the tables say, for the API: one function for each question."""
 
 import queue
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database, Unavailable
+from candlewax.connectors.clickhouse import Busy, Database
 from candlewax.schema import TIME
 from candlewax.web import encode
+from candlewax.web.pulse import Pulse
 
 
 class Series(NamedTuple):
@@ -98,7 +101,7 @@ WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - IN
 """
 
 
-TURN_S: Final = 1.5
+TURN_S: Final = 1.0
 """Seconds that a request waits for its turn to ask the database."""
 
 
@@ -118,22 +121,28 @@ class Store:
         self._all = [open_one() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
+        first = self._all[0]
+        self._pulse = None if first.embedded else Pulse(first)
 
     @contextmanager
     def _one(self) -> Iterator[Database]:
         try:
             database = self._free.get(timeout=TURN_S)
         except queue.Empty:
-            raise Unavailable("the database is busy with other requests") from None
+            if self._pulse:
+                self._pulse.check(time.monotonic() - TURN_S)
+            raise Busy("the database has other requests to answer") from None
         try:
             yield database
         finally:
+            # A query of a server may still hang on it: several threads may use it.
             self._free.put(database)
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """The rows of a query, times with their zone and names as text."""
+        """The rows of a query, times with their zone and names as text. Raises Unavailable."""
         with self._one() as database:
-            rows = database.query_once(sql, parameters)
+            query = partial(database.query_once, sql, parameters)
+            rows = self._pulse.ask(query) if self._pulse else query()
         return rows.with_columns(
             *(
                 pl.col(name).cast(TIME)

@@ -29,6 +29,7 @@ class Viewers:
         self._checked = checked
         self._viewers: set[Viewer] = set()
         self._exchanges: frozenset[str] = frozenset()
+        self._away: str | None = None
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
         self._moved: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
@@ -45,6 +46,8 @@ class Viewers:
         for market, (_, line) in self._days.items():
             viewer.ticker(market, line)
         viewer.health(self.health())
+        if self._away is not None:
+            viewer.database(_database(self._away))
         # The wait between two looks is a long one while nobody watches.
         self._news.set()
 
@@ -54,9 +57,13 @@ class Viewers:
         self._exchanges = frozenset(series.exchange for series in self.watched)
 
     def health(self) -> bytes:
-        """How the feeds are, and what the cross-check found, as JSON."""
-        check = self._checked.report() if self._checked else None
-        return msgspec.json.encode({**self._reports.report(steady_clock()), "cross_check": check})
+        """How the feeds and the database are, and what the cross-check found, as JSON."""
+        report = self._reports.report(steady_clock())
+        report["database"] = "there" if self._away is None else "away"
+        if self._away is not None:
+            report["status"] = "degraded"
+        report["cross_check"] = self._checked.report() if self._checked else None
+        return msgspec.json.encode(report)
 
     @property
     def markets(self) -> set[tuple[str, str]]:
@@ -112,6 +119,19 @@ class Viewers:
             for viewer in self._viewers:
                 viewer.health(health)
 
+    def tell_database(self, away: str | None) -> None:
+        """Why the database is away; None if it is there. When it is back all is read anew: what
+        was stored meanwhile was told to nobody.
+        """
+        if away == self._away:
+            return
+        was_away, self._away = self._away is not None, away
+        for viewer in self._viewers:
+            viewer.database(_database(away))
+        if was_away and away is None:
+            self.reset()
+        self.tell_health()
+
     def reset(self) -> None:
         """Something was missed: all pages read anew."""
         for viewer in self._viewers:
@@ -134,3 +154,8 @@ class Viewers:
         self._ended = True
         for viewer in self._viewers:
             viewer.end()
+
+
+def _database(away: str | None) -> bytes:
+    state = "there" if away is None else "away"
+    return msgspec.json.encode({"state": state, "message": away})

@@ -17,6 +17,7 @@ from candlewax.web.loader import Loader
 from candlewax.web.poll import Changes, Seen
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
+from candlewax.web.viewer import Viewer
 from candlewax.web.viewers import Viewers
 from tests.web.serving import BEGIN, candle, row, store_candles, store_rows
 
@@ -110,11 +111,14 @@ def test_a_market_that_is_new_is_known_and_read(tables: Database, watched: Watch
 def test_when_too_much_changes_at_once_all_is_read_anew(
     tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what was stored before that is no reason to do it again."""
+    """By pages, too. And what was stored before that is no reason to do it again."""
     monkeypatch.setattr(poll, "MANY", 20)
     monkeypatch.setattr(poll, "BACK", 0.0)
     store_candles(tables, 50, "ETH/USDT")
+    viewer = Viewer(SERIES)
+    watched.viewers.enter(viewer)
     watched.look()
+    assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
     assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
     watched.fill()
     watched.look()
