@@ -272,9 +272,14 @@ def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # n
     for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        # A session takes one query at a time, also while a lost one still runs.
         return clickhouse_connect.get_client(
-            dsn=server.dsn, database=database, autogenerate_session_id=False, **timeouts
+            dsn=server.dsn,
+            # The client itself goes by the port, and would send a password in the clear.
+            interface=server.scheme,
+            database=database,
+            # A session takes one query at a time, also while a lost one still runs.
+            autogenerate_session_id=False,
+            **timeouts,
         )
     except ClickHouseError as error:
         raise DatabaseError(f"{server}: {_reason(error)}") from error

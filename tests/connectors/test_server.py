@@ -163,6 +163,15 @@ def test_a_wrong_password_is_told_and_not_shown(front: Serving) -> None:
         assert not [word for word in ("se@cret", "se%40cret", PASSWORD) if word in text]
 
 
+def test_an_encrypted_address_is_never_asked_in_the_clear(front: Serving) -> None:
+    """Whatever its port: a password would be read on the way."""
+    encrypted = front.dsn.replace("http:", "https:")
+    for opening in (open_tables, connect):
+        with pytest.raises(DatabaseError, match=f"^https://127.0.0.1:{front.port}: ") as error:
+            opening(Server(encrypted), "market")
+        assert PASSWORD not in str(error.value)
+
+
 def test_an_unreachable_server_is_named() -> None:
     """Without the password."""
     for opening in (open_tables, connect):
