@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from candlewax.connectors.clickhouse import Busy, Unavailable
-from candlewax.web import formats, problem
+from candlewax.web import formats, params, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
 from candlewax.web.loader import Loader
@@ -56,6 +56,7 @@ def make(
     described = msgspec.json.encode(document(BASE))
 
     async def openapi(request: Request) -> Response:
+        params.read(params.Nothing, request)
         return formats.respond(request, described, "json")
 
     async def root(request: Request) -> Response:
