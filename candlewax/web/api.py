@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
+from candlewax.times import parse_time
 from candlewax.web import encode, formats, params
 from candlewax.web.chunks import Found, said
 from candlewax.web.loader import Loader
@@ -256,7 +257,7 @@ def _cursor(text: str | UnsetType) -> Cursor | None:
         return None
     try:
         time, sequence, trade_id = str(text).split("~", 2)
-        at = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+        at = parse_time(f"{time}Z")
         number = int(sequence)
     except ValueError:
         raise bad_parameter("cursor", "takes what the link to a next page gave") from None

@@ -31,6 +31,7 @@ from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, repairing, serve_metrics, tune
 from candlewax.tally import Tally
 from candlewax.telling import tell
+from candlewax.times import parse_time_or_utc
 from candlewax.watching import Watching
 from candlewax.web import serving
 from candlewax.web.app import Beside, make
@@ -224,8 +225,6 @@ def _pace(text: str) -> float:
 
 def _time(text: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        wrong = f"takes a time as 2026-09-15T00:30Z, got {text!r}"
-        raise argparse.ArgumentTypeError(wrong) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return parse_time_or_utc(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
