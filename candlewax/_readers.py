@@ -143,10 +143,14 @@ def _address(text: str) -> str:
         raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, besides: str = "") -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text) or not float(text):
-        raise ValueError("a number of seconds above 0, as 60 or 2.5")
+        raise ValueError(f"a number of seconds above 0, as 60 or 2.5{besides}")
     return float(text)
+
+
+def _watch(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text, ", or 0 for no cross-check in this process")
 
 
 def _linger(text: str) -> timedelta:
@@ -204,7 +208,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),
     "FRESH_SECONDS": ("60", _seconds),
-    "WATCH_SECONDS": ("60", _seconds),
+    "WATCH_SECONDS": ("60", _watch),
     "LINGER_SECONDS": ("", _linger),
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),

@@ -51,6 +51,8 @@ class Seen:
     def __init__(self) -> None:
         self.rows: Sequence[Mapping[str, Any]] = ()
         self.waits: Mapping[str, float | None] = dict.fromkeys(("p50", "p95", "p99"))
+        self.check: Mapping[str, Any] | None = None
+        """What the cross-check of another process found last."""
 
     def report(self, wall: int) -> dict[str, Any]:
         """As `feeds.Feeds` says it."""
@@ -68,6 +70,7 @@ class Seen:
             "frames": sum(feed["frames"] for feed in feeds),
             "trades": sum(feed["trades"] for feed in feeds),
             "received_to_stored_ms": dict(self.waits),
+            "cross_check": self.check,
         }
 
 
@@ -185,6 +188,7 @@ class Poll:
         self._viewers.tell_tickers()
         feeds, waits = await run_in_threadpool(self._store.feeds)
         self._seen.rows, self._seen.waits = feeds.to_dicts(), waits
+        self._seen.check = await run_in_threadpool(self._store.cross_check)
         self._viewers.tell_health()
 
 

@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import polars as pl
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.checked import as_report
 from candlewax.connectors.clickhouse import Busy, Database
 from candlewax.schema import TIME
 from candlewax.web import encode
@@ -100,6 +102,13 @@ FROM silver_trades
 WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - INTERVAL 1 MINUTE
 """
 
+
+_CROSS_CHECK: Final = """
+SELECT count() AS exchanges, toDateTime64(min(checked_at), 3, 'UTC') AS oldest,
+    sum(candles), sum(mismatches), sum(missing_in_gold), sum(missing_in_check)
+FROM cross_checks FINAL
+WHERE checked_at >= now64(3) - INTERVAL 1 DAY
+"""
 
 TURN_S: Final = 1.0
 """Seconds that a request waits for its turn to ask the database."""
@@ -238,6 +247,20 @@ class Store:
         found = waits["waits"][0] if waits["trades"][0] else [None] * 3
         rounded = [None if one is None else round(one, 1) for one in found]
         return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
+
+    def cross_check(self) -> dict[str, Any] | None:
+        """What the cross-check found last of all exchanges, as `Checked.report` says it; None if
+        nobody looked within a day.
+        """
+        try:
+            rows = self.ask(_CROSS_CHECK)
+        except ClickHouseError as error:
+            # Made by a process of before; the next start of one that stores makes the table.
+            if "UNKNOWN_TABLE" in str(error):
+                return None
+            raise
+        exchanges, checked_at, *counts = rows.row(0)
+        return as_report(checked_at, *counts) if exchanges else None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -62,7 +62,9 @@ class Viewers:
         report["database"] = "there" if self._away is None else "away"
         if self._away is not None:
             report["status"] = "degraded"
-        report["cross_check"] = self._checked.report() if self._checked else None
+        if self._checked:
+            report["cross_check"] = self._checked.report()
+        report.setdefault("cross_check", None)
         return msgspec.json.encode(report)
 
     @property

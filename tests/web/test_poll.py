@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from candlewax.checked import COLUMNS
 from candlewax.connectors.clickhouse import Database, connect
 from candlewax.web import poll
 from candlewax.web.history import LATEST
@@ -123,3 +124,35 @@ def test_when_too_much_changes_at_once_all_is_read_anew(
     watched.fill()
     watched.look()
     assert len(watched.rows()) == COUNT
+
+
+def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_path: Path) -> None:
+    """Of all exchanges together, as of the one that was looked at longest ago; of days before
+    nothing.
+    """
+    store = Store(partial(connect, engine_path, str(tables.client.database)))
+    assert store.cross_check() is None
+    now = datetime.now(UTC).replace(microsecond=0)
+    rows = [
+        ("binance", now - timedelta(minutes=1), 100, 0, 0, 0),
+        ("binance", now, 120, 1, 0, 2),
+        ("kraken", now - timedelta(minutes=9), 7, 0, 3, 0),
+        ("coinbase", now - timedelta(days=2), 1000, 50, 0, 0),
+    ]
+    tables.client.insert("cross_checks", rows, column_names=COLUMNS)
+    found = store.cross_check()
+    assert found == {
+        "checked_at": f"{now - timedelta(minutes=9):%Y-%m-%dT%H:%M:%SZ}",
+        "candles": 127,
+        "mismatches": 1,
+        "missing_in_gold": 3,
+        "missing_in_check": 2,
+    }
+    seen = Seen()
+    assert json.loads(Viewers(seen).health())["cross_check"] is None
+    seen.check = found
+    assert json.loads(Viewers(seen).health())["cross_check"] == found
+    # A database of before has no such table.
+    tables.client.command("DROP TABLE cross_checks")
+    assert store.cross_check() is None
+    store.close()
