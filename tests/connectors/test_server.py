@@ -281,14 +281,17 @@ def of(front: Serving, database: str) -> dict[str, str]:
 
 
 def test_the_command_works_on_a_server(front: Serving) -> None:
-    """It makes a database, asks it, and compares nothing with nothing."""
+    """It makes a database, asks it, and has nothing to compare."""
     settings = of(front, "of_a_command")
     made = here.command("init", **settings)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"{front.address}: database ")
     asked = here.command("sql", "SELECT 1, 'ü'", "--format", "TabSeparated", **settings)
     assert asked.stdout == "1\tü\n"
-    assert here.command("verify", **settings).returncode == 0
+    nothing = here.command("verify", **settings)
+    place = f"{front.address}, database of_a_command"
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert nothing.stderr == f"candlewax: nothing to verify in {place}\n"
     wrong = here.command("sql", "SELECT nonsense", **settings)
     assert wrong.returncode == 1
     assert "UNKNOWN_IDENTIFIER" in wrong.stderr
