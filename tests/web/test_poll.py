@@ -2,16 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.checked import COLUMNS
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.connectors.clickhouse import Busy, Database, Unavailable, connect
 from candlewax.web import poll
 from candlewax.web.history import LATEST
 from candlewax.web.loader import Loader
@@ -156,3 +158,57 @@ def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_pat
     tables.client.command("DROP TABLE cross_checks")
     assert store.cross_check() is None
     store.close()
+
+
+class Failing:
+    """Tables that cannot be read for a while: what is raised at each look, None being nothing.
+    After the last one it is looked no more.
+    """
+
+    def __init__(self, errors: Sequence[Exception | None]) -> None:
+        self._errors = list(errors)
+
+    async def look(self) -> dict[Series, dict[int, bytes]]:
+        if not self._errors:
+            raise asyncio.CancelledError
+        if error := self._errors.pop(0):
+            raise error
+        return {}
+
+
+def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) -> list[str]:
+    """The events that a page gets while `up` follows such tables of a server; what comes
+    together is told in one order.
+    """
+    viewers = Viewers(Seen())
+    viewer = Viewer(SERIES)
+    viewers.enter(viewer)
+    said: list[str] = []
+
+    async def take(_: float) -> None:
+        said.append((await viewer.next(0.01) or b"").decode())
+
+    changes = Changes(cast(Store, None), viewers, Recent())
+    monkeypatch.setattr(changes, "look", Failing(errors).look)
+    monkeypatch.setattr("candlewax.web.poll.asyncio.sleep", take)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(changes.follow())
+    lines = "".join(said).splitlines()
+    return [
+        f"{name.removeprefix('event: ')} {json.loads(data.removeprefix('data: ')).get('state')}"
+        for name, data in pairwise(lines)
+        if name in {"event: database", "event: reset"}
+    ]
+
+
+def test_tables_that_cannot_be_read_are_told_once_and_read_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the reason is; a database that is just busy is not away."""
+    away, busy = Unavailable("no answer"), Busy("later")
+    refused = ClickHouseError("Code: 516. DB::Exception: no")
+    assert told(monkeypatch, [None, busy, None]) == []
+    for errors in ([away], [away, away], [away, busy, away], [None, refused]):
+        assert told(monkeypatch, [*errors, None, None]) == [
+            "database away", "database there", "reset None",
+        ]  # fmt: skip

@@ -1,12 +1,15 @@
 """A query that runs is told from a server that is silent."""
 
 import threading
+from typing import cast
 
+import polars as pl
 import pytest
 
-from candlewax.connectors.clickhouse import Unavailable
-from candlewax.web import pulse
+from candlewax.connectors.clickhouse import Busy, Database, Unavailable
+from candlewax.web import pulse, store
 from candlewax.web.pulse import Pulse
+from candlewax.web.store import Store
 
 QUICK_S, SILENT_S, LEAST_S = pulse.QUICK_S, pulse.SILENT_S, pulse.LEAST_S
 
@@ -106,3 +109,44 @@ def test_a_ping_that_fails_is_no_answer() -> None:
     for answers in (0, 1):
         with pytest.raises(Unavailable):
             Pulse(Failing(answers)).ask(threading.Event().wait)
+
+
+class Occupied(Pinged):
+    """A database whose queries run until it is woken."""
+
+    embedded = False
+
+    def __init__(self, answers: int) -> None:
+        super().__init__(answers)
+        self.begun = threading.Event()
+
+    def query_once(self, *_: object) -> pl.DataFrame:
+        self.begun.set()
+        self.awake.wait()
+        return pl.DataFrame()
+
+
+@pytest.mark.parametrize(("answers", "error"), [(10**6, Busy), (0, Unavailable)])
+def test_requests_that_get_no_turn_are_told_why(
+    monkeypatch: pytest.MonkeyPatch, answers: int, error: type[Exception]
+) -> None:
+    """The database has others to answer, or is silent to all of them."""
+    monkeypatch.setattr(store, "TURN_S", 0.01)
+    databases = [Occupied(answers) for _ in range(3)]
+    free = iter(databases)
+    asked = Store(lambda: cast(Database, next(free)))
+    # Those that wait are patient, until all turns are taken.
+    monkeypatch.setattr(asked, "_pulse", None)
+    threads = [threading.Thread(target=asked.ask, args=("",)) for _ in databases]
+    for thread, database in zip(threads, reversed(databases), strict=True):
+        thread.start()
+        database.begun.wait()
+    monkeypatch.setattr(pulse, "SILENT_S", 60 if answers else 0.01)
+    monkeypatch.setattr(asked, "_pulse", Pulse(databases[0]))
+    with pytest.raises(Unavailable) as refused:
+        asked.ask("")
+    assert type(refused.value) is error
+    for database in databases:
+        database.awake.set()
+    for thread in threads:
+        thread.join()
