@@ -40,7 +40,7 @@ def check(flow: str) -> None:
 
 def process_number() -> int:
     """Return which process of a cluster this is, by Bytewax's options; 0 without one."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     number = os.environ.get("BYTEWAX_PROCESS_ID")
     parser.add_argument("-i", "--process-id", default=number)
     chosen, _ = parser.parse_known_args(sys.argv[1:])
