@@ -28,6 +28,7 @@ from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
+from candlewax.times import parse_time_or_utc
 
 WITHIN: Final = "within"
 """What the tally counts the trades under that REST has of a span."""
@@ -70,13 +71,9 @@ def add(
 
 def _moment(text: str) -> int:
     try:
-        found = datetime.fromisoformat(text)
-        moment = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"expected a time as 2026-01-31T12:30:00, got {text!r}"
-        ) from None
+        return (parse_time_or_utc(text) - _EPOCH) // timedelta(microseconds=1)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def test_no_gaps_are_no_gaps(
     [
         (["--exchange", "mtgox"], "--exchange"),
         (["--state", "closed"], "--state"),
-        (["--since", "monday"], "--since: got 'monday'"),
+        (["--since", "monday"], "--since: takes a date or a time"),
         (["--limit", "-1"], "--limit"),
         (["--symbol", "BTCUSDT"], "--symbol: nothing is stored of 'BTCUSDT'"),
     ],
