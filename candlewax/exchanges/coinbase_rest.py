@@ -72,12 +72,12 @@ def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     return page(trades, lambda trade: int(trade["trade_id"]), _time)
 
 
-def _time(trade: NativeTrade) -> int:
+def _time(trade: NativeTrade) -> int | None:
     try:
         time = datetime.fromisoformat(trade["time"])
     except ValueError:
-        return 0
-    return (time - _EPOCH) // timedelta(microseconds=1) if time.tzinfo else 0
+        return None
+    return (time - _EPOCH) // timedelta(microseconds=1) if time.tzinfo else None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
