@@ -165,7 +165,7 @@ class Walk:
         """What became of a gap of the stretch; `now` in microseconds since 1970."""
         held = self._held[gap]
         if held == gap.size:
-            return Outcome(Fate.CAME, f"asked for: {held:,} trades came")
+            return Outcome(Fate.CAME, f"{CAME}{held:,} trades came")
         if self.key and self.low >= gap.first:
             return Outcome(Fate.LATER, f"the exchange shows old trades with a key only: {self.key}")
         return self._lacking(gap, held, now)
@@ -187,6 +187,9 @@ class Walk:
         reached = f"trades up to {self.high} only" if self.high else "none of them"
         return Outcome(Fate.LATER, f"so far the exchange shows {reached}")
 
+
+CAME: Final = "asked for: "
+"""How the reason of a gap begins of which all trades came."""
 
 ONCE: Final = "asked for once more before it is given up: "
 """How the reason of a gap begins that one answer lacks: one answer proves nothing."""
