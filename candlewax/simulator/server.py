@@ -56,7 +56,8 @@ class Simulator:
         self._host, self._port = host, port
         self._rng = generator(plan.seed, "rest")
         self._too_soon = 0
-        self._lacking = 0
+        self.lacking = 0
+        """How many of the next answers of REST will lack some trades."""
         self._number = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -208,7 +209,7 @@ class Simulator:
 
     def lack(self, answers: int) -> None:
         """Leave three trades out of the middle of so many of the next answers of REST."""
-        self._lacking += answers
+        self.lacking += answers
 
     # How it works.
 
@@ -239,8 +240,8 @@ class Simulator:
         if self._too_soon:
             self._too_soon -= 1
             return Trouble.TOO_SOON
-        if self._lacking:
-            self._lacking -= 1
+        if self.lacking:
+            self.lacking -= 1
             return Trouble.LACKING
         mischief = self.plan.mischief
         for chance, trouble in (
