@@ -155,8 +155,8 @@ def _account(tables: Database, journal: list[Published]) -> Account:
 FAULTS = [
     Fault(
         "rest-incomplete",
-        f"trades missed, and {LACKING} answers of REST that lack three of them each, then whole ones; "
-        "a second look comes after 1 s, not 180",
+        f"trades missed, and {LACKING} answers of REST that lack three of them each, then whole "
+        "ones; a second look comes after 1 s, not 180",
         rest_incomplete,
         live=False,
     )
