@@ -50,19 +50,20 @@ def pages(
     Raises BackfillError where the exchange refuses, answers what cannot be read, or gives no
     answer without trades outside the span.
     """
+    search = _Search(client, rest, native, span, found)
     begin, end = span
     # An exchange may tell its times in whole milliseconds.
     whole = begin // 1000 * 1000
     number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
     place, high, reached = Place(number, max(begin * 1000 - 1, 0)), -1, begin
     while True:
-        answer = _asked(client, rest.target(native, place, rest.page))
+        answer = search.ask(place, rest.page)
         page = answer.page
         new = [at for n, at in zip(page.numbers, page.times, strict=True) if n > high]
-        found.within += sum(begin <= at < end for at in new)
+        found.within += sum(map(search.holds, new))
         found.unread += page.unread
         if new:
-            yield from _within(client, rest, native, place, span, answer)
+            yield from search.within(place, answer)
             high, latest = page.numbers[-1], min(max(page.times[-1], reached), end)
             count(latest - reached)
             reached = latest
@@ -78,60 +79,75 @@ def pages(
         place = Place(following, page.until_ns)
 
 
-def _within(
-    client: Client, rest: Rest, native: str, place: Place, span: Span, answer: Answer
-) -> Iterator[Answer]:
-    """Give the answer if all its trades lie in the span; else answers to narrower questions."""
-    begin, end = span
-    page = answer.page
-    inside = [begin <= at < end for at in page.times]
-    if all(inside):
-        yield answer
-        return
-    if rest.by_time:
-        wanted = [n for n, good in zip(page.numbers, inside, strict=True) if good]
-        runs = [wanted] if wanted else []
-        place = Place(place.number, max(place.time_ns, begin * 1000 - 1))
-    else:
-        numbered = groupby(zip(page.numbers, inside, strict=True), key=lambda one: one[1])
-        runs = [[n for n, _ in group] for good, group in numbered if good]
-    for run in runs:
-        yield from _exactly(client, rest, native, place, span, run)
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for: trades of a market in a span. `found` counts them."""
 
+    client: Client
+    rest: Rest
+    native: str
+    span: Span
+    found: Found
 
-def _exactly(
-    client: Client, rest: Rest, native: str, place: Place, span: Span, wanted: Sequence[int]
-) -> Iterator[Answer]:
-    """Give answers that hold the wanted numbers, neighbours of one page, and nothing outside the
-    span.
-    """
-    begin, end = span
-    limit = len(wanted)
-    for _ in range(EXACT_TRIES):
-        answer = _asked(client, rest.target(native, _start(rest, place, wanted), limit))
+    def holds(self, time: int) -> bool:
+        """Return whether a time lies in the span."""
+        return self.span[0] <= time < self.span[1]
+
+    def ask(self, place: Place, limit: int) -> Answer:
+        """Return the answer for so many trades from a place on. Raises BackfillError."""
+        return _asked(self.client, self.rest.target(self.native, place, limit))
+
+    def within(self, place: Place, answer: Answer) -> Iterator[Answer]:
+        """Give the answer from a place if all its trades lie in the span; else answers to narrower
+        questions.
+        """
         page = answer.page
-        if not page.numbers or not all(begin <= at < end for at in page.times):
-            limit = len(wanted)
-            continue
-        yield answer
-        left = sorted(set(wanted).difference(page.numbers))
-        if not left:
+        inside = list(map(self.holds, page.times))
+        if all(inside):
+            yield answer
             return
-        # By time all are asked for again: rows that cannot be read have taken the places of some.
-        wanted = wanted if rest.by_time else left
-        limit = limit + len(left) if rest.by_time else len(left)
-    raise BackfillError(
-        f"{client}: {len(wanted):,} trades at the edge of the span, {wanted[0]} to {wanted[-1]}, "
-        "do not come without others beside them; they were not stored"
-    )
+        if self.rest.by_time:
+            wanted = [n for n, good in zip(page.numbers, inside, strict=True) if good]
+            runs = [wanted] if wanted else []
+            place = Place(place.number, max(place.time_ns, self.span[0] * 1000 - 1))
+        else:
+            numbered = groupby(zip(page.numbers, inside, strict=True), key=lambda one: one[1])
+            runs = [[n for n, _ in group] for good, group in numbered if good]
+        for run in runs:
+            yield from self._exactly(place, run)
 
+    def _exactly(self, place: Place, run: Sequence[int]) -> Iterator[Answer]:
+        """Give answers that hold a run of numbers, neighbours of one page, and nothing outside the
+        span.
+        """
+        wanted, limit, known = run, len(run), set(run)
+        for _ in range(EXACT_TRIES):
+            answer = self.ask(self._start(place, wanted), limit)
+            page = answer.page
+            if not page.numbers or not all(map(self.holds, page.times)):
+                limit = len(wanted)
+                continue
+            # The first answer may have lacked some.
+            self.found.within += len(set(page.numbers) - known)
+            known.update(page.numbers)
+            yield answer
+            left = sorted(set(wanted).difference(page.numbers))
+            if not left:
+                return
+            # By time all are asked for again: rows that cannot be read took the places of some.
+            wanted = wanted if self.rest.by_time else left
+            limit = limit + len(left) if self.rest.by_time else len(left)
+        raise BackfillError(
+            f"{self.client}: {len(wanted):,} trades at the edge of the span, {wanted[0]} to "
+            f"{wanted[-1]}, do not come without others beside them; they were not stored"
+        )
 
-def _start(rest: Rest, place: Place, wanted: Sequence[int]) -> Place:
-    """Return from where so many trades are exactly the wanted ones."""
-    if rest.by_time:
-        return place
-    # A window ends at the last one, however many numbers are left out before it.
-    return Place(wanted[-1] + 1 - len(wanted) if rest.windowed else wanted[0])
+    def _start(self, place: Place, wanted: Sequence[int]) -> Place:
+        """Return from where so many trades are exactly the wanted ones."""
+        if self.rest.by_time:
+            return place
+        # A window ends at the last one, however many numbers are left out before it.
+        return Place(wanted[-1] + 1 - len(wanted) if self.rest.windowed else wanted[0])
 
 
 def _numbers(client: Client, rest: Rest, native: str, begin: int) -> tuple[int, int]:

@@ -120,6 +120,29 @@ def test_an_exact_answer_that_lacks_some_is_asked_for_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VENUES)
+def test_what_only_an_exact_answer_holds_is_counted(name: str) -> None:
+    """A page at an edge may have lacked some of the span: what is stored is what is said."""
+    trades = [(n, 1_000 * n) for n in range(1, 60)]
+    spoilt: list[Page] = []
+
+    def spoil(page: Page) -> Page:
+        # Of the page that ends behind the span.
+        edge = {26, 27, 34} <= set(page.numbers)
+        if not edge or spoilt:
+            return page
+        spoilt.append(page)
+        kept = [n for n in page.numbers if n not in {27, 28}]
+        return replace(page, numbers=kept, times=[1_000 * n for n in kept])
+
+    found = Found()
+    stored = list(come(Exchange(name, trades, spoil), (5_000, 33_000), 20, found))
+    assert spoilt
+    numbers = {number for one in stored for number in one.numbers}
+    assert numbers <= set(range(5, 33))
+    assert found == Found(len(numbers))
+
+
+@pytest.mark.parametrize("name", VENUES)
 def test_an_exchange_that_always_adds_others_is_told(name: str) -> None:
     """None of them is stored, and the run fails: nothing of it is silent."""
     trades = [(n, 1_000 * n) for n in range(1, 60)]
