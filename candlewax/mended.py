@@ -16,12 +16,13 @@ from candlewax.tally import Tally
 from candlewax.telling import failed
 
 _GAPS: Final = """
-SELECT exchange, symbol, first_sequence, last_sequence, missing, toString(state) AS state, reason
+SELECT exchange, symbol, numbering, first_sequence, last_sequence, missing,
+    toString(state) AS state, reason
 FROM gaps FINAL
 ORDER BY exchange, symbol, first_sequence
 """
 
-_KEY: Final = ("exchange", "symbol", "first_sequence", "last_sequence")
+_KEY: Final = ("exchange", "symbol", "numbering", "first_sequence", "last_sequence")
 
 _MOST: Final = 20
 """Gaps that are named; the table has all."""

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -17,7 +18,7 @@ from candlewax.connectors.clickhouse import Database, connect, open_tables
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.exchanges import EXCHANGES
-from candlewax.kinds import REAL, claim, live_kind
+from candlewax.kinds import REAL, SIMULATED, claim, live_kind
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
 from candlewax.refill import TOO_LONG
@@ -92,6 +93,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     known = instruments.load(chosen.instruments)
     wanted = arguments.exchange or chosen.exchanges or known.exchanges
     kind = live_kind({name: url for name, url in chosen.rest_urls.items() if name in wanted})
+    chosen = replace(chosen, is_simulated=kind == SIMULATED)
     asked = _asked(chosen, wanted, arguments.exchange, kind)
     firsts = frozenset(arguments.first)
     choice = Choice(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)

@@ -52,8 +52,8 @@ class Choice:
         return gap.first in self.firsts
 
 
-Key = tuple[str, int, int]
-"""The symbol, first and last number of a gap."""
+Key = tuple[str, int, int, int]
+"""The symbol, numbering, first and last number of a gap."""
 
 
 @dataclass
@@ -119,4 +119,4 @@ class Schedule:
 
 def key_of(left: Left) -> Key:
     """Return what a gap is known by."""
-    return left.gap.symbol, left.gap.first, left.gap.last
+    return left.gap.symbol, left.row.get("numbering", 0), left.gap.first, left.gap.last

@@ -41,12 +41,12 @@ def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
     """A process that runs for months meets ever new ones; those that are left count on."""
     account = Account()
     for number in range(5):
-        key = ("BTC/USDT", number, number)
+        key = ("BTC/USDT", 1, number, number)
         account.tried[key] = account.came[key] = 2
         account.asked[key] = 7.0
     there = [Gap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
-    account.keep([Left(gap, 9.0, 9.0, {}) for gap in there])
-    expected = {("BTC/USDT", 1, 1): 2, ("BTC/USDT", 3, 3): 2}
+    account.keep([Left(gap, 9.0, 9.0, {"numbering": 1}) for gap in there])
+    expected = {("BTC/USDT", 1, 1, 1): 2, ("BTC/USDT", 1, 3, 3): 2}
     assert account.tried == expected
     assert account.came == expected
     assert account.asked == dict.fromkeys(expected, 7.0)
