@@ -71,8 +71,8 @@ def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     return page(trades, lambda trade: int(trade["trade_id"]), _time)
 
 
-def _time(trade: NativeTrade) -> int:
-    return read_iso(trade["time"]) or 0
+def _time(trade: NativeTrade) -> int | None:
+    return read_iso(trade["time"])
 
 
 def target(native: str, place: Place, limit: int) -> str:
