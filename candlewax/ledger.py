@@ -161,13 +161,13 @@ class Ledger:
             if start:
                 self._assigned.opened.append(Opening(symbol, numbering, *start))
                 self._new_spans.add((symbol, start.before, start.before))
+            if numbering:
+                self._assigned.places[place] = numbering
             if ranges.has(number):
                 repeated.append(place)
                 continue
             self._add(name, [Run(number, number, time, time)])
             self.numberings.see(symbol, time)
-            if numbering:
-                self._assigned.places[place] = numbering
         return pl.Series(repeated, dtype=pl.UInt32)
 
     def _add(self, symbol: str, found: list[Run]) -> None:

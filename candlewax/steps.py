@@ -11,7 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
 from candlewax import book
-from candlewax.admission import Opening
+from candlewax.admission import Admission, Opening
 from candlewax.batch import NOWHERE, Batch
 from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
@@ -118,7 +118,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             admission = self._ledger.admit(trades, decided=not self._stores)
             fresh = admission.fresh
             if self._stores:
-                decoded, contradicted = self._compare(self._ledger, decoded, fresh)
+                decoded, contradicted = self._compare(self._ledger, decoded, admission)
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
             else:
@@ -142,7 +142,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
 
     def _compare(
-        self, ledger: Ledger, decoded: Decoded, fresh: pl.Series
+        self, ledger: Ledger, decoded: Decoded, admission: Admission
     ) -> tuple[Decoded, pl.DataFrame]:
         """Tell repeats of equal trades, which are counted with their frames, from
         CONTRADICTIONS, which become dead letters.
@@ -150,10 +150,11 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         exchange, trades = decoded.exchange, decoded.trades
         if self._finder is None:
             self._finder = ContradictionFinder(exchange, self._history.trades)
-        found = self._finder.find(trades, fresh)
-        if fresh.all():
+        judged = self._finder.find(trades, admission, ledger.numbered)
+        if admission.fresh.all():
             return decoded, empty(CONTRADICTIONS)
-        repeated = ~fresh
+        self._tell_uncompared(exchange, judged.uncompared)
+        found, repeated = judged.contradictions, ~admission.fresh
         bronze, dead_letters = decoded.bronze, decoded.dead_letters
         rows = empty(CONTRADICTIONS)
         if found.height:
@@ -171,6 +172,16 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
             )
         bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
+
+    def _tell_uncompared(self, exchange: str, count: int) -> None:
+        if count:
+            self._tally.add(count, "uncompared", exchange)
+            _log.warning(
+                "%s: %d trades came under numbers of which nothing is stored any more; by their "
+                "times they are repeats",
+                exchange,
+                count,
+            )
 
     def _ask_for_contradictions(self, ledger: Ledger, decoded: Decoded) -> None:
         """Learn from the tables what the process that stores found, once a minute of the

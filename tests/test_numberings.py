@@ -3,7 +3,6 @@
 import pickle
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 import polars as pl
@@ -11,12 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from candlewax.contradictions import ContradictionFinder
-from candlewax.identity import CONTENT, RecentTrades, content, not_repeated
 from candlewax.ledger import Ledger
 from candlewax.numberings import FAR, Numberings, is_far_below, series, split_series
 from candlewax.ranges import Ranges
-from candlewax.schema import TRADES, empty
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -187,89 +183,3 @@ def test_ranges_know_what_they_hold_and_what_follows() -> None:
     assert [n for n in range(13) if ranges.has(n)] == sorted(held)
     assert {n for n in range(13) if ranges.follows(n)} == {n + 1 for n in held} - held
     assert ranges.count() == len(held)
-
-
-Trade = tuple[int, int, int, int, int]
-"""number, microseconds, side, price, quantity."""
-
-TRADE = st.tuples(
-    st.integers(1, 6), st.sampled_from([0, 1, 2, 999, 1_000, 1_001, 2_000]), st.integers(1, 2),
-    st.integers(1, 2), st.integers(1, 2),
-)  # fmt: skip
-
-
-def trades(rows: list[Trade]) -> pl.DataFrame:
-    """Trades of one market."""
-    schema = {name: TRADES[name] for name in (*CONTENT, "source_index")}
-    return pl.DataFrame(
-        [
-            ("A/B", number, START + timedelta(microseconds=time), side, Decimal(price),
-             Decimal(quantity), 0)
-            for number, time, side, price, quantity in rows
-        ],
-        schema=schema,
-        orient="row",
-    )  # fmt: skip
-
-
-def is_same(one: Trade, other: Trade) -> bool:
-    """The rule: equal but for the unit in which the time is told."""
-    a, b = one[1], other[1]
-    in_ms = a // 1000 == b // 1000 and 0 in {a % 1000, b % 1000}
-    return (one[0], *one[2:]) == (other[0], *other[2:]) and (abs(a - b) <= 1 or in_ms)
-
-
-class Stored:
-    """Stored trades, and how often they were asked for."""
-
-    def __init__(self, rows: list[Trade]) -> None:
-        self.rows = trades(rows).select(pl.col("symbol").cast(pl.String), *list(CONTENT)[1:])
-        self.asked = 0
-
-    def near(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
-        self.asked += 1
-        return self.rows.join(came.select("sequence").unique(), on="sequence", how="semi")
-
-    def by_number(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
-        return self.near(_, came)
-
-
-@given(st.lists(TRADE, max_size=8), st.lists(st.lists(TRADE, max_size=8), max_size=4))
-def test_known_number_with_other_content_is_a_contradiction(
-    stored: list[Trade], batches: list[list[Trade]]
-) -> None:
-    """And nothing else is: against stored trades, those of the batch, and those just before."""
-    known: dict[int, list[Trade]] = {}
-    for trade in stored:
-        known.setdefault(trade[0], []).append(trade)
-    finder = ContradictionFinder("x", Stored(stored))
-    for batch in batches:
-        fresh, expected = [], []
-        for place, trade in enumerate(batch):
-            fresh.append(trade[0] not in known)
-            if fresh[-1]:
-                known[trade[0]] = [trade]
-            elif not any(is_same(trade, other) for other in known[trade[0]]):
-                expected.append(place)
-        found = finder.find(trades(batch), pl.Series(fresh, dtype=pl.Boolean))
-        assert found["place"].to_list() == expected
-
-
-def test_repeat_of_a_trade_just_let_through_is_not_looked_up() -> None:
-    """Two connections bring each trade twice: that costs no query."""
-    stored = Stored([])
-    finder = ContradictionFinder("x", stored)
-    rows = [(n, 0, 1, 1, 1) for n in range(1, 50)]
-    assert finder.find(trades(rows), pl.Series([True] * len(rows))).is_empty()
-    assert finder.find(trades(rows), pl.Series([False] * len(rows))).is_empty()
-    assert stored.asked == 0
-
-
-def test_recent_trades_are_bounded() -> None:
-    """The oldest are forgotten, in whole pieces."""
-    recent = RecentTrades(most=1_000)
-    for number in range(1, 5_000):
-        recent.add(trades([(number, 0, 1, 1, 1)]))
-    wanted = content(trades([(4_999, 0, 1, 1, 1), (4_100, 0, 1, 1, 1), (1, 0, 1, 1, 1)]))
-    assert not_repeated(wanted, recent.find(wanted))["sequence"].to_list() == [1]
-    assert recent.find(empty({"place": pl.UInt32, **CONTENT})).is_empty()

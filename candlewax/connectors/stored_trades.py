@@ -6,12 +6,16 @@ from typing import Any, Final
 
 import polars as pl
 
+from candlewax.clocks import wall_clock
 from candlewax.identity import CONTENT, CONTRADICTIONS
 
 Query = Callable[..., pl.DataFrame]
 
 _AT_ONCE: Final = 5_000
 """Numbers that are asked for at once."""
+
+RETENTION: Final = timedelta(days=30)
+"""How long a trade is kept after it was stored: the TTL of `silver_trades`."""
 
 _CLOSE: Final = timedelta(milliseconds=1)
 """How far the times of the same trade may lie apart."""
@@ -41,8 +45,13 @@ WHERE exchange = {exchange:String}
 class StoredTrades:
     """Reads the stored trades of an exchange by their numbers."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, clock: Callable[[], int] = wall_clock) -> None:
         self._query = query
+        self._clock = clock
+
+    def kept_since(self) -> int:
+        """Return since when all that was stored is there, in microseconds since 1970."""
+        return self._clock() - RETENTION // timedelta(microseconds=1)
 
     def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
         """Return CONTENT of the stored trades with the numbers of others (CONTENT), as far as

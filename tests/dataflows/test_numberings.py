@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.stored_trades import RETENTION
 from candlewax.verify import books, verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill
@@ -150,3 +151,31 @@ def test_corrected_dump_beside_stored_trades_is_told_whole(tables: Database) -> 
     assert tables.query("SELECT count() FROM contradictions FINAL").item() == 30
     assert "complete" not in statuses(tables).values()
     assert verify(tables.client).equal
+
+
+def test_known_number_of_which_nothing_is_stored_is_never_dropped_unsaid(
+    tables: Database, tmp_path: Path
+) -> None:
+    """Retention has dropped its trade: by its time it is a repeat, which is counted, or none."""
+    empty(tables)
+    kept = tables.query(
+        "SELECT engine_full FROM system.tables "
+        "WHERE database = currentDatabase() AND name = 'silver_trades'"
+    ).item()
+    assert f"toIntervalDay({RETENTION.days})" in kept
+    init_db_dir(tmp_path, 1)
+    fills = [fill(n, 30 * n) for n in range(1, 21)]
+    others = [
+        replace(fills[4], price=Decimal(8)),
+        replace(fills[19], time=fills[19].time + 60_000_000),
+    ]
+    (before, after) = received(frames([*fills, fills[0], *others]), [20])
+    play([before], tables, tmp_path)
+    tables.client.command("TRUNCATE TABLE silver_trades")
+    tally = play([before, after], tables, tmp_path)
+    assert tally.total("uncompared") == 2
+    rows = tables.query("SELECT sequence, stored_quantity, quantity FROM contradictions").rows()
+    assert rows == [(20, Decimal(0), Decimal(1))]
+    (detail,) = tables.query("SELECT detail FROM dead_letters").rows()
+    assert "number 20 of BTC/USDT is known, not with this time" in detail[0]
+    assert statuses(tables)["1m", of_time(600)["1m"]] != "complete"
