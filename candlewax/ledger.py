@@ -15,6 +15,7 @@ import polars as pl
 
 from candlewax import unnumbered
 from candlewax.admission import Admission, Assigned, Opening
+from candlewax.candles import MINUTE
 from candlewax.extents import extents
 from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
 from candlewax.market_outages import MarketOutages
@@ -34,8 +35,9 @@ class Ledger:
 
     `numbered`: the numbers seen, by series. `unnumbered`: chunks of symbol
     (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
-    `connections`: which connections are alive. `contradicted`: symbols and times (microseconds
-    since 1970) of trades of which two came under one number. `numbered` has a series for each
+    `connections`: which connections are alive. `contradicted`: symbols and minutes (their starts,
+    microseconds since 1970) that hold trades of which two came under one number: no candle is
+    shorter. `numbered` has a series for each
     numbering of a symbol: `numberings` tells which there are.
     """
 
@@ -51,6 +53,7 @@ class Ledger:
     _known: Knowledge | None = field(default=None, init=False, repr=False)
     _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
     _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
+    _contradicted: pl.DataFrame | None = field(default=None, init=False, repr=False)
 
     def admit(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
         """Tell which trades are seen for the first time, and remember them.
@@ -180,6 +183,11 @@ class Ledger:
         else:
             self._changes.pop(symbol, None)
 
+    def begin(self) -> None:
+        """All that is known until now is no change."""
+        self.changes()
+        self._new_spans.clear()
+
     def changes(self) -> dict[str, Change]:
         """How the holes of each symbol have changed since this was asked last."""
         changes, self._changes = self._changes, {}
@@ -198,12 +206,18 @@ class Ledger:
             self._known = Knowledge(
                 pl.concat([empty(HOLES), *self._holes.values()]),
                 pl.DataFrame(self._begins(), BEGINS, orient="row"),
-                pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row"),
+                self._moments(),
                 pl.DataFrame(self.market_outages.spans(), SPANS, orient="row"),
             )
         if not changes and not spans and outages.is_empty():
             return self._known
         return replace(self._known, changed=_spans(changes, spans), outages=outages)
+
+    def _moments(self) -> pl.DataFrame:
+        """MOMENTS that are contradicted; made anew only if there are more."""
+        if self._contradicted is None or self._contradicted.height < len(self.contradicted):
+            self._contradicted = pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row")
+        return self._contradicted
 
     def _begins(self) -> list[tuple[str, int, int]]:
         """Rows of BEGINS. The end of a numbering that another one followed is as little proven
@@ -223,7 +237,7 @@ class Ledger:
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Remember the symbols and times of trades of which two came under one number."""
-        new = set(moments) - self.contradicted
+        new = {(symbol, time // MINUTE * MINUTE) for symbol, time in moments} - self.contradicted
         self.contradicted |= new
         self._new_spans |= {(symbol, time, time) for symbol, time in new}
 
@@ -257,8 +271,11 @@ class Ledger:
             "market_outages": MarketOutages(),
             "_new_spans": set(),
             "_assigned": Assigned(),
+            "_contradicted": None,
             **state,
         }
+        # One from before minutes were kept has times.
+        self.contradicted = {(name, time // MINUTE * MINUTE) for name, time in self.contradicted}
 
 
 def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) -> pl.DataFrame:

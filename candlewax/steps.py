@@ -190,9 +190,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
         if minute > self._asked:
             self._asked = minute
-            ledger.add_contradictions(
-                moments(self._history.trades.contradictions(decoded.exchange))
-            )
+            found = self._history.trades.contradicted(decoded.exchange)
+            ledger.add_contradictions(found.iter_rows())
             outages = self._history.market_outages(decoded.exchange)
             ledger.add_spans(set(ledger.market_outages.spans()) ^ set(outages.spans()))
             ledger.market_outages = outages

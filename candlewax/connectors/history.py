@@ -19,7 +19,6 @@ from candlewax.connectors.reached import SETTLE, Reached
 from candlewax.connectors.stored import Stored
 from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
-from candlewax.identity import moments
 from candlewax.ledger import Ledger
 from candlewax.market_outages import MarketOutages
 from candlewax.numberings import Start, series
@@ -228,9 +227,9 @@ class History:
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
-        ledger.contradicted = set(moments(self.trades.contradictions(exchange)))
+        ledger.add_contradictions(self.trades.contradicted(exchange).iter_rows())
         ledger.market_outages = self.market_outages(exchange)
-        ledger.changes()
+        ledger.begin()
         return ledger
 
     def market_outages(self, exchange: str) -> MarketOutages:

@@ -76,9 +76,8 @@ WITH
     ),
     contradicted AS
     (
-        SELECT exchange, symbol, groupArrayArray([stored_timestamp, timestamp]) AS moments
-        FROM contradictions FINAL
-        GROUP BY exchange, symbol
+        SELECT DISTINCT exchange, symbol, arrayJoin([stored_timestamp, timestamp]) AS time
+        FROM contradictions
     ),
     markets AS
     (
@@ -172,7 +171,7 @@ WITH
             arrayFilter(m -> m.1 >= candle.start AND m.1 < candle.end, unproven.moments) AS inside,
             notEmpty(inside) AS begins,
             arrayExists(m -> NOT m.2, inside) AS doubtful,
-            arrayExists(time -> time >= candle.start AND time < candle.end, contradicted.moments) AS contradiction,
+            contradicted.time >= candle.start AS contradiction,
             arrayExists(span -> span.1 < candle.end AND span.2 > candle.start, unsubscribed.spans) AS refused,
             candle.end > market.latest AS last,
             multiIf(
@@ -196,11 +195,12 @@ WITH
             AND candle.symbol = counted.symbol AND candle.window_start = counted.window_start
         LEFT JOIN markets AS market ON candle.exchange = market.exchange AND candle.symbol = market.symbol
         LEFT JOIN unproven ON candle.exchange = unproven.exchange AND candle.symbol = unproven.symbol
-        LEFT JOIN contradicted
-            ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
         LEFT JOIN unsubscribed
             ON candle.exchange = unsubscribed.exchange AND candle.symbol = unsubscribed.symbol
         LEFT JOIN pending ON candle.exchange = pending.exchange
+        ASOF LEFT JOIN contradicted
+            ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
+            AND candle.end > contradicted.time
         ASOF LEFT JOIN begun
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time
         ASOF LEFT JOIN over
