@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import polars as pl
 
 from candlewax.admission import Admission
-from candlewax.candles import SECOND
 from candlewax.dead_letters import letters
 from candlewax.identity import (
     RecentTrades,
@@ -18,14 +17,10 @@ from candlewax.identity import (
     is_same_time,
     not_repeated,
 )
-from candlewax.limits import AHEAD_US
+from candlewax.limits import AHEAD_US, SLACK_US
 from candlewax.numberings import series
 from candlewax.ranges import Ranges
 from candlewax.schema import KIND_DEAD
-
-SLACK_US: Final = SECOND
-"""How far a trade's time may lie outside that of its neighbours by number: exchanges number trades
-in the order of time, or nearly so."""
 
 
 class StoredContent(Protocol):
