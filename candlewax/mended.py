@@ -14,12 +14,13 @@ from candlewax.tally import Tally
 from candlewax.telling import failed
 
 _GAPS: Final = """
-SELECT exchange, symbol, first_sequence, last_sequence, missing, toString(state) AS state, reason
+SELECT exchange, symbol, first_sequence, last_sequence, numbering, missing,
+    toString(state) AS state, reason
 FROM gaps FINAL
-ORDER BY exchange, symbol, first_sequence
+ORDER BY exchange, symbol, numbering, first_sequence
 """
 
-_KEY: Final = ("exchange", "symbol", "first_sequence", "last_sequence")
+_KEY: Final = ("exchange", "symbol", "first_sequence", "last_sequence", "numbering")
 
 _MOST: Final = 20
 """Gaps that are named; the table has all."""
