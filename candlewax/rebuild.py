@@ -44,16 +44,14 @@ WHERE (exchange, symbol, numbering, sequence) IN
 """
 _BEGUN: Final = """
 INSERT INTO {rebuilt}.numberings
-SELECT numberings.*
+SELECT *
 FROM numberings FINAL
-JOIN
+WHERE (exchange, symbol) IN
 (
-    SELECT exchange, symbol, max(numbering) AS newest
+    SELECT exchange, symbol
     FROM silver_trades
     WHERE sequence > 0 AND received_at < fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
-    GROUP BY exchange, symbol
-) AS stood USING (exchange, symbol)
-WHERE numbering <= newest
+)
 """
 
 _GONE: Final = """

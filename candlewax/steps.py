@@ -11,7 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
 from candlewax import book
-from candlewax.admission import Admission, Opening
+from candlewax.admission import Admission
 from candlewax.batch import NOWHERE, Batch
 from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
@@ -26,6 +26,7 @@ from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
+from candlewax.numberings import Opening
 from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
 from candlewax.tally import Tally
 from candlewax.telling import tells
@@ -213,18 +214,22 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         self._tally.set(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
         return outage_rows(decoded.exchange, changed)
 
-    def _tell_opened(self, exchange: str, opened: Sequence[Opening]) -> pl.DataFrame:
+    def _tell_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
         """Log and count numberings that opened; gives NUMBERINGS."""
-        for one in opened:
+        for symbol, (numbering, start) in opened:
             self._tally.add(1, "numberings", exchange)
             _log.warning(
-                "%s: the numbers of %s begin anew with %d: numbering %d opens",
+                "%s: the numbers of %s begin anew with %d: numbering %d opens%s",
                 exchange,
-                one.symbol,
-                one.first,
-                one.numbering,
+                symbol,
+                start.first,
+                numbering,
+                "" if numbering == start.numbering else " for the trades of before",
             )
-        rows = [(exchange, *one) for one in opened]
+        rows = [
+            (exchange, symbol, start.numbering, start.first, start.began, start.before, start.last)
+            for symbol, (_, start) in opened
+        ]
         times = {"began": pl.Int64, "before": pl.Int64}
         return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
 

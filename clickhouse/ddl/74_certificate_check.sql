@@ -53,24 +53,28 @@ WITH
         GROUP BY frame, exchange, symbol, window_start
     ),
     -- Where the feed of a market, or one of its numberings, began with a number above 1, and
-    -- where a numbering ended: nothing is proven there.
+    -- where a numbering ended that another one followed: nothing is proven there.
     unproven AS
     (
-        SELECT exchange, symbol, groupArray((time, certain)) AS moments
+        SELECT exchange, symbol,
+            groupArrayArray(arrayConcat(
+                if(lowest > 1, [(begin, certain_begin)], []),
+                if(followed, [(end, certain_end)], [])
+            )) AS moments
         FROM
         (
             SELECT
                 exchange,
                 symbol,
-                argMin(timestamp, sequence) AS time,
-                argMin(inserted_at, sequence) > oldest AS certain
+                min(sequence) AS lowest,
+                argMin(timestamp, sequence) AS begin,
+                argMin(inserted_at, sequence) > oldest AS certain_begin,
+                argMax(timestamp, sequence) AS end,
+                argMax(inserted_at, sequence) > oldest AS certain_end,
+                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end DESC, numbering DESC) > 1 AS followed
             FROM silver_trades FINAL
             WHERE sequence > 0
             GROUP BY exchange, symbol, numbering
-            HAVING min(sequence) > 1
-            UNION ALL
-            SELECT exchange, symbol, before, true
-            FROM numberings FINAL
         )
         GROUP BY exchange, symbol
     ),
