@@ -19,7 +19,7 @@ from candlewax.candles import MINUTE
 from candlewax.extents import extents
 from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
 from candlewax.market_outages import MarketOutages
-from candlewax.numberings import Numberings, followed_ends, series, split_series
+from candlewax.numberings import Numberings, seams, series, split_series
 from candlewax.open_gaps import OpenGaps
 from candlewax.openings import may_open
 from candlewax.outages import Connections
@@ -54,7 +54,7 @@ class Ledger:
     _known: Knowledge | None = field(default=None, init=False, repr=False)
     _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
     _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
-    _known_ends: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
+    _known_seams: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
     _several: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
     _counted: int = field(default=0, init=False, repr=False)
     _contradicted: pl.DataFrame | None = field(default=None, init=False, repr=False)
@@ -178,7 +178,7 @@ class Ledger:
     def begin(self) -> None:
         """All that is known until now is no change."""
         self.changes()
-        self._known_ends = self._ends()
+        self._known_seams = self._seams()
         self._new_spans.clear()
 
     def changes(self) -> dict[str, Change]:
@@ -190,9 +190,9 @@ class Ledger:
         """What is known of unseen trades; `changes` as `changes` gave them last, and
         OUTAGES that are over.
         """
-        ends = self._ends()
-        spans = self._new_spans | {(symbol, end, end) for symbol, end in ends ^ self._known_ends}
-        self._new_spans, self._known_ends = set(), ends
+        seams = self._seams()
+        moved = {(symbol, time, time) for symbol, time in seams ^ self._known_seams}
+        spans, self._new_spans, self._known_seams = self._new_spans | moved, set(), seams
         if self._known is None or changes or spans:
             for name in changes if self._known else self.numbered:
                 symbol, _ = split_series(name)
@@ -215,25 +215,25 @@ class Ledger:
         return self._contradicted
 
     def _begins(self) -> list[tuple[str, int, int]]:
-        """Rows of BEGINS. The end of a numbering that another one followed is as little proven
-        as a beginning: it stands among them like a number that is not the first.
+        """Rows of BEGINS. Where one numbering ended and another followed, as little is proven as
+        where a feed begins: such times stand among them like those of a number not the first.
         """
-        ends = [(symbol, UNPROVEN, end) for symbol, end in self._known_ends]
+        unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_seams]
         lowest = [
             (split_series(name)[0], ranges.first[0], ranges.begin[0])
             for name, ranges in self.numbered.items()
             if ranges.first
         ]
-        return lowest + ends
+        return lowest + unproven
 
-    def _ends(self) -> set[tuple[str, int]]:
-        """When the last trade happened of each numbering that another one followed."""
+    def _seams(self) -> set[tuple[str, int]]:
+        """Where one numbering ended and another followed."""
         if self._counted < len(self.numbered):
             self._counted = len(self.numbered)
             names = {name: split_series(name) for name in self.numbered}
             several = {symbol for symbol, numbering in names.values() if numbering}
             self._several = {name: of for name, of in names.items() if of[0] in several}
-        return followed_ends(self.numbered, self._several) if self._several else set()
+        return seams(self.numbered, self._several) if self._several else set()
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Remember the symbols and times of trades of which two came under one number."""
@@ -278,7 +278,7 @@ class Ledger:
         for name, ranges in self.numbered.items():
             if ranges.first:
                 self.numberings.see(split_series(name)[0], min(ranges.begin), max(ranges.end))
-        self._known_ends = self._ends()
+        self._known_seams = self._seams()
         # One from before minutes were kept has times.
         self.contradicted = {(name, time // MINUTE * MINUTE) for name, time in self.contradicted}
 

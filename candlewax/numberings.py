@@ -10,6 +10,7 @@ belongs, in whatever order and batches trades come. Pure state, without frames.
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from candlewax.ranges import Ranges
@@ -43,17 +44,25 @@ def is_far_below(number: int, last: int) -> bool:
     return below >= FAR or (below >= _HALF_FROM and 2 * number <= last)
 
 
-def followed_ends(
+def seams(
     numbered: Mapping[str, Ranges], names: Mapping[str, tuple[str, int]]
 ) -> set[tuple[str, int]]:
-    """Return the symbols and the times of the last trades of numberings that others followed.
-    `numbered` are the numbers known by series, `names` those to look at, by symbol and numbering.
+    """Return the symbols and the times at which one numbering ended and another one followed: those
+    of the last trade of the one and of the first of the other, as nothing proves that none lies
+    between. `numbered` are the numbers known by series, `names` those to look at, by symbol and
+    numbering.
     """
-    ends: dict[str, list[tuple[int, int]]] = {}
+    spans: dict[str, list[tuple[int, int, int]]] = {}
     for name, (symbol, numbering) in names.items():
-        if numbered[name].end:
-            ends.setdefault(symbol, []).append((numbered[name].end[-1], numbering))
-    return {(symbol, end) for symbol, found in ends.items() for end, _ in sorted(found)[:-1]}
+        ranges = numbered[name]
+        if ranges.end:
+            spans.setdefault(symbol, []).append((ranges.end[-1], numbering, ranges.begin[0]))
+    return {
+        (symbol, time)
+        for symbol, found in spans.items()
+        for (end, *_), (*_, begin) in pairwise(sorted(found))
+        for time in (end, begin)
+    }
 
 
 class Start(NamedTuple):

@@ -53,12 +53,12 @@ WITH
         GROUP BY frame, exchange, symbol, window_start
     ),
     -- Where the feed of a market, or one of its numberings, began with a number above 1, and
-    -- where a numbering ended that another one followed: nothing is proven there.
+    -- where a numbering ended and another one followed: nothing is proven there.
     unproven AS
     (
         SELECT exchange, symbol,
             groupArrayArray(arrayConcat(
-                if(lowest > 1, [(begin, certain_begin)], []),
+                if(lowest > 1 OR follows, [(begin, certain_begin)], []),
                 if(followed, [(end, certain_end)], [])
             )) AS moments
         FROM
@@ -71,7 +71,8 @@ WITH
                 argMin(inserted_at, sequence) > oldest AS certain_begin,
                 argMax(timestamp, sequence) AS end,
                 argMax(inserted_at, sequence) > oldest AS certain_end,
-                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end DESC, numbering DESC) > 1 AS followed
+                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end DESC, numbering DESC) > 1 AS followed,
+                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end, numbering) > 1 AS follows
             FROM silver_trades FINAL
             WHERE sequence > 0
             GROUP BY exchange, symbol, numbering

@@ -94,8 +94,7 @@ def test_numbers_that_begin_anew_open_a_numbering(
     assert sum(missing for *_, missing in gaps) == max(0, skipped - len(late)) + skipped
     found = statuses(tables)
     assert found["1m", of_time(570)["1m"]] == "partial"
-    if first > 1:
-        assert found["1m", of_time(700)["1m"]] == "partial"
+    assert found["1m", of_time(700)["1m"]] == "partial"
     assert found["1m", of_time(800)["1m"]] == "complete"
     check = verify(tables.client)
     assert check.equal, check
