@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
 from candlewax.admission import Admission
 from candlewax.dead_letters import letters
 from candlewax.identity import (
+    CONTENT,
     RecentTrades,
     content,
     contradiction_faults,
@@ -20,7 +21,7 @@ from candlewax.identity import (
 from candlewax.limits import AHEAD_US, SLACK_US
 from candlewax.numberings import series
 from candlewax.ranges import Ranges
-from candlewax.schema import KIND_DEAD
+from candlewax.schema import KIND_DEAD, empty
 
 
 class StoredContent(Protocol):
@@ -46,6 +47,9 @@ class Found:
     uncompared: int = 0
 
 
+_NOTHING: Final = Found(gone(empty({"place": pl.UInt32, **CONTENT})))
+
+
 class ContradictionFinder:
     """Compares each trade that comes under a known number with the one known by it.
 
@@ -66,12 +70,14 @@ class ContradictionFinder:
         """
         has_number = trades["sequence"] > 0
         self._recent.add(trades.filter(admission.fresh & has_number))
+        if admission.fresh.all():
+            return _NOTHING
         came = content(trades).filter(~admission.fresh & has_number)
         left = not_repeated(came, self._recent.find(came)) if came.height else came
         if left.height:
             left = not_repeated(left, self._stored.near(self._exchange, left))
         if left.is_empty():
-            return Found(gone(left))
+            return _NOTHING
         known = pl.concat([self._recent.find(left), self._stored.by_number(self._exchange, left)])
         found = contradictions(left, known)
         lost = left.join(found, on="place", how="anti")
