@@ -262,26 +262,6 @@ class Ledger:
             self.market_outages.copy(),
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a saved state, also one from before there were contradictions and numberings."""
-        self.__dict__ = {
-            "contradicted": set(),
-            "numberings": Numberings(),
-            "market_outages": MarketOutages(),
-            "_new_spans": set(),
-            "_assigned": Assigned(),
-            "_contradicted": None,
-            "_several": {},
-            "_counted": 0,
-            **state,
-        }
-        for name, ranges in self.numbered.items():
-            if ranges.first:
-                self.numberings.see(split_series(name)[0], min(ranges.begin), max(ranges.end))
-        self._known_seams = self._seams()
-        # One from before minutes were kept has times.
-        self.contradicted = {(name, time // MINUTE * MINUTE) for name, time in self.contradicted}
-
 
 def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""

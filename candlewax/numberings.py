@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from candlewax.ranges import Ranges
 
@@ -74,8 +74,8 @@ class Start(NamedTuple):
     first: int
     began: int
     before: int
-    last: int = 0
-    numbering: int = -1
+    last: int
+    numbering: int
 
 
 class Opening(NamedTuple):
@@ -210,13 +210,3 @@ class Numberings:
         """Return a copy that later changes do not reach."""
         starts = {symbol: starts[:] for symbol, starts in self.starts.items()}
         return Numberings(starts, dict(self.latest), dict(self.earliest))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a saved state, also one from before numberings had names."""
-        self.__dict__ = {"earliest": {}, **state}
-        for symbol, starts in self.starts.items():
-            named = (
-                start._replace(numbering=n) if start.numbering < 0 else start
-                for n, start in enumerate(starts, 1)
-            )
-            self.starts[symbol] = list(named)

@@ -28,6 +28,7 @@ from candlewax.ledger import Ledger
 from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.numberings import Opening
 from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
+from candlewax.snapshots import Snapshot, load_ledger, save_ledger
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
@@ -86,7 +87,7 @@ class Decoder:
 
 
 @tells
-class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
+class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
@@ -95,11 +96,11 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """
 
     def __init__(
-        self, history: History, tally: Tally, resumed: Ledger | None, *, stores: bool = True
+        self, history: History, tally: Tally, resumed: Snapshot | None, *, stores: bool = True
     ) -> None:
         self._history = history
         self._tally = tally
-        self._ledger = resumed
+        self._ledger = load_ledger(resumed) if resumed else None
         self._stores = stores
         self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
         self._finder: ContradictionFinder | None = None
@@ -226,6 +227,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 numbering,
                 "" if numbering == start.numbering else " for the trades of before",
             )
+        if not opened:
+            return empty(NUMBERINGS)
         rows = [
             (exchange, symbol, start.numbering, start.first, start.began, start.before, start.last)
             for symbol, (_, start) in opened
@@ -262,8 +265,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         for scope, reason, count in letters.iter_rows():
             self._tally.add(count, "dead_letters", exchange, str(scope), reason)
 
-    def snapshot(self) -> Ledger | None:
-        return self._ledger.copy() if self._ledger else None
+    def snapshot(self) -> Snapshot | None:
+        return save_ledger(self._ledger) if self._ledger else None
 
 
 def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
