@@ -28,11 +28,15 @@ Delivery = tuple[int, Fill]
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> list[Delivery]:
-    """What came of it: some trades never, some late, some again, some with other content."""
+    """What came of it: some trades never, some late, some again, some with other content; and at
+    times those of before the new numbers last, as by a backfill.
+    """
     came: list[tuple[int, Delivery]] = []
-    for place, (numbering, one) in enumerate(TRUE):
+    last = len(TRUE) * draw(st.booleans())
+    for n, (numbering, one) in enumerate(TRUE):
+        place = n + last * (numbering == 0)
         fate = draw(st.sampled_from(["once"] * 5 + ["never", "late", "again", "other"]))
-        late = place + draw(st.integers(1, 50))
+        late = place + draw(st.integers(1, len(TRUE)))
         if fate != "never":
             came.append((late if fate == "late" else place, (numbering, one)))
         if fate == "again":
