@@ -2,30 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import polars as pl
 
-
-class Opening(NamedTuple):
-    """A numbering that a trade opened; as `Start`."""
-
-    symbol: str
-    numbering: int
-    first: int
-    began: int
-    before: int
+from candlewax.numberings import Opening
 
 
 @dataclass(frozen=True)
 class Admission:
     """What became of the trades of a batch: which are seen for the first time (Boolean), to
-    which numbering each belongs (UInt32; None: all to the first), and numberings that opened.
+    which numbering each belongs (UInt32; None: all to the first), and which opened, of which
+    symbols.
     """
 
     fresh: pl.Series
     numbering: pl.Series | None
-    opened: Sequence[Opening] = ()
+    opened: Sequence[tuple[str, Opening]] = ()
 
 
 @dataclass
@@ -34,7 +26,7 @@ class Assigned:
 
     symbols: dict[str, int] = field(default_factory=dict)
     places: dict[int, int] = field(default_factory=dict)
-    opened: list[Opening] = field(default_factory=list)
+    opened: list[tuple[str, Opening]] = field(default_factory=list)
 
     def column(self, symbols: pl.Series) -> pl.Series | None:
         """Return the numbering of each trade (UInt32); None if all belong to the first."""

@@ -86,7 +86,8 @@ def _status(
     candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence, missing: pl.Series | None
 ) -> pl.Expr:
     cut = _cut_off(candles, evidence.known, evidence.ended)
-    contradicted = _hold_any(candles, evidence.known.contradicted)
+    contradictions = evidence.known.contradictions
+    contradicted = contradictions.touching(candles) if contradictions else None
     unsubscribed = evidence.known.unsubscribed
     proven = pl.lit(COMPLETE)
     if unsubscribed.height:
@@ -97,7 +98,7 @@ def _status(
         proven = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(proven)
     nothing_proven = pl.col("unnumbered") > 0
     if contradicted is not None:
-        nothing_proven |= pl.lit(contradicted)
+        nothing_proven |= pl.lit(contradicted) > 0
     numbered = pl.when(nothing_proven).then(UNVERIFIED).otherwise(proven)
     return pl.when(closed).then(numbered).otherwise(FORMING)
 

@@ -1,19 +1,27 @@
 """Contradictions among the trades of one exchange: found, and taken out of their frames."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
+from candlewax.admission import Admission
 from candlewax.dead_letters import letters
 from candlewax.identity import (
+    CONTENT,
     RecentTrades,
     content,
     contradiction_faults,
     contradictions,
+    gone,
+    is_same_time,
     not_repeated,
 )
-from candlewax.schema import KIND_DEAD
+from candlewax.limits import AHEAD_US, SLACK_US
+from candlewax.numberings import series
+from candlewax.ranges import Ranges
+from candlewax.schema import KIND_DEAD, empty
 
 
 class StoredContent(Protocol):
@@ -24,6 +32,22 @@ class StoredContent(Protocol):
 
     def by_number(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
         """Return all of them."""
+
+    def kept_since(self) -> int:
+        """Return since when all that was stored is there, in microseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of trades under known numbers those that contradict, as `contradictions` says it; and how
+    many could not be compared and count as repeats by their times.
+    """
+
+    contradictions: pl.DataFrame
+    uncompared: int = 0
+
+
+_NOTHING: Final = Found(gone(empty({"place": pl.UInt32, **CONTENT})))
 
 
 class ContradictionFinder:
@@ -36,24 +60,58 @@ class ContradictionFinder:
     def __init__(self, exchange: str, stored: StoredContent) -> None:
         self._exchange = exchange
         self._stored = stored
-        self._recent = RecentTrades()
+        self._recent = RecentTrades(self._are_stored)
 
-    def find(self, trades: pl.DataFrame, fresh: pl.Series) -> pl.DataFrame:
-        """Return what `contradictions` says of trades (TRADES), of which the fresh ones
-        (Boolean) were let through.
-
-        A trade whose number is known by a trade that is no longer stored counts as a repeat.
+    def find(
+        self, trades: pl.DataFrame, admission: Admission, numbered: Mapping[str, Ranges]
+    ) -> Found:
+        """Return which of trades (TRADES) contradict others. `numbered` are the numbers known,
+        by series, once these trades are admitted.
         """
-        numbered = trades["sequence"] > 0
-        self._recent.add(trades.filter(fresh & numbered))
-        came = content(trades).filter(~fresh & numbered)
+        has_number = trades["sequence"] > 0
+        self._recent.add(trades.filter(admission.fresh & has_number))
+        if admission.fresh.all():
+            return _NOTHING
+        came = content(trades).filter(~admission.fresh & has_number)
         left = not_repeated(came, self._recent.find(came)) if came.height else came
         if left.height:
             left = not_repeated(left, self._stored.near(self._exchange, left))
         if left.is_empty():
-            return left
-        known = self._recent.find(left), self._stored.by_number(self._exchange, left)
-        return contradictions(left, pl.concat(known))
+            return _NOTHING
+        known = pl.concat([self._recent.find(left), self._stored.by_number(self._exchange, left)])
+        found = contradictions(left, known)
+        lost = left.join(found, on="place", how="anti")
+        fits = self._fitting(lost, admission.numbering, numbered)
+        others = gone(lost.filter(~fits)).select(found.columns)
+        return Found(pl.concat([found, others]).sort("place"), int(fits.sum()))
+
+    def _fitting(
+        self, lost: pl.DataFrame, numbering: pl.Series | None, numbered: Mapping[str, Ranges]
+    ) -> pl.Series:
+        """Return which trades (CONTENT with `place`), of whose numbers nothing is stored, may be
+        what retention dropped (Boolean).
+        """
+        # What happened later than this was stored later than what may be gone.
+        latest = self._stored.kept_since() + AHEAD_US
+        rows = lost.select("place", "symbol", "sequence", pl.col("timestamp").cast(pl.Int64))
+        found = []
+        for place, symbol, number, time in rows.iter_rows():
+            ranges = numbered.get(series(symbol, numbering[place] if numbering is not None else 0))
+            times = ranges.times(number) if ranges else None
+            found.append(time < latest and times is not None and _fits(time, *times))
+        return pl.Series(found, dtype=pl.Boolean)
+
+    def _are_stored(self, some: pl.DataFrame) -> bool:
+        """Whether all of some trades (CONTENT) are stored."""
+        came = some.with_row_index("place")
+        return not_repeated(came, self._stored.near(self._exchange, some)).is_empty()
+
+
+def _fits(time: int, earliest: int, latest: int) -> bool:
+    """Return whether a trade that happened between two times may be one of a time."""
+    if earliest == latest:
+        return is_same_time(time, earliest)
+    return earliest - SLACK_US <= time <= latest + SLACK_US
 
 
 @dataclass(frozen=True)

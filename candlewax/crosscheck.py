@@ -134,7 +134,7 @@ FROM
     SELECT exchange, max(state) AS gap_state, min(gaps.missing) AS gap_missing,
         max(updated_at) AS changed
     FROM gaps
-    GROUP BY exchange, symbol, first_sequence, last_sequence
+    GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
 )
 WHERE gap_state < 'unrepairable' OR changed > now64(6) - INTERVAL 1 DAY
 GROUP BY exchange, gap_state

@@ -70,5 +70,13 @@ class Knowledge:
             return None
         return Sums.of(self.holes, pl.col("last") - pl.col("first") + 1)
 
+    @cached_property
+    def contradictions(self) -> Sums | None:
+        """The contradicted moments, so that many windows are asked at once; None without any."""
+        if self.contradicted.is_empty():
+            return None
+        spans = self.contradicted.select("symbol", before="time", after="time")
+        return Sums.of(spans, pl.lit(1, pl.UInt64))
+
 
 NOTHING: Final = Knowledge()

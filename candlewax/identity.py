@@ -5,8 +5,8 @@ Pure functions over frames.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -43,16 +43,20 @@ CONTRADICTIONS: Final[Columns] = {
     "source_offset": pl.UInt64,
     "source_index": pl.UInt16,
 }
-"""Rows of `contradictions`: the trade that is stored, and the one that came."""
+"""Rows of `contradictions`: the trade that is stored, and the one that came. Where nothing is
+stored of the first one any more, its time is that of 1970, its price and quantity 0."""
 
 REASON: Final = "contradicting_trade"
 """Of the dead letter of a trade that came under a known number with other content."""
 
 MOST_RECENT: Final = 300_000
-"""Trades that are remembered whole: more than a writer may have yet to store."""
+"""Trades that are remembered whole once they are stored: their repeats need no query."""
 
 _FEW: Final = 128
 """Batches that are put together to one."""
+
+CHUNK: Final = 20_000
+"""Trades are forgotten in chunks of at least so many."""
 
 _MICRO: Final = timedelta(microseconds=1)
 
@@ -68,32 +72,73 @@ _SAME_TIME: Final = ((pl.col("timestamp") - pl.col("their_timestamp")).abs() <= 
 _SAME: Final = _SAME_TIME & pl.all_horizontal(
     pl.col(name) == pl.col("their_" + name) for name in ("side", "price", "quantity")
 )
+
+
+def is_same_time(one: int, other: int) -> bool:
+    """Return whether two times (microseconds since 1970) may be of one trade, as above."""
+    in_milliseconds = one // 1000 == other // 1000 and 0 in {one % 1000, other % 1000}
+    return abs(one - other) <= 1 or in_milliseconds
+
+
 _THEIRS: Final = {name: "their_" + name for name in ("timestamp", "side", "price", "quantity")}
 
 
 class RecentTrades:
-    """The content of the trades let through last, of one exchange."""
+    """The content of the trades let through last, of one exchange: of all that are not stored
+    yet, as they can be found nowhere else.
+    """
 
-    def __init__(self, most: int = MOST_RECENT) -> None:
+    def __init__(
+        self,
+        are_stored: Callable[[pl.DataFrame], bool],
+        most: int = MOST_RECENT,
+        chunk: int = CHUNK,
+    ) -> None:
+        """`are_stored` tells of trades (CONTENT) whether they, and so all before them, are."""
+        self._are_stored = are_stored
         self._most = most
+        self._chunk = chunk
         self._small: list[pl.DataFrame] = []
         self._chunks: deque[pl.DataFrame] = deque()
         self._count = 0
 
     def add(self, trades: pl.DataFrame) -> None:
-        """Remember trades (TRADES), and forget the oldest of too many."""
+        """Remember trades (TRADES), and forget the oldest of too many that are stored."""
         if trades.is_empty():
             return
         self._small.append(pl.DataFrame([trades[name] for name in CONTENT]))
         self._count += trades.height
         if len(self._small) >= _FEW:
             self._gather()
-        while self._chunks and self._count - self._chunks[0].height >= self._most:
-            self._count -= self._chunks.popleft().height
 
     def _gather(self) -> None:
+        """Put what came last to a chunk, and forget chunks: only then, as that takes a query."""
+        if self._chunks and self._chunks[-1].height < self._chunk:
+            self._small.insert(0, self._chunks.pop())
         self._chunks.append(pl.concat(self._small).rechunk())
         self._small.clear()
+        if self._chunks[-1].height >= self._chunk:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget the oldest chunks. Trades are stored in their order: where a chunk is stored all
+        before it are, also those of which rows were deleted since.
+        """
+        kept = self._count
+        old = []
+        for chunk in self._chunks:
+            kept -= chunk.height
+            if kept < self._most:
+                break
+            old.append(chunk)
+        if old and self._are_stored(_last_of_days(old[-1])):
+            stored = len(old)
+        else:
+            stored = next(
+                (n for n, c in enumerate(old) if not self._are_stored(_last_of_days(c))), 0
+            )
+        for _ in range(stored):
+            self._count -= self._chunks.popleft().height
 
     def find(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return CONTENT of those with the symbols and numbers of others (CONTENT)."""
@@ -107,6 +152,12 @@ class RecentTrades:
             for chunk in self._chunks
         ]
         return pl.concat([empty(CONTENT), *found])
+
+
+def _last_of_days(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return the last trade (CONTENT) of each day: those of a day are stored in their order."""
+    day = trades["timestamp"].dt.date()
+    return trades.filter(day.is_last_distinct()).with_columns(pl.col("symbol").cast(pl.String))
 
 
 def content(trades: pl.DataFrame) -> pl.DataFrame:
@@ -136,12 +187,24 @@ def contradictions(came: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     return nearest.unique("place", keep="first", maintain_order=True)
 
 
+def gone(came: pl.DataFrame) -> pl.DataFrame:
+    """Return trades that came (CONTENT with `place`) as `contradictions` does, where nothing is
+    stored of the others any more.
+    """
+    nothing = (pl.lit(None, CONTENT[name]).alias(theirs) for name, theirs in _THEIRS.items())
+    return came.with_columns(*nothing)
+
+
 def contradiction_rows(exchange: str, found: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     """Return CONTRADICTIONS of what `contradictions` found among trades (TRADES)."""
     if found.is_empty():
         return empty(CONTRADICTIONS)
     source = trades[found["place"]]
-    stored = {f"stored_{name}": found[f"their_{name}"] for name in _THEIRS}
+    unknown = {"stored_timestamp": datetime(1970, 1, 1, tzinfo=UTC), "stored_side": BUY}
+    stored = {
+        name: found[theirs].fill_null(unknown.get(name, 0))
+        for name, theirs in ((f"stored_{own}", theirs) for own, theirs in _THEIRS.items())
+    }
     names = ("received_at", "source", "source_partition", "source_offset", "source_index")
     return found.select(
         pl.lit(exchange).alias("exchange"),
@@ -166,8 +229,12 @@ def contradiction_faults(found: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFr
 
 
 def _told(one: Mapping[str, Any]) -> str:
-    stored, came = _described(one, "their_"), _described(one, "")
-    return f"number {one['sequence']} of {one['symbol']} is stored as {stored}; came as {came}"
+    known = f"number {one['sequence']} of {one['symbol']} is"
+    if one["their_timestamp"] is None:
+        known = f"{known} known, not with this time, and no trade of it is stored any more"
+    else:
+        known = f"{known} stored as {_described(one, 'their_')}"
+    return f"{known}; came as {_described(one, '')}"
 
 
 def _described(one: Mapping[str, Any], prefix: str) -> str:
@@ -185,11 +252,12 @@ def _plain(amount: Decimal) -> str:
 
 def moments(rows: pl.DataFrame) -> Iterator[tuple[str, int]]:
     """Yield the symbol and the times (microseconds since 1970) of both trades of each of
-    CONTRADICTIONS.
+    CONTRADICTIONS, as far as they are known.
     """
     times = rows.select(
         "symbol", pl.col("stored_timestamp", "timestamp").cast(pl.Int64)
     ).iter_rows()
     for symbol, stored, came in times:
-        yield symbol, stored
+        if stored:
+            yield symbol, stored
         yield symbol, came

@@ -14,12 +14,14 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax import unnumbered
-from candlewax.admission import Admission, Assigned, Opening
+from candlewax.admission import Admission, Assigned
+from candlewax.candles import MINUTE
 from candlewax.extents import extents
 from candlewax.gaps import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
 from candlewax.market_outages import MarketOutages
-from candlewax.numberings import Numberings, is_far_below, series, split_series
+from candlewax.numberings import Numberings, seams, series, split_series
 from candlewax.open_gaps import OpenGaps
+from candlewax.openings import may_open
 from candlewax.outages import Connections
 from candlewax.ranges import Change, Ranges, Run, runs
 from candlewax.schema import empty
@@ -34,8 +36,9 @@ class Ledger:
 
     `numbered`: the numbers seen, by series. `unnumbered`: chunks of symbol
     (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
-    `connections`: which connections are alive. `contradicted`: symbols and times (microseconds
-    since 1970) of trades of which two came under one number. `numbered` has a series for each
+    `connections`: which connections are alive. `contradicted`: symbols and minutes (their starts,
+    microseconds since 1970) that hold trades of which two came under one number: no candle is
+    shorter. `numbered` has a series for each
     numbering of a symbol: `numberings` tells which there are.
     """
 
@@ -51,6 +54,10 @@ class Ledger:
     _known: Knowledge | None = field(default=None, init=False, repr=False)
     _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
     _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
+    _known_seams: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
+    _several: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
+    _counted: int = field(default=0, init=False, repr=False)
+    _contradicted: pl.DataFrame | None = field(default=None, init=False, repr=False)
 
     def admit(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
         """Tell which trades are seen for the first time, and remember them.
@@ -88,14 +95,19 @@ class Ledger:
         odd = []
         for extent in extents(keys):
             symbol = extent.symbol
-            numbering = self.numberings.count(symbol) - 1 if decided is None else decided
+            numbering = self.numberings.newest(symbol) if decided is None else decided
             name = series(symbol, numbering)
             ranges = self.numbered.setdefault(name, Ranges())
             follows = bool(ranges.last) and extent.least == ranges.last[-1] + 1
             above = not ranges.last or extent.least > ranges.last[-1]
-            if decided is None and numbering:
+            if decided is None and symbol in self.numberings.starts:
                 # Only what continues the newest numbering surely belongs to it.
                 above = follows = follows and self.numberings.is_newest(symbol, extent.earliest)
+            elif decided is None and above and ranges.first:
+                lowest = ranges.first[0]
+                above = not self.numberings.may_be_older(
+                    symbol, lowest, extent.most, extent.earliest
+                )
             if not (extent.whole and above):
                 odd.append(symbol)
                 continue
@@ -103,7 +115,7 @@ class Ledger:
                 ranges.last[-1], ranges.end[-1] = extent.most, extent.end
             else:
                 self._add(name, [Run(extent.least, extent.most, extent.begin, extent.end)])
-            self.numberings.see(symbol, extent.latest)
+            self.numberings.see(symbol, extent.earliest, extent.latest)
             if decided is None and numbering:
                 self._assigned.symbols[symbol] = numbering
         if not odd:
@@ -122,32 +134,16 @@ class Ledger:
         ranges = self.numbered[name]
         known = ranges.holds(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
         if decided is None and (
-            self.numberings.count(symbol) > 1 or self._may_begin_anew(symbol, keys, known)
+            self.numberings.count(symbol) > 1
+            or may_open(keys, known, ranges, *self.numberings.span(symbol))
         ):
             return self._admit_each(symbol, keys)
         fresh = keys.filter(~known).sort("sequence")
         self._add(name, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
-        latest = fresh["timestamp"].cast(pl.Int64).max()
-        if isinstance(latest, int):
-            self.numberings.see(symbol, latest)
+        if fresh.height:
+            times: Any = fresh["timestamp"].cast(pl.Int64)
+            self.numberings.see(symbol, times.min(), times.max())
         return keys["place"].filter(known)
-
-    def _may_begin_anew(self, symbol: str, keys: pl.DataFrame, known: pl.Series) -> bool:
-        """Return whether any trade is later than all before it and has a far lower number."""
-        last = self.numbered[symbol].last[-1] if self.numbered[symbol].last else 0
-        number, time = keys["sequence"], keys["timestamp"].cast(pl.Int64)
-        seen = time.zip_with(~known, pl.Series([None], dtype=pl.Int64).new_from_index(0, len(time)))
-        before = pl.DataFrame({"n": number, "t": time, "seen": seen}).select(
-            "n",
-            "t",
-            n_before=pl.col("n").cum_max().shift(1, fill_value=0).clip(lower_bound=last),
-            t_before=pl.col("seen").cum_max().forward_fill().shift(1).fill_null(-(2**63))
-            .clip(lower_bound=self.numberings.latest.get(symbol, -(2**63))),
-        )  # fmt: skip
-        later = before.filter(
-            (pl.col("t") > pl.col("t_before")) & (pl.col("n") < pl.col("n_before"))
-        )
-        return any(is_far_below(n, last) for n, last in later.select("n", "n_before").iter_rows())
 
     def _admit_each(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
         """Remember trades of a symbol one by one, each in its numbering."""
@@ -155,19 +151,18 @@ class Ledger:
         times = keys["timestamp"].cast(pl.Int64)
         rows = zip(keys["place"].to_list(), keys["sequence"].to_list(), times, strict=True)
         for place, number, time in rows:
-            numbering, start = self.numberings.place(symbol, number, time, self.numbered)
+            numbering, opened = self.numberings.place(symbol, number, time, self.numbered)
             name = series(symbol, numbering)
             ranges = self.numbered.setdefault(name, Ranges())
-            if start:
-                self._assigned.opened.append(Opening(symbol, numbering, *start))
-                self._new_spans.add((symbol, start.before, start.before))
+            if opened:
+                self._assigned.opened.append((symbol, opened))
+            if numbering:
+                self._assigned.places[place] = numbering
             if ranges.has(number):
                 repeated.append(place)
                 continue
             self._add(name, [Run(number, number, time, time)])
-            self.numberings.see(symbol, time)
-            if numbering:
-                self._assigned.places[place] = numbering
+            self.numberings.see(symbol, time, time)
         return pl.Series(repeated, dtype=pl.UInt32)
 
     def _add(self, symbol: str, found: list[Run]) -> None:
@@ -180,6 +175,12 @@ class Ledger:
         else:
             self._changes.pop(symbol, None)
 
+    def begin(self) -> None:
+        """All that is known until now is no change."""
+        self.changes()
+        self._known_seams = self._seams()
+        self._new_spans.clear()
+
     def changes(self) -> dict[str, Change]:
         """How the holes of each symbol have changed since this was asked last."""
         changes, self._changes = self._changes, {}
@@ -189,7 +190,9 @@ class Ledger:
         """What is known of unseen trades; `changes` as `changes` gave them last, and
         OUTAGES that are over.
         """
-        spans, self._new_spans = self._new_spans, set()
+        seams = self._seams()
+        moved = {(symbol, time, time) for symbol, time in seams ^ self._known_seams}
+        spans, self._new_spans, self._known_seams = self._new_spans | moved, set(), seams
         if self._known is None or changes or spans:
             for name in changes if self._known else self.numbered:
                 symbol, _ = split_series(name)
@@ -198,32 +201,43 @@ class Ledger:
             self._known = Knowledge(
                 pl.concat([empty(HOLES), *self._holes.values()]),
                 pl.DataFrame(self._begins(), BEGINS, orient="row"),
-                pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row"),
+                self._moments(),
                 pl.DataFrame(self.market_outages.spans(), SPANS, orient="row"),
             )
         if not changes and not spans and outages.is_empty():
             return self._known
         return replace(self._known, changed=_spans(changes, spans), outages=outages)
 
+    def _moments(self) -> pl.DataFrame:
+        """MOMENTS that are contradicted; made anew only if there are more."""
+        if self._contradicted is None or self._contradicted.height < len(self.contradicted):
+            self._contradicted = pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row")
+        return self._contradicted
+
     def _begins(self) -> list[tuple[str, int, int]]:
-        """Rows of BEGINS. The end of a numbering that another one followed is as little proven
-        as a beginning: it stands among them like a number that is not the first.
+        """Rows of BEGINS. Where one numbering ended and another followed, as little is proven as
+        where a feed begins: such times stand among them like those of a number not the first.
         """
+        unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_seams]
         lowest = [
             (split_series(name)[0], ranges.first[0], ranges.begin[0])
             for name, ranges in self.numbered.items()
             if ranges.first
         ]
-        ends = [
-            (symbol, UNPROVEN, start.before)
-            for symbol, starts in self.numberings.starts.items()
-            for start in starts
-        ]
-        return lowest + ends
+        return lowest + unproven
+
+    def _seams(self) -> set[tuple[str, int]]:
+        """Where one numbering ended and another followed."""
+        if self._counted < len(self.numbered):
+            self._counted = len(self.numbered)
+            names = {name: split_series(name) for name in self.numbered}
+            several = {symbol for symbol, numbering in names.values() if numbering}
+            self._several = {name: of for name, of in names.items() if of[0] in several}
+        return seams(self.numbered, self._several) if self._several else set()
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Remember the symbols and times of trades of which two came under one number."""
-        new = set(moments) - self.contradicted
+        new = {(symbol, time // MINUTE * MINUTE) for symbol, time in moments} - self.contradicted
         self.contradicted |= new
         self._new_spans |= {(symbol, time, time) for symbol, time in new}
 

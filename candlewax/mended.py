@@ -19,7 +19,7 @@ _GAPS: Final = """
 SELECT exchange, symbol, numbering, first_sequence, last_sequence, missing,
     toString(state) AS state, reason
 FROM gaps FINAL
-ORDER BY exchange, symbol, first_sequence
+ORDER BY exchange, symbol, numbering, first_sequence
 """
 
 _KEY: Final = ("exchange", "symbol", "numbering", "first_sequence", "last_sequence")

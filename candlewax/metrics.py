@@ -41,6 +41,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Trades that came under a known number with other content.",
         ("exchange",),
     ),
+    "uncompared": (
+        "candlewax_uncompared_repeats",
+        "Trades that count as repeats by their times, as nothing is stored under their numbers.",
+        ("exchange",),
+    ),
     "numberings": (
         "candlewax_numberings",
         "Markets whose exchange began their numbers anew.",

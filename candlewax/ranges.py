@@ -69,6 +69,20 @@ class Ranges:
         place = bisect_left(self.last, number)
         return place < len(self.last) and self.first[place] <= number
 
+    def times(self, number: int) -> tuple[int, int] | None:
+        """Return between which times the trade of a number happened, as far as the ends of its
+        range tell: at one and the same if it is one of them. None if it is not in the set.
+        """
+        if not self.has(number):
+            return None
+        place = bisect_left(self.last, number)
+        begin, end = self.begin[place], self.end[place]
+        if number == self.first[place]:
+            end = begin
+        elif number == self.last[place]:
+            begin = end
+        return min(begin, end), max(begin, end)
+
     def holes(self, first: int, last: int) -> list[Hole]:
         """The holes that lie at least partly between two numbers, both inclusive."""
         low = max(0, bisect_right(self.first, first) - 1)

@@ -28,17 +28,29 @@ FIRST: Final = 0
 LAST: Final = 10_000_000_000_000_000
 """Before and after all times, in microseconds since 1970."""
 
-# What came before the first frame that is read: the number at which each market stood.
+# What came before the first frame that is read: the number at which each numbering of a market
+# stood, and where those began.
 _STOOD: Final = """
 INSERT INTO {rebuilt}.silver_trades ({columns})
 SELECT {columns}
 FROM silver_trades FINAL
-WHERE (exchange, symbol, sequence) IN
+WHERE (exchange, symbol, numbering, sequence) IN
 (
-    SELECT exchange, symbol, max(sequence)
+    SELECT exchange, symbol, numbering, max(sequence)
     FROM silver_trades
     WHERE sequence > 0 AND received_at < fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
-    GROUP BY exchange, symbol
+    GROUP BY exchange, symbol, numbering
+)
+"""
+_BEGUN: Final = """
+INSERT INTO {rebuilt}.numberings
+SELECT *
+FROM numberings FINAL
+WHERE (exchange, symbol) IN
+(
+    SELECT exchange, symbol
+    FROM silver_trades
+    WHERE sequence > 0 AND received_at < fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
 )
 """
 
@@ -85,7 +97,7 @@ def rebuild(
     All that is compared comes from frames: a trade may be dated 60 s after its frame
     came, never more, so none since `begin` was received earlier than that; and one that
     was repeated or repaired later counts, as all frames since are read. Of what was
-    stored before, only the number is taken at which each market stood.
+    stored before, only the numbers are taken at which each market stood.
 
     Raises RebuildError.
     """
@@ -129,6 +141,7 @@ def _beside(settings: Settings, stored: Database) -> Iterator[tuple[str, Databas
 
 def _stand(stored: Database, name: str, since: int) -> None:
     columns = ", ".join(map(quote_identifier, stored.query(_COLUMNS)["name"]))
-    sql = _STOOD.format(rebuilt=quote_identifier(name), columns=columns)
     parameters: dict[str, Any] = {"since": since}
-    stored.client.command(sql, parameters=parameters)
+    for sql in (_STOOD, _BEGUN):
+        filled = sql.format(rebuilt=quote_identifier(name), columns=columns)
+        stored.client.command(filled, parameters=parameters)

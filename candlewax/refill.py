@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final
 
 from candlewax.exchanges._rest import Page, Place, Rest
+from candlewax.limits import SLACK_US
 
 TOO_LONG: Final = 1_000_000
 """Numbers of a gap; a longer one is asked for only if somebody names it."""
@@ -34,7 +35,8 @@ _LATE_US: Final = 3_600_000_000
 @dataclass(frozen=True, order=True)
 class Gap:
     """Numbers not seen, from `first` to `last`, of trades between `before` and `after`
-    (microseconds since 1970). `attempts` is how often they were asked for.
+    (microseconds since 1970), in a numbering of the symbol. `attempts` is how often they were
+    asked for.
     """
 
     symbol: str
@@ -43,16 +45,21 @@ class Gap:
     before: int
     after: int
     attempts: int = 0
+    numbering: int = 0
 
     @property
     def size(self) -> int:
         """How many numbers."""
         return self.last - self.first + 1
 
+    def spans(self, time: int) -> bool:
+        """Return whether a trade of a time may be one of those missing."""
+        return self.before - SLACK_US <= time <= self.after + SLACK_US
+
 
 @dataclass(frozen=True)
 class Stretch:
-    """Gaps of one symbol, in order, that are asked for together."""
+    """Gaps of one numbering of a symbol, in order, that are asked for together."""
 
     gaps: tuple[Gap, ...]
 
@@ -77,14 +84,18 @@ def stretches(gaps: Iterable[Gap], page: int) -> list[Stretch]:
     first.
     """
     found: list[list[Gap]] = []
-    for gap in sorted(gaps):
-        near = found and found[-1][0].symbol == gap.symbol
+    for gap in sorted(gaps, key=lambda gap: (_series(gap), gap)):
+        near = found and _series(found[-1][0]) == _series(gap)
         if near and gap.last - found[-1][0].first + 3 <= page:
             found[-1].append(gap)
         else:
             found.append([gap])
     grouped = [Stretch(tuple(group)) for group in found]
     return sorted(grouped, key=lambda stretch: stretch.last - stretch.first)
+
+
+def _series(gap: Gap) -> tuple[str, int]:
+    return gap.symbol, gap.numbering
 
 
 class Fate(Enum):
@@ -120,6 +131,7 @@ class Walk:
         self.place = Place(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
         self._held: Counter[Gap] = Counter()
         self._unread = 0
+        self._others: Counter[Gap] = Counter()
 
     def target(self, native: str) -> str:
         """What to ask for next: no more than is needed."""
@@ -143,14 +155,21 @@ class Walk:
         return further and self.high <= self.stretch.last and not self.key
 
     def _note(self, page: Page) -> bool:
-        """Note what an answer holds; tells whether it goes further than those before."""
+        """Note what an answer holds; tells whether it goes further than those before.
+
+        Under the numbers of a gap an exchange that has begun its numbers anew shows other
+        trades: those of a gap happened between its neighbours.
+        """
         self._unread += page.unread
         if not page.numbers:
             return False
-        numbers = sorted({number for number in page.numbers if number > self.high})
+        new = {n: time for n, time in zip(page.numbers, page.times, strict=True) if n > self.high}
+        numbers = sorted(new)
         for gap in self.stretch.gaps:
             begin, end = bisect_left(numbers, gap.first), bisect_right(numbers, gap.last)
-            self._held[gap] += end - begin
+            held = sum(gap.spans(new[number]) for number in numbers[begin:end])
+            self._held[gap] += held
+            self._others[gap] += end - begin - held
         self.low = min(self.low or page.numbers[0], page.numbers[0])
         self.high = max(self.high, page.numbers[-1])
         return bool(numbers)
@@ -176,6 +195,9 @@ class Walk:
         if self._unread:
             rows = f"{self._unread:,} rows of the exchange's answers"
             return Outcome(fate, f"{rows} cannot be read, see dead_letters")
+        if self._others[gap]:
+            other = f"other trades under {self._others[gap]:,} of {gap.size:,} numbers"
+            return Outcome(fate, f"the exchange shows {other}, of another time")
         if self.low > gap.last:
             return Outcome(fate, f"too old: the exchange shows trades from {self.low} on")
         if self.high > gap.last:

@@ -95,8 +95,8 @@ TRADES: Columns = {
 }
 """Trades of one exchange. Besides these a frame of trades may hold any number of
 String columns named `vendor.<field>`: the native fields not mapped above.
-`condition` is null for an ordinary trade. `numbering` counts how often the exchange has begun the
-numbers of the symbol anew: nearly always 0."""
+`condition` is null for an ordinary trade. `numbering` names the run of numbers of the symbol, of
+which an exchange may begin another: nearly always 0."""
 
 GAPS: Columns = {
     "exchange": pl.String,
@@ -120,6 +120,7 @@ NUMBERINGS: Columns = {
     "first_sequence": pl.UInt64,
     "began": TIME,
     "before": TIME,
+    "last_sequence": pl.UInt64,
 }
 """Rows of `numberings`."""
 

@@ -65,6 +65,7 @@ def save_ledger(ledger: Ledger) -> Snapshot:
             for symbol, starts in ledger.numberings.starts.items()
         },
         "latest": dict(ledger.numberings.latest),
+        "earliest": dict(ledger.numberings.earliest),
         "market_outages": {
             "began": dict(outages.began),
             "unproven": {symbol: spans[:] for symbol, spans in outages.unproven.items()},
@@ -88,15 +89,17 @@ def load_ledger(snapshot: Snapshot) -> Ledger:
         symbol: [Start(*start) for start in starts]
         for symbol, starts in saved["numberings"].items()
     }
-    return Ledger(
+    ledger = Ledger(
         {series: Ranges(**ranges) for series, ranges in saved["numbers"].items()},
         [_unpacked(chunk) for chunk in saved["trade_ids"]],
         OpenGaps(gaps, set(saved["gaps_ahead"])),
         Connections(**saved["connections"]),
         set(saved["contradicted"]),
-        Numberings(starts, saved["latest"]),
+        Numberings(starts, saved["latest"], saved["earliest"]),
         MarketOutages(**saved["market_outages"]),
     )
+    ledger.begin()
+    return ledger
 
 
 def save_book(book: Book) -> Snapshot:

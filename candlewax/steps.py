@@ -11,7 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
 from candlewax import book
-from candlewax.admission import Opening
+from candlewax.admission import Admission
 from candlewax.batch import NOWHERE, Batch
 from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
@@ -26,6 +26,7 @@ from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
+from candlewax.numberings import Opening
 from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
 from candlewax.snapshots import Snapshot, load_ledger, save_ledger
 from candlewax.tally import Tally
@@ -119,7 +120,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
             admission = self._ledger.admit(trades, decided=not self._stores)
             fresh = admission.fresh
             if self._stores:
-                decoded, contradicted = self._compare(self._ledger, decoded, fresh)
+                decoded, contradicted = self._compare(self._ledger, decoded, admission)
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
             else:
@@ -143,7 +144,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
 
     def _compare(
-        self, ledger: Ledger, decoded: Decoded, fresh: pl.Series
+        self, ledger: Ledger, decoded: Decoded, admission: Admission
     ) -> tuple[Decoded, pl.DataFrame]:
         """Tell repeats of equal trades, which are counted with their frames, from
         CONTRADICTIONS, which become dead letters.
@@ -151,10 +152,11 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         exchange, trades = decoded.exchange, decoded.trades
         if self._finder is None:
             self._finder = ContradictionFinder(exchange, self._history.trades)
-        found = self._finder.find(trades, fresh)
-        if fresh.all():
+        judged = self._finder.find(trades, admission, ledger.numbered)
+        if admission.fresh.all():
             return decoded, empty(CONTRADICTIONS)
-        repeated = ~fresh
+        self._tell_uncompared(exchange, judged.uncompared)
+        found, repeated = judged.contradictions, ~admission.fresh
         bronze, dead_letters = decoded.bronze, decoded.dead_letters
         rows = empty(CONTRADICTIONS)
         if found.height:
@@ -173,6 +175,16 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
 
+    def _tell_uncompared(self, exchange: str, count: int) -> None:
+        if count:
+            self._tally.add(count, "uncompared", exchange)
+            _log.warning(
+                "%s: %d trades came under numbers of which nothing is stored any more; by their "
+                "times they are repeats",
+                exchange,
+                count,
+            )
+
     def _ask_for_contradictions(self, ledger: Ledger, decoded: Decoded) -> None:
         """Learn from the tables what the process that stores found, once a minute of the
         exchange's time: no message tells of a trade that is not let through.
@@ -180,9 +192,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
         if minute > self._asked:
             self._asked = minute
-            ledger.add_contradictions(
-                moments(self._history.trades.contradictions(decoded.exchange))
-            )
+            found = self._history.trades.contradicted(decoded.exchange)
+            ledger.add_contradictions(found.iter_rows())
             outages = self._history.market_outages(decoded.exchange)
             ledger.add_spans(set(ledger.market_outages.spans()) ^ set(outages.spans()))
             ledger.market_outages = outages
@@ -204,20 +215,24 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         self._tally.set(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
         return outage_rows(decoded.exchange, changed)
 
-    def _tell_opened(self, exchange: str, opened: Sequence[Opening]) -> pl.DataFrame:
+    def _tell_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
         """Log and count numberings that opened; gives NUMBERINGS."""
-        for one in opened:
+        for symbol, (numbering, start) in opened:
             self._tally.add(1, "numberings", exchange)
             _log.warning(
-                "%s: the numbers of %s begin anew with %d: numbering %d opens",
+                "%s: the numbers of %s begin anew with %d: numbering %d opens%s",
                 exchange,
-                one.symbol,
-                one.first,
-                one.numbering,
+                symbol,
+                start.first,
+                numbering,
+                "" if numbering == start.numbering else " for the trades of before",
             )
         if not opened:
             return empty(NUMBERINGS)
-        rows = [(exchange, *one) for one in opened]
+        rows = [
+            (exchange, symbol, start.numbering, start.first, start.began, start.before, start.last)
+            for symbol, (_, start) in opened
+        ]
         times = {"began": pl.Int64, "before": pl.Int64}
         return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
 

@@ -216,21 +216,23 @@ def test_nothing_stored_is_nothing_wrong(database: Client) -> None:
 def test_gaps_are_told_by_state(database: Client) -> None:
     """What is done with counts for a day, what is to be done as long as it takes."""
     now, before = "now64(6)", "now64(6) - INTERVAL 3 DAY"
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         ("1, 4, 4", "open", now), ("1, 4, 1", "repairing", now), ("7, 7, 1", "open", now),
         ("9, 9, 1", "open", before), ("20, 29, 0", "repaired", now),
-        ("30, 39, 0", "repaired", before), ("40, 40, 1", "unrepairable", now),
+        ("30, 39, 0", "repaired", before), ("1, 4, 2", "open", now, 1),
+        ("40, 40, 1", "unrepairable", now),
         ("50, 50, 1", "unrepairable", before),
     ]  # fmt: skip
-    for numbers, state, updated in rows:
+    for numbers, state, updated, *numbering in rows:
         database.command(
             "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, state, "
-            f"updated_at) SELECT 'x', 'A/B', {numbers}, '{state}', {updated}"
+            f"updated_at, numbering) SELECT 'x', 'A/B', {numbers}, '{state}', {updated}, "
+            f"{numbering[0] if numbering else 0}"
         )
     checked = Checked()
     CrossCheck(database, checked).look()
     assert sorted(checked.gaps) == [
-        ("x", "open", 2, 2),
+        ("x", "open", 3, 4),
         ("x", "repaired", 1, 0),
         ("x", "repairing", 1, 1),
         ("x", "unrepairable", 1, 1),
@@ -241,5 +243,5 @@ def test_gaps_are_told_by_state(database: Client) -> None:
         for sample in family.samples
         if "state" in sample.labels
     }
-    assert told["candlewax_known_gaps", "open"] == 2
+    assert told["candlewax_known_gaps", "open"] == 3
     assert told["candlewax_known_missing_trades", "repairing"] == 1

@@ -3,7 +3,6 @@
 import pickle
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 import polars as pl
@@ -11,12 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from candlewax.contradictions import ContradictionFinder
-from candlewax.identity import CONTENT, RecentTrades, content, not_repeated
-from candlewax.ledger import Ledger
+from candlewax.gaps import OUTAGES
+from candlewax.ledger import UNPROVEN, Ledger
 from candlewax.numberings import FAR, is_far_below, series, split_series
 from candlewax.ranges import Ranges
-from candlewax.schema import TRADES, empty
+from candlewax.schema import empty
 from candlewax.snapshots import load_ledger, save_ledger
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,11 +37,16 @@ def table(rows: list[Row]) -> pl.DataFrame:
 
 @dataclass
 class Model:
-    """The rule of docs/candles.md, over plain sets: one trade after another."""
+    """The rule of docs/candles.md, over plain sets: one trade after another.
+
+    `order`: the numberings in the order of time. `starts`: between each two of them the first
+    number and time of the later one, the latest time and the last number of the earlier one.
+    """
 
     seen: list[dict[int, int]] = field(default_factory=lambda: [{}])
-    starts: list[tuple[int, int, int]] = field(default_factory=list)
-    latest: int = -(2**63)
+    order: list[int] = field(default_factory=lambda: [0])
+    starts: list[tuple[int, int, int, int]] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
 
     def admit(self, number: int, second: int) -> tuple[bool, int]:
         """Return whether a trade is new, and its numbering."""
@@ -51,32 +54,42 @@ class Model:
         fresh = number not in self.seen[numbering]
         if fresh:
             self.seen[numbering][number] = second
-            self.latest = max(self.latest, second)
+            self.times.append(second)
         return fresh, numbering
 
     def _place(self, number: int, second: int) -> int:
-        newest = self.seen[-1]
-        if newest and second > self.latest:
+        newest, oldest = self.seen[self.order[-1]], self.seen[self.order[0]]
+        if newest and second > max(self.times):
             last = max(newest)
-            far = last - number >= 1000 or (last - number >= 20 and 2 * number <= last)
             follows = number not in newest and number - 1 in newest
-            resumes = (
-                len(self.seen) > 1
-                and number - last >= 1000
-                and len(newest) <= 10
-                and 0 < number - max(self.seen[-2]) < 1000
-            )
-            if (number < last and far and not follows) or resumes:
-                self.starts.append((number, second, self.latest))
+            if (is_far(number, last) and not follows) or self._resumes(number, last):
+                self.starts.append((number, second, max(self.times), last))
+                self.order.append(len(self.seen))
                 self.seen.append({})
-                return len(self.seen) - 1
-        place = sum(began <= second for _, began, _ in self.starts)
+                return self.order[-1]
+        earlier = oldest and second < min(self.times) and is_far(min(oldest), number)
+        if earlier and not {number - 1, number + 1} & oldest.keys():
+            self.starts.insert(0, (min(oldest), min(self.times), second, number))
+            self.order.insert(0, len(self.seen))
+            self.seen.append({})
+            return self.order[0]
+        place = sum(began <= second for _, began, _, _ in self.starts)
         if place < len(self.starts):
-            first, _, before = self.starts[place]
-            last = max(self.seen[place])
+            first, _, before, last = self.starts[place]
             if second > before and abs(number - first) < abs(number - last):
-                return place + 1
-        return place
+                place += 1
+        return self.order[place]
+
+    def _resumes(self, number: int, last: int) -> bool:
+        newest = self.seen[self.order[-1]]
+        if len(self.order) == 1 or number - last < 1000 or len(newest) > 10:
+            return False
+        before = self.seen[self.order[-2]]
+        return bool(before) and 0 < number - max(before) < 1000
+
+
+def is_far(number: int, last: int) -> bool:
+    return last - number >= 1000 or (last - number >= 20 and 2 * number <= last)
 
 
 NUMBERS = st.one_of(
@@ -101,6 +114,11 @@ def arrivals(draw: st.DrawFn) -> list[Row]:
             late = draw(st.sampled_from(rows))
             rows.append((late[0], draw(NUMBERS), late[2] - draw(st.integers(0, 2))))
             continue
+        elif move == 3 and rows:
+            first, earliest = draw(NUMBERS), min(at for _, _, at in rows)
+            count = range(draw(st.integers(1, 4)))
+            rows += [("A/B", min(first + n, 2**64 - 1), earliest - 9 + n) for n in count]
+            continue
         else:
             number = min(number + draw(st.sampled_from([1, 1, 1, 2, 30])), 2**64 - 1)
         second += draw(st.sampled_from([0, 1, 1, 5]))
@@ -110,6 +128,7 @@ def arrivals(draw: st.DrawFn) -> list[Row]:
 
 ANEW = [("A/B", 5000, 0), ("A/B", 1, 1), ("A/B", 2, 2), ("A/B", 5001, 3)]
 WILD = [("A/B", 30, 0), ("A/B", 2**63, 1), ("A/B", 31, 2), ("A/B", 32, 3)]
+BACKFILLED = [("A/B", 1, 50), ("A/B", 2, 51), ("A/B", 7000, 10), ("A/B", 7001, 11), ("A/B", 3, 60)]
 BETWEEN = [("A/B", 5000, 5), ("A/B", 1, 9), ("A/B", 5001, 7), ("A/B", 2, 8)]
 
 CUTS = st.lists(st.integers(0, 40), max_size=5)
@@ -135,15 +154,34 @@ def admitted(rows: list[Row], cuts: list[int], *, saved: bool = False) -> list[t
 @example(rows=ANEW, cuts=[2], saved=False)
 @example(rows=WILD, cuts=[], saved=True)
 @example(rows=BETWEEN, cuts=[1, 2, 3], saved=True)
+@example(rows=BACKFILLED, cuts=[2, 4], saved=True)
 def test_ledger_does_as_the_model_however_batches_are_cut(
     rows: list[Row], cuts: list[int], *, saved: bool
 ) -> None:
-    """Which trades are new, and to which numbering each new one belongs."""
+    """Which trades are new, and to which numbering each belongs."""
     model = Model()
     expected = [model.admit(number, second) for _, number, second in rows]
     found = admitted(rows, cuts, saved=saved)
-    assert [fresh for fresh, _ in found] == [fresh for fresh, _ in expected]
-    assert [n for fresh, n in found if fresh] == [n for fresh, n in expected if fresh]
+    assert found == expected
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> None:
+    """To who is told the numberings, too: where it ended nothing is proven, and where it did."""
+    ledger = Ledger()
+    rows = [("A/B", 5000, 0), ("A/B", 1, 100), ("A/B", 5001, 30)]
+    found = []
+    for row, numbering in zip(rows, [0, 1, 0], strict=True):
+        batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
+        ledger.admit(batch, decided=decided)
+        known = ledger.knowledge(ledger.changes(), empty(OUTAGES))
+        ends = known.begins.filter(pl.col("sequence") == UNPROVEN)["time"]
+        found.append((seconds(ends), seconds(known.changed["before"])))
+    assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
+
+
+def seconds(times: pl.Series) -> list[int]:
+    return sorted((time - int(START.timestamp()) * 1_000_000) // 1_000_000 for time in set(times))
 
 
 @pytest.mark.parametrize(
@@ -174,89 +212,3 @@ def test_ranges_know_what_they_hold_and_what_follows() -> None:
     assert [n for n in range(13) if ranges.has(n)] == sorted(held)
     assert {n for n in range(13) if ranges.follows(n)} == {n + 1 for n in held} - held
     assert ranges.count() == len(held)
-
-
-Trade = tuple[int, int, int, int, int]
-"""number, microseconds, side, price, quantity."""
-
-TRADE = st.tuples(
-    st.integers(1, 6), st.sampled_from([0, 1, 2, 999, 1_000, 1_001, 2_000]), st.integers(1, 2),
-    st.integers(1, 2), st.integers(1, 2),
-)  # fmt: skip
-
-
-def trades(rows: list[Trade]) -> pl.DataFrame:
-    """Trades of one market."""
-    schema = {name: TRADES[name] for name in (*CONTENT, "source_index")}
-    return pl.DataFrame(
-        [
-            ("A/B", number, START + timedelta(microseconds=time), side, Decimal(price),
-             Decimal(quantity), 0)
-            for number, time, side, price, quantity in rows
-        ],
-        schema=schema,
-        orient="row",
-    )  # fmt: skip
-
-
-def is_same(one: Trade, other: Trade) -> bool:
-    """The rule: equal but for the unit in which the time is told."""
-    a, b = one[1], other[1]
-    in_ms = a // 1000 == b // 1000 and 0 in {a % 1000, b % 1000}
-    return (one[0], *one[2:]) == (other[0], *other[2:]) and (abs(a - b) <= 1 or in_ms)
-
-
-class Stored:
-    """Stored trades, and how often they were asked for."""
-
-    def __init__(self, rows: list[Trade]) -> None:
-        self.rows = trades(rows).select(pl.col("symbol").cast(pl.String), *list(CONTENT)[1:])
-        self.asked = 0
-
-    def near(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
-        self.asked += 1
-        return self.rows.join(came.select("sequence").unique(), on="sequence", how="semi")
-
-    def by_number(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
-        return self.near(_, came)
-
-
-@given(st.lists(TRADE, max_size=8), st.lists(st.lists(TRADE, max_size=8), max_size=4))
-def test_known_number_with_other_content_is_a_contradiction(
-    stored: list[Trade], batches: list[list[Trade]]
-) -> None:
-    """And nothing else is: against stored trades, those of the batch, and those just before."""
-    known: dict[int, list[Trade]] = {}
-    for trade in stored:
-        known.setdefault(trade[0], []).append(trade)
-    finder = ContradictionFinder("x", Stored(stored))
-    for batch in batches:
-        fresh, expected = [], []
-        for place, trade in enumerate(batch):
-            fresh.append(trade[0] not in known)
-            if fresh[-1]:
-                known[trade[0]] = [trade]
-            elif not any(is_same(trade, other) for other in known[trade[0]]):
-                expected.append(place)
-        found = finder.find(trades(batch), pl.Series(fresh, dtype=pl.Boolean))
-        assert found["place"].to_list() == expected
-
-
-def test_repeat_of_a_trade_just_let_through_is_not_looked_up() -> None:
-    """Two connections bring each trade twice: that costs no query."""
-    stored = Stored([])
-    finder = ContradictionFinder("x", stored)
-    rows = [(n, 0, 1, 1, 1) for n in range(1, 50)]
-    assert finder.find(trades(rows), pl.Series([True] * len(rows))).is_empty()
-    assert finder.find(trades(rows), pl.Series([False] * len(rows))).is_empty()
-    assert stored.asked == 0
-
-
-def test_recent_trades_are_bounded() -> None:
-    """The oldest are forgotten, in whole pieces."""
-    recent = RecentTrades(most=1_000)
-    for number in range(1, 5_000):
-        recent.add(trades([(number, 0, 1, 1, 1)]))
-    wanted = content(trades([(4_999, 0, 1, 1, 1), (4_100, 0, 1, 1, 1), (1, 0, 1, 1, 1)]))
-    assert not_repeated(wanted, recent.find(wanted))["sequence"].to_list() == [1]
-    assert recent.find(empty({"place": pl.UInt32, **CONTENT})).is_empty()

@@ -200,6 +200,24 @@ def test_what_began_before_is_known_and_what_came_later_counts(
     assert [day.stored.rows for day in candles] == [10 + 2 + 2 + 1]
 
 
+@pytest.mark.parametrize("minute", [19, 30, 42])
+def test_numbers_that_began_anew_before_go_on(tables: Database, again: Again, minute: int) -> None:
+    """Each numbering stands where it stood; one that begins later begins again."""
+    frames = minutely(180)
+    firsts = {0: 5_000, 60: 1_000, 120: 1}
+    anew = []
+    for n, frame in enumerate(frames):
+        start = max(begin for begin in firsts if begin <= n)
+        number = firsts[start] + n - start
+        told = replace(frame.fills[0], sequence=number, trade_id=str(number))
+        anew.append(binance(frame.seq, frame.recv_us, told))
+    late = anew.pop(58)
+    anew.append(replace(late, recv_us=anew[-1].recv_us + SECOND))
+    play(received(anew, range(0, 180, 7)), tables)
+    found = again(BEGIN + minute * 60 * SECOND)
+    assert found.same, found.examples
+
+
 def test_a_candle_across_the_begin_is_not_compared(tables: Database, again: Again) -> None:
     """Only windows wholly within are: what is wrong before them is nobody's matter."""
     play(received(minutely(60)), tables)

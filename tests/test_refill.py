@@ -46,6 +46,12 @@ def test_neighbours_share_a_page() -> None:
     assert [stretch.gaps for stretch in stretches(near, 12)] == [(near[2],), (near[0], near[1])]
 
 
+def test_gaps_of_two_numberings_are_asked_for_apart() -> None:
+    """The same numbers are other trades."""
+    old, new = gap(10, 11), replace(gap(13, 13), numbering=1)
+    assert [stretch.gaps for stretch in stretches([old, new], 1_000)] == [(new,), (old,)]
+
+
 @given(st.sets(st.integers(2, 400), max_size=60), st.integers(3, 100))
 def test_every_gap_is_in_one_stretch(numbers: set[int], size: int) -> None:
     """None is lost and none is asked for twice."""
@@ -94,6 +100,20 @@ def test_what_just_happened_may_be_shown_later() -> None:
     found.take(page(9, 13))
     assert found.outcome(found.stretch.gaps[0], 2_010).fate is Fate.LATER
     assert found.outcome(found.stretch.gaps[0], 2_011).fate is Fate.NEVER
+
+
+@pytest.mark.parametrize(
+    ("times", "fate"),
+    [([1_000, 1_500, 2_000], Fate.CAME), ([1_000, -HOUR, 2_000], Fate.NEVER),
+     ([1_000, 2_000 + HOUR, 3 * HOUR], Fate.NEVER)],
+)  # fmt: skip
+def test_numbers_of_trades_of_another_time_fill_no_gap(times: list[int], fate: Fate) -> None:
+    """An exchange that has begun its numbers anew shows others under them."""
+    found = walk(gap(10, 10))
+    found.take(Page([9, 10, 11], times))
+    outcome = found.outcome(found.stretch.gaps[0], HOUR)
+    assert outcome.fate is fate
+    assert ("other trades under 1 of 1 numbers" in outcome.reason) is (fate is Fate.NEVER)
 
 
 def test_an_answer_may_begin_too_late() -> None:

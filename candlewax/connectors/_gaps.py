@@ -159,6 +159,7 @@ def _left(row: dict[str, Any]) -> Left:
         row["before_us"],
         row["after_us"],
         row["attempts"],
+        row["numbering"],
     )
     own = {name: row[name] for name in _WRITTEN if name in row}
     return Left(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own, bool(row["given_up"]))

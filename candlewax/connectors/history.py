@@ -19,7 +19,6 @@ from candlewax.connectors.reached import SETTLE, Reached
 from candlewax.connectors.stored import Stored
 from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
-from candlewax.identity import moments
 from candlewax.ledger import Ledger
 from candlewax.market_outages import MarketOutages
 from candlewax.numberings import Start, series
@@ -50,6 +49,7 @@ SELECT symbol, numbering, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
     min(sequence) AS first, max(sequence) AS last, count() AS trades,
     toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
     toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end,
+    toUnixTimestamp64Micro(min(timestamp)) AS earliest,
     toUnixTimestamp64Micro(max(timestamp)) AS latest
 FROM silver_trades FINAL
 WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
@@ -82,10 +82,10 @@ ORDER BY timestamp
 
 _NUMBERINGS: Final = """
 SELECT symbol, first_sequence, toUnixTimestamp64Micro(stored.began) AS began,
-    toUnixTimestamp64Micro(stored.before) AS before
+    toUnixTimestamp64Micro(stored.before) AS before, last_sequence, numbering
 FROM numberings AS stored FINAL
 WHERE exchange = {exchange:String}
-ORDER BY symbol, numbering
+ORDER BY symbol, began
 """
 
 _MARKET_OUTAGES: Final = """
@@ -220,17 +220,18 @@ class History:
         ends = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
         for symbol, numbering, *run in ends.iter_rows():
             ledger.numbered.setdefault(series(symbol, numbering), Ranges()).add(Run(*run))
-        for symbol, latest in buckets.group_by("symbol").agg(pl.col("latest").max()).iter_rows():
-            ledger.numberings.see(symbol, latest)
+        times = pl.col("earliest").min(), pl.col("latest").max()
+        for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
+            ledger.numberings.see(symbol, earliest, latest)
         for symbol, *start in self._query(_NUMBERINGS, exchange).iter_rows():
             ledger.numberings.starts.setdefault(symbol, []).append(Start(*start))
         if not buckets.select(whole.all()).item():
             self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
         since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
         self._admit(ledger, self._query(_IDS, exchange, since=since))
-        ledger.contradicted = set(moments(self.trades.contradictions(exchange)))
+        ledger.add_contradictions(self.trades.contradicted(exchange).iter_rows())
         ledger.market_outages = self.market_outages(exchange)
-        ledger.changes()
+        ledger.begin()
         return ledger
 
     def market_outages(self, exchange: str) -> MarketOutages:

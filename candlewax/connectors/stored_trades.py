@@ -6,12 +6,17 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.identity import CONTENT, CONTRADICTIONS
+from candlewax.clocks import wall_clock
+from candlewax.gaps import MOMENTS
+from candlewax.identity import CONTENT
 
 Query = Callable[..., pl.DataFrame]
 
 _AT_ONCE: Final = 5_000
 """Numbers that are asked for at once."""
+
+RETENTION: Final = timedelta(days=30)
+"""How long a trade is kept after it was stored: the TTL of `silver_trades`."""
 
 _CLOSE: Final = timedelta(milliseconds=1)
 """How far the times of the same trade may lie apart."""
@@ -29,20 +34,31 @@ _NEAR: Final = f"""{_CONTENT}
     AND timestamp <= fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
 """
 
-_CONTRADICTIONS: Final = """
-SELECT exchange, symbol, sequence, stored_timestamp, toInt8(stored_side) AS stored_side,
-    stored_price, stored_quantity, timestamp, toInt8(side) AS side, price, quantity, received_at,
-    source, source_partition, source_offset, source_index
-FROM contradictions FINAL
+_CONTRADICTED: Final = """
+SELECT symbol, intDiv(toUnixTimestamp64Micro(moment), 60000000) * 60000000 AS time,
+    toUnixTimestamp64Micro(max(inserted_at)) AS inserted
+FROM contradictions
+ARRAY JOIN [stored_timestamp, timestamp] AS moment
 WHERE exchange = {exchange:String}
+    AND inserted_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') AND moment > 0
+GROUP BY symbol, time
 """
+
+_BACK: Final = timedelta(days=1)
+"""How far before the last row that was read is looked again: the database's clock may be set."""
 
 
 class StoredTrades:
     """Reads the stored trades of an exchange by their numbers."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, clock: Callable[[], int] = wall_clock) -> None:
         self._query = query
+        self._clock = clock
+        self._read: dict[str, int] = {}
+
+    def kept_since(self) -> int:
+        """Return since when all that was stored is there, in microseconds since 1970."""
+        return self._clock() - RETENTION // timedelta(microseconds=1)
 
     def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
         """Return CONTENT of the stored trades with the numbers of others (CONTENT), as far as
@@ -73,6 +89,13 @@ class StoredTrades:
         }
         return self._query(sql, exchange, **wanted, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
 
-    def contradictions(self, exchange: str) -> pl.DataFrame:
-        """Return CONTRADICTIONS that are known."""
-        return self._query(_CONTRADICTIONS, exchange).cast(CONTRADICTIONS)  # type: ignore[arg-type]  # names to types
+    def contradicted(self, exchange: str) -> pl.DataFrame:
+        """Return the minutes (MOMENTS, their starts) that hold trades of which two came under one
+        number: all of them when first asked, later those that may be new.
+        """
+        since = self._read.get(exchange, 0)
+        found = self._query(_CONTRADICTED, exchange, since=since)
+        if found.height:
+            latest = int(found["inserted"].max())  # type: ignore[arg-type]  # of integers
+            self._read[exchange] = max(since, latest - _BACK // timedelta(microseconds=1))
+        return found.select(*MOMENTS).cast(MOMENTS)  # type: ignore[arg-type]  # names to types

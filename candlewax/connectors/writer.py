@@ -27,8 +27,8 @@ ORDER: Final = (
     "outages",
     "market_outages",
     "bronze_frames",
-    "dead_letters",
     "contradictions",
+    "dead_letters",
     "numberings",
     "silver_trades",
     "gaps",
@@ -37,8 +37,8 @@ ORDER: Final = (
 )
 """An outage before the frame that ended it, so that whoever begins with the tables does
 not miss it; frames before their dead letters, these before their trades: trades that are
-stored tell that all of their frame is. What contradicts a trade, and the numbering that a
-trade opened, before the trades. Trades before the gaps beside them and before
+stored tell that all of their frame is. What contradicts a trade before its dead letter, and the
+numbering that a trade opened before the trade. Trades before the gaps beside them and before
 their candles, candles before the watermark that says they are closed: whatever was
 stored last, the tables never claim more than what stands behind them. A candle's row
 comes after its row among the revisions, so that none is shown that is not kept there."""

@@ -66,6 +66,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         state={"type": "string", "enum": ["open", "repairing", "unrepairable", "repaired"]},
         attempts=_WHOLE,
         reason=_perhaps({"type": "string"}),
+        numbering={**_WHOLE, "description": "of the trades beside it, as `silver_trades` names it"},
     ),
     "Symbol": _fields(
         exchange={"type": "string"},

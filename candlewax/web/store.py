@@ -50,14 +50,14 @@ SELECT exchange, symbol, first_sequence, last_sequence, any(count) AS count,
     min(missing) AS missing,
     toDateTime64(min(before), 6, 'UTC') AS before, toDateTime64(max(after), 6, 'UTC') AS after,
     toDateTime64(min(detected_at), 6, 'UTC') AS detected_at, toString(max(state)) AS state,
-    max(attempts) AS attempts, anyLast(reason) AS reason
+    max(attempts) AS attempts, anyLast(reason) AS reason, numbering
 FROM gaps AS gap
 WHERE exchange IN {exchanges:Array(String)}
     AND ({symbol:String} = '' OR symbol = {symbol:String})
-GROUP BY exchange, symbol, first_sequence, last_sequence
+GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
 HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')}
     AND min(gap.before) < {end:DateTime64(6, 'UTC')}
-ORDER BY before, exchange, symbol, first_sequence
+ORDER BY before, exchange, symbol, first_sequence, numbering
 LIMIT {limit:UInt32}
 """
 

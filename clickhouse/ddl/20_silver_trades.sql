@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS silver_trades
     source_offset    UInt64 CODEC(DoubleDelta, ZSTD(1)),
     source_index     UInt16 CODEC(ZSTD(1)),
     via              Enum8('websocket' = 1, 'rest' = 2, 'dump' = 3) DEFAULT 'websocket' CODEC(ZSTD(1)),
-    numbering        UInt32 CODEC(ZSTD(1)) COMMENT 'how often the exchange had begun its numbers anew',
+    numbering        UInt32 CODEC(ZSTD(1)) COMMENT 'which run of numbers of the market it is of, see numberings',
     vendor_data      Map(LowCardinality(String), String) CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree

@@ -53,32 +53,36 @@ WITH
         GROUP BY frame, exchange, symbol, window_start
     ),
     -- Where the feed of a market, or one of its numberings, began with a number above 1, and
-    -- where a numbering ended: nothing is proven there.
+    -- where a numbering ended and another one followed: nothing is proven there.
     unproven AS
     (
-        SELECT exchange, symbol, groupArray((time, certain)) AS moments
+        SELECT exchange, symbol,
+            groupArrayArray(arrayConcat(
+                if(lowest > 1 OR follows, [(begin, certain_begin)], []),
+                if(followed, [(end, certain_end)], [])
+            )) AS moments
         FROM
         (
             SELECT
                 exchange,
                 symbol,
-                argMin(timestamp, sequence) AS time,
-                argMin(inserted_at, sequence) > oldest AS certain
+                min(sequence) AS lowest,
+                argMin(timestamp, sequence) AS begin,
+                argMin(inserted_at, sequence) > oldest AS certain_begin,
+                argMax(timestamp, sequence) AS end,
+                argMax(inserted_at, sequence) > oldest AS certain_end,
+                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end DESC, numbering DESC) > 1 AS followed,
+                row_number() OVER (PARTITION BY exchange, symbol ORDER BY end, numbering) > 1 AS follows
             FROM silver_trades FINAL
             WHERE sequence > 0
             GROUP BY exchange, symbol, numbering
-            HAVING min(sequence) > 1
-            UNION ALL
-            SELECT exchange, symbol, before, true
-            FROM numberings FINAL
         )
         GROUP BY exchange, symbol
     ),
     contradicted AS
     (
-        SELECT exchange, symbol, groupArrayArray([stored_timestamp, timestamp]) AS moments
-        FROM contradictions FINAL
-        GROUP BY exchange, symbol
+        SELECT DISTINCT exchange, symbol, arrayJoin([stored_timestamp, timestamp]) AS time
+        FROM contradictions
     ),
     markets AS
     (
@@ -172,7 +176,7 @@ WITH
             arrayFilter(m -> m.1 >= candle.start AND m.1 < candle.end, unproven.moments) AS inside,
             notEmpty(inside) AS begins,
             arrayExists(m -> NOT m.2, inside) AS doubtful,
-            arrayExists(time -> time >= candle.start AND time < candle.end, contradicted.moments) AS contradiction,
+            contradicted.time >= candle.start AS contradiction,
             arrayExists(span -> span.1 < candle.end AND span.2 > candle.start, unsubscribed.spans) AS refused,
             candle.end > market.latest AS last,
             multiIf(
@@ -196,11 +200,12 @@ WITH
             AND candle.symbol = counted.symbol AND candle.window_start = counted.window_start
         LEFT JOIN markets AS market ON candle.exchange = market.exchange AND candle.symbol = market.symbol
         LEFT JOIN unproven ON candle.exchange = unproven.exchange AND candle.symbol = unproven.symbol
-        LEFT JOIN contradicted
-            ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
         LEFT JOIN unsubscribed
             ON candle.exchange = unsubscribed.exchange AND candle.symbol = unsubscribed.symbol
         LEFT JOIN pending ON candle.exchange = pending.exchange
+        ASOF LEFT JOIN contradicted
+            ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
+            AND candle.end > contradicted.time
         ASOF LEFT JOIN begun
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time
         ASOF LEFT JOIN over

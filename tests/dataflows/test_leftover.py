@@ -1,7 +1,10 @@
 """Feeds that repeat nothing, through Bytewax into a real ClickHouse."""
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tests.dataflows.playing import (
     INSTRUMENTS,
     Frame,
     all_fills,
+    binance,
     check_revisions,
     check_watermarks,
     clear,
@@ -96,3 +100,44 @@ def test_a_killed_process_loses_no_frame_that_it_stored(
         last += 1
     assert kept == {60, len(frames)}
     assert last > 10
+
+
+def test_a_killed_process_loses_no_contradiction_of_a_frame_that_it_stored(
+    tables: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Also where all other trades of its frame are known: neither its dead letter nor its row."""
+    *frames, later = minutes(20)
+    other = replace(frames[3].fills[0], price=Decimal(999))
+    first = frames[2].fills[0]
+    answer = [
+        {"id": one.sequence, "price": str(one.price), "qty": str(one.quantity), "quoteQty": "1",
+         "time": one.time // 1000, "isBuyerMaker": not one.bought, "isBestMatch": True}
+        for one in (first, other)
+    ]  # fmt: skip
+    now = frames[-1].recv_us
+    page = Frame("binance", "rest/BTCUSDT", 0, now + 1, json.dumps(answer), (first,))
+    alone = binance(90, now + 2, replace(frames[5].fills[0], price=Decimal(998)))
+    last, lost = 1, 0
+    while True:
+        with crashing(last) as crashed:
+            hear(received([*frames, page, alone], [len(frames)]), tables, stores(tmp_path_factory))
+        hear(received([later]), tables, stores(tmp_path_factory))
+        stored = "SELECT count() FROM bronze_frames FINAL WHERE received_at > {after:DateTime64(6)}"
+        came = tables.query(stored, {"after": moment(now)}).item() > 1
+        told = [(3 + 1, Decimal(999)), (5 + 1, Decimal(998))] if came else []
+        rows = tables.query("SELECT sequence, price FROM contradictions FINAL ORDER BY sequence")
+        assert rows.rows() == told
+        letters = "SELECT count() FROM dead_letters FINAL WHERE reason = 'contradicting_trade'"
+        assert tables.query(letters).item() == len(told)
+        assert verify(tables.client).equal
+        clear(tables)
+        tables.client.command("TRUNCATE TABLE contradictions")
+        lost += not came
+        last += 1
+        if not crashed:
+            break
+    assert 0 < lost < last - 3
+
+
+def moment(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.stored_trades import RETENTION
 from candlewax.verify import books, verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill
@@ -93,8 +94,7 @@ def test_numbers_that_begin_anew_open_a_numbering(
     assert sum(missing for *_, missing in gaps) == max(0, skipped - len(late)) + skipped
     found = statuses(tables)
     assert found["1m", of_time(570)["1m"]] == "partial"
-    if first > 1:
-        assert found["1m", of_time(700)["1m"]] == "partial"
+    assert found["1m", of_time(700)["1m"]] == "partial"
     assert found["1m", of_time(800)["1m"]] == "complete"
     check = verify(tables.client)
     assert check.equal, check
@@ -150,3 +150,68 @@ def test_corrected_dump_beside_stored_trades_is_told_whole(tables: Database) -> 
     assert tables.query("SELECT count() FROM contradictions FINAL").item() == 30
     assert "complete" not in statuses(tables).values()
     assert verify(tables.client).equal
+
+
+def test_known_number_of_which_nothing_is_stored_is_never_dropped_unsaid(
+    tables: Database, tmp_path: Path
+) -> None:
+    """Retention has dropped its trade: by its time it is a repeat, which is counted, or none."""
+    empty(tables)
+    kept = tables.query(
+        "SELECT engine_full FROM system.tables "
+        "WHERE database = currentDatabase() AND name = 'silver_trades'"
+    ).item()
+    assert f"toIntervalDay({RETENTION.days})" in kept
+    init_db_dir(tmp_path, 1)
+    fills = [fill(n, 30 * n) for n in range(1, 21)]
+    others = [
+        replace(fills[4], price=Decimal(8)),
+        replace(fills[19], time=fills[19].time + 60_000_000),
+    ]
+    (before, after) = received(frames([*fills, fills[0], *others]), [20])
+    play([before], tables, tmp_path)
+    tables.client.command("TRUNCATE TABLE silver_trades")
+    tally = play([before, after], tables, tmp_path)
+    assert tally.total("uncompared") == 2
+    rows = tables.query("SELECT sequence, stored_quantity, quantity FROM contradictions").rows()
+    assert rows == [(20, Decimal(0), Decimal(1))]
+    (detail,) = tables.query("SELECT detail FROM dead_letters").rows()
+    assert "number 20 of BTC/USDT is known, not with this time" in detail[0]
+    assert statuses(tables)["1m", of_time(600)["1m"]] != "complete"
+
+
+@pytest.mark.parametrize("recover", [False, True])
+@pytest.mark.parametrize("cuts", [[20], [7, 20, 23, 35, 45]])
+def test_trades_of_before_numbers_began_anew_are_of_an_older_numbering(
+    tables: Database, tmp_path: Path, cuts: list[int], *, recover: bool
+) -> None:
+    """Where a backfill brings them last; no gap lies between, and what follows is no other."""
+    empty(tables)
+    new = [fill(3 + n, 7_200 + 30 * n) for n in range(30)]
+    day = [fill(9_000 + n + (n >= 10), 30 * n, 9) for n in range(20)]
+    earlier = [fill(8_990 + n, 30 * n - 300, 9) for n in range(10)]
+    store = tmp_path if recover else None
+    if store:
+        init_db_dir(store, 1)
+    batches = received(frames([*new[:20], *day, *earlier, *new[20:], new[0], day[0]]), cuts)
+    for end in range(1, len(batches) + 1):
+        play(batches[:end] if recover else batches[end - 1 : end], tables, store)
+    rows = tables.query("SELECT numbering, sequence FROM silver_trades FINAL").rows()
+    older = [*earlier, *day]
+    assert sorted(rows) == sorted(
+        [(0, one.sequence) for one in new] + [(1, one.sequence) for one in older]
+    )
+    assert tables.query("SELECT count() FROM dead_letters").item() == 0
+    gaps = "SELECT numbering, first_sequence, last_sequence FROM gaps FINAL WHERE missing > 0"
+    assert tables.query(gaps).rows() == [(1, 9_010, 9_010)]
+    found = statuses(tables)
+    for second, status in (
+        (-300, "partial"),
+        (0, "complete"),
+        (570, "partial"),
+        (7_200, "partial"),
+    ):
+        assert found["1m", of_time(second)["1m"]] == status
+    check = verify(tables.client)
+    assert check.equal, check
+    assert books(tables.client) == []

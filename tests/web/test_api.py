@@ -320,6 +320,22 @@ def test_gaps_are_those_that_overlap_a_time(client: Client, tables: Database) ->
         assert len(client.ask("/api/v1/gaps", span).rows) == found
 
 
+def test_gaps_of_two_numberings_are_two(client: Client, tables: Database) -> None:
+    """Though their numbers are the same."""
+    for numbering, missing in ((0, 5), (1, 3)):
+        time = (BEGIN + timedelta(minutes=3)).timestamp()
+        tables.client.command(
+            "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
+            f"after, state, numbering) VALUES ('binance', 'BTC/USDT', 20, 24, {missing}, {time}, "
+            f"{time}, 'open', {numbering})"
+        )
+    rows = [row for row in client.ask("/api/v1/gaps").rows if row["first_sequence"] == 20]
+    tables.client.command("DELETE FROM gaps WHERE first_sequence = 20")
+    assert [(row["numbering"], row["missing"]) for row in rows] == [(0, 5), (1, 3)]
+    document = client.ask("/openapi.json").json
+    assert set(document["components"]["schemas"]["Gap"]["properties"]) == set(rows[0])
+
+
 def test_the_document_names_every_address_and_what_it_takes(client: Client) -> None:
     """And what it says is required is what is asked for."""
     document = client.ask("/openapi.json").json

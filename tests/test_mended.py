@@ -1,0 +1,34 @@
+"""What a run that fills gaps says of itself."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from candlewax import mended
+from candlewax.connectors.clickhouse import Database
+from candlewax.mended import Mended
+from candlewax.tally import Tally
+
+
+def store(tables: Database, numbering: int, missing: int, state: str) -> None:
+    tables.client.command(
+        "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, state, "
+        f"numbering) VALUES ('x', 'A/B', 10, 14, {missing}, '{state}', {numbering})"
+    )
+
+
+def test_gaps_of_two_numberings_are_told_apart(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though their numbers are the same."""
+    monkeypatch.setattr(mended, "failed", lambda: False)
+    store(tables, 0, 5, "open")
+    store(tables, 1, 3, "open")
+    said = io.StringIO()
+    run = Mended("Filling", Console(file=said), Tally(), tables, lambda: False)
+    run.begin()
+    store(tables, 0, 0, "repaired")
+    run.end()
+    assert "2 gaps, 8 trades missing" in said.getvalue()
+    assert "1 gaps filled, 5 trades; 0 given up, 1 left" in said.getvalue()
