@@ -21,7 +21,8 @@ from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
 from candlewax.exchanges import EXCHANGES
-from candlewax.kinds import REAL, claim, live_kind, placed
+from candlewax.kinds import claim, live_kind, placed
+from candlewax.marks import REAL
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
@@ -148,7 +149,9 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int
         tally.add(trades, WITHIN)
 
     def texts(wait: Callable[[float], bool]) -> Texts:
-        client = Client(asked.rest, asked.url, asked.key, wait=wait)
+        client = Client(
+            asked.rest, asked.url, asked.key, is_simulated=asked.is_simulated, wait=wait
+        )
         return backfill.pages(client, asked.rest, wanted.native, span, tally.read, within)
 
     return texts, span[1] - span[0]
@@ -164,15 +167,13 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     known = instruments.load(chosen.instruments)
     wanted = wish(arguments, known)
     tally, stop = Tally(), Stop()
+    own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
+    kind = REAL if wanted.files else live_kind(own)
+    chosen = placed(chosen, kind)
     if wanted.files:
         texts, size = _from_files(wanted, tally)
     else:
         texts, size = _from_rest(wanted, chosen, tally)
-    kind = REAL
-    if not wanted.files:
-        own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
-        kind = live_kind(own)
-    chosen = placed(chosen, kind)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
     process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
     made = _made(chosen, process, source, kind)

@@ -15,18 +15,8 @@ import pyarrow as pa
 
 from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.data import SAMPLE
-from candlewax.exchanges._live import SIMULATOR
+from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED, SIMULATOR_HEADER
 from candlewax.settings import LAST_FILLED, Settings, SettingsError
-
-SAMPLE_KIND: Final = "sample"
-SIMULATED: Final = "simulated"
-REAL: Final = "real"
-
-DESCRIBED: Final = {
-    SAMPLE_KIND: "the bundled sample",
-    SIMULATED: "data of the simulator",
-    REAL: "data of real markets",
-}
 
 MARK: Final = b'"made":"simulator"'
 """What an event of a connection to the simulator holds, in frame logs too."""
@@ -131,7 +121,7 @@ def is_simulator(url: str) -> bool:
     connection = kind(parts.hostname or "", parts.port, timeout=_ASK_S)
     try:
         connection.request("GET", parts.path or "/")
-        return connection.getresponse().getheader(SIMULATOR) is not None
+        return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import kinds
 from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.data import SAMPLE
-from candlewax.kinds import REAL, SAMPLE_KIND, SIMULATED, claim, kind_of, live_kind, placed
+from candlewax.kinds import claim, kind_of, live_kind, placed
+from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
@@ -31,8 +31,8 @@ def test_database_takes_its_own_kind_and_refuses_others(
     with pytest.raises(DatabaseError) as refused:
         claim(tables, "here", "market", second)
     text = str(refused.value)
-    assert kinds.DESCRIBED[first] in text
-    assert kinds.DESCRIBED[second] in text
+    assert DESCRIBED[first] in text
+    assert DESCRIBED[second] in text
     assert "here, database market" in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
