@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +19,14 @@ from candlewax.connectors import _dumps, backfill
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Span, Texts
 from candlewax.connectors.broker import Broker, create_topics
-from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
 from candlewax.exchanges import EXCHANGES
-from candlewax.kinds import claim, live_kind, placed
+from candlewax.kinds import claimed, live_kind, placed
 from candlewax.marks import REAL
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 
@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     else:
         texts, size = _from_rest(wanted, chosen, tally)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
-    process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
+    process = Process(known, (wanted.exchange,), tally, stop, resumes=False, kind=kind)
     made = _made(chosen, process, source, kind)
     tell()
     screen = console()
@@ -216,12 +216,8 @@ def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Pa
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
-        return parts.ingesting(
-            process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
-        )
-    database = open_tables(chosen.clickhouse, chosen.database)
-    claim(database, chosen.clickhouse, chosen.database, kind)
-    return parts.embedded(process, source, database)
+        return parts.ingesting(process, source, broker, partial(claimed, chosen, kind))
+    return parts.embedded(process, source, claimed(chosen, kind))
 
 
 def _title(wanted: Wish, chosen: Settings) -> str:

@@ -13,9 +13,16 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.data import SAMPLE
-from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED, SIMULATOR_HEADER
+from candlewax.marks import (
+    DESCRIBED,
+    ELSEWHERE,
+    REAL,
+    SAMPLE_KIND,
+    SIMULATED,
+    SIMULATOR_HEADER,
+)
 from candlewax.settings import LAST_FILLED, Settings, SettingsError
 
 MARK: Final = b'"made":"simulator"'
@@ -26,6 +33,9 @@ _MARKED_WITHIN: Final = 1 << 20
 
 _ASK_S: Final = 2.0
 
+# Before the first claim was made atomic, two processes could leave a row each.
+_STORED: Final = "SELECT argMin(kind, (since, kind)) AS kind FROM database_kind"
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -34,34 +44,84 @@ def claim(database: Database, place: object, name: str, kind: str) -> None:
 
     Raises DatabaseError that names both kinds and how to choose another database.
     """
-    stored = _stored(database)
-    if not stored:
-        if _is_filled(database):
-            _log.warning(
-                "%s, database %s was filled before databases told their kind; from now on: %s",
-                place,
-                name,
-                DESCRIBED[kind],
-            )
-        row = pa.table({"kind": [kind]})
-        database.patiently(lambda: database.insert("database_kind", row, kind))
-        stored = _stored(database)
-    if stored == {kind}:
-        _remember(place, name)
-        return
-    others = " and ".join(DESCRIBED.get(one, one) for one in sorted(stored - {kind}))
-    raise DatabaseError(
-        f"{place}, database {name} holds {others}; {DESCRIBED[kind]} would be stored beside it. "
-        "Set CANDLEWAX_CLICKHOUSE to another directory, or CANDLEWAX_DATABASE to another database"
-    )
+    if kind not in DESCRIBED:
+        known = ", ".join(DESCRIBED)
+        raise DatabaseError(f"{place}, database {name}: got data of kind {kind!r}, takes {known}")
+    stored = stored_kind(database) or _decide(database, place, name, kind)
+    if stored != kind:
+        raise DatabaseError(
+            f"{place}, database {name} holds {DESCRIBED.get(stored, stored)}; {DESCRIBED[kind]} "
+            f"would be stored beside it. {ELSEWHERE}"
+        )
+    _remember(place, name)
 
 
-def _stored(database: Database) -> set[str]:
-    return set(database.query("SELECT DISTINCT toString(kind) AS kind FROM database_kind")["kind"])
+def claimed(chosen: Settings, kind: str) -> Database:
+    """Open the tables that the settings name, for data of a kind. Raises DatabaseError."""
+    database = open_tables(chosen.clickhouse, chosen.database)
+    try:
+        claim(database, chosen.clickhouse, chosen.database, kind)
+    except DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def stored_kind(database: Database) -> str:
+    """Return the kind of what a database holds; empty if none has claimed it yet."""
+    return str(database.query(_STORED).item())
+
+
+def _decide(database: Database, place: object, name: str, kind: str) -> str:
+    """Return the kind of a database from now on: the one that was the first to claim it.
+
+    The claim is a view: of several processes that create it at the same moment one succeeds.
+    """
+    if _is_filled(database):
+        _log.warning(
+            "%s, database %s was filled before databases told their kind; from now on: %s",
+            place,
+            name,
+            DESCRIBED[kind],
+        )
+    create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
+    database.patiently(lambda: database.client.command(create))
+    first = str(database.query("SELECT kind FROM database_claim").item())
+    row = pa.table({"kind": [first]})
+    database.patiently(lambda: database.insert("database_kind", row, first))
+    return first
 
 
 def _is_filled(database: Database) -> bool:
     return bool(database.query("SELECT count() > 0 AS filled FROM bronze_frames").item())
+
+
+class Guard:
+    """Lets in what topics bring if it is of the kind of a database; what comes first decides
+    that of a new one.
+    """
+
+    def __init__(self, database: Database, place: object, name: str) -> None:
+        self._database = database
+        self._place = place
+        self._name = name
+        self.kind = stored_kind(database)
+        """The kind of what the database holds; empty as long as that is open."""
+        if self.kind:
+            _remember(place, name)
+
+    def __call__(self, kind: str, where: str) -> None:
+        """Let in data of a kind that comes from somewhere.
+
+        Raises DatabaseError if the database holds another one.
+        """
+        if kind == self.kind:
+            return
+        try:
+            claim(self._database, self._place, self._name, kind)
+        except DatabaseError as error:
+            raise DatabaseError(f"{where}: {error}, or CANDLEWAX_BROKERS to others") from None
+        self.kind = kind
 
 
 def _remember(place: object, name: str) -> None:
@@ -123,6 +183,7 @@ def is_simulator(url: str) -> bool:
         connection.request("GET", parts.path or "/")
         return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
     except (OSError, http.client.HTTPException):
+        _log.warning("%s does not answer; it is taken for a real market", parts.hostname)
         return False
     finally:
         connection.close()

@@ -22,6 +22,19 @@ ELSEWHERE: Final = (
     "Set CANDLEWAX_CLICKHOUSE to another directory, or CANDLEWAX_DATABASE to another database"
 )
 
+_EVENT: Final = b'{"candlewax":"connected",'
+_MADE_BY: Final = b'"made":"%s"' % MADE.encode()
+
+
+def is_event(frame: bytes) -> bool:
+    """Whether a frame is our own event of a connection that was made."""
+    return frame.startswith(_EVENT)
+
+
+def is_made(frame: bytes) -> bool:
+    """Whether a frame is our own event of a connection to the simulator."""
+    return frame.startswith(_EVENT) and _MADE_BY in frame
+
 
 class WrongKindError(RuntimeError):
     """Data is of another kind than the database it is meant for; the text names both."""

@@ -28,7 +28,8 @@ from candlewax.instruments import InstrumentsError
 from candlewax.kinds import claim, kind_of, placed
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop, feed, repairing, serve_metrics, tune
+from candlewax.start import feed, repairing, serve_metrics, tune
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.watching import Watching
