@@ -169,6 +169,9 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     tally, stop = Tally(), Stop()
     own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
     kind = REAL if wanted.files else live_kind(own)
+    if not kind:
+        name = f"CANDLEWAX_{wanted.exchange.upper()}_REST_URL"
+        raise SettingsError(f"{name}: nothing answers there")
     chosen = placed(chosen, kind)
     if wanted.files:
         texts, size = _from_files(wanted, tally)

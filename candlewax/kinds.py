@@ -162,19 +162,21 @@ def _is_marked(path: Path) -> bool:
 
 def live_kind(urls: Mapping[str, str]) -> str:
     """Return the kind of what exchanges at these addresses, by exchange, bring: those that are not
-    the exchanges' own are asked. Raises SettingsError.
+    the exchanges' own are asked. Empty if none of them answers. Raises SettingsError.
     """
+    if not urls:
+        return REAL
     simulated = {exchange: is_simulator(url) for exchange, url in urls.items()}
-    if any(simulated.values()) and not all(simulated.values()):
-        real = next(exchange for exchange, made in simulated.items() if not made)
+    real = [exchange for exchange, made in simulated.items() if made is False]
+    if any(simulated.values()) and real:
         raise SettingsError(
-            f"CANDLEWAX_{real.upper()}_URL: no simulator, as others are; takes addresses of one"
+            f"CANDLEWAX_{real[0].upper()}_URL: no simulator, as others are; takes addresses of one"
         )
-    return SIMULATED if any(simulated.values()) else REAL
+    return SIMULATED if any(simulated.values()) else REAL if real else ""
 
 
-def is_simulator(url: str) -> bool:
-    """Return whether the simulator answers at an address; if nothing does, it counts as real."""
+def is_simulator(url: str) -> bool | None:
+    """Return whether the simulator answers at an address; None if nothing does."""
     parts = urlsplit(url)
     secure = parts.scheme in {"wss", "https"}
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -183,15 +185,31 @@ def is_simulator(url: str) -> bool:
         connection.request("GET", parts.path or "/")
         return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
     except (OSError, http.client.HTTPException):
-        _log.warning("%s does not answer; it is taken for a real market", parts.hostname)
-        return False
+        return None
     finally:
         connection.close()
 
 
 def placed(chosen: Settings, kind: str) -> Settings:
-    """Return the settings for data of a kind, with its directory if no database was chosen."""
+    """Return the settings for data of a kind, with its directory if no database was chosen. Where
+    the kind is not known only data of real markets is let in.
+    """
     chosen = replace(chosen, is_simulated=kind == SIMULATED)
     if chosen.is_placed:
         return chosen
-    return replace(chosen, clickhouse=LAST_FILLED.parent / kind)
+    return replace(chosen, clickhouse=LAST_FILLED.parent / (kind or REAL))
+
+
+def settled(chosen: Settings, kind: str) -> tuple[Settings, Database]:
+    """Return the settings for data of a kind, and the tables opened, which are of that kind from
+    now on. Where the kind is not known it is that of the tables: an exchange that is away does not
+    decide what they are. Raises DatabaseError.
+    """
+    chosen = placed(chosen, kind)
+    if kind:
+        return chosen, claimed(chosen, kind)
+    database = open_tables(chosen.clickhouse, chosen.database)
+    kind = stored_kind(database)
+    if kind == SAMPLE_KIND:
+        claim(database, chosen.clickhouse, chosen.database, REAL)
+    return replace(chosen, is_simulated=kind == SIMULATED), database

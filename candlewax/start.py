@@ -24,7 +24,8 @@ from candlewax.connectors.websocket import Websockets
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
-from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed
+from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
+from candlewax.marks import REAL, SIMULATED
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
@@ -105,11 +106,11 @@ def _embedded(
 ) -> Dataflow:
     name = _name(build)
     kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
-    chosen = placed(chosen, kind)
     if name == "ingest":  # which stores nothing
+        chosen = placed(chosen, kind)
         database = open_tables(chosen.clickhouse, chosen.database)
     else:
-        database = claimed(chosen, kind)
+        chosen, database = settled(chosen, kind)
     repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
     watching: Watching | None = None
@@ -154,18 +155,22 @@ def _behind_broker(
     stop: Stop,
 ) -> Dataflow:
     name = _name(build)
-    if name in ("ingest", "repair"):
-        kind = kind_of(chosen) if name == "ingest" else live_kind(chosen.rest_urls)
-        chosen, process = placed(chosen, kind), replace(process, kind=kind)
+    kind = ""
+    if name == "ingest":
+        kind = kind_of(chosen) or REAL
+        chosen = placed(chosen, kind)
+    elif name == "repair":
+        chosen, database = settled(chosen, live_kind(chosen.rest_urls))
+        database.close()
+        kind = SIMULATED if chosen.is_simulated else REAL
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
-    process = replace(process, on_end=run.end)
-    aside = partial(claimed, chosen, process.kind)
+    process = replace(process, on_end=run.end, kind=kind)
+    aside = partial(claimed, chosen, kind)
     if name == "ingest":
         made = parts.ingesting(process, feed(chosen, process), broker, aside)
     elif name == "repair":
-        aside().close()
         source = repairing(chosen, process, finite=False) or _nobody(process)
         made = parts.ingesting(process, source, broker, aside)
     else:

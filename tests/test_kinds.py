@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.data import SAMPLE
-from candlewax.kinds import claim, kind_of, live_kind, placed
+from candlewax.kinds import claim, claimed, kind_of, live_kind, placed, settled, stored_kind
 from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
@@ -69,7 +69,7 @@ def test_feed_tells_its_kind(tmp_path: Path) -> None:
 
 
 def test_exchange_is_asked_what_it_is() -> None:
-    """At addresses that are not its own; one that is away counts as real."""
+    """At addresses that are not its own; one that is away does not tell."""
 
     async def talk(*_: object) -> None:
         return
@@ -88,7 +88,28 @@ def test_exchange_is_asked_what_it_is() -> None:
         assert live_kind({"binance": other.url}) == REAL
         with pytest.raises(SettingsError, match=r"CANDLEWAX_BINANCE_URL: no simulator"):
             live_kind({"kraken": made, "binance": other.url})
-    assert live_kind({"kraken": made}) == REAL
+        away = "ws://127.0.0.1:1/x"
+        assert live_kind({"kraken": made, "binance": away}) == SIMULATED
+        assert live_kind({"kraken": away, "binance": other.url}) == REAL
+    assert live_kind({"kraken": made}) == ""
+
+
+@pytest.mark.parametrize("there", [*KINDS, ""])
+def test_exchange_that_is_away_does_not_decide(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """The database says which kind is let in; an empty one stays open, and takes what is real."""
+    monkeypatch.setattr("candlewax.kinds.open_tables", lambda *_: tables)
+    place = chosen(is_placed=True)
+    if there:
+        claimed(place, there)
+    if there == SAMPLE_KIND:
+        with pytest.raises(DatabaseError, match=DESCRIBED[SAMPLE_KIND]):
+            settled(place, "")
+        return
+    settings, database = settled(place, "")
+    assert settings.is_simulated is (there == SIMULATED)
+    assert stored_kind(database) == there
 
 
 @pytest.mark.parametrize("wanted", [False, True, None])

@@ -20,12 +20,12 @@ from prometheus_client import REGISTRY
 
 from candlewax import instruments, parts, settings
 from candlewax.connectors import engine
-from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
+from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
-from candlewax.kinds import claim, kind_of, placed
+from candlewax.kinds import kind_of, settled
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
 from candlewax.start import feed, repairing, serve_metrics, tune
@@ -116,10 +116,9 @@ class _Up:
             # What is played again would be known already, and nothing would move.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            chosen = replace(chosen, clickhouse=Path(folder))
+            chosen = replace(chosen, clickhouse=Path(folder), is_placed=True)
         else:
             self._kind = kind_of(chosen)
-            chosen = placed(chosen, self._kind)
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
@@ -130,11 +129,9 @@ class _Up:
         self._serving = serving.read(arguments)
 
     def run(self) -> int:
-        chosen = self._chosen
-        database = open_tables(chosen.clickhouse, chosen.database)
+        chosen, database = settled(self._chosen, self._kind)
+        self._chosen = chosen
         self._stack.callback(database.close)
-        if self._kind:
-            claim(database, chosen.clickhouse, chosen.database, self._kind)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()
