@@ -23,13 +23,8 @@ from candlewax.marks import (
     SIMULATED,
     SIMULATOR_HEADER,
 )
+from candlewax.recorded_kind import kinds_of
 from candlewax.settings import LAST_FILLED, Settings, SettingsError
-
-MARK: Final = b'"made":"simulator"'
-"""What an event of a connection to the simulator holds, in frame logs too."""
-
-_MARKED_WITHIN: Final = 1 << 20
-"""Bytes at the beginning of a log in which its first connection says what it is."""
 
 _ASK_S: Final = 2.0
 
@@ -140,24 +135,14 @@ def kind_of(chosen: Settings) -> str:
     """Return the kind of what the feed of a process brings. Raises SettingsError."""
     if chosen.live:
         return live_kind(chosen.urls)
-    if all(path.resolve() == SAMPLE.resolve() for path in chosen.logs):
-        return SAMPLE_KIND
-    simulated = [path for path in chosen.logs if _is_marked(path)]
-    if simulated and len(simulated) < len(chosen.logs):
-        raise SettingsError(
-            f"CANDLEWAX_FEED: {simulated[0]} was recorded from the simulator, others were not; "
-            "takes logs of one kind"
-        )
-    return SIMULATED if simulated else REAL
-
-
-def _is_marked(path: Path) -> bool:
-    # A plain look at the text: what cannot be opened is told when it is read.
-    try:
-        with path.open("rb") as file:
-            return MARK in file.read(_MARKED_WITHIN)
-    except OSError:
-        return False
+    kinds: dict[str, Path] = {}
+    for path in chosen.logs:
+        for kind in {SAMPLE_KIND} if path.resolve() == SAMPLE.resolve() else kinds_of(path):
+            kinds.setdefault(kind, path)
+    if len(kinds) > 1:
+        there = ", ".join(f"{path} holds {DESCRIBED[kind]}" for kind, path in kinds.items())
+        raise SettingsError(f"CANDLEWAX_FEED: {there}; takes logs of one kind")
+    return next(iter(kinds), REAL)
 
 
 def live_kind(urls: Mapping[str, str]) -> str:

@@ -22,18 +22,16 @@ ELSEWHERE: Final = (
     "Set CANDLEWAX_CLICKHOUSE to another directory, or CANDLEWAX_DATABASE to another database"
 )
 
-_EVENT: Final = b'{"candlewax":"connected",'
-_MADE_BY: Final = b'"made":"%s"' % MADE.encode()
+CONNECTED: Final = b'{"candlewax":"connected"'
+"""What our own event of a connection that was made begins with."""
 
-
-def is_event(frame: bytes) -> bool:
-    """Whether a frame is our own event of a connection that was made."""
-    return frame.startswith(_EVENT)
+MADE_BY: Final = b'"made":"%s"' % MADE.encode()
+"""What it holds if the simulator was met."""
 
 
 def is_made(frame: bytes) -> bool:
     """Whether a frame is our own event of a connection to the simulator."""
-    return frame.startswith(_EVENT) and _MADE_BY in frame
+    return frame.startswith(CONNECTED) and MADE_BY in frame
 
 
 class WrongKindError(RuntimeError):

@@ -111,14 +111,13 @@ class _Up:
         self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
-        self._kind = ""
+        self._kind = kind_of(chosen)
         if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
             # What is played again would be known already, and nothing would move.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             chosen = replace(chosen, clickhouse=Path(folder), is_placed=True)
-        else:
-            self._kind = kind_of(chosen)
+            self._kind = ""
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
