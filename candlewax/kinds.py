@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.data import SAMPLE
+from candlewax.examined_kind import examine
 from candlewax.marks import (
     DESCRIBED,
     ELSEWHERE,
@@ -72,12 +73,14 @@ def _decide(database: Database, place: object, name: str, kind: str) -> str:
 
     The claim is a view: of several processes that create it at the same moment one succeeds.
     """
-    if _is_filled(database):
+    if examined := examine(database):
+        kind = examined.kind
         _log.warning(
-            "%s, database %s was filled before databases told their kind; from now on: %s",
+            "%s, database %s was filled before databases told their kind; it is taken for %s: %s",
             place,
             name,
             DESCRIBED[kind],
+            examined.why,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
     database.patiently(lambda: database.client.command(create))
@@ -85,10 +88,6 @@ def _decide(database: Database, place: object, name: str, kind: str) -> str:
     row = pa.table({"kind": [first]})
     database.patiently(lambda: database.insert("database_kind", row, first))
     return first
-
-
-def _is_filled(database: Database) -> bool:
-    return bool(database.query("SELECT count() > 0 AS filled FROM bronze_frames").item())
 
 
 class Guard:

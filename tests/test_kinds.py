@@ -1,18 +1,24 @@
 """Kinds of data: a database that holds one refuses the others."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax import kinds
+from candlewax._readers import Server
+from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.data import SAMPLE
+from candlewax.examined_kind import Examined
 from candlewax.kinds import claim, claimed, kind_of, live_kind, placed, settled, stored_kind
 from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
+from tests.clickhouse.serving import serving
 from tests.connectors.exchange import Exchange, Reader, quick, running
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
@@ -39,15 +45,66 @@ def test_database_takes_its_own_kind_and_refuses_others(
     claim(tables, "here", "market", first)
 
 
-def test_database_from_before_takes_the_kind_of_what_fills_it_next(
-    tables: Database, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_of_two_claims_at_once_one_wins(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    """And says so."""
-    tables.client.command("INSERT INTO bronze_frames (exchange) VALUES ('binance')")
-    claim(tables, "here", "market", REAL)
-    assert "from now on: data of real markets" in caplog.text
+    """The other comes between its look at an empty database and its claim; all goes on for who was
+    the first.
+    """
+    examined = kinds.examine
+
+    def overtaken(database: Database) -> Examined | None:
+        found = examined(database)
+        monkeypatch.setattr(kinds, "examine", examined)
+        claim(database, "here", "market", first)
+        return found
+
+    monkeypatch.setattr(kinds, "examine", overtaken)
+    if second == first:
+        claim(tables, "here", "market", second)
+    else:
+        with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[first]}"):
+            claim(tables, "here", "market", second)
+    claim(tables, "here", "market", first)
+    assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
+
+
+def test_of_many_claims_of_a_server_one_kind_wins(tmp_path: Path) -> None:
+    """Each on a connection of its own; all that are of that kind are let in, others never."""
+    with serving(tmp_path) as server:
+        place = Server(server.dsn)
+        open_tables(place, "market").close()
+        begin = threading.Barrier(6)
+
+        def attempt(kind: str) -> str | None:
+            database = connect(place, "market")
+            begin.wait()
+            try:
+                claim(database, place, "market", kind)
+            except DatabaseError:
+                return None
+            finally:
+                database.close()
+            return kind
+
+        with ThreadPoolExecutor(6) as pool:
+            won = set(pool.map(attempt, [*KINDS, *KINDS])) - {None}
+        database = connect(place, "market")
+        assert won == {stored_kind(database)}
+        database.close()
+
+
+def test_of_two_claims_from_before_the_first_counts(tables: Database) -> None:
+    """Then each of two that began at once stored its own, and nobody was let in any more."""
+    tables.client.command(
+        "INSERT INTO database_kind VALUES "
+        f"('{REAL}', '2026-01-01 00:00:01'), ('{SIMULATED}', '2026-01-01 00:00:00')"
+    )
+    claim(tables, "here", "market", SIMULATED)
     with pytest.raises(DatabaseError):
-        claim(tables, "here", "market", SAMPLE_KIND)
+        claim(tables, "here", "market", REAL)
 
 
 def chosen(**changes: object) -> Settings:
