@@ -3,7 +3,6 @@ database.
 """
 
 import http.client
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +12,11 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.data import SAMPLE
 from candlewax.examined_kind import examine
+from candlewax.last_filled import UNFILLED, remember
 from candlewax.marks import (
     DESCRIBED,
     ELSEWHERE,
@@ -25,7 +26,7 @@ from candlewax.marks import (
     SIMULATOR_HEADER,
 )
 from candlewax.recorded_kind import kinds_of
-from candlewax.settings import LAST_FILLED, Settings, SettingsError
+from candlewax.settings import Settings, SettingsError
 
 _ASK_S: Final = 2.0
 
@@ -35,7 +36,7 @@ _STORED: Final = "SELECT argMin(kind, (since, kind)) AS kind FROM database_kind"
 _log: Final = logging.getLogger(__name__)
 
 
-def claim(database: Database, place: object, name: str, kind: str) -> None:
+def claim(database: Database, place: Path | Server, name: str, kind: str) -> None:
     """Let data of a kind into a database, if none of another kind is there.
 
     Raises DatabaseError that names both kinds and how to choose another database.
@@ -49,7 +50,7 @@ def claim(database: Database, place: object, name: str, kind: str) -> None:
             f"{place}, database {name} holds {DESCRIBED.get(stored, stored)}; {DESCRIBED[kind]} "
             f"would be stored beside it. {ELSEWHERE}"
         )
-    _remember(place, name)
+    remember(place, name)
 
 
 def claimed(chosen: Settings, kind: str) -> Database:
@@ -68,7 +69,7 @@ def stored_kind(database: Database) -> str:
     return str(database.query(_STORED).item())
 
 
-def _decide(database: Database, place: object, name: str, kind: str) -> str:
+def _decide(database: Database, place: Path | Server, name: str, kind: str) -> str:
     """Return the kind of a database from now on: the one that was the first to claim it.
 
     The claim is a view: of several processes that create it at the same moment one succeeds.
@@ -95,14 +96,14 @@ class Guard:
     that of a new one.
     """
 
-    def __init__(self, database: Database, place: object, name: str) -> None:
+    def __init__(self, database: Database, place: Path | Server, name: str) -> None:
         self._database = database
         self._place = place
         self._name = name
         self.kind = stored_kind(database)
         """The kind of what the database holds; empty as long as that is open."""
         if self.kind:
-            _remember(place, name)
+            remember(place, name)
 
     def __call__(self, kind: str, where: str) -> None:
         """Let in data of a kind that comes from somewhere.
@@ -116,18 +117,6 @@ class Guard:
         except DatabaseError as error:
             raise DatabaseError(f"{where}: {error}, or CANDLEWAX_BROKERS to others") from None
         self.kind = kind
-
-
-def _remember(place: object, name: str) -> None:
-    """Remember which directory was filled last: commands that only read ask that one."""
-    if isinstance(place, Path) and (LAST_FILLED.parent.is_dir() or not place.is_absolute()):
-        try:
-            LAST_FILLED.parent.mkdir(parents=True, exist_ok=True)
-            fresh = LAST_FILLED.with_name(f"{LAST_FILLED.name}.{id(place)}")
-            fresh.write_text(json.dumps({"clickhouse": str(place), "database": name}), "utf-8")
-            fresh.replace(LAST_FILLED)
-        except OSError as error:
-            _log.warning("%s cannot be written: %s", LAST_FILLED, error.strerror)
 
 
 def kind_of(chosen: Settings) -> str:
@@ -181,7 +170,7 @@ def placed(chosen: Settings, kind: str) -> Settings:
     chosen = replace(chosen, is_simulated=kind == SIMULATED)
     if chosen.is_placed:
         return chosen
-    return replace(chosen, clickhouse=LAST_FILLED.parent / (kind or REAL))
+    return replace(chosen, clickhouse=UNFILLED.parent / (kind or REAL))
 
 
 def settled(chosen: Settings, kind: str) -> tuple[Settings, Database]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -18,6 +19,8 @@ from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv
 from tests.reading import INSTRUMENTS
+
+HERE = Path("/here")
 
 LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)
 
@@ -97,16 +100,16 @@ def test_database_from_before_is_what_it_holds(
     assert stored_kind(tables) == ""
     wanted = REAL if kind != REAL else SAMPLE_KIND
     with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[kind]}"):
-        claim(tables, "here", "market", wanted)
+        claim(tables, HERE, "market", wanted)
     said = [record.message for record in caplog.records if "taken for" in record.message]
     assert len(said) == 1
     assert said[0].endswith(f"it is taken for {DESCRIBED[kind]}: {why}")
-    claim(tables, "here", "market", kind)
+    claim(tables, HERE, "market", kind)
     assert stored_kind(tables) == kind
 
 
 def test_empty_database_is_of_no_kind(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever fills it decides, and nothing need be said."""
-    claim(tables, "here", "market", SIMULATED)
+    claim(tables, HERE, "market", SIMULATED)
     assert stored_kind(tables) == SIMULATED
     assert "taken for" not in caplog.text

@@ -1,6 +1,5 @@
 """Kinds of data: a database that holds one refuses the others."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,14 +11,16 @@ from candlewax import kinds
 from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.data import SAMPLE
-from candlewax.examined_kind import Examined
-from candlewax.kinds import claim, claimed, kind_of, live_kind, placed, settled, stored_kind
+from candlewax.examined_kind import Examined, examine
+from candlewax.kinds import claim, claimed, kind_of, live_kind, settled, stored_kind
 from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.clickhouse.serving import serving
 from tests.connectors.exchange import Exchange, Reader, quick, running
+
+HERE = Path("/here")
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 
@@ -30,19 +31,19 @@ def test_database_takes_its_own_kind_and_refuses_others(
     tables: Database, first: str, second: str
 ) -> None:
     """With a sentence that names both kinds and how to choose another database."""
-    claim(tables, "here", "market", first)
-    claim(tables, "here", "market", first)
+    claim(tables, HERE, "market", first)
+    claim(tables, HERE, "market", first)
     if second == first:
         return
     with pytest.raises(DatabaseError) as refused:
-        claim(tables, "here", "market", second)
+        claim(tables, HERE, "market", second)
     text = str(refused.value)
     assert DESCRIBED[first] in text
     assert DESCRIBED[second] in text
     assert "here, database market" in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
-    claim(tables, "here", "market", first)
+    claim(tables, HERE, "market", first)
 
 
 @pytest.mark.parametrize("first", KINDS)
@@ -53,21 +54,21 @@ def test_of_two_claims_at_once_one_wins(
     """The other comes between its look at an empty database and its claim; all goes on for who was
     the first.
     """
-    examined = kinds.examine
+    examined = examine
 
     def overtaken(database: Database) -> Examined | None:
         found = examined(database)
         monkeypatch.setattr(kinds, "examine", examined)
-        claim(database, "here", "market", first)
+        claim(database, HERE, "market", first)
         return found
 
     monkeypatch.setattr(kinds, "examine", overtaken)
     if second == first:
-        claim(tables, "here", "market", second)
+        claim(tables, HERE, "market", second)
     else:
         with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[first]}"):
-            claim(tables, "here", "market", second)
-    claim(tables, "here", "market", first)
+            claim(tables, HERE, "market", second)
+    claim(tables, HERE, "market", first)
     assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
 
 
@@ -102,9 +103,9 @@ def test_of_two_claims_from_before_the_first_counts(tables: Database) -> None:
         "INSERT INTO database_kind VALUES "
         f"('{REAL}', '2026-01-01 00:00:01'), ('{SIMULATED}', '2026-01-01 00:00:00')"
     )
-    claim(tables, "here", "market", SIMULATED)
+    claim(tables, HERE, "market", SIMULATED)
     with pytest.raises(DatabaseError):
-        claim(tables, "here", "market", REAL)
+        claim(tables, HERE, "market", REAL)
 
 
 def chosen(**changes: object) -> Settings:
@@ -185,29 +186,3 @@ def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> No
         reader.until(lambda: reader.events("subscribed"))
         reader.finish()
     assert reader.events("connected")[0]["made"] == "simulator"
-
-
-def test_directory_filled_last_is_read_where_none_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: Database
-) -> None:
-    """Each kind has its own; without the file, or with one that is gone, the sample's is asked."""
-    monkeypatch.chdir(tmp_path)
-    assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
-    for kind in KINDS:
-        fills = placed(load({}), kind)
-        assert fills.clickhouse == Path("data") / kind
-        assert fills.is_simulated is (kind == SIMULATED)
-    Path("data/real").mkdir(parents=True)
-    claim(tables, Path("data/real"), "other", REAL)
-    assert json.loads(Path("data/last.json").read_text()) == {
-        "clickhouse": "data/real", "database": "other",
-    }  # fmt: skip
-    assert (load({}).clickhouse, load({}).database) == (Path("data/real"), "other")
-    assert load({"CANDLEWAX_DATABASE": "mine"}).database == "mine"
-    set_here = load({"CANDLEWAX_CLICKHOUSE": "elsewhere"})
-    assert (set_here.clickhouse, set_here.database) == (Path("elsewhere"), "market")
-    assert placed(set_here, REAL).clickhouse == Path("elsewhere")
-    Path("data/real").rmdir()
-    assert load({}).clickhouse == Path("data/sample")
-    Path("data/last.json").write_text("{")
-    assert load({}).clickhouse == Path("data/sample")

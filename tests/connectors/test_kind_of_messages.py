@@ -1,6 +1,7 @@
 """Messages of topics tell of which kind they are, on a real broker."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,8 @@ from candlewax.tally import Tally
 from tests.connectors.test_forward import batch
 from tests.connectors.test_raw import KRAKEN, NOW_S, consumed, received
 from tests.kafka import reading, registry
+
+HERE = Path("/here")
 
 KINDS = [SAMPLE_KIND, SIMULATED, REAL]
 
@@ -116,20 +119,20 @@ def test_trades_tell_their_kind_in_avro() -> None:
 
 def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
     """The first that comes decides for an empty one; others are refused, naming where they lie."""
-    guard = Guard(tables, "here", "market")
+    guard = Guard(tables, HERE, "market")
     assert guard.kind == ""
     with pytest.raises(DatabaseError, match="got data of kind 'strange'"):
         guard("strange", "topic, partition 1, offset 2")
     guard(SIMULATED, "topic, partition 1, offset 2")
     assert guard.kind == SIMULATED
-    assert Guard(tables, "here", "market").kind == SIMULATED
+    assert Guard(tables, HERE, "market").kind == SIMULATED
     with pytest.raises(DatabaseError) as refused:
         guard(REAL, "topic, partition 1, offset 7")
     text = str(refused.value)
-    assert text.startswith("topic, partition 1, offset 7: here, database market holds")
+    assert text.startswith("topic, partition 1, offset 7: /here, database market holds")
     assert DESCRIBED[REAL] in text
     assert DESCRIBED[SIMULATED] in text
     assert "CANDLEWAX_BROKERS" in text
     guard(SIMULATED, "topic")
     with pytest.raises(DatabaseError):
-        claim(tables, "here", "market", REAL)
+        claim(tables, HERE, "market", REAL)

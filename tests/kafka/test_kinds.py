@@ -13,6 +13,8 @@ from tests.clickhouse.serving import Serving, serving
 from tests.kafka.system import System, market, record
 from tests.processes import candlewax
 
+HERE = Path("/here")
+
 _names = (f"of_kinds_{n}" for n in itertools.count())
 
 
@@ -66,14 +68,14 @@ def test_consumers_refuse_what_is_of_another_kind(system: System, tmp_path: Path
     finally:
         other.forget()
     assert told == REAL
-    claim(system.tables, "here", name, SAMPLE_KIND)
+    claim(system.tables, HERE, name, SAMPLE_KIND)
     for flow in ("silver", "tables", "ohlcv"):
         refuse(system, flow)
 
 
 def test_what_would_send_to_topics_asks_the_database(system: System, tmp_path: Path) -> None:
     """Of which it takes the gaps, or stores in it what no topic takes."""
-    claim(system.tables, "here", system.settings["CANDLEWAX_DATABASE"], SAMPLE_KIND)
+    claim(system.tables, HERE, system.settings["CANDLEWAX_DATABASE"], SAMPLE_KIND)
     address = {"CANDLEWAX_KRAKEN_REST_URL": "http://127.0.0.1:9"}
     repair = system.start("repair", **address)
     assert repair.wait() == 1
