@@ -15,7 +15,7 @@ from bytewax.run import cli_main
 from rich.console import Console
 
 from candlewax import asking, instruments, parts, settings
-from candlewax.connectors import _dumps, backfill
+from candlewax.connectors import _dumps, backfill, topic_kinds
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Span, Texts
 from candlewax.connectors.broker import Broker, create_topics
@@ -219,6 +219,7 @@ def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Pa
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
+        topic_kinds.check(broker, process.wanted, kind)
         return parts.ingesting(process, source, broker, partial(claimed, chosen, kind))
     return parts.embedded(process, source, claimed(chosen, kind))
 

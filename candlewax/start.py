@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
+from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
@@ -165,6 +166,8 @@ def _behind_broker(
         kind = SIMULATED if chosen.is_simulated else REAL
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
+    if kind:
+        topic_kinds.check(broker, process.wanted, kind)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     process = replace(process, on_end=run.end, kind=kind)
     aside = partial(claimed, chosen, kind)

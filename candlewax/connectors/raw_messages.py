@@ -89,7 +89,7 @@ def _whole(consumed: Consumed) -> tuple[pl.DataFrame | None, set[bytes]]:
     try:
         times, places, kinds = _headers(messages)
     except (TypeError, ValueError):
-        return None, _kinds(messages)
+        return None, kinds_of(messages)
     try:
         recv_ns, seq = _numbers("recv_ns", times), _numbers("seq", places)
         if recv_ns is None or seq is None:
@@ -127,9 +127,9 @@ def _headers(messages: Sequence[Any]) -> tuple[list[bytes], list[bytes], set[byt
     return times, places, kinds
 
 
-def _kinds(messages: Sequence[Any]) -> set[bytes]:
-    """The kinds of messages of which some do not tell theirs. One that holds our own event of a
-    connection to the simulator was sent before messages told their kind.
+def kinds_of(messages: Sequence[Any]) -> set[bytes]:
+    """Return the kinds of messages of which some may not tell theirs. One that holds our own event
+    of a connection to the simulator was sent before messages told their kind.
     """
     kinds: set[bytes] = set()
     for message in messages:

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from candlewax import normalized, topics
-from candlewax.connectors import raw_messages
+from candlewax.connectors import raw_messages, topic_kinds
 from candlewax.connectors.avro import Avro
-from candlewax.connectors.broker import Broker
+from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.connectors.forward import Forward
 from candlewax.connectors.producer import Outbox
@@ -136,3 +136,23 @@ def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
     guard(SIMULATED, "topic")
     with pytest.raises(DatabaseError):
         claim(tables, HERE, "market", REAL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_topics_of_another_kind_are_not_sent_to(broker: Broker, servers: str, kind: str) -> None:
+    """By the last message of each partition; one that tells nothing or is absent is no reason."""
+    everywhere = ["kraken", "binance", "coinbase"]
+    broker.create(topics.wanted(["kraken", "binance"], 3, 1))
+    topic_kinds.check(broker, everywhere, kind)
+    rows = [(NOW_S * 10**9 + n, f"c{n}", n, "{}") for n in range(12)]
+    sent(broker, received(rows), kind=kind)
+    reading.put(servers, topics.raw("binance"), [b"{}"], b"c", 0, OURS, NOW_S * 1000)
+    topic_kinds.check(broker, everywhere, kind)
+    for other in {*KINDS} - {kind}:
+        topic_kinds.check(broker, ["binance", "coinbase"], other)
+        with pytest.raises(BrokerError) as refused:
+            topic_kinds.check(broker, everywhere, other)
+        text = str(refused.value)
+        assert f"{KRAKEN}, partition " in text
+        assert f"holds {DESCRIBED[kind]}; {DESCRIBED[other]} would be sent beside it" in text
+        assert "CANDLEWAX_BROKERS" in text
