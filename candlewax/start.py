@@ -106,6 +106,8 @@ def _embedded(
     candles: bool,
 ) -> Dataflow:
     name = _name(build)
+    if name == "repair" and not _is_asked(chosen, process):
+        _needed(None)
     kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
     if name == "ingest":  # which stores nothing
         chosen = placed(chosen, kind)
@@ -160,7 +162,7 @@ def _behind_broker(
     if name == "ingest":
         kind = kind_of(chosen) or REAL
         chosen = placed(chosen, kind)
-    elif name == "repair":
+    elif name == "repair" and _is_asked(chosen, process):
         chosen, database = settled(chosen, live_kind(chosen.rest_urls))
         database.close()
         kind = SIMULATED if chosen.is_simulated else REAL
@@ -209,6 +211,11 @@ def _avro(brokers: Brokers) -> "Avro":
 def _name(build: Callable[[Parts], Dataflow]) -> str:
     """The name of a dataflow, which is that of its module."""
     return build.__module__.rpartition(".")[2]
+
+
+def _is_asked(chosen: Settings, process: Process) -> bool:
+    """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
+    return bool(asking.asked(chosen, process.wanted, real=chosen.live))
 
 
 def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:

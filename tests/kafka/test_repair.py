@@ -68,6 +68,7 @@ def test_with_nobody_to_ask_it_ends(system: System) -> None:
     repair = system.start("repair")
     assert repair.wait() == 0, repair.said()
     assert "no exchange that may be asked" in repair.said()
+    assert stored_kind(system.tables) == ""
 
 
 def test_a_dump_goes_to_the_raw_topic(system: System, tmp_path: Path) -> None:
