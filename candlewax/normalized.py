@@ -6,6 +6,7 @@ microseconds since 1970, so nothing passes through a float.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -163,6 +164,9 @@ _POSSIBLE: Final = (
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+# For each of thousands of messages: what is called is written in C.
+_kind: Final = attrgetter(KIND)
+
 _decoder: Final = msgspec.json.Decoder(Message)
 
 
@@ -235,7 +239,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         exact=pl.all_horizontal(exact),
         known=known,
     )
-    kinds = frozenset(message.kind for message in messages if message.kind)
+    kinds = frozenset(set(map(_kind, messages)) - {None})
     telling = [place for place, message in enumerate(messages) if message.outages]
     numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
     good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE & _ends(messages, telling)
