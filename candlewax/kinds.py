@@ -84,7 +84,7 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
             examined.why,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
-    database.patiently(lambda: database.client.command(create))
+    database.patiently(lambda: database.command(create))
     first = str(database.query("SELECT kind FROM database_claim").item())
     row = pa.table({"kind": [first]})
     database.patiently(lambda: database.insert("database_kind", row, first))

@@ -90,7 +90,7 @@ class Database:
         self._inserts = Inserts(folder, client.database or "", client.raw_query) if folder else None
         # An embedded engine runs one query of a connection at a time.
         self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
-        self._room = Room(folder, self._command) if folder else None
+        self._room = Room(folder, self.command) if folder else None
         if self._room:
             self._room.begin()
 
@@ -145,7 +145,8 @@ class Database:
         # What stands before a server says no more than 502 or the like.
         return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
 
-    def _command(self, sql: str) -> None:
+    def command(self, sql: str) -> None:
+        """Run a statement that gives no rows."""
         with self._lock:
             self.client.command(sql)
 
