@@ -16,6 +16,7 @@ from candlewax.settings import load
 from tests.connectors.test_rest import GOOD, serving
 from tests.dataflows.mending import asked, gaps, hear, markets, mend, played, stored
 from tests.dataflows.playing import INSTRUMENTS
+from tests.processes import candlewax
 from tests.test_backfill import store
 
 MARKED = {SIMULATOR_HEADER: "1"}
@@ -94,3 +95,22 @@ def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
     how = asking.asked(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
+
+
+def test_backfill_from_the_simulator_is_refused_by_a_real_database(tmp_path: Path) -> None:
+    """At once, naming both kinds; where nothing answers, nothing is decided."""
+    dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+    dump.write_text("1,2,3,6,1767225600000,True,True\n")
+    span = ("--from", "2026-01-01", "--to", "2026-01-02")
+    away = {"CANDLEWAX_BINANCE_REST_URL": "http://127.0.0.1:1/binance"}
+    nobody = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", *span, **away)
+    assert nobody.returncode == 1
+    assert "CANDLEWAX_BINANCE_REST_URL: nothing answers there" in nobody.stderr
+    filled = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump))
+    assert filled.returncode == 0, filled.stderr
+    with played() as (simulator, _):
+        made = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
+        refused = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", *span, **made)
+    assert refused.returncode == 1
+    assert f"holds {DESCRIBED[REAL]}; {DESCRIBED[SIMULATED]} would be stored" in refused.stderr
+    assert "Traceback" not in refused.stderr
