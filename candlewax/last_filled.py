@@ -21,8 +21,6 @@ _log: Final = logging.getLogger(__name__)
 
 def remember(place: Path | Server, name: str) -> None:
     """Remember a database as the one that was filled last."""
-    if isinstance(place, Path) and place.is_absolute() and not FILE.parent.is_dir():
-        return
     text = _without_password(place) if isinstance(place, Server) else str(place)
     try:
         FILE.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +28,9 @@ def remember(place: Path | Server, name: str) -> None:
         fresh.write_text(json.dumps({"clickhouse": text, "database": name}), "utf-8")
         fresh.replace(FILE)
     except OSError as error:
-        # A process beside a server need have no place of its own.
-        level = logging.DEBUG if isinstance(place, Server) else logging.WARNING
+        # A process that stores elsewhere need have no place of its own.
+        elsewhere = isinstance(place, Server) or place.is_absolute()
+        level = logging.DEBUG if elsewhere else logging.WARNING
         _log.log(level, "%s cannot be written: %s", FILE, error.strerror)
 
 

@@ -62,6 +62,25 @@ def run(*arguments: str) -> int:
 
 
 @pytest.mark.usefixtures("_fresh")
+def test_directory_elsewhere_is_read_where_none_is_set(tmp_path: Path, tables: Database) -> None:
+    """Also if nothing is kept here yet."""
+    claim(tables, tmp_path, "market", REAL)
+    assert load({}).clickhouse == tmp_path
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("place", [Path("/elsewhere"), Path("here"), Server("http://host:8123")])
+def test_place_that_takes_no_files_stops_nobody(
+    caplog: pytest.LogCaptureFixture, place: Path | Server
+) -> None:
+    """It is told where the database was to lie there itself."""
+    FILE.parent.write_text("no directory")
+    remember(place, "market")
+    assert ("cannot be written" in caplog.text) is (place == Path("here"))
+    assert load({}).clickhouse == Path("data/sample")
+
+
+@pytest.mark.usefixtures("_fresh")
 def test_server_filled_last_is_read_where_none_is_set(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
