@@ -10,13 +10,14 @@ from bytewax.operators import StatefulBatchLogic
 
 from candlewax import book, candles
 from candlewax.batch import WINDOWS, Batch
-from candlewax.book import Book, Update
+from candlewax.book import Update
 from candlewax.certificate import Doubt, all_spans, spans_of
 from candlewax.clocks import monotonic_clock, wall_clock
 from candlewax.connectors.history import History
 from candlewax.gaps import NOTHING, Knowledge
 from candlewax.gold import changes, watermarks
 from candlewax.schema import TRADES, WEBSOCKET, empty
+from candlewax.snapshots import Snapshot, load_book, save_book
 from candlewax.tally import Tally
 from candlewax.telling import tells
 
@@ -32,7 +33,7 @@ FRESH: Final = 60 * candles.SECOND
 
 
 @tells
-class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
+class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
     """Adds to each batch the candles its trades change; keyed by exchange.
 
     A process that has no state for an exchange begins with the candles that the
@@ -46,7 +47,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         self,
         history: History,
         tally: Tally,
-        resumed: Book | None,
+        resumed: Snapshot | None,
         *,
         live: bool = False,
         since: int = 0,
@@ -56,7 +57,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         """`elapsed` is a clock in microseconds that cannot be set, in tests `now` itself."""
         self._history = history
         self._tally = tally
-        self._book = resumed
+        self._book = load_book(resumed) if resumed else None
         self._live = live
         self._since = since
         self._now = now
@@ -169,8 +170,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Book | None]):
         batch = Batch(exchange, tables, watermark=update.book.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> Book | None:
-        return self._book
+    def snapshot(self) -> Snapshot | None:
+        return save_book(self._book) if self._book else None
 
 
 def _names(candles: pl.DataFrame) -> pl.DataFrame:

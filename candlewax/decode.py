@@ -16,7 +16,7 @@ from candlewax import few_trades
 from candlewax.dead_letters import at_once, letters
 from candlewax.exchanges import Exchange
 from candlewax.exchanges._dump import lift_lines
-from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several
+from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several, likely_first
 from candlewax.exchanges._shape import FrameError, NativeTrade, parse
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
@@ -190,7 +190,7 @@ def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFra
     if frames.height <= FEW:
         return natives, frames
     left = frames.select("row", "frame")
-    for layout in exchange.layouts:
+    for layout in likely_first(exchange.layouts, left):
         for lifting in (lift, lift_several) if layout.several else (lift,):
             if left.height <= FEW:
                 break

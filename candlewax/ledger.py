@@ -248,18 +248,6 @@ class Ledger:
             self.market_outages.copy(),
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a saved state, also one from before there were contradictions and numberings."""
-        latest = {name: max(ranges.end) for name, ranges in state["numbered"].items() if ranges.end}
-        self.__dict__ = {
-            "contradicted": set(),
-            "numberings": Numberings(latest=latest),
-            "market_outages": MarketOutages(),
-            "_new_spans": set(),
-            "_assigned": Assigned(),
-            **state,
-        }
-
 
 def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""

@@ -11,7 +11,6 @@ from bytewax.inputs import Source
 from candlewax import routing, topics
 from candlewax.aggregation import Candles
 from candlewax.batch import NOWHERE, Batch
-from candlewax.book import Book
 from candlewax.clocks import wall_clock
 from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
@@ -30,10 +29,10 @@ from candlewax.feeds import Feeds
 from candlewax.health import Health
 from candlewax.instruments import Instruments
 from candlewax.kinds import Guard
-from candlewax.ledger import Ledger
 from candlewax.metrics import Lags
 from candlewax.normalized import Read
 from candlewax.routing import Normalized, Router, Values
+from candlewax.snapshots import Snapshot
 from candlewax.steps import Decoder, Deduplicate
 from candlewax.tally import Tally
 from candlewax.turns import Turns
@@ -62,9 +61,9 @@ class Parts:
     route: Router = _ABSENT
     decode: Decoder = _ABSENT
     read: Normalized = _ABSENT
-    deduplicate: Callable[[Ledger | None], Deduplicate] = _ABSENT
+    deduplicate: Callable[[Snapshot | None], Deduplicate] = _ABSENT
     trades_first: Callable[[Batch], Batch] | None = None
-    candles: Callable[[Book | None], Candles] = _ABSENT
+    candles: Callable[[Snapshot | None], Candles] = _ABSENT
     topics: RawTopics | None = None
     tables: Tables = _ABSENT
     count: Counts = _ABSENT

@@ -12,9 +12,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from candlewax import snapshots
+from candlewax.snapshots import SnapshotError
+
 _RUNNERS: Final = ("bytewax.run", "bytewax.testing")
 
 _STEPS: Final = "SELECT DISTINCT substr(step_id, 1, instr(step_id || '.', '.') - 1) FROM snaps"
+
+_SAVED: Final = """
+SELECT ser_change FROM snaps AS one WHERE ser_change IS NOT NULL AND snap_epoch = (
+    SELECT max(snap_epoch) FROM snaps
+    WHERE step_id = one.step_id AND state_key = one.state_key
+)
+"""
+"""The newest snapshot of each part."""
 
 
 class RecoveryError(ValueError):
@@ -36,6 +47,15 @@ def check(flow: str) -> None:
         raise RecoveryError(f"-w: got {chosen.workers_per_process}, takes a number of workers")
     if chosen.recovery_directory:
         check_store(Path(chosen.recovery_directory), flow)
+
+
+def process_number() -> int:
+    """Return which process of a cluster this is, by Bytewax's options; 0 without one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    number = os.environ.get("BYTEWAX_PROCESS_ID")
+    parser.add_argument("-i", "--process-id", default=number)
+    chosen, _ = parser.parse_known_args(sys.argv[1:])
+    return int(chosen.process_id) if (chosen.process_id or "").isdecimal() else 0
 
 
 def check_store(store: Path, flow: str) -> None:
@@ -60,6 +80,7 @@ def _check_part(part: Path, flow: str) -> None:
     try:
         with closing(sqlite3.connect(f"{part.absolute().as_uri()}?mode=rw", uri=True)) as opened:
             flows = {name for (name,) in opened.execute(_STEPS)}
+            saved = [data for (data,) in opened.execute(_SAVED)]
     except sqlite3.Error as error:
         raise RecoveryError(
             f"{part}: this recovery store cannot be read ({error}); restore it, or begin with an "
@@ -70,3 +91,8 @@ def _check_part(part: Path, flow: str) -> None:
             f"{part.parent}: the recovery store of the dataflow {', '.join(sorted(others))}; "
             f"{flow} needs one of its own"
         )
+    try:
+        for data in saved:
+            snapshots.check(data)
+    except SnapshotError as error:
+        raise RecoveryError(f"{part.parent}: {error}") from error

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
-from prometheus_client import REGISTRY
 
 from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
@@ -39,7 +38,7 @@ from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.turns import PULSE
-from candlewax.watching import Watching
+from candlewax.watching import Watching, watch_beside
 
 if TYPE_CHECKING:
     from candlewax.connectors.avro import Avro
@@ -125,7 +124,7 @@ def _embedded(
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         run = Board(what, run_console(), process.tally, onlooker, stop)
-        watching = Watching(chosen) if candles else None
+        watching = watch_beside(chosen) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
@@ -139,12 +138,11 @@ def _embedded(
     flow = build(made)
     run.begin()
     if watching:
-        REGISTRY.register(watching.checked)
         watching.begin()
     return flow
 
 
-def _end(run: Run | Board | Mended, watching: Watching | None) -> None:
+def _end(run: Run | Board | Mended | Service, watching: Watching | None) -> None:
     if watching:
         watching.end()
     run.end()
@@ -171,7 +169,8 @@ def _behind_broker(
     if kind:
         topic_kinds.check(broker, process.wanted, kind)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
-    process = replace(process, on_end=run.end, kind=kind)
+    watching = watch_beside(chosen, process.wanted) if name in {"ohlcv", "tables"} else None
+    process = replace(process, on_end=partial(_end, run, watching), kind=kind)
     aside = partial(claimed, chosen, kind)
     if name == "ingest":
         made = parts.ingesting(process, feed(chosen, process), broker, aside)
@@ -183,6 +182,8 @@ def _behind_broker(
     serve_metrics(chosen, made, process)
     flow = build(made)
     run.begin()
+    if watching:
+        watching.begin()
     return flow
 
 

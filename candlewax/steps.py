@@ -27,6 +27,7 @@ from candlewax.instruments import Instruments
 from candlewax.ledger import Ledger
 from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
+from candlewax.snapshots import Snapshot, load_ledger, save_ledger
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
@@ -85,7 +86,7 @@ class Decoder:
 
 
 @tells
-class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
+class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
@@ -94,11 +95,11 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
     """
 
     def __init__(
-        self, history: History, tally: Tally, resumed: Ledger | None, *, stores: bool = True
+        self, history: History, tally: Tally, resumed: Snapshot | None, *, stores: bool = True
     ) -> None:
         self._history = history
         self._tally = tally
-        self._ledger = resumed
+        self._ledger = load_ledger(resumed) if resumed else None
         self._stores = stores
         self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
         self._finder: ContradictionFinder | None = None
@@ -214,6 +215,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
                 one.first,
                 one.numbering,
             )
+        if not opened:
+            return empty(NUMBERINGS)
         rows = [(exchange, *one) for one in opened]
         times = {"began": pl.Int64, "before": pl.Int64}
         return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
@@ -247,8 +250,8 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Ledger | None]):
         for scope, reason, count in letters.iter_rows():
             self._tally.add(count, "dead_letters", exchange, str(scope), reason)
 
-    def snapshot(self) -> Ledger | None:
-        return self._ledger.copy() if self._ledger else None
+    def snapshot(self) -> Snapshot | None:
+        return save_ledger(self._ledger) if self._ledger else None
 
 
 def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:

@@ -22,6 +22,7 @@ from candlewax.gaps import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
 from candlewax.gold import CLOSED, LATE, REPAIRED
 from candlewax.routing import Router
 from candlewax.schema import FRAMES, REST, WEBSOCKET
+from candlewax.snapshots import save_book
 from candlewax.tally import Tally
 from candlewax.topics import MOST_BYTES
 from tests.oracle import Fill
@@ -50,7 +51,7 @@ def batch(time_us: int, received_us: int) -> Batch:
 
 def logic(tables: Database, clock: Clock, *, live: bool = True) -> Candles:
     """The step as it begins with empty tables."""
-    return Candles(History(tables), Tally(), EMPTY, live=live, now=clock)
+    return Candles(History(tables), Tally(), save_book(EMPTY), live=live, now=clock)
 
 
 def closed(batches: Any) -> list[tuple[int, bool]]:
@@ -105,7 +106,9 @@ def test_what_another_process_heard_does_not_set_the_wall_clock_on(
     set back.
     """
     clock = Clock()
-    step = Candles(History(tables), Tally(), EMPTY, live=True, since=clock.now + back, now=clock)
+    step = Candles(
+        History(tables), Tally(), save_book(EMPTY), live=True, since=clock.now + back, now=clock
+    )
     step.on_batch([batch(DAY - 2 * SECOND, DAY - SECOND)])
     assert (step.notify_at() is None) == (not back)
     step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
@@ -278,7 +281,7 @@ def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -
     )
     assert disordered > late > 0
     tally = Tally()
-    step = Candles(History(tables), tally, EMPTY)
+    step = Candles(History(tables), tally, save_book(EMPTY))
     for begin in range(0, 60, size):
         some = fills[begin : begin + size]
         step.on_batch([Batch("x", {}, table(some), len(some))])

@@ -20,6 +20,7 @@ from candlewax import candles
 from candlewax.book import EMPTY, LATENESS, Book, Update
 from candlewax.candles import TIMEFRAMES
 from candlewax.schema import BUY, SELL, TRADES, WEBSOCKET, empty
+from candlewax.snapshots import load_book, save_book
 from tests import oracle
 from tests.oracle import Fill
 
@@ -162,7 +163,8 @@ def test_a_pickled_book_goes_on_as_if_it_had_not_been(
     batches = cut(fills, places)
     whole = play(batches)
     book, before, late_before = play(batches[:stop])
-    resumed, after, late_after = play(batches[stop:], pickle.loads(pickle.dumps(book)))  # noqa: S301
+    saved = pickle.loads(pickle.dumps(save_book(book)))  # noqa: S301 - our own
+    resumed, after, late_after = play(batches[stop:], load_book(saved))
     assert before | after == whole[1]
     assert late_before | late_after == whole[2]
     assert resumed.watermark == whole[0].watermark

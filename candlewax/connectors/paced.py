@@ -9,8 +9,9 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clocks import steady_clock
-from candlewax.connectors.recordings import Position, Recordings
+from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed, Received
+from candlewax.snapshots import Snapshot
 from candlewax.telling import tells
 from candlewax.turns import ALWAYS, PULSE, Looks
 
@@ -62,7 +63,7 @@ class Play:
 class _Paced(StatefulSourcePartition[Feed, None]):
     def __init__(
         self,
-        inner: StatefulSourcePartition[Feed, dict[str, Position]],
+        inner: StatefulSourcePartition[Feed, Snapshot],
         play: Play,
         stopping: Callable[[], bool],
     ) -> None:

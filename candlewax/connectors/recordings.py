@@ -1,9 +1,8 @@
 """Frame logs as a source: recorded frames, replayed in the order they were received."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -12,6 +11,7 @@ from candlewax import framelog
 from candlewax.connectors._logfile import Lines, blocks
 from candlewax.feed import Feed, Received, Unread
 from candlewax.schema import FRAMES
+from candlewax.snapshots import Snapshot, load_positions, save_positions
 from candlewax.tally import Tally
 from candlewax.telling import tells
 
@@ -22,8 +22,7 @@ LEAST_BYTES: Final = 1 << 18
 """What each log holds ready however many there are."""
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """Where a log is to be read on: byte and line of its text, and the latest
     `recv_ns` before.
     """
@@ -121,7 +120,7 @@ def _end_of_line(text: bytes, number: int) -> int:
 
 
 @tells
-class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
+class _Replay(StatefulSourcePartition[Feed, Snapshot]):
     def __init__(
         self,
         paths: Sequence[Path],
@@ -155,8 +154,8 @@ class _Replay(StatefulSourcePartition[Feed, dict[str, Position]]):
             return received
         return [*received, *_by_exchange(_merged(logs))]
 
-    def snapshot(self) -> dict[str, Position]:
-        return {path: log.position() for path, log in self._logs.items()}
+    def snapshot(self) -> Snapshot:
+        return save_positions({path: log.position() for path, log in self._logs.items()})
 
 
 def _merged(logs: Sequence[_Log]) -> pl.DataFrame:
@@ -177,7 +176,7 @@ def _by_exchange(frames: pl.DataFrame) -> list[Received]:
     return [Received(part["exchange"][0], part.select(*FRAMES)) for part in parts]
 
 
-class Recordings(FixedPartitionedSource[Feed, dict[str, Position]]):
+class Recordings(FixedPartitionedSource[Feed, Snapshot]):
     """Replays frame logs, merged in the order of `recv_ns`, as if live.
 
     Emits `Received` and `Unread` items and ends with the last log. Frames of equal
@@ -199,7 +198,7 @@ class Recordings(FixedPartitionedSource[Feed, dict[str, Position]]):
     def list_parts(self) -> list[str]:
         return ["logs"]
 
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: dict[str, Position] | None
-    ) -> _Replay:
-        return _Replay(self._paths, resume_state or {}, self._tally, self._stopping)
+    def build_part(self, step_id: str, for_part: str, resume_state: Snapshot | None) -> _Replay:
+        read = load_positions(resume_state) if resume_state else {}
+        begins = {path: Position(*position) for path, position in read.items()}
+        return _Replay(self._paths, begins, self._tally, self._stopping)

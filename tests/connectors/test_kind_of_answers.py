@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from candlewax import asking
-from candlewax.connectors.backfill import pages
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.rest import Client, Patience, RefusalError
+from candlewax.connectors.span_pages import Found, pages
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import placed
 from candlewax.marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
@@ -80,8 +80,9 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
         quick = Patience(first_s=0.001, most_s=0.001)
         client = Client(how.rest, how.url, how.key, is_simulated=False, patience=quick)
         texts = pages(
-            client, how.rest, native, (trades[0].time_us, trades[-1].time_us), lambda _: None
-        )
+            client, how.rest, native, (trades[0].time_us, trades[-1].time_us), lambda _: None,
+            Found(),
+        )  # fmt: skip
         with pytest.raises(RuntimeError):
             store(tables, "binance", native, texts)
     assert "brings data of the simulator" in caplog.text

@@ -12,8 +12,8 @@ from candlewax.connectors.writer import Writer
 from candlewax.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.gaps import Knowledge
-from candlewax.ledger import Ledger
 from candlewax.schema import FRAMES
+from candlewax.snapshots import Snapshot, load_ledger
 from candlewax.steps import Deduplicate
 from candlewax.tally import Tally
 from tests.reading import INSTRUMENTS
@@ -42,7 +42,7 @@ def event(kind: str, second: float, name: str = "b0", process: str = "p") -> Fra
 class Process:
     """Deduplicates and stores, as one process does until it dies."""
 
-    def __init__(self, tables: Database, resumed: Ledger | None = None) -> None:
+    def __init__(self, tables: Database, resumed: Snapshot | None = None) -> None:
         self.tally = Tally()
         self._history = History(tables)
         self.step = Deduplicate(self._history, self.tally, resumed)
@@ -238,7 +238,8 @@ def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
     saved = process.step.snapshot()
     assert saved is not None
     process.take(event("connected", 9), trade(2, 8.5))
-    assert (saved.gaps.missing, saved.connections.down) == (3, (BEGIN + 7) * 10**6)
+    ledger = load_ledger(saved)
+    assert (ledger.gaps.missing, ledger.connections.down) == (3, (BEGIN + 7) * 10**6)
     again = Process(tables, saved)
     again.take(event("connected", 9), trade(2, 8.5))
     assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open")]
@@ -268,4 +269,4 @@ def test_events_alone_are_enough_to_begin(tables: Database, kind: str) -> None:
     process.take(event(kind, 1))
     saved = process.step.snapshot()
     assert saved is not None
-    assert list(saved.connections.alive) == (["b0"] if kind == "connected" else [])
+    assert list(load_ledger(saved).connections.alive) == (["b0"] if kind == "connected" else [])

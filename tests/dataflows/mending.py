@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,9 +12,12 @@ from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.repair import Asked, Pace, Repairs
+from candlewax.connectors.fill_schedule import Choice, Pace
+from candlewax.connectors.repair import Asked, Repairs
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Received
+from candlewax.kinds import claim
+from candlewax.marks import SIMULATED
 from candlewax.parts import Process
 from candlewax.schema import FRAMES
 from candlewax.simulator import frames
@@ -72,6 +76,7 @@ def heard(trades: Iterable[Trade]) -> Received:
 
 def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) -> list[Trade]:
     """Store those trades of an exchange that are heard; gives all that lie between them."""
+    claim(tables, Path("/heard"), "market", SIMULATED)
     stored, between = [], []
     for trades in markets(simulator, exchange).values():
         told = [n for n, trade in enumerate(trades) if which(n, trade)]
@@ -97,11 +102,15 @@ def asked(simulator: Simulator, *exchanges: str, key: str | None = "any") -> dic
 
 
 def mend(
-    tables: Database, how: Mapping[str, Asked], pace: Pace = QUICK, patience: Any = None
+    tables: Database,
+    how: Mapping[str, Asked],
+    pace: Pace = QUICK,
+    patience: Any = None,
+    choice: Choice | None = None,
 ) -> Tally:
     """Run the pipeline fed by REST until there is nothing left to ask."""
     tally = Tally()
-    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience)
+    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice)
     process = Process(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
     run_main(repair.build(parts.embedded(process, source, tables)))
     return tally

@@ -3,7 +3,7 @@
 import itertools
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from candlewax import framelog
 from candlewax.connectors.broker import Broker as Client
 from candlewax.kinds import stored_kind
 from candlewax.marks import REAL
+from candlewax.simulator.market import Trade
 from tests.clickhouse.serving import serving
 from tests.dataflows.mending import frame, gaps, markets, played, stored
 from tests.kafka import reading
@@ -34,6 +35,16 @@ def system(
         made.end()
 
 
+def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
+    """Send what was heard of the simulator's trades to the raw topic, as a recording."""
+    texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, trades)]
+    now = time.time_ns()
+    log.write_text(
+        "".join(framelog.write(now + n, "binance", "b0", n, text) for n, text in enumerate(texts))
+    )
+    assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
+
+
 def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -> None:
     """A recording that lacks trades goes to the raw topic, `silver` finds the gaps, `repair` sends
     what REST says of them the same way, and in the end nothing is missing.
@@ -42,12 +53,7 @@ def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -
         trades = markets(simulator, "binance")["BTCUSDT"]
         log = tmp_path / "recorded.tsv"
         told = [trade for n, trade in enumerate(trades) if n % 20 != 7 or n > len(trades) - 20]
-        texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, told)]
-        now = time.time_ns()
-        log.write_text(
-            "".join(framelog.write(now + n, "binance", "b0", n, t) for n, t in enumerate(texts))
-        )
-        assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
+        send(system, log, told)
         silver = system.durable("silver")
         reading.until(lambda: len(stored(system.tables, "binance")) == len(told), seconds=120)
         reading.until(lambda: gaps(system.tables), seconds=60)
@@ -61,6 +67,37 @@ def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -
     found = stored(system.tables, "binance")
     assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
     assert set(found.values()) == {"websocket", "rest"}
+
+
+def test_what_was_given_up_is_asked_for_beside_the_processes(
+    system: System, tmp_path: Path
+) -> None:
+    """`candlewax repair --again` sends what came to the raw topic, while `silver` stores it."""
+    with played(2000) as (simulator, _):
+        trades = markets(simulator, "binance")["BTCUSDT"]
+        told = [trade for n, trade in enumerate(trades) if not 20 <= n < 24]
+        send(system, tmp_path / "recorded.tsv", told)
+        silver = system.durable("silver")
+        (gap,) = reading.until(lambda: gaps(system.tables), seconds=120)
+        given_up = f"""
+            INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before,
+                after, state, reason, attempts)
+            SELECT exchange, symbol, first_sequence, last_sequence, missing, before, after,
+                'unrepairable', 'too old', 2
+            FROM gaps FINAL WHERE first_sequence = {gap["first_sequence"]}
+            """
+        system.tables.client.command(given_up)
+        settings = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance"), **system.settings}
+        done = candlewax(tmp_path, "repair", "--again", **settings)
+        assert done.returncode == 0, done.stderr
+        assert "1 gaps' trades sent; 0 given up, 0 left" in done.stdout
+        reading.until(
+            lambda: {one["state"] for one in gaps(system.tables)} == {"repaired"}, seconds=120
+        )
+        assert silver.end(signal.SIGTERM) == 0, silver.said()
+    assert stored(system.tables, "binance").keys() == {
+        ("BTCUSDT", trade.trade_id) for trade in trades
+    }
 
 
 def test_with_nobody_to_ask_it_ends(system: System) -> None:

@@ -1,0 +1,30 @@
+"""Frames read by their layouts, in bulk."""
+
+import polars as pl
+
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges._layout import likely_first
+
+_BARE = '{"e":"trade","E":2,"T":1,"s":"AB","t":3,"p":"4.5","q":"6","X":"MARKET","m":false}'
+_WRAPPED = f'{{"stream":"ab@trade","data":{_BARE}}}'
+_LAYOUTS = EXCHANGES["binance_usdm"].layouts
+
+
+def _order(*frames: str) -> list[bool]:
+    """For each layout in turn, whether it is that of the first frame."""
+    ordered = likely_first(_LAYOUTS, pl.DataFrame({"frame": frames}))
+    assert sorted(map(id, ordered)) == sorted(map(id, _LAYOUTS))
+    return [bool(layout.recognizes(frames[-1])) for layout in ordered]
+
+
+def test_the_layout_that_frames_have_is_tried_first() -> None:
+    """No matter where an exchange lists it."""
+    assert _order(_BARE) == [True, False, False, False]
+    assert _order(_WRAPPED) == [True, False, False, False]
+    assert _order('{"result":null,"id":1}', _WRAPPED) == [True, False, False, False]
+
+
+def test_frames_of_no_layout_leave_the_order() -> None:
+    """Then nothing is likely."""
+    frames = pl.DataFrame({"frame": ['{"result":null,"id":1}']})
+    assert likely_first(_LAYOUTS, frames) == list(_LAYOUTS)
