@@ -15,7 +15,10 @@ def asked(chosen: Settings, wanted: Iterable[str], *, real: bool) -> dict[str, A
     """
     return {
         exchange: Asked(
-            EXCHANGES[exchange].rest, chosen.rest_urls.get(exchange), chosen.keys.get(exchange)
+            EXCHANGES[exchange].rest,
+            chosen.rest_urls.get(exchange),
+            chosen.keys.get(exchange),
+            chosen.is_simulated,
         )
         for exchange in wanted
         if exchange in chosen.rest_urls or (real and exchange not in chosen.urls)

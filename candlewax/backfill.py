@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +15,19 @@ from bytewax.run import cli_main
 from rich.console import Console
 
 from candlewax import asking, instruments, parts, settings
-from candlewax.connectors import _dumps, backfill
+from candlewax.connectors import _dumps, backfill, topic_kinds
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Texts
 from candlewax.connectors.broker import Broker, create_topics
-from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
 from candlewax.connectors.span_pages import Found, Span, pages
 from candlewax.exchanges import EXCHANGES
-from candlewax.kinds import REAL, claim, live_kind, placed
+from candlewax.kinds import claimed, live_kind, placed
+from candlewax.marks import REAL
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.times import parse_time_or_utc
@@ -140,7 +141,9 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally, found: Found) -> tu
     span = wanted.span or (0, 0)
 
     def texts(wait: Callable[[float], bool]) -> Texts:
-        client = Client(asked.rest, asked.url, asked.key, wait=wait)
+        client = Client(
+            asked.rest, asked.url, asked.key, is_simulated=asked.is_simulated, wait=wait
+        )
         return pages(client, asked.rest, wanted.native, span, tally.read, found)
 
     return texts, span[1] - span[0]
@@ -156,17 +159,18 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     known = instruments.load(chosen.instruments)
     wanted = wish(arguments, known)
     tally, stop, found = Tally(), Stop(), Found()
+    own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
+    kind = REAL if wanted.files else live_kind(own)
+    if not kind:
+        name = f"CANDLEWAX_{wanted.exchange.upper()}_REST_URL"
+        raise SettingsError(f"{name}: nothing answers there")
+    chosen = placed(chosen, kind)
     if wanted.files:
         texts, size = _from_files(wanted, tally, found)
     else:
         texts, size = _from_rest(wanted, chosen, tally, found)
-    kind = REAL
-    if not wanted.files:
-        own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
-        kind = live_kind(own)
-    chosen = placed(chosen, kind)
     source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
-    process = Process(known, (wanted.exchange,), tally, stop, resumes=False)
+    process = Process(known, (wanted.exchange,), tally, stop, resumes=False, kind=kind)
     made = _made(chosen, process, source, kind)
     tell()
     screen = console()
@@ -211,12 +215,9 @@ def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Pa
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
-        return parts.ingesting(
-            process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
-        )
-    database = open_tables(chosen.clickhouse, chosen.database)
-    claim(database, chosen.clickhouse, chosen.database, kind)
-    return parts.embedded(process, source, database)
+        topic_kinds.check(broker, process.wanted, kind)
+        return parts.ingesting(process, source, broker, partial(claimed, chosen, kind))
+    return parts.embedded(process, source, claimed(chosen, kind))
 
 
 def _title(wanted: Wish, chosen: Settings) -> str:

@@ -171,7 +171,8 @@ def _init(_: argparse.Namespace) -> int:
     from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
     from candlewax.connectors.clickhouse import open_tables
-    from candlewax.kinds import REAL, placed
+    from candlewax.kinds import placed
+    from candlewax.marks import REAL
 
     # What is made beforehand is for real markets, unless something else is asked for.
     chosen = placed(attempt(1, settings.load), REAL)

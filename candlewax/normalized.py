@@ -6,6 +6,7 @@ microseconds since 1970, so nothing passes through a float.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -60,11 +61,16 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     via: Literal["websocket", "rest", "dump"] = "websocket"
     numbering: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     outages: list[tuple[_Microseconds, _Microseconds]] | None = None
+    kind: Literal["sample", "simulated", "real"] | None = None
 
 
 TOLD: Final = "outages"
 """A column that trades may have beside those of TRADES: of the first one after some
 outages of its exchange, those; pairs of microseconds since 1970, else null."""
+
+KIND: Final = "kind"
+"""Another column that trades may have beside those of TRADES: whether they are of the sample, of
+the simulator or of real markets."""
 
 TOLD_TYPE: Final = pl.List(pl.List(pl.Int64))
 
@@ -74,12 +80,13 @@ OUTAGES_OF: Final = {"exchange": pl.String, **OUTAGES}
 @dataclass(frozen=True)
 class Read:
     """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS.
-    `outages`: OUTAGES by exchange, of which these messages tell.
+    `outages`: OUTAGES by exchange, of which these messages tell; `kinds`: the kinds they name.
     """
 
     trades: pl.DataFrame
     faults: pl.DataFrame
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES_OF))
+    kinds: frozenset[str] = frozenset()
 
 
 def key(exchange: str, symbol: str) -> str:
@@ -88,7 +95,7 @@ def key(exchange: str, symbol: str) -> str:
 
 
 def to_json(trades: pl.DataFrame) -> list[str]:
-    """The messages of trades (TRADES with vendor columns, TOLD), in their order."""
+    """The messages of trades (TRADES with vendor columns, TOLD, KIND), in their order."""
     told_of = [TOLD] if TOLD in trades.columns else []
     partial = [name for name in _vendor(trades) + told_of if trades[name].null_count()]
     if not partial:
@@ -130,7 +137,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
         pl.col(*source),
         *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
         *(["numbering"] if (trades["numbering"] > 0).any() else []),
-        *([TOLD] if TOLD in trades.columns else []),
+        *(name for name in (TOLD, KIND) if name in trades.columns),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
 
@@ -156,6 +163,9 @@ _POSSIBLE: Final = (
 """What whoever decodes frames lets through; sums and the watermark rely on it."""
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# For each of thousands of messages: what is called is written in C.
+_kind: Final = attrgetter(KIND)
 
 _decoder: Final = msgspec.json.Decoder(Message)
 
@@ -203,7 +213,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         {
             name: [getattr(message, name) for message in messages]
             for name in Message.__struct_fields__
-            if name not in {"conditions", "via", TOLD}
+            if name not in {"conditions", "via", TOLD, KIND}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
         strict=False,
@@ -229,13 +239,14 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         exact=pl.all_horizontal(exact),
         known=known,
     )
+    kinds = frozenset(set(map(_kind, messages)) - {None})
     telling = [place for place, message in enumerate(messages) if message.outages]
     numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
     good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE & _ends(messages, telling)
     sound = typed.select(good=good).to_series()
     outages = _outages(messages[place] for place in telling if sound[place])
     if sound.all():
-        return Read(typed.select("row", *TRADES), empty(FAULTS), outages)
+        return Read(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
     why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
     faults = typed.filter(~sound).select(
         "row",
@@ -245,7 +256,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         .then(pl.lit("an amount or a time that no trade can have, or an outage without an end"))
         .otherwise(pl.lit("a number that cannot be held exactly")),
     )
-    return Read(typed.filter(sound).select("row", *TRADES), faults, outages)
+    return Read(typed.filter(sound).select("row", *TRADES), faults, outages, kinds)
 
 
 def _ends(messages: Sequence[Message], telling: Sequence[int]) -> pl.Expr:

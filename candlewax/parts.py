@@ -12,7 +12,7 @@ from candlewax import routing, topics
 from candlewax.aggregation import Candles
 from candlewax.batch import NOWHERE, Batch
 from candlewax.clocks import wall_clock
-from candlewax.connectors import raw
+from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.consumer import Topics
@@ -28,6 +28,7 @@ from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.health import Health
 from candlewax.instruments import Instruments
+from candlewax.kinds import Guard
 from candlewax.metrics import Lags
 from candlewax.normalized import Read
 from candlewax.routing import Normalized, Router, Values
@@ -75,6 +76,7 @@ class Process:
     """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
     when all that came is stored, `turns` are those of its sources,
     `linger` how long what came waits for others, where not for as long as suits best.
+    `kind` is that of what its feed brings, if it has one of its own.
     A feed that `resumes` gives again what came after a snapshot, as logs and topics do.
     """
 
@@ -89,6 +91,7 @@ class Process:
     health: Health = field(default_factory=Health)
     turns: Turns = field(default_factory=Turns)
     linger: timedelta | None = None
+    kind: str = ""
 
 
 def embedded(
@@ -154,7 +157,7 @@ def ingesting(
         writer = Writer(database(), process.tally, before=outbox.flush)
         return Tables(KEYS, writer, forward=forward)
 
-    frames = Frames(broker, outbox, process.tally)
+    frames = Frames(broker, outbox, process.tally, kind=process.kind)
     return Parts(
         feed=feed,
         route=Router(process.instruments, process.wanted, process.tally),
@@ -164,17 +167,21 @@ def ingesting(
 
 
 def refining(
-    process: Process, broker: Broker, database: Database, encode: Encoder | None = None
+    process: Process,
+    broker: Broker,
+    database: Database,
+    guard: Guard,
+    encode: Encoder | None = None,
 ) -> Parts:
     """From the raw topics to trades: in their topic and in the tables."""
     history = History(database)
     outbox = Outbox(broker, process.stopping)
-    forward = Forward(broker, outbox, encode)
+    forward = Forward(broker, outbox, encode, lambda: guard.kind)
     # Trades have left before they are stored: who begins with the tables knows that
     # what they hold need not be sent again.
     writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
     process.turns.heed(lambda: writer.behind)
-    source = _raw_topics(process, broker, "candlewax-silver")
+    source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.away)
     return Parts(
         raw=source,
@@ -186,10 +193,10 @@ def refining(
     )
 
 
-def combining(process: Process, broker: Broker, database: Database) -> Parts:
+def combining(process: Process, broker: Broker, database: Database, guard: Guard) -> Parts:
     """From the raw topics to all tables."""
     history = History(database)
-    source = _raw_topics(process, broker, "candlewax-tables")
+    source = _raw_topics(process, broker, guard, "candlewax-tables")
     writer = Writer(database, process.tally, history=history, background=True)
     process.turns.heed(lambda: writer.behind)
     return Parts(
@@ -202,16 +209,19 @@ def combining(process: Process, broker: Broker, database: Database) -> Parts:
     )
 
 
-def _raw_topics(process: Process, broker: Broker, group: str) -> Topics[list[Feed], Feed]:
+def _raw_topics(
+    process: Process, broker: Broker, guard: Guard, group: str
+) -> Topics[list[Feed], Feed]:
     wanted = {topics.raw(exchange): None for exchange in process.wanted}
     waits = process.stopping, process.turns, process.linger
-    return Topics(broker, wanted, raw.READING, group, *waits)
+    return Topics(broker, wanted, raw_messages.reading(guard), group, *waits)
 
 
 def aggregating(
     process: Process,
     broker: Broker,
     database: Database,
+    guard: Guard,
     decode: Callable[[Sequence[bytes]], Read] | None = None,
 ) -> Parts:
     """From the topic of trades to candles in the tables."""
@@ -226,7 +236,7 @@ def aggregating(
     process.health.add("broker", source.away)
     return Parts(
         normalized=source,
-        read=Normalized(process.wanted, decode),
+        read=Normalized(process.wanted, decode, guard),
         deduplicate=partial(Deduplicate, history, process.tally, stores=False),
         candles=partial(Candles, history, process.tally, live=True),
         tables=Tables(KEYS, writer, process.on_end),

@@ -10,6 +10,7 @@ import polars as pl
 
 from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.consumer import Consumed, Reading
+from candlewax.connectors.raw_messages import Admit
 from candlewax.decode import Decoded, reject
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed, Garbled, Received, Unread
@@ -103,12 +104,18 @@ class Normalized:
         self,
         wanted: Iterable[str],
         decode: Callable[[Sequence[bytes]], Read] | None = None,
+        admit: Admit = lambda *_: None,
     ) -> None:
+        """`admit` raises if trades are of a kind that is not wanted."""
+        self._admit = admit
         self._wanted = frozenset(wanted)
         self._decode = decode or from_json
 
     def __call__(self, held: Values) -> list[tuple[str, Decoded]]:
         found = self._decode(held.values)
+        for kind in found.kinds:
+            place = f"partition {held.partition}, offset {held.offsets[0]}"
+            self._admit(kind, f"{held.topic}, {place}")
         decoded = []
         if found.faults.height:
             letters = _unread(held, found.faults)

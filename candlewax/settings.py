@@ -5,7 +5,6 @@ starts.
 """
 
 import io
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,16 +19,9 @@ from candlewax._readers import FILE, KAFKA, KEYS, OWN_PROPERTIES, READERS, TESTS
 from candlewax._readers import key as readable_key
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
+from candlewax.last_filled import recall
 
 PREFIX: Final = "CANDLEWAX_"
-
-LAST_FILLED: Final = Path("data/last.json")
-"""Tells the directory that was filled last."""
-
-UNFILLED: Final = LAST_FILLED.parent / "sample"
-"""The directory that is asked where none was filled yet."""
-
-DATABASE: Final = "market"
 
 
 class SettingsError(ValueError):
@@ -63,7 +55,7 @@ class Settings:
     connection or a commit still counts as ready, `watch_seconds` is the time between two
     cross-checks, 0 for none beside a dataflow, `linger_seconds` that between two looks at what a
     feed or a topic has brought, where it is not what suits each best. `is_placed` tells whether
-    `clickhouse` was set: if not, it is the directory filled last, and what fills one takes that of
+    `clickhouse` was set: if not, it is the place filled last, and what fills one takes that of
     its kind.
     `is_simulated` tells whether the exchanges must be the simulator's; None if that is open.
     """
@@ -148,23 +140,9 @@ def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
     values["is_placed"] = values["clickhouse"] is not None
     if not values["is_placed"]:
-        values["clickhouse"], values["database"] = _last_filled(values["database"])
+        values["clickhouse"], values["database"] = recall(values["database"])
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
-
-
-def _last_filled(database: str) -> tuple[Path, str]:
-    """Return the directory and the database that were filled last, if the directory is there and
-    no other database was asked for.
-    """
-    try:
-        told = json.loads(LAST_FILLED.read_text("utf-8"))
-        place, name = Path(told["clickhouse"]), str(told["database"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return UNFILLED, database
-    if not place.is_dir():
-        return UNFILLED, database
-    return place, name if database == DATABASE else database
 
 
 def _property(name: str, text: str) -> tuple[str, str]:

@@ -1,9 +1,7 @@
 """The start of a process: settings, what it opens, and its way to stop."""
 
-import atexit
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,8 +14,9 @@ from bytewax.inputs import Source
 
 from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
+from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
-from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
+from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.status import answer
@@ -25,7 +24,8 @@ from candlewax.connectors.websocket import Websockets
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
-from candlewax.kinds import claim, kind_of, live_kind, placed
+from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
+from candlewax.marks import REAL, SIMULATED
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
@@ -34,6 +34,7 @@ from candlewax.report import run_console
 from candlewax.run import Run
 from candlewax.service import Service
 from candlewax.settings import Brokers, Settings, SettingsError
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.turns import PULSE
@@ -41,28 +42,6 @@ from candlewax.watching import Watching, watch_beside
 
 if TYPE_CHECKING:
     from candlewax.connectors.avro import Avro
-
-
-class Stop:
-    """Whether the process was asked to stop: sources then end, and what they emitted
-    is stored and remembered before the process exits.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-
-    def listen(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-            # All is done when the interpreter ends; being asked then is no failure.
-            atexit.register(signal.signal, number, signal.SIG_IGN)
-
-    def _ask(self, *_: object) -> None:
-        self._asked = True
-
-    def __call__(self) -> bool:
-        return self._asked
 
 
 def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
@@ -126,11 +105,14 @@ def _embedded(
     candles: bool,
 ) -> Dataflow:
     name = _name(build)
+    if name == "repair" and not _is_asked(chosen, process):
+        _needed(None)
     kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
-    chosen = placed(chosen, kind)
-    database = open_tables(chosen.clickhouse, chosen.database)
-    if name != "ingest":
-        claim(database, chosen.clickhouse, chosen.database, kind)
+    if name == "ingest":  # which stores nothing
+        chosen = placed(chosen, kind)
+        database = open_tables(chosen.clickhouse, chosen.database)
+    else:
+        chosen, database = settled(chosen, kind)
     repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
     run: Run | Board | Mended
     watching: Watching | None = None
@@ -174,33 +156,50 @@ def _behind_broker(
     stop: Stop,
 ) -> Dataflow:
     name = _name(build)
+    kind = ""
     if name == "ingest":
-        chosen = placed(chosen, kind_of(chosen))
+        kind = kind_of(chosen) or REAL
+        chosen = placed(chosen, kind)
+    elif name == "repair" and _is_asked(chosen, process):
+        chosen, database = settled(chosen, live_kind(chosen.rest_urls))
+        database.close()
+        kind = SIMULATED if chosen.is_simulated else REAL
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
+    if kind:
+        topic_kinds.check(broker, process.wanted, kind)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     watching = watch_beside(chosen, process.wanted) if name in {"ohlcv", "tables"} else None
-    process = replace(process, on_end=partial(_end, run, watching))
+    process = replace(process, on_end=partial(_end, run, watching), kind=kind)
+    aside = partial(claimed, chosen, kind)
     if name == "ingest":
-        made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
+        made = parts.ingesting(process, feed(chosen, process), broker, aside)
     elif name == "repair":
-        _tables(chosen).close()
         source = repairing(chosen, process, finite=False) or _nobody(process)
-        made = parts.ingesting(process, source, broker, lambda: _tables(chosen))
-    elif name == "silver":
-        encode = _avro(brokers).encode if brokers.schema_registry else None
-        made = parts.refining(process, broker, _tables(chosen), encode)
-    elif name == "tables":
-        made = parts.combining(process, broker, _tables(chosen))
+        made = parts.ingesting(process, source, broker, aside)
     else:
-        decode = _avro(brokers).decode if brokers.schema_registry else None
-        made = parts.aggregating(process, broker, _tables(chosen), decode)
+        made = _consuming(name, chosen, brokers, process, broker)
     serve_metrics(chosen, made, process)
     flow = build(made)
     run.begin()
     if watching:
         watching.begin()
     return flow
+
+
+def _consuming(
+    name: str, chosen: Settings, brokers: Brokers, process: Process, broker: Broker
+) -> Parts:
+    """The parts of a dataflow that reads topics and stores what is of its database's kind."""
+    database = open_tables(chosen.clickhouse, chosen.database)
+    guard = Guard(database, chosen.clickhouse, chosen.database)
+    if name == "silver":
+        encode = _avro(brokers).encode if brokers.schema_registry else None
+        return parts.refining(process, broker, database, guard, encode)
+    if name == "tables":
+        return parts.combining(process, broker, database, guard)
+    decode = _avro(brokers).decode if brokers.schema_registry else None
+    return parts.aggregating(process, broker, database, guard, decode)
 
 
 def _avro(brokers: Brokers) -> "Avro":
@@ -213,6 +212,11 @@ def _avro(brokers: Brokers) -> "Avro":
 def _name(build: Callable[[Parts], Dataflow]) -> str:
     """The name of a dataflow, which is that of its module."""
     return build.__module__.rpartition(".")[2]
+
+
+def _is_asked(chosen: Settings, process: Process) -> bool:
+    """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
+    return bool(asking.asked(chosen, process.wanted, real=chosen.live))
 
 
 def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
@@ -242,10 +246,6 @@ def _needed(repairs: Repairs | None) -> Repairs:
             "the addresses CANDLEWAX_<EXCHANGE>_REST_URL; there are none"
         )
     return repairs
-
-
-def _tables(chosen: Settings) -> Database:
-    return open_tables(chosen.clickhouse, chosen.database)
 
 
 def feed(chosen: Settings, process: Process) -> Source[Feed]:

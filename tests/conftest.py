@@ -8,6 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
+from candlewax import last_filled
 from candlewax.connectors.clickhouse import Database, open_tables
 from tests.databases import Databases
 from tests.workers import workers
@@ -82,6 +83,12 @@ def engine(engine_path: Path) -> Iterator[Database]:
 def databases(engine: Database, engine_path: Path) -> Databases:
     """Empty databases of the engine."""
     return Databases(engine, engine_path)
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was filled last outside the tests is not known to them, nor is theirs outside."""
+    monkeypatch.setattr(last_filled, "FILE", Path(__file__) / "none" / "last.json")
 
 
 @pytest.fixture

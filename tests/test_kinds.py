@@ -1,19 +1,26 @@
 """Kinds of data: a database that holds one refuses the others."""
 
-import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from candlewax import kinds
-from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax._readers import Server
+from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.data import SAMPLE
-from candlewax.kinds import REAL, SAMPLE_KIND, SIMULATED, claim, kind_of, live_kind, placed
+from candlewax.examined_kind import Examined, examine
+from candlewax.kinds import claim, claimed, kind_of, live_kind, settled, stored_kind
+from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
+from tests.clickhouse.serving import serving
 from tests.connectors.exchange import Exchange, Reader, quick, running
+
+HERE = Path("/here")
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 
@@ -24,30 +31,81 @@ def test_database_takes_its_own_kind_and_refuses_others(
     tables: Database, first: str, second: str
 ) -> None:
     """With a sentence that names both kinds and how to choose another database."""
-    claim(tables, "here", "market", first)
-    claim(tables, "here", "market", first)
+    claim(tables, HERE, "market", first)
+    claim(tables, HERE, "market", first)
     if second == first:
         return
     with pytest.raises(DatabaseError) as refused:
-        claim(tables, "here", "market", second)
+        claim(tables, HERE, "market", second)
     text = str(refused.value)
-    assert kinds.DESCRIBED[first] in text
-    assert kinds.DESCRIBED[second] in text
+    assert DESCRIBED[first] in text
+    assert DESCRIBED[second] in text
     assert "here, database market" in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
-    claim(tables, "here", "market", first)
+    claim(tables, HERE, "market", first)
 
 
-def test_database_from_before_takes_the_kind_of_what_fills_it_next(
-    tables: Database, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_of_two_claims_at_once_one_wins(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    """And says so."""
-    tables.client.command("INSERT INTO bronze_frames (exchange) VALUES ('binance')")
-    claim(tables, "here", "market", REAL)
-    assert "from now on: data of real markets" in caplog.text
+    """The other comes between its look at an empty database and its claim; all goes on for who was
+    the first.
+    """
+    examined = examine
+
+    def overtaken(database: Database) -> Examined | None:
+        found = examined(database)
+        monkeypatch.setattr(kinds, "examine", examined)
+        claim(database, HERE, "market", first)
+        return found
+
+    monkeypatch.setattr(kinds, "examine", overtaken)
+    if second == first:
+        claim(tables, HERE, "market", second)
+    else:
+        with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[first]}"):
+            claim(tables, HERE, "market", second)
+    claim(tables, HERE, "market", first)
+    assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
+
+
+def test_of_many_claims_of_a_server_one_kind_wins(tmp_path: Path) -> None:
+    """Each on a connection of its own; all that are of that kind are let in, others never."""
+    with serving(tmp_path) as server:
+        place = Server(server.dsn)
+        open_tables(place, "market").close()
+        begin = threading.Barrier(6)
+
+        def attempt(kind: str) -> str | None:
+            database = connect(place, "market")
+            begin.wait()
+            try:
+                claim(database, place, "market", kind)
+            except DatabaseError:
+                return None
+            finally:
+                database.close()
+            return kind
+
+        with ThreadPoolExecutor(6) as pool:
+            won = set(pool.map(attempt, [*KINDS, *KINDS])) - {None}
+        database = connect(place, "market")
+        assert won == {stored_kind(database)}
+        database.close()
+
+
+def test_of_two_claims_from_before_the_first_counts(tables: Database) -> None:
+    """Then each of two that began at once stored its own, and nobody was let in any more."""
+    tables.client.command(
+        "INSERT INTO database_kind VALUES "
+        f"('{REAL}', '2026-01-01 00:00:01'), ('{SIMULATED}', '2026-01-01 00:00:00')"
+    )
+    claim(tables, HERE, "market", SIMULATED)
     with pytest.raises(DatabaseError):
-        claim(tables, "here", "market", SAMPLE_KIND)
+        claim(tables, HERE, "market", REAL)
 
 
 def chosen(**changes: object) -> Settings:
@@ -63,13 +121,13 @@ def test_feed_tells_its_kind(tmp_path: Path) -> None:
     assert kind_of(chosen(feed=(SAMPLE,))) == SAMPLE_KIND
     assert kind_of(chosen(feed=(real,))) == REAL
     assert kind_of(chosen(feed=(made,))) == SIMULATED
-    with pytest.raises(SettingsError, match=r"made\.tsv was recorded from the simulator"):
+    with pytest.raises(SettingsError, match="takes logs of one kind"):
         kind_of(chosen(feed=(real, made)))
     assert kind_of(chosen(feed=(tmp_path / "none.tsv",))) == REAL
 
 
 def test_exchange_is_asked_what_it_is() -> None:
-    """At addresses that are not its own; one that is away counts as real."""
+    """At addresses that are not its own; one that is away does not tell."""
 
     async def talk(*_: object) -> None:
         return
@@ -88,7 +146,28 @@ def test_exchange_is_asked_what_it_is() -> None:
         assert live_kind({"binance": other.url}) == REAL
         with pytest.raises(SettingsError, match=r"CANDLEWAX_BINANCE_URL: no simulator"):
             live_kind({"kraken": made, "binance": other.url})
-    assert live_kind({"kraken": made}) == REAL
+        away = "ws://127.0.0.1:1/x"
+        assert live_kind({"kraken": made, "binance": away}) == SIMULATED
+        assert live_kind({"kraken": away, "binance": other.url}) == REAL
+    assert live_kind({"kraken": made}) == ""
+
+
+@pytest.mark.parametrize("there", [*KINDS, ""])
+def test_exchange_that_is_away_does_not_decide(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """The database says which kind is let in; an empty one stays open, and takes what is real."""
+    monkeypatch.setattr("candlewax.kinds.open_tables", lambda *_: tables)
+    place = chosen(is_placed=True)
+    if there:
+        claimed(place, there)
+    if there == SAMPLE_KIND:
+        with pytest.raises(DatabaseError, match=DESCRIBED[SAMPLE_KIND]):
+            settled(place, "")
+        return
+    settings, database = settled(place, "")
+    assert settings.is_simulated is (there == SIMULATED)
+    assert stored_kind(database) == there
 
 
 @pytest.mark.parametrize("wanted", [False, True, None])
@@ -107,29 +186,3 @@ def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> No
         reader.until(lambda: reader.events("subscribed"))
         reader.finish()
     assert reader.events("connected")[0]["made"] == "simulator"
-
-
-def test_directory_filled_last_is_read_where_none_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: Database
-) -> None:
-    """Each kind has its own; without the file, or with one that is gone, the sample's is asked."""
-    monkeypatch.chdir(tmp_path)
-    assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
-    for kind in KINDS:
-        fills = placed(load({}), kind)
-        assert fills.clickhouse == Path("data") / kind
-        assert fills.is_simulated is (kind == SIMULATED)
-    Path("data/real").mkdir(parents=True)
-    claim(tables, Path("data/real"), "other", REAL)
-    assert json.loads(Path("data/last.json").read_text()) == {
-        "clickhouse": "data/real", "database": "other",
-    }  # fmt: skip
-    assert (load({}).clickhouse, load({}).database) == (Path("data/real"), "other")
-    assert load({"CANDLEWAX_DATABASE": "mine"}).database == "mine"
-    set_here = load({"CANDLEWAX_CLICKHOUSE": "elsewhere"})
-    assert (set_here.clickhouse, set_here.database) == (Path("elsewhere"), "market")
-    assert placed(set_here, REAL).clickhouse == Path("elsewhere")
-    Path("data/real").rmdir()
-    assert load({}).clickhouse == Path("data/sample")
-    Path("data/last.json").write_text("{")
-    assert load({}).clickhouse == Path("data/sample")

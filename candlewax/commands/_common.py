@@ -14,6 +14,7 @@ from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.instruments import InstrumentsError
 from candlewax.klines import KlinesError
+from candlewax.last_filled import lacks_password
 from candlewax.rebuild import RebuildError
 from candlewax.settings import SettingsError
 from candlewax.times import parse_time_or_utc
@@ -63,7 +64,9 @@ def database(status: int) -> Database:
 def say_which(chosen: settings.Settings) -> None:
     """Say which database is read, where no setting does."""
     if not chosen.is_placed:
-        print(f"Reading {chosen.clickhouse}, database {chosen.database}", file=sys.stderr)
+        forgot = "; its password is not remembered, set CANDLEWAX_CLICKHOUSE"
+        more = forgot if lacks_password(chosen.clickhouse) else ""
+        print(f"Reading {chosen.clickhouse}, database {chosen.database}{more}", file=sys.stderr)
 
 
 def moment(text: str) -> datetime:

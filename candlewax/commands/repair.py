@@ -13,18 +13,20 @@ from bytewax.run import cli_main
 
 from candlewax import asking, instruments, parts, settings
 from candlewax.commands._common import CommandError, attempt, say_which
+from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import Database, connect, open_tables
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.exchanges import EXCHANGES
-from candlewax.kinds import REAL, SIMULATED, claim, live_kind
+from candlewax.kinds import claim, claimed, live_kind
+from candlewax.marks import REAL, SIMULATED
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
 from candlewax.refill import TOO_LONG
 from candlewax.report import console
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 
@@ -93,6 +95,9 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     known = instruments.load(chosen.instruments)
     wanted = arguments.exchange or chosen.exchanges or known.exchanges
     kind = live_kind({name: url for name, url in chosen.rest_urls.items() if name in wanted})
+    if not kind:
+        names = ", ".join(f"CANDLEWAX_{name.upper()}_REST_URL" for name in chosen.rest_urls)
+        raise SettingsError(f"{names}: nothing answers there")
     chosen = replace(chosen, is_simulated=kind == SIMULATED)
     asked = _asked(chosen, wanted, arguments.exchange, kind)
     firsts = frozenset(arguments.first)
@@ -114,7 +119,9 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
             console(), tally, onlooker, stop, choice, asked, sent=chosen.brokers is not None,
         )  # fmt: skip
         source = Repairs(asked, onlooker, tally, stop, finite=True, choice=choice)
-        process = Process(known, tuple(asked), tally, stop, on_end=told.end, resumes=False)
+        process = Process(
+            known, tuple(asked), tally, stop, on_end=told.end, resumes=False, kind=kind
+        )
         made = _made(chosen, process, source, tables)
         tell()
         flow = build(made)
@@ -188,6 +195,5 @@ def _made(chosen: Settings, process: Process, source: Repairs, tables: Database)
         return parts.embedded(process, source, tables)
     broker = Broker(chosen.brokers)
     create_topics(broker, chosen.brokers, process.wanted)
-    return parts.ingesting(
-        process, source, broker, lambda: open_tables(chosen.clickhouse, chosen.database)
-    )
+    topic_kinds.check(broker, process.wanted, process.kind)
+    return parts.ingesting(process, source, broker, partial(claimed, chosen, process.kind))

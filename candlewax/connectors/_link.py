@@ -10,7 +10,8 @@ from websockets.exceptions import ConnectionClosed
 
 from candlewax.connectors._inbox import Line, host
 from candlewax.connectors._requests import Requests
-from candlewax.exchanges._live import SIMULATOR, Kind, Live
+from candlewax.exchanges._live import Kind, Live
+from candlewax.marks import MADE, SIMULATOR_HEADER, refuse_exchange
 
 MOST_MESSAGE: Final = 16 << 20
 """The longest message that is read, in bytes."""
@@ -45,10 +46,6 @@ class Pace:
     """So much earlier than it must a connection is replaced, at most."""
     patience_s: float = 900
     """The longest wait for a quiet market to move."""
-
-
-class WrongKindError(RuntimeError):
-    """An exchange is the simulator where it must not be, or the other way round."""
 
 
 class Gate:
@@ -119,9 +116,8 @@ class Link:
         simulated = self._is_simulated()
         if self._live.is_simulated not in (None, simulated):
             await self._socket.close()
-            what = "the simulator" if simulated else "no simulator"
-            raise WrongKindError(f"{host(url)} is {what}: its trades belong into another database")
-        made = "simulator" if simulated else None
+            raise refuse_exchange(host(url), is_simulated=simulated)
+        made = MADE if simulated else None
         self.line.event(
             "connected", warn=False, url=host(url), instruments=self._natives, made=made
         )
@@ -130,7 +126,7 @@ class Link:
 
     def _is_simulated(self) -> bool:
         response = self._socket.response
-        return response is not None and SIMULATOR in response.headers
+        return response is not None and SIMULATOR_HEADER in response.headers
 
     @property
     def ended(self) -> bool:

@@ -18,7 +18,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from candlewax import topics
 from candlewax.connectors.broker import BrokerError
-from candlewax.normalized import TOLD, VIA, Message, Read, read, told
+from candlewax.normalized import KIND, TOLD, VIA, Message, Read, read, told
 from candlewax.schema import BUY, VENDOR
 
 
@@ -52,8 +52,9 @@ _TYPES: Final[dict[str, Any]] = {
     "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
     "numbering": "long",
     TOLD: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
+    KIND: ["null", "string"],
 }
-_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", "numbering": 0, TOLD: None}
+_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", "numbering": 0, TOLD: None, KIND: None}
 """What older messages say of fields they do not have."""
 
 _VIA_NAMES: Final = {value: name for name, value in VIA.items()}
@@ -101,7 +102,7 @@ class Avro:
             raise BrokerError(f"the schema registry does not answer: {error}") from error
 
     def encode(self, trades: pl.DataFrame) -> list[bytes]:
-        """The messages of trades (TRADES with vendor columns, TOLD), in their order."""
+        """The messages of trades (TRADES with vendor columns, TOLD, KIND), in their order."""
         vendor = [name for name in trades.columns if name.startswith(VENDOR)]
         times = pl.col("timestamp", "received_at").cast(pl.Int64)
         rows = trades.with_columns(times).iter_rows(named=True)
@@ -135,6 +136,7 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
         "vendor_data": given,
         "via": _VIA_NAMES[row["via"]],
         TOLD: row.get(TOLD),
+        KIND: row.get(KIND),
     }
 
 

@@ -69,7 +69,7 @@ class Database:
         self._inserts = Inserts(folder, client.database or "", client.raw_query) if folder else None
         # An embedded engine runs one query of a connection at a time.
         self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
-        self._room = Room(folder, self._command) if folder else None
+        self._room = Room(folder, self.command) if folder else None
         if self._room:
             self._room.begin()
 
@@ -118,7 +118,8 @@ class Database:
             wait(pause)
         return action()
 
-    def _command(self, sql: str) -> None:
+    def command(self, sql: str) -> None:
+        """Run a statement that gives no rows."""
         with self._lock:
             self.client.command(sql)
 

@@ -19,7 +19,7 @@ _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"
 
 
 class Encoder(Protocol):
-    """Makes the values of messages of trades (TRADES with vendor columns, TOLD)."""
+    """Makes the values of messages of trades (TRADES with vendor columns, TOLD, KIND)."""
 
     def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
@@ -27,7 +27,15 @@ class Encoder(Protocol):
 class Forward:
     """Sends what a batch holds on, for others to read."""
 
-    def __init__(self, broker: Broker, outbox: Outbox, encode: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        outbox: Outbox,
+        encode: Encoder | None = None,
+        kind: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`kind` gives the kind of the trades, empty if it is not known."""
+        self._kind = kind
         self._outbox = outbox
         self._encode = encode or normalized.to_json
         self._partitions: Callable[[], int] = lambda: outbox.patiently(
@@ -38,7 +46,10 @@ class Forward:
     def __call__(self, batch: Batch) -> None:
         """Hand a batch over; the outbox knows when it has arrived."""
         if batch.trades.height:
-            self._trades(batch.exchange, _telling(batch.trades, batch.known.outages))
+            trades = _telling(batch.trades, batch.known.outages)
+            if kind := self._kind():
+                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND))
+            self._trades(batch.exchange, trades)
         self.letters(batch.tables["dead_letters"])
 
     def _trades(self, exchange: str, trades: pl.DataFrame) -> None:

@@ -31,11 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Asked:
-    """How an exchange is asked: where, if not at its own address, and with which key."""
+    """How an exchange is asked: where, if not at its own address, with which key, and whether it
+    must be the simulator (None if that is open).
+    """
 
     rest: Rest
     url: str | None = None
     key: str | None = field(default=None, repr=False)
+    is_simulated: bool | None = None
 
 
 class _Filler:
@@ -64,7 +67,12 @@ class _Filler:
         self._gaps = Gaps(self._database, self._exchange, outlet.pause)
         asked = self._asked
         self._client = Client(
-            asked.rest, asked.url, asked.key, wait=outlet.wait, patience=self._patience
+            asked.rest,
+            asked.url,
+            asked.key,
+            is_simulated=asked.is_simulated,
+            wait=outlet.wait,
+            patience=self._patience,
         )
         try:
             while self._round() or not self._finite:

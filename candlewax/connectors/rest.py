@@ -16,6 +16,7 @@ from candlewax.connectors._inbox import host
 from candlewax.connectors._outlet import Stopped
 from candlewax.exchanges._rest import Complaint, Page, Rest, Verdict
 from candlewax.exchanges._shape import FrameError, parse
+from candlewax.marks import SIMULATOR_HEADER, refuse_exchange
 
 MOST_BYTES: Final = 8 << 20
 """Of an answer; a full page has about a thirtieth of it."""
@@ -70,7 +71,8 @@ class Client:
     else twice as long each time, by a random part less. Redirects are refused, answers
     bounded. A key is shown to the exchange and nobody else.
 
-    `wait` waits for some seconds and tells whether to go on.
+    `wait` waits for some seconds and tells whether to go on. `is_simulated` tells whether it must
+    be the simulator that answers; None if that is open.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Client:
         url: str | None = None,
         key: str | None = None,
         *,
+        is_simulated: bool | None = None,
         wait: Callable[[float], bool] | None = None,
         now: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
@@ -89,6 +92,7 @@ class Client:
         self._headers = dict(_AGENT)
         if key and rest.key_header:
             self._headers[rest.key_header] = key
+        self._is_simulated = is_simulated
         self._wait = wait or _sleep
         self._now = now
         self._patience = patience or Patience()
@@ -105,11 +109,15 @@ class Client:
     def ask(self, target: str) -> Answer:
         """The answer to a request for trades, once it may be sent.
 
-        Raises RefusalError if the exchange gives none, and Stopped.
+        Raises RefusalError if the exchange gives none, WrongKindError if who answers is the
+        simulator and must not be or the other way round, and Stopped.
         """
         self._take_turn()
         status, headers, body = self._get(target)
         received_ns = time.time_ns()
+        simulated = SIMULATOR_HEADER in headers
+        if simulated and self._is_simulated is False:
+            raise refuse_exchange(str(self), is_simulated=True)
         content, text = _decoded(body)
         complaint = self._rest.complaint(status, content)
         if complaint:
@@ -118,6 +126,9 @@ class Client:
             page = self._rest.read(content)
         except FrameError as error:
             raise self._fail(f"an answer that is none: {error.detail}") from error
+        if self._is_simulated and not simulated:
+            # Only here: what stands before the simulator may refuse in its own name.
+            raise refuse_exchange(str(self), is_simulated=False)
         self._failures = 0
         self._heed(headers)
         return Answer(text, received_ns, page)

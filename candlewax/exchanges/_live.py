@@ -7,9 +7,6 @@ from typing import Any
 
 from candlewax.exchanges._shape import FrameError, parse
 
-SIMULATOR = "X-Candlewax-Simulator"
-"""The header by which the simulator says what it is, in each answer."""
-
 
 class Kind(Enum):
     """What a frame that is no trade says to the one who subscribed."""

@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from candlewax.exchanges._live import SIMULATOR
+from candlewax.marks import SIMULATOR_HEADER
 from candlewax.simulator.books import Books, Published
 from candlewax.simulator.client import Client
 from candlewax.simulator.numbers import generator
@@ -292,5 +292,5 @@ class Simulator:
 
 def _mark(_: ServerConnection, __: Request, response: Response) -> Response:
     """Say in each answer that nothing here is real."""
-    response.headers[SIMULATOR] = "1"
+    response.headers[SIMULATOR_HEADER] = "1"
     return response

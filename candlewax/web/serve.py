@@ -11,7 +11,7 @@ from candlewax import settings
 from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.settings import SettingsError
-from candlewax.start import Stop
+from candlewax.stopping import Stop
 from candlewax.telling import tell
 from candlewax.web import serving
 from candlewax.web.app import make

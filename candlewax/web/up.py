@@ -19,15 +19,16 @@ from bytewax.run import cli_main
 
 from candlewax import instruments, parts, settings
 from candlewax.connectors import engine
-from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
+from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.feed import Feed
 from candlewax.instruments import InstrumentsError
-from candlewax.kinds import claim, kind_of, placed
+from candlewax.kinds import kind_of, settled
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError
-from candlewax.start import Stop, feed, repairing, serve_metrics, tune
+from candlewax.start import feed, repairing, serve_metrics, tune
+from candlewax.stopping import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.times import parse_time_or_utc
@@ -110,15 +111,13 @@ class _Up:
         self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
-        self._kind = ""
+        self._kind = kind_of(chosen)
         if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
             # What is played again would be known already, and nothing would move.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            chosen = replace(chosen, clickhouse=Path(folder))
-        else:
-            self._kind = kind_of(chosen)
-            chosen = placed(chosen, self._kind)
+            chosen = replace(chosen, clickhouse=Path(folder), is_placed=True)
+            self._kind = ""
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = Process(
@@ -129,11 +128,9 @@ class _Up:
         self._serving = serving.read(arguments)
 
     def run(self) -> int:
-        chosen = self._chosen
-        database = open_tables(chosen.clickhouse, chosen.database)
+        chosen, database = settled(self._chosen, self._kind)
+        self._chosen = chosen
         self._stack.callback(database.close)
-        if self._kind:
-            claim(database, chosen.clickhouse, chosen.database, self._kind)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()

@@ -47,7 +47,7 @@ def test_outages_come_back_as_they_went(schemas: Registry) -> None:
     assert found.outages.rows() == [("binance", 1, 2), ("binance", 5, 9)]
 
 
-OLDER = {"via", "numbering", "outages"}
+OLDER = {"via", "numbering", "outages", "kind"}
 """Fields that came later."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from candlewax import topics
 from candlewax.batch import NOWHERE, Batch
-from candlewax.connectors import raw
+from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.consumer import Consumed
 from candlewax.connectors.producer import DeliveryError, Outbox
@@ -84,7 +84,7 @@ def test_they_are_read_as_they_were_sent(frames: Frames, servers: str) -> None:
     frames.flush()
     found = []
     for item in consumed(servers):
-        (feed,) = raw.read(item)
+        (feed,) = raw_messages.read(item)
         assert isinstance(feed, Received)
         assert feed.exchange == "kraken"
         places = feed.frames.select("source", "source_partition", "source_offset").rows()
@@ -101,7 +101,7 @@ def test_bytes_that_are_no_text_arrive_verbatim(frames: Frames, servers: str) ->
     frames.send(Garbled("kraken", table, [b"\xff{}"], ["why"]))
     frames.flush()
     (item,) = consumed(servers)
-    (feed,) = raw.read(item)
+    (feed,) = raw_messages.read(item)
     assert isinstance(feed, Garbled)
     assert list(feed.values) == [b"\xff{}"]
     assert feed.frames["frame"].to_list() == [r"\xff{}"]
@@ -123,7 +123,7 @@ def test_messages_of_others_are_read_as_frames(outbox: Outbox, servers: str) -> 
         reading.put(servers, KRAKEN, [b"{}"], None, 0, headers, when)
     reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], when)
     (item,) = consumed(servers)
-    found = raw.read(item)
+    found = raw_messages.read(item)
     assert [type(feed) for feed in found] == [Received, Garbled]
     table = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
     assert table["recv_ns"].to_list() == [when * 10**6] * 8
@@ -147,7 +147,7 @@ def test_headers_are_known_by_their_names(
     for some in (ours, headers, ours):
         reading.put(servers, KRAKEN, [b"{}"], b"c", 0, some, NOW_S * 1000)
     (item,) = consumed(servers)
-    (feed,) = raw.read(item)
+    (feed,) = raw_messages.read(item)
     assert isinstance(feed, Received)
     assert feed.frames.select("recv_ns", "seq").rows() == [(3, 4), (7, 5), (3, 4)]
 
@@ -161,7 +161,7 @@ def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) 
         reading.put(servers, KRAKEN, [value], b"c", 0, headers, NOW_S * 1000)
     (item,) = consumed(servers)
     pieces = [replace(item, messages=item.messages[at : at + 1]) for at in range(4)]
-    found = raw.join([raw.read(piece) for piece in pieces])
+    found = raw_messages.join([raw_messages.read(piece) for piece in pieces])
     frames = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
     assert frames["source_offset"].to_list() == [0, 1, 2, 3]
     assert frames["seq"].to_list() == [4, 4, 5, 4]

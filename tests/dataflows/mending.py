@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,8 @@ from candlewax.connectors.fill_schedule import Choice, Pace
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Received
+from candlewax.kinds import claim
+from candlewax.marks import SIMULATED
 from candlewax.parts import Process
 from candlewax.schema import FRAMES
 from candlewax.simulator import frames
@@ -73,6 +76,7 @@ def heard(trades: Iterable[Trade]) -> Received:
 
 def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) -> list[Trade]:
     """Store those trades of an exchange that are heard; gives all that lie between them."""
+    claim(tables, Path("/heard"), "market", SIMULATED)
     stored, between = [], []
     for trades in markets(simulator, exchange).values():
         told = [n for n, trade in enumerate(trades) if which(n, trade)]

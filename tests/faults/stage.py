@@ -42,6 +42,8 @@ _TRIES = 5
 
 _FRAMES = "SELECT count() FROM bronze_frames FINAL"
 
+_FOREIGN = "SELECT count() FROM bronze_frames FINAL WHERE NOT startsWith(source, 'market.')"
+
 _LATEST = """
 SELECT toUnixTimestamp64Micro(max(close_time)) / 1000000 AS latest
 FROM ohlcv
@@ -123,6 +125,12 @@ class Stage:
         """How large it all is."""
         return self.place.size
 
+    @property
+    def live(self) -> dict[str, str]:
+        """The settings by which the simulated exchanges are listened to."""
+        urls = {f"CANDLEWAX_{venue.upper()}_URL": self.simulator.url(venue) for venue in VENUES}
+        return {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
+
     # Processes.
 
     def start(self, name: str, flow: str = "", **settings: str) -> Process:
@@ -133,11 +141,9 @@ class Stage:
         if self.clock:
             module = ALTERED
             more = {"CANDLEWAX_TEST_FLOW": flow, "CANDLEWAX_TEST_CLOCK": str(self.clock.file)}
-        urls = {f"CANDLEWAX_{venue.upper()}_URL": self.simulator.url(venue) for venue in VENUES}
-        live = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
         started = self.system.start if flow == "ingest" else self.system.durable
         process = started(
-            module, name=name, **{**live, **more, **self.size.settings, **self.settings[name]}
+            module, name=name, **{**self.live, **more, **self.size.settings, **self.settings[name]}
         )
         self.running[name] = process
         return process
@@ -227,6 +233,10 @@ class Stage:
     def stored(self) -> int:
         """How many of them are stored."""
         return int(self.system.tables.query(_FRAMES).item())
+
+    def foreign(self) -> int:
+        """How many frames are stored that did not come through the topics."""
+        return int(self.system.tables.query(_FOREIGN).item())
 
     def behind(self) -> int:
         """How many are not."""

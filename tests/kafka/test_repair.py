@@ -2,18 +2,22 @@
 
 import itertools
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from candlewax import framelog
 from candlewax.connectors.broker import Broker as Client
+from candlewax.kinds import stored_kind
+from candlewax.marks import REAL
+from candlewax.simulator.market import Trade
 from tests.clickhouse.serving import serving
-from tests.dataflows.mending import gaps, markets, played, stored
+from tests.dataflows.mending import frame, gaps, markets, played, stored
 from tests.kafka import reading
 from tests.kafka.system import System
 from tests.processes import candlewax
-from tests.test_backfill import line
 
 _names = (f"of_repair_{n}" for n in itertools.count())
 
@@ -31,20 +35,25 @@ def system(
         made.end()
 
 
+def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
+    """Send what was heard of the simulator's trades to the raw topic, as a recording."""
+    texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, trades)]
+    now = time.time_ns()
+    log.write_text(
+        "".join(framelog.write(now + n, "binance", "b0", n, text) for n, text in enumerate(texts))
+    )
+    assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
+
+
 def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -> None:
-    """A dump that lacks lines goes to the raw topic, `silver` finds the gaps, `repair` sends
+    """A recording that lacks trades goes to the raw topic, `silver` finds the gaps, `repair` sends
     what REST says of them the same way, and in the end nothing is missing.
     """
     with played(4000) as (simulator, _):
         trades = markets(simulator, "binance")["BTCUSDT"]
-        dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+        log = tmp_path / "recorded.tsv"
         told = [trade for n, trade in enumerate(trades) if n % 20 != 7 or n > len(trades) - 20]
-        dump.write_text("".join(line(trade) + "\n" for trade in told))
-        sent = candlewax(
-            tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump), **system.settings
-        )
-        assert sent.returncode == 0, sent.stderr
-        assert "1 frames sent" in sent.stdout
+        send(system, log, told)
         silver = system.durable("silver")
         reading.until(lambda: len(stored(system.tables, "binance")) == len(told), seconds=120)
         reading.until(lambda: gaps(system.tables), seconds=60)
@@ -57,7 +66,7 @@ def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -
             assert process.end(signal.SIGTERM) == 0, process.said()
     found = stored(system.tables, "binance")
     assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
-    assert set(found.values()) == {"dump", "rest"}
+    assert set(found.values()) == {"websocket", "rest"}
 
 
 def test_what_was_given_up_is_asked_for_beside_the_processes(
@@ -66,13 +75,8 @@ def test_what_was_given_up_is_asked_for_beside_the_processes(
     """`candlewax repair --again` sends what came to the raw topic, while `silver` stores it."""
     with played(2000) as (simulator, _):
         trades = markets(simulator, "binance")["BTCUSDT"]
-        dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
         told = [trade for n, trade in enumerate(trades) if not 20 <= n < 24]
-        dump.write_text("".join(line(trade) + "\n" for trade in told))
-        sent = candlewax(
-            tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump), **system.settings
-        )
-        assert sent.returncode == 0, sent.stderr
+        send(system, tmp_path / "recorded.tsv", told)
         silver = system.durable("silver")
         (gap,) = reading.until(lambda: gaps(system.tables), seconds=120)
         given_up = f"""
@@ -101,3 +105,20 @@ def test_with_nobody_to_ask_it_ends(system: System) -> None:
     repair = system.start("repair")
     assert repair.wait() == 0, repair.said()
     assert "no exchange that may be asked" in repair.said()
+    assert stored_kind(system.tables) == ""
+
+
+def test_a_dump_goes_to_the_raw_topic(system: System, tmp_path: Path) -> None:
+    """As data of real markets, of which `silver` stores each trade."""
+    dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+    dump.write_text("".join(f"{n},2,3,6,{1767225600000 + n},True,True\n" for n in range(1, 50)))
+    sent = candlewax(
+        tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump), **system.settings
+    )
+    assert sent.returncode == 0, sent.stderr
+    assert "1 frames sent" in sent.stdout
+    silver = system.start("silver")
+    reading.until(lambda: len(stored(system.tables, "binance")) == 49, seconds=120)
+    assert silver.end(signal.SIGTERM) == 0, silver.said()
+    assert set(stored(system.tables, "binance").values()) == {"dump"}
+    assert stored_kind(system.tables) == REAL

@@ -1,0 +1,158 @@
+"""Messages of topics tell of which kind they are, on a real broker."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from candlewax import normalized, topics
+from candlewax.connectors import raw_messages, topic_kinds
+from candlewax.connectors.avro import Avro
+from candlewax.connectors.broker import Broker, BrokerError
+from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.connectors.forward import Forward
+from candlewax.connectors.producer import Outbox
+from candlewax.connectors.raw import Frames
+from candlewax.feed import Garbled
+from candlewax.kinds import Guard, claim
+from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.routing import Normalized, Values
+from candlewax.tally import Tally
+from tests.connectors.test_forward import batch
+from tests.connectors.test_raw import KRAKEN, NOW_S, consumed, received
+from tests.kafka import reading, registry
+
+HERE = Path("/here")
+
+KINDS = [SAMPLE_KIND, SIMULATED, REAL]
+
+OURS: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
+
+
+def kinds(servers: str) -> list[tuple[str, str]]:
+    """What is admitted while all of the topic of Kraken is read."""
+    asked: list[tuple[str, str]] = []
+    for item in consumed(servers):
+        assert raw_messages.read(item, lambda kind, where: asked.append((kind, where)))
+    return sorted(asked)
+
+
+def sent(broker: Broker, *some: Any, kind: str) -> None:
+    """Send frames of a kind."""
+    outbox = Outbox(broker)
+    frames = Frames(broker, outbox, Tally(), kind=kind)
+    for one in some:
+        frames.send(one)
+    frames.flush()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_raw_message_tells_its_kind(broker: Broker, servers: str, kind: str) -> None:
+    """Beside the headers that the design names, which stay the first ones."""
+    broker.create(topics.wanted(["kraken"], 1, 1))
+    table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")])
+    sent(broker, table, Garbled("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
+    found = reading.read_all(servers, KRAKEN)
+    first = [("recv_ns", b"%d" % (NOW_S * 10**9)), ("seq", b"1")]
+    assert [message.headers() for message in found] == [[*first, ("kind", kind.encode())]] * 2
+    assert kinds(servers) == [(kind, f"{KRAKEN}, partition 0, offset 0")]
+
+
+def test_all_kinds_among_messages_are_told(broker: Broker, servers: str) -> None:
+    """Also of those that are no text, lie between others, or are not as we send them."""
+    broker.create(topics.wanted(["kraken"], 1, 1))
+    rows = received([(NOW_S * 10**9, "c", n, "{}") for n in range(3)])
+    sent(broker, rows, kind=REAL)
+    sent(broker, Garbled("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
+    sent(broker, rows, kind=REAL)
+    assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED]
+    reading.put(servers, KRAKEN, [b"{}"], b"c", 0, [("kind", b"strange")], NOW_S * 1000)
+    assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED, "strange"]
+
+
+def test_messages_from_before_are_of_no_kind(broker: Broker, servers: str) -> None:
+    """But for our own events of connections to the simulator; what a frame quotes tells nothing."""
+    broker.create(topics.wanted(["kraken"], 1, 1))
+    quoted = b'{"event":"{\\"candlewax\\":\\"connected\\",\\"made\\":\\"simulator\\"}"}'
+    real = b'{"candlewax":"connected","url":"wss://ws.kraken.com"}'
+    reading.put(servers, KRAKEN, [b"{}", quoted, real, None], b"c", 0, OURS, NOW_S * 1000)
+    assert kinds(servers) == []
+    made = b'{"candlewax":"connected","url":"ws://127.0.0.1:9","made":"simulator"}'
+    reading.put(servers, KRAKEN, [made], b"c", 0, OURS, NOW_S * 1000)
+    assert [kind for kind, _ in kinds(servers)] == [SIMULATED]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trades_tell_their_kind(broker: Broker, servers: str, kind: str) -> None:
+    """In JSON, and only if it is known."""
+    broker.create(topics.wanted([], 1, 1))
+    outbox, known = Outbox(broker), [""]
+    forward = Forward(broker, outbox, kind=lambda: known[0])
+    forward(batch("kraken", range(1)))
+    known[0] = kind
+    forward(batch("kraken", range(1, 3)))
+    outbox.flush()
+    values = [message.value() or b"" for message in reading.read_all(servers, topics.NORMALIZED)]
+    assert [json.loads(value).get("kind") for value in values] == [None, kind, kind]
+    assert normalized.from_json(values).kinds == {kind}
+    assert normalized.from_json(values[:1]).kinds == frozenset()
+    asked: list[tuple[str, str]] = []
+    read = Normalized(["kraken"], admit=lambda *one: asked.append(one))
+    ((_, decoded),) = read(Values(topics.NORMALIZED, 0, [5, 6, 7], values))
+    assert decoded.trades.height == 3
+    assert asked == [(kind, f"{topics.NORMALIZED}, partition 0, offset 5")]
+
+
+def test_trades_tell_their_kind_in_avro() -> None:
+    """And older ones none."""
+    with registry.serving() as schemas:
+        avro = Avro(schemas.url)
+        trades = batch("kraken", range(2)).trades
+        assert avro.decode(avro.encode(trades)).kinds == frozenset()
+        marked = trades.with_columns(pl.lit(SIMULATED).alias(normalized.KIND))
+        found = avro.decode(avro.encode(marked))
+    assert found.faults.is_empty()
+    assert found.kinds == {SIMULATED}
+
+
+def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
+    """The first that comes decides for an empty one; others are refused, naming where they lie."""
+    guard = Guard(tables, HERE, "market")
+    assert guard.kind == ""
+    with pytest.raises(DatabaseError, match="got data of kind 'strange'"):
+        guard("strange", "topic, partition 1, offset 2")
+    guard(SIMULATED, "topic, partition 1, offset 2")
+    assert guard.kind == SIMULATED
+    assert Guard(tables, HERE, "market").kind == SIMULATED
+    with pytest.raises(DatabaseError) as refused:
+        guard(REAL, "topic, partition 1, offset 7")
+    text = str(refused.value)
+    assert text.startswith("topic, partition 1, offset 7: /here, database market holds")
+    assert DESCRIBED[REAL] in text
+    assert DESCRIBED[SIMULATED] in text
+    assert "CANDLEWAX_BROKERS" in text
+    guard(SIMULATED, "topic")
+    with pytest.raises(DatabaseError):
+        claim(tables, HERE, "market", REAL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_topics_of_another_kind_are_not_sent_to(broker: Broker, servers: str, kind: str) -> None:
+    """By the last message of each partition; one that tells nothing or is absent is no reason."""
+    everywhere = ["kraken", "binance", "coinbase"]
+    broker.create(topics.wanted(["kraken", "binance"], 3, 1))
+    topic_kinds.check(broker, everywhere, kind)
+    rows = [(NOW_S * 10**9 + n, f"c{n}", n, "{}") for n in range(12)]
+    sent(broker, received(rows), kind=kind)
+    reading.put(servers, topics.raw("binance"), [b"{}"], b"c", 0, OURS, NOW_S * 1000)
+    topic_kinds.check(broker, everywhere, kind)
+    for other in {*KINDS} - {kind}:
+        topic_kinds.check(broker, ["binance", "coinbase"], other)
+        with pytest.raises(BrokerError) as refused:
+            topic_kinds.check(broker, everywhere, other)
+        text = str(refused.value)
+        assert f"{KRAKEN}, partition " in text
+        assert f"holds {DESCRIBED[kind]}; {DESCRIBED[other]} would be sent beside it" in text
+        assert "CANDLEWAX_BROKERS" in text

@@ -1,0 +1,115 @@
+"""A database that was filled before databases told their kind."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from bytewax.testing import TestingSource, run_main
+
+from candlewax import framelog, parts
+from candlewax.connectors._logfile import blocks
+from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.data import SAMPLE
+from candlewax.feed import Feed, Received
+from candlewax.kinds import claim, stored_kind
+from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.schema import FRAMES
+from candlewax.tally import Tally
+from dataflows import ohlcv
+from tests.reading import INSTRUMENTS
+
+HERE = Path("/here")
+
+LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)
+
+
+def sample(*exchanges: str) -> list[Feed]:
+    """A piece of the sample, of some exchanges."""
+    found = framelog.read(b"".join(LINES[60_000:61_000]), "", 0).frames
+    return [Received(name, found.filter(exchange=name).select(*FRAMES)) for name in exchanges]
+
+
+def frames(*texts: str, recv_ns: int = 1_700_000_000_123_456_789) -> Received:
+    """Frames of a connection to Binance."""
+    rows = [(recv_ns + n, "binance-0", n, text) for n, text in enumerate(texts)]
+    return Received("binance", pl.DataFrame(rows, schema=FRAMES, orient="row"))
+
+
+def event(**facts: str) -> str:
+    return json.dumps({"candlewax": "connected", **facts}, separators=(",", ":"))
+
+
+def trade(number: int) -> str:
+    return (
+        f'{{"e":"trade","E":1699999999000,"s":"BTCUSDT","t":{number},"p":"35000","q":"1",'
+        '"T":1699999999000,"m":true}'
+    )
+
+
+def fill(tables: Database, feeds: Iterable[Feed]) -> None:
+    """Store frames as a version did that did not tell of which kind they are."""
+    made = parts.make(
+        TestingSource(list(feeds)), INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally()
+    )
+    run_main(ohlcv.build(made))
+
+
+MADE = event(url="ws://127.0.0.1:8765", made="simulator")
+FOREIGN = event(url="ws://127.0.0.1:8765")
+GENUINE = event(url="wss://data-stream.binance.vision")
+
+FILLED: dict[str, tuple[list[Feed], str, str]] = {
+    "sample": (sample("binance", "kraken", "coinbase"), SAMPLE_KIND, "as all in it says"),
+    "sample's Kraken": (sample("kraken"), SAMPLE_KIND, "as all in it says"),
+    "simulator": ([frames(MADE, trade(1))], SIMULATED, "as all in it says"),
+    "own address": ([frames(GENUINE, trade(1))], REAL, "as all in it says"),
+    "no event": ([frames(trade(1))], REAL, "as all in it says"),
+    "no trade": ([frames("{}")], REAL, "nothing says so"),
+    "other address": (
+        [frames(FOREIGN, trade(1))],
+        REAL,
+        "nothing says what answered at ws://127.0.0.1:8765",
+    ),
+    "sample and real": (
+        [*sample("binance"), frames(GENUINE, trade(1))],
+        REAL,
+        f"{DESCRIBED[SAMPLE_KIND]} and {DESCRIBED[REAL]} lie beside each other",
+    ),
+    "simulator and real": (
+        [frames(MADE, trade(1)), frames(GENUINE, trade(2), recv_ns=1_700_000_100_000_000_000)],
+        REAL,
+        f"{DESCRIBED[SIMULATED]} and {DESCRIBED[REAL]} lie beside each other",
+    ),
+    "sample and simulator": (
+        [*sample("coinbase"), frames(MADE, trade(1))],
+        SIMULATED,
+        f"{DESCRIBED[SIMULATED]} and {DESCRIBED[SAMPLE_KIND]} lie beside each other",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_database_from_before_is_what_it_holds(
+    tables: Database, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """One line says what it is taken for, and why; what is of another kind is refused then."""
+    feeds, kind, why = FILLED[name]
+    fill(tables, feeds)
+    assert stored_kind(tables) == ""
+    wanted = REAL if kind != REAL else SAMPLE_KIND
+    with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[kind]}"):
+        claim(tables, HERE, "market", wanted)
+    said = [record.message for record in caplog.records if "taken for" in record.message]
+    assert len(said) == 1
+    assert said[0].endswith(f"it is taken for {DESCRIBED[kind]}: {why}")
+    claim(tables, HERE, "market", kind)
+    assert stored_kind(tables) == kind
+
+
+def test_empty_database_is_of_no_kind(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever fills it decides, and nothing need be said."""
+    claim(tables, HERE, "market", SIMULATED)
+    assert stored_kind(tables) == SIMULATED
+    assert "taken for" not in caplog.text
