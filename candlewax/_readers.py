@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from candlewax.exchanges import EXCHANGES
 
@@ -20,11 +20,22 @@ _HOST: Final = re.compile(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
 """A name, or an address of IPv4 or IPv6."""
 
 
+TLS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key", "server_host_name", "verify"})
+"""Parameters of a server's DSN: files and names, none of them a secret."""
+
+_SIGNS: Final = "signs such as / ? # @ : in a password are written %2F %3F %23 %40 %3A"
+
+
 @dataclass(frozen=True)
 class Server:
     """A ClickHouse server. Its DSN may hold a password and is never printed."""
 
     dsn: str
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return urlsplit(self.dsn).scheme
 
     def __str__(self) -> str:
         parts = urlsplit(self.dsn)
@@ -70,10 +81,22 @@ def _clickhouse(text: str) -> Path | Server:
     try:
         parts = urlsplit(text)
         sound = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
-    except ValueError:  # the port is no number below 65536, or a bracket is open
+        names = {name for name, _ in parse_qsl(parts.query, True, True)}
+    except ValueError:  # the port is no number below 65536, a bracket is open, "?" without "="
         sound = False
     if not sound or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
         raise ValueError("a directory, or http://user:password@host:8123")
+    if parts.path not in {"", "/"} or "#" in text:
+        raise ValueError(
+            f"an address that ends with the port: {_SIGNS}, and CANDLEWAX_DATABASE names the "
+            "database"
+        )
+    if not names <= TLS:
+        # A password there, or a setting, would be taken for one or the other, or logged.
+        raise ValueError(
+            f"no parameters behind ? but {', '.join(sorted(TLS))}: user and password stand before "
+            f"the host, as http://user:password@host:8123, and {_SIGNS}"
+        )
     return Server(text)
 
 
@@ -120,10 +143,14 @@ def _address(text: str) -> str:
         raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, besides: str = "") -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text) or not float(text):
-        raise ValueError("a number of seconds above 0, as 60 or 2.5")
+        raise ValueError(f"a number of seconds above 0, as 60 or 2.5{besides}")
     return float(text)
+
+
+def _watch(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text, ", or 0 for no cross-check in this process")
 
 
 def _linger(text: str) -> timedelta:
@@ -181,7 +208,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "METRICS_PORT": ("", _port),
     "METRICS_ADDRESS": ("127.0.0.1", _address),
     "FRESH_SECONDS": ("60", _seconds),
-    "WATCH_SECONDS": ("60", _seconds),
+    "WATCH_SECONDS": ("60", _watch),
     "LINGER_SECONDS": ("", _linger),
     "RAW_PARTITIONS": ("1", _partitions),
     "NORMALIZED_PARTITIONS": ("4", _partitions),

@@ -16,10 +16,11 @@ from rich.console import Console
 from candlewax import asking, instruments, parts, settings
 from candlewax.connectors import _dumps, backfill
 from candlewax.connectors._dumps import DumpError
-from candlewax.connectors.backfill import Backfill, Span, Texts
+from candlewax.connectors.backfill import Backfill, Texts
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import open_tables
 from candlewax.connectors.rest import Client
+from candlewax.connectors.span_pages import Found, Span, pages
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import REAL, claim, live_kind, placed
 from candlewax.parts import Parts, Process
@@ -28,9 +29,7 @@ from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop
 from candlewax.tally import Tally
 from candlewax.telling import tell
-
-WITHIN: Final = "within"
-"""What the tally counts the trades under that REST has of a span."""
+from candlewax.times import parse_time_or_utc
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -70,13 +69,9 @@ def add(
 
 def _moment(text: str) -> int:
     try:
-        found = datetime.fromisoformat(text)
-        moment = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"expected a time as 2026-01-31T12:30:00, got {text!r}"
-        ) from None
+        return (parse_time_or_utc(text) - _EPOCH) // timedelta(microseconds=1)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ Makes = Callable[[Callable[[float], bool]], Texts]
 """Gives texts to who says how to wait."""
 
 
-def _from_files(wanted: Wish, tally: Tally) -> tuple[Makes, int]:
+def _from_files(wanted: Wish, tally: Tally, found: Found) -> tuple[Makes, int]:
     """The texts, and how much of them there is."""
     dump = EXCHANGES[wanted.exchange].dump
     if dump is None:
@@ -127,10 +122,10 @@ def _from_files(wanted: Wish, tally: Tally) -> tuple[Makes, int]:
         size = sum(_dumps.size(path) for path in wanted.files)
     except DumpError as error:
         raise WishError(str(error)) from error
-    return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read), size
+    return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read, found), size
 
 
-def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int]:
+def _from_rest(wanted: Wish, chosen: Settings, tally: Tally, found: Found) -> tuple[Makes, int]:
     exchange = wanted.exchange
     asked = asking.asked(chosen, [exchange], real=True).get(exchange)
     if asked is None:
@@ -144,12 +139,9 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally) -> tuple[Makes, int
         )
     span = wanted.span or (0, 0)
 
-    def within(trades: int) -> None:
-        tally.add(trades, WITHIN)
-
     def texts(wait: Callable[[float], bool]) -> Texts:
         client = Client(asked.rest, asked.url, asked.key, wait=wait)
-        return backfill.pages(client, asked.rest, wanted.native, span, tally.read, within)
+        return pages(client, asked.rest, wanted.native, span, tally.read, found)
 
     return texts, span[1] - span[0]
 
@@ -163,11 +155,11 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     chosen = settings.load()
     known = instruments.load(chosen.instruments)
     wanted = wish(arguments, known)
-    tally, stop = Tally(), Stop()
+    tally, stop, found = Tally(), Stop(), Found()
     if wanted.files:
-        texts, size = _from_files(wanted, tally)
+        texts, size = _from_files(wanted, tally, found)
     else:
-        texts, size = _from_rest(wanted, chosen, tally)
+        texts, size = _from_rest(wanted, chosen, tally, found)
     kind = REAL
     if not wanted.files:
         own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
@@ -193,21 +185,25 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
         return 1
-    if wanted.files or stop():
-        return 0
-    return _told(screen, wanted, tally.total(WITHIN))
+    return 0 if stop() else _told(screen, wanted, found)
 
 
-def _told(screen: Console, wanted: Wish, trades: int) -> int:
-    """Say how many trades of a span REST has; gives the exit status."""
-    if trades:
-        screen.print(f"{wanted.exchange} has {trades:,} trades of that span", highlight=False)
+def _told(screen: Console, wanted: Wish, found: Found) -> int:
+    """Say how many trades of the span there are; gives the exit status."""
+    source, what = wanted.exchange, "rows of its answers"
+    if wanted.files:
+        source, what = ", ".join(path.name for path in wanted.files), "lines"
+    of_what = f"of {wanted.native}" + (" in that span" if wanted.span else "")
+    if found.unread:
+        text = f"candlewax: {source}: {found.unread:,} {what} cannot be read, see dead_letters"
+        print(text, file=sys.stderr)
+    if found.within:
+        trades = "1 trade" if found.within == 1 else f"{found.within:,} trades"
+        screen.print(f"{source}: {trades} {of_what}", highlight=False)
         return 0
-    print(
-        f"candlewax: {wanted.exchange} shows no trade of {wanted.native} in that span; nothing was "
-        "stored",
-        file=sys.stderr,
-    )
+    what = "no trade that can be read" if found.unread else "no trade"
+    text = f"candlewax: {source}: {what} {of_what}; no trade was stored"
+    print(text, file=sys.stderr)
     return 1
 
 

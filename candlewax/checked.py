@@ -48,11 +48,26 @@ class Wrong:
     fields: tuple[str, ...] = ()
 
 
+PROBLEMS: Final = ("mismatch", "missing_in_gold", "missing_in_check")
+
+COLUMNS: Final = (
+    "exchange", "checked_at", "candles", "mismatches", "missing_in_gold", "missing_in_check",
+)  # fmt: skip
+"""Those of the table `cross_checks`."""
+
+
+def as_report(checked_at: datetime, *counts: int) -> dict[str, Any]:
+    """Return the result of a cross-check as JSON can say it; `counts` as in COLUMNS."""
+    numbers = dict(zip(COLUMNS[2:], counts, strict=True))
+    return {"checked_at": f"{checked_at:%Y-%m-%dT%H:%M:%SZ}", **numbers}
+
+
 @dataclass(eq=False)
 class Checked(Collector):
     """What all looks have found, for Prometheus."""
 
-    candles: int = 0
+    compared: Counter[str] = field(default_factory=Counter)
+    """Candles by exchange; also of those looked at that have none, 0."""
     wrong: dict[Window, Wrong] = field(default_factory=dict)
     """What is wrong by now, seen twice: between two inserts a candle may look wrong."""
     mismatches: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -68,18 +83,31 @@ class Checked(Collector):
         )
     )
 
+    @property
+    def candles(self) -> int:
+        """Candles compared, of all exchanges."""
+        return self.compared.total()
+
     def report(self) -> dict[str, Any] | None:
         """Return what the last look found, as JSON can say it; None before the first one."""
         if not self.looked_at:
             return None
         problems = Counter(wrong.problem for wrong in list(self.wrong.values()))
-        return {
-            "checked_at": f"{datetime.fromtimestamp(self.looked_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "candles": self.candles,
-            "mismatches": problems["mismatch"],
-            "missing_in_gold": problems["missing_in_gold"],
-            "missing_in_check": problems["missing_in_check"],
-        }
+        checked_at = datetime.fromtimestamp(self.looked_at, UTC)
+        return as_report(checked_at, self.candles, *(problems[name] for name in PROBLEMS))
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return what the last look found of each exchange: a row each for `cross_checks`."""
+        problems = Counter((window.exchange, one.problem) for window, one in self.wrong.items())
+        return [
+            (
+                exchange,
+                datetime.fromtimestamp(self.looked_at, UTC),
+                count,
+                *(problems[exchange, name] for name in PROBLEMS),
+            )
+            for exchange, count in self.compared.items()
+        ]
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-_NOT_DONE: Final = {"verify": 2, "gaps": 2, "rebuild": 2}
+_NOT_DONE: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
 """Exit status of commands that could not do their work, where it is not 1."""
 
 
@@ -110,6 +110,12 @@ def _add_backfill(commands: Any) -> None:  # noqa: ANN401
     backfill.add(commands, _backfill)
 
 
+def _add_repair(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.commands import repair
+
+    repair.add(commands, _mending)
+
+
 def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
     from candlewax.commands import rebuild
 
@@ -151,6 +157,7 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "verify": _add_verify,
     "gaps": _add_gaps,
     "backfill": _add_backfill,
+    "repair": _add_repair,
     "rebuild": _add_rebuild,
     "watch": _add_watch,
     "simulate": _add_simulate,
@@ -221,6 +228,12 @@ def _pipeline(made: "Parts") -> "Dataflow":
     from dataflows import ingest, ohlcv
 
     return ohlcv.build(made) if made.topics is None else ingest.build(made)
+
+
+def _mending(made: "Parts") -> "Dataflow":
+    from dataflows import repair
+
+    return repair.build(made)
 
 
 def _watch(_: argparse.Namespace) -> int:

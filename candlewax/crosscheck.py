@@ -7,9 +7,10 @@ one-minute candles, so that even the look at the end of a day reads little.
 """
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 
@@ -144,7 +145,7 @@ GROUP BY exchange, gap_state
 class _Looked:
     """What one look has found, and where it looked: exchanges, and from when to when."""
 
-    candles: int = 0
+    candles: Counter[str] = field(default_factory=Counter)
     wrong: dict[Window, Wrong] = field(default_factory=dict)
     spans: list[tuple[str, int, int]] = field(default_factory=list)
 
@@ -159,9 +160,13 @@ class _Looked:
 class CrossCheck:
     """Looks at the candles that closed, again and again; not for several threads."""
 
-    def __init__(self, client: Client, checked: Checked) -> None:
+    def __init__(
+        self, client: Client, checked: Checked, exchanges: Collection[str] | None = None
+    ) -> None:
+        """Of these exchanges, or of all that the tables hold."""
         self._client = client
         self._checked = checked
+        self._exchanges = exchanges
         self._done: dict[str, int] = {}
         self._suspects: dict[Window, Wrong] = {}
         self._looks = 0
@@ -172,19 +177,24 @@ class CrossCheck:
         """
         begin = time.monotonic()
         looked = _Looked()
-        for exchange, mark_s in self._client.query(_MARKS).result_rows:
+        for exchange, mark_s in self._own(_MARKS):
             mark = mark_s // 60 * 60
             for earlier, later in _steps(self._begin(exchange, mark), mark):
                 self._compare(looked, exchange, earlier, later)
             self._done[exchange] = max(mark, self._done.get(exchange, 0))
-        self._checked.candles += looked.candles
+        self._checked.compared.update(looked.candles)
         for exchange, end in self._again(looked):
             self._compare(looked, exchange, end - 60, end)
         self._tell(looked)
-        self._checked.gaps = [tuple(row) for row in self._client.query(_GAPS).result_rows]
+        self._checked.gaps = [tuple(row) for row in self._own(_GAPS)]
         self._checked.seconds.observe(time.monotonic() - begin)
         self._checked.looked_at = time.time()
         self._looks += 1
+
+    def _own(self, sql: str) -> list[Sequence[Any]]:
+        """Return the rows of a query that begin with an exchange that is looked at."""
+        rows = self._client.query(sql).result_rows
+        return [row for row in rows if self._exchanges is None or row[0] in self._exchanges]
 
     def _begin(self, exchange: str, mark: int) -> int:
         """From where on an exchange is looked at."""
@@ -226,7 +236,7 @@ class CrossCheck:
         ((candles, rows),) = self._client.query(sql, parameters=parameters).result_rows
         for number, symbol, start, problem, fields in rows:
             looked.wrong[Window(exchange, number, symbol, start)] = Wrong(problem, tuple(fields))
-        looked.candles += candles
+        looked.candles[exchange] += candles
 
     def _tell(self, looked: "_Looked") -> None:
         """Count what was found twice; what was not looked at again is as it was."""

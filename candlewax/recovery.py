@@ -49,6 +49,15 @@ def check(flow: str) -> None:
         check_store(Path(chosen.recovery_directory), flow)
 
 
+def process_number() -> int:
+    """Return which process of a cluster this is, by Bytewax's options; 0 without one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    number = os.environ.get("BYTEWAX_PROCESS_ID")
+    parser.add_argument("-i", "--process-id", default=number)
+    chosen, _ = parser.parse_known_args(sys.argv[1:])
+    return int(chosen.process_id) if (chosen.process_id or "").isdecimal() else 0
+
+
 def check_store(store: Path, flow: str) -> None:
     """Check that a recovery store can be used by this dataflow. Raises RecoveryError."""
     if not store.is_dir():

@@ -6,6 +6,7 @@ without holding it does not exist: it is never asked for again. An exchange that
 proves nothing.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from candlewax.exchanges._rest import Page, Place, Rest
 from candlewax.limits import SLACK_US
 
 TOO_LONG: Final = 1_000_000
-"""Numbers of a gap; a longer one is left to `candlewax backfill`."""
+"""Numbers of a gap; a longer one is asked for only if somebody names it."""
 
 _MARGIN_NS: Final = 1_000_000
 """How far before the trade in front of a gap is asked from: an exchange may tell the
@@ -129,6 +130,7 @@ class Walk:
         before = min(gap.before for gap in self.stretch.gaps)
         self.place = Place(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
         self._held: Counter[Gap] = Counter()
+        self._unread = 0
         self._others: Counter[Gap] = Counter()
 
     def target(self, native: str) -> str:
@@ -158,6 +160,7 @@ class Walk:
         Under the numbers of a gap an exchange that has begun its numbers anew shows other
         trades: those of a gap happened between its neighbours.
         """
+        self._unread += page.unread
         if not page.numbers:
             return False
         new = {n: time for n, time in zip(page.numbers, page.times, strict=True) if n > self.high}
@@ -181,7 +184,7 @@ class Walk:
         """What became of a gap of the stretch; `now` in microseconds since 1970."""
         held = self._held[gap]
         if held == gap.size:
-            return Outcome(Fate.CAME, f"asked for: {held:,} trades came")
+            return Outcome(Fate.CAME, f"{CAME}{held:,} trades came")
         if self.key and self.low >= gap.first:
             return Outcome(Fate.LATER, f"the exchange shows old trades with a key only: {self.key}")
         return self._lacking(gap, held, now)
@@ -189,6 +192,9 @@ class Walk:
     def _lacking(self, gap: Gap, held: int, now: int) -> "Outcome":
         """Why answers do not hold all of a gap."""
         fate = Fate.NEVER if now - gap.after > self.sure_us else Fate.LATER
+        if self._unread:
+            rows = f"{self._unread:,} rows of the exchange's answers"
+            return Outcome(fate, f"{rows} cannot be read, see dead_letters")
         if self._others[gap]:
             other = f"other trades under {self._others[gap]:,} of {gap.size:,} numbers"
             return Outcome(fate, f"the exchange shows {other}, of another time")
@@ -203,6 +209,9 @@ class Walk:
         reached = f"trades up to {self.high} only" if self.high else "none of them"
         return Outcome(Fate.LATER, f"so far the exchange shows {reached}")
 
+
+CAME: Final = "asked for: "
+"""How the reason of a gap begins of which all trades came."""
 
 ONCE: Final = "asked for once more before it is given up: "
 """How the reason of a gap begins that one answer lacks: one answer proves nothing."""
@@ -220,9 +229,26 @@ class Outcome:
         """The same from a single answer: what is not to be had is looked for once more."""
         return Outcome(Fate.LATER, ONCE + self.reason) if self.fate is Fate.NEVER else self
 
+    def after(self, before: str) -> "Outcome":
+        """The same after another answer, of which `before` is written: two prove that a gap is not
+        to be had if they say so for the same reason.
+        """
+        proven = before.startswith(ONCE) and kind(before.removeprefix(ONCE)) == kind(self.reason)
+        return self if proven else self.doubted
+
+
+_NUMBER: Final = re.compile(r"(?<!status )(?<![\d,.])\d[\d,]*(?![\d.])")
+
+
+def kind(reason: str) -> str:
+    """Return a reason with its numbers left out: what gaps have in common that are missing for the
+    same reason. A status is no number.
+    """
+    return _NUMBER.sub("…", reason)
+
 
 def too_long(gap: Gap) -> str | None:
-    """Why a gap is not asked for."""
+    """Why a gap is not asked for, unless somebody names it."""
     if gap.size <= TOO_LONG:
         return None
-    return f"too long: {gap.size:,} numbers, more than {TOO_LONG:,}; candlewax backfill gets them"
+    return f"too long: {gap.size:,} numbers, more than the {TOO_LONG:,} that are asked for"

@@ -61,9 +61,10 @@ class Settings:
     the exchanges' own, `rest_urls` those of REST, `keys` are shown to an exchange by REST
     and never printed; all by exchange. `fresh_seconds` is for how long a process without a
     connection or a commit still counts as ready, `watch_seconds` is the time between two
-    cross-checks, `linger_seconds` that between two looks at what a feed or a topic has
-    brought, where it is not what suits each best. `is_placed` tells whether `clickhouse` was set:
-    if not, it is the directory filled last, and what fills one takes that of its kind.
+    cross-checks, 0 for none beside a dataflow, `linger_seconds` that between two looks at what a
+    feed or a topic has brought, where it is not what suits each best. `is_placed` tells whether
+    `clickhouse` was set: if not, it is the directory filled last, and what fills one takes that of
+    its kind.
     `is_simulated` tells whether the exchanges must be the simulator's; None if that is open.
     """
 

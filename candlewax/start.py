@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
-from prometheus_client import REGISTRY
 
 from candlewax import asking, instruments, metrics, parts, recovery, settings
 from candlewax.board import Board
@@ -38,7 +37,7 @@ from candlewax.settings import Brokers, Settings, SettingsError
 from candlewax.tally import Tally
 from candlewax.telling import tell
 from candlewax.turns import PULSE
-from candlewax.watching import Watching
+from candlewax.watching import Watching, watch_beside
 
 if TYPE_CHECKING:
     from candlewax.connectors.avro import Avro
@@ -143,7 +142,7 @@ def _embedded(
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         run = Board(what, run_console(), process.tally, onlooker, stop)
-        watching = Watching(chosen) if candles else None
+        watching = watch_beside(chosen) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
@@ -157,12 +156,11 @@ def _embedded(
     flow = build(made)
     run.begin()
     if watching:
-        REGISTRY.register(watching.checked)
         watching.begin()
     return flow
 
 
-def _end(run: Run | Board | Mended, watching: Watching | None) -> None:
+def _end(run: Run | Board | Mended | Service, watching: Watching | None) -> None:
     if watching:
         watching.end()
     run.end()
@@ -181,7 +179,8 @@ def _behind_broker(
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
-    process = replace(process, on_end=run.end)
+    watching = watch_beside(chosen, process.wanted) if name in {"ohlcv", "tables"} else None
+    process = replace(process, on_end=partial(_end, run, watching))
     if name == "ingest":
         made = parts.ingesting(process, feed(chosen, process), broker, lambda: _tables(chosen))
     elif name == "repair":
@@ -199,6 +198,8 @@ def _behind_broker(
     serve_metrics(chosen, made, process)
     flow = build(made)
     run.begin()
+    if watching:
+        watching.begin()
     return flow
 
 

@@ -39,6 +39,27 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f"{EXPECTED}; there is no time {text!r}") from None
 
 
+def parse_time_or_utc(text: str) -> datetime:
+    """Return the time in UTC of what `parse_time` takes, or of a date, or a date and a time, in
+    UTC where no zone is said: what people type.
+
+    Raises ValueError with a sentence that says what is expected and what came.
+    """
+    text = text.strip()
+    if _WITHOUT_ZONE.fullmatch(text):
+        text += "T00:00Z" if len(text) == len("2026-09-15") else "Z"
+    try:
+        if re.fullmatch(r"\d{8}", text, re.ASCII):
+            raise ValueError(f"{text} may be a date without its hyphens")
+        return parse_time(text)
+    except ValueError as error:
+        hint = str(error).rpartition("; ")[2]
+        raise ValueError(
+            f"takes a date or a time, UTC if no zone is said, as 2026-09-15 or "
+            f"2026-09-15T22:51:30; {hint}"
+        ) from None
+
+
 def _from_seconds(text: str) -> datetime:
     whole, _, fraction = text.partition(".")
     seconds = int(whole)

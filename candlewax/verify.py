@@ -144,6 +144,12 @@ class Verification:
         return candles + sum(part.mismatches for part in self.parts.values())
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to compare: no candle, no hole, no frame of trades."""
+        things = self.candles + sum(part.checked for part in self.parts.values())
+        return not things and not self.differences
+
+    @property
     def equal(self) -> bool:
         """Whether nothing differs."""
         return not self.differences

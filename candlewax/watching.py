@@ -4,18 +4,25 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Collection
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from prometheus_client import REGISTRY
 
-from candlewax.checked import Checked, Window, Wrong
+from candlewax import recovery
+from candlewax._readers import Server
+from candlewax.checked import COLUMNS, Checked, Window, Wrong
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.connectors.status import answer
 from candlewax.crosscheck import CrossCheck
 from candlewax.health import Health
-from candlewax.settings import Settings
+from candlewax.settings import Settings, SettingsError
 
 _log: Final = logging.getLogger("candlewax")
+
+_END_S: Final = 2.0
+"""Seconds for a look on a server to end when the process does."""
 
 _PATIENCE: Final = 3
 """Looks that may be left out before something is wrong."""
@@ -24,17 +31,21 @@ _PATIENCE: Final = 3
 class Watching:
     """Looks at the candles that closed every so many seconds, on a connection of its own.
 
-    A database that is away is asked again at the next turn; nobody is stopped by it.
+    A database that is away is asked again at the next turn; nobody is stopped by it. What a look
+    has found is stored, too: the page may be served by another process.
     """
 
-    def __init__(self, chosen: Settings) -> None:
+    def __init__(self, chosen: Settings, exchanges: Collection[str] | None = None) -> None:
+        """At those of some exchanges, or of all."""
         self.checked: Final = Checked()
         self._chosen = chosen
+        self._exchanges = exchanges
         self._done = threading.Event()
         self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
         self._database: Database | None = None
         self._check: CrossCheck | None = None
         self._failing = False
+        self._is_unstored = False
         self._looked = time.monotonic()
 
     def begin(self) -> None:
@@ -42,10 +53,13 @@ class Watching:
         self._thread.start()
 
     def end(self) -> None:
-        """End, once the look that is going on is over."""
+        """End, once the look that is going on is over; one on a server is not waited for long,
+        as it ends by itself there.
+        """
         self._done.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            is_server = isinstance(self._chosen.clickhouse, Server)
+            self._thread.join(_END_S if is_server else None)
 
     def run(self) -> None:
         """Look until it is to end."""
@@ -60,18 +74,33 @@ class Watching:
             if self._database is None:
                 self._database = connect(self._chosen.clickhouse, self._chosen.database)
             if self._check is None:
-                self._check = CrossCheck(self._database.client, self.checked)
+                self._check = CrossCheck(self._database.client, self.checked, self._exchanges)
             self._check.look()
         except (ClickHouseError, DatabaseError) as error:
             self._fail(briefly(error) if isinstance(error, ClickHouseError) else str(error))
             return
         self._failing = False
         self._looked = time.monotonic()
+        self._store(self._database)
         for window, wrong in self.checked.wrong.items():
             if window not in before:
                 _log.error("%s", _said(window, wrong))
         for window in before.keys() - self.checked.wrong.keys():
             _log.info("%s: is right again", window)
+
+    def _store(self, database: Database) -> None:
+        """Store what was found. A look counts also where that fails."""
+        rows = self.checked.rows()
+        if not rows:
+            return
+        try:
+            database.client.insert("cross_checks", rows, column_names=COLUMNS)
+        except ClickHouseError as error:
+            if not self._is_unstored:
+                _log.warning("the cross-check cannot store its result: %s", briefly(error))
+            self._is_unstored = True
+            return
+        self._is_unstored = False
 
     def _fail(self, why: str) -> None:
         self.checked.failures += 1
@@ -87,7 +116,7 @@ class Watching:
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._database is not None:
+        if self._database is not None and not self._thread.is_alive():
             self._database.close()
 
 
@@ -99,8 +128,21 @@ def _said(window: Window, wrong: Wrong) -> str:
     return f"{window}: is not what its trades say in {', '.join(wrong.fields)}"
 
 
+def watch_beside(chosen: Settings, exchanges: Collection[str] | None = None) -> Watching | None:
+    """Return the cross-check that goes on in a process that makes candles; none where the
+    settings leave it to `candlewax watch`, or where another process of a cluster has it.
+    """
+    if not chosen.watch_seconds or recovery.process_number():
+        return None
+    watching = Watching(chosen, exchanges)
+    REGISTRY.register(watching.checked)
+    return watching
+
+
 def serve(chosen: Settings) -> None:
     """Watch until SIGTERM or SIGINT. Raises SettingsError."""
+    if not chosen.watch_seconds:
+        raise SettingsError("CANDLEWAX_WATCH_SECONDS: got 0, watch takes a number above 0")
     watching = Watching(chosen)
     health = Health()
     health.add("cross-check", watching.stale)

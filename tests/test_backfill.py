@@ -2,7 +2,7 @@
 
 import argparse
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from candlewax import parts
 from candlewax.backfill import Wish, WishError, wish
 from candlewax.cli import main
 from candlewax.connectors import _dumps
-from candlewax.connectors.backfill import Backfill, Texts, pages, pieces
+from candlewax.connectors.backfill import Backfill, Texts, pieces
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.rest import Client, Patience
+from candlewax.connectors.span_pages import Found, pages
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance_rest import DUMP
 from candlewax.parts import Process
@@ -47,22 +48,28 @@ def from_rest(
     """What REST has of a span."""
     (how,) = asked(simulator, exchange).values()
     client = Client(how.rest, how.url, how.key, patience=Patience(first_s=0.001, most_s=0.001))
-    return pages(client, how.rest, native, span, changes.get("count", lambda _: None))
+    count, found = changes.get("count", lambda _: None), changes.get("found", Found())
+    return pages(client, how.rest, native, span, count, found)
 
 
 @pytest.mark.parametrize("exchange", ["binance", "binance_usdm", "kraken", "coinbase"])
-def test_all_trades_of_a_span_come(tables: Database, exchange: str) -> None:
-    """And once more they are all known: the tables stay as they are."""
+def test_exactly_the_trades_of_a_span_come(tables: Database, exchange: str) -> None:
+    """None before it or behind it, and every stored answer is the exchange's own; once more they
+    are all known: the tables stay as they are.
+    """
     told: list[int] = []
+    found = Found()
     with played(8_000) as (simulator, _):
         native, trades = max(markets(simulator, exchange).items(), key=lambda item: len(item[1]))
         times = [trade.time_us for trade in trades]
-        span = times[len(times) // 4], times[len(times) * 3 // 4]
+        # Binance tells whole milliseconds by REST.
+        begin, end = (times[len(times) * share // 4] // 1000 * 1000 for share in (1, 3))
+        span = begin, end
         first, _ = store(
             tables,
             exchange,
             native,
-            from_rest(simulator, exchange, native, span, count=told.append),
+            from_rest(simulator, exchange, native, span, count=told.append, found=found),
         )
         before = stored(tables, exchange)
         again, _ = store(tables, exchange, native, from_rest(simulator, exchange, native, span))
@@ -72,7 +79,8 @@ def test_all_trades_of_a_span_come(tables: Database, exchange: str) -> None:
         if span[0] <= trade.time_us < span[1] and not trade.condition
     }
     assert wanted
-    assert wanted <= before.keys()
+    assert before.keys() == wanted
+    assert found == Found(within=len(wanted))
     assert set(before.values()) == {"rest"}
     assert sum(told) == span[1] - span[0]
     assert stored(tables, exchange) == before
@@ -90,7 +98,7 @@ def test_more_than_a_page_comes(tables: Database) -> None:
         small = EXCHANGES["coinbase"].rest.__class__(**{**vars(how.rest), "page": 50})
         client = Client(small, how.url)
         span = trades[0].time_us, trades[-1].time_us + 1
-        texts = pages(client, small, native, span, lambda _: None)
+        texts = pages(client, small, native, span, lambda _: None, Found())
         tally, _ = store(tables, "coinbase", native, texts)
     assert tally.total("trades") == len(trades) > 100
     assert tally.total("duplicates") < 50
@@ -101,12 +109,10 @@ def test_a_span_without_trades_stores_none(tables: Database) -> None:
     with played() as (simulator, _):
         times = [trade.time_us for trade in markets(simulator, "kraken")["BTC/USD"]]
         for span in ((0, times[0]), (times[-1] + 1, times[-1] + 10**9)):
-            held: list[int] = []
-            (how,) = asked(simulator, "kraken").values()
-            client = Client(how.rest, how.url, how.key)
-            texts = pages(client, how.rest, "BTC/USD", span, lambda _: None, held.append)
+            found = Found()
+            texts = from_rest(simulator, "kraken", "BTC/USD", span, found=found)
             tally, source = store(tables, "kraken", "BTC/USD", texts)
-            assert (tally.total("frames"), sum(held), source.error) == (0, 0, None)
+            assert (tally.total("frames"), found, source.error) == (0, Found(), None)
     assert stored(tables, "kraken") == {}
 
 
@@ -154,7 +160,8 @@ def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix
         files.append(path)
     for known in (0, len(trades)):
         read: list[int] = []
-        tally, _ = store(tables, "binance", "BTCUSDT", pieces(files, DUMP, None, read.append))
+        texts = pieces(files, DUMP, None, read.append, Found())
+        tally, _ = store(tables, "binance", "BTCUSDT", texts)
         assert tally.total("trades") == len(trades) - known
         assert tally.total("duplicates") == known
         assert sum(read) == sum(map(_dumps.size, files))
@@ -230,8 +237,58 @@ def test_the_command(tmp_path: Path) -> None:
     first = candlewax(tmp_path, *arguments)
     assert first.returncode == 0, first.stderr
     assert "2 trades stored, 0 known before, 1 dead letters" in first.stdout
+    assert "BTCUSDT-trades-2026-01-01.csv: 2 trades of BTCUSDT" in first.stdout
+    assert "1 lines cannot be read, see dead_letters" in first.stderr
     again = candlewax(tmp_path, *arguments)
     assert "0 trades stored, 2 known before, 1 dead letters" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "said", "frames"),
+    [
+        # Other days.
+        (
+            "id,price,qty,quote_qty,time,is_buyer_maker\n1,2,3,6,1767225600000,True\n",
+            ("--from", "2026-01-05"),
+            "no trade of BTCUSDT in that span; no trade was stored",
+            0,
+        ),
+        ("oops\n", (), "no trade that can be read of BTCUSDT; no trade was stored", 1),
+    ],
+)
+def test_a_dump_without_a_trade_ends_with_1(
+    tmp_path: Path, text: str, span: tuple[str, ...], said: str, frames: int
+) -> None:
+    """And nothing of other days is stored, not even the names above the lines."""
+    dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+    dump.write_text(text)
+    done = candlewax(tmp_path, "backfill", "binance", "BTC/USDT", "--dump", str(dump), *span)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert f"{frames} frames in" in done.stdout
+
+
+def test_a_span_before_the_first_trade_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By REST nothing is stored then; of one that holds some it is said how many."""
+    monkeypatch.setenv("no_proxy", "*")
+    with played() as (simulator, _):
+        trades = markets(simulator, "coinbase")["BTC-USD"]
+        url = {"CANDLEWAX_COINBASE_REST_URL": simulator.rest_url("coinbase")}
+        first = datetime.fromtimestamp(trades[0].time_us // 1_000_000, UTC)
+        begin = (first - timedelta(days=1)).isoformat()
+        arguments = ("backfill", "coinbase", "BTC-USD", "--from", begin, "--to")
+        before = candlewax(tmp_path, *arguments, first.isoformat(), **url)
+        within = candlewax(tmp_path, *arguments, (first + timedelta(seconds=1)).isoformat(), **url)
+    assert before.returncode == 1
+    assert "coinbase: no trade of BTC-USD in that span; no trade was stored" in before.stderr
+    assert "0 frames in" in before.stdout
+    end_us = int(first.timestamp() + 1) * 1_000_000
+    count = sum(trade.time_us < end_us for trade in trades)
+    assert within.returncode == 0, within.stderr
+    assert f"coinbase: {count:,} trade" in within.stdout
+    assert f"{count:,} trades stored" in within.stdout
 
 
 SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")

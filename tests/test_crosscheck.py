@@ -83,6 +83,20 @@ def test_right_candles_are_found_right(database: Client) -> None:
     assert checked.looked_at > 0
 
 
+def test_exchanges_of_others_are_left_alone(database: Client) -> None:
+    """Where each process that makes candles looks at its own."""
+    candles = store(database, FILLS, MARK)
+    spoil(database, LAST_MINUTE, candles)
+    for exchanges, wrong in ((["y"], False), (["y", "x"], True), ([], False)):
+        checked = Checked()
+        check = CrossCheck(database, checked, exchanges)
+        check.look()
+        check.look()
+        assert (LAST_MINUTE in checked.wrong) == wrong
+        assert (checked.candles > 0) == wrong
+        assert [row[0] for row in checked.rows()] == (["x"] if wrong else [])
+
+
 def test_a_wrong_candle_is_found(database: Client) -> None:
     """By the second look that sees it, once; and it is forgotten when it is right again."""
     candles = store(database, FILLS, MARK)

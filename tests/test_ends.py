@@ -3,79 +3,21 @@
 import errno
 import os
 import resource
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from bytewax.recovery import init_db_dir
 from clickhouse_connect.driver import exceptions
 
 from candlewax import ends
-from candlewax.recovery import RecoveryError, check_store
 from candlewax.settings import SettingsError
 from tests.clickhouse.serving import serving
 from tests.commands import here
+from tests.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
 from tests.faults.disk import Disk
 from tests.processes import FLOW, ROOT, environment
-
-INNARDS = ("Traceback", "DB::", "Error(", "panicked", "errno", "HTTPConnection", "Stack trace")
-"""What libraries say and nobody is helped by."""
-
-WITHIN = """
-import os, resource, runpy, signal, sys
-from candlewax.connectors import clickhouse
-{change}
-sys.argv = ["bytewax.run", "dataflows.ohlcv"]
-runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
-"""
-"""A dataflow in which something happens at a moment that is known."""
-
-AT_FIRST_INSERT = """
-insert = clickhouse.Database.insert
-def struck(self, *rows):
-    {change}
-    insert(self, *rows)
-clickhouse.Database.insert = struck
-"""
-
-
-def end(
-    folder: Path, *command: str, before: Callable[[], None] | None = None, **settings: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. Stacks of Rust are asked for, and must not come."""
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**environment(folder, **settings), "RUST_BACKTRACE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        preexec_fn=before,
-    )
-
-
-def check(done: subprocess.CompletedProcess[str], sentence: str, status: int = 1) -> None:
-    """The last line is the sentence, and no library is heard before."""
-    lines = done.stderr.splitlines()
-    assert lines, done.stdout
-    assert lines[-1].startswith("candlewax: "), done.stderr
-    assert sentence in lines[-1], done.stderr
-    assert not [word for word in INNARDS if word in done.stderr], done.stderr
-    assert "the feed has ended" not in (done.stdout + done.stderr).lower()
-    assert done.returncode == status, done.stderr
-
-
-def command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", "from candlewax.cli import main; main()", *arguments)
-
-
-def within(change: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", WITHIN.format(change=change))
 
 
 @pytest.mark.parametrize("most", [8, 64])
@@ -222,56 +164,6 @@ def test_output_that_nobody_reads_ends_commands_not_runs(tmp_path: Path) -> None
 def test_no_worker_is_refused(tmp_path: Path) -> None:
     """Bytewax would run nothing and end with 0."""
     check(end(tmp_path, *FLOW, "-w", "0"), "-w: got 0, takes a number of workers")
-
-
-def _absent(store: Path) -> None:
-    store.rmdir()
-
-
-def _empty(store: Path) -> None:
-    assert store.is_dir()
-
-
-def _garbage(store: Path) -> None:
-    (store / "part-0.sqlite3").write_bytes(os.urandom(5000))
-
-
-def _other(store: Path) -> None:
-    init_db_dir(store, 1)
-    with closing(sqlite3.connect(store / "part-0.sqlite3")) as part:
-        part.execute("INSERT INTO snaps VALUES ('now', 'silver.feed', 'k', 1, NULL)")
-        part.commit()
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (_absent, "no recovery store here"),
-        (_empty, "bytewax.recovery .* 1 begins one"),
-        (_garbage, "cannot be read .*not a database"),
-        (_other, "the recovery store of the dataflow silver; ohlcv needs one of its own"),
-    ],
-)
-def test_recovery_store_that_cannot_be_used_is_told(
-    tmp_path: Path, make: Callable[[Path], None], says: str
-) -> None:
-    """Before the database is opened."""
-    store = tmp_path / "store"
-    store.mkdir()
-    make(store)
-    with pytest.raises(RecoveryError, match=says):
-        check_store(store, "ohlcv")
-
-
-def test_recovery_store_of_the_dataflow_is_taken(tmp_path: Path) -> None:
-    """New, or its own."""
-    init_db_dir(tmp_path, 2)
-    check_store(tmp_path, "ohlcv")
-    _other_of = sqlite3.connect(tmp_path / "part-1.sqlite3")
-    with closing(_other_of) as part:
-        part.execute("INSERT INTO snaps VALUES ('now', 'ohlcv.feed', 'k', 1, NULL)")
-        part.commit()
-    check_store(tmp_path, "ohlcv")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges._rest import Page, Place, Rest
-from candlewax.refill import TOO_LONG, Fate, Gap, Stretch, Walk, stretches, too_long
+from candlewax.refill import (
+    ONCE,
+    TOO_LONG,
+    Fate,
+    Gap,
+    Outcome,
+    Stretch,
+    Walk,
+    kind,
+    stretches,
+    too_long,
+)
 
 HOUR = 3_600_000_000
 SPOT = EXCHANGES["binance"].rest
@@ -195,8 +206,79 @@ def test_a_walk_finds_all_there_is(
 
 
 @pytest.mark.parametrize(("size", "long"), [(TOO_LONG, False), (TOO_LONG + 1, True)])
-def test_what_is_too_long_is_left_to_backfill(size: int, long: bool) -> None:
-    """It would keep the exchange busy for long."""
+def test_what_is_too_long_is_not_asked_for(size: int, long: bool) -> None:
+    """It would keep the exchange busy for long; and nobody is sent to fetch trillions."""
     reason = too_long(gap(10, 9 + size))
     assert (reason is not None) is long
-    assert reason is None or "candlewax backfill" in reason
+    assert reason is None or "backfill" not in reason
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "proven"),
+    [
+        ("", "too old: the exchange shows trades from 50 on", False),
+        ("status 503", "too old: the exchange shows trades from 50 on", False),
+        # The same, whatever the numbers are.
+        (
+            f"{ONCE}too old: the exchange shows trades from 1,050 on",
+            "too old: the exchange shows trades from 70 on",
+            True,
+        ),
+        # Another reason is another single answer.
+        (
+            f"{ONCE}too old: the exchange shows trades from 50 on",
+            "the exchange does not have 1 of 3 numbers: its answer goes from 9 to 15 without them",
+            False,
+        ),
+        (f"{ONCE}Invalid symbol.", "Invalid symbol.", True),
+        ("Invalid symbol.", "Invalid symbol.", False),
+    ],
+)
+def test_two_answers_prove_what_both_say(before: str, now: str, *, proven: bool) -> None:
+    """One that says something else is looked at once more, for its own reason."""
+    found = Outcome(Fate.NEVER, now).after(before)
+    assert found == (Outcome(Fate.NEVER, now) if proven else Outcome(Fate.LATER, ONCE + now))
+
+
+@pytest.mark.parametrize("fate", [Fate.CAME, Fate.LATER])
+def test_what_proves_nothing_needs_no_second_answer(fate: Fate) -> None:
+    """It stays what it is."""
+    assert Outcome(fate, "so").after(f"{ONCE}too old") == Outcome(fate, "so")
+
+
+def test_kinds_of_reasons() -> None:
+    """Numbers differ from gap to gap, statuses do not."""
+    assert kind("status 503") == "status 503" != kind("status 429")
+    assert kind("its answer goes from 9 to 1,500 without them") == (
+        "its answer goes from … to … without them"
+    )
+    assert kind("no answer from 127.0.0.1: refused") == "no answer from 127.0.0.1: refused"
+
+
+def test_rows_that_cannot_be_read_are_no_proof_of_absence() -> None:
+    """They may be what is missing, and the reason says so."""
+    found = walk(gap(10, 12))
+    assert not found.take(Page((9, 10, 13), (0, 0, 0), 0, 2))
+    outcome = found.outcome(found.stretch.gaps[0], HOUR)
+    assert outcome.fate is Fate.NEVER
+    assert outcome.reason == "2 rows of the exchange's answers cannot be read, see dead_letters"
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001])
+def test_windows_at_the_bound_of_a_page(size: int) -> None:
+    """A gap of about a page of a venue that answers windows of numbers: the page in front of it,
+    the last one, and nothing beyond the number behind it.
+    """
+    rest = EXCHANGES["coinbase"].rest
+    one = gap(10, 9 + size)
+    found, asked = walk(one, rest=rest), []
+    while True:
+        query = dict(part.split("=") for part in found.target("X").partition("?")[2].split("&"))
+        after, limit = int(query["after"]), int(query["limit"])
+        asked.append((after - limit, after - 1))
+        if not found.take(page(*range(after - limit, after))):
+            break
+    numbers = [number for first, last in asked for number in range(first, last + 1)]
+    assert numbers == list(range(9, 9 + size + 2))
+    assert all(last - first < rest.page for first, last in asked)
+    assert found.outcome(one, HOUR).fate is Fate.CAME

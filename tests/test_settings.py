@@ -132,6 +132,14 @@ def test_all_wrong_settings_are_named_at_once() -> None:
         ("CLICKHOUSE", "http:/user:secret@host:8123"),
         ("CLICKHOUSE", "user:secret@host:8123"),
         ("CLICKHOUSE", "http://user:sec/ret@host"),
+        ("CLICKHOUSE", "http://user:12/sec@host:8123"),
+        ("CLICKHOUSE", "http://user:12#sec@host:8123"),
+        ("CLICKHOUSE", "http://user:12?sec@host:8123"),
+        ("CLICKHOUSE", "http://host:8123?password=secret"),
+        ("CLICKHOUSE", "http://host:8123/?user=me&password=secret&verify=false"),
+        ("CLICKHOUSE", "http://host:8123/?PASSWORD=secret"),
+        ("CLICKHOUSE", "http://host:8123/?access_token=secret"),
+        ("CLICKHOUSE", "http://host:8123/?verify=false&secret"),
         ("FEED", "http://user:secret@host"),
         ("FEED", "a.tsv,http://user:secret@host"),
         ("BROKERS", "sasl://user:secret@host:9092"),
@@ -146,6 +154,29 @@ def test_an_error_shows_no_password(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as error:
         read(NO_FILE, **{name: text})
     assert "sec" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("http://host:8123?password=x", "user and password stand before the host"),
+        ("http://host:8123?max_threads=1", "no parameters behind ?"),
+        ("http://host:8123/market", "CANDLEWAX_DATABASE names the database"),
+        ("http://host:8123/#x", "%23"),
+    ],
+)
+def test_what_stands_behind_a_server_is_refused_with_what_to_write(text: str, says: str) -> None:
+    """It would be taken for a setting of the client, or for nothing."""
+    with pytest.raises(SettingsError) as error:
+        read(CLICKHOUSE=text)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "/", "?verify=false", "/?ca_cert=/etc/ca.pem&verify=true"])
+def test_a_server_may_say_how_its_certificate_is_checked(text: str) -> None:
+    """No other parameter is taken."""
+    assert str(read(CLICKHOUSE=f"https://me:it@host:8443{text}").clickhouse) == "https://host:8443"
 
 
 @pytest.mark.parametrize("text", ["/srv/me@home:1", "./a:b@c", "data", "me@home"])

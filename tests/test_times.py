@@ -1,12 +1,15 @@
 """Times as people and programs write them."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.times import parse_time
+import candlewax
+from candlewax.times import parse_time, parse_time_or_utc
 
 NOON = datetime(2026, 9, 15, 12, tzinfo=UTC)
 
@@ -74,3 +77,52 @@ def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
         assert parse_time(text).tzinfo is UTC
     except ValueError as error:
         assert str(error).startswith("takes ISO 8601")  # noqa: PT017 - a text may be a time
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-09-15", NOON.replace(hour=0)),
+        (" 2026-09-15T12:00 ", NOON),
+        ("2026-09-15 12:00:00", NOON),
+        ("2026-09-15T12:00:00.000000", NOON),
+        ("2026-09-15T14:00+02:00", NOON),
+        ("2026-09-15T12:00Z", NOON),
+        ("1789473600", NOON),
+    ],
+)
+def test_what_people_type_is_in_utc_unless_it_says_otherwise(text: str, time: datetime) -> None:
+    """A date is its first moment."""
+    assert parse_time_or_utc(text) == time
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("20260915", "20260915 may be a date without its hyphens"),
+        ("2026-W38-2", "got '2026-W38-2'"),
+        ("2026-09-31", "there is no time '2026-09-31T00:00Z'"),
+        ("20260915T120000", "got '20260915T120000'"),
+        ("1789473600000", "looks like milliseconds"),
+        ("noon", "got 'noon'"),
+        ("", "got ''"),
+    ],
+)
+def test_what_nobody_can_read_is_not_guessed(text: str, hint: str) -> None:
+    """A sentence says what is taken, and what came."""
+    with pytest.raises(
+        ValueError, match=r"^takes a date or a time, UTC if no zone is said"
+    ) as error:
+        parse_time_or_utc(text)
+    assert str(error.value).endswith(hint)
+
+
+def test_times_are_parsed_in_two_places_only() -> None:
+    """One for people and programs, one for exchanges: a third would take other texts."""
+    root = Path(candlewax.__file__).parent
+    found = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"\b(fromisoformat|strptime)\(", path.read_text("utf-8"))
+    }
+    assert found == {"times.py", "exchanges/_times.py"}

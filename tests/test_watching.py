@@ -1,16 +1,20 @@
 """The cross-check in the background."""
 
 import logging
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from prometheus_client import REGISTRY
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.settings import Settings
-from candlewax.watching import Watching
+from candlewax.watching import Watching, watch_beside
 from tests.test_crosscheck import FILLS, LAST_MINUTE, MARK, mend, spoil, store
 
 
@@ -42,6 +46,69 @@ def test_what_differs_is_named_in_the_log(
     watching.look()
     assert f"{LAST_MINUTE}: is right again" in caplog.messages
     watching.close()
+
+
+def test_what_was_found_last_is_stored(watching: Watching, database: Client) -> None:
+    """By exchange, and replaced by the next look."""
+    candles = store(database, FILLS, MARK)
+    watching.look()
+    ((exchange, count, *wrong),) = stored(database)
+    assert (exchange, count, wrong) == ("x", watching.checked.candles, [0, 0, 0])
+    spoil(database, LAST_MINUTE, candles)
+    for _ in range(2):
+        watching.look()
+    ((_, count, *wrong),) = stored(database)
+    assert (count, wrong) == (watching.checked.candles, [len(watching.checked.wrong), 0, 0])
+    assert wrong[0] > 0
+    watching.close()
+
+
+def stored(database: Client) -> Sequence[Sequence[Any]]:
+    columns = "exchange, candles, mismatches, missing_in_gold, missing_in_check"
+    rows = database.query(f"SELECT {columns} FROM cross_checks FINAL").result_rows
+    return list(rows)
+
+
+def test_a_result_that_cannot_be_stored_stops_no_look(
+    watching: Watching, database: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once; a table of before may lack."""
+    store(database, FILLS, MARK)
+    database.command("DROP TABLE cross_checks")
+    watching.look()
+    watching.look()
+    assert watching.checked.failures == 0
+    assert watching.stale() is None
+    (said,) = caplog.messages
+    assert said.startswith("the cross-check cannot store its result: ")
+    watching.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "is_there"),
+    [
+        ((), 60.0, True),
+        (("-w", "2"), 60.0, True),
+        (("-i", "0", "-a", "a:1;b:1"), 60.0, True),
+        (("-i", "1", "-a", "a:1;b:1"), 60.0, False),
+        (("--process-id", "2"), 60.0, False),
+        ((), 0.0, False),
+    ],
+)
+def test_one_process_of_a_cluster_watches(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    seconds: float,
+    *,
+    is_there: bool,
+) -> None:
+    """And none where it is left to `candlewax watch`."""
+    monkeypatch.setattr(sys, "argv", ["bytewax.run", "dataflows.ohlcv", *arguments])
+    watching = watch_beside(chosen(tmp_path, watch_seconds=seconds))
+    assert (watching is not None) == is_there
+    if watching:
+        REGISTRY.unregister(watching.checked)
 
 
 def test_a_database_that_is_away_is_waited_for(

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -16,6 +16,7 @@ from candlewax.instruments import InstrumentsError
 from candlewax.klines import KlinesError
 from candlewax.rebuild import RebuildError
 from candlewax.settings import SettingsError
+from candlewax.times import parse_time_or_utc
 from candlewax.verify import VerifyError
 
 T = TypeVar("T")
@@ -68,9 +69,6 @@ def say_which(chosen: settings.Settings) -> None:
 def moment(text: str) -> datetime:
     """A date, or a date and a time, in UTC unless it says otherwise; for argparse."""
     try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"got {text!r}, takes a date or a time in UTC, as 2026-09-14 or 2026-09-14T22:51:30"
-        ) from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return parse_time_or_utc(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rich.table import Table
 from candlewax.commands._common import CommandError, attempt, database, moment
 from candlewax.connectors.clickhouse import Database
 from candlewax.exchanges import EXCHANGES
+from candlewax.refill import TOO_LONG, kind
 from candlewax.report import console
 
 CLOSED, OPEN, NOT_SEEN = 0, 1, 2
@@ -47,6 +49,14 @@ _TOTALS: Final = f"""
 SELECT toString(state) AS state, count() AS gaps, sum(count) AS numbers, sum(missing) AS missing
 {_CHOSEN}
 GROUP BY state
+"""
+
+_REASONS: Final = f"""
+SELECT reason, count() AS gaps, max(count) AS longest, countIf(state = 'unrepairable') AS given_up
+{_CHOSEN}
+    AND missing > 0 AND reason IS NOT NULL AND reason != ''
+GROUP BY reason
+ORDER BY gaps DESC, reason
 """
 
 _MARKETS: Final = """
@@ -86,11 +96,14 @@ class Wanted:
 @dataclass(frozen=True)
 class Gaps:
     """`rows`: the gaps, as many as asked for. `totals`: by state, the number of gaps, of
-    numbers they were found with, and of those still missing; of all that match.
+    numbers they were found with, and of those still missing; of all that match. `reasons`: why
+    some of all that match are missing, with the number of gaps, the numbers of the longest, and
+    how many were given up.
     """
 
     rows: pl.DataFrame
     totals: dict[str, tuple[int, int, int]]
+    reasons: pl.DataFrame
 
     @property
     def count(self) -> int:
@@ -113,8 +126,11 @@ def look(tables: Database, wanted: Wanted, limit: int | None = None) -> Gaps:
     parameters = wanted.parameters()
     most = 2**63 - 1 if limit is None else limit
     rows = tables.query(_LIST, {**parameters, "limit": most})
-    totals = tables.query(_TOTALS, parameters).rows()
-    return Gaps(rows, {state: (gaps, numbers, left) for state, gaps, numbers, left in totals})
+    totals = {
+        state: (gaps, numbers, left)
+        for state, gaps, numbers, left in tables.query(_TOTALS, parameters).rows()
+    }
+    return Gaps(rows, totals, tables.query(_REASONS, parameters))
 
 
 def json_lines(gaps: Gaps) -> Iterator[str]:
@@ -152,10 +168,32 @@ def _span(before: datetime, after: datetime) -> str:
 
 
 def reasons(gaps: Gaps) -> Iterator[str]:
-    """Why gaps are not repaired, each reason once."""
-    told = gaps.rows.filter(pl.col("reason").is_not_null() & (pl.col("missing") > 0))
-    for reason, count in told["reason"].value_counts(sort=True).iter_rows():
-        yield f"{count:,} not repaired: {reason}"
+    """Why gaps are not repaired: each sentence once, without the numbers in which gaps differ, and
+    then what to do.
+    """
+    texts: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
+    for text, count in gaps.reasons.select("reason", "gaps").iter_rows():
+        # A program before this one advised a backfill of any size.
+        reason = str(text).partition("; candlewax backfill")[0]
+        texts.setdefault(kind(reason), []).append(reason)
+        counts[kind(reason)] += count
+    for sentence, count in counts.most_common():
+        same = len(set(texts[sentence])) == 1
+        yield f"{count:,} not repaired: {texts[sentence][0] if same else sentence}"
+    yield from _advice(gaps.reasons)
+
+
+def _advice(found: pl.DataFrame) -> Iterator[str]:
+    """What may bring what was given up; nobody is sent to fetch millions of trades."""
+    given_up = found.filter(pl.col("given_up") > 0)
+    if not given_up.filter(pl.col("longest") <= TOO_LONG).is_empty():
+        yield "candlewax repair --again asks once more for what was given up"
+    if not given_up.filter(pl.col("longest") > TOO_LONG).is_empty():
+        yield (
+            f"of more than {TOO_LONG:,} numbers: more likely the exchange left them out than that "
+            "so many trades were missed; if not, candlewax repair --first NUMBER asks for one gap"
+        )
 
 
 def summary(gaps: Gaps) -> str:
@@ -212,7 +250,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if gaps.rows.height:
             screen.print(table(gaps))
         for line in reasons(gaps):
-            screen.print(line, highlight=False, markup=False)
+            screen.print(line, highlight=False, markup=False, soft_wrap=True)
         if gaps.rows.height < gaps.count:
             screen.print(f"… the first {gaps.rows.height:,} of {gaps.count:,}; --limit lists more")
         screen.print(summary(gaps), highlight=False)

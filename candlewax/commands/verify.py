@@ -1,6 +1,7 @@
 """The command `candlewax verify`: is what is stored right?"""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -38,7 +39,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "verify",
         help="compute all candles again in SQL and compare every field; "
-        "exit 0: all equal, 1: differences, 2: could not compare",
+        "exit 0: all equal, 1: differences, 2: could not compare, or nothing is stored",
     )
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     group = command.add_argument_group("against the exchange's own candles")
@@ -65,13 +66,18 @@ def _run(arguments: argparse.Namespace) -> int:
         boards = attempt(NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files])
         settle_s = () if tables.embedded else SETTLE_S
         found = attempt(NOT_COMPARED, lambda: verify(tables.client, settle_s))
+    if found.is_empty:
+        place = f"{chosen.clickhouse}, database {chosen.database}"
+        print(f"candlewax: nothing to verify in {place}", file=sys.stderr)
     if arguments.json:
         more = {"exchange_candles": [one.plain() for one in boards]} if files else {}
         print(to_json(found, **more))
-    else:
+    elif not found.is_empty:
         print(report(found))
         if boards:
             _show(boards)
+    if found.is_empty:
+        return NOT_COMPARED
     good = found.equal and all(one.score.good for one in boards)
     return EQUAL if good else DIFFERENT
 

@@ -1,6 +1,6 @@
 """The table of gaps, as one reads and writes it who fills them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,9 +20,13 @@ SELECT symbol, first_sequence, last_sequence, missing, before, after, connection
     attempts, reason,
     toUnixTimestamp64Micro(before) AS before_us, toUnixTimestamp64Micro(after) AS after_us,
     toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(detected_at) AS age_us,
-    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us, numbering
+    toUnixTimestamp64Micro(now64(6)) - toUnixTimestamp64Micro(updated_at) AS idle_us,
+    updated_at, toInt8(state) = 3 AS given_up, numbering
 FROM gaps FINAL
-WHERE exchange = {exchange:String} AND missing > 0 AND toInt8(state) < 3
+WHERE exchange = {exchange:String} AND missing > 0
+    AND (toInt8(state) < 3 OR toInt8(state) = 3 AND {again:Bool})
+    AND (empty({symbols:Array(String)}) OR symbol IN {symbols:Array(String)})
+    AND (empty({firsts:Array(UInt64)}) OR first_sequence IN {firsts:Array(UInt64)})
 """
 
 # The neighbours of a gap are stored: what the exchange calls them.
@@ -57,18 +61,24 @@ _WRITTEN: Final[Columns] = {
 @dataclass(frozen=True)
 class Left:
     """A gap that may still be filled, the seconds since it was detected and since
-    something was last written of it, and its row.
+    something was last written of it, its row, and whether it was given up before.
     """
 
     gap: Gap
     age_s: float
     idle_s: float
     row: dict[str, Any]
+    given_up: bool = False
 
     @property
     def doubted(self) -> bool:
         """Whether an answer has said that it cannot be had, and is waiting for a second one."""
-        return str(self.row["reason"]).startswith(ONCE)
+        return not self.given_up and self.reason.startswith(ONCE)
+
+    @property
+    def reason(self) -> str:
+        """What was written last of why it is missing."""
+        return str(self.row["reason"] or "")
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,14 @@ class Gaps:
         self._wait = wait
         self._natives: dict[str, str] = {}
 
-    def left(self) -> list[Left]:
-        """The gaps that may still be filled."""
-        frame = self._database.query(_LEFT, {"exchange": self._exchange}, self._wait)
+    def left(
+        self, symbols: Iterable[str] = (), firsts: Iterable[int] = (), *, again: bool = False
+    ) -> list[Left]:
+        """Return the gaps that may still be filled, of some symbols and with some first numbers
+        if any are given; those that were given up only `again`.
+        """
+        chosen = {"symbols": sorted(symbols), "firsts": sorted(firsts), "again": again}
+        frame = self._database.query(_LEFT, {"exchange": self._exchange, **chosen}, self._wait)
         return [_left(row) for row in frame.iter_rows(named=True)]
 
     def native(self, gap: Gap) -> str | None:
@@ -112,15 +127,19 @@ class Gaps:
         return self._natives[gap.symbol]
 
     def write(self, written: Sequence[Written]) -> None:
-        """Add rows: state, reason, one more attempt."""
+        """Add rows: state, reason, one more attempt.
+
+        A gap that was given up stays so until its trades are seen, and since when: who asks
+        again for what is not to be had gives nothing up anew.
+        """
         now = datetime.now(UTC)
         changes = [
             {
                 "exchange": self._exchange,
-                "state": one.state,
+                "state": UNREPAIRABLE if one.left.given_up else one.state,
                 "reason": one.reason,
                 "attempts": one.left.gap.attempts + 1,
-                "updated_at": now,
+                "updated_at": one.left.row["updated_at"] if one.left.given_up else now,
             }
             for one in written
         ]
@@ -143,4 +162,4 @@ def _left(row: dict[str, Any]) -> Left:
         row["numbering"],
     )
     own = {name: row[name] for name in _WRITTEN if name in row}
-    return Left(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own)
+    return Left(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own, bool(row["given_up"]))

@@ -1,7 +1,6 @@
 """Trades of a span of time as a source: from REST, or from dump files."""
 
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,133 +11,64 @@ from bytewax.inputs import FixedPartitionedSource
 from candlewax.connectors import _dumps
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors._outlet import Outlet, OutletPart
-from candlewax.connectors.rest import Answer, Client, RefusalError
-from candlewax.exchanges._dump import lift_lines
+from candlewax.connectors.rest import Answer
+from candlewax.connectors.span_pages import BackfillError, Found, Span
+from candlewax.exchanges._dump import is_header, lift_lines
 from candlewax.exchanges._layout import Dump
-from candlewax.exchanges._rest import Place, Rest
 from candlewax.feed import FROM_DUMP, FROM_REST, Feed
 from candlewax.tally import Tally
-
-TRIES: Final = 8
-"""How often a request is made that the exchange refuses."""
 
 WAITING: Final = 64
 """Texts that may wait to be taken; all that wait become one batch, and candles of old
 trades are computed anew for each batch.
 """
 
+EVER: Final = (-(2**63), 2**63 - 1)
+"""The span of all times."""
+
 Texts = Iterator[Answer] | Iterator[str | bytes]
 """Answers of REST, or pieces of dumps."""
 
-Span = tuple[int, int]
-"""Times in microseconds since 1970, the end exclusive."""
-
-
-class BackfillError(RuntimeError):
-    """Not all that was asked for has come; the text says why."""
-
-
-def pages(
-    client: Client,
-    rest: Rest,
-    native: str,
-    span: Span,
-    count: Callable[[int], None],
-    within: Callable[[int], None] = lambda _: None,
-) -> Iterator[Answer]:
-    """All answers with trades of a span, whole pages: the first may begin a little before
-    and the last end behind it. A page without any trade of the span is left out. `count` is told
-    how far it has come, in microseconds, `within` how many trades of the span came.
-
-    Raises BackfillError where the exchange refuses.
-    """
-    begin, end = span
-    # An exchange may tell its times in whole milliseconds.
-    whole = begin // 1000 * 1000
-    number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
-    place, high, reached = Place(number, max(begin * 1000 - 1, 0)), -1, begin
-    while True:
-        answer = _asked(client, rest.target(native, place, rest.page))
-        page = answer.page
-        if page.numbers and page.numbers[-1] > high:
-            new = page.times[bisect_right(page.numbers, high) :]
-            held = sum(begin <= time < end for time in new)
-            within(held)
-            if held:
-                yield answer
-            high, latest = page.numbers[-1], min(max(page.times[-1], reached), end)
-            count(latest - reached)
-            reached = latest
-            if page.times[-1] >= end:
-                return
-        elif not rest.windowed or place.number > newest:
-            return
-        following = place.number + rest.page if rest.windowed else high + 1
-        place = Place(following, page.until_ns)
-
-
-def _numbers(client: Client, rest: Rest, native: str, begin: int) -> tuple[int, int]:
-    """From which number on to ask for the trades from a time on, less than a page before
-    them; and the newest number.
-    """
-    found = _asked(client, rest.newest(native, 1)).page
-    if not found.numbers:
-        return 0, 0
-    newest = found.numbers[-1]
-    low, high = 0, newest + 1
-    middle = 0  # an exchange may say at once which is the oldest it shows
-    while high - low > rest.page:
-        page = _asked(client, rest.target(native, Place(middle), 1)).page
-        if not page.numbers:
-            low = middle
-        elif page.times[-1] < begin:
-            low = max(middle, page.numbers[-1])
-        elif page.numbers[-1] > middle == 0:
-            return page.numbers[-1], newest
-        else:
-            high = max(low + 1, min(middle, page.numbers[-1]))
-        middle = (low + high) // 2
-    return low, newest
-
-
-def _asked(client: Client, target: str) -> Answer:
-    for left in reversed(range(TRIES)):
-        try:
-            return client.ask(target)
-        except RefusalError as refusal:
-            if refusal.never or not left:
-                raise BackfillError(f"{client}: {refusal.reason}") from refusal
-    raise AssertionError
-
 
 def pieces(
-    files: Sequence[Path], dump: Dump, span: Span | None, count: Callable[[int], None]
+    files: Sequence[Path],
+    dump: Dump,
+    span: Span | None,
+    count: Callable[[int], None],
+    found: Found,
 ) -> Iterator[str | bytes]:
-    """All pieces of some dump files with the lines of a span, or with all of them; lines
-    that cannot be read are never left out. Raises BackfillError.
+    """Give all pieces of some dump files with the lines of a span, or with all of them; lines
+    that cannot be read are never left out, a piece without any line is. `found` counts both.
+
+    Raises BackfillError.
     """
     try:
         for path in files:
             for piece in _dumps.pieces(path, count):
-                text = (
-                    piece
-                    if span is None or isinstance(piece, bytes)
-                    else _within(piece, dump, span)
-                )
-                if text:
+                if isinstance(piece, bytes):
+                    found.unread += piece.count(b"\n") + 1
+                    yield piece
+                elif text := _within(piece, dump, span or EVER, found):
                     yield text
     except DumpError as error:
         raise BackfillError(str(error)) from error
 
 
-def _within(piece: str, dump: Dump, span: Span) -> str:
+def _within(piece: str, dump: Dump, span: Span, found: Found) -> str:
+    """Return the lines of a piece that lie in the span or cannot be read; nothing if there are
+    none.
+    """
     frame = pl.DataFrame({"row": [0], "native": [""], "frame": [piece]})
     native, _ = lift_lines(dump, frame)
-    times = native.select("index", time=dump.dialect.columns["time"])
-    outside = times.filter(~pl.col("time").is_between(*span, closed="left"))
-    left_out = set(outside["index"])
-    lines = piece.split("\n")
-    return "\n".join(line for n, line in enumerate(lines) if n not in left_out)
+    times = native.select("index", time=dump.dialect.columns["time"]).drop_nulls()
+    inside = pl.col("time").is_between(*span, closed="left")
+    within = set(times.filter(inside)["index"])
+    outside = set(times.filter(~inside)["index"])
+    kept = [(n, line) for n, line in enumerate(piece.split("\n")) if n not in outside]
+    lines = [n for n, line in kept if line.strip("\r") and not is_header(dump, n, line)]
+    found.within += len(within)
+    found.unread += len(lines) - len(within)
+    return "\n".join(line for _, line in kept) if lines else ""
 
 
 class Backfill(FixedPartitionedSource[Feed, None]):

@@ -14,12 +14,13 @@ import clickhouse_connect
 import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from candlewax import ends
 from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
+from candlewax.connectors._transient import is_transient
 from candlewax.connectors.engine import choose_options, in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
 
@@ -42,32 +43,6 @@ INSERT: Final = {
 RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
 """Seconds to wait before each next try if a server is out of reach: ten minutes."""
 
-_PASSING: Final = frozenset(
-    {
-        159,  # TIMEOUT_EXCEEDED
-        198,  # DNS_ERROR
-        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
-        203,  # NO_FREE_CONNECTION
-        209,  # SOCKET_TIMEOUT
-        210,  # NETWORK_ERROR
-        225,  # NO_ZOOKEEPER
-        236,  # ABORTED
-        241,  # MEMORY_LIMIT_EXCEEDED
-        242,  # TABLE_IS_READ_ONLY
-        243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
-        279,  # ALL_CONNECTION_TRIES_FAILED
-        285,  # TOO_FEW_LIVE_REPLICAS
-        319,  # UNKNOWN_STATUS_OF_INSERT
-        364,  # IMPORTED_TOO_MANY_PARTS
-        394,  # QUERY_WAS_CANCELLED
-        439,  # CANNOT_SCHEDULE_TASK
-        745,  # SERVER_OVERLOADED
-        999,  # KEEPER_EXCEPTION
-    }
-)
-"""What a server says when it is busy, short of something, starting or ending."""
-
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
@@ -75,6 +50,10 @@ _log: Final = logging.getLogger(__name__)
 
 class Unavailable(RuntimeError):  # noqa: N818 - it may be there again soon
     """A database cannot be asked now; the text says why."""
+
+
+class Busy(Unavailable):
+    """A database that is there has too much to do, or is short of something."""
 
 
 class DatabaseError(RuntimeError):
@@ -111,14 +90,16 @@ class Database:
     def query_once(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the rows of a query, as `query`, without waiting for a server.
 
-        Raises Unavailable if the server is away or too busy.
+        Raises Unavailable if the server is away, Busy if it says itself that it cannot now.
         """
         try:
             return self._query(sql, parameters or {})
         except ClickHouseError as error:
-            if not self._passes(error):
+            if not is_transient(error, embedded=self.embedded):
                 raise
-            raise Unavailable("the database is out of reach, or too busy") from error
+            if isinstance(error, Error) and error.code is not None:
+                raise Busy(f"the database cannot answer now (error {error.code})") from error
+            raise Unavailable("ClickHouse is out of reach") from error
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
@@ -130,20 +111,12 @@ class Database:
             try:
                 return action()
             except ClickHouseError as error:
-                if not self._passes(error):
+                if not is_transient(error, embedded=self.embedded):
                     raise
                 if pause == RETRIES[0]:
                     _log.warning("%s; trying again for ten minutes", briefly(error))
             wait(pause)
         return action()
-
-    def _passes(self, error: ClickHouseError) -> bool:
-        if isinstance(error, OperationalError):
-            return True
-        if self._inserts or not isinstance(error, Error):
-            return False
-        # What stands before a server says no more than 502 or the like.
-        return error.code in _PASSING or (error.code is None and "HTTP status 5" in str(error))
 
     def _command(self, sql: str) -> None:
         with self._lock:
@@ -171,6 +144,10 @@ class Database:
                 fmt="ArrowStream",
                 settings=settings,
             )
+
+    def ping(self) -> bool:
+        """Return whether a server answers, busy or not."""
+        return self.client.ping()
 
     def close(self) -> None:
         """Let go of the database, so that another process may open it."""
@@ -295,9 +272,14 @@ def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # n
     for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        # A session takes one query at a time, also while a lost one still runs.
         return clickhouse_connect.get_client(
-            dsn=server.dsn, database=database, autogenerate_session_id=False, **timeouts
+            dsn=server.dsn,
+            # The client itself goes by the port, and would send a password in the clear.
+            interface=server.scheme,
+            database=database,
+            # A session takes one query at a time, also while a lost one still runs.
+            autogenerate_session_id=False,
+            **timeouts,
         )
     except ClickHouseError as error:
         raise DatabaseError(f"{server}: {_reason(error)}") from error

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,10 +11,11 @@ from bytewax.inputs import FixedPartitionedSource
 from candlewax.connectors._gaps import REPAIRING, UNREPAIRABLE, Gaps, Left, Written
 from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.fill_schedule import Choice, Pace, Schedule
 from candlewax.connectors.rest import Answer, Client, Patience, RefusalError
 from candlewax.exchanges._rest import Rest
 from candlewax.feed import FROM_REST, Feed
-from candlewax.refill import SURE_US, Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
+from candlewax.refill import Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
 from candlewax.tally import Tally
 
 WAITING: Final = 16
@@ -30,33 +30,6 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds: `settle_s` is left to a new gap to close by itself, as trades come out of
-    order; it is asked for again after `first_s`, then twice as long each time up to
-    `most_s`; the table is looked at every `poll_s`. An answer that lacks trades proves
-    that there are none `sure_s` after them, if another one `second_s` later lacks them too.
-    Who is to end tries a gap so many `tries`.
-    """
-
-    settle_s: float = 3.0
-    first_s: float = 5.0
-    most_s: float = 300.0
-    poll_s: float = 1.0
-    sure_s: float = SURE_US / 1e6
-    second_s: float = 180.0
-    tries: int = 3
-
-    def due(self, left: Left) -> bool:
-        """Whether it is a gap's turn."""
-        if not left.gap.attempts:
-            return left.age_s >= self.settle_s
-        if left.doubted:
-            return left.idle_s >= self.second_s
-        doubled: float = self.first_s * 2 ** min(left.gap.attempts - 1, 30)
-        return left.idle_s >= min(doubled, self.most_s)
-
-
-@dataclass(frozen=True)
 class Asked:
     """How an exchange is asked: where, if not at its own address, and with which key."""
 
@@ -65,32 +38,12 @@ class Asked:
     key: str | None = field(default=None, repr=False)
 
 
-Key = tuple[str, int, int]
-"""The symbol, first and last number of a gap."""
-
-
-@dataclass
-class Account:
-    """Of each gap that is left, how often it was `tried` and how often all of it `came`."""
-
-    tried: dict[Key, int] = field(default_factory=dict)
-    came: Counter[Key] = field(default_factory=Counter)
-
-    def keep(self, left: Iterable[Left]) -> None:
-        """Forget those that are left no more: there is no end of them."""
-        there = {_key(one) for one in left}
-        for known in (self.tried, self.came):
-            for key in known.keys() - there:
-                del known[key]
-
-
 class _Filler:
     """Asks one exchange. `finite` ends it when nothing is left."""
 
     def __init__(
         self, exchange: str, asked: Asked, database: Database, tally: Tally, pace: Pace,
-        patience: Patience,
-        *, finite: bool,
+        patience: Patience, choice: Choice, *, finite: bool,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._asked = asked
@@ -99,8 +52,10 @@ class _Filler:
         self._pace = pace
         self._patience = patience
         self._finite = finite
-        self._refusals, self._why = 0, ""
-        self._account = Account()
+        self._choice = choice
+        self._refusals = 0
+        self._why: str | None = None
+        self._schedule = Schedule(pace, finite=finite)
         self._seq: dict[str, int] = {}
 
     def work(self, outlet: Outlet) -> None:
@@ -119,38 +74,40 @@ class _Filler:
 
     def _round(self) -> bool:
         """Ask for what is due; tells whether that was anything."""
-        there = self._gaps.left()
-        self._account.keep(there)
-        due = [left for left in there if self._due(left)]
+        chosen = self._choice
+        there = self._gaps.left(chosen.symbols, chosen.firsts, again=chosen.again)
+        self._schedule.keep(there)
+        due = [left for left in there if self._schedule.is_due(left)]
         lefts = {left.gap: left for left in due}
-        long = {gap: Outcome(Fate.NEVER, reason) for gap in lefts if (reason := too_long(gap))}
-        self._write(lefts, long)
-        for stretch in stretches(lefts.keys() - long.keys(), self._asked.rest.page):
-            before = self._refusals
-            found = self._fill(stretch).items()
-            self._write(lefts, {g: one if lefts[g].doubted else one.doubted for g, one in found})
-            if self._refusals > before:
-                self._refused(lefts)
+        long = self._leave_long(lefts)
+        for stretch in stretches(lefts.keys() - long, self._asked.rest.page):
+            self._why = None
+            found = self._fill(stretch)
+            self._write(lefts, {gap: _proven(lefts[gap], one) for gap, one in found.items()})
+            if self._why is not None:
+                self._refused(lefts, self._why)
                 break
         return bool(due)
 
-    def _refused(self, lefts: Mapping[Gap, Left]) -> None:
+    def _leave_long(self, lefts: Mapping[Gap, Left]) -> set[Gap]:
+        """Give up gaps that are too long to be asked for; gives them."""
+        long = {
+            gap: Outcome(Fate.NEVER, reason)
+            for gap in lefts
+            if not self._choice.names(gap) and (reason := too_long(gap))
+        }
+        known = {gap for gap in long if lefts[gap].given_up}
+        for gap in known:
+            self._schedule.note(lefts[gap], over=True)
+        self._write(lefts, {gap: one for gap, one in long.items() if gap not in known})
+        return set(long)
+
+    def _refused(self, lefts: Mapping[Gap, Left], why: str) -> None:
         """Others have their turn later; who is to end gives up an exchange at last."""
         if self._finite and self._refusals >= self._pace.tries:
-            self._write(
-                lefts,
-                {
-                    gap: Outcome(Fate.LATER, self._why)
-                    for gap, left in lefts.items()
-                    if self._due(left)
-                },
-                over=True,
-            )
-
-    def _due(self, left: Left) -> bool:
-        if not self._finite or left.doubted:
-            return self._pace.due(left)
-        return self._tries(left) < self._pace.tries
+            later = Outcome(Fate.LATER, why)
+            due = (gap for gap, left in lefts.items() if self._schedule.is_due(left))
+            self._write(lefts, dict.fromkeys(due, later), over=True)
 
     def _fill(self, stretch: Stretch) -> dict[Gap, Outcome]:
         """Ask until all that is to be had has come."""
@@ -176,7 +133,7 @@ class _Filler:
         """Hand an answer on; tells whether there is more to ask for."""
         self._tally.add(1, "rest", self._exchange, "answered")
         self._refusals = 0
-        if answer.page.numbers:
+        if answer.page.numbers or answer.page.unread:
             seq = self._seq.get(native, 0)
             self._seq[native] = seq + 1
             self._outlet.put((answer.received_ns, FROM_REST + native, seq, answer.text))
@@ -190,10 +147,11 @@ class _Filler:
         outcomes = {gap: self._judged(lefts[gap], found) for gap, found in outcomes.items()}
         for gap, outcome in outcomes.items():
             left, never = lefts[gap], outcome.fate is Fate.NEVER
-            done = over or outcome.fate is not Fate.LATER
-            tried = self._pace.tries if done else self._tries(left) + 1
-            self._account.tried[_key(left)] = tried
-            written.append(Written(left, UNREPAIRABLE if never else REPAIRING, outcome.reason))
+            later = outcome.fate is Fate.LATER
+            self._schedule.note(left, over=over or not later)
+            # Of what was given up, an answer that proves nothing changes nothing.
+            if not (left.given_up and later):
+                written.append(Written(left, UNREPAIRABLE if never else REPAIRING, outcome.reason))
         self._tell(outcomes)
         if written:
             self._gaps.write(written)
@@ -204,8 +162,7 @@ class _Filler:
         """
         if outcome.fate is not Fate.CAME:
             return outcome
-        self._account.came[_key(left)] += 1
-        if self._account.came[_key(left)] < IN_VAIN:
+        if self._schedule.count_came(left) < IN_VAIN:
             return outcome
         why = f"asked for {IN_VAIN} times: its trades came and were not stored, see dead_letters"
         return Outcome(Fate.NEVER, why)
@@ -222,12 +179,10 @@ class _Filler:
             more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
             _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, outcome.reason)
 
-    def _tries(self, left: Left) -> int:
-        return self._account.tried.get(_key(left), 0)
 
-
-def _key(left: Left) -> Key:
-    return left.gap.symbol, left.gap.first, left.gap.last
+def _proven(left: Left, found: Outcome) -> Outcome:
+    """Return what is known of a gap, given an answer and those before it."""
+    return found if left.given_up else found.after(left.reason)
 
 
 def _now() -> int:
@@ -240,8 +195,9 @@ class Repairs(FixedPartitionedSource[Feed, None]):
     Emits the answers as frames of the connection `rest/<native symbol>`, verbatim, and
     writes into the table how often each gap was asked for and what came of it. Whether it
     is filled is said by who sees the trades. An exchange that refuses is asked again, with
-    growing pauses, for ever; given up is only what two answers lack, minutes apart, and what
-    came whole IN_VAIN times and still is not there: it cannot be read.
+    growing pauses, for ever; given up is only what two answers lack, minutes apart and for the
+    same reason, what is too long, and what came whole IN_VAIN times and still is not there: it
+    cannot be read. A `choice` may ask again for what was given up.
 
     Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for
     an answer. Delivery: at least once; a gap whose trades were not stored is asked for
@@ -258,8 +214,11 @@ class Repairs(FixedPartitionedSource[Feed, None]):
         pace: Pace | None = None,
         patience: Patience | None = None,
         finite: bool = False,
+        choice: Choice | None = None,
     ) -> None:
-        """`asked` says how, by exchange."""
+        """`asked` says how, by exchange, `choice` for which gaps; for all that are not given up if
+        there is none.
+        """
         self._asked = asked
         self._database = database
         self._tally = tally
@@ -267,6 +226,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
         self._pace = pace or Pace()
         self._patience = patience or Patience()
         self._finite = finite
+        self._choice = choice or Choice()
 
     def list_parts(self) -> list[str]:
         return list(self._asked)
@@ -279,6 +239,7 @@ class Repairs(FixedPartitionedSource[Feed, None]):
             self._tally,
             self._pace,
             self._patience,
+            self._choice,
             finite=self._finite,
         )
         outlet = Outlet(f"rest-{for_part}", filler.work, WAITING)

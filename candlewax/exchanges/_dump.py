@@ -12,6 +12,11 @@ MOST_LINES: Final = 1_000
 """Lines of a piece: about as many trades as a page of REST."""
 
 
+def is_header(dump: Dump, index: int, line: str) -> bool:
+    """Return whether a line of a piece, counted from 0, is the one of names and no trade."""
+    return index == 0 and line.partition(",")[0] == dump.header
+
+
 def lift_lines(dump: Dump, frames: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read pieces of a dump.
 

@@ -25,12 +25,14 @@ class Place:
 class Page:
     """What an answer holds: the numbers of its trades, ascending, and their times in
     microseconds since 1970. `until_ns` is from when on an exchange that goes by time is
-    asked for what follows.
+    asked for what follows. `unread` rows beside them cannot be read: a page that has only
+    such rows is not empty.
     """
 
     numbers: Sequence[int]
     times: Sequence[int]
     until_ns: int = 0
+    unread: int = 0
 
 
 class Verdict(Enum):
@@ -113,10 +115,18 @@ def named(row: Any, shape: Shape, native: str) -> NativeTrade | FrameError:  # n
 def page(
     trades: Iterable[NativeTrade | FrameError],
     number: Callable[[NativeTrade], int],
-    time: Callable[[NativeTrade], int],
+    time: Callable[[NativeTrade], int | None],
     until_ns: int = 0,
 ) -> Page:
-    """The page of trades in any order, but for those that cannot be read."""
-    good = [trade for trade in trades if not isinstance(trade, FrameError)]
-    found = sorted((number(trade), time(trade)) for trade in good)
-    return Page([n for n, _ in found], [at for _, at in found], until_ns)
+    """Return the page of trades in any order. Those that cannot be read, or whose time cannot
+    (None), are counted only.
+    """
+    found, unread = [], 0
+    for trade in trades:
+        at = None if isinstance(trade, FrameError) else time(trade)
+        if isinstance(trade, FrameError) or at is None:
+            unread += 1
+        else:
+            found.append((number(trade), at))
+    found.sort()
+    return Page([n for n, _ in found], [at for _, at in found], until_ns, unread)

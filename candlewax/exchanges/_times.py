@@ -29,11 +29,11 @@ def _microseconds(texts: pl.Series) -> pl.Series:
     if found.null_count() == texts.null_count():
         return found
     missing = found.is_null().arg_true()
-    return found.scatter(missing, [_read_offset(text) for text in texts.gather(missing)])
+    return found.scatter(missing, [read_iso(text) for text in texts.gather(missing)])
 
 
-def _read_offset(text: str | None) -> int | None:
-    """Return the time of a text with an offset, in microseconds since 1970."""
+def read_iso(text: str | None) -> int | None:
+    """Return an ISO 8601 time with its zone in microseconds since 1970; None if it is none."""
     parts = _ISO.fullmatch(text or "")
     if parts is None:
         return None

@@ -4,7 +4,6 @@ Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades
 is the maker's, as everywhere at Coinbase.
 """
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -24,7 +23,7 @@ from candlewax.exchanges._rest import (
     rows,
 )
 from candlewax.exchanges._shape import INTEGER, TEXT, Field, NativeTrade, attempt
-from candlewax.exchanges._times import ISO_EXPECTED, iso_time
+from candlewax.exchanges._times import ISO_EXPECTED, iso_time, read_iso
 from candlewax.schema import BUY, SELL
 
 _MAKER = pl.col("side").str.to_lowercase()
@@ -72,15 +71,8 @@ def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     return page(trades, lambda trade: int(trade["trade_id"]), _time)
 
 
-def _time(trade: NativeTrade) -> int:
-    try:
-        time = datetime.fromisoformat(trade["time"])
-    except ValueError:
-        return 0
-    return (time - _EPOCH) // timedelta(microseconds=1) if time.tzinfo else 0
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def _time(trade: NativeTrade) -> int | None:
+    return read_iso(trade["time"])
 
 
 def target(native: str, place: Place, limit: int) -> str:

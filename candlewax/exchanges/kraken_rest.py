@@ -111,10 +111,10 @@ def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     return page(trades, lambda trade: int(trade["trade_id"]), _time, until_ns)
 
 
-def _time(trade: NativeTrade) -> int:
+def _time(trade: NativeTrade) -> int | None:
     seconds = Decimal(trade["time"])
     # A few characters can stand for billions of digits.
-    return int(seconds * 1_000_000) if seconds.adjusted() < 12 else 0
+    return int(seconds * 1_000_000) if seconds.adjusted() < 12 else None
 
 
 _NAMES = {"BTC": "XBT", "DOGE": "XDG"}

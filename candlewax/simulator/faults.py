@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from candlewax.simulator.market import Trade
 from candlewax.simulator.numbers import one_in
@@ -19,6 +19,19 @@ def without(trades: Iterable[Trade], first: int, count: int) -> Iterator[Trade]:
     for place, trade in enumerate(trades):
         if not first <= place < first + count:
             yield trade
+
+
+T = TypeVar("T")
+
+
+def thinned(page: Sequence[T]) -> Sequence[T]:
+    """Return an answer without three of its trades, or as many as lie between the first and the
+    last one.
+    """
+    if len(page) < 3:
+        return page
+    middle = max(1, len(page) // 2 - 1)
+    return [*page[:middle], *page[min(middle + 3, len(page) - 1) :]]
 
 
 def twice(sent: Iterable[Sent], chance: int, rng: Random) -> Iterator[Sent]:

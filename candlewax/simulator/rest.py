@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from candlewax.simulator.faults import thinned
 from candlewax.simulator.frames import eight, iso, price, quantity
 from candlewax.simulator.market import Trade
 from candlewax.simulator.numbers import decimal_text
@@ -46,12 +47,11 @@ class Trouble(Enum):
     NONE = "none"
     TOO_SOON = "too soon"
     FAILED = "failed"
+    LACKING = "lacking some trades"
 
 
 class Rest:
-    """Answers requests. `trouble` draws what is wrong with the next one; of a market the
-    newest `shown` trades are shown, 0 is all.
-    """
+    """Answers requests. `trouble` draws what is wrong with the next one, `shown` as in Asked."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Rest:
         self._venues = venues
         self._trouble = trouble
         self._retry_after = retry_after
-        self._shown = shown
+        self.shown = shown
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Answer | None:
         """The answer to a GET; None if this is no address of REST."""
@@ -81,7 +81,8 @@ class Rest:
         if trouble is Trouble.TOO_SOON:
             return self._too_soon(exchange)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        asked = Asked(venue, path, query, headers.get("X-MBX-APIKEY"), self._shown)
+        lacking = trouble is Trouble.LACKING
+        asked = Asked(venue, path, query, headers.get("X-MBX-APIKEY"), self.shown, lacking)
         try:
             return reply(asked)
         except RequestError as error:
@@ -112,17 +113,20 @@ _LIMITED: Final = {
 }
 
 Query = Mapping[str, str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: what for, with which key, and how many trades of a market are shown."""
+    """A request: what for, with which key, how many of the newest trades are shown (0 is all)."""
 
     venue: Venue
     path: str
     query: Query
     key: str | None = None
     shown: int = 0
+    lacking: bool = False
+    """Whether the answer lacks some of them."""
 
     def trades(self, native: str) -> Sequence[Trade]:
         """The trades of a market that are shown, oldest first. Those of futures that carry
@@ -155,6 +159,10 @@ def _limit(query: Query, name: str, most: int, usual: int, error: RequestError) 
     if limit == 0:
         raise error
     return min(limit, most)
+
+
+def _page(asked: Asked, found: Sequence[T]) -> Sequence[T]:
+    return thinned(found) if asked.lacking else found
 
 
 def _place(trades: Sequence[Trade], number: int) -> int:
@@ -190,7 +198,8 @@ def _binance(asked: Asked) -> Answer:
     else:
         begin = _place(shown, first)
         shown = shown[begin : begin + limit]
-    return Answer(f"[{','.join(_binance_row(trade, spot=spot) for trade in shown)}]")
+    rows = (_binance_row(trade, spot=spot) for trade in _page(asked, shown))
+    return Answer(f"[{','.join(rows)}]")
 
 
 def _binance_row(trade: Trade, *, spot: bool) -> str:
@@ -218,7 +227,7 @@ def _kraken(request: Asked) -> Answer:
         raise _bad('{"error":["EQuery:Unknown asset pair"]}', HTTPStatus.OK)
     limit = _limit(query, "count", 1000, 1000, invalid)
     since = _number(query, "since", invalid)
-    found = _timed(request.trades(native), since, limit)
+    found = _page(request, _timed(request.trades(native), since, limit))
     rows = ",".join(_kraken_row(trade, time_ns) for trade, time_ns in found)
     last = found[-1][1] if found else since or 0
     return Answer(f'{{"error":[],"result":{{"{asked}":[{rows}],"last":"{last}"}}}}')
@@ -269,7 +278,7 @@ def _coinbase(asked: Asked) -> Answer:
     # What is before a page is newer: pages go from new to old.
     shown = asked.trades(names[1])
     begin, end = (_place(shown, least) for least in ((before or 0) + 1, after or _NEVER))
-    found = shown[begin:end][-limit:]
+    found = _page(asked, shown[begin:end][-limit:])
     rows = ",".join(_coinbase_row(trade) for trade in reversed(found))
     ends = (found[-1], found[0]) if found else ()
     cursors = zip(("CB-BEFORE", "CB-AFTER"), ends, strict=False)

@@ -56,6 +56,8 @@ class Simulator:
         self._host, self._port = host, port
         self._rng = generator(plan.seed, "rest")
         self._too_soon = 0
+        self.lacking = 0
+        """How many of the next answers of REST will lack some trades."""
         self._number = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -201,6 +203,14 @@ class Simulator:
         """Answer so many of the next requests to REST that they come too soon."""
         self._too_soon += requests
 
+    def show(self, trades: int) -> None:
+        """Let REST show so many of the newest trades of each market only; 0 is all."""
+        self._rest.shown = trades
+
+    def lack(self, answers: int) -> None:
+        """Leave three trades out of the middle of so many of the next answers of REST."""
+        self.lacking += answers
+
     # How it works.
 
     def _some(self, exchange: str | None) -> list[Venue]:
@@ -230,6 +240,9 @@ class Simulator:
         if self._too_soon:
             self._too_soon -= 1
             return Trouble.TOO_SOON
+        if self.lacking:
+            self.lacking -= 1
+            return Trouble.LACKING
         mischief = self.plan.mischief
         for chance, trouble in (
             (self.failing, Trouble.FAILED),

@@ -16,17 +16,16 @@ from starlette.types import Receive, Scope, Send
 
 from candlewax.candles import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
+from candlewax.times import parse_time
 from candlewax.web import encode, formats, params
 from candlewax.web.chunks import Found, said
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
+from candlewax.web.params import EARLIEST, LATEST
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.recent import Recent
 from candlewax.web.store import Cursor, Series, Store
 from candlewax.web.viewer import Viewer
-
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
+from candlewax.web.viewers import Viewers
 
 _SHORT: Final = 1_000
 """Candles that are written on the spot: to wake another thread may take longer."""
@@ -105,8 +104,8 @@ class Api:
 
     async def _kept(self, series: Series, asked: params.Candles) -> Found | None:
         """What is asked for, of what is kept; None if that does not reach so far."""
-        begin = int(_up(_given(asked.from_, _EARLIEST)).timestamp())
-        end = int(_up(_given(asked.to, _LATEST)).timestamp())
+        begin = int(_up(_given(asked.from_, EARLIEST)).timestamp())
+        end = int(_up(_given(asked.to, LATEST)).timestamp())
         last = asked.from_ is UNSET
         page = partial(self._recent.page, series, begin, end, asked.limit, last=last)
         self._live.catch_up()
@@ -117,7 +116,7 @@ class Api:
         return found
 
     def _between(self, series: Series, asked: params.Candles) -> Found:
-        begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
+        begin, end = _given(asked.from_, EARLIEST), _given(asked.to, LATEST)
         last = asked.from_ is UNSET
         rows = self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
         return said(rows)
@@ -132,8 +131,8 @@ class Api:
         rows = await run_in_threadpool(
             self._store.trades,
             (asked.exchange, asked.symbol),
-            _given(asked.from_, _EARLIEST),
-            _given(asked.to, _LATEST),
+            _given(asked.from_, EARLIEST),
+            _given(asked.to, LATEST),
             asked.limit,
             cursor,
             last=last,
@@ -149,7 +148,7 @@ class Api:
         asked = params.read(params.Gaps, request)
         exchanges = list(EXCHANGES) if asked.exchange is UNSET else [str(asked.exchange)]
         symbol = "" if asked.symbol is UNSET else str(asked.symbol)
-        begin, end = _given(asked.from_, _EARLIEST), _given(asked.to, _LATEST)
+        begin, end = _given(asked.from_, EARLIEST), _given(asked.to, LATEST)
         rows = await run_in_threadpool(self._store.gaps, exchanges, symbol, begin, end, asked.limit)
         return await self._rows(request, rows, asked.format)
 
@@ -258,10 +257,10 @@ def _cursor(text: str | UnsetType) -> Cursor | None:
         return None
     try:
         time, sequence, trade_id = str(text).split("~", 2)
-        at = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+        at = parse_time(f"{time}Z")
         number = int(sequence)
     except ValueError:
         raise bad_parameter("cursor", "takes what the link to a next page gave") from None
-    if not 0 <= number < 1 << 64:
+    if not (EARLIEST <= at < LATEST and 0 <= number < 1 << 64):
         raise bad_parameter("cursor", "takes what the link to a next page gave")
     return Cursor(at, number, trade_id)

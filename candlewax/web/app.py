@@ -15,17 +15,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from candlewax.connectors.clickhouse import Unavailable
-from candlewax.web import formats, problem
+from candlewax.connectors.clickhouse import Busy, Unavailable
+from candlewax.web import formats, params, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.openapi import document
 from candlewax.web.problem import Problem
 from candlewax.web.recent import Recent
 from candlewax.web.sql import Reader, Sql
 from candlewax.web.store import Store
+from candlewax.web.viewers import Viewers
 
 STATIC: Final = Path(__file__).with_name("static")
 
@@ -56,6 +56,7 @@ def make(
     described = msgspec.json.encode(document(BASE))
 
     async def openapi(request: Request) -> Response:
+        params.read(params.Nothing, request)
         return formats.respond(request, described, "json")
 
     async def root(request: Request) -> Response:
@@ -113,8 +114,9 @@ async def _other(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    """The database is away: it may be back soon."""
-    return problem.answer(Problem(503, "database_away", str(error)), {"Retry-After": "2"})
+    """The database is away, or busy: it may be well again soon."""
+    code = "database_busy" if isinstance(error, Busy) else "database_away"
+    return problem.answer(Problem(503, code, str(error)), {"Retry-After": "2"})
 
 
 async def _failed(_: Request, __: Exception) -> Response:

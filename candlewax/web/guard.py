@@ -72,7 +72,7 @@ class Guard:
         if len(host) != 1 or not self._own(host[0]):
             raise Problem(421, "wrong_host", "this server is not known by that name")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host[0].lower():
+        if origin is not None and _place(origin) != host[0].lower():
             raise Problem(403, "foreign_origin", "pages of other sites may not ask")
         site = headers.get("sec-fetch-site", "none")
         if site not in {"none", "same-origin"} and headers.get("sec-fetch-mode") != "navigate":
@@ -97,6 +97,14 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _place(origin: str) -> str | None:
+    """Return the host and port of an origin; None if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _bounded(receive: Receive) -> Receive:

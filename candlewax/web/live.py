@@ -7,24 +7,20 @@ once it is stored. Answers of the API hold what is stored.
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Final
 
-import msgspec
 import polars as pl
 
 from candlewax.batch import Batch
 from candlewax.candles import TIMEFRAMES
 from candlewax.checked import Checked
-from candlewax.clocks import steady_clock
 from candlewax.web import encode
-from candlewax.web.connections import most_streams
-from candlewax.web.feeds import SECOND, Clock, Feeds, Reports
+from candlewax.web.feeds import SECOND, Clock, Feeds
 from candlewax.web.hub import Hub
-from candlewax.web.problem import Problem
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series
 from candlewax.web.viewer import TAPE, Viewer
+from candlewax.web.viewers import MARKET, Viewers
 
 TICK: Final = 0.04
 """Seconds between two looks at what came while pages watch: 25 a second."""
@@ -36,124 +32,7 @@ TICKERS: Final = 0.5
 HEALTH: Final = 1.0
 """Seconds between two rounds of all markets' prices, and of how the feeds are."""
 
-_MARKET: Final = ("exchange", "symbol")
 _OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
-
-
-class Viewers:
-    """The pages that watch, and what each is told; all of it runs in the server's loop."""
-
-    def __init__(self, feeds: Reports, checked: Checked | None = None) -> None:
-        """`checked` is the cross-check of this process, if it makes one."""
-        self._reports = feeds
-        self._checked = checked
-        self._viewers: set[Viewer] = set()
-        self._exchanges: frozenset[str] = frozenset()
-        self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
-        self._moved: set[tuple[str, str]] = set()
-        self._news = asyncio.Event()
-        self._ended = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def enter(self, viewer: Viewer) -> None:
-        """A page begins to watch. Raises Problem if there are too many."""
-        most = most_streams()
-        if self._ended or len(self._viewers) >= most:
-            raise Problem(503, "too_many", f"no more than {most} pages at a time")
-        self._viewers.add(viewer)
-        self._exchanges = frozenset(series.exchange for series in self.watched)
-        for market, (_, line) in self._days.items():
-            viewer.ticker(market, line)
-        viewer.health(self.health())
-        # The wait between two looks is a long one while nobody watches.
-        self._news.set()
-
-    def leave(self, viewer: Viewer) -> None:
-        """A page watches no longer."""
-        self._viewers.discard(viewer)
-        self._exchanges = frozenset(series.exchange for series in self.watched)
-
-    def health(self) -> bytes:
-        """How the feeds are, and what the cross-check found, as JSON."""
-        check = self._checked.report() if self._checked else None
-        return msgspec.json.encode({**self._reports.report(_now()), "cross_check": check})
-
-    @property
-    def markets(self) -> set[tuple[str, str]]:
-        """The markets that are known by what came."""
-        return set(self._days)
-
-    def days(self, rows: pl.DataFrame) -> None:
-        """The last day's candle of each market, from the tables or as they come."""
-        if rows.is_empty():
-            return
-        shown = rows.select(
-            *(pl.col(name).cast(pl.String) for name in _MARKET),
-            "open", "close", "volume", "trade_count", pl.col("close_time").alias("time"),
-        )  # fmt: skip
-        keys = shown.select(_MARKET).rows()
-        for market, end, line in zip(keys, shown["time"], encode.lines(shown), strict=True):
-            last, before = self._days.get(market, (end, b""))
-            # Late trades change days that are over, too.
-            if line != before and end >= last:
-                self._days[market] = (end, line)
-                self._moved.add(market)
-
-    @property
-    def watched(self) -> set[Series]:
-        """What pages watch."""
-        return {viewer.series for viewer in self._viewers}
-
-    def tell_candles(self, series: Series, lines: Iterable[tuple[int, bytes]]) -> None:
-        """Candles of a series changed: their starts and their JSON."""
-        for start, line in lines:
-            for viewer in self._viewers:
-                if viewer.series == series:
-                    viewer.candle(start, line)
-
-    def tell_trades(self, market: tuple[str, str], lines: list[bytes], received: int) -> None:
-        """Trades of a market were made, as JSON; the last was received then, here."""
-        for viewer in self._viewers:
-            if viewer.series[:2] == market:
-                viewer.trades(lines)
-                viewer.seen(received)
-
-    def tell_tickers(self) -> None:
-        """All markets' prices that moved."""
-        for market in self._moved:
-            for viewer in self._viewers:
-                viewer.ticker(market, self._days[market][1])
-        self._moved.clear()
-
-    def tell_health(self) -> None:
-        """How the feeds are."""
-        if self._viewers:
-            health = self.health()
-            for viewer in self._viewers:
-                viewer.health(health)
-
-    def reset(self) -> None:
-        """Something was missed: all pages read anew."""
-        for viewer in self._viewers:
-            viewer.reset()
-
-    def begun(self) -> asyncio.AbstractEventLoop:
-        """The server's loop, in which this is called first."""
-        self._loop = asyncio.get_running_loop()
-        return self._loop
-
-    def catch_up(self) -> None:
-        """Take what is known to be stored by now, before a request is answered."""
-
-    def end(self) -> None:
-        """Send every page away, from any thread; none comes any more."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end)
-
-    def _end(self) -> None:
-        self._ended = True
-        for viewer in self._viewers:
-            viewer.end()
 
 
 class Live(Viewers):
@@ -262,7 +141,7 @@ class Live(Viewers):
         if self._fresh:
             rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
             self._fresh.clear()
-            self.days(rows.unique(_MARKET, keep="last", maintain_order=True))
+            self.days(rows.unique(MARKET, keep="last", maintain_order=True))
 
 
 # Without queries: one would take longer than all of this.
@@ -304,7 +183,3 @@ def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[byt
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(news.set)
-
-
-def _now() -> int:
-    return steady_clock()

@@ -95,9 +95,10 @@ _STREAM: Final = (
     "Server-sent events, each the latest state, about 25 times a second: `candles` "
     '({"received_us": when the newest trade was received, "data": candles that changed}), '
     "`trades` (those made since), `tickers` (the day's candle of each market that moved), "
-    "`health`, and `reset`: something was missed, read anew. Where the pipeline runs in the "
-    "same process, trades and candles that form are told beside their insert, before they "
-    "can be read; closed candles once they are stored."
+    "`health`, `database` (whether it is `there` or `away`, and why), and `reset`: something "
+    "was missed, read anew. Where the pipeline runs in the same process, trades and candles "
+    "that form are told beside their insert, before they can be read; closed candles once they "
+    "are stored."
 )
 
 

@@ -42,8 +42,8 @@ Format = Annotated[
     Meta(description="instead of the Accept header; json if neither says anything"),
 ]
 
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
 """The times a candle can have."""
 
 
@@ -120,11 +120,11 @@ _WHERE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 def read(kind: type[T], request: Request) -> T:
     """The parameters of a request. Raises Problem."""
     given = request.query_params.multi_items()
-    names = [name for name, _ in given]
-    for name in names:
-        if names.count(name) > 1:
+    values: dict[str, object] = {}
+    for name, text in given:
+        if name in values:
             raise bad_parameter(name, "given more than once")
-    values: dict[str, object] = dict(given)
+        values[name] = text
     for name, field in _TIMES:
         if name in values and field in kind.__struct_fields__:
             values[name] = read_time(name, str(values[name]))
@@ -159,7 +159,7 @@ def _told(error: msgspec.ValidationError) -> Problem:
 def _check_times(found: Struct) -> None:
     times: dict[str, Any] = {name: getattr(found, field, UNSET) for name, field in _TIMES}
     for name, time in times.items():
-        if isinstance(time, datetime) and not _EARLIEST <= time < _LATEST:
+        if isinstance(time, datetime) and not EARLIEST <= time < LATEST:
             raise bad_parameter(name, "a time from 1970 to 2105")
     begin, end = times["from"], times["to"]
     if isinstance(begin, datetime) and isinstance(end, datetime) and end <= begin:

@@ -11,13 +11,13 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.connectors.clickhouse import Unavailable, briefly
+from candlewax.connectors.clickhouse import Busy, Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.feeds import STALLED, state_of
-from candlewax.web.live import Viewers
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
 from candlewax.web.viewer import TAPE
+from candlewax.web.viewers import Viewers
 
 EVERY: Final = 0.25
 """Seconds between two looks while pages watch."""
@@ -51,6 +51,8 @@ class Seen:
     def __init__(self) -> None:
         self.rows: Sequence[Mapping[str, Any]] = ()
         self.waits: Mapping[str, float | None] = dict.fromkeys(("p50", "p95", "p99"))
+        self.check: Mapping[str, Any] | None = None
+        """What the cross-check of another process found last."""
 
     def report(self, wall: int) -> dict[str, Any]:
         """As `feeds.Feeds` says it."""
@@ -68,6 +70,7 @@ class Seen:
             "frames": sum(feed["frames"] for feed in feeds),
             "trades": sum(feed["trades"] for feed in feeds),
             "received_to_stored_ms": dict(self.waits),
+            "cross_check": self.check,
         }
 
 
@@ -112,6 +115,8 @@ class Changes:
         if rows.height == MANY:
             self._begun = now
             self._recent.clear()
+            # Of what changed only a part was found.
+            self._viewers.reset()
         self._viewers.days(_last_days(rows))
         return self._recent.put(rows)
 
@@ -120,8 +125,9 @@ class Changes:
         while True:
             try:
                 await self.look()
+                self._viewers.tell_database(None)
             except (ClickHouseError, Unavailable) as error:
-                _log.warning("%s", _brief(error))
+                _tell_failure(self._viewers, error)
             await asyncio.sleep(IDLE)
 
 
@@ -146,9 +152,11 @@ class Poll:
                 if now - slowly >= SLOWLY:
                     slowly = now
                     await self._slowly()
+                self._viewers.tell_database(None)
             except (ClickHouseError, Unavailable) as error:
-                # It is asked again soon; the page shows that nothing comes.
-                _log.warning("%s", _brief(error))
+                _tell_failure(self._viewers, error)
+                # Whoever hears nothing for long takes the server for gone.
+                self._viewers.tell_health()
                 await asyncio.sleep(SLOWLY)
             await asyncio.sleep(EVERY if self._viewers.watched else IDLE)
 
@@ -180,11 +188,19 @@ class Poll:
         self._viewers.tell_tickers()
         feeds, waits = await run_in_threadpool(self._store.feeds)
         self._seen.rows, self._seen.waits = feeds.to_dicts(), waits
+        self._seen.check = await run_in_threadpool(self._store.cross_check)
         self._viewers.tell_health()
 
 
-def _brief(error: Exception) -> str:
-    return briefly(error) if isinstance(error, ClickHouseError) else str(error)
+def _tell_failure(viewers: Viewers, error: ClickHouseError | Unavailable) -> None:
+    """Log why the tables were not read, and tell the pages, unless it was just busy."""
+    if isinstance(error, ClickHouseError):
+        _log.warning("%s", briefly(error))
+        viewers.tell_database("ClickHouse refuses to answer; the log says why")
+        return
+    _log.warning("%s", error)
+    if not isinstance(error, Busy):
+        viewers.tell_database(str(error))
 
 
 def _last_days(rows: pl.DataFrame) -> pl.DataFrame:

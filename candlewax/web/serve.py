@@ -15,12 +15,12 @@ from candlewax.start import Stop
 from candlewax.telling import tell
 from candlewax.web import serving
 from candlewax.web.app import make
-from candlewax.web.live import Viewers
 from candlewax.web.poll import Poll, Seen
 from candlewax.web.recent import Recent
 from candlewax.web.server import ServerError
 from candlewax.web.sql import Reader
 from candlewax.web.store import Store
+from candlewax.web.viewers import Viewers
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

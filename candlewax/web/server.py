@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from candlewax.web.connections import Connections, bounded_protocol
-from candlewax.web.live import Viewers
+from candlewax.web.viewers import Viewers
 
 _PATIENCE: Final = 10.0
 """Seconds for the server to begin, and for requests to be answered at the end."""

@@ -7,8 +7,8 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from candlewax.web.live import Viewers
 from candlewax.web.server import Server
+from candlewax.web.viewers import Viewers
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 

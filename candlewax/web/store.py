@@ -1,16 +1,21 @@
 """What the tables say, for the API: one function for each question."""
 
 import queue
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import polars as pl
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.connectors.clickhouse import Database, Unavailable
+from candlewax.checked import as_report
+from candlewax.connectors.clickhouse import Busy, Database
 from candlewax.schema import TIME
 from candlewax.web import encode
+from candlewax.web.pulse import Pulse
 
 
 class Series(NamedTuple):
@@ -98,7 +103,14 @@ WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - IN
 """
 
 
-TURN_S: Final = 1.5
+_CROSS_CHECK: Final = """
+SELECT count() AS exchanges, toDateTime64(min(checked_at), 3, 'UTC') AS oldest,
+    sum(candles), sum(mismatches), sum(missing_in_gold), sum(missing_in_check)
+FROM cross_checks FINAL
+WHERE checked_at >= now64(3) - INTERVAL 1 DAY
+"""
+
+TURN_S: Final = 1.0
 """Seconds that a request waits for its turn to ask the database."""
 
 
@@ -118,22 +130,28 @@ class Store:
         self._all = [open_one() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
+        first = self._all[0]
+        self._pulse = None if first.embedded else Pulse(first)
 
     @contextmanager
     def _one(self) -> Iterator[Database]:
         try:
             database = self._free.get(timeout=TURN_S)
         except queue.Empty:
-            raise Unavailable("the database is busy with other requests") from None
+            if self._pulse:
+                self._pulse.check(time.monotonic() - TURN_S)
+            raise Busy("the database has other requests to answer") from None
         try:
             yield database
         finally:
+            # A query of a server may still hang on it: several threads may use it.
             self._free.put(database)
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """The rows of a query, times with their zone and names as text."""
+        """The rows of a query, times with their zone and names as text. Raises Unavailable."""
         with self._one() as database:
-            rows = database.query_once(sql, parameters)
+            query = partial(database.query_once, sql, parameters)
+            rows = self._pulse.ask(query) if self._pulse else query()
         return rows.with_columns(
             *(
                 pl.col(name).cast(TIME)
@@ -229,6 +247,20 @@ class Store:
         found = waits["waits"][0] if waits["trades"][0] else [None] * 3
         rounded = [None if one is None else round(one, 1) for one in found]
         return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
+
+    def cross_check(self) -> dict[str, Any] | None:
+        """What the cross-check found last of all exchanges, as `Checked.report` says it; None if
+        nobody looked within a day.
+        """
+        try:
+            rows = self.ask(_CROSS_CHECK)
+        except ClickHouseError as error:
+            # Made by a process of before; the next start of one that stores makes the table.
+            if "UNKNOWN_TABLE" in str(error):
+                return None
+            raise
+        exchanges, checked_at, *counts = rows.row(0)
+        return as_report(checked_at, *counts) if exchanges else None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -16,7 +16,6 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
-from prometheus_client import REGISTRY
 
 from candlewax import instruments, parts, settings
 from candlewax.connectors import engine
@@ -31,7 +30,8 @@ from candlewax.settings import Settings, SettingsError
 from candlewax.start import Stop, feed, repairing, serve_metrics, tune
 from candlewax.tally import Tally
 from candlewax.telling import tell
-from candlewax.watching import Watching
+from candlewax.times import parse_time_or_utc
+from candlewax.watching import watch_beside
 from candlewax.web import serving
 from candlewax.web.app import Beside, make
 from candlewax.web.feeds import Clock
@@ -137,8 +137,9 @@ class _Up:
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
         recent = Recent()
-        watching = Watching(chosen)
-        live = Live(self._hub, recent, _clock(self._play), watching.checked)
+        watching = watch_beside(chosen)
+        checked = watching.checked if watching else None
+        live = Live(self._hub, recent, _clock(self._play), checked)
         live.days(store.days())
         reader = None
         if isinstance(chosen.clickhouse, Path):
@@ -156,13 +157,13 @@ class _Up:
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)
-        REGISTRY.register(watching.checked)
         server = serving.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
         flow = self._build(made)
-        watching.begin()
-        self._stack.callback(watching.close)
-        self._stack.callback(watching.end)
+        if watching:
+            watching.begin()
+            self._stack.callback(watching.close)
+            self._stack.callback(watching.end)
         cli_main(flow, epoch_interval=EPOCH)
         live.feeds.ended = True
         _wait(self._stop)
@@ -224,8 +225,6 @@ def _pace(text: str) -> float:
 
 def _time(text: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        wrong = f"takes a time as 2026-09-15T00:30Z, got {text!r}"
-        raise argparse.ArgumentTypeError(wrong) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return parse_time_or_utc(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -26,6 +26,7 @@ class Viewer:
         self._trades: deque[bytes] = deque(maxlen=TAPE)
         self._tickers: dict[tuple[str, str], bytes] = {}
         self._health: bytes | None = None
+        self._database: bytes | None = None
         self._seen: int | None = None
         self._reset = False
         self._ended = False
@@ -54,6 +55,11 @@ class Viewer:
         self._health = line
         self._news.set()
 
+    def database(self, line: bytes) -> None:
+        """The database is away, or there again."""
+        self._database = line
+        self._news.set()
+
     def reset(self) -> None:
         """Something was missed: the page has to read anew."""
         self._candles.clear()
@@ -79,6 +85,9 @@ class Viewer:
 
     def _take(self) -> bytes:
         parts = []
+        if self._database:
+            parts.append(_event(b"database", self._database))
+            self._database = None
         if self._reset:
             parts.append(_event(b"reset", b"{" + self._head + b"}"))
             self._reset = False

@@ -10,7 +10,6 @@ import re
 import uuid
 import zlib
 from base64 import b64decode
-from binascii import Error as NoBase64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
@@ -138,7 +137,9 @@ def read(
         given = {**given, "database": headers["x-clickhouse-database"]}
     if not is_header_text(given.get("query_id", "")):
         raise RequestError(
-            36, "query_id takes printable ASCII characters, at most 200", "BAD_ARGUMENTS"
+            36,
+            "query_id takes printable ASCII characters, at most 200, no blank at either end",
+            "BAD_ARGUMENTS",
         )
     query = given.get("query", "").encode()
     sql = query + b"\n" + body if query and body else query or body
@@ -147,7 +148,7 @@ def read(
 
 def is_header_text(text: str) -> bool:
     """Return whether a text may stand in a header of an answer."""
-    return len(text) <= 200 and text.isascii() and (text.isprintable() or not text)
+    return len(text) <= 200 and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def _fields(kind: str, body: bytes) -> dict[str, str]:
@@ -158,8 +159,13 @@ def _fields(kind: str, body: bytes) -> dict[str, str]:
     fields = {}
     for part in form.get_payload():
         name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if payload is None:
+            raise RequestError(
+                117, f"The field {str(name)[:100]!r} of the form is a form itself", "INCORRECT_DATA"
+            )
         try:
-            fields[str(name)] = part.get_payload(decode=True).decode()
+            fields[str(name)] = payload.decode()
         except UnicodeDecodeError:
             raise RequestError(
                 117, f"The field {str(name)[:100]!r} of the form is not UTF-8", "INCORRECT_DATA"
@@ -175,7 +181,7 @@ def account(headers: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, 
     if kind == "Basic":
         try:
             user, _, password = b64decode(coded, validate=True).decode().partition(":")
-        except (NoBase64, UnicodeDecodeError):
+        except ValueError:  # no base64, or no text within
             raise not_let_in("") from None
     return user, password
 

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import pytest
 
+from candlewax import telling
 from candlewax.cli import main
 from tests.processes import ROOT
 
@@ -71,6 +72,8 @@ def _hooks() -> Iterator[None]:
 def _settings(settings: dict[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
+        # What failed in a test before this one is no failure of this process.
+        patch.setattr(telling, "_told", [])
         for name in os.environ:
             if name.startswith("CANDLEWAX_"):
                 patch.delenv(name)

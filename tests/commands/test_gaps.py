@@ -115,6 +115,62 @@ def test_people_see_a_table_and_how_much_it_leaves_out(
     assert "1 open (3 missing), 1 repairing (5 missing), 1 unrepairable (1 missing)" in shown
 
 
+LACKS = "the exchange does not have 2 of 5 numbers: its answer goes from {} to {} without them"
+
+
+def test_each_sentence_is_said_once_with_its_count(
+    tables: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of all gaps that match, also those not listed, whatever their numbers are; and a backfill
+    of trillions is advised to nobody, though an older program wrote so.
+    """
+    given_up = {"state": "unrepairable", "attempts": 2}
+    store(
+        tables,
+        *({**given_up, "first_sequence": 100 * n, "last_sequence": 100 * n + 4,
+           "reason": LACKS.format(100 * n - 1, 100 * n + 5)} for n in range(1, 37)),
+        {"first_sequence": 5, "last_sequence": 5, "missing": 1, "reason": "status 503",
+         "state": "repairing", "attempts": 1},
+        {"first_sequence": 6, "last_sequence": 6, "missing": 1, "reason": "status 429",
+         "state": "repairing", "attempts": 1},
+        {**given_up, "symbol": "ETH/USDT", "first_sequence": 1, "last_sequence": 5 * 10**12,
+         "missing": 5 * 10**12,
+         "reason": "too long: 5,000,000,000,000 numbers, more than 1,000,000; candlewax backfill "
+         "gets them"},
+        {"symbol": "LTC/USDT", "missing": 0, "state": "repaired", "reason": "asked for: 5 came"},
+    )  # fmt: skip
+    assert run(monkeypatch, engine_path, tables, "gaps", "--limit", "2") == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if " not repaired: " in line] == [
+        "36 not repaired: the exchange does not have … of … numbers: its answer goes from … to … "
+        "without them",
+        "1 not repaired: status 429",
+        "1 not repaired: status 503",
+        "1 not repaired: too long: 5,000,000,000,000 numbers, more than 1,000,000",
+    ]
+    assert "candlewax repair --again asks once more for what was given up" in shown
+    (long,) = [line for line in shown if line.startswith("of more than 1,000,000 numbers:")]
+    assert "candlewax repair --first NUMBER" in long
+    assert not [line for line in shown if "backfill" in line]
+
+
+def test_nothing_is_advised_where_nothing_was_given_up(
+    tables: Database,
+    engine_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is being repaired is asked for by itself."""
+    store(tables, {"state": "repairing", "reason": "status 503", "attempts": 1})
+    assert run(monkeypatch, engine_path, tables, "gaps") == 1
+    shown = capsys.readouterr().out
+    assert "1 not repaired: status 503" in shown
+    assert "candlewax repair" not in shown
+
+
 def test_no_gaps_are_no_gaps(
     tables: Database,
     engine_path: Path,
@@ -131,7 +187,7 @@ def test_no_gaps_are_no_gaps(
     [
         (["--exchange", "mtgox"], "--exchange"),
         (["--state", "closed"], "--state"),
-        (["--since", "monday"], "--since: got 'monday'"),
+        (["--since", "monday"], "--since: takes a date or a time"),
         (["--limit", "-1"], "--limit"),
         (["--symbol", "BTCUSDT"], "--symbol: nothing is stored of 'BTCUSDT'"),
     ],

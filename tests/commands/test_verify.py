@@ -95,10 +95,23 @@ def test_a_score_tells_what_agrees_and_what_does_not(
     assert "low: ours 1.000000000000, theirs 0.500000000000" in out
 
 
+def test_an_empty_database_proves_nothing(tables: Database, say: Say) -> None:
+    """Its JSON is the same as ever. With a single candle there is something."""
+    for words in ((), ("--json",)):
+        status, out, err = say(*words)
+        assert status == 2
+        assert err.splitlines()[-1].startswith("candlewax: nothing to verify in ")
+        assert bool(out) == (words == ("--json",))
+    store(tables, 0)
+    status, out, err = say()
+    assert (status, err) == (1, "")
+    assert "1 without trades" in out
+
+
 def test_without_files_nothing_is_said_of_them(tables: Database, say: Say) -> None:
     """Today's keys and those of the parts."""
     status, out, _ = say("--json")
-    assert status == 0
+    assert status == 2
     assert "exchange_candles" not in json.loads(out)
     assert tables.query("SELECT count() FROM ohlcv").item() == 0
 

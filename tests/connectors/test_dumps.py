@@ -7,7 +7,8 @@ import pytest
 
 from candlewax.connectors import _dumps
 from candlewax.connectors._dumps import DumpError
-from candlewax.connectors.backfill import BackfillError, pieces
+from candlewax.connectors.backfill import pieces
+from candlewax.connectors.span_pages import BackfillError, Found
 from candlewax.exchanges.binance_rest import DUMP
 
 
@@ -17,8 +18,52 @@ def test_a_dump_is_cut_to_a_span(tmp_path: Path) -> None:
     lines = [f"{n},1,1,1,{1_700_000_000_000 + n},True,True" for n in range(10)]
     path.write_text("\n".join([*lines[:5], "what is this", *lines[5:]]))
     span = 1_700_000_000_003_000, 1_700_000_000_007_000
-    (piece,) = pieces([path], DUMP, span, lambda _: None)
+    found = Found()
+    (piece,) = pieces([path], DUMP, span, lambda _: None, found)
+    assert found == Found(within=4, unread=1)
     assert piece == "\n".join([*lines[3:5], "what is this", *lines[5:7]])
+
+
+HEADER = "id,price,qty,quote_qty,time,is_buyer_maker"
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "kept", "expected"),
+    [
+        # Other days: nothing is left, neither of the lines nor of the names above them.
+        (f"{HEADER}\n1,1,1,1,5,true\n", (9_000, 10_000), [], Found()),
+        (f"{HEADER}\r\n1,1,1,1,5,true\r\n\r\n", (9_000, 10_000), [], Found()),
+        (f"{HEADER}\n", None, [], Found()),
+        ("", None, [], Found()),
+        ("1,1,1,1,5,true", None, ["1,1,1,1,5,true"], Found(1)),
+        # What is no trade stays, whatever is asked for.
+        ("1,1,1,1,soon,true", (9_000, 10_000), ["1,1,1,1,soon,true"], Found(0, 1)),
+        ("oops\n\nno", (9_000, 10_000), ["oops\n\nno"], Found(0, 2)),
+        (f"1,1,1,1,9,true\n{HEADER}", None, [f"1,1,1,1,9,true\n{HEADER}"], Found(1, 1)),
+    ],
+)
+def test_lines_of_a_span_are_counted(
+    tmp_path: Path,
+    text: str,
+    span: tuple[int, int] | None,
+    kept: list[str],
+    expected: Found,
+) -> None:
+    """And those that cannot be read; a text without either is dropped."""
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    found = Found()
+    assert list(pieces([path], DUMP, span, lambda _: None, found)) == kept
+    assert found == expected
+
+
+def test_bytes_that_are_no_text_are_counted_as_unread(tmp_path: Path) -> None:
+    """They are kept as dead letters."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\xff\n1,2,3")
+    found = Found()
+    assert list(pieces([path], DUMP, None, lambda _: None, found)) == [b"\xff\n1,2,3"]
+    assert found == Found(unread=2)
 
 
 def test_a_dump_comes_in_pieces(tmp_path: Path) -> None:
@@ -57,7 +102,7 @@ def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[15_000] ^= 0xFF
     path.write_bytes(bytes(content))
-    texts = pieces([path], DUMP, None, lambda _: None)
+    texts = pieces([path], DUMP, None, lambda _: None, Found())
     assert next(texts)
     with pytest.raises(BackfillError, match=r"x\.zip: damaged"):
         list(texts)

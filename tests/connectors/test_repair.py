@@ -2,15 +2,16 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from candlewax.connectors._gaps import Left
 from candlewax.connectors._inbox import Row
 from candlewax.connectors._outlet import Outlet, OutletPart
-from candlewax.connectors.repair import Account, Pace
+from candlewax.connectors.fill_schedule import Account, Pace, Schedule
 from candlewax.feed import Received
-from candlewax.refill import Gap
+from candlewax.refill import ONCE, Gap
 from candlewax.tally import Tally
 
 PACE = Pace(settle_s=3, first_s=5, most_s=300)
@@ -40,15 +41,55 @@ def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
     """A process that runs for months meets ever new ones; those that are left count on."""
     account = Account()
     for number in range(5):
-        account.tried["BTC/USDT", number, number] = account.came["BTC/USDT", number, number] = 2
+        key = ("BTC/USDT", 1, number, number)
+        account.tried[key] = account.came[key] = 2
+        account.asked[key] = 7.0
     there = [Gap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
-    account.keep([Left(gap, 9.0, 9.0, {}) for gap in there])
-    expected = {("BTC/USDT", 1, 1): 2, ("BTC/USDT", 3, 3): 2}
+    account.keep([Left(gap, 9.0, 9.0, {"numbering": 1}) for gap in there])
+    expected = {("BTC/USDT", 1, 1, 1): 2, ("BTC/USDT", 1, 3, 3): 2}
     assert account.tried == expected
     assert account.came == expected
+    assert account.asked == dict.fromkeys(expected, 7.0)
     account.keep([])
-    assert not account.tried
-    assert not account.came
+    assert account == Account()
+
+
+DOUBTED = {"reason": f"{ONCE}too old: the exchange shows trades from 50 on"}
+
+
+@pytest.mark.parametrize("finite", [False, True])
+def test_the_second_look_waits_by_a_clock_that_nobody_sets(*, finite: bool) -> None:
+    """The table's times say an hour after a step of the database's clock, or nothing at all."""
+    now = 1000.0
+    schedule = Schedule(replace(PACE, second_s=180), finite=finite, now=lambda: now)
+    gap = Gap("BTC/USDT", 2, 3, 0, 1, 1)
+    schedule.note(Left(gap, 3600.0, 0.0, {"reason": ""}), over=False)
+    for idle_s in (-3600.0, 3600.0):
+        left = Left(gap, 3600.0, idle_s, DOUBTED)
+        now = 1179.9
+        assert not schedule.is_due(left)
+        now = 1180.0
+        assert schedule.is_due(left)
+
+
+@pytest.mark.parametrize(("idle_s", "due"), [(179.9, False), (180.0, True)])
+def test_the_next_process_has_only_the_times_of_the_table(idle_s: float, *, due: bool) -> None:
+    """It did not take the first look."""
+    schedule = Schedule(replace(PACE, second_s=180), finite=True, now=lambda: 5.0)
+    left = Left(Gap("BTC/USDT", 2, 3, 0, 1, 1), 3600.0, idle_s, DOUBTED)
+    assert schedule.is_due(left) is due
+
+
+def test_a_finite_run_tries_each_gap_some_times() -> None:
+    """Unless it is over before; pauses between them are the client's."""
+    schedule = Schedule(replace(PACE, tries=3), finite=True)
+    one, other = (Left(Gap("X", n, n, 0, 1, 9), 9.0, 0.0, {"reason": ""}) for n in (1, 2))
+    for _ in range(3):
+        assert schedule.is_due(one)
+        schedule.note(one, over=False)
+    assert not schedule.is_due(one)
+    schedule.note(other, over=True)
+    assert not schedule.is_due(other)
 
 
 def row(number: int) -> Row:

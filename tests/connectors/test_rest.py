@@ -185,6 +185,21 @@ def test_it_waits_longer_each_time() -> None:
     assert clock.waits == [1, 2, 4, 8, 8, 1]
 
 
+def test_failures_before_a_limit_make_its_pause_no_shorter() -> None:
+    """Failures of the exchange, and then too many requests: the pauses go on growing where
+    Retry-After tells less, and follow it where it tells more.
+    """
+    failed: Answered = (503, {}, b"<html>")
+    for told, last in (("2", 8), ("30", 30)):
+        clock = Clock()
+        with serving(failed, failed, failed, (429, {"Retry-After": told}, b"{}"), GOOD) as server:
+            asking = client(server, clock)
+            for status in (503, 503, 503, 429):
+                assert refused(asking).reason == f"status {status}"
+            asking.ask("/x")
+        assert clock.waits == [1, 2, 4, last]
+
+
 def test_pauses_are_cut_by_chance() -> None:
     """By up to a half, so that many do not come back at once."""
     clock = Clock()

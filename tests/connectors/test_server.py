@@ -163,6 +163,15 @@ def test_a_wrong_password_is_told_and_not_shown(front: Serving) -> None:
         assert not [word for word in ("se@cret", "se%40cret", PASSWORD) if word in text]
 
 
+def test_an_encrypted_address_is_never_asked_in_the_clear(front: Serving) -> None:
+    """Whatever its port: a password would be read on the way."""
+    encrypted = front.dsn.replace("http:", "https:")
+    for opening in (open_tables, connect):
+        with pytest.raises(DatabaseError, match=f"^https://127.0.0.1:{front.port}: ") as error:
+            opening(Server(encrypted), "market")
+        assert PASSWORD not in str(error.value)
+
+
 def test_an_unreachable_server_is_named() -> None:
     """Without the password."""
     for opening in (open_tables, connect):
@@ -272,14 +281,17 @@ def of(front: Serving, database: str) -> dict[str, str]:
 
 
 def test_the_command_works_on_a_server(front: Serving) -> None:
-    """It makes a database, asks it, and compares nothing with nothing."""
+    """It makes a database, asks it, and has nothing to compare."""
     settings = of(front, "of_a_command")
     made = here.command("init", **settings)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"{front.address}: database ")
     asked = here.command("sql", "SELECT 1, 'ü'", "--format", "TabSeparated", **settings)
     assert asked.stdout == "1\tü\n"
-    assert here.command("verify", **settings).returncode == 0
+    nothing = here.command("verify", **settings)
+    place = f"{front.address}, database of_a_command"
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert nothing.stderr == f"candlewax: nothing to verify in {place}\n"
     wrong = here.command("sql", "SELECT nonsense", **settings)
     assert wrong.returncode == 1
     assert "UNKNOWN_IDENTIFIER" in wrong.stderr

@@ -11,7 +11,8 @@ from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
 from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.repair import Asked, Pace, Repairs
+from candlewax.connectors.fill_schedule import Choice, Pace
+from candlewax.connectors.repair import Asked, Repairs
 from candlewax.exchanges import EXCHANGES
 from candlewax.feed import Received
 from candlewax.parts import Process
@@ -97,11 +98,15 @@ def asked(simulator: Simulator, *exchanges: str, key: str | None = "any") -> dic
 
 
 def mend(
-    tables: Database, how: Mapping[str, Asked], pace: Pace = QUICK, patience: Any = None
+    tables: Database,
+    how: Mapping[str, Asked],
+    pace: Pace = QUICK,
+    patience: Any = None,
+    choice: Choice | None = None,
 ) -> Tally:
     """Run the pipeline fed by REST until there is nothing left to ask."""
     tally = Tally()
-    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience)
+    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice)
     process = Process(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
     run_main(repair.build(parts.embedded(process, source, tables)))
     return tally

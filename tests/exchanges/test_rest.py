@@ -99,9 +99,31 @@ def test_what_an_answer_holds(
 
 def test_numbers_ascend_however_they_come() -> None:
     """Coinbase shows the newest first."""
-    rows = [f'{{"trade_id":{n},"side":"buy","size":"1","price":"2","time":"x"}}' for n in (9, 8)]
+    rows = [row(number, '"2020-03-20T00:36:59.860Z"') for number in (9, 8)]
     page = EXCHANGES["coinbase"].rest.read(parse(f"[{','.join(rows)}]"))
-    assert list(page.numbers) == [8, 9]
+    assert (list(page.numbers), page.unread) == ([8, 9], 0)
+
+
+def row(number: int, time: str) -> str:
+    """A row of Coinbase."""
+    return f'{{"trade_id":{number},"side":"buy","size":"1","price":"2","time":{time}}}'
+
+
+@pytest.mark.parametrize(
+    ("exchange", "answer"),
+    [
+        ("binance", '[{"id":"7"},{}]'),
+        ("coinbase", f"[{row(9, '7')},{row(8, chr(34) + 'soon' + chr(34))}]"),
+        (
+            "kraken",
+            '{"error":[],"result":{"XXBTZUSD":[["1","2",1e14,"b","m","",7],["1"]],"last":"5"}}',
+        ),
+    ],
+)
+def test_rows_that_cannot_be_read_are_counted(exchange: str, answer: str) -> None:
+    """Also those whose time cannot: a page that holds nothing else is not empty."""
+    page = EXCHANGES[exchange].rest.read(parse(answer))
+    assert (list(page.numbers), page.unread) == ([], 2)
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.faults.clock import ALTERED
 from tests.faults.stage import VENUES
@@ -33,32 +34,41 @@ def begin(
     folder: Path, log: Path, *options: str, within: Within = list, **settings: str
 ) -> subprocess.Popen[str]:
     """Begin to play a recording; returns when it reads."""
-    process = _start(folder, *options, within=within, CANDLEWAX_FEED=str(log), **settings)
+    process = _start(folder, options, {"CANDLEWAX_FEED": str(log), **settings}, within=within)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Reading")
     return process
 
 
 def listen(
-    folder: Path, url: Callable[[str], str] = lambda _: "ws://127.0.0.1:1", *options: str
+    folder: Path,
+    url: Callable[[str], str] = lambda _: "ws://127.0.0.1:1",
+    *options: str,
+    said: int | IO[str] = subprocess.PIPE,
+    **settings: str,
 ) -> subprocess.Popen[str]:
     """Begin to listen to exchanges, at the addresses that `url` gives; where they are not there
-    it keeps the database of the folder.
+    it keeps the database of the folder. What it says goes to `said`.
     """
     urls = {f"CANDLEWAX_{name.upper()}_URL": url(name) for name in VENUES}
-    more = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls}
-    return _start(folder, *options, within=list, **more)
+    more = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": ",".join(VENUES), **urls, **settings}
+    return _start(folder, options, more, said=said)
 
 
 def _start(
-    folder: Path, *options: str, within: Within = list, **settings: str
+    folder: Path,
+    options: Sequence[str],
+    settings: Mapping[str, str],
+    *,
+    within: Within = list,
+    said: int | IO[str] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         within(_command(settings, *options)),
         cwd=ROOT,
         env=_environment(folder, **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=said,
+        stderr=said,
         text=True,
     )
 

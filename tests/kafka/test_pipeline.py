@@ -54,6 +54,19 @@ EVERYTHING = " UNION ALL ".join(
 )
 
 
+EXCHANGES = {"binance", "binance_usdm", "coinbase", "kraken"}
+"""Those of the sample."""
+
+
+def cross_checked(system: System) -> set[str]:
+    """The exchanges of which candles were compared, and none is wrong."""
+    found = system.tables.query(
+        "SELECT exchange FROM cross_checks FINAL "
+        "WHERE candles > 0 AND mismatches + missing_in_gold + missing_in_check = 0"
+    )
+    return set(found["exchange"].cast(str).to_list())
+
+
 def everything(folder: Path, **settings: str) -> list[list[str]]:
     """Of each table its name, how many rows it has, and a sum over the contents of all."""
     return sorted(query(folder, EVERYTHING, **settings))
@@ -79,11 +92,14 @@ def test_the_sample_gives_the_same_tables_as_in_one_process(
     flows: Sequence[str],
     alone: tuple[list[list[str]], tuple[int, int]],
 ) -> None:
-    """Row by row, every column but the places and the clocks; and `verify` agrees."""
+    """Row by row, every column but the places and the clocks; and `verify` agrees, as does the
+    cross-check of the process that makes the candles.
+    """
     expected, wanted = alone
-    running = [system.start(flow) for flow in flows]
+    running = [system.start(flow, CANDLEWAX_WATCH_SECONDS="0.2") for flow in flows]
     assert system.start("ingest").wait() == 0
     reading.until(lambda: system.stored() == wanted, seconds=120, pause=0.5)
+    reading.until(lambda: cross_checked(system) == EXCHANGES, seconds=120, pause=0.5)
     for process in running:
         assert process.end() == 0, process.said()
     assert everything(tmp_path, **system.settings) == expected

@@ -60,6 +60,42 @@ def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -
     assert set(found.values()) == {"dump", "rest"}
 
 
+def test_what_was_given_up_is_asked_for_beside_the_processes(
+    system: System, tmp_path: Path
+) -> None:
+    """`candlewax repair --again` sends what came to the raw topic, while `silver` stores it."""
+    with played(2000) as (simulator, _):
+        trades = markets(simulator, "binance")["BTCUSDT"]
+        dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
+        told = [trade for n, trade in enumerate(trades) if not 20 <= n < 24]
+        dump.write_text("".join(line(trade) + "\n" for trade in told))
+        sent = candlewax(
+            tmp_path, "backfill", "binance", "BTCUSDT", "--dump", str(dump), **system.settings
+        )
+        assert sent.returncode == 0, sent.stderr
+        silver = system.durable("silver")
+        (gap,) = reading.until(lambda: gaps(system.tables), seconds=120)
+        given_up = f"""
+            INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before,
+                after, state, reason, attempts)
+            SELECT exchange, symbol, first_sequence, last_sequence, missing, before, after,
+                'unrepairable', 'too old', 2
+            FROM gaps FINAL WHERE first_sequence = {gap["first_sequence"]}
+            """
+        system.tables.client.command(given_up)
+        settings = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance"), **system.settings}
+        done = candlewax(tmp_path, "repair", "--again", **settings)
+        assert done.returncode == 0, done.stderr
+        assert "1 gaps' trades sent; 0 given up, 0 left" in done.stdout
+        reading.until(
+            lambda: {one["state"] for one in gaps(system.tables)} == {"repaired"}, seconds=120
+        )
+        assert silver.end(signal.SIGTERM) == 0, silver.said()
+    assert stored(system.tables, "binance").keys() == {
+        ("BTCUSDT", trade.trade_id) for trade in trades
+    }
+
+
 def test_with_nobody_to_ask_it_ends(system: System) -> None:
     """Frames of a recording are no reason to ask an exchange."""
     repair = system.start("repair")

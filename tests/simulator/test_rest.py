@@ -275,6 +275,22 @@ def test_requests_may_come_too_often(exchange: str) -> None:
 LIMITED = {"error": ["EAPI:Rate limit exceeded"]}
 
 
+@pytest.mark.parametrize("exchange", HISTORY)
+def test_an_answer_may_lack_some_trades(exchange: str) -> None:
+    """Three in its middle; its ends are there, and the next answer holds all of them."""
+
+    async def run() -> list[Reply]:
+        async with Simulator(PLAYED) as simulator:
+            await simulator.ended()
+            simulator.lack(1)
+            path = HISTORY[exchange].format(BITCOIN[exchange])
+            return [await ask(simulator, path) for _ in range(2)]
+
+    lacking, whole = (rows(exchange, reply) for reply in asyncio.run(run()))
+    at = len(whole) // 2 - 1
+    assert lacking == whole[:at] + whole[at + 3 :]
+
+
 def test_requests_may_be_limited_by_chance() -> None:
     """With a chance of one all are too many."""
     plan = Plan(trades=1, mischief=Mischief(limit=1))

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.routing import BaseRoute
+
 from candlewax.connectors.clickhouse import Database, connect
 from candlewax.web.app import make
 from candlewax.web.hub import Hub
@@ -86,6 +88,7 @@ class Served:
     live: Live
     store: Store
     tables: Database
+    routes: list[BaseRoute]
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def serving(
         server = Server(app, live, "127.0.0.1", port)
         server.start()
         stack.callback(server.stop)
-        yield Served(Client(server.port), hub, live, store, tables)
+        yield Served(Client(server.port), hub, live, store, tables, app.routes)
 
 
 def candle(number: int) -> dict[str, Any]:

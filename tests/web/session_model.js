@@ -9,6 +9,7 @@ const SERIES = [
   { exchange: "kraken", symbol: "ADA/EUR", timeframe: "15m" },
   { exchange: "coinbase", symbol: "ADA/EUR", timeframe: "1m" },
 ];
+const AWAY = { type: "database", away: "it does not answer" };
 const PARTS = ["candles", "trades", "gaps"];
 const name = ({ exchange, symbol, timeframe }) => `${exchange} ${symbol} ${timeframe}`;
 
@@ -32,6 +33,7 @@ export class World {
     this.requests = new Map();
     this.timers = new Map();
     this.drawn = null;
+    this.isAway = false;
     this.moves = [];
     this.count = 1;
     this.now = 0;
@@ -118,6 +120,7 @@ export class World {
       found.push(() => this.change(series, "w0"), () => this.change(series, `w${this.count}`));
     }
     found.push(() => this.miss());
+    found.push(() => (this.isAway ? this.comeBack() : this.goAway()));
     if (this.state.series) {
       found.push(() => this.send({ type: "earlier" }), () => this.send({ type: "refresh", part: "gaps" }));
     }
@@ -146,7 +149,7 @@ export class World {
   choicesOfRequest(id) {
     const request = this.requests.get(id);
     const fail = () => { this.requests.delete(id); this.send({ type: "failed", id, error: { kind: "network" } }); };
-    if (request.isHung) return [fail];
+    if (request.isHung || (this.isAway && request.value === undefined)) return [fail];
     const others = [fail, () => { request.isHung = true; }];
     return [request.value === undefined ? () => this.answer(id) : () => this.arrive(id), ...others];
   }
@@ -155,7 +158,7 @@ export class World {
     this.tables[name(series)].set(start, ++this.count);
     const row = { window_start: start, value: this.count, of: name(series) };
     for (const stream of this.streams.values()) {
-      if (stream.phase === "open" && name(stream.series) === name(series)) stream.events.push({ part: "candles", series, rows: [row] });
+      if (!this.isAway && stream.phase === "open" && name(stream.series) === name(series)) stream.events.push({ part: "candles", series, rows: [row] });
     }
   }
 
@@ -165,8 +168,22 @@ export class World {
     for (const stream of this.streams.values()) if (stream.phase === "open") stream.events.push({ type: "reset" });
   }
 
+  // The server cannot ask its tables: it tells so, and nothing of what is stored meanwhile.
+  goAway() {
+    this.isAway = true;
+    for (const stream of this.streams.values()) if (stream.phase === "open") stream.events.push(AWAY);
+  }
+
+  comeBack() {
+    this.isAway = false;
+    for (const stream of this.streams.values()) {
+      if (stream.phase === "open") stream.events.push({ type: "database", away: null }, { type: "reset" });
+    }
+  }
+
   accept(id) {
     this.streams.get(id).phase = "open";
+    if (this.isAway) this.streams.get(id).events.push(AWAY);
     this.send({ type: "opened", id });
   }
 
@@ -203,6 +220,7 @@ export class World {
 
   // The server is well and answers all that does not hang for ever. Timers end, the shortest first.
   heal() {
+    if (this.isAway) this.comeBack();
     for (let turn = 0; turn < 400; turn += 1) {
       const stream = [...this.streams.keys()].find((id) => this.isAtWork(this.streams.get(id)));
       const request = [...this.requests.keys()].find((id) => !this.requests.get(id).isHung);

@@ -9,13 +9,14 @@ from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qsl, urlsplit
 
 import polars as pl
 import pytest
 
 from candlewax.batch import Batch
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.connectors.clickhouse import Busy, Database, Unavailable, open_tables
 from candlewax.web.recent import Recent
 from tests.web.serving import (
     BEGIN,
@@ -395,3 +396,12 @@ def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
     finally:
         opened.close()
         engine.client.command("DROP DATABASE of_cold SYNC")
+
+
+def test_a_busy_database_is_not_called_away(long: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are for now, and may be asked again."""
+    for error, code in ((Busy("later"), "database_busy"), (Unavailable("none"), "database_away")):
+        monkeypatch.setattr(long.store, "ask", Mock(side_effect=error))
+        answer = long.client.ask("/api/v1/symbols")
+        assert answer.refusal[:2] == (503, code)
+        assert answer.headers["retry-after"] == "2"

@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 
 from candlewax.web import connections
 from candlewax.web.connections import BoundedProtocol, Connections
-from candlewax.web.live import Viewers
 from candlewax.web.poll import Seen
 from candlewax.web.server import Server
+from candlewax.web.viewers import Viewers
 from tests.web.serving import Client
 
 LARGE = b"x" * (32 << 20)

@@ -2,22 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.checked import COLUMNS
+from candlewax.connectors.clickhouse import Busy, Database, Unavailable, connect
 from candlewax.web import poll
 from candlewax.web.history import LATEST
-from candlewax.web.live import Viewers
 from candlewax.web.loader import Loader
 from candlewax.web.poll import Changes, Seen
 from candlewax.web.recent import Recent
 from candlewax.web.store import Series, Store
+from candlewax.web.viewer import Viewer
+from candlewax.web.viewers import Viewers
 from tests.web.serving import BEGIN, candle, row, store_candles, store_rows
 
 SERIES = Series("binance", "BTC/USDT", "1m")
@@ -110,12 +114,101 @@ def test_a_market_that_is_new_is_known_and_read(tables: Database, watched: Watch
 def test_when_too_much_changes_at_once_all_is_read_anew(
     tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what was stored before that is no reason to do it again."""
+    """By pages, too. And what was stored before that is no reason to do it again."""
     monkeypatch.setattr(poll, "MANY", 20)
     monkeypatch.setattr(poll, "BACK", 0.0)
     store_candles(tables, 50, "ETH/USDT")
+    viewer = Viewer(SERIES)
+    watched.viewers.enter(viewer)
     watched.look()
+    assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
     assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
     watched.fill()
     watched.look()
     assert len(watched.rows()) == COUNT
+
+
+def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_path: Path) -> None:
+    """Of all exchanges together, as of the one that was looked at longest ago; of days before
+    nothing.
+    """
+    store = Store(partial(connect, engine_path, str(tables.client.database)))
+    assert store.cross_check() is None
+    now = datetime.now(UTC).replace(microsecond=0)
+    rows = [
+        ("binance", now - timedelta(minutes=1), 100, 0, 0, 0),
+        ("binance", now, 120, 1, 0, 2),
+        ("kraken", now - timedelta(minutes=9), 7, 0, 3, 0),
+        ("coinbase", now - timedelta(days=2), 1000, 50, 0, 0),
+    ]
+    tables.client.insert("cross_checks", rows, column_names=COLUMNS)
+    found = store.cross_check()
+    assert found == {
+        "checked_at": f"{now - timedelta(minutes=9):%Y-%m-%dT%H:%M:%SZ}",
+        "candles": 127,
+        "mismatches": 1,
+        "missing_in_gold": 3,
+        "missing_in_check": 2,
+    }
+    seen = Seen()
+    assert json.loads(Viewers(seen).health())["cross_check"] is None
+    seen.check = found
+    assert json.loads(Viewers(seen).health())["cross_check"] == found
+    # A database of before has no such table.
+    tables.client.command("DROP TABLE cross_checks")
+    assert store.cross_check() is None
+    store.close()
+
+
+class Failing:
+    """Tables that cannot be read for a while: what is raised at each look, None being nothing.
+    After the last one it is looked no more.
+    """
+
+    def __init__(self, errors: Sequence[Exception | None]) -> None:
+        self._errors = list(errors)
+
+    async def look(self) -> dict[Series, dict[int, bytes]]:
+        if not self._errors:
+            raise asyncio.CancelledError
+        if error := self._errors.pop(0):
+            raise error
+        return {}
+
+
+def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) -> list[str]:
+    """The events that a page gets while `up` follows such tables of a server; what comes
+    together is told in one order.
+    """
+    viewers = Viewers(Seen())
+    viewer = Viewer(SERIES)
+    viewers.enter(viewer)
+    said: list[str] = []
+
+    async def take(_: float) -> None:
+        said.append((await viewer.next(0.01) or b"").decode())
+
+    changes = Changes(cast(Store, None), viewers, Recent())
+    monkeypatch.setattr(changes, "look", Failing(errors).look)
+    monkeypatch.setattr("candlewax.web.poll.asyncio.sleep", take)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(changes.follow())
+    lines = "".join(said).splitlines()
+    return [
+        f"{name.removeprefix('event: ')} {json.loads(data.removeprefix('data: ')).get('state')}"
+        for name, data in pairwise(lines)
+        if name in {"event: database", "event: reset"}
+    ]
+
+
+def test_tables_that_cannot_be_read_are_told_once_and_read_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the reason is; a database that is just busy is not away."""
+    away, busy = Unavailable("no answer"), Busy("later")
+    refused = ClickHouseError("Code: 516. DB::Exception: no")
+    assert told(monkeypatch, [None, busy, None]) == []
+    for errors in ([away], [away, away], [away, busy, away], [None, refused]):
+        assert told(monkeypatch, [*errors, None, None]) == [
+            "database away", "database there", "reset None",
+        ]  # fmt: skip

@@ -15,6 +15,8 @@ __all__ = ["browser"]
 ORIGIN: Final = "http://page.test"
 FOLDERS: Final = {"static": STATIC, "tests": Path(__file__).parent}
 
+BUSY: Final = "The server is busy: no more now"
+
 _LOAD: Final = """async () => {
     window.machine = await import('/static/js/session.js');
     window.messages = await import('/static/js/message.js');
@@ -100,6 +102,10 @@ def test_updates_that_wait_for_a_read_are_bounded(modules: Page) -> None:
             "The database is away: connection refused",
         ),
         ({"status": 503, "message": "The server answered 503"}, "retrying", "answered 503"),
+        *(
+            ({"status": 503, "code": code, "message": "no more now"}, "busy", BUSY)
+            for code in ("too_many", "too_many_connections", "database_busy", "any_other")
+        ),
         (
             {"status": 404, "code": "unknown_market", "message": "nothing is stored of A/B"},
             "retrying",

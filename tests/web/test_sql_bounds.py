@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from candlewax.connectors.clickhouse import Database, open_tables
 from candlewax.web import sql, sql_bounds
-from candlewax.web.live import Viewers
 from candlewax.web.poll import Seen
 from candlewax.web.server import Server
 from candlewax.web.sql import Sql
 from candlewax.web.sql_bounds import AT_ONCE, BOUNDS, RESERVE, choose_settings
+from candlewax.web.viewers import Viewers
 from candlewax.web.wire import Answer as Result
 from candlewax.web.wire import Request, RequestError
 from tests.web.serving import Answer, Client, serving, store_candles

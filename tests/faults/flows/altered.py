@@ -4,9 +4,11 @@ CANDLEWAX_TEST_CLOCK is a file with nanoseconds to add to the clock, which can b
 while it runs. What is stepped is what our own code reads, `time.time` and `time.time_ns`. The
 engine's own timers and those of the clients go on as they were.
 CANDLEWAX_TEST_BUFFER_BYTES is how much memory there is for frames, CANDLEWAX_TEST_BATCH_BYTES
-how much of a recording is read at a time.
+how much of a recording is read at a time, CANDLEWAX_TEST_FILLS how gaps are asked for: fields of
+Pace, as JSON.
 """
 
+import json
 import mmap
 import os
 import struct
@@ -41,6 +43,10 @@ _start = import_module("candlewax.start")
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
     vars(_start)["Websockets"] = partial(_start.Websockets, buffer_bytes=int(_bytes))
+
+if _fields := os.environ.get("CANDLEWAX_TEST_FILLS"):
+    _pace = import_module("candlewax.connectors.fill_schedule").Pace(**json.loads(_fields))
+    vars(_start)["Repairs"] = partial(_start.Repairs, pace=_pace)
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BATCH_BYTES"):
     _sizes = dict.fromkeys(("BATCH_BYTES", "LEAST_BYTES"), int(_bytes))

@@ -48,7 +48,7 @@ export function stream({ exchange, symbol, timeframe }, { onOpen, onLost, onEven
     source.close();
     onLost();
   };
-  for (const name of ["candles", "trades", "tickers", "health", "reset"]) {
+  for (const name of ["candles", "trades", "tickers", "health", "database", "reset"]) {
     source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
   }
   return () => source.close();

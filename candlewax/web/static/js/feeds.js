@@ -4,7 +4,7 @@ import { clock, milliseconds, rate } from "./format.js";
 
 const WORDS = {
   live: "live", degraded: "degraded", waiting: "waiting", ended: "ended",
-  loading: "loading", retrying: "not read", lost: "no server", database: "database away",
+  loading: "loading", retrying: "not read", lost: "no server", database: "database away", busy: "server busy",
 };
 
 const byId = (id) => document.getElementById(id);

@@ -52,6 +52,8 @@ export class Runner {
       const { exchange, symbol, timeframe, data: rows, received_us: received } = data;
       this.send({ type: "news", id, part: name, series: { exchange, symbol, timeframe }, rows });
       if (received) this.view.seen(received);
+    } else if (name === "database") {
+      this.send({ type: name, id, away: data.message });
     } else {
       if (name !== "reset") this.view[name](data);
       this.send({ type: name === "reset" ? "reset" : "heard", id });

@@ -31,7 +31,7 @@ export function initial() {
     series: null,
     last: 0,
     next: null,
-    stream: { phase: "closed", id: 0, attempt: 0, heard: false },
+    stream: { phase: "closed", id: 0, attempt: 0, heard: false, away: null },
     reads: Object.fromEntries(names.map((name) => [name, idle()])),
   };
 }
@@ -41,9 +41,9 @@ export function isSame(one, other) {
     && ["exchange", "symbol", "timeframe"].every((name) => one[name] === other[name]);
 }
 
-// Live: the series is loaded, and nothing has been missed since.
+// Live: the series is loaded, its stream is open, and the server follows its tables.
 export function isLive(state) {
-  return state.stream.phase === "open" && state.reads.candles.phase === "loaded";
+  return state.stream.phase === "open" && state.stream.away === null && state.reads.candles.phase === "loaded";
 }
 
 export function step(before, event) {
@@ -95,6 +95,13 @@ const HANDLERS = {
     const read = state.reads[part];
     if (read.shown) effects.push({ type: "merge", part, rows });
     if (read.phase !== "loaded") read.early = keep(part, [...read.early, ...rows]);
+  },
+
+  // Why the database is away, or null. What it missed meanwhile is told by a reset.
+  database(state, { id, away }) {
+    if (!isCurrent(state, id)) return;
+    hear(state);
+    state.stream.away = away;
   },
 
   reset(state, { id }, effects) {
@@ -159,7 +166,7 @@ function hear(state) {
 }
 
 function openStream(state, effects) {
-  Object.assign(state.stream, { phase: "opening", id: ++state.last, heard: false });
+  Object.assign(state.stream, { phase: "opening", id: ++state.last, heard: false, away: null });
   effects.push({ type: "open", id: state.last, series: state.series });
   effects.push({ type: "wait", id: state.last, ms: SILENCE_MS });
 }

@@ -1,0 +1,192 @@
+"""`candlewax repair` on databases of simulated exchanges."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from candlewax._readers import Server
+from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.simulator.server import Simulator
+from tests.clickhouse.serving import serving
+from tests.commands.here import Done, command
+from tests.commands.running import name
+from tests.dataflows.mending import asked, gaps, hear, mend, played
+from tests.docs.commands import read
+from tests.processes import candlewax
+
+EXCHANGE = "binance"
+
+
+@contextmanager
+def forgotten(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], None]]]:
+    """A market with a gap that is given up, of an exchange that shows too few trades; and how many
+    it shows from now on.
+    """
+    with played(oldest=5) as (simulator, run):
+
+        def show(trades: int) -> None:
+            async def act() -> None:
+                simulator.show(trades)
+
+            run(act())
+
+        hear(
+            tables, simulator, EXCHANGE,
+            lambda n, trade: trade.market.native == "BTCUSDT" and n not in {3, 4},
+        )  # fmt: skip
+        mend(tables, asked(simulator, EXCHANGE))
+        (gap,) = gaps(tables)
+        assert gap["state"] == "unrepairable"
+        yield simulator, show
+
+
+def repair(place: object, tables: Database, simulator: Simulator, *arguments: str) -> Done:
+    """Run the command on a database, with the simulator's REST."""
+    return command(
+        "repair",
+        *arguments,
+        CANDLEWAX_CLICKHOUSE=str(place),
+        CANDLEWAX_DATABASE=name(tables),
+        CANDLEWAX_BINANCE_REST_URL=simulator.rest_url(EXCHANGE),
+        no_proxy="*",
+    )
+
+
+def test_what_was_given_up_is_filled_again(tables: Database, engine_path: Path) -> None:
+    """Only if that is asked for; the status says whether anything is left."""
+    with forgotten(tables) as (simulator, show):
+        show(0)
+        done = repair(engine_path, tables, simulator)
+        assert done.returncode == 0, done.stderr
+        assert "0 gaps, 0 trades missing" in done.stdout
+        assert gaps(tables)[0]["state"] == "unrepairable"
+        done = repair(engine_path, tables, simulator, "--again")
+        assert done.returncode == 0, done.stderr
+    assert "1 gaps filled, 2 trades; 0 given up, 0 left" in done.stdout
+    assert gaps(tables)[0]["state"] == "repaired"
+
+
+def test_what_is_still_not_to_be_had_is_named(tables: Database, engine_path: Path) -> None:
+    """With its reason, and status 1."""
+    with forgotten(tables) as (simulator, _):
+        done = repair(engine_path, tables, simulator, "--again")
+    assert done.returncode == 1
+    assert "0 gaps filled, 0 trades; 1 given up, 0 left" in done.stdout
+    assert "too old: the exchange shows trades from" in re.sub(r"\s+", " ", done.stdout)
+
+
+def test_a_long_gap_is_asked_for_only_if_it_is_named(
+    tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is said; and of one that is named, how long it takes."""
+    for module in ("candlewax.refill", "candlewax.mended", "candlewax.commands.repair"):
+        monkeypatch.setattr(f"{module}.TOO_LONG", 1)
+    with forgotten(tables) as (simulator, show):
+        show(0)
+        first = gaps(tables)[0]["first_sequence"]
+        done = repair(engine_path, tables, simulator, "--again")
+        assert done.returncode == 1
+        assert "1 of them of more than 1 numbers are not asked for" in done.stdout
+        assert "candlewax repair --first NUMBER asks for one" in done.stdout
+        done = repair(engine_path, tables, simulator, "--first", str(first))
+        assert done.returncode == 0, done.stderr
+    assert f"binance BTC/USDT from {first}: 2 numbers, up to 1 requests" in done.stdout
+    assert gaps(tables)[0]["state"] == "repaired"
+
+
+def test_it_works_with_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As embedded."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(tmp_path) as server:
+        tables = open_tables(Server(server.dsn), "market")
+        with forgotten(tables) as (simulator, show):
+            show(0)
+            done = repair(server.dsn, tables, simulator, "--again")
+        assert done.returncode == 0, done.stderr
+        assert gaps(tables)[0]["state"] == "repaired"
+        tables.close()
+
+
+def test_a_directory_in_use_is_refused_in_one_sentence(
+    tables: Database, engine_path: Path, tmp_path: Path
+) -> None:
+    """Here that of this test has it."""
+    settings = {"CANDLEWAX_CLICKHOUSE": str(engine_path), "CANDLEWAX_DATABASE": name(tables)}
+    done = candlewax(tmp_path, "repair", "--again", **settings)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"candlewax: {engine_path}: in use by another process; an embedded database belongs to "
+        "one at a time\n"
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (("--symbol", "DOGE/EUR"), {}, "--symbol: got 'DOGE/EUR', of which there is no gap"),
+        (("--first", "77"), {}, "--first: got 77, with which no gap begins"),
+        (("--first", "-1"), {}, "--first: got '-1', takes the first number of a gap"),
+        (("--exchange", "mtgox"), {}, "--exchange: invalid choice: 'mtgox'"),
+        (
+            ("--exchange", "kraken"),
+            {"CANDLEWAX_KRAKEN_URL": "ws://127.0.0.1:1/x"},
+            "CANDLEWAX_KRAKEN_REST_URL: needed to ask kraken",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    tables: Database,
+    engine_path: Path,
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+    said: str,
+) -> None:
+    """With status 2, before anybody is asked."""
+    done = command(
+        "repair",
+        *arguments,
+        CANDLEWAX_CLICKHOUSE=str(engine_path),
+        CANDLEWAX_DATABASE=name(tables),
+        **settings,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
+    """A mistyped directory stays what it is."""
+    place = tmp_path / "none"
+    done = command("repair", CANDLEWAX_CLICKHOUSE=str(place))
+    assert done.returncode == 2
+    assert "no database here" in done.stderr
+    assert not place.exists()
+
+
+DOCUMENTED = sorted(
+    {
+        " ".join(one.words[2:])
+        for one in read().commands
+        if one.words[1:2] == ["repair"] and "[" not in one.text
+    }
+)
+
+
+@pytest.mark.parametrize("arguments", DOCUMENTED)
+def test_documented_commands_run(tables: Database, engine_path: Path, arguments: str) -> None:
+    """Those of README, docs and runbooks, on a gap that begins with another number."""
+    with forgotten(tables) as (simulator, show):
+        show(0)
+        first = str(gaps(tables)[0]["first_sequence"])
+        words = [first if word.isdigit() else word for word in arguments.split()]
+        done = repair(engine_path, tables, simulator, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_some_commands_are_documented() -> None:
+    """Else nothing would be played above."""
+    assert {"", "--again"} < set(DOCUMENTED)

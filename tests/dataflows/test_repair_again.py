@@ -1,0 +1,221 @@
+"""What one answer lacks is asked for once more, and what was given up when somebody wants it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from candlewax import refill
+from candlewax.connectors.clickhouse import Database
+from candlewax.connectors.fill_schedule import Choice
+from candlewax.connectors.repair import Asked
+from candlewax.connectors.rest import Patience
+from candlewax.exchanges import EXCHANGES
+from candlewax.refill import ONCE
+from candlewax.simulator.market import Trade
+from candlewax.simulator.server import Simulator
+from candlewax.verify import books, verify
+from tests.connectors.test_rest import Answered, serving
+from tests.dataflows.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
+
+AGAIN = Choice(again=True)
+PATIENT = replace(QUICK, second_s=3600.0)
+
+
+def without(*places: int) -> Any:
+    """All trades are heard but some, by their places in their markets."""
+    return lambda place, _: place not in places
+
+
+@contextmanager
+def forgetful(**mischief: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
+    """A simulator, and a way to have it `show` or `lack` so many from now on."""
+    with played(**mischief) as (simulator, run):
+
+        def tell(name: str, number: int) -> None:
+            async def act() -> None:
+                getattr(simulator, name)(number)
+
+            run(act())
+
+        yield simulator, tell
+
+
+@pytest.mark.parametrize("exchange", ["binance", "coinbase"])
+def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
+    tables: Database, exchange: str
+) -> None:
+    """The next one holds them, and nothing is ever called unrepairable."""
+    with forgetful() as (simulator, tell):
+        between = hear(tables, simulator, exchange, without(7, 8, 9))
+        tell("lack", 1)
+        mend(tables, asked(simulator, exchange), PATIENT)
+        (waiting,) = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
+        assert waiting["state"] == "repairing"
+        assert waiting["reason"].startswith(f"{ONCE}the exchange does not have 3 of 3 numbers")
+        mend(tables, asked(simulator, exchange))
+    assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
+    assert stored(tables, exchange).keys() == numbers(between)
+    assert verify(tables.client).equal
+    assert not books(tables.client)
+
+
+def test_two_answers_that_lack_for_other_reasons_prove_nothing(tables: Database) -> None:
+    """Too old once, and then answered without these: that is looked at once more, too."""
+    with forgetful(oldest=5) as (simulator, tell):
+        hear(tables, simulator, "binance", without(3))
+        mend(tables, asked(simulator, "binance"), PATIENT)
+        old = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
+        assert old
+        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in old)
+        tell("show", 0)
+        tell("lack", 1_000)
+        mend(tables, asked(simulator, "binance"))
+    markets = {gap["symbol"] for gap in old}
+    for gap in gaps(tables):
+        if gap["symbol"] in markets:
+            assert gap["state"] == "unrepairable"
+            assert gap["reason"].startswith("the exchange does not have 1 of 1 numbers")
+            assert gap["attempts"] == 3
+
+
+def too_old(tables: Database, simulator: Simulator) -> list[Trade]:
+    """Gaps that are given up, as the exchange shows a few trades only."""
+    between = hear(tables, simulator, "kraken", without(3))
+    mend(tables, asked(simulator, "kraken"))
+    assert {gap["state"] for gap in gaps(tables)} == {"unrepairable"}
+    return between
+
+
+def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Database) -> None:
+    """Not otherwise; and then it is filled."""
+    with forgetful(oldest=5) as (simulator, tell):
+        between = too_old(tables, simulator)
+        tell("show", 0)
+        before = simulator.asked
+        mend(tables, asked(simulator, "kraken"))
+        assert simulator.asked == before
+        mend(tables, asked(simulator, "kraken"), choice=AGAIN)
+    assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
+    assert stored(tables, "kraken").keys() == numbers(between)
+    assert verify(tables.client).equal
+    assert not books(tables.client)
+
+
+def test_what_is_still_not_to_be_had_stays_given_up(tables: Database) -> None:
+    """Since the same time; asked for once, not twice, as two answers had said so."""
+    with forgetful(oldest=5) as (simulator, tell):
+        too_old(tables, simulator)
+        before, since, requests = gaps(tables), since_when(tables), simulator.asked
+        tell("show", 4)
+        mend(tables, asked(simulator, "kraken"), choice=AGAIN)
+        assert simulator.asked == requests + len(before)
+    after = gaps(tables)
+    assert [{**gap, "attempts": gap["attempts"] + 1, "reason": ""} for gap in before] == [
+        {**gap, "reason": ""} for gap in after
+    ]
+    assert all(gap["reason"].startswith("too old: the exchange shows trades from") for gap in after)
+    assert {gap["reason"] for gap in after}.isdisjoint({gap["reason"] for gap in before})
+    assert since_when(tables) == since
+
+
+def since_when(tables: Database) -> list[Any]:
+    sql = "SELECT updated_at FROM gaps FINAL ORDER BY exchange, symbol, first_sequence"
+    return tables.query(sql)["updated_at"].to_list()
+
+
+def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> None:
+    """Not its reason either: that of the exchange's last answer stays."""
+    with forgetful(oldest=5) as (simulator, _):
+        too_old(tables, simulator)
+        before, requests = gaps(tables), simulator.asked
+        simulator.failing = 1
+        haste = Patience(first_s=0.01, most_s=0.05)
+        mend(tables, asked(simulator, "kraken"), patience=haste, choice=AGAIN)
+        assert simulator.asked == requests + QUICK.tries
+    assert gaps(tables) == before
+
+
+def test_only_the_chosen_gaps_are_asked_for(tables: Database) -> None:
+    """By market, and by their first numbers."""
+    with forgetful(oldest=5) as (simulator, tell):
+        too_old(tables, simulator)
+        one, other, *_ = gaps(tables)
+        tell("show", 0)
+        choice = Choice(again=True, symbols=frozenset({one["symbol"]}))
+        mend(tables, asked(simulator, "kraken"), choice=choice)
+        filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
+        assert filled == [one["symbol"]]
+        choice = Choice(again=True, firsts=frozenset({other["first_sequence"]}))
+        mend(tables, asked(simulator, "kraken"), choice=choice)
+        filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
+        assert filled == [one["symbol"], other["symbol"]]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
+) -> None:
+    """Also again; a bound of five stands for that of a million."""
+    monkeypatch.setattr(refill, "TOO_LONG", 5)
+    with forgetful() as (simulator, _):
+        native = next(iter(markets(simulator, "kraken")))
+        hear(
+            tables, simulator, "kraken",
+            lambda n, trade: trade.market.native == native and not 5 <= n < 11,
+        )  # fmt: skip
+        mend(tables, asked(simulator, "kraken"))
+        (gap,) = gaps(tables)
+        assert (gap["state"], gap["missing"]) == ("unrepairable", 6)
+        assert gap["reason"] == "too long: 6 numbers, more than the 5 that are asked for"
+        firsts = frozenset({gap["first_sequence"]} if named else ())
+        mend(tables, asked(simulator, "kraken"), choice=Choice(again=True, firsts=firsts))
+        assert bool(simulator.asked) is named
+    (after,) = gaps(tables)
+    assert after["state"] == "repaired" if named else after == gap
+
+
+def row(number: int) -> str:
+    return (
+        f'{{"id":{number},"price":"4.0","qty":"12.0","quoteQty":"48.0","time":1499865549590,'
+        '"isBuyerMaker":true,"isBestMatch":true}'
+    )
+
+
+def page(*ids: int) -> Answered:
+    return 200, {}, f"[{','.join(map(row, ids))}]".encode()
+
+
+def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
+    """Nothing else is asked for before the exchange's pause, though the answer had reset the
+    count of refusals; after three in a row a run that is to end gives the exchange up.
+    """
+    with played() as (simulator, _):
+        native, trades = next(iter(markets(simulator, "binance").items()))
+        start = trades[0].trade_id
+        # A gap of four numbers, and one of six.
+        lost = {*range(5, 9), *range(20, 26)}
+        hear(
+            tables, simulator, "binance",
+            lambda n, trade: trade.market.native == native and n not in lost,
+        )  # fmt: skip
+    failed: Answered = (503, {}, b"")
+    first, second = start + 5, start + 20
+    with serving(failed, page(first - 1, first, first + 1), failed) as server:
+        rest = replace(EXCHANGES["binance"].rest, page=3, requests_s=1000.0, burst=1000)
+        mend(
+            tables, {"binance": Asked(rest, server.url)}, replace(QUICK, tries=3),
+            patience=Patience(first_s=0.001, most_s=0.002),
+        )  # fmt: skip
+        targets = [int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.asked]
+    assert targets == [
+        # A failure; an answer and a failure; a failure: three tries of the shorter one.
+        first - 1,
+        first - 1, first + 2,
+        first - 1,
+        # The third refusal in a row.
+        second - 1,
+    ]  # fmt: skip
+    assert {gap["reason"] for gap in gaps(tables)} == {"status 503"}

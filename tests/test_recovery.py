@@ -1,0 +1,62 @@
+"""Recovery stores that cannot be used: one sentence before anything starts."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from bytewax.recovery import init_db_dir
+
+from candlewax.recovery import RecoveryError, check_store
+
+
+def _absent(store: Path) -> None:
+    store.rmdir()
+
+
+def _empty(store: Path) -> None:
+    assert store.is_dir()
+
+
+def _garbage(store: Path) -> None:
+    (store / "part-0.sqlite3").write_bytes(os.urandom(5000))
+
+
+def _other(store: Path) -> None:
+    init_db_dir(store, 1)
+    with closing(sqlite3.connect(store / "part-0.sqlite3")) as part:
+        part.execute("INSERT INTO snaps VALUES ('now', 'silver.feed', 'k', 1, NULL)")
+        part.commit()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_absent, "no recovery store here"),
+        (_empty, "bytewax.recovery .* 1 begins one"),
+        (_garbage, "cannot be read .*not a database"),
+        (_other, "the recovery store of the dataflow silver; ohlcv needs one of its own"),
+    ],
+)
+def test_recovery_store_that_cannot_be_used_is_told(
+    tmp_path: Path, make: Callable[[Path], None], says: str
+) -> None:
+    """Before the database is opened."""
+    store = tmp_path / "store"
+    store.mkdir()
+    make(store)
+    with pytest.raises(RecoveryError, match=says):
+        check_store(store, "ohlcv")
+
+
+def test_recovery_store_of_the_dataflow_is_taken(tmp_path: Path) -> None:
+    """New, or its own."""
+    init_db_dir(tmp_path, 2)
+    check_store(tmp_path, "ohlcv")
+    _other_of = sqlite3.connect(tmp_path / "part-1.sqlite3")
+    with closing(_other_of) as part:
+        part.execute("INSERT INTO snaps VALUES ('now', 'ohlcv.feed', 'k', 1, NULL)")
+        part.commit()
+    check_store(tmp_path, "ohlcv")

@@ -1,0 +1,112 @@
+"""No password of a server is told: by no output, log, answer, health or metrics."""
+
+import base64
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+
+from candlewax._readers import Server as Address
+from candlewax.connectors.clickhouse import connect, open_tables
+from candlewax.web.app import make
+from candlewax.web.poll import Poll, Seen
+from candlewax.web.recent import Recent
+from candlewax.web.server import Server
+from candlewax.web.store import Store
+from candlewax.web.viewers import Viewers
+from tests.clickhouse.serving import Serving
+from tests.commands import here
+from tests.web.serving import CANDLES, MARKET, Client, store_candles
+
+USER: Final = "can dle"
+PASSWORD: Final = "Tr0ub:/%2F?#é&@dor"  # noqa: S105
+
+COMMANDS: Final = (
+    ("init",),
+    ("check",),
+    ("sql", "SELECT 1"),
+    ("sql", "SELECT nonsense"),
+    ("sql", "SELECT query, user FROM system.processes"),
+    ("verify",),
+    ("gaps", "--json"),
+    ("serve", "--port", "99999"),
+)
+
+PATHS: Final = (
+    "/api/v1", "/api/v1/health", "/api/v1/symbols", "/api/v1/exchanges", "/api/v1/gaps",
+    "/openapi.json", "/", "/?query=SELECT+1", "/nothing",
+)  # fmt: skip
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    """A server with a password, and some candles."""
+    monkeypatch.setenv("no_proxy", "*")
+    started = Serving(tmp_path / "server", USER, PASSWORD)
+    tables = open_tables(Address(started.dsn), "market")
+    store_candles(tables, 3)
+    tables.close()
+    yield started
+    started.end()
+
+
+def check(dsn: str, *told: str) -> None:
+    """None of the forms that the password has is told."""
+    account = dsn.partition("//")[2].partition("@")[0]
+    coded = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    for secret in (PASSWORD, PASSWORD[:6], account, account.partition(":")[2], coded):
+        assert not [text for text in told if secret in text]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_commands_do_not_tell_it(
+    server: Serving, caplog: pytest.LogCaptureFixture, *, is_there: bool
+) -> None:
+    """Whatever becomes of them, and whoever listens."""
+    if not is_there:
+        server.end()
+    wrong = server.dsn.replace("Tr0ub", "Tr0ubXX")
+    with caplog.at_level(logging.DEBUG):
+        for dsn in (server.dsn, wrong, server.dsn.replace("http:", "https:")):
+            for command in COMMANDS:
+                done = here.command(*command, CANDLEWAX_CLICKHOUSE=dsn)
+                check(dsn, done.stdout, done.stderr)
+            for flow in ("ohlcv", "silver"):
+                if dsn != server.dsn or not is_there:
+                    done = here.flow(flow, CANDLEWAX_CLICKHOUSE=dsn)
+                    check(dsn, done.stdout, done.stderr)
+    check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
+
+
+def test_the_page_and_its_answers_do_not_tell_it(
+    server: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the server is there, and while it is not."""
+    place = Address(server.dsn)
+    with caplog.at_level(logging.DEBUG), ExitStack() as stack:
+        store = Store(partial(connect, place, "market", hasty=True))
+        stack.callback(store.close)
+        seen = Seen()
+        viewers = Viewers(seen)
+        recent = Recent()
+        beside = [Poll(store, viewers, seen, recent).run]
+        app = make(store, viewers, recent, None, beside, what=f"{place}, database market")
+        page = Server(app, viewers, "127.0.0.1", 0)
+        page.start()
+        stack.callback(page.stop)
+        client = Client(page.port)
+        statuses = set()
+        for _ in range(2):
+            for path in (*PATHS, CANDLES, "/api/v1/trades"):
+                market = MARKET if path in {CANDLES, "/api/v1/trades"} else None
+                answer = client.ask(path, market)
+                statuses.add(answer.status)
+                check(server.dsn, answer.body.decode(), str(answer.headers))
+            server.end()
+        assert statuses == {200, 404, 503}
+    check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
