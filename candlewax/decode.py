@@ -15,9 +15,9 @@ import polars as pl
 from candlewax import few_trades
 from candlewax.dead_letters import at_once, letters
 from candlewax.exchanges import Exchange
-from candlewax.exchanges._dump import lift_lines
-from candlewax.exchanges._layout import Dialect, Reading, lift, lift_several, likely_first
-from candlewax.exchanges._shape import FrameError, NativeTrade, parse
+from candlewax.exchanges.protocol.dialect import Dialect, Reading, lift, lift_several, likely_first
+from candlewax.exchanges.protocol.dump_files import lift_lines
+from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, parse
 from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
 from candlewax.gaps import OUTAGES
 from candlewax.instruments import Instruments

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._symbols import possible_pairs
+from candlewax.exchanges.protocol.symbols import possible_pairs
 
 
 class InstrumentsError(ValueError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from candlewax.exchanges._rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Page, Place, Rest
 from candlewax.limits import SLACK_US
 
 TOO_LONG: Final = 1_000_000

@@ -12,11 +12,11 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ComputeError
 
-from candlewax.exchanges._layout import Dialect
+from candlewax.exchanges.protocol.dialect import Dialect
+from candlewax.exchanges.protocol.phrase import phrase
 from candlewax.feed import FROM_DUMP, FROM_REST
 from candlewax.instruments import Instruments
 from candlewax.limits import AHEAD_US, PLAIN_NUMBER, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
-from candlewax.phrase import phrase
 from candlewax.schema import (
     DUMP,
     PLAIN,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Page, Place, Rest
 from candlewax.refill import (
     ONCE,
     TOO_LONG,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
-from candlewax.exchanges._dump import MOST_LINES
+from candlewax.exchanges.protocol.dump_files import MOST_LINES
 
 _NAMED: Final = re.compile(r"([^/]+)-(trades|aggTrades|klines)\b")
 

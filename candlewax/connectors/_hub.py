@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from candlewax.connectors._link import Gate
 from candlewax.connectors._shard import Gates, Shard
-from candlewax.exchanges._live import Live
+from candlewax.exchanges.protocol.websocket import Live
 
 
 class HubError(RuntimeError):

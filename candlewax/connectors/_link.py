@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from candlewax.connectors._inbox import Line, host
 from candlewax.connectors._requests import Requests
-from candlewax.exchanges._live import Kind, Live
+from candlewax.exchanges.protocol.websocket import Kind, Live
 from candlewax.marks import MADE, SIMULATOR_HEADER, refuse_exchange
 
 MOST_MESSAGE: Final = 16 << 20

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from candlewax.exchanges._live import Heard, Kind
+from candlewax.exchanges.protocol.websocket import Heard, Kind
 
 
 @dataclass

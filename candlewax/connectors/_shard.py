@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from candlewax.connectors._inbox import Line, host
 from candlewax.connectors._link import Gate, Link, Pace
-from candlewax.exchanges._live import Live
+from candlewax.exchanges.protocol.websocket import Live
 
 ASKED_TO_WAIT: Final = frozenset({418, 429, 503})
 """HTTP statuses whose Retry-After is heeded."""

@@ -14,8 +14,8 @@ from urllib3.response import BaseHTTPResponse
 
 from candlewax.connectors._inbox import host
 from candlewax.connectors._outlet import Stopped
-from candlewax.exchanges._rest import Complaint, Page, Rest, Verdict
-from candlewax.exchanges._shape import FrameError, parse
+from candlewax.exchanges.protocol.fields import FrameError, parse
+from candlewax.exchanges.protocol.rest import Complaint, Page, Rest, Verdict
 from candlewax.marks import SIMULATOR_HEADER, refuse_exchange
 
 MOST_BYTES: Final = 8 << 20

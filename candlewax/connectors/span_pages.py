@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Final
 
 from candlewax.connectors.rest import Answer, Client, RefusalError
-from candlewax.exchanges._rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Page, Place, Rest
 
 TRIES: Final = 8
 """How often a request is made that the exchange refuses."""

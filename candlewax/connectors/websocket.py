@@ -13,7 +13,7 @@ from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed, i
 from candlewax.connectors._link import Pace
 from candlewax.connectors._shard import Shard
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._live import Live
+from candlewax.exchanges.protocol.websocket import Live
 from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.tally import Tally

@@ -1,10 +1,10 @@
 """The exchanges, one module each: everything about an exchange stands in its own."""
 
-from candlewax.exchanges._layout import Exchange
 from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.kraken import KRAKEN
+from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
     exchange.id: exchange for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE)

@@ -10,11 +10,19 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spelling, Split
-from candlewax.exchanges._live import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
-from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, FrameError, bad_shape, read
-from candlewax.exchanges._symbols import split_before_quote
 from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Spelling, Split
+from candlewax.exchanges.protocol.fields import (
+    BOOLEAN,
+    INTEGER,
+    TEXT,
+    Field,
+    FrameError,
+    bad_shape,
+    read,
+)
+from candlewax.exchanges.protocol.symbols import split_before_quote
+from candlewax.exchanges.protocol.websocket import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
 from candlewax.schema import BUY, SELL
 
 TRADE = {

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Dump, Reading, Spelling
-from candlewax.exchanges._rest import (
+from candlewax.exchanges.protocol.dialect import Dialect, Dump, Reading, Spelling
+from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.exchanges.protocol.rest import (
     NATIVE,
     Complaint,
     Page,
@@ -23,7 +24,6 @@ from candlewax.exchanges._rest import (
     page,
     rows,
 )
-from candlewax.exchanges._shape import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.schema import BUY, SELL
 
 FIRST_MICROSECONDS = 10**15

@@ -21,12 +21,12 @@ from dataclasses import replace
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Exchange, Split
-from candlewax.exchanges._symbols import split_before_quote
 from candlewax.exchanges.binance import LIVE as SPOT_LIVE
 from candlewax.exchanges.binance import MAPPED, SPELLINGS, TRADE, columns, layouts, reader
 from candlewax.exchanges.binance_rest import DUMP, answer, from_number, newest
 from candlewax.exchanges.binance_rest import REST as SPOT_REST
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Split
+from candlewax.exchanges.protocol.symbols import split_before_quote
 
 ORDINARY = ("MARKET", "RPI")
 """Values of X that count in candles."""

@@ -10,11 +10,11 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Split
-from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, said
-from candlewax.exchanges._shape import INTEGER, TEXT, Field, attempt, bad_shape, read
-from candlewax.exchanges._symbols import split_at_separator
 from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, SPELLINGS, answer
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, attempt, bad_shape, read
+from candlewax.exchanges.protocol.symbols import split_at_separator
+from candlewax.exchanges.protocol.websocket import HEARTBEAT, OTHER, Heard, Kind, Live, said
 
 ADVANCED_TRADE = {
     "product_id": Field(TEXT),

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Reading, Spelling
-from candlewax.exchanges._rest import (
+from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.exchanges.protocol.rest import (
     NATIVE,
     Complaint,
     Page,
@@ -22,8 +23,7 @@ from candlewax.exchanges._rest import (
     page,
     rows,
 )
-from candlewax.exchanges._shape import INTEGER, TEXT, Field, NativeTrade, attempt
-from candlewax.exchanges._times import ISO_EXPECTED, iso_time, read_iso
+from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, read_iso
 from candlewax.schema import BUY, SELL
 
 _MAKER = pl.col("side").str.to_lowercase()

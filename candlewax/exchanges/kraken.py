@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Exchange, Layout, Reading, Spelling, Split
-from candlewax.exchanges._live import HEARTBEAT, OTHER, Heard, Kind, Live, number, said
-from candlewax.exchanges._shape import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
-from candlewax.exchanges._symbols import split_at_separator
-from candlewax.exchanges._times import ISO_EXPECTED, iso_time
 from candlewax.exchanges.kraken_rest import REST, SECONDS, SPELLINGS, answer, side
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Spelling, Split
+from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
+from candlewax.exchanges.protocol.symbols import split_at_separator
+from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time
+from candlewax.exchanges.protocol.websocket import HEARTBEAT, OTHER, Heard, Kind, Live, number, said
 
 V2_TRADE = {
     "symbol": Field(TEXT),

@@ -9,8 +9,17 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dialect, Reading, Spelling
-from candlewax.exchanges._rest import (
+from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Field,
+    NativeTrade,
+    attempt,
+    bad_shape,
+)
+from candlewax.exchanges.protocol.rest import (
     NATIVE,
     Complaint,
     Page,
@@ -21,15 +30,6 @@ from candlewax.exchanges._rest import (
     named,
     page,
     rows,
-)
-from candlewax.exchanges._shape import (
-    INTEGER,
-    NUMBER,
-    TEXT,
-    Field,
-    NativeTrade,
-    attempt,
-    bad_shape,
 )
 from candlewax.schema import BUY, SELL
 

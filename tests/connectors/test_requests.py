@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.connectors._requests import Requests
-from candlewax.exchanges._live import Heard, Kind
+from candlewax.exchanges.protocol.websocket import Heard, Kind
 
 
 def made(natives: list[str], chunk: int = 2, *, whole: bool = False, in_turn: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN201

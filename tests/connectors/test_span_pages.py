@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from candlewax.connectors.rest import Answer
 from candlewax.connectors.span_pages import BackfillError, Found, pages
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._rest import Page
+from candlewax.exchanges.protocol.rest import Page
 
 Trades = Sequence[tuple[int, int]]
 """Number and time (microseconds) of each, oldest first."""

@@ -10,7 +10,7 @@ import pytest
 
 from candlewax.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._live import Live
+from candlewax.exchanges.protocol.websocket import Live
 from candlewax.schema import FRAMES
 from candlewax.simulator.plan import Manners, Plan
 from candlewax.simulator.server import Simulator

@@ -17,7 +17,7 @@ from candlewax.connectors.rest import Client, Patience
 from candlewax.connectors.websocket import Websockets
 from candlewax.decode import decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._rest import Place
+from candlewax.exchanges.protocol.rest import Place
 from candlewax.parts import Process
 from candlewax.refill import ONCE
 from candlewax.schema import FRAMES, TRADES

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._layout import lift, lift_several
+from candlewax.exchanges.protocol.dialect import lift, lift_several
 from candlewax.simulator import control, markets
 from candlewax.simulator.feeds import (
     AdvancedTrade,

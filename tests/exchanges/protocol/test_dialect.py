@@ -3,7 +3,7 @@
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._layout import likely_first
+from candlewax.exchanges.protocol.dialect import likely_first
 
 _BARE = '{"e":"trade","E":2,"T":1,"s":"AB","t":3,"p":"4.5","q":"6","X":"MARKET","m":false}'
 _WRAPPED = f'{{"stream":"ab@trade","data":{_BARE}}}'

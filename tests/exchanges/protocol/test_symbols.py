@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._symbols import split_before_quote
+from candlewax.exchanges.protocol.symbols import split_before_quote
 from candlewax.instruments import Instrument, Instruments, InstrumentsError, load
 from tests.reading import INSTRUMENTS, read
 
@@ -111,7 +111,7 @@ def test_symbol_that_looks_like_another_is_unknown(exchange: str, native: str) -
 
 def test_listed_assets_are_codes_of_the_exchange() -> None:
     """The bundled list holds each once, and no quote that would make a pair of two assets."""
-    content = tomllib.loads((Path(__file__).parents[2] / "instruments.toml").read_text("utf-8"))
+    content = tomllib.loads((Path(__file__).parents[3] / "instruments.toml").read_text("utf-8"))
     assets = content["binance"]["assets"]
     assert len(set(assets)) == len(assets) > 100
 

@@ -4,9 +4,9 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.exchanges._layout import Dump
-from candlewax.exchanges._rest import NATIVE
-from candlewax.phrase import phrase
+from candlewax.exchanges.protocol.dialect import Dump
+from candlewax.exchanges.protocol.phrase import phrase
+from candlewax.exchanges.protocol.rest import NATIVE
 
 MOST_LINES: Final = 1_000
 """Lines of a piece: about as many trades as a page of REST."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges._live import Heard, Kind
+from candlewax.exchanges.protocol.websocket import Heard, Kind
 from candlewax.simulator import control
 
 TRADES = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.phrase import phrase
+from candlewax.exchanges.protocol.phrase import phrase
 
 ROWS = st.lists(st.tuples(st.none() | st.text(max_size=5), st.none() | st.integers(-9, 9)))
 

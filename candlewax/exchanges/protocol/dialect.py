@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.exchanges._live import Live
-from candlewax.exchanges._rest import Rest
-from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, pattern
+from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, Shape, pattern
+from candlewax.exchanges.protocol.rest import Rest
+from candlewax.exchanges.protocol.websocket import Live
 
 
 @dataclass(frozen=True)

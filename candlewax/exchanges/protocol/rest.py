@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from candlewax.exchanges._shape import FrameError, NativeTrade, Shape, attempt, bad_shape
+from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, Shape, attempt, bad_shape
 
 NATIVE: Final = "native symbol"
 """The field of a native trade that holds the symbol its frame does not."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from candlewax.exchanges._shape import FrameError, parse
+from candlewax.exchanges.protocol.fields import FrameError, parse
 
 
 class Kind(Enum):
