@@ -10,11 +10,12 @@ from bytewax.inputs import Source
 from bytewax.testing import TestingSource, run_main
 
 from bench import frames
-from candlewax import instruments, parts
+from candlewax import parts
 from candlewax.connectors.clickhouse import Database, open_tables
 from candlewax.connectors.recordings import Recordings
-from candlewax.feed import Feed, Received
-from candlewax.schema import FRAMES
+from candlewax.core import instruments
+from candlewax.core.frames import Feed, Received
+from candlewax.core.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv
 

@@ -8,27 +8,27 @@ from typing import Any, Final
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
-from candlewax import book, candles
-from candlewax.batch import WINDOWS, Batch
-from candlewax.book import Update
-from candlewax.certificate import Doubt, all_spans, spans_of
 from candlewax.clocks import monotonic_clock, wall_clock
 from candlewax.connectors.history import History
-from candlewax.gaps import NOTHING, Knowledge
-from candlewax.gold import changes, watermarks
-from candlewax.schema import TRADES, WEBSOCKET, empty
-from candlewax.snapshots import Snapshot, load_book, save_book
+from candlewax.core.batch import WINDOWS, Batch
+from candlewax.core.candles import combine, open_candles
+from candlewax.core.candles.certificate import Doubt, all_spans, spans_of
+from candlewax.core.candles.open_candles import Update
+from candlewax.core.candles.rows import changes, watermarks
+from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.schema import TRADES, WEBSOCKET, empty
+from candlewax.core.snapshots import Snapshot, load_book, save_book
 from candlewax.tally import Tally
 from candlewax.telling import tells
 
 _NO_WINDOWS: Final = empty(WINDOWS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-QUIET: Final = 10 * candles.SECOND
+QUIET: Final = 10 * combine.SECOND
 """How long all of an exchange is silent, in microseconds, before the wall clock closes
 its candles."""
 
-FRESH: Final = 60 * candles.SECOND
+FRESH: Final = 60 * combine.SECOND
 """A feed is live if its trades were received so little time ago, in microseconds."""
 
 
@@ -84,8 +84,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             if came != self._came:
                 self._came, self._came_at = came, self._elapsed()
         before = self._book.watermark
-        mark = book.watermark(trades)
-        update = book.update(self._book, trades, mark, known=known, begins=begins)
+        mark = open_candles.watermark(trades)
+        update = open_candles.update(self._book, trades, mark, known=known, begins=begins)
         self._book = update.book
         tables = self._gold(exchange, update, before, known, begins=begins)
         self._tally.candles[exchange] = update.book.candles
@@ -94,7 +94,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         self._tally.add(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
             self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
-        oldest = before - book.LATENESS
+        oldest = before - open_candles.LATENESS
         if stale.height or late.height:
             stale = pl.concat([_ended(stale, oldest), late])
         spans = _reaching(update, known, oldest, begins=begins)
@@ -125,7 +125,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         now = update.book.watermark
         tables = {"ohlcv": changes(exchange, update, known, self._known)}
         self._known = known
-        minute = candles.TIMEFRAMES["1m"][1]
+        minute = combine.TIMEFRAMES["1m"][1]
         if now // minute > (0 if begins else before // minute):
             tables["watermarks"] = watermarks(exchange, now)
         return tables
@@ -144,7 +144,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
     def notify_at(self) -> datetime | None:
         if self._came is None or self._book is None:
             return None
-        minute = candles.TIMEFRAMES["1m"][1]
+        minute = combine.TIMEFRAMES["1m"][1]
         end = (max(self._book.watermark, self._came) // minute + 1) * minute
         left = max(end, self._came) + QUIET - self._steady()
         # The engine's timers go by the wall clock.
@@ -160,10 +160,10 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         if self._came is None or self._book is None or self._steady() - self._came < QUIET:
             return [], StatefulBatchLogic.RETAIN
         exchange, before = self._exchange, self._book.watermark
-        update = book.update(self._book, empty(TRADES), self._steady() - QUIET)
+        update = open_candles.update(self._book, empty(TRADES), self._steady() - QUIET)
         since = self._came - FRESH
         if update.changed.height and self._history.unseen.is_down(exchange, since):
-            update = replace(update, book=book.ending(update, before))
+            update = replace(update, book=open_candles.ending(update, before))
         self._book = update.book
         known = self._known or NOTHING
         tables = self._gold(exchange, update, before, known)
@@ -187,7 +187,7 @@ def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
 
 
 _LENGTH: Final = pl.col("timeframe").replace_strict(
-    dict(candles.TIMEFRAMES.values()), return_dtype=pl.Int64
+    dict(combine.TIMEFRAMES.values()), return_dtype=pl.Int64
 )
 
 
@@ -200,13 +200,13 @@ def _late(trades: pl.DataFrame, before: int, now: int) -> int:
     """How many trades came when their one-minute candle had closed, of a batch that moved
     the watermark from `before` to `now`.
     """
-    minute = candles.TIMEFRAMES["1m"][1]
+    minute = combine.TIMEFRAMES["1m"][1]
     oldest: Any = trades["timestamp"].min()
     # Most often none can have: the others are not looked at.
     if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
         return 0
     time = pl.col("timestamp").cast(pl.Int64)
-    closed_by = time.cum_max().clip(lower_bound=before + book.GRACE) - book.GRACE
+    closed_by = time.cum_max().clip(lower_bound=before + open_candles.GRACE) - open_candles.GRACE
     return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 

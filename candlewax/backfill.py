@@ -14,16 +14,17 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
-from candlewax import asking, instruments, parts, settings
+from candlewax import asking, parts, settings
 from candlewax.connectors import _dumps, backfill, topic_kinds
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Texts
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.rest import Client
 from candlewax.connectors.span_pages import Found, Span, pages
+from candlewax.core import instruments
+from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import claimed, live_kind, placed
-from candlewax.marks import REAL
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
 from candlewax.settings import Settings, SettingsError

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from candlewax.candles import SECOND, TIMEFRAMES
+from candlewax.core.candles.combine import SECOND, TIMEFRAMES
 
 LENGTHS: Final = {number: length // SECOND for number, length in TIMEFRAMES.values()}
 """Seconds of each timeframe, by its number."""

@@ -167,12 +167,13 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
-    from candlewax import instruments, settings
+    from candlewax import settings
     from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
     from candlewax.connectors.clickhouse import open_tables
+    from candlewax.core import instruments
+    from candlewax.core.kind_marks import REAL
     from candlewax.kinds import placed
-    from candlewax.marks import REAL
 
     # What is made beforehand is for real markets, unless something else is asked for.
     chosen = placed(attempt(1, settings.load), REAL)

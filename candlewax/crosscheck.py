@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.book import LATENESS
-from candlewax.candles import SECOND
 from candlewax.checked import LENGTHS, NAMES, Checked, Window, Wrong
+from candlewax.core.candles.combine import SECOND
+from candlewax.core.candles.open_candles import LATENESS
 
 BACK_S: Final = 120
 """Seconds before what was looked at last that are looked at again."""

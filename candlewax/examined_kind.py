@@ -8,9 +8,9 @@ from typing import Final
 from candlewax.connectors._inbox import host
 from candlewax.connectors._logfile import blocks
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.kind_marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
-from candlewax.marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
 
 _FILLED: Final = """
 SELECT (SELECT count() FROM bronze_frames) + (SELECT count() FROM silver_trades) > 0 AS filled

@@ -14,10 +14,7 @@ import pyarrow as pa
 
 from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
-from candlewax.data import SAMPLE
-from candlewax.examined_kind import examine
-from candlewax.last_filled import UNFILLED, remember
-from candlewax.marks import (
+from candlewax.core.kind_marks import (
     DESCRIBED,
     ELSEWHERE,
     REAL,
@@ -25,6 +22,9 @@ from candlewax.marks import (
     SIMULATED,
     SIMULATOR_HEADER,
 )
+from candlewax.data import SAMPLE
+from candlewax.examined_kind import examine
+from candlewax.last_filled import UNFILLED, remember
 from candlewax.recorded_kind import kinds_of
 from candlewax.settings import Settings, SettingsError
 

@@ -12,9 +12,9 @@ import msgspec
 import polars as pl
 from polars.exceptions import PolarsError
 
-from candlewax.candles import TIMEFRAMES
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.schema import PRICE, QUOTE_VOLUME, Columns
 from candlewax.exchanges.kraken import ALIASES
-from candlewax.schema import PRICE, QUOTE_VOLUME, Columns
 
 AMOUNTS: Final[Columns] = {
     "open": PRICE,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice
-from candlewax.refill import CAME, TOO_LONG
+from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
 from candlewax.tally import Tally
 from candlewax.telling import failed
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Histogram
 
-from candlewax.batch import Batch
+from candlewax.core.batch import Batch
 
 DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 """Bounds for delays, in seconds."""

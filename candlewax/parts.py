@@ -10,7 +10,6 @@ from bytewax.inputs import Source
 
 from candlewax import routing, topics
 from candlewax.aggregation import Candles
-from candlewax.batch import NOWHERE, Batch
 from candlewax.clocks import wall_clock
 from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
@@ -23,16 +22,17 @@ from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.connectors.sink import Counts, Tables, TradesFirst
 from candlewax.connectors.writer import Writer
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.frames import Feed
+from candlewax.core.instruments import Instruments
+from candlewax.core.snapshots import Snapshot
+from candlewax.core.trades.messages import Read
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.health import Health
-from candlewax.instruments import Instruments
 from candlewax.kinds import Guard
 from candlewax.metrics import Lags
-from candlewax.normalized import Read
 from candlewax.routing import Normalized, Router, Values
-from candlewax.snapshots import Snapshot
 from candlewax.steps import Decoder, Deduplicate
 from candlewax.tally import Tally
 from candlewax.turns import Turns

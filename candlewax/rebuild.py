@@ -17,9 +17,9 @@ from candlewax import parts
 from candlewax.connectors.clickhouse import Database, open_tables
 from candlewax.connectors.content import Comparison, compare
 from candlewax.connectors.frames import StoredFrames
+from candlewax.core.instruments import Instruments
+from candlewax.core.trades.limits import AHEAD_US
 from candlewax.exchanges import EXCHANGES
-from candlewax.instruments import Instruments
-from candlewax.limits import AHEAD_US
 from candlewax.settings import Settings
 from candlewax.tally import Tally
 from dataflows import ohlcv

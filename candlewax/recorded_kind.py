@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from candlewax.connectors._logfile import Lines, blocks
+from candlewax.core.kind_marks import CONNECTED, MADE_BY, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
-from candlewax.marks import CONNECTED, MADE_BY, REAL, SAMPLE_KIND, SIMULATED
 
 _CHUNK: Final = 1 << 20
 

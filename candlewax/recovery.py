@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from candlewax import snapshots
-from candlewax.snapshots import SnapshotError
+from candlewax.core import snapshots
+from candlewax.core.snapshots import SnapshotError
 
 _RUNNERS: Final = ("bytewax.run", "bytewax.testing")
 

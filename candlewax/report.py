@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.ends import output_failed
-from candlewax.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.tally import Tally
 from candlewax.verify import Verification
 

@@ -8,17 +8,17 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.consumer import Consumed, Reading
 from candlewax.connectors.raw_messages import Admit
-from candlewax.decode import Decoded, reject
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.frame_log import line_letters
+from candlewax.core.frames import Feed, Garbled, Received, Unread
+from candlewax.core.gaps.gap_state import OUTAGES
+from candlewax.core.instruments import Instruments
+from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
+from candlewax.core.trades.decode import Decoded, reject
+from candlewax.core.trades.messages import Read, from_json
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed, Garbled, Received, Unread
-from candlewax.framelog import line_letters
-from candlewax.gaps import OUTAGES
-from candlewax.instruments import Instruments
-from candlewax.normalized import Read, from_json
-from candlewax.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.steps import Decoder
 from candlewax.tally import Tally
 from candlewax.telling import tells

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from candlewax.core.schema import PRICE, Columns
 from candlewax.klines import AMOUNTS, KLINES
-from candlewax.schema import PRICE, Columns
 
 FIELDS: Final = (*(name for name in AMOUNTS if name != "vwap"), "trade_count", "vwap")
 

@@ -12,7 +12,7 @@ import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import asking, instruments, metrics, parts, recovery, settings
+from candlewax import asking, metrics, parts, recovery, settings
 from candlewax.board import Board
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
@@ -21,11 +21,12 @@ from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
+from candlewax.core import instruments
+from candlewax.core.frames import Feed
+from candlewax.core.instruments import InstrumentsError
+from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed
-from candlewax.instruments import InstrumentsError
 from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
-from candlewax.marks import REAL, SIMULATED
 from candlewax.mended import Mended
 from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process

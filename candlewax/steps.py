@@ -10,25 +10,25 @@ import polars as pl
 from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
-from candlewax import book
-from candlewax.admission import Admission
-from candlewax.batch import NOWHERE, Batch
-from candlewax.candles import MINUTE
 from candlewax.conditions import UnknownConditions
 from candlewax.connectors.history import History
-from candlewax.contradictions import ContradictionFinder, withdraw
-from candlewax.decode import Decoded, decode, not_utf8, reject
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.candles import open_candles
+from candlewax.core.candles.combine import MINUTE
+from candlewax.core.frames import Feed, Garbled, Unread
+from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
+from candlewax.core.gaps.numberings import Opening
+from candlewax.core.instruments import Instruments
+from candlewax.core.schema import BRONZE, NUMBERINGS, TRADES, empty, without
+from candlewax.core.snapshots import Snapshot, load_ledger, save_ledger
+from candlewax.core.trades.admission import Admission
+from candlewax.core.trades.contradictions import ContradictionFinder, withdraw
+from candlewax.core.trades.decode import Decoded, decode, not_utf8, reject
+from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.trades.identity import CONTRADICTIONS, contradiction_rows, moments
+from candlewax.core.trades.small_batch import FEW
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed, Garbled, Unread
-from candlewax.few_trades import FEW
-from candlewax.gaps import NOTHING, Knowledge
-from candlewax.identity import CONTRADICTIONS, contradiction_rows, moments
-from candlewax.instruments import Instruments
-from candlewax.ledger import Ledger
-from candlewax.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
-from candlewax.numberings import Opening
-from candlewax.schema import BRONZE, NUMBERINGS, TRADES, empty, without
-from candlewax.snapshots import Snapshot, load_ledger, save_ledger
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.watch import Watch
@@ -127,7 +127,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
                 self._ask_for_contradictions(self._ledger, decoded)
             opened = self._tell_opened(decoded.exchange, admission.opened)
             trades = trades if fresh.all() else trades.filter(fresh)
-            self._ledger.forget(book.watermark(decoded.trades))
+            self._ledger.forget(open_candles.watermark(decoded.trades))
         self._count(decoded, trades.height, contradicted.height)
         unsubscribed = self._follow_subscriptions(decoded)
         tables, known = self._unseen(decoded, trades)

@@ -6,10 +6,10 @@ from typing import Final
 import polars as pl
 
 from candlewax.connectors.unseen import Unseen
-from candlewax.decode import Decoded
-from candlewax.ledger import Ledger
-from candlewax.ranges import Change
-from candlewax.schema import GAP_REPAIRED, GAPS, TIME, empty
+from candlewax.core.gaps.sequence_ranges import Change
+from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
+from candlewax.core.trades.decode import Decoded
+from candlewax.core.trades.deduplicator import Ledger
 from candlewax.tally import Tally
 
 _OUTAGE: Final = pl.col("began", "ended").cast(TIME)

@@ -6,7 +6,7 @@ Without a broker nothing lies downstream: the frames are read and counted only.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from candlewax.feed import Feed
+from candlewax.core.frames import Feed
 from candlewax.parts import Parts
 from candlewax.start import lazily
 

@@ -8,7 +8,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
-from candlewax.batch import Batch
+from candlewax.core.batch import Batch
 from candlewax.parts import Parts
 from candlewax.start import lazily
 from dataflows import silver

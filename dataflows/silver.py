@@ -8,8 +8,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from candlewax.batch import Batch
-from candlewax.feed import Feed
+from candlewax.core.batch import Batch
+from candlewax.core.frames import Feed
 from candlewax.parts import Parts
 from candlewax.start import lazily
 from dataflows import ingest

@@ -7,10 +7,10 @@ from unittest import mock
 
 import polars as pl
 
-from candlewax import instruments
-from candlewax.decode import Decoded, decode
+from candlewax.core import instruments
+from candlewax.core.schema import FRAMES, SELL, VENDOR
+from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.schema import FRAMES, SELL, VENDOR
 
 INSTRUMENTS = instruments.load(Path(__file__).parents[1] / "instruments.toml")
 
@@ -32,7 +32,7 @@ def read(
     """
     rows = [(recv_ns + n, connection, n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
-    with mock.patch("candlewax.decode.FEW", few):
+    with mock.patch("candlewax.core.trades.decode.FEW", few):
         return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
 
 

@@ -10,24 +10,24 @@ import polars as pl
 import pytest
 
 from candlewax.aggregation import FRESH, QUIET, Candles
-from candlewax.batch import NOWHERE, Batch
-from candlewax.book import EMPTY, GRACE
-from candlewax.candles import SECOND
-from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
-from candlewax.feed import Feed, Garbled, Received, Unread
-from candlewax.framelog import line_letters
-from candlewax.gaps import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
-from candlewax.gold import CLOSED, LATE, REPAIRED
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
+from candlewax.core.candles.combine import SECOND
+from candlewax.core.candles.open_candles import EMPTY, GRACE
+from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
+from candlewax.core.frame_log import line_letters
+from candlewax.core.frames import Feed, Garbled, Received, Unread
+from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
+from candlewax.core.schema import FRAMES, REST, WEBSOCKET
+from candlewax.core.snapshots import save_book
 from candlewax.routing import Router
-from candlewax.schema import FRAMES, REST, WEBSOCKET
-from candlewax.snapshots import save_book
 from candlewax.tally import Tally
 from candlewax.topics import MOST_BYTES
+from tests.core.candles.test_combine import DAY, table
 from tests.oracle import Fill
 from tests.reading import INSTRUMENTS
-from tests.test_candles import DAY, table
 
 MINUTE = 60 * SECOND
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from candlewax.batch import Batch
 from candlewax.board import Board
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
+from candlewax.core.batch import Batch
 from candlewax.tally import Tally
 from tests.connectors.test_history import fills, rows
 

@@ -8,9 +8,9 @@ from clickhouse_connect.driver.client import Client
 from candlewax.checked import Checked, Window, Wrong
 from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, CrossCheck
 from tests import oracle
+from tests.core.candles.test_combine import DAY
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill
-from tests.test_candles import DAY
 from tests.test_verify import store_candles, store_trades, store_watermark
 
 DAY_S = DAY // 1_000_000

@@ -8,14 +8,15 @@ import polars as pl
 import pytest
 from bytewax.testing import TestingSource, run_main
 
-from candlewax import framelog, parts
+from candlewax import parts
 from candlewax.connectors._logfile import blocks
 from candlewax.connectors.clickhouse import Database, DatabaseError
+from candlewax.core import frame_log
+from candlewax.core.frames import Feed, Received
+from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
-from candlewax.feed import Feed, Received
 from candlewax.kinds import claim, stored_kind
-from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
-from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv
 from tests.reading import INSTRUMENTS
@@ -27,7 +28,7 @@ LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)
 
 def sample(*exchanges: str) -> list[Feed]:
     """A piece of the sample, of some exchanges."""
-    found = framelog.read(b"".join(LINES[60_000:61_000]), "", 0).frames
+    found = frame_log.read(b"".join(LINES[60_000:61_000]), "", 0).frames
     return [Received(name, found.filter(exchange=name).select(*FRAMES)) for name in exchanges]
 
 

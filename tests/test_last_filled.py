@@ -9,9 +9,9 @@ from candlewax import last_filled
 from candlewax._readers import Server
 from candlewax.cli import main
 from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.kinds import claim, placed
 from candlewax.last_filled import FILE, remember
-from candlewax.marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.settings import load
 from tests.clickhouse.serving import ROOT, Serving, serving
 

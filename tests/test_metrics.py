@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 import candlewax
-from candlewax.candles import STATE
 from candlewax.checked import Checked
+from candlewax.core.candles.combine import STATE
 from candlewax.feeds import Feeds
 from candlewax.metrics import MOST_SYMBOLS, Counted
 from candlewax.tally import Tally

@@ -9,11 +9,11 @@ from typing import Final
 import pytest
 import zstandard
 
-from candlewax import framelog
 from candlewax.connectors._logfile import blocks
+from candlewax.core import frame_log
+from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.kinds import kind_of
-from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.recorded_kind import kinds_of
 from candlewax.settings import SettingsError, load
 
@@ -26,7 +26,7 @@ HOLDERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 
 def line(seq: int, frame: str, recv_ns: int = 1_600_000_000_000_000_000) -> str:
-    return framelog.write(recv_ns + seq, "binance", "b0", seq, frame)
+    return frame_log.write(recv_ns + seq, "binance", "b0", seq, frame)
 
 
 REAL_EVENT = line(0, '{"candlewax":"connected","url":"wss://stream.binance.com"}')

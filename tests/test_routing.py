@@ -8,7 +8,7 @@ from candlewax.connectors.history import History
 from candlewax.routing import Normalized, Values, together
 from candlewax.steps import Deduplicate
 from candlewax.tally import Tally
-from tests.test_normalized import trade
+from tests.core.trades.test_messages import trade
 
 
 def held(*values: Any) -> Values:

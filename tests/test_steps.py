@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
 from candlewax import steps
-from candlewax.decode import Decoded, decode
+from candlewax.core.frames import Received
+from candlewax.core.instruments import Instruments
+from candlewax.core.schema import FRAMES, SCOPE_FRAME
+from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import Exchange
-from candlewax.feed import Received
-from candlewax.instruments import Instruments
-from candlewax.schema import FRAMES, SCOPE_FRAME
 from candlewax.steps import Decoder
 from candlewax.tally import Tally
 from tests.reading import INSTRUMENTS, RECEIVED_NS

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 
 from candlewax.verify import VerifyError, books, report, to_json, verify
 from tests import evidence, oracle
+from tests.core.candles.test_combine import DAY, FILLS
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill
-from tests.test_candles import DAY, FILLS
 
 NUMBERS = {name: number for number, name in enumerate(oracle.LENGTHS, 1)}
 

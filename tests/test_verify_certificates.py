@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from candlewax.verify import report, verify
 from tests import oracle
+from tests.core.candles.test_combine import DAY
 from tests.oracle import Fill, Window
-from tests.test_candles import DAY
 from tests.test_verify import (
     moment,
     store_candles,

@@ -7,9 +7,9 @@ import pytest
 
 from candlewax import frame_check
 from candlewax.connectors.clickhouse import Database
-from candlewax.feed import Received
+from candlewax.core.frames import Received
+from candlewax.core.schema import FRAMES
 from candlewax.frame_check import find_missing_trades
-from candlewax.schema import FRAMES
 from candlewax.verify import report, verify
 from tests.dataflows.playing import clear, play
 

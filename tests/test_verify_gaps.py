@@ -8,8 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from candlewax.verify import report, verify
+from tests.core.candles.test_combine import DAY
 from tests.oracle import Fill
-from tests.test_candles import DAY
 from tests.test_verify import moment, store_trades
 
 SECOND = 1_000_000

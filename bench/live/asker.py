@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bench.live import stored
-from candlewax.candles import TIMEFRAMES
+from candlewax.core.candles.combine import TIMEFRAMES
 
 PAUSE: Final = 0.02
 """Seconds between an answer and the next request."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from bench.live import polls
 from bench.live.processes import ROOT, Meter, Piece, Result, Stage, wait
-from candlewax import instruments
 from candlewax.connectors.clickhouse import connect
+from candlewax.core import instruments
 
 RATES: Final = (55, 550, 5_000)
 """Trades a second of all exchanges together; a few of them are on a market that nobody

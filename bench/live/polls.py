@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.instruments import Instruments
+from candlewax.core.instruments import Instruments
 
 QUESTION: Final = (
     "SELECT exchange, symbol, toUnixTimestamp(window_start), last_sequence FROM ohlcv FINAL "

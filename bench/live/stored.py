@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from candlewax.candles import TIMEFRAMES
 from candlewax.connectors.clickhouse import open_tables
+from candlewax.core.candles.combine import TIMEFRAMES
 
 COUNT: Final = 1_000_000
 MARKETS: Final = 60

@@ -12,7 +12,7 @@ from candlewax import ends, settings
 from candlewax.backfill import WishError
 from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
-from candlewax.instruments import InstrumentsError
+from candlewax.core.instruments import InstrumentsError
 from candlewax.klines import KlinesError
 from candlewax.last_filled import lacks_password
 from candlewax.rebuild import RebuildError

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import ends, instruments, settings, topics
+from candlewax import ends, settings, topics
 from candlewax._readers import Server
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.clickhouse import IN_USE, DatabaseError, briefly, connect
 from candlewax.connectors.room import LITTLE, free, mebibytes
+from candlewax.core import instruments
+from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES
-from candlewax.instruments import Instruments, InstrumentsError
 from candlewax.settings import Brokers, Settings, SettingsError
 
 OK: Final = "ok"

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from candlewax.commands._common import CommandError, attempt, database, moment
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.gaps.fill_plan import TOO_LONG, kind
 from candlewax.exchanges import EXCHANGES
-from candlewax.refill import TOO_LONG, kind
 from candlewax.report import console
 
 CLOSED, OPEN, NOT_SEEN = 0, 1, 2

@@ -11,19 +11,20 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from candlewax import asking, instruments, parts, settings
+from candlewax import asking, parts, settings
 from candlewax.commands._common import CommandError, attempt, say_which
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.clickhouse import Database, connect, open_tables
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked, Repairs
+from candlewax.core import instruments
+from candlewax.core.gaps.fill_plan import TOO_LONG
+from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import claim, claimed, live_kind
-from candlewax.marks import REAL, SIMULATED
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
-from candlewax.refill import TOO_LONG
 from candlewax.report import console
 from candlewax.settings import Settings, SettingsError
 from candlewax.stopping import Stop

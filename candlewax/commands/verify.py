@@ -10,10 +10,11 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax import instruments, settings
-from candlewax.candles import TIMEFRAMES
+from candlewax import settings
 from candlewax.commands._common import attempt, database
 from candlewax.connectors.published import Board, Market, board
+from candlewax.core import instruments
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.frame_check import SETTLE_S
 from candlewax.report import console

@@ -9,8 +9,8 @@ import polars as pl
 
 from candlewax.connectors import arrow
 from candlewax.connectors.clickhouse import Database
-from candlewax.refill import ONCE, Gap
-from candlewax.schema import TIME, Columns
+from candlewax.core.gaps.fill_plan import ONCE, Gap
+from candlewax.core.schema import TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
 """Values of `state` in `gaps`: the others are for who sees the trades."""

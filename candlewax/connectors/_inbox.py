@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from candlewax.feed import EVENT, Feed, Garbled, Received
-from candlewax.outages import PROCESS
-from candlewax.schema import FRAMES
+from candlewax.core.frames import EVENT, Feed, Garbled, Received
+from candlewax.core.gaps.outages import PROCESS
+from candlewax.core.schema import FRAMES
 from candlewax.tally import Tally
 
 BUFFER_BYTES: Final = 256 << 20

@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 
 from candlewax.connectors._inbox import Line, host
 from candlewax.connectors._requests import Requests
+from candlewax.core.kind_marks import MADE, SIMULATOR_HEADER, refuse_exchange
 from candlewax.exchanges.protocol.websocket import Kind, Live
-from candlewax.marks import MADE, SIMULATOR_HEADER, refuse_exchange
 
 MOST_MESSAGE: Final = 16 << 20
 """The longest message that is read, in bytes."""

@@ -9,7 +9,7 @@ from typing import Final
 from bytewax.inputs import StatefulSourcePartition
 
 from candlewax.connectors._inbox import Row, feed
-from candlewax.feed import Feed
+from candlewax.core.frames import Feed
 from candlewax.tally import Tally
 from candlewax.telling import tells
 from candlewax.turns import ALWAYS, PULSE, Looks

@@ -6,14 +6,14 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.batch import WINDOWS, Batch
-from candlewax.candles import TIMEFRAMES, all_timeframes, combine
-from candlewax.certificate import Doubt, Evidence, disjoint
 from candlewax.connectors.history import WHOLE, History
 from candlewax.connectors.latecomers import revised
-from candlewax.gold import ANEW, LATE, RECOMPUTED, ohlcv, recertified
-from candlewax.lateness import resumed
-from candlewax.schema import TRADES, empty
+from candlewax.core.batch import WINDOWS, Batch
+from candlewax.core.candles.certificate import Doubt, Evidence, disjoint
+from candlewax.core.candles.combine import TIMEFRAMES, all_timeframes, combine
+from candlewax.core.candles.late_trades import resumed
+from candlewax.core.candles.rows import ANEW, LATE, RECOMPUTED, ohlcv, recertified
+from candlewax.core.schema import TRADES, empty
 
 _DAY: Final = TIMEFRAMES["1d"][1]
 _NO_TRADES: Final = empty(TRADES)

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from candlewax.schema import TRADES, VENDOR
+from candlewax.core.schema import TRADES, VENDOR
 
 _NAMES: Final = pl.Categorical
 """Repeated names travel as codes of a dictionary."""

@@ -18,8 +18,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext, Se
 
 from candlewax import topics
 from candlewax.connectors.broker import BrokerError
-from candlewax.normalized import KIND, TOLD, VIA, Message, Read, read, told
-from candlewax.schema import BUY, VENDOR
+from candlewax.core.schema import BUY, VENDOR
+from candlewax.core.trades.messages import KIND, TOLD, VIA, Message, Read, read, told
 
 
 def _decimal(precision: int, scale: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from candlewax.connectors._dumps import DumpError
 from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.rest import Answer
 from candlewax.connectors.span_pages import BackfillError, Found, Span
+from candlewax.core.frames import FROM_DUMP, FROM_REST, Feed
 from candlewax.exchanges.protocol.dialect import Dump
 from candlewax.exchanges.protocol.dump_files import is_header, lift_lines
-from candlewax.feed import FROM_DUMP, FROM_REST, Feed
 from candlewax.tally import Tally
 
 WAITING: Final = 64

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.candles import TIMEFRAMES
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.candles.combine import TIMEFRAMES
 
 EXAMPLES: Final = 20
 """How many rows that differ are shown."""

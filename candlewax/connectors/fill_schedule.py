@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from candlewax.connectors._gaps import Left
-from candlewax.refill import SURE_US, Gap
+from candlewax.core.gaps.fill_plan import SURE_US, Gap
 
 
 @dataclass(frozen=True)

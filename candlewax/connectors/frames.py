@@ -7,9 +7,9 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST, Feed, Received
+from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import EVENT, FROM_DUMP, FROM_REST, Feed, Received
-from candlewax.schema import FRAMES, SOURCE, Columns
 from candlewax.telling import tells
 
 CHUNK_BYTES: Final = 32 << 20

@@ -8,10 +8,6 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.batch import WINDOWS
-from candlewax.book import GRACE, LATENESS, REMEMBERED, Book, seed
-from candlewax.candles import SECOND, TIMEFRAMES
-from candlewax.certificate import disjoint
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.latecomers import Latecomers, revised
 from candlewax.connectors.minutes import Minutes
@@ -19,11 +15,15 @@ from candlewax.connectors.reached import SETTLE, Reached
 from candlewax.connectors.stored import Stored
 from candlewax.connectors.stored_trades import StoredTrades
 from candlewax.connectors.unseen import Unseen
-from candlewax.ledger import Ledger
-from candlewax.market_outages import MarketOutages
-from candlewax.numberings import Start, series
-from candlewax.ranges import Ranges, Run
-from candlewax.unnumbered import KEPT
+from candlewax.core.batch import WINDOWS
+from candlewax.core.candles.certificate import disjoint
+from candlewax.core.candles.combine import SECOND, TIMEFRAMES
+from candlewax.core.candles.open_candles import GRACE, LATENESS, REMEMBERED, Book, seed
+from candlewax.core.gaps.market_outages import MarketOutages
+from candlewax.core.gaps.numberings import Start, series
+from candlewax.core.gaps.sequence_ranges import Ranges, Run
+from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.trades.unnumbered import KEPT
 
 _BUCKET: Final = 1024
 """How many numbers are looked at together."""

@@ -5,10 +5,10 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.book import GRACE
-from candlewax.candles import WINDOW
-from candlewax.lateness import come_late
-from candlewax.schema import Columns
+from candlewax.core.candles.combine import WINDOW
+from candlewax.core.candles.late_trades import come_late
+from candlewax.core.candles.open_candles import GRACE
+from candlewax.core.schema import Columns
 
 LATE: Final[Columns] = {"key": pl.Int64, "revision": pl.UInt32}
 """How many trades came after their candle had closed; `key` names it, as WINDOW does."""

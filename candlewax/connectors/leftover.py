@@ -7,8 +7,8 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.connectors.clickhouse import Database
-from candlewax.feed import Feed, Received
-from candlewax.schema import FRAMES, SOURCE, Columns
+from candlewax.core.frames import Feed, Received
+from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.telling import tells
 
 RECENT_S: Final = 10

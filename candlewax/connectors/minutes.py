@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.candles import STATE, TIMEFRAMES, combine
-from candlewax.schema import TRADES, empty
+from candlewax.core.candles.combine import STATE, TIMEFRAMES, combine
+from candlewax.core.schema import TRADES, empty
 
 # Which trades count as stored is told by whoever asks.
 _TRADES: Final = """

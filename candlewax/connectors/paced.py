@@ -10,8 +10,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clocks import steady_clock
 from candlewax.connectors.recordings import Recordings
-from candlewax.feed import Feed, Received
-from candlewax.snapshots import Snapshot
+from candlewax.core.frames import Feed, Received
+from candlewax.core.snapshots import Snapshot
 from candlewax.telling import tells
 from candlewax.turns import ALWAYS, PULSE, Looks
 

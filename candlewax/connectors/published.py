@@ -8,9 +8,9 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax import klines
-from candlewax.candles import TIMEFRAMES
 from candlewax.connectors.clickhouse import Database
-from candlewax.instruments import Instruments
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.instruments import Instruments
 from candlewax.klines import KlinesError, Published
 from candlewax.scoreboard import OURS, Score, compare
 

@@ -7,13 +7,13 @@ from typing import Any, Final
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from candlewax import metrics, topics
-from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw_messages import KIND, RECV_NS, SEQ
 from candlewax.connectors.sink import Tables
-from candlewax.feed import Garbled, Received
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.frames import Garbled, Received
 from candlewax.tally import Tally
 from candlewax.telling import tells
 

@@ -10,10 +10,10 @@ from polars.exceptions import PolarsError
 
 from candlewax import metrics, topics
 from candlewax.connectors.consumer import Consumed, Reading
+from candlewax.core.frames import Feed, Garbled, Received
+from candlewax.core.kind_marks import SIMULATED, is_made
+from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed, Garbled, Received
-from candlewax.marks import SIMULATED, is_made
-from candlewax.schema import FRAMES, SOURCE
 
 RECV_NS: Final = "recv_ns"
 SEQ: Final = "seq"

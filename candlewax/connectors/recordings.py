@@ -7,11 +7,11 @@ from typing import Final, Literal, NamedTuple
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax import framelog
 from candlewax.connectors._logfile import Lines, blocks
-from candlewax.feed import Feed, Received, Unread
-from candlewax.schema import FRAMES
-from candlewax.snapshots import Snapshot, load_positions, save_positions
+from candlewax.core import frame_log
+from candlewax.core.frames import Feed, Received, Unread
+from candlewax.core.schema import FRAMES
+from candlewax.core.snapshots import Snapshot, load_positions, save_positions
 from candlewax.tally import Tally
 from candlewax.telling import tells
 
@@ -32,7 +32,7 @@ class Position(NamedTuple):
     latest: int = 0
 
 
-_NONE: Final = pl.DataFrame(schema={**framelog.LINES, "key": pl.Int64})
+_NONE: Final = pl.DataFrame(schema={**frame_log.LINES, "key": pl.Int64})
 
 
 class _Log:
@@ -58,7 +58,7 @@ class _Log:
         self._chunk, self._taken = self._lines.next_chunk(), 0
         self._frames, self._count = _NONE, 0
         if self._chunk:
-            chunk = framelog.read(self._chunk, str(self._path), self._start.line)
+            chunk = frame_log.read(self._chunk, str(self._path), self._start.line)
             self._count = chunk.lines
             self._frames = _keyed(chunk.frames, self._start.latest)
             self.letters.append(chunk.letters)
@@ -74,7 +74,7 @@ class _Log:
         self.ended = True
         if error := self._lines.error:
             line = (self._start.line, error.reason, str(error), b"")
-            self.letters.append(framelog.line_letters(str(self._path), [line]))
+            self.letters.append(frame_log.line_letters(str(self._path), [line]))
 
     @property
     def last(self) -> int:

@@ -13,9 +13,9 @@ from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice, Pace, Schedule
 from candlewax.connectors.rest import Answer, Client, Patience, RefusalError
+from candlewax.core.frames import FROM_REST, Feed
+from candlewax.core.gaps.fill_plan import Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
 from candlewax.exchanges.protocol.rest import Rest
-from candlewax.feed import FROM_REST, Feed
-from candlewax.refill import Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
 from candlewax.tally import Tally
 
 WAITING: Final = 16

@@ -14,9 +14,9 @@ from urllib3.response import BaseHTTPResponse
 
 from candlewax.connectors._inbox import host
 from candlewax.connectors._outlet import Stopped
+from candlewax.core.kind_marks import SIMULATOR_HEADER, refuse_exchange
 from candlewax.exchanges.protocol.fields import FrameError, parse
 from candlewax.exchanges.protocol.rest import Complaint, Page, Rest, Verdict
-from candlewax.marks import SIMULATOR_HEADER, refuse_exchange
 
 MOST_BYTES: Final = 8 << 20
 """Of an answer; a full page has about a thirtieth of it."""

@@ -12,9 +12,9 @@ from bytewax.outputs import (
 )
 
 from candlewax import metrics
-from candlewax.batch import Batch
 from candlewax.connectors.writer import Writer
-from candlewax.feed import Feed, Unread
+from candlewax.core.batch import Batch
+from candlewax.core.frames import Feed, Unread
 from candlewax.observe import observe
 from candlewax.tally import Tally
 from candlewax.telling import tells

@@ -5,9 +5,9 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.candles import SECOND, TIMEFRAMES
-from candlewax.certificate import ENDED
-from candlewax.gold import ROWS
+from candlewax.core.candles.certificate import ENDED
+from candlewax.core.candles.combine import SECOND, TIMEFRAMES
+from candlewax.core.candles.rows import ROWS
 
 _SPANS: Final = 1_000
 """Spans looked for in one query."""

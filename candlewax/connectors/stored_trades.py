@@ -7,8 +7,8 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.clocks import wall_clock
-from candlewax.gaps import MOMENTS
-from candlewax.identity import CONTENT
+from candlewax.core.gaps.gap_state import MOMENTS
+from candlewax.core.trades.identity import CONTENT
 
 Query = Callable[..., pl.DataFrame]
 

@@ -6,13 +6,13 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.connectors.clickhouse import Database
-from candlewax.feed import EVENT, FROM_DUMP, FROM_REST
-from candlewax.gaps import OUTAGES
-from candlewax.numberings import series, split_series
-from candlewax.open_gaps import Shown
-from candlewax.outages import CONNECTED, DISCONNECTED, PROCESS, Connections
-from candlewax.ranges import Hole
-from candlewax.schema import GAPS
+from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
+from candlewax.core.gaps.gap_state import OUTAGES
+from candlewax.core.gaps.gap_tracker import Shown
+from candlewax.core.gaps.numberings import series, split_series
+from candlewax.core.gaps.outages import CONNECTED, DISCONNECTED, PROCESS, Connections
+from candlewax.core.gaps.sequence_ranges import Hole
+from candlewax.core.schema import GAPS
 
 Wait = Callable[[float], object]
 

@@ -12,9 +12,9 @@ from candlewax.connectors._hub import Hub
 from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed, is_event
 from candlewax.connectors._link import Pace
 from candlewax.connectors._shard import Shard
+from candlewax.core.frames import Feed
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feed import Feed
 from candlewax.feeds import Feeds
 from candlewax.tally import Tally
 from candlewax.turns import ALWAYS, PULSE, Looks, Turns

@@ -11,16 +11,16 @@ from typing import Any, Final
 import polars as pl
 from prometheus_client import Histogram
 
-from candlewax.batch import WINDOWS, Batch
 from candlewax.connectors import arrow
 from candlewax.connectors._partitions import within_partitions
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
+from candlewax.core.batch import WINDOWS, Batch
+from candlewax.core.candles.rows import CLOSED
+from candlewax.core.schema import without
 from candlewax.cores import cores
-from candlewax.gold import CLOSED
 from candlewax.observe import DELAYS
-from candlewax.schema import without
 from candlewax.tally import Tally
 
 ORDER: Final = (

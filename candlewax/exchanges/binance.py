@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from candlewax.core.schema import BUY, SELL
 from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Spelling, Split
 from candlewax.exchanges.protocol.fields import (
@@ -23,7 +24,6 @@ from candlewax.exchanges.protocol.fields import (
 )
 from candlewax.exchanges.protocol.symbols import split_before_quote
 from candlewax.exchanges.protocol.websocket import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
-from candlewax.schema import BUY, SELL
 
 TRADE = {
     "E": Field(INTEGER),

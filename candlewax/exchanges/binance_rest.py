@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
+from candlewax.core.schema import BUY, SELL
 from candlewax.exchanges.protocol.dialect import Dialect, Dump, Reading, Spelling
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
@@ -24,7 +25,6 @@ from candlewax.exchanges.protocol.rest import (
     page,
     rows,
 )
-from candlewax.schema import BUY, SELL
 
 FIRST_MICROSECONDS = 10**15
 """Times are milliseconds unless the connection asked for microseconds; from this

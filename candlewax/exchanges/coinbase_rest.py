@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import polars as pl
 
+from candlewax.core.schema import BUY, SELL
 from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
@@ -24,7 +25,6 @@ from candlewax.exchanges.protocol.rest import (
     rows,
 )
 from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, read_iso
-from candlewax.schema import BUY, SELL
 
 _MAKER = pl.col("side").str.to_lowercase()
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
+from candlewax.core.schema import BUY, SELL
 from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
@@ -31,7 +32,6 @@ from candlewax.exchanges.protocol.rest import (
     page,
     rows,
 )
-from candlewax.schema import BUY, SELL
 
 
 def side(column: str, buy: str, sell: str) -> pl.Expr:

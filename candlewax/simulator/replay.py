@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from candlewax import framelog
 from candlewax.connectors._logfile import Lines, LogError, blocks
+from candlewax.core import frame_log
 from candlewax.simulator.venue import Venue
 
 _CHUNK: Final = 1 << 20
@@ -21,7 +21,7 @@ def recorded(path: Path, exchange: str) -> Iterator[Recorded]:
     """The frames of an exchange in the order of the log; raises LogError."""
     lines = Lines(blocks(path, lambda _: None), _CHUNK, 0)
     while chunk := lines.next_chunk():
-        frames = framelog.read(chunk, str(path), 0).frames
+        frames = frame_log.read(chunk, str(path), 0).frames
         yield from (
             (recv_ns, frame)
             for name, recv_ns, frame in frames.select("exchange", "recv_ns", "frame").iter_rows()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zstandard
 
-from candlewax import framelog
+from candlewax.core import frame_log
 from candlewax.data import MANIFEST, SAMPLE
 from candlewax.simulator import control, faults, frames, market, markets, sessions
 from candlewax.simulator.feeds import (
@@ -149,7 +149,7 @@ def lines(sent: Sequence[Sent]) -> Iterator[str]:
     seqs: dict[str, int] = {}
     for one in sent:
         seq = seqs[one.connection] = seqs.get(one.connection, -1) + 1
-        yield framelog.write(one.recv_us * 1000, one.exchange, one.connection, seq, one.text)
+        yield frame_log.write(one.recv_us * 1000, one.exchange, one.connection, seq, one.text)
 
 
 def manifest(sent: Sequence[Sent]) -> dict[str, Any]:

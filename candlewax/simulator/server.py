@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from candlewax.marks import SIMULATOR_HEADER
+from candlewax.core.kind_marks import SIMULATOR_HEADER
 from candlewax.simulator.books import Books, Published
 from candlewax.simulator.client import Client
 from candlewax.simulator.numbers import generator

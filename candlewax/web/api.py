@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from candlewax.candles import TIMEFRAMES
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.times import parse_time
 from candlewax.web import encode, formats, params

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from candlewax.candles import TIMEFRAMES
-from candlewax.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
-from candlewax.schema import BUY, CANDLES
+from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.schema import BUY, CANDLES
 
 TIMEFRAME_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 import polars as pl
 
-from candlewax.batch import Batch
-from candlewax.feed import EVENT, is_asked_for
-from candlewax.schema import KIND_CONTROL
+from candlewax.core.batch import Batch
+from candlewax.core.frames import EVENT, is_asked_for
+from candlewax.core.schema import KIND_CONTROL
 
 SECOND: Final = 1_000_000
 

@@ -11,9 +11,9 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.batch import Batch
-from candlewax.candles import TIMEFRAMES
 from candlewax.checked import Checked
+from candlewax.core.batch import Batch
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds
 from candlewax.web.hub import Hub

@@ -11,8 +11,8 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.candles import TIMEFRAMES
 from candlewax.connectors.clickhouse import Unavailable, briefly
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
 from candlewax.web.history import LATEST, OPEN, Read, read
 from candlewax.web.recent import EACH, Recent

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from candlewax.candles import TIMEFRAMES
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import params
 from candlewax.web.formats import TYPES
 

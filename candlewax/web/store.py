@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.checked import as_report
 from candlewax.connectors.clickhouse import Busy, Database
-from candlewax.schema import TIME
+from candlewax.core.schema import TIME
 from candlewax.web import encode
 from candlewax.web.pulse import Pulse
 

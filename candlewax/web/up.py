@@ -17,13 +17,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
 
-from candlewax import instruments, parts, settings
+from candlewax import parts, settings
 from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
-from candlewax.feed import Feed
-from candlewax.instruments import InstrumentsError
+from candlewax.core import instruments
+from candlewax.core.frames import Feed
+from candlewax.core.instruments import InstrumentsError
 from candlewax.kinds import kind_of, settled
 from candlewax.parts import Parts, Process
 from candlewax.settings import Settings, SettingsError

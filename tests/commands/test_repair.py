@@ -82,7 +82,11 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is said; and of one that is named, how long it takes."""
-    for module in ("candlewax.refill", "candlewax.mended", "candlewax.commands.repair"):
+    for module in (
+        "candlewax.core.gaps.fill_plan",
+        "candlewax.mended",
+        "candlewax.commands.repair",
+    ):
         monkeypatch.setattr(f"{module}.TOO_LONG", 1)
     with forgotten(tables) as (simulator, show):
         show(0)

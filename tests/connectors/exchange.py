@@ -15,9 +15,9 @@ from websockets.http11 import Request, Response
 
 from candlewax.connectors._link import Pace
 from candlewax.connectors.websocket import Websockets
+from candlewax.core.frames import EVENT, Garbled, Received
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feed import EVENT, Garbled, Received
 from candlewax.tally import Tally
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.connectors import arrow
+from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
-from candlewax.schema import TRADES, VENDOR
+from tests.core.candles.test_combine import table
+from tests.core.candles.test_small_batch import fill
+from tests.core.trades.test_decode import sound
 from tests.reading import read
-from tests.test_candles import table
-from tests.test_decode import sound
-from tests.test_few_candles import fill
 
 VENDORS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.text(max_size=3))
 ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_size=1, max_size=5)

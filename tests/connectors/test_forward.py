@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from candlewax import topics
-from candlewax.batch import Batch
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.forward import Forward
 from candlewax.connectors.producer import Outbox
-from candlewax.gaps import NOTHING, OUTAGES
-from candlewax.schema import DEAD_LETTERS, TIME
+from candlewax.core.batch import Batch
+from candlewax.core.gaps.gap_state import NOTHING, OUTAGES
+from candlewax.core.schema import DEAD_LETTERS, TIME
+from tests.core.trades.test_messages import EPOCH, frame, letter, trade
 from tests.kafka import reading
-from tests.test_normalized import EPOCH, frame, letter, trade
 
 
 def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:

@@ -8,7 +8,7 @@ import pytest
 from candlewax.connectors import frames
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.frames import StoredFrames
-from candlewax.feed import Received
+from candlewax.core.frames import Received
 
 BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
 

@@ -4,15 +4,15 @@ from decimal import Decimal
 
 import polars as pl
 
-from candlewax.batch import Batch
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
+from candlewax.core.batch import Batch
 from candlewax.tally import Tally
 from tests import oracle
+from tests.core.candles.test_combine import DAY, NAMES, table
 from tests.oracle import Fill
-from tests.test_candles import DAY, NAMES, table
 
 SECOND = 1_000_000
 

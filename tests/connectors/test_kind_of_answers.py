@@ -9,9 +9,9 @@ from candlewax import asking
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.rest import Client, Patience, RefusalError
 from candlewax.connectors.span_pages import Found, pages
+from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import placed
-from candlewax.marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.settings import load
 from tests.connectors.test_rest import GOOD, serving
 from tests.dataflows.mending import asked, gaps, hear, markets, mend, played, stored

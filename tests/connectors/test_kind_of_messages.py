@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax import normalized, topics
+from candlewax import topics
 from candlewax.connectors import raw_messages, topic_kinds
 from candlewax.connectors.avro import Avro
 from candlewax.connectors.broker import Broker, BrokerError
@@ -15,9 +15,10 @@ from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.connectors.forward import Forward
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames
-from candlewax.feed import Garbled
+from candlewax.core.frames import Garbled
+from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.trades import messages
 from candlewax.kinds import Guard, claim
-from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.routing import Normalized, Values
 from candlewax.tally import Tally
 from tests.connectors.test_forward import batch
@@ -96,8 +97,8 @@ def test_trades_tell_their_kind(broker: Broker, servers: str, kind: str) -> None
     outbox.flush()
     values = [message.value() or b"" for message in reading.read_all(servers, topics.NORMALIZED)]
     assert [json.loads(value).get("kind") for value in values] == [None, kind, kind]
-    assert normalized.from_json(values).kinds == {kind}
-    assert normalized.from_json(values[:1]).kinds == frozenset()
+    assert messages.from_json(values).kinds == {kind}
+    assert messages.from_json(values[:1]).kinds == frozenset()
     asked: list[tuple[str, str]] = []
     read = Normalized(["kraken"], admit=lambda *one: asked.append(one))
     ((_, decoded),) = read(Values(topics.NORMALIZED, 0, [5, 6, 7], values))
@@ -111,7 +112,7 @@ def test_trades_tell_their_kind_in_avro() -> None:
         avro = Avro(schemas.url)
         trades = batch("kraken", range(2)).trades
         assert avro.decode(avro.encode(trades)).kinds == frozenset()
-        marked = trades.with_columns(pl.lit(SIMULATED).alias(normalized.KIND))
+        marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND))
         found = avro.decode(avro.encode(marked))
     assert found.faults.is_empty()
     assert found.kinds == {SIMULATED}

@@ -6,7 +6,7 @@ import pytest
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.leftover import RECENT_S, left
-from candlewax.schema import FRAMES, SOURCE
+from candlewax.core.schema import FRAMES, SOURCE
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, play, received
 from tests.oracle import Fill
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from candlewax import framelog
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
-from candlewax.feed import Feed, Received, Unread
+from candlewax.core import frame_log
+from candlewax.core.frames import Feed, Received, Unread
 from candlewax.tally import Tally
 
 SECOND = 1_000_000
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
     """A frame each second of two exchanges, and a line that is none."""
     path = tmp_path / "log.tsv"
     lines = [
-        framelog.write(second * 10**9, exchange, f"{exchange}-0", second, str(second))
+        frame_log.write(second * 10**9, exchange, f"{exchange}-0", second, str(second))
         for second in range(1, 11)
         for exchange in ("binance", "kraken")
     ]

@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 
 from candlewax import topics
-from candlewax.batch import NOWHERE, Batch
 from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.consumer import Consumed
 from candlewax.connectors.producer import DeliveryError, Outbox
 from candlewax.connectors.raw import Frames, RawTopics
-from candlewax.feed import Garbled, Received
-from candlewax.instruments import Instruments
+from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.frames import Garbled, Received
+from candlewax.core.instruments import Instruments
+from candlewax.core.schema import FRAMES
 from candlewax.routing import Router
-from candlewax.schema import FRAMES
 from candlewax.tally import Tally
 from tests.kafka import reading
 

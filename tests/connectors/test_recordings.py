@@ -11,10 +11,10 @@ from bytewax.inputs import StatefulSourcePartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax import framelog
 from candlewax.connectors import recordings
 from candlewax.connectors.recordings import Position, Recordings
-from candlewax.feed import Feed, Received, Unread
+from candlewax.core import frame_log
+from candlewax.core.frames import Feed, Received, Unread
 from candlewax.tally import Tally
 
 Row = tuple[int, str, str, int, str]
@@ -22,7 +22,7 @@ Row = tuple[int, str, str, int, str]
 
 
 def log(path: Path, rows: list[Row]) -> Path:
-    text = "".join(framelog.write(*row) for row in rows).encode()
+    text = "".join(frame_log.write(*row) for row in rows).encode()
     packed = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
     path.write_bytes(packed.get(path.suffix, bytes)(text))
     return path
@@ -84,7 +84,7 @@ def test_packed_members_may_follow_each_other(
     """Compressed files put one after another are one log."""
     path = tmp_path / ("a.gz" if pack is gzip.compress else "a.zst")
     rows = numbered([1, 2])
-    path.write_bytes(b"".join(pack(framelog.write(*row).encode()) for row in rows))
+    path.write_bytes(b"".join(pack(frame_log.write(*row).encode()) for row in rows))
     assert frames(rest(opened([path]))) == rows
 
 
@@ -201,7 +201,7 @@ def test_a_long_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("candlewax.connectors._logfile.LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(recordings, "BATCH_BYTES", 1 << 18)
     path = tmp_path / "a.tsv"
-    path.write_bytes(b"x" * (5 << 20) + b"\n" + framelog.write(*numbered([1])[0]).encode())
+    path.write_bytes(b"x" * (5 << 20) + b"\n" + frame_log.write(*numbered([1])[0]).encode())
     items = rest(opened([path]))
     assert set(reasons(items)) == {"bad_line"}
     assert frames(items) == numbered([1])

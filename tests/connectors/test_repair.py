@@ -10,8 +10,8 @@ from candlewax.connectors._gaps import Left
 from candlewax.connectors._inbox import Row
 from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.fill_schedule import Account, Pace, Schedule
-from candlewax.feed import Received
-from candlewax.refill import ONCE, Gap
+from candlewax.core.frames import Received
+from candlewax.core.gaps.fill_plan import ONCE, Gap
 from candlewax.tally import Tally
 
 PACE = Pace(settle_s=3, first_s=5, most_s=300)

@@ -4,10 +4,10 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.sink import Tables, TradesFirst
 from candlewax.connectors.writer import Writer
+from candlewax.core.batch import Batch
 from candlewax.tally import Tally
 from tests.connectors.test_writer import batch, count
 

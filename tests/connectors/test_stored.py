@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
-from candlewax.gaps import SPANS
+from candlewax.core.gaps.gap_state import SPANS
 
 MINUTE = 60_000_000
 BEGIN = 1_790_000_040 * 1_000_000

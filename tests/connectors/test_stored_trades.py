@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
-from candlewax.ledger import Ledger
+from candlewax.core.trades.deduplicator import Ledger
 
 MINUTE = 60_000_000
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,11 +9,11 @@ import pytest
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
-from candlewax.decode import decode
+from candlewax.core.gaps.gap_state import Knowledge
+from candlewax.core.schema import FRAMES
+from candlewax.core.snapshots import Snapshot, load_ledger
+from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.gaps import Knowledge
-from candlewax.schema import FRAMES
-from candlewax.snapshots import Snapshot, load_ledger
 from candlewax.steps import Deduplicate
 from candlewax.tally import Tally
 from tests.reading import INSTRUMENTS

@@ -13,11 +13,11 @@ from websockets.asyncio.server import ServerConnection
 
 from candlewax.connectors._hub import HubError
 from candlewax.connectors.websocket import LINGER, Websockets
-from candlewax.decode import decode, not_utf8
+from candlewax.core.frames import Feed, Received
+from candlewax.core.instruments import Instruments
+from candlewax.core.schema import FRAMES, KIND_CONTROL
+from candlewax.core.trades.decode import decode, not_utf8
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Feed, Received
-from candlewax.instruments import Instruments
-from candlewax.schema import FRAMES, KIND_CONTROL
 from candlewax.tally import Tally
 from candlewax.turns import ALWAYS, STEP, Turns
 from tests.connectors.exchange import (

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.decode import Decoded, decode
+from candlewax.core.schema import FRAMES
+from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
-from candlewax.schema import FRAMES
 from candlewax.simulator.plan import Manners, Plan
 from candlewax.simulator.server import Simulator
 from tests.connectors.exchange import Reader, quick, running

@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from candlewax import book
-from candlewax.batch import Batch
-from candlewax.certificate import Evidence
 from candlewax.connectors import ddl, writer
 from candlewax.connectors.clickhouse import RETRIES, Database
 from candlewax.connectors.writer import ORDER, Writer
-from candlewax.gold import ohlcv, watermarks
+from candlewax.core.batch import Batch
+from candlewax.core.candles import open_candles
+from candlewax.core.candles.certificate import Evidence
+from candlewax.core.candles.rows import ohlcv, watermarks
 from candlewax.tally import Tally
+from tests.core.candles.test_combine import DAY, table
 from tests.reading import read
-from tests.test_candles import DAY, table
 from tests.test_verify import TRADES
 
 
@@ -92,7 +92,7 @@ def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
 
 def candles(closed: bool) -> pl.DataFrame:
     """A row of `ohlcv`."""
-    update = book.update(book.EMPTY, table(TRADES[:1]), 0)
+    update = open_candles.update(open_candles.EMPTY, table(TRADES[:1]), 0)
     mark = DAY + 86_400_000_000 if closed else 0
     return ohlcv("x", update.changed, mark, Evidence())
 

@@ -14,12 +14,12 @@ from candlewax import parts
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice, Pace
 from candlewax.connectors.repair import Asked, Repairs
+from candlewax.core.frames import Received
+from candlewax.core.kind_marks import SIMULATED
+from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.feed import Received
 from candlewax.kinds import claim
-from candlewax.marks import SIMULATED
 from candlewax.parts import Process
-from candlewax.schema import FRAMES
 from candlewax.simulator import frames
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan

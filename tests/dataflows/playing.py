@@ -14,10 +14,11 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSource, run_main
 from hypothesis import strategies as st
 
-from candlewax import instruments, parts
+from candlewax import parts
 from candlewax.connectors.clickhouse import Database
-from candlewax.feed import Received
-from candlewax.schema import FRAMES
+from candlewax.core import instruments
+from candlewax.core.frames import Received
+from candlewax.core.schema import FRAMES
 from candlewax.tally import Tally
 from dataflows import ohlcv
 from tests import oracle

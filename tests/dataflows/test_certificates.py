@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from candlewax.connectors.clickhouse import Database
 from tests import oracle
+from tests.core.candles.test_combine import DAY
 from tests.dataflows.playing import (
     Frame,
     all_fills,
@@ -28,7 +29,6 @@ from tests.dataflows.playing import (
 from tests.dataflows.test_ohlcv import CUTS, stores
 from tests.dataflows.test_unseen import KINDS, feed
 from tests.oracle import Fill
-from tests.test_candles import DAY
 
 SECOND = 1_000_000
 

@@ -15,12 +15,12 @@ from candlewax.connectors.clickhouse import Database, connect
 from candlewax.connectors.repair import IN_VAIN, Repairs
 from candlewax.connectors.rest import Client, Patience
 from candlewax.connectors.websocket import Websockets
-from candlewax.decode import decode
+from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.schema import FRAMES, TRADES
+from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Place
 from candlewax.parts import Process
-from candlewax.refill import ONCE
-from candlewax.schema import FRAMES, TRADES
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from candlewax import refill
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked
 from candlewax.connectors.rest import Patience
+from candlewax.core.gaps import fill_plan
+from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.exchanges import EXCHANGES
-from candlewax.refill import ONCE
 from candlewax.simulator.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verify import books, verify
@@ -159,7 +159,7 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
     tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
     """Also again; a bound of five stands for that of a million."""
-    monkeypatch.setattr(refill, "TOO_LONG", 5)
+    monkeypatch.setattr(fill_plan, "TOO_LONG", 5)
     with forgetful() as (simulator, _):
         native = next(iter(markets(simulator, "kraken")))
         hear(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from candlewax.feed import FROM_DUMP
+from candlewax.core.frames import FROM_DUMP
 from tests.reading import read
 
 SPOT = (

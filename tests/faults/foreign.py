@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED
 from candlewax.kinds import stored_kind
-from candlewax.marks import DESCRIBED, REAL, SIMULATED
 from tests.faults.days import around_midnight
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Stage

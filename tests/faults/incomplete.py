@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, connect
-from candlewax.refill import ONCE
+from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.simulator.books import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator

@@ -15,9 +15,9 @@ from typing import Any
 from bytewax.recovery import init_db_dir
 from confluent_kafka import Message
 
-from candlewax import framelog
 from candlewax._readers import Server
 from candlewax.connectors.clickhouse import open_tables
+from candlewax.core import frame_log
 from candlewax.verify import books, verify
 from tests import oracle
 from tests.dataflows import playing
@@ -277,7 +277,7 @@ def market(count: int, seed: int, begin: int = 0) -> list[Frame]:
 def record(path: Path, frames: Sequence[Frame]) -> Path:
     """Write frames as a log."""
     lines = [
-        framelog.write(f.recv_us * 1000, f.exchange, f.connection, f.seq, f.text) for f in frames
+        frame_log.write(f.recv_us * 1000, f.exchange, f.connection, f.seq, f.text) for f in frames
     ]
     path.write_text("".join(lines))
     return path

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from candlewax.connectors.broker import Broker as Client
+from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
 from candlewax.kinds import claim
-from candlewax.marks import DESCRIBED, REAL, SAMPLE_KIND
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka.system import System, market, record
 from tests.processes import candlewax

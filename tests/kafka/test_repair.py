@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import framelog
 from candlewax.connectors.broker import Broker as Client
+from candlewax.core import frame_log
+from candlewax.core.kind_marks import REAL
 from candlewax.kinds import stored_kind
-from candlewax.marks import REAL
 from candlewax.simulator.market import Trade
 from tests.clickhouse.serving import serving
 from tests.dataflows.mending import frame, gaps, markets, played, stored
@@ -40,7 +40,7 @@ def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
     texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, trades)]
     now = time.time_ns()
     log.write_text(
-        "".join(framelog.write(now + n, "binance", "b0", n, text) for n, text in enumerate(texts))
+        "".join(frame_log.write(now + n, "binance", "b0", n, text) for n, text in enumerate(texts))
     )
     assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
 

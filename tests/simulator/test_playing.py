@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import framelog
+from candlewax.core import frame_log
 from candlewax.data import SAMPLE
 from candlewax.simulator import markets
 from candlewax.simulator.market import Trade
@@ -92,7 +92,7 @@ def log(tmp_path: Path) -> Path:
     """A frame log of three exchanges."""
     path = tmp_path / "some.tsv"
     lines = [
-        framelog.write(ns, exchange, name, seq, text)
+        frame_log.write(ns, exchange, name, seq, text)
         for seq, (ns, exchange, name, text) in enumerate(FRAMES)
     ]
     path.write_text("".join(lines), encoding="utf-8", newline="")

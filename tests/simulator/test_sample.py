@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 import zstandard
 
-from candlewax import framelog
+from candlewax.core import frame_log
+from candlewax.core.schema import KIND_CONTROL, KIND_DEAD, KIND_TRADE
+from candlewax.core.trades.decode import decode
 from candlewax.data import MANIFEST, SAMPLE
-from candlewax.decode import decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.schema import KIND_CONTROL, KIND_DEAD, KIND_TRADE
 from candlewax.simulator import sample
 from candlewax.simulator.frames import iso
 from tests.oracle import Fill, distinct
@@ -243,7 +243,7 @@ def test_the_program_reads_what_was_put_in(
     """Decoding gives the counts of the manifest, and trade for trade what reading the
     frames one by one gives.
     """
-    some = framelog.read(log, "sample", 0).frames.filter(pl.col("exchange") == exchange)
+    some = frame_log.read(log, "sample", 0).frames.filter(pl.col("exchange") == exchange)
     decoded = decode(EXCHANGES[exchange], some.drop("line", "exchange"), INSTRUMENTS)
     told = manifest["exchanges"][exchange]
     kinds = Counter(decoded.bronze["kind"])

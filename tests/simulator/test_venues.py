@@ -2,7 +2,7 @@
 
 import asyncio
 
-from candlewax.instruments import Instruments
+from candlewax.core.instruments import Instruments
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from candlewax.simulator.venues import markets_of

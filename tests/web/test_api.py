@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 import pytest
 
-from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Busy, Database, Unavailable, open_tables
+from candlewax.core.batch import Batch
 from candlewax.web.recent import Recent
 from tests.web.serving import (
     BEGIN,

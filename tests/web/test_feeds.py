@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.batch import Batch
-from candlewax.schema import BRONZE, KIND_CONTROL, KIND_TRADE, TRADES
+from candlewax.core.batch import Batch
+from candlewax.core.schema import BRONZE, KIND_CONTROL, KIND_TRADE, TRADES
 from candlewax.web.feeds import OVER, SECOND, SPAN, STALLED, Clock, Feeds, Rate
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.batch import Batch
+from candlewax.core.batch import Batch
 from candlewax.web.hub import Hub
 
 

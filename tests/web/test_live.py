@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.batch import Batch
-from candlewax.schema import TRADES
+from candlewax.core.batch import Batch
+from candlewax.core.schema import TRADES
 from candlewax.web.hub import Hub
 from candlewax.web.live import Live
 from candlewax.web.recent import Recent

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
-from candlewax.schema import CANDLES, TRADES
+from candlewax.core.batch import Batch
+from candlewax.core.schema import CANDLES, TRADES
 from candlewax.web import feeds
 from tests.web.browser import browser
 from tests.web.serving import BEGIN, Served, candle, serving, store_candles, store_trades

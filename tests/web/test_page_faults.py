@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.batch import Batch
 from candlewax.web.hub import Hub
 from tests.web.browser import browser
 from tests.web.faulty import COUNT, KINDS, Chosen, opened, store_series

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from candlewax.batch import Batch
 from candlewax.connectors.clickhouse import Database
+from candlewax.core.batch import Batch
 from tests.web.browser import browser
 from tests.web.faulty import COUNT, KINDS, Chosen, Faulty, opened, store_series
 from tests.web.serving import BEGIN, Served, serving

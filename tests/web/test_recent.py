@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.candles import TIMEFRAMES
-from candlewax.schema import CANDLES
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.schema import CANDLES
 from candlewax.web import encode
 from candlewax.web.chunks import CHUNK
 from candlewax.web.history import LATEST, Read, read

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candlewax.core.instruments import Instrument, Instruments, InstrumentsError, load
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.symbols import split_before_quote
-from candlewax.instruments import Instrument, Instruments, InstrumentsError, load
 from tests.reading import INSTRUMENTS, read
 
 QUOTES = EXCHANGES["binance"].quotes

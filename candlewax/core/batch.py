@@ -1,0 +1,45 @@
+"""What flows from step to step once frames are read."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.candles.certificate import NAMES, Doubt
+from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.schema import TRADES, Columns, empty
+
+NOWHERE: Final = ""
+"""The key of what belongs to no known exchange."""
+
+WINDOWS: Final[Columns] = NAMES
+"""Names of candles."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one exchange on their way to the tables.
+
+    `tables`: frames by the name of their table. `trades`: TRADES with vendor columns,
+    each seen for the first time. `read`: how many trades came, also seen ones.
+    `stale`: WINDOWS of candles that are to be computed anew from all their trades once
+    these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
+    when candles are closed, in microseconds since 1970. `known`: what is known of the
+    exchange's trades that have not been seen. `doubt`: which stored candles'
+    certificates may be wrong now; it is there if any candle is `stale`.
+    """
+
+    exchange: str
+    tables: dict[str, pl.DataFrame]
+    trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    read: int = 0
+    stale: pl.DataFrame = field(default_factory=lambda: empty(WINDOWS))
+    late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    watermark: int = 0
+    known: Knowledge = NOTHING
+    doubt: Doubt | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in all tables."""
+        return sum(frame.height for frame in self.tables.values())

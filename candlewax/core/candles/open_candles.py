@@ -1,0 +1,216 @@
+"""The book: the candles that can still change, how far the exchange's time has come, and
+what certificates follow from besides trades.
+
+Pure functions over frames and state.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.candles.certificate import ENDED, Evidence, disjoint, heard, spans_of, touched
+from candlewax.core.candles.combine import (
+    FEW,
+    MINUTE,
+    SECOND,
+    STATE,
+    WINDOW,
+    all_timeframes,
+    at_once,
+    combine,
+    merge,
+)
+from candlewax.core.candles.late_trades import come_late, out_of_order
+from candlewax.core.candles.small_batch import fold
+from candlewax.core.gaps.gap_state import NOTHING, OUTAGES, SPANS, Knowledge
+from candlewax.core.schema import PLAIN, empty
+
+GRACE: Final = SECOND
+"""How far the watermark stays behind the latest trade, in microseconds."""
+
+LATENESS: Final = 900 * SECOND
+"""How long a closed candle is kept to be changed, in microseconds."""
+
+REMEMBERED: Final = 2 * 86_400 * SECOND
+"""How long an outage is kept, in microseconds: longer than any candle of the book."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """The candles of one exchange that can still change, and its watermark.
+
+    `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a
+    candle is closed if its window ended by then. `outages`: OUTAGES of the last two
+    days, apart from each other and in order. `ended`: ENDED, closed candles in which the
+    feed ended, as long as no later trade of their symbol came.
+    """
+
+    candles: pl.DataFrame
+    watermark: int = 0
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
+
+    def evidence(self, known: Knowledge) -> Evidence:
+        """What the certificates of its candles follow from."""
+        return Evidence(known, self.outages, self.ended)
+
+
+EMPTY: Final = Book(empty(STATE))
+
+
+def seed(minutes: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Book:
+    """The book at a watermark, of the one-minute candles (STATE) of all trades that
+    it can still depend on, those of a symbol in the order of time.
+    """
+    candles = all_timeframes(minutes)
+    return Book(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a batch of trades changed.
+
+    `changed`: STATE, the candles that trades changed or that closed, as they now are,
+    each once. `late`: STATE, parts of candles whose state was dropped before these
+    trades came; they have to be computed from all their trades. `recertified`: STATE,
+    the other candles whose certificate may be another now; `spans`: the SPANS in which
+    certificates may be, also those of candles whose state was dropped; those of all
+    symbols have none. `out_of_order`: how many trades are older than one before them.
+    """
+
+    book: Book
+    changed: pl.DataFrame
+    late: pl.DataFrame
+    recertified: pl.DataFrame
+    spans: pl.DataFrame
+    out_of_order: int = 0
+
+
+def update(
+    book: Book,
+    trades: pl.DataFrame,
+    watermark: int,
+    lateness: int = LATENESS,
+    known: Knowledge = NOTHING,
+    *,
+    begins: bool = False,
+) -> Update:
+    """Put new trades (TRADES), in the order they came, and what is `known` with them
+    into the book, and move its watermark on.
+
+    `watermark` is the batch's own; the book's never moves back. To one who `begins`, all
+    certificates are new.
+    """
+    state = book.candles
+    moved = max(watermark, book.watermark)
+    latest = book.watermark + GRACE
+    disordered = out_of_order(trades, latest)
+    if moved // MINUTE == book.watermark // MINUTE and not begins and _is_calm(book, known):
+        folded = fold(state, trades, moved)
+        if folded:
+            kept, changed = folded
+            book = replace(book, candles=kept, watermark=moved)
+            return Update(book, changed, state.clear(), state.clear(), empty(SPANS), disordered)
+    late = come_late(trades, latest, GRACE) if disordered else None
+    new, place = _placed(trades, state, late)
+    found = place.is_not_null()
+    places = place.drop_nulls()
+    unknown, seen = (new.clear(), new) if found.all() else (new.filter(~found), new.filter(found))
+    opened, too_late = _opened(unknown, book.watermark - lateness)
+    merged = merge(state[places], seen)
+    if opened.height:
+        merged = pl.concat([merged, opened])
+    stays = pl.Series([True]).new_from_index(0, state.height).scatter(places, False)
+    untouched = state.filter(stays)
+    # In one piece: a state of thousands of pieces is slower with each batch.
+    kept = pl.concat([untouched, merged], rechunk=True)
+    changed = merged
+    # Windows end on whole minutes: within one none closes, and none is given up.
+    if moved // MINUTE > book.watermark // MINUTE:
+        end = pl.col("window_end")
+        closes = (end > book.watermark) & (end <= moved)
+        changed = pl.concat([merged, untouched.filter(closes)])
+        untouched = untouched.filter(~closes)
+        kept = kept.filter(end + lateness > moved)
+    book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
+    if not begins:
+        untouched = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
+    return Update(book, changed, too_late, untouched, spans, disordered)
+
+
+def _is_calm(book: Book, known: Knowledge) -> bool:
+    """Whether all that is to be learned of a batch are its trades."""
+    return not (known.changed.height or known.outages.height or book.ended.height)
+
+
+def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:
+    """The book with what is known now, and the SPANS in which that says anything new."""
+    spans = known.changed
+    if known.outages.height:
+        outages = disjoint(pl.concat([book.outages, known.outages]))
+        recent = outages.filter(pl.col("ended") > book.watermark - REMEMBERED)
+        book = replace(book, outages=recent)
+        spans = pl.concat([spans, spans_of(known.outages)])
+    if book.ended.height:
+        again = heard(book.ended, trades)
+        if again.any():
+            solved = book.ended.filter(again)
+            book = replace(book, ended=book.ended.filter(~again))
+            last = pl.col("window_end") - 1
+            windows = solved.select(
+                "symbol", before=pl.col("window_start").cast(pl.Int64), after=last
+            )
+            spans = pl.concat([spans, windows])
+    return book, spans
+
+
+def ending(update: Update, watermark: int) -> Book:
+    """The book, when the feed had ended before the candles of an update closed, later
+    than a watermark.
+    """
+    book = update.book
+    end = pl.col("window_end")
+    closed = update.changed.filter((end > watermark) & (end <= book.watermark))
+    ended = closed.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
+    return replace(book, ended=pl.concat([book.ended, ended]))
+
+
+_PLACES: Final = (WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
+
+
+def _placed(
+    trades: pl.DataFrame, state: pl.DataFrame, late: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Candles (STATE) of the trades, and for each its row in the state, or null; `late`
+    are their revisions by `key`, where there are any.
+    """
+    if trades.height < FEW:
+        new = at_once(trades)
+    else:
+        new = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)
+    if late is not None:
+        counted = new.drop("revision").join(late.lazy(), "key", "left", maintain_order="left")
+        new = counted.with_columns(pl.col("revision").fill_null(0))
+    placed = (
+        new.join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
+        .select(*STATE, "place")
+        .collect(optimizations=PLAIN)
+    )
+    return placed, placed.drop_in_place("place")
+
+
+def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Candles (STATE) that open, and those whose windows are too old for that."""
+    if candles.is_empty() or candles["window_end"].min() > oldest:  # type: ignore[operator]
+        return candles, candles.clear()
+    late = pl.col("window_end") <= oldest
+    return candles.filter(~late), candles.filter(late)
+
+
+def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
+    """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
+    none.
+    """
+    latest = trades["timestamp"].cast(pl.Int64).max()
+    return max(0, latest - grace) if isinstance(latest, int) else 0

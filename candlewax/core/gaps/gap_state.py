@@ -1,0 +1,82 @@
+"""What is known of the trades that were not seen: holes between the numbers that
+were, the spans they may lie in, and the times no connection was alive.
+
+Pure functions over frames.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.gaps.interval_sums import Sums
+from candlewax.core.schema import Columns, empty
+
+HOLES: Final[Columns] = {
+    "symbol": pl.String,
+    "first": pl.UInt64,
+    "last": pl.UInt64,
+    "before": pl.Int64,
+    "after": pl.Int64,
+}
+"""Numbers not seen, from `first` to `last`, between two that were. The missing trades
+happened between `before` and `after`, microseconds since 1970, both inclusive: the
+times of the two neighbours, the earlier one first."""
+
+SPANS: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.Int64}
+"""Spans of a symbol's time, both ends inclusive."""
+
+BEGINS: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
+"""The lowest number seen of each numbered symbol, and when that trade happened."""
+
+MOMENTS: Final[Columns] = {"symbol": pl.String, "time": pl.Int64}
+"""Moments of a symbol's time, microseconds since 1970."""
+
+OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
+"""Times without any connection to the exchange, microseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known of an exchange's unseen trades once a batch is admitted.
+
+    `holes`: all HOLES there are. `begins`: BEGINS. `contradicted`: MOMENTS of trades of which
+    two came under one number. `unsubscribed`: SPANS in which a market was not subscribed, and of
+    which no later trade tells what was missed. `changed`: SPANS in which any of these are no
+    longer what they were before this batch. `outages`: OUTAGES that
+    ended before its trades, of which one may come again after a crash.
+    """
+
+    holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))
+    begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
+    contradicted: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
+    unsubscribed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
+
+    @cached_property
+    def latest_begin(self) -> int:
+        """When the last symbol began that did not begin with its first trade; before all
+        times if none did.
+        """
+        late = self.begins.filter(pl.col("sequence") > 1)["time"].max()
+        return late if isinstance(late, int) else -(2**63)
+
+    @cached_property
+    def sums(self) -> Sums | None:
+        """The holes, so that many windows are asked at once; None without any."""
+        if self.holes.is_empty():
+            return None
+        return Sums.of(self.holes, pl.col("last") - pl.col("first") + 1)
+
+    @cached_property
+    def contradictions(self) -> Sums | None:
+        """The contradicted moments, so that many windows are asked at once; None without any."""
+        if self.contradicted.is_empty():
+            return None
+        spans = self.contradicted.select("symbol", before="time", after="time")
+        return Sums.of(spans, pl.lit(1, pl.UInt64))
+
+
+NOTHING: Final = Knowledge()

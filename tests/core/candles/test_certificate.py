@@ -1,0 +1,193 @@
+"""Certificates against an oracle of plain Python."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.core.candles.certificate import (
+    COMPLETE,
+    ENDED,
+    FORMING,
+    GAPS,
+    NAMES,
+    PARTIAL,
+    UNVERIFIED,
+    Evidence,
+    certificates,
+    disjoint,
+    heard,
+    missing,
+    touched,
+)
+from candlewax.core.candles.combine import STATE, TIMEFRAMES
+from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
+from tests.core.candles.test_combine import DAY, table
+from tests.oracle import Fill
+
+SECOND = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Window = tuple[int, str, int]
+"""timeframe, symbol, window_start in microseconds since 1970."""
+
+
+def windows(some: Sequence[Window], unnumbered: Sequence[int] = ()) -> pl.DataFrame:
+    """Candles of these windows, as far as certificates need them."""
+    lengths = {number: length for number, length in TIMEFRAMES.values()}  # noqa: C416
+    rows = [
+        {
+            **dict.fromkeys(STATE),
+            "timeframe": timeframe,
+            "symbol": symbol,
+            "window_start": EPOCH + timedelta(microseconds=start),
+            "window_end": start + lengths[timeframe],
+            "unnumbered": place in unnumbered,
+        }
+        for place, (timeframe, symbol, start) in enumerate(some)
+    ]
+    return pl.DataFrame(rows, schema=STATE)
+
+
+SYMBOLS = ("A/B", "C/D")
+TIMES = st.one_of(
+    st.integers(DAY - 5, DAY + 5),
+    st.integers(-90, 90).map(lambda n: DAY + n * SECOND),
+    st.integers(DAY - 7_200_000_000, DAY + 7_200_000_000),
+    st.integers(-2, 2).map(lambda n: DAY + n * 86_400 * SECOND),
+)
+
+
+@st.composite
+def holes(draw: st.DrawFn) -> list[tuple[str, int, int, int, int]]:
+    """Holes between numbers, each in its place; the times of their ends in any order."""
+    found = []
+    for symbol in SYMBOLS:
+        number = draw(st.sampled_from([0, 2**63, 2**64 - 400]))
+        for _ in range(draw(st.integers(0, 5))):
+            first = number + draw(st.integers(1, 9))
+            last = first + draw(st.integers(0, 20))
+            times = sorted([draw(TIMES), draw(TIMES)])
+            found.append((symbol, first, last, times[0], times[1]))
+            number = last + 1
+    return found
+
+
+WINDOWS = st.lists(
+    st.builds(
+        lambda pair, symbol, time: (pair[0], symbol, time // pair[1] * pair[1]),
+        st.sampled_from(list(TIMEFRAMES.values())),
+        st.sampled_from(SYMBOLS),
+        TIMES,
+    ),
+    max_size=12,
+    unique=True,
+)
+SPAN = st.tuples(TIMES, TIMES).map(sorted)
+
+
+def overlap(begin: int, end: int, others: list[list[int]]) -> int:
+    """How many microseconds of a window lie in some of these times, by their edges."""
+    edges = sorted({begin, end, *(t for other in others for t in other)})
+    return sum(
+        b - a
+        for a, b in itertools.pairwise(edges)
+        if begin <= a < end and any(c <= a < d for c, d in others)
+    )
+
+
+@given(
+    WINDOWS,
+    holes(),
+    st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 3), TIMES), max_size=2,
+             unique_by=lambda b: b[0]),
+    st.lists(SPAN, max_size=4),
+    st.lists(st.integers(0, 11), max_size=4),
+    st.lists(st.integers(0, 11), max_size=3),
+    TIMES,
+)  # fmt: skip
+def test_a_certificate_says_what_is_known(
+    some: list[Window],
+    missing: list[tuple[str, int, int, int, int]],
+    begins: list[tuple[str, int, int]],
+    down: list[list[int]],
+    unnumbered: list[int],
+    ended: list[int],
+    watermark: int,
+) -> None:
+    """In all timeframes, of holes, begins, ends and outages anywhere."""
+    candles = windows(some, unnumbered)
+    cut = candles[[n for n in ended if n < candles.height]].unique()
+    evidence = Evidence(
+        Knowledge(
+            pl.DataFrame(missing, HOLES, orient="row"), pl.DataFrame(begins, BEGINS, orient="row")
+        ),
+        disjoint(pl.DataFrame(down, OUTAGES, orient="row")),
+        cut.select(pl.col(name).cast(kind) for name, kind in ENDED.items()),
+    )
+    closed = pl.col("window_end") <= watermark
+    found = candles.select(certificates(candles, closed, evidence)).rows()
+    expected = []
+    for place, ((_, symbol, start), end) in enumerate(
+        zip(some, candles["window_end"], strict=True)
+    ):
+        count = sum(
+            last - first + 1
+            for name, first, last, before, after in missing
+            if name == symbol and before < end and after >= start
+        )
+        began = any(s == symbol and n > 1 and start <= at < end for s, n, at in begins)
+        if end > watermark:
+            status = FORMING
+        elif place in unnumbered:
+            status = UNVERIFIED
+        elif count:
+            status = GAPS
+        else:
+            status = PARTIAL if began or place in ended else COMPLETE
+        expected.append((count, status, overlap(start, end, down) // 1000))
+    assert found == expected
+
+
+@given(WINDOWS, st.lists(st.tuples(st.sampled_from([*SYMBOLS, None]), SPAN), max_size=5))
+def test_spans_touch_the_windows_that_lie_in_them(
+    some: list[Window], spans: list[tuple[str | None, list[int]]]
+) -> None:
+    """Both ends of a span are in it, the end of a window is not."""
+    candles = windows(some)
+    frame = pl.DataFrame([(s, *times) for s, times in spans], SPANS, orient="row")
+    assert touched(candles, frame).to_list() == [
+        any(s in (symbol, None) and b < end and a >= start for s, (b, a) in spans)
+        for (_, symbol, start), end in zip(some, candles["window_end"], strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("second", "expected"), [(59, False), (60, True)])
+def test_only_a_later_trade_tells_what_ended(second: int, expected: bool) -> None:
+    """One of the same symbol, behind the end of the window."""
+    ended = windows([(1, "A/B", DAY), (1, "C/D", DAY)]).select(
+        pl.col(name).cast(kind) for name, kind in ENDED.items()
+    )
+    later: Any = Fill("x", "A/B", "1", 1, DAY + second * SECOND, True, 1, 1)  # type: ignore[arg-type]
+    assert heard(ended, table([later])).to_list() == [expected, False]
+
+
+def test_many_holes_are_counted_at_once() -> None:
+    """Each window's own, of forty thousand."""
+    many = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
+            for n in range(40_000)]  # fmt: skip
+    candles = windows([(1, "A/B", DAY + 60 * SECOND * n) for n in range(600)])
+    found = missing(candles, Knowledge(pl.DataFrame(many, HOLES, orient="row")))
+    assert found.to_list() == [
+        sum(n % 7 + 1 for n in range(60 * minute, 60 * minute + 60)) for minute in range(600)
+    ]
+
+
+def test_names_are_what_candles_are_called() -> None:
+    """The columns that tell one candle of an exchange from another."""
+    assert set(NAMES) < set(ENDED) < set(STATE)

@@ -1,0 +1,108 @@
+"""A few trades into candles: the same as by the way of many."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.core.candles import open_candles as books
+from candlewax.core.candles.open_candles import EMPTY, Book
+from candlewax.core.candles.small_batch import FEW, fold
+from candlewax.core.schema import REST
+from tests import oracle
+from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table, told
+from tests.oracle import Fill
+
+NUMBERED = st.builds(
+    Fill,
+    st.just("x"),
+    st.sampled_from(["A/B", "C/D", "E/F"]),
+    st.just("1"),
+    st.integers(1, 2**64 - 1),
+    st.integers(DAY, DAY + 59_000_000),
+    st.booleans(),
+    PRICES,
+    QUANTITIES,
+    st.just(()),
+    st.integers(0, 2),
+    st.integers(0, 1),
+)
+BATCHES = st.lists(st.lists(NUMBERED, min_size=1, max_size=12), min_size=1, max_size=6).filter(
+    lambda batches: _distinct([fill for batch in batches for fill in batch])
+)
+
+
+def _distinct(fills: Sequence[Fill]) -> bool:
+    return len({(fill.symbol, fill.order) for fill in fills}) == len(fills)
+
+
+def fill(**facts: Any) -> Fill:
+    return Fill(
+        **{
+            "exchange": "x", "symbol": "A/B", "trade_id": "1", "sequence": 5, "time": DAY + 10,
+            "bought": True, "price": Decimal(1), "quantity": Decimal(1), **facts,
+        }
+    )  # fmt: skip
+
+
+@given(BATCHES)
+def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
+    """Whatever the order within batches and between them; candles that a batch does not
+    touch stay as they are.
+    """
+    book: Book = EMPTY
+    last: dict[oracle.Window, dict[str, Any]] = {}
+    for batch in batches:
+        trades = table(batch)
+        update = books.update(book, trades, books.watermark(trades))
+        book = update.book
+        last |= told(update.changed, book.watermark)
+    every = [fill for batch in batches for fill in batch]
+    expected = oracle.candles(every, {"x": book.watermark})
+    assert last == expected
+    assert told(book.candles, book.watermark) == expected
+
+
+@given(st.lists(NUMBERED, min_size=1, max_size=12, unique_by=lambda f: (f.symbol, f.time)))
+def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
+    """It is not only a way that is there: a live feed's batches take it."""
+    first = table([fill(symbol="C/D", sequence=1, time=DAY)])
+    book = books.update(EMPTY, first, DAY).book
+    later = [f for f in fills if f.symbol != "C/D"]
+    with mock.patch(
+        "candlewax.core.candles.open_candles.at_once", side_effect=AssertionError("the other way")
+    ):
+        if later:
+            books.update(book, table(later), book.watermark)
+
+
+@pytest.mark.parametrize(
+    "trades",
+    [
+        table([fill(sequence=0)]),
+        table([fill(conditions=("ADL",))]),
+        table([fill()]).with_columns(via=pl.lit(REST, pl.Int8)),
+        table([fill(time=DAY - 1)]),
+        table([fill(), fill(sequence=6, time=DAY + 60_000_000)]),
+        table([fill(), fill(offset=1)]),
+        table([fill(sequence=n) for n in range(1, FEW + 2)]),
+        table([]),
+    ],
+    ids=["unnumbered", "left out", "asked for", "late", "two minutes", "a tie", "many", "none"],
+)
+def test_others_are_left_to_the_way_of_many(trades: pl.DataFrame) -> None:
+    """Each of these asks for more than this does."""
+    assert fold(EMPTY.candles, trades, DAY) is None
+
+
+def test_a_trade_older_than_its_candle_is_left_to_the_way_of_many() -> None:
+    """What a candle holds may end later than what comes."""
+    found = fold(EMPTY.candles, table([fill(sequence=5)]), DAY)
+    assert found is not None
+    assert fold(found[0], table([fill(sequence=4)]), DAY) is None
+    assert fold(found[0], table([fill(sequence=6)]), DAY) is not None
