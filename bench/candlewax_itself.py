@@ -16,7 +16,7 @@ from candlewax.connectors.recordings import Recordings
 from candlewax.core import instruments
 from candlewax.core.frames import Feed, Received
 from candlewax.core.schema import FRAMES
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 
 ROOT = Path(__file__).parents[1]

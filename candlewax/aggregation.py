@@ -8,7 +8,6 @@ from typing import Any, Final
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
-from candlewax.clocks import monotonic_clock, wall_clock
 from candlewax.connectors.history import History
 from candlewax.core.batch import WINDOWS, Batch
 from candlewax.core.candles import combine, open_candles
@@ -18,8 +17,9 @@ from candlewax.core.candles.rows import changes, watermarks
 from candlewax.core.gaps.gap_state import NOTHING, Knowledge
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_book, save_book
-from candlewax.tally import Tally
-from candlewax.telling import tells
+from candlewax.runtime.clocks import monotonic_clock, wall_clock
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 
 _NO_WINDOWS: Final = empty(WINDOWS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from candlewax.connectors.repair import Asked
 from candlewax.exchanges import EXCHANGES
-from candlewax.settings import Settings
+from candlewax.runtime.settings import Settings
 
 
 def asked(chosen: Settings, wanted: Iterable[str], *, real: bool) -> dict[str, Asked]:

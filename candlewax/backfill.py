@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
-from candlewax import asking, parts, settings
+from candlewax import asking, parts
 from candlewax.connectors import _dumps, backfill, topic_kinds
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Texts
@@ -27,11 +27,12 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import claimed, live_kind, placed
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
-from candlewax.settings import Settings, SettingsError
-from candlewax.stopping import Stop
-from candlewax.tally import Tally
-from candlewax.telling import tell
-from candlewax.times import parse_time_or_utc
+from candlewax.runtime import settings
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tell
+from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.times import parse_time_or_utc
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from rich.text import Text
 from candlewax.connectors import overview
 from candlewax.connectors.clickhouse import Database
 from candlewax.report import plain
-from candlewax.tally import Tally
-from candlewax.telling import failed
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import failed
 
 _EVERY: Final = 1.0
 _LINES: Final = 10.0

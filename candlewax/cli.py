@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from candlewax import ends
+from candlewax.runtime import exit_reasons
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
@@ -23,17 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     name = given[0] if given else ""
     if arguments is None:
-        ends.begin()
+        exit_reasons.begin()
     try:
         chosen = parser(name).parse_args(given)
         status = chosen.run(chosen)
         if sys.stdout:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        ends.say("interrupted")
-        status = ends.INTERRUPTED
+        exit_reasons.say("interrupted")
+        status = exit_reasons.INTERRUPTED
     except BrokenPipeError as error:
-        status = _output_ended(error, ends.OUTPUT_CLOSED)
+        status = _output_ended(error, exit_reasons.OUTPUT_CLOSED)
     except OSError as error:
         if error.filename is not None or error.filename2 is not None:
             raise
@@ -46,7 +46,7 @@ _NOT_DONE: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
 
 
 def _output_ended(error: OSError, status: int) -> int:
-    ends.say(ends.output_failed(error))
+    exit_reasons.say(exit_reasons.output_failed(error))
     # Else the interpreter tries again at its end, and says that it could not.
     with suppress(OSError, AttributeError):
         sys.stdout.close()
@@ -167,13 +167,13 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
-    from candlewax import settings
     from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
     from candlewax.connectors.clickhouse import open_tables
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kinds import placed
+    from candlewax.runtime import settings
 
     # What is made beforehand is for real markets, unless something else is asked for.
     chosen = placed(attempt(1, settings.load), REAL)
@@ -188,13 +188,13 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
-    from candlewax import settings
     from candlewax.commands._common import attempt, say_which
     from candlewax.connectors.clickhouse import connect
+    from candlewax.runtime import settings
 
     query, names_one = _without_end(arguments.query)
     if names_one and arguments.format:
-        ends.say("the query ends with a FORMAT of its own; leave out --format")
+        exit_reasons.say("the query ends with a FORMAT of its own; leave out --format")
         return 1
     wanted = None if names_one else arguments.format or "PrettyCompact"
     chosen = attempt(1, settings.load)
@@ -239,9 +239,10 @@ def _mending(made: "Parts") -> "Dataflow":
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax import settings, watching
+    from candlewax import watching
     from candlewax.commands._common import attempt
-    from candlewax.telling import tell
+    from candlewax.runtime import settings
+    from candlewax.runtime.errors import tell
 
     tell()
     chosen = attempt(1, settings.load)

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.exchanges import Exchange
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 MOST_VALUES: Final = 50
 """Values of an exchange that are counted by name: a feed may bring any number of them."""

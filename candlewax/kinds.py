@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
 from candlewax.core.kind_marks import (
     DESCRIBED,
@@ -24,9 +23,10 @@ from candlewax.core.kind_marks import (
 )
 from candlewax.data import SAMPLE
 from candlewax.examined_kind import examine
-from candlewax.last_filled import UNFILLED, remember
 from candlewax.recorded_kind import kinds_of
-from candlewax.settings import Settings, SettingsError
+from candlewax.runtime.last_filled import UNFILLED, remember
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import Settings, SettingsError
 
 _ASK_S: Final = 2.0
 

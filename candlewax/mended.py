@@ -12,8 +12,8 @@ from rich.table import Table
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
-from candlewax.tally import Tally
-from candlewax.telling import failed
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import failed
 
 _GAPS: Final = """
 SELECT exchange, symbol, numbering, first_sequence, last_sequence, missing,

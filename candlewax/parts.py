@@ -10,7 +10,6 @@ from bytewax.inputs import Source
 
 from candlewax import routing, topics
 from candlewax.aggregation import Candles
-from candlewax.clocks import wall_clock
 from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.clickhouse import Database
@@ -28,14 +27,15 @@ from candlewax.core.instruments import Instruments
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import Read
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds import Feeds
-from candlewax.health import Health
 from candlewax.kinds import Guard
-from candlewax.metrics import Lags
 from candlewax.routing import Normalized, Router, Values
+from candlewax.runtime.clocks import wall_clock
+from candlewax.runtime.connection_status import Feeds
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.emit_gate import Turns
+from candlewax.runtime.health import Health
+from candlewax.runtime.metrics import Lags
 from candlewax.steps import Decoder, Deduplicate
-from candlewax.tally import Tally
-from candlewax.turns import Turns
 
 _ABSENT: Any = None
 

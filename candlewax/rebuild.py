@@ -20,8 +20,8 @@ from candlewax.connectors.frames import StoredFrames
 from candlewax.core.instruments import Instruments
 from candlewax.core.trades.limits import AHEAD_US
 from candlewax.exchanges import EXCHANGES
-from candlewax.settings import Settings
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.settings import Settings
 from dataflows import ohlcv
 
 FIRST: Final = 0

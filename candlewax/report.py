@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
-from candlewax.ends import output_failed
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.exit_reasons import output_failed
 from candlewax.verify import Verification
 
 _BLINK: Final = 0.2

@@ -19,9 +19,9 @@ from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.trades.decode import Decoded, reject
 from candlewax.core.trades.messages import Read, from_json
 from candlewax.exchanges import EXCHANGES
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 from candlewax.steps import Decoder
-from candlewax.tally import Tally
-from candlewax.telling import tells
 from candlewax.topics import MOST_BYTES
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})

@@ -8,9 +8,9 @@ from candlewax.connectors import overview
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.overview import Stored
 from candlewax.report import Summary, Watch
-from candlewax.settings import Settings
-from candlewax.tally import Tally
-from candlewax.telling import failed
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import failed
+from candlewax.runtime.settings import Settings
 from candlewax.verify import books, verify
 
 _MARKETS = 8

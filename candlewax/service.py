@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from candlewax.tally import Tally
-from candlewax.telling import failed
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import failed
 
 _EVERY: Final = 10.0
 """Seconds between two lines."""

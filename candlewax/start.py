@@ -12,14 +12,13 @@ import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import asking, metrics, parts, recovery, settings
+from candlewax import asking, parts, recovery
 from candlewax.board import Board
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
-from candlewax.connectors.status import answer
 from candlewax.connectors.websocket import Websockets
 from candlewax.core import instruments
 from candlewax.core.frames import Feed
@@ -28,17 +27,19 @@ from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
 from candlewax.mended import Mended
-from candlewax.metrics import Counted
 from candlewax.parts import Parts, Process
 from candlewax.recovery import RecoveryError
 from candlewax.report import run_console
 from candlewax.run import Run
+from candlewax.runtime import metrics, settings
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.emit_gate import PULSE
+from candlewax.runtime.errors import tell
+from candlewax.runtime.http_status import answer
+from candlewax.runtime.metrics import Counted
+from candlewax.runtime.settings import Brokers, Settings, SettingsError
+from candlewax.runtime.shutdown import Stop
 from candlewax.service import Service
-from candlewax.settings import Brokers, Settings, SettingsError
-from candlewax.stopping import Stop
-from candlewax.tally import Tally
-from candlewax.telling import tell
-from candlewax.turns import PULSE
 from candlewax.watching import Watching, watch_beside
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from candlewax.core.trades.deduplicator import Ledger
 from candlewax.core.trades.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.core.trades.small_batch import FEW
 from candlewax.exchanges import EXCHANGES
-from candlewax.tally import Tally
-from candlewax.telling import tells
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})

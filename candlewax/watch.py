@@ -10,7 +10,7 @@ from candlewax.core.gaps.sequence_ranges import Change
 from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
 from candlewax.core.trades.decode import Decoded
 from candlewax.core.trades.deduplicator import Ledger
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 _OUTAGE: Final = pl.col("began", "ended").cast(TIME)
 

@@ -11,13 +11,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import REGISTRY
 
 from candlewax import recovery
-from candlewax._readers import Server
 from candlewax.checked import COLUMNS, Checked, Window, Wrong
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
-from candlewax.connectors.status import answer
 from candlewax.crosscheck import CrossCheck
-from candlewax.health import Health
-from candlewax.settings import Settings, SettingsError
+from candlewax.runtime.health import Health
+from candlewax.runtime.http_status import answer
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import Settings, SettingsError
 
 _log: Final = logging.getLogger("candlewax")
 

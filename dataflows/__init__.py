@@ -1,6 +1,6 @@
 """The pipelines, one short file each: only wiring."""
 
-from candlewax import ends
+from candlewax.runtime import exit_reasons
 
 # Before the rest is imported, which takes a second: what ends it by then is said as well.
-ends.begin()
+exit_reasons.begin()

@@ -8,8 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
-from candlewax import last_filled
 from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.runtime import last_filled
 from tests.databases import Databases
 from tests.workers import workers
 

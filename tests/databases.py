@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, connect, open_tables
+from candlewax.runtime.setting_parsers import Server
 
 
 class Databases:

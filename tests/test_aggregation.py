@@ -23,7 +23,7 @@ from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowled
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_book
 from candlewax.routing import Router
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from candlewax.topics import MOST_BYTES
 from tests.core.candles.test_combine import DAY, table
 from tests.oracle import Fill

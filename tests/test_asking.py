@@ -6,7 +6,7 @@ import pytest
 
 from candlewax.asking import asked
 from candlewax.exchanges import EXCHANGES
-from candlewax.settings import load
+from candlewax.runtime.settings import load
 
 ROOT = Path(__file__).parents[1]
 URL = "http://127.0.0.1:1/kraken"

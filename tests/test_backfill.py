@@ -21,11 +21,11 @@ from candlewax.connectors.span_pages import Found, pages
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance_rest import DUMP
 from candlewax.parts import Process
+from candlewax.runtime.counters import Tally
 from candlewax.simulator.frames import eight, price, quantity
 from candlewax.simulator.market import Trade
 from candlewax.simulator.numbers import decimal_text
 from candlewax.simulator.server import Simulator
-from candlewax.tally import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv
 from tests.dataflows.mending import asked, markets, played, stored

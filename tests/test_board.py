@@ -12,7 +12,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.connectors.test_history import fills, rows
 
 

@@ -8,7 +8,7 @@ import pytest
 from candlewax.conditions import MOST_VALUES, OTHERS, UnknownConditions
 from candlewax.connectors.clickhouse import Database
 from candlewax.exchanges import EXCHANGES
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 USDM = EXCHANGES["binance_usdm"]
 

@@ -17,7 +17,7 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
 from candlewax.kinds import claim, stored_kind
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 from tests.reading import INSTRUMENTS
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from candlewax import kinds
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.examined_kind import Examined, examine
 from candlewax.kinds import claim, claimed, kind_of, live_kind, settled, stored_kind
-from candlewax.settings import Settings, SettingsError, load
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.clickhouse.serving import serving

@@ -8,7 +8,7 @@ from rich.console import Console
 from candlewax import mended
 from candlewax.connectors.clickhouse import Database
 from candlewax.mended import Mended
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 
 def store(tables: Database, numbering: int, missing: int, state: str) -> None:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 
 from candlewax import rebuild as rebuilding
-from candlewax import settings as chosen
 from candlewax.connectors import frames as source
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.content import Comparison
 from candlewax.rebuild import FIRST, LAST, RebuildError, rebuild
+from candlewax.runtime import settings as chosen
 from tests.commands.running import name, run
 from tests.dataflows.playing import (
     EPOCH_ZERO,

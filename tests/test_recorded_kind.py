@@ -15,7 +15,7 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.kinds import kind_of
 from candlewax.recorded_kind import kinds_of
-from candlewax.settings import SettingsError, load
+from candlewax.runtime.settings import SettingsError, load
 
 HOLDERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     ".tsv": bytes,

@@ -6,8 +6,8 @@ from typing import Any
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.routing import Normalized, Values, together
+from candlewax.runtime.counters import Tally
 from candlewax.steps import Deduplicate
-from candlewax.tally import Tally
 from tests.core.trades.test_messages import trade
 
 

@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from candlewax._readers import Server as Address
 from candlewax.connectors.clickhouse import connect, open_tables
+from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
 from candlewax.web.poll import Poll, Seen
 from candlewax.web.recent import Recent

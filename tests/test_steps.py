@@ -15,8 +15,8 @@ from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import Exchange
+from candlewax.runtime.counters import Tally
 from candlewax.steps import Decoder
-from candlewax.tally import Tally
 from tests.reading import INSTRUMENTS, RECEIVED_NS
 
 TRADE = (

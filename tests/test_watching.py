@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from prometheus_client import REGISTRY
 
 from candlewax.connectors.clickhouse import Database
-from candlewax.settings import Settings
+from candlewax.runtime.settings import Settings
 from candlewax.watching import Watching, watch_beside
 from tests.test_crosscheck import FILLS, LAST_MINUTE, MARK, mend, spoil, store
 

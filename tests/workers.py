@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from candlewax.cores import cores
+from candlewax.runtime.cpu import cores
 
 _EACH: Final = 2 << 30
 """Bytes of memory for one: an engine, and a broker or what else its tests start."""

@@ -8,16 +8,16 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import ends, settings
 from candlewax.backfill import WishError
 from candlewax.connectors.broker import BrokerError
 from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.core.instruments import InstrumentsError
 from candlewax.klines import KlinesError
-from candlewax.last_filled import lacks_password
 from candlewax.rebuild import RebuildError
-from candlewax.settings import SettingsError
-from candlewax.times import parse_time_or_utc
+from candlewax.runtime import exit_reasons, settings
+from candlewax.runtime.last_filled import lacks_password
+from candlewax.runtime.settings import SettingsError
+from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verify import VerifyError
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def attempt(status: int, action: Callable[[], T]) -> T:
     try:
         return action()
     except ClickHouseError as error:
-        message = ends.unanswered(error) or briefly(error)
+        message = exit_reasons.unanswered(error) or briefly(error)
         if "UNKNOWN_TABLE" in message:
             message += "; candlewax init makes what is not there"
     except _TOLD as error:

@@ -12,15 +12,16 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import ends, settings, topics
-from candlewax._readers import Server
+from candlewax import topics
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.clickhouse import IN_USE, DatabaseError, briefly, connect
 from candlewax.connectors.room import LITTLE, free, mebibytes
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES
-from candlewax.settings import Brokers, Settings, SettingsError
+from candlewax.runtime import exit_reasons, settings
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import Brokers, Settings, SettingsError
 
 OK: Final = "ok"
 NOTE: Final = "note"
@@ -148,7 +149,7 @@ def _database(chosen: Settings) -> Iterator[Finding]:
         in_use = str(error).endswith(IN_USE)
         yield Finding(NOTE if in_use else WRONG, "database", str(error))
     except ClickHouseError as error:
-        reason = ends.unanswered(error) or briefly(error)
+        reason = exit_reasons.unanswered(error) or briefly(error)
         yield Finding(WRONG, "database", f"{place}: {reason}")
     else:
         if there.result_rows[0][0]:

@@ -11,7 +11,7 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from candlewax import asking, parts, settings
+from candlewax import asking, parts
 from candlewax.commands._common import CommandError, attempt, say_which
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, create_topics
@@ -26,10 +26,11 @@ from candlewax.kinds import claim, claimed, live_kind
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
 from candlewax.report import console
-from candlewax.settings import Settings, SettingsError
-from candlewax.stopping import Stop
-from candlewax.tally import Tally
-from candlewax.telling import tell
+from candlewax.runtime import settings
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tell
+from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.shutdown import Stop
 
 FILLED, LEFT, NOT_ASKED = 0, 1, 2
 """Exit statuses: nothing is left of the gaps chosen; something is; could not ask."""

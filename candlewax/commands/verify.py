@@ -10,7 +10,6 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax import settings
 from candlewax.commands._common import attempt, database
 from candlewax.connectors.published import Board, Market, board
 from candlewax.core import instruments
@@ -18,6 +17,7 @@ from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.frame_check import SETTLE_S
 from candlewax.report import console
+from candlewax.runtime import settings
 from candlewax.verify import report, to_json, verify
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2

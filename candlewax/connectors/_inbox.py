@@ -14,7 +14,7 @@ import polars as pl
 from candlewax.core.frames import EVENT, Feed, Garbled, Received
 from candlewax.core.gaps.outages import PROCESS
 from candlewax.core.schema import FRAMES
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 BUFFER_BYTES: Final = 256 << 20
 """About how much memory all frames not yet taken may hold."""

@@ -10,9 +10,9 @@ from bytewax.inputs import StatefulSourcePartition
 
 from candlewax.connectors._inbox import Row, feed
 from candlewax.core.frames import Feed
-from candlewax.tally import Tally
-from candlewax.telling import tells
-from candlewax.turns import ALWAYS, PULSE, Looks
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.errors import tells
 
 LINGER: Final = timedelta(milliseconds=20)
 """Time between two looks of a worker at what came."""

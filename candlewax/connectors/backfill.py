@@ -16,7 +16,7 @@ from candlewax.connectors.span_pages import BackfillError, Found, Span
 from candlewax.core.frames import FROM_DUMP, FROM_REST, Feed
 from candlewax.exchanges.protocol.dialect import Dump
 from candlewax.exchanges.protocol.dump_files import is_header, lift_lines
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 WAITING: Final = 64
 """Texts that may wait to be taken; all that wait become one batch, and candles of old

@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from candlewax._readers import KAFKA
-from candlewax.settings import PREFIX, Brokers
+from candlewax.runtime.setting_parsers import KAFKA
+from candlewax.runtime.settings import PREFIX, Brokers
 from candlewax.topics import MOST_BYTES, Topic, wanted
 
 BUFFER_BYTES: Final = 256 << 20

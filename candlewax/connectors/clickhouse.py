@@ -16,13 +16,13 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from candlewax import ends
-from candlewax._readers import Server
 from candlewax.connectors import ddl
 from candlewax.connectors._inserts import Inserts, write
 from candlewax.connectors._transient import is_transient
 from candlewax.connectors.engine import choose_options, in_utc
 from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
+from candlewax.runtime import exit_reasons
+from candlewax.runtime.setting_parsers import Server
 
 INSERT: Final = {
     # Refused before anything is written.
@@ -220,7 +220,7 @@ def _reason(error: ClickHouseError) -> str:
     """Return the reason why a database cannot be opened, without the client's innards."""
     if "AUTHENTICATION_FAILED" in str(error):
         return "Authentication failed: ClickHouse refuses the user or the password"
-    return ends.explain(error) or briefly(error)
+    return exit_reasons.explain(error) or briefly(error)
 
 
 def _open_directory(path: Path, database: str) -> Client:
@@ -231,9 +231,9 @@ def _open_directory(path: Path, database: str) -> Client:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise DatabaseError(f"{path}: this directory cannot be written to")
     try:
-        ends.require_files(ends.EMBEDDED_FILES)
-        ends.require_space(ends.EMBEDDED_SPACE)
-        with ends.held_back(), in_utc():
+        exit_reasons.require_files(exit_reasons.EMBEDDED_FILES)
+        exit_reasons.require_space(exit_reasons.EMBEDDED_SPACE)
+        with exit_reasons.held_back(), in_utc():
             return clickhouse_connect.get_client(
                 interface="chdb",
                 path=str(path.resolve()),
@@ -250,7 +250,7 @@ def _cause(path: Path, error: Exception) -> str:
         return IN_USE
     if isinstance(error, ClickHouseError):
         return _reason(error)
-    return ends.explain(error) or str(error)
+    return exit_reasons.explain(error) or str(error)
 
 
 IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"

@@ -15,11 +15,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from candlewax import metrics
 from candlewax.connectors._messages import by_place
 from candlewax.connectors.broker import Broker, BrokerError, log
-from candlewax.telling import tells
-from candlewax.turns import ALWAYS, PULSE, Looks, Turns
+from candlewax.runtime import metrics
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks, Turns
+from candlewax.runtime.errors import tells
 
 PIECE: Final = 10_000
 """Messages that are taken from the client at once. They are objects, with others in them:

@@ -10,7 +10,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST, Feed, Received
 from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.exchanges import EXCHANGES
-from candlewax.telling import tells
+from candlewax.runtime.errors import tells
 
 CHUNK_BYTES: Final = 32 << 20
 """About how much is read at once; no less than the frames of a second."""

@@ -9,7 +9,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from candlewax.connectors.clickhouse import Database
 from candlewax.core.frames import Feed, Received
 from candlewax.core.schema import FRAMES, SOURCE, Columns
-from candlewax.telling import tells
+from candlewax.runtime.errors import tells
 
 RECENT_S: Final = 10
 """Frames, dead letters and trades of a block are stored within less, in seconds."""

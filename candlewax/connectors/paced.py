@@ -8,12 +8,12 @@ from typing import Final
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax.clocks import steady_clock
 from candlewax.connectors.recordings import Recordings
 from candlewax.core.frames import Feed, Received
 from candlewax.core.snapshots import Snapshot
-from candlewax.telling import tells
-from candlewax.turns import ALWAYS, PULSE, Looks
+from candlewax.runtime.clocks import steady_clock
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.errors import tells
 
 STEP: Final = timedelta(milliseconds=20)
 """Time between two looks at what is due: what a live feed waits too."""

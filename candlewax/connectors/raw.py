@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from candlewax import metrics, topics
+from candlewax import topics
 from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.producer import Outbox
@@ -14,8 +14,9 @@ from candlewax.connectors.raw_messages import KIND, RECV_NS, SEQ
 from candlewax.connectors.sink import Tables
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Garbled, Received
-from candlewax.tally import Tally
-from candlewax.telling import tells
+from candlewax.runtime import metrics
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 
 Headers = list[tuple[str, str | bytes | None]]
 

@@ -12,8 +12,8 @@ from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received, Unread
 from candlewax.core.schema import FRAMES
 from candlewax.core.snapshots import Snapshot, load_positions, save_positions
-from candlewax.tally import Tally
-from candlewax.telling import tells
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 
 BATCH_BYTES: Final = 8 << 20
 """About how much text all logs together hold ready to be merged."""

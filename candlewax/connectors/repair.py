@@ -16,7 +16,7 @@ from candlewax.connectors.rest import Answer, Client, Patience, RefusalError
 from candlewax.core.frames import FROM_REST, Feed
 from candlewax.core.gaps.fill_plan import Fate, Gap, Outcome, Stretch, Walk, stretches, too_long
 from candlewax.exchanges.protocol.rest import Rest
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 WAITING: Final = 16
 """Answers that may wait to be taken; then the exchange is not asked on."""

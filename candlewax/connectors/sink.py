@@ -11,13 +11,13 @@ from bytewax.outputs import (
     StatelessSinkPartition,
 )
 
-from candlewax import metrics
 from candlewax.connectors.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import Feed, Unread
 from candlewax.observe import observe
-from candlewax.tally import Tally
-from candlewax.telling import tells
+from candlewax.runtime import metrics
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tells
 
 
 @tells

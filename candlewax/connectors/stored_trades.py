@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.clocks import wall_clock
 from candlewax.core.gaps.gap_state import MOMENTS
 from candlewax.core.trades.identity import CONTENT
+from candlewax.runtime.clocks import wall_clock
 
 Query = Callable[..., pl.DataFrame]
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax import metrics
 from candlewax.connectors._hub import Hub
 from candlewax.connectors._inbox import BUFFER_BYTES, Line, Queue, Room, feed, is_event
 from candlewax.connectors._link import Pace
@@ -15,9 +14,10 @@ from candlewax.connectors._shard import Shard
 from candlewax.core.frames import Feed
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feeds import Feeds
-from candlewax.tally import Tally
-from candlewax.turns import ALWAYS, PULSE, Looks, Turns
+from candlewax.runtime import metrics
+from candlewax.runtime.connection_status import Feeds
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks, Turns
 
 BATCH: Final = 20_000
 """The most frames that are taken at once."""

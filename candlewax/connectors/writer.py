@@ -19,9 +19,9 @@ from candlewax.connectors.history import History
 from candlewax.core.batch import WINDOWS, Batch
 from candlewax.core.candles.rows import CLOSED
 from candlewax.core.schema import without
-from candlewax.cores import cores
 from candlewax.observe import DELAYS
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.cpu import cores
 
 ORDER: Final = (
     "outages",

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.times import parse_time
+from candlewax.runtime.times import parse_time
 from candlewax.web import encode, formats, params
 from candlewax.web.chunks import Found, said
 from candlewax.web.loader import Loader

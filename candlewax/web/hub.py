@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from candlewax.clocks import steady_clock
 from candlewax.core.batch import Batch
+from candlewax.runtime.clocks import steady_clock
 
 MOST_ROWS: Final = 200_000
 """Rows that may wait to be shown. A page shows the latest; what finds no room is read

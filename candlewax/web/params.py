@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.times import parse_time
+from candlewax.runtime.times import parse_time
 from candlewax.web.problem import Problem, bad_parameter
 
 MOST_ROWS: Final = 10_000

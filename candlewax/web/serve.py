@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from candlewax import settings
 from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect
-from candlewax.settings import SettingsError
-from candlewax.stopping import Stop
-from candlewax.telling import tell
+from candlewax.runtime import settings
+from candlewax.runtime.errors import tell
+from candlewax.runtime.settings import SettingsError
+from candlewax.runtime.shutdown import Stop
 from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.poll import Poll, Seen

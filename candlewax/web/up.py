@@ -17,7 +17,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
 
-from candlewax import parts, settings
+from candlewax import parts
 from candlewax.connectors import engine
 from candlewax.connectors.clickhouse import DatabaseError, connect
 from candlewax.connectors.paced import Paced, Play
@@ -27,12 +27,13 @@ from candlewax.core.frames import Feed
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kinds import kind_of, settled
 from candlewax.parts import Parts, Process
-from candlewax.settings import Settings, SettingsError
+from candlewax.runtime import settings
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.errors import tell
+from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.times import parse_time_or_utc
 from candlewax.start import feed, repairing, serve_metrics, tune
-from candlewax.stopping import Stop
-from candlewax.tally import Tally
-from candlewax.telling import tell
-from candlewax.times import parse_time_or_utc
 from candlewax.watching import watch_beside
 from candlewax.web import serving
 from candlewax.web.app import Beside, make

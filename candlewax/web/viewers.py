@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from candlewax.checked import Checked
-from candlewax.clocks import steady_clock
+from candlewax.runtime.clocks import steady_clock
 from candlewax.web import encode
 from candlewax.web.connections import most_streams
 from candlewax.web.feeds import Reports

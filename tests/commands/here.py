@@ -14,8 +14,8 @@ from importlib import import_module
 
 import pytest
 
-from candlewax import telling
 from candlewax.cli import main
+from candlewax.runtime import errors
 from tests.processes import ROOT
 
 
@@ -73,7 +73,7 @@ def _settings(settings: dict[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         # What failed in a test before this one is no failure of this process.
-        patch.setattr(telling, "_told", [])
+        patch.setattr(errors, "_told", [])
         for name in os.environ:
             if name.startswith("CANDLEWAX_"):
                 patch.delenv(name)

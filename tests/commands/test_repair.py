@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.server import Simulator
 from tests.clickhouse.serving import serving
 from tests.commands.here import Done, command

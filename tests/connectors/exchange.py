@@ -18,7 +18,7 @@ from candlewax.connectors.websocket import Websockets
 from candlewax.core.frames import EVENT, Garbled, Received
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import pytest
 from candlewax import topics
 from candlewax.connectors import broker as module
 from candlewax.connectors.broker import Broker, BrokerError, Hush
-from candlewax.settings import Brokers
+from candlewax.runtime.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
 from tests.ports import free_port

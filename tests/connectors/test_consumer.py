@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.connectors.consumer import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
-from candlewax.settings import Brokers
+from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
+from candlewax.runtime.settings import Brokers
 from candlewax.topics import Topic
-from candlewax.turns import ALWAYS, STEP, Turns
 from tests.kafka import reading
 
 NAME = "market.crypto.trades.test"

@@ -9,7 +9,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests import oracle
 from tests.core.candles.test_combine import DAY, NAMES, table
 from tests.oracle import Fill

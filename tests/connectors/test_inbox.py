@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from candlewax.connectors._inbox import EVENT_BYTES, Line, Queue, Room
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 FRAME = b"x" * 800
 """With what a row needs besides, a thousand bytes."""

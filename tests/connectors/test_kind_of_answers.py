@@ -12,7 +12,7 @@ from candlewax.connectors.span_pages import Found, pages
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import placed
-from candlewax.settings import load
+from candlewax.runtime.settings import load
 from tests.connectors.test_rest import GOOD, serving
 from tests.dataflows.mending import asked, gaps, hear, markets, mend, played, stored
 from tests.dataflows.playing import INSTRUMENTS

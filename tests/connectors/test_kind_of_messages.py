@@ -20,7 +20,7 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.trades import messages
 from candlewax.kinds import Guard, claim
 from candlewax.routing import Normalized, Values
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.connectors.test_forward import batch
 from tests.connectors.test_raw import KRAKEN, NOW_S, consumed, received
 from tests.kafka import reading, registry

@@ -10,7 +10,7 @@ from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received, Unread
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 SECOND = 1_000_000
 

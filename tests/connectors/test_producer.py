@@ -7,7 +7,7 @@ import pytest
 
 from candlewax.connectors.broker import Broker, BrokerAwayError, BrokerError
 from candlewax.connectors.producer import DeliveryError, Outbox
-from candlewax.settings import Brokers
+from candlewax.runtime.settings import Brokers
 from candlewax.topics import Topic
 from tests.kafka import reading
 from tests.ports import free_port

@@ -19,7 +19,7 @@ from candlewax.core.frames import Garbled, Received
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES
 from candlewax.routing import Router
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.kafka import reading
 
 KRAKEN = "market.crypto.trades.kraken.raw"

@@ -9,7 +9,7 @@ from candlewax.connectors import reached
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.connectors.test_writer import batch
 
 

@@ -15,7 +15,7 @@ from candlewax.connectors import recordings
 from candlewax.connectors.recordings import Position, Recordings
 from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received, Unread
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 Row = tuple[int, str, str, int, str]
 """recv_ns, exchange, connection, seq, frame."""

@@ -12,7 +12,7 @@ from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.fill_schedule import Account, Pace, Schedule
 from candlewax.core.frames import Received
 from candlewax.core.gaps.fill_plan import ONCE, Gap
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 
 PACE = Pace(settle_s=3, first_s=5, most_s=300)
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
 
-from candlewax._readers import Server
 from candlewax.connectors.anew import Anew
 from candlewax.connectors.clickhouse import RETRIES, Database, DatabaseError, connect, open_tables
 from candlewax.connectors.history import History
 from candlewax.connectors.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
 from tests.clickhouse.serving import Serving, serving
 from tests.commands import here

@@ -8,7 +8,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.sink import Tables, TradesFirst
 from candlewax.connectors.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.connectors.test_writer import batch, count
 
 

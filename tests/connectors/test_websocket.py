@@ -18,8 +18,8 @@ from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, KIND_CONTROL
 from candlewax.core.trades.decode import decode, not_utf8
 from candlewax.exchanges import EXCHANGES
-from candlewax.tally import Tally
-from candlewax.turns import ALWAYS, STEP, Turns
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
 from tests.connectors.exchange import (
     QUICK,
     Exchange,

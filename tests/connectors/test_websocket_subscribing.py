@@ -6,7 +6,7 @@ from websockets.asyncio.server import ServerConnection
 
 from candlewax.connectors import _link
 from candlewax.connectors.websocket import Websockets
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.connectors.exchange import (
     QUICK,
     Exchange,

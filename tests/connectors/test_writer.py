@@ -16,7 +16,7 @@ from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import Evidence
 from candlewax.core.candles.rows import ohlcv, watermarks
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from tests.core.candles.test_combine import DAY, table
 from tests.reading import read
 from tests.test_verify import TRADES

@@ -20,11 +20,11 @@ from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.kinds import claim
 from candlewax.parts import Process
+from candlewax.runtime.counters import Tally
 from candlewax.simulator import frames
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from candlewax.tally import Tally
 from dataflows import ohlcv, repair
 from tests.connectors.exchange import running
 from tests.dataflows.playing import INSTRUMENTS

@@ -19,7 +19,7 @@ from candlewax.connectors.clickhouse import Database
 from candlewax.core import instruments
 from candlewax.core.frames import Received
 from candlewax.core.schema import FRAMES
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 from tests import oracle
 from tests.oracle import Fill

@@ -16,7 +16,7 @@ from bytewax.testing import run_main
 from candlewax import parts
 from candlewax.connectors.clickhouse import Database
 from candlewax.parts import Process
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv
 from tests.dataflows.playing import (

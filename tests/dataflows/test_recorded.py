@@ -16,7 +16,7 @@ from bytewax.testing import run_main
 from candlewax import parts
 from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.recordings import Recordings
-from candlewax.tally import Tally
+from candlewax.runtime.counters import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv
 from tests import recorded

@@ -21,10 +21,10 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Place
 from candlewax.parts import Process
+from candlewax.runtime.counters import Tally
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from candlewax.tally import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv
 from tests.connectors.exchange import QUICK as QUICKLY

@@ -21,15 +21,15 @@ from typing import Any, Final
 
 from bytewax.recovery import init_db_dir
 
-from candlewax import metrics
 from candlewax.connectors.arrivals import Arrivals
-from candlewax.connectors.status import Status
-from candlewax.health import Health
-from candlewax.metrics import Counted
+from candlewax.runtime import metrics
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.health import Health
+from candlewax.runtime.http_status import Status
+from candlewax.runtime.metrics import Counted
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from candlewax.simulator.venues import PATHS
-from candlewax.tally import Tally
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.deploy.reading import ROOT

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.reading import ROOT, read
-from tests.test_metrics import families
+from tests.runtime.test_metrics import families
 
 FOLDER = ROOT / "deploy" / "prometheus"
 PAGES = ROOT / "docs" / "runbooks"

@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from candlewax import settings
-from candlewax.settings import SettingsError
+from candlewax.runtime import settings
+from candlewax.runtime.settings import SettingsError
 from tests.deploy.reading import ROOT, interpolated, read
 
 DATAFLOWS = ("ingest", "silver", "ohlcv", "repair")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.reading import ROOT, interpolated, read
-from tests.test_metrics import families
+from tests.runtime.test_metrics import families
 
 GRAFANA = ROOT / "deploy" / "grafana"
 BOARDS: dict[str, dict[str, Any]] = {

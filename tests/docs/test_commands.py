@@ -19,7 +19,7 @@ PICTURE: Final = re.compile(r"[─▶│└├]|^[\w ]+$")
 
 NO_COMMANDS: Final = {
     'TRADE = {"s": Field(TEXT)': "a line of a module, in the page on adding an exchange",
-    '{"ready": false, "checks"': "an answer of /readyz; tests/connectors/test_status.py asks it",
+    '{"ready": false, "checks"': "an answer of /readyz; tests/runtime/test_http_status.py asks it",
 }
 """Lines in blocks that nobody types, and what they are."""
 

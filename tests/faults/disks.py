@@ -5,9 +5,9 @@ without these faults.
 import random
 import time
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import connect
 from candlewax.connectors.room import LITTLE
+from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import Serving
 from tests.dataflows import playing
 from tests.dataflows.playing import Frame

@@ -3,8 +3,8 @@
 import signal
 from collections.abc import Callable, Sequence
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import connect
+from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import serving
 from tests.dataflows import playing
 from tests.faults.account import account

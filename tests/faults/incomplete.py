@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, connect
 from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.books import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator

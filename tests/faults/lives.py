@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from subprocess import Popen
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, connect
+from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.books import Published
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator

@@ -9,8 +9,8 @@ from subprocess import Popen, TimeoutExpired
 
 from bytewax.recovery import init_db_dir
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import Database, connect
+from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import serving
 from tests.dataflows import playing
 from tests.dataflows.playing import Frame

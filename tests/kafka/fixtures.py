@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from candlewax.connectors.broker import Broker as Client
-from candlewax.settings import Brokers
+from candlewax.runtime.settings import Brokers
 from tests.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
 from tests.kafka.reading import delete_topics
 

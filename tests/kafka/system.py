@@ -15,9 +15,9 @@ from typing import Any
 from bytewax.recovery import init_db_dir
 from confluent_kafka import Message
 
-from candlewax._readers import Server
 from candlewax.connectors.clickhouse import open_tables
 from candlewax.core import frame_log
+from candlewax.runtime.setting_parsers import Server
 from candlewax.verify import books, verify
 from tests import oracle
 from tests.dataflows import playing

@@ -13,9 +13,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from candlewax.health import Health
-from candlewax.settings import Settings, SettingsError
-from candlewax.telling import failed
+from candlewax.runtime.errors import failed
+from candlewax.runtime.health import Health
+from candlewax.runtime.settings import Settings, SettingsError
 
 
 class _Handler(WSGIRequestHandler):

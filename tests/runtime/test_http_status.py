@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from candlewax import metrics, telling
-from candlewax.connectors.status import Status
-from candlewax.health import Health
-from candlewax.metrics import Counted
-from candlewax.tally import Tally
+from candlewax.runtime import errors, metrics
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.health import Health
+from candlewax.runtime.http_status import Status
+from candlewax.runtime.metrics import Counted
 from tests.ports import free_port
 
 
@@ -47,7 +47,7 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of a process without checks, in which nothing has failed."""
-    monkeypatch.setattr(telling, "_told", [])
+    monkeypatch.setattr(errors, "_told", [])
     made = Served()
     yield made
     made.status.close()
@@ -86,7 +86,7 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
     """Ready or not, unless something has failed for good."""
     served.health.add("ill", lambda: "it coughs")
     assert served.json("/healthz") == (200, {"alive": True})
-    monkeypatch.setattr(telling, "_told", [RuntimeError()])
+    monkeypatch.setattr(errors, "_told", [RuntimeError()])
     assert served.json("/healthz") == (503, {"alive": False})
     served.health.add("ill", lambda: None)
     assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})

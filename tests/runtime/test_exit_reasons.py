@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver import exceptions
 
-from candlewax import ends
-from candlewax.settings import SettingsError
+from candlewax.runtime import exit_reasons
+from candlewax.runtime.settings import SettingsError
 from tests.clickhouse.serving import serving
 from tests.commands import here
 from tests.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
@@ -128,7 +128,7 @@ def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
     """Before settings are read."""
     begin = "; from candlewax import ends; ends.begin()" if package == "candlewax.cli" else ""
     code = f"import os, signal; import {package}{begin}; os.kill(os.getpid(), signal.SIGINT)"
-    check(end(tmp_path, sys.executable, "-c", code), "interrupted", ends.INTERRUPTED)
+    check(end(tmp_path, sys.executable, "-c", code), "interrupted", exit_reasons.INTERRUPTED)
 
 
 def unread(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -157,7 +157,7 @@ def test_output_that_nobody_reads_ends_commands_not_runs(tmp_path: Path) -> None
     assert run.returncode == 0, run.stderr
     assert "the output was closed before all of it was written; the run goes on" in run.stderr
     asked = unread(tmp_path, *command("sql", "SELECT number FROM numbers(100000)"))
-    assert asked.returncode == ends.OUTPUT_CLOSED
+    assert asked.returncode == exit_reasons.OUTPUT_CLOSED
     assert asked.stderr == "candlewax: the output was closed before all of it was written\n"
 
 
@@ -190,5 +190,5 @@ def test_error_is_explained_also_as_a_cause(error: Exception, says: str | None) 
     around = RuntimeError("storing failed")
     around.__cause__ = error
     for one in (error, around):
-        found = ends.explain(one)
+        found = exit_reasons.explain(one)
         assert found is None if says is None else found and says in found

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import candlewax
-from candlewax.times import parse_time, parse_time_or_utc
+from candlewax.runtime.times import parse_time, parse_time_or_utc
 
 NOON = datetime(2026, 9, 15, 12, tzinfo=UTC)
 

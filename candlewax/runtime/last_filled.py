@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from candlewax._readers import Server
+from candlewax.runtime.setting_parsers import Server
 
 FILE: Final = Path("data/last.json")
 """Tells which it was, without a password."""

@@ -15,11 +15,20 @@ from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
-from candlewax._readers import FILE, KAFKA, KEYS, OWN_PROPERTIES, READERS, TESTS, Server, shown
-from candlewax._readers import key as readable_key
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
-from candlewax.last_filled import recall
+from candlewax.runtime.last_filled import recall
+from candlewax.runtime.setting_parsers import (
+    FILE,
+    KAFKA,
+    KEYS,
+    OWN_PROPERTIES,
+    READERS,
+    TESTS,
+    Server,
+    shown,
+)
+from candlewax.runtime.setting_parsers import key as readable_key
 
 PREFIX: Final = "CANDLEWAX_"
 

@@ -1,6 +1,6 @@
 """Which connections of a live feed stand."""
 
-from candlewax.feeds import CONNECTED, DISCONNECTED, Feeds
+from candlewax.runtime.connection_status import CONNECTED, DISCONNECTED, Feeds
 
 
 class Clock:

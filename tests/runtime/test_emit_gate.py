@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candlewax.turns import ALWAYS, Looks, Pulse, Turns
+from candlewax.runtime.emit_gate import ALWAYS, Looks, Pulse, Turns
 
 
 class Waiting:

@@ -10,7 +10,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from polars.exceptions import PanicException
 
-from candlewax import ends
+from candlewax.runtime import exit_reasons
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _CALLED: Final = (
 
 _log: Final = logging.getLogger("candlewax")
 
-_told: Final = ends.told
+_told: Final = exit_reasons.told
 
 
 def tell() -> None:
@@ -32,7 +32,7 @@ def tell() -> None:
     Stacks of known failures are logged at debug level: with `python -X dev`, or
     PYTHONDEVMODE=1.
     """
-    ends.begin()
+    exit_reasons.begin()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
@@ -69,14 +69,14 @@ def told(action: Callable[P, T]) -> Callable[P, T]:
 
 
 def _log_failure(error: BaseException) -> None:
-    sentence = ends.explain(error)
+    sentence = exit_reasons.explain(error)
     if sentence is None:
         _log.exception("%s", error)
         return
     # Within a cluster nothing else says it: the engine ends the process in another thread.
     _log.error("%s", sentence)
     _log.debug("%s", error, exc_info=error)
-    ends.silence_libraries()
+    exit_reasons.silence_libraries()
 
 
 def tells(kind: K) -> K:

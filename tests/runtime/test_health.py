@@ -1,6 +1,6 @@
 """Whether a process is well."""
 
-from candlewax.health import Health
+from candlewax.runtime.health import Health
 
 
 def test_each_check_says_what_is_wrong() -> None:

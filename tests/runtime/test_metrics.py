@@ -14,11 +14,11 @@ from prometheus_client.metrics import MetricWrapperBase
 import candlewax
 from candlewax.checked import Checked
 from candlewax.core.candles.combine import STATE
-from candlewax.feeds import Feeds
-from candlewax.metrics import MOST_SYMBOLS, Counted
-from candlewax.tally import Tally
+from candlewax.runtime.connection_status import Feeds
+from candlewax.runtime.counters import Tally
+from candlewax.runtime.metrics import MOST_SYMBOLS, Counted
 
-DOCS = Path(__file__).parents[1] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def shown(tally: Tally, **more: object) -> list[str]:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import last_filled
-from candlewax._readers import Server
 from candlewax.cli import main
 from candlewax.connectors.clickhouse import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.kinds import claim, placed
-from candlewax.last_filled import FILE, remember
-from candlewax.settings import load
+from candlewax.runtime import last_filled
+from candlewax.runtime.last_filled import FILE, remember
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import load
 from tests.clickhouse.serving import ROOT, Serving, serving
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)

@@ -4,13 +4,13 @@ import logging
 
 import pytest
 
-from candlewax import telling
-from candlewax.telling import failed, tells, told
+from candlewax.runtime import errors
+from candlewax.runtime.errors import failed, tells, told
 
 
 @pytest.fixture(autouse=True)
 def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "_told", [])
+    monkeypatch.setattr(errors, "_told", [])
 
 
 @tells

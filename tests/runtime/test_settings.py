@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from candlewax._readers import Server
 from candlewax.data import SAMPLE
-from candlewax.settings import Settings, SettingsError, load
+from candlewax.runtime.setting_parsers import Server
+from candlewax.runtime.settings import Settings, SettingsError, load
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

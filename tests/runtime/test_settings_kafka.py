@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewax._readers import OWN_PROPERTIES
-from candlewax.settings import Brokers, SettingsError, load
+from candlewax.runtime.setting_parsers import OWN_PROPERTIES
+from candlewax.runtime.settings import Brokers, SettingsError, load
 
 NO_FILE = Path("no such file")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.cores import cores
+from candlewax.runtime.cpu import cores
 
 NOWHERE = Path("/nowhere")
 

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from candlewax.feeds import Feeds
-from candlewax.tally import Tally
+from candlewax.runtime.connection_status import Feeds
+from candlewax.runtime.counters import Tally
 
 # When each series was first seen is of no use and as much again.
 disable_created_metrics()  # type: ignore[no-untyped-call]
