@@ -11,7 +11,7 @@ from bytewax.testing import TestingSource, run_main
 
 from bench import frames
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.core import instruments
 from candlewax.core.frames import Feed, Received

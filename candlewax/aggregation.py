@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
-from candlewax.connectors.history import History
+from candlewax.clickhouse.state.loader import History
 from candlewax.core.batch import WINDOWS, Batch
 from candlewax.core.candles import combine, open_candles
 from candlewax.core.candles.certificate import Doubt, all_spans, spans_of

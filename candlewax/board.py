@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from candlewax.connectors import overview
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse import overview
+from candlewax.clickhouse.client import Database
 from candlewax.report import plain
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed

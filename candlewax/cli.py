@@ -167,9 +167,9 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
+    from candlewax.clickhouse.client import open_tables
     from candlewax.commands._common import attempt
     from candlewax.connectors.broker import Broker, create_topics
-    from candlewax.connectors.clickhouse import open_tables
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kinds import placed
@@ -188,8 +188,8 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
+    from candlewax.clickhouse.client import connect
     from candlewax.commands._common import attempt, say_which
-    from candlewax.connectors.clickhouse import connect
     from candlewax.runtime import settings
 
     query, names_one = _without_end(arguments.query)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from candlewax.clickhouse.client import Database
 from candlewax.connectors._inbox import host
 from candlewax.connectors._logfile import blocks
-from candlewax.connectors.clickhouse import Database
 from candlewax.core.kind_marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
+from candlewax.clickhouse.client import Database, DatabaseError, open_tables
 from candlewax.core.kind_marks import (
     DESCRIBED,
     ELSEWHERE,

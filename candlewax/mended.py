@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
 from candlewax.runtime.counters import Tally

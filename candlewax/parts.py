@@ -10,17 +10,17 @@ from bytewax.inputs import Source
 
 from candlewax import routing, topics
 from candlewax.aggregation import Candles
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.sink import Counts, Tables, TradesFirst
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.connectors import raw_messages
 from candlewax.connectors.broker import Broker
-from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.consumer import Topics
 from candlewax.connectors.forward import Encoder, Forward
-from candlewax.connectors.history import History
 from candlewax.connectors.leftover import Leftover
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames, RawTopics
-from candlewax.connectors.sink import Counts, Tables, TradesFirst
-from candlewax.connectors.writer import Writer
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Feed
 from candlewax.core.instruments import Instruments

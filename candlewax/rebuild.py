@@ -14,7 +14,7 @@ from bytewax.run import cli_main
 from clickhouse_connect.driver.binding import quote_identifier
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.connectors.content import Comparison, compare
 from candlewax.connectors.frames import StoredFrames
 from candlewax.core.instruments import Instruments

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from candlewax.connectors import overview
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.overview import Stored
+from candlewax.clickhouse import overview
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.overview import Stored
 from candlewax.report import Summary, Watch
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed

@@ -14,9 +14,9 @@ from bytewax.inputs import Source
 
 from candlewax import asking, parts, recovery
 from candlewax.board import Board
+from candlewax.clickhouse.client import DatabaseError, connect, open_tables
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, BrokerError, create_topics
-from candlewax.connectors.clickhouse import DatabaseError, connect, open_tables
 from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.websocket import Websockets

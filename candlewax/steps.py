@@ -10,8 +10,8 @@ import polars as pl
 from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
+from candlewax.clickhouse.state.loader import History
 from candlewax.conditions import UnknownConditions
-from candlewax.connectors.history import History
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE

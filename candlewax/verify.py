@@ -12,7 +12,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.connectors.clickhouse import briefly
+from candlewax.clickhouse.client import briefly
 from candlewax.frame_check import find_missing_trades
 
 EXAMPLES: Final = 20

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.connectors.unseen import Unseen
+from candlewax.clickhouse.state.gap_reader import Unseen
 from candlewax.core.gaps.sequence_ranges import Change
 from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
 from candlewax.core.trades.decode import Decoded

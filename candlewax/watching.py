@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from candlewax import recovery
 from candlewax.checked import COLUMNS, Checked, Window, Wrong
-from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
+from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
 from candlewax.crosscheck import CrossCheck
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import answer

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
 
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.runtime import last_filled
 from tests.databases import Databases
 from tests.workers import workers

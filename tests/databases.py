@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from candlewax.connectors.clickhouse import Database, connect, open_tables
+from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.runtime.setting_parsers import Server
 
 

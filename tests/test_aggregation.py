@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from candlewax.aggregation import FRESH, QUIET, Candles
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.loader import History
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND

@@ -13,9 +13,9 @@ from candlewax import backfill as command
 from candlewax import parts
 from candlewax.backfill import Wish, WishError, wish
 from candlewax.cli import main
+from candlewax.clickhouse.client import Database
 from candlewax.connectors import _dumps
 from candlewax.connectors.backfill import Backfill, Texts, pieces
-from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.rest import Client, Patience
 from candlewax.connectors.span_pages import Found, pages
 from candlewax.exchanges import EXCHANGES

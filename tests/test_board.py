@@ -7,13 +7,13 @@ from dataclasses import replace
 from rich.console import Console
 
 from candlewax.board import Board
-from candlewax.connectors.anew import Anew
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.recompute import Anew
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
-from tests.connectors.test_history import fills, rows
+from tests.clickhouse.state.test_loader import fills, rows
 
 
 def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:

@@ -5,8 +5,8 @@ import logging
 import polars as pl
 import pytest
 
+from candlewax.clickhouse.client import Database
 from candlewax.conditions import MOST_VALUES, OTHERS, UnknownConditions
-from candlewax.connectors.clickhouse import Database
 from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.counters import Tally
 

@@ -9,8 +9,8 @@ import pytest
 from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
+from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.connectors._logfile import blocks
-from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED

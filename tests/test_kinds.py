@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from candlewax import kinds
-from candlewax.connectors.clickhouse import Database, DatabaseError, connect, open_tables
+from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.examined_kind import Examined, examine

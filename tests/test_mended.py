@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from candlewax import mended
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.mended import Mended
 from candlewax.runtime.counters import Tally
 

@@ -136,7 +136,7 @@ def test_a_directory_in_use_is_told(tmp_path: Path) -> None:
     """The second process ends with a message and leaves the first alone."""
     code = (
         "import sys; from pathlib import Path;"
-        "from candlewax.connectors.clickhouse import open_tables;"
+        "from candlewax.clickhouse.client import open_tables;"
         "held = open_tables(Path(sys.argv[1]), 'market');"
         "print('open', flush=True); sys.stdin.read()"
     )

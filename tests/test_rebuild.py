@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 
 from candlewax import rebuild as rebuilding
+from candlewax.clickhouse.client import Database
 from candlewax.connectors import frames as source
-from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.content import Comparison
 from candlewax.rebuild import FIRST, LAST, RebuildError, rebuild
 from candlewax.runtime import settings as chosen

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.loader import History
 from candlewax.routing import Normalized, Values, together
 from candlewax.runtime.counters import Tally
 from candlewax.steps import Deduplicate

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from candlewax.connectors.clickhouse import connect, open_tables
+from candlewax.clickhouse.client import connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
 from candlewax.web.poll import Poll, Seen

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from candlewax import frame_check
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.frames import Received
 from candlewax.core.schema import FRAMES
 from candlewax.frame_check import find_missing_trades

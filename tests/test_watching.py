@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from prometheus_client import REGISTRY
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.runtime.settings import Settings
 from candlewax.watching import Watching, watch_beside
 from tests.test_crosscheck import FILLS, LAST_MINUTE, MARK, mend, spoil, store

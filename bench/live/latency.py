@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.live import polls
 from bench.live.processes import ROOT, Meter, Piece, Result, Stage, wait
-from candlewax.connectors.clickhouse import connect
+from candlewax.clickhouse.client import connect
 from candlewax.core import instruments
 
 RATES: Final = (55, 550, 5_000)

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from bench.live.polls import Stamps
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.writer import Writer
 
 
 def main(stamps: Path, dataflow: str, options: list[str]) -> None:

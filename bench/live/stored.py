@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from candlewax.connectors.clickhouse import open_tables
+from candlewax.clickhouse.client import open_tables
 from candlewax.core.candles.combine import TIMEFRAMES
 
 COUNT: Final = 1_000_000

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.backfill import WishError
+from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
 from candlewax.connectors.broker import BrokerError
-from candlewax.connectors.clickhouse import Database, DatabaseError, briefly, connect
 from candlewax.core.instruments import InstrumentsError
 from candlewax.klines import KlinesError
 from candlewax.rebuild import RebuildError

@@ -13,9 +13,9 @@ import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax import topics
+from candlewax.clickhouse.client import IN_USE, DatabaseError, briefly, connect
+from candlewax.clickhouse.disk_guard import LITTLE, free, mebibytes
 from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.clickhouse import IN_USE, DatabaseError, briefly, connect
-from candlewax.connectors.room import LITTLE, free, mebibytes
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES

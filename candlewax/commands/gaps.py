@@ -13,8 +13,8 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
+from candlewax.clickhouse.client import Database
 from candlewax.commands._common import CommandError, attempt, database, moment
-from candlewax.connectors.clickhouse import Database
 from candlewax.core.gaps.fill_plan import TOO_LONG, kind
 from candlewax.exchanges import EXCHANGES
 from candlewax.report import console

@@ -12,10 +12,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from candlewax import asking, parts
+from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.commands._common import CommandError, attempt, say_which
 from candlewax.connectors import topic_kinds
 from candlewax.connectors.broker import Broker, create_topics
-from candlewax.connectors.clickhouse import Database, connect, open_tables
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.core import instruments

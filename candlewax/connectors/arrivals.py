@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Histogram
 
-from candlewax.observe import DELAYS
+from candlewax.clickhouse.observe import DELAYS
 
 PRODUCED: Final = Histogram(
     "candlewax_received_to_produced_seconds",

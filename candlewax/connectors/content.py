@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.candles.combine import TIMEFRAMES
 
 EXAMPLES: Final = 20

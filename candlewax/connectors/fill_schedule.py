@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from candlewax.connectors._gaps import Left
+from candlewax.clickhouse.gap_table import Left
 from candlewax.core.gaps.fill_plan import SURE_US, Gap
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.frames import Feed, Received
 from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.runtime.errors import tells

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax import klines
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.instruments import Instruments
 from candlewax.klines import KlinesError, Published

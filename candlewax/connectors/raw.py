@@ -7,11 +7,11 @@ from typing import Any, Final
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from candlewax import topics
+from candlewax.clickhouse.sink import Tables
 from candlewax.connectors.arrivals import Arrivals
 from candlewax.connectors.broker import Broker
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw_messages import KIND, RECV_NS, SEQ
-from candlewax.connectors.sink import Tables
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Garbled, Received
 from candlewax.runtime import metrics

@@ -8,9 +8,9 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource
 
-from candlewax.connectors._gaps import REPAIRING, UNREPAIRABLE, Gaps, Left, Written
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.gap_table import REPAIRING, UNREPAIRABLE, Gaps, Left, Written
 from candlewax.connectors._outlet import Outlet, OutletPart
-from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.fill_schedule import Choice, Pace, Schedule
 from candlewax.connectors.rest import Answer, Client, Patience, RefusalError
 from candlewax.core.frames import FROM_REST, Feed

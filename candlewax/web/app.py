@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from candlewax.connectors.clickhouse import Busy, Unavailable
+from candlewax.clickhouse.client import Busy, Unavailable
 from candlewax.web import formats, params, problem
 from candlewax.web.api import Api
 from candlewax.web.guard import Guard

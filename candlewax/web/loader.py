@@ -11,7 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.connectors.clickhouse import Unavailable, briefly
+from candlewax.clickhouse.client import Unavailable, briefly
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
 from candlewax.web.history import LATEST, OPEN, Read, read

@@ -11,7 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.connectors.clickhouse import Busy, Unavailable, briefly
+from candlewax.clickhouse.client import Busy, Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.feeds import STALLED, state_of
 from candlewax.web.recent import Recent

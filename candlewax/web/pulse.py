@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Final, Protocol, TypeVar
 
-from candlewax.connectors.clickhouse import Unavailable
+from candlewax.clickhouse.client import Unavailable
 
 QUICK_S: Final = 0.4
 """Seconds without an answer to a query after which the server is pinged."""

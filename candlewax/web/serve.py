@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from candlewax.connectors import engine
-from candlewax.connectors.clickhouse import DatabaseError, connect
+from candlewax.clickhouse import engine
+from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.runtime import settings
 from candlewax.runtime.errors import tell
 from candlewax.runtime.settings import SettingsError

@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from candlewax.connectors import engine
+from candlewax.clickhouse import engine
 from candlewax.web import gate, wire
 from candlewax.web.problem import Problem
 from candlewax.web.sql_bounds import (

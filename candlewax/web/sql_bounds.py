@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from candlewax.connectors.memory import measure_left
+from candlewax.clickhouse.memory_limit import measure_left
 from candlewax.web.wire import RequestError
 
 AT_ONCE: Final = 2

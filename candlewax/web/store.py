@@ -12,7 +12,7 @@ import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.checked import as_report
-from candlewax.connectors.clickhouse import Busy, Database
+from candlewax.clickhouse.client import Busy, Database
 from candlewax.core.schema import TIME
 from candlewax.web import encode
 from candlewax.web.pulse import Pulse

@@ -18,8 +18,8 @@ from bytewax.inputs import Source
 from bytewax.run import cli_main
 
 from candlewax import parts
-from candlewax.connectors import engine
-from candlewax.connectors.clickhouse import DatabaseError, connect
+from candlewax.clickhouse import engine
+from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.connectors.paced import Paced, Play
 from candlewax.connectors.recordings import Recordings
 from candlewax.core import instruments

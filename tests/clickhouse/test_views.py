@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from candlewax.connectors import ddl
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse import ddl
+from candlewax.clickhouse.client import Database
 from tests.dataflows.playing import EPOCH_ZERO, binance, kraken_v1, play, received
 from tests.exchanges import test_binance, test_coinbase, test_kraken
 from tests.exchanges.test_coinbase import ADVANCED

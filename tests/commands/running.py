@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.cli import main
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 
 
 def name(tables: Database) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from tests.commands.running import run
 
 

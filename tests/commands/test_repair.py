@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.server import Simulator
 from tests.clickhouse.serving import serving

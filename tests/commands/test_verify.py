@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from tests import recorded
 from tests.commands.running import run
 from tests.dataflows.playing import FIELDS

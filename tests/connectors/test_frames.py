@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from candlewax.clickhouse.client import Database
 from candlewax.connectors import frames
-from candlewax.connectors.clickhouse import Database
 from candlewax.connectors.frames import StoredFrames
 from candlewax.core.frames import Received
 

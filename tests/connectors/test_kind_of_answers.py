@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from candlewax import asking
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.rest import Client, Patience, RefusalError
 from candlewax.connectors.span_pages import Found, pages
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError

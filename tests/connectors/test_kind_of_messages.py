@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from candlewax import topics
+from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.connectors import raw_messages, topic_kinds
 from candlewax.connectors.avro import Avro
 from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.clickhouse import Database, DatabaseError
 from candlewax.connectors.forward import Forward
 from candlewax.connectors.producer import Outbox
 from candlewax.connectors.raw import Frames

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.leftover import RECENT_S, left
 from candlewax.core.schema import FRAMES, SOURCE
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, play, received

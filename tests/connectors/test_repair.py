@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from candlewax.connectors._gaps import Left
+from candlewax.clickhouse.gap_table import Left
 from candlewax.connectors._inbox import Row
 from candlewax.connectors._outlet import Outlet, OutletPart
 from candlewax.connectors.fill_schedule import Account, Pace, Schedule

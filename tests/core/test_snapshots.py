@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from bytewax.recovery import init_db_dir
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.snapshots import SnapshotError, load_book, load_ledger, load_positions
 from candlewax.recovery import RecoveryError, check_store
 from tests.dataflows.playing import binance, play, received

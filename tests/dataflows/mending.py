@@ -11,7 +11,7 @@ import polars as pl
 from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.fill_schedule import Choice, Pace
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.core.frames import Received

@@ -15,7 +15,7 @@ from bytewax.testing import TestingSource, run_main
 from hypothesis import strategies as st
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
 from candlewax.core.frames import Received
 from candlewax.core.schema import FRAMES

@@ -11,7 +11,7 @@ from bytewax.testing import TestingSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from tests import oracle
 from tests.core.candles.test_combine import DAY
 from tests.dataflows.playing import (

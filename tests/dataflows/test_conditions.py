@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from tests.dataflows.playing import EPOCH_ZERO, Frame, check, clear, play, received
 from tests.oracle import Fill
 

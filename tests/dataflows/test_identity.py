@@ -11,7 +11,7 @@ from bytewax.recovery import init_db_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.verify import books, verify
 from tests.dataflows.playing import play, received
 from tests.dataflows.test_numberings import empty, fill, frames

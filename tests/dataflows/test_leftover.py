@@ -14,7 +14,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.parts import Process
 from candlewax.runtime.counters import Tally
 from candlewax.verify import books, verify

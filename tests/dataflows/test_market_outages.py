@@ -10,7 +10,7 @@ from bytewax.recovery import init_db_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.verify import verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill

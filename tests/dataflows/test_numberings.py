@@ -9,8 +9,8 @@ from bytewax.recovery import init_db_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.stored_trades import RETENTION
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.trade_reader import RETENTION
 from candlewax.verify import books, verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill

@@ -13,8 +13,8 @@ from bytewax.testing import TestingSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors import overview
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse import overview
+from candlewax.clickhouse.client import Database
 from tests import oracle
 from tests.dataflows.playing import (
     EPOCH_ZERO,

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.rest import Patience
 from candlewax.simulator.market import Trade
 from candlewax.simulator.playing import Tape

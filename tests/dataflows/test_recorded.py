@@ -14,7 +14,7 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.recordings import Recordings
 from candlewax.runtime.counters import Tally
 from candlewax.verify import books, verify

@@ -11,7 +11,7 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax import parts
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.clickhouse.client import Database, connect
 from candlewax.connectors.repair import IN_VAIN, Repairs
 from candlewax.connectors.rest import Client, Patience
 from candlewax.connectors.websocket import Websockets

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked
 from candlewax.connectors.rest import Patience

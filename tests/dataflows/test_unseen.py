@@ -7,7 +7,7 @@ from bytewax.testing import TestingSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from tests.dataflows.playing import EPOCH_ZERO, Frame, clear, play, received
 from tests.dataflows.test_ohlcv import CUTS, stores
 

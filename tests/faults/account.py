@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.simulator.books import Published
 from candlewax.verify import books, report, verify
 from tests import oracle

@@ -5,8 +5,8 @@ without these faults.
 import random
 import time
 
-from candlewax.connectors.clickhouse import connect
-from candlewax.connectors.room import LITTLE
+from candlewax.clickhouse.client import connect
+from candlewax.clickhouse.disk_guard import LITTLE
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import Serving
 from tests.dataflows import playing

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Sequence
 
-from candlewax.connectors.clickhouse import connect
+from candlewax.clickhouse.client import connect
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import serving
 from tests.dataflows import playing

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.clickhouse.client import Database, connect
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.books import Published

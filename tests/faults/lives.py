@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from subprocess import Popen
 
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.clickhouse.client import Database, connect
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.books import Published
 from candlewax.simulator.plan import Mischief, Plan

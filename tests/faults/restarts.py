@@ -9,7 +9,7 @@ from subprocess import Popen, TimeoutExpired
 
 from bytewax.recovery import init_db_dir
 
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.clickhouse.client import Database, connect
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.serving import serving
 from tests.dataflows import playing

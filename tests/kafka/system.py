@@ -15,7 +15,7 @@ from typing import Any
 from bytewax.recovery import init_db_dir
 from confluent_kafka import Message
 
-from candlewax.connectors.clickhouse import open_tables
+from candlewax.clickhouse.client import open_tables
 from candlewax.core import frame_log
 from candlewax.runtime.setting_parsers import Server
 from candlewax.verify import books, verify

@@ -97,7 +97,7 @@ def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
     place = tmp_path / "clickhouse"
     code = (
         "import sys; from pathlib import Path; import subprocess\n"
-        "from candlewax.connectors.clickhouse import open_tables\n"
+        "from candlewax.clickhouse.client import open_tables\n"
         "held = open_tables(Path(sys.argv[1]), 'market')\n"
         "sys.exit(subprocess.run(sys.argv[2:]).returncode)"
     )

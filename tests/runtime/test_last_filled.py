@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.cli import main
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.kinds import claim, placed
 from candlewax.runtime import last_filled

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
-from candlewax.connectors.clickhouse import Database, connect
+from candlewax.clickhouse.client import Database, connect
 from candlewax.web.app import make
 from candlewax.web.hub import Hub
 from candlewax.web.live import Live

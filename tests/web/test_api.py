@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 import pytest
 
-from candlewax.connectors.clickhouse import Busy, Database, Unavailable, open_tables
+from candlewax.clickhouse.client import Busy, Database, Unavailable, open_tables
 from candlewax.core.batch import Batch
 from candlewax.web.recent import Recent
 from tests.web.serving import (

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from candlewax.connectors import clickhouse
-from candlewax.connectors.clickhouse import Database, connect, open_tables
+from candlewax.clickhouse import client as clickhouse
+from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
 from candlewax.web.poll import Poll, Seen

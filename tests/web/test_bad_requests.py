@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_from_bytes, urlencode
 import pytest
 from starlette.routing import Mount, Route
 
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.web.openapi import document
 from tests.web.serving import MARKET, serving, store_candles, store_trades
 

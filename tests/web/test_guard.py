@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.web.guard import MOST_BYTES
 from tests.web.serving import Client, serving
 

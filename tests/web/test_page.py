@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.core.schema import CANDLES, TRADES
 from candlewax.web import feeds

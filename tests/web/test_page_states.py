@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from tests.web.browser import browser
 from tests.web.faulty import COUNT, KINDS, Chosen, Faulty, opened, store_series

@@ -13,7 +13,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.checked import COLUMNS
-from candlewax.connectors.clickhouse import Busy, Database, Unavailable, connect
+from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
 from candlewax.web import poll
 from candlewax.web.history import LATEST
 from candlewax.web.loader import Loader

@@ -6,7 +6,7 @@ from typing import cast
 import polars as pl
 import pytest
 
-from candlewax.connectors.clickhouse import Busy, Database, Unavailable
+from candlewax.clickhouse.client import Busy, Database, Unavailable
 from candlewax.web import pulse, store
 from candlewax.web.pulse import Pulse
 from candlewax.web.store import Store

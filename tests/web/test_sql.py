@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.client import Client as Connect
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.web import sql
 from tests.web.serving import Answer, Client, candle, serving, store_candles
 

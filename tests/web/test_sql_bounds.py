@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from candlewax.connectors.clickhouse import Database, open_tables
+from candlewax.clickhouse.client import Database, open_tables
 from candlewax.web import sql, sql_bounds
 from candlewax.web.poll import Seen
 from candlewax.web.server import Server

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 
 MANY: Final = 20_000_000
 """Rows; with more it takes too long to count each one once."""

@@ -11,15 +11,15 @@ from typing import Any, Final
 import polars as pl
 from prometheus_client import Histogram
 
-from candlewax.connectors import arrow
-from candlewax.connectors._partitions import within_partitions
-from candlewax.connectors.anew import Anew
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
+from candlewax.clickhouse import arrow
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.observe import DELAYS
+from candlewax.clickhouse.partitions import within_partitions
+from candlewax.clickhouse.recompute import Anew
+from candlewax.clickhouse.state.loader import History
 from candlewax.core.batch import WINDOWS, Batch
 from candlewax.core.candles.rows import CLOSED
 from candlewax.core.schema import without
-from candlewax.observe import DELAYS
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.cpu import cores
 

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from prometheus_client import REGISTRY
 
+from candlewax.clickhouse.observe import observe
 from candlewax.core.batch import Batch
 from candlewax.core.schema import TRADES
-from candlewax.observe import observe
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

@@ -11,10 +11,10 @@ from bytewax.outputs import (
     StatelessSinkPartition,
 )
 
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.observe import observe
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import Feed, Unread
-from candlewax.observe import observe
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells

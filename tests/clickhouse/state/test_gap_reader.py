@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.gaps.gap_state import Knowledge
 from candlewax.core.schema import FRAMES
 from candlewax.core.snapshots import Snapshot, load_ledger

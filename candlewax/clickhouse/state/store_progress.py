@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse.client import Database
 
 _REACHED: Final = """
 SELECT source, source_partition, max(source_offset) AS reached

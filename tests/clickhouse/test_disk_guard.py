@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver import exceptions
 
-from candlewax.connectors import room
-from candlewax.connectors.clickhouse import Database, DatabaseError, open_tables
-from candlewax.connectors.room import LITTLE, NONE, Room
+from candlewax.clickhouse import disk_guard
+from candlewax.clickhouse.client import Database, DatabaseError, open_tables
+from candlewax.clickhouse.disk_guard import LITTLE, NONE, Room
 from tests.faults import disk as disks
 from tests.kafka.reading import until
 
@@ -26,7 +26,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.free = 10 * LITTLE
         self._folder = folder
-        self._real = room.free
+        self._real = disk_guard.free
 
     def __call__(self, folder: Path) -> int:
         return self.free if folder.is_relative_to(self._folder) else self._real(folder)
@@ -36,8 +36,8 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
     """What is free is told by the test."""
     made = Disk(tmp_path)
-    monkeypatch.setattr(room, "free", made)
-    monkeypatch.setattr("candlewax.connectors.clickhouse.free", made)
+    monkeypatch.setattr(disk_guard, "free", made)
+    monkeypatch.setattr("candlewax.clickhouse.client.free", made)
     return made
 
 
@@ -146,7 +146,7 @@ def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) 
 
 def test_free_room_is_what_may_be_written(tmp_path: Path) -> None:
     """Of a disk that is there."""
-    assert room.free(tmp_path) > 0
+    assert disk_guard.free(tmp_path) > 0
 
 
 MERGE = """
@@ -154,7 +154,7 @@ import sys
 from pathlib import Path
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from candlewax.connectors import room
-from candlewax.connectors.clickhouse import open_tables
+from candlewax.clickhouse.client import open_tables
 room._PAUSE = 3600
 database = open_tables(Path(sys.argv[1]), "market")
 def count():
@@ -182,7 +182,7 @@ database.close()
 AGAIN = """
 import sys
 from pathlib import Path
-from candlewax.connectors.clickhouse import open_tables
+from candlewax.clickhouse.client import open_tables
 database = open_tables(Path(sys.argv[1]), "market")
 print(*database.query("SELECT count(), sum(length(text)) FROM merged").row(0))
 database.close()

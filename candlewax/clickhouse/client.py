@@ -16,11 +16,11 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from candlewax.connectors import ddl
-from candlewax.connectors._inserts import Inserts, write
-from candlewax.connectors._transient import is_transient
-from candlewax.connectors.engine import choose_options, in_utc
-from candlewax.connectors.room import AGAIN, LITTLE, Room, free, mebibytes
+from candlewax.clickhouse import ddl
+from candlewax.clickhouse.disk_guard import AGAIN, LITTLE, Room, free, mebibytes
+from candlewax.clickhouse.embedded import Inserts, write
+from candlewax.clickhouse.engine import choose_options, in_utc
+from candlewax.clickhouse.transient_errors import is_transient
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.setting_parsers import Server
 

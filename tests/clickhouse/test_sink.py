@@ -4,12 +4,12 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.sink import Tables, TradesFirst
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.sink import Tables, TradesFirst
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
-from tests.connectors.test_writer import batch, count
+from tests.clickhouse.test_writer import batch, count
 
 
 def split(first: TradesFirst) -> tuple[Batch, Batch]:

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from candlewax.connectors import _inserts, engine
-from candlewax.connectors._inserts import BESIDE, Inserts
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.room import free
+from candlewax.clickhouse import embedded as _inserts
+from candlewax.clickhouse import engine
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.disk_guard import free
+from candlewax.clickhouse.embedded import BESIDE, Inserts
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
         "import sys, threading",
         "from pathlib import Path",
         "import polars as pl",
-        "from candlewax.connectors.clickhouse import open_tables",
+        "from candlewax.clickhouse.client import open_tables",
         "kept = open_tables(Path(sys.argv[1]), 'market')",
         "kept.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
         "kept.insert('texts', pl.DataFrame({'text': ['a']}).to_arrow(), 'token')",
@@ -153,8 +154,8 @@ def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
         "import os, signal, sys",
         "from pathlib import Path",
         "import polars as pl",
-        "from candlewax.connectors._inserts import BESIDE",
-        "from candlewax.connectors.clickhouse import open_tables",
+        "from candlewax.clickhouse.embedded import BESIDE",
+        "from candlewax.clickhouse.client import open_tables",
         "tables = open_tables(Path(sys.argv[1]), 'market')",
         "tables.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
         "tables.insert('texts', pl.DataFrame({'text': ['a' * BESIDE]}).to_arrow(), 'token')",

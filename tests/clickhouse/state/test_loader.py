@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import polars as pl
 
-from candlewax.connectors.anew import Anew
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.recompute import Anew
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
 from tests import oracle

@@ -5,12 +5,12 @@ import logging
 import polars as pl
 import pytest
 
-from candlewax.connectors import reached
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state import store_progress
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.runtime.counters import Tally
-from tests.connectors.test_writer import batch
+from tests.clickhouse.test_writer import batch
 
 
 def sent(offset: int) -> pl.DataFrame:
@@ -45,7 +45,7 @@ def test_what_is_never_stored_is_not_waited_for_always(
     tables: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told."""
-    monkeypatch.setattr(reached, "_PATIENCE", 0.3)
+    monkeypatch.setattr(store_progress, "_PATIENCE", 0.3)
     waits: list[float] = []
     with caplog.at_level(logging.WARNING):
         known = History(tables, meanwhile=True, wait=waits.append)

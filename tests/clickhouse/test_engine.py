@@ -26,7 +26,7 @@ def test_a_process_that_opens_no_directory_does_without_the_engine() -> None:
 
 
 ZONE = (
-    "import sys; from candlewax.connectors.clickhouse import open_tables; from pathlib import Path;"
+    "import sys; from candlewax.clickhouse.client import open_tables; from pathlib import Path;"
     "from candlewax.connectors import engine; "
     "tables = open_tables(Path(sys.argv[1]), 'market'); "
     "print(tables.query(\"SELECT toUnixTimestamp(toDateTime('2026-01-15 12:00:00')) AS t, "

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.connectors import arrow
-from candlewax.connectors.clickhouse import Database
+from candlewax.clickhouse import arrow
+from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import ONCE, Gap
 from candlewax.core.schema import TIME, Columns
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.latecomers import Latecomers, revised
-from candlewax.connectors.minutes import Minutes
-from candlewax.connectors.reached import SETTLE, Reached
-from candlewax.connectors.stored import Stored
-from candlewax.connectors.stored_trades import StoredTrades
-from candlewax.connectors.unseen import Unseen
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.candle_reader import Stored
+from candlewax.clickhouse.state.gap_reader import Unseen
+from candlewax.clickhouse.state.late_trade_reader import Latecomers, revised
+from candlewax.clickhouse.state.minute_reader import Minutes
+from candlewax.clickhouse.state.store_progress import SETTLE, Reached
+from candlewax.clickhouse.state.trade_reader import StoredTrades
 from candlewax.core.batch import WINDOWS
 from candlewax.core.candles.certificate import disjoint
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES

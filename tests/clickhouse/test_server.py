@@ -13,17 +13,17 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
 
-from candlewax.connectors.anew import Anew
-from candlewax.connectors.clickhouse import RETRIES, Database, DatabaseError, connect, open_tables
-from candlewax.connectors.history import History
-from candlewax.connectors.writer import Writer
+from candlewax.clickhouse.client import RETRIES, Database, DatabaseError, connect, open_tables
+from candlewax.clickhouse.recompute import Anew
+from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
 from tests.clickhouse.serving import Serving, serving
+from tests.clickhouse.test_writer import batch, count
 from tests.commands import here
-from tests.connectors.test_writer import batch, count
 from tests.databases import Databases
 from tests.dataflows import playing
 from tests.kafka.system import market, record

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.engine import choose_options
-from candlewax.connectors.memory import UNLIMITED, measure_lasting, measure_left
+from candlewax.clickhouse.engine import choose_options
+from candlewax.clickhouse.memory_limit import UNLIMITED, measure_lasting, measure_left
 
 MIB = 1 << 20
 MACHINE = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\nHugePages_Total: 0\n"}
@@ -105,6 +105,6 @@ def test_engine_follows_the_group_and_the_size_of_the_machine(
     write(root, CASES["version 2"][0])
     assert measure_lasting(root) == 312 * MIB
     monkeypatch.setattr(
-        "candlewax.connectors.engine.measure_lasting", lambda: measure_lasting(root)
+        "candlewax.clickhouse.engine.measure_lasting", lambda: measure_lasting(root)
     )
     assert choose_options() == {"max_server_memory_usage": 234 * MIB}

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.loader import History
 from candlewax.core.trades.deduplicator import Ledger
 
 MINUTE = 60_000_000

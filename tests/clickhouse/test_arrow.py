@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.connectors import arrow
+from candlewax.clickhouse import arrow
 from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
 from tests.core.candles.test_combine import table
@@ -72,7 +72,7 @@ def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> 
 ALONE = """
 import sys
 from candlewax.connectors import arrow
-from tests.connectors.test_arrow import trades
+from tests.clickhouse.test_arrow import trades
 some = trades([("ADL", {"a": "1", "b": None}), (None, {})])
 arrow.rows("silver_trades", [some])
 arrow.FEW = -1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from candlewax.connectors.memory import UNLIMITED, measure_lasting
+from candlewax.clickhouse.memory_limit import UNLIMITED, measure_lasting
 
 _LEAST: Final = 128 << 20
 """Bytes; with less the engine does nothing."""

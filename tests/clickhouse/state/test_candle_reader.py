@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.connectors.clickhouse import Database
-from candlewax.connectors.history import History
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.loader import History
 from candlewax.core.gaps.gap_state import SPANS
 
 MINUTE = 60_000_000

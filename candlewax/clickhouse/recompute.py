@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.connectors.history import WHOLE, History
-from candlewax.connectors.latecomers import revised
+from candlewax.clickhouse.state.late_trade_reader import revised
+from candlewax.clickhouse.state.loader import WHOLE, History
 from candlewax.core.batch import WINDOWS, Batch
 from candlewax.core.candles.certificate import Doubt, Evidence, disjoint
 from candlewax.core.candles.combine import TIMEFRAMES, all_timeframes, combine

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from candlewax.connectors import ddl, writer
-from candlewax.connectors.clickhouse import RETRIES, Database
-from candlewax.connectors.writer import ORDER, Writer
+from candlewax.clickhouse import ddl, writer
+from candlewax.clickhouse.client import RETRIES, Database
+from candlewax.clickhouse.writer import ORDER, Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import Evidence

@@ -10,7 +10,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from candlewax.connectors import engine
+from candlewax.clickhouse import engine
 
 BESIDE: Final = 64 << 10
 """Bytes of rows that stand beside their statement; more of them come by way of a file."""
