@@ -15,15 +15,16 @@ from bytewax.run import cli_main
 from rich.console import Console
 
 from candlewax import asking, parts
-from candlewax.connectors import _dumps, backfill, topic_kinds
+from candlewax.connectors import _dumps, backfill
 from candlewax.connectors._dumps import DumpError
 from candlewax.connectors.backfill import Backfill, Texts
-from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.rest import Client
 from candlewax.connectors.span_pages import Found, Span, pages
 from candlewax.core import instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topic_kind
+from candlewax.kafka.client import Broker, create_topics
 from candlewax.kinds import claimed, live_kind, placed
 from candlewax.parts import Parts, Process
 from candlewax.report import Watch, console
@@ -217,7 +218,7 @@ def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Pa
     if chosen.brokers:
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
-        topic_kinds.check(broker, process.wanted, kind)
+        topic_kind.check(broker, process.wanted, kind)
         return parts.ingesting(process, source, broker, partial(claimed, chosen, kind))
     return parts.embedded(process, source, claimed(chosen, kind))
 

@@ -169,9 +169,9 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 def _init(_: argparse.Namespace) -> int:
     from candlewax.clickhouse.client import open_tables
     from candlewax.commands._common import attempt
-    from candlewax.connectors.broker import Broker, create_topics
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
+    from candlewax.kafka.client import Broker, create_topics
     from candlewax.kinds import placed
     from candlewax.runtime import settings
 

@@ -8,25 +8,25 @@ from typing import Any
 
 from bytewax.inputs import Source
 
-from candlewax import routing, topics
+from candlewax import routing
 from candlewax.aggregation import Candles
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.sink import Counts, Tables, TradesFirst
 from candlewax.clickhouse.state.loader import History
 from candlewax.clickhouse.writer import Writer
-from candlewax.connectors import raw_messages
-from candlewax.connectors.broker import Broker
-from candlewax.connectors.consumer import Topics
-from candlewax.connectors.forward import Encoder, Forward
 from candlewax.connectors.leftover import Leftover
-from candlewax.connectors.producer import Outbox
-from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Feed
 from candlewax.core.instruments import Instruments
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import Read
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import raw_messages, topics
+from candlewax.kafka.client import Broker
+from candlewax.kafka.producer import Outbox
+from candlewax.kafka.raw_sink import Frames, RawTopics
+from candlewax.kafka.source import Topics
+from candlewax.kafka.trade_publisher import Encoder, Forward
 from candlewax.kinds import Guard
 from candlewax.routing import Normalized, Router, Values
 from candlewax.runtime.clocks import wall_clock

@@ -8,8 +8,6 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.connectors.consumer import Consumed, Reading
-from candlewax.connectors.raw_messages import Admit
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frame_log import line_letters
 from candlewax.core.frames import Feed, Garbled, Received, Unread
@@ -19,10 +17,12 @@ from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.trades.decode import Decoded, reject
 from candlewax.core.trades.messages import Read, from_json
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka.raw_messages import Admit
+from candlewax.kafka.source import Consumed, Reading
+from candlewax.kafka.topics import MOST_BYTES
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells
 from candlewax.steps import Decoder
-from candlewax.topics import MOST_BYTES
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 

@@ -15,8 +15,6 @@ from bytewax.inputs import Source
 from candlewax import asking, parts, recovery
 from candlewax.board import Board
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
-from candlewax.connectors import topic_kinds
-from candlewax.connectors.broker import Broker, BrokerError, create_topics
 from candlewax.connectors.recordings import Recordings
 from candlewax.connectors.repair import Repairs
 from candlewax.connectors.websocket import Websockets
@@ -25,6 +23,8 @@ from candlewax.core.frames import Feed
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topic_kind
+from candlewax.kafka.client import Broker, BrokerError, create_topics
 from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
@@ -43,7 +43,7 @@ from candlewax.service import Service
 from candlewax.watching import Watching, watch_beside
 
 if TYPE_CHECKING:
-    from candlewax.connectors.avro import Avro
+    from candlewax.kafka.avro import Avro
 
 
 def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
@@ -169,7 +169,7 @@ def _behind_broker(
     broker = Broker(brokers)
     create_topics(broker, brokers, process.wanted)
     if kind:
-        topic_kinds.check(broker, process.wanted, kind)
+        topic_kind.check(broker, process.wanted, kind)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
     watching = watch_beside(chosen, process.wanted) if name in {"ohlcv", "tables"} else None
     process = replace(process, on_end=partial(_end, run, watching), kind=kind)
@@ -206,7 +206,7 @@ def _consuming(
 
 def _avro(brokers: Brokers) -> "Avro":
     # Only here: it takes a while to import.
-    from candlewax.connectors.avro import Avro  # noqa: PLC0415
+    from candlewax.kafka.avro import Avro  # noqa: PLC0415
 
     return Avro(brokers.schema_registry or "")
 

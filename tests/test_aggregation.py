@@ -22,9 +22,9 @@ from candlewax.core.frames import Feed, Garbled, Received, Unread
 from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_book
+from candlewax.kafka.topics import MOST_BYTES
 from candlewax.routing import Router
 from candlewax.runtime.counters import Tally
-from candlewax.topics import MOST_BYTES
 from tests.core.candles.test_combine import DAY, table
 from tests.oracle import Fill
 from tests.reading import INSTRUMENTS

@@ -18,7 +18,7 @@ from typing import Final
 from bench.live import made
 from bench.live.processes import Meter, Piece, Result, Stage, wait
 from bench.live.watermarks import Watch
-from candlewax import topics
+from candlewax.kafka import topics
 
 CRYPTOFEED: Final = ("cryptofeed==2.5.0", "aiokafka==0.14.0")
 RIVAL: Final = Path(__file__).parent / "rival.py"

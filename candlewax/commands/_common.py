@@ -10,8 +10,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.backfill import WishError
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
-from candlewax.connectors.broker import BrokerError
 from candlewax.core.instruments import InstrumentsError
+from candlewax.kafka.client import BrokerError
 from candlewax.klines import KlinesError
 from candlewax.rebuild import RebuildError
 from candlewax.runtime import exit_reasons, settings

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax import topics
 from candlewax.clickhouse.client import IN_USE, DatabaseError, briefly, connect
 from candlewax.clickhouse.disk_guard import LITTLE, free, mebibytes
-from candlewax.connectors.broker import Broker, BrokerError
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topics
+from candlewax.kafka.client import Broker, BrokerError
 from candlewax.runtime import exit_reasons, settings
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Brokers, Settings, SettingsError

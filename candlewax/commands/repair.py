@@ -14,14 +14,14 @@ from bytewax.run import cli_main
 from candlewax import asking, parts
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.commands._common import CommandError, attempt, say_which
-from candlewax.connectors import topic_kinds
-from candlewax.connectors.broker import Broker, create_topics
 from candlewax.connectors.fill_schedule import Choice
 from candlewax.connectors.repair import Asked, Repairs
 from candlewax.core import instruments
 from candlewax.core.gaps.fill_plan import TOO_LONG
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topic_kind
+from candlewax.kafka.client import Broker, create_topics
 from candlewax.kinds import claim, claimed, live_kind
 from candlewax.mended import Mended
 from candlewax.parts import Parts, Process
@@ -197,5 +197,5 @@ def _made(chosen: Settings, process: Process, source: Repairs, tables: Database)
         return parts.embedded(process, source, tables)
     broker = Broker(chosen.brokers)
     create_topics(broker, chosen.brokers, process.wanted)
-    topic_kinds.check(broker, process.wanted, process.kind)
+    topic_kind.check(broker, process.wanted, process.kind)
     return parts.ingesting(process, source, broker, partial(claimed, chosen, process.kind))

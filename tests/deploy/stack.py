@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from bytewax.recovery import init_db_dir
 
-from candlewax.connectors.arrivals import Arrivals
+from candlewax.kafka.arrivals import Arrivals
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.health import Health

@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 
-from candlewax.topics import normalized_partition
+from candlewax.kafka.topics import normalized_partition
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import VENUES, Stage
 from tests.kafka import reading

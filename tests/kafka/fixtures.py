@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from candlewax.connectors.broker import Broker as Client
+from candlewax.kafka.client import Broker as Client
 from candlewax.runtime.settings import Brokers
 from tests.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
 from tests.kafka.reading import delete_topics

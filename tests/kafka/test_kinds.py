@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.broker import Broker as Client
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
+from candlewax.kafka.client import Broker as Client
 from candlewax.kinds import claim
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka.system import System, market, record

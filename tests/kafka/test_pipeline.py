@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.broker import Broker as Client
+from candlewax.kafka.client import Broker as Client
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka import reading
 from tests.kafka.system import NORMALIZED, RAW, System, market, record, send

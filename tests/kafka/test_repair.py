@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.connectors.broker import Broker as Client
 from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
+from candlewax.kafka.client import Broker as Client
 from candlewax.kinds import stored_kind
 from candlewax.simulator.market import Trade
 from tests.clickhouse.serving import serving

@@ -10,10 +10,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.connectors.forward import dead_letter
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE, TRADES
 from candlewax.core.trades.messages import from_json, key, to_json
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka.trade_publisher import dead_letter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 253_402_300_799_999_999 - 60_000_000

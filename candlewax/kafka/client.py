@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
+from candlewax.kafka.topics import MOST_BYTES, Topic, wanted
 from candlewax.runtime.setting_parsers import KAFKA
 from candlewax.runtime.settings import PREFIX, Brokers
-from candlewax.topics import MOST_BYTES, Topic, wanted
 
 BUFFER_BYTES: Final = 256 << 20
 """What a producer holds while the broker is away."""

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError
 
-from candlewax.connectors.broker import Broker, BrokerAwayError, log
+from candlewax.kafka.client import Broker, BrokerAwayError, log
 
 _PATIENCE: Final = 8.0
 """Seconds that undelivered messages have once the process was asked to stop."""

@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 
 import polars as pl
 
-from candlewax import topics
-from candlewax.connectors.broker import Broker
-from candlewax.connectors.producer import Outbox
 from candlewax.core.batch import Batch
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE
 from candlewax.core.trades import messages as normalized
+from candlewax.kafka import topics
+from candlewax.kafka.client import Broker
+from candlewax.kafka.producer import Outbox
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"}

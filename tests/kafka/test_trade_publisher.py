@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax import topics
-from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.forward import Forward
-from candlewax.connectors.producer import Outbox
 from candlewax.core.batch import Batch
 from candlewax.core.gaps.gap_state import NOTHING, OUTAGES
 from candlewax.core.schema import DEAD_LETTERS, TIME
+from candlewax.kafka import topics
+from candlewax.kafka.client import Broker, BrokerError
+from candlewax.kafka.producer import Outbox
+from candlewax.kafka.trade_publisher import Forward
 from tests.core.trades.test_messages import EPOCH, frame, letter, trade
 from tests.kafka import reading
 

@@ -7,23 +7,22 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax import topics
 from candlewax.clickhouse.client import Database, DatabaseError
-from candlewax.connectors import raw_messages, topic_kinds
-from candlewax.connectors.avro import Avro
-from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.forward import Forward
-from candlewax.connectors.producer import Outbox
-from candlewax.connectors.raw import Frames
 from candlewax.core.frames import Garbled
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.trades import messages
+from candlewax.kafka import raw_messages, topic_kind, topics
+from candlewax.kafka.avro import Avro
+from candlewax.kafka.client import Broker, BrokerError
+from candlewax.kafka.producer import Outbox
+from candlewax.kafka.raw_sink import Frames
+from candlewax.kafka.trade_publisher import Forward
 from candlewax.kinds import Guard, claim
 from candlewax.routing import Normalized, Values
 from candlewax.runtime.counters import Tally
-from tests.connectors.test_forward import batch
-from tests.connectors.test_raw import KRAKEN, NOW_S, consumed, received
 from tests.kafka import reading, registry
+from tests.kafka.test_raw_sink import KRAKEN, NOW_S, consumed, received
+from tests.kafka.test_trade_publisher import batch
 
 HERE = Path("/here")
 
@@ -144,15 +143,15 @@ def test_topics_of_another_kind_are_not_sent_to(broker: Broker, servers: str, ki
     """By the last message of each partition; one that tells nothing or is absent is no reason."""
     everywhere = ["kraken", "binance", "coinbase"]
     broker.create(topics.wanted(["kraken", "binance"], 3, 1))
-    topic_kinds.check(broker, everywhere, kind)
+    topic_kind.check(broker, everywhere, kind)
     rows = [(NOW_S * 10**9 + n, f"c{n}", n, "{}") for n in range(12)]
     sent(broker, received(rows), kind=kind)
     reading.put(servers, topics.raw("binance"), [b"{}"], b"c", 0, OURS, NOW_S * 1000)
-    topic_kinds.check(broker, everywhere, kind)
+    topic_kind.check(broker, everywhere, kind)
     for other in {*KINDS} - {kind}:
-        topic_kinds.check(broker, ["binance", "coinbase"], other)
+        topic_kind.check(broker, ["binance", "coinbase"], other)
         with pytest.raises(BrokerError) as refused:
-            topic_kinds.check(broker, everywhere, other)
+            topic_kind.check(broker, everywhere, other)
         text = str(refused.value)
         assert f"{KRAKEN}, partition " in text
         assert f"holds {DESCRIBED[kind]}; {DESCRIBED[other]} would be sent beside it" in text

@@ -16,10 +16,10 @@ from confluent_kafka.schema_registry import (
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from candlewax import topics
-from candlewax.connectors.broker import BrokerError
 from candlewax.core.schema import BUY, VENDOR
 from candlewax.core.trades.messages import KIND, TOLD, VIA, Message, Read, read, told
+from candlewax.kafka import topics
+from candlewax.kafka.client import BrokerError
 
 
 def _decimal(precision: int, scale: int) -> dict[str, Any]:

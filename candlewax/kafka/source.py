@@ -15,8 +15,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from candlewax.connectors._messages import by_place
-from candlewax.connectors.broker import Broker, BrokerError, log
+from candlewax.kafka.client import Broker, BrokerError, log
+from candlewax.kafka.messages import by_place
 from candlewax.runtime import metrics
 from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks, Turns
 from candlewax.runtime.errors import tells

@@ -7,10 +7,10 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from candlewax import topics
-from candlewax.connectors.broker import Broker, BrokerError, log
-from candlewax.connectors.raw_messages import kinds_of
 from candlewax.core.kind_marks import DESCRIBED
+from candlewax.kafka import topics
+from candlewax.kafka.client import Broker, BrokerError, log
+from candlewax.kafka.raw_messages import kinds_of
 
 _SECONDS: Final = 10.0
 """For a broker to give the last message of each partition."""

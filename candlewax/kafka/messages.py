@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
-from candlewax.connectors.broker import BrokerError, log
+from candlewax.kafka.client import BrokerError, log
 
 # For each of thousands of messages: what is called is written in C.
 _error: Final = methodcaller("error")

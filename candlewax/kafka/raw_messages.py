@@ -8,12 +8,12 @@ import polars as pl
 from confluent_kafka import Message
 from polars.exceptions import PolarsError
 
-from candlewax import topics
-from candlewax.connectors.consumer import Consumed, Reading
 from candlewax.core.frames import Feed, Garbled, Received
 from candlewax.core.kind_marks import SIMULATED, is_made
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topics
+from candlewax.kafka.source import Consumed, Reading
 from candlewax.runtime import metrics
 
 RECV_NS: Final = "recv_ns"

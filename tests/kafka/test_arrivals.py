@@ -5,7 +5,7 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
-from candlewax.connectors.arrivals import Arrivals
+from candlewax.kafka.arrivals import Arrivals
 
 
 def produced(exchange: str) -> list[float]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from candlewax.connectors.broker import Broker, BrokerAwayError, BrokerError
-from candlewax.connectors.producer import DeliveryError, Outbox
+from candlewax.kafka.client import Broker, BrokerAwayError, BrokerError
+from candlewax.kafka.producer import DeliveryError, Outbox
+from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
-from candlewax.topics import Topic
 from tests.kafka import reading
 from tests.ports import free_port
 
@@ -117,7 +117,7 @@ def test_a_partition_that_is_not_there_is_raised(broker: Broker) -> None:
 
 def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No broker: what is undelivered is told."""
-    monkeypatch.setattr("candlewax.connectors.producer._PATIENCE", 0.3)
+    monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
     outbox = Outbox(Broker(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
     send(outbox, b"x")
     with pytest.raises(DeliveryError, match="1 messages are undelivered at the stop"):
@@ -126,7 +126,7 @@ def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it answers, or the process is to stop; what else it says is told at once."""
-    monkeypatch.setattr("candlewax.connectors.producer._PAUSE", 0)
+    monkeypatch.setattr("candlewax.kafka.producer._PAUSE", 0)
     answers: list[int | BrokerError] = [BrokerAwayError("gone"), BrokerAwayError("gone"), 4]
 
     def ask() -> int:
@@ -147,7 +147,7 @@ def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for room is asked to stop as well."""
-    monkeypatch.setattr("candlewax.connectors.producer._PATIENCE", 0.3)
+    monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
     outbox = Outbox(small(f"127.0.0.1:{free_port()}"), Asked(3))
     with pytest.raises(DeliveryError, match="undelivered at the stop"):
         outbox.send_all(NAME, 0, [{"value": b"x"} for _ in range(50)])

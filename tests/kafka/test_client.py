@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from candlewax import topics
-from candlewax.connectors import broker as module
-from candlewax.connectors.broker import Broker, BrokerError, Hush
+from candlewax.kafka import client as module
+from candlewax.kafka import topics
+from candlewax.kafka.client import Broker, BrokerError, Hush
+from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
-from candlewax.topics import Topic
 from tests.kafka import reading
 from tests.ports import free_port
 
@@ -49,7 +49,7 @@ def test_a_broker_without_such_a_bound_still_makes_the_topics(
     broker: Broker, servers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it does not know it is not asked for."""
-    monkeypatch.setattr("candlewax.connectors.broker._ANY_CLOCK", {"no.such.bound": "1"})
+    monkeypatch.setattr("candlewax.kafka.client._ANY_CLOCK", {"no.such.bound": "1"})
     broker.create(topics.wanted(["kraken"], 3, 1))
     assert reading.topics(servers)["market.crypto.trades.kraken.raw"] == 3
 

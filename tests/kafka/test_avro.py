@@ -9,8 +9,8 @@ import fastavro
 import polars as pl
 import pytest
 
-from candlewax.connectors.avro import SCHEMA, SUBJECT, Avro
-from candlewax.connectors.broker import BrokerError
+from candlewax.kafka.avro import SCHEMA, SUBJECT, Avro
+from candlewax.kafka.client import BrokerError
 from tests.kafka import registry
 from tests.kafka.registry import Registry
 from tests.reading import read

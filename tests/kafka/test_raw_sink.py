@@ -8,16 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax import topics
-from candlewax.connectors import raw_messages
-from candlewax.connectors.broker import Broker
-from candlewax.connectors.consumer import Consumed
-from candlewax.connectors.producer import DeliveryError, Outbox
-from candlewax.connectors.raw import Frames, RawTopics
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Garbled, Received
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES
+from candlewax.kafka import raw_messages, topics
+from candlewax.kafka.client import Broker
+from candlewax.kafka.producer import DeliveryError, Outbox
+from candlewax.kafka.raw_sink import Frames, RawTopics
+from candlewax.kafka.source import Consumed
 from candlewax.routing import Router
 from candlewax.runtime.counters import Tally
 from tests.kafka import reading

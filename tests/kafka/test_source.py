@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from candlewax.connectors.broker import Broker, BrokerError
-from candlewax.connectors.consumer import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
+from candlewax.kafka.client import Broker, BrokerError
+from candlewax.kafka.source import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
+from candlewax.kafka.topics import Topic
 from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
 from candlewax.runtime.settings import Brokers
-from candlewax.topics import Topic
 from tests.kafka import reading
 
 NAME = "market.crypto.trades.test"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from candlewax import topics
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka import topics
 
 DAY_MS = 24 * 60 * 60 * 1000
 

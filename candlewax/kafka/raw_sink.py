@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from candlewax import topics
 from candlewax.clickhouse.sink import Tables
-from candlewax.connectors.arrivals import Arrivals
-from candlewax.connectors.broker import Broker
-from candlewax.connectors.producer import Outbox
-from candlewax.connectors.raw_messages import KIND, RECV_NS, SEQ
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Garbled, Received
+from candlewax.kafka import topics
+from candlewax.kafka.arrivals import Arrivals
+from candlewax.kafka.client import Broker
+from candlewax.kafka.producer import Outbox
+from candlewax.kafka.raw_messages import KIND, RECV_NS, SEQ
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells
