@@ -12,10 +12,10 @@ from bytewax.testing import TestingSource, run_main
 from bench import frames
 from candlewax import parts
 from candlewax.clickhouse.client import Database, open_tables
-from candlewax.connectors.recordings import Recordings
 from candlewax.core import instruments
 from candlewax.core.frames import Feed, Received
 from candlewax.core.schema import FRAMES
+from candlewax.feeds.replay.source import Recordings
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 

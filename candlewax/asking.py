@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from candlewax.connectors.repair import Asked
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest.gap_fill import Asked
 from candlewax.runtime.settings import Settings
 
 

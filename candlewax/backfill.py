@@ -15,14 +15,14 @@ from bytewax.run import cli_main
 from rich.console import Console
 
 from candlewax import asking, parts
-from candlewax.connectors import _dumps, backfill
-from candlewax.connectors._dumps import DumpError
-from candlewax.connectors.backfill import Backfill, Texts
-from candlewax.connectors.rest import Client
-from candlewax.connectors.span_pages import Found, Span, pages
 from candlewax.core import instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest import backfill, dump_files
+from candlewax.feeds.rest.backfill import Backfill, Texts
+from candlewax.feeds.rest.client import Client
+from candlewax.feeds.rest.dump_files import DumpError
+from candlewax.feeds.rest.span_pages import Found, Span, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, create_topics
 from candlewax.kinds import claimed, live_kind, placed
@@ -122,8 +122,8 @@ def _from_files(wanted: Wish, tally: Tally, found: Found) -> tuple[Makes, int]:
         raise WishError(f"{wanted.exchange} publishes no dumps that are known here")
     try:
         for path in wanted.files:
-            _dumps.check(path, wanted.native)
-        size = sum(_dumps.size(path) for path in wanted.files)
+            dump_files.check(path, wanted.native)
+        size = sum(dump_files.size(path) for path in wanted.files)
     except DumpError as error:
         raise WishError(str(error)) from error
     return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read, found), size

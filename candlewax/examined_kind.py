@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from candlewax.clickhouse.client import Database
-from candlewax.connectors._inbox import host
-from candlewax.connectors._logfile import blocks
 from candlewax.core.kind_marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.frame_buffer import host
+from candlewax.feeds.replay.log_reader import blocks
 
 _FILLED: Final = """
 SELECT (SELECT count() FROM bronze_frames) + (SELECT count() FROM silver_trades) > 0 AS filled

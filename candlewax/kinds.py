@@ -23,7 +23,7 @@ from candlewax.core.kind_marks import (
 )
 from candlewax.data import SAMPLE
 from candlewax.examined_kind import examine
-from candlewax.recorded_kind import kinds_of
+from candlewax.feeds.replay.recorded_kind import kinds_of
 from candlewax.runtime.last_filled import UNFILLED, remember
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError

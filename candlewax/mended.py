@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.fill_schedule import Choice
 from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
+from candlewax.feeds.rest.fill_schedule import Choice
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed
 

@@ -14,13 +14,13 @@ from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.sink import Counts, Tables, TradesFirst
 from candlewax.clickhouse.state.loader import History
 from candlewax.clickhouse.writer import Writer
-from candlewax.connectors.leftover import Leftover
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Feed
 from candlewax.core.instruments import Instruments
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import Read
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.replay.unprocessed_frames import Leftover
 from candlewax.kafka import raw_messages, topics
 from candlewax.kafka.client import Broker
 from candlewax.kafka.producer import Outbox

@@ -15,14 +15,14 @@ from bytewax.inputs import Source
 from candlewax import asking, parts, recovery
 from candlewax.board import Board
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
-from candlewax.connectors.recordings import Recordings
-from candlewax.connectors.repair import Repairs
-from candlewax.connectors.websocket import Websockets
 from candlewax.core import instruments
 from candlewax.core.frames import Feed
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.replay.source import Recordings
+from candlewax.feeds.rest.gap_fill import Repairs
+from candlewax.feeds.websocket.source import Websockets
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, BrokerError, create_topics
 from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled

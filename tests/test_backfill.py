@@ -14,12 +14,12 @@ from candlewax import parts
 from candlewax.backfill import Wish, WishError, wish
 from candlewax.cli import main
 from candlewax.clickhouse.client import Database
-from candlewax.connectors import _dumps
-from candlewax.connectors.backfill import Backfill, Texts, pieces
-from candlewax.connectors.rest import Client, Patience
-from candlewax.connectors.span_pages import Found, pages
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance_rest import DUMP
+from candlewax.feeds.rest import dump_files
+from candlewax.feeds.rest.backfill import Backfill, Texts, pieces
+from candlewax.feeds.rest.client import Client, Patience
+from candlewax.feeds.rest.span_pages import Found, pages
 from candlewax.parts import Process
 from candlewax.runtime.counters import Tally
 from candlewax.simulator.frames import eight, price, quantity
@@ -164,7 +164,7 @@ def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix
         tally, _ = store(tables, "binance", "BTCUSDT", texts)
         assert tally.total("trades") == len(trades) - known
         assert tally.total("duplicates") == known
-        assert sum(read) == sum(map(_dumps.size, files))
+        assert sum(read) == sum(map(dump_files.size, files))
     found = stored(tables, "binance")
     assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
     assert set(found.values()) == {"dump"}

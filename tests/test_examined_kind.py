@@ -10,12 +10,12 @@ from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
 from candlewax.clickhouse.client import Database, DatabaseError
-from candlewax.connectors._logfile import blocks
 from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
+from candlewax.feeds.replay.log_reader import blocks
 from candlewax.kinds import claim, stored_kind
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 from candlewax import rebuild as rebuilding
 from candlewax.clickhouse.client import Database
-from candlewax.connectors import frames as source
 from candlewax.connectors.content import Comparison
+from candlewax.feeds.replay import stored_frames as source
 from candlewax.rebuild import FIRST, LAST, RebuildError, rebuild
 from candlewax.runtime import settings as chosen
 from tests.commands.running import name, run

@@ -14,12 +14,12 @@ from bytewax.run import cli_main
 from candlewax import asking, parts
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.commands._common import CommandError, attempt, say_which
-from candlewax.connectors.fill_schedule import Choice
-from candlewax.connectors.repair import Asked, Repairs
 from candlewax.core import instruments
 from candlewax.core.gaps.fill_plan import TOO_LONG
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.gap_fill import Asked, Repairs
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, create_topics
 from candlewax.kinds import claim, claimed, live_kind

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from candlewax.connectors._logfile import Lines, LogError, blocks
 from candlewax.core import frame_log
+from candlewax.feeds.replay.log_reader import Lines, LogError, blocks
 from candlewax.simulator.venue import Venue
 
 _CHUNK: Final = 1 << 20

@@ -20,11 +20,11 @@ from bytewax.run import cli_main
 from candlewax import parts
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
-from candlewax.connectors.paced import Paced, Play
-from candlewax.connectors.recordings import Recordings
 from candlewax.core import instruments
 from candlewax.core.frames import Feed
 from candlewax.core.instruments import InstrumentsError
+from candlewax.feeds.replay.paced import Paced, Play
+from candlewax.feeds.replay.source import Recordings
 from candlewax.kinds import kind_of, settled
 from candlewax.parts import Parts, Process
 from candlewax.runtime import settings

@@ -13,11 +13,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from candlewax.connectors._link import Pace
-from candlewax.connectors.websocket import Websockets
 from candlewax.core.frames import EVENT, Garbled, Received
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
+from candlewax.feeds.websocket.connection import Pace
+from candlewax.feeds.websocket.source import Websockets
 from candlewax.runtime.counters import Tally
 
 T = TypeVar("T")

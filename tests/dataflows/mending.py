@@ -12,12 +12,12 @@ from bytewax.testing import TestingSource, run_main
 
 from candlewax import parts
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.fill_schedule import Choice, Pace
-from candlewax.connectors.repair import Asked, Repairs
 from candlewax.core.frames import Received
 from candlewax.core.kind_marks import SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest.fill_schedule import Choice, Pace
+from candlewax.feeds.rest.gap_fill import Asked, Repairs
 from candlewax.kinds import claim
 from candlewax.parts import Process
 from candlewax.runtime.counters import Tally

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.rest import Patience
+from candlewax.feeds.rest.client import Patience
 from candlewax.simulator.market import Trade
 from candlewax.simulator.playing import Tape
 from candlewax.simulator.server import Simulator

@@ -15,7 +15,7 @@ from bytewax.testing import run_main
 
 from candlewax import parts
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.recordings import Recordings
+from candlewax.feeds.replay.source import Recordings
 from candlewax.runtime.counters import Tally
 from candlewax.verify import books, verify
 from dataflows import ohlcv

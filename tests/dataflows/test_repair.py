@@ -12,14 +12,14 @@ from bytewax.testing import run_main
 
 from candlewax import parts
 from candlewax.clickhouse.client import Database, connect
-from candlewax.connectors.repair import IN_VAIN, Repairs
-from candlewax.connectors.rest import Client, Patience
-from candlewax.connectors.websocket import Websockets
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.core.schema import FRAMES, TRADES
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Place
+from candlewax.feeds.rest.client import Client, Patience
+from candlewax.feeds.rest.gap_fill import IN_VAIN, Repairs
+from candlewax.feeds.websocket.source import Websockets
 from candlewax.parts import Process
 from candlewax.runtime.counters import Tally
 from candlewax.simulator.market import Trade

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.fill_schedule import Choice
-from candlewax.connectors.repair import Asked
-from candlewax.connectors.rest import Patience
 from candlewax.core.gaps import fill_plan
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest.client import Patience
+from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.gap_fill import Asked
 from candlewax.simulator.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verify import books, verify
-from tests.connectors.test_rest import Answered, serving
 from tests.dataflows.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
+from tests.feeds.rest.test_client import Answered, serving
 
 AGAIN = Choice(again=True)
 PATIENT = replace(QUICK, second_s=3600.0)

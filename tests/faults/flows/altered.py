@@ -45,11 +45,11 @@ if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
     vars(_start)["Websockets"] = partial(_start.Websockets, buffer_bytes=int(_bytes))
 
 if _fields := os.environ.get("CANDLEWAX_TEST_FILLS"):
-    _pace = import_module("candlewax.connectors.fill_schedule").Pace(**json.loads(_fields))
+    _pace = import_module("candlewax.feeds.rest.fill_schedule").Pace(**json.loads(_fields))
     vars(_start)["Repairs"] = partial(_start.Repairs, pace=_pace)
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BATCH_BYTES"):
     _sizes = dict.fromkeys(("BATCH_BYTES", "LEAST_BYTES"), int(_bytes))
-    vars(import_module("candlewax.connectors.recordings")).update(_sizes)
+    vars(import_module("candlewax.feeds.replay.source")).update(_sizes)
 
 __getattr__ = _start.lazily(_flow.build)
