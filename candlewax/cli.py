@@ -239,12 +239,12 @@ def _mending(made: "Parts") -> "Dataflow":
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax import watching
     from candlewax.commands._common import attempt
     from candlewax.runtime import settings
     from candlewax.runtime.errors import tell
+    from candlewax.verification import monitor
 
     tell()
     chosen = attempt(1, settings.load)
-    attempt(1, lambda: watching.serve(chosen))
+    attempt(1, lambda: monitor.serve(chosen))
     return 0

@@ -19,7 +19,7 @@ from rich.table import Table
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.exit_reasons import output_failed
-from candlewax.verify import Verification
+from candlewax.verification.verify import Verification
 
 _BLINK: Final = 0.2
 _LINE: Final = 5.0

@@ -11,7 +11,7 @@ from candlewax.report import Summary, Watch
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed
 from candlewax.runtime.settings import Settings
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 
 _MARKETS = 8
 

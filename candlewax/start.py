@@ -40,7 +40,7 @@ from candlewax.runtime.metrics import Counted
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.shutdown import Stop
 from candlewax.service import Service
-from candlewax.watching import Watching, watch_beside
+from candlewax.verification.monitor import Watching, watch_beside
 
 if TYPE_CHECKING:
     from candlewax.kafka.avro import Avro

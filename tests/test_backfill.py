@@ -26,7 +26,7 @@ from candlewax.simulator.frames import eight, price, quantity
 from candlewax.simulator.market import Trade
 from candlewax.simulator.numbers import decimal_text
 from candlewax.simulator.server import Simulator
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
 from tests.dataflows.mending import asked, markets, played, stored
 from tests.processes import candlewax

@@ -12,13 +12,13 @@ from candlewax.backfill import WishError
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError
-from candlewax.klines import KlinesError
-from candlewax.rebuild import RebuildError
 from candlewax.runtime import exit_reasons, settings
 from candlewax.runtime.last_filled import lacks_password
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.times import parse_time_or_utc
-from candlewax.verify import VerifyError
+from candlewax.verification.klines import KlinesError
+from candlewax.verification.rebuild import RebuildError
+from candlewax.verification.verify import VerifyError
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from rich import box
 from rich.table import Table
 
 from candlewax.commands._common import attempt, database, moment
-from candlewax.connectors.content import Day
 from candlewax.core import instruments
-from candlewax.rebuild import FIRST, LAST, Rebuilt, rebuild
 from candlewax.report import console
 from candlewax.runtime import settings
+from candlewax.verification.content_hash import Day
+from candlewax.verification.rebuild import FIRST, LAST, Rebuilt, rebuild
 
 SAME, DIFFERENT, NOT_REBUILT = 0, 1, 2
 """Exit statuses."""

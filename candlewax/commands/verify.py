@@ -11,14 +11,14 @@ from rich import box
 from rich.table import Table
 
 from candlewax.commands._common import attempt, database
-from candlewax.connectors.published import Board, Market, board
 from candlewax.core import instruments
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.frame_check import SETTLE_S
 from candlewax.report import console
 from candlewax.runtime import settings
-from candlewax.verify import report, to_json, verify
+from candlewax.verification.frame_check import SETTLE_S
+from candlewax.verification.kline_files import Board, Market, board
+from candlewax.verification.verify import report, to_json, verify
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
 """Exit statuses."""

@@ -11,9 +11,9 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.checked import Checked
 from candlewax.core.batch import Batch
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.verification.cross_check_metrics import Checked
 from candlewax.web import encode
 from candlewax.web.feeds import SECOND, Clock, Feeds
 from candlewax.web.hub import Hub

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.checked import as_report
 from candlewax.clickhouse.client import Busy, Database
 from candlewax.core.schema import TIME
+from candlewax.verification.cross_check_metrics import as_report
 from candlewax.web import encode
 from candlewax.web.pulse import Pulse
 

@@ -34,7 +34,7 @@ from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.shutdown import Stop
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.start import feed, repairing, serve_metrics, tune
-from candlewax.watching import watch_beside
+from candlewax.verification.monitor import watch_beside
 from candlewax.web import serving
 from candlewax.web.app import Beside, make
 from candlewax.web.feeds import Clock

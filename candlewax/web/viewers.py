@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from candlewax.checked import Checked
 from candlewax.runtime.clocks import steady_clock
+from candlewax.verification.cross_check_metrics import Checked
 from candlewax.web import encode
 from candlewax.web.connections import most_streams
 from candlewax.web.feeds import Reports

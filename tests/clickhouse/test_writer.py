@@ -19,7 +19,7 @@ from candlewax.core.candles.rows import ohlcv, watermarks
 from candlewax.runtime.counters import Tally
 from tests.core.candles.test_combine import DAY, table
 from tests.reading import read
-from tests.test_verify import TRADES
+from tests.verification.test_verify import TRADES
 
 
 def batch(offset: int = 0) -> Batch:

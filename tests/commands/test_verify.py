@@ -15,7 +15,7 @@ from tests import recorded
 from tests.commands.running import run
 from tests.dataflows.playing import FIELDS
 from tests.dataflows.test_recorded import kraken_trades, replay, v2
-from tests.test_scoreboard import CANDLE
+from tests.verification.test_kline_comparison import CANDLE
 
 Say = Callable[..., tuple[int | str | None, str, str]]
 

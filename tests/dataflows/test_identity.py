@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests.dataflows.playing import play, received
 from tests.dataflows.test_numberings import empty, fill, frames
 from tests.oracle import LENGTHS, Fill

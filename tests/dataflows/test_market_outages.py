@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from candlewax.verify import verify
+from candlewax.verification.verify import verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.trade_reader import RETENTION
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 from tests.oracle import LENGTHS, Fill
 

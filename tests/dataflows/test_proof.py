@@ -12,7 +12,7 @@ from candlewax.feeds.rest.client import Patience
 from candlewax.simulator.market import Trade
 from candlewax.simulator.playing import Tape
 from candlewax.simulator.server import Simulator
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests import oracle
 from tests.dataflows.mending import asked, gaps, hear, markets, mend, played
 from tests.dataflows.playing import certificates, check_revisions, gold

@@ -17,7 +17,7 @@ from candlewax import parts
 from candlewax.clickhouse.client import Database
 from candlewax.feeds.replay.source import Recordings
 from candlewax.runtime.counters import Tally
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
 from tests import recorded
 from tests.dataflows.playing import INSTRUMENTS, Frame, check

@@ -25,7 +25,7 @@ from candlewax.runtime.counters import Tally
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
 from tests.connectors.exchange import QUICK as QUICKLY
 from tests.connectors.exchange import quick, running

@@ -16,7 +16,7 @@ from candlewax.feeds.rest.fill_schedule import Choice
 from candlewax.feeds.rest.gap_fill import Asked
 from candlewax.simulator.market import Trade
 from candlewax.simulator.server import Simulator
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests.dataflows.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 from tests.feeds.rest.test_client import Answered, serving
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from candlewax.clickhouse.client import Database
 from candlewax.simulator.books import Published
-from candlewax.verify import books, report, verify
+from candlewax.verification.verify import books, report, verify
 from tests import oracle
 from tests.dataflows import playing
 from tests.kafka import truth

@@ -14,7 +14,7 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.books import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from candlewax.verify import books, report, verify
+from candlewax.verification.verify import books, report, verify
 from tests.clickhouse.serving import serving
 from tests.connectors.exchange import running
 from tests.faults.account import Account

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests import oracle
 from tests.clickhouse.serving import Serving, serving
 from tests.dataflows import playing

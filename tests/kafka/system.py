@@ -18,7 +18,7 @@ from confluent_kafka import Message
 from candlewax.clickhouse.client import open_tables
 from candlewax.core import frame_log
 from candlewax.runtime.setting_parsers import Server
-from candlewax.verify import books, verify
+from candlewax.verification.verify import books, verify
 from tests import oracle
 from tests.dataflows import playing
 from tests.dataflows.playing import EPOCH_ZERO, Frame

@@ -12,11 +12,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 import candlewax
-from candlewax.checked import Checked
 from candlewax.core.candles.combine import STATE
 from candlewax.runtime.connection_status import Feeds
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.metrics import MOST_SYMBOLS, Counted
+from candlewax.verification.cross_check_metrics import Checked
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.checked import COLUMNS
 from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
+from candlewax.verification.cross_check_metrics import COLUMNS
 from candlewax.web import poll
 from candlewax.web.history import LATEST
 from candlewax.web.loader import Loader

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.core.schema import PRICE, Columns
-from candlewax.klines import AMOUNTS, KLINES
+from candlewax.verification.klines import AMOUNTS, KLINES
 
 FIELDS: Final = (*(name for name in AMOUNTS if name != "vwap"), "trade_count", "vwap")
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from candlewax import rebuild as rebuilding
 from candlewax.clickhouse.client import Database
-from candlewax.connectors.content import Comparison
 from candlewax.feeds.replay import stored_frames as source
-from candlewax.rebuild import FIRST, LAST, RebuildError, rebuild
 from candlewax.runtime import settings as chosen
+from candlewax.verification import rebuild as rebuilding
+from candlewax.verification.content_hash import Comparison
+from candlewax.verification.rebuild import FIRST, LAST, RebuildError, rebuild
 from tests.commands.running import name, run
 from tests.dataflows.playing import (
     EPOCH_ZERO,

@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 
-from candlewax.verify import VerifyError, books, report, to_json, verify
+from candlewax.verification.verify import VerifyError, books, report, to_json, verify
 from tests import evidence, oracle
 from tests.core.candles.test_combine import DAY, FILLS
 from tests.dataflows.playing import FIELDS

@@ -10,11 +10,11 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candlewax.verify import report, verify
+from candlewax.verification.verify import report, verify
 from tests import oracle
 from tests.core.candles.test_combine import DAY
 from tests.oracle import Fill, Window
-from tests.test_verify import (
+from tests.verification.test_verify import (
     moment,
     store_candles,
     store_gaps,

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.checked import LENGTHS, NAMES, Checked, Window, Wrong
 from candlewax.core.candles.combine import SECOND
 from candlewax.core.candles.open_candles import LATENESS
+from candlewax.verification.cross_check_metrics import LENGTHS, NAMES, Checked, Window, Wrong
 
 BACK_S: Final = 120
 """Seconds before what was looked at last that are looked at again."""

@@ -15,13 +15,13 @@ from clickhouse_connect.driver.binding import quote_identifier
 
 from candlewax import parts
 from candlewax.clickhouse.client import Database, open_tables
-from candlewax.connectors.content import Comparison, compare
 from candlewax.core.instruments import Instruments
 from candlewax.core.trades.limits import AHEAD_US
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.stored_frames import StoredFrames
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.settings import Settings
+from candlewax.verification.content_hash import Comparison, compare
 from dataflows import ohlcv
 
 FIRST: Final = 0

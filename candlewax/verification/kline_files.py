@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax import klines
 from candlewax.clickhouse.client import Database
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.instruments import Instruments
-from candlewax.klines import KlinesError, Published
-from candlewax.scoreboard import OURS, Score, compare
+from candlewax.verification import klines
+from candlewax.verification.kline_comparison import OURS, Score, compare
+from candlewax.verification.klines import KlinesError, Published
 
 _MARKETS: Final = """
 SELECT exchange, symbol,

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from candlewax.klines import KlinesError, binance, kraken, named, unified
+from candlewax.verification.klines import KlinesError, binance, kraken, named, unified
 
 NAMES = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from candlewax import frame_check
 from candlewax.clickhouse.client import Database
 from candlewax.core.frames import Received
 from candlewax.core.schema import FRAMES
-from candlewax.frame_check import find_missing_trades
-from candlewax.verify import report, verify
+from candlewax.verification import frame_check
+from candlewax.verification.frame_check import find_missing_trades
+from candlewax.verification.verify import report, verify
 from tests.dataflows.playing import clear, play
 
 TIME_MS = 1_789_473_605_000

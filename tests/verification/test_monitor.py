@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 
 from candlewax.clickhouse.client import Database
 from candlewax.runtime.settings import Settings
-from candlewax.watching import Watching, watch_beside
-from tests.test_crosscheck import FILLS, LAST_MINUTE, MARK, mend, spoil, store
+from candlewax.verification.monitor import Watching, watch_beside
+from tests.verification.test_cross_check import FILLS, LAST_MINUTE, MARK, mend, spoil, store
 
 
 def chosen(folder: Path, database: str = "market", **more: float) -> Settings:

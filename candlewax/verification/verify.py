@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import briefly
-from candlewax.frame_check import find_missing_trades
+from candlewax.verification.frame_check import find_missing_trades
 
 EXAMPLES: Final = 20
 """How many differences are shown."""

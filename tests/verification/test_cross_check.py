@@ -5,13 +5,13 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.checked import Checked, Window, Wrong
-from candlewax.crosscheck import BACK_S, LATE_S, OFTEN, CrossCheck
+from candlewax.verification.cross_check import BACK_S, LATE_S, OFTEN, CrossCheck
+from candlewax.verification.cross_check_metrics import Checked, Window, Wrong
 from tests import oracle
 from tests.core.candles.test_combine import DAY
 from tests.dataflows.playing import FIELDS
 from tests.oracle import Fill
-from tests.test_verify import store_candles, store_trades, store_watermark
+from tests.verification.test_verify import store_candles, store_trades, store_watermark
 
 DAY_S = DAY // 1_000_000
 SECOND = 1_000_000

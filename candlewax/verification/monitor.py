@@ -11,13 +11,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import REGISTRY
 
 from candlewax import recovery
-from candlewax.checked import COLUMNS, Checked, Window, Wrong
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
-from candlewax.crosscheck import CrossCheck
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import answer
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.verification.cross_check import CrossCheck
+from candlewax.verification.cross_check_metrics import COLUMNS, Checked, Window, Wrong
 
 _log: Final = logging.getLogger("candlewax")
 

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.klines import KLINES
-from candlewax.scoreboard import OURS, Score, compare
+from candlewax.verification.kline_comparison import OURS, Score, compare
+from candlewax.verification.klines import KLINES
 
 MINUTE = 60_000_000
 

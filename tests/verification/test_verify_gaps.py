@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from candlewax.verify import report, verify
+from candlewax.verification.verify import report, verify
 from tests.core.candles.test_combine import DAY
 from tests.oracle import Fill
-from tests.test_verify import moment, store_trades
+from tests.verification.test_verify import moment, store_trades
 
 SECOND = 1_000_000
 
