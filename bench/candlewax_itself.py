@@ -10,12 +10,12 @@ from bytewax.inputs import Source
 from bytewax.testing import TestingSource, run_main
 
 from bench import frames
-from candlewax import parts
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core import instruments
 from candlewax.core.frames import Feed, Received
 from candlewax.core.schema import FRAMES
 from candlewax.feeds.replay.source import Recordings
+from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 
@@ -52,7 +52,7 @@ def run_batches(count: int, size: int, folder: Path) -> float:
 
 def _play(feed: Source[Feed], database: Database) -> float:
     known = instruments.load(ROOT / "instruments.toml")
-    made = parts.make(feed, known, known.exchanges, database, Tally())
+    made = builder.make(feed, known, known.exchanges, database, Tally())
     began = time.perf_counter()
     run_main(ohlcv.build(made))
     return time.perf_counter() - began

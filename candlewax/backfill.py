@@ -14,7 +14,6 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
-from candlewax import asking, parts
 from candlewax.core import instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
@@ -25,9 +24,10 @@ from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import Found, Span, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, create_topics
-from candlewax.kinds import claimed, live_kind, placed
-from candlewax.parts import Parts, Process
-from candlewax.report import Watch, console
+from candlewax.pipeline import builder, rest_endpoints
+from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.data_kind import claimed, live_kind, placed
+from candlewax.pipeline.reports.summary import Watch, console
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tell
@@ -131,7 +131,7 @@ def _from_files(wanted: Wish, tally: Tally, found: Found) -> tuple[Makes, int]:
 
 def _from_rest(wanted: Wish, chosen: Settings, tally: Tally, found: Found) -> tuple[Makes, int]:
     exchange = wanted.exchange
-    asked = asking.asked(chosen, [exchange], real=True).get(exchange)
+    asked = rest_endpoints.asked(chosen, [exchange], real=True).get(exchange)
     if asked is None:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "
@@ -219,8 +219,8 @@ def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Pa
         broker = Broker(chosen.brokers)
         create_topics(broker, chosen.brokers, process.wanted)
         topic_kind.check(broker, process.wanted, kind)
-        return parts.ingesting(process, source, broker, partial(claimed, chosen, kind))
-    return parts.embedded(process, source, claimed(chosen, kind))
+        return builder.ingesting(process, source, broker, partial(claimed, chosen, kind))
+    return builder.embedded(process, source, claimed(chosen, kind))
 
 
 def _title(wanted: Wish, chosen: Settings) -> str:

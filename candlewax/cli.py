@@ -12,7 +12,7 @@ from candlewax.runtime import exit_reasons
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
 
-    from candlewax.parts import Parts
+    from candlewax.pipeline.builder import Parts
 
 # Each command imports what it needs by itself: all of it together takes seconds.
 # ruff: noqa: PLC0415
@@ -172,7 +172,7 @@ def _init(_: argparse.Namespace) -> int:
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kafka.client import Broker, create_topics
-    from candlewax.kinds import placed
+    from candlewax.pipeline.data_kind import placed
     from candlewax.runtime import settings
 
     # What is made beforehand is for real markets, unless something else is asked for.

@@ -7,8 +7,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from candlewax.core.frames import Feed
-from candlewax.parts import Parts
-from candlewax.start import lazily
+from candlewax.pipeline.app import lazily
+from candlewax.pipeline.builder import Parts
 
 
 def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:

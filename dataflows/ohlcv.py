@@ -9,8 +9,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
 from candlewax.core.batch import Batch
-from candlewax.parts import Parts
-from candlewax.start import lazily
+from candlewax.pipeline.app import lazily
+from candlewax.pipeline.builder import Parts
 from dataflows import silver
 
 

@@ -7,8 +7,8 @@ when there is nothing left to ask.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from candlewax.parts import Parts
-from candlewax.start import lazily
+from candlewax.pipeline.app import lazily
+from candlewax.pipeline.builder import Parts
 from dataflows import ingest, ohlcv
 
 

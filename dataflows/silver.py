@@ -10,8 +10,8 @@ from bytewax.operators import KeyedStream
 
 from candlewax.core.batch import Batch
 from candlewax.core.frames import Feed
-from candlewax.parts import Parts
-from candlewax.start import lazily
+from candlewax.pipeline.app import lazily
+from candlewax.pipeline.builder import Parts
 from dataflows import ingest
 
 

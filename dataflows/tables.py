@@ -7,8 +7,8 @@ fastest way from the raw topics to candles, for whoever needs no stream of trade
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from candlewax.parts import Parts
-from candlewax.start import lazily
+from candlewax.pipeline.app import lazily
+from candlewax.pipeline.builder import Parts
 from dataflows import silver
 
 

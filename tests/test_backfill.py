@@ -10,7 +10,6 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax import backfill as command
-from candlewax import parts
 from candlewax.backfill import Wish, WishError, wish
 from candlewax.cli import main
 from candlewax.clickhouse.client import Database
@@ -20,7 +19,8 @@ from candlewax.feeds.rest import dump_files
 from candlewax.feeds.rest.backfill import Backfill, Texts, pieces
 from candlewax.feeds.rest.client import Client, Patience
 from candlewax.feeds.rest.span_pages import Found, pages
-from candlewax.parts import Process
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
 from candlewax.simulator.frames import eight, price, quantity
 from candlewax.simulator.market import Trade
@@ -38,7 +38,7 @@ def store(tables: Database, exchange: str, native: str, texts: Texts) -> tuple[T
     tally = Tally()
     source = Backfill(exchange, native, lambda _: texts, tally, lambda: False)
     process = Process(INSTRUMENTS, (exchange,), tally)
-    run_main(ohlcv.build(parts.embedded(process, source, tables)))
+    run_main(ohlcv.build(builder.embedded(process, source, tables)))
     return tally, source
 
 

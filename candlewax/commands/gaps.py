@@ -17,7 +17,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.commands._common import CommandError, attempt, database, moment
 from candlewax.core.gaps.fill_plan import TOO_LONG, kind
 from candlewax.exchanges import EXCHANGES
-from candlewax.report import console
+from candlewax.pipeline.reports.summary import console
 
 CLOSED, OPEN, NOT_SEEN = 0, 1, 2
 """Exit statuses: none of the gaps listed is open or unrepairable; some are; could not look."""

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from candlewax.commands._common import attempt, database, moment
 from candlewax.core import instruments
-from candlewax.report import console
+from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
 from candlewax.verification.content_hash import Day
 from candlewax.verification.rebuild import FIRST, LAST, Rebuilt, rebuild

@@ -11,7 +11,6 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from candlewax import asking, parts
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.commands._common import CommandError, attempt, say_which
 from candlewax.core import instruments
@@ -22,10 +21,11 @@ from candlewax.feeds.rest.fill_schedule import Choice
 from candlewax.feeds.rest.gap_fill import Asked, Repairs
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, create_topics
-from candlewax.kinds import claim, claimed, live_kind
-from candlewax.mended import Mended
-from candlewax.parts import Parts, Process
-from candlewax.report import console
+from candlewax.pipeline import builder, rest_endpoints
+from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.data_kind import claim, claimed, live_kind
+from candlewax.pipeline.reports.gap_fill import Mended
+from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tell
@@ -143,7 +143,7 @@ def _asked(
     """Return how the wanted exchanges are asked. Raises SettingsError if one that is named may not
     be, or none.
     """
-    asked = asking.asked(chosen, wanted, real=kind == REAL)
+    asked = rest_endpoints.asked(chosen, wanted, real=kind == REAL)
     for exchange in named or () if asked else wanted:
         if exchange not in asked:
             raise SettingsError(
@@ -194,8 +194,8 @@ def _bounds(named: Sequence[tuple[str, str, int, int]], asked: dict[str, Asked])
 
 def _made(chosen: Settings, process: Process, source: Repairs, tables: Database) -> Parts:
     if not chosen.brokers:
-        return parts.embedded(process, source, tables)
+        return builder.embedded(process, source, tables)
     broker = Broker(chosen.brokers)
     create_topics(broker, chosen.brokers, process.wanted)
     topic_kind.check(broker, process.wanted, process.kind)
-    return parts.ingesting(process, source, broker, partial(claimed, chosen, process.kind))
+    return builder.ingesting(process, source, broker, partial(claimed, chosen, process.kind))

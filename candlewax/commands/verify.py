@@ -14,7 +14,7 @@ from candlewax.commands._common import attempt, database
 from candlewax.core import instruments
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.report import console
+from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
 from candlewax.verification.frame_check import SETTLE_S
 from candlewax.verification.kline_files import Board, Market, board

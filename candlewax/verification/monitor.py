@@ -10,8 +10,8 @@ from typing import Final
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import REGISTRY
 
-from candlewax import recovery
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
+from candlewax.pipeline import recovery_store
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import answer
 from candlewax.runtime.setting_parsers import Server
@@ -132,7 +132,7 @@ def watch_beside(chosen: Settings, exchanges: Collection[str] | None = None) -> 
     """Return the cross-check that goes on in a process that makes candles; none where the
     settings leave it to `candlewax watch`, or where another process of a cluster has it.
     """
-    if not chosen.watch_seconds or recovery.process_number():
+    if not chosen.watch_seconds or recovery_store.process_number():
         return None
     watching = Watching(chosen, exchanges)
     REGISTRY.register(watching.checked)

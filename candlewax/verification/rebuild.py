@@ -13,12 +13,12 @@ from typing import Any, Final
 from bytewax.run import cli_main
 from clickhouse_connect.driver.binding import quote_identifier
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.instruments import Instruments
 from candlewax.core.trades.limits import AHEAD_US
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.stored_frames import StoredFrames
+from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.settings import Settings
 from candlewax.verification.content_hash import Comparison, compare
@@ -107,7 +107,7 @@ def rebuild(
         _stand(stored, name, since)
         tally = Tally()
         feed = StoredFrames(stored, since)
-        cli_main(ohlcv.build(parts.make(feed, known, EXCHANGES, rebuilt, tally)))
+        cli_main(ohlcv.build(builder.make(feed, known, EXCHANGES, rebuilt, tally)))
         return Rebuilt(tally.total("frames"), compare(stored, rebuilt, begin, end))
 
 

@@ -17,7 +17,6 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
 
-from candlewax import parts
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.core import instruments
@@ -25,15 +24,16 @@ from candlewax.core.frames import Feed
 from candlewax.core.instruments import InstrumentsError
 from candlewax.feeds.replay.paced import Paced, Play
 from candlewax.feeds.replay.source import Recordings
-from candlewax.kinds import kind_of, settled
-from candlewax.parts import Parts, Process
+from candlewax.pipeline import builder
+from candlewax.pipeline.app import feed, repairing, serve_metrics, tune
+from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.data_kind import kind_of, settled
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tell
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.shutdown import Stop
 from candlewax.runtime.times import parse_time_or_utc
-from candlewax.start import feed, repairing, serve_metrics, tune
 from candlewax.verification.monitor import watch_beside
 from candlewax.web import serving
 from candlewax.web.app import Beside, make
@@ -152,7 +152,7 @@ class _Up:
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
         repairs = repairing(chosen, self._process, finite=False)
         hub = self._hub
-        made = parts.embedded(
+        made = builder.embedded(
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)

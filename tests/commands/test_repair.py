@@ -84,7 +84,7 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
     """The bound is said; and of one that is named, how long it takes."""
     for module in (
         "candlewax.core.gaps.fill_plan",
-        "candlewax.mended",
+        "candlewax.pipeline.reports.gap_fill",
         "candlewax.commands.repair",
     ):
         monkeypatch.setattr(f"{module}.TOO_LONG", 1)

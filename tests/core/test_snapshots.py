@@ -15,7 +15,7 @@ from bytewax.recovery import init_db_dir
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.snapshots import SnapshotError, load_book, load_ledger, load_positions
-from candlewax.recovery import RecoveryError, check_store
+from candlewax.pipeline.recovery_store import RecoveryError, check_store
 from tests.dataflows.playing import binance, play, received
 from tests.oracle import Fill
 

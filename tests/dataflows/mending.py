@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 from bytewax.testing import TestingSource, run_main
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database
 from candlewax.core.frames import Received
 from candlewax.core.kind_marks import SIMULATED
@@ -18,8 +17,9 @@ from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import Choice, Pace
 from candlewax.feeds.rest.gap_fill import Asked, Repairs
-from candlewax.kinds import claim
-from candlewax.parts import Process
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import Process
+from candlewax.pipeline.data_kind import claim
 from candlewax.runtime.counters import Tally
 from candlewax.simulator import frames
 from candlewax.simulator.market import Trade
@@ -84,7 +84,7 @@ def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) ->
             stored += [trades[n] for n in told]
             between += trades[told[0] : told[-1] + 1]
     feed: Any = TestingSource([heard(stored)])
-    made = parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())
+    made = builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())
     run_main(ohlcv.build(made))
     return between
 
@@ -112,7 +112,7 @@ def mend(
     tally = Tally()
     source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice)
     process = Process(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
-    run_main(repair.build(parts.embedded(process, source, tables)))
+    run_main(repair.build(builder.embedded(process, source, tables)))
     return tally
 
 

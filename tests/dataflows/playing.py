@@ -14,11 +14,11 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSource, run_main
 from hypothesis import strategies as st
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
 from candlewax.core.frames import Received
 from candlewax.core.schema import FRAMES
+from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 from tests import oracle
@@ -103,7 +103,7 @@ def play(items: Sequence[object], tables: Database, recovery: Path | None = None
     """Run the whole pipeline over batches; with `recovery`, each batch is an epoch."""
     tally = Tally()
     feed: Any = TestingSource(items, batch_size=1)
-    made = parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+    made = builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
     config = RecoveryConfig(str(recovery)) if recovery else None
     run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
     return tally

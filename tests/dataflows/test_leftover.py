@@ -13,9 +13,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database
-from candlewax.parts import Process
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
@@ -65,7 +65,7 @@ def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
     """Run the whole pipeline as behind websockets; each batch is an epoch."""
     wanted = INSTRUMENTS.exchanges
     process = Process(INSTRUMENTS, wanted, Tally(), live=True, resumes=False)
-    flow = ohlcv.build(parts.embedded(process, Once(items), tables))
+    flow = ohlcv.build(builder.embedded(process, Once(items), tables))
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 
 

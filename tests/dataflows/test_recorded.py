@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from bytewax.testing import run_main
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database
 from candlewax.feeds.replay.source import Recordings
+from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
@@ -29,7 +29,7 @@ pytestmark = recorded.needed
 def replay(logs: Sequence[Path], tables: Database) -> None:
     tally = Tally()
     feed = Recordings(logs, tally)
-    run_main(ohlcv.build(parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)))
+    run_main(ohlcv.build(builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)))
 
 
 def minutes(tables: Database, symbol: str) -> dict[int, dict[str, Any]]:

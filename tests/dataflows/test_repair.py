@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from bytewax.testing import run_main
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database, connect
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.core.schema import FRAMES, TRADES
@@ -20,7 +19,8 @@ from candlewax.exchanges.protocol.rest import Place
 from candlewax.feeds.rest.client import Client, Patience
 from candlewax.feeds.rest.gap_fill import IN_VAIN, Repairs
 from candlewax.feeds.websocket.source import Websockets
-from candlewax.parts import Process
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
 from candlewax.simulator.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
@@ -241,7 +241,7 @@ def run(tables: Database, items: list[Any]) -> None:
     from bytewax.testing import TestingSource  # noqa: PLC0415
 
     feed: Any = TestingSource(items)
-    run_main(ohlcv.build(parts.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())))
+    run_main(ohlcv.build(builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())))
 
 
 def test_without_a_key_the_newest_futures_trades_are_had(tables: Database) -> None:
@@ -277,7 +277,7 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
         own = connect(engine_path, name)
         repairs = Repairs(asked(simulator, *exchanges), own, tally, over.is_set, pace=QUICK)
         process = Process(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
-        flow = ohlcv.build(parts.embedded(process, feed, tables, repairs))
+        flow = ohlcv.build(builder.embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []
 
         async def play() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED
-from candlewax.kinds import stored_kind
+from candlewax.pipeline.data_kind import stored_kind
 from tests.faults.days import around_midnight
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Stage

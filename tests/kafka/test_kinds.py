@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
 from candlewax.kafka.client import Broker as Client
-from candlewax.kinds import claim
+from candlewax.pipeline.data_kind import claim
 from tests.clickhouse.serving import Serving, serving
 from tests.kafka.system import System, market, record
 from tests.processes import candlewax

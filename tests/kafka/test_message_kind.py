@@ -17,8 +17,8 @@ from candlewax.kafka.client import Broker, BrokerError
 from candlewax.kafka.producer import Outbox
 from candlewax.kafka.raw_sink import Frames
 from candlewax.kafka.trade_publisher import Forward
-from candlewax.kinds import Guard, claim
-from candlewax.routing import Normalized, Values
+from candlewax.pipeline.data_kind import Guard, claim
+from candlewax.pipeline.steps.route import Normalized, Values
 from candlewax.runtime.counters import Tally
 from tests.kafka import reading, registry
 from tests.kafka.test_raw_sink import KRAKEN, NOW_S, consumed, received

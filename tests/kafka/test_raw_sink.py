@@ -17,7 +17,7 @@ from candlewax.kafka.client import Broker
 from candlewax.kafka.producer import DeliveryError, Outbox
 from candlewax.kafka.raw_sink import Frames, RawTopics
 from candlewax.kafka.source import Consumed
-from candlewax.routing import Router
+from candlewax.pipeline.steps.route import Router
 from candlewax.runtime.counters import Tally
 from tests.kafka import reading
 

@@ -11,7 +11,7 @@ import pytest
 from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
 from candlewax.kafka.client import Broker as Client
-from candlewax.kinds import stored_kind
+from candlewax.pipeline.data_kind import stored_kind
 from candlewax.simulator.market import Trade
 from tests.clickhouse.serving import serving
 from tests.dataflows.mending import frame, gaps, markets, played, stored

@@ -8,7 +8,7 @@ import pytest
 from candlewax.cli import main
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
-from candlewax.kinds import claim, placed
+from candlewax.pipeline.data_kind import claim, placed
 from candlewax.runtime import last_filled
 from candlewax.runtime.last_filled import FILE, remember
 from candlewax.runtime.setting_parsers import Server

@@ -14,8 +14,8 @@ from candlewax.core.schema import FRAMES
 from candlewax.core.snapshots import Snapshot, load_ledger
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.deduplicate import Deduplicate
 from candlewax.runtime.counters import Tally
-from candlewax.steps import Deduplicate
 from tests.reading import INSTRUMENTS
 
 BEGIN = 1_790_000_000

@@ -39,7 +39,7 @@ if _clock := os.environ.get("CANDLEWAX_TEST_CLOCK"):
     _step_clock(Path(_clock))
 
 _flow = import_module(f"dataflows.{os.environ['CANDLEWAX_TEST_FLOW']}")
-_start = import_module("candlewax.start")
+_start = import_module("candlewax.pipeline.app")
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
     vars(_start)["Websockets"] = partial(_start.Websockets, buffer_bytes=int(_bytes))

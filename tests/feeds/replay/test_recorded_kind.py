@@ -14,7 +14,7 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import blocks
 from candlewax.feeds.replay.recorded_kind import kinds_of
-from candlewax.kinds import kind_of
+from candlewax.pipeline.data_kind import kind_of
 from candlewax.runtime.settings import SettingsError, load
 
 HOLDERS: Final[dict[str, Callable[[bytes], bytes]]] = {

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import asking
 from candlewax.clickhouse.client import Database
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, Patience, RefusalError
 from candlewax.feeds.rest.span_pages import Found, pages
-from candlewax.kinds import placed
+from candlewax.pipeline import rest_endpoints
+from candlewax.pipeline.data_kind import placed
 from candlewax.runtime.settings import load
 from tests.dataflows.mending import asked, gaps, hear, markets, mend, played, stored
 from tests.dataflows.playing import INSTRUMENTS
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = asking.asked(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints.asked(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 

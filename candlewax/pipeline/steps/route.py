@@ -20,9 +20,9 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import Admit
 from candlewax.kafka.source import Consumed, Reading
 from candlewax.kafka.topics import MOST_BYTES
+from candlewax.pipeline.steps.deduplicate import Decoder
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells
-from candlewax.steps import Decoder
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 

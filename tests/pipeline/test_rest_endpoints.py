@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.asking import asked
 from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.rest_endpoints import asked
 from candlewax.runtime.settings import load
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:1/kraken"
 
 

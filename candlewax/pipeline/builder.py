@@ -8,8 +8,6 @@ from typing import Any
 
 from bytewax.inputs import Source
 
-from candlewax import routing
-from candlewax.aggregation import Candles
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.sink import Counts, Tables, TradesFirst
 from candlewax.clickhouse.state.loader import History
@@ -27,15 +25,17 @@ from candlewax.kafka.producer import Outbox
 from candlewax.kafka.raw_sink import Frames, RawTopics
 from candlewax.kafka.source import Topics
 from candlewax.kafka.trade_publisher import Encoder, Forward
-from candlewax.kinds import Guard
-from candlewax.routing import Normalized, Router, Values
+from candlewax.pipeline.data_kind import Guard
+from candlewax.pipeline.steps import route as routing
+from candlewax.pipeline.steps.candles import Candles
+from candlewax.pipeline.steps.deduplicate import Decoder, Deduplicate
+from candlewax.pipeline.steps.route import Normalized, Router, Values
 from candlewax.runtime.clocks import wall_clock
 from candlewax.runtime.connection_status import Feeds
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.emit_gate import Turns
 from candlewax.runtime.health import Health
 from candlewax.runtime.metrics import Lags
-from candlewax.steps import Decoder, Deduplicate
 
 _ABSENT: Any = None
 

@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.aggregation import FRESH, QUIET, Candles
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.loader import History
 from candlewax.core.batch import NOWHERE, Batch
@@ -23,7 +22,8 @@ from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowled
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_book
 from candlewax.kafka.topics import MOST_BYTES
-from candlewax.routing import Router
+from candlewax.pipeline.steps.candles import FRESH, QUIET, Candles
+from candlewax.pipeline.steps.route import Router
 from candlewax.runtime.counters import Tally
 from tests.core.candles.test_combine import DAY, table
 from tests.oracle import Fill

@@ -12,8 +12,6 @@ import polars as pl
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
-from candlewax import asking, parts, recovery
-from candlewax.board import Board
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
 from candlewax.core import instruments
 from candlewax.core.frames import Feed
@@ -25,12 +23,15 @@ from candlewax.feeds.rest.gap_fill import Repairs
 from candlewax.feeds.websocket.source import Websockets
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import Broker, BrokerError, create_topics
-from candlewax.kinds import Guard, claimed, kind_of, live_kind, placed, settled
-from candlewax.mended import Mended
-from candlewax.parts import Parts, Process
-from candlewax.recovery import RecoveryError
-from candlewax.report import run_console
-from candlewax.run import Run
+from candlewax.pipeline import builder, recovery_store, rest_endpoints
+from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.data_kind import Guard, claimed, kind_of, live_kind, placed, settled
+from candlewax.pipeline.recovery_store import RecoveryError
+from candlewax.pipeline.reports.gap_fill import Mended
+from candlewax.pipeline.reports.live import Board
+from candlewax.pipeline.reports.replay import Run
+from candlewax.pipeline.reports.service import Service
+from candlewax.pipeline.reports.summary import run_console
 from candlewax.runtime import metrics, settings
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.emit_gate import PULSE
@@ -39,7 +40,6 @@ from candlewax.runtime.http_status import answer
 from candlewax.runtime.metrics import Counted
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.shutdown import Stop
-from candlewax.service import Service
 from candlewax.verification.monitor import Watching, watch_beside
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         stop.listen()
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
-        recovery.check(_name(build))
+        recovery_store.check(_name(build))
         tune()
         wanted = chosen.exchanges or known.exchanges
         process = Process(
@@ -133,9 +133,9 @@ def _embedded(
     resumes = name == "ingest" or not (chosen.live or name == "repair")
     process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
     if name == "repair":
-        made = parts.embedded(process, _needed(repairs), database)
+        made = builder.embedded(process, _needed(repairs), database)
     else:
-        made = parts.embedded(process, feed(chosen, process), database, repairs)
+        made = builder.embedded(process, feed(chosen, process), database, repairs)
     serve_metrics(chosen, made, process)
     flow = build(made)
     run.begin()
@@ -175,10 +175,10 @@ def _behind_broker(
     process = replace(process, on_end=partial(_end, run, watching), kind=kind)
     aside = partial(claimed, chosen, kind)
     if name == "ingest":
-        made = parts.ingesting(process, feed(chosen, process), broker, aside)
+        made = builder.ingesting(process, feed(chosen, process), broker, aside)
     elif name == "repair":
         source = repairing(chosen, process, finite=False) or _nobody(process)
-        made = parts.ingesting(process, source, broker, aside)
+        made = builder.ingesting(process, source, broker, aside)
     else:
         made = _consuming(name, chosen, brokers, process, broker)
     serve_metrics(chosen, made, process)
@@ -197,11 +197,11 @@ def _consuming(
     guard = Guard(database, chosen.clickhouse, chosen.database)
     if name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
-        return parts.refining(process, broker, database, guard, encode)
+        return builder.refining(process, broker, database, guard, encode)
     if name == "tables":
-        return parts.combining(process, broker, database, guard)
+        return builder.combining(process, broker, database, guard)
     decode = _avro(brokers).decode if brokers.schema_registry else None
-    return parts.aggregating(process, broker, database, guard, decode)
+    return builder.aggregating(process, broker, database, guard, decode)
 
 
 def _avro(brokers: Brokers) -> "Avro":
@@ -218,7 +218,7 @@ def _name(build: Callable[[Parts], Dataflow]) -> str:
 
 def _is_asked(chosen: Settings, process: Process) -> bool:
     """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
-    return bool(asking.asked(chosen, process.wanted, real=chosen.live))
+    return bool(rest_endpoints.asked(chosen, process.wanted, real=chosen.live))
 
 
 def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
@@ -227,7 +227,7 @@ def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | 
     """
     if not chosen.live and not finite and not chosen.brokers:
         return None
-    asked = asking.asked(chosen, process.wanted, real=chosen.live)
+    asked = rest_endpoints.asked(chosen, process.wanted, real=chosen.live)
     if not asked:
         return None
     # By a connection of its own: it looks on while rows are stored.

@@ -11,7 +11,6 @@ from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
 from candlewax.clickhouse.state.loader import History
-from candlewax.conditions import UnknownConditions
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
@@ -29,9 +28,10 @@ from candlewax.core.trades.deduplicator import Ledger
 from candlewax.core.trades.identity import CONTRADICTIONS, contradiction_rows, moments
 from candlewax.core.trades.small_batch import FEW
 from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.gap_reporter import Watch
+from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells
-from candlewax.watch import Watch
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 

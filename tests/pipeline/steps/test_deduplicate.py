@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
-from candlewax import steps
 from candlewax.core.frames import Received
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import Exchange
+from candlewax.pipeline.steps import deduplicate
+from candlewax.pipeline.steps.deduplicate import Decoder
 from candlewax.runtime.counters import Tally
-from candlewax.steps import Decoder
 from tests.reading import INSTRUMENTS, RECEIVED_NS
 
 TRADE = (
@@ -44,7 +44,7 @@ def failing(
             raise error
         return decode(exchange, frames, instruments)
 
-    patch.setattr(steps, "decode", reading)
+    patch.setattr(deduplicate, "decode", reading)
 
 
 def read(poisoned: Sequence[bool]) -> list[Decoded]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.overview import Stored
-from candlewax.report import Summary, Watch
+from candlewax.pipeline.reports.summary import Summary, Watch
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed
 from candlewax.runtime.settings import Settings

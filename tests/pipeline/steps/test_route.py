@@ -5,9 +5,9 @@ from typing import Any
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.loader import History
-from candlewax.routing import Normalized, Values, together
+from candlewax.pipeline.steps.deduplicate import Deduplicate
+from candlewax.pipeline.steps.route import Normalized, Values, together
 from candlewax.runtime.counters import Tally
-from candlewax.steps import Deduplicate
 from tests.core.trades.test_messages import trade
 
 

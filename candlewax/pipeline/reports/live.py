@@ -13,7 +13,7 @@ from rich.text import Text
 
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
-from candlewax.report import plain
+from candlewax.pipeline.reports.summary import plain
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import failed
 

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from bytewax.testing import TestingSource, run_main
 
-from candlewax import parts
 from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.core import frame_log
 from candlewax.core.frames import Feed, Received
@@ -16,7 +15,8 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import blocks
-from candlewax.kinds import claim, stored_kind
+from candlewax.pipeline import builder
+from candlewax.pipeline.data_kind import claim, stored_kind
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
 from tests.reading import INSTRUMENTS
@@ -51,7 +51,7 @@ def trade(number: int) -> str:
 
 def fill(tables: Database, feeds: Iterable[Feed]) -> None:
     """Store frames as a version did that did not tell of which kind they are."""
-    made = parts.make(
+    made = builder.make(
         TestingSource(list(feeds)), INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally()
     )
     run_main(ohlcv.build(made))

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from candlewax.board import Board
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.recompute import Anew
 from candlewax.clickhouse.state.loader import History
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
+from candlewax.pipeline.reports.live import Board
 from candlewax.runtime.counters import Tally
 from tests.clickhouse.state.test_loader import fills, rows
 

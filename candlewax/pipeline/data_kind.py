@@ -22,8 +22,8 @@ from candlewax.core.kind_marks import (
     SIMULATOR_HEADER,
 )
 from candlewax.data import SAMPLE
-from candlewax.examined_kind import examine
 from candlewax.feeds.replay.recorded_kind import kinds_of
+from candlewax.pipeline.stored_kind import examine
 from candlewax.runtime.last_filled import UNFILLED, remember
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from candlewax import kinds
 from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
-from candlewax.examined_kind import Examined, examine
-from candlewax.kinds import claim, claimed, kind_of, live_kind, settled, stored_kind
+from candlewax.pipeline import data_kind
+from candlewax.pipeline.data_kind import claim, claimed, kind_of, live_kind, settled, stored_kind
+from candlewax.pipeline.stored_kind import Examined, examine
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
@@ -58,11 +58,11 @@ def test_of_two_claims_at_once_one_wins(
 
     def overtaken(database: Database) -> Examined | None:
         found = examined(database)
-        monkeypatch.setattr(kinds, "examine", examined)
+        monkeypatch.setattr(data_kind, "examine", examined)
         claim(database, HERE, "market", first)
         return found
 
-    monkeypatch.setattr(kinds, "examine", overtaken)
+    monkeypatch.setattr(data_kind, "examine", overtaken)
     if second == first:
         claim(tables, HERE, "market", second)
     else:
@@ -157,7 +157,7 @@ def test_exchange_that_is_away_does_not_decide(
     tables: Database, monkeypatch: pytest.MonkeyPatch, there: str
 ) -> None:
     """The database says which kind is let in; an empty one stays open, and takes what is real."""
-    monkeypatch.setattr("candlewax.kinds.open_tables", lambda *_: tables)
+    monkeypatch.setattr("candlewax.pipeline.data_kind.open_tables", lambda *_: tables)
     place = chosen(is_placed=True)
     if there:
         claimed(place, there)

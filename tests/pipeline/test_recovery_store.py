@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bytewax.recovery import init_db_dir
 
-from candlewax.recovery import RecoveryError, check_store
+from candlewax.pipeline.recovery_store import RecoveryError, check_store
 
 
 def _absent(store: Path) -> None:

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from candlewax import mended
 from candlewax.clickhouse.client import Database
-from candlewax.mended import Mended
+from candlewax.pipeline.reports import gap_fill
+from candlewax.pipeline.reports.gap_fill import Mended
 from candlewax.runtime.counters import Tally
 
 
@@ -22,7 +22,7 @@ def test_gaps_of_two_numberings_are_told_apart(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though their numbers are the same."""
-    monkeypatch.setattr(mended, "failed", lambda: False)
+    monkeypatch.setattr(gap_fill, "failed", lambda: False)
     store(tables, 0, 5, "open")
     store(tables, 1, 3, "open")
     said = io.StringIO()

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.conditions import MOST_VALUES, OTHERS, UnknownConditions
 from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.unknown_conditions import MOST_VALUES, OTHERS, UnknownConditions
 from candlewax.runtime.counters import Tally
 
 USDM = EXCHANGES["binance_usdm"]
