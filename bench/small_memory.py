@@ -38,7 +38,7 @@ QUERIES: Final = (
 
 AT_ONCE: Final = 2
 
-_UP: Final = "from candlewax.cli import main; main(['up', '--port=0'])"
+_UP: Final = "from candlewax.cli.main import main; main(['up', '--port=0'])"
 
 _PATIENCE_S: Final = 180.0
 

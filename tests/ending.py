@@ -56,7 +56,7 @@ def check(done: subprocess.CompletedProcess[str], sentence: str, status: int = 1
 
 
 def command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", "from candlewax.cli import main; main()", *arguments)
+    return (sys.executable, "-c", "from candlewax.cli.main import main; main()", *arguments)
 
 
 def within(change: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedPro
 
 
 def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+    code = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
     return run(folder, sys.executable, "-c", code, *arguments, **settings)
 
 
@@ -44,7 +44,7 @@ def said(folder: Path, *commands: Sequence[str], **settings: str) -> list[str]:
     """
     code = (
         "import json, sys\n"
-        "from candlewax.cli import main\n"
+        "from candlewax.cli.main import main\n"
         "for command in json.loads(sys.argv[1]):\n"
         "    try:\n"
         "        main(command)\n"

@@ -31,7 +31,7 @@ def main() -> None:
     """Play, look, end."""
     from tests.web.browser import OPTIONS, chromium  # noqa: PLC0415 - found by the path above
 
-    code = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+    code = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "up", "--port=0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

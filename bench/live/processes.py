@@ -25,7 +25,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PATIENCE: Final = 60.0
 """Seconds for a process to begin or to end."""
 
-COMMAND: Final = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+COMMAND: Final = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 
 
 class Running:

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import pytest
 
-from candlewax.cli import main
+from candlewax.cli.main import main
 from candlewax.runtime import errors
 from tests.processes import ROOT
 

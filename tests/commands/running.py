@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.cli import main
+from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database
 
 

@@ -40,7 +40,7 @@ EXCHANGES: Final = ("kraken", "coinbase")
 PATIENCE_S: Final = 60
 """After so many seconds what is waited for will not come."""
 
-WATCH: Final = (sys.executable, "-c", "from candlewax.cli import main; main(['watch'])")
+WATCH: Final = (sys.executable, "-c", "from candlewax.cli.main import main; main(['watch'])")
 
 
 def shortened(rules: str) -> str:

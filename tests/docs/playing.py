@@ -76,7 +76,7 @@ def play(folder: Path, commands: Sequence[Sequence[str]], **settings: str) -> li
 @contextmanager
 def page(folder: Path) -> Iterator[int]:
     """Serve the page over the database; gives its port."""
-    code = "import sys; from candlewax.cli import main; main(['serve', '--port', '0'])"
+    code = "import sys; from candlewax.cli.main import main; main(['serve', '--port', '0'])"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,

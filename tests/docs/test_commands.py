@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from candlewax import cli
+from candlewax.cli import main
 from tests.docs import playing
 from tests.docs.checking import CHECKS
 from tests.docs.commands import Command, program, read
@@ -140,11 +140,11 @@ def test_command_and_its_options_exist(command: Command) -> None:
     words = command.words
     if len(words) == 1:
         return
-    assert words[1] in cli.COMMANDS, f"{command}: there is no such command"
+    assert words[1] in main.COMMANDS, f"{command}: there is no such command"
     # Two words may be its name only.
     if len(words) > 2 and not _is_synopsis(command):
         try:
-            cli.parser(words[1]).parse_args(words[1:])
+            main.parser(words[1]).parse_args(words[1:])
         except SystemExit:
             pytest.fail(f"{command}: its options are refused; candlewax {words[1]} --help")
 

@@ -32,7 +32,7 @@ MISCHIEF = (
     "--drop-every", "20", "--close-every", "30", "--repeat", "0.01", "--swap", "0.01",
     "--truncate", "0.001", "--garbage", "0.001",
 )  # fmt: skip
-SIMULATE = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+SIMULATE = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 
 Say = Callable[[str], None]
 

@@ -123,10 +123,10 @@ def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("package", ["dataflows", "candlewax.cli"])
+@pytest.mark.parametrize("package", ["dataflows", "candlewax.cli.main"])
 def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
     """Before settings are read."""
-    begin = "; from candlewax import ends; ends.begin()" if package == "candlewax.cli" else ""
+    begin = "; from candlewax import ends; ends.begin()" if package == "candlewax.cli.main" else ""
     code = f"import os, signal; import {package}{begin}; os.kill(os.getpid(), signal.SIGINT)"
     check(end(tmp_path, sys.executable, "-c", code), "interrupted", exit_reasons.INTERRUPTED)
 

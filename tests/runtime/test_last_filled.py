@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.cli import main
+from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.pipeline.data_kind import claim, placed

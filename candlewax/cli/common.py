@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.backfill import WishError
+from candlewax.cli.backfill import WishError
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.runtime import settings
 from candlewax.runtime.errors import tell
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.shutdown import Stop
-from candlewax.web import serving
 from candlewax.web.app import make
 from candlewax.web.poll import Poll, Seen
 from candlewax.web.recent import Recent
@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="show the page over what is stored in CANDLEWAX_CLICKHOUSE, a server or a "
         "directory that no other process has open",
     )
-    serving.add(command)
+    serve_options.add(command)
     command.set_defaults(run=run)
 
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(chosen.clickhouse, Path):
                 reader = Reader(chosen.clickhouse, chosen.database)
                 stack.callback(reader.close)
-            where = serving.read(arguments)
+            where = serve_options.read(arguments)
             what = f"{chosen.clickhouse}, database {chosen.database}"
             seen = Seen()
             viewers = Viewers(seen)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             recent = Recent()
             beside = [Poll(store, viewers, seen, recent).run]
             app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
-            server = serving.begin(app, viewers, where, what)
+            server = serve_options.begin(app, viewers, where, what)
             stack.callback(server.stop)
             while not stop():
                 time.sleep(0.1)

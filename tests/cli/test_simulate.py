@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (
     sys.executable,
     "-c",
-    "import sys; from candlewax.cli import main; main(sys.argv[1:])",
+    "import sys; from candlewax.cli.main import main; main(sys.argv[1:])",
     "simulate",
 )
 

@@ -17,6 +17,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
 
+from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.core import instruments
@@ -35,7 +36,6 @@ from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.shutdown import Stop
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
-from candlewax.web import serving
 from candlewax.web.app import Beside, make
 from candlewax.web.feeds import Clock
 from candlewax.web.hub import Hub
@@ -61,7 +61,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
         "up", help="run the whole pipeline and show its candles on a page (the sample if "
         "CANDLEWAX_FEED says nothing else)"
     )  # fmt: skip
-    serving.add(command)
+    serve_options.add(command)
     command.add_argument(
         "--pace",
         type=_pace,
@@ -127,7 +127,7 @@ class _Up:
             linger=chosen.linger_seconds,
         )  # fmt: skip
         self._hub = Hub()
-        self._serving = serving.read(arguments)
+        self._serving = serve_options.read(arguments)
 
     def run(self) -> int:
         chosen, database = settled(self._chosen, self._kind)
@@ -156,7 +156,7 @@ class _Up:
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)
-        server = serving.begin(app, live, self._serving, self._what())
+        server = serve_options.begin(app, live, self._serving, self._what())
         self._stack.callback(server.stop)
         flow = self._build(made)
         if watching:

@@ -13,8 +13,8 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
+from candlewax.cli.common import CommandError, attempt, database, moment
 from candlewax.clickhouse.client import Database
-from candlewax.commands._common import CommandError, attempt, database, moment
 from candlewax.core.gaps.fill_plan import TOO_LONG, kind
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.reports.summary import console

@@ -85,7 +85,7 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
     for module in (
         "candlewax.core.gaps.fill_plan",
         "candlewax.pipeline.reports.gap_fill",
-        "candlewax.commands.repair",
+        "candlewax.cli.repair",
     ):
         monkeypatch.setattr(f"{module}.TOO_LONG", 1)
     with forgotten(tables) as (simulator, show):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from bytewax.testing import run_main
 
-from candlewax import backfill as command
-from candlewax.backfill import Wish, WishError, wish
-from candlewax.cli import main
+from candlewax.cli import backfill as command
+from candlewax.cli.backfill import Wish, WishError, wish
+from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance_rest import DUMP

@@ -11,7 +11,7 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax.commands._common import attempt, database, moment
+from candlewax.cli.common import attempt, database, moment
 from candlewax.core import instruments
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings

@@ -11,8 +11,8 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
+from candlewax.cli.common import CommandError, attempt, say_which
 from candlewax.clickhouse.client import Database, connect, open_tables
-from candlewax.commands._common import CommandError, attempt, say_which
 from candlewax.core import instruments
 from candlewax.core.gaps.fill_plan import TOO_LONG
 from candlewax.core.kind_marks import REAL, SIMULATED

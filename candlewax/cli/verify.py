@@ -10,7 +10,7 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax.commands._common import attempt, database
+from candlewax.cli.common import attempt, database
 from candlewax.core import instruments
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES

@@ -21,7 +21,7 @@ from tests.kafka.system import market, record
 from tests.processes import FLOW, ROOT, candlewax, environment, run
 from tests.web.serving import CANDLES, Client
 
-CODE = "import sys; from candlewax.cli import main; main(sys.argv[1:])"
+CODE = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
 COUNTED = "SELECT sum(trade_count) FROM ohlcv_1m WHERE exchange = 'binance' AND symbol = 'BTC/USDT'"
 PATIENCE = 120.0

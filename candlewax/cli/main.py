@@ -76,7 +76,7 @@ def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type 
 
 
 def _add_check(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.commands import check
+    from candlewax.cli import check
 
     check.add(commands)
 
@@ -93,31 +93,31 @@ def _add_sql(commands: Any) -> None:  # noqa: ANN401
 
 
 def _add_verify(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.commands import verify
+    from candlewax.cli import verify
 
     verify.add(commands)
 
 
 def _add_gaps(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.commands import gaps
+    from candlewax.cli import gaps
 
     gaps.add(commands)
 
 
 def _add_backfill(commands: Any) -> None:  # noqa: ANN401
-    from candlewax import backfill
+    from candlewax.cli import backfill
 
     backfill.add(commands, _backfill)
 
 
 def _add_repair(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.commands import repair
+    from candlewax.cli import repair
 
     repair.add(commands, _mending)
 
 
 def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.commands import rebuild
+    from candlewax.cli import rebuild
 
     rebuild.add(commands)
 
@@ -132,20 +132,20 @@ def _add_watch(commands: Any) -> None:  # noqa: ANN401
 
 
 def _add_simulate(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.simulator import command
+    from candlewax.cli import simulate as command
 
     command.add(commands)
 
 
 def _add_up(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.web import up
+    from candlewax.cli import up
     from dataflows import ohlcv
 
     up.add(commands, ohlcv.build)
 
 
 def _add_serve(commands: Any) -> None:  # noqa: ANN401
-    from candlewax.web import serve
+    from candlewax.cli import serve
 
     serve.add(commands)
 
@@ -167,8 +167,8 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
+    from candlewax.cli.common import attempt
     from candlewax.clickhouse.client import open_tables
-    from candlewax.commands._common import attempt
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kafka.client import Broker, create_topics
@@ -188,8 +188,8 @@ def _init(_: argparse.Namespace) -> int:
 
 
 def _sql(arguments: argparse.Namespace) -> int:
+    from candlewax.cli.common import attempt, say_which
     from candlewax.clickhouse.client import connect
-    from candlewax.commands._common import attempt, say_which
     from candlewax.runtime import settings
 
     query, names_one = _without_end(arguments.query)
@@ -220,8 +220,8 @@ def _without_end(query: str) -> tuple[str, bool]:
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
-    from candlewax import backfill
-    from candlewax.commands._common import attempt
+    from candlewax.cli import backfill
+    from candlewax.cli.common import attempt
 
     return attempt(1, lambda: backfill.run(arguments, _pipeline))
 
@@ -239,7 +239,7 @@ def _mending(made: "Parts") -> "Dataflow":
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax.commands._common import attempt
+    from candlewax.cli.common import attempt
     from candlewax.runtime import settings
     from candlewax.runtime.errors import tell
     from candlewax.verification import monitor
