@@ -15,12 +15,12 @@ from candlewax.runtime.errors import tell
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.shutdown import Stop
 from candlewax.web.app import make
-from candlewax.web.poll import Poll, Seen
-from candlewax.web.recent import Recent
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
-from candlewax.web.sql import Reader
-from candlewax.web.store import Store
-from candlewax.web.viewers import Viewers
+from candlewax.web.sql.endpoint import Reader
+from candlewax.web.stream.poller import Poll, Seen
+from candlewax.web.stream.subscribers import Viewers
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from candlewax.web.server import Server
-from candlewax.web.viewers import Viewers
+from candlewax.web.stream.subscribers import Viewers
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 

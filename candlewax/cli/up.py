@@ -37,14 +37,14 @@ from candlewax.runtime.shutdown import Stop
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
 from candlewax.web.app import Beside, make
-from candlewax.web.feeds import Clock
-from candlewax.web.hub import Hub
-from candlewax.web.live import Live
-from candlewax.web.poll import Changes
-from candlewax.web.recent import Recent
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
-from candlewax.web.sql import Reader
-from candlewax.web.store import Store
+from candlewax.web.sql.endpoint import Reader
+from candlewax.web.stream.batch_queue import Hub
+from candlewax.web.stream.broadcaster import Live
+from candlewax.web.stream.feed_status import Clock
+from candlewax.web.stream.poller import Changes
 
 SAMPLE_PACE: Final = 20.0
 """Seconds of the sample in one second: a candle of a minute takes three."""

@@ -16,16 +16,17 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from candlewax.clickhouse.client import Busy, Unavailable
-from candlewax.web import formats, params, problem
-from candlewax.web.api import Api
-from candlewax.web.guard import Guard
-from candlewax.web.loader import Loader
-from candlewax.web.openapi import document
+from candlewax.web import problem
+from candlewax.web.api import formats, params
+from candlewax.web.api.endpoints import Api
+from candlewax.web.api.openapi import document
+from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.loader import Loader
 from candlewax.web.problem import Problem
-from candlewax.web.recent import Recent
-from candlewax.web.sql import Reader, Sql
-from candlewax.web.store import Store
-from candlewax.web.viewers import Viewers
+from candlewax.web.queries import Store
+from candlewax.web.request_guard import Guard
+from candlewax.web.sql.endpoint import Reader, Sql
+from candlewax.web.stream.subscribers import Viewers
 
 STATIC: Final = Path(__file__).with_name("static")
 

@@ -10,8 +10,8 @@ from typing import Final, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from candlewax.web.connections import Connections, bounded_protocol
-from candlewax.web.viewers import Viewers
+from candlewax.web.connection_limits import Connections, bounded_protocol
+from candlewax.web.stream.subscribers import Viewers
 
 _PATIENCE: Final = 10.0
 """Seconds for the server to begin, and for requests to be answered at the end."""

@@ -14,11 +14,11 @@ from prometheus_client import REGISTRY, generate_latest
 from candlewax.clickhouse.client import connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
-from candlewax.web.poll import Poll, Seen
-from candlewax.web.recent import Recent
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Store
 from candlewax.web.server import Server
-from candlewax.web.store import Store
-from candlewax.web.viewers import Viewers
+from candlewax.web.stream.poller import Poll, Seen
+from candlewax.web.stream.subscribers import Viewers
 from tests.clickhouse.serving import Serving
 from tests.commands import here
 from tests.web.serving import CANDLES, MARKET, Client, store_candles

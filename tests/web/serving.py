@@ -16,12 +16,12 @@ from starlette.routing import BaseRoute
 
 from candlewax.clickhouse.client import Database, connect
 from candlewax.web.app import make
-from candlewax.web.hub import Hub
-from candlewax.web.live import Live
-from candlewax.web.recent import Recent
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Store
 from candlewax.web.server import Server
-from candlewax.web.sql import Reader
-from candlewax.web.store import Store
+from candlewax.web.sql.endpoint import Reader
+from candlewax.web.stream.batch_queue import Hub
+from candlewax.web.stream.broadcaster import Live
 
 BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
 CANDLES = "/api/v1/ohlcv/1m"

@@ -20,11 +20,11 @@ from candlewax.clickhouse import client as clickhouse
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
-from candlewax.web.poll import Poll, Seen
-from candlewax.web.recent import Recent
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Store
 from candlewax.web.server import Server
-from candlewax.web.store import Store
-from candlewax.web.viewers import Viewers
+from candlewax.web.stream.poller import Poll, Seen
+from candlewax.web.stream.subscribers import Viewers
 from tests.clickhouse.mute import Mode, Mute, mute
 from tests.clickhouse.serving import Serving
 from tests.web.browser import browser

@@ -15,7 +15,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 from candlewax.clickhouse.client import Database, open_tables
-from candlewax.web.openapi import document
+from candlewax.web.api.openapi import document
 from tests.web.serving import MARKET, serving, store_candles, store_trades
 
 WILD: Final = (

@@ -1,0 +1,290 @@
+"""What the tables say, for the API: one function for each question."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from candlewax.clickhouse.client import Busy, Database
+from candlewax.core.schema import TIME
+from candlewax.verification.cross_check_metrics import as_report
+from candlewax.web import encode
+from candlewax.web.database_pulse import Pulse
+
+
+class Series(NamedTuple):
+    """The candles of one market in one timeframe."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+
+
+_SYMBOLS: Final = """
+SELECT exchange, symbol, sum(trade_count) AS trades,
+    toDateTime64(min(open_time), 6, 'UTC') AS first_trade,
+    toDateTime64(max(close_time), 6, 'UTC') AS last_trade
+FROM ohlcv FINAL
+WHERE timeframe = '1d'
+GROUP BY exchange, symbol
+ORDER BY exchange, symbol
+"""
+
+_DAYS: Final = """
+SELECT exchange, symbol, open, close, volume, trade_count,
+    toDateTime64(ohlcv.close_time, 6, 'UTC') AS close_time
+FROM ohlcv FINAL
+WHERE timeframe = '1d'
+ORDER BY exchange, symbol, window_start DESC
+LIMIT 1 BY exchange, symbol
+"""
+
+_GAPS: Final = """
+SELECT exchange, symbol, first_sequence, last_sequence, any(count) AS count,
+    min(missing) AS missing,
+    toDateTime64(min(before), 6, 'UTC') AS before, toDateTime64(max(after), 6, 'UTC') AS after,
+    toDateTime64(min(detected_at), 6, 'UTC') AS detected_at, toString(max(state)) AS state,
+    max(attempts) AS attempts, anyLast(reason) AS reason, numbering
+FROM gaps AS gap
+WHERE exchange IN {exchanges:Array(String)}
+    AND ({symbol:String} = '' OR symbol = {symbol:String})
+GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
+HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')}
+    AND min(gap.before) < {end:DateTime64(6, 'UTC')}
+ORDER BY before, exchange, symbol, first_sequence, numbering
+LIMIT {limit:UInt32}
+"""
+
+_TRADES: Final = """
+SELECT toDateTime64(timestamp, 6, 'UTC') AS timestamp, toString(side) AS side, price, quantity,
+    quote_volume, trade_id, sequence, conditions,
+    toDateTime64(received_at, 6, 'UTC') AS received_at
+FROM silver_trades FINAL
+WHERE exchange = {exchange:String} AND symbol = {symbol:String}
+    AND silver_trades.timestamp >= {begin:DateTime64(6, 'UTC')}
+    AND silver_trades.timestamp < {end:DateTime64(6, 'UTC')}
+"""
+
+_AFTER: Final = """ AND (silver_trades.timestamp, sequence, trade_id) %s
+    ({at:DateTime64(6, 'UTC')}, {number:UInt64}, {id:String})"""
+
+_ORDER: Final = (
+    " ORDER BY silver_trades.timestamp{0}, sequence{0}, trade_id{0} LIMIT {{limit:UInt32}}"
+)
+
+
+_FEEDS: Final = """
+SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS heard,
+    countIf(inserted_at >= now64(6) - INTERVAL 10 SECOND) AS new_frames,
+    toUInt64(sumIf(bronze_frames.trades - duplicates,
+        inserted_at >= now64(6) - INTERVAL 10 SECOND)) AS new_trades,
+    count() AS frames, toUInt64(sum(bronze_frames.trades - duplicates)) AS trades,
+    argMaxIf(frame, received_at, kind = 'control' AND startsWith(frame, '{"candlewax":')) AS event
+FROM bronze_frames
+WHERE received_at >= now64(6) - INTERVAL 10 MINUTE
+    -- An answer of REST, or a piece of a dump, is no feed that could stall.
+    AND NOT startsWith(connection, 'rest/') AND NOT startsWith(connection, 'dump/')
+GROUP BY exchange, connection
+ORDER BY exchange, connection
+"""
+
+_WAITS: Final = """
+SELECT quantilesExact(0.5, 0.95, 0.99)(
+    toFloat64(toUnixTimestamp64Micro(inserted_at) - toUnixTimestamp64Micro(received_at)) / 1000
+) AS waits, count() AS trades
+FROM silver_trades
+WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - INTERVAL 1 MINUTE
+"""
+
+
+_CROSS_CHECK: Final = """
+SELECT count() AS exchanges, toDateTime64(min(checked_at), 3, 'UTC') AS oldest,
+    sum(candles), sum(mismatches), sum(missing_in_gold), sum(missing_in_check)
+FROM cross_checks FINAL
+WHERE checked_at >= now64(3) - INTERVAL 1 DAY
+"""
+
+TURN_S: Final = 1.0
+"""Seconds that a request waits for its turn to ask the database."""
+
+
+class Cursor(NamedTuple):
+    """A trade's place in the order of trades."""
+
+    time: datetime
+    sequence: int
+    trade_id: str
+
+
+class Store:
+    """Asks the tables, by a few connections that threads share."""
+
+    def __init__(self, open_one: Callable[[], Database], connections: int = 3) -> None:
+        self._free: queue.LifoQueue[Database] = queue.LifoQueue()
+        self._all = [open_one() for _ in range(connections)]
+        for database in self._all:
+            self._free.put(database)
+        first = self._all[0]
+        self._pulse = None if first.embedded else Pulse(first)
+
+    @contextmanager
+    def _one(self) -> Iterator[Database]:
+        try:
+            database = self._free.get(timeout=TURN_S)
+        except queue.Empty:
+            if self._pulse:
+                self._pulse.check(time.monotonic() - TURN_S)
+            raise Busy("the database has other requests to answer") from None
+        try:
+            yield database
+        finally:
+            # A query of a server may still hang on it: several threads may use it.
+            self._free.put(database)
+
+    def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """The rows of a query, times with their zone and names as text. Raises Unavailable."""
+        with self._one() as database:
+            query = partial(database.query_once, sql, parameters)
+            rows = self._pulse.ask(query) if self._pulse else query()
+        return rows.with_columns(
+            *(
+                pl.col(name).cast(TIME)
+                for name, kind in rows.schema.items()
+                if isinstance(kind, pl.Datetime)
+            ),
+            *(
+                pl.col(name).cast(pl.String)
+                for name, kind in rows.schema.items()
+                if isinstance(kind, pl.Categorical | pl.Enum)
+            ),
+        )
+
+    def candles(
+        self, series: Series, begin: datetime, end: datetime, limit: int, *, last: bool
+    ) -> pl.DataFrame:
+        """Candles (encode.CANDLE) that begin in a time, in its order: the first ones of
+        it or the `last` ones.
+        """
+        rows = self.ask(
+            f"SELECT {_CANDLE} FROM ohlcv FINAL WHERE timeframe = {{timeframe:String}} "
+            "AND exchange = {exchange:String} AND symbol = {symbol:String} "
+            "AND ohlcv.window_start >= {begin:DateTime('UTC')} "
+            "AND ohlcv.window_start < {end:DateTime('UTC')} "
+            f"ORDER BY ohlcv.window_start{' DESC' if last else ''} LIMIT {{limit:UInt32}}",
+            {**series._asdict(), "begin": begin, "end": end, "limit": limit},
+        )
+        return encode.candles(rows.reverse() if last else rows)
+
+    def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
+        """The last candles of each of these markets, in their order, with the columns that
+        name it.
+        """
+        rows = self.ask(
+            f"SELECT exchange, symbol, {_CANDLE} FROM ohlcv FINAL "
+            "WHERE timeframe = {timeframe:String} "
+            "AND (exchange, symbol) IN {markets:Array(Tuple(String, String))} "
+            "ORDER BY exchange, symbol, ohlcv.window_start DESC "
+            "LIMIT {each:UInt32} BY exchange, symbol",
+            {"timeframe": timeframe, "markets": list(markets), "each": each},
+        ).reverse()
+        return rows.select("exchange", "symbol").hstack(encode.candles(rows))
+
+    def changed(self, span: float, limit: int) -> pl.DataFrame:
+        """Candles, with the columns that name their series, of which a row was stored in the
+        last seconds, each once, as the last of these rows has it.
+        """
+        rows = self.ask(_CHANGED, {"span": int(span * 1000), "limit": limit})
+        return rows.select("timeframe", "exchange", "symbol").hstack(encode.candles(rows))
+
+    def trades(
+        self,
+        market: tuple[str, str],
+        begin: datetime,
+        end: datetime,
+        limit: int,
+        cursor: Cursor | None = None,
+        *,
+        last: bool,
+    ) -> pl.DataFrame:
+        """Trades (encode.TRADE) of a time, in their order: the first ones or the `last`
+        ones, behind the cursor or before it.
+        """
+        values: dict[str, Any] = {"exchange": market[0], "symbol": market[1]}
+        values |= {"begin": begin, "end": end, "limit": limit}
+        sql = _TRADES
+        if cursor:
+            sql += _AFTER % ("<" if last else ">")
+            values |= {"at": cursor.time, "number": cursor.sequence, "id": cursor.trade_id}
+        rows = self.ask(sql + _ORDER.format(" DESC" if last else ""), values)
+        return rows.reverse() if last else rows
+
+    def gaps(
+        self, exchanges: list[str], symbol: str, begin: datetime, end: datetime, limit: int
+    ) -> pl.DataFrame:
+        """Holes in the numbers of trades that overlap a time."""
+        values = {"exchanges": exchanges, "symbol": symbol, "begin": begin, "end": end}
+        return self.ask(_GAPS, {**values, "limit": limit})
+
+    def symbols(self) -> pl.DataFrame:
+        """All markets of which there are candles."""
+        return self.ask(_SYMBOLS)
+
+    def days(self) -> pl.DataFrame:
+        """The last day's candle of each market."""
+        return self.ask(_DAYS)
+
+    def feeds(self) -> tuple[pl.DataFrame, dict[str, float | None]]:
+        """The connections of the last ten minutes, and the milliseconds from the receipt
+        of a trade until it was stored.
+        """
+        waits = self.ask(_WAITS)
+        found = waits["waits"][0] if waits["trades"][0] else [None] * 3
+        rounded = [None if one is None else round(one, 1) for one in found]
+        return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
+
+    def cross_check(self) -> dict[str, Any] | None:
+        """What the cross-check found last of all exchanges, as `Checked.report` says it; None if
+        nobody looked within a day.
+        """
+        try:
+            rows = self.ask(_CROSS_CHECK)
+        except ClickHouseError as error:
+            # Made by a process of before; the next start of one that stores makes the table.
+            if "UNKNOWN_TABLE" in str(error):
+                return None
+            raise
+        exchanges, checked_at, *counts = rows.row(0)
+        return as_report(checked_at, *counts) if exchanges else None
+
+    def close(self) -> None:
+        """Let go of the database."""
+        for database in self._all:
+            database.close()
+
+
+def _selected(name: str) -> str:
+    if name == "window_start":
+        return "toDateTime64(ohlcv.window_start, 0, 'UTC') AS window_start"
+    if name in {"open_time", "close_time"}:
+        return f"toDateTime64(ohlcv.{name}, 6, 'UTC') AS {name}"
+    if name == "status":
+        return "toString(ohlcv.status) AS status"
+    return f"ohlcv.{name} AS {name}"
+
+
+_CANDLE: Final = ", ".join(map(_selected, encode.CANDLE))
+
+_CHANGED: Final = f"""
+SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE}
+FROM ohlcv
+WHERE updated_at >= now64(6) - toIntervalMillisecond({{span:UInt64}})
+ORDER BY version DESC, updated_at DESC
+LIMIT 1 BY ohlcv.timeframe, exchange, symbol, ohlcv.window_start
+LIMIT {{limit:UInt32}}
+"""

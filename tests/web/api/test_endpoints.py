@@ -1,0 +1,407 @@
+"""The API over HTTP: what it says, in which form, how much, and what it refuses."""
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+from urllib.parse import parse_qsl, urlsplit
+
+import polars as pl
+import pytest
+
+from candlewax.clickhouse.client import Busy, Database, Unavailable, open_tables
+from candlewax.core.batch import Batch
+from candlewax.web.cache.cache import Recent
+from tests.web.page.test_page import changed
+from tests.web.serving import (
+    BEGIN,
+    CANDLES,
+    MARKET,
+    Client,
+    Served,
+    candle,
+    serving,
+    store_candles,
+    store_trades,
+    trade,
+)
+
+COUNT = 25
+LONG = 1_500
+TRADES = "/api/v1/trades"
+
+
+@pytest.fixture(scope="module")
+def tables(engine: Database, engine_path: Path) -> Iterator[Database]:
+    """Tables with a few rows for all tests of this module, which only read."""
+    opened = open_tables(engine_path, "of_the_api")
+    store_candles(opened, COUNT)
+    store_trades(opened, COUNT)
+    yield opened
+    opened.close()
+    engine.client.command("DROP DATABASE of_the_api SYNC")
+
+
+@pytest.fixture(scope="module")
+def client(tables: Database, engine_path: Path) -> Iterator[Client]:
+    with serving(tables, engine_path) as served:
+        yield served.client
+
+
+@pytest.fixture(scope="module")
+def long(engine: Database, engine_path: Path) -> Iterator[Served]:
+    """More candles than an answer has, all of them read."""
+    opened = open_tables(engine_path, "of_warmth")
+    store_candles(opened, LONG)
+    with serving(opened, engine_path) as served:
+        end = time.monotonic() + 60
+        while served.client.ask("/api/v1").json["candles_in_memory"] <= LONG:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        yield served
+    opened.close()
+    engine.client.command("DROP DATABASE of_warmth SYNC")
+
+
+@pytest.mark.parametrize(
+    "symbol", ["BTC/USDT' OR 1=1 --", "{x:String}", "龙虾/USDT", "btc/usdt", "\0", "%", "a\nb"]
+)
+@pytest.mark.parametrize("path", [CANDLES, "/api/v1/trades"])
+def test_market_that_is_not_stored_is_not_found(client: Client, path: str, symbol: str) -> None:
+    """Whatever its name holds: names are values, never SQL."""
+    answer = client.ask(path, {**MARKET, "symbol": symbol})
+    assert answer.refusal == (404, "unknown_market", "symbol")
+
+
+@pytest.mark.parametrize("symbol", ["龙虾/USDT", "TSLAx/USD", "A&B+C/D E", "BTC/USDT:USDT-250627"])
+def test_market_that_is_named_can_be_asked_for(
+    engine: Database, engine_path: Path, symbol: str
+) -> None:
+    """By every address that takes a symbol, whatever script it is written in."""
+    opened = open_tables(engine_path, "of_names")
+    store_candles(opened, 2, symbol)
+    store_trades(opened, 2)
+    opened.client.command(
+        "INSERT INTO silver_trades SELECT * REPLACE ({symbol:String} AS symbol) FROM silver_trades",
+        parameters={"symbol": symbol},
+    )
+    try:
+        with serving(opened, engine_path) as served:
+            ask = served.client.ask
+            names = {row["symbol"] for row in ask("/api/v1/symbols").json["data"]}
+            assert symbol in names
+            market = {**MARKET, "symbol": symbol}
+            for path in (CANDLES, "/api/v1/trades"):
+                assert len(ask(path, market).json["data"]) == 2
+            assert ask("/api/v1/gaps", {"symbol": symbol}).json["data"] == []
+            paged = ask(CANDLES, {**market, "limit": "1"})
+            assert len(ask(paged.json["next"]).json["data"]) == 1
+    finally:
+        opened.close()
+        engine.client.command("DROP DATABASE of_names SYNC")
+
+
+def at(minutes: int) -> str:
+    return f"{BEGIN + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def said(number: int) -> dict[str, Any]:
+    """What the API says of a candle: amounts as exact text."""
+    known = candle(number)
+    return {
+        **{name: plain(known[name]) for name in ("open", "high", "low", "close", "volume")},
+        "window_start": at(number),
+        "trade_count": known["trade_count"],
+    }
+
+
+def plain(amount: Decimal) -> str:
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in said(0)} for row in rows]
+
+
+def follow(client: Client, link: str | None) -> Any:
+    assert link is not None
+    parts = urlsplit(link)
+    return client.ask(parts.path, dict(parse_qsl(parts.query)))
+
+
+def test_candles_are_said_exactly(client: Client) -> None:
+    """The last ones in the order of time, with every digit they have."""
+    answer = client.ask(CANDLES, {**MARKET, "limit": 3})
+    assert shown(answer.rows) == [said(number) for number in range(COUNT - 3, COUNT)]
+    assert [row["closed"] for row in answer.rows] == [True, True, False]
+    assert [row["status"] for row in answer.rows] == ["complete", "complete", "forming"]
+
+
+@pytest.mark.parametrize(
+    ("span", "first", "last"),
+    [
+        ({"from": at(5), "to": at(8)}, 5, 7),
+        ({"from": at(20)}, 20, COUNT - 1),
+        ({"to": at(4)}, 0, 3),
+        ({"from": str(int(BEGIN.timestamp())), "limit": 2}, 0, 1),
+        ({"from": "2026-09-14T14:00:30+02:00", "limit": 1}, 1, 1),
+        ({"to": "2026-09-14T12:02:00.5Z"}, 0, 2),
+    ],
+)
+def test_a_span_begins_with_its_start_and_ends_before_its_end(
+    client: Client, span: dict[str, str], first: int, last: int
+) -> None:
+    """Given as text in any zone or as seconds."""
+    answer = client.ask(CANDLES, {**MARKET, **span})
+    assert shown(answer.rows) == [said(number) for number in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("begin", [None, at(0)])
+def test_links_lead_through_all_candles_each_once(client: Client, begin: str | None) -> None:
+    """Backwards from now, or forwards from a time."""
+    given = {**MARKET, "limit": 7, **({"from": begin} if begin else {})}
+    answer = client.ask(CANDLES, given)
+    pages = [answer.rows]
+    while answer.json["next"]:
+        assert answer.headers["link"] == f'<{answer.json["next"]}>; rel="next"'
+        answer = follow(client, answer.json["next"])
+        pages.append(answer.rows)
+    ordered = pages if begin else pages[::-1]
+    assert shown(list(chain.from_iterable(ordered))) == [said(number) for number in range(COUNT)]
+
+
+@pytest.mark.parametrize("begin", [None, at(0)])
+def test_links_lead_through_all_trades_each_once(client: Client, begin: str | None) -> None:
+    """Also where a page ends between trades of the same microsecond."""
+    answer = client.ask(TRADES, {**MARKET, "limit": 4, **({"from": begin} if begin else {})})
+    pages = [answer.rows]
+    while answer.json["next"]:
+        answer = follow(client, answer.json["next"])
+        pages.append(answer.rows)
+    rows = list(chain.from_iterable(pages if begin else pages[::-1]))
+    assert [row["trade_id"] for row in rows] == [trade(n)["trade_id"] for n in range(COUNT)]
+    assert [row["quantity"] for row in rows] == [plain(trade(n)["quantity"]) for n in range(COUNT)]
+    assert [row["side"] for row in rows] == [trade(n)["side"] for n in range(COUNT)]
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
+    """Chosen by a parameter or by the Accept header."""
+
+    def ask(form: str, kind: str) -> bytes:
+        if by_header:
+            accept = f"image/png, {kind};q=0.9, text/html;q=0.1"
+            answer = client.ask(CANDLES, MARKET, headers={"Accept": accept})
+        else:
+            answer = client.ask(CANDLES, {**MARKET, "format": form})
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith(kind)
+        return answer.body
+
+    rows = list(csv.DictReader(io.StringIO(ask("csv", "text/csv").decode())))
+    assert [row["low"] for row in rows] == [said(number)["low"] for number in range(COUNT)]
+    parquet = pl.read_parquet(io.BytesIO(ask("parquet", "application/vnd.apache.parquet")))
+    arrow = pl.read_ipc_stream(io.BytesIO(ask("arrow", "application/vnd.apache.arrow.stream")))
+    for frame in (parquet, arrow):
+        assert frame["low"].to_list() == [candle(number)["low"] for number in range(COUNT)]
+        assert frame["window_start"].to_list() == [
+            candle(number)["window_start"] for number in range(COUNT)
+        ]
+
+
+def test_a_form_that_is_not_there_is_not_acceptable(client: Client) -> None:
+    """Neither by the header nor by the parameter."""
+    assert client.ask(CANDLES, MARKET, headers={"Accept": "image/png"}).refusal == (
+        406,
+        "not_acceptable",
+        None,
+    )
+    refused = client.ask(CANDLES, {**MARKET, "format": "xml"})
+    assert refused.refusal == (400, "bad_parameter", "format")
+
+
+def test_what_has_not_changed_is_not_sent_again(client: Client) -> None:
+    """The client shows the tag it has; another form has another one."""
+    first = client.ask(CANDLES, MARKET)
+    known = {"If-None-Match": first.headers["etag"]}
+    again = client.ask(CANDLES, MARKET, headers=known)
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    other = client.ask(CANDLES, {**MARKET, "limit": 2}, headers=known)
+    assert other.status == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "parameter"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "10001"}, "limit"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"limit": ""}, "limit"),
+        ({"from": "yesterday"}, "from"),
+        ({"from": "2026-09-14T12:00:00"}, "from"),
+        ({"from": "1969-12-31T23:59:59Z"}, "from"),
+        ({"to": "2262-01-01T00:00:00Z"}, "to"),
+        ({"to": "99999999999999999999"}, "to"),
+        ({"from": at(5), "to": at(5)}, "to"),
+        ({"from": at(5), "to": at(4)}, "to"),
+        ({"exchange": "nasdaq"}, "exchange"),
+        ({"symbol": "B" * 101}, "symbol"),
+        ({"symbol": ""}, "symbol"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_named(
+    client: Client, changed: dict[str, str], parameter: str
+) -> None:
+    """With a reason, in the shape of all errors."""
+    answer = client.ask(CANDLES, {**MARKET, **changed})
+    assert answer.refusal == (400, "bad_parameter", parameter)
+
+
+def test_a_parameter_that_must_be_there_or_comes_twice_is_named(client: Client) -> None:
+    """What a client leaves out is not guessed."""
+    assert client.ask(CANDLES, {"exchange": "binance"}).refusal[2] == "symbol"
+    twice = client.ask(f"{CANDLES}?exchange=binance&exchange=kraken&symbol=BTC/USDT")
+    assert twice.refusal == (400, "bad_parameter", "exchange")
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "~~", "2026-09-14T12:00:00.000000~-1~a", "2026-09-14T12:00:00.0~1' OR 1~"]
+)
+def test_a_cursor_that_nobody_gave_out_is_refused(client: Client, cursor: str) -> None:
+    """It is no place in the order of trades."""
+    answer = client.ask(TRADES, {**MARKET, "cursor": cursor})
+    assert answer.refusal == (400, "bad_parameter", "cursor")
+
+
+def test_what_is_not_there_is_told_apart(client: Client) -> None:
+    """An address, a timeframe, a market, a method."""
+    assert client.ask("/api/v1/nothing").refusal == (404, "not_found", None)
+    assert client.ask("/api/v1/ohlcv/2m", MARKET).refusal == (404, "unknown_timeframe", "timeframe")
+    unknown = client.ask(CANDLES, {**MARKET, "symbol": "ABC/USDT"})
+    assert unknown.refusal == (404, "unknown_market", "symbol")
+    assert client.ask(CANDLES, MARKET, method="POST").refusal == (405, "method_not_allowed", None)
+    assert client.ask("/static/../app.py").status == 404
+    assert client.ask("/static/%2e%2e/app.py").status == 404
+
+
+def test_symbols_and_exchanges_are_those_of_the_tables(client: Client) -> None:
+    """And exchanges of which there is nothing are told too."""
+    (symbol,) = client.ask("/api/v1/symbols").rows
+    assert (symbol["exchange"], symbol["symbol"]) == ("binance", "BTC/USDT")
+    assert client.ask("/api/v1/symbols", {"exchange": "kraken"}).rows == []
+    counts = {row["exchange"]: row["symbols"] for row in client.ask("/api/v1/exchanges").rows}
+    assert counts == {"binance": 1, "binance_usdm": 0, "kraken": 0, "coinbase": 0}
+
+
+def test_gaps_are_those_that_overlap_a_time(client: Client, tables: Database) -> None:
+    """Each once, as it is known by now, however many rows say something of it."""
+    before, after = BEGIN + timedelta(minutes=3), BEGIN + timedelta(minutes=4)
+    for missing, state in ((5, "open"), (2, "repairing")):
+        tables.client.command(
+            "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
+            "after, connection, detected_at, state, attempts) VALUES ('binance', 'BTC/USDT', 10, "
+            f"14, {missing}, {before.timestamp()}, {after.timestamp()}, 'b', "
+            f"{after.timestamp()}, '{state}', 1)"
+        )
+    (gap,) = client.ask("/api/v1/gaps", MARKET).rows
+    assert (gap["count"], gap["missing"], gap["state"]) == (5, 2, "repairing")
+    assert datetime.fromisoformat(gap["before"]) == before
+    for span, found in (({"to": at(3)}, 0), ({"to": at(4)}, 1), ({"from": at(5)}, 0)):
+        assert len(client.ask("/api/v1/gaps", span).rows) == found
+
+
+def test_gaps_of_two_numberings_are_two(client: Client, tables: Database) -> None:
+    """Though their numbers are the same."""
+    for numbering, missing in ((0, 5), (1, 3)):
+        time = (BEGIN + timedelta(minutes=3)).timestamp()
+        tables.client.command(
+            "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
+            f"after, state, numbering) VALUES ('binance', 'BTC/USDT', 20, 24, {missing}, {time}, "
+            f"{time}, 'open', {numbering})"
+        )
+    rows = [row for row in client.ask("/api/v1/gaps").rows if row["first_sequence"] == 20]
+    tables.client.command("DELETE FROM gaps WHERE first_sequence = 20")
+    assert [(row["numbering"], row["missing"]) for row in rows] == [(0, 5), (1, 3)]
+    document = client.ask("/openapi.json").json
+    assert set(document["components"]["schemas"]["Gap"]["properties"]) == set(rows[0])
+
+
+def test_the_document_names_every_address_and_what_it_takes(client: Client) -> None:
+    """And what it says is required is what is asked for."""
+    document = client.ask("/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    for path, item in document["paths"].items():
+        needed = [one["name"] for one in item["get"]["parameters"] if one["required"]]
+        answer = client.ask(path.replace("{timeframe}", "1m"))
+        if set(needed) - {"timeframe", "query"}:
+            assert answer.refusal[1] == "bad_parameter"
+        else:
+            assert answer.status == 200
+    schema = document["components"]["schemas"]["Candle"]["properties"]
+    assert set(schema) == set(client.ask(CANDLES, MARKET).rows[0])
+    assert set(document["components"]["schemas"]["Trade"]["properties"]) == set(
+        client.ask(TRADES, MARKET).rows[0]
+    )
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "parquet", "arrow"])
+@pytest.mark.parametrize("span", [{}, {"to": at(1_200)}, {"from": at(7), "to": at(900)}])
+def test_what_is_kept_says_what_the_tables_say(
+    long: Served, form: str, span: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte by byte, in every form; and the tables are not asked."""
+    given = {**MARKET, **span, "format": form}
+    with monkeypatch.context() as only:
+        only.setattr(Recent, "page", lambda *_, **__: None)
+        expected = long.client.ask(CANDLES, given)
+
+    def refuse(*_: object, **__: object) -> pl.DataFrame:
+        raise AssertionError("the tables were asked")
+
+    monkeypatch.setattr(long.store, "candles", refuse)
+    answer = long.client.ask(CANDLES, given)
+    assert (answer.status, answer.headers.get("link")) == (200, expected.headers.get("link"))
+    assert answer.body == expected.body
+
+
+def test_what_was_just_stored_is_in_the_next_answer(long: Served) -> None:
+    """Without anybody watching a page."""
+    long.hub.put([Batch("binance", {"ohlcv": changed(LONG, "150.5", closed=False)})])
+    (answer,) = long.client.ask(CANDLES, {**MARKET, "limit": 1}).rows
+    assert (answer["window_start"], answer["close"]) == (at(LONG), "150.5")
+
+
+def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
+    engine: Database, engine_path: Path
+) -> None:
+    """And older ones are asked of the tables."""
+    opened = open_tables(engine_path, "of_cold")
+    try:
+        with serving(opened, engine_path) as served:
+            store_candles(opened, 1_500)
+            pages = [served.client.ask(CANDLES, MARKET)]
+            pages.append(follow(served.client, pages[0].json["next"]))
+            rows = [*pages[1].rows, *pages[0].rows]
+            assert shown(rows) == [said(number) for number in range(1_500)]
+    finally:
+        opened.close()
+        engine.client.command("DROP DATABASE of_cold SYNC")
+
+
+def test_a_busy_database_is_not_called_away(long: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are for now, and may be asked again."""
+    for error, code in ((Busy("later"), "database_busy"), (Unavailable("none"), "database_away")):
+        monkeypatch.setattr(long.store, "ask", Mock(side_effect=error))
+        answer = long.client.ask("/api/v1/symbols")
+        assert answer.refusal[:2] == (503, code)
+        assert answer.headers["retry-after"] == "2"

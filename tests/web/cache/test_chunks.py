@@ -1,0 +1,149 @@
+"""Packed candles say what they said before, in all forms."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.web import encode
+from candlewax.web.api import formats
+from candlewax.web.cache import columns
+from candlewax.web.cache.chunks import CHUNK, Found, Part, Said, pack, pack_all, said
+
+AMOUNT = st.decimals(0, 10**9, places=12, allow_nan=False)
+COUNT = st.integers(0, 2**63)
+TIME = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001 - made UTC below
+
+
+def text(amount: Decimal) -> str:
+    """Without the zeros at its end."""
+    plain = format(amount, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+@st.composite
+def candles(draw: st.DrawFn, count: int) -> list[dict[str, Any]]:
+    """Candles a minute apart, alike but for their starts and one amount."""
+    one: dict[str, Any] = {
+        **{name: draw(AMOUNT) for name in ("open", "high", "low", "close", "volume")},
+        **{name: draw(AMOUNT) for name in ("quote_volume", "buy_volume", "buy_quote_volume")},
+        **{name: draw(TIME) for name in ("open_time", "close_time")},
+        **{name: draw(COUNT) for name in ("trade_count", "first_sequence", "last_sequence")},
+        **{name: draw(COUNT) for name in ("missing", "feed_down_ms")},
+        "repaired": draw(st.integers(0, 2**32 - 1)),
+        "revision": draw(st.integers(0, 2**16 - 1)),
+        "closed": draw(st.booleans()),
+        "status": draw(st.sampled_from(["forming", "complete", "gaps", "partial", "unverified"])),
+    }
+    return [{**one, "start": 60 * number, "low": one["low"] + number} for number in range(count)]
+
+
+def as_json(candle: dict[str, Any]) -> bytes:
+    """As the API says it, written another way."""
+    told: dict[str, Any] = {}
+    for name, value in candle.items():
+        if isinstance(value, datetime):
+            told[name] = value.isoformat(timespec="microseconds") + "Z"
+        elif isinstance(value, Decimal):
+            told[name] = text(value)
+        elif name != "start":
+            told[name] = value
+    start = datetime.fromtimestamp(candle["start"], UTC)
+    told["window_start"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ordered = {name: told[name] for name in encode.CANDLE}
+    return json.dumps(ordered, separators=(",", ":")).encode()
+
+
+def rows_of(expected: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows as a query gives them."""
+    found = [
+        {**candle, "window_start": datetime.fromtimestamp(candle["start"], UTC)}
+        for candle in expected
+    ]
+    return pl.DataFrame(found, encode.ROWS, infer_schema_length=None)
+
+
+def same(table: pa.Table, expected: list[dict[str, Any]]) -> None:
+    """The columns have exactly these values."""
+    assert table.schema == columns.SCHEMA
+    assert table.schema.names == list(encode.CANDLE)
+    for row, candle in zip(table.to_pylist(), expected, strict=True):
+        for name, value in candle.items():
+            if name == "start":
+                assert row["window_start"] == datetime.fromtimestamp(value, UTC)
+            elif isinstance(value, datetime):
+                assert row[name] == value.replace(tzinfo=UTC)
+            else:
+                assert row[name] == value
+
+
+@given(candles(3))
+def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
+    """Exactly, and of the types of the table, whichever of them they are made from."""
+    lines = [as_json(candle) for candle in expected]
+    found = said(rows_of(expected))
+    assert found.lines() == lines
+    same(found.table(), expected)
+    assert encode.texts(rows_of(expected)) == (lines, encode.listed(lines))
+    same(pa.ipc.open_stream(formats.write_candles(found, "arrow")).read_all(), expected)
+    parquet = pl.read_parquet(io.BytesIO(formats.write_candles(found, "parquet")))
+    assert parquet.equals(rows_of(expected))
+    text = io.StringIO(formats.write_candles(found, "csv").decode())
+    told = [json.loads(line) for line in lines]
+    assert list(csv.DictReader(text)) == [
+        {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in one.items()
+        }
+        for one in told
+    ]
+
+
+@given(candles(2 * CHUNK + 3), st.integers(0, CHUNK), st.integers(0, CHUNK), st.booleans())
+def test_a_cut_of_packed_candles_is_what_was_packed(
+    expected: list[dict[str, Any]], low: int, high: int, both: bool
+) -> None:
+    """In all forms, packed in all of them or as JSON alone, whatever is cut out of
+    whichever chunk.
+    """
+    lines = [as_json(candle) for candle in expected]
+    starts = [candle["start"] for candle in expected]
+    listed = encode.texts(rows_of(expected))[1]
+    chunks = pack_all(rows_of(expected)) if both else pack(starts, lines)
+    assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
+    for place, chunk in enumerate(chunks):
+        part = chunk.cut(low, high)
+        wanted = slice(place * CHUNK + low, place * CHUNK + min(high, len(chunk.starts)))
+        if low < high:
+            assert list(part.starts) == starts[wanted]
+            assert part.lines() == lines[wanted]
+            assert part.listed() == listed[wanted]
+            same(Found([part]).table(), expected[wanted])
+
+
+@given(candles(5))
+def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]]) -> None:
+    """In their order, with the first and the last start."""
+    lines = [as_json(candle) for candle in expected]
+    starts = [candle["start"] for candle in expected]
+    (chunk,) = pack(starts[:3], lines[:3])
+    parts: list[Part] = [chunk.cut(1, 3), Said(starts[3:], lines[3:])]
+    found = Found(parts)
+    assert (found.count, found.first, found.last) == (4, starts[1], starts[4])
+    assert found.lines() == lines[1:]
+    same(found.table(), expected[1:])
+
+
+def test_nothing_found_has_the_columns_of_candles() -> None:
+    """So that a file of it can be read."""
+    empty = said(rows_of([]))
+    assert (empty.count, empty.lines()) == (0, [])
+    assert empty.table().schema == columns.SCHEMA
+    assert formats.write_candles(empty, "csv").decode() == ",".join(encode.CANDLE) + "\n"

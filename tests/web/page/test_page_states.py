@@ -1,0 +1,251 @@
+"""What the page says of its own state: messages above the chart, one price, the cross-check."""
+
+import base64
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from candlewax.clickhouse.client import Database
+from candlewax.core.batch import Batch
+from tests.web.browser import browser
+from tests.web.faulty import COUNT, KINDS, Chosen, Faulty, opened, store_series
+from tests.web.page.test_page import changed
+from tests.web.serving import BEGIN, Served, serving
+
+__all__ = ["browser"]
+
+BTC: Final = Chosen("BTC/USDT", "1m")
+NOWHERE: Final = Chosen("DOT/USDT", "1m")
+
+AWAY: Final = {"code": "database_away", "message": "tables.example does not answer"}
+
+_COUNT_COLOUR: Final = """async ([data, colour]) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${data}`;
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const { data: points } = context.getImageData(0, 0, image.width, image.height);
+    const [red, green, blue] = colour.match(/\\d+/g).map(Number);
+    let count = 0;
+    for (let place = 0; place < points.length; place += 4) {
+        const [r, g, b] = points.slice(place, place + 3);
+        if (r === red && g === green && b === blue) count += 1;
+    }
+    return count;
+}"""
+
+
+@pytest.fixture
+def served(tables: Database, engine_path: Path) -> Iterator[Served]:
+    store_series(tables, COUNT)
+    with serving(tables, engine_path) as server:
+        yield server
+
+
+def answer(faulty: Faulty, kind: str, status: int, body: object) -> None:
+    """Have every request of a kind answered by the test."""
+    text = json.dumps(body)
+    faulty.page.route(
+        KINDS[kind],
+        lambda route: route.fulfill(status=status, body=text, content_type="application/json"),
+    )
+
+
+_ANSWERED: Final[dict[str, tuple[int, object, str]]] = {
+    "empty": (200, {"data": [], "next": None}, "No candles of BTC/USDT 1m yet"),
+    "error": (500, {"error": {"code": "failed", "message": "this failed"}}, "this failed. Asking"),
+    "database": (503, {"error": AWAY}, "The database is away: tables.example does not answer"),
+}
+"""How candles are answered in a state, and what the page must say."""
+
+
+def come_to(faulty: Faulty, state: str, served: Served) -> str:
+    """Bring the page into a state; gives a part of what it must say."""
+    if state in _ANSWERED:
+        status, body, text = _ANSWERED[state]
+        answer(faulty, "ohlcv", status, body)
+        faulty.load()
+        return text
+    if state == "loading":
+        faulty.hold("ohlcv")
+    faulty.load()
+    if state == "loading":
+        return "Loading BTC/USDT 1m"
+    if state == "unknown":
+        return "nothing is stored of DOT/USDT"
+    faulty.expect_drawn(served.client, BTC)
+    return _lose(faulty, state, served)
+
+
+def _lose(faulty: Faulty, state: str, served: Served) -> str:
+    if state == "database, with candles":
+        answer(faulty, "health", 503, {"error": AWAY})
+        return "The database is away: tables.example does not answer"
+    for kind in KINDS:
+        faulty.page.route(KINDS[kind], lambda route: route.abort())
+    served.live.end()
+    return "The server does not answer"
+
+
+def coloured(page: Page) -> int:
+    """Count the points of the message's place that have the colour of its text."""
+    box = page.locator("#empty").bounding_box()
+    assert box is not None
+    picture = page.screenshot(
+        clip={"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
+    )
+    colour = page.evaluate("getComputedStyle(document.getElementById('empty')).color")
+    given = [base64.b64encode(picture).decode(), colour]
+    return int(page.evaluate(_COUNT_COLOUR, given))
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize(
+    "state",
+    ["loading", "empty", "unknown", "error", "database", "database, with candles", "server away"],
+)
+def test_a_message_is_seen_above_the_chart(
+    browser: Browser, served: Served, state: str, scheme: str
+) -> None:
+    """Its letters are on the screen, and are gone where it is hidden."""
+    chosen = NOWHERE if state == "unknown" else BTC
+    with opened(browser, served.client.port, chosen, scheme) as faulty:
+        said = come_to(faulty, state, served)
+        page = faulty.page
+        expect(page.locator("#empty")).to_contain_text(said)
+        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
+        assert coloured(page) > 40
+        page.evaluate("document.getElementById('empty').style.visibility = 'hidden'")
+        assert coloured(page) < 8
+
+
+_SAMPLE: Final = """() => {
+    window.prices = [];
+    const number = (text) => Number(text.replaceAll(',', ''));
+    const cells = () => ({
+        header: number(document.getElementById('price').value),
+        list: number(
+            document.querySelector('#market-rows [aria-selected=true] .figure').textContent),
+        legend: number(document.querySelectorAll('#legend span')[3].lastChild.textContent),
+        chart: candlewax.drawn().at(-1).close,
+    });
+    const all = { subtree: true, childList: true, characterData: true };
+    new MutationObserver(() => window.prices.push(cells())).observe(document.body, all);
+}"""
+
+
+def day(close: str, number: int) -> pl.DataFrame:
+    """The day's candle of the market with a close of its own."""
+    start = pl.lit(BEGIN.replace(hour=0)).cast(pl.Datetime("us", "UTC"))
+    rows = changed(number, close, closed=False)
+    kind = rows.schema["window_start"]
+    return rows.with_columns(
+        timeframe=pl.lit(6, rows.schema["timeframe"]), window_start=start.cast(kind)
+    )
+
+
+def test_header_list_and_candle_tell_one_price_after_every_event(
+    browser: Browser, served: Served
+) -> None:
+    """Also where the day's price comes later or earlier than the candle's."""
+    with opened(browser, served.client.port, BTC) as faulty:
+        faulty.load()
+        faulty.expect_drawn(served.client, BTC)
+        page = faulty.page
+        expect(page.locator("#price")).to_have_text("111.00")
+        page.evaluate(_SAMPLE)
+        for number in range(12):
+            close = f"{200 + number}.25"
+            rows = [changed(COUNT, close, closed=False), day(f"{500 + number}.5", COUNT + number)]
+            for one in rows if number % 2 else reversed(rows):
+                served.hub.put([Batch("binance", {"ohlcv": one})])
+            expect(page.locator("#price")).to_have_text(close)
+        # The other market's price in the list is the day's, which needs its own event.
+        other = day("900.75", COUNT + 20)
+        symbol = pl.lit("ETH/USDT").cast(other.schema["symbol"])
+        other = other.with_columns(symbol=symbol)
+        served.hub.put([Batch("binance", {"ohlcv": other})])
+        expect(page.locator("#market-rows .row", has_text="ETH")).to_contain_text("900.75")
+        samples: list[dict[str, float]] = page.evaluate("window.prices")
+        seen = {one["header"] for one in samples}
+        assert [one for one in samples if len(set(one.values())) > 1] == []
+        assert {Decimal(str(price)) for price in seen} >= {Decimal("211.25")}
+
+
+def report(**found: Any) -> dict[str, Any]:
+    """An answer of `health` with a cross-check."""
+    waits = dict.fromkeys(("p50", "p95", "p99"))
+    rates = {"frames_per_second": 0.0, "trades_per_second": 0.0, "frames": 0, "trades": 0}
+    return {
+        "status": "waiting",
+        "now": 0,
+        "feeds": [],
+        **rates,
+        "received_to_stored_ms": waits,
+        **found,
+    }
+
+
+def checked(mismatches: int) -> dict[str, Any]:
+    missing = {"missing_in_gold": 0, "missing_in_check": 0}
+    time = {"checked_at": "2026-10-05T07:08:09Z", "candles": 1234}
+    return {**time, "mismatches": mismatches, **missing}
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "text", "width"),
+    [
+        ({}, None, "", 1280),
+        ({"cross_check": None}, "none", "not checked yet", 1280),
+        ({"cross_check": checked(0)}, "passed", "1,234 candles agree", 1280),
+        ({"cross_check": checked(5)}, "alarm", "5 of 1,234 candles are wrong", 1280),
+        ({"cross_check": checked(5)}, "alarm", "5 of 1,234 candles are wrong", 360),
+    ],
+)
+def test_the_last_cross_check_is_shown(
+    browser: Browser,
+    served: Served,
+    found: dict[str, Any],
+    state: str | None,
+    text: str,
+    width: int,
+) -> None:
+    """A difference is an alarm, on a phone too; nothing is claimed where nothing is known."""
+    with opened(browser, served.client.port, BTC) as faulty:
+        faulty.page.set_viewport_size({"width": width, "height": 740})
+        answer(faulty, "health", 200, report(**found))
+        faulty.load()
+        faulty.expect_drawn(served.client, BTC)
+        check = faulty.page.locator("#check")
+        if state is None:
+            expect(check).to_be_hidden()
+        else:
+            expect(check).to_have_attribute("data-state", state)
+            expect(check).to_contain_text(text)
+        if state == "alarm":
+            expect(check).to_be_in_viewport(ratio=0.99)
+        assert faulty.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_database_that_comes_back_is_followed_again(browser: Browser, served: Served) -> None:
+    """The page says that it is away, beside the candles it has, and stops when it is back."""
+    with opened(browser, served.client.port, BTC) as faulty:
+        answer(faulty, "health", 503, {"error": AWAY})
+        answer(faulty, "ohlcv", 503, {"error": AWAY})
+        faulty.load()
+        page = faulty.page
+        expect(page.locator("#state")).to_have_attribute("data-state", "database")
+        expect(page.locator("#state")).to_contain_text("database away")
+        page.unroute(KINDS["ohlcv"])
+        faulty.until("() => candlewax.drawn().length > 0")
+        expect(page.locator("#empty")).to_contain_text("The database is away")
+        page.unroute(KINDS["health"])
+        faulty.expect_drawn(served.client, BTC)

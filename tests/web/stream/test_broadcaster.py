@@ -1,0 +1,118 @@
+"""What a page is told, and when: as it comes, or once it is stored."""
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from candlewax.core.batch import Batch
+from candlewax.core.schema import TRADES
+from candlewax.web.cache.cache import Recent
+from candlewax.web.queries import Series
+from candlewax.web.stream.batch_queue import Hub
+from candlewax.web.stream.broadcaster import Live
+from candlewax.web.stream.client import Viewer
+from tests.web.page.test_page import changed
+from tests.web.serving import trade
+
+SERIES = Series("binance", "BTC/USDT", "1m")
+OTHER = Series("binance", "BTC/USDT", "5m")
+
+
+def batch(number: int, *, closed: bool) -> Batch:
+    """A trade, and the candle it belongs to."""
+    made = {**trade(number), "symbol": "BTC/USDT", "side": 1, "quote_volume": 1}
+    made["received_at"] = made["timestamp"]
+    rows = pl.DataFrame([{name: made.get(name) for name in TRADES}], schema=TRADES)
+    candles = changed(0, str(number), closed=closed)
+    return Batch("binance", {"silver_trades": rows, "ohlcv": candles}, rows)
+
+
+class Told:
+    """A page, and all it was told."""
+
+    def __init__(self, live: Live, series: Series = SERIES) -> None:
+        self.viewer = Viewer(series)
+        live.enter(self.viewer)
+        self.take()
+
+    def take(self) -> dict[str, list[str]]:
+        """Prices of candles and ids of trades, since the last time."""
+        text = (asyncio.run(self.viewer.next(0.001)) or b"").decode()
+        found: dict[str, Any] = {}
+        for event in text.split("\n\n"):
+            name, _, data = event.removeprefix("event: ").partition("\ndata: ")
+            if name == "candles":
+                found[name] = [one["close"] for one in json.loads(data)["data"]]
+            if name == "trades":
+                found[name] = [one["trade_id"] for one in json.loads(data)["data"]]
+        return found
+
+
+def test_trades_and_what_forms_are_told_as_they_come() -> None:
+    """And not again when they are stored."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    page, coming = Told(live), batch(3, closed=False)
+    hub.come(coming)
+    live.catch_up()
+    assert page.take() == {"candles": ["3"], "trades": ["1003"]}
+    hub.put([coming])
+    live.catch_up()
+    assert page.take() == {}
+
+
+def test_a_closed_candle_is_told_once_it_is_stored() -> None:
+    """Its trades were told before."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    page, coming = Told(live), batch(3, closed=True)
+    hub.come(coming)
+    live.catch_up()
+    assert page.take() == {"trades": ["1003"]}
+    hub.put([coming])
+    live.catch_up()
+    assert page.take() == {"candles": ["3"]}
+
+
+def test_what_was_not_told_before_is_told_when_it_is_stored() -> None:
+    """As a candle that was computed anew."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    page, other = Told(live), Told(live, OTHER)
+    hub.put([batch(3, closed=False)])
+    live.catch_up()
+    assert page.take() == {"candles": ["3"], "trades": ["1003"]}
+    assert other.take() == {"trades": ["1003"]}
+
+
+def test_who_comes_between_misses_nothing() -> None:
+    """What came before and is not stored yet is not in what it reads."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    first = Told(live)
+    hub.come(batch(3, closed=False))
+    viewer = Viewer(SERIES)
+    live.enter(viewer)
+    assert b'"1003"' in (asyncio.run(viewer.next(0.001)) or b"")
+    assert first.take() == {"candles": ["3"], "trades": ["1003"]}
+    live.catch_up()
+    assert first.take() == {}
+
+
+def test_pages_are_told_at_once_what_they_watch() -> None:
+    """Trades with the candles they make; of other exchanges with whatever comes next."""
+    hub = Hub()
+    live = Live(hub, Recent())
+    assert not live.awaits(batch(3, closed=False), known=False)
+    page = Told(live)
+    one = batch(3, closed=False)
+    assert live.awaits(one, known=False)
+    assert not live.awaits(one, known=True)
+    assert live.awaits(batch(3, closed=True), known=True)
+    assert not live.awaits(Batch("kraken", one.tables), known=False)
+    assert not live.awaits(replace(one, tables={"silver_trades": one.trades}), known=False)
+    live.leave(page.viewer)
+    assert not live.awaits(one, known=False)
