@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 from bench.live import stored
 from bench.live.api import holds, summary
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
-from candlewax.simulator.venues import markets_of
+from candlewax.simulator.exchanges.registry import markets_of
 from tests.ports import free_port
 from tests.web.browser import OPTIONS, chromium
 

@@ -16,11 +16,11 @@ from typing import Final
 
 from websockets.frames import CloseCode
 
-from candlewax.simulator import books
+from candlewax.simulator.exchanges import published
+from candlewax.simulator.exchanges.registry import NATIVES
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.replay import LogError
 from candlewax.simulator.server import Simulator
-from candlewax.simulator.venues import NATIVES
 
 _IDS_BEGIN: Final = 1_767_225_600
 """2026-01-01 UTC, in seconds since 1970."""
@@ -201,8 +201,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.journal:
             journal = files.enter_context(arguments.journal.open("w", encoding="utf-8"))
 
-            def told(one: books.Published) -> object:
-                return journal.write(books.line(one))
+            def told(one: published.Published) -> object:
+                return journal.write(published.line(one))
 
         simulator = Simulator(plan(arguments), arguments.host, arguments.port, told)
         async with simulator:

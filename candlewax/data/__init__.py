@@ -1,4 +1,4 @@
-"""The bundled recording, made by `candlewax.simulator.sample`."""
+"""The bundled recording, made by `candlewax.simulator.recording.sample`."""
 
 from pathlib import Path
 from typing import Final

@@ -7,7 +7,7 @@ from typing import Final
 
 from candlewax.core import frame_log
 from candlewax.feeds.replay.log_reader import Lines, LogError, blocks
-from candlewax.simulator.venue import Venue
+from candlewax.simulator.exchanges.venue import Venue
 
 _CHUNK: Final = 1 << 20
 _AT_ONCE: Final = 500

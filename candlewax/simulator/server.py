@@ -11,16 +11,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from candlewax.core.kind_marks import SIMULATOR_HEADER
-from candlewax.simulator.books import Books, Published
-from candlewax.simulator.client import Client
-from candlewax.simulator.numbers import generator
+from candlewax.simulator.connection_faults import troubles
+from candlewax.simulator.exchanges.client import Client
+from candlewax.simulator.exchanges.published import Books, Published
+from candlewax.simulator.exchanges.registry import PATHS, met_at, opened
+from candlewax.simulator.exchanges.rest import Answer, Rest, Trouble
+from candlewax.simulator.exchanges.venue import Venue
+from candlewax.simulator.market.rng import generator
 from candlewax.simulator.plan import Plan
-from candlewax.simulator.playing import Player
+from candlewax.simulator.player import Player
 from candlewax.simulator.replay import Replay
-from candlewax.simulator.rest import Answer, Rest, Trouble
-from candlewax.simulator.trouble import troubles
-from candlewax.simulator.venue import Venue
-from candlewax.simulator.venues import PATHS, met_at, opened
 
 __all__ = ["Plan", "Published", "Simulator"]
 

@@ -22,9 +22,9 @@ from candlewax.feeds.rest.span_pages import Found, pages
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
-from candlewax.simulator.frames import eight, price, quantity
-from candlewax.simulator.market import Trade
-from candlewax.simulator.numbers import decimal_text
+from candlewax.simulator.frames.trades import eight, price, quantity
+from candlewax.simulator.market.market import Trade
+from candlewax.simulator.market.rng import decimal_text
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv

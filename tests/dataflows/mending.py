@@ -21,8 +21,8 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Process
 from candlewax.pipeline.data_kind import claim
 from candlewax.runtime.counters import Tally
-from candlewax.simulator import frames
-from candlewax.simulator.market import Trade
+from candlewax.simulator.frames import trades as frames
+from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from dataflows import ohlcv, repair

@@ -9,8 +9,8 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.feeds.rest.client import Patience
-from candlewax.simulator.market import Trade
-from candlewax.simulator.playing import Tape
+from candlewax.simulator.market.market import Trade
+from candlewax.simulator.player import Tape
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
 from tests import oracle

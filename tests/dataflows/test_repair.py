@@ -22,7 +22,7 @@ from candlewax.feeds.websocket.source import Websockets
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
-from candlewax.simulator.market import Trade
+from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify

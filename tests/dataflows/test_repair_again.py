@@ -14,7 +14,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Patience
 from candlewax.feeds.rest.fill_schedule import Choice
 from candlewax.feeds.rest.gap_fill import Asked
-from candlewax.simulator.market import Trade
+from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
 from tests.dataflows.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored

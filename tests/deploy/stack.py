@@ -27,9 +27,9 @@ from candlewax.runtime.counters import Tally
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import Status
 from candlewax.runtime.metrics import Counted
+from candlewax.simulator.exchanges.registry import PATHS
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from candlewax.simulator.venues import PATHS
 from tests.clickhouse.serving import Serving
 from tests.connectors.exchange import running
 from tests.deploy.reading import ROOT

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from candlewax.clickhouse.client import Database
-from candlewax.simulator.books import Published
+from candlewax.simulator.exchanges.published import Published
 from candlewax.verification.verify import books, report, verify
 from tests import oracle
 from tests.dataflows import playing

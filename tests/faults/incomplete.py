@@ -11,7 +11,7 @@ from urllib.request import urlopen
 from candlewax.clickhouse.client import Database, connect
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.runtime.setting_parsers import Server
-from candlewax.simulator.books import Published
+from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, report, verify

@@ -7,7 +7,7 @@ from subprocess import Popen
 
 from candlewax.clickhouse.client import Database, connect
 from candlewax.runtime.setting_parsers import Server
-from candlewax.simulator.books import Published
+from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests.clickhouse.serving import serving

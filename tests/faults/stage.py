@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from candlewax.simulator.books import Published
+from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests import oracle

@@ -12,7 +12,7 @@ from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
 from candlewax.kafka.client import Broker as Client
 from candlewax.pipeline.data_kind import stored_kind
-from candlewax.simulator.market import Trade
+from candlewax.simulator.market.market import Trade
 from tests.clickhouse.serving import serving
 from tests.dataflows.mending import frame, gaps, markets, played, stored
 from tests.kafka import reading

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from candlewax.core.schema import SELL
-from candlewax.simulator.books import Published
+from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Manners
 from candlewax.simulator.server import Simulator
 from tests import reading

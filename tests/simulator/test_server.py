@@ -7,7 +7,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from candlewax.simulator.plan import Manners, Mischief, Plan
-from candlewax.simulator.playing import TICK
+from candlewax.simulator.player import TICK
 from candlewax.simulator.server import Simulator
 from tests.simulator.listening import (
     EXCHANGES,

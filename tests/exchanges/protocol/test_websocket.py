@@ -6,7 +6,7 @@ import pytest
 
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Heard, Kind
-from candlewax.simulator import control
+from candlewax.simulator.frames import control
 
 TRADES = {
     "binance": [
