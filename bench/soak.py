@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bench.live.processes import COMMAND, Piece, Stage
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 RATE: Final = 60.0
 """Trades a second, all exchanges together."""

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, settings
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.runtime import last_filled
-from tests.databases import Databases
-from tests.workers import workers
+from tests.support.databases import Databases
+from tests.support.workers import workers
 
-pytest_plugins = ["tests.kafka.fixtures"]
+pytest_plugins = ["tests.support.kafka.fixtures"]
 
 settings.register_profile(
     "steady",

@@ -29,7 +29,7 @@ _SETTLED_MS: Final = 25_000
 
 def main() -> None:
     """Play, look, end."""
-    from tests.web.browser import OPTIONS, chromium  # noqa: PLC0415 - found by the path above
+    from tests.support.browser import OPTIONS, chromium  # noqa: PLC0415 - found by the path above
 
     code = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "up", "--port=0"]

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.live import api, chain, footprint, latency, page, sockets, watched
 from bench.live.processes import Result
-from tests.kafka.broker import BrokerUnavailableError
+from tests.support.kafka.broker import BrokerUnavailableError
 
 _FRAMES: Final = 1_000_000
 _SECONDS: Final = 20.0

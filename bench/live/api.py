@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.live import stored
 from bench.live.processes import COMMAND, ROOT, Meter, Result, Stage, wait
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 RATE: Final = 2_000
 """Trades a second of all exchanges together, where there are any."""

@@ -19,7 +19,7 @@ from bench.live import made
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
 from bench.live.watermarks import Watch
 from candlewax.kafka import topics
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 RAW: Final = [topics.raw(exchange) for exchange in made.BOTH]
 

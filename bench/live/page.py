@@ -18,8 +18,8 @@ from bench.live import stored
 from bench.live.api import holds, summary
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
 from candlewax.simulator.exchanges.registry import markets_of
-from tests.ports import free_port
-from tests.web.browser import OPTIONS, chromium
+from tests.support.browser import OPTIONS, chromium
+from tests.support.ports import free_port
 
 RATE: Final = 2_000
 """Trades a second of all exchanges together."""

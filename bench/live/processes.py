@@ -13,9 +13,9 @@ from typing import Any, Final, Self
 
 from bytewax.recovery import init_db_dir
 
-from tests.clickhouse.serving import Serving
-from tests.kafka.broker import Broker, fetch_jars
-from tests.ports import free_port
+from tests.support.clickhouse_process import Serving
+from tests.support.kafka.broker import Broker, fetch_jars
+from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 

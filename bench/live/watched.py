@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from bench.live import made
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage
-from tests.ports import free_port
-from tests.web.browser import OPTIONS, chromium
+from tests.support.browser import OPTIONS, chromium
+from tests.support.ports import free_port
 
 WAYS: Final = ("no page", "what a page is sent, read", "a page in a browser")
 

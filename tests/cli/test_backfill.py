@@ -28,9 +28,9 @@ from candlewax.simulator.market.rng import decimal_text
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
-from tests.dataflows.mending import asked, markets, played, stored
-from tests.processes import candlewax
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
+from tests.support.mending import asked, markets, played, stored
+from tests.support.processes import candlewax
 
 
 def store(tables: Database, exchange: str, native: str, texts: Texts) -> tuple[Tally, Backfill]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from candlewax.clickhouse.client import Database
-from tests.commands.running import run
+from tests.support.command_process import run
 
 
 def at(hour: int, minute: int = 0) -> datetime:

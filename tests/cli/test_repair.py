@@ -10,12 +10,12 @@ import pytest
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.server import Simulator
-from tests.clickhouse.serving import serving
-from tests.commands.here import Done, command
-from tests.commands.running import name
-from tests.dataflows.mending import asked, gaps, hear, mend, played
 from tests.docs.commands import read
-from tests.processes import candlewax
+from tests.support.clickhouse_process import serving
+from tests.support.command_inside import Done, command
+from tests.support.command_process import name
+from tests.support.mending import asked, gaps, hear, mend, played
+from tests.support.processes import candlewax
 
 EXCHANGE = "binance"
 

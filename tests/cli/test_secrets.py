@@ -19,9 +19,9 @@ from candlewax.web.queries import Store
 from candlewax.web.server import Server
 from candlewax.web.stream.poller import Poll, Seen
 from candlewax.web.stream.subscribers import Viewers
-from tests.clickhouse.serving import Serving
-from tests.commands import here
-from tests.web.serving import CANDLES, MARKET, Client, store_candles
+from tests.support import command_inside
+from tests.support.clickhouse_process import Serving
+from tests.support.web_server import CANDLES, MARKET, Client, store_candles
 
 USER: Final = "can dle"
 PASSWORD: Final = "Tr0ub:/%2F?#é&@dor"  # noqa: S105
@@ -74,11 +74,11 @@ def test_commands_do_not_tell_it(
     with caplog.at_level(logging.DEBUG):
         for dsn in (server.dsn, wrong, server.dsn.replace("http:", "https:")):
             for command in COMMANDS:
-                done = here.command(*command, CANDLEWAX_CLICKHOUSE=dsn)
+                done = command_inside.command(*command, CANDLEWAX_CLICKHOUSE=dsn)
                 check(dsn, done.stdout, done.stderr)
             for flow in ("ohlcv", "silver"):
                 if dsn != server.dsn or not is_there:
-                    done = here.flow(flow, CANDLEWAX_CLICKHOUSE=dsn)
+                    done = command_inside.flow(flow, CANDLEWAX_CLICKHOUSE=dsn)
                     check(dsn, done.stdout, done.stderr)
     check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
 

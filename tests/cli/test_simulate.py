@@ -16,8 +16,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from candlewax.data import SAMPLE
-from tests.commands import here
-from tests.simulator.listening import PATIENCE, Ear, heard
+from tests.support import command_inside
+from tests.support.simulator_clients import PATIENCE, Ear, heard
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (
@@ -151,7 +151,7 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_wrong_options_are_named(options: list[str], message: str) -> None:
     """The message says which one, what it takes and what it got."""
-    result = here.command("simulate", *options)
+    result = command_inside.command("simulate", *options)
     assert result.returncode == 2
     assert message in result.stderr
 
@@ -159,7 +159,7 @@ def test_wrong_options_are_named(options: list[str], message: str) -> None:
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     """A port that is taken or a journal in no folder ends it with a message."""
     journal = str(tmp_path / "none" / "journal.tsv")
-    result = here.command("simulate", "--port", "0", "--journal", journal)
+    result = command_inside.command("simulate", "--port", "0", "--journal", journal)
     assert result.returncode == 1
     assert result.stderr.startswith("candlewax: ")
     assert "Traceback" not in result.stderr

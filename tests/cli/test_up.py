@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.clickhouse.serving import serving
-from tests.commands import here
-from tests.kafka.system import market, record
-from tests.processes import FLOW, ROOT, candlewax, environment, run
-from tests.web.serving import CANDLES, Client
+from tests.support import command_inside
+from tests.support.clickhouse_process import serving
+from tests.support.kafka.system import market, record
+from tests.support.processes import FLOW, ROOT, candlewax, environment, run
+from tests.support.web_server import CANDLES, Client
 
 CODE = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
@@ -160,7 +160,7 @@ def test_what_cannot_be_is_told(
 ) -> None:
     """Before anything starts."""
     place = str(tmp_path / "clickhouse")
-    done = here.command(*arguments, CANDLEWAX_CLICKHOUSE=place, **settings)
+    done = command_inside.command(*arguments, CANDLEWAX_CLICKHOUSE=place, **settings)
     assert done.returncode != 0
     assert text in done.stderr
     assert "Traceback" not in done.stderr

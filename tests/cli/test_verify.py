@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from candlewax.clickhouse.client import Database
-from tests import recorded
-from tests.commands.running import run
-from tests.dataflows.playing import FIELDS
 from tests.dataflows.test_recorded import kraken_trades, replay, v2
+from tests.support import recorded
+from tests.support.command_process import run
+from tests.support.playing import FIELDS
 from tests.verification.test_kline_comparison import CANDLE
 
 Say = Callable[..., tuple[int | str | None, str, str]]

@@ -16,7 +16,7 @@ from candlewax.exchanges import EXCHANGES
 from tests.core.candles.test_combine import table
 from tests.core.candles.test_small_batch import fill
 from tests.core.trades.test_decode import sound
-from tests.reading import read
+from tests.support.decoding import read
 
 VENDORS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.text(max_size=3))
 ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_size=1, max_size=5)

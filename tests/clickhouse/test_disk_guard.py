@@ -15,7 +15,7 @@ from candlewax.clickhouse import disk_guard
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
 from candlewax.clickhouse.disk_guard import LITTLE, NONE, Room
 from tests.faults import disk as disks
-from tests.kafka.reading import until
+from tests.support.kafka.reading import until
 
 MERGES = ["SYSTEM STOP MERGES"]
 

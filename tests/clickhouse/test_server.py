@@ -20,14 +20,13 @@ from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.setting_parsers import Server
-from tests.clickhouse.faulty import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
-from tests.clickhouse.serving import Serving, serving
 from tests.clickhouse.test_writer import batch, count
-from tests.commands import here
-from tests.databases import Databases
-from tests.dataflows import playing
-from tests.kafka.system import market, record
-from tests.processes import FLOW, run
+from tests.support import command_inside, playing
+from tests.support.clickhouse_process import Serving, serving
+from tests.support.databases import Databases
+from tests.support.faulty_clickhouse import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
+from tests.support.kafka.system import market, record
+from tests.support.processes import FLOW, run
 
 USER, PASSWORD = "can dle", "p@ss:/w%2F?#é&"
 
@@ -283,16 +282,16 @@ def of(front: Serving, database: str) -> dict[str, str]:
 def test_the_command_works_on_a_server(front: Serving) -> None:
     """It makes a database, asks it, and has nothing to compare."""
     settings = of(front, "of_a_command")
-    made = here.command("init", **settings)
+    made = command_inside.command("init", **settings)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.startswith(f"{front.address}: database ")
-    asked = here.command("sql", "SELECT 1, 'ü'", "--format", "TabSeparated", **settings)
+    asked = command_inside.command("sql", "SELECT 1, 'ü'", "--format", "TabSeparated", **settings)
     assert asked.stdout == "1\tü\n"
-    nothing = here.command("verify", **settings)
+    nothing = command_inside.command("verify", **settings)
     place = f"{front.address}, database of_a_command"
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr == f"candlewax: nothing to verify in {place}\n"
-    wrong = here.command("sql", "SELECT nonsense", **settings)
+    wrong = command_inside.command("sql", "SELECT nonsense", **settings)
     assert wrong.returncode == 1
     assert "UNKNOWN_IDENTIFIER" in wrong.stderr
 
@@ -301,7 +300,7 @@ def test_the_command_names_a_server_that_is_away() -> None:
     """One line, without the password, and at once."""
     settings = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
     for arguments, status in ((("init",), 1), (("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = here.command(*arguments, **settings)
+        done = command_inside.command(*arguments, **settings)
         assert (done.returncode, done.stdout) == (status, "")
         assert done.stderr.startswith("candlewax: http://127.0.0.1:1: ")
         assert done.stderr.count("\n") == 1
@@ -311,7 +310,7 @@ def test_the_command_names_a_server_that_is_away() -> None:
 def test_a_database_that_is_not_there_is_told(front: Serving) -> None:
     """Asking does not create it."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
-        done = here.command(*arguments, **of(front, "nowhere"))
+        done = command_inside.command(*arguments, **of(front, "nowhere"))
         assert (done.returncode, done.stdout) == (status, "")
         assert "does not exist" in done.stderr
 

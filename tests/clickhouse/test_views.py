@@ -6,11 +6,11 @@ import pytest
 
 from candlewax.clickhouse import ddl
 from candlewax.clickhouse.client import Database
-from tests.dataflows.playing import EPOCH_ZERO, binance, kraken_v1, play, received
 from tests.exchanges import test_binance, test_coinbase, test_kraken
 from tests.exchanges.test_coinbase import ADVANCED
-from tests.oracle import Fill
-from tests.reading import read
+from tests.support.decoding import read
+from tests.support.oracle import Fill
+from tests.support.playing import EPOCH_ZERO, binance, kraken_v1, play, received
 
 BASE = Fill("binance", "BTC/USDT", "1", 1, EPOCH_ZERO, True, Decimal(10), Decimal(3))
 

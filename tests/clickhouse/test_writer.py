@@ -18,7 +18,7 @@ from candlewax.core.candles.certificate import Evidence
 from candlewax.core.candles.rows import ohlcv, watermarks
 from candlewax.runtime.counters import Tally
 from tests.core.candles.test_combine import DAY, table
-from tests.reading import read
+from tests.support.decoding import read
 from tests.verification.test_verify import TRADES
 
 

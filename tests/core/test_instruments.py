@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from candlewax.core.instruments import InstrumentsError, load
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
 
 ASSETS = ["BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LINK", "DOGE", "LTC", "AVAX", "ATOM"]
 

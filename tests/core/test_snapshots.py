@@ -16,8 +16,8 @@ from bytewax.recovery import init_db_dir
 from candlewax.clickhouse.client import Database
 from candlewax.core.snapshots import SnapshotError, load_book, load_ledger, load_positions
 from candlewax.pipeline.recovery_store import RecoveryError, check_store
-from tests.dataflows.playing import binance, play, received
-from tests.oracle import Fill
+from tests.support.oracle import Fill
+from tests.support.playing import binance, play, received
 
 # What was remembered of an exchange before snapshots were plain data: its class by its path.
 _OLDER: Final = zlib.decompress(

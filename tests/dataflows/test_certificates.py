@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from tests import oracle
 from tests.core.candles.test_combine import DAY
-from tests.dataflows.playing import (
+from tests.dataflows.test_ohlcv import CUTS, stores
+from tests.dataflows.test_unseen import KINDS, feed
+from tests.support import oracle
+from tests.support.oracle import Fill
+from tests.support.playing import (
     Frame,
     all_fills,
     binance,
@@ -26,9 +29,6 @@ from tests.dataflows.playing import (
     play,
     received,
 )
-from tests.dataflows.test_ohlcv import CUTS, stores
-from tests.dataflows.test_unseen import KINDS, feed
-from tests.oracle import Fill
 
 SECOND = 1_000_000
 

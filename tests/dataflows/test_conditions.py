@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from tests.dataflows.playing import EPOCH_ZERO, Frame, check, clear, play, received
-from tests.oracle import Fill
+from tests.support.oracle import Fill
+from tests.support.playing import EPOCH_ZERO, Frame, check, clear, play, received
 
 KINDS = ("MARKET", "RPI", "NA", "INSURANCE_FUND", "ADL", "AUCTION")
 COUNTED = ("MARKET", "RPI")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.verification.verify import books, verify
-from tests.dataflows.playing import play, received
 from tests.dataflows.test_numberings import empty, fill, frames
-from tests.oracle import LENGTHS, Fill
+from tests.support.oracle import LENGTHS, Fill
+from tests.support.playing import play, received
 
 OLD = [fill(5_000 + n, 30 * n) for n in range(20)]
 NEW = [fill(1 + n, 700 + 30 * n) for n in range(25)]

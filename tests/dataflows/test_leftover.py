@@ -19,7 +19,8 @@ from candlewax.pipeline.builder import Process
 from candlewax.runtime.counters import Tally
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
-from tests.dataflows.playing import (
+from tests.dataflows.test_ohlcv import crashing, minutes, stores
+from tests.support.playing import (
     INSTRUMENTS,
     Frame,
     all_fills,
@@ -33,7 +34,6 @@ from tests.dataflows.playing import (
     received,
     silver,
 )
-from tests.dataflows.test_ohlcv import crashing, minutes, stores
 
 
 class Once(FixedPartitionedSource[Any, None]):

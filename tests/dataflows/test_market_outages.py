@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.verification.verify import verify
-from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, clear, play, received
-from tests.oracle import LENGTHS, Fill
+from tests.support.oracle import LENGTHS, Fill
+from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
 SECOND = 1_000_000
 

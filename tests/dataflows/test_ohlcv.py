@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
-from tests import oracle
-from tests.dataflows.playing import (
+from tests.support import oracle
+from tests.support.oracle import Fill
+from tests.support.playing import (
     EPOCH_ZERO,
     Frame,
     all_fills,
@@ -35,7 +36,6 @@ from tests.dataflows.playing import (
     received,
     silver,
 )
-from tests.oracle import Fill
 
 CUTS = st.lists(st.integers(1, 25), max_size=6)
 

@@ -13,10 +13,10 @@ from candlewax.simulator.market.market import Trade
 from candlewax.simulator.player import Tape
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
-from tests import oracle
-from tests.dataflows.mending import asked, gaps, hear, markets, mend, played
-from tests.dataflows.playing import certificates, check_revisions, gold
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.mending import asked, gaps, hear, markets, mend, played
+from tests.support.oracle import Fill
+from tests.support.playing import certificates, check_revisions, gold
 
 HOUR = 3_600_000_000
 ORDERS = 2_500

@@ -19,9 +19,9 @@ from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
-from tests import recorded
-from tests.dataflows.playing import INSTRUMENTS, Frame, check
-from tests.oracle import Fill
+from tests.support import recorded
+from tests.support.oracle import Fill
+from tests.support.playing import INSTRUMENTS, Frame, check
 
 pytestmark = recorded.needed
 

@@ -27,9 +27,9 @@ from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
 from dataflows import ohlcv
-from tests.connectors.exchange import QUICK as QUICKLY
-from tests.connectors.exchange import quick, running
-from tests.dataflows.mending import (
+from tests.support.exchange_server import QUICK as QUICKLY
+from tests.support.exchange_server import quick, running
+from tests.support.mending import (
     QUICK,
     asked,
     gaps,
@@ -41,7 +41,7 @@ from tests.dataflows.mending import (
     played,
     stored,
 )
-from tests.dataflows.playing import INSTRUMENTS
+from tests.support.playing import INSTRUMENTS
 
 EVERY = ["binance", "binance_usdm", "kraken", "coinbase"]
 

@@ -17,8 +17,8 @@ from candlewax.feeds.rest.gap_fill import Asked
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, verify
-from tests.dataflows.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 from tests.feeds.rest.test_client import Answered, serving
+from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 
 AGAIN = Choice(again=True)
 PATIENT = replace(QUICK, second_s=3600.0)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from tests.dataflows.playing import EPOCH_ZERO, Frame, clear, play, received
 from tests.dataflows.test_ohlcv import CUTS, stores
+from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
 
 MINUTE = 60_000_000
 

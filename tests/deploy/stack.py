@@ -30,11 +30,11 @@ from candlewax.runtime.metrics import Counted
 from candlewax.simulator.exchanges.registry import PATHS
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests.clickhouse.serving import Serving
-from tests.connectors.exchange import running
 from tests.deploy.reading import ROOT
-from tests.ports import free_port
-from tests.processes import FLOW, environment
+from tests.support.clickhouse_process import Serving
+from tests.support.exchange_server import running
+from tests.support.ports import free_port
+from tests.support.processes import FLOW, environment
 
 EXCHANGES: Final = ("kraken", "coinbase")
 PATIENCE_S: Final = 60

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.reading import ROOT
-from tests.kafka.system import market, record
+from tests.support.kafka.system import market, record
 
 SCRIPT = ROOT / "deploy" / "run.sh"
 

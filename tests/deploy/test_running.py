@@ -13,7 +13,7 @@ from tests.deploy.reading import ROOT
 from tests.deploy.stack import Stack
 from tests.deploy.test_alerts import need
 from tests.deploy.test_dashboards import BOARDS, queries
-from tests.kafka.reading import until
+from tests.support.kafka.reading import until
 
 EVERY = {"ohlcv", "watch", "ingest"}
 

@@ -13,7 +13,7 @@ from bytewax import run as bytewax_run
 from candlewax.exchanges import EXCHANGES
 from tests.docs.commands import is_page
 from tests.faults.all import FAULTS
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 
 def _services() -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 PAGES: Final = [
     ROOT / "README.md",

@@ -15,8 +15,8 @@ from typing import Final
 
 import urllib3
 
-from tests.clickhouse.serving import serving
-from tests.processes import FLOW, ROOT, environment, run
+from tests.support.clickhouse_process import serving
+from tests.support.processes import FLOW, ROOT, environment, run
 
 _PLAY: Final = """
 import io, json, sys

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.reading import at, kinds, ms, reasons, trades
+from tests.support.decoding import at, kinds, ms, reasons, trades
 
 BARE = (
     '{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.00100000","q":"100.00000000",'

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.reading import kinds, read, trades
+from tests.support.decoding import kinds, read, trades
 
 FRAME = (
     '{"stream":"btcusdt@trade","data":{"e":"trade","E":1721347202808,"T":1721347202807,'

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.reading import at, kinds, reasons, trades
+from tests.support.decoding import at, kinds, reasons, trades
 
 ADVANCED = (
     '{"channel":"market_trades","client_id":"","timestamp":"2023-02-09T20:19:35.39625135Z",'

@@ -3,7 +3,7 @@
 import pytest
 
 from candlewax.core.frames import FROM_DUMP
-from tests.reading import read
+from tests.support.decoding import read
 
 SPOT = (
     '{"e":"trade","E":1789473605000,"s":"BTCUSDT","t":500,"p":"1.5","q":"2","T":1789473605000,'

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.reading import at, kinds, read, reasons, trades
+from tests.support.decoding import at, kinds, read, reasons, trades
 
 V2 = (
     '{"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"sell",'

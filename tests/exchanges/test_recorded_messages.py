@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests import recorded
-from tests.reading import kinds, trades
+from tests.support import recorded
+from tests.support.decoding import kinds, trades
 
 pytestmark = recorded.needed
 

@@ -22,7 +22,7 @@ from tests.faults.all import FAULTS
 from tests.faults.fault import FULL, SHORT, Fault, Size
 from tests.faults.playing import play
 from tests.faults.table import PAGE, Result, cores, kept, put, text
-from tests.kafka.broker import fetch_jars
+from tests.support.kafka.broker import fetch_jars
 
 KEPT: Final = Path(__file__).parents[2] / "build" / "faults"
 

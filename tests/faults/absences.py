@@ -9,7 +9,7 @@ from urllib.request import urlopen
 from tests.faults.fault import Fault, Outcome
 from tests.faults.kills import CHAOS
 from tests.faults.stage import Stage
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SMALL = {
     "CANDLEWAX_TEST_BUFFER_BYTES": "48000",

@@ -10,10 +10,9 @@ from typing import Any
 from candlewax.clickhouse.client import Database
 from candlewax.simulator.exchanges.published import Published
 from candlewax.verification.verify import books, report, verify
-from tests import oracle
-from tests.dataflows import playing
-from tests.kafka import truth
-from tests.oracle import Fill, Window
+from tests.support import oracle, playing
+from tests.support.kafka import truth
+from tests.support.oracle import Fill, Window
 
 Market = tuple[str, str]
 """Exchange and unified symbol."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.fault import SHORT
 from tests.faults.stage import Stage, opened, staged
-from tests.kafka.fixtures import need_jars
+from tests.support.kafka.fixtures import need_jars
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ import signal
 from dataclasses import replace
 from decimal import Decimal
 
-from tests.dataflows import playing
-from tests.dataflows.playing import Frame
 from tests.faults.account import account
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Place
-from tests.kafka import reading
-from tests.kafka.system import record
-from tests.oracle import Fill
+from tests.support import playing
+from tests.support.kafka import reading
+from tests.support.kafka.system import record
+from tests.support.oracle import Fill
+from tests.support.playing import Frame
 
 MIDNIGHT = 1_750_032_000_000_000
 """2025-06-16 00:00 UTC, in microseconds."""

@@ -8,9 +8,6 @@ import time
 from candlewax.clickhouse.client import connect
 from candlewax.clickhouse.disk_guard import LITTLE
 from candlewax.runtime.setting_parsers import Server
-from tests.clickhouse.serving import Serving
-from tests.dataflows import playing
-from tests.dataflows.playing import Frame
 from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
 from tests.faults.disk import Disk
@@ -18,7 +15,10 @@ from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
 from tests.faults.restarts import memory
 from tests.faults.stage import PATIENCE, Place, Stage
-from tests.kafka.system import record
+from tests.support import playing
+from tests.support.clickhouse_process import Serving
+from tests.support.kafka.system import record
+from tests.support.playing import Frame
 
 
 def of_the_server(stage: Stage) -> Outcome:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 from candlewax.clickhouse.client import connect
 from candlewax.runtime.setting_parsers import Server
-from tests.clickhouse.serving import serving
-from tests.dataflows import playing
 from tests.faults.account import account
 from tests.faults.days import around_midnight
 from tests.faults.embedded import listen, play
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Place, Stage
-from tests.kafka.system import record
+from tests.support import playing
+from tests.support.clickhouse_process import serving
+from tests.support.kafka.system import record
 
 
 def doubled(*flows: str) -> Callable[[Stage], Outcome]:

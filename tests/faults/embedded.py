@@ -7,7 +7,7 @@ from typing import IO
 
 from tests.faults.clock import ALTERED
 from tests.faults.stage import VENUES
-from tests.processes import FLOW, ROOT, environment
+from tests.support.processes import FLOW, ROOT, environment
 
 PIECEWISE = {"CANDLEWAX_TEST_FLOW": "ohlcv", "CANDLEWAX_TEST_BATCH_BYTES": str(48 << 10)}
 """Settings of a process that reads little of a recording at a time."""

@@ -7,7 +7,7 @@ from candlewax.pipeline.data_kind import stored_kind
 from tests.faults.days import around_midnight
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import Stage
-from tests.kafka.system import Process, System, record
+from tests.support.kafka.system import Process, System, record
 
 TABLES = ("bronze_frames", "silver_trades", "dead_letters", "gaps", "outages", "ohlcv")
 

@@ -15,14 +15,14 @@ from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import books, report, verify
-from tests.clickhouse.serving import serving
-from tests.connectors.exchange import running
 from tests.faults.account import Account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import VENUES, Place
-from tests.kafka import reading, truth
-from tests.ports import free_port
+from tests.support.clickhouse_process import serving
+from tests.support.exchange_server import running
+from tests.support.kafka import reading, truth
+from tests.support.ports import free_port
 
 HASTE = {
     "settle_s": 0.2, "first_s": 0.2, "most_s": 1.0, "poll_s": 0.1, "sure_s": 0.0, "second_s": 1.0,

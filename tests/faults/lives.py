@@ -10,16 +10,16 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests.clickhouse.serving import serving
-from tests.connectors.exchange import running
 from tests.faults.account import Account, account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
 from tests.faults.restarts import memory
 from tests.faults.runs import again_and_again
 from tests.faults.stage import VENUES, Place
-from tests.kafka import reading, truth
-from tests.oracle import Fill
+from tests.support.clickhouse_process import serving
+from tests.support.exchange_server import running
+from tests.support.kafka import reading, truth
+from tests.support.oracle import Fill
 
 MISCHIEF = Mischief(skip=0.003, repeat=0.01, swap=0.01, truncate=0.002, garbage=0.005)
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from candlewax.kafka.topics import normalized_partition
 from tests.faults.fault import Fault, Outcome
 from tests.faults.stage import VENUES, Stage
-from tests.kafka import reading
-from tests.kafka.system import NORMALIZED, RAW
+from tests.support.kafka import reading
+from tests.support.kafka.system import NORMALIZED, RAW
 
 DEEP = b"[" * 200_000 + b"]" * 200_000
 HUGE = b'{"e":"trade","s":"' + b"x" * (8 << 20) + b'"}'

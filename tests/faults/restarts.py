@@ -11,16 +11,16 @@ from bytewax.recovery import init_db_dir
 
 from candlewax.clickhouse.client import Database, connect
 from candlewax.runtime.setting_parsers import Server
-from tests.clickhouse.serving import serving
-from tests.dataflows import playing
-from tests.dataflows.playing import Frame
 from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
 from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
 from tests.faults.runs import again_and_again
 from tests.faults.stage import Place
-from tests.kafka.system import record
+from tests.support import playing
+from tests.support.clickhouse_process import serving
+from tests.support.kafka.system import record
+from tests.support.playing import Frame
 
 FRAMES = 1500
 

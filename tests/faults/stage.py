@@ -17,17 +17,17 @@ from typing import Any
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from tests import oracle
-from tests.clickhouse.serving import Serving
-from tests.connectors.exchange import running
 from tests.faults.account import Account, account
 from tests.faults.clock import ALTERED, Clock
 from tests.faults.disk import Disk
 from tests.faults.fault import Size
-from tests.kafka import reading, truth
-from tests.kafka.broker import Broker
-from tests.kafka.system import RAW, Process, System
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.clickhouse_process import Serving
+from tests.support.exchange_server import running
+from tests.support.kafka import reading, truth
+from tests.support.kafka.broker import Broker
+from tests.support.kafka.system import RAW, Process, System
+from tests.support.oracle import Fill
 
 VENUES = ("binance", "kraken", "coinbase")
 FLOWS = ("ingest", "silver", "ohlcv")

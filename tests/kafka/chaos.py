@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from candlewax.verification.verify import books, verify
-from tests import oracle
-from tests.clickhouse.serving import Serving, serving
-from tests.dataflows import playing
-from tests.kafka import reading, truth
-from tests.kafka.broker import Broker, fetch_jars
-from tests.kafka.system import Process, System
-from tests.oracle import Fill
-from tests.ports import free_port
+from tests.support import oracle, playing
+from tests.support.clickhouse_process import Serving, serving
+from tests.support.kafka import reading, truth
+from tests.support.kafka.broker import Broker, fetch_jars
+from tests.support.kafka.system import Process, System
+from tests.support.oracle import Fill
+from tests.support.ports import free_port
 
 FLOWS = ("ingest", "silver", "ohlcv")
 VENUES = {"binance": "binance/stream", "kraken": "kraken/v2", "coinbase": "coinbase"}

@@ -11,9 +11,9 @@ import pytest
 
 from candlewax.kafka.avro import SCHEMA, SUBJECT, Avro
 from candlewax.kafka.client import BrokerError
-from tests.kafka import registry
-from tests.kafka.registry import Registry
-from tests.reading import read
+from tests.support.decoding import read
+from tests.support.kafka import registry
+from tests.support.kafka.registry import Registry
 
 FRAME = (
     '{"e":"trade","E":1790000000001,"s":"BTCUSDT","t":%d,"p":"71240.55000000","q":"0.00000001",'

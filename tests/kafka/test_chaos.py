@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clickhouse.serving import serving
 from tests.kafka import chaos
-from tests.kafka.broker import Broker
-from tests.kafka.fixtures import need_jars
-from tests.kafka.system import System
+from tests.support.clickhouse_process import serving
+from tests.support.kafka.broker import Broker
+from tests.support.kafka.fixtures import need_jars
+from tests.support.kafka.system import System
 
 
 def test_nothing_is_lost_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from candlewax.kafka import topics
 from candlewax.kafka.client import Broker, BrokerError, Hush
 from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
-from tests.kafka import reading
-from tests.ports import free_port
+from tests.support.kafka import reading
+from tests.support.ports import free_port
 
 DAY_MS = 24 * 60 * 60 * 1000
 

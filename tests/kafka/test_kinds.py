@@ -9,9 +9,9 @@ import pytest
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
 from candlewax.kafka.client import Broker as Client
 from candlewax.pipeline.data_kind import claim
-from tests.clickhouse.serving import Serving, serving
-from tests.kafka.system import System, market, record
-from tests.processes import candlewax
+from tests.support.clickhouse_process import Serving, serving
+from tests.support.kafka.system import System, market, record
+from tests.support.processes import candlewax
 
 HERE = Path("/here")
 

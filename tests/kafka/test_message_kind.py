@@ -20,9 +20,9 @@ from candlewax.kafka.trade_publisher import Forward
 from candlewax.pipeline.data_kind import Guard, claim
 from candlewax.pipeline.steps.route import Normalized, Values
 from candlewax.runtime.counters import Tally
-from tests.kafka import reading, registry
 from tests.kafka.test_raw_sink import KRAKEN, NOW_S, consumed, received
 from tests.kafka.test_trade_publisher import batch
+from tests.support.kafka import reading, registry
 
 HERE = Path("/here")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from candlewax.kafka.client import Broker as Client
-from tests.clickhouse.serving import Serving, serving
-from tests.kafka import reading
-from tests.kafka.system import NORMALIZED, RAW, System, market, record, send
-from tests.processes import FLOW, candlewax, queries, query, run
+from tests.support.clickhouse_process import Serving, serving
+from tests.support.kafka import reading
+from tests.support.kafka.system import NORMALIZED, RAW, System, market, record, send
+from tests.support.processes import FLOW, candlewax, queries, query, run
 
 _names = (f"of_pipeline_{n}" for n in itertools.count())
 

@@ -9,8 +9,8 @@ from candlewax.kafka.client import Broker, BrokerAwayError, BrokerError
 from candlewax.kafka.producer import DeliveryError, Outbox
 from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
-from tests.kafka import reading
-from tests.ports import free_port
+from tests.support.kafka import reading
+from tests.support.ports import free_port
 
 NAME = "market.crypto.trades.test"
 

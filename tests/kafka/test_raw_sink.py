@@ -19,7 +19,7 @@ from candlewax.kafka.raw_sink import Frames, RawTopics
 from candlewax.kafka.source import Consumed
 from candlewax.pipeline.steps.route import Router
 from candlewax.runtime.counters import Tally
-from tests.kafka import reading
+from tests.support.kafka import reading
 
 KRAKEN = "market.crypto.trades.kraken.raw"
 NOW_S = int(time.time())

@@ -13,11 +13,11 @@ from candlewax.core.kind_marks import REAL
 from candlewax.kafka.client import Broker as Client
 from candlewax.pipeline.data_kind import stored_kind
 from candlewax.simulator.market.market import Trade
-from tests.clickhouse.serving import serving
-from tests.dataflows.mending import frame, gaps, markets, played, stored
-from tests.kafka import reading
-from tests.kafka.system import System
-from tests.processes import candlewax
+from tests.support.clickhouse_process import serving
+from tests.support.kafka import reading
+from tests.support.kafka.system import System
+from tests.support.mending import frame, gaps, markets, played, stored
+from tests.support.processes import candlewax
 
 _names = (f"of_repair_{n}" for n in itertools.count())
 

@@ -12,7 +12,7 @@ from candlewax.kafka.source import BATCH, BATCH_BYTES, PIECE, Consumed, Reading,
 from candlewax.kafka.topics import Topic
 from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
 from candlewax.runtime.settings import Brokers
-from tests.kafka import reading
+from tests.support.kafka import reading
 
 NAME = "market.crypto.trades.test"
 GROUP = "candlewax-test"

@@ -16,7 +16,7 @@ from candlewax.kafka.client import Broker, BrokerError
 from candlewax.kafka.producer import Outbox
 from candlewax.kafka.trade_publisher import Forward
 from tests.core.trades.test_messages import EPOCH, frame, letter, trade
-from tests.kafka import reading
+from tests.support.kafka import reading
 
 
 def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:

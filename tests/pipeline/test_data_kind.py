@@ -17,8 +17,8 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from tests.clickhouse.serving import serving
-from tests.connectors.exchange import Exchange, Reader, quick, running
+from tests.support.clickhouse_process import serving
+from tests.support.exchange_server import Exchange, Reader, quick, running
 
 HERE = Path("/here")
 

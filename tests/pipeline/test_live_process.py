@@ -13,10 +13,10 @@ from bytewax.recovery import init_db_dir
 
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from tests.connectors.exchange import running
-from tests.kafka.reading import until
-from tests.processes import FLOW, ROOT, candlewax, environment, queries, query
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
+from tests.support.exchange_server import running
+from tests.support.kafka.reading import until
+from tests.support.processes import FLOW, ROOT, candlewax, environment, queries, query
 
 VENUES = ("binance", "kraken", "coinbase")
 MARKETS = sum(len(INSTRUMENTS.subscriptions(exchange)) for exchange in VENUES)

@@ -12,11 +12,10 @@ from bytewax.recovery import init_db_dir
 
 from candlewax.core import frame_log
 from candlewax.data import MANIFEST
-from tests import oracle
-from tests.commands import here
-from tests.dataflows.playing import all_fills
-from tests.kafka.system import market, record
-from tests.processes import (
+from tests.support import command_inside, oracle
+from tests.support.kafka.system import market, record
+from tests.support.playing import all_fills
+from tests.support.processes import (
     FLOW,
     ROOT,
     candlewax,
@@ -170,7 +169,7 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
     """Asking does not create; verify could not compare."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
         place = str(tmp_path / "clickhouse")
-        done = here.command(*arguments, CANDLEWAX_CLICKHOUSE=place)
+        done = command_inside.command(*arguments, CANDLEWAX_CLICKHOUSE=place)
         assert (done.returncode, done.stdout) == (status, "")
         assert "no database here" in done.stderr
     assert not (tmp_path / "clickhouse").exists()
@@ -189,7 +188,9 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
     """With its name, what it got and what it takes, and no more."""
-    done = here.flow("ohlcv", **{"CANDLEWAX_CLICKHOUSE": str(tmp_path / "none"), name: value})
+    done = command_inside.flow(
+        "ohlcv", **{"CANDLEWAX_CLICKHOUSE": str(tmp_path / "none"), name: value}
+    )
     assert done.returncode == 1
     assert name in done.stderr
     assert takes in done.stderr

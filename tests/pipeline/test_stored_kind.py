@@ -19,7 +19,7 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.data_kind import claim, stored_kind
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
 
 HERE = Path("/here")
 

@@ -13,11 +13,11 @@ from clickhouse_connect.driver import exceptions
 
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.settings import SettingsError
-from tests.clickhouse.serving import serving
-from tests.commands import here
-from tests.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
 from tests.faults.disk import Disk
-from tests.processes import FLOW, ROOT, environment
+from tests.support import command_inside
+from tests.support.clickhouse_process import serving
+from tests.support.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
+from tests.support.processes import FLOW, ROOT, environment
 
 
 @pytest.mark.parametrize("most", [8, 64])
@@ -85,7 +85,11 @@ def test_server_that_stays_away_is_told(tmp_path: Path) -> None:
 def test_server_away_at_start_is_one_line(flow: bool) -> None:
     """Neither the client nor its pool is heard, nor the password."""
     away = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
-    done = here.flow("ohlcv", **away) if flow else here.command("sql", "SELECT 1", **away)
+    done = (
+        command_inside.flow("ohlcv", **away)
+        if flow
+        else command_inside.command("sql", "SELECT 1", **away)
+    )
     assert done.stderr == (
         "candlewax: http://127.0.0.1:1: ClickHouse does not answer: Connection refused\n"
     )

@@ -15,7 +15,7 @@ from candlewax.runtime.counters import Tally
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import Status
 from candlewax.runtime.metrics import Counted
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def ask(port: int, path: str) -> tuple[int, str]:

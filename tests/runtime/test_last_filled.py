@@ -13,7 +13,7 @@ from candlewax.runtime import last_filled
 from candlewax.runtime.last_filled import FILE, remember
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import load
-from tests.clickhouse.serving import ROOT, Serving, serving
+from tests.support.clickhouse_process import ROOT, Serving, serving
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 

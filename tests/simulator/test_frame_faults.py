@@ -10,8 +10,8 @@ from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests import reading
-from tests.simulator.listening import EXCHANGES, Ear, heard, listen, names, told, unit_us
+from tests.support import decoding
+from tests.support.simulator_clients import EXCHANGES, Ear, heard, listen, names, told, unit_us
 
 each = pytest.mark.parametrize("exchange", EXCHANGES)
 
@@ -30,7 +30,7 @@ async def play(exchange: str, mischief: Mischief, trades: int = 1_500) -> tuple[
 
 def ids(ear: Ear) -> list[tuple[str, int]]:
     """Market and number of each trade in the order they came."""
-    decoded = reading.read(ear.exchange, *ear.texts)
+    decoded = decoding.read(ear.exchange, *ear.texts)
     return [(row["native_symbol"], int(row["trade_id"])) for row in decoded.trades.rows(named=True)]
 
 
@@ -77,7 +77,7 @@ def test_a_late_frame_comes_in_the_end(exchange: str) -> None:
 def test_truncated_frames_are_as_good_as_skipped(exchange: str) -> None:
     """They are dead letters, and what they said is marked in the journal."""
     ear, simulator = asyncio.run(play(exchange, Mischief(truncate=0.3)))
-    decoded = reading.read(exchange, *ear.texts)
+    decoded = decoding.read(exchange, *ear.texts)
     assert set(decoded.dead_letters["reason"]) == {"bad_json"}
     came = Counter(ids(ear))
     published = Counter(
@@ -93,7 +93,7 @@ def test_truncated_frames_are_as_good_as_skipped(exchange: str) -> None:
 def test_garbage_stands_between_good_frames(exchange: str) -> None:
     """Unreadable frames of several kinds come beside all the good ones."""
     ear, simulator = asyncio.run(play(exchange, Mischief(garbage=0.5)))
-    letters = reading.read(exchange, *ear.texts).dead_letters
+    letters = decoding.read(exchange, *ear.texts).dead_letters
     assert letters.height
     assert Counter(ids(ear)) == Counter(
         (one.trade.market.native, one.trade.trade_id)

@@ -13,7 +13,7 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.player import Tape
 from candlewax.simulator.replay import recorded
 from candlewax.simulator.server import Simulator
-from tests.simulator.listening import Ear, listen
+from tests.support.simulator_clients import Ear, listen
 
 ALL = [
     *catalog.spot_binance(880_000),

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.player import TICK
 from candlewax.simulator.server import Simulator
-from tests.simulator.listening import (
+from tests.support.simulator_clients import (
     EXCHANGES,
     QUICK,
     Ear,

@@ -7,10 +7,10 @@ from clickhouse_connect.driver.client import Client
 
 from candlewax.verification.cross_check import BACK_S, LATE_S, OFTEN, CrossCheck
 from candlewax.verification.cross_check_metrics import Checked, Window, Wrong
-from tests import oracle
 from tests.core.candles.test_combine import DAY
-from tests.dataflows.playing import FIELDS
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
+from tests.support.playing import FIELDS
 from tests.verification.test_verify import store_candles, store_trades, store_watermark
 
 DAY_S = DAY // 1_000_000

@@ -17,8 +17,9 @@ from candlewax.runtime import settings as chosen
 from candlewax.verification import rebuild as rebuilding
 from candlewax.verification.content_hash import Comparison
 from candlewax.verification.rebuild import FIRST, LAST, RebuildError, rebuild
-from tests.commands.running import name, run
-from tests.dataflows.playing import (
+from tests.support.command_process import name, run
+from tests.support.oracle import Fill
+from tests.support.playing import (
     EPOCH_ZERO,
     INSTRUMENTS,
     Frame,
@@ -29,7 +30,6 @@ from tests.dataflows.playing import (
     play,
     received,
 )
-from tests.oracle import Fill
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND

@@ -12,10 +12,10 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 
 from candlewax.verification.verify import VerifyError, books, report, to_json, verify
-from tests import evidence, oracle
 from tests.core.candles.test_combine import DAY, FILLS
-from tests.dataflows.playing import FIELDS
-from tests.oracle import Fill
+from tests.support import evidence, oracle
+from tests.support.oracle import Fill
+from tests.support.playing import FIELDS
 
 NUMBERS = {name: number for number, name in enumerate(oracle.LENGTHS, 1)}
 

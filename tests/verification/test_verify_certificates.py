@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.verification.verify import report, verify
-from tests import oracle
 from tests.core.candles.test_combine import DAY
-from tests.oracle import Fill, Window
+from tests.support import oracle
+from tests.support.oracle import Fill, Window
 from tests.verification.test_verify import (
     moment,
     store_candles,

@@ -11,7 +11,7 @@ from candlewax.core.schema import FRAMES
 from candlewax.verification import frame_check
 from candlewax.verification.frame_check import find_missing_trades
 from candlewax.verification.verify import report, verify
-from tests.dataflows.playing import clear, play
+from tests.support.playing import clear, play
 
 TIME_MS = 1_789_473_605_000
 

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from candlewax.verification.verify import report, verify
 from tests.core.candles.test_combine import DAY
-from tests.oracle import Fill
+from tests.support.oracle import Fill
 from tests.verification.test_verify import moment, store_trades
 
 SECOND = 1_000_000

@@ -25,11 +25,11 @@ from candlewax.web.queries import Store
 from candlewax.web.server import Server
 from candlewax.web.stream.poller import Poll, Seen
 from candlewax.web.stream.subscribers import Viewers
-from tests.clickhouse.mute import Mode, Mute, mute
-from tests.clickhouse.serving import Serving
-from tests.web.browser import browser
-from tests.web.faulty import COUNT, Chosen, opened, store_series
-from tests.web.serving import CANDLES, MARKET, Client, candle, row, store_rows
+from tests.support.browser import browser
+from tests.support.clickhouse_process import Serving
+from tests.support.faulty_web import COUNT, Chosen, opened, store_series
+from tests.support.mute_server import Mode, Mute, mute
+from tests.support.web_server import CANDLES, MARKET, Client, candle, row, store_rows
 
 __all__ = ["browser"]
 

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.web.api.openapi import document
-from tests.web.serving import MARKET, serving, store_candles, store_trades
+from tests.support.web_server import MARKET, serving, store_candles, store_trades
 
 WILD: Final = (
     "", " ", "0", "-1", "1.5", "NaN", "nan", "inf", "-Infinity", "1e400", "true", "null", "[]",

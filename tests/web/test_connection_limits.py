@@ -21,7 +21,7 @@ from candlewax.web.connection_limits import BoundedProtocol, Connections
 from candlewax.web.server import Server
 from candlewax.web.stream.poller import Seen
 from candlewax.web.stream.subscribers import Viewers
-from tests.web.serving import Client
+from tests.support.web_server import Client
 
 LARGE = b"x" * (32 << 20)
 HEAD = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n"

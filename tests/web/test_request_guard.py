@@ -10,7 +10,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.web.request_guard import MOST_BYTES
-from tests.web.serving import Client, serving
+from tests.support.web_server import Client, serving
 
 HEALTH = "/api/v1/health"
 

@@ -16,7 +16,7 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.deduplicate import Deduplicate
 from candlewax.runtime.counters import Tally
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
 
 BEGIN = 1_790_000_000
 """Seconds since 1970."""

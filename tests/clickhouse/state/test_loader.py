@@ -10,9 +10,9 @@ from candlewax.clickhouse.state.loader import History
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Tally
-from tests import oracle
 from tests.core.candles.test_combine import DAY, NAMES, table
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
 
 SECOND = 1_000_000
 

@@ -28,7 +28,7 @@ from candlewax.core.candles.certificate import (
 from candlewax.core.candles.combine import STATE, TIMEFRAMES
 from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
 from tests.core.candles.test_combine import DAY, table
-from tests.oracle import Fill
+from tests.support.oracle import Fill
 
 SECOND = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -21,8 +21,8 @@ from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.candles.open_candles import EMPTY, LATENESS, Book, Update
 from candlewax.core.schema import BUY, SELL, TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import load_book, save_book
-from tests import oracle
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
 
 DAY = 1_750_032_000_000_000
 """A midnight, in microseconds."""

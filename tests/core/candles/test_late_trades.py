@@ -13,10 +13,10 @@ from candlewax.core.candles.combine import all_timeframes, combine
 from candlewax.core.candles.late_trades import MOST, STORED, resumed
 from candlewax.core.candles.open_candles import EMPTY, GRACE, Book
 from candlewax.core.schema import empty
-from tests import oracle
 from tests.core.candles.test_combine import DAY, FILLS, cut, fill, table
 from tests.core.candles.test_combine import NAMES as FRAMES
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
 
 
 def expected(fills: Sequence[Fill]) -> dict[oracle.Window, int]:

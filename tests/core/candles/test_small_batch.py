@@ -14,9 +14,9 @@ from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.open_candles import EMPTY, Book
 from candlewax.core.candles.small_batch import FEW, fold
 from candlewax.core.schema import REST
-from tests import oracle
 from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table, told
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
 
 NUMBERED = st.builds(
     Fill,

@@ -23,7 +23,7 @@ from candlewax.core.trades.decode import decode, reject
 from candlewax.core.trades.normalize import normalize
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance import SPOT
-from tests.reading import INSTRUMENTS, RECEIVED_NS, read
+from tests.support.decoding import INSTRUMENTS, RECEIVED_NS, read
 
 NAMES = sorted(EXCHANGES)
 

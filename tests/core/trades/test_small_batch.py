@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from candlewax.core.trades import small_batch
 from tests.core.trades.test_decode import NAMES, TEXTS, sound
-from tests.reading import read
+from tests.support.decoding import read
 
 BINANCE = (
     '{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":7,"p":"1.5","q":"2","T":1700000000000,'

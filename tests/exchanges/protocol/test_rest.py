@@ -8,7 +8,7 @@ import pytest
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.fields import FrameError, parse
 from candlewax.exchanges.protocol.rest import Complaint, Place, Verdict
-from tests.reading import at, kinds_of, ms, reasons_of, trades_of
+from tests.support.decoding import at, kinds_of, ms, reasons_of, trades_of
 
 # Binance Spot API documentation, "Market Data endpoints", section "Old trade lookup".
 BINANCE = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from candlewax.core.instruments import Instrument, Instruments, InstrumentsError, load
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.symbols import split_before_quote
-from tests.reading import INSTRUMENTS, read
+from tests.support.decoding import INSTRUMENTS, read
 
 QUOTES = EXCHANGES["binance"].quotes
 

@@ -7,8 +7,8 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.feeds.replay.unprocessed_frames import RECENT_S, left
-from tests.dataflows.playing import EPOCH_ZERO, Frame, binance, play, received
-from tests.oracle import Fill
+from tests.support.oracle import Fill
+from tests.support.playing import EPOCH_ZERO, Frame, binance, play, received
 
 REPEATS = [3]
 """Frames that hold nothing new."""

@@ -14,10 +14,10 @@ from candlewax.pipeline import rest_endpoints
 from candlewax.pipeline.data_kind import placed
 from candlewax.runtime.settings import load
 from tests.cli.test_backfill import store
-from tests.dataflows.mending import asked, gaps, hear, markets, mend, played, stored
-from tests.dataflows.playing import INSTRUMENTS
 from tests.feeds.rest.test_client import GOOD, serving
-from tests.processes import candlewax
+from tests.support.mending import asked, gaps, hear, markets, mend, played, stored
+from tests.support.playing import INSTRUMENTS
+from tests.support.processes import candlewax
 
 MARKED = {SIMULATOR_HEADER: "1"}
 

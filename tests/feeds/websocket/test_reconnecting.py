@@ -6,14 +6,7 @@ import json
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 
-from tests.connectors.exchange import (
-    Exchange,
-    Reader,
-    acknowledge,
-    quick,
-    running,
-    trade,
-)
+from tests.support.exchange_server import Exchange, Reader, acknowledge, quick, running, trade
 
 BTC = {"binance": ["BTCUSDT"]}
 

@@ -5,15 +5,7 @@ import asyncio
 import pytest
 from websockets.asyncio.server import ServerConnection, broadcast
 
-from tests.connectors.exchange import (
-    Exchange,
-    Reader,
-    acknowledge,
-    ids,
-    quick,
-    running,
-    trade,
-)
+from tests.support.exchange_server import Exchange, Reader, acknowledge, ids, quick, running, trade
 
 BTC = {"binance": ["BTCUSDT"]}
 

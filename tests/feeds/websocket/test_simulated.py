@@ -14,8 +14,8 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import Live
 from candlewax.simulator.plan import Manners, Plan
 from candlewax.simulator.server import Simulator
-from tests.connectors.exchange import Reader, quick, running
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
+from tests.support.exchange_server import Reader, quick, running
 
 
 def happened(reader: Reader, event: str, times: int) -> bool:

@@ -20,7 +20,7 @@ from candlewax.feeds.websocket.event_loop import HubError
 from candlewax.feeds.websocket.source import LINGER, Websockets
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
-from tests.connectors.exchange import (
+from tests.support.exchange_server import (
     QUICK,
     Exchange,
     Reader,

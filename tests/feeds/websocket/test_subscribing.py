@@ -7,14 +7,7 @@ from websockets.asyncio.server import ServerConnection
 from candlewax.feeds.websocket import connection as _link
 from candlewax.feeds.websocket.source import Websockets
 from candlewax.runtime.counters import Tally
-from tests.connectors.exchange import (
-    QUICK,
-    Exchange,
-    Reader,
-    acknowledge,
-    quick,
-    running,
-)
+from tests.support.exchange_server import QUICK, Exchange, Reader, acknowledge, quick, running
 
 BTC = {"binance": ["BTCUSDT"]}
 

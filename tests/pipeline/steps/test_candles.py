@@ -26,8 +26,8 @@ from candlewax.pipeline.steps.candles import FRESH, QUIET, Candles
 from candlewax.pipeline.steps.route import Router
 from candlewax.runtime.counters import Tally
 from tests.core.candles.test_combine import DAY, table
-from tests.oracle import Fill
-from tests.reading import INSTRUMENTS
+from tests.support.decoding import INSTRUMENTS
+from tests.support.oracle import Fill
 
 MINUTE = 60 * SECOND
 

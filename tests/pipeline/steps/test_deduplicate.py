@@ -17,7 +17,7 @@ from candlewax.exchanges import Exchange
 from candlewax.pipeline.steps import deduplicate
 from candlewax.pipeline.steps.deduplicate import Decoder
 from candlewax.runtime.counters import Tally
-from tests.reading import INSTRUMENTS, RECEIVED_NS
+from tests.support.decoding import INSTRUMENTS, RECEIVED_NS
 
 TRADE = (
     '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1800000000000,"m":true,"M":true}'

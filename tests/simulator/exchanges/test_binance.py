@@ -9,8 +9,8 @@ import pytest
 
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests import reading
-from tests.simulator.listening import PATIENCE, Ear, heard, listen, told, wait_until
+from tests.support import decoding
+from tests.support.simulator_clients import PATIENCE, Ear, heard, listen, told, wait_until
 
 BOTH = ("binance", "binance_usdm")
 each = pytest.mark.parametrize("exchange", BOTH)
@@ -23,7 +23,7 @@ async def answers(exchange: str, *messages: Any) -> list[Any]:
         for message in messages:
             await ear.say(message)
             found.append(await ear.next())
-        assert set(reading.kinds(exchange, *ear.texts)) == {"control"}
+        assert set(decoding.kinds(exchange, *ear.texts)) == {"control"}
         return found
 
 
@@ -183,7 +183,7 @@ def test_an_old_connection_ends_after_a_notice(path: str) -> None:
                 event = event["event"] if path.endswith("stream") else event
                 assert event.keys() == {"e", "E"}
                 assert event["e"] == "serverShutdown"
-                assert reading.kinds("binance", *ear.texts) == ["control"]
+                assert decoding.kinds("binance", *ear.texts) == ["control"]
                 assert (await ear.closed())[0] == 1001
 
     asyncio.run(grow_old())

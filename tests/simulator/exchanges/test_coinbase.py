@@ -8,8 +8,8 @@ import pytest
 
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests import reading
-from tests.simulator.listening import QUICK, Ear, heard, key, listen, names, told
+from tests.support import decoding
+from tests.support.simulator_clients import QUICK, Ear, heard, key, listen, names, told
 
 
 def subscription(*products: str, kind: str = "subscribe") -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_a_subscription_is_confirmed_with_a_snapshot() -> None:
             everything = {**both, "heartbeats": ["heartbeats"]}
             assert (await ear.next())["events"] == [{"subscriptions": everything}]
             check_numbers(ear)
-            assert set(reading.kinds("coinbase", *ear.texts)) == {"control"}
+            assert set(decoding.kinds("coinbase", *ear.texts)) == {"control"}
 
     asyncio.run(subscribe())
 
@@ -161,7 +161,7 @@ def test_a_request_with_a_refused_product_fails(product: str) -> None:
                 "reason": f"{product} is not a valid product",
             }
             assert not simulator.subscribed("coinbase")
-            assert reading.kinds("coinbase", *ear.texts) == ["control"]
+            assert decoding.kinds("coinbase", *ear.texts) == ["control"]
 
     asyncio.run(ask())
 

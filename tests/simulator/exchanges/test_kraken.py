@@ -8,8 +8,8 @@ import pytest
 
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests import reading
-from tests.simulator.listening import QUICK, heard, key, listen, told
+from tests.support import decoding
+from tests.support.simulator_clients import QUICK, heard, key, listen, told
 
 
 def subscription(*symbols: str, **more: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_each_symbol_is_acknowledged_or_refused() -> None:
                 assert await ear.next() == snapshot
             await ear.say(subscription("BTC/USD"))
             assert (await ear.next())["error"] == "Already subscribed"
-            assert set(reading.kinds("kraken", *ear.texts)) == {"control"}
+            assert set(decoding.kinds("kraken", *ear.texts)) == {"control"}
 
     asyncio.run(subscribe())
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_followed_gets_an_error(message: Any) -> None:
             assert answer["success"] is False
             assert answer["error"]
             await ear.catch_up()
-            assert set(reading.kinds("kraken", *ear.texts)) == {"control"}
+            assert set(decoding.kinds("kraken", *ear.texts)) == {"control"}
 
     asyncio.run(ask())
 

@@ -13,7 +13,7 @@ import pytest
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Manners, Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests.simulator.listening import heard, key, listen, names
+from tests.support.simulator_clients import heard, key, listen, names
 
 HISTORY = {
     "binance": "/binance/api/v3/historicalTrades?symbol={}",

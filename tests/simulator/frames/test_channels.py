@@ -17,7 +17,7 @@ from candlewax.simulator.frames.channels import (
 )
 from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import Market, Trade
-from tests import reading
+from tests.support import decoding
 
 TIME_US = 1_789_421_400_123_456
 
@@ -117,7 +117,7 @@ def test_a_feed_opens_with_control_frames(new_feed: type[Feed], market: Market) 
     feed = new_feed()
     texts = [*feed.opening([market.native], TIME_US), feed.heartbeat(TIME_US)]
     heard = [text for text in texts if text is not None]
-    assert reading.kinds(feed.exchange, *heard) == ["control"] * len(heard)
+    assert decoding.kinds(feed.exchange, *heard) == ["control"] * len(heard)
 
 
 def test_other_streams_are_control_frames() -> None:
@@ -127,7 +127,7 @@ def test_other_streams_are_control_frames() -> None:
         make(trade, TIME_US)
         for make in (control.binance_kline, control.binance_book_ticker, control.binance_depth)
     ]
-    assert reading.kinds("binance", *texts) == ["control"] * 3
+    assert decoding.kinds("binance", *texts) == ["control"] * 3
 
 
 @each

@@ -9,7 +9,7 @@ from candlewax.simulator.market.rng import generator
 from candlewax.simulator.recording import faults
 from candlewax.simulator.recording.connections import Sent
 from candlewax.simulator.recording.faults import BINANCE, COINBASE, KRAKEN, Spoil
-from tests import reading
+from tests.support import decoding
 
 TIME_US = 1_789_421_400_123_456
 BTC_USDT = catalog.spot_binance(900_000)[0]
@@ -56,7 +56,7 @@ def test_a_spoiled_frame_keeps_its_good_trades(make: object) -> None:
         1,
         generator(1, "spoiled"),
     )
-    decoded = reading.read(whole.exchange, spoiled.text)
+    decoded = decoding.read(whole.exchange, spoiled.text)
     assert spoiled.bad == 1
     assert spoiled.trades == whole.trades
     assert decoded.trades.height == 3
@@ -83,9 +83,9 @@ TEXTS = {
 def test_nothing_is_left_of_a_broken_frame(exchange: str, spoils: tuple[Spoil, ...]) -> None:
     """Each way to break a frame makes it a dead letter, for several reasons."""
     texts = [spoil(TEXTS[exchange]) for spoil in spoils]
-    assert reading.kinds(exchange, TEXTS[exchange]) == ["trade"]
-    assert reading.kinds(exchange, *texts) == ["dead"] * len(texts)
-    assert len(set(reading.reasons(exchange, *texts))) >= 3
+    assert decoding.kinds(exchange, TEXTS[exchange]) == ["trade"]
+    assert decoding.kinds(exchange, *texts) == ["dead"] * len(texts)
+    assert len(set(decoding.reasons(exchange, *texts))) >= 3
 
 
 def test_broken_frames_stand_between_the_others() -> None:

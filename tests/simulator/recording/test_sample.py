@@ -17,10 +17,10 @@ from candlewax.data import MANIFEST, SAMPLE
 from candlewax.exchanges import EXCHANGES
 from candlewax.simulator.frames.trades import iso
 from candlewax.simulator.recording import sample
-from tests.oracle import Fill, distinct
-from tests.reading import INSTRUMENTS
-from tests.simulator import reader
-from tests.simulator.reader import Frame
+from tests.support import simulator_reader
+from tests.support.decoding import INSTRUMENTS
+from tests.support.oracle import Fill, distinct
+from tests.support.simulator_reader import Frame
 
 MINUTE_US = 60_000_000
 
@@ -34,7 +34,7 @@ def log() -> bytes:
 @pytest.fixture(scope="module")
 def frames(log: bytes) -> list[Frame]:
     """The bundled log, read the slow way."""
-    return reader.frames(log.decode())
+    return simulator_reader.frames(log.decode())
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_every_market_trades(frames: list[Frame], manifest: dict[str, Any]) -> N
     """
     subscribed = {
         f"{exchange} {symbol}"
-        for exchange, natives in reader.SUBSCRIBED.items()
+        for exchange, natives in simulator_reader.SUBSCRIBED.items()
         for symbol in natives.values()
     }
     assert len(subscribed) == 34

@@ -18,8 +18,7 @@ import pytest
 from candlewax.clickhouse.client import Busy, Database, Unavailable, open_tables
 from candlewax.core.batch import Batch
 from candlewax.web.cache.cache import Recent
-from tests.web.page.test_page import changed
-from tests.web.serving import (
+from tests.support.web_server import (
     BEGIN,
     CANDLES,
     MARKET,
@@ -31,6 +30,7 @@ from tests.web.serving import (
     store_trades,
     trade,
 )
+from tests.web.page.test_page import changed
 
 COUNT = 25
 LONG = 1_500

@@ -16,8 +16,8 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.core.schema import CANDLES, TRADES
 from candlewax.web.stream import feed_status
-from tests.web.browser import browser
-from tests.web.serving import BEGIN, Served, candle, serving, store_candles, store_trades
+from tests.support.browser import browser
+from tests.support.web_server import BEGIN, Served, candle, serving, store_candles, store_trades
 from tests.web.stream.test_feed_status import batch as of_frames
 
 __all__ = ["browser"]

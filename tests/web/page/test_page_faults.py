@@ -10,10 +10,10 @@ from playwright.sync_api import Browser, Route, expect
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.web.stream.batch_queue import Hub
-from tests.web.browser import browser
-from tests.web.faulty import COUNT, KINDS, Chosen, opened, store_series
+from tests.support.browser import browser
+from tests.support.faulty_web import COUNT, KINDS, Chosen, opened, store_series
+from tests.support.web_server import Served, serving, store_trades
 from tests.web.page.test_page import changed
-from tests.web.serving import Served, serving, store_trades
 
 __all__ = ["browser"]
 

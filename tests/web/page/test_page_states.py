@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
-from tests.web.browser import browser
-from tests.web.faulty import COUNT, KINDS, Chosen, Faulty, opened, store_series
+from tests.support.browser import browser
+from tests.support.faulty_web import COUNT, KINDS, Chosen, Faulty, opened, store_series
+from tests.support.web_server import BEGIN, Served, serving
 from tests.web.page.test_page import changed
-from tests.web.serving import BEGIN, Served, serving
 
 __all__ = ["browser"]
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from candlewax.web.app import STATIC
-from tests.web.browser import browser
+from tests.support.browser import browser
 
 __all__ = ["browser"]
 

@@ -20,7 +20,7 @@ from candlewax.web.sql.http_protocol import Answer as Result
 from candlewax.web.sql.http_protocol import Request, RequestError
 from candlewax.web.stream.poller import Seen
 from candlewax.web.stream.subscribers import Viewers
-from tests.web.serving import Answer, Client, serving, store_candles
+from tests.support.web_server import Answer, Client, serving, store_candles
 
 MIB = 1 << 20
 

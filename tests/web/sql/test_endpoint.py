@@ -16,7 +16,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.web.sql import endpoint
-from tests.web.serving import Answer, Client, candle, serving, store_candles
+from tests.support.web_server import Answer, Client, candle, serving, store_candles
 
 COUNT = 12
 

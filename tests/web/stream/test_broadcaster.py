@@ -14,8 +14,8 @@ from candlewax.web.queries import Series
 from candlewax.web.stream.batch_queue import Hub
 from candlewax.web.stream.broadcaster import Live
 from candlewax.web.stream.client import Viewer
+from tests.support.web_server import trade
 from tests.web.page.test_page import changed
-from tests.web.serving import trade
 
 SERIES = Series("binance", "BTC/USDT", "1m")
 OTHER = Series("binance", "BTC/USDT", "5m")

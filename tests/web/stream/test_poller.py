@@ -22,7 +22,7 @@ from candlewax.web.stream import poller
 from candlewax.web.stream.client import Viewer
 from candlewax.web.stream.poller import Changes, Seen
 from candlewax.web.stream.subscribers import Viewers
-from tests.web.serving import BEGIN, candle, row, store_candles, store_rows
+from tests.support.web_server import BEGIN, candle, row, store_candles, store_rows
 
 SERIES = Series("binance", "BTC/USDT", "1m")
 COUNT = 700

@@ -26,8 +26,8 @@ from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
 from dataflows import ohlcv, repair
-from tests.connectors.exchange import running
-from tests.dataflows.playing import INSTRUMENTS
+from tests.support.exchange_server import running
+from tests.support.playing import INSTRUMENTS
 
 QUICK = Pace(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
 """Nobody waits, and every answer is believed."""

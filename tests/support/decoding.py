@@ -12,7 +12,7 @@ from candlewax.core.schema import FRAMES, SELL, VENDOR
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
 
-INSTRUMENTS = instruments.load(Path(__file__).parents[1] / "instruments.toml")
+INSTRUMENTS = instruments.load(Path(__file__).parents[2] / "instruments.toml")
 
 RECEIVED_NS = 1_800_000_000_123_456_789
 """2027-01-15 08:00:00.123456789 UTC."""

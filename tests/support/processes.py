@@ -11,7 +11,7 @@ import pytest
 
 from candlewax.data import MANIFEST
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FLOW = (sys.executable, "-m", "bytewax.run", "dataflows.ohlcv")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from candlewax.cli.main import main
 from candlewax.runtime import errors
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 
 @dataclass(frozen=True)

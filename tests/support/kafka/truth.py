@@ -10,10 +10,10 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from tests.kafka import reading
-from tests.oracle import Fill
+from tests.support.kafka import reading
+from tests.support.oracle import Fill
 
-_FILE = Path(__file__).parents[2] / "instruments.toml"
+_FILE = Path(__file__).parents[3] / "instruments.toml"
 SYMBOLS: dict[str, dict[str, str]] = {
     exchange: tables["subscribe"]
     for exchange, tables in tomllib.loads(_FILE.read_text("utf-8")).items()

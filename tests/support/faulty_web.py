@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from candlewax.clickhouse.client import Database
-from tests.web.serving import BEGIN, Client, row, store_rows
+from tests.support.web_server import BEGIN, Client, row, store_rows
 
 PATIENCE: Final = 30_000
 

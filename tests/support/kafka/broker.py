@@ -1,6 +1,6 @@
 """A real Apache Kafka for the tests: one node in KRaft mode, without ZooKeeper.
 
-`python -m tests.kafka.broker FOLDER` runs one by hand until it is stopped.
+`python -m tests.support.kafka.broker FOLDER` runs one by hand until it is stopped.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 HERE: Final = Path(__file__).parent
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax"

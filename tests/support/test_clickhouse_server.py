@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from tests.clickhouse.serving import Serving, serving
+from tests.support.clickhouse_process import Serving, serving
 
 
 @pytest.fixture(scope="module")

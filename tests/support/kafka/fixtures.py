@@ -7,8 +7,8 @@ import pytest
 
 from candlewax.kafka.client import Broker as Client
 from candlewax.runtime.settings import Brokers
-from tests.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
-from tests.kafka.reading import delete_topics
+from tests.support.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
+from tests.support.kafka.reading import delete_topics
 
 
 def need_jars() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from candlewax.core import frame_log
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 needed = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings at {DATA}")
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.processes import ROOT, environment
+from tests.support.processes import ROOT, environment
 
 INNARDS = ("Traceback", "DB::", "Error(", "panicked", "errno", "HTTPConnection", "Stack trace")
 """What libraries say and nobody is helped by."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.oracle import Fill
+from tests.support.oracle import Fill
 
 Market = tuple[str, str]
 

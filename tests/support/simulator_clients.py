@@ -16,7 +16,7 @@ from candlewax.core.schema import SELL
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Manners
 from candlewax.simulator.server import Simulator
-from tests import reading
+from tests.support import decoding
 
 PATIENCE = 60
 """Seconds after which a test gives up."""
@@ -126,7 +126,7 @@ def names(simulator: Simulator, exchange: str) -> list[str]:
 def heard(ear: Ear) -> Counter[Key]:
     """The trades that came, read as the program reads them; fails on dead letters."""
     now_ns = int(datetime.now(UTC).timestamp()) * 10**9
-    decoded = reading.read(ear.exchange, *ear.texts, recv_ns=now_ns)
+    decoded = decoding.read(ear.exchange, *ear.texts, recv_ns=now_ns)
     assert decoded.dead_letters.is_empty(), decoded.dead_letters.rows(named=True)[:3]
     return Counter(
         (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import workers
+from tests.support import workers
 
 GIB = 1 << 30
 

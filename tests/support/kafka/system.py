@@ -19,13 +19,12 @@ from candlewax.clickhouse.client import open_tables
 from candlewax.core import frame_log
 from candlewax.runtime.setting_parsers import Server
 from candlewax.verification.verify import books, verify
-from tests import oracle
-from tests.dataflows import playing
-from tests.dataflows.playing import EPOCH_ZERO, Frame
-from tests.kafka import reading
-from tests.oracle import Fill
-from tests.ports import free_port
-from tests.processes import ROOT, environment
+from tests.support import oracle, playing
+from tests.support.kafka import reading
+from tests.support.oracle import Fill
+from tests.support.playing import EPOCH_ZERO, Frame
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, environment
 
 RAW = "market.crypto.trades.{}.raw"
 NORMALIZED = "market.crypto.trades.normalized"

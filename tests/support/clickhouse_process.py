@@ -1,4 +1,4 @@
-"""A ClickHouse server for tests, as a process: `tests.clickhouse.front`."""
+"""A ClickHouse server for tests, as a process: `tests.support.clickhouse_server`."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -55,7 +55,13 @@ class Serving:
         options = ["--port", str(self.port), f"--user={user}", f"--password={password}"]
         self._process = subprocess.Popen(
             self._within(
-                [sys.executable, "-m", "tests.clickhouse.front", str(self._folder), *options]
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.support.clickhouse_server",
+                    str(self._folder),
+                    *options,
+                ]
             ),
             cwd=ROOT,
             stdout=subprocess.PIPE,

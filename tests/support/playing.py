@@ -21,8 +21,8 @@ from candlewax.core.schema import FRAMES
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from dataflows import ohlcv
-from tests import oracle
-from tests.oracle import Fill
+from tests.support import oracle
+from tests.support.oracle import Fill
 
 INSTRUMENTS = instruments.load(Path(__file__).parents[2] / "instruments.toml")
 
