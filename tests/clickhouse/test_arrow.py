@@ -71,7 +71,7 @@ def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> 
 
 ALONE = """
 import sys
-from candlewax.connectors import arrow
+from candlewax.clickhouse import arrow
 from tests.clickhouse.test_arrow import trades
 some = trades([("ADL", {"a": "1", "b": None}), (None, {})])
 arrow.rows("silver_trades", [some])

@@ -153,7 +153,7 @@ MERGE = """
 import sys
 from pathlib import Path
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from candlewax.connectors import room
+from candlewax.clickhouse import disk_guard as room
 from candlewax.clickhouse.client import open_tables
 room._PAUSE = 3600
 database = open_tables(Path(sys.argv[1]), "market")

@@ -27,7 +27,7 @@ def test_a_process_that_opens_no_directory_does_without_the_engine() -> None:
 
 ZONE = (
     "import sys; from candlewax.clickhouse.client import open_tables; from pathlib import Path;"
-    "from candlewax.connectors import engine; "
+    "from candlewax.clickhouse import engine; "
     "tables = open_tables(Path(sys.argv[1]), 'market'); "
     "print(tables.query(\"SELECT toUnixTimestamp(toDateTime('2026-01-15 12:00:00')) AS t, "
     'timezone() AS z, toDateTime64(0, 0)::String AS s").row(0)); '

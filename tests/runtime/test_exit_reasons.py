@@ -130,7 +130,11 @@ def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["dataflows", "candlewax.cli.main"])
 def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
     """Before settings are read."""
-    begin = "; from candlewax import ends; ends.begin()" if package == "candlewax.cli.main" else ""
+    begin = (
+        "; from candlewax.runtime import exit_reasons; exit_reasons.begin()"
+        if package == "candlewax.cli.main"
+        else ""
+    )
     code = f"import os, signal; import {package}{begin}; os.kill(os.getpid(), signal.SIGINT)"
     check(end(tmp_path, sys.executable, "-c", code), "interrupted", exit_reasons.INTERRUPTED)
 

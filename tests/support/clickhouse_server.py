@@ -1,9 +1,9 @@
 """ClickHouse's HTTP interface over the embedded engine: a server for tests.
 
 `python -m tests.support.clickhouse_server DIRECTORY` serves the database of a directory until
-SIGTERM; `tests.support.clickhouse_process` runs that as a process. Of the interface it speaks what clients
-use: queries and inserts in any format, parameters, settings, sessions, compression,
-passwords, and errors with their codes.
+SIGTERM; `tests.support.clickhouse_process` runs that as a process. Of the interface it speaks
+what clients use: queries and inserts in any format, parameters, settings, sessions,
+compression, passwords, and errors with their codes.
 """
 
 import argparse
