@@ -12,7 +12,7 @@ INNARDS = ("Traceback", "DB::", "Error(", "panicked", "errno", "HTTPConnection",
 
 WITHIN = """
 import os, resource, runpy, signal, sys
-from candlewax.connectors import clickhouse
+from candlewax.clickhouse import client as clickhouse
 {change}
 sys.argv = ["bytewax.run", "dataflows.ohlcv"]
 runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)
