@@ -12,11 +12,11 @@ from bytewax.testing import TestingSource, run_main
 from bench import frames
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core import instruments
-from candlewax.core.frames import Feed, Received
+from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.schema import FRAMES
-from candlewax.feeds.replay.source import Recordings
+from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
 
 ROOT = Path(__file__).parents[1]
@@ -32,8 +32,8 @@ def run(log: Path, folder: Path) -> float:
     warm = folder.parent / f"{folder.name}-warm.tsv"
     with log.open("rb") as file:
         warm.write_bytes(b"".join(line for line, _ in zip(file, range(20_000), strict=False)))
-    _play(Recordings([warm], Tally()), open_tables(folder, "warm"))
-    return _play(Recordings([log], Tally()), open_tables(folder, "market"))
+    _play(FrameLogSource([warm], Counters()), open_tables(folder, "warm"))
+    return _play(FrameLogSource([log], Counters()), open_tables(folder, "market"))
 
 
 def run_batches(count: int, size: int, folder: Path) -> float:
@@ -44,15 +44,15 @@ def run_batches(count: int, size: int, folder: Path) -> float:
     ]
     table = pl.DataFrame(rows, schema=FRAMES, orient="row")
     items: Sequence[Any] = [
-        Received(frames.EXCHANGE, table[begin : begin + size]) for begin in range(0, count, size)
+        FrameBatch(frames.EXCHANGE, table[begin : begin + size]) for begin in range(0, count, size)
     ]
     _play(TestingSource(items[: max(1, 20_000 // size)]), open_tables(folder, "warm"))
     return _play(TestingSource(items), open_tables(folder, "market"))
 
 
-def _play(feed: Source[Feed], database: Database) -> float:
+def _play(feed: Source[SourceItem], database: Database) -> float:
     known = instruments.load(ROOT / "instruments.toml")
-    made = builder.make(feed, known, known.exchanges, database, Tally())
+    made = builder.build_components(feed, known, known.exchanges, database, Counters())
     began = time.perf_counter()
     run_main(ohlcv.build(made))
     return time.perf_counter() - began

@@ -6,12 +6,12 @@ Without a broker nothing lies downstream: the frames are read and counted only.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from candlewax.core.frames import Feed
-from candlewax.pipeline.app import lazily
-from candlewax.pipeline.builder import Parts
+from candlewax.core.frames import SourceItem
+from candlewax.pipeline.app import lazy_flow
+from candlewax.pipeline.builder import Components
 
 
-def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
+def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
     """Frames as the exchanges sent them, by websocket and by REST."""
     feed = op.input("feed", flow, parts.feed)
     beside = {"leftover": parts.leftover, "repairs": parts.repairs}
@@ -19,7 +19,7 @@ def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
     return op.merge("frames_of_all", feed, *others) if others else feed
 
 
-def build(parts: Parts) -> Dataflow:
+def build(parts: Components) -> Dataflow:
     """The feed by itself."""
     flow = Dataflow("ingest")
     received = frames(flow, parts)
@@ -30,4 +30,4 @@ def build(parts: Parts) -> Dataflow:
     return flow
 
 
-__getattr__ = lazily(build)
+__getattr__ = lazy_flow(build)

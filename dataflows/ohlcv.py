@@ -9,12 +9,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
 from candlewax.core.batch import Batch
-from candlewax.pipeline.app import lazily
-from candlewax.pipeline.builder import Parts
+from candlewax.pipeline.app import lazy_flow
+from candlewax.pipeline.builder import Components
 from dataflows import silver
 
 
-def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
+def trades(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:
     """The trades of each exchange, from the broker where there is one."""
     if parts.normalized is None:
         return silver.trades(flow, parts)
@@ -22,7 +22,7 @@ def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
     return op.stateful_batch("deduplicate", read, parts.deduplicate)
 
 
-def candles(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
+def candles(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:
     """The trades of each exchange, and the candles they change."""
     fresh = trades(flow, parts)
     if parts.trades_first is not None:
@@ -30,11 +30,11 @@ def candles(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
     return op.stateful_batch("candles", fresh, parts.candles)
 
 
-def build(parts: Parts) -> Dataflow:
+def build(parts: Components) -> Dataflow:
     """The whole pipeline."""
     flow = Dataflow("ohlcv")
     op.output("tables", candles(flow, parts), parts.tables)
     return flow
 
 
-__getattr__ = lazily(build, candles=True)
+__getattr__ = lazy_flow(build, candles=True)

@@ -7,12 +7,12 @@ when there is nothing left to ask.
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from candlewax.pipeline.app import lazily
-from candlewax.pipeline.builder import Parts
+from candlewax.pipeline.app import lazy_flow
+from candlewax.pipeline.builder import Components
 from dataflows import ingest, ohlcv
 
 
-def build(parts: Parts) -> Dataflow:
+def build(parts: Components) -> Dataflow:
     """What REST says, on the way that all frames go."""
     flow = Dataflow("repair")
     if parts.topics is None:
@@ -23,4 +23,4 @@ def build(parts: Parts) -> Dataflow:
     return flow
 
 
-__getattr__ = lazily(build, candles=True)
+__getattr__ = lazy_flow(build, candles=True)

@@ -9,30 +9,30 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from candlewax.core.batch import Batch
-from candlewax.core.frames import Feed
-from candlewax.pipeline.app import lazily
-from candlewax.pipeline.builder import Parts
+from candlewax.core.frames import SourceItem
+from candlewax.pipeline.app import lazy_flow
+from candlewax.pipeline.builder import Components
 from dataflows import ingest
 
 
-def frames(flow: Dataflow, parts: Parts) -> Stream[Feed]:
+def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
     """Frames, from the broker where there is one."""
     if parts.raw is None:
         return ingest.frames(flow, parts)
     return op.input("raw", flow, parts.raw)
 
 
-def trades(flow: Dataflow, parts: Parts) -> KeyedStream[Batch]:
+def trades(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:
     """The trades of each exchange, with the frames and dead letters they came by."""
     decoded = op.flat_map("decode", frames(flow, parts), parts.decode)
     return op.stateful_batch("deduplicate", decoded, parts.deduplicate)
 
 
-def build(parts: Parts) -> Dataflow:
+def build(parts: Components) -> Dataflow:
     """The pipeline up to the trades."""
     flow = Dataflow("silver")
     op.output("tables", trades(flow, parts), parts.tables)
     return flow
 
 
-__getattr__ = lazily(build)
+__getattr__ = lazy_flow(build)

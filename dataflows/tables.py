@@ -7,12 +7,12 @@ fastest way from the raw topics to candles, for whoever needs no stream of trade
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from candlewax.pipeline.app import lazily
-from candlewax.pipeline.builder import Parts
+from candlewax.pipeline.app import lazy_flow
+from candlewax.pipeline.builder import Components
 from dataflows import silver
 
 
-def build(parts: Parts) -> Dataflow:
+def build(parts: Components) -> Dataflow:
     """Silver and ohlcv as one."""
     flow = Dataflow("tables")
     candles = op.stateful_batch("candles", silver.trades(flow, parts), parts.candles)
@@ -20,4 +20,4 @@ def build(parts: Parts) -> Dataflow:
     return flow
 
 
-__getattr__ = lazily(build, candles=True)
+__getattr__ = lazy_flow(build, candles=True)

@@ -18,27 +18,27 @@ from candlewax.core import instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest import backfill, dump_files
-from candlewax.feeds.rest.backfill import Backfill, Texts
+from candlewax.feeds.rest.backfill import BackfillSource, Texts
 from candlewax.feeds.rest.client import Client
 from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import Found, Span, pages
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import Broker, create_topics
+from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder, rest_endpoints
-from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import claimed, live_kind, placed
-from candlewax.pipeline.reports.summary import Watch, console
+from candlewax.pipeline.reports.summary import ReplayProgress, console
 from candlewax.runtime import settings
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tell
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
-from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class WishError(ValueError):
+class BackfillRequestError(ValueError):
     """What was asked for cannot be done; the text says why."""
 
 
@@ -79,7 +79,7 @@ def _moment(text: str) -> int:
 
 
 @dataclass(frozen=True)
-class Wish:
+class BackfillRequest:
     """What is to be stored: a market, a span of time if not all, and files if not REST."""
 
     exchange: str
@@ -88,50 +88,52 @@ class Wish:
     files: tuple[Path, ...]
 
 
-def wish(arguments: argparse.Namespace, known: instruments.Instruments) -> Wish:
+def parse_request(arguments: argparse.Namespace, known: instruments.Instruments) -> BackfillRequest:
     """What the arguments ask for. Raises WishError."""
     exchange = arguments.exchange
     native = known.native(exchange, arguments.symbol)
     if native is None:
-        raise WishError(
+        raise BackfillRequestError(
             f"{arguments.symbol!r} is no symbol of {exchange}: expected one as it writes them "
             "or a unified one that the instruments file lists"
         )
     begin, end, files = getattr(arguments, "from"), arguments.to, tuple(arguments.dump)
     now = time.time_ns() // 1000
     if begin is None and end is None and files:
-        return Wish(exchange, native, None, files)
+        return BackfillRequest(exchange, native, None, files)
     if not files and (begin is None or end is None):
-        raise WishError("--from and --to are needed where there is no --dump")
+        raise BackfillRequestError("--from and --to are needed where there is no --dump")
     span = (begin or 0, now if end is None else end)
     if span[0] >= span[1]:
-        raise WishError("--from is to lie before --to")
+        raise BackfillRequestError("--from is to lie before --to")
     if span[0] >= now:
-        raise WishError("--from lies in the future")
-    return Wish(exchange, native, span, files)
+        raise BackfillRequestError("--from lies in the future")
+    return BackfillRequest(exchange, native, span, files)
 
 
 Makes = Callable[[Callable[[float], bool]], Texts]
 """Gives texts to who says how to wait."""
 
 
-def _from_files(wanted: Wish, tally: Tally, found: Found) -> tuple[Makes, int]:
+def _from_files(wanted: BackfillRequest, tally: Counters, found: Found) -> tuple[Makes, int]:
     """The texts, and how much of them there is."""
     dump = EXCHANGES[wanted.exchange].dump
     if dump is None:
-        raise WishError(f"{wanted.exchange} publishes no dumps that are known here")
+        raise BackfillRequestError(f"{wanted.exchange} publishes no dumps that are known here")
     try:
         for path in wanted.files:
             dump_files.check(path, wanted.native)
         size = sum(dump_files.size(path) for path in wanted.files)
     except DumpError as error:
-        raise WishError(str(error)) from error
+        raise BackfillRequestError(str(error)) from error
     return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read, found), size
 
 
-def _from_rest(wanted: Wish, chosen: Settings, tally: Tally, found: Found) -> tuple[Makes, int]:
+def _from_rest(
+    wanted: BackfillRequest, chosen: Settings, tally: Counters, found: Found
+) -> tuple[Makes, int]:
     exchange = wanted.exchange
-    asked = rest_endpoints.asked(chosen, [exchange], real=True).get(exchange)
+    asked = rest_endpoints.rest_endpoints(chosen, [exchange], real=True).get(exchange)
     if asked is None:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "
@@ -152,7 +154,7 @@ def _from_rest(wanted: Wish, chosen: Settings, tally: Tally, found: Found) -> tu
     return texts, span[1] - span[0]
 
 
-def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> int:
+def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) -> int:
     """Store what is asked for; gives the exit status. `build` makes the pipeline to the
     tables or, where there is a broker, to the topics.
 
@@ -160,8 +162,8 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     """
     chosen = settings.load()
     known = instruments.load(chosen.instruments)
-    wanted = wish(arguments, known)
-    tally, stop, found = Tally(), Stop(), Found()
+    wanted = parse_request(arguments, known)
+    tally, stop, found = Counters(), ShutdownSignal(), Found()
     own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
     kind = REAL if wanted.files else live_kind(own)
     if not kind:
@@ -172,15 +174,15 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
         texts, size = _from_files(wanted, tally, found)
     else:
         texts, size = _from_rest(wanted, chosen, tally, found)
-    source = Backfill(wanted.exchange, wanted.native, texts, tally, stop)
-    process = Process(known, (wanted.exchange,), tally, stop, resumes=False, kind=kind)
+    source = BackfillSource(wanted.exchange, wanted.native, texts, tally, stop)
+    process = ProcessContext(known, (wanted.exchange,), tally, stop, is_replayable=False, kind=kind)
     made = _made(chosen, process, source, kind)
-    tell()
+    configure_logging()
     screen = console()
     flow = build(made)
     stop.listen()
     screen.print(_title(wanted, chosen), highlight=False)
-    watch = Watch(screen, tally, size)
+    watch = ReplayProgress(screen, tally, size)
     watch.start()
     try:
         cli_main(flow)
@@ -195,7 +197,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Parts], Dataflow]) -> in
     return 0 if stop() else _told(screen, wanted, found)
 
 
-def _told(screen: Console, wanted: Wish, found: Found) -> int:
+def _told(screen: Console, wanted: BackfillRequest, found: Found) -> int:
     """Say how many trades of the span there are; gives the exit status."""
     source, what = wanted.exchange, "rows of its answers"
     if wanted.files:
@@ -214,22 +216,24 @@ def _told(screen: Console, wanted: Wish, found: Found) -> int:
     return 1
 
 
-def _made(chosen: Settings, process: Process, source: Backfill, kind: str) -> Parts:
+def _made(
+    chosen: Settings, process: ProcessContext, source: BackfillSource, kind: str
+) -> Components:
     if chosen.brokers:
-        broker = Broker(chosen.brokers)
-        create_topics(broker, chosen.brokers, process.wanted)
-        topic_kind.check(broker, process.wanted, kind)
-        return builder.ingesting(process, source, broker, partial(claimed, chosen, kind))
-    return builder.embedded(process, source, claimed(chosen, kind))
+        broker = KafkaClient(chosen.brokers)
+        create_topics(broker, chosen.brokers, process.exchanges)
+        topic_kind.check(broker, process.exchanges, kind)
+        return builder.build_ingest(process, source, broker, partial(claimed, chosen, kind))
+    return builder.build_embedded(process, source, claimed(chosen, kind))
 
 
-def _title(wanted: Wish, chosen: Settings) -> str:
+def _title(wanted: BackfillRequest, chosen: Settings) -> str:
     where = ", ".join(map(str, wanted.files)) or "REST"
     into = chosen.brokers or f"{chosen.clickhouse}, database {chosen.database}"
     return f"Trades of {wanted.exchange} {wanted.native} from {where} into {into}"
 
 
-def _sum_up(screen: Console, tally: Tally, seconds: float, *, sent: bool) -> None:
+def _sum_up(screen: Console, tally: Counters, seconds: float, *, sent: bool) -> None:
     frames = tally.total("frames")
     if sent:
         screen.print(f"{frames:,} frames sent in {seconds:.1f} s", highlight=False)

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import IN_USE, DatabaseError, briefly, connect
-from candlewax.clickhouse.disk_guard import LITTLE, free, mebibytes
+from candlewax.clickhouse.client import IN_USE, DatabaseError, connect, short_message
+from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, free, mebibytes
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
-from candlewax.kafka.client import Broker, BrokerError
+from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.runtime import exit_reasons, settings
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
@@ -149,7 +149,7 @@ def _database(chosen: Settings) -> Iterator[Finding]:
         in_use = str(error).endswith(IN_USE)
         yield Finding(NOTE if in_use else WRONG, "database", str(error))
     except ClickHouseError as error:
-        reason = exit_reasons.unanswered(error) or briefly(error)
+        reason = exit_reasons.unanswered(error) or short_message(error)
         yield Finding(WRONG, "database", f"{place}: {reason}")
     else:
         if there.result_rows[0][0]:
@@ -167,15 +167,15 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def _room(where: str, space: int) -> Finding:
-    if space < LITTLE:
-        text = f"{where}: {mebibytes(space)} of room; {mebibytes(LITTLE)} are needed"
+    if space < LOW_SPACE_BYTES:
+        text = f"{where}: {mebibytes(space)} of room; {mebibytes(LOW_SPACE_BYTES)} are needed"
         return Finding(WRONG, "disk", text)
     return Finding(OK, "disk", f"{where}: {mebibytes(space)} of room")
 
 
 def _broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:
     try:
-        there = Broker(brokers).topics()
+        there = KafkaClient(brokers).topics()
     except BrokerError as error:
         yield Finding(WRONG, "broker", str(error))
     else:

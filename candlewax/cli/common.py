@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.cli.backfill import WishError
-from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
+from candlewax.cli.backfill import BackfillRequestError
+from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError
 from candlewax.runtime import exit_reasons, settings
@@ -36,16 +36,16 @@ _TOLD: Final = (
     KlinesError,
     VerifyError,
     RebuildError,
-    WishError,
+    BackfillRequestError,
 )
 
 
-def attempt(status: int, action: Callable[[], T]) -> T:
+def exit_on_error(status: int, action: Callable[[], T]) -> T:
     """What the action gives; ends the process with a message and status if it cannot."""
     try:
         return action()
     except ClickHouseError as error:
-        message = exit_reasons.unanswered(error) or briefly(error)
+        message = exit_reasons.unanswered(error) or short_message(error)
         if "UNKNOWN_TABLE" in message:
             message += "; candlewax init makes what is not there"
     except _TOLD as error:
@@ -56,9 +56,9 @@ def attempt(status: int, action: Callable[[], T]) -> T:
 
 def database(status: int) -> Database:
     """The configured database, which must be there; else the process ends."""
-    chosen = attempt(status, settings.load)
+    chosen = exit_on_error(status, settings.load)
     say_which(chosen)
-    return attempt(status, lambda: connect(chosen.clickhouse, chosen.database))
+    return exit_on_error(status, lambda: connect(chosen.clickhouse, chosen.database))
 
 
 def say_which(chosen: settings.Settings) -> None:
@@ -69,7 +69,7 @@ def say_which(chosen: settings.Settings) -> None:
         print(f"Reading {chosen.clickhouse}, database {chosen.database}{more}", file=sys.stderr)
 
 
-def moment(text: str) -> datetime:
+def parse_cli_time(text: str) -> datetime:
     """A date, or a date and a time, in UTC unless it says otherwise; for argparse."""
     try:
         return parse_time_or_utc(text)

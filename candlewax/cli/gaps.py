@@ -13,7 +13,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import CommandError, attempt, database, moment
+from candlewax.cli.common import CommandError, database, exit_on_error, parse_cli_time
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import TOO_LONG, kind
 from candlewax.exchanges import EXCHANGES
@@ -223,10 +223,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         text = f"{what}; may come several times"
         command.add_argument(name, choices=choices, action="append", default=[], help=text)
     command.add_argument(
-        "--since", type=moment, default=_WIDEST[0], help="gaps that may hold trades from then on"
+        "--since",
+        type=parse_cli_time,
+        default=_WIDEST[0],
+        help="gaps that may hold trades from then on",
     )
     command.add_argument(
-        "--until", type=moment, default=_WIDEST[1], help="gaps that may hold trades before then"
+        "--until",
+        type=parse_cli_time,
+        default=_WIDEST[1],
+        help="gaps that may hold trades before then",
     )
     command.add_argument("--limit", type=_limit, help=f"how many to list (a table: {SHOWN})")
     command.add_argument("--json", action="store_true", help="a line of JSON for each")
@@ -241,7 +247,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if limit is None and not arguments.json:
         limit = SHOWN
     with closing(database(NOT_SEEN)) as tables:
-        gaps = attempt(NOT_SEEN, lambda: look(tables, wanted, limit))
+        gaps = exit_on_error(NOT_SEEN, lambda: look(tables, wanted, limit))
     if arguments.json:
         for line in json_lines(gaps):
             print(line)

@@ -12,7 +12,7 @@ from candlewax.runtime import exit_reasons
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
 
-    from candlewax.pipeline.builder import Parts
+    from candlewax.pipeline.builder import Components
 
 # Each command imports what it needs by itself: all of it together takes seconds.
 # ruff: noqa: PLC0415
@@ -167,28 +167,28 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 
 
 def _init(_: argparse.Namespace) -> int:
-    from candlewax.cli.common import attempt
+    from candlewax.cli.common import exit_on_error
     from candlewax.clickhouse.client import open_tables
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
-    from candlewax.kafka.client import Broker, create_topics
+    from candlewax.kafka.client import KafkaClient, create_topics
     from candlewax.pipeline.data_kind import placed
     from candlewax.runtime import settings
 
     # What is made beforehand is for real markets, unless something else is asked for.
-    chosen = placed(attempt(1, settings.load), REAL)
-    attempt(1, lambda: open_tables(chosen.clickhouse, chosen.database))
+    chosen = placed(exit_on_error(1, settings.load), REAL)
+    exit_on_error(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
     if brokers := chosen.brokers:
-        known = attempt(1, lambda: instruments.load(chosen.instruments))
+        known = exit_on_error(1, lambda: instruments.load(chosen.instruments))
         exchanges = chosen.exchanges or known.exchanges
-        attempt(1, lambda: create_topics(Broker(brokers), brokers, exchanges))
+        exit_on_error(1, lambda: create_topics(KafkaClient(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
     return 0
 
 
 def _sql(arguments: argparse.Namespace) -> int:
-    from candlewax.cli.common import attempt, say_which
+    from candlewax.cli.common import exit_on_error, say_which
     from candlewax.clickhouse.client import connect
     from candlewax.runtime import settings
 
@@ -197,10 +197,10 @@ def _sql(arguments: argparse.Namespace) -> int:
         exit_reasons.say("the query ends with a FORMAT of its own; leave out --format")
         return 1
     wanted = None if names_one else arguments.format or "PrettyCompact"
-    chosen = attempt(1, settings.load)
+    chosen = exit_on_error(1, settings.load)
     say_which(chosen)
-    tables = attempt(1, lambda: connect(chosen.clickhouse, chosen.database))
-    answer = attempt(1, lambda: tables.client.raw_query(query, fmt=wanted))
+    tables = exit_on_error(1, lambda: connect(chosen.clickhouse, chosen.database))
+    answer = exit_on_error(1, lambda: tables.client.raw_query(query, fmt=wanted))
     if sys.stdout:
         sys.stdout.buffer.write(answer)
     return 0
@@ -221,30 +221,30 @@ def _without_end(query: str) -> tuple[str, bool]:
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from candlewax.cli import backfill
-    from candlewax.cli.common import attempt
+    from candlewax.cli.common import exit_on_error
 
-    return attempt(1, lambda: backfill.run(arguments, _pipeline))
+    return exit_on_error(1, lambda: backfill.run(arguments, _pipeline))
 
 
-def _pipeline(made: "Parts") -> "Dataflow":
+def _pipeline(made: "Components") -> "Dataflow":
     from dataflows import ingest, ohlcv
 
     return ohlcv.build(made) if made.topics is None else ingest.build(made)
 
 
-def _mending(made: "Parts") -> "Dataflow":
+def _mending(made: "Components") -> "Dataflow":
     from dataflows import repair
 
     return repair.build(made)
 
 
 def _watch(_: argparse.Namespace) -> int:
-    from candlewax.cli.common import attempt
+    from candlewax.cli.common import exit_on_error
     from candlewax.runtime import settings
-    from candlewax.runtime.errors import tell
+    from candlewax.runtime.errors import configure_logging
     from candlewax.verification import monitor
 
-    tell()
-    chosen = attempt(1, settings.load)
-    attempt(1, lambda: monitor.serve(chosen))
+    configure_logging()
+    chosen = exit_on_error(1, settings.load)
+    exit_on_error(1, lambda: monitor.serve(chosen))
     return 0

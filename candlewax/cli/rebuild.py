@@ -12,16 +12,16 @@ from bytewax.run import cli_main
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import attempt, database, moment
+from candlewax.cli.common import database, exit_on_error, parse_cli_time
 from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.replay.stored_frames import StoredFrames
+from candlewax.feeds.replay.stored_frames import StoredFrameSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.verification.content_hash import Day
 from candlewax.verification.rebuild import FIRST, LAST, Play, Rebuilt, rebuild
 from dataflows import ohlcv
@@ -40,9 +40,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "and compare; exit 0: the same, 1: not the same, 2: could not rebuild",
     )
     command.add_argument(
-        "--from", dest="begin", type=moment, help="compare what happened from then on (all)"
+        "--from", dest="begin", type=parse_cli_time, help="compare what happened from then on (all)"
     )
-    command.add_argument("--to", dest="end", type=moment, help="and before then (all)")
+    command.add_argument("--to", dest="end", type=parse_cli_time, help="and before then (all)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=_run, parser=command)
 
@@ -54,11 +54,13 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if begin >= end:
         arguments.parser.error("--from is not before --to")
-    chosen = attempt(NOT_REBUILT, settings.load)
-    known = attempt(NOT_REBUILT, lambda: instruments.load(chosen.instruments))
+    chosen = exit_on_error(NOT_REBUILT, settings.load)
+    known = exit_on_error(NOT_REBUILT, lambda: instruments.load(chosen.instruments))
     logging.basicConfig(level=logging.WARNING)
     with closing(database(NOT_REBUILT)) as stored:
-        found = attempt(NOT_REBUILT, lambda: rebuild(chosen, player(known), stored, begin, end))
+        found = exit_on_error(
+            NOT_REBUILT, lambda: rebuild(chosen, player(known), stored, begin, end)
+        )
     if arguments.json:
         print(to_json(found))
     else:
@@ -71,8 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def player(known: Instruments) -> Play:
     """Return what plays stored frames through the pipeline, with the instruments that are known."""
 
-    def play(feed: StoredFrames, database: Database, tally: Tally) -> None:
-        cli_main(ohlcv.build(builder.make(feed, known, EXCHANGES, database, tally)))
+    def play(feed: StoredFrameSource, database: Database, tally: Counters) -> None:
+        cli_main(ohlcv.build(builder.build_components(feed, known, EXCHANGES, database, tally)))
 
     return play
 

@@ -11,31 +11,31 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from candlewax.cli.common import CommandError, attempt, say_which
+from candlewax.cli.common import CommandError, exit_on_error, say_which
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.core import instruments
 from candlewax.core.gaps.fill_plan import TOO_LONG
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import Choice
-from candlewax.feeds.rest.gap_fill import Asked, Repairs
+from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import Broker, create_topics
+from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder, rest_endpoints
-from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import claim, claimed, live_kind
-from candlewax.pipeline.reports.gap_fill import Mended
+from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tell
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
-from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.shutdown import ShutdownSignal
 
 FILLED, LEFT, NOT_ASKED = 0, 1, 2
 """Exit statuses: nothing is left of the gaps chosen; something is; could not ask."""
 
-Build = Callable[[Parts], Dataflow]
+Build = Callable[[Components], Dataflow]
 
 _NAMED: Final = """
 SELECT exchange, symbol, first_sequence AS first, count
@@ -84,7 +84,7 @@ def _number(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace, build: Build) -> int:
-    return attempt(NOT_ASKED, lambda: run(arguments, build))
+    return exit_on_error(NOT_ASKED, lambda: run(arguments, build))
 
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     asked = _asked(chosen, wanted, arguments.exchange, kind)
     firsts = frozenset(arguments.first)
     choice = Choice(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)
-    tally, stop = Tally(), Stop()
+    tally, stop = Counters(), ShutdownSignal()
     say_which(chosen)
     # Nothing is made where nothing is: there is no gap to ask for.
     connect(chosen.clickhouse, chosen.database).close()
@@ -116,16 +116,16 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         stack.callback(onlooker.close)
-        told = Mended(
+        told = GapFillReport(
             f"Asking {', '.join(asked)} for {chosen.clickhouse}, database {chosen.database}",
             console(), tally, onlooker, stop, choice, asked, sent=chosen.brokers is not None,
         )  # fmt: skip
-        source = Repairs(asked, onlooker, tally, stop, finite=True, choice=choice)
-        process = Process(
-            known, tuple(asked), tally, stop, on_end=told.end, resumes=False, kind=kind
+        source = GapFillSource(asked, onlooker, tally, stop, finite=True, choice=choice)
+        process = ProcessContext(
+            known, tuple(asked), tally, stop, on_end=told.end, is_replayable=False, kind=kind
         )
         made = _made(chosen, process, source, tables)
-        tell()
+        configure_logging()
         flow = build(made)
         stop.listen()
         told.begin()
@@ -139,11 +139,11 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
 
 def _asked(
     chosen: Settings, wanted: Sequence[str], named: Sequence[str], kind: str
-) -> dict[str, Asked]:
+) -> dict[str, RestEndpoint]:
     """Return how the wanted exchanges are asked. Raises SettingsError if one that is named may not
     be, or none.
     """
-    asked = rest_endpoints.asked(chosen, wanted, real=kind == REAL)
+    asked = rest_endpoints.rest_endpoints(chosen, wanted, real=kind == REAL)
     for exchange in named or () if asked else wanted:
         if exchange not in asked:
             raise SettingsError(
@@ -177,7 +177,9 @@ def _check(
     return named.rows()
 
 
-def _bounds(named: Sequence[tuple[str, str, int, int]], asked: dict[str, Asked]) -> Sequence[str]:
+def _bounds(
+    named: Sequence[tuple[str, str, int, int]], asked: dict[str, RestEndpoint]
+) -> Sequence[str]:
     """Say how long it takes at least to ask for gaps that are named and long."""
     lines = []
     for exchange, symbol, first, count in named:
@@ -192,10 +194,12 @@ def _bounds(named: Sequence[tuple[str, str, int, int]], asked: dict[str, Asked])
     return lines
 
 
-def _made(chosen: Settings, process: Process, source: Repairs, tables: Database) -> Parts:
+def _made(
+    chosen: Settings, process: ProcessContext, source: GapFillSource, tables: Database
+) -> Components:
     if not chosen.brokers:
-        return builder.embedded(process, source, tables)
-    broker = Broker(chosen.brokers)
-    create_topics(broker, chosen.brokers, process.wanted)
-    topic_kind.check(broker, process.wanted, process.kind)
-    return builder.ingesting(process, source, broker, partial(claimed, chosen, process.kind))
+        return builder.build_embedded(process, source, tables)
+    broker = KafkaClient(chosen.brokers)
+    create_topics(broker, chosen.brokers, process.exchanges)
+    topic_kind.check(broker, process.exchanges, process.kind)
+    return builder.build_ingest(process, source, broker, partial(claimed, chosen, process.kind))

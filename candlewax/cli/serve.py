@@ -11,16 +11,16 @@ from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.runtime import settings
-from candlewax.runtime.errors import tell
+from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import SettingsError
-from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.web.app import make
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
 from candlewax.web.sql.endpoint import Reader
-from candlewax.web.stream.poller import Poll, Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.poller import Poll, StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,10 +36,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; gives the exit status."""
-    tell()
+    configure_logging()
     try:
         chosen = settings.load()
-        stop = Stop()
+        stop = ShutdownSignal()
         stop.listen()
         with ExitStack() as stack:
             store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
@@ -50,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
                 stack.callback(reader.close)
             where = serve_options.read(arguments)
             what = f"{chosen.clickhouse}, database {chosen.database}"
-            seen = Seen()
-            viewers = Viewers(seen)
+            seen = StoredFeedStatus()
+            viewers = Subscribers(seen)
             viewers.days(store.days())
-            recent = Recent()
+            recent = CandleCache()
             beside = [Poll(store, viewers, seen, recent).run]
             app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
             server = serve_options.begin(app, viewers, where, what)

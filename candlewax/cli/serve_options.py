@@ -8,7 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from candlewax.web.server import Server
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.subscribers import Subscribers
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -39,7 +39,7 @@ def read(arguments: argparse.Namespace) -> Where:
     return Where(arguments.host, arguments.port, tuple(arguments.name))
 
 
-def begin(app: ASGIApp, viewers: Viewers, where: Where, what: str) -> Server:
+def begin(app: ASGIApp, viewers: Subscribers, where: Where, what: str) -> Server:
     """Begin to serve, and say where. Raises ServerError."""
     server = Server(app, viewers, where.host, where.port)
     server.start()

@@ -21,28 +21,28 @@ from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.core import instruments
-from candlewax.core.frames import Feed
+from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
-from candlewax.feeds.replay.paced import Paced, Play
-from candlewax.feeds.replay.source import Recordings
+from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
+from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.app import feed, repairing, serve_metrics, tune
-from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.app import frame_source, gap_fill_source, serve_metrics, tune_runtime
+from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import kind_of, settled
 from candlewax.runtime import settings
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tell
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
-from candlewax.runtime.shutdown import Stop
+from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
 from candlewax.web.app import Beside, make
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
 from candlewax.web.sql.endpoint import Reader
-from candlewax.web.stream.batch_queue import Hub
-from candlewax.web.stream.broadcaster import Live
+from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.web.stream.broadcaster import Broadcaster
 from candlewax.web.stream.feed_status import Clock
 from candlewax.web.stream.poller import Changes
 
@@ -80,13 +80,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
     command.set_defaults(run=partial(run, build=build))
 
 
-Build = Callable[[Parts], Dataflow]
+Build = Callable[[Components], Dataflow]
 """Wires the whole pipeline."""
 
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
     """Run until Ctrl-C; gives the exit status."""
-    tell()
+    configure_logging()
     try:
         chosen = settings.load()
         if chosen.brokers:
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
-        tune()
+        tune_runtime()
         with ExitStack() as stack:
             status = _Up(chosen, arguments, build, stack).run()
         return engine.end_with(status)
@@ -109,7 +109,7 @@ class _Up:
     ) -> None:
         self._build = build
         self._stack = stack
-        self._stop = Stop()
+        self._stop = ShutdownSignal()
         self._stop.listen()
         known = instruments.load(chosen.instruments)
         self._play = None if chosen.live else _play(chosen, arguments)
@@ -122,11 +122,11 @@ class _Up:
             self._kind = ""
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
-        self._process = Process(
-            known, wanted, Tally(), self._stop, live=chosen.live, resumes=not chosen.live,
+        self._process = ProcessContext(
+            known, wanted, Counters(), self._stop, live=chosen.live, is_replayable=not chosen.live,
             linger=chosen.linger_seconds,
         )  # fmt: skip
-        self._hub = Hub()
+        self._hub = BatchQueue()
         self._serving = serve_options.read(arguments)
 
     def run(self) -> int:
@@ -135,10 +135,10 @@ class _Up:
         self._stack.callback(database.close)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
         self._stack.callback(store.close)
-        recent = Recent()
+        recent = CandleCache()
         watching = watch_beside(chosen)
         cross_check = watching.checked.report if watching else None
-        live = Live(self._hub, recent, _clock(self._play), cross_check)
+        live = Broadcaster(self._hub, recent, _clock(self._play), cross_check)
         live.days(store.days())
         reader = None
         if isinstance(chosen.clickhouse, Path):
@@ -150,9 +150,9 @@ class _Up:
             beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
         app = make(store, live, recent, reader, beside, what=self._what(), names=names)
-        repairs = repairing(chosen, self._process, finite=False)
+        repairs = gap_fill_source(chosen, self._process, finite=False)
         hub = self._hub
-        made = builder.embedded(
+        made = builder.build_embedded(
             self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
         )
         serve_metrics(chosen, made, self._process)
@@ -169,11 +169,11 @@ class _Up:
         print("Stopped as asked.", flush=True)
         return 0
 
-    def _feed(self) -> Source[Feed]:
+    def _feed(self) -> Source[SourceItem]:
         if self._play is None:
-            return feed(self._chosen, self._process)
-        recordings = Recordings(self._chosen.logs, self._process.tally, self._stop)
-        return Paced(recordings, self._play, self._stop)
+            return frame_source(self._chosen, self._process)
+        recordings = FrameLogSource(self._chosen.logs, self._process.tally, self._stop)
+        return PacedSource(recordings, self._play, self._stop)
 
     def _what(self) -> str:
         if self._play is None:
@@ -183,17 +183,17 @@ class _Up:
         return f"{name} at {self._play.pace:g} times its pace"
 
 
-def _play(chosen: Settings, arguments: argparse.Namespace) -> Play:
+def _play(chosen: Settings, arguments: argparse.Namespace) -> PlaybackClock:
     sample = chosen.feed == "sample"
     begin = arguments.begin or (SAMPLE_BEGIN if sample else None)
     pace = arguments.pace or (SAMPLE_PACE if sample else 1.0)
-    return Play(pace, int(begin.timestamp() * 1_000_000) if begin else None)
+    return PlaybackClock(pace, int(begin.timestamp() * 1_000_000) if begin else None)
 
 
 class _Played(Clock):
     """The time of a recording as it is played."""
 
-    def __init__(self, play: Play) -> None:
+    def __init__(self, play: PlaybackClock) -> None:
         self._play = play
 
     def now(self, wall: int) -> int:
@@ -203,7 +203,7 @@ class _Played(Clock):
         return self._play.wall(received)
 
 
-def _clock(play: Play | None) -> Clock:
+def _clock(play: PlaybackClock | None) -> Clock:
     return _Played(play) if play else Clock()
 
 

@@ -10,14 +10,14 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import attempt, database
+from candlewax.cli.common import database, exit_on_error
 from candlewax.core import instruments
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
 from candlewax.verification.frame_check import SETTLE_S
-from candlewax.verification.kline_files import Board, Market, board
+from candlewax.verification.kline_files import KlineReport, Market, board
 from candlewax.verification.verify import report, to_json, verify
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
@@ -61,12 +61,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(arguments: argparse.Namespace) -> int:
     files = arguments.exchange_candles
     said = Market(arguments.exchange, arguments.symbol, arguments.timeframe)
-    chosen = attempt(NOT_COMPARED, settings.load)
-    known = attempt(NOT_COMPARED, lambda: instruments.load(chosen.instruments))
+    chosen = exit_on_error(NOT_COMPARED, settings.load)
+    known = exit_on_error(NOT_COMPARED, lambda: instruments.load(chosen.instruments))
     with closing(database(NOT_COMPARED)) as tables:
-        boards = attempt(NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files])
+        boards = exit_on_error(
+            NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files]
+        )
         settle_s = () if tables.embedded else SETTLE_S
-        found = attempt(NOT_COMPARED, lambda: verify(tables.client, settle_s))
+        found = exit_on_error(NOT_COMPARED, lambda: verify(tables.client, settle_s))
     if found.is_empty:
         place = f"{chosen.clickhouse}, database {chosen.database}"
         print(f"candlewax: nothing to verify in {place}", file=sys.stderr)
@@ -83,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return EQUAL if good else DIFFERENT
 
 
-def _show(boards: Sequence[Board]) -> None:
+def _show(boards: Sequence[KlineReport]) -> None:
     screen = console()
     screen.print()
     screen.print(_scores(boards))
@@ -98,7 +100,7 @@ def _show(boards: Sequence[Board]) -> None:
             screen.print(_line(name, example), highlight=False)
 
 
-def _scores(boards: Sequence[Board]) -> Table:
+def _scores(boards: Sequence[KlineReport]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="Candles of the exchange", title_justify="left")
     table.add_column("market")
     for name in _COLUMNS.values():

@@ -16,7 +16,7 @@ _NAMES: Final = pl.Categorical
 _OLDEST: Final = pl.CompatLevel.oldest()
 
 
-FEW: Final = 3_000
+SMALL_BATCH_ROWS: Final = 3_000
 """Rows for which it is faster to take each column by itself: a step of a whole frame costs
 as much for ten rows as for thousands."""
 
@@ -28,7 +28,7 @@ def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
     """The rows of one insert, of frames that have the columns of their table (or of
     TRADES with vendor columns for `silver_trades`).
     """
-    if sum(frame.height for frame in frames) <= FEW:
+    if sum(frame.height for frame in frames) <= SMALL_BATCH_ROWS:
         return _few_trades(frames) if table == "silver_trades" else _columns(frames)
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from candlewax.clickhouse import ddl
-from candlewax.clickhouse.disk_guard import AGAIN, LITTLE, Room, free, mebibytes
+from candlewax.clickhouse.disk_guard import AGAIN, LOW_SPACE_BYTES, DiskGuard, free, mebibytes
 from candlewax.clickhouse.embedded import Inserts, write
 from candlewax.clickhouse.engine import choose_options, in_utc
 from candlewax.clickhouse.transient_errors import is_transient
@@ -26,7 +26,7 @@ from candlewax.runtime.setting_parsers import Server
 
 INSERT: Final = {
     # Refused before anything is written.
-    "min_free_disk_bytes_to_perform_insert": LITTLE,
+    "min_free_disk_bytes_to_perform_insert": LOW_SPACE_BYTES,
     # Set, not assumed: their defaults differ between versions.
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -73,7 +73,7 @@ class Database:
         self._inserts = Inserts(folder, client.database or "", client.raw_query) if folder else None
         # An embedded engine runs one query of a connection at a time.
         self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
-        self._room = Room(folder, self.command) if folder else None
+        self._room = DiskGuard(folder, self.command) if folder else None
         if self._room:
             self._room.begin()
 
@@ -89,7 +89,7 @@ class Database:
         wait: Callable[[float], object] = time.sleep,
     ) -> pl.DataFrame:
         """The rows of a query. Parameters stand in it as `{name:Type}`."""
-        return self.patiently(lambda: self._query(sql, parameters or {}), wait)
+        return self.with_retries(lambda: self._query(sql, parameters or {}), wait)
 
     def query_once(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the rows of a query, as `query`, without waiting for a server.
@@ -109,7 +109,9 @@ class Database:
         with self._lock:
             return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters)))
 
-    def patiently(self, action: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    def with_retries(
+        self, action: Callable[[], T], wait: Callable[[float], object] = time.sleep
+    ) -> T:
         """What the action gives, tried again while a server is away or too busy."""
         for pause in RETRIES:
             try:
@@ -118,7 +120,7 @@ class Database:
                 if not is_transient(error, embedded=self.embedded):
                     raise
                 if pause == RETRIES[0]:
-                    _log.warning("%s; trying again for ten minutes", briefly(error))
+                    _log.warning("%s; trying again for ten minutes", short_message(error))
             wait(pause)
         return action()
 
@@ -164,7 +166,7 @@ class Database:
             self.client.close()
 
 
-def _check(room: Room) -> None:
+def _check(room: DiskGuard) -> None:
     """Raises DatabaseError if what was done until now may have found no room."""
     if not room.left():
         raise DatabaseError(f"{room.folder}: the disk is full; {AGAIN}")
@@ -200,8 +202,8 @@ def open_tables(place: Path | Server, database: str) -> Database:
 
     Raises DatabaseError, also where an embedded database would find little room.
     """
-    if isinstance(place, Path) and (space := free(place)) < LITTLE:
-        there = f"{mebibytes(space)} of room on its disk; {mebibytes(LITTLE)} are needed"
+    if isinstance(place, Path) and (space := free(place)) < LOW_SPACE_BYTES:
+        there = f"{mebibytes(space)} of room on its disk; {mebibytes(LOW_SPACE_BYTES)} are needed"
         raise DatabaseError(f"{place}: {there}")
     try:
         with closing(_client(place, "default")) as client:
@@ -215,7 +217,7 @@ def open_tables(place: Path | Server, database: str) -> Database:
     return opened
 
 
-def briefly(error: ClickHouseError) -> str:
+def short_message(error: ClickHouseError) -> str:
     """What an error says, without the engine's stack."""
     return str(error).partition(", Stack trace")[0]
 
@@ -224,7 +226,7 @@ def _reason(error: ClickHouseError) -> str:
     """Return the reason why a database cannot be opened, without the client's innards."""
     if "AUTHENTICATION_FAILED" in str(error):
         return "Authentication failed: ClickHouse refuses the user or the password"
-    return exit_reasons.explain(error) or briefly(error)
+    return exit_reasons.explain(error) or short_message(error)
 
 
 def _open_directory(path: Path, database: str) -> Client:

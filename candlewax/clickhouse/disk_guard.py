@@ -16,10 +16,10 @@ from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-LITTLE: Final = 64 << 20
+LOW_SPACE_BYTES: Final = 64 << 20
 """Bytes: with less nothing is begun."""
 
-NONE: Final = 8 << 20
+FULL_BYTES: Final = 8 << 20
 """Bytes: with less something may have found no room."""
 
 _PAUSE: Final = 0.1
@@ -48,7 +48,7 @@ def mebibytes(size: int) -> str:
     return f"{size / (1 << 20):,.1f} MiB"
 
 
-class Room:
+class DiskGuard:
     """Looks after the disk of an embedded database as long as that is open.
 
     `command` runs a statement in the engine. `full` tells whether there was no room once.
@@ -77,7 +77,7 @@ class Room:
 
     def left(self) -> bool:
         """Whether what was done until now found its room."""
-        if free(self.folder) < NONE:
+        if free(self.folder) < FULL_BYTES:
             self.full = True
         return not self.full
 
@@ -101,10 +101,10 @@ class Room:
         there was none.
         """
         space = free(self.folder)
-        if self.left() and space >= 2 * LITTLE and not self._merging:
+        if self.left() and space >= 2 * LOW_SPACE_BYTES and not self._merging:
             self._command(_START_MERGES)
             self._merging = True
-        elif (self.full or space < LITTLE) and self._merging:
+        elif (self.full or space < LOW_SPACE_BYTES) and self._merging:
             self._command(_STOP_MERGES)
             self._merging = False
             _log.warning("%s: %s of room, nothing is merged", self.folder, mebibytes(space))

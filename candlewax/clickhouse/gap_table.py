@@ -9,7 +9,7 @@ import polars as pl
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import ONCE, Gap
+from candlewax.core.gaps.fill_plan import ONCE, FillGap
 from candlewax.core.schema import TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
@@ -59,12 +59,12 @@ _WRITTEN: Final[Columns] = {
 
 
 @dataclass(frozen=True)
-class Left:
+class PendingGap:
     """A gap that may still be filled, the seconds since it was detected and since
     something was last written of it, its row, and whether it was given up before.
     """
 
-    gap: Gap
+    gap: FillGap
     age_s: float
     idle_s: float
     row: dict[str, Any]
@@ -82,15 +82,15 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Written:
+class GapAttempt:
     """What is to be written of a gap that was asked for once more."""
 
-    left: Left
+    left: PendingGap
     state: int
     reason: str
 
 
-class Gaps:
+class GapTable:
     """The gaps of one exchange. `wait` as of `Database.patiently`."""
 
     def __init__(self, database: Database, exchange: str, wait: Callable[[float], object]) -> None:
@@ -101,7 +101,7 @@ class Gaps:
 
     def left(
         self, symbols: Iterable[str] = (), firsts: Iterable[int] = (), *, again: bool = False
-    ) -> list[Left]:
+    ) -> list[PendingGap]:
         """Return the gaps that may still be filled, of some symbols and with some first numbers
         if any are given; those that were given up only `again`.
         """
@@ -109,7 +109,7 @@ class Gaps:
         frame = self._database.query(_LEFT, {"exchange": self._exchange, **chosen}, self._wait)
         return [_left(row) for row in frame.iter_rows(named=True)]
 
-    def native(self, gap: Gap) -> str | None:
+    def native(self, gap: FillGap) -> str | None:
         """What the exchange calls the market of a gap; None if nothing of it is stored."""
         if gap.symbol not in self._natives:
             place = {
@@ -126,7 +126,7 @@ class Gaps:
             self._natives[gap.symbol] = str(found.item())
         return self._natives[gap.symbol]
 
-    def write(self, written: Sequence[Written]) -> None:
+    def write(self, written: Sequence[GapAttempt]) -> None:
         """Add rows: state, reason, one more attempt.
 
         A gap that was given up stays so until its trades are seen, and since when: who asks
@@ -148,11 +148,11 @@ class Gaps:
         # The exchange has one writer of such rows, and no two moments are the same.
         token = f"repair-{self._exchange}-{now.isoformat()}-{frame.row(0)[1:4]}-{frame.height}"
         table = arrow.rows("gaps", [frame])
-        self._database.patiently(lambda: self._database.insert("gaps", table, token), self._wait)
+        self._database.with_retries(lambda: self._database.insert("gaps", table, token), self._wait)
 
 
-def _left(row: dict[str, Any]) -> Left:
-    gap = Gap(
+def _left(row: dict[str, Any]) -> PendingGap:
+    gap = FillGap(
         row["symbol"],
         row["first_sequence"],
         row["last_sequence"],
@@ -162,4 +162,4 @@ def _left(row: dict[str, Any]) -> Left:
         row["numbering"],
     )
     own = {name: row[name] for name in _WRITTEN if name in row}
-    return Left(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own, bool(row["given_up"]))
+    return PendingGap(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own, bool(row["given_up"]))

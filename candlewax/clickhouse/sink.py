@@ -15,10 +15,10 @@ from prometheus_client import Histogram
 
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.core.frames import Feed, Unread
+from candlewax.core.frames import SourceItem, UnreadableLines
 from candlewax.runtime import metrics
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 from candlewax.runtime.metrics import DELAYS
 
 _RECEIVED: Final = Histogram(
@@ -29,7 +29,7 @@ _RECEIVED: Final = Histogram(
 )
 
 
-@tells
+@log_failures
 class _Part(StatefulSinkPartition[Batch, None]):
     def __init__(
         self, writer: Writer, forward: Callable[[Batch], None], on_close: Callable[[], None]
@@ -52,7 +52,7 @@ class _Part(StatefulSinkPartition[Batch, None]):
 
 
 def _hand_over(batch: Batch, forward: Callable[[Batch], None], writer: Writer) -> None:
-    if not (batch.tables or batch.doubt):
+    if not (batch.tables or batch.recertify):
         # All it had went first.
         return
     observe(batch)
@@ -60,8 +60,8 @@ def _hand_over(batch: Batch, forward: Callable[[Batch], None], writer: Writer) -
     writer.put(batch)
 
 
-@tells
-class TradesFirst:
+@log_failures
+class EarlyTradeWriter:
     """Hands frames, trades and what belongs to them to the writer, and gives what candles
     are made of: a core stores the ones while another makes the others.
 
@@ -90,8 +90,8 @@ class TradesFirst:
         return replace(batch, tables={})
 
 
-@tells
-class Tables(FixedPartitionedSink[Batch, None]):
+@log_failures
+class ClickHouseSink(FixedPartitionedSink[Batch, None]):
     """Stores batches in their tables.
 
     Unit of parallelism: one partition for each exchange; all of a process share
@@ -136,29 +136,29 @@ class Tables(FixedPartitionedSink[Batch, None]):
             self._on_end()
 
 
-class _Counting(StatelessSinkPartition[Feed]):
-    def __init__(self, tally: Tally, on_end: Callable[[], None]) -> None:
+class _Counting(StatelessSinkPartition[SourceItem]):
+    def __init__(self, tally: Counters, on_end: Callable[[], None]) -> None:
         self._tally = tally
         self._on_end = on_end
 
-    def write_batch(self, items: list[Feed]) -> None:
+    def write_batch(self, items: list[SourceItem]) -> None:
         for item in items:
-            if isinstance(item, Unread):
-                self._tally.add(item.letters.height, "dead_letters", "")
+            if isinstance(item, UnreadableLines):
+                self._tally.increment(item.letters.height, "dead_letters", "")
             else:
-                self._tally.add(item.frames.height, "frames", item.exchange)
+                self._tally.increment(item.frames.height, "frames", item.exchange)
 
     def close(self) -> None:
         self._on_end()
 
 
-class Counts(DynamicSink[Feed]):
+class CountingSink(DynamicSink[SourceItem]):
     """Counts what a feed emits and keeps nothing.
 
     Unit of parallelism: any worker. Delivery: none.
     """
 
-    def __init__(self, tally: Tally, on_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tally: Counters, on_end: Callable[[], None] = lambda: None) -> None:
         self._tally = tally
         self._on_end = on_end
 

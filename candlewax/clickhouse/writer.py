@@ -14,12 +14,12 @@ from prometheus_client import Histogram
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.partitions import within_partitions
-from candlewax.clickhouse.recompute import Anew
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.batch import WINDOWS, Batch
+from candlewax.clickhouse.recompute import CandleRecomputer
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.rows import CLOSED
 from candlewax.core.schema import without
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import cores
 from candlewax.runtime.metrics import DELAYS
 
@@ -51,13 +51,13 @@ BLOCK_BYTES: Final = 128 << 20
 FIRST_ROWS: Final = 100_000
 """Rows worth storing by a writer that has nothing else to do."""
 
-LINGER: Final = 1.0
+MAX_WAIT_S: Final = 1.0
 """Seconds that rows wait for others while many come."""
 
-FEW: Final = 5_000
+SMALL_BATCH_ROWS: Final = 5_000
 """Rows that do not wait for others: no flood is coming."""
 
-SOON: Final = 0.001
+COALESCE_S: Final = 0.001
 """Seconds for the rows of one moment to come together."""
 
 _ROWS: Final = Histogram(
@@ -100,9 +100,9 @@ class Writer:
     def __init__(
         self,
         database: Database,
-        tally: Tally,
+        tally: Counters,
         *,
-        history: History | None = None,
+        history: StateLoader | None = None,
         background: bool | None = None,
         before: Callable[[], None] = lambda: None,
         after: Callable[[Sequence[Batch]], None] = lambda _: None,
@@ -113,8 +113,8 @@ class Writer:
         stored, in the order of storing, and must not wait.
         """
         self._database = database
-        self._history = history or History(database, wait=wait)
-        self._anew = Anew(self._history)
+        self._history = history or StateLoader(database, wait=wait)
+        self._anew = CandleRecomputer(self._history)
         self._before = before
         self._after = after
         self._tally = tally
@@ -145,16 +145,16 @@ class Writer:
             self._rows += batch.rows
             self._bytes += int(size)
             self._changed.notify_all()
-            if not self._background and (self._enough() or self._waited() >= LINGER):
+            if not self._background and (self._enough() or self._waited() >= MAX_WAIT_S):
                 self._store(self._take())
 
     @property
-    def behind(self) -> bool:
+    def is_backlogged(self) -> bool:
         """Whether a few more rows would only wait for others: until the last of those that
         are stored now is on its way, or while others wait already. A backlog is none of
         it, as its rows are many at once; nor a failure, which the next ones are to meet.
         """
-        if self._failure or not self._storing or self._rows > FEW:
+        if self._failure or not self._storing or self._rows > SMALL_BATCH_ROWS:
             return False
         return self._occupied or self._rows > 0
 
@@ -209,13 +209,13 @@ class Writer:
         """The batches to store next; none when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._closed)
-            self._changed.wait_for(self._ready, timeout=max(0.0, SOON - self._waited()))
-            if self._rows > FEW:
-                self._changed.wait_for(self._ready, timeout=max(0.0, LINGER - self._waited()))
+            self._changed.wait_for(self._ready, timeout=max(0.0, COALESCE_S - self._waited()))
+            if self._rows > SMALL_BATCH_ROWS:
+                self._changed.wait_for(self._ready, timeout=max(0.0, MAX_WAIT_S - self._waited()))
             if self._closed:
                 return []
             self._storing = True
-            self._occupied = self._rows <= FEW
+            self._occupied = self._rows <= SMALL_BATCH_ROWS
             batches = self._take()
             self._changed.notify_all()
             return batches
@@ -246,7 +246,7 @@ class Writer:
         """Store anew what these batches of an exchange say of candles whose state is gone;
         gives their rows of `ohlcv` once they are stored.
         """
-        for rows in self._anew.mended(exchange, batches):
+        for rows in self._anew.recompute(exchange, batches):
             self._insert_candles([rows])
             yield rows
 
@@ -263,7 +263,7 @@ class Writer:
             again = frame.filter(pl.col("cause") != CLOSED)
             if again.height:
                 for exchange, cause, count in again.group_by("exchange", "cause").len().rows():
-                    self._tally.add(count, "revisions", exchange, str(cause))
+                    self._tally.increment(count, "revisions", exchange, str(cause))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
@@ -272,9 +272,9 @@ class Writer:
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)
             with _SECONDS.labels(table).time():
-                self._database.patiently(insert, self._wait)
+                self._database.with_retries(insert, self._wait)
             _ROWS.labels(table).observe(rows.num_rows)
-            self._tally.add(rows.num_rows, "stored", table)
+            self._tally.increment(rows.num_rows, "stored", table)
 
 
 def _observe(table: str, batches: list[Batch]) -> None:
@@ -293,6 +293,6 @@ def _latest(batches: Iterable[Batch]) -> list[pl.DataFrame]:
         if "ohlcv" in batch.tables:
             candles.setdefault(batch.exchange, []).append(batch.tables["ohlcv"])
     return [
-        frames[0] if len(frames) == 1 else pl.concat(frames).unique(list(WINDOWS), keep="last")
+        frames[0] if len(frames) == 1 else pl.concat(frames).unique(list(WINDOW_KEY), keep="last")
         for frames in candles.values()
     ]

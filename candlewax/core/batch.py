@@ -5,14 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import NAMES, Doubt
-from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.candles.certificate import NAMES, Recertification
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.schema import TRADES, Columns, empty
 
-NOWHERE: Final = ""
+UNKNOWN_EXCHANGE: Final = ""
 """The key of what belongs to no known exchange."""
 
-WINDOWS: Final[Columns] = NAMES
+WINDOW_KEY: Final[Columns] = NAMES
 """Names of candles."""
 
 
@@ -32,12 +32,12 @@ class Batch:
     exchange: str
     tables: dict[str, pl.DataFrame]
     trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
-    read: int = 0
-    stale: pl.DataFrame = field(default_factory=lambda: empty(WINDOWS))
-    late: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    trades_received: int = 0
+    stale_windows: pl.DataFrame = field(default_factory=lambda: empty(WINDOW_KEY))
+    late_trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     watermark: int = 0
-    known: Knowledge = NOTHING
-    doubt: Doubt | None = None
+    gap_state: GapState = NO_GAPS
+    recertify: Recertification | None = None
 
     @property
     def rows(self) -> int:

@@ -26,7 +26,7 @@ def is_asked_for(column: str) -> pl.Expr:
 
 
 @dataclass(frozen=True)
-class Received:
+class FrameBatch:
     """Frames of one exchange (FRAMES, with SOURCE if they came through a broker), in
     the order they came.
     """
@@ -36,7 +36,7 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Garbled:
+class InvalidUtf8Frames:
     """Frames that are not UTF-8: as `Received`, with every odd byte written out, and
     beside them their bytes and what is wrong with each.
     """
@@ -48,10 +48,10 @@ class Garbled:
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadableLines:
     """Lines that hold no frame (DEAD_LETTERS)."""
 
     letters: pl.DataFrame
 
 
-Feed = Received | Garbled | Unread
+SourceItem = FrameBatch | InvalidUtf8Frames | UnreadableLines

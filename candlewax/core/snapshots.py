@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.core.candles.open_candles import Book
-from candlewax.core.gaps.gap_tracker import Gap, OpenGaps, Shown
+from candlewax.core.candles.open_candles import OpenCandles
+from candlewax.core.gaps.gap_tracker import Detection, Gap, GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Numberings, Start
-from candlewax.core.gaps.outages import Connections
-from candlewax.core.gaps.sequence_ranges import Ranges
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.gaps.outages import OutageTracker
+from candlewax.core.gaps.sequence_ranges import SequenceRanges
+from candlewax.core.trades.deduplicator import Deduplicator
 
 VERSION: Final = 1
 """The form of snapshots; another one cannot be read."""
@@ -30,7 +30,7 @@ class SnapshotError(ValueError):
     """A snapshot was written in another form; the text says what to do."""
 
 
-def save_ledger(ledger: Ledger) -> Snapshot:
+def save_deduplicator(ledger: Deduplicator) -> Snapshot:
     """Return what has been seen of an exchange, as it is now."""
     connections, outages = ledger.connections, ledger.market_outages
     return {
@@ -75,12 +75,12 @@ def save_ledger(ledger: Ledger) -> Snapshot:
     }
 
 
-def load_ledger(snapshot: Snapshot) -> Ledger:
+def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
     """Return the ledger of a snapshot. Raises SnapshotError."""
     saved = _current(snapshot)
     gaps = {
         series: {
-            (first, last): Gap(missing, before, after, Shown(*shown))
+            (first, last): Gap(missing, before, after, Detection(*shown))
             for first, last, missing, before, after, *shown in rows
         }
         for series, rows in saved["gaps"].items()
@@ -89,11 +89,11 @@ def load_ledger(snapshot: Snapshot) -> Ledger:
         symbol: [Start(*start) for start in starts]
         for symbol, starts in saved["numberings"].items()
     }
-    ledger = Ledger(
-        {series: Ranges(**ranges) for series, ranges in saved["numbers"].items()},
+    ledger = Deduplicator(
+        {series: SequenceRanges(**ranges) for series, ranges in saved["numbers"].items()},
         [_unpacked(chunk) for chunk in saved["trade_ids"]],
-        OpenGaps(gaps, set(saved["gaps_ahead"])),
-        Connections(**saved["connections"]),
+        GapTracker(gaps, set(saved["gaps_ahead"])),
+        OutageTracker(**saved["connections"]),
         set(saved["contradicted"]),
         Numberings(starts, saved["latest"], saved["earliest"]),
         MarketOutages(**saved["market_outages"]),
@@ -102,7 +102,7 @@ def load_ledger(snapshot: Snapshot) -> Ledger:
     return ledger
 
 
-def save_book(book: Book) -> Snapshot:
+def save_open_candles(book: OpenCandles) -> Snapshot:
     """Return the candles of an exchange that can still change, as they are now."""
     return {
         "version": VERSION,
@@ -113,10 +113,10 @@ def save_book(book: Book) -> Snapshot:
     }
 
 
-def load_book(snapshot: Snapshot) -> Book:
+def load_open_candles(snapshot: Snapshot) -> OpenCandles:
     """Return the book of a snapshot. Raises SnapshotError."""
     saved = _current(snapshot)
-    return Book(
+    return OpenCandles(
         _unpacked(saved["candles"]),
         saved["watermark"],
         _unpacked(saved["outages"]),

@@ -16,7 +16,7 @@ from candlewax.exchanges.protocol.dialect import (
     SELL,
     Dialect,
     Exchange,
-    Layout,
+    FrameTemplate,
     Reading,
     Spelling,
     Split,
@@ -31,7 +31,15 @@ from candlewax.exchanges.protocol.fields import (
     read,
 )
 from candlewax.exchanges.protocol.symbols import split_before_quote
-from candlewax.exchanges.protocol.websocket import OTHER, SHUTDOWN, Heard, Kind, Live, number, said
+from candlewax.exchanges.protocol.websocket import (
+    OTHER,
+    SHUTDOWN,
+    ControlMessage,
+    Kind,
+    WebSocketRules,
+    number,
+    parse_object,
+)
 
 TRADE = {
     "E": Field(INTEGER),
@@ -76,14 +84,14 @@ SPELLINGS = {
 SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED, SPELLINGS)
 
 
-def layouts(dialect: Dialect, *trades: str) -> tuple[Layout, ...]:
+def layouts(dialect: Dialect, *trades: str) -> tuple[FrameTemplate, ...]:
     """Each layout within the combined stream's envelope, and bare."""
     return tuple(
         layout
         for trade in trades
         for layout in (
-            Layout(dialect, trade, before='{"stream":<*>,"data":', after="}"),
-            Layout(dialect, trade),
+            FrameTemplate(dialect, trade, before='{"stream":<*>,"data":', after="}"),
+            FrameTemplate(dialect, trade),
         )
     )
 
@@ -151,22 +159,22 @@ def is_trade(frame: str) -> bool:
     return frame.find('"e":"trade"', 0, 96) > 0
 
 
-def hear(frame: str) -> Heard:
+def hear(frame: str) -> ControlMessage:
     """Read an answer or an announcement.
 
     {"result":null,"id":1}
     {"code":2,"msg":"Invalid request: ...","id":1}, also {"error":{"code":2,"msg":"..."},"id":1}
     {"e":"serverShutdown","E":1770123456789}, also in an envelope "data" or "event"
     """
-    answer = said(frame)
+    answer = parse_object(frame)
     for event in (answer, answer.get("data"), answer.get("event")):
         if isinstance(event, dict) and event.get("e") == "serverShutdown":
             return SHUTDOWN
     request, error = number(answer.get("id")), answer.get("error", answer)
     if isinstance(error, dict) and "code" in error and "msg" in error:
-        return Heard(Kind.REFUSAL, request, reason=str(error["msg"]))
+        return ControlMessage(Kind.REFUSAL, request, reason=str(error["msg"]))
     if request is not None and answer.get("result", "") is None:
-        return Heard(Kind.ACK, request)
+        return ControlMessage(Kind.ACK, request)
     return OTHER
 
 
@@ -174,7 +182,7 @@ def hear(frame: str) -> Heard:
 # information" (hosts, 24 hours, pings), "WebSocket Limits" (5 messages a second with pings
 # and pongs, 1024 streams, 300 connections in 5 minutes), "Server Shutdown", "Live
 # Subscribing/Unsubscribing to streams" and "Error Messages".
-LIVE = Live(
+LIVE = WebSocketRules(
     # The host for market data only: it needs no other port than 443, knows no accounts,
     # and answers where the exchange itself may not be used.
     url="wss://data-stream.binance.vision/stream",

@@ -10,15 +10,15 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Dump, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, DumpRules, Reading, Spelling
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
     NATIVE,
-    Complaint,
+    Cursor,
     Page,
-    Place,
-    Rest,
-    Verdict,
+    RestError,
+    RestErrorKind,
+    RestRules,
     by_status,
     named,
     page,
@@ -74,7 +74,7 @@ ANSWER = Dialect(
     },
 )
 
-DUMP = Dump(ANSWER, header="id")
+DUMP = DumpRules(ANSWER, header="id")
 """51175358,17.80180000,5.69000000,101.29224200,1583709433583,True,True, and for futures
 28457,4.00000100,12.00000000,48.00,1499865549590,true below a line of names."""
 
@@ -99,10 +99,10 @@ def _time(trade: NativeTrade) -> int:
     return time if time >= FIRST_MICROSECONDS else time * 1000
 
 
-def from_number(path: str) -> Callable[[str, Place, int], str]:
+def from_number(path: str) -> Callable[[str, Cursor, int], str]:
     """?symbol=BTCUSDT&fromId=28457&limit=1000: oldest first, from that id on."""
 
-    def target(native: str, place: Place, limit: int) -> str:
+    def target(native: str, place: Cursor, limit: int) -> str:
         return f"{path}?{urlencode({'symbol': native, 'fromId': place.number, 'limit': limit})}"
 
     return target
@@ -113,7 +113,7 @@ def newest(path: str) -> Callable[[str, int], str]:
     return lambda native, limit: f"{path}?{urlencode({'symbol': native, 'limit': limit})}"
 
 
-def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - JSON may be anything
+def complaint(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
     """{"code":-1121,"msg":"Invalid symbol."} with a status from 400 up.
 
     Sources: "Error codes", -1121 INVALID_SYMBOL, -1003 TOO_MANY_REQUESTS, -2014 and -2015
@@ -123,11 +123,11 @@ def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - 
     said = str(error.get("msg", ""))[:200]
     code = error.get("code")
     if code == -1121:
-        return Complaint(Verdict.NEVER, said)
+        return RestError(RestErrorKind.NEVER, said)
     if code in (-2014, -2015):
-        return Complaint(Verdict.KEY, said)
+        return RestError(RestErrorKind.KEY, said)
     if status == 403 or code == -1003:
-        return Complaint(Verdict.SLOWER, f"status {status}: {said}".removesuffix(": "))
+        return RestError(RestErrorKind.SLOWER, f"status {status}: {said}".removesuffix(": "))
     return by_status(status, content, said)
 
 
@@ -135,7 +135,7 @@ def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - 
 # no key) and "Recent trades list"; "LIMITS", section "IP Limits", and "Exchange
 # information" (6000 of weight a minute; Retry-After with 429 and 418). The host for market
 # data only does not list historicalTrades. Half of what is allowed is left to others.
-REST = Rest(
+REST = RestRules(
     url="https://api.binance.com",
     page=1000,
     newest_page=1000,

@@ -11,10 +11,17 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, SPELLINGS, answer
-from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Split
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading, Split
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, attempt, bad_shape, read
 from candlewax.exchanges.protocol.symbols import split_at_separator
-from candlewax.exchanges.protocol.websocket import HEARTBEAT, OTHER, Heard, Kind, Live, said
+from candlewax.exchanges.protocol.websocket import (
+    HEARTBEAT,
+    OTHER,
+    ControlMessage,
+    Kind,
+    WebSocketRules,
+    parse_object,
+)
 
 ADVANCED_TRADE = {
     "product_id": Field(TEXT),
@@ -44,7 +51,7 @@ EXCHANGE = Dialect(MATCH, COLUMNS, MAPPED, SPELLINGS)
 
 LAYOUTS = (
     # As recorded in 2026.
-    Layout(
+    FrameTemplate(
         ADVANCED,
         '{"product_id":<product_id>,"trade_id":<trade_id>,"price":<price>,"size":<size>,'
         '"time":<time>,"side":<side>}',
@@ -54,7 +61,7 @@ LAYOUTS = (
         several=True,
     ),
     # As documented.
-    Layout(
+    FrameTemplate(
         ADVANCED,
         '{"trade_id":<trade_id>,"product_id":<product_id>,"price":<price>,"size":<size>,'
         '"side":<side>,"time":<time>}',
@@ -63,7 +70,7 @@ LAYOUTS = (
         after="]}]}",
         several=True,
     ),
-    Layout(
+    FrameTemplate(
         EXCHANGE,
         '{"type":<type>,"trade_id":<trade_id>,"maker_order_id":<maker_order_id>,'
         '"taker_order_id":<taker_order_id>,"side":<side>,"size":<size>,"price":<price>,'
@@ -125,22 +132,24 @@ def is_trade(frame: str) -> bool:
     return frame.startswith('{"channel":"market_trades"') and '"type":"update"' in frame
 
 
-def hear(frame: str) -> Heard:
+def hear(frame: str) -> ControlMessage:
     """Read an answer, which names all that is subscribed by now, or a heartbeat.
 
     {"channel":"subscriptions",...,"events":[{"subscriptions":{"market_trades":["BTC-USD"]}}]}
     {"type":"error","message":"..."}
     {"channel":"heartbeats",...,"events":[{"current_time":"...","heartbeat_counter":"1"}]}
     """
-    answer = said(frame)
+    answer = parse_object(frame)
     if answer.get("channel") == "heartbeats":
         return HEARTBEAT
     if answer.get("channel") == "subscriptions":
         products = _subscribed(answer.get("events"))
-        return Heard(Kind.ACK, instruments=products) if products else OTHER
+        return ControlMessage(Kind.ACK, instruments=products) if products else OTHER
     if answer.get("type") == "error":
         reason = " ".join(str(answer[name]) for name in ("message", "reason") if name in answer)
-        return Heard(Kind.REFUSAL, instruments=tuple(_PRODUCT.findall(reason)), reason=reason)
+        return ControlMessage(
+            Kind.REFUSAL, instruments=tuple(_PRODUCT.findall(reason)), reason=reason
+        )
     return OTHER
 
 
@@ -159,7 +168,7 @@ def _subscribed(events: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON may be a
 # connection that has not subscribed after 5 seconds is closed) and "WebSocket Rate
 # Limits" (8 connections and 8 messages a second for an address). What an error says of
 # a product that does not exist is not documented.
-LIVE = Live(
+LIVE = WebSocketRules(
     url="wss://advanced-trade-ws.coinbase.com",
     # Documented is no number; small messages and connections fail in small parts.
     instruments=50,

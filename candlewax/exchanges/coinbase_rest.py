@@ -13,11 +13,11 @@ from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Sp
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
     NATIVE,
-    Complaint,
+    Cursor,
     Page,
-    Place,
-    Rest,
-    Verdict,
+    RestError,
+    RestErrorKind,
+    RestRules,
     by_status,
     named,
     page,
@@ -74,7 +74,7 @@ def _time(trade: NativeTrade) -> int | None:
     return read_iso(trade["time"])
 
 
-def target(native: str, place: Place, limit: int) -> str:
+def target(native: str, place: Cursor, limit: int) -> str:
     """/products/BTC-USD/trades?limit=1000&after=86328327: so many older than that.
 
     The trades behind a number are the newest before the number so many further on;
@@ -88,11 +88,11 @@ def newest(native: str, limit: int) -> str:
     return f"/products/{quote(native, safe='')}/trades?limit={limit}"
 
 
-def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - JSON may be anything
+def complaint(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
     """{"message":"NotFound"} with status 404; 429 for too many requests."""
     said = str(content.get("message", ""))[:200] if isinstance(content, dict) else ""
     if status == 404 and said == "NotFound":
-        return Complaint(Verdict.NEVER, "NotFound: no such product")
+        return RestError(RestErrorKind.NEVER, "NotFound: no such product")
     return by_status(status, content, said)
 
 
@@ -100,7 +100,7 @@ def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - 
 # is the maker's), "Exchange REST API Pagination" (at most 1000; `after` is older) and "REST
 # Rate Limits Overview" (10 requests a second for an address, 15 at once; 429 beyond). Half
 # of it is left to others.
-REST = Rest(
+REST = RestRules(
     url="https://api.exchange.coinbase.com",
     page=1000,
     newest_page=1000,

@@ -11,11 +11,26 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges.kraken_rest import REST, SECONDS, SPELLINGS, answer, side
-from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Spelling, Split
+from candlewax.exchanges.protocol.dialect import (
+    Dialect,
+    Exchange,
+    FrameTemplate,
+    Reading,
+    Spelling,
+    Split,
+)
 from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
 from candlewax.exchanges.protocol.symbols import split_at_separator
 from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time
-from candlewax.exchanges.protocol.websocket import HEARTBEAT, OTHER, Heard, Kind, Live, number, said
+from candlewax.exchanges.protocol.websocket import (
+    HEARTBEAT,
+    OTHER,
+    ControlMessage,
+    Kind,
+    WebSocketRules,
+    number,
+    parse_object,
+)
 
 V2_TRADE = {
     "symbol": Field(TEXT),
@@ -81,7 +96,7 @@ LAYOUTS = (
     # {"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"buy",
     #  "price":0.5147,"qty":6423.46326,"ord_type":"limit","trade_id":4665846,
     #  "timestamp":"2023-09-25T07:48:36.925533Z"}]}
-    Layout(
+    FrameTemplate(
         V2,
         '{"symbol":<symbol>,"side":<side>,"price":<price>,"qty":<qty>,"ord_type":<ord_type>,'
         '"trade_id":<trade_id>,"timestamp":<timestamp>}',
@@ -90,7 +105,7 @@ LAYOUTS = (
         several=True,
     ),
     # [0,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USD"]
-    Layout(
+    FrameTemplate(
         V1,
         "[<price>,<volume>,<time>,<side>,<type>,<misc>]",
         before="[<*>,[",
@@ -165,7 +180,7 @@ def is_trade(frame: str) -> bool:
     return frame.startswith('{"channel":"trade","type":"update"')
 
 
-def hear(frame: str) -> Heard:
+def hear(frame: str) -> ControlMessage:
     """Read an answer, one for each symbol, or a heartbeat.
 
     {"method":"subscribe","req_id":1,"result":{"channel":"trade","symbol":"BTC/USD"},
@@ -174,7 +189,7 @@ def hear(frame: str) -> Heard:
      "success":false,"symbol":"FOO/USD"}
     {"channel":"heartbeat"}
     """
-    answer = said(frame)
+    answer = parse_object(frame)
     if answer.get("channel") == "heartbeat" or answer.get("event") == "heartbeat":
         return HEARTBEAT
     if answer.get("method") != "subscribe":
@@ -184,9 +199,9 @@ def hear(frame: str) -> Heard:
     symbols = (symbol,) if isinstance(symbol, str) else ()
     reason = str(answer.get("error", ""))
     if answer.get("success") is True or reason.startswith("Already subscribed"):
-        return Heard(Kind.ACK, request, symbols)
+        return ControlMessage(Kind.ACK, request, symbols)
     # Only what names a symbol refuses it; "Exceeded msg rate" refuses none.
-    return Heard(Kind.REFUSAL, request if symbols else None, symbols, reason)
+    return ControlMessage(Kind.REFUSAL, request if symbols else None, symbols, reason)
 
 
 # Sources: Kraken API Center, "Spot WebSocket (v2)", sections "Trade" (messages) and
@@ -194,7 +209,7 @@ def hear(frame: str) -> Heard:
 # guide "Reconnection and resilience" (without any message for about 5 seconds a
 # connection is to be made anew); "Spot WebSocket Introduction", section "General
 # Considerations" (about 150 connections in 10 minutes; no number for messages).
-LIVE = Live(
+LIVE = WebSocketRules(
     url="wss://ws.kraken.com/v2",
     instruments=100,
     chunk=50,

@@ -21,11 +21,11 @@ from candlewax.exchanges.protocol.fields import (
 )
 from candlewax.exchanges.protocol.rest import (
     NATIVE,
-    Complaint,
+    Cursor,
     Page,
-    Place,
-    Rest,
-    Verdict,
+    RestError,
+    RestErrorKind,
+    RestRules,
     by_status,
     named,
     page,
@@ -119,7 +119,7 @@ def _time(trade: NativeTrade) -> int | None:
 _NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
-def target(native: str, place: Place, limit: int) -> str:
+def target(native: str, place: Cursor, limit: int) -> str:
     """/0/public/Trades?pair=XBTUSD&count=1000&since=1688671969993150842: oldest first,
     behind that time in nanoseconds.
     """
@@ -139,16 +139,16 @@ def newest(native: str, limit: int) -> str:
 _SLOWER = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService: Throttled")
 
 
-def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - JSON may be anything
+def complaint(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
     """{"error":["EGeneral:Too many requests"]}, with status 200."""
     errors = content.get("error") if isinstance(content, dict) else None
     said = ", ".join(map(str, errors))[:200] if isinstance(errors, list) else ""
     if said.startswith(_SLOWER):
-        return Complaint(Verdict.SLOWER, said)
+        return RestError(RestErrorKind.SLOWER, said)
     if said.startswith("EQuery:Unknown asset pair"):
-        return Complaint(Verdict.NEVER, said)
+        return RestError(RestErrorKind.NEVER, said)
     if said and status == 200:
-        return Complaint(Verdict.FAILED, said)
+        return RestError(RestErrorKind.FAILED, said)
     return by_status(status, content, said)
 
 
@@ -156,7 +156,7 @@ def complaint(status: int, content: Any) -> Complaint | None:  # noqa: ANN401 - 
 # nanoseconds, `last` what to ask for next) and "Spot REST Rate Limits" (errors); Kraken
 # Support, "What are the API rate limits?" (once a second for an address and a pair is
 # within the limits).
-REST = Rest(
+REST = RestRules(
     url="https://api.kraken.com",
     page=1000,
     newest_page=1000,

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from candlewax.core.frames import EVENT, Feed, Garbled, Received
+from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.gaps.outages import PROCESS
 from candlewax.core.schema import FRAMES
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 
 BUFFER_BYTES: Final = 256 << 20
 """About how much memory all frames not yet taken may hold."""
@@ -40,7 +40,7 @@ _PROCESS: Final = secrets.token_hex(4)
 _log = logging.getLogger(__name__)
 
 
-class Queue:
+class FrameQueue:
     """Frames of one part: one thread puts them in, another one takes them."""
 
     def __init__(self) -> None:
@@ -56,22 +56,22 @@ class Queue:
         return taken
 
 
-class Room:
+class MemoryBudget:
     """The memory that all queues share; only the receiving thread asks for it."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._put = 0
         self._limit = bound
-        self._queues: list[Queue] = []
+        self._queues: list[FrameQueue] = []
 
-    def queue(self) -> Queue:
+    def queue(self) -> FrameQueue:
         """A new queue."""
-        queue = Queue()
+        queue = FrameQueue()
         self._queues.append(queue)
         return queue
 
-    def admit(self, size: int, reserve: int = 0) -> bool:
+    def reserve(self, size: int, reserve: int = 0) -> bool:
         """Whether there is room for so many bytes, which are then put."""
         put = self._put + size
         if put > self._limit + reserve:
@@ -82,13 +82,13 @@ class Room:
         return True
 
     @property
-    def eased(self) -> bool:
+    def has_recovered(self) -> bool:
         """Whether an eighth of it is free: not every other frame is to say what is lost."""
         self._limit = self._bound + sum(queue.taken for queue in self._queues)
         return self._put <= self._limit - self._bound // 8
 
 
-class Line:
+class FrameRecorder:
     """All that comes on connections of one name, numbered for the life of the process.
 
     Used by the receiving thread only. What finds no room is lost, and said to be.
@@ -98,9 +98,9 @@ class Line:
         self,
         exchange: str,
         name: str,
-        queue: Queue,
-        room: Room,
-        tally: Tally,
+        queue: FrameQueue,
+        room: MemoryBudget,
+        tally: Counters,
         hear: Callable[[str], object] = lambda _: None,
     ) -> None:
         """`hear` is told the kind of each event."""
@@ -121,8 +121,8 @@ class Line:
         except UnicodeDecodeError:
             frame = data
         if self._lost:
-            self.settle()
-        if self._lost or not self._room.admit(len(frame) + ROW_BYTES):
+            self.report_dropped()
+        if self._lost or not self._room.reserve(len(frame) + ROW_BYTES):
             self._lose()
         else:
             self._queue.rows.append((recv_ns, self.name, self._seq, frame))
@@ -138,13 +138,13 @@ class Line:
             PROCESS: _PROCESS,
             **{name: fact for name, fact in facts.items() if fact is not None},
         }
-        self._tally.add(1, "connections", self._exchange, kind)
+        self._tally.increment(1, "connections", self._exchange, kind)
         self._hear(kind)
-        said = ", ".join(f"{name} {shown(fact)}" for name, fact in facts.items() if fact)
+        said = ", ".join(f"{name} {format_fact(fact)}" for name, fact in facts.items() if fact)
         level = logging.WARNING if warn else logging.INFO
         _log.log(level, "%s: %s%s", self.name, kind, said and f": {said}")
         frame = json.dumps(content, separators=(",", ":"))
-        if self._room.admit(len(frame) + ROW_BYTES, EVENT_BYTES):
+        if self._room.reserve(len(frame) + ROW_BYTES, EVENT_BYTES):
             self._queue.rows.append((time.time_ns(), self.name, self._seq, frame))
             self._seq += 1
         else:
@@ -153,11 +153,11 @@ class Line:
     def _lose(self) -> None:
         # Counted at once: who watches is to see it while it goes on.
         self._lost += 1
-        self._tally.add(1, "lost", self._exchange)
+        self._tally.increment(1, "lost", self._exchange)
 
-    def settle(self, *, last: bool = False) -> None:
+    def report_dropped(self, *, last: bool = False) -> None:
         """Say how many frames were lost as soon as there is room again, or at last."""
-        if self._lost and (last or self._room.eased):
+        if self._lost and (last or self._room.has_recovered):
             lost, self._lost = self._lost, 0
             self.event("overflow", lost=lost)
             if self._lost:
@@ -170,7 +170,7 @@ def is_event(row: Row) -> bool:
     return isinstance(row[3], str) and row[3].startswith(_OURS)
 
 
-def shown(fact: object) -> str:
+def format_fact(fact: object) -> str:
     """A fact as a log line shows it."""
     if isinstance(fact, list | tuple):
         more = f" and {len(fact) - MOST_SHOWN} more" if len(fact) > MOST_SHOWN else ""
@@ -178,27 +178,29 @@ def shown(fact: object) -> str:
     return f"{fact:.1f}" if isinstance(fact, float) else str(fact)
 
 
-def host(url: str) -> str:
+def redact_url(url: str) -> str:
     """The address without what may be secret in it."""
     parts = urlsplit(url)
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{name}" + (f":{parts.port}" if parts.port else "")
 
 
-def feed(exchange: str, rows: list[Row]) -> list[Feed]:
+def feed(exchange: str, rows: list[Row]) -> list[SourceItem]:
     """The frames as a feed emits them, in the order they came."""
     texts = [row for row in rows if isinstance(row[3], str)]
-    items: list[Feed] = [Received(exchange, _frames(texts))] if texts else []
+    items: list[SourceItem] = [FrameBatch(exchange, _frames(texts))] if texts else []
     if len(texts) < len(rows):
         items.append(_garbled(exchange, [row for row in rows if not isinstance(row[3], str)]))
     return items
 
 
-def _garbled(exchange: str, rows: list[Row]) -> Garbled:
+def _garbled(exchange: str, rows: list[Row]) -> InvalidUtf8Frames:
     values = [bytes(row[3]) for row in rows]  # type: ignore[arg-type]
     texts = [value.decode(errors="backslashreplace") for value in values]
     written: list[Row] = [(*row[:3], text) for row, text in zip(rows, texts, strict=True)]
-    return Garbled(exchange, _frames(written), values, [_wrong(value) for value in values])
+    return InvalidUtf8Frames(
+        exchange, _frames(written), values, [_wrong(value) for value in values]
+    )
 
 
 def _wrong(value: bytes) -> str:

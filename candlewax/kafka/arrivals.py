@@ -22,7 +22,7 @@ _GLANCE: Final = 0.01
 """Seconds between two looks at what has not arrived."""
 
 
-class Arrivals:
+class DeliveryLatency:
     """Tells from how many messages a producer still holds which batches have arrived: it
     is asked to report failures only, and sends the messages of a partition in order.
     """

@@ -17,7 +17,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from candlewax.core.schema import VENDOR
-from candlewax.core.trades.messages import KIND, TOLD, VIA, Message, Read, read, told
+from candlewax.core.trades.messages import KIND, TOLD, VIA, ParsedMessages, TradeMessage, read, told
 from candlewax.exchanges.protocol.dialect import BUY
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
@@ -109,9 +109,9 @@ class Avro:
         rows = trades.with_columns(times).iter_rows(named=True)
         return [self._serialize(_record(row, vendor), _CONTEXT) for row in rows]
 
-    def decode(self, values: Sequence[bytes]) -> Read:
+    def decode(self, values: Sequence[bytes]) -> ParsedMessages:
         """Read messages; what is no trade comes out as a fault."""
-        good: list[Message] = []
+        good: list[TradeMessage] = []
         rows: list[int] = []
         faults: list[tuple[int, int, str, str]] = []
         for row, value in enumerate(values):
@@ -141,7 +141,7 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _message(found: Any) -> Message:  # noqa: ANN401 - what the registry's schema says
+def _message(found: Any) -> TradeMessage:  # noqa: ANN401 - what the registry's schema says
     if not isinstance(found, dict):
         raise TypeError("the message holds no record")
     amounts = {name: f"{found[name]:f}" for name in ("price", "quantity", "quote_volume")}
@@ -152,4 +152,4 @@ def _message(found: Any) -> Message:  # noqa: ANN401 - what the registry's schem
     sequence = {"sequence": int(found["sequence"])}
     outages = {TOLD: [(began, ended) for began, ended in found[TOLD] or ()]}
     fields = found | amounts | times | sequence | outages
-    return Message(**{name: fields[name] for name in Message.__struct_fields__})
+    return TradeMessage(**{name: fields[name] for name in TradeMessage.__struct_fields__})

@@ -34,7 +34,7 @@ _AGAIN: Final = 30.0
 """Seconds before the same is said again."""
 
 
-class Hush(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets what differs in its numbers only through once in a while: clients say in
     bursts, again and again, that a broker is away.
     """
@@ -52,7 +52,7 @@ class Hush(logging.Filter):
 
 
 log = logging.getLogger("candlewax.broker")
-log.addFilter(Hush())
+log.addFilter(LogRateLimit())
 
 # Of clients that speak of themselves only while somebody polls them.
 _quiet = logging.getLogger("candlewax.broker.client")
@@ -84,7 +84,7 @@ _AWAY: Final = frozenset(
 """What clients say while a broker is gone, starts or ends."""
 
 
-class Broker:
+class KafkaClient:
     """A broker as the settings name it."""
 
     def __init__(self, brokers: Brokers) -> None:
@@ -148,7 +148,7 @@ class Broker:
                 raise BrokerError(f"{self}: {', '.join(sorted(missing))}: created, but not seen")
             time.sleep(_GLANCE)
 
-    def keep(self, topic: str, retention_ms: int) -> None:
+    def extend_retention(self, topic: str, retention_ms: int) -> None:
         """Let a topic keep its messages at least so long. Raises BrokerError."""
         admin = self._admin()
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
@@ -252,7 +252,7 @@ def _setting(name: str) -> str:
     return f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
 
 
-def create_topics(broker: Broker, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
+def create_topics(broker: KafkaClient, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
     """Create the topics of these exchanges where they are absent. Raises BrokerError."""
     broker.create(wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError
 
-from candlewax.kafka.client import Broker, BrokerAwayError, log
+from candlewax.kafka.client import BrokerAwayError, KafkaClient, log
 
 _PATIENCE: Final = 8.0
 """Seconds that undelivered messages have once the process was asked to stop."""
@@ -22,7 +22,7 @@ class DeliveryError(RuntimeError):
     """Messages that the broker did not take; the text says how many and why."""
 
 
-class Outbox:
+class ReliableProducer:
     """Sends messages, each delivered once, those of a partition in their order.
 
     While the broker is away messages wait in memory, up to BUFFER_BYTES; then `send`
@@ -30,7 +30,7 @@ class Outbox:
     to arrive the others wait with it, so that there is an end of them.
     """
 
-    def __init__(self, broker: Broker, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, broker: KafkaClient, stopping: Callable[[], bool] = lambda: False) -> None:
         self._producer = broker.producer(self._on_error)
         self._stopping = stopping
         self._lock = threading.RLock()
@@ -86,7 +86,7 @@ class Outbox:
         self._producer.poll(0)
         self._check()
 
-    def patiently(self, action: Callable[[], T]) -> T:
+    def retry_while_unavailable(self, action: Callable[[], T]) -> T:
         """What the action gives, tried again while the broker is away, as messages wait.
 
         Raises BrokerAwayError once the process was asked to stop.

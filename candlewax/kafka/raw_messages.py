@@ -8,12 +8,12 @@ import polars as pl
 from confluent_kafka import Message
 from polars.exceptions import PolarsError
 
-from candlewax.core.frames import Feed, Garbled, Received
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.kind_marks import SIMULATED, is_made
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
-from candlewax.kafka.source import Consumed, Reading
+from candlewax.kafka.source import MessageCodec, PartitionMessages
 from candlewax.runtime import metrics
 
 RECV_NS: Final = "recv_ns"
@@ -33,12 +33,12 @@ Admit = Callable[[str, str], None]
 """Is told the kind of what comes, and where it lies; raises if it is not wanted."""
 
 
-def reading(admit: Admit) -> Reading[list[Feed], Feed]:
+def reading(admit: Admit) -> MessageCodec[list[SourceItem], SourceItem]:
     """Return what makes frames of messages of raw topics, if they are of a kind that is wanted."""
-    return Reading(partial(read, admit=admit), join)
+    return MessageCodec(partial(read, admit=admit), join)
 
 
-def read(consumed: Consumed, admit: Admit = lambda *_: None) -> list[Feed]:
+def read(consumed: PartitionMessages, admit: Admit = lambda *_: None) -> list[SourceItem]:
     """The frames of messages of a raw topic; FRAMES with SOURCE.
 
     A message without the headers of a frame was received when the broker says. Without the
@@ -53,7 +53,7 @@ def read(consumed: Consumed, admit: Admit = lambda *_: None) -> list[Feed]:
         place = f"partition {consumed.partition}, offset {consumed.messages[0].offset()}"
         admit(kind.decode(errors="backslashreplace"), f"{consumed.topic}, {place}")
     if whole is not None:
-        return [Received(exchange, whole)]
+        return [FrameBatch(exchange, whole)]
     rows = [_row(consumed, message) for message in consumed.messages]
     texts, garbled = [], []
     for row, message in zip(rows, consumed.messages, strict=True):
@@ -62,29 +62,29 @@ def read(consumed: Consumed, admit: Admit = lambda *_: None) -> list[Feed]:
             texts.append((*row[:3], value.decode(), *row[3:]))
         except UnicodeDecodeError as error:
             garbled.append((row, value, str(error)))
-    found: list[Feed] = []
+    found: list[SourceItem] = []
     if texts:
-        found.append(Received(exchange, _frame(texts)))
+        found.append(FrameBatch(exchange, _frame(texts)))
     if garbled:
         escaped = [
             (*row[:3], value.decode(errors="backslashreplace"), *row[3:])
             for row, value, _ in garbled
         ]
         raws, whys = [value for _, value, _ in garbled], [why for *_, why in garbled]
-        found.append(Garbled(exchange, _frame(escaped), raws, whys))
+        found.append(InvalidUtf8Frames(exchange, _frame(escaped), raws, whys))
     return found
 
 
-def join(pieces: Sequence[list[Feed]]) -> list[Feed]:
+def join(pieces: Sequence[list[SourceItem]]) -> list[SourceItem]:
     """What was read of one topic in pieces, together where it can be."""
     feeds = [feed for piece in pieces for feed in piece]
-    whole = [feed for feed in feeds if isinstance(feed, Received)]
+    whole = [feed for feed in feeds if isinstance(feed, FrameBatch)]
     if len(whole) < len(feeds) or len(whole) <= 1:
         return feeds
-    return [Received(whole[0].exchange, pl.concat(feed.frames for feed in whole))]
+    return [FrameBatch(whole[0].exchange, pl.concat(feed.frames for feed in whole))]
 
 
-def _whole(consumed: Consumed) -> tuple[pl.DataFrame | None, set[bytes]]:
+def _whole(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]]:
     """All messages column by column, None if one is not as we send them; and their kinds."""
     messages: Sequence[Any] = consumed.messages
     try:
@@ -170,7 +170,7 @@ def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
 
 
-def _row(consumed: Consumed, message: Message) -> tuple[int, str, int, str, int, int]:
+def _row(consumed: PartitionMessages, message: Message) -> tuple[int, str, int, str, int, int]:
     offset = message.offset() or 0
     headers = dict(message.headers() or ())
     recv_ns = _number(headers.get(RECV_NS), 2**63)

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from candlewax.core.batch import NOWHERE, Batch
-from candlewax.core.frames import Garbled, Received
+from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames
 from candlewax.kafka import topics
-from candlewax.kafka.arrivals import Arrivals
-from candlewax.kafka.client import Broker
-from candlewax.kafka.producer import Outbox
+from candlewax.kafka.arrivals import DeliveryLatency
+from candlewax.kafka.client import KafkaClient
+from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.raw_messages import KIND, RECV_NS, SEQ
 from candlewax.runtime import metrics
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -23,14 +23,14 @@ _AHEAD_MS: Final = 1_800_000
 """A broker refuses messages from further in the future."""
 
 
-class Frames:
+class RawFrameProducer:
     """Sends frames to the raw topics."""
 
     def __init__(
         self,
-        broker: Broker,
-        outbox: Outbox,
-        tally: Tally,
+        broker: KafkaClient,
+        outbox: ReliableProducer,
+        tally: Counters,
         now: Callable[[], float] = time.time,
         kind: str = "",
     ) -> None:
@@ -40,11 +40,11 @@ class Frames:
         self._outbox = outbox
         self._tally = tally
         self._now = now
-        self._arrivals = Arrivals(outbox.waiting, now)
+        self._arrivals = DeliveryLatency(outbox.waiting, now)
         self._partitions: dict[str, int] = {}
         self._oldest_ms: dict[str, int] = {}
 
-    def send(self, received: Received | Garbled) -> None:
+    def send(self, received: FrameBatch | InvalidUtf8Frames) -> None:
         """Hand frames over; the outbox knows when they have arrived."""
         exchange, frames = received.exchange, received.frames
         topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
@@ -52,7 +52,7 @@ class Frames:
         self._keep(topic, oldest_ns // 1_000_000, latest_ms)
         values = (
             received.values
-            if isinstance(received, Garbled)
+            if isinstance(received, InvalidUtf8Frames)
             else [frame.encode() for frame in frames["frame"]]
         )
         rows = frames.select("recv_ns", "connection", "seq").iter_rows()
@@ -67,7 +67,7 @@ class Frames:
             self._outbox.send(topic, partition, value, connection, when, headers)
         self._arrivals.sent(exchange, frames.height, oldest_ns / 1e9)
         self._outbox.poll()
-        self._tally.add(frames.height, "frames", exchange)
+        self._tally.increment(frames.height, "frames", exchange)
 
     def flush(self) -> None:
         """Return when the broker has them all."""
@@ -76,7 +76,7 @@ class Frames:
 
     def _partition(self, topic: str, connection: str) -> int:
         if topic not in self._partitions:
-            count = self._outbox.patiently(lambda: self._broker.partitions(topic))
+            count = self._outbox.retry_while_unavailable(lambda: self._broker.partitions(topic))
             self._partitions[topic] = count
         return topics.raw_partition(connection, self._partitions[topic])
 
@@ -88,16 +88,16 @@ class Frames:
         if oldest_ms < known - topics.DAY_MS:
             self._oldest_ms[topic] = oldest_ms
             kept = now_ms - oldest_ms + topics.RAW_RETENTION_MS
-            self._outbox.patiently(lambda: self._broker.keep(topic, kept))
+            self._outbox.retry_while_unavailable(lambda: self._broker.extend_retention(topic, kept))
 
 
-@tells
-class _Frames(StatefulSinkPartition[Received | Garbled, None]):
-    def __init__(self, frames: Frames, on_close: Callable[[], None]) -> None:
+@log_failures
+class _Frames(StatefulSinkPartition[FrameBatch | InvalidUtf8Frames, None]):
+    def __init__(self, frames: RawFrameProducer, on_close: Callable[[], None]) -> None:
         self._frames = frames
         self._on_close = on_close
 
-    def write_batch(self, values: list[Received | Garbled]) -> None:
+    def write_batch(self, values: list[FrameBatch | InvalidUtf8Frames]) -> None:
         for received in values:
             self._frames.send(received)
 
@@ -109,8 +109,8 @@ class _Frames(StatefulSinkPartition[Received | Garbled, None]):
         self._on_close()
 
 
-@tells
-class _Aside(StatefulSinkPartition[Batch, None]):
+@log_failures
+class _FallbackSink(StatefulSinkPartition[Batch, None]):
     """What no raw topic takes."""
 
     def __init__(self, open_part: Callable[[], StatefulSinkPartition[Batch, None]]) -> None:
@@ -126,8 +126,8 @@ class _Aside(StatefulSinkPartition[Batch, None]):
             self._part.snapshot()
 
 
-@tells
-class RawTopics(FixedPartitionedSink[Any, None]):
+@log_failures
+class RawTopicSink(FixedPartitionedSink[Any, None]):
     """Sends frames to the raw topic of their exchange, and what belongs to none, as
     batches of dead letters, to the tables.
 
@@ -140,7 +140,7 @@ class RawTopics(FixedPartitionedSink[Any, None]):
     def __init__(
         self,
         exchanges: Iterable[str],
-        frames: Frames,
+        frames: RawFrameProducer,
         aside: Callable[[], StatefulSinkPartition[Batch, None]],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -159,6 +159,6 @@ class RawTopics(FixedPartitionedSink[Any, None]):
         return self._exchanges.index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Any:  # noqa: ANN401
-        if for_part == NOWHERE:
-            return _Aside(self._aside)
+        if for_part == UNKNOWN_EXCHANGE:
+            return _FallbackSink(self._aside)
         return _Frames(self._frames, self._on_end)

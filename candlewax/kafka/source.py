@@ -15,11 +15,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from candlewax.kafka.client import Broker, BrokerError, log
+from candlewax.kafka.client import BrokerError, KafkaClient, log
 from candlewax.kafka.messages import by_place
 from candlewax.runtime import metrics
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks, Turns
-from candlewax.runtime.errors import tells
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
+from candlewax.runtime.errors import log_failures
 
 PIECE: Final = 10_000
 """Messages that are taken from the client at once. They are objects, with others in them:
@@ -50,7 +50,7 @@ Y = TypeVar("Y")
 
 
 @dataclass(frozen=True)
-class Consumed:
+class PartitionMessages:
     """Messages of one partition, in their order."""
 
     topic: str
@@ -59,20 +59,22 @@ class Consumed:
 
 
 @dataclass(frozen=True)
-class Reading(Generic[X, Y]):
+class MessageCodec(Generic[X, Y]):
     """What messages become: `read` gives what there is to know of those that are taken at
     once, `join` what is handed on of several such pieces, which follow each other in their
     partition.
     """
 
-    read: Callable[[Consumed], X]
+    read: Callable[[PartitionMessages], X]
     join: Callable[[Sequence[X]], Iterable[Y]]
 
 
-class _Poll(Generic[X]):
+class _SharedConsumer(Generic[X]):
     """One consumer for all partitions of a worker."""
 
-    def __init__(self, broker: Broker, group: str, read: Callable[[Consumed], X]) -> None:
+    def __init__(
+        self, broker: KafkaClient, group: str, read: Callable[[PartitionMessages], X]
+    ) -> None:
         self._failure = ""
         self._read = read
         self.consumer = broker.consumer(group, self._on_error)
@@ -131,7 +133,7 @@ class _Poll(Generic[X]):
             self.more = len(messages) == PIECE
             count, size = count + len(messages), size + sum(map(len, messages))
             for (topic, partition), some in by_place(messages).items():
-                read = self._read(Consumed(topic, partition, some))
+                read = self._read(PartitionMessages(topic, partition, some))
                 self._queues[topic, partition].append((read, (some[-1].offset() or 0) + 1))
 
     def _on_error(self, error: KafkaError) -> None:
@@ -141,10 +143,10 @@ class _Poll(Generic[X]):
             log.warning("broker: %s", error.str())
 
 
-@tells
+@log_failures
 class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def __init__(
-        self, poll: _Poll[X], join: Callable[[Sequence[X]], Iterable[Y]],
+        self, poll: _SharedConsumer[X], join: Callable[[Sequence[X]], Iterable[Y]],
         topic: str, partition: int, resumed: int,
         stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta | None,
     ) -> None:  # fmt: skip
@@ -200,8 +202,8 @@ class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
             log.warning("%s: the group's offset is not shown: %s", self._topic, error)
 
 
-@tells
-class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
+@log_failures
+class KafkaSource(FixedPartitionedSource[Y, int], Generic[X, Y]):
     """Reads topics from where the last snapshot ends, else from their beginning.
 
     Unit of parallelism: a partition of a topic; those of one worker share a consumer.
@@ -212,12 +214,12 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
 
     def __init__(
         self,
-        broker: Broker,
+        broker: KafkaClient,
         topics: Mapping[str, Iterable[int] | None],
-        reading: Reading[X, Y],
+        reading: MessageCodec[X, Y],
         group: str,
         stopping: Callable[[], bool],
-        turns: Turns | None = None,
+        turns: EmitGate | None = None,
         linger: timedelta | None = None,
     ) -> None:
         """`topics` gives for each the partitions to read, or None for all; what is handed
@@ -231,14 +233,14 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         self._reading = reading
         self._group = group
         self._stopping = stopping
-        self._turns = turns or Turns()
+        self._turns = turns or EmitGate()
         self._linger = linger
         self._parts = [
             f"{topic}:{partition}"
             for topic, some in topics.items()
             for partition in (range(broker.partitions(topic)) if some is None else some)
         ]
-        self._polls: dict[int, _Poll[X]] = {}
+        self._polls: dict[int, _SharedConsumer[X]] = {}
 
     def list_parts(self) -> list[str]:
         return self._parts
@@ -247,9 +249,12 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         topic, _, partition = for_part.rpartition(":")
         worker = threading.get_ident()
         if worker not in self._polls:
-            self._polls[worker] = _Poll(self._broker, self._group, self._reading.read)
+            self._polls[worker] = _SharedConsumer(self._broker, self._group, self._reading.read)
         resumed = OFFSET_BEGINNING if resume_state is None else resume_state
-        poll, waits = self._polls[worker], (self._stopping, self._turns.part(), self._linger)
+        poll, waits = (
+            self._polls[worker],
+            (self._stopping, self._turns.for_partition(), self._linger),
+        )
         return _Part(poll, self._reading.join, topic, int(partition), resumed, *waits)
 
     def lag(self) -> dict[tuple[str, int], int]:
@@ -259,7 +264,7 @@ class Topics(FixedPartitionedSource[Y, int], Generic[X, Y]):
         except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
             return {}
 
-    def away(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Whether no broker answers, and why; nothing as long as nothing is read."""
         try:
             for poll in list(self._polls.values()):

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from candlewax.core.kind_marks import DESCRIBED
 from candlewax.kafka import topics
-from candlewax.kafka.client import Broker, BrokerError, log
+from candlewax.kafka.client import BrokerError, KafkaClient, log
 from candlewax.kafka.raw_messages import kinds_of
 
 _SECONDS: Final = 10.0
@@ -19,7 +19,7 @@ _GLANCE: Final = 0.05
 """Seconds before it is asked again."""
 
 
-def check(broker: Broker, exchanges: Iterable[str], kind: str) -> None:
+def check(broker: KafkaClient, exchanges: Iterable[str], kind: str) -> None:
     """Raise BrokerError if the last message of a raw topic tells of another kind.
 
     Consumers look at every message: this is so that a mistake does not stop them. A partition that
@@ -33,7 +33,7 @@ def check(broker: Broker, exchanges: Iterable[str], kind: str) -> None:
             )
 
 
-def _latest(broker: Broker, exchanges: Iterable[str]) -> Iterator[tuple[str, int, str]]:
+def _latest(broker: KafkaClient, exchanges: Iterable[str]) -> Iterator[tuple[str, int, str]]:
     """The kinds of the last messages, by topic and partition; a topic that is absent has none."""
     there = broker.topics()
     names = [name for exchange in exchanges if (name := topics.raw(exchange)) in there]

@@ -12,8 +12,8 @@ from candlewax.core.batch import Batch
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE
 from candlewax.core.trades import messages as normalized
 from candlewax.kafka import topics
-from candlewax.kafka.client import Broker
-from candlewax.kafka.producer import Outbox
+from candlewax.kafka.client import KafkaClient
+from candlewax.kafka.producer import ReliableProducer
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"}
@@ -25,13 +25,13 @@ class Encoder(Protocol):
     def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
 
-class Forward:
+class TradePublisher:
     """Sends what a batch holds on, for others to read."""
 
     def __init__(
         self,
-        broker: Broker,
-        outbox: Outbox,
+        broker: KafkaClient,
+        outbox: ReliableProducer,
         encode: Encoder | None = None,
         kind: Callable[[], str] = lambda: "",
     ) -> None:
@@ -39,7 +39,7 @@ class Forward:
         self._kind = kind
         self._outbox = outbox
         self._encode = encode or normalized.to_json
-        self._partitions: Callable[[], int] = lambda: outbox.patiently(
+        self._partitions: Callable[[], int] = lambda: outbox.retry_while_unavailable(
             lambda: broker.partitions(topics.NORMALIZED)
         )
         self._count = 0
@@ -47,7 +47,7 @@ class Forward:
     def __call__(self, batch: Batch) -> None:
         """Hand a batch over; the outbox knows when it has arrived."""
         if batch.trades.height:
-            trades = _telling(batch.trades, batch.known.outages)
+            trades = _telling(batch.trades, batch.gap_state.outages)
             if kind := self._kind():
                 trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND))
             self._trades(batch.exchange, trades)

@@ -14,56 +14,56 @@ from bytewax.inputs import Source
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
 from candlewax.core import instruments
-from candlewax.core.frames import Feed
+from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.replay.source import Recordings
-from candlewax.feeds.rest.gap_fill import Repairs
-from candlewax.feeds.websocket.source import Websockets
+from candlewax.feeds.replay.source import FrameLogSource
+from candlewax.feeds.rest.gap_fill import GapFillSource
+from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import Broker, BrokerError, create_topics
+from candlewax.kafka.client import BrokerError, KafkaClient, create_topics
 from candlewax.pipeline import builder, recovery_store, rest_endpoints
-from candlewax.pipeline.builder import Parts, Process
+from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import Guard, claimed, kind_of, live_kind, placed, settled
 from candlewax.pipeline.recovery_store import RecoveryError
-from candlewax.pipeline.reports.gap_fill import Mended
-from candlewax.pipeline.reports.live import Board
-from candlewax.pipeline.reports.replay import Run
-from candlewax.pipeline.reports.service import Service
+from candlewax.pipeline.reports.gap_fill import GapFillReport
+from candlewax.pipeline.reports.live import LiveReport
+from candlewax.pipeline.reports.replay import ReplayReport
+from candlewax.pipeline.reports.service import ServiceReport
 from candlewax.pipeline.reports.summary import run_console
 from candlewax.runtime import metrics, settings
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.emit_gate import PULSE
-from candlewax.runtime.errors import tell
+from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import answer
-from candlewax.runtime.metrics import Counted
+from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
-from candlewax.runtime.shutdown import Stop
-from candlewax.verification.monitor import Watching, watch_beside
+from candlewax.runtime.shutdown import ShutdownSignal
+from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 
 if TYPE_CHECKING:
     from candlewax.kafka.avro import Avro
 
 
-def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
+def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dataflow:
     """Build a dataflow as the environment says; `candles` tells whether it makes any.
 
     Ends the process with a message if a setting is wrong, or if the database or the
     broker cannot be opened.
     """
     try:
-        tell()
-        stop = Stop()
+        configure_logging()
+        stop = ShutdownSignal()
         # Also while it starts: sources then end at once.
         stop.listen()
         chosen = settings.load()
         known = instruments.load(chosen.instruments)
         recovery_store.check(_name(build))
-        tune()
+        tune_runtime()
         wanted = chosen.exchanges or known.exchanges
-        process = Process(
-            known, wanted, Tally(), stop, live=chosen.live, linger=chosen.linger_seconds
+        process = ProcessContext(
+            known, wanted, Counters(), stop, live=chosen.live, linger=chosen.linger_seconds
         )
         if chosen.brokers:
             return _behind_broker(build, chosen, chosen.brokers, process, stop)
@@ -72,23 +72,23 @@ def start(build: Callable[[Parts], Dataflow], *, candles: bool) -> Dataflow:
         sys.exit(f"candlewax: {error}")
 
 
-def serve_metrics(chosen: Settings, made: Parts, process: Process) -> None:
+def serve_metrics(chosen: Settings, made: Components, process: ProcessContext) -> None:
     """Serve metrics if they are wanted. Raises SettingsError."""
     metrics.committed()
-    process.health.add("commits", partial(metrics.stale, chosen.fresh_seconds))
+    process.health.add("commits", partial(metrics.commit_problem, chosen.fresh_seconds))
     process.health.add("sources", partial(PULSE.stale, chosen.fresh_seconds))
     listed = {
         exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
-        for exchange in process.wanted
+        for exchange in process.exchanges
     }
     answer(
         chosen,
-        Counted(process.tally, made.lags, made.waiting, process.feeds, listed),
+        MetricsCollector(process.tally, made.lags, made.waiting, process.feeds, listed),
         process.health,
     )
 
 
-def tune() -> None:
+def tune_runtime() -> None:
     """Set the interpreter up for what flows here."""
     # Frames and messages are freed as they are let go; to look for cycles among
     # thousands of them each time costs more than reading them.
@@ -99,44 +99,46 @@ def tune() -> None:
 
 
 def _embedded(
-    build: Callable[[Parts], Dataflow],
+    build: Callable[[Components], Dataflow],
     chosen: Settings,
-    process: Process,
-    stop: Stop,
+    process: ProcessContext,
+    stop: ShutdownSignal,
     *,
     candles: bool,
 ) -> Dataflow:
     name = _name(build)
-    if name == "repair" and not _is_asked(chosen, process):
-        _needed(None)
+    if name == "repair" and not _needs_no_feed(chosen, process):
+        _require_gap_fill(None)
     kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
     if name == "ingest":  # which stores nothing
         chosen = placed(chosen, kind)
         database = open_tables(chosen.clickhouse, chosen.database)
     else:
         chosen, database = settled(chosen, kind)
-    repairs = repairing(chosen, process, finite=name == "repair") if name != "ingest" else None
-    run: Run | Board | Mended
-    watching: Watching | None = None
+    repairs = (
+        gap_fill_source(chosen, process, finite=name == "repair") if name != "ingest" else None
+    )
+    run: ReplayReport | LiveReport | GapFillReport
+    watching: CrossCheckMonitor | None = None
     if name == "repair":
         what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
-        run = Mended(what, run_console(), process.tally, database, stop)
+        run = GapFillReport(what, run_console(), process.tally, database, stop)
     elif chosen.live:
         what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
-        run = Board(what, run_console(), process.tally, onlooker, stop)
+        run = LiveReport(what, run_console(), process.tally, onlooker, stop)
         number = recovery_store.process_number()
         watching = watch_beside(chosen, process_number=number) if candles else None
     else:
-        run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
+        run = ReplayReport(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
     resumes = name == "ingest" or not (chosen.live or name == "repair")
     process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
     if name == "repair":
-        made = builder.embedded(process, _needed(repairs), database)
+        made = builder.build_embedded(process, _require_gap_fill(repairs), database)
     else:
-        made = builder.embedded(process, feed(chosen, process), database, repairs)
+        made = builder.build_embedded(process, frame_source(chosen, process), database, repairs)
     serve_metrics(chosen, made, process)
     flow = build(made)
     run.begin()
@@ -145,43 +147,48 @@ def _embedded(
     return flow
 
 
-def _end(run: Run | Board | Mended | Service, watching: Watching | None) -> None:
+def _end(
+    run: ReplayReport | LiveReport | GapFillReport | ServiceReport,
+    watching: CrossCheckMonitor | None,
+) -> None:
     if watching:
         watching.end()
     run.end()
 
 
 def _behind_broker(
-    build: Callable[[Parts], Dataflow],
+    build: Callable[[Components], Dataflow],
     chosen: Settings,
     brokers: Brokers,
-    process: Process,
-    stop: Stop,
+    process: ProcessContext,
+    stop: ShutdownSignal,
 ) -> Dataflow:
     name = _name(build)
     kind = ""
     if name == "ingest":
         kind = kind_of(chosen) or REAL
         chosen = placed(chosen, kind)
-    elif name == "repair" and _is_asked(chosen, process):
+    elif name == "repair" and _needs_no_feed(chosen, process):
         chosen, database = settled(chosen, live_kind(chosen.rest_urls))
         database.close()
         kind = SIMULATED if chosen.is_simulated else REAL
-    broker = Broker(brokers)
-    create_topics(broker, brokers, process.wanted)
+    broker = KafkaClient(brokers)
+    create_topics(broker, brokers, process.exchanges)
     if kind:
-        topic_kind.check(broker, process.wanted, kind)
-    run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
+        topic_kind.check(broker, process.exchanges, kind)
+    run = ServiceReport(f"{name}: {', '.join(process.exchanges)} at {broker}", process.tally, stop)
     number = recovery_store.process_number()
     is_watched = name in {"ohlcv", "tables"}
-    watching = watch_beside(chosen, process.wanted, process_number=number) if is_watched else None
+    watching = (
+        watch_beside(chosen, process.exchanges, process_number=number) if is_watched else None
+    )
     process = replace(process, on_end=partial(_end, run, watching), kind=kind)
     aside = partial(claimed, chosen, kind)
     if name == "ingest":
-        made = builder.ingesting(process, feed(chosen, process), broker, aside)
+        made = builder.build_ingest(process, frame_source(chosen, process), broker, aside)
     elif name == "repair":
-        source = repairing(chosen, process, finite=False) or _nobody(process)
-        made = builder.ingesting(process, source, broker, aside)
+        source = gap_fill_source(chosen, process, finite=False) or _empty_source(process)
+        made = builder.build_ingest(process, source, broker, aside)
     else:
         made = _consuming(name, chosen, brokers, process, broker)
     serve_metrics(chosen, made, process)
@@ -193,18 +200,18 @@ def _behind_broker(
 
 
 def _consuming(
-    name: str, chosen: Settings, brokers: Brokers, process: Process, broker: Broker
-) -> Parts:
+    name: str, chosen: Settings, brokers: Brokers, process: ProcessContext, broker: KafkaClient
+) -> Components:
     """The parts of a dataflow that reads topics and stores what is of its database's kind."""
     database = open_tables(chosen.clickhouse, chosen.database)
     guard = Guard(database, chosen.clickhouse, chosen.database)
     if name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
-        return builder.refining(process, broker, database, guard, encode)
+        return builder.build_silver(process, broker, database, guard, encode)
     if name == "tables":
-        return builder.combining(process, broker, database, guard)
+        return builder.build_tables(process, broker, database, guard)
     decode = _avro(brokers).decode if brokers.schema_registry else None
-    return builder.aggregating(process, broker, database, guard, decode)
+    return builder.build_ohlcv(process, broker, database, guard, decode)
 
 
 def _avro(brokers: Brokers) -> "Avro":
@@ -214,37 +221,39 @@ def _avro(brokers: Brokers) -> "Avro":
     return Avro(brokers.schema_registry or "")
 
 
-def _name(build: Callable[[Parts], Dataflow]) -> str:
+def _name(build: Callable[[Components], Dataflow]) -> str:
     """The name of a dataflow, which is that of its module."""
     return build.__module__.rpartition(".")[2]
 
 
-def _is_asked(chosen: Settings, process: Process) -> bool:
+def _needs_no_feed(chosen: Settings, process: ProcessContext) -> bool:
     """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
-    return bool(rest_endpoints.asked(chosen, process.wanted, real=chosen.live))
+    return bool(rest_endpoints.rest_endpoints(chosen, process.exchanges, real=chosen.live))
 
 
-def repairing(chosen: Settings, process: Process, *, finite: bool) -> Repairs | None:
+def gap_fill_source(
+    chosen: Settings, process: ProcessContext, *, finite: bool
+) -> GapFillSource | None:
     """What fills gaps, if any exchange may be asked. Frames that are replayed are no
     reason to ask an exchange.
     """
     if not chosen.live and not finite and not chosen.brokers:
         return None
-    asked = rest_endpoints.asked(chosen, process.wanted, real=chosen.live)
+    asked = rest_endpoints.rest_endpoints(chosen, process.exchanges, real=chosen.live)
     if not asked:
         return None
     # By a connection of its own: it looks on while rows are stored.
     database = connect(chosen.clickhouse, chosen.database)
-    return Repairs(asked, database, process.tally, process.stopping, finite=finite)
+    return GapFillSource(asked, database, process.tally, process.stopping, finite=finite)
 
 
-def _nobody(process: Process) -> Source[Feed]:
+def _empty_source(process: ProcessContext) -> Source[SourceItem]:
     """Fills no gaps."""
     logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
-    return Recordings((), process.tally, process.stopping)
+    return FrameLogSource((), process.tally, process.stopping)
 
 
-def _needed(repairs: Repairs | None) -> Repairs:
+def _require_gap_fill(repairs: GapFillSource | None) -> GapFillSource:
     if repairs is None:
         raise SettingsError(
             "CANDLEWAX_FEED: exchanges are asked for trades by REST where it is live, or at "
@@ -253,21 +262,23 @@ def _needed(repairs: Repairs | None) -> Repairs:
     return repairs
 
 
-def feed(chosen: Settings, process: Process) -> Source[Feed]:
+def frame_source(chosen: Settings, process: ProcessContext) -> Source[SourceItem]:
     """What the settings want to be read. Raises SettingsError."""
     if not chosen.live:
-        return Recordings(chosen.logs, process.tally, process.stopping)
-    known = {exchange: process.instruments.subscriptions(exchange) for exchange in process.wanted}
+        return FrameLogSource(chosen.logs, process.tally, process.stopping)
+    known = {
+        exchange: process.instruments.subscriptions(exchange) for exchange in process.exchanges
+    }
     plan = {exchange: natives for exchange, natives in known.items() if natives}
     named = chosen.exchanges or ()
     if nothing := [exchange for exchange in named if exchange not in plan]:
         raise _nothing_listed(chosen, nothing)
     if not plan:
-        raise _nothing_listed(chosen, process.wanted)
+        raise _nothing_listed(chosen, process.exchanges)
     for exchange in plan:
-        fresh = partial(process.feeds.wrong, exchange, chosen.fresh_seconds)
+        fresh = partial(process.feeds.problem, exchange, chosen.fresh_seconds)
         process.health.add(f"feed {exchange}", fresh)
-    return Websockets(
+    return WebSocketSource(
         plan,
         chosen.urls,
         process.tally,
@@ -289,8 +300,8 @@ def _nothing_listed(chosen: Settings, exchanges: Iterable[str]) -> SettingsError
     )
 
 
-def lazily(
-    build: Callable[[Parts], Dataflow], *, candles: bool = False
+def lazy_flow(
+    build: Callable[[Components], Dataflow], *, candles: bool = False
 ) -> Callable[[str], Dataflow]:
     """A module's `__getattr__` that starts its `flow` when that is asked for, so
     that the module can be imported without starting anything.
@@ -299,6 +310,6 @@ def lazily(
     def attribute(name: str) -> Dataflow:
         if name != "flow":
             raise AttributeError(name)
-        return start(build, candles=candles)
+        return build_flow(build, candles=candles)
 
     return attribute

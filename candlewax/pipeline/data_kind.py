@@ -84,10 +84,10 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
             examined.why,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
-    database.patiently(lambda: database.command(create))
+    database.with_retries(lambda: database.command(create))
     first = str(database.query("SELECT kind FROM database_claim").item())
     row = pl.DataFrame({"kind": [first]}).to_arrow()
-    database.patiently(lambda: database.insert("database_kind", row, first))
+    database.with_retries(lambda: database.insert("database_kind", row, first))
     return first
 
 

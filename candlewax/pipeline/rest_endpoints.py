@@ -3,18 +3,20 @@
 from collections.abc import Iterable
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.gap_fill import Asked
+from candlewax.feeds.rest.gap_fill import RestEndpoint
 from candlewax.runtime.settings import Settings
 
 
-def asked(chosen: Settings, wanted: Iterable[str], *, real: bool) -> dict[str, Asked]:
+def rest_endpoints(
+    chosen: Settings, wanted: Iterable[str], *, real: bool
+) -> dict[str, RestEndpoint]:
     """How each of the wanted exchanges is asked, but for those that may not be.
 
     An exchange's own address is used only if `real`, and never where its websocket is
     another than its own: what a simulator numbers, the exchange knows nothing about.
     """
     return {
-        exchange: Asked(
+        exchange: RestEndpoint(
             EXCHANGES[exchange].rest,
             chosen.rest_urls.get(exchange),
             chosen.keys.get(exchange),

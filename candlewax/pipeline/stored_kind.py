@@ -9,7 +9,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.kind_marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.frame_buffer import host
+from candlewax.feeds.frame_buffer import redact_url
 from candlewax.feeds.replay.log_reader import blocks
 
 _FILLED: Final = """
@@ -56,7 +56,7 @@ def examine(database: Database) -> Examined | None:
         return None
     events = database.query(_CONNECTED).rows()
     made = any(said == MADE for *_, said in events)
-    own = {(exchange, host(rules.live.url)) for exchange, rules in EXCHANGES.items()}
+    own = {(exchange, redact_url(rules.live.url)) for exchange, rules in EXCHANGES.items()}
     elsewhere = sorted({url for exchange, url, said in events if not said} - {u for _, u in own})
     real = any((exchange, url) in own for exchange, url, said in events if not said)
     sample, others = _of_sample(database)

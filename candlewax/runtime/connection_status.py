@@ -24,7 +24,7 @@ class _Share:
 
 
 @dataclass
-class Feeds:
+class ConnectionStatus:
     """The shares of all exchanges' instruments that this process reads.
 
     Told by the thread that receives, asked by any other.
@@ -33,7 +33,7 @@ class Feeds:
     now: Callable[[], float] = time.monotonic
     shares: dict[str, _Share] = field(default_factory=dict)
 
-    def share(self, exchange: str, name: str) -> Callable[[str], None]:
+    def register(self, exchange: str, name: str) -> Callable[[str], None]:
         """Know of one more share; gives what hears of its connections' events."""
         share = self.shares[name] = _Share(exchange)
 
@@ -61,7 +61,7 @@ class Feeds:
             )
         return found
 
-    def wrong(self, exchange: str, fresh_s: float) -> str | None:
+    def problem(self, exchange: str, fresh_s: float) -> str | None:
         """What is wrong with the feed of an exchange, if anything.
 
         A connection that stands is enough, however quiet its markets are: whoever holds

@@ -6,7 +6,7 @@ from collections import Counter
 import polars as pl
 
 
-class Tally:
+class Counters:
     """Counts of a run; every method may be called from any thread."""
 
     def __init__(self) -> None:
@@ -24,23 +24,23 @@ class Tally:
         with self._lock:
             self.bytes_read += size
 
-    def add(self, count: int, *name: str) -> None:
+    def increment(self, count: int, *name: str) -> None:
         """Count something by its name: ("frames", "binance", "control")."""
         if count:
             with self._lock:
                 self.counts[name] += count
 
-    def set(self, level: int, *name: str) -> None:
+    def set_gauge(self, level: int, *name: str) -> None:
         """Say how much of something there is now: ("open_gaps", "binance")."""
         with self._lock:
             self.levels[name] = level
 
-    def now(self) -> dict[tuple[str, ...], int]:
+    def gauges(self) -> dict[tuple[str, ...], int]:
         """How much there is of all that was said, by its names."""
         with self._lock:
             return dict(self.levels)
 
-    def all(self) -> dict[tuple[str, ...], int]:
+    def counts(self) -> dict[tuple[str, ...], int]:
         """All counts by their names."""
         with self._lock:
             return dict(self.counts)

@@ -48,7 +48,7 @@ PULSE: Final = Pulse()
 """That of this process."""
 
 
-class Turns:
+class EmitGate:
     """The turns of all sources of a process; asked from any of its threads.
 
     None begins while what was handed on waits to be stored. Who was not there when the
@@ -61,11 +61,11 @@ class Turns:
         self._number = 0
         self._was_behind = False
 
-    def heed(self, behind: Callable[[], bool]) -> None:
+    def add_backpressure(self, behind: Callable[[], bool]) -> None:
         """Begin no turn while this says that what was handed on waits."""
         self._behind.append(behind)
 
-    def part(self) -> Callable[[], bool]:
+    def for_partition(self) -> Callable[[], bool]:
         """For a part of a source, what tells whether it may hand on what has come; if so,
         that was its turn.
         """

@@ -26,7 +26,7 @@ _log: Final = logging.getLogger("candlewax")
 _told: Final = exit_reasons.told
 
 
-def tell() -> None:
+def configure_logging() -> None:
     """Log to the standard error, and let errors speak for themselves.
 
     Stacks of known failures are logged at debug level: with `python -X dev`, or
@@ -45,12 +45,12 @@ def tell() -> None:
     importlib.import_module("bytewax.errors")
 
 
-def failed() -> bool:
+def has_failed() -> bool:
     """Whether something of this process has failed."""
     return bool(_told)
 
 
-def told(action: Callable[P, T]) -> Callable[P, T]:
+def log_failure(action: Callable[P, T]) -> Callable[P, T]:
     """The action; what it raises is logged, once however far it goes."""
 
     @wraps(action)
@@ -79,9 +79,9 @@ def _log_failure(error: BaseException) -> None:
     exit_reasons.silence_libraries()
 
 
-def tells(kind: K) -> K:
+def log_failures(kind: K) -> K:
     """The class; what its methods raise to the engine is logged."""
     for name in _CALLED:
         if name in vars(kind):
-            setattr(kind, name, told(vars(kind)[name]))
+            setattr(kind, name, log_failure(vars(kind)[name]))
     return kind

@@ -16,7 +16,7 @@ class Health:
         """Check one thing more whenever somebody asks."""
         self._checks[name] = check
 
-    def found(self) -> dict[str, str | None]:
+    def problems(self) -> dict[str, str | None]:
         """By the name of each check what is wrong, or None."""
         return {name: _asked(check) for name, check in list(self._checks.items())}
 

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from candlewax.runtime.errors import failed
+from candlewax.runtime.errors import has_failed
 from candlewax.runtime.health import Health
 from candlewax.runtime.settings import Settings, SettingsError
 
@@ -66,13 +66,13 @@ class Status:
 
     def _alive(self) -> tuple[HTTPStatus, dict[str, Any]]:
         """Whether it runs: who answers does, unless something has failed for good."""
-        if failed():
+        if has_failed():
             return HTTPStatus.SERVICE_UNAVAILABLE, {"alive": False}
         return HTTPStatus.OK, {"alive": True}
 
     def _ready(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        found = self._health.found()
-        ready = not failed() and not any(found.values())
+        found = self._health.problems()
+        ready = not has_failed() and not any(found.values())
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         checks = {name: wrong or "ok" for name, wrong in found.items()}
         return status, {"ready": ready, "checks": checks}

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from candlewax.runtime.connection_status import Feeds
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.connection_status import ConnectionStatus
+from candlewax.runtime.counters import Counters
 
 # When each series was first seen is of no use and as much again.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -148,7 +148,7 @@ def received(exchange: str, when_s: float) -> None:
     _RECEIVED.labels(exchange).set(when_s)
 
 
-def stale(fresh_s: float) -> str | None:
+def commit_problem(fresh_s: float) -> str | None:
     """What is wrong with the last commit, if it is older than that."""
     age_s = time.monotonic() - _committed_monotonic
     if age_s <= fresh_s:
@@ -157,23 +157,23 @@ def stale(fresh_s: float) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted(Collector):
+class MetricsCollector(Collector):
     """What a process knows when it is asked.
 
     `listed` gives the symbols of each exchange that are told of one by one, of all
     together MOST_SYMBOLS at most: what else a feed may bring has no end.
     """
 
-    tally: Tally
+    tally: Counters
     lags: list[Lags] = field(default_factory=list)
     waiting: list[Callable[[], int]] = field(default_factory=list)
-    feeds: Feeds = field(default_factory=Feeds)
+    feeds: ConnectionStatus = field(default_factory=ConnectionStatus)
     listed: Mapping[str, Iterable[str]] = field(default_factory=dict)
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        counts = self.tally.all()
+        counts = self.tally.counts()
         for name, (metric, text, labels) in _COUNTERS.items():
             family = CounterMetricFamily(metric, text, labels=labels)
             for key, count in counts.items():
@@ -225,7 +225,7 @@ class Counted(Collector):
         return family
 
     def _levels(self) -> Iterator[Metric]:
-        levels = self.tally.now()
+        levels = self.tally.gauges()
         for name, (metric, text) in _GAUGES.items():
             gauge = GaugeMetricFamily(metric, text, labels=("exchange",))
             for key, level in levels.items():

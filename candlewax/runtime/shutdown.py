@@ -4,7 +4,7 @@ import atexit
 import signal
 
 
-class Stop:
+class ShutdownSignal:
     """Whether the process was asked to stop: sources then end, and what they emitted
     is stored and remembered before the process exits.
     """

@@ -18,7 +18,7 @@ _SPOILS: Final = {
 }
 
 
-class Fate(NamedTuple):
+class FrameFault(NamedTuple):
     """How a bundle is sent: what is made of its text, and whether it comes late."""
 
     texts: Callable[[str], list[str]]
@@ -27,10 +27,10 @@ class Fate(NamedTuple):
     late: bool = False
 
 
-_PLAIN: Final = Fate(lambda text: [text])
-_TWICE: Final = Fate(lambda text: [text, text])
-_CUT: Final = Fate(lambda text: [faults.cut(text)], lost=True)
-_LATE: Final = Fate(lambda text: [text], late=True)
+_PLAIN: Final = FrameFault(lambda text: [text])
+_TWICE: Final = FrameFault(lambda text: [text, text])
+_CUT: Final = FrameFault(lambda text: [faults.cut(text)], lost=True)
+_LATE: Final = FrameFault(lambda text: [text], late=True)
 
 
 class Chance:
@@ -41,7 +41,7 @@ class Chance:
         self._rng: Random = generator(seed, f"mischief {exchange}")
         self._spoils = _SPOILS[exchange]
         m = mischief
-        self._fates: list[tuple[float, Callable[[], Fate]]] = [
+        self._fates: list[tuple[float, Callable[[], FrameFault]]] = [
             (m.truncate, lambda: _CUT),
             (m.swap, lambda: _LATE),
             (m.repeat, lambda: _TWICE),
@@ -54,7 +54,7 @@ class Chance:
         chance = self._mischief.skip
         return tuple(t for t in bundle if self._rng.random() >= chance) if chance else bundle
 
-    def fate(self) -> Fate:
+    def fate(self) -> FrameFault:
         """What becomes of the next frame."""
         if self._good:
             return _PLAIN
@@ -63,6 +63,6 @@ class Chance:
                 return fate()
         return _PLAIN
 
-    def _with_garbage(self) -> Fate:
+    def _with_garbage(self) -> FrameFault:
         spoil: Spoil = self._spoils[below(self._rng, len(self._spoils))]
-        return Fate(lambda text: [text, spoil(text)])
+        return FrameFault(lambda text: [text, spoil(text)])

@@ -46,7 +46,7 @@ class Mischief:
 
 
 @dataclass(frozen=True)
-class Manners:
+class ExchangeLimits:
     """The exchanges' rules and times, in seconds."""
 
     ping_every: float = 20
@@ -98,4 +98,4 @@ class Plan:
     """Added to all trade ids: who starts again must not give out an id twice."""
     keep: int | None = None
     """How many trades to remember at least, for REST and the journal; None is all."""
-    manners: Manners = field(default_factory=Manners)
+    manners: ExchangeLimits = field(default_factory=ExchangeLimits)

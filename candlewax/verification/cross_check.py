@@ -15,13 +15,19 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 from candlewax.core.candles.combine import SECOND
-from candlewax.core.candles.open_candles import LATENESS
-from candlewax.verification.cross_check_metrics import LENGTHS, NAMES, Checked, Window, Wrong
+from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US
+from candlewax.verification.cross_check_metrics import (
+    LENGTHS,
+    NAMES,
+    CrossCheckMetrics,
+    Mismatch,
+    Window,
+)
 
 BACK_S: Final = 120
 """Seconds before what was looked at last that are looked at again."""
 
-LATE_S: Final = LATENESS // SECOND + 300
+LATE_S: Final = ALLOWED_LATENESS_US // SECOND + 300
 """The same, now and then: a closed candle may change for so long."""
 
 OFTEN: Final = 15
@@ -146,7 +152,7 @@ class _Looked:
     """What one look has found, and where it looked: exchanges, and from when to when."""
 
     candles: Counter[str] = field(default_factory=Counter)
-    wrong: dict[Window, Wrong] = field(default_factory=dict)
+    wrong: dict[Window, Mismatch] = field(default_factory=dict)
     spans: list[tuple[str, int, int]] = field(default_factory=list)
 
     def at(self, window: Window) -> bool:
@@ -161,17 +167,17 @@ class CrossCheck:
     """Looks at the candles that closed, again and again; not for several threads."""
 
     def __init__(
-        self, client: Client, checked: Checked, exchanges: Collection[str] | None = None
+        self, client: Client, checked: CrossCheckMetrics, exchanges: Collection[str] | None = None
     ) -> None:
         """Of these exchanges, or of all that the tables hold."""
         self._client = client
         self._checked = checked
         self._exchanges = exchanges
         self._done: dict[str, int] = {}
-        self._suspects: dict[Window, Wrong] = {}
+        self._suspects: dict[Window, Mismatch] = {}
         self._looks = 0
 
-    def look(self) -> None:
+    def run_once(self) -> None:
         """Compare what closed since the last look, and what was wrong then. Raises
         ClickHouseError.
         """
@@ -235,7 +241,7 @@ class CrossCheck:
         sql = _COMPARE.replace("COMPUTED", computed) + _MODESTLY
         ((candles, rows),) = self._client.query(sql, parameters=parameters).result_rows
         for number, symbol, start, problem, fields in rows:
-            looked.wrong[Window(exchange, number, symbol, start)] = Wrong(problem, tuple(fields))
+            looked.wrong[Window(exchange, number, symbol, start)] = Mismatch(problem, tuple(fields))
         looked.candles[exchange] += candles
 
     def _tell(self, looked: "_Looked") -> None:

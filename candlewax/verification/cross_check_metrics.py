@@ -40,7 +40,7 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Mismatch:
     """What is wrong with a candle: `mismatch` of some fields, `missing_in_gold`, or
     `missing_in_check` if no trade is stored of it.
     """
@@ -50,12 +50,12 @@ class Wrong:
 
 
 @dataclass(eq=False)
-class Checked(Collector):
+class CrossCheckMetrics(Collector):
     """What all looks have found, for Prometheus."""
 
     compared: Counter[str] = field(default_factory=Counter)
     """Candles by exchange; also of those looked at that have none, 0."""
-    wrong: dict[Window, Wrong] = field(default_factory=dict)
+    wrong: dict[Window, Mismatch] = field(default_factory=dict)
     """What is wrong by now, seen twice: between two inserts a candle may look wrong."""
     mismatches: dict[tuple[str, str], int] = field(default_factory=dict)
     gaps: list[tuple[str, str, int, int]] = field(default_factory=list)

@@ -12,7 +12,7 @@ from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.instruments import Instruments
 from candlewax.verification import klines
 from candlewax.verification.kline_comparison import OURS, Score, compare
-from candlewax.verification.klines import KlinesError, Published
+from candlewax.verification.klines import KlineFile, KlinesError
 
 _MARKETS: Final = """
 SELECT exchange, symbol,
@@ -48,7 +48,7 @@ class Market:
 
 
 @dataclass(frozen=True)
-class Board:
+class KlineReport:
     """The score of a file. `open` counts its rows that the exchange had not finished."""
 
     file: str
@@ -65,7 +65,7 @@ class Board:
         return {**found, **score}
 
 
-def board(tables: Database, known: Instruments, path: Path, said: Market) -> Board:
+def board(tables: Database, known: Instruments, path: Path, said: Market) -> KlineReport:
     """Compare a file with what is stored. Raises KlinesError."""
     try:
         return _board(tables, known, path, said)
@@ -75,7 +75,7 @@ def board(tables: Database, known: Instruments, path: Path, said: Market) -> Boa
         raise KlinesError(f"{path}: cannot be read: {error}") from error
 
 
-def _board(tables: Database, known: Instruments, path: Path, said: Market) -> Board:
+def _board(tables: Database, known: Instruments, path: Path, said: Market) -> KlineReport:
     published, exchanges = _read(path, said.exchange)
     timeframe = said.timeframe or published.timeframe
     if timeframe not in TIMEFRAMES:
@@ -102,10 +102,10 @@ def _board(tables: Database, known: Instruments, path: Path, said: Market) -> Bo
         },
     ).cast(OURS)  # type: ignore[arg-type]  # names to types
     score = compare(rows, ours, begin * _SECOND, end * _SECOND)
-    return Board(str(path), exchange, symbol, timeframe, published.open, score)
+    return KlineReport(str(path), exchange, symbol, timeframe, published.open, score)
 
 
-def _read(path: Path, exchange: str | None) -> tuple[Published, tuple[str, ...]]:
+def _read(path: Path, exchange: str | None) -> tuple[KlineFile, tuple[str, ...]]:
     """The candles of a file, and the exchanges they may be of."""
     if path.suffix == ".json":
         if exchange not in {None, "kraken"}:
@@ -116,7 +116,7 @@ def _read(path: Path, exchange: str | None) -> tuple[Published, tuple[str, ...]]
     found = klines.binance(_unpacked(path))
     native, timeframe = klines.named(path.name) or (None, None)
     exchanges = (exchange,) if exchange else _BINANCE
-    return Published(found.rows, native, timeframe, found.open), exchanges
+    return KlineFile(found.rows, native, timeframe, found.open), exchanges
 
 
 def _unpacked(path: Path) -> bytes:

@@ -60,7 +60,7 @@ class KlinesError(ValueError):
 
 
 @dataclass(frozen=True)
-class Published:
+class KlineFile:
     """Candles of one market and timeframe. `native` is the exchange's name of the market,
     if the file tells. `open` counts rows whose window had not ended when they were
     published; they are left out of `rows` (KLINES).
@@ -80,7 +80,7 @@ def named(name: str) -> tuple[str, str] | None:
     return (found["native"], found["timeframe"]) if found else None
 
 
-def binance(text: bytes) -> Published:
+def binance(text: bytes) -> KlineFile:
     """Read a kline file: 12 columns, with a line of names or without, times in
     milliseconds or (spot, since 2025) in microseconds.
 
@@ -102,10 +102,10 @@ def binance(text: bytes) -> Published:
     line = pl.int_range(pl.len(), dtype=pl.UInt32) + 1 + int(header)
     rows = _typed(table.with_columns(line=line, window_start=pl.col("open_time")), "line")
     scale = pl.when(pl.col("window_start") < _MICROSECONDS).then(1000).otherwise(1)
-    return Published(rows.with_columns(pl.col("window_start") * scale))
+    return KlineFile(rows.with_columns(pl.col("window_start") * scale))
 
 
-def kraken(text: bytes) -> Published:
+def kraken(text: bytes) -> KlineFile:
     """Read an answer of /0/public/OHLC: rows of 8 fields, times in seconds, vwap cut to
     the digits of the pair's prices. Rows behind `last` are not committed.
 
@@ -128,7 +128,7 @@ def kraken(text: bytes) -> Published:
     rows = _typed(table.with_columns(row=row, window_start=pl.col("time")), "row")
     rows = rows.with_columns(pl.col("window_start") * 1_000_000)
     done = rows.filter(pl.col("window_start") <= int(last) * 1_000_000) if last else rows
-    return Published(done, native, _apart(rows), rows.height - done.height)
+    return KlineFile(done, native, _apart(rows), rows.height - done.height)
 
 
 def unified(native: str, symbols: list[str]) -> str | None:

@@ -10,14 +10,14 @@ from typing import Final
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import REGISTRY
 
-from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
+from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.cross_check import COLUMNS
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import answer
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.verification.cross_check import CrossCheck
-from candlewax.verification.cross_check_metrics import Checked, Window, Wrong
+from candlewax.verification.cross_check_metrics import CrossCheckMetrics, Mismatch, Window
 
 _log: Final = logging.getLogger("candlewax")
 
@@ -28,7 +28,7 @@ _PATIENCE: Final = 3
 """Looks that may be left out before something is wrong."""
 
 
-class Watching:
+class CrossCheckMonitor:
     """Looks at the candles that closed every so many seconds, on a connection of its own.
 
     A database that is away is asked again at the next turn; nobody is stopped by it. What a look
@@ -37,7 +37,7 @@ class Watching:
 
     def __init__(self, chosen: Settings, exchanges: Collection[str] | None = None) -> None:
         """At those of some exchanges, or of all."""
-        self.checked: Final = Checked()
+        self.checked: Final = CrossCheckMetrics()
         self._chosen = chosen
         self._exchanges = exchanges
         self._done = threading.Event()
@@ -75,9 +75,9 @@ class Watching:
                 self._database = connect(self._chosen.clickhouse, self._chosen.database)
             if self._check is None:
                 self._check = CrossCheck(self._database.client, self.checked, self._exchanges)
-            self._check.look()
+            self._check.run_once()
         except (ClickHouseError, DatabaseError) as error:
-            self._fail(briefly(error) if isinstance(error, ClickHouseError) else str(error))
+            self._fail(short_message(error) if isinstance(error, ClickHouseError) else str(error))
             return
         self._failing = False
         self._looked = time.monotonic()
@@ -97,7 +97,7 @@ class Watching:
             database.client.insert("cross_checks", rows, column_names=COLUMNS)
         except ClickHouseError as error:
             if not self._is_unstored:
-                _log.warning("the cross-check cannot store its result: %s", briefly(error))
+                _log.warning("the cross-check cannot store its result: %s", short_message(error))
             self._is_unstored = True
             return
         self._is_unstored = False
@@ -120,7 +120,7 @@ class Watching:
             self._database.close()
 
 
-def _said(window: Window, wrong: Wrong) -> str:
+def _said(window: Window, wrong: Mismatch) -> str:
     if wrong.problem == "missing_in_gold":
         return f"{window}: there are trades, and no candle"
     if wrong.problem == "missing_in_check":
@@ -130,14 +130,14 @@ def _said(window: Window, wrong: Wrong) -> str:
 
 def watch_beside(
     chosen: Settings, exchanges: Collection[str] | None = None, *, process_number: int = 0
-) -> Watching | None:
+) -> CrossCheckMonitor | None:
     """Return the cross-check that goes on in a process that makes candles; none where the
     settings leave it to `candlewax watch`, or where another process of a cluster has it: the
     one whose `process_number` is 0 does.
     """
     if not chosen.watch_seconds or process_number:
         return None
-    watching = Watching(chosen, exchanges)
+    watching = CrossCheckMonitor(chosen, exchanges)
     REGISTRY.register(watching.checked)
     return watching
 
@@ -146,7 +146,7 @@ def serve(chosen: Settings) -> None:
     """Watch until SIGTERM or SIGINT. Raises SettingsError."""
     if not chosen.watch_seconds:
         raise SettingsError("CANDLEWAX_WATCH_SECONDS: got 0, watch takes a number above 0")
-    watching = Watching(chosen)
+    watching = CrossCheckMonitor(chosen)
     health = Health()
     health.add("cross-check", watching.stale)
     answer(chosen, watching.checked, health)

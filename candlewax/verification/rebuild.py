@@ -14,8 +14,8 @@ from clickhouse_connect.driver.binding import quote_identifier
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.trades.limits import AHEAD_US
-from candlewax.feeds.replay.stored_frames import StoredFrames
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.replay.stored_frames import StoredFrameSource
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.settings import Settings
 from candlewax.verification.content_hash import Comparison, compare
 
@@ -82,7 +82,7 @@ class Rebuilt:
     comparison: Comparison
 
 
-Play = Callable[[StoredFrames, Database, Tally], None]
+Play = Callable[[StoredFrameSource, Database, Counters], None]
 """Plays frames through the whole pipeline into a database, to their end."""
 
 
@@ -104,8 +104,8 @@ def rebuild(
     _check(stored, since, begin, end)
     with _beside(settings, stored) as (name, rebuilt):
         _stand(stored, name, since)
-        tally = Tally()
-        play(StoredFrames(stored, since), rebuilt, tally)
+        tally = Counters()
+        play(StoredFrameSource(stored, since), rebuilt, tally)
         return Rebuilt(tally.total("frames"), compare(stored, rebuilt, begin, end))
 
 

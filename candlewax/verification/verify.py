@@ -12,7 +12,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import briefly
+from candlewax.clickhouse.client import short_message
 from candlewax.verification.frame_check import find_missing_trades
 
 EXAMPLES: Final = 20
@@ -169,7 +169,7 @@ def verify(client: Client, settle_s: Sequence[float] = ()) -> Verification:
         parts = {name: _part(client, *queries) for name, (_, *queries) in _PARTS.items()}
         parts[_FRAMES] = _frames_part(client, settle_s)
     except ClickHouseError as error:
-        raise VerifyError(briefly(error)) from error
+        raise VerifyError(short_message(error)) from error
     return Verification(
         candles,
         problems.get("mismatch", 0),
@@ -256,7 +256,7 @@ def _lines(examples: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def books(client: Client) -> list[str]:
+def check_totals(client: Client) -> list[str]:
     """Whether the tables add up: a line for each exchange and sum that does not."""
     lines = []
     for exchange, fresh, dead, trades, letters in client.query(_BOOKS).result_rows:

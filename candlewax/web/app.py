@@ -20,13 +20,13 @@ from candlewax.web import problem
 from candlewax.web.api import formats, params
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
 from candlewax.web.problem import Problem
 from candlewax.web.queries import Store
 from candlewax.web.request_guard import Guard
 from candlewax.web.sql.endpoint import Reader, Sql
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.subscribers import Subscribers
 
 STATIC: Final = Path(__file__).with_name("static")
 
@@ -39,8 +39,8 @@ Beside = Callable[[], Coroutine[object, object, None]]
 
 def make(
     store: Store,
-    viewers: Viewers,
-    recent: Recent,
+    viewers: Subscribers,
+    recent: CandleCache,
     reader: Reader | None,
     beside: Sequence[Beside],
     *,

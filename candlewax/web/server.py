@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from candlewax.web.connection_limits import Connections, bounded_protocol
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.subscribers import Subscribers
 
 _PATIENCE: Final = 10.0
 """Seconds for the server to begin, and for requests to be answered at the end."""
@@ -24,7 +24,7 @@ class ServerError(RuntimeError):
 class Server:
     """Serves an application while other threads do their work."""
 
-    def __init__(self, app: ASGIApp, viewers: Viewers, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, viewers: Subscribers, host: str, port: int) -> None:
         """Raises ServerError."""
         self._viewers = viewers
         self._socket = listen(host, port)

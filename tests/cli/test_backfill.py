@@ -10,35 +10,37 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax.cli import backfill as command
-from candlewax.cli.backfill import Wish, WishError, wish
+from candlewax.cli.backfill import BackfillRequest, BackfillRequestError, parse_request
 from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance_rest import DUMP
 from candlewax.feeds.rest import dump_files
-from candlewax.feeds.rest.backfill import Backfill, Texts, pieces
-from candlewax.feeds.rest.client import Client, Patience
+from candlewax.feeds.rest.backfill import BackfillSource, Texts, pieces
+from candlewax.feeds.rest.client import Client, RetryPolicy
 from candlewax.feeds.rest.span_pages import Found, pages
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Process
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.builder import ProcessContext
+from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames.trades import eight, price, quantity
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.market.rng import decimal_text
 from candlewax.simulator.server import Simulator
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
 from tests.support.decoding import INSTRUMENTS
 from tests.support.mending import asked, markets, played, stored
 from tests.support.processes import candlewax
 
 
-def store(tables: Database, exchange: str, native: str, texts: Texts) -> tuple[Tally, Backfill]:
+def store(
+    tables: Database, exchange: str, native: str, texts: Texts
+) -> tuple[Counters, BackfillSource]:
     """Run the pipeline over some texts."""
-    tally = Tally()
-    source = Backfill(exchange, native, lambda _: texts, tally, lambda: False)
-    process = Process(INSTRUMENTS, (exchange,), tally)
-    run_main(ohlcv.build(builder.embedded(process, source, tables)))
+    tally = Counters()
+    source = BackfillSource(exchange, native, lambda _: texts, tally, lambda: False)
+    process = ProcessContext(INSTRUMENTS, (exchange,), tally)
+    run_main(ohlcv.build(builder.build_embedded(process, source, tables)))
     return tally, source
 
 
@@ -47,7 +49,7 @@ def from_rest(
 ) -> Texts:
     """What REST has of a span."""
     (how,) = asked(simulator, exchange).values()
-    client = Client(how.rest, how.url, how.key, patience=Patience(first_s=0.001, most_s=0.001))
+    client = Client(how.rest, how.url, how.key, patience=RetryPolicy(first_s=0.001, most_s=0.001))
     count, found = changes.get("count", lambda _: None), changes.get("found", Found())
     return pages(client, how.rest, native, span, count, found)
 
@@ -87,7 +89,7 @@ def test_exactly_the_trades_of_a_span_come(tables: Database, exchange: str) -> N
     assert again.total("trades") == 0
     assert again.total("duplicates") == first.total("trades") == len(before)
     assert verify(tables.client).equal
-    assert not books(tables.client)
+    assert not check_totals(tables.client)
 
 
 def test_more_than_a_page_comes(tables: Database) -> None:
@@ -171,10 +173,10 @@ def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix
     assert verify(tables.client).equal
 
 
-def wished(*arguments: str) -> Wish:
+def wished(*arguments: str) -> BackfillRequest:
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers(), lambda _: 0)
-    return wish(parser.parse_args(["backfill", *arguments]), INSTRUMENTS)
+    return parse_request(parser.parse_args(["backfill", *arguments]), INSTRUMENTS)
 
 
 def us(text: str) -> int:
@@ -196,7 +198,7 @@ def test_markets_by_either_name(exchange: str, symbol: str, native: str) -> None
     """As the exchange writes it, or unified."""
     found = wished(exchange, symbol, "--from", "2026-01-31", "--to", "2026-01-31T12:30:00")
     span = us("2026-01-31"), us("2026-01-31T12:30:00")
-    assert found == Wish(exchange, native, span, ())
+    assert found == BackfillRequest(exchange, native, span, ())
 
 
 def test_times_are_utc_unless_they_say_otherwise() -> None:
@@ -210,7 +212,7 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
 def test_a_dump_needs_no_times() -> None:
     """All of it, then."""
     found = wished("binance", "BTCUSDT", "--dump", "a.csv", "b.zip")
-    assert found == Wish("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
+    assert found == BackfillRequest("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_a_dump_needs_no_times() -> None:
 )
 def test_wrong_wishes(arguments: tuple[str, ...], why: str) -> None:
     """Each with what is wrong."""
-    with pytest.raises(WishError, match=why):
+    with pytest.raises(BackfillRequestError, match=why):
         wished(*arguments)
 
 

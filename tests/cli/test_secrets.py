@@ -14,11 +14,11 @@ from prometheus_client import REGISTRY, generate_latest
 from candlewax.clickhouse.client import connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
-from candlewax.web.stream.poller import Poll, Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.poller import Poll, StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 from tests.support import command_inside
 from tests.support.clickhouse_process import Serving
 from tests.support.web_server import CANDLES, MARKET, Client, store_candles
@@ -91,9 +91,9 @@ def test_the_page_and_its_answers_do_not_tell_it(
     with caplog.at_level(logging.DEBUG), ExitStack() as stack:
         store = Store(partial(connect, place, "market", hasty=True))
         stack.callback(store.close)
-        seen = Seen()
-        viewers = Viewers(seen)
-        recent = Recent()
+        seen = StoredFeedStatus()
+        viewers = Subscribers(seen)
+        recent = CandleCache()
         beside = [Poll(store, viewers, seen, recent).run]
         app = make(store, viewers, recent, None, beside, what=f"{place}, database market")
         page = Server(app, viewers, "127.0.0.1", 0)

@@ -35,7 +35,7 @@ def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame
     )
 
 
-@pytest.mark.parametrize("few", [-1, arrow.FEW])
+@pytest.mark.parametrize("few", [-1, arrow.SMALL_BATCH_ROWS])
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_conditions_and_vendor_data_are_those_of_each_trade(
     few: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]

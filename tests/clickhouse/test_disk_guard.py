@@ -13,7 +13,7 @@ from clickhouse_connect.driver import exceptions
 
 from candlewax.clickhouse import disk_guard
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
-from candlewax.clickhouse.disk_guard import LITTLE, NONE, Room
+from candlewax.clickhouse.disk_guard import FULL_BYTES, LOW_SPACE_BYTES, DiskGuard
 from tests.faults import disk as disks
 from tests.support.kafka.reading import until
 
@@ -24,7 +24,7 @@ class Disk:
     """A disk with so many bytes free, at a folder; others are as they are."""
 
     def __init__(self, folder: Path) -> None:
-        self.free = 10 * LITTLE
+        self.free = 10 * LOW_SPACE_BYTES
         self._folder = folder
         self._real = disk_guard.free
 
@@ -44,17 +44,17 @@ def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
 def test_with_little_room_nothing_is_merged(disk: Disk, tmp_path: Path) -> None:
     """Until there is more again; each is said once."""
     said: list[str] = []
-    looking = Room(tmp_path, said.append)
+    looking = DiskGuard(tmp_path, said.append)
     looking.look()
     assert said == []
-    disk.free = LITTLE - 1
+    disk.free = LOW_SPACE_BYTES - 1
     looking.look()
     looking.look()
     assert said == MERGES
-    disk.free = 2 * LITTLE - 1
+    disk.free = 2 * LOW_SPACE_BYTES - 1
     looking.look()
     assert said == MERGES
-    disk.free = 2 * LITTLE
+    disk.free = 2 * LOW_SPACE_BYTES
     looking.look()
     looking.look()
     assert said == [*MERGES, "SYSTEM START MERGES"]
@@ -66,13 +66,13 @@ def test_once_there_was_no_room_all_stays_as_it_is(
 ) -> None:
     """Whatever room there is later: what was done meanwhile may be worth nothing."""
     said: list[str] = []
-    looking = Room(tmp_path, said.append)
-    disk.free = NONE
+    looking = DiskGuard(tmp_path, said.append)
+    disk.free = FULL_BYTES
     assert looking.left()
-    disk.free = NONE - 1
+    disk.free = FULL_BYTES - 1
     with caplog.at_level(logging.ERROR):
         looking.look()
-    disk.free = 10 * LITTLE
+    disk.free = 10 * LOW_SPACE_BYTES
     looking.look()
     assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
     assert not looking.left()
@@ -82,10 +82,10 @@ def test_once_there_was_no_room_all_stays_as_it_is(
 def test_what_an_insert_finds_first_is_acted_upon(disk: Disk, tmp_path: Path) -> None:
     """By the next look, also if there is room again by then."""
     said: list[str] = []
-    looking = Room(tmp_path, said.append)
+    looking = DiskGuard(tmp_path, said.append)
     disk.free = 0
     assert not looking.left()
-    disk.free = 10 * LITTLE
+    disk.free = 10 * LOW_SPACE_BYTES
     looking.look()
     looking.look()
     assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
@@ -102,9 +102,9 @@ def test_an_engine_that_refuses_is_told_again(
         if len(said) < 4:
             raise exceptions.DatabaseError("not now")
 
-    looking = Room(tmp_path, refuse)
+    looking = DiskGuard(tmp_path, refuse)
     looking.begin()
-    disk.free = LITTLE - 1
+    disk.free = LOW_SPACE_BYTES - 1
     until(lambda: "nothing is merged" in caplog.text)
     looking.close()
     assert said == MERGES * 4
@@ -116,7 +116,7 @@ def on_it(
     disk: Disk, engine: Database, tables: Database, engine_path: Path, tmp_path: Path
 ) -> Iterator[Database]:
     """A database on that disk, as its path says."""
-    disk.free = 10 * LITTLE
+    disk.free = 10 * LOW_SPACE_BYTES
     (tmp_path / "clickhouse").symlink_to(engine_path)
     made = Database(tables.client, tmp_path / "clickhouse")
     yield made
@@ -133,13 +133,13 @@ def test_an_insert_on_a_full_disk_is_an_error(disk: Disk, on_it: Database) -> No
     for _ in range(2):
         with pytest.raises(DatabaseError, match="the disk is full; make room and start again"):
             on_it.insert("watermarks", rows, "b")
-        disk.free = 10 * LITTLE
+        disk.free = 10 * LOW_SPACE_BYTES
     assert on_it.query("SELECT count() FROM watermarks").item() == 1
 
 
 def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) -> None:
     """Its tables might be empty files."""
-    disk.free = LITTLE - 1
+    disk.free = LOW_SPACE_BYTES - 1
     with pytest.raises(DatabaseError, match=r"64\.0 MiB of room on its disk; 64\.0 MiB are needed"):
         open_tables(tmp_path / "tables", "market")
 

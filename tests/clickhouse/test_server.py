@@ -14,11 +14,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError as ServerError
 
 from candlewax.clickhouse.client import RETRIES, Database, DatabaseError, connect, open_tables
-from candlewax.clickhouse.recompute import Anew
-from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.recompute import CandleRecomputer
+from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.test_writer import batch, count
 from tests.support import command_inside, playing
@@ -105,18 +105,18 @@ def test_the_same_token_inserts_once(served: Database) -> None:
 @pytest.mark.parametrize("background", [True, False])
 def test_batches_are_stored_and_read_back(served: Database, background: bool) -> None:
     """By the writer, and as a process that begins reads them."""
-    store = Writer(served, Tally(), background=background)
+    store = Writer(served, Counters(), background=background)
     for day in range(20):
         store.put(numbered(day))
     store.flush()
     store.close()
     assert count(served, "bronze_frames") == count(served, "silver_trades") == 20
-    history = History(served)
+    history = StateLoader(served)
     watermark = history.watermark("x")
     assert watermark > 0
     assert history.book("x").watermark == watermark
     stale = history.stale("x", watermark)
-    candles = list(Anew(history).candles("x", stale, watermark))
+    candles = list(CandleRecomputer(history).candles("x", stale, watermark))
     assert sum(frame.height for frame in candles) == stale.height > 0
     (ranges,) = history.ledger("x").numbered.values()
     assert (ranges.first, ranges.last) == ([1], [20])
@@ -126,7 +126,7 @@ def test_two_clients_of_one_database_write_at_once(front: Serving, served: Datab
     """Each token counts for itself."""
     name = served.query("SELECT currentDatabase()").item()
     others = [connect(Server(front.dsn), name) for _ in range(3)]
-    stores = [Writer(other, Tally(), background=True) for other in (served, *others)]
+    stores = [Writer(other, Counters(), background=True) for other in (served, *others)]
     for day, store in itertools.product(range(20), stores):
         store.put(batch(day))
     for store in stores:
@@ -191,7 +191,7 @@ def test_what_passes_is_waited_for(between: Faulty, shaky: Database, fault: Faul
     """Whatever went wrong and wherever, each row is stored once."""
     between.faults += [fault] * 3 + [LOST, fault]
     waits: list[float] = []
-    store = Writer(shaky, Tally(), background=False, wait=waits.append)
+    store = Writer(shaky, Counters(), background=False, wait=waits.append)
     store.put(batch())
     store.flush()
     assert between.faults == []
@@ -205,7 +205,7 @@ def test_what_stays_is_raised_at_once(between: Faulty, shaky: Database, fault: F
     """No waiting for a table that is not there."""
     between.faults.append(fault)
     waits: list[float] = []
-    store = Writer(shaky, Tally(), background=False, wait=waits.append)
+    store = Writer(shaky, Counters(), background=False, wait=waits.append)
     store.put(batch())
     with pytest.raises(ServerError):
         store.flush()
@@ -226,7 +226,7 @@ def test_a_server_that_dies_with_an_answer_unsaid(tmp_path: Path) -> None:
         opened = open_tables(Server(dsn), "market")
         between.after = lambda: own.end(signal.SIGKILL)
         between.faults += [LOST] * 4
-        store = Writer(opened, Tally(), background=False, wait=lambda _: own.start())
+        store = Writer(opened, Counters(), background=False, wait=lambda _: own.start())
         store.put(batch())
         store.flush()
         store.put(batch(1))
@@ -251,7 +251,7 @@ def test_a_server_that_dies_anywhere(tmp_path: Path) -> None:
 
         opened = open_tables(Server(own.dsn), "market")
         # However long it takes to start: what waits counts its tries.
-        store = Writer(opened, Tally(), background=True, wait=lambda _: there.wait(60))
+        store = Writer(opened, Counters(), background=True, wait=lambda _: there.wait(60))
         striking = threading.Thread(target=strike)
         striking.start()
         days = 0
@@ -270,7 +270,7 @@ def test_history_waits_too(tmp_path: Path) -> None:
     with serving(tmp_path / "server") as own:
         opened = open_tables(Server(own.dsn), "market")
         own.end()
-        assert History(opened, wait=lambda _: own.start()).watermark("x") == 0
+        assert StateLoader(opened, wait=lambda _: own.start()).watermark("x") == 0
         opened.close()
 
 

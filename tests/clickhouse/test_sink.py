@@ -5,14 +5,14 @@ from typing import Any
 import polars as pl
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.sink import Tables, TradesFirst
+from candlewax.clickhouse.sink import ClickHouseSink, EarlyTradeWriter
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from tests.clickhouse.test_writer import batch, count
 
 
-def split(first: TradesFirst) -> tuple[Batch, Batch]:
+def split(first: EarlyTradeWriter) -> tuple[Batch, Batch]:
     """A batch, and what is left of it for candles."""
     whole = batch()
     return whole, first(whole)
@@ -20,8 +20,8 @@ def split(first: TradesFirst) -> tuple[Batch, Batch]:
 
 def test_trades_are_stored_while_their_candles_are_made(tables: Database) -> None:
     """What candles are made of goes on, without what is handed over already."""
-    store = Writer(tables, Tally(), background=True)
-    whole, left = split(TradesFirst(store, lambda _: True))
+    store = Writer(tables, Counters(), background=True)
+    whole, left = split(EarlyTradeWriter(store, lambda _: True))
     store.flush()
     assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 1
     assert left.tables == {}
@@ -31,14 +31,14 @@ def test_trades_are_stored_while_their_candles_are_made(tables: Database) -> Non
 
 def test_nothing_goes_ahead_of_candles_that_have_not_begun(tables: Database) -> None:
     """They begin with what is stored; each exchange for itself."""
-    store = Writer(tables, Tally(), background=True)
+    store = Writer(tables, Counters(), background=True)
     asked: list[str] = []
 
     def begun(exchange: str) -> bool:
         asked.append(exchange)
         return False
 
-    whole, left = split(TradesFirst(store, begun))
+    whole, left = split(EarlyTradeWriter(store, begun))
     store.flush()
     assert count(tables, "silver_trades") == 0
     assert left is whole
@@ -52,10 +52,10 @@ def test_a_snapshot_covers_what_went_ahead(tables: Database) -> None:
     """
     told: list[Batch] = []
     stored: list[Batch] = []
-    store = Writer(tables, Tally(), background=True, after=stored.extend)
-    sink = Tables(["x"], store, forward=told.append)
+    store = Writer(tables, Counters(), background=True, after=stored.extend)
+    sink = ClickHouseSink(["x"], store, forward=told.append)
     part = sink.build_part("", "x", None)
-    _, left = split(TradesFirst(store, lambda _: True, told.append))
+    _, left = split(EarlyTradeWriter(store, lambda _: True, told.append))
     part.write_batch([left])
     part.snapshot()
     assert count(tables, "silver_trades") == 1

@@ -14,9 +14,9 @@ from candlewax.clickhouse.client import RETRIES, Database
 from candlewax.clickhouse.writer import ORDER, Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
-from candlewax.core.candles.certificate import Evidence
-from candlewax.core.candles.rows import ohlcv, watermarks
-from candlewax.runtime.counters import Tally
+from candlewax.core.candles.certificate import CertificateInputs
+from candlewax.core.candles.rows import candle_rows, watermarks
+from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
 from tests.support.decoding import read
 from tests.verification.test_verify import TRADES
@@ -48,7 +48,7 @@ def test_a_table_older_than_a_column_gets_it(tables: Database) -> None:
     tables.client.command("INSERT INTO silver_trades (trade_id) VALUES ('old')")
     for _ in range(2):
         ddl.apply(tables.client)
-    store = Writer(tables, Tally(), background=False)
+    store = Writer(tables, Counters(), background=False)
     made = batch()
     rest = made.tables["silver_trades"].with_columns(via=pl.lit(2, pl.Int8))
     store.put(replace(made, tables={"silver_trades": rest}))
@@ -60,7 +60,7 @@ def test_a_table_older_than_a_column_gets_it(tables: Database) -> None:
 @pytest.mark.parametrize("background", [True, False])
 def test_what_is_flushed_is_stored(tables: Database, background: bool) -> None:
     """In the background and in place."""
-    store = Writer(tables, Tally(), background=background)
+    store = Writer(tables, Counters(), background=background)
     store.put(batch())
     store.put(batch(1))
     store.flush()
@@ -75,7 +75,7 @@ def test_tables_are_written_in_their_order(
     """Frames before trades before watermarks, whatever the order in the batch."""
     order: list[str] = []
     monkeypatch.setattr(Database, "insert", lambda _, table, *__: order.append(table))
-    store = Writer(tables, Tally(), background=False)
+    store = Writer(tables, Counters(), background=False)
     store.put(batch())
     store.flush()
     assert order == [name for name in ORDER if name in batch().tables]
@@ -83,7 +83,7 @@ def test_tables_are_written_in_their_order(
 
 def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
     """Two hundred and fifty days of trades in one go."""
-    store = Writer(tables, Tally(), background=False)
+    store = Writer(tables, Counters(), background=False)
     for day in range(250):
         store.put(batch(day))
     store.flush()
@@ -92,9 +92,9 @@ def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
 
 def candles(closed: bool) -> pl.DataFrame:
     """A row of `ohlcv`."""
-    update = open_candles.update(open_candles.EMPTY, table(TRADES[:1]), 0)
+    update = open_candles.apply_trades(open_candles.EMPTY, table(TRADES[:1]), 0)
     mark = DAY + 86_400_000_000 if closed else 0
-    return ohlcv("x", update.changed, mark, Evidence())
+    return candle_rows("x", update.changed, mark, CertificateInputs())
 
 
 def test_closed_candles_are_kept_with_all_their_versions(
@@ -111,7 +111,7 @@ def test_closed_candles_are_kept_with_all_their_versions(
         insert(self, table, *rest)
 
     monkeypatch.setattr(Database, "insert", noted)
-    store = Writer(tables, Tally(), background=False)
+    store = Writer(tables, Counters(), background=False)
     store.put(Batch("x", {"ohlcv": candles(closed=False)}))
     store.flush()
     for _ in range(2):
@@ -132,12 +132,12 @@ def test_a_failure_is_raised_by_the_next_call(
         raise ValueError("disk full")
 
     monkeypatch.setattr(Database, "insert", fail)
-    store = Writer(tables, Tally(), background=True)
+    store = Writer(tables, Counters(), background=True)
     store.put(batch())
     with pytest.raises(RuntimeError) as error:
         store.flush()
     assert "disk full" in str(error.value.__cause__)
-    assert not store.behind
+    assert not store.is_backlogged
     with pytest.raises(RuntimeError):
         store.put(batch())
     store.close()
@@ -158,7 +158,7 @@ def test_a_server_out_of_reach_is_tried_again_with_the_same_token(
 
     monkeypatch.setattr(Database, "insert", flaky)
     waits: list[float] = []
-    store = Writer(tables, Tally(), background=False, wait=waits.append)
+    store = Writer(tables, Counters(), background=False, wait=waits.append)
     store.put(batch())
     store.flush()
     assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
@@ -176,7 +176,7 @@ def test_a_server_that_stays_away_ends_the_run(
 
     monkeypatch.setattr(Database, "insert", away)
     waits: list[float] = []
-    store = Writer(tables, Tally(), background=False, wait=waits.append)
+    store = Writer(tables, Counters(), background=False, wait=waits.append)
     store.put(batch())
     with pytest.raises(OperationalError):
         store.flush()
@@ -188,7 +188,7 @@ def test_blocks_are_stored_once_they_are_large(
 ) -> None:
     """Without waiting for a flush."""
     monkeypatch.setattr(writer, "BLOCK_ROWS", 3)
-    store = Writer(tables, Tally(), background=False)
+    store = Writer(tables, Counters(), background=False)
     store.put(batch())
     assert count(tables, "silver_trades") == 1
 
@@ -220,17 +220,17 @@ def test_it_is_behind_until_the_last_of_a_few_rows_is_on_its_way(
 ) -> None:
     """What is handed over by then is stored next; not while others wait already."""
     inserts = Slowly(monkeypatch)
-    store = Writer(tables, Tally(), background=True)
-    told = [store.behind]
+    store = Writer(tables, Counters(), background=True)
+    told = [store.is_backlogged]
     store.put(batch())
     for _ in ("bronze_frames", "silver_trades", "watermarks"):
         inserts.begins()
-        told.append(store.behind)
+        told.append(store.is_backlogged)
         inserts.go_on()
     assert told == [False, True, True, False]
     inserts.go_on(100)
     store.flush()
-    assert not store.behind
+    assert not store.is_backlogged
     store.close()
 
 
@@ -240,14 +240,14 @@ def test_it_is_behind_while_a_few_rows_wait_for_others(
     """Not when those that wait are a block of their own."""
     inserts = Slowly(monkeypatch)
     monkeypatch.setattr(writer, "FEW", 2)
-    store = Writer(tables, Tally(), background=True)
+    store = Writer(tables, Counters(), background=True)
     store.put(batch())
     inserts.begins()
-    told = [store.behind]
+    told = [store.is_backlogged]
     store.put(replace(batch(1), tables={"silver_trades": batch(1).tables["silver_trades"]}))
-    told.append(store.behind)
+    told.append(store.is_backlogged)
     store.put(batch(2))
-    told.append(store.behind)
+    told.append(store.is_backlogged)
     inserts.go_on(100)
     store.flush()
     store.close()

@@ -14,7 +14,12 @@ import pytest
 from bytewax.recovery import init_db_dir
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.snapshots import SnapshotError, load_book, load_ledger, load_positions
+from candlewax.core.snapshots import (
+    SnapshotError,
+    load_deduplicator,
+    load_open_candles,
+    load_positions,
+)
 from candlewax.pipeline.recovery_store import RecoveryError, check_store
 from tests.support.oracle import Fill
 from tests.support.playing import binance, play, received
@@ -82,7 +87,7 @@ def test_only_the_newest_snapshot_of_a_part_counts(tmp_path: Path) -> None:
     check_store(store, "ohlcv")
 
 
-@pytest.mark.parametrize("load", [load_book, load_ledger, load_positions])
+@pytest.mark.parametrize("load", [load_open_candles, load_deduplicator, load_positions])
 def test_snapshot_of_another_version_is_never_guessed_at(load: object) -> None:
     """Whatever else it holds."""
     assert callable(load)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from tests.dataflows.test_numberings import empty, fill, frames
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import play, received
@@ -111,7 +111,7 @@ def test_every_trade_is_stored_once_or_is_a_repeat_or_is_told(
         inside = range(start, start + length)
         true = {of for of, one in named(TRUE).items() if one.time // 1_000_000 in inside}
         assert true <= expected.stored.keys()
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []
     check = verify(tables.client)
     assert check.equal, check
 

@@ -15,9 +15,9 @@ from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Process
-from candlewax.runtime.counters import Tally
-from candlewax.verification.verify import books, verify
+from candlewax.pipeline.builder import ProcessContext
+from candlewax.runtime.counters import Counters
+from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
 from tests.dataflows.test_ohlcv import crashing, minutes, stores
 from tests.support.playing import (
@@ -64,8 +64,8 @@ class _Part(StatefulSourcePartition[Any, None]):
 def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
     """Run the whole pipeline as behind websockets; each batch is an epoch."""
     wanted = INSTRUMENTS.exchanges
-    process = Process(INSTRUMENTS, wanted, Tally(), live=True, resumes=False)
-    flow = ohlcv.build(builder.embedded(process, Once(items), tables))
+    process = ProcessContext(INSTRUMENTS, wanted, Counters(), live=True, is_replayable=False)
+    flow = ohlcv.build(builder.build_embedded(process, Once(items), tables))
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 
 
@@ -93,7 +93,7 @@ def test_a_killed_process_loses_no_frame_that_it_stored(
         assert gold(tables) == expected_gold(fills)
         check_revisions(tables)
         check_watermarks(fills, tables)
-        assert books(tables.client) == []
+        assert check_totals(tables.client) == []
         assert verify(tables.client).equal
         kept.add(len(had))
         clear(tables)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.trade_reader import RETENTION
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
@@ -98,7 +98,7 @@ def test_numbers_that_begin_anew_open_a_numbering(
     assert found["1m", of_time(800)["1m"]] == "complete"
     check = verify(tables.client)
     assert check.equal, check
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -132,7 +132,7 @@ def test_known_number_with_other_content_is_told(
         assert found["5m", of_time(second)["5m"]] == "unverified"
     assert found["1m", of_time(600)["1m"]] == "complete"
     assert verify(tables.client).equal
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []
     # What comes again is the same: a repeat of the one, a contradiction of the other.
     play(received(every), tables)
     play(received(again), tables)
@@ -214,4 +214,4 @@ def test_trades_of_before_numbers_began_anew_are_of_an_older_numbering(
         assert found["1m", of_time(second)["1m"]] == status
     check = verify(tables.client)
     assert check.equal, check
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []

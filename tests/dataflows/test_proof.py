@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.feeds.rest.client import Patience
+from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.player import Tape
 from candlewax.simulator.server import Simulator
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from tests.support import oracle
 from tests.support.mending import asked, gaps, hear, markets, mend, played
 from tests.support.oracle import Fill
@@ -59,7 +59,7 @@ def told(tables: Database, fills: Iterable[Fill]) -> set[str]:
     assert found == oracle.certificates(came)
     check_revisions(tables)
     assert verify(tables.client).equal
-    assert not books(tables.client)
+    assert not check_totals(tables.client)
     return {str(one["status"]) for one in found.values()} - {"forming"}
 
 
@@ -93,7 +93,7 @@ def test_an_hour_of_holes(tables: Database, begin: int, exchange: str) -> None:
         assert span > HOUR
         assert len(fills) - len(heard) > len(fills) * 0.02
         assert "gaps" in told(tables, heard)
-        mend(tables, asked(simulator, exchange), patience=Patience(first_s=0.01, most_s=0.05))
+        mend(tables, asked(simulator, exchange), patience=RetryPolicy(first_s=0.01, most_s=0.05))
         assert "gaps" in told(tables, heard)
         simulator.failing = 0
         mend(tables, asked(simulator, exchange))

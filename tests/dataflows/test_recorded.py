@@ -14,10 +14,10 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
-from candlewax.feeds.replay.source import Recordings
+from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.runtime.counters import Tally
-from candlewax.verification.verify import books, verify
+from candlewax.runtime.counters import Counters
+from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
 from tests.support import recorded
 from tests.support.oracle import Fill
@@ -27,9 +27,13 @@ pytestmark = recorded.needed
 
 
 def replay(logs: Sequence[Path], tables: Database) -> None:
-    tally = Tally()
-    feed = Recordings(logs, tally)
-    run_main(ohlcv.build(builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)))
+    tally = Counters()
+    feed = FrameLogSource(logs, tally)
+    run_main(
+        ohlcv.build(
+            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+        )
+    )
 
 
 def minutes(tables: Database, symbol: str) -> dict[int, dict[str, Any]]:
@@ -76,7 +80,7 @@ def test_minutes_of_binance_equal_its_klines(tables: Database, tmp_path: Path, a
         assert ours["status"] == "complete"
     assert found[min(found)]["status"] == "partial"
     assert verify(tables.client).equal
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []
 
 
 def kraken_trades() -> list[list[Any]]:
@@ -163,7 +167,7 @@ def test_a_whole_session_of_each_exchange_adds_up(tables: Database, tmp_path: Pa
     assert {exchange: (frames, trades, dead) for exchange, frames, trades, dead in rows} == {
         exchange: (expected[exchange], trades, 0) for exchange, (_, trades) in sessions.items()
     }
-    assert books(tables.client) == []
+    assert check_totals(tables.client) == []
 
 
 def test_a_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Path) -> None:

@@ -15,17 +15,17 @@ from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.core.schema import FRAMES, TRADES
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.rest import Place
-from candlewax.feeds.rest.client import Client, Patience
-from candlewax.feeds.rest.gap_fill import IN_VAIN, Repairs
-from candlewax.feeds.websocket.source import Websockets
+from candlewax.exchanges.protocol.rest import Cursor
+from candlewax.feeds.rest.client import Client, RetryPolicy
+from candlewax.feeds.rest.gap_fill import MAX_UNREADABLE_FILLS, GapFillSource
+from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Process
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.builder import ProcessContext
+from candlewax.runtime.counters import Counters
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
 from tests.support.exchange_server import QUICK as QUICKLY
 from tests.support.exchange_server import quick, running
@@ -45,7 +45,7 @@ from tests.support.playing import INSTRUMENTS
 
 EVERY = ["binance", "binance_usdm", "kraken", "coinbase"]
 
-HASTE = Patience(first_s=0.01, most_s=0.05)
+HASTE = RetryPolicy(first_s=0.01, most_s=0.05)
 
 
 def one_in(count: int) -> Any:
@@ -62,9 +62,9 @@ def test_both_ways_say_the_same(exchange: str) -> None:
         (how,) = asked(simulator, exchange).values()
         client, rows = Client(how.rest, how.url, how.key), []
         for native in markets(simulator, exchange):
-            place = Place(0, 0)
+            place = Cursor(0, 0)
             if exchange == "coinbase":
-                place = Place(markets(simulator, exchange)[native][0].trade_id)
+                place = Cursor(markets(simulator, exchange)[native][0].trade_id)
             answer = client.ask(how.rest.target(native, place, how.rest.page))
             rows.append((answer.received_ns, f"rest/{native}", 0, answer.text))
         shown = [
@@ -111,7 +111,7 @@ def test_gaps_are_filled(tables: Database, exchange: str) -> None:
     assert requests <= len(markets(simulator, exchange)) + 2 * len(left)
     client = tables.client
     assert verify(client).equal
-    assert not books(client)
+    assert not check_totals(client)
 
 
 def test_what_refuses_is_named_and_asked_again(tables: Database) -> None:
@@ -204,7 +204,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
             tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native not in two
         )
         assert len(gaps(tables)) == len(two)
-        source = Repairs(asked(simulator, "binance"), tables, Tally(), pace=QUICK)
+        source = GapFillSource(asked(simulator, "binance"), tables, Counters(), pace=QUICK)
         part = source.build_part("", "binance", None)
 
         def given_up() -> bool:
@@ -216,9 +216,9 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
         requests = simulator.asked
         part.close()
     found = gaps(tables)
-    assert {gap["attempts"] for gap in found} == {IN_VAIN}
+    assert {gap["attempts"] for gap in found} == {MAX_UNREADABLE_FILLS}
     assert all("came and were not stored, see dead_letters" in gap["reason"] for gap in found)
-    assert requests == len(two) * IN_VAIN
+    assert requests == len(two) * MAX_UNREADABLE_FILLS
 
 
 def test_a_gap_of_millions_is_left_to_backfill(tables: Database) -> None:
@@ -241,7 +241,11 @@ def run(tables: Database, items: list[Any]) -> None:
     from bytewax.testing import TestingSource  # noqa: PLC0415
 
     feed: Any = TestingSource(items)
-    run_main(ohlcv.build(builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())))
+    run_main(
+        ohlcv.build(
+            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Counters())
+        )
+    )
 
 
 def test_without_a_key_the_newest_futures_trades_are_had(tables: Database) -> None:
@@ -267,17 +271,17 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
     natives = {name: INSTRUMENTS.subscriptions(name) for name in exchanges}
     over = threading.Event()
     with running(Simulator(plan)) as (simulator, run_there):
-        tally = Tally()
+        tally = Counters()
         lives: dict[str, Any] = {}
         for name in exchanges:
             lives |= quick(name, messages_s=EXCHANGES[name].live.messages_s)
         urls = {name: simulator.url(name) for name in exchanges}
-        feed = Websockets(natives, urls, tally, over.is_set, lives=lives, pace=QUICKLY)
+        feed = WebSocketSource(natives, urls, tally, over.is_set, lives=lives, pace=QUICKLY)
         name = str(tables.client.command("SELECT currentDatabase()"))
         own = connect(engine_path, name)
-        repairs = Repairs(asked(simulator, *exchanges), own, tally, over.is_set, pace=QUICK)
-        process = Process(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
-        flow = ohlcv.build(builder.embedded(process, feed, tables, repairs))
+        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, pace=QUICK)
+        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
+        flow = ohlcv.build(builder.build_embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []
 
         async def play() -> None:
@@ -318,7 +322,7 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
         assert all(mended(tables, simulator, one) for one in exchanges)
     assert not left(tables)
     assert verify(tables.client).equal
-    assert not books(tables.client)
+    assert not check_totals(tables.client)
 
 
 def wait(done: Any) -> None:

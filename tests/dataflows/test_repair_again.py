@@ -11,12 +11,12 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.gaps import fill_plan
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.client import Patience
+from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.fill_schedule import Choice
-from candlewax.feeds.rest.gap_fill import Asked
+from candlewax.feeds.rest.gap_fill import RestEndpoint
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from tests.feeds.rest.test_client import Answered, serving
 from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 
@@ -59,7 +59,7 @@ def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, exchange).keys() == numbers(between)
     assert verify(tables.client).equal
-    assert not books(tables.client)
+    assert not check_totals(tables.client)
 
 
 def test_two_answers_that_lack_for_other_reasons_prove_nothing(tables: Database) -> None:
@@ -101,7 +101,7 @@ def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Datab
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, "kraken").keys() == numbers(between)
     assert verify(tables.client).equal
-    assert not books(tables.client)
+    assert not check_totals(tables.client)
 
 
 def test_what_is_still_not_to_be_had_stays_given_up(tables: Database) -> None:
@@ -132,7 +132,7 @@ def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> Non
         too_old(tables, simulator)
         before, requests = gaps(tables), simulator.asked
         simulator.failing = 1
-        haste = Patience(first_s=0.01, most_s=0.05)
+        haste = RetryPolicy(first_s=0.01, most_s=0.05)
         mend(tables, asked(simulator, "kraken"), patience=haste, choice=AGAIN)
         assert simulator.asked == requests + QUICK.tries
     assert gaps(tables) == before
@@ -206,8 +206,8 @@ def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
     with serving(failed, page(first - 1, first, first + 1), failed) as server:
         rest = replace(EXCHANGES["binance"].rest, page=3, requests_s=1000.0, burst=1000)
         mend(
-            tables, {"binance": Asked(rest, server.url)}, replace(QUICK, tries=3),
-            patience=Patience(first_s=0.001, most_s=0.002),
+            tables, {"binance": RestEndpoint(rest, server.url)}, replace(QUICK, tries=3),
+            patience=RetryPolicy(first_s=0.001, most_s=0.002),
         )  # fmt: skip
         targets = [int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.asked]
     assert targets == [

@@ -21,12 +21,12 @@ from typing import Any, Final
 
 from bytewax.recovery import init_db_dir
 
-from candlewax.kafka.arrivals import Arrivals
+from candlewax.kafka.arrivals import DeliveryLatency
 from candlewax.runtime import metrics
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import Status
-from candlewax.runtime.metrics import Counted
+from candlewax.runtime.metrics import MetricsCollector
 from candlewax.simulator.exchanges.registry import PATHS
 from candlewax.simulator.plan import Mischief, Plan
 from candlewax.simulator.server import Simulator
@@ -88,7 +88,7 @@ class Stack:
         self.ports = {name: free_port() for name in ("ohlcv", "watch", "ingest", "prometheus")}
         self.behind = 7
         """Messages that have not been read yet, of what only tells."""
-        self.told = Tally()
+        self.told = Counters()
         """What it has counted."""
         self.fired: set[str] = set()
         """Alerts that were waited for, and came."""
@@ -150,8 +150,8 @@ class Stack:
             ("revisions", "kraken", "2"),
             ("rest", "kraken", "answered"),
         ):
-            self.told.add(1, *name)
-        Arrivals(lambda: 0).sent("kraken", 1, time.time())
+            self.told.increment(1, *name)
+        DeliveryLatency(lambda: 0).sent("kraken", 1, time.time())
 
         def waiting() -> int:
             # All is stored whenever somebody asks.
@@ -161,7 +161,7 @@ class Stack:
         def behind() -> dict[tuple[str, int], int]:
             return {("trades", 0): self.behind}
 
-        counted = Counted(self.told, lags=[behind], waiting=[waiting])
+        counted = MetricsCollector(self.told, lags=[behind], waiting=[waiting])
         status = Status(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 

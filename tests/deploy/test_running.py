@@ -87,13 +87,13 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "version) SELECT '1m', 'kraken', 'NO/SUCH', toStartOfMinute(max(watermark)) - 60, 1, 1, 3 "
         "FROM watermarks WHERE exchange = 'kraken'"
     )
-    stack.told.add(1, "lost", "kraken")
-    stack.told.add(1, "contradictions", "kraken")
-    stack.told.add(1, "unknown_conditions", "kraken", "AUCTION")
-    stack.told.set(2, "refused_markets", "kraken")
+    stack.told.increment(1, "lost", "kraken")
+    stack.told.increment(1, "contradictions", "kraken")
+    stack.told.increment(1, "unknown_conditions", "kraken", "AUCTION")
+    stack.told.set_gauge(2, "refused_markets", "kraken")
     stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
     stack.wait_for("CandlewaxMarketsRefused")
-    stack.told.set(0, "refused_markets", "kraken")
+    stack.told.set_gauge(0, "refused_markets", "kraken")
     stack.behind = 20_000
     stack.wait_for(
         "CandlewaxFeedSilent",

@@ -9,7 +9,7 @@ from typing import Any
 
 from candlewax.clickhouse.client import Database
 from candlewax.simulator.exchanges.published import Published
-from candlewax.verification.verify import books, report, verify
+from candlewax.verification.verify import check_totals, report, verify
 from tests.support import oracle, playing
 from tests.support.kafka import truth
 from tests.support.oracle import Fill, Window
@@ -82,7 +82,7 @@ def account(
     _gaps(found, tables, distinct, journal)
     if steady_clock:
         _outages(found, tables)
-    found.wrong += books(tables.client)
+    found.wrong += check_totals(tables.client)
     checked = verify(tables.client)
     if not checked.equal:
         found.wrong.append(report(checked))

@@ -6,7 +6,7 @@ import random
 import time
 
 from candlewax.clickhouse.client import connect
-from candlewax.clickhouse.disk_guard import LITTLE
+from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES
 from candlewax.runtime.setting_parsers import Server
 from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
@@ -29,7 +29,7 @@ def of_the_server(stage: Stage) -> Outcome:
 
     def full() -> bool:
         # Not to the last byte: what is being inserted, and was let in, finds its room.
-        disk.fill(LITTLE // 2)
+        disk.fill(LOW_SPACE_BYTES // 2)
         return "NOT_ENOUGH_SPACE" in stage.running["silver"].said_now()
 
     stage.until(full)
@@ -46,7 +46,7 @@ def of_the_server(stage: Stage) -> Outcome:
 FULL = "the disk is full"
 """What a run says that finds no room."""
 
-ROOM = LITTLE + (1 << 18)
+ROOM = LOW_SPACE_BYTES + (1 << 18)
 """Bytes beside the empty tables: not enough for all that comes."""
 
 

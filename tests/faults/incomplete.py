@@ -14,7 +14,7 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from candlewax.verification.verify import books, report, verify
+from candlewax.verification.verify import check_totals, report, verify
 from tests.faults.account import Account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
@@ -145,7 +145,7 @@ def _account(tables: Database, journal: list[Published]) -> Account:
             lost += [] if number in numbers else [(exchange, symbol, number)]
     found.lost = found.note("trades lost", lost)
     found.doubled = found.note("trades stored twice", twice)
-    found.wrong += books(tables.client)
+    found.wrong += check_totals(tables.client)
     checked = verify(tables.client)
     if not checked.equal:
         found.wrong.append(report(checked))

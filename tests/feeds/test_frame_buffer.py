@@ -3,22 +3,22 @@
 import json
 from collections.abc import Callable
 
-from candlewax.feeds.frame_buffer import EVENT_BYTES, Line, Queue, Room
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.frame_buffer import EVENT_BYTES, FrameQueue, FrameRecorder, MemoryBudget
+from candlewax.runtime.counters import Counters
 
 FRAME = b"x" * 800
 """With what a row needs besides, a thousand bytes."""
 
 
-def line(bound: int) -> tuple[Line, Queue, Callable[[], int]]:
+def line(bound: int) -> tuple[FrameRecorder, FrameQueue, Callable[[], int]]:
     """A line with so much room, its queue, and what is counted as lost."""
-    room, tally = Room(bound), Tally()
+    room, tally = MemoryBudget(bound), Counters()
     queue = room.queue()
-    made = Line("binance", "binance-0", queue, room, tally)
+    made = FrameRecorder("binance", "binance-0", queue, room, tally)
     return made, queue, lambda: tally.total("lost", "binance")
 
 
-def told(queue: Queue) -> list[int]:
+def told(queue: FrameQueue) -> list[int]:
     """What was said to be lost, of all that waits."""
     frames = [row[3] for row in queue.take(10**6)]
     return [json.loads(frame)["lost"] for frame in frames if "overflow" in str(frame)]
@@ -30,7 +30,7 @@ def test_what_is_lost_is_counted_at_once() -> None:
     for _ in range(5):
         receiving.receive(FRAME)
     assert lost() == 2
-    receiving.settle()
+    receiving.report_dropped()
     assert told(queue) == []
     assert lost() == 2
     receiving.receive(FRAME)
@@ -44,9 +44,9 @@ def test_a_loss_that_cannot_be_told_yet_is_told_later() -> None:
     while lost() < 7:
         receiving.event("silent", warn=False)
     before = lost()
-    receiving.settle(last=True)
+    receiving.report_dropped(last=True)
     assert lost() == before + 1
     assert len(queue.rows) * 200 > EVENT_BYTES / 2
     assert told(queue) == []
-    receiving.settle()
+    receiving.report_dropped()
     assert told(queue) == [before + 1]

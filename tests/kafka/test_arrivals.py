@@ -5,7 +5,7 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
-from candlewax.kafka.arrivals import Arrivals
+from candlewax.kafka.arrivals import DeliveryLatency
 
 
 def produced(exchange: str) -> list[float]:
@@ -34,7 +34,7 @@ class Producer:
 def test_a_batch_has_arrived_when_no_more_wait_than_were_sent_after_it() -> None:
     """It took the time since its oldest frame was received."""
     producer, now = Producer(), [1_000.0]
-    arrivals = Arrivals(producer.waiting, lambda: now[0])
+    arrivals = DeliveryLatency(producer.waiting, lambda: now[0])
     producer.left = 5
     arrivals.sent("first", 3, 999.0)
     arrivals.sent("second", 2, 999.5)
@@ -55,7 +55,7 @@ def test_a_batch_has_arrived_when_no_more_wait_than_were_sent_after_it() -> None
 def test_it_looks_by_itself() -> None:
     """Nobody has to send more for an arrival to be noticed in time."""
     producer = Producer()
-    arrivals = Arrivals(producer.waiting)
+    arrivals = DeliveryLatency(producer.waiting)
     producer.left = 1
     arrivals.sent("alone", 1, 0.0)
     producer.asked.clear()

@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.kafka import client as module
 from candlewax.kafka import topics
-from candlewax.kafka.client import Broker, BrokerError, Hush
+from candlewax.kafka.client import BrokerError, KafkaClient, LogRateLimit
 from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
 from tests.support.kafka import reading
@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-def test_topics_are_made_as_the_design_says(broker: Broker, servers: str) -> None:
+def test_topics_are_made_as_the_design_says(broker: KafkaClient, servers: str) -> None:
     """Partitions, retention, compression, and room for long frames; again, nothing changes."""
     wanted = topics.wanted(["kraken", "binance"], 3, 5)
     for _ in range(2):
@@ -37,7 +37,7 @@ def test_topics_are_made_as_the_design_says(broker: Broker, servers: str) -> Non
         wanted = [replace(topic, partitions=9, retention_ms=1) for topic in wanted]
 
 
-def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: Broker, servers: str) -> None:
+def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: KafkaClient, servers: str) -> None:
     """However far it is: a broker's own bound is an hour."""
     broker.create(topics.wanted(["kraken"], 1, 1))
     ahead = int(time.time() * 1000) + 30 * DAY_MS
@@ -46,7 +46,7 @@ def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: Broker, servers: 
 
 
 def test_a_broker_without_such_a_bound_still_makes_the_topics(
-    broker: Broker, servers: str, monkeypatch: pytest.MonkeyPatch
+    broker: KafkaClient, servers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it does not know it is not asked for."""
     monkeypatch.setattr("candlewax.kafka.client._ANY_CLOCK", {"no.such.bound": "1"})
@@ -54,7 +54,7 @@ def test_a_broker_without_such_a_bound_still_makes_the_topics(
     assert reading.topics(servers)["market.crypto.trades.kraken.raw"] == 3
 
 
-def test_what_is_absent_is_added(broker: Broker, servers: str) -> None:
+def test_what_is_absent_is_added(broker: KafkaClient, servers: str) -> None:
     """An exchange more."""
     broker.create(topics.wanted(["kraken"], 1, 1))
     broker.create(topics.wanted(["kraken", "coinbase"], 2, 2))
@@ -62,32 +62,32 @@ def test_what_is_absent_is_added(broker: Broker, servers: str) -> None:
     assert broker.partitions("market.crypto.trades.kraken.raw") == 1
 
 
-def test_a_topic_that_is_not_there_is_named(broker: Broker, servers: str) -> None:
+def test_a_topic_that_is_not_there_is_named(broker: KafkaClient, servers: str) -> None:
     """With what makes it."""
     with pytest.raises(BrokerError, match=r"there is no topic nowhere; candlewax init makes it"):
         broker.partitions("nowhere")
     assert str(broker) == servers
 
 
-def test_what_the_broker_refuses_is_told(broker: Broker) -> None:
+def test_what_the_broker_refuses_is_told(broker: KafkaClient) -> None:
     """Its own words."""
     with pytest.raises(BrokerError, match=r"topic a b: .+"):
         broker.create([Topic("a b", 1, 1)])
     with pytest.raises(BrokerError, match=r"retention of nowhere: .+"):
-        broker.keep("nowhere", 10)
+        broker.extend_retention("nowhere", 10)
 
 
-def test_retention_only_ever_grows(broker: Broker, servers: str) -> None:
+def test_retention_only_ever_grows(broker: KafkaClient, servers: str) -> None:
     """And a topic that keeps everything stays so."""
     name = topics.raw("kraken")
     broker.create([Topic(name, 1, 1000)])
     for asked, kept in ((500, "1000"), (2000, "2000"), (1000, "2000")):
-        broker.keep(name, asked)
+        broker.extend_retention(name, asked)
         reading.until(lambda kept=kept: reading.config(servers, name)["retention.ms"] == kept)  # type: ignore[misc]
     assert reading.config(servers, name)["compression.type"] == "lz4"
     reading.delete_topics(servers)
     broker.create([Topic(name, 1, -1)])
-    broker.keep(name, 2000)
+    broker.extend_retention(name, 2000)
     assert reading.config(servers, name)["retention.ms"] == "-1"
 
 
@@ -96,9 +96,9 @@ def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "_SECONDS", 0.3)
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(BrokerError, match=f"{nobody}: no broker answers"):
-        Broker(Brokers(nobody)).create([])
+        KafkaClient(Brokers(nobody)).create([])
     with pytest.raises(BrokerError, match=nobody):
-        Broker(Brokers(nobody)).partitions("any")
+        KafkaClient(Brokers(nobody)).partitions("any")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: str) -> None:
     """Before any broker is asked, and without its value."""
-    started = Broker(Brokers("127.0.0.1:1", {name: text}))
+    started = KafkaClient(Brokers("127.0.0.1:1", {name: text}))
     for action in (
         lambda: started.create([]),
         lambda: started.partitions("any"),
@@ -131,20 +131,20 @@ def test_properties_that_do_not_fit_together_are_named() -> None:
     with pytest.raises(
         BrokerError, match=r"_SSL_KEY_LOCATION, .*: ssl.key.location failed"
     ) as error:
-        Broker(Brokers("127.0.0.1:1", given)).create([])
+        KafkaClient(Brokers("127.0.0.1:1", given)).create([])
     assert "secret" not in str(error.value)
 
 
 def test_properties_of_the_user_reach_the_client(servers: str) -> None:
     """A good default gives way: a message that the client then finds too long."""
-    producer = Broker(Brokers(servers, {"message.max.bytes": "1000"})).producer(lambda _: None)
+    producer = KafkaClient(Brokers(servers, {"message.max.bytes": "1000"})).producer(lambda _: None)
     with pytest.raises(Exception, match="too large"):
         producer.produce("any", b"x" * 2000)
 
 
 def test_a_producer_and_a_consumer_need_no_broker_to_be_made() -> None:
     """They find it when it comes."""
-    nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
+    nobody = KafkaClient(Brokers(f"127.0.0.1:{free_port()}"))
     nobody.consumer("any", lambda _: None).close()
     assert nobody.producer(lambda _: None).flush(0) == 0
 
@@ -152,7 +152,7 @@ def test_a_producer_and_a_consumer_need_no_broker_to_be_made() -> None:
 def test_the_same_is_not_said_again_and_again() -> None:
     """What differs only in its numbers is the same; after a while it may be said again."""
     clock = [0.0]
-    hush = Hush(lambda: clock[0])
+    hush = LogRateLimit(lambda: clock[0])
 
     def passes(text: str) -> bool:
         return hush.filter(logging.LogRecord("x", logging.INFO, "", 0, "said %s", (text,), None))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
-from candlewax.kafka.client import Broker as Client
+from candlewax.kafka.client import KafkaClient as Client
 from candlewax.pipeline.data_kind import claim
 from tests.support.clickhouse_process import Serving, serving
 from tests.support.kafka.system import System, market, record

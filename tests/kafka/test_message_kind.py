@@ -8,18 +8,18 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database, DatabaseError
-from candlewax.core.frames import Garbled
+from candlewax.core.frames import InvalidUtf8Frames
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.trades import messages
 from candlewax.kafka import raw_messages, topic_kind, topics
 from candlewax.kafka.avro import Avro
-from candlewax.kafka.client import Broker, BrokerError
-from candlewax.kafka.producer import Outbox
-from candlewax.kafka.raw_sink import Frames
-from candlewax.kafka.trade_publisher import Forward
+from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.kafka.producer import ReliableProducer
+from candlewax.kafka.raw_sink import RawFrameProducer
+from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard, claim
-from candlewax.pipeline.steps.route import Normalized, Values
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep
+from candlewax.runtime.counters import Counters
 from tests.kafka.test_raw_sink import KRAKEN, NOW_S, consumed, received
 from tests.kafka.test_trade_publisher import batch
 from tests.support.kafka import reading, registry
@@ -39,40 +39,40 @@ def kinds(servers: str) -> list[tuple[str, str]]:
     return sorted(asked)
 
 
-def sent(broker: Broker, *some: Any, kind: str) -> None:
+def sent(broker: KafkaClient, *some: Any, kind: str) -> None:
     """Send frames of a kind."""
-    outbox = Outbox(broker)
-    frames = Frames(broker, outbox, Tally(), kind=kind)
+    outbox = ReliableProducer(broker)
+    frames = RawFrameProducer(broker, outbox, Counters(), kind=kind)
     for one in some:
         frames.send(one)
     frames.flush()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_raw_message_tells_its_kind(broker: Broker, servers: str, kind: str) -> None:
+def test_each_raw_message_tells_its_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """Beside the headers that the design names, which stay the first ones."""
     broker.create(topics.wanted(["kraken"], 1, 1))
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")])
-    sent(broker, table, Garbled("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
+    sent(broker, table, InvalidUtf8Frames("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
     found = reading.read_all(servers, KRAKEN)
     first = [("recv_ns", b"%d" % (NOW_S * 10**9)), ("seq", b"1")]
     assert [message.headers() for message in found] == [[*first, ("kind", kind.encode())]] * 2
     assert kinds(servers) == [(kind, f"{KRAKEN}, partition 0, offset 0")]
 
 
-def test_all_kinds_among_messages_are_told(broker: Broker, servers: str) -> None:
+def test_all_kinds_among_messages_are_told(broker: KafkaClient, servers: str) -> None:
     """Also of those that are no text, lie between others, or are not as we send them."""
     broker.create(topics.wanted(["kraken"], 1, 1))
     rows = received([(NOW_S * 10**9, "c", n, "{}") for n in range(3)])
     sent(broker, rows, kind=REAL)
-    sent(broker, Garbled("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
+    sent(broker, InvalidUtf8Frames("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
     sent(broker, rows, kind=REAL)
     assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED]
     reading.put(servers, KRAKEN, [b"{}"], b"c", 0, [("kind", b"strange")], NOW_S * 1000)
     assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED, "strange"]
 
 
-def test_messages_from_before_are_of_no_kind(broker: Broker, servers: str) -> None:
+def test_messages_from_before_are_of_no_kind(broker: KafkaClient, servers: str) -> None:
     """But for our own events of connections to the simulator; what a frame quotes tells nothing."""
     broker.create(topics.wanted(["kraken"], 1, 1))
     quoted = b'{"event":"{\\"candlewax\\":\\"connected\\",\\"made\\":\\"simulator\\"}"}'
@@ -85,11 +85,11 @@ def test_messages_from_before_are_of_no_kind(broker: Broker, servers: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trades_tell_their_kind(broker: Broker, servers: str, kind: str) -> None:
+def test_trades_tell_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """In JSON, and only if it is known."""
     broker.create(topics.wanted([], 1, 1))
-    outbox, known = Outbox(broker), [""]
-    forward = Forward(broker, outbox, kind=lambda: known[0])
+    outbox, known = ReliableProducer(broker), [""]
+    forward = TradePublisher(broker, outbox, kind=lambda: known[0])
     forward(batch("kraken", range(1)))
     known[0] = kind
     forward(batch("kraken", range(1, 3)))
@@ -99,8 +99,8 @@ def test_trades_tell_their_kind(broker: Broker, servers: str, kind: str) -> None
     assert messages.from_json(values).kinds == {kind}
     assert messages.from_json(values[:1]).kinds == frozenset()
     asked: list[tuple[str, str]] = []
-    read = Normalized(["kraken"], admit=lambda *one: asked.append(one))
-    ((_, decoded),) = read(Values(topics.NORMALIZED, 0, [5, 6, 7], values))
+    read = ReadTradesStep(["kraken"], admit=lambda *one: asked.append(one))
+    ((_, decoded),) = read(MessageValues(topics.NORMALIZED, 0, [5, 6, 7], values))
     assert decoded.trades.height == 3
     assert asked == [(kind, f"{topics.NORMALIZED}, partition 0, offset 5")]
 
@@ -139,7 +139,9 @@ def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_topics_of_another_kind_are_not_sent_to(broker: Broker, servers: str, kind: str) -> None:
+def test_topics_of_another_kind_are_not_sent_to(
+    broker: KafkaClient, servers: str, kind: str
+) -> None:
     """By the last message of each partition; one that tells nothing or is absent is no reason."""
     everywhere = ["kraken", "binance", "coinbase"]
     broker.create(topics.wanted(["kraken", "binance"], 3, 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.kafka.client import Broker as Client
+from candlewax.kafka.client import KafkaClient as Client
 from tests.support.clickhouse_process import Serving, serving
 from tests.support.kafka import reading
 from tests.support.kafka.system import NORMALIZED, RAW, System, market, record, send

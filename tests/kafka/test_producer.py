@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from candlewax.kafka.client import Broker, BrokerAwayError, BrokerError
-from candlewax.kafka.producer import DeliveryError, Outbox
+from candlewax.kafka.client import BrokerAwayError, BrokerError, KafkaClient
+from candlewax.kafka.producer import DeliveryError, ReliableProducer
 from candlewax.kafka.topics import Topic
 from candlewax.runtime.settings import Brokers
 from tests.support.kafka import reading
@@ -26,20 +26,20 @@ class Asked:
         return self._left < 0
 
 
-def small(servers: str, **properties: str) -> Broker:
+def small(servers: str, **properties: str) -> KafkaClient:
     """A broker whose producers hold few messages."""
     named = {name.replace("_", "."): text for name, text in properties.items()}
-    return Broker(Brokers(servers, {"queue.buffering.max.messages": "5", **named}))
+    return KafkaClient(Brokers(servers, {"queue.buffering.max.messages": "5", **named}))
 
 
-def send(outbox: Outbox, value: bytes, partition: int = 0, topic: str = NAME) -> None:
+def send(outbox: ReliableProducer, value: bytes, partition: int = 0, topic: str = NAME) -> None:
     outbox.send(topic, partition, value, "key", 1_750_000_000_123, [("seq", b"1")])
 
 
-def test_flush_says_that_all_have_arrived(broker: Broker, servers: str) -> None:
+def test_flush_says_that_all_have_arrived(broker: KafkaClient, servers: str) -> None:
     """With key, time and headers, in their order, in the partition named."""
     broker.create([Topic(NAME, 2, -1)])
-    outbox = Outbox(broker)
+    outbox = ReliableProducer(broker)
     for n in range(1000):
         send(outbox, b"%d" % n, partition=n % 2)
     outbox.flush()
@@ -54,10 +54,10 @@ def test_flush_says_that_all_have_arrived(broker: Broker, servers: str) -> None:
     }
 
 
-def test_a_full_queue_waits_for_room(broker: Broker, servers: str) -> None:
+def test_a_full_queue_waits_for_room(broker: KafkaClient, servers: str) -> None:
     """Nothing is left out, whichever way it is handed over."""
     broker.create([Topic(NAME, 1, -1)])
-    outbox = Outbox(small(servers))
+    outbox = ReliableProducer(small(servers))
     for n in range(30):
         send(outbox, b"%d" % n)
     outbox.send_all(NAME, 0, [{"value": str(n), "key": "k"} for n in range(30, 60)])
@@ -66,10 +66,10 @@ def test_a_full_queue_waits_for_room(broker: Broker, servers: str) -> None:
     assert found == list(range(60))
 
 
-def test_a_full_queue_keeps_the_order(broker: Broker, servers: str) -> None:
+def test_a_full_queue_keeps_the_order(broker: KafkaClient, servers: str) -> None:
     """What found room only later stands later."""
     broker.create([Topic(NAME, 1, -1)])
-    outbox = Outbox(small(servers))
+    outbox = ReliableProducer(small(servers))
     for begin in range(0, 200, 50):
         messages: list[dict[str, Any]] = [{"value": str(begin + n)} for n in range(50)]
         outbox.send_all(NAME, 0, messages)
@@ -77,10 +77,10 @@ def test_a_full_queue_keeps_the_order(broker: Broker, servers: str) -> None:
     assert [int(m.value() or b"") for m in reading.read_all(servers, NAME)] == list(range(200))
 
 
-def test_what_the_broker_refuses_is_raised(broker: Broker, servers: str) -> None:
+def test_what_the_broker_refuses_is_raised(broker: KafkaClient, servers: str) -> None:
     """A message longer than the topic takes; by the next call and each after it."""
     reading.create(servers, NAME, {"max.message.bytes": "1000"})
-    outbox = Outbox(broker)
+    outbox = ReliableProducer(broker)
     send(outbox, random.Random(1).randbytes(5000))
     for _ in range(2):
         with pytest.raises(DeliveryError, match=r"1 messages were not delivered: .+"):
@@ -90,26 +90,26 @@ def test_what_the_broker_refuses_is_raised(broker: Broker, servers: str) -> None
     assert reading.ends(servers, NAME) == [(0, 0)]
 
 
-def test_what_the_client_refuses_is_raised(broker: Broker) -> None:
+def test_what_the_client_refuses_is_raised(broker: KafkaClient) -> None:
     """A message longer than any may be."""
-    outbox = Outbox(broker)
+    outbox = ReliableProducer(broker)
     with pytest.raises(DeliveryError, match=r"a message for .* was refused: .*"):
         outbox.send_all(NAME, 0, [{"value": b"x" * (20 << 20)}])
 
 
-def test_a_topic_that_is_not_there_is_raised(broker: Broker) -> None:
+def test_a_topic_that_is_not_there_is_raised(broker: KafkaClient) -> None:
     """Once the broker has said so."""
     quick = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "100"})
-    outbox = Outbox(Broker(quick))
+    outbox = ReliableProducer(KafkaClient(quick))
     send(outbox, b"x", topic="market.crypto.trades.nowhere")
     with pytest.raises(DeliveryError, match="Unknown topic"):
         outbox.flush()
 
 
-def test_a_partition_that_is_not_there_is_raised(broker: Broker) -> None:
+def test_a_partition_that_is_not_there_is_raised(broker: KafkaClient) -> None:
     """The topic has fewer."""
     broker.create([Topic(NAME, 1, -1)])
-    outbox = Outbox(broker)
+    outbox = ReliableProducer(broker)
     send(outbox, b"x", partition=7)
     with pytest.raises(DeliveryError, match="Unknown partition"):
         outbox.flush()
@@ -118,7 +118,7 @@ def test_a_partition_that_is_not_there_is_raised(broker: Broker) -> None:
 def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No broker: what is undelivered is told."""
     monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
-    outbox = Outbox(Broker(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
+    outbox = ReliableProducer(KafkaClient(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
     send(outbox, b"x")
     with pytest.raises(DeliveryError, match="1 messages are undelivered at the stop"):
         outbox.flush()
@@ -135,19 +135,19 @@ def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
             raise answer
         return answer
 
-    nobody = Broker(Brokers(f"127.0.0.1:{free_port()}"))
-    assert Outbox(nobody).patiently(ask) == 4
+    nobody = KafkaClient(Brokers(f"127.0.0.1:{free_port()}"))
+    assert ReliableProducer(nobody).retry_while_unavailable(ask) == 4
     answers += [BrokerAwayError("gone"), BrokerAwayError("still gone"), 5]
     with pytest.raises(BrokerAwayError, match="still gone"):
-        Outbox(nobody, Asked(1)).patiently(ask)
+        ReliableProducer(nobody, Asked(1)).retry_while_unavailable(ask)
     answers[:] = [BrokerError("refused"), 6]
     with pytest.raises(BrokerError, match="refused"):
-        Outbox(nobody).patiently(ask)
+        ReliableProducer(nobody).retry_while_unavailable(ask)
 
 
 def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for room is asked to stop as well."""
     monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
-    outbox = Outbox(small(f"127.0.0.1:{free_port()}"), Asked(3))
+    outbox = ReliableProducer(small(f"127.0.0.1:{free_port()}"), Asked(3))
     with pytest.raises(DeliveryError, match="undelivered at the stop"):
         outbox.send_all(NAME, 0, [{"value": b"x"} for _ in range(50)])

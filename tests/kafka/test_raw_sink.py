@@ -8,17 +8,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.core.batch import NOWHERE, Batch
-from candlewax.core.frames import Garbled, Received
+from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES
 from candlewax.kafka import raw_messages, topics
-from candlewax.kafka.client import Broker
-from candlewax.kafka.producer import DeliveryError, Outbox
-from candlewax.kafka.raw_sink import Frames, RawTopics
-from candlewax.kafka.source import Consumed
-from candlewax.pipeline.steps.route import Router
-from candlewax.runtime.counters import Tally
+from candlewax.kafka.client import KafkaClient
+from candlewax.kafka.producer import DeliveryError, ReliableProducer
+from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
+from candlewax.kafka.source import PartitionMessages
+from candlewax.pipeline.steps.route import RouteStep
+from candlewax.runtime.counters import Counters
 from tests.support.kafka import reading
 
 KRAKEN = "market.crypto.trades.kraken.raw"
@@ -30,35 +30,35 @@ DAY_S = 86_400
 Row = tuple[int, str, int, str]
 
 
-def received(rows: Sequence[Row], exchange: str = "kraken") -> Received:
-    return Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
+def received(rows: Sequence[Row], exchange: str = "kraken") -> FrameBatch:
+    return FrameBatch(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
 
 
 @pytest.fixture
-def outbox(broker: Broker) -> Outbox:
+def outbox(broker: KafkaClient) -> ReliableProducer:
     """Of a broker with the topics of all that is sent here."""
     broker.create(topics.wanted(["kraken", "binance"], 3, 1))
-    return Outbox(broker)
+    return ReliableProducer(broker)
 
 
 @pytest.fixture
-def frames(broker: Broker, outbox: Outbox) -> Frames:
+def frames(broker: KafkaClient, outbox: ReliableProducer) -> RawFrameProducer:
     """What sends them, at a fixed time."""
-    return Frames(broker, outbox, Tally(), lambda: NOW_S + 0.5)
+    return RawFrameProducer(broker, outbox, Counters(), lambda: NOW_S + 0.5)
 
 
-def consumed(servers: str, topic: str = KRAKEN) -> list[Consumed]:
+def consumed(servers: str, topic: str = KRAKEN) -> list[PartitionMessages]:
     """All messages of a topic, as the source gives them."""
     found: dict[int, list[Any]] = {}
     for message in reading.read_all(servers, topic):
         found.setdefault(message.partition() or 0, []).append(message)
-    return [Consumed(topic, number, messages) for number, messages in found.items()]
+    return [PartitionMessages(topic, number, messages) for number, messages in found.items()]
 
 
 TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MOST_BYTES, "\U0001f56f"]
 
 
-def test_frames_arrive_verbatim(frames: Frames, servers: str) -> None:
+def test_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
     """Key, headers, time and partition as the design says."""
     sent = [(NOW_S * 10**9 + n * 1_234_567, f"c{n % 5}", n, text) for n, text in enumerate(TEXTS)]
     sent.append((NOW_S * 10**9 + 999, "c1", 2**64 - 1, "last"))
@@ -76,7 +76,7 @@ def test_frames_arrive_verbatim(frames: Frames, servers: str) -> None:
         assert message.partition() == topics.raw_partition(connection, 3)
 
 
-def test_they_are_read_as_they_were_sent(frames: Frames, servers: str) -> None:
+def test_they_are_read_as_they_were_sent(frames: RawFrameProducer, servers: str) -> None:
     """With where they lie."""
     sent = [(NOW_S * 10**9 + n, f"c{n % 4}", n, f"frame {n}") for n in range(100)]
     frames.send(received(sent))
@@ -84,7 +84,7 @@ def test_they_are_read_as_they_were_sent(frames: Frames, servers: str) -> None:
     found = []
     for item in consumed(servers):
         (feed,) = raw_messages.read(item)
-        assert isinstance(feed, Received)
+        assert isinstance(feed, FrameBatch)
         assert feed.exchange == "kraken"
         places = feed.frames.select("source", "source_partition", "source_offset").rows()
         assert places == [(KRAKEN, item.partition, n) for n in range(len(item.messages))]
@@ -94,20 +94,20 @@ def test_they_are_read_as_they_were_sent(frames: Frames, servers: str) -> None:
     assert sorted(found) == sorted(sent)
 
 
-def test_bytes_that_are_no_text_arrive_verbatim(frames: Frames, servers: str) -> None:
+def test_bytes_that_are_no_text_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
     """And are read as what they are."""
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")]).frames
-    frames.send(Garbled("kraken", table, [b"\xff{}"], ["why"]))
+    frames.send(InvalidUtf8Frames("kraken", table, [b"\xff{}"], ["why"]))
     frames.flush()
     (item,) = consumed(servers)
     (feed,) = raw_messages.read(item)
-    assert isinstance(feed, Garbled)
+    assert isinstance(feed, InvalidUtf8Frames)
     assert list(feed.values) == [b"\xff{}"]
     assert feed.frames["frame"].to_list() == [r"\xff{}"]
     assert "invalid start byte" in feed.details[0]
 
 
-def test_messages_of_others_are_read_as_frames(outbox: Outbox, servers: str) -> None:
+def test_messages_of_others_are_read_as_frames(outbox: ReliableProducer, servers: str) -> None:
     """Without headers, with wrong ones, without key or value: received when they came."""
     assert outbox.waiting() == 0
     when = NOW_S * 1000 + 7
@@ -123,8 +123,10 @@ def test_messages_of_others_are_read_as_frames(outbox: Outbox, servers: str) -> 
     reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], when)
     (item,) = consumed(servers)
     found = raw_messages.read(item)
-    assert [type(feed) for feed in found] == [Received, Garbled]
-    table = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
+    assert [type(feed) for feed in found] == [FrameBatch, InvalidUtf8Frames]
+    table = pl.concat(
+        [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
+    )
     assert table["recv_ns"].to_list() == [when * 10**6] * 8
     assert table["seq"].to_list() == [0, 1, 2, 3, 4, 77, 77, 77]
     assert table["connection"].to_list() == [""] * 5 + [r"\xffkey"] * 3
@@ -147,7 +149,7 @@ def test_headers_are_known_by_their_names(
         reading.put(servers, KRAKEN, [b"{}"], b"c", 0, some, NOW_S * 1000)
     (item,) = consumed(servers)
     (feed,) = raw_messages.read(item)
-    assert isinstance(feed, Received)
+    assert isinstance(feed, FrameBatch)
     assert feed.frames.select("recv_ns", "seq").rows() == [(3, 4), (7, 5), (3, 4)]
 
 
@@ -161,15 +163,21 @@ def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) 
     (item,) = consumed(servers)
     pieces = [replace(item, messages=item.messages[at : at + 1]) for at in range(4)]
     found = raw_messages.join([raw_messages.read(piece) for piece in pieces])
-    frames = pl.concat([feed.frames for feed in found if isinstance(feed, Received | Garbled)])
+    frames = pl.concat(
+        [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
+    )
     assert frames["source_offset"].to_list() == [0, 1, 2, 3]
     assert frames["seq"].to_list() == [4, 4, 5, 4]
     assert frames["frame"].to_list() == ["[1]", "[2]", {b"{}": "{}"}.get(odd, r"\xff"), "[3]"]
-    kinds = [Received] if odd == b"{}" else [Received, Received, Garbled, Received]
+    kinds = (
+        [FrameBatch] if odd == b"{}" else [FrameBatch, FrameBatch, InvalidUtf8Frames, FrameBatch]
+    )
     assert [type(feed) for feed in found] == kinds
 
 
-def test_what_is_replayed_is_kept(broker: Broker, frames: Frames, servers: str) -> None:
+def test_what_is_replayed_is_kept(
+    broker: KafkaClient, frames: RawFrameProducer, servers: str
+) -> None:
     """A recording older than the retention raises it, or its frames would vanish."""
     old = (NOW_S - 100 * DAY_S) * 10**9
     frames.send(received([(old, "c", 1, "old")]))
@@ -187,11 +195,13 @@ def test_what_is_replayed_is_kept(broker: Broker, frames: Frames, servers: str) 
     assert broker.partitions(KRAKEN) == 3
 
 
-def test_the_broker_keeps_what_is_replayed(broker: Broker, outbox: Outbox, servers: str) -> None:
+def test_the_broker_keeps_what_is_replayed(
+    broker: KafkaClient, outbox: ReliableProducer, servers: str
+) -> None:
     """By the real clock; without it what is as old as the epoch is gone in a moment."""
     reading.put(servers, topics.raw("binance"), [b"a"], b"c", 0, [], 1000)
     reading.until(lambda: reading.ends(servers, topics.raw("binance"))[0] == (1, 1))
-    frames = Frames(broker, outbox, Tally())
+    frames = RawFrameProducer(broker, outbox, Counters())
     frames.send(received([(n * 10**9, "c", n, "x") for n in range(50)]))
     frames.flush()
     # The broker looks again and again: this other topic shows that it has looked.
@@ -200,7 +210,7 @@ def test_the_broker_keeps_what_is_replayed(broker: Broker, outbox: Outbox, serve
     assert len(reading.read_all(servers, KRAKEN)) == 50
 
 
-def test_a_clock_that_runs_ahead_loses_no_frame(frames: Frames, servers: str) -> None:
+def test_a_clock_that_runs_ahead_loses_no_frame(frames: RawFrameProducer, servers: str) -> None:
     """A broker refuses messages from the future; the header still tells the time."""
     ahead = (NOW_S + 90 * DAY_S) * 10**9
     frames.send(received([(ahead, "c", 1, "x")]))
@@ -210,11 +220,11 @@ def test_a_clock_that_runs_ahead_loses_no_frame(frames: Frames, servers: str) ->
     assert dict(message.headers() or [])["recv_ns"] == b"%d" % ahead
 
 
-def test_a_snapshot_of_the_sink_covers_all_before(frames: Frames, servers: str) -> None:
+def test_a_snapshot_of_the_sink_covers_all_before(frames: RawFrameProducer, servers: str) -> None:
     """And a failure to deliver ends it."""
     ended: list[int] = []
-    sink = RawTopics(["kraken", NOWHERE], frames, pytest.fail, lambda: ended.append(1))
-    assert sink.list_parts() == [NOWHERE, "kraken"]
+    sink = RawTopicSink(["kraken", UNKNOWN_EXCHANGE], frames, pytest.fail, lambda: ended.append(1))
+    assert sink.list_parts() == [UNKNOWN_EXCHANGE, "kraken"]
     assert [sink.part_fn(name) for name in sink.list_parts()] == [0, 1]
     part = sink.build_part("", "kraken", None)
     part.write_batch([received([(NOW_S * 10**9, "c", n, "x")]) for n in range(50)])
@@ -232,19 +242,19 @@ def test_a_snapshot_of_the_sink_covers_all_before(frames: Frames, servers: str) 
 
 def test_what_is_too_long_goes_aside() -> None:
     """With its reason; the others go on."""
-    tally = Tally()
-    route = Router(Instruments({}), ["kraken"], tally)
+    tally = Counters()
+    route = RouteStep(Instruments({}), ["kraken"], tally)
     rows_in: list[Row] = [(1, "c", 1, "x"), (2, "c", 2, "é" * (topics.MOST_BYTES // 2 + 1))]
     (aside, letters), (key, kept) = route(received(rows_in))
-    assert (aside, key) == (NOWHERE, "kraken")
+    assert (aside, key) == (UNKNOWN_EXCHANGE, "kraken")
     assert isinstance(letters, Batch)
     assert letters.tables["dead_letters"]["reason"].to_list() == ["too_large"]
-    assert isinstance(kept, Received)
+    assert isinstance(kept, FrameBatch)
     assert kept.frames.rows() == rows_in[:1]
-    assert [key for key, _ in route(received(rows_in[1:]))] == [NOWHERE]
+    assert [key for key, _ in route(received(rows_in[1:]))] == [UNKNOWN_EXCHANGE]
     assert route(received(rows_in, "binance")) == []
     assert tally.total("skipped", "binance") == 2
     ((key, letters),) = route(received(rows_in[:1], "nasdaq"))
-    assert key == NOWHERE
+    assert key == UNKNOWN_EXCHANGE
     assert isinstance(letters, Batch)
     assert letters.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"]

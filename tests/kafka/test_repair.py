@@ -10,7 +10,7 @@ import pytest
 
 from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
-from candlewax.kafka.client import Broker as Client
+from candlewax.kafka.client import KafkaClient as Client
 from candlewax.pipeline.data_kind import stored_kind
 from candlewax.simulator.market.market import Trade
 from tests.support.clickhouse_process import serving

@@ -7,26 +7,33 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from candlewax.kafka.client import Broker, BrokerError
-from candlewax.kafka.source import BATCH, BATCH_BYTES, PIECE, Consumed, Reading, Topics
+from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.kafka.source import (
+    BATCH,
+    BATCH_BYTES,
+    PIECE,
+    KafkaSource,
+    MessageCodec,
+    PartitionMessages,
+)
 from candlewax.kafka.topics import Topic
-from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
+from candlewax.runtime.emit_gate import ALWAYS, STEP, EmitGate
 from candlewax.runtime.settings import Brokers
 from tests.support.kafka import reading
 
 NAME = "market.crypto.trades.test"
 GROUP = "candlewax-test"
 
-AS_THEY_ARE = Reading[Consumed, Consumed](lambda consumed: consumed, list)
+AS_THEY_ARE = MessageCodec[PartitionMessages, PartitionMessages](lambda consumed: consumed, list)
 """Messages are handed on."""
 
 
 class Reader:
     """Drives a source as the engine does."""
 
-    def __init__(self, broker: Broker, group: str = GROUP, **resumed: int) -> None:
+    def __init__(self, broker: KafkaClient, group: str = GROUP, **resumed: int) -> None:
         self.stopping = False
-        self.source = Topics(broker, {NAME: None}, AS_THEY_ARE, group, lambda: self.stopping)
+        self.source = KafkaSource(broker, {NAME: None}, AS_THEY_ARE, group, lambda: self.stopping)
         states = {f"{NAME}:{name[1:]}": offset for name, offset in resumed.items()}
         self.parts = {
             name: self.source.build_part("", name, states.get(name))
@@ -39,7 +46,7 @@ class Reader:
         count = 0
         for part in self.parts.values():
             for consumed in part.next_batch():
-                assert isinstance(consumed, Consumed)
+                assert isinstance(consumed, PartitionMessages)
                 assert consumed.topic == NAME
                 values = self.values.setdefault(consumed.partition, [])
                 values += [message.value() for message in consumed.messages]
@@ -121,7 +128,9 @@ def test_what_is_taken_at_once_has_an_end() -> None:
     """The rest comes the next time, and lingering for it would only be late."""
     alternating: Any = Alternating(BATCH + 3 * PIECE)
     linger = timedelta(seconds=8)
-    source = Topics(alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
+    source = KafkaSource(
+        alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, linger=linger
+    )
     parts = [source.build_part("", name, None) for name in source.list_parts()]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [len(pieces) for pieces in taken] == [BATCH // PIECE] * 2
@@ -152,13 +161,16 @@ class Gone(Alternating):
 def test_a_broker_that_is_away_is_told() -> None:
     """Who reads nothing, not yet or no longer, does not ask for it."""
     gone: Any = Gone()
-    assert Topics(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).away() is None
+    assert (
+        KafkaSource(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).unavailable_reason()
+        is None
+    )
     reader = Reader(gone)
-    assert reader.source.away() == "kafka:9092: nobody there"
+    assert reader.source.unavailable_reason() == "kafka:9092: nobody there"
 
 
 @pytest.fixture
-def topic(broker: Broker, servers: str) -> str:
+def topic(broker: KafkaClient, servers: str) -> str:
     """A topic of two partitions with a hundred messages each."""
     broker.create([Topic(NAME, 2, -1)])
     reading.put(servers, NAME, numbers(0, 100), partition=0)
@@ -167,27 +179,27 @@ def topic(broker: Broker, servers: str) -> str:
 
 
 @pytest.mark.usefixtures("topic")
-def test_a_topic_is_read_from_its_beginning(broker: Broker) -> None:
+def test_a_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
     """Every partition in its order."""
     reader = Reader(broker)
     assert reader.source.list_parts() == [f"{NAME}:0", f"{NAME}:1"]
     assert reader.read(200) == {0: numbers(0, 100), 1: numbers(100, 200)}
-    assert reader.source.away() is None
+    assert reader.source.unavailable_reason() is None
     reader.close()
 
 
-def test_some_partitions_are_read(broker: Broker, topic: str) -> None:
+def test_some_partitions_are_read(broker: KafkaClient, topic: str) -> None:
     """Others are another process's."""
-    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False)
+    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False)
     assert source.list_parts() == [f"{NAME}:1"]
 
 
 @pytest.mark.parametrize("linger", [None, timedelta(seconds=8)])
 def test_what_comes_waits_for_others_as_long_as_is_asked_for(
-    broker: Broker, topic: str, linger: timedelta | None
+    broker: KafkaClient, topic: str, linger: timedelta | None
 ) -> None:
     """Where nothing is asked for, for nothing."""
-    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
+    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
     part = source.build_part("", f"{topic}:1", None)
     assert part.looks.left_s == 0
     before = time.monotonic()
@@ -198,11 +210,11 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     part.close()
 
 
-def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
+def test_a_held_source_keeps_what_comes(broker: KafkaClient, topic: str) -> None:
     """Until it is let go; nothing is lost by it."""
-    held, turns = True, Turns()
-    turns.heed(lambda: held)
-    source = Topics(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, turns)
+    held, turns = True, EmitGate()
+    turns.add_backpressure(lambda: held)
+    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, turns)
     part = source.build_part("", f"{topic}:1", None)
     assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
     held = False
@@ -218,7 +230,7 @@ def test_a_held_source_keeps_what_comes(broker: Broker, topic: str) -> None:
     part.close()
 
 
-def test_it_resumes_where_the_snapshot_ends(broker: Broker, topic: str, servers: str) -> None:
+def test_it_resumes_where_the_snapshot_ends(broker: KafkaClient, topic: str, servers: str) -> None:
     """Each message comes once, over both lives, in any cut."""
     first = Reader(broker)
     first.read(200)
@@ -233,7 +245,7 @@ def test_it_resumes_where_the_snapshot_ends(broker: Broker, topic: str, servers:
 
 
 @pytest.mark.usefixtures("topic")
-def test_a_snapshot_before_anything_came_changes_nothing(broker: Broker) -> None:
+def test_a_snapshot_before_anything_came_changes_nothing(broker: KafkaClient) -> None:
     """Who resumes at it gets the same."""
     reader = Reader(broker, p1=50)
     states = [part.snapshot() for part in reader.parts.values()]
@@ -245,7 +257,7 @@ def test_a_snapshot_before_anything_came_changes_nothing(broker: Broker) -> None
 
 
 @pytest.mark.usefixtures("topic")
-def test_an_offset_that_is_gone_is_an_error(broker: Broker, servers: str) -> None:
+def test_an_offset_that_is_gone_is_an_error(broker: KafkaClient, servers: str) -> None:
     """Never a leap over what is lost."""
     delete_before(servers, 60)
     reader = Reader(broker, p0=50)
@@ -256,7 +268,7 @@ def test_an_offset_that_is_gone_is_an_error(broker: Broker, servers: str) -> Non
 
 
 @pytest.mark.usefixtures("topic")
-def test_an_offset_that_is_still_to_come_is_an_error(broker: Broker) -> None:
+def test_an_offset_that_is_still_to_come_is_an_error(broker: KafkaClient) -> None:
     """The topic was made anew under the recovery store."""
     reader = Reader(broker, p0=101)
     with pytest.raises(BrokerError, match="the topic was made anew"):
@@ -265,7 +277,7 @@ def test_an_offset_that_is_still_to_come_is_an_error(broker: Broker) -> None:
 
 
 @pytest.mark.usefixtures("topic")
-def test_without_a_snapshot_it_begins_with_what_is_left(broker: Broker, servers: str) -> None:
+def test_without_a_snapshot_it_begins_with_what_is_left(broker: KafkaClient, servers: str) -> None:
     """Retention has run, nobody was there."""
     delete_before(servers, 60)
     reader = Reader(broker)
@@ -274,10 +286,12 @@ def test_without_a_snapshot_it_begins_with_what_is_left(broker: Broker, servers:
     reader.close()
 
 
-def test_a_topic_deleted_under_it_is_an_error(broker: Broker, topic: str, servers: str) -> None:
+def test_a_topic_deleted_under_it_is_an_error(
+    broker: KafkaClient, topic: str, servers: str
+) -> None:
     """Not silence, once the broker had time to spread the word."""
     soon = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "500"})
-    reader = Reader(Broker(soon))
+    reader = Reader(KafkaClient(soon))
     reader.read(200)
     reading.delete_topics(servers, [topic])
     with pytest.raises(BrokerError, match=r"test \[.\]: topic does not exist"):
@@ -285,14 +299,14 @@ def test_a_topic_deleted_under_it_is_an_error(broker: Broker, topic: str, server
     reader.close()
 
 
-def test_a_topic_that_is_not_there_is_named(broker: Broker) -> None:
+def test_a_topic_that_is_not_there_is_named(broker: KafkaClient) -> None:
     """Before anything begins."""
     with pytest.raises(BrokerError, match="there is no topic"):
-        Topics(broker, {"nowhere": None}, AS_THEY_ARE, GROUP, lambda: False)
+        KafkaSource(broker, {"nowhere": None}, AS_THEY_ARE, GROUP, lambda: False)
 
 
 @pytest.mark.usefixtures("topic")
-def test_lag_tools_see_what_is_durable(broker: Broker, servers: str) -> None:
+def test_lag_tools_see_what_is_durable(broker: KafkaClient, servers: str) -> None:
     """What a snapshot covered, once the next says that it holds."""
     group = f"{GROUP}-seen"
     reader = Reader(broker, group, p1=50)
@@ -307,7 +321,7 @@ def test_lag_tools_see_what_is_durable(broker: Broker, servers: str) -> None:
 
 
 @pytest.mark.usefixtures("topic")
-def test_what_is_left_to_read_is_told(broker: Broker, servers: str) -> None:
+def test_what_is_left_to_read_is_told(broker: KafkaClient, servers: str) -> None:
     """Of each partition: not what lies before it, nor what retention took."""
     delete_before(servers, 60)
     reader = Reader(broker, p1=100)
@@ -327,7 +341,7 @@ def test_what_is_left_to_read_is_told(broker: Broker, servers: str) -> None:
 
 
 @pytest.mark.usefixtures("topic")
-def test_it_ends_when_asked_to_stop(broker: Broker) -> None:
+def test_it_ends_when_asked_to_stop(broker: KafkaClient) -> None:
     """Each partition, and its place stays known."""
     reader = Reader(broker)
     reader.read(200)
@@ -339,7 +353,7 @@ def test_it_ends_when_asked_to_stop(broker: Broker) -> None:
     reader.close()
 
 
-def test_values_may_be_anything(broker: Broker, servers: str) -> None:
+def test_values_may_be_anything(broker: KafkaClient, servers: str) -> None:
     """None, empty, huge."""
     broker.create([Topic(NAME, 1, -1)])
     values = [None, b"", b"x" * (16 << 20), b"\xff\0"]

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from candlewax.core.batch import Batch
-from candlewax.core.gaps.gap_state import NOTHING, OUTAGES
+from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES
 from candlewax.core.schema import DEAD_LETTERS, TIME
 from candlewax.kafka import topics
-from candlewax.kafka.client import Broker, BrokerError
-from candlewax.kafka.producer import Outbox
-from candlewax.kafka.trade_publisher import Forward
+from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.kafka.producer import ReliableProducer
+from candlewax.kafka.trade_publisher import TradePublisher
 from tests.core.trades.test_messages import EPOCH, frame, letter, trade
 from tests.support.kafka import reading
 
@@ -35,12 +35,12 @@ def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
 
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_trades_lie_by_exchange_in_their_order(
-    broker: Broker, servers: str, partitions: int
+    broker: KafkaClient, servers: str, partitions: int
 ) -> None:
     """Keyed by symbol, each exchange whole in one partition."""
     broker.create(topics.wanted([], 1, partitions))
-    outbox = Outbox(broker)
-    forward = Forward(broker, outbox)
+    outbox = ReliableProducer(broker)
+    forward = TradePublisher(broker, outbox)
     for begin in (0, 50):
         for exchange in ("coinbase", "binance"):
             forward(batch(exchange, range(begin, begin + 50)))
@@ -56,15 +56,15 @@ def test_trades_lie_by_exchange_in_their_order(
     assert reading.ends(servers, topics.DEAD_LETTERS) == [(0, 0)]
 
 
-def test_the_first_trade_behind_an_outage_tells_of_it(broker: Broker, servers: str) -> None:
+def test_the_first_trade_behind_an_outage_tells_of_it(broker: KafkaClient, servers: str) -> None:
     """In its message; of those that came before it and after none does."""
     broker.create(topics.wanted([], 1, 1))
     made = batch("kraken", range(4))
     at = pl.Series([EPOCH + timedelta(microseconds=10 * n) for n in range(4)], dtype=TIME)
     outages = pl.DataFrame([(1, 5), (8, 20), (11, 19)], OUTAGES, orient="row")
-    known = replace(NOTHING, outages=outages)
-    outbox = Outbox(broker)
-    Forward(broker, outbox)(
+    known = replace(NO_GAPS, outages=outages)
+    outbox = ReliableProducer(broker)
+    TradePublisher(broker, outbox)(
         replace(made, trades=made.trades.with_columns(received_at=at), known=known)
     )
     outbox.flush()
@@ -73,29 +73,29 @@ def test_the_first_trade_behind_an_outage_tells_of_it(broker: Broker, servers: s
     assert [said.get("outages") for said in found] == told
 
 
-def test_dead_letters_go_to_their_topic(broker: Broker, servers: str) -> None:
+def test_dead_letters_go_to_their_topic(broker: KafkaClient, servers: str) -> None:
     """By exchange, with the trades they stood among."""
     broker.create(topics.wanted([], 1, 2))
-    outbox = Outbox(broker)
-    Forward(broker, outbox)(batch("kraken", range(1), letters=3))
-    Forward(broker, outbox)(batch("kraken", range(0)))
+    outbox = ReliableProducer(broker)
+    TradePublisher(broker, outbox)(batch("kraken", range(1), letters=3))
+    TradePublisher(broker, outbox)(batch("kraken", range(0)))
     outbox.flush()
     found = reading.read_all(servers, topics.DEAD_LETTERS)
     assert [json.loads(m.value() or b"")["source_offset"] for m in found] == [0, 1, 2]
     assert {m.key() for m in found} == {b"kraken"}
 
 
-def test_another_encoding_may_be_used(broker: Broker, servers: str) -> None:
+def test_another_encoding_may_be_used(broker: KafkaClient, servers: str) -> None:
     """Whatever makes bytes of trades."""
     broker.create(topics.wanted([], 1, 1))
-    outbox = Outbox(broker)
-    forward = Forward(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
+    outbox = ReliableProducer(broker)
+    forward = TradePublisher(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
     forward(batch("kraken", range(2)))
     outbox.flush()
     assert [m.value() for m in reading.read_all(servers, topics.NORMALIZED)] == [b"\0\xff"] * 2
 
 
-def test_without_its_topic_it_says_so(broker: Broker) -> None:
+def test_without_its_topic_it_says_so(broker: KafkaClient) -> None:
     """Before anything is sent."""
     with pytest.raises(BrokerError, match="there is no topic"):
-        Forward(broker, Outbox(broker))(batch("kraken", range(1)))
+        TradePublisher(broker, ReliableProducer(broker))(batch("kraken", range(1)))

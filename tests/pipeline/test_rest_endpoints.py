@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.rest_endpoints import asked
+from candlewax.pipeline.rest_endpoints import rest_endpoints
 from candlewax.runtime.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def test_who_is_asked(
     """A real exchange never about what a simulator or a recording numbered."""
     monkeypatch.chdir(ROOT)
     chosen = load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, Path("none"))
-    found = asked(chosen, ["binance", "kraken"], real=real)
+    found = rest_endpoints(chosen, ["binance", "kraken"], real=real)
     assert {exchange: how.url for exchange, how in found.items()} == expected
     assert all(how.rest is EXCHANGES[exchange].rest for exchange, how in found.items())
 
@@ -41,6 +41,6 @@ def test_a_key_goes_to_its_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """And to no other; it is not shown."""
     monkeypatch.chdir(ROOT)
     chosen = load({"CANDLEWAX_BINANCE_KEY": "secret"}, Path("none"))
-    found = asked(chosen, ["binance", "kraken"], real=True)
+    found = rest_endpoints(chosen, ["binance", "kraken"], real=True)
     assert (found["binance"].key, found["kraken"].key) == ("secret", None)
     assert "secret" not in repr(found)

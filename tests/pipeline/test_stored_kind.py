@@ -10,14 +10,14 @@ from bytewax.testing import TestingSource, run_main
 
 from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.core import frame_log
-from candlewax.core.frames import Feed, Received
+from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import blocks
 from candlewax.pipeline import builder
 from candlewax.pipeline.data_kind import claim, stored_kind
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
 from tests.support.decoding import INSTRUMENTS
 
@@ -26,16 +26,16 @@ HERE = Path("/here")
 LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)
 
 
-def sample(*exchanges: str) -> list[Feed]:
+def sample(*exchanges: str) -> list[SourceItem]:
     """A piece of the sample, of some exchanges."""
     found = frame_log.read(b"".join(LINES[60_000:61_000]), "", 0).frames
-    return [Received(name, found.filter(exchange=name).select(*FRAMES)) for name in exchanges]
+    return [FrameBatch(name, found.filter(exchange=name).select(*FRAMES)) for name in exchanges]
 
 
-def frames(*texts: str, recv_ns: int = 1_700_000_000_123_456_789) -> Received:
+def frames(*texts: str, recv_ns: int = 1_700_000_000_123_456_789) -> FrameBatch:
     """Frames of a connection to Binance."""
     rows = [(recv_ns + n, "binance-0", n, text) for n, text in enumerate(texts)]
-    return Received("binance", pl.DataFrame(rows, schema=FRAMES, orient="row"))
+    return FrameBatch("binance", pl.DataFrame(rows, schema=FRAMES, orient="row"))
 
 
 def event(**facts: str) -> str:
@@ -49,10 +49,10 @@ def trade(number: int) -> str:
     )
 
 
-def fill(tables: Database, feeds: Iterable[Feed]) -> None:
+def fill(tables: Database, feeds: Iterable[SourceItem]) -> None:
     """Store frames as a version did that did not tell of which kind they are."""
-    made = builder.make(
-        TestingSource(list(feeds)), INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally()
+    made = builder.build_components(
+        TestingSource(list(feeds)), INSTRUMENTS, INSTRUMENTS.exchanges, tables, Counters()
     )
     run_main(ohlcv.build(made))
 
@@ -61,7 +61,7 @@ MADE = event(url="ws://127.0.0.1:8765", made="simulator")
 FOREIGN = event(url="ws://127.0.0.1:8765")
 GENUINE = event(url="wss://data-stream.binance.vision")
 
-FILLED: dict[str, tuple[list[Feed], str, str]] = {
+FILLED: dict[str, tuple[list[SourceItem], str, str]] = {
     "sample": (sample("binance", "kraken", "coinbase"), SAMPLE_KIND, "as all in it says"),
     "sample's Kraken": (sample("kraken"), SAMPLE_KIND, "as all in it says"),
     "simulator": ([frames(MADE, trade(1))], SIMULATED, "as all in it says"),

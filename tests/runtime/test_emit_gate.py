@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candlewax.runtime.emit_gate import ALWAYS, Looks, Pulse, Turns
+from candlewax.runtime.emit_gate import ALWAYS, EmitGate, Looks, Pulse
 
 
 class Waiting:
@@ -12,15 +12,15 @@ class Waiting:
 
     def __init__(self) -> None:
         self.behind = False
-        self.turns = Turns()
-        self.turns.heed(lambda: False)
-        self.turns.heed(lambda: self.behind)
+        self.turns = EmitGate()
+        self.turns.add_backpressure(lambda: False)
+        self.turns.add_backpressure(lambda: self.behind)
 
 
 def test_no_turn_begins_while_what_was_handed_on_waits() -> None:
     """And all have theirs again once it does not."""
     waiting = Waiting()
-    one, other = waiting.turns.part(), waiting.turns.part()
+    one, other = waiting.turns.for_partition(), waiting.turns.for_partition()
     assert one()
     assert other()
     waiting.behind = True
@@ -33,14 +33,14 @@ def test_no_turn_begins_while_what_was_handed_on_waits() -> None:
 
 def test_nobody_waits_for_others() -> None:
     """As long as nothing waits, each may hand on as often as it likes."""
-    part = Waiting().turns.part()
+    part = Waiting().turns.for_partition()
     assert [part() for _ in range(3)] == [True] * 3
 
 
 def test_who_missed_a_turn_may_join_it() -> None:
     """Once: what it hands on is stored with what the others handed on before."""
     waiting = Waiting()
-    one, late = waiting.turns.part(), waiting.turns.part()
+    one, late = waiting.turns.for_partition(), waiting.turns.for_partition()
     waiting.behind = True
     assert not one()
     assert not late()
@@ -56,7 +56,7 @@ def test_who_comes_while_others_wait_waits_too() -> None:
     """A part that begins had no turn to miss."""
     waiting = Waiting()
     waiting.behind = True
-    assert not waiting.turns.part()()
+    assert not waiting.turns.for_partition()()
 
 
 class Time:

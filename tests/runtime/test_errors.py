@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from candlewax.runtime import errors
-from candlewax.runtime.errors import failed, tells, told
+from candlewax.runtime.errors import has_failed, log_failure, log_failures
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "_told", [])
 
 
-@tells
+@log_failures
 class Step:
     """Fails where the engine calls it."""
 
@@ -38,9 +38,9 @@ def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelno == logging.ERROR
     assert "division" in record.getMessage()
     assert record.exc_info is not None
-    assert failed()
+    assert has_failed()
     with pytest.raises(ZeroDivisionError):
-        told(lambda: 1 // 0)()
+        log_failure(lambda: 1 // 0)()
     assert len(caplog.records) == 2
 
 
@@ -50,4 +50,4 @@ def test_what_is_no_failure_is_not_told(caplog: pytest.LogCaptureFixture) -> Non
     with pytest.raises(StopIteration):
         Step().next_batch()
     assert caplog.records == []
-    assert not failed()
+    assert not has_failed()

@@ -6,7 +6,7 @@ from candlewax.runtime.health import Health
 def test_each_check_says_what_is_wrong() -> None:
     """By its name; one that fails to be told is wrong too."""
     health = Health()
-    assert health.found() == {}
+    assert health.problems() == {}
     health.add("well", lambda: None)
     health.add("ill", lambda: "it coughs")
 
@@ -14,7 +14,7 @@ def test_each_check_says_what_is_wrong() -> None:
         raise OSError("no pulse")
 
     health.add("broken", broken)
-    assert health.found() == {
+    assert health.problems() == {
         "well": None,
         "ill": "it coughs",
         "broken": "cannot be told: OSError('no pulse')",

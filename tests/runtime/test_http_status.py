@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from candlewax.runtime import errors, metrics
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import Status
-from candlewax.runtime.metrics import Counted
+from candlewax.runtime.metrics import MetricsCollector
 from tests.support.ports import free_port
 
 
@@ -34,7 +34,7 @@ class Served:
     def __init__(self) -> None:
         self.health = Health()
         self.port = free_port()
-        self.counted = Counted(Tally())
+        self.counted = MetricsCollector(Counters())
         metrics.committed()
         self.status = Status(self.counted, self.health, "127.0.0.1", self.port)
 
@@ -95,11 +95,11 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
 def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a process that commits nothing is not ready."""
     monkeypatch.setattr(metrics, "_committed_monotonic", time.monotonic() - 75)
-    said = metrics.stale(60)
+    said = metrics.commit_problem(60)
     assert said == "the last commit was 75 s ago, 60 s is the most that is fresh"
-    assert metrics.stale(90) is None
+    assert metrics.commit_problem(90) is None
     metrics.committed()
-    assert metrics.stale(60) is None
+    assert metrics.commit_problem(60) is None
 
 
 def test_elsewhere_is_nothing(served: Served) -> None:
@@ -114,13 +114,13 @@ def test_a_port_in_use_is_an_error() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            Status(Counted(Tally()), Health(), "127.0.0.1", port)
+            Status(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
 
 
 def test_an_address_of_the_sixth_version() -> None:
     """It may be listened on too."""
     try:
-        status = Status(Counted(Tally()), Health(), "::1", free_port())
+        status = Status(MetricsCollector(Counters()), Health(), "::1", free_port())
     except OSError as error:
         pytest.skip(f"this machine has no such address: {error}")
     status.close()

@@ -13,30 +13,30 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import candlewax
 from candlewax.core.candles.combine import STATE
-from candlewax.runtime.connection_status import Feeds
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.metrics import MOST_SYMBOLS, Counted
-from candlewax.verification.cross_check_metrics import Checked
+from candlewax.runtime.connection_status import ConnectionStatus
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.metrics import MOST_SYMBOLS, MetricsCollector
+from candlewax.verification.cross_check_metrics import CrossCheckMetrics
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def shown(tally: Tally, **more: object) -> list[str]:
+def shown(tally: Counters, **more: object) -> list[str]:
     """The lines of all samples."""
     registry = CollectorRegistry()
-    registry.register(Counted(tally, **more))  # type: ignore[arg-type]
+    registry.register(MetricsCollector(tally, **more))  # type: ignore[arg-type]
     text = generate_latest(registry).decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def test_counts_are_told_by_their_labels() -> None:
     """Words where the tables hold numbers."""
-    tally = Tally()
-    tally.add(3, "frames", "binance", "1")
-    tally.add(2, "frames", "kraken")
-    tally.add(1, "dead_letters", "binance", "2", "bad_json")
-    tally.add(4, "connections", "binance", "connected")
-    tally.add(9, "something else", "x")
+    tally = Counters()
+    tally.increment(3, "frames", "binance", "1")
+    tally.increment(2, "frames", "kraken")
+    tally.increment(1, "dead_letters", "binance", "2", "bad_json")
+    tally.increment(4, "connections", "binance", "connected")
+    tally.increment(9, "something else", "x")
     lines = shown(tally)
     assert 'candlewax_frames_total{exchange="binance",kind="trade"} 3.0' in lines
     assert 'candlewax_frames_total{exchange="kraken",kind=""} 2.0' in lines
@@ -49,19 +49,19 @@ def test_counts_are_told_by_their_labels() -> None:
 
 def test_lag_and_undelivered_messages_are_asked_for() -> None:
     """When Prometheus asks, not before."""
-    lines = shown(Tally(), lags=[lambda: {("t", 1): 7}], waiting=[lambda: 2, lambda: 3])
+    lines = shown(Counters(), lags=[lambda: {("t", 1): 7}], waiting=[lambda: 2, lambda: 3])
     assert 'candlewax_consumer_lag{partition="1",topic="t"} 7.0' in lines
     assert "candlewax_undelivered_messages 5.0" in lines
 
 
 def test_connections_are_told() -> None:
     """How many are wanted, how many stand, and how many were made again."""
-    feeds = Feeds()
-    hear = feeds.share("kraken", "kraken-0")
+    feeds = ConnectionStatus()
+    hear = feeds.register("kraken", "kraken-0")
     for event in ("connected", "disconnected", "connected"):
         hear(event)
-    feeds.share("kraken", "kraken-1")
-    lines = shown(Tally(), feeds=feeds)
+    feeds.register("kraken", "kraken-1")
+    lines = shown(Counters(), feeds=feeds)
     assert 'candlewax_connections_wanted{exchange="kraken"} 2.0' in lines
     assert 'candlewax_connections_open{exchange="kraken"} 1.0' in lines
     assert 'candlewax_reconnects_total{exchange="kraken"} 1.0' in lines
@@ -78,9 +78,9 @@ def candles(*closes: tuple[str, int]) -> pl.DataFrame:
 
 def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
     """The latest of its candles; also when they are no longer kept. No other symbol's."""
-    tally = Tally()
+    tally = Counters()
     registry = CollectorRegistry()
-    registry.register(Counted(tally, listed={"kraken": ["BTC/USD", "ETH/USD"]}))
+    registry.register(MetricsCollector(tally, listed={"kraken": ["BTC/USD", "ETH/USD"]}))
     tally.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
 
     def told() -> dict[str, float]:
@@ -99,7 +99,7 @@ def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
 def test_symbols_have_an_end() -> None:
     """However many a file lists, and however often one is listed by another name."""
     names = [f"S{n}" for n in range(2 * MOST_SYMBOLS)]
-    tally = Tally()
+    tally = Counters()
     tally.candles["kraken"] = candles(*((name, 60) for name in names))
     lines = shown(tally, listed={"kraken": names})
     told = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
@@ -129,7 +129,7 @@ def families() -> list[Described]:
         for collector in kept
         for family in collector.describe()
     ]
-    asked: list[Any] = [*Counted(Tally()).collect(), *Checked().collect()]
+    asked: list[Any] = [*MetricsCollector(Counters()).collect(), *CrossCheckMetrics().collect()]
     found += [
         Described(f.name, f.type, tuple(getattr(f, "_labelnames", ())), f.documentation)
         for f in asked

@@ -8,7 +8,7 @@ import pytest
 from candlewax.simulator.frame_faults import Chance
 from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import EXCHANGES, Ear, heard, listen, names, told, unit_us
@@ -18,7 +18,7 @@ each = pytest.mark.parametrize("exchange", EXCHANGES)
 
 async def play(exchange: str, mischief: Mischief, trades: int = 1_500) -> tuple[Ear, Simulator]:
     # So that the frames do not depend on how fast the test runs.
-    manners = Manners(gather=0)
+    manners = ExchangeLimits(gather=0)
     plan = Plan(rate=20_000, trades=trades, waiting=True, mischief=mischief, manners=manners)
     async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
         await ear.subscribe(*names(simulator, exchange))

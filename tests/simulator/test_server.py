@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.player import TICK
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import (
@@ -188,7 +188,7 @@ def test_a_slow_client_is_dropped() -> None:
     """Who does not take what is sent is cut when too much of it waits."""
 
     async def lag() -> None:
-        plan = Plan(rate=100_000, waiting=True, manners=Manners(unsent=100_000))
+        plan = Plan(rate=100_000, waiting=True, manners=ExchangeLimits(unsent=100_000))
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             await ear.subscribe(*names(simulator, "binance"))
             ear.connection.transport.pause_reading()

@@ -13,25 +13,25 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from candlewax.core.frames import EVENT, Garbled, Received
+from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feeds.websocket.connection import Pace
-from candlewax.feeds.websocket.source import Websockets
-from candlewax.runtime.counters import Tally
+from candlewax.exchanges.protocol.websocket import WebSocketRules
+from candlewax.feeds.websocket.connection import ConnectionTimeouts
+from candlewax.feeds.websocket.source import WebSocketSource
+from candlewax.runtime.counters import Counters
 
 T = TypeVar("T")
 
 PATIENCE_S = 60
 """How long anything may take before a test fails."""
 
-QUICK = Pace(
+QUICK = ConnectionTimeouts(
     first_s=0.01, most_s=0.05, tick_s=0.02, answer_s=30, jitter_s=0, close_s=1, refused_s=0.01
 )
 """Nobody waits long; answers may take their time."""
 
 
-def quick(exchange: str, **changes: Any) -> dict[str, Live]:
+def quick(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without their pauses."""
     eager = {"messages_s": 1000.0, "connect_every_s": 0.0, "silent_s": None, "stalled_s": 1e9}
     return {exchange: replace(EXCHANGES[exchange].live, **{**eager, "longest_s": None, **changes})}
@@ -133,18 +133,18 @@ class Reader:
         self,
         plan: Mapping[str, Sequence[str]],
         urls: Mapping[str, str],
-        lives: Mapping[str, Live],
-        pace: Pace = QUICK,
+        lives: Mapping[str, WebSocketRules],
+        pace: ConnectionTimeouts = QUICK,
         **options: Any,
     ) -> None:
-        self.tally = Tally()
+        self.tally = Counters()
         self.stop = False
-        self.source = Websockets(
+        self.source = WebSocketSource(
             plan, urls, self.tally, lambda: self.stop, lives=lives, pace=pace, **options
         )
         self.parts = [self.source.build_part("feed", p, None) for p in self.source.list_parts()]
         self.rows: list[Row] = []
-        self.garbled: list[Garbled] = []
+        self.garbled: list[InvalidUtf8Frames] = []
         self._ended: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -165,9 +165,9 @@ class Reader:
                 self._ended.add(place)
                 continue
             for item in items:
-                if isinstance(item, Received):
+                if isinstance(item, FrameBatch):
                     self.rows += item.frames.iter_rows()
-                elif isinstance(item, Garbled):
+                elif isinstance(item, InvalidUtf8Frames):
                     self.garbled.append(item)
 
     def until(self, done: Callable[[], object]) -> None:

@@ -11,16 +11,16 @@ import polars as pl
 from bytewax.testing import TestingSource, run_main
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.frames import Received
+from candlewax.core.frames import FrameBatch
 from candlewax.core.kind_marks import SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.fill_schedule import Choice, Pace
-from candlewax.feeds.rest.gap_fill import Asked, Repairs
+from candlewax.feeds.rest.fill_schedule import Choice, FillTiming
+from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Process
+from candlewax.pipeline.builder import ProcessContext
 from candlewax.pipeline.data_kind import claim
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import Mischief, Plan
@@ -29,7 +29,7 @@ from dataflows import ohlcv, repair
 from tests.support.exchange_server import running
 from tests.support.playing import INSTRUMENTS
 
-QUICK = Pace(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
+QUICK = FillTiming(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
 """Nobody waits, and every answer is believed."""
 
 Heard = Callable[[int, Trade], bool]
@@ -66,12 +66,12 @@ def frame(trade: Trade) -> str:
     return frames.coinbase_advanced([trade], at, 0)
 
 
-def heard(trades: Iterable[Trade]) -> Received:
+def heard(trades: Iterable[Trade]) -> FrameBatch:
     """The frames of some trades of an exchange."""
     ordered = sorted(trades, key=lambda trade: trade.time_us)
     now = time.time_ns()
     rows = [(now + n, "ear-0", n, frame(trade)) for n, trade in enumerate(ordered)]
-    return Received(ordered[0].market.exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
+    return FrameBatch(ordered[0].market.exchange, pl.DataFrame(rows, schema=FRAMES, orient="row"))
 
 
 def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) -> list[Trade]:
@@ -84,15 +84,17 @@ def hear(tables: Database, simulator: Simulator, exchange: str, which: Heard) ->
             stored += [trades[n] for n in told]
             between += trades[told[0] : told[-1] + 1]
     feed: Any = TestingSource([heard(stored)])
-    made = builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Tally())
+    made = builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, Counters())
     run_main(ohlcv.build(made))
     return between
 
 
-def asked(simulator: Simulator, *exchanges: str, key: str | None = "any") -> dict[str, Asked]:
+def asked(
+    simulator: Simulator, *exchanges: str, key: str | None = "any"
+) -> dict[str, RestEndpoint]:
     """The simulator's REST, as often as one likes."""
     return {
-        exchange: Asked(
+        exchange: RestEndpoint(
             replace(EXCHANGES[exchange].rest, requests_s=1000.0, burst=100),
             simulator.rest_url(exchange),
             key,
@@ -103,16 +105,18 @@ def asked(simulator: Simulator, *exchanges: str, key: str | None = "any") -> dic
 
 def mend(
     tables: Database,
-    how: Mapping[str, Asked],
-    pace: Pace = QUICK,
+    how: Mapping[str, RestEndpoint],
+    pace: FillTiming = QUICK,
     patience: Any = None,
     choice: Choice | None = None,
-) -> Tally:
+) -> Counters:
     """Run the pipeline fed by REST until there is nothing left to ask."""
-    tally = Tally()
-    source = Repairs(how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice)
-    process = Process(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
-    run_main(repair.build(builder.embedded(process, source, tables)))
+    tally = Counters()
+    source = GapFillSource(
+        how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice
+    )
+    process = ProcessContext(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
+    run_main(repair.build(builder.build_embedded(process, source, tables)))
     return tally
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
-from candlewax.core.frames import Received
+from candlewax.core.frames import FrameBatch
 from candlewax.core.schema import FRAMES
 from candlewax.pipeline import builder
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
 from tests.support import oracle
 from tests.support.oracle import Fill
@@ -83,7 +83,7 @@ def kraken_v1(seq: int, recv_us: int, fills: Sequence[Fill]) -> Frame:
     return Frame("kraken", "k0", seq, recv_us, text, placed)
 
 
-def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[Received]:
+def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[FrameBatch]:
     """The frames in batches cut at these places, each batch of one exchange."""
     items = []
     bounds = [0, *sorted(set(cuts)), len(frames)]
@@ -95,15 +95,15 @@ def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[Received
                 for frame in part
                 if frame.exchange == exchange
             ]
-            items.append(Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
+            items.append(FrameBatch(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
     return items
 
 
-def play(items: Sequence[object], tables: Database, recovery: Path | None = None) -> Tally:
+def play(items: Sequence[object], tables: Database, recovery: Path | None = None) -> Counters:
     """Run the whole pipeline over batches; with `recovery`, each batch is an epoch."""
-    tally = Tally()
+    tally = Counters()
     feed: Any = TestingSource(items, batch_size=1)
-    made = builder.make(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+    made = builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
     config = RecoveryConfig(str(recovery)) if recovery else None
     run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
     return tally

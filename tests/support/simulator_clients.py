@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from candlewax.exchanges.protocol.dialect import SELL
 from candlewax.simulator.exchanges.published import Published
-from candlewax.simulator.plan import Manners
+from candlewax.simulator.plan import ExchangeLimits
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 
@@ -23,7 +23,7 @@ PATIENCE = 60
 
 EXCHANGES = ("binance", "binance_usdm", "kraken", "coinbase")
 
-QUICK = Manners(beat=0.01)
+QUICK = ExchangeLimits(beat=0.01)
 
 Key = tuple[str, str, int, Decimal, Decimal, bool]
 """Native symbol, trade id, microseconds, price, quantity, whether the taker bought."""

@@ -16,12 +16,12 @@ from starlette.routing import BaseRoute
 
 from candlewax.clickhouse.client import Database, connect
 from candlewax.web.app import make
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
 from candlewax.web.sql.endpoint import Reader
-from candlewax.web.stream.batch_queue import Hub
-from candlewax.web.stream.broadcaster import Live
+from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.web.stream.broadcaster import Broadcaster
 
 BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
 CANDLES = "/api/v1/ohlcv/1m"
@@ -84,8 +84,8 @@ class Served:
     """What is served, and the ends that tests pull."""
 
     client: Client
-    hub: Hub
-    live: Live
+    hub: BatchQueue
+    live: Broadcaster
     store: Store
     tables: Database
     routes: list[BaseRoute]
@@ -93,18 +93,18 @@ class Served:
 
 @contextmanager
 def serving(
-    tables: Database, path: Path, hub: Hub | None = None, port: int = 0
+    tables: Database, path: Path, hub: BatchQueue | None = None, port: int = 0
 ) -> Iterator[Served]:
     """The page, the API and SQL over a database, on a free port unless one is named."""
     name = str(tables.client.database)
-    hub = hub or Hub()
+    hub = hub or BatchQueue()
     with ExitStack() as stack:
         store = Store(partial(connect, path, name))
         stack.callback(store.close)
         reader = Reader(path, name)
         stack.callback(reader.close)
-        recent = Recent()
-        live = Live(hub, recent)
+        recent = CandleCache()
+        live = Broadcaster(hub, recent)
         live.days(store.days())
         app = make(store, live, recent, reader, (live.run,), what="a test")
         server = Server(app, live, "127.0.0.1", port)

@@ -6,7 +6,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from candlewax.verification.cross_check import BACK_S, LATE_S, OFTEN, CrossCheck
-from candlewax.verification.cross_check_metrics import Checked, Window, Wrong
+from candlewax.verification.cross_check_metrics import CrossCheckMetrics, Mismatch, Window
 from tests.core.candles.test_combine import DAY
 from tests.support import oracle
 from tests.support.oracle import Fill
@@ -71,10 +71,10 @@ def closed(candles: Candles, begin_s: int, mark_s: int) -> int:
 def test_right_candles_are_found_right(database: Client) -> None:
     """All that closed since a little before are looked at, also the day's."""
     candles = store(database, FILLS, MARK)
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
-    check.look()
+    check.run_once()
+    check.run_once()
     mark_s = MARK // SECOND
     first = closed(candles, mark_s - LATE_S, mark_s)
     again = closed(candles, mark_s - BACK_S, mark_s)
@@ -88,10 +88,10 @@ def test_exchanges_of_others_are_left_alone(database: Client) -> None:
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
     for exchanges, wrong in ((["y"], False), (["y", "x"], True), ([], False)):
-        checked = Checked()
+        checked = CrossCheckMetrics()
         check = CrossCheck(database, checked, exchanges)
-        check.look()
-        check.look()
+        check.run_once()
+        check.run_once()
         assert (LAST_MINUTE in checked.wrong) == wrong
         assert (checked.candles > 0) == wrong
         assert [row[0] for row in checked.rows()] == (["x"] if wrong else [])
@@ -103,17 +103,17 @@ def test_a_wrong_candle_is_found(database: Client) -> None:
     for number, start in {1: DAY_S + 840, 2: DAY_S + 600, 3: DAY_S, 6: DAY_S - 86_400}.items():
         window = Window("x", number, "A/B", start)
         spoil(database, window, candles)
-        checked = Checked()
+        checked = CrossCheckMetrics()
         check = CrossCheck(database, checked)
-        check.look()
+        check.run_once()
         assert (checked.wrong, checked.mismatches) == ({}, {})
         for _ in range(2):
-            check.look()
+            check.run_once()
             # Longer candles are made of minutes: a wrong minute makes theirs look wrong.
-            assert checked.wrong[window] == Wrong("mismatch", ("close",))
+            assert checked.wrong[window] == Mismatch("mismatch", ("close",))
             assert checked.mismatches == {("x", "mismatch"): len(checked.wrong)}
         mend(database, candles)
-        check.look()
+        check.run_once()
         assert checked.wrong == {}
         assert sum(checked.mismatches.values()) > 0
 
@@ -128,11 +128,11 @@ def test_each_field_of_a_minute_counts(database: Client) -> None:
         more = small if isinstance(value, Decimal) else 1
         wrong = (not value) if field == "closed" else value + more
         mend(database, {**candles, key: {**candles[key], field: wrong}})
-        checked = Checked()
+        checked = CrossCheckMetrics()
         check = CrossCheck(database, checked)
-        check.look()
-        check.look()
-        assert checked.wrong[LAST_MINUTE] == Wrong("mismatch", (field,))
+        check.run_once()
+        check.run_once()
+        assert checked.wrong[LAST_MINUTE] == Mismatch("mismatch", (field,))
 
 
 def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client) -> None:
@@ -141,12 +141,12 @@ def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client)
     key = ("1m", "x", "A/B", LAST_MINUTE.start)
     others = {name: candle for name, candle in candles.items() if name != key}
     mend(database, {**others, ("1m", "x", "Z/B", LAST_MINUTE.start): candles[key]})
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
-    check.look()
-    assert checked.wrong[LAST_MINUTE] == Wrong("missing_in_gold")
-    assert checked.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Wrong("missing_in_check")
+    check.run_once()
+    check.run_once()
+    assert checked.wrong[LAST_MINUTE] == Mismatch("missing_in_gold")
+    assert checked.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Mismatch("missing_in_check")
 
 
 def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -> None:
@@ -154,12 +154,12 @@ def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -
     candles = store(database, FILLS, MARK)
     late = fill(100, 850, "1.7")
     store_trades(database, [late])
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
+    check.run_once()
     candles = oracle.candles([*FILLS, late], {"x": MARK})
     mend(database, candles)
-    check.look()
+    check.run_once()
     assert (checked.wrong, checked.mismatches) == ({}, {})
 
 
@@ -167,30 +167,30 @@ def test_a_wrong_candle_is_remembered_however_far_time_goes_on(database: Client)
     """Until it is right, beyond what is looked at otherwise."""
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
-    check.look()
+    check.run_once()
+    check.run_once()
     store_watermark(database, MARK + 7_200 * SECOND)
-    check.look()
+    check.run_once()
     assert LAST_MINUTE in checked.wrong
     mend(database, oracle.candles(FILLS, {"x": MARK + 7_200 * SECOND}))
-    check.look()
+    check.run_once()
     assert checked.wrong == {}
 
 
 def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client) -> None:
     """A wrong revision of a candle that closed a quarter of an hour ago is found then."""
     candles = store(database, FILLS, MARK)
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
+    check.run_once()
     spoil(database, Window("x", 1, "A/B", DAY_S + 60), candles)
     for _ in range(OFTEN - 1):
-        check.look()
+        check.run_once()
     assert checked.wrong == {}
-    check.look()
-    check.look()
+    check.run_once()
+    check.run_once()
     assert Window("x", 1, "A/B", DAY_S + 60) in checked.wrong
 
 
@@ -199,17 +199,17 @@ def test_candles_that_form_are_left_alone(database: Client) -> None:
     candles = store(database, FILLS, MARK - 30 * SECOND)
     assert not candles["1m", "x", "A/B", LAST_MINUTE.start]["closed"]
     store_trades(database, [fill(100, 850, "1.7")])
-    checked = Checked()
+    checked = CrossCheckMetrics()
     check = CrossCheck(database, checked)
-    check.look()
-    check.look()
+    check.run_once()
+    check.run_once()
     assert checked.wrong == {}
 
 
 def test_nothing_stored_is_nothing_wrong(database: Client) -> None:
     """A database may be empty."""
-    checked = Checked()
-    CrossCheck(database, checked).look()
+    checked = CrossCheckMetrics()
+    CrossCheck(database, checked).run_once()
     assert (checked.candles, checked.wrong, checked.gaps) == (0, {}, [])
 
 
@@ -229,8 +229,8 @@ def test_gaps_are_told_by_state(database: Client) -> None:
             f"updated_at, numbering) SELECT 'x', 'A/B', {numbers}, '{state}', {updated}, "
             f"{numbering[0] if numbering else 0}"
         )
-    checked = Checked()
-    CrossCheck(database, checked).look()
+    checked = CrossCheckMetrics()
+    CrossCheck(database, checked).run_once()
     assert sorted(checked.gaps) == [
         ("x", "open", 3, 4),
         ("x", "repaired", 1, 0),

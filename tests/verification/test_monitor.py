@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from candlewax.clickhouse.client import Database
 from candlewax.pipeline import recovery_store
 from candlewax.runtime.settings import Settings
-from candlewax.verification.monitor import Watching, watch_beside
+from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from tests.verification.test_cross_check import FILLS, LAST_MINUTE, MARK, mend, spoil, store
 
 
@@ -24,14 +24,14 @@ def chosen(folder: Path, database: str = "market", **more: float) -> Settings:
 
 
 @pytest.fixture
-def watching(engine_path: Path, tables: Database) -> Watching:
+def watching(engine_path: Path, tables: Database) -> CrossCheckMonitor:
     """A watch of a fresh database."""
     ((name,),) = tables.client.query("SELECT currentDatabase()").result_rows
-    return Watching(chosen(engine_path, name))
+    return CrossCheckMonitor(chosen(engine_path, name))
 
 
 def test_what_differs_is_named_in_the_log(
-    watching: Watching, database: Client, caplog: pytest.LogCaptureFixture
+    watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it is found, not at every look; and when it is right again."""
     caplog.set_level(logging.INFO, "candlewax")
@@ -49,7 +49,7 @@ def test_what_differs_is_named_in_the_log(
     watching.close()
 
 
-def test_what_was_found_last_is_stored(watching: Watching, database: Client) -> None:
+def test_what_was_found_last_is_stored(watching: CrossCheckMonitor, database: Client) -> None:
     """By exchange, and replaced by the next look."""
     candles = store(database, FILLS, MARK)
     watching.look()
@@ -71,7 +71,7 @@ def stored(database: Client) -> Sequence[Sequence[Any]]:
 
 
 def test_a_result_that_cannot_be_stored_stops_no_look(
-    watching: Watching, database: Client, caplog: pytest.LogCaptureFixture
+    watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once; a table of before may lack."""
     store(database, FILLS, MARK)
@@ -117,7 +117,7 @@ def test_a_database_that_is_away_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Failures are counted, and told once."""
-    watching = Watching(chosen(tmp_path / "nothing here"))
+    watching = CrossCheckMonitor(chosen(tmp_path / "nothing here"))
     watching.look()
     watching.look()
     assert watching.checked.failures == 2
@@ -131,7 +131,7 @@ def test_it_looks_again_and_again_until_it_is_to_end(
 ) -> None:
     """Without anybody asking."""
     ((name,),) = tables.client.query("SELECT currentDatabase()").result_rows
-    watching = Watching(chosen(engine_path, name, watch_seconds=0.01))
+    watching = CrossCheckMonitor(chosen(engine_path, name, watch_seconds=0.01))
     looks, enough = [], threading.Event()
 
     def look() -> None:
@@ -149,7 +149,7 @@ def test_it_looks_again_and_again_until_it_is_to_end(
 
 
 def test_too_long_without_a_look_is_wrong(
-    watching: Watching, monkeypatch: pytest.MonkeyPatch
+    watching: CrossCheckMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from its beginning, then from the last look."""
     assert watching.stale() is None

@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 
-from candlewax.verification.verify import VerifyError, books, report, to_json, verify
+from candlewax.verification.verify import VerifyError, check_totals, report, to_json, verify
 from tests.core.candles.test_combine import DAY, FILLS
 from tests.support import evidence, oracle
 from tests.support.oracle import Fill
@@ -225,4 +225,4 @@ def test_books_tell_what_does_not_add_up(
     }  # fmt: skip
     for _ in range(letters):
         database.insert("dead_letters", [list(letter.values())], column_names=list(letter))
-    assert books(database) == says
+    assert check_totals(database) == says

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.frames import Received
+from candlewax.core.frames import FrameBatch
 from candlewax.core.schema import FRAMES
 from candlewax.verification import frame_check
 from candlewax.verification.frame_check import find_missing_trades
@@ -99,14 +99,14 @@ STORED = {
 }  # fmt: skip
 
 
-def _batches() -> list[Received]:
+def _batches() -> list[FrameBatch]:
     items = []
     for exchange, frames in FEEDS.items():
         rows = [
             ((TIME_MS + 60_000 * (n // 3)) * 1_000_000 + n, connection, n, text)
             for n, (connection, text) in enumerate(frames)
         ]
-        items.append(Received(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
+        items.append(FrameBatch(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
     return items
 
 

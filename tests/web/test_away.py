@@ -20,11 +20,11 @@ from candlewax.clickhouse import client as clickhouse
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
 from candlewax.web.app import make
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
-from candlewax.web.stream.poller import Poll, Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.poller import Poll, StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 from tests.support.browser import browser
 from tests.support.clickhouse_process import Serving
 from tests.support.faulty_web import COUNT, Chosen, opened, store_series
@@ -62,9 +62,9 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
         dsn = server.dsn.replace(f":{server.port}", f":{between.port}")
         store = Store(partial(connect, Address(dsn), "market", hasty=True))
         stack.callback(store.close)
-        seen = Seen()
-        viewers = Viewers(seen)
-        recent = Recent()
+        seen = StoredFeedStatus()
+        viewers = Subscribers(seen)
+        recent = CandleCache()
         beside = [Poll(store, viewers, seen, recent).run]
         app = make(store, viewers, recent, None, beside, what="a test")
         page = Server(app, viewers, "127.0.0.1", 0)

@@ -19,8 +19,8 @@ from uvicorn.server import ServerState
 from candlewax.web import connection_limits
 from candlewax.web.connection_limits import BoundedProtocol, Connections
 from candlewax.web.server import Server
-from candlewax.web.stream.poller import Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.poller import StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 from tests.support.web_server import Client
 
 LARGE = b"x" * (32 << 20)
@@ -47,7 +47,9 @@ class Site:
             Route("/later", self._later, methods=["GET", "POST"]),
             Route("/large", self._large),
         ]
-        self.server = Server(Starlette(routes=routes), Viewers(Seen()), "127.0.0.1", 0)
+        self.server = Server(
+            Starlette(routes=routes), Subscribers(StoredFeedStatus()), "127.0.0.1", 0
+        )
         self.client = Client(self.server.port)
 
     async def _now(self, _: Request) -> Response:

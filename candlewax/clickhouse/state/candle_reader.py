@@ -86,7 +86,7 @@ WHERE latest.latest < rows.window_end
 Query = Callable[..., pl.DataFrame]
 
 
-class Stored:
+class CandleReader:
     """Reads the rows of `ohlcv` of an exchange, each as it is after FINAL, with their
     `window_end` in microseconds since 1970.
     """

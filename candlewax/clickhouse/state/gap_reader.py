@@ -8,10 +8,10 @@ import polars as pl
 from candlewax.clickhouse.client import Database
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
-from candlewax.core.gaps.gap_tracker import Shown
+from candlewax.core.gaps.gap_tracker import Detection
 from candlewax.core.gaps.numberings import series, split_series
-from candlewax.core.gaps.outages import CONNECTED, DISCONNECTED, PROCESS, Connections
-from candlewax.core.gaps.sequence_ranges import Hole
+from candlewax.core.gaps.outages import CONNECTED, DISCONNECTED, PROCESS, OutageTracker
+from candlewax.core.gaps.sequence_ranges import MissingRange
 from candlewax.core.schema import GAPS
 
 Wait = Callable[[float], object]
@@ -95,7 +95,7 @@ _AT_ONCE: Final = 500
 """How many holes are asked for at once."""
 
 
-class Unseen:
+class GapReader:
     """Reads what is stored of an exchange's gaps, outages and connections."""
 
     def __init__(self, database: Database, wait: Wait) -> None:
@@ -106,16 +106,16 @@ class Unseen:
         """GAPS of which something is missing."""
         return self._query(_OPEN, exchange).cast(GAPS)  # type: ignore[arg-type]  # names to types
 
-    def shown(self, exchange: str, holes: Sequence[tuple[str, Hole]]) -> list[Shown]:
+    def shown(self, exchange: str, holes: Sequence[tuple[str, MissingRange]]) -> list[Detection]:
         """What showed each hole (by its symbol): of the stored trades beside it the one
         that was received later. Its connection is empty if its frame is no longer stored.
         """
-        found: list[Shown] = []
+        found: list[Detection] = []
         for begin in range(0, len(holes), _AT_ONCE):
             found += self._shown(exchange, holes[begin : begin + _AT_ONCE])
         return found
 
-    def _shown(self, exchange: str, holes: Sequence[tuple[str, Hole]]) -> list[Shown]:
+    def _shown(self, exchange: str, holes: Sequence[tuple[str, MissingRange]]) -> list[Detection]:
         beside = [(s, n) for s, hole in holes for n in (hole.first - 1, hole.last + 1)]
         names, numbers = zip(*beside, strict=True)
         symbols = [split_series(name)[0] for name in names]
@@ -129,7 +129,7 @@ class Unseen:
             for s, hole in holes
         ]
         connections = self._connections(exchange, later)
-        return [Shown(connections.get(tuple(place), ""), place[-1]) for place in later]
+        return [Detection(connections.get(tuple(place), ""), place[-1]) for place in later]
 
     def _connections(
         self, exchange: str, places: Sequence[Sequence[Any]]
@@ -139,21 +139,21 @@ class Unseen:
         found = self._query(_CONNECTION, exchange, times=times, offsets=offsets)
         return {tuple(place): connection for *place, connection in found.iter_rows()}
 
-    def connections(self, exchange: str) -> Connections:
+    def connections(self, exchange: str) -> OutageTracker:
         """What the stored frames say of connections; an outage after which no trade is
         stored is still to be told.
         """
         names = {"event": EVENT, "process": PROCESS, "kinds": [CONNECTED, DISCONNECTED]}
         events = self._query(_EVENTS, exchange, **names)
         if events.is_empty():
-            return Connections()
+            return OutageTracker()
         alive = {name: its for name, kind, its, _ in events.iter_rows() if kind == CONNECTED}
         known = dict(events.select("connection", "at").iter_rows())
         heard = self._query(_HEARD, exchange, rest=FROM_REST, dump=FROM_DUMP).item()
         latest = self._query(_LATEST, exchange).item()
         pending = list(self.outages(exchange, latest + 1).iter_rows())
         down = None if alive else max(known.values())
-        return Connections(alive, down, heard, pending, known)
+        return OutageTracker(alive, down, heard, pending, known)
 
     def is_down(self, exchange: str, since: int) -> bool:
         """Whether no connection is alive to an exchange of which one was at a time, in

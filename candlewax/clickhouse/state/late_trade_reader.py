@@ -6,8 +6,8 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.candles.combine import WINDOW
-from candlewax.core.candles.late_trades import come_late
-from candlewax.core.candles.open_candles import GRACE
+from candlewax.core.candles.late_trades import late_trade_counts
+from candlewax.core.candles.open_candles import WATERMARK_DELAY_US
 from candlewax.core.schema import Columns
 
 LATE: Final[Columns] = {"key": pl.Int64, "revision": pl.UInt32}
@@ -40,7 +40,7 @@ ORDER BY if({one:Bool}, source_offset, toUInt64(toUnixTimestamp64Micro(received_
 Query = Callable[..., pl.DataFrame]
 
 
-class Latecomers:
+class LateTradeReader:
     """Looks at stored trades in the order they came, never more than an hour's at once."""
 
     def __init__(self, query: Query, cut: str) -> None:
@@ -59,19 +59,19 @@ class Latecomers:
         known; a process that took them in another order may have counted others.
         """
         hours, sources = self._query(self._found, exchange, begin=begin).row(0)
-        found, latest = [pl.DataFrame(schema=LATE)], GRACE
+        found, latest = [pl.DataFrame(schema=LATE)], WATERMARK_DELAY_US
         for hour in sorted(hours):
             trades = self._query(
                 self._arrived, exchange, begin=begin, hour=hour, length=_HOUR, one=sources == 1
             ).with_columns(pl.col("symbol").cast(pl.Categorical))
-            late = come_late(trades, latest, GRACE)
+            late = late_trade_counts(trades, latest, WATERMARK_DELAY_US)
             found += [] if late is None else [late.select(*LATE)]
             newest = trades["timestamp"].to_physical().max()
             latest = max(latest, newest) if isinstance(newest, int) else latest
         return pl.concat(found).group_by("key").agg(pl.col("revision").sum())
 
 
-def revised(candles: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+def with_revisions(candles: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
     """Candles (STATE) with the `revision` that LATE tells."""
     found = candles.select(key=WINDOW).join(late, "key", "left", maintain_order="left")
     return candles.with_columns(found["revision"].fill_null(0))

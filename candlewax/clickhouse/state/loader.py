@@ -9,20 +9,26 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.candle_reader import Stored
-from candlewax.clickhouse.state.gap_reader import Unseen
-from candlewax.clickhouse.state.late_trade_reader import Latecomers, revised
-from candlewax.clickhouse.state.minute_reader import Minutes
-from candlewax.clickhouse.state.store_progress import SETTLE, Reached
-from candlewax.clickhouse.state.trade_reader import StoredTrades
-from candlewax.core.batch import WINDOWS
-from candlewax.core.candles.certificate import disjoint
+from candlewax.clickhouse.state.candle_reader import CandleReader
+from candlewax.clickhouse.state.gap_reader import GapReader
+from candlewax.clickhouse.state.late_trade_reader import LateTradeReader, with_revisions
+from candlewax.clickhouse.state.minute_reader import MinuteReader
+from candlewax.clickhouse.state.store_progress import SETTLE, StoreProgress
+from candlewax.clickhouse.state.trade_reader import TradeReader
+from candlewax.core.batch import WINDOW_KEY
+from candlewax.core.candles.certificate import merge_overlapping
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES
-from candlewax.core.candles.open_candles import GRACE, LATENESS, REMEMBERED, Book, seed
+from candlewax.core.candles.open_candles import (
+    ALLOWED_LATENESS_US,
+    OUTAGE_RETENTION_US,
+    WATERMARK_DELAY_US,
+    OpenCandles,
+    restore,
+)
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Start, series
-from candlewax.core.gaps.sequence_ranges import Ranges, Run
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.gaps.sequence_ranges import SequenceRanges, SequenceRun
+from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.unnumbered import KEPT
 
 _BUCKET: Final = 1024
@@ -157,7 +163,7 @@ WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
 _DAY: Final = TIMEFRAMES["1d"][1]
 
 
-class History:
+class StateLoader:
     """Reads what is stored of an exchange, never more than an hour's trades at once.
 
     Where another process stores `meanwhile`, all that a process begins with is read
@@ -171,24 +177,24 @@ class History:
         meanwhile: bool = False,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.unseen = Unseen(database, wait)
-        self.trades = StoredTrades(self._query)
+        self.unseen = GapReader(database, wait)
+        self.trades = TradeReader(self._query)
         self._database = database
         self._meanwhile = meanwhile
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
-        self._reached = Reached(database, wait)
+        self._reached = StoreProgress(database, wait)
         self._begun: set[str] = set()
-        self.stored = Stored(self._query)
-        self.latecomers = Latecomers(self._query, _CUT)
-        self.minutes = Minutes(self._query, _CUT)
+        self.stored = CandleReader(self._query)
+        self.latecomers = LateTradeReader(self._query, _CUT)
+        self.minutes = MinuteReader(self._query, _CUT)
 
-    def begun(self, exchange: str) -> None:
+    def mark_started(self, exchange: str) -> None:
         """From now on all that is stored counts."""
         self._cuts[exchange] = WHOLE
         self._begun.add(exchange)
 
-    def has_begun(self, exchange: str) -> bool:
+    def has_started(self, exchange: str) -> bool:
         """Whether all that is stored counts."""
         return exchange in self._begun
 
@@ -212,14 +218,16 @@ class History:
     def _count(self, exchange: str, cut: dict[str, Any]) -> int:
         return int(self._database.query(_COUNT, {"exchange": exchange, **cut}).item())
 
-    def ledger(self, exchange: str) -> Ledger:
+    def ledger(self, exchange: str) -> Deduplicator:
         """The stored trades, as a process that stored them itself would know them."""
-        ledger = Ledger()
+        ledger = Deduplicator()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
         ends = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
         for symbol, numbering, *run in ends.iter_rows():
-            ledger.numbered.setdefault(series(symbol, numbering), Ranges()).add(Run(*run))
+            ledger.numbered.setdefault(series(symbol, numbering), SequenceRanges()).add(
+                SequenceRun(*run)
+            )
         times = pl.col("earliest").min(), pl.col("latest").max()
         for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
             ledger.numberings.see(symbol, earliest, latest)
@@ -244,30 +252,32 @@ class History:
                 found.unproven.setdefault(symbol, []).append((began, ended))
         return found
 
-    def _admit(self, ledger: Ledger, trades: pl.DataFrame) -> None:
+    def _admit(self, ledger: Deduplicator, trades: pl.DataFrame) -> None:
         if trades.height:
             named = trades.with_columns(pl.col("symbol").cast(pl.Categorical))
-            ledger.admit(named, decided=True)
+            ledger.mark_new(named, decided=True)
 
     def watermark(self, exchange: str) -> int:
         """By when candles are closed, in microseconds since 1970; 0 if nothing is
         stored.
         """
-        found = self._query(_WATERMARK, exchange, grace=GRACE)["watermark"][0]
+        found = self._query(_WATERMARK, exchange, grace=WATERMARK_DELAY_US)["watermark"][0]
         return max(0, found or 0)
 
-    def book(self, exchange: str) -> Book:
+    def book(self, exchange: str) -> OpenCandles:
         """The candles that can still change, and the watermark.
 
         How many trades came late is told by the order in which they came.
         """
         watermark = self.watermark(exchange)
-        oldest = max(0, watermark - LATENESS) // _DAY * _DAY
-        seeded = seed(self.minutes.between(exchange, oldest, watermark + _DAY), watermark)
+        oldest = max(0, watermark - ALLOWED_LATENESS_US) // _DAY * _DAY
+        seeded = restore(self.minutes.between(exchange, oldest, watermark + _DAY), watermark)
         return replace(
             seeded,
-            candles=revised(seeded.candles, self.latecomers.late(exchange, oldest)),
-            outages=disjoint(self.unseen.outages(exchange, max(0, watermark - REMEMBERED))),
+            candles=with_revisions(seeded.candles, self.latecomers.late(exchange, oldest)),
+            outages=merge_overlapping(
+                self.unseen.outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
+            ),
             ended=self.stored.ended(exchange),
         )
 
@@ -280,7 +290,7 @@ class History:
             numbers=[number for number, _ in TIMEFRAMES.values()],
             lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
         )
-        return frame.cast(WINDOWS)  # type: ignore[arg-type]  # names to types
+        return frame.cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
 
     def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
         """Return when these trades (TRADES) are stored, where another process does that."""

@@ -34,7 +34,7 @@ _NO_TRADES: Final = empty(TRADES)
 Query = Callable[..., pl.DataFrame]
 
 
-class Minutes:
+class MinuteReader:
     """Reads stored trades, never more than an hour's at once."""
 
     def __init__(self, query: Query, cut: str) -> None:

@@ -28,7 +28,7 @@ _Place = tuple[str, str, int]
 """An exchange, a source and its partition."""
 
 
-class Reached:
+class StoreProgress:
     """Waits for trades that were sent before they are stored."""
 
     def __init__(self, database: Database, wait: Callable[[float], object] = time.sleep) -> None:

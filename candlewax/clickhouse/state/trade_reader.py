@@ -48,7 +48,7 @@ _BACK: Final = timedelta(days=1)
 """How far before the last row that was read is looked again: the database's clock may be set."""
 
 
-class StoredTrades:
+class TradeReader:
     """Reads the stored trades of an exchange by their numbers."""
 
     def __init__(self, query: Query, clock: Callable[[], int] = wall_clock) -> None:

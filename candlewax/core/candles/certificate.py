@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.gaps.gap_state import NOTHING, OUTAGES, SPANS, Knowledge
-from candlewax.core.gaps.interval_sums import Sums
+from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, TIME_RANGES, GapState
+from candlewax.core.gaps.interval_sums import IntervalSums
 from candlewax.core.schema import TIME, Columns, empty
 
 FORMING, COMPLETE, GAPS, PARTIAL, UNVERIFIED = 1, 2, 3, 4, 5
@@ -33,28 +33,28 @@ ENDED: Final[Columns] = {**NAMES, "window_end": pl.Int64}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CertificateInputs:
     """What the certificates of an exchange's candles follow from, besides their trades.
 
     `known`: its unseen trades. `outages`: OUTAGES, apart from each other and in order.
     `ended`: ENDED.
     """
 
-    known: Knowledge = NOTHING
+    known: GapState = NO_GAPS
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
     ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Recertification:
     """Stored candles whose certificates may be wrong now, as `evidence` says otherwise: of
     those whose windows ended by `until`, microseconds since 1970, the ones in `spans`
     (SPANS). To one who `begins`, those that are said to be incomplete are doubtful too.
     """
 
-    evidence: Evidence
+    evidence: CertificateInputs
     until: int
-    spans: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    spans: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
     begins: bool = False
 
 
@@ -63,7 +63,7 @@ _ZERO: Final = pl.lit(0, pl.UInt64)
 
 
 def certificates(
-    candles: pl.DataFrame, closed: pl.Expr | None, evidence: Evidence
+    candles: pl.DataFrame, closed: pl.Expr | None, evidence: CertificateInputs
 ) -> list[pl.Expr]:
     """The columns of CERTIFICATE of these candles, to be selected from them.
 
@@ -71,7 +71,7 @@ def certificates(
     `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
     tells which candles are, None that none is.
     """
-    numbers = evidence.known.sums.touching(candles) if evidence.known.sums else None
+    numbers = evidence.known.sums.overlapping(candles) if evidence.known.sums else None
     missing = _ZERO if numbers is None else pl.lit(numbers)
     down = _down(candles, evidence.outages)
     status = _FORMING if closed is None else _status(candles, closed, evidence, numbers)
@@ -83,15 +83,15 @@ def certificates(
 
 
 def _status(
-    candles: pl.DataFrame, closed: pl.Expr, evidence: Evidence, missing: pl.Series | None
+    candles: pl.DataFrame, closed: pl.Expr, evidence: CertificateInputs, missing: pl.Series | None
 ) -> pl.Expr:
     cut = _cut_off(candles, evidence.known, evidence.ended)
     contradictions = evidence.known.contradictions
-    contradicted = contradictions.touching(candles) if contradictions else None
+    contradicted = contradictions.overlapping(candles) if contradictions else None
     unsubscribed = evidence.known.unsubscribed
     proven = pl.lit(COMPLETE)
     if unsubscribed.height:
-        proven = pl.when(pl.lit(touched(candles, unsubscribed))).then(PARTIAL).otherwise(proven)
+        proven = pl.when(pl.lit(overlaps(candles, unsubscribed))).then(PARTIAL).otherwise(proven)
     if cut is not None:
         proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
     if missing is not None:
@@ -107,27 +107,27 @@ def _hold_any(candles: pl.DataFrame, moments: pl.DataFrame) -> pl.Series | None:
     """Return which candles hold any of their symbol's MOMENTS (Boolean); None if there are none."""
     if moments.is_empty():
         return None
-    return touched(candles, moments.select("symbol", before="time", after="time"))
+    return overlaps(candles, moments.select("symbol", before="time", after="time"))
 
 
-def missing(candles: pl.DataFrame, known: Knowledge) -> pl.Series:
+def missing(candles: pl.DataFrame, known: GapState) -> pl.Series:
     """How many missing numbers may belong to each candle (symbol, window_start,
     window_end) (UInt64).
     """
-    found = known.sums.touching(candles) if known.sums else None
+    found = known.sums.overlapping(candles) if known.sums else None
     return _NONE.new_from_index(0, candles.height) if found is None else found
 
 
 _NONE: Final = pl.Series([0], dtype=pl.UInt64)
 
 
-def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
+def overlaps(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
     """Which candles (symbol, window_start, window_end) lie in spans (SPANS) of their
     symbol (Boolean); a span without a symbol is one of all symbols.
     """
     each = spans.filter(pl.col("symbol").is_not_null())
     one = pl.lit(1, pl.UInt64)
-    count = Sums.of(each, one).touching(candles) if each.height else None
+    count = IntervalSums.build(each, one).overlapping(candles) if each.height else None
     found = _NOWHERE.new_from_index(0, candles.height) if count is None else count > 0
     every = spans.filter(pl.col("symbol").is_null())
     down = _down(candles, every.select(began="before", ended=pl.col("after") + 1))
@@ -137,7 +137,7 @@ def touched(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
 _NOWHERE: Final = pl.Series([False])
 
 
-def disjoint(outages: pl.DataFrame) -> pl.DataFrame:
+def merge_overlapping(outages: pl.DataFrame) -> pl.DataFrame:
     """The same times (OUTAGES), apart from each other and in order."""
     if outages.height < 2:
         return outages
@@ -145,21 +145,21 @@ def disjoint(outages: pl.DataFrame) -> pl.DataFrame:
     return outages.sort("began").with_columns(began=began).filter(pl.col("ended") > pl.col("began"))
 
 
-def spans_of(outages: pl.DataFrame) -> pl.DataFrame:
+def as_time_ranges(outages: pl.DataFrame) -> pl.DataFrame:
     """The times of OUTAGES as SPANS of all symbols."""
     return outages.select(
         symbol=pl.lit(None, pl.String), before="began", after=pl.col("ended") - 1
     ).filter(pl.col("before") <= pl.col("after"))
 
 
-def all_spans(known: Knowledge) -> pl.DataFrame:
+def all_time_ranges(known: GapState) -> pl.DataFrame:
     """SPANS of all that is not as it should be: holes, where symbols begin, contradictions, and
     where markets were not subscribed.
     """
     begins = known.begins.filter(pl.col("sequence") > 1)
     return pl.concat(
         [
-            known.holes.select(*SPANS),
+            known.holes.select(*TIME_RANGES),
             known.unsubscribed,
             *(
                 moments.select("symbol", before="time", after="time")
@@ -169,7 +169,7 @@ def all_spans(known: Knowledge) -> pl.DataFrame:
     )
 
 
-def heard(ended: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
+def has_later_trade(ended: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
     """Of which candles (ENDED) trades of the same symbol came that are later (Boolean):
     what was missed between is known by their numbers.
     """
@@ -197,7 +197,7 @@ def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
     if outages.is_empty():
         return None
     begin, end = _extent(candles)
-    near = disjoint(outages.filter((pl.col("began") < end) & (pl.col("ended") > begin)))
+    near = merge_overlapping(outages.filter((pl.col("began") < end) & (pl.col("ended") > begin)))
     if near.is_empty():
         return None
     # Before them all stands one that took no time.
@@ -213,7 +213,7 @@ def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
     return (until(stop) - until(start)).cast(pl.UInt64)
 
 
-def _cut_off(candles: pl.DataFrame, known: Knowledge, ended: pl.DataFrame) -> pl.Series | None:
+def _cut_off(candles: pl.DataFrame, known: GapState, ended: pl.DataFrame) -> pl.Series | None:
     """Which candles the feed began in, or ended in; None if no candle."""
     begin, end = _extent(candles)
     late = known.begins.clear()

@@ -56,7 +56,7 @@ MINUTES: Final = 1 << 27
 _SPAN: Final = 1 << 40
 """Microseconds, about twelve days: trades of one batch lie closer together."""
 
-FEW: Final = 1_000
+SMALL_BATCH_ROWS: Final = 1_000
 """Trades for which the fewest queries are the fastest way."""
 
 SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
@@ -118,12 +118,12 @@ def _ordered(trades: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Expr]]:
     """
     if trades["condition"].null_count() < trades.height:
         trades = trades.filter(pl.col("condition").is_null())
-    if is_marked(trades):
+    if needs_general_path(trades):
         return _in_order(trades.select(*_COUNTING, *_MARKS)), _MARKED
     return _in_order(trades.select(_COUNTING)), _UNMARKED
 
 
-def is_marked(trades: pl.DataFrame) -> bool:
+def needs_general_path(trades: pl.DataFrame) -> bool:
     """Whether any trade has no number, or did not come over the websocket."""
     if trades.is_empty():
         return False
@@ -147,7 +147,7 @@ def _named(timeframe: int, length: int) -> list[pl.Expr]:
 
 def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
     """The trades of each symbol in their order."""
-    if trades.height < FEW:
+    if trades.height < SMALL_BATCH_ROWS:
         return trades.sort(SYMBOL, *ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)
@@ -203,7 +203,7 @@ WINDOWS_OF: Final = (
 _FIRSTS: Final = pl.col("timeframe", "window_start", "window_end").first()
 
 
-def at_once(trades: pl.DataFrame) -> pl.LazyFrame:
+def small_batch_candles(trades: pl.DataFrame) -> pl.LazyFrame:
     """The same of a few trades, with `key`, which names the window; in one query, as a
     small batch costs a query's price, not a row's.
     """

@@ -26,7 +26,7 @@ def out_of_order(trades: pl.DataFrame, latest: int) -> int:
     return int(trades.select((before > _TIME).sum()).item())
 
 
-def come_late(trades: pl.DataFrame, latest: int, grace: int) -> pl.DataFrame | None:
+def late_trade_counts(trades: pl.DataFrame, latest: int, grace: int) -> pl.DataFrame | None:
     """How many of the trades (TRADES, in the order they came) that count came after their
     candle had closed: by `key`, which names the window, `revision` (UInt32); None if none
     did.
@@ -65,7 +65,9 @@ MOST: Final = 65_535
 """What a stored `revision` stops at."""
 
 
-def resumed(candles: pl.DataFrame, stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+def restore_revisions(
+    candles: pl.DataFrame, stored: pl.DataFrame, late: pl.DataFrame
+) -> pl.DataFrame:
     """Candles (STATE) computed from all their trades, with the `revision` that their
     stored rows (STORED) tell; `late`: NAMES of those that trades now reach late.
 

@@ -9,35 +9,42 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import ENDED, Evidence, disjoint, heard, spans_of, touched
+from candlewax.core.candles.certificate import (
+    ENDED,
+    CertificateInputs,
+    as_time_ranges,
+    has_later_trade,
+    merge_overlapping,
+    overlaps,
+)
 from candlewax.core.candles.combine import (
-    FEW,
     MINUTE,
     SECOND,
+    SMALL_BATCH_ROWS,
     STATE,
     WINDOW,
     all_timeframes,
-    at_once,
     combine,
     merge,
+    small_batch_candles,
 )
-from candlewax.core.candles.late_trades import come_late, out_of_order
-from candlewax.core.candles.small_batch import fold
-from candlewax.core.gaps.gap_state import NOTHING, OUTAGES, SPANS, Knowledge
+from candlewax.core.candles.late_trades import late_trade_counts, out_of_order
+from candlewax.core.candles.small_batch import apply_small_batch
+from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.schema import PLAIN, empty
 
-GRACE: Final = SECOND
+WATERMARK_DELAY_US: Final = SECOND
 """How far the watermark stays behind the latest trade, in microseconds."""
 
-LATENESS: Final = 900 * SECOND
+ALLOWED_LATENESS_US: Final = 900 * SECOND
 """How long a closed candle is kept to be changed, in microseconds."""
 
-REMEMBERED: Final = 2 * 86_400 * SECOND
+OUTAGE_RETENTION_US: Final = 2 * 86_400 * SECOND
 """How long an outage is kept, in microseconds: longer than any candle of the book."""
 
 
 @dataclass(frozen=True)
-class Book:
+class OpenCandles:
     """The candles of one exchange that can still change, and its watermark.
 
     `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a
@@ -51,24 +58,26 @@ class Book:
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
     ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
 
-    def evidence(self, known: Knowledge) -> Evidence:
+    def certificate_inputs(self, known: GapState) -> CertificateInputs:
         """What the certificates of its candles follow from."""
-        return Evidence(known, self.outages, self.ended)
+        return CertificateInputs(known, self.outages, self.ended)
 
 
-EMPTY: Final = Book(empty(STATE))
+EMPTY: Final = OpenCandles(empty(STATE))
 
 
-def seed(minutes: pl.DataFrame, watermark: int, lateness: int = LATENESS) -> Book:
+def restore(
+    minutes: pl.DataFrame, watermark: int, lateness: int = ALLOWED_LATENESS_US
+) -> OpenCandles:
     """The book at a watermark, of the one-minute candles (STATE) of all trades that
     it can still depend on, those of a symbol in the order of time.
     """
     candles = all_timeframes(minutes)
-    return Book(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
+    return OpenCandles(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
 
 
 @dataclass(frozen=True)
-class Update:
+class CandleUpdate:
     """What a batch of trades changed.
 
     `changed`: STATE, the candles that trades changed or that closed, as they now are,
@@ -79,7 +88,7 @@ class Update:
     symbols have none. `out_of_order`: how many trades are older than one before them.
     """
 
-    book: Book
+    book: OpenCandles
     changed: pl.DataFrame
     late: pl.DataFrame
     recertified: pl.DataFrame
@@ -87,15 +96,15 @@ class Update:
     out_of_order: int = 0
 
 
-def update(
-    book: Book,
+def apply_trades(
+    book: OpenCandles,
     trades: pl.DataFrame,
     watermark: int,
-    lateness: int = LATENESS,
-    known: Knowledge = NOTHING,
+    lateness: int = ALLOWED_LATENESS_US,
+    known: GapState = NO_GAPS,
     *,
     begins: bool = False,
-) -> Update:
+) -> CandleUpdate:
     """Put new trades (TRADES), in the order they came, and what is `known` with them
     into the book, and move its watermark on.
 
@@ -104,15 +113,17 @@ def update(
     """
     state = book.candles
     moved = max(watermark, book.watermark)
-    latest = book.watermark + GRACE
+    latest = book.watermark + WATERMARK_DELAY_US
     disordered = out_of_order(trades, latest)
     if moved // MINUTE == book.watermark // MINUTE and not begins and _is_calm(book, known):
-        folded = fold(state, trades, moved)
+        folded = apply_small_batch(state, trades, moved)
         if folded:
             kept, changed = folded
             book = replace(book, candles=kept, watermark=moved)
-            return Update(book, changed, state.clear(), state.clear(), empty(SPANS), disordered)
-    late = come_late(trades, latest, GRACE) if disordered else None
+            return CandleUpdate(
+                book, changed, state.clear(), state.clear(), empty(TIME_RANGES), disordered
+            )
+    late = late_trade_counts(trades, latest, WATERMARK_DELAY_US) if disordered else None
     new, place = _placed(trades, state, late)
     found = place.is_not_null()
     places = place.drop_nulls()
@@ -135,25 +146,27 @@ def update(
         kept = kept.filter(end + lateness > moved)
     book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
     if not begins:
-        untouched = untouched.filter(touched(untouched, spans)) if spans.height else state.clear()
-    return Update(book, changed, too_late, untouched, spans, disordered)
+        untouched = untouched.filter(overlaps(untouched, spans)) if spans.height else state.clear()
+    return CandleUpdate(book, changed, too_late, untouched, spans, disordered)
 
 
-def _is_calm(book: Book, known: Knowledge) -> bool:
+def _is_calm(book: OpenCandles, known: GapState) -> bool:
     """Whether all that is to be learned of a batch are its trades."""
     return not (known.changed.height or known.outages.height or book.ended.height)
 
 
-def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, pl.DataFrame]:
+def _learned(
+    book: OpenCandles, trades: pl.DataFrame, known: GapState
+) -> tuple[OpenCandles, pl.DataFrame]:
     """The book with what is known now, and the SPANS in which that says anything new."""
     spans = known.changed
     if known.outages.height:
-        outages = disjoint(pl.concat([book.outages, known.outages]))
-        recent = outages.filter(pl.col("ended") > book.watermark - REMEMBERED)
+        outages = merge_overlapping(pl.concat([book.outages, known.outages]))
+        recent = outages.filter(pl.col("ended") > book.watermark - OUTAGE_RETENTION_US)
         book = replace(book, outages=recent)
-        spans = pl.concat([spans, spans_of(known.outages)])
+        spans = pl.concat([spans, as_time_ranges(known.outages)])
     if book.ended.height:
-        again = heard(book.ended, trades)
+        again = has_later_trade(book.ended, trades)
         if again.any():
             solved = book.ended.filter(again)
             book = replace(book, ended=book.ended.filter(~again))
@@ -165,7 +178,7 @@ def _learned(book: Book, trades: pl.DataFrame, known: Knowledge) -> tuple[Book, 
     return book, spans
 
 
-def ending(update: Update, watermark: int) -> Book:
+def mark_feed_end(update: CandleUpdate, watermark: int) -> OpenCandles:
     """The book, when the feed had ended before the candles of an update closed, later
     than a watermark.
     """
@@ -185,8 +198,8 @@ def _placed(
     """Candles (STATE) of the trades, and for each its row in the state, or null; `late`
     are their revisions by `key`, where there are any.
     """
-    if trades.height < FEW:
-        new = at_once(trades)
+    if trades.height < SMALL_BATCH_ROWS:
+        new = small_batch_candles(trades)
     else:
         new = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)
     if late is not None:
@@ -208,7 +221,7 @@ def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFr
     return candles.filter(~late), candles.filter(late)
 
 
-def watermark(trades: pl.DataFrame, grace: int = GRACE) -> int:
+def watermark(trades: pl.DataFrame, grace: int = WATERMARK_DELAY_US) -> int:
     """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
     none.
     """

@@ -8,13 +8,13 @@ import polars as pl
 from candlewax.core.candles.certificate import (
     CERTIFICATE,
     UNVERIFIED,
-    Evidence,
+    CertificateInputs,
     certificates,
     missing,
 )
 from candlewax.core.candles.late_trades import MOST
-from candlewax.core.candles.open_candles import Update
-from candlewax.core.gaps.gap_state import Knowledge
+from candlewax.core.candles.open_candles import CandleUpdate
+from candlewax.core.gaps.gap_state import GapState
 from candlewax.core.schema import CANDLES, TIME, Columns
 
 CLOSED, LATE, REPAIRED, RECOMPUTED = 1, 2, 3, 4
@@ -22,7 +22,7 @@ CLOSED, LATE, REPAIRED, RECOMPUTED = 1, 2, 3, 4
 It closed; trades or news of missing ones came later; what had been missing came; it was
 computed anew of what is stored."""
 
-BY_TRADES: Final = (
+TRADE_CAUSE: Final = (
     pl.when(pl.col("revision") == 0)
     .then(CLOSED)
     .when(pl.col("repaired") == 0)
@@ -31,7 +31,7 @@ BY_TRADES: Final = (
 )
 """Why a candle is written that closed or that trades changed: told by what it holds, so
 that the same candle written again gives the same reason."""
-ANEW: Final = pl.when(pl.col("revision") == 0).then(RECOMPUTED).otherwise(BY_TRADES)
+RECOMPUTE_CAUSE: Final = pl.when(pl.col("revision") == 0).then(RECOMPUTED).otherwise(TRADE_CAUSE)
 """The same of candles computed anew of what is stored."""
 
 
@@ -49,12 +49,12 @@ ROWS: Final[Columns] = {
 _AS_THEY_ARE: Final = [name for name in CANDLES if name != "revision"]
 
 
-def ohlcv(
+def candle_rows(
     exchange: str,
     candles: pl.DataFrame,
     watermark: int,
-    evidence: Evidence,
-    cause: pl.Expr = BY_TRADES,
+    evidence: CertificateInputs,
+    cause: pl.Expr = TRADE_CAUSE,
 ) -> pl.DataFrame:
     """Rows of `ohlcv` of candles (STATE) as they are at a watermark, and the `cause` of
     those that are closed.
@@ -75,26 +75,26 @@ def ohlcv(
     )
 
 
-def changes(
-    exchange: str, update: Update, known: Knowledge, earlier: Knowledge | None
+def changed_rows(
+    exchange: str, update: CandleUpdate, known: GapState, earlier: GapState | None
 ) -> pl.DataFrame:
     """Rows of `ohlcv` of all candles that a batch changed, by what is known with it and
     was known before, None if that is not known.
     """
     book = update.book
-    evidence = book.evidence(known)
-    rows = ohlcv(exchange, update.changed, book.watermark, evidence)
+    evidence = book.certificate_inputs(known)
+    rows = candle_rows(exchange, update.changed, book.watermark, evidence)
     if update.recertified.is_empty():
         return rows
-    cause = ANEW
+    cause = RECOMPUTE_CAUSE
     if earlier:
         was, now = (missing(update.recertified, k) for k in (earlier, known))
         cause = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
-    again = ohlcv(exchange, update.recertified, book.watermark, evidence, cause)
+    again = candle_rows(exchange, update.recertified, book.watermark, evidence, cause)
     return pl.concat([rows, again])
 
 
-def recertified(rows: pl.DataFrame, evidence: Evidence, cause: int = LATE) -> pl.DataFrame:
+def recertified(rows: pl.DataFrame, evidence: CertificateInputs, cause: int = LATE) -> pl.DataFrame:
     """Those of stored rows of `ohlcv`, with `window_end` (microseconds since 1970), whose
     certificate is another now, with the one it is; the `cause` is REPAIRED where less is
     missing.

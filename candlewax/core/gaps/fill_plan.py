@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Final
 
 from candlewax.core.trades.limits import SLACK_US
-from candlewax.exchanges.protocol.rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 
 TOO_LONG: Final = 1_000_000
 """Numbers of a gap; a longer one is asked for only if somebody names it."""
@@ -24,7 +24,7 @@ _MARGIN_NS: Final = 1_000_000
 """How far before the trade in front of a gap is asked from: an exchange may tell the
 same time with more or fewer digits by REST."""
 
-SURE_US: Final = 60_000_000
+SETTLE_US: Final = 60_000_000
 """How long after a gap an exchange's answer is taken for all there is: what it shows by
 REST may come later than what it says on a websocket."""
 
@@ -33,7 +33,7 @@ _LATE_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, order=True)
-class Gap:
+class FillGap:
     """Numbers not seen, from `first` to `last`, of trades between `before` and `after`
     (microseconds since 1970), in a numbering of the symbol. `attempts` is how often they were
     asked for.
@@ -58,10 +58,10 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class GapGroup:
     """Gaps of one numbering of a symbol, in order, that are asked for together."""
 
-    gaps: tuple[Gap, ...]
+    gaps: tuple[FillGap, ...]
 
     @property
     def symbol(self) -> str:
@@ -79,26 +79,26 @@ class Stretch:
         return self.gaps[-1].last
 
 
-def stretches(gaps: Iterable[Gap], page: int) -> list[Stretch]:
+def group_gaps(gaps: Iterable[FillGap], page: int) -> list[GapGroup]:
     """Gaps put together where a page holds all of them and their neighbours, short ones
     first.
     """
-    found: list[list[Gap]] = []
+    found: list[list[FillGap]] = []
     for gap in sorted(gaps, key=lambda gap: (_series(gap), gap)):
         near = found and _series(found[-1][0]) == _series(gap)
         if near and gap.last - found[-1][0].first + 3 <= page:
             found[-1].append(gap)
         else:
             found.append([gap])
-    grouped = [Stretch(tuple(group)) for group in found]
+    grouped = [GapGroup(tuple(group)) for group in found]
     return sorted(grouped, key=lambda stretch: stretch.last - stretch.first)
 
 
-def _series(gap: Gap) -> tuple[str, int]:
+def _series(gap: FillGap) -> tuple[str, int]:
     return gap.symbol, gap.numbering
 
 
-class Fate(Enum):
+class FillStatus(Enum):
     """What is known of a gap once it was asked for."""
 
     CAME = "came"
@@ -110,7 +110,7 @@ class Fate(Enum):
 
 
 @dataclass
-class Walk:
+class FillCursor:
     """The way through a stretch, answer by answer.
 
     From the number before the first one on, until a number behind the last one is shown:
@@ -118,20 +118,20 @@ class Walk:
     shows old trades with a key only.
     """
 
-    stretch: Stretch
-    rest: Rest
+    stretch: GapGroup
+    rest: RestRules
     key: str | None = None
-    sure_us: int = SURE_US
+    sure_us: int = SETTLE_US
     low: int = 0
     high: int = 0
-    place: Place = field(init=False)
+    place: Cursor = field(init=False)
 
     def __post_init__(self) -> None:
         before = min(gap.before for gap in self.stretch.gaps)
-        self.place = Place(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
-        self._held: Counter[Gap] = Counter()
+        self.place = Cursor(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
+        self._held: Counter[FillGap] = Counter()
         self._unread = 0
-        self._others: Counter[Gap] = Counter()
+        self._others: Counter[FillGap] = Counter()
 
     def target(self, native: str) -> str:
         """What to ask for next: no more than is needed."""
@@ -149,9 +149,9 @@ class Walk:
         """Take an answer; tells whether more is to be asked for."""
         further = self._note(page)
         if self.rest.windowed:
-            self.place = Place(self.place.number + self._limit)
+            self.place = Cursor(self.place.number + self._limit)
             return self.place.number <= self.stretch.last + 1 and self.high <= self.stretch.last
-        self.place = Place(self.high + 1, page.until_ns)
+        self.place = Cursor(self.high + 1, page.until_ns)
         return further and self.high <= self.stretch.last and not self.key
 
     def _note(self, page: Page) -> bool:
@@ -174,40 +174,42 @@ class Walk:
         self.high = max(self.high, page.numbers[-1])
         return bool(numbers)
 
-    def refused(self, gap: Gap, reason: str, now: int) -> "Outcome":
+    def refused(self, gap: FillGap, reason: str, now: int) -> "FillResult":
         """What became of a gap when the exchange refused to go on."""
         found = self.outcome(gap, now)
-        passed = found.fate is Fate.CAME or self.high > gap.last
-        return found if passed else Outcome(Fate.LATER, reason)
+        passed = found.fate is FillStatus.CAME or self.high > gap.last
+        return found if passed else FillResult(FillStatus.LATER, reason)
 
-    def outcome(self, gap: Gap, now: int) -> "Outcome":
+    def outcome(self, gap: FillGap, now: int) -> "FillResult":
         """What became of a gap of the stretch; `now` in microseconds since 1970."""
         held = self._held[gap]
         if held == gap.size:
-            return Outcome(Fate.CAME, f"{CAME}{held:,} trades came")
+            return FillResult(FillStatus.CAME, f"{CAME}{held:,} trades came")
         if self.key and self.low >= gap.first:
-            return Outcome(Fate.LATER, f"the exchange shows old trades with a key only: {self.key}")
+            return FillResult(
+                FillStatus.LATER, f"the exchange shows old trades with a key only: {self.key}"
+            )
         return self._lacking(gap, held, now)
 
-    def _lacking(self, gap: Gap, held: int, now: int) -> "Outcome":
+    def _lacking(self, gap: FillGap, held: int, now: int) -> "FillResult":
         """Why answers do not hold all of a gap."""
-        fate = Fate.NEVER if now - gap.after > self.sure_us else Fate.LATER
+        fate = FillStatus.NEVER if now - gap.after > self.sure_us else FillStatus.LATER
         if self._unread:
             rows = f"{self._unread:,} rows of the exchange's answers"
-            return Outcome(fate, f"{rows} cannot be read, see dead_letters")
+            return FillResult(fate, f"{rows} cannot be read, see dead_letters")
         if self._others[gap]:
             other = f"other trades under {self._others[gap]:,} of {gap.size:,} numbers"
-            return Outcome(fate, f"the exchange shows {other}, of another time")
+            return FillResult(fate, f"the exchange shows {other}, of another time")
         if self.low > gap.last:
-            return Outcome(fate, f"too old: the exchange shows trades from {self.low} on")
+            return FillResult(fate, f"too old: the exchange shows trades from {self.low} on")
         if self.high > gap.last:
             absent = f"{gap.size - held:,} of {gap.size:,} numbers"
             shown = f"its answer goes from {self.low} to {self.high} without them"
-            return Outcome(fate, f"the exchange does not have {absent}: {shown}")
+            return FillResult(fate, f"the exchange does not have {absent}: {shown}")
         if not self.high and now - gap.after > _LATE_US:
-            return Outcome(fate, f"the exchange shows no trades from {gap.first - 1} on")
+            return FillResult(fate, f"the exchange shows no trades from {gap.first - 1} on")
         reached = f"trades up to {self.high} only" if self.high else "none of them"
-        return Outcome(Fate.LATER, f"so far the exchange shows {reached}")
+        return FillResult(FillStatus.LATER, f"so far the exchange shows {reached}")
 
 
 CAME: Final = "asked for: "
@@ -218,18 +220,22 @@ ONCE: Final = "asked for once more before it is given up: "
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FillResult:
     """What became of a gap that was asked for, in words too."""
 
-    fate: Fate
+    fate: FillStatus
     reason: str
 
     @property
-    def doubted(self) -> "Outcome":
+    def doubted(self) -> "FillResult":
         """The same from a single answer: what is not to be had is looked for once more."""
-        return Outcome(Fate.LATER, ONCE + self.reason) if self.fate is Fate.NEVER else self
+        return (
+            FillResult(FillStatus.LATER, ONCE + self.reason)
+            if self.fate is FillStatus.NEVER
+            else self
+        )
 
-    def after(self, before: str) -> "Outcome":
+    def after(self, before: str) -> "FillResult":
         """The same after another answer, of which `before` is written: two prove that a gap is not
         to be had if they say so for the same reason.
         """
@@ -247,7 +253,7 @@ def kind(reason: str) -> str:
     return _NUMBER.sub("…", reason)
 
 
-def too_long(gap: Gap) -> str | None:
+def too_long(gap: FillGap) -> str | None:
     """Why a gap is not asked for, unless somebody names it."""
     if gap.size <= TOO_LONG:
         return None

@@ -10,10 +10,10 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.gaps.interval_sums import Sums
+from candlewax.core.gaps.interval_sums import IntervalSums
 from candlewax.core.schema import Columns, empty
 
-HOLES: Final[Columns] = {
+MISSING_RANGES: Final[Columns] = {
     "symbol": pl.String,
     "first": pl.UInt64,
     "last": pl.UInt64,
@@ -24,10 +24,10 @@ HOLES: Final[Columns] = {
 happened between `before` and `after`, microseconds since 1970, both inclusive: the
 times of the two neighbours, the earlier one first."""
 
-SPANS: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.Int64}
+TIME_RANGES: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.Int64}
 """Spans of a symbol's time, both ends inclusive."""
 
-BEGINS: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
+FIRST_SEEN: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
 """The lowest number seen of each numbered symbol, and when that trade happened."""
 
 MOMENTS: Final[Columns] = {"symbol": pl.String, "time": pl.Int64}
@@ -38,7 +38,7 @@ OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class GapState:
     """What is known of an exchange's unseen trades once a batch is admitted.
 
     `holes`: all HOLES there are. `begins`: BEGINS. `contradicted`: MOMENTS of trades of which
@@ -48,11 +48,11 @@ class Knowledge:
     ended before its trades, of which one may come again after a crash.
     """
 
-    holes: pl.DataFrame = field(default_factory=lambda: empty(HOLES))
-    begins: pl.DataFrame = field(default_factory=lambda: empty(BEGINS))
+    holes: pl.DataFrame = field(default_factory=lambda: empty(MISSING_RANGES))
+    begins: pl.DataFrame = field(default_factory=lambda: empty(FIRST_SEEN))
     contradicted: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
-    unsubscribed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
-    changed: pl.DataFrame = field(default_factory=lambda: empty(SPANS))
+    unsubscribed: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
+    changed: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 
     @cached_property
@@ -64,19 +64,19 @@ class Knowledge:
         return late if isinstance(late, int) else -(2**63)
 
     @cached_property
-    def sums(self) -> Sums | None:
+    def sums(self) -> IntervalSums | None:
         """The holes, so that many windows are asked at once; None without any."""
         if self.holes.is_empty():
             return None
-        return Sums.of(self.holes, pl.col("last") - pl.col("first") + 1)
+        return IntervalSums.build(self.holes, pl.col("last") - pl.col("first") + 1)
 
     @cached_property
-    def contradictions(self) -> Sums | None:
+    def contradictions(self) -> IntervalSums | None:
         """The contradicted moments, so that many windows are asked at once; None without any."""
         if self.contradicted.is_empty():
             return None
         spans = self.contradicted.select("symbol", before="time", after="time")
-        return Sums.of(spans, pl.lit(1, pl.UInt64))
+        return IntervalSums.build(spans, pl.lit(1, pl.UInt64))
 
 
-NOTHING: Final = Knowledge()
+NO_GAPS: Final = GapState()

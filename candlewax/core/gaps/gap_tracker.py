@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from candlewax.core.gaps.numberings import series, split_series
-from candlewax.core.gaps.sequence_ranges import Change, Hole, Ranges
+from candlewax.core.gaps.sequence_ranges import MissingRange, RangeChange, SequenceRanges
 from candlewax.core.schema import GAP_OPEN, GAP_REPAIRED, GAPS, TIME, empty
 
 _TIMES: Final = ("before", "after", "detected_at")
@@ -24,7 +24,7 @@ _TIMES: Final = ("before", "after", "detected_at")
 _NONE: Final = empty(GAPS)
 
 
-class Shown(NamedTuple):
+class Detection(NamedTuple):
     """What showed that numbers are missing: the connection of a trade beside them, and
     when its frame was received, in microseconds since 1970.
     """
@@ -40,7 +40,7 @@ class Gap:
     missing: int
     before: int
     after: int
-    shown: Shown
+    shown: Detection
 
 
 Key = tuple[int, int]
@@ -48,7 +48,7 @@ Key = tuple[int, int]
 
 
 @dataclass
-class OpenGaps:
+class GapTracker:
     """The open gaps by symbol. Every hole of a symbol lies in one of them.
 
     `ahead` are the symbols of which a gap reaches beyond what has been seen, on either side:
@@ -61,8 +61,8 @@ class OpenGaps:
     def update(
         self,
         exchange: str,
-        changes: Mapping[str, Change],
-        ranges: Mapping[str, Ranges],
+        changes: Mapping[str, RangeChange],
+        ranges: Mapping[str, SequenceRanges],
         trades: pl.DataFrame,
         bronze: pl.DataFrame,
     ) -> pl.DataFrame:
@@ -88,7 +88,7 @@ class OpenGaps:
             rows += self.open(found, _shown(found, trades, bronze))
         return _frame(exchange, rows)
 
-    def _touched(self, symbol: str, changes: Mapping[str, Change]) -> list[Key]:
+    def _touched(self, symbol: str, changes: Mapping[str, RangeChange]) -> list[Key]:
         """The gaps of which less may be missing."""
         gaps = self.gaps.get(symbol, {})
         if symbol in self.ahead:
@@ -100,14 +100,14 @@ class OpenGaps:
         return [key for key in gaps if key[0] <= high and key[1] >= low]
 
     def _shrink(
-        self, symbol: str, touched: list[Key], ranges: Mapping[str, Ranges]
+        self, symbol: str, touched: list[Key], ranges: Mapping[str, SequenceRanges]
     ) -> list[tuple[Key, Gap]]:
         """The gaps of which less is missing; those of which nothing is are no more."""
         if not touched:
             return []
-        gaps, seen, smaller = self.gaps[symbol], ranges.get(symbol, Ranges()), []
+        gaps, seen, smaller = self.gaps[symbol], ranges.get(symbol, SequenceRanges()), []
         for key in touched:
-            missing = seen.unseen(*key)
+            missing = seen.count_missing(*key)
             if missing < gaps[key].missing:
                 gaps[key] = replace(gaps[key], missing=missing)
                 smaller.append((key, gaps[key]))
@@ -116,15 +116,15 @@ class OpenGaps:
         self._settle(symbol, seen)
         return smaller
 
-    def _settle(self, symbol: str, seen: Ranges) -> None:
+    def _settle(self, symbol: str, seen: SequenceRanges) -> None:
         """Note whether a gap reaches beyond what has been seen."""
         gaps = self.gaps.get(symbol, ())
-        if any(not seen.reaches_over(first, last) for first, last in gaps):
+        if any(not seen.is_within(first, last) for first, last in gaps):
             self.ahead.add(symbol)
         else:
             self.ahead.discard(symbol)
 
-    def _uncovered(self, symbol: str, change: Change) -> list[Hole]:
+    def _uncovered(self, symbol: str, change: RangeChange) -> list[MissingRange]:
         """The new holes that are no part of an open gap: not what others left over, each
         of which a gap holds, and in no gap from ahead.
         """
@@ -137,7 +137,7 @@ class OpenGaps:
         ]
 
     def open(
-        self, found: Iterable[tuple[str, Hole]], shown: Iterable[Shown]
+        self, found: Iterable[tuple[str, MissingRange]], shown: Iterable[Detection]
     ) -> list[tuple[str, Key, Gap]]:
         """Begin new gaps, each of a symbol and its hole."""
         rows = []
@@ -148,9 +148,9 @@ class OpenGaps:
             rows.append((symbol, key, gap))
         return rows
 
-    def adopt(
-        self, stored: pl.DataFrame, ranges: Mapping[str, Ranges], *, again: bool
-    ) -> list[tuple[str, Hole]]:
+    def restore(
+        self, stored: pl.DataFrame, ranges: Mapping[str, SequenceRanges], *, again: bool
+    ) -> list[tuple[str, MissingRange]]:
         """Take over gaps that are open in their table (GAPS); gives the holes that none
         of them holds. `again` tells whether trades that are stored may yet be read again.
 
@@ -159,11 +159,11 @@ class OpenGaps:
         """
         for name, first, last, missing, *facts, numbering in _plain(stored).iter_rows():
             symbol = series(name, numbering)
-            seen = ranges.get(symbol, Ranges())
+            seen = ranges.get(symbol, SequenceRanges())
             apart = not seen.first or last < seen.first[0] or first > seen.last[-1]
             if again or not apart:
                 before, after, connection, detected_at = facts
-                gap = Gap(missing, before, after, Shown(connection, detected_at))
+                gap = Gap(missing, before, after, Detection(connection, detected_at))
                 self.gaps.setdefault(symbol, {}).setdefault((first, last), gap)
                 self._settle(symbol, seen)
         found = []
@@ -173,8 +173,8 @@ class OpenGaps:
             found += [(symbol, hole) for hole in holes]
         return found
 
-    def recount(
-        self, exchange: str, ranges: Mapping[str, Ranges], found: list[tuple[str, Key, Gap]]
+    def refresh(
+        self, exchange: str, ranges: Mapping[str, SequenceRanges], found: list[tuple[str, Key, Gap]]
     ) -> pl.DataFrame:
         """GAPS: the rows of gaps just `found`, and of those adopted of which less is
         missing than their table says.
@@ -196,10 +196,10 @@ class OpenGaps:
         """How many trades are missing in them."""
         return sum(gap.missing for gaps in self.gaps.values() for gap in gaps.values())
 
-    def copy(self) -> "OpenGaps":
+    def copy(self) -> "GapTracker":
         """A copy that later changes do not reach."""
         gaps = {symbol: dict(gaps) for symbol, gaps in self.gaps.items() if gaps}
-        return OpenGaps(gaps, set(self.ahead))
+        return GapTracker(gaps, set(self.ahead))
 
 
 class _Cover:
@@ -217,8 +217,8 @@ class _Cover:
 
 
 def _shown(
-    found: list[tuple[str, Hole]], trades: pl.DataFrame, bronze: pl.DataFrame
-) -> list[Shown]:
+    found: list[tuple[str, MissingRange]], trades: pl.DataFrame, bronze: pl.DataFrame
+) -> list[Detection]:
     """Of the trades beside each hole the one that came later."""
     beside = pl.DataFrame(
         [
@@ -239,7 +239,7 @@ def _shown(
     )
     connections = bronze["connection"].gather(rows).to_list()
     times = bronze["received_at"].cast(pl.Int64).gather(rows).to_list()
-    return [Shown(*shown) for shown in zip(connections, times, strict=True)]
+    return [Detection(*shown) for shown in zip(connections, times, strict=True)]
 
 
 def _plain(stored: pl.DataFrame) -> pl.DataFrame:

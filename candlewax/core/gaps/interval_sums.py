@@ -12,7 +12,7 @@ _ROOM: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Sums:
+class IntervalSums:
     """Spans of symbols' times, added up, so that any number of them is asked at once.
 
     A span that ended before a window also began before its end: so of all that began
@@ -27,7 +27,7 @@ class Sums:
     ended: "_Added"
 
     @staticmethod
-    def of(spans: pl.DataFrame, size: pl.Expr) -> "Sums":
+    def build(spans: pl.DataFrame, size: pl.Expr) -> "IntervalSums":
         """Of some spans: symbol, `before` and `after`, both inclusive, in microseconds;
         each counts with its size (UInt64).
         """
@@ -41,9 +41,9 @@ class Sums:
             pl.col("symbol").cast(pl.Categorical), "before", "after", size=size
         ).join(codes, on="symbol")
         began, ended = (_Added.of(sized, pl.col(t) - base + 1) for t in ("before", "after"))
-        return Sums(codes, base, width, began, ended)
+        return IntervalSums(codes, base, width, began, ended)
 
-    def touching(self, windows: pl.DataFrame) -> pl.Series | None:
+    def overlapping(self, windows: pl.DataFrame) -> pl.Series | None:
         """The sizes of all spans that touch each window (symbol, window_start, window_end in
         microseconds), together (UInt64); None if none does.
         """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from candlewax.core.gaps.sequence_ranges import Ranges
+from candlewax.core.gaps.sequence_ranges import SequenceRanges
 
 _MARK: Final = "\x1f"
 
@@ -45,7 +45,7 @@ def is_far_below(number: int, last: int) -> bool:
 
 
 def seams(
-    numbered: Mapping[str, Ranges], names: Mapping[str, tuple[str, int]]
+    numbered: Mapping[str, SequenceRanges], names: Mapping[str, tuple[str, int]]
 ) -> set[tuple[str, int]]:
     """Return the symbols and the times at which one numbering ended and another one followed: those
     of the last trade of the one and of the first of the other, as nothing proves that none lies
@@ -138,7 +138,7 @@ class Numberings:
         return time < self.earliest.get(symbol, time) and is_far_below(first, number)
 
     def place(
-        self, symbol: str, number: int, time: int, known: Mapping[str, Ranges]
+        self, symbol: str, number: int, time: int, known: Mapping[str, SequenceRanges]
     ) -> tuple[int, Opening | None]:
         """Return the numbering of a trade, and what opened if the trade opens one. `known` are
         the numbers seen, by series.
@@ -151,7 +151,7 @@ class Numberings:
         return self._name(symbol, self._by_time(starts, number, time)), None
 
     def _later(
-        self, symbol: str, number: int, time: int, known: Mapping[str, Ranges]
+        self, symbol: str, number: int, time: int, known: Mapping[str, SequenceRanges]
     ) -> Opening | None:
         """Open a numbering after all others, if a trade begins one."""
         newest = known.get(series(symbol, self.newest(symbol)))
@@ -167,7 +167,7 @@ class Numberings:
         return Opening(name, start)
 
     def _older(
-        self, symbol: str, number: int, time: int, known: Mapping[str, Ranges]
+        self, symbol: str, number: int, time: int, known: Mapping[str, SequenceRanges]
     ) -> Opening | None:
         """Open a numbering before all others, if a trade is of one."""
         oldest = self._name(symbol, 0)
@@ -184,7 +184,7 @@ class Numberings:
         self.starts.setdefault(symbol, []).insert(0, start)
         return Opening(name, start)
 
-    def _resumes(self, symbol: str, number: int, known: Mapping[str, Ranges]) -> bool:
+    def _resumes(self, symbol: str, number: int, known: Mapping[str, SequenceRanges]) -> bool:
         """Return whether a number follows closely on the last one of the numbering before, of
         which the newest one was only an interruption of a few numbers.
         """

@@ -24,7 +24,7 @@ PROCESS: Final = "process"
 _NONE: Final = pl.DataFrame(schema=OUTAGES)
 
 
-class Event(NamedTuple):
+class ConnectionEvent(NamedTuple):
     """What happened to a connection: `row` is the place of the frame that says so."""
 
     row: int
@@ -32,17 +32,17 @@ class Event(NamedTuple):
     process: str
 
 
-def event(row: int, content: dict[str, Any]) -> Event | None:
+def event(row: int, content: dict[str, Any]) -> ConnectionEvent | None:
     """Read an event's frame; None if it is none that matters here."""
     kind = content[EVENT]
     if kind not in (CONNECTED, DISCONNECTED):
         return None
     process = content.get(PROCESS)
-    return Event(row, kind == CONNECTED, process if isinstance(process, str) else "")
+    return ConnectionEvent(row, kind == CONNECTED, process if isinstance(process, str) else "")
 
 
 @dataclass
-class Connections:
+class OutageTracker:
     """The connections of an exchange; times in microseconds since 1970.
 
     `alive`: their processes by their names. `down`: since when none is, None while one is
@@ -57,7 +57,7 @@ class Connections:
     pending: list[tuple[int, int]] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
 
-    def hear(self, bronze: pl.DataFrame, events: Sequence[Event]) -> pl.DataFrame:
+    def observe(self, bronze: pl.DataFrame, events: Sequence[ConnectionEvent]) -> pl.DataFrame:
         """Follow a batch of frames (BRONZE) and the events among them; gives OUTAGES that
         end with it.
         """
@@ -131,7 +131,7 @@ class Connections:
         if not self.alive:
             self.down = at
 
-    def release(self, trades: pl.DataFrame) -> pl.DataFrame:
+    def take_confirmed(self, trades: pl.DataFrame) -> pl.DataFrame:
         """OUTAGES that are over and after which one of these trades (TRADES) came; each is
         given once.
         """
@@ -142,8 +142,8 @@ class Connections:
         self.pending = [outage for outage in self.pending if outage[1] > latest]
         return pl.DataFrame(over, OUTAGES, orient="row") if over else _NONE
 
-    def copy(self) -> "Connections":
+    def copy(self) -> "OutageTracker":
         """A copy that later changes do not reach."""
-        return Connections(
+        return OutageTracker(
             dict(self.alive), self.down, self.heard, self.pending[:], dict(self.known)
         )

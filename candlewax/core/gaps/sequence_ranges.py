@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 
-class Hole(NamedTuple):
+class MissingRange(NamedTuple):
     """Numbers not seen, from `first` to `last`, between two that were; `before` and
     `after` are the times of those two, the earlier one first.
     """
@@ -18,7 +18,7 @@ class Hole(NamedTuple):
     after: int
 
 
-class Run(NamedTuple):
+class SequenceRun(NamedTuple):
     """Consecutive numbers, and the times of the trades at its ends."""
 
     first: int
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 
 
 @dataclass
-class Ranges:
+class SequenceRanges:
     """A set of numbers as closed ranges, in order, none touching the next.
 
     `begin` and `end` hold the times of the trades at the ends of each range, in
@@ -40,7 +40,7 @@ class Ranges:
     begin: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: SequenceRun) -> None:
         """Put in numbers. Those that are there already keep their times."""
         first, last, begin, end = run
         low = bisect_left(self.last, first - 1)
@@ -83,32 +83,32 @@ class Ranges:
             begin = end
         return min(begin, end), max(begin, end)
 
-    def holes(self, first: int, last: int) -> list[Hole]:
+    def holes(self, first: int, last: int) -> list[MissingRange]:
         """The holes that lie at least partly between two numbers, both inclusive."""
         low = max(0, bisect_right(self.first, first) - 1)
         high = min(len(self.first) - 1, bisect_left(self.last, last))
         return [self._hole(place) for place in range(low, high)]
 
-    def all_holes(self) -> list[Hole]:
+    def all_holes(self) -> list[MissingRange]:
         """All holes there are, in order."""
         return [self._hole(place) for place in range(len(self.first) - 1)]
 
-    def _hole(self, place: int) -> Hole:
+    def _hole(self, place: int) -> MissingRange:
         """The hole behind a range."""
         times = self.end[place], self.begin[place + 1]
-        return Hole(self.last[place] + 1, self.first[place + 1] - 1, min(times), max(times))
+        return MissingRange(self.last[place] + 1, self.first[place + 1] - 1, min(times), max(times))
 
-    def reaches_over(self, first: int, last: int) -> bool:
+    def is_within(self, first: int, last: int) -> bool:
         """Whether these lie between the lowest and the highest number there is."""
         return bool(self.first) and self.first[0] <= first and last <= self.last[-1]
 
-    def unseen(self, first: int, last: int) -> int:
+    def count_missing(self, first: int, last: int) -> int:
         """How many of the numbers from `first` to `last` are not in the set."""
         low, high = bisect_left(self.last, first), bisect_right(self.first, last)
         inside = zip(self.first[low:high], self.last[low:high], strict=True)
         return last - first + 1 - sum(min(b, last) - max(a, first) + 1 for a, b in inside)
 
-    def holds(self, numbers: pl.Series) -> pl.Series:
+    def contains(self, numbers: pl.Series) -> pl.Series:
         """Which of the numbers (UInt64) are in the set (Boolean)."""
         if not self.first:
             return pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, numbers.len())
@@ -123,9 +123,9 @@ class Ranges:
         place = first.search_sorted(numbers, side="right").cast(pl.Int64) - 1
         return (place >= 0) & (numbers <= last.gather(place.clip(0)))
 
-    def copy(self) -> "Ranges":
+    def copy(self) -> "SequenceRanges":
         """A copy that later changes do not reach."""
-        return Ranges(self.first[:], self.last[:], self.begin[:], self.end[:])
+        return SequenceRanges(self.first[:], self.last[:], self.begin[:], self.end[:])
 
 
 def _least(numbers: pl.Series) -> int:
@@ -137,7 +137,7 @@ def _most(numbers: pl.Series) -> int:
 
 
 @dataclass
-class Change:
+class RangeChange:
     """How a symbol's holes are no longer what they were: those that are `gone` and
     those that are `new`. `begins` are the times of its lowest number before and after,
     if that is another one now.
@@ -145,11 +145,11 @@ class Change:
     A hole that is narrower, or split, is gone and others are new.
     """
 
-    gone: set[Hole] = field(default_factory=set)
-    new: set[Hole] = field(default_factory=set)
+    gone: set[MissingRange] = field(default_factory=set)
+    new: set[MissingRange] = field(default_factory=set)
     begins: set[int] = field(default_factory=set)
 
-    def add(self, ranges: Ranges, run: Run) -> None:
+    def add(self, ranges: SequenceRanges, run: SequenceRun) -> None:
         """Put numbers into ranges, and remember what that changes."""
         begin = (ranges.first[0], ranges.begin[0]) if ranges.first else None
         around = run.first - 1, run.last + 1
@@ -165,14 +165,14 @@ class Change:
         return bool(self.gone or self.new or self.begins)
 
 
-def _toggle(hole: Hole, out_of: set[Hole], into: set[Hole]) -> None:
+def _toggle(hole: MissingRange, out_of: set[MissingRange], into: set[MissingRange]) -> None:
     if hole in out_of:
         out_of.remove(hole)
     else:
         into.add(hole)
 
 
-def runs(numbers: pl.Series, times: pl.Series) -> list[Run]:
+def runs(numbers: pl.Series, times: pl.Series) -> list[SequenceRun]:
     """The runs of consecutive numbers in sorted distinct numbers (UInt64) with their
     times (Int64).
     """
@@ -188,4 +188,4 @@ def runs(numbers: pl.Series, times: pl.Series) -> list[Run]:
         begin=pl.col("t").first(),
         end=pl.col("t").last(),
     )
-    return [Run(*row) for row in found.drop("run").iter_rows()]
+    return [SequenceRun(*row) for row in found.drop("run").iter_rows()]

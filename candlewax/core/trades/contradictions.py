@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import polars as pl
 
 from candlewax.core.gaps.numberings import series
-from candlewax.core.gaps.sequence_ranges import Ranges
+from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.schema import KIND_DEAD, empty
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.dead_letters import letters
@@ -63,7 +63,7 @@ class ContradictionFinder:
         self._recent = RecentTrades(self._are_stored)
 
     def find(
-        self, trades: pl.DataFrame, admission: Admission, numbered: Mapping[str, Ranges]
+        self, trades: pl.DataFrame, admission: Admission, numbered: Mapping[str, SequenceRanges]
     ) -> Found:
         """Return which of trades (TRADES) contradict others. `numbered` are the numbers known,
         by series, once these trades are admitted.
@@ -86,7 +86,10 @@ class ContradictionFinder:
         return Found(pl.concat([found, others]).sort("place"), int(fits.sum()))
 
     def _fitting(
-        self, lost: pl.DataFrame, numbering: pl.Series | None, numbered: Mapping[str, Ranges]
+        self,
+        lost: pl.DataFrame,
+        numbering: pl.Series | None,
+        numbered: Mapping[str, SequenceRanges],
     ) -> pl.Series:
         """Return which trades (CONTENT with `place`), of whose numbers nothing is stored, may be
         what retention dropped (Boolean).

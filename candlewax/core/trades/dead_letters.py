@@ -8,7 +8,7 @@ import polars as pl
 from candlewax.core.schema import DEAD_LETTERS, KIND_DEAD, SCOPE_FRAME, SCOPE_TRADE, empty
 
 
-def at_once(frames: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
+def whole_frame_faults(frames: pl.DataFrame, reason: str, detail: str) -> pl.DataFrame:
     """FAULTS of whole frames (`row`), all for the same reason."""
     return frames.select(
         "row", index=pl.lit(0, pl.UInt16), reason=pl.lit(reason), detail=pl.lit(detail)

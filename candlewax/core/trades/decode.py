@@ -15,7 +15,7 @@ import polars as pl
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
-from candlewax.core.gaps.outages import Event, event
+from candlewax.core.gaps.outages import ConnectionEvent, event
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import (
     BRONZE,
@@ -28,14 +28,20 @@ from candlewax.core.schema import (
     empty,
 )
 from candlewax.core.trades import small_batch
-from candlewax.core.trades.dead_letters import at_once, letters
-from candlewax.core.trades.normalize import FAULTS, Normalized, normalize
+from candlewax.core.trades.dead_letters import letters, whole_frame_faults
+from candlewax.core.trades.normalize import FAULTS, NormalizedTrades, normalize
 from candlewax.exchanges import Exchange
-from candlewax.exchanges.protocol.dialect import Dialect, Reading, lift, lift_several, likely_first
+from candlewax.exchanges.protocol.dialect import (
+    Dialect,
+    Reading,
+    extract_columns,
+    extract_many,
+    likely_first,
+)
 from candlewax.exchanges.protocol.dump_files import lift_lines
 from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, parse
 
-FEW: Final = 32
+SMALL_BATCH_ROWS: Final = 32
 """Frames that are sooner read one by one than tried against each layout."""
 
 MOST_TRADES: Final = 65_535
@@ -57,16 +63,16 @@ class Decoded:
     bronze: pl.DataFrame
     trades: pl.DataFrame
     dead_letters: pl.DataFrame
-    events: Sequence[Event] = ()
+    events: Sequence[ConnectionEvent] = ()
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
     subscriptions: Sequence[SubscriptionEvent] = ()
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
     """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
-    frames = _located(frames)
+    frames = _with_source(frames)
     numbered = frames.with_row_index("row")
-    few = frames.height <= small_batch.FEW and small_batch.all_heard(frames)
+    few = frames.height <= small_batch.SMALL_BATCH_ROWS and small_batch.all_from_websocket(frames)
     natives, faults, events = (_read_heard if few else _read)(exchange, numbered)
     parts = [
         _normalized(exchange, dialect, native, frames, instruments, few=few)
@@ -75,7 +81,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     trades = _in_order([part.trades for part in parts])
     all_faults = _joined([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    told = [one for one in events if isinstance(one, Event)]
+    told = [one for one in events if isinstance(one, ConnectionEvent)]
     subscriptions = [
         one.unified(lambda native: instruments.resolve(exchange.id, native))
         for one in events
@@ -93,12 +99,12 @@ def _normalized(
     instruments: Instruments,
     *,
     few: bool,
-) -> Normalized:
+) -> NormalizedTrades:
     """Unified trades, and what is wrong with the others."""
     if few:
         trades = small_batch.normalize(native, dialect, frames, exchange.id, instruments)
         if trades is not None:
-            return Normalized(trades, empty(FAULTS))
+            return NormalizedTrades(trades, empty(FAULTS))
     return normalize(native, dialect, frames, exchange.id, instruments)
 
 
@@ -107,40 +113,40 @@ def _joined(faults: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(some) if some else empty(FAULTS)
 
 
-def reject(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
+def reject_frames(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
     """Make dead letters of all frames (FRAMES, with SOURCE or without), whatever they
     hold.
     """
-    numbered = _located(frames).with_row_index("row")
-    faults = at_once(numbered, reason, detail)
+    numbered = _with_source(frames).with_row_index("row")
+    faults = whole_frame_faults(numbered, reason, detail)
     none = empty({"row": pl.UInt32, **TRADES})
     bronze = _bronze(exchange, numbered, none["row"], faults["row"])
     return Decoded(exchange, bronze, none, letters(bronze, faults))
 
 
-def not_utf8(
+def reject_invalid_utf8(
     exchange: str, frames: pl.DataFrame, values: Sequence[bytes], details: Sequence[str]
 ) -> Decoded:
     """Make dead letters, which hold the bytes, of frames whose text is none."""
-    dead = reject(exchange, frames, "not_utf8", "")
+    dead = reject_frames(exchange, frames, "not_utf8", "")
     letters = dead.dead_letters.with_columns(
         pl.Series("frame", values, pl.Binary), pl.Series("detail", details, pl.String)
     )
     return replace(dead, dead_letters=letters)
 
 
-def _located(frames: pl.DataFrame) -> pl.DataFrame:
+def _with_source(frames: pl.DataFrame) -> pl.DataFrame:
     """Add SOURCE: frames that no topic carried come from their connection."""
     if "source" in frames.columns:
         return frames
-    if frames.height <= small_batch.FEW:
-        return small_batch.located(frames)
+    if frames.height <= small_batch.SMALL_BATCH_ROWS:
+        return small_batch.with_source(frames)
     return frames.with_columns(
         source="connection", source_partition=pl.lit(0, pl.UInt32), source_offset="seq"
     )
 
 
-Events = list[Event | SubscriptionEvent]
+Events = list[ConnectionEvent | SubscriptionEvent]
 
 Natives = list[tuple[Dialect, pl.DataFrame]]
 """Tables of native trades, each with what their fields mean."""
@@ -176,10 +182,12 @@ def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.Da
     if named.is_empty():
         return [], empty(FAULTS)
     if exchange.dump is None:
-        return [], at_once(named, "bad_shape", f"{exchange.id} publishes no dumps")
+        return [], whole_frame_faults(named, "bad_shape", f"{exchange.id} publishes no dumps")
     long = named["frame"].str.count_matches("\n", literal=True) >= MOST_TRADES
     native, faults = lift_lines(exchange.dump, named.filter(~long))
-    too_long = at_once(named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines")
+    too_long = whole_frame_faults(
+        named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines"
+    )
     natives = [(exchange.dump.dialect, native)] if native.height else []
     return natives, pl.concat([faults, too_long])
 
@@ -187,12 +195,12 @@ def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.Da
 def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read whole columns out of the frames with a known layout; the rest is left."""
     natives: Natives = []
-    if frames.height <= FEW:
+    if frames.height <= SMALL_BATCH_ROWS:
         return natives, frames
     left = frames.select("row", "frame")
     for layout in likely_first(exchange.layouts, left):
-        for lifting in (lift, lift_several) if layout.several else (lift,):
-            if left.height <= FEW:
+        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
+            if left.height <= SMALL_BATCH_ROWS:
                 break
             native = lifting(layout, left)
             if native.height:
@@ -261,7 +269,7 @@ def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
 def _bronze(
     exchange: str, frames: pl.DataFrame, traded: pl.Series, faulty: pl.Series
 ) -> pl.DataFrame:
-    if frames.height <= small_batch.FEW:
+    if frames.height <= small_batch.SMALL_BATCH_ROWS:
         return small_batch.bronze(exchange, frames, traded, set(faulty.to_list()))
     counts = _counted(frames.height, traded)
     dead = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)

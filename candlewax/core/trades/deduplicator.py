@@ -14,12 +14,12 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.gaps.gap_state import BEGINS, HOLES, MOMENTS, SPANS, Knowledge
-from candlewax.core.gaps.gap_tracker import OpenGaps
+from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, MOMENTS, TIME_RANGES, GapState
+from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Numberings, seams, series, split_series
-from candlewax.core.gaps.outages import Connections
-from candlewax.core.gaps.sequence_ranges import Change, Ranges, Run, runs
+from candlewax.core.gaps.outages import OutageTracker
+from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, runs
 from candlewax.core.schema import empty
 from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission, Assigned
@@ -31,7 +31,7 @@ UNPROVEN: Final = 2
 
 
 @dataclass
-class Ledger:
+class Deduplicator:
     """What has been seen of one exchange.
 
     `numbered`: the numbers seen, by series. `unnumbered`: chunks of symbol
@@ -42,16 +42,16 @@ class Ledger:
     numbering of a symbol: `numberings` tells which there are.
     """
 
-    numbered: dict[str, Ranges] = field(default_factory=dict)
+    numbered: dict[str, SequenceRanges] = field(default_factory=dict)
     unnumbered: list[pl.DataFrame] = field(default_factory=list)
-    gaps: OpenGaps = field(default_factory=OpenGaps)
-    connections: Connections = field(default_factory=Connections)
+    gaps: GapTracker = field(default_factory=GapTracker)
+    connections: OutageTracker = field(default_factory=OutageTracker)
     contradicted: set[tuple[str, int]] = field(default_factory=set)
     numberings: Numberings = field(default_factory=Numberings)
     market_outages: MarketOutages = field(default_factory=MarketOutages)
-    _changes: dict[str, Change] = field(default_factory=dict, init=False, repr=False)
+    _changes: dict[str, RangeChange] = field(default_factory=dict, init=False, repr=False)
     _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
-    _known: Knowledge | None = field(default=None, init=False, repr=False)
+    _known: GapState | None = field(default=None, init=False, repr=False)
     _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
     _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
     _known_seams: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
@@ -59,7 +59,7 @@ class Ledger:
     _counted: int = field(default=0, init=False, repr=False)
     _contradicted: pl.DataFrame | None = field(default=None, init=False, repr=False)
 
-    def admit(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
+    def mark_new(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
         """Tell which trades are seen for the first time, and remember them.
 
         Of equal numbers in the batch the first one is. In: symbol, sequence, trade_id,
@@ -97,7 +97,7 @@ class Ledger:
             symbol = extent.symbol
             numbering = self.numberings.newest(symbol) if decided is None else decided
             name = series(symbol, numbering)
-            ranges = self.numbered.setdefault(name, Ranges())
+            ranges = self.numbered.setdefault(name, SequenceRanges())
             follows = bool(ranges.last) and extent.least == ranges.last[-1] + 1
             above = not ranges.last or extent.least > ranges.last[-1]
             if decided is None and symbol in self.numberings.starts:
@@ -114,7 +114,7 @@ class Ledger:
             if follows:
                 ranges.last[-1], ranges.end[-1] = extent.most, extent.end
             else:
-                self._add(name, [Run(extent.least, extent.most, extent.begin, extent.end)])
+                self._add(name, [SequenceRun(extent.least, extent.most, extent.begin, extent.end)])
             self.numberings.see(symbol, extent.earliest, extent.latest)
             if decided is None and numbering:
                 self._assigned.symbols[symbol] = numbering
@@ -132,7 +132,7 @@ class Ledger:
         """Remember trades of a symbol that do not all follow on those seen."""
         name = series(symbol, decided or 0)
         ranges = self.numbered[name]
-        known = ranges.holds(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
+        known = ranges.contains(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
         if decided is None and (
             self.numberings.count(symbol) > 1
             or may_open(keys, known, ranges, *self.numberings.span(symbol))
@@ -153,7 +153,7 @@ class Ledger:
         for place, number, time in rows:
             numbering, opened = self.numberings.place(symbol, number, time, self.numbered)
             name = series(symbol, numbering)
-            ranges = self.numbered.setdefault(name, Ranges())
+            ranges = self.numbered.setdefault(name, SequenceRanges())
             if opened:
                 self._assigned.opened.append((symbol, opened))
             if numbering:
@@ -161,13 +161,13 @@ class Ledger:
             if ranges.has(number):
                 repeated.append(place)
                 continue
-            self._add(name, [Run(number, number, time, time)])
+            self._add(name, [SequenceRun(number, number, time, time)])
             self.numberings.see(symbol, time, time)
         return pl.Series(repeated, dtype=pl.UInt32)
 
-    def _add(self, symbol: str, found: list[Run]) -> None:
+    def _add(self, symbol: str, found: list[SequenceRun]) -> None:
         """Put numbers of a symbol in, and remember what that changes."""
-        ranges, change = self.numbered[symbol], self._changes.get(symbol) or Change()
+        ranges, change = self.numbered[symbol], self._changes.get(symbol) or RangeChange()
         for run in found:
             change.add(ranges, run)
         if change:
@@ -181,12 +181,12 @@ class Ledger:
         self._known_seams = self._seams()
         self._new_spans.clear()
 
-    def changes(self) -> dict[str, Change]:
+    def changes(self) -> dict[str, RangeChange]:
         """How the holes of each symbol have changed since this was asked last."""
         changes, self._changes = self._changes, {}
         return changes
 
-    def knowledge(self, changes: Mapping[str, Change], outages: pl.DataFrame) -> Knowledge:
+    def gap_state(self, changes: Mapping[str, RangeChange], outages: pl.DataFrame) -> GapState:
         """What is known of unseen trades; `changes` as `changes` gave them last, and
         OUTAGES that are over.
         """
@@ -197,12 +197,12 @@ class Ledger:
             for name in changes if self._known else self.numbered:
                 symbol, _ = split_series(name)
                 rows = [(symbol, *hole) for hole in self.numbered[name].all_holes()]
-                self._holes[name] = pl.DataFrame(rows, HOLES, orient="row")
-            self._known = Knowledge(
-                pl.concat([empty(HOLES), *self._holes.values()]),
-                pl.DataFrame(self._begins(), BEGINS, orient="row"),
+                self._holes[name] = pl.DataFrame(rows, MISSING_RANGES, orient="row")
+            self._known = GapState(
+                pl.concat([empty(MISSING_RANGES), *self._holes.values()]),
+                pl.DataFrame(self._begins(), FIRST_SEEN, orient="row"),
                 self._moments(),
-                pl.DataFrame(self.market_outages.spans(), SPANS, orient="row"),
+                pl.DataFrame(self.market_outages.spans(), TIME_RANGES, orient="row"),
             )
         if not changes and not spans and outages.is_empty():
             return self._known
@@ -245,14 +245,14 @@ class Ledger:
         """Remember spans (symbol, first and last moment) in which something else is known now."""
         self._new_spans |= set(spans)
 
-    def forget(self, latest: int) -> None:
+    def expire(self, latest: int) -> None:
         """Drop ids that no open candle can need; `latest` in microseconds."""
         self.unnumbered = unnumbered.recent(self.unnumbered, latest)
 
-    def copy(self) -> "Ledger":
+    def copy(self) -> "Deduplicator":
         """A copy that later changes do not reach."""
         numbered = {symbol: ranges.copy() for symbol, ranges in self.numbered.items()}
-        return Ledger(
+        return Deduplicator(
             numbered,
             self.unnumbered[:],
             self.gaps.copy(),
@@ -263,7 +263,9 @@ class Ledger:
         )
 
 
-def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) -> pl.DataFrame:
+def _spans(
+    changes: Mapping[str, RangeChange], more: Iterable[tuple[str, int, int]]
+) -> pl.DataFrame:
     """SPANS of time in which something is known now that was not, or no longer."""
     rows = set(more) | {
         (split_series(name)[0], before, after)
@@ -273,4 +275,4 @@ def _spans(changes: Mapping[str, Change], more: Iterable[tuple[str, int, int]]) 
             *((time, time) for time in change.begins),
         )
     }
-    return pl.DataFrame(sorted(rows), SPANS, orient="row")
+    return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")

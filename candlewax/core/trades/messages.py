@@ -36,7 +36,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class TradeMessage(msgspec.Struct, frozen=True, gc=False):
     """What candles are made of; other fields of a message are passed over."""
 
     exchange: str
@@ -77,7 +77,7 @@ OUTAGES_OF: Final = {"exchange": pl.String, **OUTAGES}
 
 
 @dataclass(frozen=True)
-class Read:
+class ParsedMessages:
     """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS.
     `outages`: OUTAGES by exchange, of which these messages tell; `kinds`: the kinds they name.
     """
@@ -127,7 +127,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
         pl.col("sequence"),
         pl.col("timestamp").cast(pl.Int64),
         pl.when(pl.col("side") == BUY).then(pl.lit("BUY")).otherwise(pl.lit("SELL")).alias("side"),
-        *(plain(amount) for amount in ("price", "quantity", "quote_volume")),
+        *(decimal_text(amount) for amount in ("price", "quantity", "quote_volume")),
         pl.when(pl.col("condition").is_null())
         .then(no_condition)
         .otherwise(pl.concat_list("condition"))
@@ -146,7 +146,7 @@ _VIA_NAME: Final = pl.col("via").replace_strict(
 )
 
 
-def plain(amount: str) -> pl.Expr:
+def decimal_text(amount: str) -> pl.Expr:
     """A decimal as text, without the zeros at its end."""
     return pl.col(amount).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
 
@@ -166,15 +166,15 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # For each of thousands of messages: what is called is written in C.
 _kind: Final = attrgetter(KIND)
 
-_decoder: Final = msgspec.json.Decoder(Message)
+_decoder: Final = msgspec.json.Decoder(TradeMessage)
 
 
-def from_json(values: Sequence[bytes]) -> Read:
+def from_json(values: Sequence[bytes]) -> ParsedMessages:
     """Read messages; what is no trade comes out as a fault."""
     messages = _one_a_line(values)
     if len(messages) == len(values):
         return read(messages)
-    good: list[Message] = []
+    good: list[TradeMessage] = []
     rows: list[int] = []
     faults: list[tuple[int, int, str, str]] = []
     for row, value in enumerate(values):
@@ -186,7 +186,7 @@ def from_json(values: Sequence[bytes]) -> Read:
     return told(read(good, rows), faults)
 
 
-def _one_a_line(values: Sequence[bytes]) -> list[Message]:
+def _one_a_line(values: Sequence[bytes]) -> list[TradeMessage]:
     """All messages, if each is one line and a trade."""
     lines = b"\n".join(values)
     # A line that is empty is passed over: with others in one value it would make up for them.
@@ -198,20 +198,20 @@ def _one_a_line(values: Sequence[bytes]) -> list[Message]:
         return []
 
 
-def told(found: Read, faults: Sequence[tuple[int, int, str, str]]) -> Read:
+def told(found: ParsedMessages, faults: Sequence[tuple[int, int, str, str]]) -> ParsedMessages:
     """The same trades, with more faults (rows of FAULTS)."""
     more = pl.DataFrame(faults, FAULTS, orient="row")
     return replace(found, faults=pl.concat([more, found.faults]))
 
 
-def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read:
+def read(messages: Sequence[TradeMessage], rows: Sequence[int] | None = None) -> ParsedMessages:
     """Make trades of messages. `rows` are their places, if not one after another."""
     if not messages:
-        return Read(empty({"row": pl.UInt32, **TRADES}), empty(FAULTS))
+        return ParsedMessages(empty({"row": pl.UInt32, **TRADES}), empty(FAULTS))
     texts = pl.DataFrame(
         {
             name: [getattr(message, name) for message in messages]
-            for name in Message.__struct_fields__
+            for name in TradeMessage.__struct_fields__
             if name not in {"conditions", "via", TOLD, KIND}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
@@ -245,7 +245,7 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
     sound = typed.select(good=good).to_series()
     outages = _outages(messages[place] for place in telling if sound[place])
     if sound.all():
-        return Read(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
+        return ParsedMessages(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
     why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
     faults = typed.filter(~sound).select(
         "row",
@@ -255,10 +255,10 @@ def read(messages: Sequence[Message], rows: Sequence[int] | None = None) -> Read
         .then(pl.lit("an amount or a time that no trade can have, or an outage without an end"))
         .otherwise(pl.lit("a number that cannot be held exactly")),
     )
-    return Read(typed.filter(sound).select("row", *TRADES), faults, outages, kinds)
+    return ParsedMessages(typed.filter(sound).select("row", *TRADES), faults, outages, kinds)
 
 
-def _ends(messages: Sequence[Message], telling: Sequence[int]) -> pl.Expr:
+def _ends(messages: Sequence[TradeMessage], telling: Sequence[int]) -> pl.Expr:
     """Whether the outages that a message tells of, if it does, end after they began."""
     wrong = [
         place
@@ -268,7 +268,7 @@ def _ends(messages: Sequence[Message], telling: Sequence[int]) -> pl.Expr:
     return ~pl.int_range(pl.len()).is_in(wrong) if wrong else pl.lit(True)
 
 
-def _outages(messages: Iterable[Message]) -> pl.DataFrame:
+def _outages(messages: Iterable[TradeMessage]) -> pl.DataFrame:
     rows = [
         (message.exchange, began, ended)
         for message in messages

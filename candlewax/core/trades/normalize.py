@@ -44,14 +44,14 @@ FAULTS: Final[Columns] = {
 
 
 @dataclass(frozen=True)
-class Normalized:
+class NormalizedTrades:
     """`trades`: TRADES with `row`; `faults`: FAULTS."""
 
     trades: pl.DataFrame
     faults: pl.DataFrame
 
 
-def common(native: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
+def to_common_columns(native: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
     """Give native columns their common meaning.
 
     In: row, index, and text columns named after native fields. Out: row, index,
@@ -72,10 +72,10 @@ def common(native: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
         )
         .with_columns(sequence=number if dialect.numbered else pl.lit(0, pl.UInt64))
     )
-    return trades if dialect.numbered else _told_apart(trades)
+    return trades if dialect.numbered else _number_equal_fills(trades)
 
 
-def _told_apart(trades: pl.LazyFrame) -> pl.LazyFrame:
+def _number_equal_fills(trades: pl.LazyFrame) -> pl.LazyFrame:
     """Equal fills of one frame stay distinct: the second gets `#1`, and so on."""
     again = pl.int_range(pl.len()).over("row", "native_symbol", "trade_id", order_by="index")
     numbered = pl.concat_str("trade_id", pl.lit("#"), again.cast(pl.String))
@@ -84,7 +84,7 @@ def _told_apart(trades: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _respelled(trades: pl.DataFrame) -> pl.DataFrame:
+def _expand_exponents(trades: pl.DataFrame) -> pl.DataFrame:
     """Write amounts with an exponent out in plain digits."""
     for amount in ("price", "quantity"):
         wide = trades[amount].str.contains(_EXPONENT).fill_null(False)
@@ -109,13 +109,13 @@ def normalize(
     frames: pl.DataFrame,
     exchange: str,
     instruments: Instruments,
-) -> Normalized:
+) -> NormalizedTrades:
     """Make unified trades.
 
     In: native trades (row, index, text columns named after native fields); `frames` FRAMES with
     SOURCE, numbered by `row` from 0. Out: trades in the order they came in.
     """
-    trades = common(native, dialect)
+    trades = to_common_columns(native, dialect)
     # All in one query, as nearly always all trades are good.
     received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW, via=_VIA)
     joined = trades.join(received, on="row", how="left", maintain_order="left")
@@ -128,7 +128,7 @@ def normalize(
     except ComputeError:  # a product does not fit
         good = None
     if good is not None and good.drop_in_place("ok").all():
-        return Normalized(good, _NO_FAULTS)
+        return NormalizedTrades(good, _NO_FAULTS)
     collected = joined.collect(optimizations=PLAIN)
     return _one_by_one(collected, _spelled(native, dialect), exchange, instruments)
 
@@ -143,15 +143,15 @@ def _spelled(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
 
 def _one_by_one(
     trades: pl.DataFrame, texts: pl.DataFrame, exchange: str, instruments: Instruments
-) -> Normalized:
+) -> NormalizedTrades:
     """Make unified trades where something is wrong, or written in an odd way."""
-    spelled = _respelled(trades)
+    spelled = _expand_exponents(trades)
     table = instruments.table(exchange, spelled["native_symbol"].unique())
     checked = _multiplied(_checked(spelled.lazy(), table).collect(optimizations=PLAIN))
     ok = checked.select(ok=_GOOD)["ok"]
     good = _finished(checked.filter(ok).lazy(), exchange).collect(optimizations=PLAIN)
     bad = checked.filter(~ok).join(texts, on=["row", "index"], how="left", maintain_order="left")
-    return Normalized(good, _faults(bad, exchange, instruments))
+    return NormalizedTrades(good, _faults(bad, exchange, instruments))
 
 
 _ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)

@@ -9,14 +9,18 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.gaps.numberings import is_far_below
-from candlewax.core.gaps.sequence_ranges import Ranges
+from candlewax.core.gaps.sequence_ranges import SequenceRanges
 
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**63 - 1
 
 
 def may_open(
-    keys: pl.DataFrame, known: pl.Series, ranges: Ranges, earliest: int | None, latest: int | None
+    keys: pl.DataFrame,
+    known: pl.Series,
+    ranges: SequenceRanges,
+    earliest: int | None,
+    latest: int | None,
 ) -> bool:
     """Return whether any trade (sequence, timestamp) is later than all before it and has a far
     lower number, or is earlier and has a far higher one. `known` tells which have come before,

@@ -30,7 +30,7 @@ from candlewax.core.schema import (
 from candlewax.core.trades.limits import AHEAD_US, PLAIN_NUMBER, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.exchanges.protocol.dialect import Dialect
 
-FEW: Final = 300
+SMALL_BATCH_ROWS: Final = 300
 """Frames for which this is the faster way."""
 
 _MOST: Final = 1_000
@@ -39,12 +39,12 @@ _MOST: Final = 1_000
 _OTHERS: Final = (FROM_REST, FROM_DUMP)
 
 
-def all_heard(frames: pl.DataFrame) -> bool:
+def all_from_websocket(frames: pl.DataFrame) -> bool:
     """Whether all frames came on websockets."""
     return not any(name.startswith(_OTHERS) for name in set(frames["connection"].to_list()))
 
 
-def located(frames: pl.DataFrame) -> pl.DataFrame:
+def with_source(frames: pl.DataFrame) -> pl.DataFrame:
     """FRAMES with SOURCE: each comes from its connection."""
     return pl.DataFrame(
         [

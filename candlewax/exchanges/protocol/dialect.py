@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, Shape, pattern
-from candlewax.exchanges.protocol.rest import Rest
-from candlewax.exchanges.protocol.websocket import Live
+from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, pattern
+from candlewax.exchanges.protocol.rest import RestRules
+from candlewax.exchanges.protocol.websocket import WebSocketRules
 
 BUY, SELL = 1, 2
 """Values of `side`, the taker's."""
@@ -30,7 +30,7 @@ class Dialect:
     holds it and what is expected there, for the dead letters of those that cannot be read.
     """
 
-    shape: Shape
+    shape: Fields
     columns: Mapping[str, pl.Expr]
     mapped: frozenset[str]
     spellings: Mapping[str, "Spelling"]
@@ -46,7 +46,7 @@ class Spelling:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameTemplate:
     """Frames as the exchange sends them, character by character.
 
     Templates as in `pattern`. `before` and `after` stand around one trade, or
@@ -109,7 +109,7 @@ Split = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Dump:
+class DumpRules:
     """The lines of an exchange's dump files: the fields of the dialect's shape in its
     order, the optional ones last. `header` is the first field of a first line that holds
     names.
@@ -134,18 +134,18 @@ class Exchange:
     """
 
     id: str
-    layouts: tuple[Layout, ...]
+    layouts: tuple[FrameTemplate, ...]
     read: Callable[[Any], Reading]
     split: Callable[[str, Collection[str]], Split | None]
-    live: Live
-    rest: Rest
+    live: WebSocketRules
+    rest: RestRules
     answer: Callable[[str, Any], Reading]
-    dump: Dump | None = None
+    dump: DumpRules | None = None
     quotes: tuple[str, ...] = ()
     known_conditions: frozenset[str] = frozenset()
 
 
-def likely_first(layouts: Sequence[Layout], frames: pl.DataFrame) -> list[Layout]:
+def likely_first(layouts: Sequence[FrameTemplate], frames: pl.DataFrame) -> list[FrameTemplate]:
     """Order layouts: those of the first frames come first, as one that no frame has costs as
     much to try as one that all have.
     """
@@ -153,7 +153,7 @@ def likely_first(layouts: Sequence[Layout], frames: pl.DataFrame) -> list[Layout
     return sorted(layouts, key=lambda layout: not any(map(layout.recognizes, sample)))
 
 
-def lift(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:
+def extract_columns(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame:
     """Read the frames that hold one trade and have this layout.
 
     In: row (UInt32), frame (String). Out: row, index (UInt16), and a text column
@@ -163,7 +163,7 @@ def lift(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:
     return _matched(groups.unnest("groups").with_columns(index=pl.lit(0, pl.UInt16)))
 
 
-def lift_several(layout: Layout, frames: pl.DataFrame) -> pl.DataFrame:
+def extract_many(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame:
     """Read the frames that hold several trades and have this layout; as `lift`."""
     groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.many))
     found = groups.unnest("groups").filter(pl.col("trades").is_not_null())

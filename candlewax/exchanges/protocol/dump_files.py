@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import Dump
+from candlewax.exchanges.protocol.dialect import DumpRules
 from candlewax.exchanges.protocol.phrase import phrase
 from candlewax.exchanges.protocol.rest import NATIVE
 
@@ -12,12 +12,12 @@ MOST_LINES: Final = 1_000
 """Lines of a piece: about as many trades as a page of REST."""
 
 
-def is_header(dump: Dump, index: int, line: str) -> bool:
+def is_header(dump: DumpRules, index: int, line: str) -> bool:
     """Return whether a line of a piece, counted from 0, is the one of names and no trade."""
     return index == 0 and line.partition(",")[0] == dump.header
 
 
-def lift_lines(dump: Dump, frames: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def lift_lines(dump: DumpRules, frames: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read pieces of a dump.
 
     In: row (UInt32), native (String), frame (String). Out: row, index (UInt16, the line)

@@ -54,7 +54,7 @@ class Field:
 MOST_FIELDS = 64
 """Of a trade; each field is a column of its batch."""
 
-Shape = Mapping[str, Field]
+Fields = Mapping[str, Field]
 NativeTrade = dict[str, str]
 
 
@@ -105,7 +105,7 @@ def _described(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
     return text(value)[:100]
 
 
-def read(trade: Any, shape: Shape, ignored: frozenset[str] = frozenset()) -> NativeTrade:  # noqa: ANN401
+def read(trade: Any, shape: Fields, ignored: frozenset[str] = frozenset()) -> NativeTrade:  # noqa: ANN401
     """Read one native trade: its fields as text, unknown fields along with them.
 
     Raises FrameError `bad_shape` naming the field.
@@ -125,7 +125,7 @@ def read(trade: Any, shape: Shape, ignored: frozenset[str] = frozenset()) -> Nat
     return {name: text(value) for name, value in trade.items() if name not in ignored}
 
 
-def attempt(trade: Any, shape: Shape) -> NativeTrade | FrameError:  # noqa: ANN401
+def attempt(trade: Any, shape: Fields) -> NativeTrade | FrameError:  # noqa: ANN401
     """Read one trade of several: what is wrong with it is its own."""
     try:
         return read(trade, shape)
@@ -144,7 +144,7 @@ def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401 - JSON may be anything
     return isinstance(value, str) and not isinstance(value, Number)
 
 
-def pattern(shape: Shape, template: str) -> str:
+def pattern(shape: Fields, template: str) -> str:
     """The pattern of JSON laid out as `template`.
 
     In the template `<name>` stands for the value of a field, `<*>` for any string

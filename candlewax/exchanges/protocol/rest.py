@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, Shape, attempt, bad_shape
+from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, attempt, bad_shape
 
 NATIVE: Final = "native symbol"
 """The field of a native trade that holds the symbol its frame does not."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Cursor:
     """Where trades are asked from: a number, and a time in nanoseconds since 1970. An
     exchange goes by the one or by the other.
     """
@@ -35,7 +35,7 @@ class Page:
     unread: int = 0
 
 
-class Verdict(Enum):
+class RestErrorKind(Enum):
     """What an exchange says that gives no trades."""
 
     SLOWER = "slower"
@@ -49,15 +49,15 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Complaint:
+class RestError:
     """An answer without trades: what follows from it, and the exchange's own words."""
 
-    verdict: Verdict
+    verdict: RestErrorKind
     reason: str
 
 
 @dataclass(frozen=True)
-class Rest:
+class RestRules:
     """How an exchange is asked for its trades.
 
     `target` is path and query for trades of a native symbol from a place on, at most so
@@ -76,10 +76,10 @@ class Rest:
     newest_page: int
     requests_s: float
     burst: int
-    target: Callable[[str, Place, int], str]
+    target: Callable[[str, Cursor, int], str]
     newest: Callable[[str, int], str]
     read: Callable[[Any], Page]
-    complaint: Callable[[int, Any], Complaint | None]
+    complaint: Callable[[int, Any], RestError | None]
     by_time: bool = False
     windowed: bool = False
     key_header: str | None = None
@@ -87,16 +87,16 @@ class Rest:
     used: tuple[str, int] | None = None
 
 
-def by_status(status: int, content: Any, said: str) -> Complaint | None:  # noqa: ANN401
+def by_status(status: int, content: Any, said: str) -> RestError | None:  # noqa: ANN401
     """What statuses mean everywhere; `said` are the exchange's words, if any."""
     if status == 200 and content is not None:
         return None
     reason = f"status {status}: {said}" if said else f"status {status}"
     if status in (418, 429):
-        return Complaint(Verdict.SLOWER, reason)
+        return RestError(RestErrorKind.SLOWER, reason)
     if status == 200:
         reason = "the answer is no JSON"
-    return Complaint(Verdict.FAILED, reason)
+    return RestError(RestErrorKind.FAILED, reason)
 
 
 def rows(value: Any, what: str) -> list[Any]:  # noqa: ANN401 - JSON may be anything
@@ -106,7 +106,7 @@ def rows(value: Any, what: str) -> list[Any]:  # noqa: ANN401 - JSON may be anyt
     return value
 
 
-def named(row: Any, shape: Shape, native: str) -> NativeTrade | FrameError:  # noqa: ANN401
+def named(row: Any, shape: Fields, native: str) -> NativeTrade | FrameError:  # noqa: ANN401
     """Read one trade of an answer about a native symbol."""
     trade = attempt(row, shape)
     return trade if isinstance(trade, FrameError) else {**trade, NATIVE: native}

@@ -19,7 +19,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Heard:
+class ControlMessage:
     """What a frame says about a subscription.
 
     `request` is the id of the message it answers, `instruments` are the native symbols
@@ -32,13 +32,13 @@ class Heard:
     reason: str = ""
 
 
-OTHER = Heard(Kind.OTHER)
-HEARTBEAT = Heard(Kind.HEARTBEAT)
-SHUTDOWN = Heard(Kind.SHUTDOWN)
+OTHER = ControlMessage(Kind.OTHER)
+HEARTBEAT = ControlMessage(Kind.HEARTBEAT)
+SHUTDOWN = ControlMessage(Kind.SHUTDOWN)
 
 
 @dataclass(frozen=True)
-class Live:
+class WebSocketRules:
     """How an exchange wants to be connected to and subscribed to.
 
     `instruments` a connection carries at most; `chunk` of them stand in one message,
@@ -63,14 +63,14 @@ class Live:
     longest_s: float | None
     subscribe: Callable[[Sequence[str], int], str]
     is_trade: Callable[[str], bool]
-    hear: Callable[[str], Heard]
+    hear: Callable[[str], ControlMessage]
     opening: tuple[str, ...] = ()
     whole: bool = False
     in_turn: bool = False
     is_simulated: bool | None = None
 
 
-def said(frame: str) -> dict[str, Any]:
+def parse_object(frame: str) -> dict[str, Any]:
     """The JSON object of a frame; empty if it is none."""
     try:
         content = parse(frame)

@@ -8,18 +8,18 @@ from typing import Final
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax.core.frames import Feed, Received
+from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.snapshots import Snapshot
-from candlewax.feeds.replay.source import Recordings
+from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.runtime.clocks import steady_clock
 from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
-from candlewax.runtime.errors import tells
+from candlewax.runtime.errors import log_failures
 
 STEP: Final = timedelta(milliseconds=20)
 """Time between two looks at what is due: what a live feed waits too."""
 
 
-class Play:
+class PlaybackClock:
     """How far a recording is played; asked by any thread.
 
     `begin` is the time of the recording (microseconds since 1970) up to which all of it
@@ -59,50 +59,50 @@ class Play:
         return self._began + int(max(0, received - (self._begin or 0)) / self.pace)
 
 
-@tells
-class _Paced(StatefulSourcePartition[Feed, None]):
+@log_failures
+class _Paced(StatefulSourcePartition[SourceItem, None]):
     def __init__(
         self,
-        inner: StatefulSourcePartition[Feed, Snapshot],
-        play: Play,
+        inner: StatefulSourcePartition[SourceItem, Snapshot],
+        play: PlaybackClock,
         stopping: Callable[[], bool],
     ) -> None:
         self._inner = inner
         self._play = play
         self._stopping = stopping
-        self._held: deque[tuple[Received, pl.Series]] = deque()
+        self._held: deque[tuple[FrameBatch, pl.Series]] = deque()
         self.looks = Looks(PULSE)
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         if self._stopping():
             raise StopIteration
         if not self.looks.due():
             return []
         if self._held:
             return self._due()
-        given: list[Feed] = []
+        given: list[SourceItem] = []
         for item in self._inner.next_batch():
-            if isinstance(item, Received):
+            if isinstance(item, FrameBatch):
                 # A clock that was set back does not hold up what follows.
                 self._held.append((item, item.frames["recv_ns"].cum_max() // 1000))
             else:
                 given.append(item)
         return given
 
-    def _due(self) -> list[Feed]:
+    def _due(self) -> list[SourceItem]:
         """What was received by now; of each exchange in its order."""
         first = min(int(times[0]) for _, times in self._held)
         if self._play.begin is None or first >= self._play.begin:
             self._play.start(first)
         now = self._play.now()
-        due: list[Feed] = []
-        rest: deque[tuple[Received, pl.Series]] = deque()
+        due: list[SourceItem] = []
+        rest: deque[tuple[FrameBatch, pl.Series]] = deque()
         for item, times in self._held:
             count = int(times.search_sorted(now, side="right"))
             if count:
-                due.append(Received(item.exchange, item.frames.head(count)))
+                due.append(FrameBatch(item.exchange, item.frames.head(count)))
             if count < times.len():
-                rest.append((Received(item.exchange, item.frames[count:]), times[count:]))
+                rest.append((FrameBatch(item.exchange, item.frames[count:]), times[count:]))
         self._held = rest
         self.looks.wait(STEP if rest else None)
         if due:
@@ -119,7 +119,7 @@ class _Paced(StatefulSourcePartition[Feed, None]):
         self._inner.close()
 
 
-class Paced(FixedPartitionedSource[Feed, None]):
+class PacedSource(FixedPartitionedSource[SourceItem, None]):
     """Plays frame logs at the pace of `play`.
 
     Emits what `Recordings` emits, each frame when its time has come.
@@ -128,7 +128,9 @@ class Paced(FixedPartitionedSource[Feed, None]):
     begins anew after a restart.
     """
 
-    def __init__(self, recordings: Recordings, play: Play, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, recordings: FrameLogSource, play: PlaybackClock, stopping: Callable[[], bool]
+    ) -> None:
         self._recordings = recordings
         self._play = play
         self._stopping = stopping

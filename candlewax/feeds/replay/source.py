@@ -8,12 +8,12 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.core import frame_log
-from candlewax.core.frames import Feed, Received, Unread
+from candlewax.core.frames import FrameBatch, SourceItem, UnreadableLines
 from candlewax.core.schema import FRAMES
 from candlewax.core.snapshots import Snapshot, load_positions, save_positions
 from candlewax.feeds.replay.log_reader import Lines, blocks
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 
 BATCH_BYTES: Final = 8 << 20
 """About how much text all logs together hold ready to be merged."""
@@ -38,7 +38,7 @@ _NONE: Final = pl.DataFrame(schema={**frame_log.LINES, "key": pl.Int64})
 class _Log:
     """One log: a chunk of it read, and how much of that is taken."""
 
-    def __init__(self, path: Path, size: int, start: Position, tally: Tally) -> None:
+    def __init__(self, path: Path, size: int, start: Position, tally: Counters) -> None:
         self._path = path
         self._start = start
         self._tally = tally
@@ -119,13 +119,13 @@ def _end_of_line(text: bytes, number: int) -> int:
     return end
 
 
-@tells
-class _Replay(StatefulSourcePartition[Feed, Snapshot]):
+@log_failures
+class _Replay(StatefulSourcePartition[SourceItem, Snapshot]):
     def __init__(
         self,
         paths: Sequence[Path],
         resume: dict[str, Position],
-        tally: Tally,
+        tally: Counters,
         stopping: Callable[[], bool],
     ) -> None:
         size = max(BATCH_BYTES // max(len(paths), 1), LEAST_BYTES)
@@ -135,7 +135,7 @@ class _Replay(StatefulSourcePartition[Feed, Snapshot]):
         self._tally = tally
         self._stopping = stopping
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         if self._stopping():
             raise StopIteration
         logs = list(self._logs.values())
@@ -144,7 +144,7 @@ class _Replay(StatefulSourcePartition[Feed, Snapshot]):
         letters = [lines for log in logs for lines in log.letters if lines.height]
         for log in logs:
             log.letters = []
-        received = [Unread(lines) for lines in letters]
+        received = [UnreadableLines(lines) for lines in letters]
         if all(log.ended for log in logs):
             if received:
                 return received
@@ -168,15 +168,15 @@ def _merged(logs: Sequence[_Log]) -> pl.DataFrame:
     return pl.concat(filled).sort("key", maintain_order=True)
 
 
-def _by_exchange(frames: pl.DataFrame) -> list[Received]:
+def _by_exchange(frames: pl.DataFrame) -> list[FrameBatch]:
     first = frames["exchange"][0]
     if (frames["exchange"] == first).all():
-        return [Received(first, frames.select(*FRAMES))]
+        return [FrameBatch(first, frames.select(*FRAMES))]
     parts = frames.partition_by("exchange", maintain_order=True)
-    return [Received(part["exchange"][0], part.select(*FRAMES)) for part in parts]
+    return [FrameBatch(part["exchange"][0], part.select(*FRAMES)) for part in parts]
 
 
-class Recordings(FixedPartitionedSource[Feed, Snapshot]):
+class FrameLogSource(FixedPartitionedSource[SourceItem, Snapshot]):
     """Replays frame logs, merged in the order of `recv_ns`, as if live.
 
     Emits `Received` and `Unread` items and ends with the last log. Frames of equal
@@ -189,7 +189,7 @@ class Recordings(FixedPartitionedSource[Feed, Snapshot]):
     """
 
     def __init__(
-        self, paths: Sequence[Path], tally: Tally, stopping: Callable[[], bool] = lambda: False
+        self, paths: Sequence[Path], tally: Counters, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         self._paths = paths
         self._tally = tally

@@ -7,10 +7,10 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST, Feed, Received
+from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST, FrameBatch, SourceItem
 from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.exchanges import EXCHANGES
-from candlewax.runtime.errors import tells
+from candlewax.runtime.errors import log_failures
 
 CHUNK_BYTES: Final = 32 << 20
 """About how much is read at once; no less than the frames of a second."""
@@ -56,19 +56,19 @@ _PLACED: Final[Columns] = {
 _SECOND: Final = 1_000_000
 
 
-@tells
-class _Frames(StatefulSourcePartition[Feed, None]):
-    def __init__(self, chunks: Iterator[Received]) -> None:
+@log_failures
+class _Frames(StatefulSourcePartition[SourceItem, None]):
+    def __init__(self, chunks: Iterator[FrameBatch]) -> None:
         self._chunks = chunks
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         return [next(self._chunks)]
 
     def snapshot(self) -> None:
         return None
 
 
-class StoredFrames(FixedPartitionedSource[Feed, None]):
+class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
     """Emits the frames of `bronze_frames` that were received since some time, exchange by
     exchange, as they came; and before them what happened to connections earlier, so that
     it is known which are alive.
@@ -92,17 +92,17 @@ class StoredFrames(FixedPartitionedSource[Feed, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Frames:
         return _Frames(self._chunks())
 
-    def _chunks(self) -> Iterator[Received]:
+    def _chunks(self) -> Iterator[FrameBatch]:
         for exchange in EXCHANGES:
             yield from self._events(exchange)
             chunks = (self._read(exchange, *span, every=True) for span in self._spans(exchange))
             for frames in in_turn(chunks):
-                yield Received(exchange, frames.select(*_COLUMNS))
+                yield FrameBatch(exchange, frames.select(*_COLUMNS))
 
-    def _events(self, exchange: str) -> Iterator[Received]:
+    def _events(self, exchange: str) -> Iterator[FrameBatch]:
         events = self._read(exchange, 0, self._since, every=False)
         if events.height:
-            yield Received(exchange, events.select(*_COLUMNS))
+            yield FrameBatch(exchange, events.select(*_COLUMNS))
 
     def _spans(self, exchange: str) -> Iterator[tuple[int, int]]:
         """Spans of time that hold about a chunk each."""

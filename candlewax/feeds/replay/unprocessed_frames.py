@@ -7,9 +7,9 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.frames import Feed, Received
+from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.schema import FRAMES, SOURCE, Columns
-from candlewax.runtime.errors import tells
+from candlewax.runtime.errors import log_failures
 
 RECENT_S: Final = 10
 """Frames, dead letters and trades of a block are stored within less, in seconds."""
@@ -58,20 +58,20 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 """
 
 
-@tells
-class _Part(StatefulSourcePartition[Feed, None]):
+@log_failures
+class _Part(StatefulSourcePartition[SourceItem, None]):
     def __init__(self, database: Database, exchanges: Iterable[str]) -> None:
         self._database = database
         self._exchanges = exchanges
         self._done = False
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         if self._done:
             raise StopIteration
         self._done = True
         found = ((exchange, left(self._database, exchange)) for exchange in self._exchanges)
         # At once: before anything else has come.
-        return [Received(exchange, frames) for exchange, frames in found if frames.height]
+        return [FrameBatch(exchange, frames) for exchange, frames in found if frames.height]
 
     def snapshot(self) -> None:
         return None
@@ -85,7 +85,7 @@ def left(database: Database, exchange: str) -> pl.DataFrame:
     return found.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
 
 
-class Leftover(FixedPartitionedSource[Feed, None]):
+class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
     """Emits once more what a process that was killed left behind: frames are stored before
     what they hold, and a websocket repeats nothing.
 

@@ -8,15 +8,15 @@ from typing import Final
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource
 
-from candlewax.core.frames import FROM_DUMP, FROM_REST, Feed
-from candlewax.exchanges.protocol.dialect import Dump
+from candlewax.core.frames import FROM_DUMP, FROM_REST, SourceItem
+from candlewax.exchanges.protocol.dialect import DumpRules
 from candlewax.exchanges.protocol.dump_files import is_header, lift_lines
 from candlewax.feeds.rest import dump_files as _dumps
 from candlewax.feeds.rest.client import Answer
 from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import BackfillError, Found, Span
-from candlewax.feeds.rest.worker import Outlet, OutletPart
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
+from candlewax.runtime.counters import Counters
 
 WAITING: Final = 64
 """Texts that may wait to be taken; all that wait become one batch, and candles of old
@@ -32,7 +32,7 @@ Texts = Iterator[Answer] | Iterator[str | bytes]
 
 def pieces(
     files: Sequence[Path],
-    dump: Dump,
+    dump: DumpRules,
     span: Span | None,
     count: Callable[[int], None],
     found: Found,
@@ -54,7 +54,7 @@ def pieces(
         raise BackfillError(str(error)) from error
 
 
-def _within(piece: str, dump: Dump, span: Span, found: Found) -> str:
+def _within(piece: str, dump: DumpRules, span: Span, found: Found) -> str:
     """Return the lines of a piece that lie in the span or cannot be read; nothing if there are
     none.
     """
@@ -71,7 +71,7 @@ def _within(piece: str, dump: Dump, span: Span, found: Found) -> str:
     return "\n".join(line for _, line in kept) if lines else ""
 
 
-class Backfill(FixedPartitionedSource[Feed, None]):
+class BackfillSource(FixedPartitionedSource[SourceItem, None]):
     """Emits texts about one market as frames of the connection `rest/<native symbol>`, or
     `dump/<native symbol>`, one after another.
 
@@ -88,7 +88,7 @@ class Backfill(FixedPartitionedSource[Feed, None]):
         exchange: str,
         native: str,
         texts: Callable[[Callable[[float], bool]], Texts],
-        tally: Tally,
+        tally: Counters,
         stopping: Callable[[], bool],
     ) -> None:
         """`texts` is given what waits some seconds and tells whether to go on."""
@@ -101,11 +101,11 @@ class Backfill(FixedPartitionedSource[Feed, None]):
     def list_parts(self) -> list[str]:
         return ["backfill"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> OutletPart:
-        outlet = Outlet("backfill", self._work, WAITING)
-        return OutletPart(self._exchange, outlet, self._tally, self._stopping)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> WorkerPartition:
+        outlet = WorkerThread("backfill", self._work, WAITING)
+        return WorkerPartition(self._exchange, outlet, self._tally, self._stopping)
 
-    def _work(self, outlet: Outlet) -> None:
+    def _work(self, outlet: WorkerThread) -> None:
         try:
             for seq, text in enumerate(self._texts(outlet.wait)):
                 if isinstance(text, Answer):

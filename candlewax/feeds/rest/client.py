@@ -14,9 +14,9 @@ from urllib3.response import BaseHTTPResponse
 
 from candlewax.core.kind_marks import SIMULATOR_HEADER, refuse_exchange
 from candlewax.exchanges.protocol.fields import FrameError, parse
-from candlewax.exchanges.protocol.rest import Complaint, Page, Rest, Verdict
-from candlewax.feeds.frame_buffer import host
-from candlewax.feeds.rest.worker import Stopped
+from candlewax.exchanges.protocol.rest import Page, RestError, RestErrorKind, RestRules
+from candlewax.feeds.frame_buffer import redact_url
+from candlewax.feeds.rest.worker import WorkerStopped
 
 MOST_BYTES: Final = 8 << 20
 """Of an answer; a full page has about a thirtieth of it."""
@@ -39,11 +39,11 @@ class RefusalError(Exception):
     def __init__(self, reason: str, *, never: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.never = never
+        self.is_permanent = never
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Seconds: between the tries of one who fails, doubled from `first_s` to `most_s`; for
     a connection to be made, and for an answer to be read.
     """
@@ -77,14 +77,14 @@ class Client:
 
     def __init__(
         self,
-        rest: Rest,
+        rest: RestRules,
         url: str | None = None,
         key: str | None = None,
         *,
         is_simulated: bool | None = None,
         wait: Callable[[float], bool] | None = None,
         now: Callable[[], float] = time.monotonic,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self._rest = rest
@@ -95,7 +95,7 @@ class Client:
         self._is_simulated = is_simulated
         self._wait = wait or _sleep
         self._now = now
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._chance = chance or random.Random()  # noqa: S311 - no secret depends on it
         self._pool = urllib3.PoolManager(maxsize=1, retries=False)
         self._tokens = float(rest.burst)
@@ -104,7 +104,7 @@ class Client:
         self._failures = 0
 
     def __str__(self) -> str:
-        return host(self._url)
+        return redact_url(self._url)
 
     def ask(self, target: str) -> Answer:
         """The answer to a request for trades, once it may be sent.
@@ -112,7 +112,7 @@ class Client:
         Raises RefusalError if the exchange gives none, WrongKindError if who answers is the
         simulator and must not be or the other way round, and Stopped.
         """
-        self._take_turn()
+        self._wait_for_slot()
         status, headers, body = self._get(target)
         received_ns = time.time_ns()
         simulated = SIMULATOR_HEADER in headers
@@ -130,17 +130,17 @@ class Client:
             # Only here: what stands before the simulator may refuse in its own name.
             raise refuse_exchange(str(self), is_simulated=False)
         self._failures = 0
-        self._heed(headers)
+        self._apply_rate_headers(headers)
         return Answer(text, received_ns, page)
 
     def close(self) -> None:
         """Let go of the connection."""
         self._pool.clear()
 
-    def _take_turn(self) -> None:
+    def _wait_for_slot(self) -> None:
         while (pause := self._pause()) > 0:
             if not self._wait(pause):
-                raise Stopped
+                raise WorkerStopped
         self._tokens -= 1
 
     def _pause(self) -> float:
@@ -183,11 +183,11 @@ class Client:
                 raise self._fail(f"an answer that does not end from {self}")
         return b"".join(parts)
 
-    def _refuse(self, complaint: Complaint, headers: Mapping[str, str]) -> RefusalError:
-        if complaint.verdict is Verdict.NEVER:
+    def _refuse(self, complaint: RestError, headers: Mapping[str, str]) -> RefusalError:
+        if complaint.verdict is RestErrorKind.NEVER:
             self._failures = 0
             return RefusalError(complaint.reason, never=True)
-        told = _retry_after(headers) if complaint.verdict is Verdict.SLOWER else None
+        told = _retry_after(headers) if complaint.verdict is RestErrorKind.SLOWER else None
         return self._fail(complaint.reason, told)
 
     def _fail(self, reason: str, told: float | None = None) -> RefusalError:
@@ -199,7 +199,7 @@ class Client:
         _log.warning("%s: %s; the next request waits %.1f s", self, reason, pause)
         return RefusalError(reason)
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
+    def _apply_rate_headers(self, headers: Mapping[str, str]) -> None:
         """Wait for the next minute when most of what it allows is spent."""
         if self._rest.used is None:
             return

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from candlewax.clickhouse.gap_table import Left
-from candlewax.core.gaps.fill_plan import SURE_US, Gap
+from candlewax.clickhouse.gap_table import PendingGap
+from candlewax.core.gaps.fill_plan import SETTLE_US, FillGap
 
 
 @dataclass(frozen=True)
-class Pace:
+class FillTiming:
     """Seconds: `settle_s` is left to a new gap to close by itself, as trades come out of
     order; it is asked for again after `first_s`, then twice as long each time up to
     `most_s`; the table is looked at every `poll_s`. An answer that lacks trades proves
@@ -22,11 +22,11 @@ class Pace:
     first_s: float = 5.0
     most_s: float = 300.0
     poll_s: float = 1.0
-    sure_s: float = SURE_US / 1e6
+    sure_s: float = SETTLE_US / 1e6
     second_s: float = 180.0
     tries: int = 3
 
-    def due(self, left: Left) -> bool:
+    def due(self, left: PendingGap) -> bool:
         """Whether it is a gap's turn, by the times in its table."""
         if not left.gap.attempts:
             return left.age_s >= self.settle_s
@@ -47,7 +47,7 @@ class Choice:
     symbols: frozenset[str] = frozenset()
     firsts: frozenset[int] = frozenset()
 
-    def names(self, gap: Gap) -> bool:
+    def names(self, gap: FillGap) -> bool:
         """Return whether a gap is named by its first number."""
         return gap.first in self.firsts
 
@@ -57,7 +57,7 @@ Key = tuple[str, int, int, int]
 
 
 @dataclass
-class Account:
+class AttemptLog:
     """Of each gap that is left, how often it was `tried`, when it was `asked` last, by a clock
     that nobody sets, and how often all of it `came`.
     """
@@ -66,7 +66,7 @@ class Account:
     asked: dict[Key, float] = field(default_factory=dict)
     came: Counter[Key] = field(default_factory=Counter)
 
-    def keep(self, left: Iterable[Left]) -> None:
+    def keep(self, left: Iterable[PendingGap]) -> None:
         """Forget those that are left no more: there is no end of them."""
         there = {key_of(one) for one in left}
         for known in (self.tried, self.asked, self.came):
@@ -80,18 +80,18 @@ class Schedule:
     """
 
     def __init__(
-        self, pace: Pace, *, finite: bool, now: Callable[[], float] = time.monotonic
+        self, pace: FillTiming, *, finite: bool, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._pace = pace
         self._finite = finite
         self._now = now
-        self._account = Account()
+        self._account = AttemptLog()
 
-    def keep(self, left: Iterable[Left]) -> None:
+    def keep(self, left: Iterable[PendingGap]) -> None:
         """Forget all but those that are left."""
         self._account.keep(left)
 
-    def is_due(self, left: Left) -> bool:
+    def is_due(self, left: PendingGap) -> bool:
         """Return whether it is a gap's turn.
 
         The second look at a gap waits by a clock that nobody sets, if this process had the first
@@ -104,19 +104,19 @@ class Schedule:
             return self._pace.due(left)
         return self._account.tried.get(key_of(left), 0) < self._pace.tries
 
-    def note(self, left: Left, *, over: bool) -> None:
+    def note(self, left: PendingGap, *, over: bool) -> None:
         """Note that a gap was asked for; if `over`, a finite run does so no more."""
         key = key_of(left)
         self._account.asked[key] = self._now()
         tried = self._account.tried.get(key, 0) + 1
         self._account.tried[key] = self._pace.tries if over else tried
 
-    def count_came(self, left: Left) -> int:
+    def count_came(self, left: PendingGap) -> int:
         """Return how often all of a gap came, this time included."""
         self._account.came[key_of(left)] += 1
         return self._account.came[key_of(left)]
 
 
-def key_of(left: Left) -> Key:
+def key_of(left: PendingGap) -> Key:
     """Return what a gap is known by."""
     return left.gap.symbol, left.row.get("numbering", 0), left.gap.first, left.gap.last

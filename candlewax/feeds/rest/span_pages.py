@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from candlewax.exchanges.protocol.rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError
 
 TRIES: Final = 8
@@ -38,7 +38,7 @@ class Found:
 
 def pages(
     client: Client,
-    rest: Rest,
+    rest: RestRules,
     native: str,
     span: Span,
     count: Callable[[int], None],
@@ -55,7 +55,7 @@ def pages(
     # An exchange may tell its times in whole milliseconds.
     whole = begin // 1000 * 1000
     number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
-    place, high, reached = Place(number, max(begin * 1000 - 1, 0)), -1, begin
+    place, high, reached = Cursor(number, max(begin * 1000 - 1, 0)), -1, begin
     while True:
         answer = search.ask(place, rest.page)
         page = answer.page
@@ -76,7 +76,7 @@ def pages(
         elif not rest.windowed or place.number > newest:
             return
         following = place.number + rest.page if rest.windowed else high + 1
-        place = Place(following, page.until_ns)
+        place = Cursor(following, page.until_ns)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Search:
     """What is looked for: trades of a market in a span. `found` counts them."""
 
     client: Client
-    rest: Rest
+    rest: RestRules
     native: str
     span: Span
     found: Found
@@ -93,11 +93,11 @@ class _Search:
         """Return whether a time lies in the span."""
         return self.span[0] <= time < self.span[1]
 
-    def ask(self, place: Place, limit: int) -> Answer:
+    def ask(self, place: Cursor, limit: int) -> Answer:
         """Return the answer for so many trades from a place on. Raises BackfillError."""
         return _asked(self.client, self.rest.target(self.native, place, limit))
 
-    def within(self, place: Place, answer: Answer) -> Iterator[Answer]:
+    def within(self, place: Cursor, answer: Answer) -> Iterator[Answer]:
         """Give the answer from a place if all its trades lie in the span; else answers to narrower
         questions.
         """
@@ -109,14 +109,14 @@ class _Search:
         if self.rest.by_time:
             wanted = [n for n, good in zip(page.numbers, inside, strict=True) if good]
             runs = [wanted] if wanted else []
-            place = Place(place.number, max(place.time_ns, self.span[0] * 1000 - 1))
+            place = Cursor(place.number, max(place.time_ns, self.span[0] * 1000 - 1))
         else:
             numbered = groupby(zip(page.numbers, inside, strict=True), key=lambda one: one[1])
             runs = [[n for n, _ in group] for good, group in numbered if good]
         for run in runs:
             yield from self._exactly(place, run)
 
-    def _exactly(self, place: Place, run: Sequence[int]) -> Iterator[Answer]:
+    def _exactly(self, place: Cursor, run: Sequence[int]) -> Iterator[Answer]:
         """Give answers that hold a run of numbers, neighbours of one page, and nothing outside the
         span.
         """
@@ -142,15 +142,15 @@ class _Search:
             f"{wanted[-1]}, do not come without others beside them; they were not stored"
         )
 
-    def _start(self, place: Place, wanted: Sequence[int]) -> Place:
+    def _start(self, place: Cursor, wanted: Sequence[int]) -> Cursor:
         """Return from where so many trades are exactly the wanted ones."""
         if self.rest.by_time:
             return place
         # A window ends at the last one, however many numbers are left out before it.
-        return Place(wanted[-1] + 1 - len(wanted) if self.rest.windowed else wanted[0])
+        return Cursor(wanted[-1] + 1 - len(wanted) if self.rest.windowed else wanted[0])
 
 
-def _numbers(client: Client, rest: Rest, native: str, begin: int) -> tuple[int, int]:
+def _numbers(client: Client, rest: RestRules, native: str, begin: int) -> tuple[int, int]:
     """From which number on to ask for the trades from a time on, less than a page before
     them; and the newest number.
     """
@@ -161,7 +161,7 @@ def _numbers(client: Client, rest: Rest, native: str, begin: int) -> tuple[int, 
     low, high = 0, newest + 1
     middle = 0  # an exchange may say at once which is the oldest it shows
     while high - low > rest.page:
-        page = _read(client, rest.target(native, Place(middle), 1))
+        page = _read(client, rest.target(native, Cursor(middle), 1))
         if not page.numbers:
             low = middle
         elif page.times[-1] < begin:
@@ -192,6 +192,6 @@ def _asked(client: Client, target: str) -> Answer:
         try:
             return client.ask(target)
         except RefusalError as refusal:
-            if refusal.never or not left:
+            if refusal.is_permanent or not left:
                 raise BackfillError(f"{client}: {refusal.reason}") from refusal
     raise AssertionError

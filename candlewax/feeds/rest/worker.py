@@ -8,11 +8,11 @@ from typing import Final
 
 from bytewax.inputs import StatefulSourcePartition
 
-from candlewax.core.frames import Feed
+from candlewax.core.frames import SourceItem
 from candlewax.feeds.frame_buffer import Row, feed
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
-from candlewax.runtime.errors import tells
+from candlewax.runtime.errors import log_failures
 
 LINGER: Final = timedelta(milliseconds=20)
 """Time between two looks of a worker at what came."""
@@ -23,16 +23,16 @@ _JOIN_S: Final = 5.0
 _TICK_S: Final = 0.1
 
 
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
+class WorkerStopped(Exception):  # noqa: N818 - nothing is wrong
     """Nobody wants the frames any more."""
 
 
-class Outlet:
+class WorkerThread:
     """A thread that makes frames. At most `waiting` of them wait to be taken; then it
     waits.
     """
 
-    def __init__(self, name: str, work: Callable[["Outlet"], None], waiting: int) -> None:
+    def __init__(self, name: str, work: Callable[["WorkerThread"], None], waiting: int) -> None:
         self._work = work
         self._rows: deque[Row] = deque()
         self._room = threading.Semaphore(waiting)
@@ -69,7 +69,7 @@ class Outlet:
         """Hand a frame over. Raises Stopped."""
         while not self._room.acquire(timeout=_TICK_S):
             if self._stop.is_set():
-                raise Stopped
+                raise WorkerStopped
         self._rows.append(row)
 
     def wait(self, seconds: float) -> bool:
@@ -79,12 +79,12 @@ class Outlet:
     def pause(self, seconds: float) -> None:
         """Wait. Raises Stopped."""
         if not self.wait(seconds):
-            raise Stopped
+            raise WorkerStopped
 
     def _run(self) -> None:
         try:
             self._work(self)
-        except Stopped:
+        except WorkerStopped:
             pass
         except BaseException as error:  # noqa: BLE001 - raised in the thread that takes
             self.failure = error
@@ -92,12 +92,12 @@ class Outlet:
             self.ended = True
 
 
-@tells
-class OutletPart(StatefulSourcePartition[Feed, None]):
+@log_failures
+class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
     """A part of a source that takes from an outlet, and ends with it."""
 
     def __init__(
-        self, exchange: str, outlet: Outlet, tally: Tally, stopping: Callable[[], bool]
+        self, exchange: str, outlet: WorkerThread, tally: Counters, stopping: Callable[[], bool]
     ) -> None:
         self._exchange = exchange
         self._outlet = outlet
@@ -106,7 +106,7 @@ class OutletPart(StatefulSourcePartition[Feed, None]):
         self._looks = Looks(PULSE)
         outlet.start()
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         stopping = self._stopping()
         if stopping:
             self._outlet.stop()

@@ -9,9 +9,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from candlewax.core.kind_marks import MADE, SIMULATOR_HEADER, refuse_exchange
-from candlewax.exchanges.protocol.websocket import Kind, Live
-from candlewax.feeds.frame_buffer import Line, host
-from candlewax.feeds.websocket.subscriptions import Requests
+from candlewax.exchanges.protocol.websocket import Kind, WebSocketRules
+from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
+from candlewax.feeds.websocket.subscriptions import Subscriptions
 
 MOST_MESSAGE: Final = 16 << 20
 """The longest message that is read, in bytes."""
@@ -22,7 +22,7 @@ _quiet.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
-class Pace:
+class ConnectionTimeouts:
     """How long things may take, in seconds."""
 
     open_s: float = 10
@@ -48,14 +48,14 @@ class Pace:
     """The longest wait for a quiet market to move."""
 
 
-class Gate:
+class RateLimiter:
     """Lets one pass at a time, so many seconds after the one before."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._next = 0.0
 
-    def hold(self, seconds: float) -> None:
+    def pause_for(self, seconds: float) -> None:
         """Let nobody pass for so long."""
         self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
 
@@ -68,14 +68,19 @@ class Gate:
             await asyncio.sleep(turn - now)
 
 
-class Link:
+class Connection:
     """A connection: reads it, subscribes, and watches over it.
 
     `due` tells why it is to be replaced while it still delivers, `ended` that it is over.
     """
 
     def __init__(
-        self, live: Live, line: Line, natives: list[str], pace: Pace, stalled_s: float
+        self,
+        live: WebSocketRules,
+        line: FrameRecorder,
+        natives: list[str],
+        pace: ConnectionTimeouts,
+        stalled_s: float,
     ) -> None:
         self.line = line
         self.ready = False
@@ -90,14 +95,14 @@ class Link:
         self._pace = pace
         self._stalled_s = stalled_s
         self._natives = natives
-        self._requests = Requests(natives, live.chunk, whole=live.whole, in_turn=live.in_turn)
+        self._requests = Subscriptions(natives, live.chunk, whole=live.whole, in_turn=live.in_turn)
         self._messages = self._beats = 0
         self._more = asyncio.Event()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._socket: ClientConnection
 
-    async def open(self, url: str, messages: Gate, longest_s: float | None) -> None:
+    async def open(self, url: str, messages: RateLimiter, longest_s: float | None) -> None:
         """Connect, and begin. Raises what `connect` raises."""
         self._socket = await connect(
             url,
@@ -116,10 +121,10 @@ class Link:
         simulated = self._is_simulated()
         if self._live.is_simulated not in (None, simulated):
             await self._socket.close()
-            raise refuse_exchange(host(url), is_simulated=simulated)
+            raise refuse_exchange(redact_url(url), is_simulated=simulated)
         made = MADE if simulated else None
         self.line.event(
-            "connected", warn=False, url=host(url), instruments=self._natives, made=made
+            "connected", warn=False, url=redact_url(url), instruments=self._natives, made=made
         )
         self._task = asyncio.create_task(self._run(messages, longest_s))
         self._task.add_done_callback(lambda _: self._news.set())
@@ -136,7 +141,7 @@ class Link:
         self._task.result()
         return True
 
-    async def news(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until it is ready, due or over, or is so anew."""
         await self._news.wait()
         self._news.clear()
@@ -147,7 +152,7 @@ class Link:
             await self._socket.close()
             await self._task
 
-    async def _run(self, messages: Gate, longest_s: float | None) -> None:
+    async def _run(self, messages: RateLimiter, longest_s: float | None) -> None:
         async with asyncio.TaskGroup() as group:
             others = [
                 group.create_task(self._subscribe(messages)),
@@ -194,7 +199,7 @@ class Link:
         code = close.code if close else 1006
         by = "us" if closed.sent and not closed.rcvd_then_sent else "exchange"
         after_s = round(self.life_s, 3)
-        self.line.settle()
+        self.line.report_dropped()
         self.line.event(
             "disconnected",
             warn=by != "us" or bool(self.why),
@@ -210,7 +215,7 @@ class Link:
             self.due = why
             self._news.set()
 
-    async def _subscribe(self, messages: Gate) -> None:
+    async def _subscribe(self, messages: RateLimiter) -> None:
         try:
             for message in self._live.opening:
                 await messages.wait()
@@ -223,7 +228,7 @@ class Link:
         except ConnectionClosed:
             return
 
-    async def _ask(self, messages: Gate) -> None:
+    async def _ask(self, messages: RateLimiter) -> None:
         """Ask for all that is to be asked for, until all is answered."""
         loop = asyncio.get_running_loop()
         while not self._requests.done:
@@ -234,7 +239,7 @@ class Link:
             await self._more.wait()
             self._more.clear()
 
-    async def _ask_again(self, messages: Gate) -> None:
+    async def _ask_again(self, messages: RateLimiter) -> None:
         """Ask for what was refused again and again, as long as anything is."""
         wait_s = self._pace.refused_s
         while self._requests.refused:
@@ -260,7 +265,7 @@ class Link:
             if self._messages - self._beats != messages - beats or late:
                 good_at = now
             messages, beats = self._messages, self._beats
-            self.line.settle()
+            self.line.report_dropped()
             self._requests.expire_retries(now)
             if self._requests.done:
                 self._more.set()

@@ -5,16 +5,16 @@ import threading
 from concurrent.futures import Future
 from contextlib import suppress
 
-from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feeds.websocket.connection import Gate
-from candlewax.feeds.websocket.shard import Gates, Shard
+from candlewax.exchanges.protocol.websocket import WebSocketRules
+from candlewax.feeds.websocket.connection import RateLimiter
+from candlewax.feeds.websocket.shard import ExchangeRateLimits, Shard
 
 
-class HubError(RuntimeError):
+class EventLoopError(RuntimeError):
     """The thread that reads the exchanges ended by a mistake of ours; its cause is set."""
 
 
-class Hub:
+class EventLoopThread:
     """Runs shards in an event loop of its own."""
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="exchanges", daemon=True)
         self._begun: Future[asyncio.AbstractEventLoop] = Future()
         self._shards: set[asyncio.Task[None]] = set()
-        self._gates: dict[str, Gates] = {}
+        self._gates: dict[str, ExchangeRateLimits] = {}
         self._ending = asyncio.Event()
         self._error: BaseException | None = None
         self._users = 0
 
-    def add(self, exchange: str, live: Live, shard: Shard) -> None:
+    def add(self, exchange: str, live: WebSocketRules, shard: Shard) -> None:
         """Keep a shard connected from now on."""
         with self._lock:
             self._users += 1
@@ -36,10 +36,12 @@ class Hub:
         loop = self._begun.result()
         loop.call_soon_threadsafe(self._add, exchange, live, shard)
 
-    def _add(self, exchange: str, live: Live, shard: Shard) -> None:
+    def _add(self, exchange: str, live: WebSocketRules, shard: Shard) -> None:
         if self._ending.is_set():
             return
-        gates = Gates(Gate(live.connect_every_s), Gate(1 / live.messages_s))
+        gates = ExchangeRateLimits(
+            RateLimiter(live.connect_every_s), RateLimiter(1 / live.messages_s)
+        )
         gates = self._gates.setdefault(exchange, gates)
         self._shards.add(self._group.create_task(shard.run(gates)))
 
@@ -66,7 +68,7 @@ class Hub:
         if self._thread.ident is None or self._thread.is_alive():
             return False
         if self._error:
-            raise HubError("the thread that reads the exchanges died") from self._error
+            raise EventLoopError("the thread that reads the exchanges died") from self._error
         return True
 
     def leave(self, timeout_s: float) -> None:

@@ -9,9 +9,9 @@ from typing import Final
 
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feeds.frame_buffer import Line, host
-from candlewax.feeds.websocket.connection import Gate, Link, Pace
+from candlewax.exchanges.protocol.websocket import WebSocketRules
+from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
+from candlewax.feeds.websocket.connection import Connection, ConnectionTimeouts, RateLimiter
 
 ASKED_TO_WAIT: Final = frozenset({418, 429, 503})
 """HTTP statuses whose Retry-After is heeded."""
@@ -20,11 +20,11 @@ _random = SystemRandom()
 
 
 @dataclass(frozen=True)
-class Gates:
+class ExchangeRateLimits:
     """What all connections to an exchange share: when to connect and when to send."""
 
-    connect: Gate
-    send: Gate
+    connect: RateLimiter
+    send: RateLimiter
 
 
 class Shard:
@@ -34,7 +34,12 @@ class Shard:
     """
 
     def __init__(
-        self, live: Live, url: str, natives: list[str], lines: tuple[Line, Line], pace: Pace
+        self,
+        live: WebSocketRules,
+        url: str,
+        natives: list[str],
+        lines: tuple[FrameRecorder, FrameRecorder],
+        pace: ConnectionTimeouts,
     ) -> None:
         self._live = live
         self._url = url
@@ -43,26 +48,26 @@ class Shard:
         self._pace = pace
         self._failures = 0
         self._stalled_s = live.stalled_s
-        self._links: list[Link] = []
+        self._links: list[Connection] = []
 
-    async def run(self, gates: Gates) -> None:
+    async def run(self, gates: ExchangeRateLimits) -> None:
         """Stay connected until cancelled, then close politely."""
         try:
             link = await self._open(gates, self._lines[0])
             while True:
                 if link.ended:
-                    self._learn(link)
+                    self._adjust_timeout(link)
                     link = await self._open(gates, link.line)
                 elif link.due:
                     link = await self._replace(gates, link)
                 else:
-                    await link.news()
+                    await link.wait_for_change()
         finally:
             await asyncio.gather(*(link.close() for link in self._links))
             for line in self._lines:
-                line.settle(last=True)
+                line.report_dropped(last=True)
 
-    async def _open(self, gates: Gates, line: Line) -> Link:
+    async def _open(self, gates: ExchangeRateLimits, line: FrameRecorder) -> Connection:
         """Connect, however often it takes."""
         longest_s = self._live.longest_s
         if longest_s is not None:
@@ -71,18 +76,18 @@ class Shard:
         while True:
             await asyncio.sleep(wait_s)
             await gates.connect.wait()
-            link = Link(self._live, line, self._natives, self._pace, self._stalled_s)
+            link = Connection(self._live, line, self._natives, self._pace, self._stalled_s)
             try:
                 await link.open(self._url, gates.send, longest_s)
             except (OSError, WebSocketException) as error:
                 asked_s = _asked(error)
-                gates.connect.hold(asked_s)
+                gates.connect.pause_for(asked_s)
                 wait_s = self._failed(line, error, asked_s)
                 continue
             self._links = [*(other for other in self._links if not other.ended), link]
             return link
 
-    async def _replace(self, gates: Gates, old: Link) -> Link:
+    async def _replace(self, gates: ExchangeRateLimits, old: Connection) -> Connection:
         """Connect anew first, so that nothing is missed; then let the old one go."""
         first, second = self._lines
         line = second if old.line is first else first
@@ -91,14 +96,14 @@ class Shard:
         while True:
             link = await self._open(gates, line)
             while not (link.ready or link.ended):
-                await link.news()
+                await link.wait_for_change()
             if link.ready and not link.ended:
                 break
-            self._learn(link)
+            self._adjust_timeout(link)
         await old.close()
         return link
 
-    def _learn(self, link: Link) -> None:
+    def _adjust_timeout(self, link: Connection) -> None:
         """What the end of a connection says about the next one."""
         lived = link.life_s >= self._pace.settled_s
         self._failures = 1 if lived else self._failures + 1
@@ -113,13 +118,13 @@ class Shard:
         most = min(self._pace.most_s, self._pace.first_s * 2 ** min(self._failures - 1, 16))
         return _random.uniform(0, most)
 
-    def _failed(self, line: Line, error: Exception, asked_s: float) -> float:
+    def _failed(self, line: FrameRecorder, error: Exception, asked_s: float) -> float:
         """Say why a connection did not come about; gives the seconds to wait."""
         self._failures += 1
         wait_s = max(self._backoff(), asked_s)
         line.event(
             "failed",
-            url=host(self._url),
+            url=redact_url(self._url),
             reason=str(error) or type(error).__name__,
             retry_s=round(wait_s, 3),
         )

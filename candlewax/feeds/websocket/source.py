@@ -7,17 +7,24 @@ from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from candlewax.core.frames import Feed
+from candlewax.core.frames import SourceItem
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.websocket import Live
-from candlewax.feeds.frame_buffer import BUFFER_BYTES, Line, Queue, Room, feed, is_event
-from candlewax.feeds.websocket.connection import Pace
-from candlewax.feeds.websocket.event_loop import Hub
+from candlewax.exchanges.protocol.websocket import WebSocketRules
+from candlewax.feeds.frame_buffer import (
+    BUFFER_BYTES,
+    FrameQueue,
+    FrameRecorder,
+    MemoryBudget,
+    feed,
+    is_event,
+)
+from candlewax.feeds.websocket.connection import ConnectionTimeouts
+from candlewax.feeds.websocket.event_loop import EventLoopThread
 from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime import metrics
-from candlewax.runtime.connection_status import Feeds
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks, Turns
+from candlewax.runtime.connection_status import ConnectionStatus
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
 
 BATCH: Final = 20_000
 """The most frames that are taken at once."""
@@ -34,9 +41,9 @@ class _Share:
     natives: list[str]
 
 
-class _Part(StatefulSourcePartition[Feed, None]):
+class _Part(StatefulSourcePartition[SourceItem, None]):
     def __init__(
-        self, exchange: str, queue: Queue, hub: Hub, leave: Callable[[], None],
+        self, exchange: str, queue: FrameQueue, hub: EventLoopThread, leave: Callable[[], None],
         stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta,
     ) -> None:  # fmt: skip
         self._exchange = exchange
@@ -48,7 +55,7 @@ class _Part(StatefulSourcePartition[Feed, None]):
         self._linger = linger
         self.looks = Looks(PULSE)
 
-    def next_batch(self) -> Iterable[Feed]:
+    def next_batch(self) -> Iterable[SourceItem]:
         if self._stopping():
             self._hub.end()
         elif not self.looks.due():
@@ -78,7 +85,7 @@ class _Part(StatefulSourcePartition[Feed, None]):
         self._leave()
 
 
-class Websockets(FixedPartitionedSource[Feed, None]):
+class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
     """Reads the exchanges' websockets.
 
     `plan` gives the native symbols to subscribe to by exchange, `urls` the addresses that
@@ -100,15 +107,15 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         self,
         plan: Mapping[str, Sequence[str]],
         urls: Mapping[str, str],
-        tally: Tally,
+        tally: Counters,
         stopping: Callable[[], bool],
         *,
         per_connection: Mapping[str, int] | None = None,
         buffer_bytes: int = BUFFER_BYTES,
-        lives: Mapping[str, Live] | None = None,
-        pace: Pace | None = None,
-        feeds: Feeds | None = None,
-        turns: Turns | None = None,
+        lives: Mapping[str, WebSocketRules] | None = None,
+        pace: ConnectionTimeouts | None = None,
+        feeds: ConnectionStatus | None = None,
+        turns: EmitGate | None = None,
         linger: timedelta | None = None,
     ) -> None:
         """What has come stays where it is until its part has its turn, if there are
@@ -120,12 +127,12 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         self._shares = _shares(plan, self._lives, per_connection or {})
         self._tally = tally
         self._stopping = stopping
-        self._turns = turns or Turns()
+        self._turns = turns or EmitGate()
         self._linger = linger or LINGER
-        self._pace = pace or Pace()
-        self._room = Room(buffer_bytes)
-        self._hub = Hub()
-        self._feeds = feeds or Feeds()
+        self._pace = pace or ConnectionTimeouts()
+        self._room = MemoryBudget(buffer_bytes)
+        self._hub = EventLoopThread()
+        self._feeds = feeds or ConnectionStatus()
 
     def list_parts(self) -> list[str]:
         return list(self._shares)
@@ -134,15 +141,15 @@ class Websockets(FixedPartitionedSource[Feed, None]):
         share = self._shares[for_part]
         exchange, live = share.exchange, self._lives[share.exchange]
         queue = self._room.queue()
-        hear = self._feeds.share(exchange, for_part)
+        hear = self._feeds.register(exchange, for_part)
         first, second = (
-            Line(exchange, name, queue, self._room, self._tally, hear)
+            FrameRecorder(exchange, name, queue, self._room, self._tally, hear)
             for name in (for_part, f"{for_part}b")
         )
         shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
         self._hub.add(exchange, live, shard)
         leave, linger = self._leave, self._linger
-        may = self._turns.part()
+        may = self._turns.for_partition()
         return _Part(exchange, queue, self._hub, leave, self._stopping, may, linger)
 
     def _leave(self) -> None:
@@ -150,7 +157,7 @@ class Websockets(FixedPartitionedSource[Feed, None]):
 
 
 def _shares(
-    plan: Mapping[str, Sequence[str]], lives: Mapping[str, Live], per: Mapping[str, int]
+    plan: Mapping[str, Sequence[str]], lives: Mapping[str, WebSocketRules], per: Mapping[str, int]
 ) -> dict[str, _Share]:
     """The instruments of each exchange dealt out to as few connections as allowed."""
     shares = {}

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from candlewax.exchanges.protocol.websocket import Heard, Kind
+from candlewax.exchanges.protocol.websocket import ControlMessage, Kind
 
 
 @dataclass
@@ -14,7 +14,7 @@ class _Request:
     deadline: float = float("inf")
 
 
-class Requests:
+class Subscriptions:
     """Subscriptions of a connection in messages of at most `chunk` instruments.
 
     An instrument is asked for, then waited for, then subscribed or refused; every one
@@ -91,14 +91,14 @@ class Requests:
         ]
         return [native for request in late for native in request.instruments]
 
-    def hear(self, heard: Heard) -> list[str]:
+    def hear(self, heard: ControlMessage) -> list[str]:
         """Take note of an answer; gives the instruments it newly refuses."""
         if heard.kind is Kind.ACK:
             self._acknowledge(heard)
             return []
         return self._refuse(heard) if heard.kind is Kind.REFUSAL else []
 
-    def _acknowledge(self, heard: Heard) -> None:
+    def _acknowledge(self, heard: ControlMessage) -> None:
         if heard.instruments:
             self._recover(heard.instruments)
             self._answered(frozenset(heard.instruments))
@@ -116,7 +116,7 @@ class Requests:
             if not request.instruments:
                 del self._waiting[request.id]
 
-    def _refuse(self, heard: Heard) -> list[str]:
+    def _refuse(self, heard: ControlMessage) -> list[str]:
         request = self._meant(heard)
         if request is None:
             return []
@@ -136,7 +136,7 @@ class Requests:
             self._ask(request.instruments)
         return [native for native in named if native not in known]
 
-    def _meant(self, heard: Heard) -> _Request | None:
+    def _meant(self, heard: ControlMessage) -> _Request | None:
         """The message that an answer is about, as far as it can be told."""
         if heard.request is not None:
             return self._waiting.get(heard.request)

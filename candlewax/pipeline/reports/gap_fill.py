@@ -12,8 +12,8 @@ from rich.table import Table
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
 from candlewax.feeds.rest.fill_schedule import Choice
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import failed
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import has_failed
 
 _GAPS: Final = """
 SELECT exchange, symbol, numbering, first_sequence, last_sequence, missing,
@@ -28,7 +28,7 @@ _MOST: Final = 20
 """Gaps that are named; the table has all."""
 
 
-class Mended:
+class GapFillReport:
     """Tells which gaps a run filled, which it gave up and which are left: of the chosen ones, of
     these `exchanges` or of all. Where what came is `sent` to topics, others store it later.
     """
@@ -37,7 +37,7 @@ class Mended:
         self,
         what: str,
         console: Console,
-        tally: Tally,
+        tally: Counters,
         database: Database,
         stopped: Callable[[], bool],
         choice: Choice | None = None,
@@ -88,7 +88,7 @@ class Mended:
         if self._over:
             return
         self._over = True
-        if failed():
+        if has_failed():
             self._say("Ended by a failure; not all that was received is stored.")
             return
         if self._stopped():

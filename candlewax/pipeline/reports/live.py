@@ -13,23 +13,23 @@ from rich.text import Text
 
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
-from candlewax.pipeline.reports.summary import plain
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import failed
+from candlewax.pipeline.reports.summary import format_decimal
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import has_failed
 
 _EVERY: Final = 1.0
 _LINES: Final = 10.0
 """Seconds between two looks at the tables: on a terminal, and where each is printed."""
 
 
-class Board:
+class LiveReport:
     """Shows the last one-minute candle of each market, and what came so far."""
 
     def __init__(
         self,
         what: str,
         console: Console,
-        tally: Tally,
+        tally: Counters,
         database: Database,
         stopped: Callable[[], bool],
     ) -> None:
@@ -56,7 +56,7 @@ class Board:
             return
         self._done.set()
         self._thread.join()
-        if failed():
+        if has_failed():
             # What failed is said by the error, last.
             self._console.print("Ended by a failure; not all that was received is stored.")
             return
@@ -85,14 +85,16 @@ class Board:
         close, before = candle["close"], self._before.get(market, candle["close"])
         self._before[market] = close
         colour = "green" if close > before else "red" if close < before else "none"
-        open_, high, low, volume = (plain(candle[n]) for n in ("open", "high", "low", "volume"))
+        open_, high, low, volume = (
+            format_decimal(candle[n]) for n in ("open", "high", "low", "volume")
+        )
         return [
             " ".join(market),
             f"{candle['minute']:%H:%M}",
             open_,
             high,
             low,
-            f"[{colour}]{plain(close)}[/]",
+            f"[{colour}]{format_decimal(close)}[/]",
             volume,
             f"{candle['trade_count']:,}",
             "closed" if candle["closed"] else "forming",

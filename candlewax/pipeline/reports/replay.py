@@ -7,23 +7,23 @@ from rich.console import Console
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.overview import Stored
-from candlewax.pipeline.reports.summary import Summary, Watch
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import failed
+from candlewax.pipeline.reports.summary import ReplayProgress, Summary
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import has_failed
 from candlewax.runtime.settings import Settings
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 
 _MARKETS = 8
 
 
-class Run:
+class ReplayReport:
     """Watches a run, and sums it up when the feed has ended."""
 
     def __init__(
         self,
         settings: Settings,
         database: Database,
-        tally: Tally,
+        tally: Counters,
         stopped: Callable[[], bool],
         console: Console,
         *,
@@ -36,7 +36,7 @@ class Run:
         self._console = console
         self._candles = candles
         size = sum(path.stat().st_size for path in settings.logs)
-        self._watch = Watch(console, tally, size)
+        self._watch = ReplayProgress(console, tally, size)
         self._before: Stored | None = None
         self._over = False
 
@@ -53,7 +53,7 @@ class Run:
             return
         self._over = True
         seconds = self._watch.stop()
-        if failed():
+        if has_failed():
             self._console.print("Ended by a failure; not all that was read is stored.")
         elif self._stopped():
             self._console.print("Stopped as asked; what was read is stored.")
@@ -69,7 +69,7 @@ class Run:
             summary.candles(counts, overview.latest(self._database, _MARKETS))
         if self._candles and after:
             client = self._database.client
-            summary.check(verify(client), books(client))
+            summary.check(verify(client), check_totals(client))
         summary.outcome(self.tally, seconds, changed=after is None or after != self._before)
         summary.next()
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import failed
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import has_failed
 
 _EVERY: Final = 10.0
 """Seconds between two lines."""
@@ -15,10 +15,10 @@ _EVERY: Final = 10.0
 _log = logging.getLogger("candlewax")
 
 
-class Service:
+class ServiceReport:
     """Says now and then what came, and at the end what is done."""
 
-    def __init__(self, what: str, tally: Tally, stopped: Callable[[], bool]) -> None:
+    def __init__(self, what: str, tally: Counters, stopped: Callable[[], bool]) -> None:
         self._what = what
         self._tally = tally
         self._stopped = stopped
@@ -37,7 +37,7 @@ class Service:
         if self._done.is_set():
             return
         self._done.set()
-        if failed():
+        if has_failed():
             why = "ended by a failure"
         else:
             why = "stopped as asked" if self._stopped() else "the feed has ended"

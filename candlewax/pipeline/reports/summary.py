@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.exit_reasons import output_failed
 from candlewax.verification.verify import Verification
 
@@ -86,10 +86,10 @@ def run_console() -> Console:
     return found if found.is_terminal else _Console(file=file, width=100)
 
 
-class Watch:
+class ReplayProgress:
     """Shows how far a run is: a bar on a terminal, else a line now and then."""
 
-    def __init__(self, console: Console, tally: Tally, size: int) -> None:
+    def __init__(self, console: Console, tally: Counters, size: int) -> None:
         self._console = console
         self._tally = tally
         self._size = max(size, 1)
@@ -138,7 +138,7 @@ class Summary:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def feed(self, title: str, tally: Tally) -> None:
+    def feed(self, title: str, tally: Counters) -> None:
         """What came, for each exchange."""
         self._console.print(f"\n[bold]Candlewax[/]  {title}\n", highlight=False)
         table = _table("exchange", "frames", "control", "dead", "trades", "repeats", "out of order")
@@ -194,7 +194,7 @@ class Summary:
         if not books:
             self._say("books", "frames, trades and dead letters add up")
 
-    def outcome(self, tally: Tally, seconds: float, *, changed: bool) -> None:
+    def outcome(self, tally: Counters, seconds: float, *, changed: bool) -> None:
         """The speed, and whether anything is new."""
         frames = tally.total("frames")
         rate = f"{frames:,} frames in {seconds:.1f} s: {frames / seconds:,.0f} a second"
@@ -219,7 +219,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _reasons(tally: Tally) -> str:
+def _reasons(tally: Counters) -> str:
     reasons: Counter[str] = Counter()
     for key, count in tally.counts.items():
         if key[0] == "dead_letters":
@@ -237,14 +237,14 @@ def _latest(candles: Sequence[dict[str, Any]]) -> Table:
         table.add_row(
             f"{candle['exchange']} {candle['symbol']}",
             f"{candle['hour']:%d %b %H:%M}",
-            *map(plain, amounts),
+            *map(format_decimal, amounts),
             f"{candle['trade_count']:,}",
             "closed" if candle["closed"] else "forming",
         )
     return table
 
 
-def plain(amount: Decimal) -> str:
+def format_decimal(amount: Decimal) -> str:
     """A decimal without the zeros at its end."""
     text = f"{amount:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

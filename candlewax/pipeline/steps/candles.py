@@ -8,32 +8,32 @@ from typing import Any, Final
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.batch import WINDOWS, Batch
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles import combine, open_candles
-from candlewax.core.candles.certificate import Doubt, all_spans, spans_of
-from candlewax.core.candles.open_candles import Update
-from candlewax.core.candles.rows import changes, watermarks
-from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.candles.certificate import Recertification, all_time_ranges, as_time_ranges
+from candlewax.core.candles.open_candles import CandleUpdate
+from candlewax.core.candles.rows import changed_rows, watermarks
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
-from candlewax.core.snapshots import Snapshot, load_book, save_book
+from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 
-_NO_WINDOWS: Final = empty(WINDOWS)
+_NO_WINDOWS: Final = empty(WINDOW_KEY)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-QUIET: Final = 10 * combine.SECOND
+IDLE_TIMEOUT_US: Final = 10 * combine.SECOND
 """How long all of an exchange is silent, in microseconds, before the wall clock closes
 its candles."""
 
-FRESH: Final = 60 * combine.SECOND
+LIVE_MAX_AGE_US: Final = 60 * combine.SECOND
 """A feed is live if its trades were received so little time ago, in microseconds."""
 
 
-@tells
-class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
+@log_failures
+class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
     """Adds to each batch the candles its trades change; keyed by exchange.
 
     A process that has no state for an exchange begins with the candles that the
@@ -45,8 +45,8 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
 
     def __init__(
         self,
-        history: History,
-        tally: Tally,
+        history: StateLoader,
+        tally: Counters,
         resumed: Snapshot | None,
         *,
         live: bool = False,
@@ -57,64 +57,64 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         """`elapsed` is a clock in microseconds that cannot be set, in tests `now` itself."""
         self._history = history
         self._tally = tally
-        self._book = load_book(resumed) if resumed else None
+        self._book = load_open_candles(resumed) if resumed else None
         self._live = live
         self._since = since
         self._now = now
         self._elapsed = elapsed or (monotonic_clock if now is wall_clock else now)
         self._came_at = 0
         self._exchange = ""
-        self._known: Knowledge | None = None
+        self._known: GapState | None = None
         self._came: int | None = None
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: Batch) -> Batch:
-        exchange, trades, known = batch.exchange, batch.trades, batch.known
-        if not (batch.read or known.changed.height or known.outages.height):
+        exchange, trades, known = batch.exchange, batch.trades, batch.gap_state
+        if not (batch.trades_received or known.changed.height or known.outages.height):
             return batch
         stale, begins = _NO_WINDOWS, self._book is None
         if self._book is None:
             self._book = self._history.book(exchange)
             stale = self._history.stale(exchange, self._book.watermark)
-        self._history.begun(exchange)
+        self._history.mark_started(exchange)
         if self._live:
             came = self._arrival(exchange, trades)
             if came != self._came:
                 self._came, self._came_at = came, self._elapsed()
         before = self._book.watermark
         mark = open_candles.watermark(trades)
-        update = open_candles.update(self._book, trades, mark, known=known, begins=begins)
+        update = open_candles.apply_trades(self._book, trades, mark, known=known, begins=begins)
         self._book = update.book
         tables = self._gold(exchange, update, before, known, begins=begins)
         self._tally.candles[exchange] = update.book.candles
         late = _names(update.late)
-        self._tally.add(late.height, "recomputed", exchange)
-        self._tally.add(update.out_of_order, "out_of_order", exchange)
+        self._tally.increment(late.height, "recomputed", exchange)
+        self._tally.increment(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
-            self._tally.add(_late(trades, before, update.book.watermark), "late", exchange)
-        oldest = before - open_candles.LATENESS
+            self._tally.increment(_late(trades, before, update.book.watermark), "late", exchange)
+        oldest = before - open_candles.ALLOWED_LATENESS_US
         if stale.height or late.height:
             stale = pl.concat([_ended(stale, oldest), late])
         spans = _reaching(update, known, oldest, begins=begins)
-        doubt = Doubt(update.book.evidence(known), oldest, spans, begins)
+        doubt = Recertification(update.book.certificate_inputs(known), oldest, spans, begins)
         return replace(
             batch,
             tables={**batch.tables, **tables},
             stale=stale,
             late=_older(trades, oldest) if late.height else empty(TRADES),
             watermark=update.book.watermark,
-            known=NOTHING,
+            known=NO_GAPS,
             doubt=doubt if stale.height or spans.height or begins else None,
         )
 
     def _gold(
         self,
         exchange: str,
-        update: Update,
+        update: CandleUpdate,
         before: int,
-        known: Knowledge,
+        known: GapState,
         *,
         begins: bool = False,
     ) -> dict[str, pl.DataFrame]:
@@ -123,7 +123,7 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         stored the last candles may have stopped before it stored theirs.
         """
         now = update.book.watermark
-        tables = {"ohlcv": changes(exchange, update, known, self._known)}
+        tables = {"ohlcv": changed_rows(exchange, update, known, self._known)}
         self._known = known
         minute = combine.TIMEFRAMES["1m"][1]
         if now // minute > (0 if begins else before // minute):
@@ -139,14 +139,14 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         now = self._now()
         if latest is None or latest < self._since <= now:
             return self._came
-        return now if now - latest < FRESH else None
+        return now if now - latest < LIVE_MAX_AGE_US else None
 
     def notify_at(self) -> datetime | None:
         if self._came is None or self._book is None:
             return None
         minute = combine.TIMEFRAMES["1m"][1]
         end = (max(self._book.watermark, self._came) // minute + 1) * minute
-        left = max(end, self._came) + QUIET - self._steady()
+        left = max(end, self._came) + IDLE_TIMEOUT_US - self._steady()
         # The engine's timers go by the wall clock.
         return _EPOCH + timedelta(microseconds=self._now() + max(0, left))
 
@@ -157,28 +157,34 @@ class Candles(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         return (self._came or 0) + self._elapsed() - self._came_at
 
     def on_notify(self) -> tuple[Iterable[Batch], bool]:
-        if self._came is None or self._book is None or self._steady() - self._came < QUIET:
+        if (
+            self._came is None
+            or self._book is None
+            or self._steady() - self._came < IDLE_TIMEOUT_US
+        ):
             return [], StatefulBatchLogic.RETAIN
         exchange, before = self._exchange, self._book.watermark
-        update = open_candles.update(self._book, empty(TRADES), self._steady() - QUIET)
-        since = self._came - FRESH
+        update = open_candles.apply_trades(
+            self._book, empty(TRADES), self._steady() - IDLE_TIMEOUT_US
+        )
+        since = self._came - LIVE_MAX_AGE_US
         if update.changed.height and self._history.unseen.is_down(exchange, since):
-            update = replace(update, book=open_candles.ending(update, before))
+            update = replace(update, book=open_candles.mark_feed_end(update, before))
         self._book = update.book
-        known = self._known or NOTHING
+        known = self._known or NO_GAPS
         tables = self._gold(exchange, update, before, known)
         batch = Batch(exchange, tables, watermark=update.book.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:
-        return save_book(self._book) if self._book else None
+        return save_open_candles(self._book) if self._book else None
 
 
 def _names(candles: pl.DataFrame) -> pl.DataFrame:
     """WINDOWS of candles (STATE)."""
     if candles.is_empty():
         return _NO_WINDOWS
-    return candles.select(*WINDOWS).cast(WINDOWS)  # type: ignore[arg-type]  # names to types
+    return candles.select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
 
 
 def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
@@ -206,15 +212,18 @@ def _late(trades: pl.DataFrame, before: int, now: int) -> int:
     if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
         return 0
     time = pl.col("timestamp").cast(pl.Int64)
-    closed_by = time.cum_max().clip(lower_bound=before + open_candles.GRACE) - open_candles.GRACE
+    closed_by = (
+        time.cum_max().clip(lower_bound=before + open_candles.WATERMARK_DELAY_US)
+        - open_candles.WATERMARK_DELAY_US
+    )
     return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 
-def _reaching(update: Update, known: Knowledge, oldest: int, *, begins: bool) -> pl.DataFrame:
+def _reaching(update: CandleUpdate, known: GapState, oldest: int, *, begins: bool) -> pl.DataFrame:
     """The SPANS that reach candles whose windows ended by a time; for a process that
     begins, all in which something is missing.
     """
     spans = update.spans
     if begins:
-        spans = pl.concat([spans, all_spans(known), spans_of(update.book.outages)])
+        spans = pl.concat([spans, all_time_ranges(known), as_time_ranges(update.book.outages)])
     return spans.filter(pl.col("before") < oldest) if spans.height else spans

@@ -10,57 +10,64 @@ import polars as pl
 from bytewax.operators import StatefulBatchLogic
 from polars.exceptions import PanicException
 
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.batch import NOWHERE, Batch
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.frames import Feed, Garbled, Unread
-from candlewax.core.gaps.gap_state import NOTHING, Knowledge
+from candlewax.core.frames import InvalidUtf8Frames, SourceItem, UnreadableLines
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import BRONZE, NUMBERINGS, TRADES, empty, without
-from candlewax.core.snapshots import Snapshot, load_ledger, save_ledger
+from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder, withdraw
-from candlewax.core.trades.decode import Decoded, decode, not_utf8, reject
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.trades.decode import Decoded, decode, reject_frames, reject_invalid_utf8
+from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradiction_rows, moments
-from candlewax.core.trades.small_batch import FEW
+from candlewax.core.trades.small_batch import SMALL_BATCH_ROWS
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.steps.gap_reporter import Watch
+from candlewax.pipeline.steps.gap_reporter import GapReporter
 from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 
 _log: Final = logging.getLogger(__name__)
 
 
-@tells
-class Decoder:
+@log_failures
+class DecodeStep:
     """Reads what a feed emits: `Received` or `Unread` in, (key, Decoded) out, the key
     being the exchange.
     """
 
-    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Tally) -> None:
+    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Counters) -> None:
         self._instruments = instruments
         self._wanted = frozenset(wanted)
         self._tally = tally
         self._unknown = UnknownConditions(tally)
 
-    def __call__(self, received: Feed) -> list[tuple[str, Decoded]]:
-        if isinstance(received, Unread):
-            return [(NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, received.letters))]
+    def __call__(self, received: SourceItem) -> list[tuple[str, Decoded]]:
+        if isinstance(received, UnreadableLines):
+            return [
+                (
+                    UNKNOWN_EXCHANGE,
+                    Decoded(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, received.letters),
+                )
+            ]
         exchange, frames = received.exchange, received.frames
-        if isinstance(received, Garbled):
-            return [(exchange, not_utf8(exchange, frames, received.values, received.details))]
+        if isinstance(received, InvalidUtf8Frames):
+            return [
+                (exchange, reject_invalid_utf8(exchange, frames, received.values, received.details))
+            ]
         if exchange not in EXCHANGES:
             known = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
-            return [(NOWHERE, reject(exchange, frames, "unknown_exchange", known))]
+            return [(UNKNOWN_EXCHANGE, reject_frames(exchange, frames, "unknown_exchange", known))]
         if exchange not in self._wanted:
-            self._tally.add(frames.height, "skipped", exchange)
+            self._tally.increment(frames.height, "skipped", exchange)
             return []
         found = self._read(exchange, frames)
         for read in found:
@@ -80,14 +87,14 @@ class Decoder:
                 _log.exception("%s: reading frames failed; those to blame are kept", exchange)
             if frames.height <= 1:
                 why = f"{type(error).__name__}: {error}"[:1000]
-                return [reject(exchange, frames, "decoder_failed", why)]
+                return [reject_frames(exchange, frames, "decoder_failed", why)]
             half = frames.height // 2
             parts = frames[:half], frames[half:]
             return [read for part in parts for read in self._read(exchange, part, again=True)]
 
 
-@tells
-class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
+@log_failures
+class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
     """Lets each trade of an exchange through once; keyed by exchange.
 
     A process that has no state for an exchange takes what the tables hold for
@@ -96,13 +103,18 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
     """
 
     def __init__(
-        self, history: History, tally: Tally, resumed: Snapshot | None, *, stores: bool = True
+        self,
+        history: StateLoader,
+        tally: Counters,
+        resumed: Snapshot | None,
+        *,
+        stores: bool = True,
     ) -> None:
         self._history = history
         self._tally = tally
-        self._ledger = load_ledger(resumed) if resumed else None
+        self._ledger = load_deduplicator(resumed) if resumed else None
         self._stores = stores
-        self._watch = Watch(history.unseen, tally, resumed=resumed is not None)
+        self._watch = GapReporter(history.unseen, tally, resumed=resumed is not None)
         self._finder: ContradictionFinder | None = None
         self._asked = 0
 
@@ -114,10 +126,10 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         if self._ledger is None and (trades.height or decoded.events or decoded.subscriptions):
             self._ledger = self._history.ledger(decoded.exchange)
         if self._ledger and self._stores:
-            self._watch.begin(decoded.exchange, self._ledger)
+            self._watch.restore(decoded.exchange, self._ledger)
         contradicted, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
         if self._ledger and trades.height:
-            admission = self._ledger.admit(trades, decided=not self._stores)
+            admission = self._ledger.mark_new(trades, decided=not self._stores)
             fresh = admission.fresh
             if self._stores:
                 decoded, contradicted = self._compare(self._ledger, decoded, admission)
@@ -127,7 +139,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
                 self._ask_for_contradictions(self._ledger, decoded)
             opened = self._tell_opened(decoded.exchange, admission.opened)
             trades = trades if fresh.all() else trades.filter(fresh)
-            self._ledger.forget(open_candles.watermark(decoded.trades))
+            self._ledger.expire(open_candles.watermark(decoded.trades))
         self._count(decoded, trades.height, contradicted.height)
         unsubscribed = self._follow_subscriptions(decoded)
         tables, known = self._unseen(decoded, trades)
@@ -141,10 +153,10 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
                 tables["numberings"] = opened
             if unsubscribed.height:
                 tables["market_outages"] = unsubscribed
-        return Batch(decoded.exchange, tables, trades, decoded.trades.height, known=known)
+        return Batch(decoded.exchange, tables, trades, decoded.trades.height, gap_state=known)
 
     def _compare(
-        self, ledger: Ledger, decoded: Decoded, admission: Admission
+        self, ledger: Deduplicator, decoded: Decoded, admission: Admission
     ) -> tuple[Decoded, pl.DataFrame]:
         """Tell repeats of equal trades, which are counted with their frames, from
         CONTRADICTIONS, which become dead letters.
@@ -177,7 +189,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
 
     def _tell_uncompared(self, exchange: str, count: int) -> None:
         if count:
-            self._tally.add(count, "uncompared", exchange)
+            self._tally.increment(count, "uncompared", exchange)
             _log.warning(
                 "%s: %d trades came under numbers of which nothing is stored any more; by their "
                 "times they are repeats",
@@ -185,7 +197,7 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
                 count,
             )
 
-    def _ask_for_contradictions(self, ledger: Ledger, decoded: Decoded) -> None:
+    def _ask_for_contradictions(self, ledger: Deduplicator, decoded: Decoded) -> None:
         """Learn from the tables what the process that stores found, once a minute of the
         exchange's time: no message tells of a trade that is not let through.
         """
@@ -212,13 +224,13 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
             ledger.add_spans(
                 (s, began, last if last >= began else FOREVER) for s, began, last in ends
             )
-        self._tally.set(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
+        self._tally.set_gauge(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
         return outage_rows(decoded.exchange, changed)
 
     def _tell_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
         """Log and count numberings that opened; gives NUMBERINGS."""
         for symbol, (numbering, start) in opened:
-            self._tally.add(1, "numberings", exchange)
+            self._tally.increment(1, "numberings", exchange)
             _log.warning(
                 "%s: the numbers of %s begin anew with %d: numbering %d opens%s",
                 exchange,
@@ -238,40 +250,40 @@ class Deduplicate(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
 
     def _unseen(
         self, decoded: Decoded, trades: pl.DataFrame
-    ) -> tuple[dict[str, pl.DataFrame], Knowledge]:
+    ) -> tuple[dict[str, pl.DataFrame], GapState]:
         """Rows of tables about what was not seen, and what is known of it, once these
         trades are admitted.
         """
         ledger = self._ledger
         if ledger is None:
-            return {}, NOTHING
+            return {}, NO_GAPS
         changes = ledger.changes()
         if not self._stores:
-            return {}, ledger.knowledge(changes, decoded.outages)
-        tables = self._watch.follow(ledger, changes, decoded, trades)
-        return tables, ledger.knowledge(changes, ledger.connections.release(trades))
+            return {}, ledger.gap_state(changes, decoded.outages)
+        tables = self._watch.rows_for(ledger, changes, decoded, trades)
+        return tables, ledger.gap_state(changes, ledger.connections.take_confirmed(trades))
 
     def _count(self, decoded: Decoded, trades: int, contradictions: int) -> None:
         exchange = decoded.exchange
         for kind, frames in _counts(decoded.bronze["kind"]):
-            self._tally.add(frames, "frames", exchange, str(kind))
-        self._tally.add(trades, "trades", exchange)
-        self._tally.add(contradictions, "contradictions", exchange)
+            self._tally.increment(frames, "frames", exchange, str(kind))
+        self._tally.increment(trades, "trades", exchange)
+        self._tally.increment(contradictions, "contradictions", exchange)
         repeats = decoded.trades.height - trades - contradictions
-        self._tally.add(repeats, "duplicates", exchange)
+        self._tally.increment(repeats, "duplicates", exchange)
         if decoded.dead_letters.is_empty():
             return
         letters = decoded.dead_letters.group_by("scope", "reason").len()
         for scope, reason, count in letters.iter_rows():
-            self._tally.add(count, "dead_letters", exchange, str(scope), reason)
+            self._tally.increment(count, "dead_letters", exchange, str(scope), reason)
 
     def snapshot(self) -> Snapshot | None:
-        return save_ledger(self._ledger) if self._ledger else None
+        return save_deduplicator(self._ledger) if self._ledger else None
 
 
 def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
     """How often each value occurs."""
-    if values.len() <= FEW:
+    if values.len() <= SMALL_BATCH_ROWS:
         return Counter(values.to_list()).items()
     return values.value_counts().iter_rows()
 

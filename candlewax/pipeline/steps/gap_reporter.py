@@ -5,17 +5,17 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.clickhouse.state.gap_reader import Unseen
-from candlewax.core.gaps.sequence_ranges import Change
+from candlewax.clickhouse.state.gap_reader import GapReader
+from candlewax.core.gaps.sequence_ranges import RangeChange
 from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
 from candlewax.core.trades.decode import Decoded
-from candlewax.core.trades.deduplicator import Ledger
-from candlewax.runtime.counters import Tally
+from candlewax.core.trades.deduplicator import Deduplicator
+from candlewax.runtime.counters import Counters
 
 _OUTAGE: Final = pl.col("began", "ended").cast(TIME)
 
 
-class Watch:
+class GapReporter:
     """Follows one exchange, from what its tables say on.
 
     They are asked in any case: a process that has stopped since its memory was saved may
@@ -23,7 +23,7 @@ class Watch:
     followed to its end.
     """
 
-    def __init__(self, unseen: Unseen, tally: Tally, *, resumed: bool) -> None:
+    def __init__(self, unseen: GapReader, tally: Counters, *, resumed: bool) -> None:
         """`resumed` tells whether the ledger is one that was saved."""
         self._unseen = unseen
         self._tally = tally
@@ -31,7 +31,7 @@ class Watch:
         self._begun = False
         self._first = empty(GAPS)
 
-    def begin(self, exchange: str, ledger: Ledger) -> None:
+    def restore(self, exchange: str, ledger: Deduplicator) -> None:
         """Take over what is open, before anything is put into the ledger."""
         if self._begun:
             return
@@ -39,16 +39,16 @@ class Watch:
         if not self._resumed:
             ledger.connections = self._unseen.connections(exchange)
         stored = self._unseen.open_gaps(exchange)
-        holes = ledger.gaps.adopt(stored, ledger.numbered, again=self._resumed)
+        holes = ledger.gaps.restore(stored, ledger.numbered, again=self._resumed)
         found = ledger.gaps.open(holes, self._unseen.shown(exchange, holes))
-        self._first = ledger.gaps.recount(exchange, ledger.numbered, found)
-        self._tally.add(len(found), "gaps", exchange, "found")
+        self._first = ledger.gaps.refresh(exchange, ledger.numbered, found)
+        self._tally.increment(len(found), "gaps", exchange, "found")
         self._gauge(exchange, ledger)
 
-    def follow(
+    def rows_for(
         self,
-        ledger: Ledger,
-        changes: Mapping[str, Change],
+        ledger: Deduplicator,
+        changes: Mapping[str, RangeChange],
         decoded: Decoded,
         trades: pl.DataFrame,
     ) -> dict[str, pl.DataFrame]:
@@ -60,17 +60,17 @@ class Watch:
         gaps = ledger.gaps.update(exchange, changes, ledger.numbered, trades, bronze)
         if gaps.height:
             repaired = gaps.filter(pl.col("state") == GAP_REPAIRED).height
-            self._tally.add(ledger.gaps.count - before + repaired, "gaps", exchange, "found")
-            self._tally.add(repaired, "gaps", exchange, "repaired")
+            self._tally.increment(ledger.gaps.count - before + repaired, "gaps", exchange, "found")
+            self._tally.increment(repaired, "gaps", exchange, "repaired")
             self._gauge(exchange, ledger)
         if gaps.height or first.height:
             tables["gaps"] = pl.concat([first, gaps])
-        over = ledger.connections.hear(bronze, decoded.events)
+        over = ledger.connections.observe(bronze, decoded.events)
         if over.height:
-            self._tally.add(over.height, "outages", exchange)
+            self._tally.increment(over.height, "outages", exchange)
             tables["outages"] = over.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
         return tables
 
-    def _gauge(self, exchange: str, ledger: Ledger) -> None:
-        self._tally.set(ledger.gaps.count, "open_gaps", exchange)
-        self._tally.set(ledger.gaps.missing, "missing_trades", exchange)
+    def _gauge(self, exchange: str, ledger: Deduplicator) -> None:
+        self._tally.set_gauge(ledger.gaps.count, "open_gaps", exchange)
+        self._tally.set_gauge(ledger.gaps.missing, "missing_trades", exchange)

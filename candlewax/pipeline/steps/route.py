@@ -8,55 +8,59 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.batch import NOWHERE, Batch
+from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frame_log import line_letters
-from candlewax.core.frames import Feed, Garbled, Received, Unread
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
-from candlewax.core.trades.decode import Decoded, reject
-from candlewax.core.trades.messages import Read, from_json
+from candlewax.core.trades.decode import Decoded, reject_frames
+from candlewax.core.trades.messages import ParsedMessages, from_json
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import Admit
-from candlewax.kafka.source import Consumed, Reading
+from candlewax.kafka.source import MessageCodec, PartitionMessages
 from candlewax.kafka.topics import MOST_BYTES
-from candlewax.pipeline.steps.deduplicate import Decoder
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.errors import tells
+from candlewax.pipeline.steps.deduplicate import DecodeStep
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
 
 _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 
 
-@tells
-class Router:
+@log_failures
+class RouteStep:
     """Parts what a raw topic takes from what none does: `Feed` in; (key, item) out, the
     item being frames of one exchange, or a batch of dead letters.
     """
 
-    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Tally) -> None:
-        self._decode = Decoder(instruments, wanted, tally)
+    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Counters) -> None:
+        self._decode = DecodeStep(instruments, wanted, tally)
         self._wanted = frozenset(wanted)
         self._tally = tally
 
-    def __call__(self, item: Feed) -> list[tuple[str, Received | Garbled | Batch]]:
-        if isinstance(item, Unread) or item.exchange not in EXCHANGES:
-            return [(NOWHERE, _letters(decoded)) for _, decoded in self._decode(item)]
+    def __call__(
+        self, item: SourceItem
+    ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
+        if isinstance(item, UnreadableLines) or item.exchange not in EXCHANGES:
+            return [(UNKNOWN_EXCHANGE, _letters(decoded)) for _, decoded in self._decode(item)]
         if item.exchange not in self._wanted:
-            self._tally.add(item.frames.height, "skipped", item.exchange)
+            self._tally.increment(item.frames.height, "skipped", item.exchange)
             return []
-        if isinstance(item, Garbled):
+        if isinstance(item, InvalidUtf8Frames):
             return [(item.exchange, item)]
         return self._fitting(item)
 
-    def _fitting(self, item: Received) -> list[tuple[str, Received | Garbled | Batch]]:
+    def _fitting(
+        self, item: FrameBatch
+    ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         long = item.frames["frame"].str.len_bytes() > MOST_BYTES
         if not long.any():
             return [(item.exchange, item)]
         why = f"a message holds at most {MOST_BYTES} bytes"
-        dead = reject(item.exchange, item.frames.filter(long), "too_large", why)
-        rest = Received(item.exchange, item.frames.filter(~long))
+        dead = reject_frames(item.exchange, item.frames.filter(long), "too_large", why)
+        rest = FrameBatch(item.exchange, item.frames.filter(~long))
         kept = [(item.exchange, rest)] if rest.frames.height else []
-        return [(NOWHERE, _letters(dead)), *kept]
+        return [(UNKNOWN_EXCHANGE, _letters(dead)), *kept]
 
 
 def _letters(decoded: Decoded) -> Batch:
@@ -65,7 +69,7 @@ def _letters(decoded: Decoded) -> Batch:
 
 
 @dataclass(frozen=True)
-class Values:
+class MessageValues:
     """What messages of one partition hold, in their order, and their offsets."""
 
     topic: str
@@ -74,28 +78,28 @@ class Values:
     values: list[bytes]
 
 
-def values(consumed: Consumed) -> Values:
+def values(consumed: PartitionMessages) -> MessageValues:
     """What messages hold; nothing is an empty value."""
     messages = consumed.messages
     found = [message.value() or b"" for message in messages]
     offsets = [message.offset() or 0 for message in messages]
-    return Values(consumed.topic, consumed.partition, offsets, found)
+    return MessageValues(consumed.topic, consumed.partition, offsets, found)
 
 
-def together(pieces: Sequence[Values]) -> list[Values]:
+def concat(pieces: Sequence[MessageValues]) -> list[MessageValues]:
     """Those of pieces of one partition as one."""
     first = pieces[0]
     offsets = [offset for piece in pieces for offset in piece.offsets]
     found = [value for piece in pieces for value in piece.values]
-    return [Values(first.topic, first.partition, offsets, found)]
+    return [MessageValues(first.topic, first.partition, offsets, found)]
 
 
-READING: Final = Reading(values, together)
+READING: Final = MessageCodec(values, concat)
 """Messages of the normalized topic into what they hold."""
 
 
-@tells
-class Normalized:
+@log_failures
+class ReadTradesStep:
     """Reads messages of the normalized topic: `Values` in; (key, Decoded) out, without
     the frames, which others have stored.
     """
@@ -103,7 +107,7 @@ class Normalized:
     def __init__(
         self,
         wanted: Iterable[str],
-        decode: Callable[[Sequence[bytes]], Read] | None = None,
+        decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
         admit: Admit = lambda *_: None,
     ) -> None:
         """`admit` raises if trades are of a kind that is not wanted."""
@@ -111,7 +115,7 @@ class Normalized:
         self._wanted = frozenset(wanted)
         self._decode = decode or from_json
 
-    def __call__(self, held: Values) -> list[tuple[str, Decoded]]:
+    def __call__(self, held: MessageValues) -> list[tuple[str, Decoded]]:
         found = self._decode(held.values)
         for kind in found.kinds:
             place = f"partition {held.partition}, offset {held.offsets[0]}"
@@ -119,7 +123,9 @@ class Normalized:
         decoded = []
         if found.faults.height:
             letters = _unread(held, found.faults)
-            decoded.append((NOWHERE, Decoded(NOWHERE, empty(BRONZE), _NO_TRADES, letters)))
+            decoded.append(
+                (UNKNOWN_EXCHANGE, Decoded(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, letters))
+            )
         for exchange, trades in _by_exchange(found.trades):
             if exchange in self._wanted:
                 outages = found.outages.filter(exchange=exchange).select(*OUTAGES)
@@ -136,7 +142,7 @@ def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(part["exchange"][0], part) for part in parts]
 
 
-def _unread(held: Values, faults: pl.DataFrame) -> pl.DataFrame:
+def _unread(held: MessageValues, faults: pl.DataFrame) -> pl.DataFrame:
     """Dead letters of messages that hold no trade, by the topic and their offset."""
     lines = [
         (held.offsets[row], reason, detail, held.values[row])

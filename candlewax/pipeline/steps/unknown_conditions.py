@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.exchanges import Exchange
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 
 MOST_VALUES: Final = 50
 """Values of an exchange that are counted by name: a feed may bring any number of them."""
@@ -27,7 +27,7 @@ class UnknownConditions:
     Such trades are stored and take no part in candles, which may be wrong.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Counters) -> None:
         self._tally = tally
         self._met: dict[str, set[str]] = {}
 
@@ -38,7 +38,7 @@ class UnknownConditions:
         for condition, trades in Counter(conditions.drop_nulls().to_list()).items():
             if condition not in exchange.known_conditions:
                 name = self._name(exchange.id, condition[:_LONGEST])
-                self._tally.add(trades, "unknown_conditions", exchange.id, name)
+                self._tally.increment(trades, "unknown_conditions", exchange.id, name)
 
     def _name(self, exchange: str, condition: str) -> str:
         """Return the name to count a value by; log each value once."""

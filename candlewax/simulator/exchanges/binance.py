@@ -50,7 +50,7 @@ def feeds(kind: type[BinanceSpot] | type[BinanceUsdm]) -> list[Feed]:
     return [milliseconds, _Bare(milliseconds), microseconds, _Bare(microseconds)]
 
 
-class Binance(Client):
+class BinanceSession(Client):
     """A client of Binance. It may name streams that nobody knows: they stay silent."""
 
     _disconnected = False

@@ -38,7 +38,7 @@ class Unnumbered(AdvancedTrade):
 FEED: Final = Unnumbered()
 
 
-class Coinbase(Client):
+class CoinbaseSession(Client):
     """A client of Advanced Trade."""
 
     def __init__(self, venue: Venue, connection: ServerConnection, number: int) -> None:

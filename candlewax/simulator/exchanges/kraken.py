@@ -14,7 +14,7 @@ from candlewax.simulator.frames.channels import KrakenV2
 FEED = KrakenV2()
 
 
-class Kraken(Client):
+class KrakenSession(Client):
     """A client of Kraken's API v2."""
 
     _said = False

@@ -4,9 +4,9 @@ from typing import Final
 
 from candlewax.simulator.exchanges import coinbase as as_coinbase
 from candlewax.simulator.exchanges import kraken as as_kraken
-from candlewax.simulator.exchanges.binance import Binance, feeds
-from candlewax.simulator.exchanges.coinbase import Coinbase
-from candlewax.simulator.exchanges.kraken import Kraken
+from candlewax.simulator.exchanges.binance import BinanceSession, feeds
+from candlewax.simulator.exchanges.coinbase import CoinbaseSession
+from candlewax.simulator.exchanges.kraken import KrakenSession
 from candlewax.simulator.exchanges.published import Books
 from candlewax.simulator.exchanges.venue import NewClient, Venue
 from candlewax.simulator.frame_faults import Chance
@@ -24,10 +24,10 @@ PATHS: Final = {
 """Where each exchange is met by a websocket."""
 
 _KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
-    "binance": (catalog.spot_binance(880_000), feeds(BinanceSpot), Binance),
-    "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), Binance),
-    "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], Kraken),
-    "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], Coinbase),
+    "binance": (catalog.spot_binance(880_000), feeds(BinanceSpot), BinanceSession),
+    "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), BinanceSession),
+    "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
+    "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
 }
 """Markets, what is said about their trades, and who hears it."""
 

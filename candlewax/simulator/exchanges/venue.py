@@ -9,10 +9,10 @@ from websockets.asyncio.server import ServerConnection
 
 from candlewax.simulator.exchanges.client import Client
 from candlewax.simulator.exchanges.published import Books
-from candlewax.simulator.frame_faults import Chance, Fate
+from candlewax.simulator.frame_faults import Chance, FrameFault
 from candlewax.simulator.frames.channels import Bundle, Feed
 from candlewax.simulator.market.market import Market
-from candlewax.simulator.plan import Manners
+from candlewax.simulator.plan import ExchangeLimits
 
 NewClient = Callable[["Venue", ServerConnection, int], Client]
 
@@ -29,7 +29,7 @@ class Venue:
         feeds: Sequence[Feed],
         new_client: NewClient,
         books: Books,
-        manners: Manners,
+        manners: ExchangeLimits,
         chance: Chance,
         refused: Iterable[str] = (),
         gather_us: int = 0,
@@ -49,7 +49,7 @@ class Venue:
         self._listeners: dict[str, dict[int, Client]] = {native: {} for native in self.markets}
         self._gathered: dict[str, Bundle] = {}
         self._gathered_until_us = 0
-        self._late: dict[str, tuple[Bundle, Fate]] = {}
+        self._late: dict[str, tuple[Bundle, FrameFault]] = {}
         self._stalled_until = self._frozen_until = 0.0
         self._thawed = asyncio.Event()
         self._thawed.set()
@@ -150,7 +150,7 @@ class Venue:
         if before:
             self._say(*before)
 
-    def _say(self, bundle: Bundle, fate: Fate) -> None:
+    def _say(self, bundle: Bundle, fate: FrameFault) -> None:
         sent_us = time.time_ns() // 1000
         made: dict[int, list[str]] = {}
         for client in self._listeners[bundle[0].market.native].values():

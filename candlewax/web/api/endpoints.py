@@ -20,13 +20,13 @@ from candlewax.runtime.times import parse_time
 from candlewax.web import encode
 from candlewax.web.api import formats, params
 from candlewax.web.api.params import EARLIEST, LATEST
-from candlewax.web.cache.cache import Recent
-from candlewax.web.cache.chunks import Found, said
+from candlewax.web.cache.cache import CandleCache
+from candlewax.web.cache.chunks import CandlePage, said
 from candlewax.web.cache.loader import Loader
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.queries import Cursor, Series, Store
-from candlewax.web.stream.client import Viewer
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.client import StreamClient
+from candlewax.web.stream.subscribers import Subscribers
 
 _SHORT: Final = 1_000
 """Candles that are written on the spot: to wake another thread may take longer."""
@@ -41,8 +41,8 @@ class Api:
     def __init__(
         self,
         store: Store,
-        viewers: Viewers,
-        recent: Recent,
+        viewers: Subscribers,
+        recent: CandleCache,
         loader: Loader,
         about: Mapping[str, object],
     ) -> None:
@@ -103,7 +103,7 @@ class Api:
             body = await run_in_threadpool(formats.write_candles, found, form)
         return formats.respond(request, body, form, _headers(link))
 
-    async def _kept(self, series: Series, asked: params.Candles) -> Found | None:
+    async def _kept(self, series: Series, asked: params.Candles) -> CandlePage | None:
         """What is asked for, of what is kept; None if that does not reach so far."""
         begin = int(_up(_given(asked.from_, EARLIEST)).timestamp())
         end = int(_up(_given(asked.to, LATEST)).timestamp())
@@ -116,7 +116,7 @@ class Api:
             found = page()
         return found
 
-    def _between(self, series: Series, asked: params.Candles) -> Found:
+    def _between(self, series: Series, asked: params.Candles) -> CandlePage:
         begin, end = _given(asked.from_, EARLIEST), _given(asked.to, LATEST)
         last = asked.from_ is UNSET
         rows = self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
@@ -161,7 +161,7 @@ class Api:
     async def stream(self, request: Request) -> Response:
         """What happens, as server-sent events."""
         asked = params.read(params.Stream, request)
-        viewer = Viewer(Series(asked.exchange, asked.symbol, asked.timeframe))
+        viewer = StreamClient(Series(asked.exchange, asked.symbol, asked.timeframe))
         self._live.enter(viewer)
 
         async def events() -> AsyncIterator[bytes]:

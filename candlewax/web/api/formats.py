@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from candlewax.web import encode
 from candlewax.web.cache import columns
-from candlewax.web.cache.chunks import Found
+from candlewax.web.cache.chunks import CandlePage
 from candlewax.web.problem import Problem
 
 TYPES: Final = {
@@ -63,7 +63,7 @@ def write(rows: pl.DataFrame, form: str) -> bytes:
     return _WRITERS[form](rows)
 
 
-def write_candles(found: Found, form: str) -> bytes:
+def write_candles(found: CandlePage, form: str) -> bytes:
     """Kept candles in a form that is no JSON."""
     if form == "csv":
         return found.csv()

@@ -6,8 +6,8 @@ from typing import Final
 import polars as pl
 
 from candlewax.web import encode
-from candlewax.web.cache.chunks import Found
-from candlewax.web.cache.series import History, Read
+from candlewax.web.cache.chunks import CandlePage
+from candlewax.web.cache.series import Read, SeriesCache
 from candlewax.web.queries import Series
 
 EACH: Final = 1_050
@@ -23,7 +23,7 @@ Meanwhile = dict[int, bytes]
 """What came of a series while it was read."""
 
 
-class Recent:
+class CandleCache:
     """Series kept as they are sent, and kept up to date by what is stored.
 
     Not for several threads. What a series does not reach back to is not here. Where there
@@ -32,12 +32,14 @@ class Recent:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[Series, History] = {}
+        self._kept: dict[Series, SeriesCache] = {}
         self._loading: dict[Series, Meanwhile] = {}
         self._backlog: list[pl.DataFrame] = []
         self._count = 0
 
-    def page(self, series: Series, begin: int, end: int, limit: int, *, last: bool) -> Found | None:
+    def page(
+        self, series: Series, begin: int, end: int, limit: int, *, last: bool
+    ) -> CandlePage | None:
         """The first or the `last` so many candles that begin in a time (seconds since
         1970), in its order; None if not all of them are here.
         """
@@ -75,7 +77,7 @@ class Recent:
         if self._loading.get(series) is not meanwhile:
             return
         del self._loading[series]
-        kept = self._kept.setdefault(series, History())
+        kept = self._kept.setdefault(series, SeriesCache())
         self._count -= len(kept)
         kept.extend(read)
         kept.put(meanwhile)

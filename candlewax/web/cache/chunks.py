@@ -34,7 +34,7 @@ class Part(Protocol):
         """The same in columns (`columns.SCHEMA`)."""
 
 
-class More(NamedTuple):
+class OtherFormats(NamedTuple):
     """Candles in the forms that are not JSON, packed: about 65 bytes each as rows of CSV, 80
     in columns.
     """
@@ -51,7 +51,7 @@ class Chunk:
 
     starts: Sequence[int]
     said: bytes
-    more: More | None
+    more: OtherFormats | None
 
     def lines(self) -> list[bytes]:
         """The JSON of each."""
@@ -89,7 +89,7 @@ class _Slice(NamedTuple):
         return self.chunk.table()[self.low : self.high]
 
 
-class Said(NamedTuple):
+class JsonCandles(NamedTuple):
     """Candles that are JSON only."""
 
     starts: Sequence[int]
@@ -109,7 +109,7 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class CandlePage:
     """Candles of a series in their order, in parts none of which is empty."""
 
     parts: Sequence[Part]
@@ -143,11 +143,11 @@ class Found:
         return pa.concat_tables(tables).combine_chunks()
 
 
-def said(rows: pl.DataFrame) -> Found:
+def said(rows: pl.DataFrame) -> CandlePage:
     """Candles (`encode.CANDLE`) in their order, as a query gave them; in any thread."""
     if rows.is_empty():
-        return Found(())
-    return Found((Said(encode.starts(rows), encode.lines(rows)),))
+        return CandlePage(())
+    return CandlePage((JsonCandles(encode.starts(rows), encode.lines(rows)),))
 
 
 def pack(starts: Sequence[int], lines: Sequence[bytes]) -> list[Chunk]:
@@ -163,7 +163,7 @@ def pack_all(rows: pl.DataFrame) -> list[Chunk]:
     """Candles (`encode.ROWS`) in their order, in all forms, in chunks; in any thread."""
     starts, (lines, listed) = encode.starts(rows), encode.texts(rows)
     more = (
-        More(_packed(listed[at : at + CHUNK]), _small(columns.pack(rows[at : at + CHUNK])))
+        OtherFormats(_packed(listed[at : at + CHUNK]), _small(columns.pack(rows[at : at + CHUNK])))
         for at in range(0, len(starts), CHUNK)
     )
     return [replace(chunk, more=own) for chunk, own in zip(pack(starts, lines), more, strict=True)]

@@ -10,10 +10,10 @@ from typing import Final
 import polars as pl
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.clickhouse.client import QueryError, Unavailable, briefly
+from candlewax.clickhouse.client import QueryError, Unavailable, short_message
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
-from candlewax.web.cache.cache import EACH, Recent
+from candlewax.web.cache.cache import EACH, CandleCache
 from candlewax.web.cache.series import LATEST, OPEN, Read, read
 from candlewax.web.queries import Series, Store
 
@@ -38,7 +38,7 @@ class Loader:
     """Fills what is kept of the candles (`Recent`)."""
 
     def __init__(
-        self, store: Store, recent: Recent, markets: Callable[[], Iterable[tuple[str, str]]]
+        self, store: Store, recent: CandleCache, markets: Callable[[], Iterable[tuple[str, str]]]
     ) -> None:
         """`markets` gives exchange and symbol of those that are known by now."""
         self._store = store
@@ -53,7 +53,7 @@ class Loader:
                 await self.fill()
             except (QueryError, Unavailable) as error:
                 # A request says what is wrong; here it is tried again.
-                _log.warning("%s", briefly(error) if isinstance(error, QueryError) else error)
+                _log.warning("%s", short_message(error) if isinstance(error, QueryError) else error)
             await asyncio.sleep(PAUSE)
             if time.monotonic() - began > ANEW:
                 began = time.monotonic()

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from candlewax.web import encode
-from candlewax.web.cache.chunks import CHUNK, Chunk, Found, Part, Said, pack, pack_all
+from candlewax.web.cache.chunks import CHUNK, CandlePage, Chunk, JsonCandles, Part, pack, pack_all
 
 LATEST: Final = 4_291_747_200
 """The year 2106 in seconds since 1970: every candle begins before, as the table's times end
@@ -42,9 +42,9 @@ class _Open:
     starts: list[int] = field(default_factory=list)
     known: dict[int, bytes] = field(default_factory=dict)
 
-    def cut(self, low: int, high: int) -> Said:
+    def cut(self, low: int, high: int) -> JsonCandles:
         starts = self.starts[low:high]
-        return Said(starts, [self.known[start] for start in starts])
+        return JsonCandles(starts, [self.known[start] for start in starts])
 
 
 class _Held(msgspec.Struct):
@@ -60,7 +60,7 @@ class _Held(msgspec.Struct):
 _held: Final = msgspec.json.Decoder(_Held).decode
 
 
-class History:
+class SeriesCache:
     """All candles of a series that begin at `since` (seconds since 1970) or later."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class History:
         self._count -= len(chunk.starts)
         return len(chunk.starts)
 
-    def between(self, begin: int, end: int, limit: int, *, last: bool) -> Found | None:
+    def between(self, begin: int, end: int, limit: int, *, last: bool) -> CandlePage | None:
         """The first or the `last` so many candles that begin in a time, in its order; None
         if not all of them are here.
         """
@@ -106,7 +106,7 @@ class History:
                 break
         if rest and begin < self.since:
             return None
-        return Found(found[::-1] if last else found)
+        return CandlePage(found[::-1] if last else found)
 
     def _parts(self, begin: int, end: int, *, last: bool) -> Iterator[Chunk | _Open]:
         """What may hold candles of a time, in its order or from its end."""

@@ -110,7 +110,7 @@ class Reader:
         )
         # The last newline is the format's.
         one = str(formatted.data()).removesuffix("\n")
-        statement_filter.check(one, self._reaching_out)
+        statement_filter.check_statement(one, self._reaching_out)
         return one
 
     def close(self) -> None:

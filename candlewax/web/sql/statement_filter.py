@@ -40,7 +40,7 @@ _MODEL: Final = re.compile(r"ai_?(classify|embed|extract|filter|generate|redact|
 """Functions that ask a service."""
 
 
-def check(formatted: str, reaching_out: Collection[str]) -> None:
+def check_statement(formatted: str, reaching_out: Collection[str]) -> None:
     """Let one statement pass, as `formatQuery` wrote it; `reaching_out` are small names of
     functions. Raises RequestError.
     """

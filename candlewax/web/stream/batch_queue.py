@@ -28,7 +28,7 @@ def _always(_: Batch, known: bool) -> bool:  # noqa: ARG001, FBT001 - as it is c
 
 
 @dataclass(frozen=True)
-class Taken:
+class DrainedBatches:
     """What was stored since the last time: batches with the time (microseconds since
     1970) each was stored; `dropped` if some found no room. `coming` are those that are
     about to be stored, `known` the ids of those stored that were among them before.
@@ -40,7 +40,7 @@ class Taken:
     known: Collection[int] = ()
 
 
-class Hub:
+class BatchQueue:
     """Batches that come or were stored, and were not yet shown.
 
     Nothing here ever waits: if nobody takes, the oldest are forgotten. Delivery: at most
@@ -104,13 +104,13 @@ class Hub:
             self._woken = True
             self._wake()
 
-    def take(self) -> Taken:
+    def take(self) -> DrainedBatches:
         """All that waits."""
         # First: what comes meanwhile wakes again, if in vain.
         self._woken = False
         with self._lock:
             coming = list(self._coming)
-            taken = Taken(list(self._waiting), self._dropped, coming, self._known)
+            taken = DrainedBatches(list(self._waiting), self._dropped, coming, self._known)
             self._known = set()
             self._waiting.clear()
             self._coming.clear()

@@ -14,12 +14,12 @@ import polars as pl
 from candlewax.core.batch import Batch
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series
-from candlewax.web.stream.batch_queue import Hub
-from candlewax.web.stream.client import TAPE, Viewer
+from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.web.stream.client import TAPE, StreamClient
 from candlewax.web.stream.feed_status import SECOND, Clock, Feeds
-from candlewax.web.stream.subscribers import MARKET, Report, Viewers
+from candlewax.web.stream.subscribers import MARKET, Report, Subscribers
 
 TICK: Final = 0.04
 """Seconds between two looks at what came while pages watch: 25 a second."""
@@ -34,7 +34,7 @@ HEALTH: Final = 1.0
 _OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
 
 
-class Live(Viewers):
+class Broadcaster(Subscribers):
     """Takes what comes and what was just stored and gives each page what it watches.
 
     Only the hub is shared with another thread.
@@ -42,8 +42,8 @@ class Live(Viewers):
 
     def __init__(
         self,
-        hub: Hub,
-        recent: Recent,
+        hub: BatchQueue,
+        recent: CandleCache,
         clock: Clock | None = None,
         cross_check: Report | None = None,
     ) -> None:
@@ -120,7 +120,7 @@ class Live(Viewers):
                 if lines:
                     self.tell_trades(market, lines, self.clock.wall(received))
 
-    def enter(self, viewer: Viewer) -> None:
+    def enter(self, viewer: StreamClient) -> None:
         """A page begins to watch: what it reads lacks what is not stored yet."""
         self.catch_up()
         super().enter(viewer)

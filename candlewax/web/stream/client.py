@@ -13,7 +13,7 @@ TAPE: Final = 60
 """Trades that wait for a page; more than it shows are of no use."""
 
 
-class Viewer:
+class StreamClient:
     """What waits to be sent to one page. However slow it is, no more waits than it can
     show: of a candle, a market, or the health the latest, of trades the last few.
     """

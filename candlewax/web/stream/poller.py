@@ -10,13 +10,13 @@ from typing import Any, Final
 import polars as pl
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.clickhouse.client import Busy, QueryError, Unavailable, briefly
+from candlewax.clickhouse.client import Busy, QueryError, Unavailable, short_message
 from candlewax.web import encode
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series, Store
 from candlewax.web.stream.client import TAPE
 from candlewax.web.stream.feed_status import STALLED, state_of
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.subscribers import Subscribers
 
 EVERY: Final = 0.25
 """Seconds between two looks while pages watch."""
@@ -44,7 +44,7 @@ _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _log: Final = logging.getLogger(__name__)
 
 
-class Seen:
+class StoredFeedStatus:
     """How the feeds were when the tables were last asked."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def _shown(row: Mapping[str, Any], wall: int) -> dict[str, Any]:
 class Changes:
     """Looks in the tables for candles that others stored, and puts them among those kept."""
 
-    def __init__(self, store: Store, viewers: Viewers, recent: Recent) -> None:
+    def __init__(self, store: Store, viewers: Subscribers, recent: CandleCache) -> None:
         self._store = store
         self._viewers = viewers
         self._recent = recent
@@ -133,7 +133,9 @@ class Changes:
 class Poll:
     """Asks what is new, and tells pages what they watch."""
 
-    def __init__(self, store: Store, viewers: Viewers, seen: Seen, recent: Recent) -> None:
+    def __init__(
+        self, store: Store, viewers: Subscribers, seen: StoredFeedStatus, recent: CandleCache
+    ) -> None:
         self._store = store
         self._viewers = viewers
         self._seen = seen
@@ -191,10 +193,10 @@ class Poll:
         self._viewers.tell_health()
 
 
-def _tell_failure(viewers: Viewers, error: QueryError | Unavailable) -> None:
+def _tell_failure(viewers: Subscribers, error: QueryError | Unavailable) -> None:
     """Log why the tables were not read, and tell the pages, unless it was just busy."""
     if isinstance(error, QueryError):
-        _log.warning("%s", briefly(error))
+        _log.warning("%s", short_message(error))
         viewers.tell_database("ClickHouse refuses to answer; the log says why")
         return
     _log.warning("%s", error)

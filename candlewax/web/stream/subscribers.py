@@ -13,7 +13,7 @@ from candlewax.web import encode
 from candlewax.web.connection_limits import most_streams
 from candlewax.web.problem import Problem
 from candlewax.web.queries import Series
-from candlewax.web.stream.client import Viewer
+from candlewax.web.stream.client import StreamClient
 from candlewax.web.stream.feed_status import Reports
 
 MARKET: Final = ("exchange", "symbol")
@@ -22,14 +22,14 @@ Report = Callable[[], dict[str, Any] | None]
 """Gives a report as JSON can say it; None as long as there is none."""
 
 
-class Viewers:
+class Subscribers:
     """The pages that watch, and what each is told; all of it runs in the server's loop."""
 
     def __init__(self, feeds: Reports, cross_check: Report | None = None) -> None:
         """`cross_check` gives the last result of this process's cross-check, if it makes one."""
         self._reports = feeds
         self._cross_check = cross_check
-        self._viewers: set[Viewer] = set()
+        self._viewers: set[StreamClient] = set()
         self._exchanges: frozenset[str] = frozenset()
         self._away: str | None = None
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
@@ -38,7 +38,7 @@ class Viewers:
         self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def enter(self, viewer: Viewer) -> None:
+    def enter(self, viewer: StreamClient) -> None:
         """A page begins to watch. Raises Problem if there are too many."""
         most = most_streams()
         if self._ended or len(self._viewers) >= most:
@@ -53,7 +53,7 @@ class Viewers:
         # The wait between two looks is a long one while nobody watches.
         self._news.set()
 
-    def leave(self, viewer: Viewer) -> None:
+    def leave(self, viewer: StreamClient) -> None:
         """A page watches no longer."""
         self._viewers.discard(viewer)
         self._exchanges = frozenset(series.exchange for series in self.watched)

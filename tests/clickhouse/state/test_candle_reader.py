@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.gaps.gap_state import SPANS
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.gaps.gap_state import TIME_RANGES
 
 MINUTE = 60_000_000
 BEGIN = 1_790_000_040 * 1_000_000
@@ -46,9 +46,9 @@ def candles(tables: Database) -> Database:
 def check(candles: Database, spans: Sequence[Span]) -> None:
     """Those candles are found that lie in a span, and no others."""
     rows = [(symbol, BEGIN + before, BEGIN + after) for symbol, before, after in spans]
-    frame = pl.DataFrame(rows, SPANS, orient="row")
+    frame = pl.DataFrame(rows, TIME_RANGES, orient="row")
     found = set()
-    for part in History(candles).stored.touched("binance", frame):
+    for part in StateLoader(candles).stored.touched("binance", frame):
         ends = zip(part["symbol"], part["window_end"], strict=True)
         found |= {(symbol, (end - BEGIN) // MINUTE - 1) for symbol, end in ends}
     assert found == {

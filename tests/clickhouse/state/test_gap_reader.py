@@ -7,15 +7,15 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.clickhouse.writer import Writer
-from candlewax.core.gaps.gap_state import Knowledge
+from candlewax.core.gaps.gap_state import GapState
 from candlewax.core.schema import FRAMES
-from candlewax.core.snapshots import Snapshot, load_ledger
+from candlewax.core.snapshots import Snapshot, load_deduplicator
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.steps.deduplicate import Deduplicate
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.steps.deduplicate import DeduplicateStep
+from candlewax.runtime.counters import Counters
 from tests.support.decoding import INSTRUMENTS
 
 BEGIN = 1_790_000_000
@@ -43,12 +43,12 @@ class Process:
     """Deduplicates and stores, as one process does until it dies."""
 
     def __init__(self, tables: Database, resumed: Snapshot | None = None) -> None:
-        self.tally = Tally()
-        self._history = History(tables)
-        self.step = Deduplicate(self._history, self.tally, resumed)
+        self.tally = Counters()
+        self._history = StateLoader(tables)
+        self.step = DeduplicateStep(self._history, self.tally, resumed)
         self._writer = Writer(tables, self.tally, history=self._history, background=False)
 
-    def take(self, *frames: Frame, store: bool = True) -> Knowledge:
+    def take(self, *frames: Frame, store: bool = True) -> GapState:
         """Read a batch of frames."""
         rows = [
             (int((BEGIN + second) * 1_000_000_000), name, n, text)
@@ -61,7 +61,7 @@ class Process:
         if store:
             self._writer.put(batch)
             self._writer.flush()
-        return batch.known
+        return batch.gap_state
 
 
 def gaps(tables: Database) -> list[tuple[Any, ...]]:
@@ -93,10 +93,10 @@ def test_a_gap_is_stored_from_its_finding_to_its_end(tables: Database) -> None:
         ("BTC/USDT", 3, 5, 2, "open", "b1", 7, 2, 6),
         ("BTC/USDT", 7, 8, 2, "open", "b0", 10, 6, 9),
     ]
-    assert process.tally.now()["missing_trades", "binance"] == 4
+    assert process.tally.gauges()["missing_trades", "binance"] == 4
     process.take(trade(3, 21), trade(5, 22), trade(7, 23), trade(8, 24))
     assert [gap[3:5] for gap in gaps(tables)] == [(0, "repaired")] * 2
-    assert process.tally.now()["open_gaps", "binance"] == 0
+    assert process.tally.gauges()["open_gaps", "binance"] == 0
     assert process.tally.counts["gaps", "binance", "found"] == 2
     assert process.tally.counts["gaps", "binance", "repaired"] == 2
 
@@ -168,7 +168,7 @@ def test_what_is_no_longer_stored_no_longer_matters(tables: Database) -> None:
     process = Process(tables)
     known = process.take(trade(10))
     assert known.holes["first"].to_list() == [6]
-    assert process.tally.now()["open_gaps", "binance"] == 1
+    assert process.tally.gauges()["open_gaps", "binance"] == 1
     assert [gap[3] for gap in gaps(tables)] == [3, 3]
 
 
@@ -220,8 +220,8 @@ def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database
     Process(tables).take(event("connected", 1), trade(2), event("disconnected", 4))
     Process(tables).take(event("connected", 9, process="q"), trade(10))
     assert outages(tables) == [("binance", 4.0, 9.0)]
-    assert History(tables).unseen.outages("binance", (BEGIN + 9) * 10**6).height == 1
-    assert History(tables).unseen.outages("binance", (BEGIN + 9) * 10**6 + 1).is_empty()
+    assert StateLoader(tables).unseen.outages("binance", (BEGIN + 9) * 10**6).height == 1
+    assert StateLoader(tables).unseen.outages("binance", (BEGIN + 9) * 10**6 + 1).is_empty()
 
 
 def test_frames_without_events_have_no_outages(tables: Database) -> None:
@@ -238,7 +238,7 @@ def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
     saved = process.step.snapshot()
     assert saved is not None
     process.take(event("connected", 9), trade(2, 8.5))
-    ledger = load_ledger(saved)
+    ledger = load_deduplicator(saved)
     assert (ledger.gaps.missing, ledger.connections.down) == (3, (BEGIN + 7) * 10**6)
     again = Process(tables, saved)
     again.take(event("connected", 9), trade(2, 8.5))
@@ -254,12 +254,12 @@ def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
         FRAMES,
         orient="row",
     )
-    step = Deduplicate(History(tables), Tally(), None)
+    step = DeduplicateStep(StateLoader(tables), Counters(), None)
     ((batch,), _) = step.on_batch([decode(EXCHANGES["kraken"], frames, INSTRUMENTS)])
     assert batch.trades.height == 3
     assert "gaps" not in batch.tables
-    assert batch.known.holes.is_empty()
-    assert batch.known.begins.is_empty()
+    assert batch.gap_state.holes.is_empty()
+    assert batch.gap_state.begins.is_empty()
 
 
 @pytest.mark.parametrize("kind", ["connected", "disconnected"])
@@ -269,4 +269,6 @@ def test_events_alone_are_enough_to_begin(tables: Database, kind: str) -> None:
     process.take(event(kind, 1))
     saved = process.step.snapshot()
     assert saved is not None
-    assert list(load_ledger(saved).connections.alive) == (["b0"] if kind == "connected" else [])
+    assert list(load_deduplicator(saved).connections.alive) == (
+        ["b0"] if kind == "connected" else []
+    )

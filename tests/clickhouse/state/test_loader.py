@@ -5,11 +5,11 @@ from decimal import Decimal
 import polars as pl
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.recompute import Anew
-from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.recompute import CandleRecomputer
+from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, NAMES, table
 from tests.support import oracle
 from tests.support.oracle import Fill
@@ -38,7 +38,7 @@ def rows(some: list[Fill], place: str = "t") -> pl.DataFrame:
 
 def store(tables: Database, some: list[Fill], place: str = "t") -> None:
     """Store trades."""
-    writer = Writer(tables, Tally(), background=False)
+    writer = Writer(tables, Counters(), background=False)
     writer.put(Batch("x", {"silver_trades": rows(some, place)}))
     writer.flush()
 
@@ -47,7 +47,7 @@ def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> No
     """What is stored between two looks is in neither."""
     store(tables, fills(1, 2, 3))
     store(tables, fills(1), "other")
-    history = History(tables, meanwhile=True, wait=lambda _: None)
+    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
     ledger = history.ledger("x")
     store(tables, fills(4, 70))
     store(tables, fills(9), "third")
@@ -55,7 +55,7 @@ def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> No
     assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [3])
     assert book.candles["trade_count"].to_list() == [3] * 6
     assert book.watermark == DAY + 2 * SECOND
-    history.begun("x")
+    history.mark_started("x")
     assert history.book("x").candles.filter(pl.col("timeframe") == 6)["trade_count"].item() == 6
 
 
@@ -69,14 +69,14 @@ def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
         if len(waits) < 3:
             store(tables, fills(len(waits)))
 
-    history = History(tables, meanwhile=True, wait=late)
+    history = StateLoader(tables, meanwhile=True, wait=late)
     assert history.ledger("x").numbered["A/B"].first == [1]
     assert len(waits) == 3
 
 
 def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
     """And what comes then is not of the beginning."""
-    history = History(tables, meanwhile=True, wait=lambda _: None)
+    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
     assert history.ledger("x").numbered == {}
     store(tables, fills(1))
     assert history.book("x").candles.is_empty()
@@ -85,7 +85,7 @@ def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
 def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> None:
     """Also in a process that began with a memory of its own, and read nothing before."""
     store(tables, fills(1, 2))
-    history = History(tables, meanwhile=True, wait=lambda _: None)
+    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
     windows = pl.DataFrame(
         {"timeframe": [6], "symbol": ["A/B"], "window_start": [DAY]},
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
@@ -93,7 +93,7 @@ def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> Non
     counts = []
     for number in (3, 4):
         store(tables, fills(number))
-        found = pl.concat(Anew(history).candles("x", windows, DAY))
+        found = pl.concat(CandleRecomputer(history).candles("x", windows, DAY))
         counts.append(found["trade_count"].item())
     assert counts == [3, 4]
 
@@ -107,7 +107,9 @@ def test_late_trades_count_stored_or_not(tables: Database) -> None:
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
     )
     watermark = DAY + 10_000 * SECOND
-    found = pl.concat(Anew(History(tables)).candles("x", windows, watermark, rows(late)))
+    found = pl.concat(
+        CandleRecomputer(StateLoader(tables)).candles("x", windows, watermark, rows(late))
+    )
     expected = oracle.candles(fills(1, 2, 3, 4, 3700), {"x": watermark})
     shown = {
         NAMES[row["timeframe"]]: (row["trade_count"], row["close"], row["volume"])

@@ -7,9 +7,9 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state import store_progress
-from candlewax.clickhouse.state.loader import History
+from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.clickhouse.writer import Writer
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 from tests.clickhouse.test_writer import batch
 
 
@@ -21,7 +21,7 @@ def sent(offset: int) -> pl.DataFrame:
 
 
 def store(tables: Database, offset: int) -> None:
-    writer = Writer(tables, Tally(), background=False)
+    writer = Writer(tables, Counters(), background=False)
     made = batch(offset)
     made.tables["silver_trades"] = sent(offset)
     writer.put(made)
@@ -31,7 +31,7 @@ def store(tables: Database, offset: int) -> None:
 def test_late_trades_are_waited_for(tables: Database) -> None:
     """Or a candle computed anew would lack those that were sent just before them."""
     to_come = [1, 2, 3, 4]
-    known = History(tables, meanwhile=True, wait=lambda _: store(tables, to_come.pop(0)))
+    known = StateLoader(tables, meanwhile=True, wait=lambda _: store(tables, to_come.pop(0)))
     late = pl.concat([sent(3), sent(2)])
     known.wait_for("x", late)
     stored = tables.query("SELECT max(source_offset) FROM silver_trades").item()
@@ -48,7 +48,7 @@ def test_what_is_never_stored_is_not_waited_for_always(
     monkeypatch.setattr(store_progress, "_PATIENCE", 0.3)
     waits: list[float] = []
     with caplog.at_level(logging.WARNING):
-        known = History(tables, meanwhile=True, wait=waits.append)
+        known = StateLoader(tables, meanwhile=True, wait=waits.append)
         known.wait_for("x", sent(1))
         assert "not stored" in caplog.text
         assert waits
@@ -61,4 +61,4 @@ def test_what_is_never_stored_is_not_waited_for_always(
 
 def test_one_process_waits_for_nobody(tables: Database) -> None:
     """It stores trades before candles itself."""
-    History(tables, wait=lambda _: pytest.fail("waited")).wait_for("x", sent(1))
+    StateLoader(tables, wait=lambda _: pytest.fail("waited")).wait_for("x", sent(1))

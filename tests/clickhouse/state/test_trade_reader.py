@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.trades.deduplicator import Deduplicator
 
 MINUTE = 60_000_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,13 +45,13 @@ def test_contradicted_minutes_are_read_once_each(tables: Database) -> None:
     """However many contradictions they hold; of an unknown trade nothing is said."""
     store(tables, [("A/B", n, n, 60 + n, 0) for n in range(1, 50)] + [("C/D", 1, None, 3600, 0)])
     store(tables, [("E/F", 1, 0, 0, 0)], "kraken")
-    found = History(tables).trades.contradicted("binance")
+    found = StateLoader(tables).trades.contradicted("binance")
     assert minutes(found) == [("A/B", 0), ("A/B", 1), ("C/D", 60)]
 
 
 def test_what_was_stored_since_is_read_and_what_was_long_before_is_not(tables: Database) -> None:
     """A day is looked back, as the database's clock may have been set meanwhile."""
-    trades = History(tables).trades
+    trades = StateLoader(tables).trades
     store(tables, [("A/B", 1, 0, 0, 0), ("A/B", 2, 60, 60, 10)])
     assert minutes(trades.contradicted("binance")) == [("A/B", 0), ("A/B", 1)]
     store(tables, [("A/B", 3, 120, 120, 9)])
@@ -62,9 +62,9 @@ def test_what_was_stored_since_is_read_and_what_was_long_before_is_not(tables: D
 @pytest.mark.parametrize("count", [10, 10_000])
 def test_memory_of_contradictions_is_that_of_their_minutes(count: int) -> None:
     """A dump that was published corrected contradicts every trade of a day."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     for part in range(3):
         step = 3 * MINUTE // count
         ledger.add_contradictions(("A/B", ZERO + n * step + part) for n in range(count))
     assert sorted(ledger.contradicted) == [("A/B", ZERO + n * MINUTE) for n in range(3)]
-    assert ledger.knowledge({}, pl.DataFrame()).contradicted.rows() == sorted(ledger.contradicted)
+    assert ledger.gap_state({}, pl.DataFrame()).contradicted.rows() == sorted(ledger.contradicted)

@@ -18,15 +18,15 @@ from candlewax.core.candles.certificate import (
     NAMES,
     PARTIAL,
     UNVERIFIED,
-    Evidence,
+    CertificateInputs,
     certificates,
-    disjoint,
-    heard,
+    has_later_trade,
+    merge_overlapping,
     missing,
-    touched,
+    overlaps,
 )
 from candlewax.core.candles.combine import STATE, TIMEFRAMES
-from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
+from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from tests.core.candles.test_combine import DAY, table
 from tests.support.oracle import Fill
 
@@ -123,11 +123,12 @@ def test_a_certificate_says_what_is_known(
     """In all timeframes, of holes, begins, ends and outages anywhere."""
     candles = windows(some, unnumbered)
     cut = candles[[n for n in ended if n < candles.height]].unique()
-    evidence = Evidence(
-        Knowledge(
-            pl.DataFrame(missing, HOLES, orient="row"), pl.DataFrame(begins, BEGINS, orient="row")
+    evidence = CertificateInputs(
+        GapState(
+            pl.DataFrame(missing, MISSING_RANGES, orient="row"),
+            pl.DataFrame(begins, FIRST_SEEN, orient="row"),
         ),
-        disjoint(pl.DataFrame(down, OUTAGES, orient="row")),
+        merge_overlapping(pl.DataFrame(down, OUTAGES, orient="row")),
         cut.select(pl.col(name).cast(kind) for name, kind in ENDED.items()),
     )
     closed = pl.col("window_end") <= watermark
@@ -160,8 +161,8 @@ def test_spans_touch_the_windows_that_lie_in_them(
 ) -> None:
     """Both ends of a span are in it, the end of a window is not."""
     candles = windows(some)
-    frame = pl.DataFrame([(s, *times) for s, times in spans], SPANS, orient="row")
-    assert touched(candles, frame).to_list() == [
+    frame = pl.DataFrame([(s, *times) for s, times in spans], TIME_RANGES, orient="row")
+    assert overlaps(candles, frame).to_list() == [
         any(s in (symbol, None) and b < end and a >= start for s, (b, a) in spans)
         for (_, symbol, start), end in zip(some, candles["window_end"], strict=True)
     ]
@@ -174,7 +175,7 @@ def test_only_a_later_trade_tells_what_ended(second: int, expected: bool) -> Non
         pl.col(name).cast(kind) for name, kind in ENDED.items()
     )
     later: Any = Fill("x", "A/B", "1", 1, DAY + second * SECOND, True, 1, 1)  # type: ignore[arg-type]
-    assert heard(ended, table([later])).to_list() == [expected, False]
+    assert has_later_trade(ended, table([later])).to_list() == [expected, False]
 
 
 def test_many_holes_are_counted_at_once() -> None:
@@ -182,7 +183,7 @@ def test_many_holes_are_counted_at_once() -> None:
     many = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
             for n in range(40_000)]  # fmt: skip
     candles = windows([(1, "A/B", DAY + 60 * SECOND * n) for n in range(600)])
-    found = missing(candles, Knowledge(pl.DataFrame(many, HOLES, orient="row")))
+    found = missing(candles, GapState(pl.DataFrame(many, MISSING_RANGES, orient="row")))
     assert found.to_list() == [
         sum(n % 7 + 1 for n in range(60 * minute, 60 * minute + 60)) for minute in range(600)
     ]

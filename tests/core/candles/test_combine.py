@@ -18,9 +18,14 @@ from hypothesis import strategies as st
 from candlewax.core.candles import combine as candles
 from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.combine import TIMEFRAMES
-from candlewax.core.candles.open_candles import EMPTY, LATENESS, Book, Update
+from candlewax.core.candles.open_candles import (
+    ALLOWED_LATENESS_US,
+    EMPTY,
+    CandleUpdate,
+    OpenCandles,
+)
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
-from candlewax.core.snapshots import load_book, save_book
+from candlewax.core.snapshots import load_open_candles, save_open_candles
 from candlewax.exchanges.protocol.dialect import BUY, SELL
 from tests.support import oracle
 from tests.support.oracle import Fill
@@ -79,14 +84,14 @@ def told(frame: pl.DataFrame, watermark: int) -> dict[oracle.Window, dict[str, A
 
 
 def play(
-    batches: Sequence[Sequence[Fill]], book: Book = EMPTY
-) -> tuple[Book, dict[oracle.Window, dict[str, Any]], set[oracle.Window]]:
+    batches: Sequence[Sequence[Fill]], book: OpenCandles = EMPTY
+) -> tuple[OpenCandles, dict[oracle.Window, dict[str, Any]], set[oracle.Window]]:
     """Put batches into a book; the candles as they were last told, and those told late."""
     last: dict[oracle.Window, dict[str, Any]] = {}
     late: set[oracle.Window] = set()
     for batch in batches:
         trades = table(batch)
-        update: Update = books.update(book, trades, books.watermark(trades))
+        update: CandleUpdate = books.apply_trades(book, trades, books.watermark(trades))
         book = update.book
         last |= told(update.changed, book.watermark)
         late |= set(told(update.late, book.watermark))
@@ -156,7 +161,7 @@ def test_candles_that_can_change_do_not_depend_on_the_cut(
     }
     for timeframe, _, _, start in late:
         end = (start + oracle.LENGTHS[timeframe]) * 1_000_000
-        assert end + LATENESS <= book.watermark
+        assert end + ALLOWED_LATENESS_US <= book.watermark
 
 
 @given(FILLS, st.lists(st.integers(0, 40), max_size=4), st.integers(0, 4))
@@ -167,8 +172,8 @@ def test_a_pickled_book_goes_on_as_if_it_had_not_been(
     batches = cut(fills, places)
     whole = play(batches)
     book, before, late_before = play(batches[:stop])
-    saved = pickle.loads(pickle.dumps(save_book(book)))  # noqa: S301 - our own
-    resumed, after, late_after = play(batches[stop:], load_book(saved))
+    saved = pickle.loads(pickle.dumps(save_open_candles(book)))  # noqa: S301 - our own
+    resumed, after, late_after = play(batches[stop:], load_open_candles(saved))
     assert before | after == whole[1]
     assert late_before | late_after == whole[2]
     assert resumed.watermark == whole[0].watermark
@@ -180,7 +185,7 @@ def test_a_seeded_book_is_the_book_of_those_trades(fills: list[Fill], place: int
     old, new = fills[:place], fills[place:]
     book, _, _ = play([old])
     in_order = candles.combine(table(old))
-    seeded = books.seed(in_order, book.watermark)
+    seeded = books.restore(in_order, book.watermark)
     assert told(seeded.candles, 0) == told(book.candles, 0)
     assert play([new], seeded)[1:] == play([new], book)[1:]
 

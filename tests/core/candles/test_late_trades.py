@@ -6,12 +6,12 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.batch import WINDOWS
+from candlewax.core.batch import WINDOW_KEY
 from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.certificate import NAMES
 from candlewax.core.candles.combine import all_timeframes, combine
-from candlewax.core.candles.late_trades import MOST, STORED, resumed
-from candlewax.core.candles.open_candles import EMPTY, GRACE, Book
+from candlewax.core.candles.late_trades import MOST, STORED, restore_revisions
+from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US, OpenCandles
 from candlewax.core.schema import empty
 from tests.core.candles.test_combine import DAY, FILLS, cut, fill, table
 from tests.core.candles.test_combine import NAMES as FRAMES
@@ -28,7 +28,7 @@ def expected(fills: Sequence[Fill]) -> dict[oracle.Window, int]:
             start = one.time // 1_000_000 // length * length
             if not one.conditions:
                 window = (timeframe, one.exchange, one.symbol, start)
-                closed = (start + length) * 1_000_000 <= max(0, latest - GRACE)
+                closed = (start + length) * 1_000_000 <= max(0, latest - WATERMARK_DELAY_US)
                 late[window] = late.get(window, 0) + closed
         latest = max(latest, one.time)
     return late
@@ -44,12 +44,12 @@ def told(frame: pl.DataFrame) -> dict[oracle.Window, int]:
     }
 
 
-def play(batches: Sequence[Sequence[Fill]], book: Book = EMPTY) -> dict[oracle.Window, int]:
+def play(batches: Sequence[Sequence[Fill]], book: OpenCandles = EMPTY) -> dict[oracle.Window, int]:
     """Put batches into a book that gives nothing up; the revisions as last told."""
     last: dict[oracle.Window, int] = {}
     for batch in batches:
         trades = table(batch)
-        update = books.update(book, trades, books.watermark(trades), lateness=10**15)
+        update = books.apply_trades(book, trades, books.watermark(trades), lateness=10**15)
         book = update.book
         last |= told(update.changed)
     return last
@@ -72,7 +72,7 @@ def test_revisions_are_known_again_from_stored_rows(
     rows = {}
     for batch in batches[:stop]:
         trades = table(batch)
-        update = books.update(book, trades, books.watermark(trades), lateness=10**15)
+        update = books.apply_trades(book, trades, books.watermark(trades), lateness=10**15)
         book = update.book
         for row in update.changed.rows(named=True):
             name = tuple(row[n] for n in NAMES)
@@ -80,12 +80,12 @@ def test_revisions_are_known_again_from_stored_rows(
             rows[name] = (*name, closed, row["trade_count"], row["revision"])
     stored = pl.DataFrame(list(rows.values()), STORED, orient="row")
     minutes = combine(table(before))
-    seeded = books.seed(minutes, book.watermark, lateness=10**15)
-    again = resumed(seeded.candles, stored, empty(WINDOWS))
+    seeded = books.restore(minutes, book.watermark, lateness=10**15)
+    again = restore_revisions(seeded.candles, stored, empty(WINDOW_KEY))
     whole = expected(fills)
     seen = told(again)
     assert seen == expected(before)
-    assert seen | play(batches[stop:], Book(again, book.watermark)) == whole
+    assert seen | play(batches[stop:], OpenCandles(again, book.watermark)) == whole
 
 
 def stored(closed: bool, trades: int, revision: int) -> pl.DataFrame:
@@ -99,7 +99,7 @@ def revision_of(rows: pl.DataFrame, *, late: bool, trades: int = 5) -> int:
     minute = all_timeframes(combine(table([fill(n, sequence=n + 1) for n in range(trades)])))
     minute = minute.filter(pl.col("timeframe") == 1)
     names = minute.select(pl.col(n).cast(k) for n, k in NAMES.items())
-    return int(resumed(minute, rows, names if late else names.clear())["revision"].item())
+    return int(restore_revisions(minute, rows, names if late else names.clear())["revision"].item())
 
 
 def test_what_a_candle_held_as_it_closed_tells_how_many_came_late() -> None:

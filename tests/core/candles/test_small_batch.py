@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.candles import open_candles as books
-from candlewax.core.candles.open_candles import EMPTY, Book
-from candlewax.core.candles.small_batch import FEW, fold
+from candlewax.core.candles.open_candles import EMPTY, OpenCandles
+from candlewax.core.candles.small_batch import SMALL_BATCH_ROWS, apply_small_batch
 from candlewax.core.schema import REST
 from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table, told
 from tests.support import oracle
@@ -55,11 +55,11 @@ def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
     """Whatever the order within batches and between them; candles that a batch does not
     touch stay as they are.
     """
-    book: Book = EMPTY
+    book: OpenCandles = EMPTY
     last: dict[oracle.Window, dict[str, Any]] = {}
     for batch in batches:
         trades = table(batch)
-        update = books.update(book, trades, books.watermark(trades))
+        update = books.apply_trades(book, trades, books.watermark(trades))
         book = update.book
         last |= told(update.changed, book.watermark)
     every = [fill for batch in batches for fill in batch]
@@ -72,13 +72,13 @@ def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
 def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
     """It is not only a way that is there: a live feed's batches take it."""
     first = table([fill(symbol="C/D", sequence=1, time=DAY)])
-    book = books.update(EMPTY, first, DAY).book
+    book = books.apply_trades(EMPTY, first, DAY).book
     later = [f for f in fills if f.symbol != "C/D"]
     with mock.patch(
         "candlewax.core.candles.open_candles.at_once", side_effect=AssertionError("the other way")
     ):
         if later:
-            books.update(book, table(later), book.watermark)
+            books.apply_trades(book, table(later), book.watermark)
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
         table([fill(time=DAY - 1)]),
         table([fill(), fill(sequence=6, time=DAY + 60_000_000)]),
         table([fill(), fill(offset=1)]),
-        table([fill(sequence=n) for n in range(1, FEW + 2)]),
+        table([fill(sequence=n) for n in range(1, SMALL_BATCH_ROWS + 2)]),
         table([]),
     ],
     ids=["unnumbered", "left out", "asked for", "late", "two minutes", "a tie", "many", "none"],
 )
 def test_others_are_left_to_the_way_of_many(trades: pl.DataFrame) -> None:
     """Each of these asks for more than this does."""
-    assert fold(EMPTY.candles, trades, DAY) is None
+    assert apply_small_batch(EMPTY.candles, trades, DAY) is None
 
 
 def test_a_trade_older_than_its_candle_is_left_to_the_way_of_many() -> None:
     """What a candle holds may end later than what comes."""
-    found = fold(EMPTY.candles, table([fill(sequence=5)]), DAY)
+    found = apply_small_batch(EMPTY.candles, table([fill(sequence=5)]), DAY)
     assert found is not None
-    assert fold(found[0], table([fill(sequence=4)]), DAY) is None
-    assert fold(found[0], table([fill(sequence=6)]), DAY) is not None
+    assert apply_small_batch(found[0], table([fill(sequence=4)]), DAY) is None
+    assert apply_small_batch(found[0], table([fill(sequence=6)]), DAY) is not None

@@ -9,28 +9,28 @@ from hypothesis import strategies as st
 from candlewax.core.gaps.fill_plan import (
     ONCE,
     TOO_LONG,
-    Fate,
-    Gap,
-    Outcome,
-    Stretch,
-    Walk,
+    FillCursor,
+    FillGap,
+    FillResult,
+    FillStatus,
+    GapGroup,
+    group_gaps,
     kind,
-    stretches,
     too_long,
 )
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.rest import Page, Place, Rest
+from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 
 HOUR = 3_600_000_000
 SPOT = EXCHANGES["binance"].rest
 
 
-def gap(first: int, last: int, symbol: str = "BTC/USDT", after: int = 2_000) -> Gap:
-    return Gap(symbol, first, last, 1_000, after)
+def gap(first: int, last: int, symbol: str = "BTC/USDT", after: int = 2_000) -> FillGap:
+    return FillGap(symbol, first, last, 1_000, after)
 
 
-def walk(*gaps: Gap, rest: Rest = SPOT, key: str | None = None) -> Walk:
-    return Walk(Stretch(gaps), rest, key, sure_us=10)
+def walk(*gaps: FillGap, rest: RestRules = SPOT, key: str | None = None) -> FillCursor:
+    return FillCursor(GapGroup(gaps), rest, key, sure_us=10)
 
 
 def page(*numbers: int, until_ns: int = 0) -> Page:
@@ -41,22 +41,22 @@ def test_neighbours_share_a_page() -> None:
     """If it holds them and the numbers around them; other symbols never."""
     near = [gap(10, 11), gap(14, 14), gap(20, 20)]
     other = gap(12, 13, "ETH/USDT")
-    found = stretches([near[2], other, near[0], near[1]], 13)
+    found = group_gaps([near[2], other, near[0], near[1]], 13)
     assert [stretch.gaps for stretch in found] == [(other,), (near[0], near[1], near[2])]
-    assert [stretch.gaps for stretch in stretches(near, 12)] == [(near[2],), (near[0], near[1])]
+    assert [stretch.gaps for stretch in group_gaps(near, 12)] == [(near[2],), (near[0], near[1])]
 
 
 def test_gaps_of_two_numberings_are_asked_for_apart() -> None:
     """The same numbers are other trades."""
     old, new = gap(10, 11), replace(gap(13, 13), numbering=1)
-    assert [stretch.gaps for stretch in stretches([old, new], 1_000)] == [(new,), (old,)]
+    assert [stretch.gaps for stretch in group_gaps([old, new], 1_000)] == [(new,), (old,)]
 
 
 @given(st.sets(st.integers(2, 400), max_size=60), st.integers(3, 100))
 def test_every_gap_is_in_one_stretch(numbers: set[int], size: int) -> None:
     """None is lost and none is asked for twice."""
     gaps = [gap(number, number) for number in numbers]
-    found = stretches(gaps, size)
+    found = group_gaps(gaps, size)
     assert sorted(one for stretch in found for one in stretch.gaps) == sorted(gaps)
     for stretch in found:
         assert len(stretch.gaps) == 1 or stretch.last - stretch.first + 3 <= size
@@ -67,7 +67,7 @@ def test_what_is_asked_for() -> None:
     assert walk(gap(10, 12)).target("X") == "/api/v3/historicalTrades?symbol=X&fromId=9&limit=5"
     assert walk(gap(10, 5000)).target("X").endswith("fromId=9&limit=1000")
     kraken = walk(gap(10, 12), rest=EXCHANGES["kraken"].rest)
-    assert kraken.place == Place(9, 0)
+    assert kraken.place == Cursor(9, 0)
     later = replace(gap(10, 12), before=7_000_000)
     kraken = walk(later, rest=EXCHANGES["kraken"].rest)
     # A millisecond before the trade in front of the gap.
@@ -78,9 +78,12 @@ def test_all_that_was_missing_came() -> None:
     """Once a number behind the gap is shown, there is nothing more to ask."""
     found = walk(gap(10, 12), gap(14, 14))
     assert found.take(page(9, 10, 11))
-    assert found.place == Place(12, 0)
+    assert found.place == Cursor(12, 0)
     assert not found.take(page(12, 13, 14, 15))
-    assert [found.outcome(one, HOUR).fate for one in found.stretch.gaps] == [Fate.CAME, Fate.CAME]
+    assert [found.outcome(one, HOUR).fate for one in found.stretch.gaps] == [
+        FillStatus.CAME,
+        FillStatus.CAME,
+    ]
 
 
 def test_numbers_that_answers_span_do_not_exist() -> None:
@@ -88,32 +91,32 @@ def test_numbers_that_answers_span_do_not_exist() -> None:
     found = walk(gap(10, 12), gap(14, 14))
     assert not found.take(page(9, 10, 12, 13, 14, 15))
     first, second = found.stretch.gaps
-    assert found.outcome(first, HOUR).fate is Fate.NEVER
+    assert found.outcome(first, HOUR).fate is FillStatus.NEVER
     assert "1 of 3 numbers" in found.outcome(first, HOUR).reason
     assert "from 9 to 15" in found.outcome(first, HOUR).reason
-    assert found.outcome(second, HOUR).fate is Fate.CAME
+    assert found.outcome(second, HOUR).fate is FillStatus.CAME
 
 
 def test_what_just_happened_may_be_shown_later() -> None:
     """An answer given at once proves nothing: REST may be behind."""
     found = walk(gap(10, 12))
     found.take(page(9, 13))
-    assert found.outcome(found.stretch.gaps[0], 2_010).fate is Fate.LATER
-    assert found.outcome(found.stretch.gaps[0], 2_011).fate is Fate.NEVER
+    assert found.outcome(found.stretch.gaps[0], 2_010).fate is FillStatus.LATER
+    assert found.outcome(found.stretch.gaps[0], 2_011).fate is FillStatus.NEVER
 
 
 @pytest.mark.parametrize(
     ("times", "fate"),
-    [([1_000, 1_500, 2_000], Fate.CAME), ([1_000, -HOUR, 2_000], Fate.NEVER),
-     ([1_000, 2_000 + HOUR, 3 * HOUR], Fate.NEVER)],
+    [([1_000, 1_500, 2_000], FillStatus.CAME), ([1_000, -HOUR, 2_000], FillStatus.NEVER),
+     ([1_000, 2_000 + HOUR, 3 * HOUR], FillStatus.NEVER)],
 )  # fmt: skip
-def test_numbers_of_trades_of_another_time_fill_no_gap(times: list[int], fate: Fate) -> None:
+def test_numbers_of_trades_of_another_time_fill_no_gap(times: list[int], fate: FillStatus) -> None:
     """An exchange that has begun its numbers anew shows others under them."""
     found = walk(gap(10, 10))
     found.take(Page([9, 10, 11], times))
     outcome = found.outcome(found.stretch.gaps[0], HOUR)
     assert outcome.fate is fate
-    assert ("other trades under 1 of 1 numbers" in outcome.reason) is (fate is Fate.NEVER)
+    assert ("other trades under 1 of 1 numbers" in outcome.reason) is (fate is FillStatus.NEVER)
 
 
 def test_an_answer_may_begin_too_late() -> None:
@@ -122,7 +125,7 @@ def test_an_answer_may_begin_too_late() -> None:
     assert not found.take(page(50, 51))
     outcome = found.outcome(found.stretch.gaps[0], HOUR)
     assert (outcome.fate, outcome.reason) == (
-        Fate.NEVER,
+        FillStatus.NEVER,
         "too old: the exchange shows trades from 50 on",
     )
 
@@ -133,7 +136,7 @@ def test_an_answer_may_end_too_soon() -> None:
     assert found.take(page(9, 10))
     assert not found.take(page(9, 10))
     outcome = found.outcome(found.stretch.gaps[0], HOUR)
-    assert outcome.fate is Fate.LATER
+    assert outcome.fate is FillStatus.LATER
     assert "up to 10 only" in outcome.reason
 
 
@@ -141,8 +144,8 @@ def test_nothing_at_all_is_believed_after_an_hour() -> None:
     """Before, the exchange may only be slow."""
     found = walk(gap(10, 12))
     assert not found.take(page())
-    assert found.outcome(found.stretch.gaps[0], 2_000 + HOUR).fate is Fate.LATER
-    assert found.outcome(found.stretch.gaps[0], 2_001 + HOUR).fate is Fate.NEVER
+    assert found.outcome(found.stretch.gaps[0], 2_000 + HOUR).fate is FillStatus.LATER
+    assert found.outcome(found.stretch.gaps[0], 2_001 + HOUR).fate is FillStatus.NEVER
 
 
 def test_a_refusal_proves_nothing() -> None:
@@ -150,9 +153,9 @@ def test_a_refusal_proves_nothing() -> None:
     found = walk(gap(10, 10), gap(20, 20))
     found.take(page(9, 10, 11))
     first, second = found.stretch.gaps
-    assert found.refused(first, "status 503", HOUR).fate is Fate.CAME
+    assert found.refused(first, "status 503", HOUR).fate is FillStatus.CAME
     outcome = found.refused(second, "status 503", HOUR)
-    assert (outcome.fate, outcome.reason) == (Fate.LATER, "status 503")
+    assert (outcome.fate, outcome.reason) == (FillStatus.LATER, "status 503")
 
 
 def test_without_a_key_only_the_newest_are_asked_for() -> None:
@@ -162,11 +165,11 @@ def test_without_a_key_only_the_newest_are_asked_for() -> None:
     assert found.target("X") == "/fapi/v1/trades?symbol=X&limit=1000"
     assert not found.take(page(50, 51))
     outcome = found.outcome(found.stretch.gaps[0], HOUR)
-    assert outcome.fate is Fate.LATER
+    assert outcome.fate is FillStatus.LATER
     assert "THE_KEY" in outcome.reason
     found = walk(gap(10, 12), rest=rest, key="THE_KEY")
     found.take(page(8, 9, 10, 11, 12, 13))
-    assert found.outcome(found.stretch.gaps[0], HOUR).fate is Fate.CAME
+    assert found.outcome(found.stretch.gaps[0], HOUR).fate is FillStatus.CAME
 
 
 @given(
@@ -202,7 +205,7 @@ def test_a_walk_finds_all_there_is(
     wanted = set(range(one.first, one.last + 1))
     assert came >= wanted & there
     fate = found.outcome(one, HOUR).fate
-    assert fate is (Fate.CAME if wanted <= there else Fate.NEVER)
+    assert fate is (FillStatus.CAME if wanted <= there else FillStatus.NEVER)
 
 
 @pytest.mark.parametrize(("size", "long"), [(TOO_LONG, False), (TOO_LONG + 1, True)])
@@ -236,14 +239,16 @@ def test_what_is_too_long_is_not_asked_for(size: int, long: bool) -> None:
 )
 def test_two_answers_prove_what_both_say(before: str, now: str, *, proven: bool) -> None:
     """One that says something else is looked at once more, for its own reason."""
-    found = Outcome(Fate.NEVER, now).after(before)
-    assert found == (Outcome(Fate.NEVER, now) if proven else Outcome(Fate.LATER, ONCE + now))
+    found = FillResult(FillStatus.NEVER, now).after(before)
+    assert found == (
+        FillResult(FillStatus.NEVER, now) if proven else FillResult(FillStatus.LATER, ONCE + now)
+    )
 
 
-@pytest.mark.parametrize("fate", [Fate.CAME, Fate.LATER])
-def test_what_proves_nothing_needs_no_second_answer(fate: Fate) -> None:
+@pytest.mark.parametrize("fate", [FillStatus.CAME, FillStatus.LATER])
+def test_what_proves_nothing_needs_no_second_answer(fate: FillStatus) -> None:
     """It stays what it is."""
-    assert Outcome(fate, "so").after(f"{ONCE}too old") == Outcome(fate, "so")
+    assert FillResult(fate, "so").after(f"{ONCE}too old") == FillResult(fate, "so")
 
 
 def test_kinds_of_reasons() -> None:
@@ -260,7 +265,7 @@ def test_rows_that_cannot_be_read_are_no_proof_of_absence() -> None:
     found = walk(gap(10, 12))
     assert not found.take(Page((9, 10, 13), (0, 0, 0), 0, 2))
     outcome = found.outcome(found.stretch.gaps[0], HOUR)
-    assert outcome.fate is Fate.NEVER
+    assert outcome.fate is FillStatus.NEVER
     assert outcome.reason == "2 rows of the exchange's answers cannot be read, see dead_letters"
 
 
@@ -281,4 +286,4 @@ def test_windows_at_the_bound_of_a_page(size: int) -> None:
     numbers = [number for first, last in asked for number in range(first, last + 1)]
     assert numbers == list(range(9, 9 + size + 2))
     assert all(last - first < rest.page for first, last in asked)
-    assert found.outcome(one, HOUR).fate is Fate.CAME
+    assert found.outcome(one, HOUR).fate is FillStatus.CAME

@@ -11,9 +11,9 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.gap_tracker import Shown
+from candlewax.core.gaps.gap_tracker import Detection
 from candlewax.core.schema import GAPS, empty
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.trades.deduplicator import Deduplicator
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN, REPAIRED = 1, 4
@@ -61,10 +61,10 @@ def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFra
     return trades, bronze
 
 
-def put(ledger: Ledger, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
+def put(ledger: Deduplicator, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
     """Admit a batch; the rows of gaps it makes."""
     trades, bronze = frames(batch)
-    fresh = trades.filter(ledger.admit(trades).fresh)
+    fresh = trades.filter(ledger.mark_new(trades).fresh)
     rows = ledger.gaps.update("x", ledger.changes(), ledger.numbered, fresh, bronze)
     assert dict(rows.schema) == dict(empty(GAPS).schema)
     return rows.to_dicts()
@@ -124,7 +124,7 @@ def test_gaps_are_those_of_plain_sets(
     arrivals: list[Trade], sizes: list[int], chance: random.Random
 ) -> None:
     """After every batch; their rows may come again and in any order."""
-    ledger, oracle, rows = Ledger(), Oracle(), list[dict[str, Any]]()
+    ledger, oracle, rows = Deduplicator(), Oracle(), list[dict[str, Any]]()
     for batch in cut(arrivals, sizes):
         rows += put(ledger, batch)
         oracle.put(batch)
@@ -146,7 +146,7 @@ def test_gaps_are_those_of_plain_sets(
 
 def test_holes_that_open_and_close_within_a_batch_leave_no_trace() -> None:
     """In whatever order its trades come."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     assert put(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 5)])))
     rest = [("A/B", n) for n in (8, 20, 6, 2, 7, 4, 3, *range(10, 20))]
     rows = put(ledger, list(enumerate(rest)))
@@ -168,7 +168,7 @@ def test_what_a_process_found_before_it_died_is_followed_to_its_end(
     lost: int,
 ) -> None:
     """It comes again in other batches, to one that remembers less than the table holds."""
-    ledger, rows, done = Ledger(), list[dict[str, Any]](), 0
+    ledger, rows, done = Deduplicator(), list[dict[str, Any]](), 0
     batches = list(cut(arrivals, first))
     for batch in batches[:saved]:
         rows += put(ledger, batch)
@@ -186,9 +186,9 @@ def test_what_a_process_found_before_it_died_is_followed_to_its_end(
     settled(rows, set(arrivals))
     assert not resumed.gaps.ahead
     # And once more, by one that remembers nothing but what is stored.
-    begun = Ledger()
+    begun = Deduplicator()
     put(begun, list(enumerate(arrivals)))
-    begun = Ledger(begun.numbered)
+    begun = Deduplicator(begun.numbered)
     rows += adopt(begun, rows, again=False)
     for batch in cut([("A/B", n) for n in range(1, 17)], last):
         rows += put(begun, batch)
@@ -204,7 +204,7 @@ def settled(rows: list[dict[str, Any]], seen: set[Trade]) -> None:
     assert {trade for gap in found for trade in within(gap)} >= missing(seen)
 
 
-def adopt(ledger: Ledger, rows: list[dict[str, Any]], *, again: bool) -> list[dict[str, Any]]:
+def adopt(ledger: Deduplicator, rows: list[dict[str, Any]], *, again: bool) -> list[dict[str, Any]]:
     """Begin with the gaps that are open in their table."""
     of = {gap: left for gap, (left, _) in merged(rows).items() if left}
     stored = {
@@ -213,17 +213,17 @@ def adopt(ledger: Ledger, rows: list[dict[str, Any]], *, again: bool) -> list[di
         if (key := (row["symbol"], row["first_sequence"], row["last_sequence"])) in of
     }
     table = pl.DataFrame(list(stored.values()), GAPS, orient="row")
-    uncovered = ledger.gaps.adopt(table, ledger.numbered, again=again)
-    found = ledger.gaps.open(uncovered, [Shown("", 0)] * len(uncovered))
-    return ledger.gaps.recount("x", ledger.numbered, found).to_dicts()
+    uncovered = ledger.gaps.restore(table, ledger.numbered, again=again)
+    found = ledger.gaps.open(uncovered, [Detection("", 0)] * len(uncovered))
+    return ledger.gaps.refresh("x", ledger.numbered, found).to_dicts()
 
 
 def test_a_hole_that_no_gap_holds_gets_one() -> None:
     """When a process begins; a gap says at once what came meanwhile."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     rows = put(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 20)])))
     put(ledger, [(3, ("A/B", 5))])
-    begun = Ledger(ledger.numbered)
+    begun = Deduplicator(ledger.numbered)
     known = [row for row in rows if row["first_sequence"] == 2]
     assert merged(adopt(begun, known, again=False)) == {
         ("A/B", 2, 8): (6, OPEN),
@@ -233,12 +233,12 @@ def test_a_hole_that_no_gap_holds_gets_one() -> None:
 
 def test_a_gap_without_neighbours_no_longer_matters() -> None:
     """The trades beside it are kept no more; the rest of one that reaches so far does."""
-    ledger, full = Ledger(), Ledger()
+    ledger, full = Deduplicator(), Deduplicator()
     rows = put(
         full, list(enumerate([("A/B", n) for n in (1, 5, 9, 20, 40)] + [("C/D", 1), ("C/D", 3)]))
     )
     put(ledger, list(enumerate([("A/B", 12), ("A/B", 20)])))
-    begun = Ledger(ledger.numbered)
+    begun = Deduplicator(ledger.numbered)
     adopt(begun, rows, again=False)
     assert set(begun.gaps.gaps["A/B"]) == {(10, 19)}
     assert "C/D" not in begun.gaps.gaps
@@ -247,7 +247,7 @@ def test_a_gap_without_neighbours_no_longer_matters() -> None:
 @given(ARRIVALS, CUTS)
 def test_a_copy_does_not_follow(arrivals: list[Trade], sizes: list[int]) -> None:
     """What is found later is not in a copy taken before."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     batches = list(cut(arrivals, sizes))
     for batch in batches[:2]:
         put(ledger, batch)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.numberings import FAR, is_far_below, series, split_series
-from candlewax.core.gaps.sequence_ranges import Ranges
+from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.schema import empty
-from candlewax.core.snapshots import load_ledger, save_ledger
-from candlewax.core.trades.deduplicator import UNPROVEN, Ledger
+from candlewax.core.snapshots import load_deduplicator, save_deduplicator
+from candlewax.core.trades.deduplicator import UNPROVEN, Deduplicator
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -136,17 +136,17 @@ CUTS = st.lists(st.integers(0, 40), max_size=5)
 
 def admitted(rows: list[Row], cuts: list[int], *, saved: bool = False) -> list[tuple[bool, int]]:
     """What the ledger makes of the rows in batches, its state saved and taken up between them."""
-    ledger, found = Ledger(), []
+    ledger, found = Deduplicator(), []
     bounds = sorted({0, *(cut for cut in cuts if cut < len(rows)), len(rows)})
     for begin, end in pairwise(bounds):
-        admission = ledger.admit(table(rows[begin:end]))
+        admission = ledger.mark_new(table(rows[begin:end]))
         count = end - begin
         numbering = admission.numbering
         numbers = [0] * count if numbering is None else numbering.to_list()
         found += list(zip(admission.fresh.to_list(), numbers, strict=True))
         ledger.changes()
         if saved:
-            ledger = load_ledger(pickle.loads(pickle.dumps(save_ledger(ledger))))  # noqa: S301 - our own
+            ledger = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
     return found
 
 
@@ -168,13 +168,13 @@ def test_ledger_does_as_the_model_however_batches_are_cut(
 @pytest.mark.parametrize("decided", [False, True])
 def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> None:
     """To who is told the numberings, too: where it ended nothing is proven, and where it did."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     rows = [("A/B", 5000, 0), ("A/B", 1, 100), ("A/B", 5001, 30)]
     found = []
     for row, numbering in zip(rows, [0, 1, 0], strict=True):
         batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
-        ledger.admit(batch, decided=decided)
-        known = ledger.knowledge(ledger.changes(), empty(OUTAGES))
+        ledger.mark_new(batch, decided=decided)
+        known = ledger.gap_state(ledger.changes(), empty(OUTAGES))
         ends = known.begins.filter(pl.col("sequence") == UNPROVEN)["time"]
         found.append((seconds(ends), seconds(known.changed["before"])))
     assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
@@ -207,7 +207,7 @@ def test_series_have_names_that_tell_symbol_and_numbering() -> None:
 
 def test_ranges_know_what_they_hold_and_what_follows() -> None:
     """Against a plain set."""
-    ranges = Ranges([3, 10], [5, 10], [0, 0], [0, 0])
+    ranges = SequenceRanges([3, 10], [5, 10], [0, 0], [0, 0])
     held = {3, 4, 5, 10}
     assert [n for n in range(13) if ranges.has(n)] == sorted(held)
     assert {n for n in range(13) if ranges.follows(n)} == {n + 1 for n in held} - held

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.outages import Connections, Event, event
+from candlewax.core.gaps.outages import ConnectionEvent, OutageTracker, event
 from candlewax.core.schema import KIND_CONTROL, KIND_TRADE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ Frame = tuple[int, str, str, str]
 """Microseconds, connection, what it says ("" if no event), process."""
 
 
-def hear(connections: Connections, frames: Sequence[Frame]) -> list[tuple[int, int]]:
+def hear(connections: OutageTracker, frames: Sequence[Frame]) -> list[tuple[int, int]]:
     """What ends with a batch."""
     bronze = pl.DataFrame(
         {
@@ -34,7 +34,7 @@ def hear(connections: Connections, frames: Sequence[Frame]) -> list[tuple[int, i
         for row, (_, _, said, process) in enumerate(frames)
         if said
     ]
-    return list(connections.hear(bronze, [e for e in found if e]).iter_rows())
+    return list(connections.observe(bronze, [e for e in found if e]).iter_rows())
 
 
 def up(at: int, name: str = "a", process: str = "p") -> Frame:
@@ -163,7 +163,7 @@ def test_an_outage_is_the_time_without_any_connection(
 ) -> None:
     """However its frames are cut into batches."""
     for size in (1, 2, 3, len(frames)):
-        connections, found = Connections(), []
+        connections, found = OutageTracker(), []
         for begin in range(0, len(frames), size):
             found += hear(connections.copy(), frames[begin : begin + size])
             hear(connections, frames[begin : begin + size])
@@ -201,7 +201,7 @@ def test_outages_are_those_of_a_timeline(steps: list[tuple[str, int]], size: int
                 expected.append((dark, at))
             alive, known, dark = alive | {what}, True, None
         heard = at
-    connections, found = Connections(), []
+    connections, found = OutageTracker(), []
     for begin in range(0, len(frames), size):
         found += hear(connections, frames[begin : begin + size])
     assert found == expected
@@ -215,18 +215,18 @@ def trades(*times: int) -> pl.DataFrame:
 
 def test_an_outage_waits_for_the_first_trade_behind_it() -> None:
     """And is given once."""
-    connections = Connections()
+    connections = OutageTracker()
     hear(connections, [up(1), down(4), up(9), down(12), up(15)])
-    assert connections.release(trades()).is_empty()
-    assert connections.release(trades(8)).is_empty()
-    assert connections.copy().release(trades(9, 3)).rows() == [(4, 9)]
-    assert connections.release(trades(20)).rows() == [(4, 9), (12, 15)]
-    assert connections.release(trades(30)).is_empty()
+    assert connections.take_confirmed(trades()).is_empty()
+    assert connections.take_confirmed(trades(8)).is_empty()
+    assert connections.copy().take_confirmed(trades(9, 3)).rows() == [(4, 9)]
+    assert connections.take_confirmed(trades(20)).rows() == [(4, 9), (12, 15)]
+    assert connections.take_confirmed(trades(30)).is_empty()
 
 
 def test_events_that_are_known_already_are_passed_over() -> None:
     """A process that begins with the tables may read the same frames again."""
-    connections = Connections({"a": "p"}, None, 20, [], {"a": 11})
+    connections = OutageTracker({"a": "p"}, None, 20, [], {"a": 11})
     assert hear(connections, [up(5), down(8), up(11), frame(12)]) == []
     assert hear(connections, [frame(22), down(25), up(27)]) == [(25, 27)]
 
@@ -237,4 +237,4 @@ def test_events_that_are_known_already_are_passed_over() -> None:
 def test_what_matters_to_no_outage_is_no_event(content: dict[str, Any]) -> None:
     """Whatever a frame says."""
     assert event(3, content) is None
-    assert event(3, {"candlewax": "connected", "process": 7}) == Event(3, True, "")
+    assert event(3, {"candlewax": "connected", "process": 7}) == ConnectionEvent(3, True, "")

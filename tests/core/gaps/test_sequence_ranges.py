@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.sequence_ranges import Hole, Ranges, Run, runs
+from candlewax.core.gaps.sequence_ranges import MissingRange, SequenceRanges, SequenceRun, runs
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25)
 
@@ -16,11 +16,11 @@ def when(number: int) -> int:
     return number * 5 % 7
 
 
-def filled(spans: list[tuple[int, int]]) -> tuple[Ranges, set[int]]:
-    ranges, numbers = Ranges(), set[int]()
+def filled(spans: list[tuple[int, int]]) -> tuple[SequenceRanges, set[int]]:
+    ranges, numbers = SequenceRanges(), set[int]()
     for first, length in spans:
         last = first + length
-        ranges.add(Run(first, last, when(first), when(last)))
+        ranges.add(SequenceRun(first, last, when(first), when(last)))
         numbers |= set(range(first, last + 1))
     return ranges, numbers
 
@@ -29,7 +29,7 @@ def filled(spans: list[tuple[int, int]]) -> tuple[Ranges, set[int]]:
 def test_ranges_hold_what_was_put_in_and_stay_apart(spans: list[tuple[int, int]]) -> None:
     """Neighbouring ranges grow together, and know the times of their ends."""
     ranges, numbers = filled(spans)
-    held = ranges.holds(pl.Series(range(70), dtype=pl.UInt64))
+    held = ranges.contains(pl.Series(range(70), dtype=pl.UInt64))
     assert held.to_list() == [n in numbers for n in range(70)]
     joined = list(zip(ranges.first, ranges.last, strict=True))
     assert all(a[1] + 1 < b[0] for a, b in itertools.pairwise(joined))
@@ -42,7 +42,7 @@ def test_holes_lie_between_two_ranges(spans: list[tuple[int, int]], one: int, tw
     """Those asked for share a number with what is asked for."""
     ranges, numbers = filled(spans)
     expected = [
-        Hole(low + 1, high - 1, min(when(low), when(high)), max(when(low), when(high)))
+        MissingRange(low + 1, high - 1, min(when(low), when(high)), max(when(low), when(high)))
         for low, high in itertools.pairwise(sorted(numbers))
         if high - low > 1
     ]
@@ -50,15 +50,15 @@ def test_holes_lie_between_two_ranges(spans: list[tuple[int, int]], one: int, tw
     first, last = sorted((one, two))
     around = [hole for hole in expected if hole.first <= last and hole.last >= first]
     assert ranges.holes(first, last) == around
-    assert ranges.unseen(first, last) == len(set(range(first, last + 1)) - numbers)
+    assert ranges.count_missing(first, last) == len(set(range(first, last + 1)) - numbers)
 
 
 def test_the_first_to_bring_a_number_says_when_it_was() -> None:
     """A repeat changes nothing."""
-    ranges = Ranges()
-    ranges.add(Run(5, 7, 50, 70))
-    ranges.add(Run(5, 7, 1, 1))
-    ranges.add(Run(6, 8, 1, 80))
+    ranges = SequenceRanges()
+    ranges.add(SequenceRun(5, 7, 50, 70))
+    ranges.add(SequenceRun(5, 7, 1, 1))
+    ranges.add(SequenceRun(6, 8, 1, 80))
     assert (ranges.begin, ranges.end) == ([50], [80])
 
 

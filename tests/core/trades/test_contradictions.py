@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from candlewax.core.schema import TRADES
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTENT, RecentTrades, content
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,7 +150,7 @@ def many(count: int) -> pl.DataFrame:
 
 def test_trade_that_waits_to_be_stored_is_compared_however_many_came_since() -> None:
     """A writer may be behind by more trades than are remembered otherwise."""
-    finder, ledger = ContradictionFinder("x", Stored([])), Ledger()
+    finder, ledger = ContradictionFinder("x", Stored([])), Deduplicator()
     for part in many(500_000).iter_slices(100_000):
         repeat = trades([(1, 0, 1, 1, 1)])
         batch = pl.concat([part, repeat])
@@ -161,8 +161,8 @@ def test_trade_that_waits_to_be_stored_is_compared_however_many_came_since() -> 
     assert found.contradictions["their_price"].to_list() == [Decimal(1)]
 
 
-def admitted(ledger: Ledger, batch: pl.DataFrame) -> Admission:
-    return ledger.admit(batch.with_columns(trade_id=pl.col("sequence").cast(pl.String)))
+def admitted(ledger: Deduplicator, batch: pl.DataFrame) -> Admission:
+    return ledger.mark_new(batch.with_columns(trade_id=pl.col("sequence").cast(pl.String)))
 
 
 SECOND = 1_000_000
@@ -180,7 +180,7 @@ def test_known_trade_of_which_nothing_is_stored_is_judged_by_its_time(
     numbers: list[int], came: list[tuple[int, int]]
 ) -> None:
     """Number n happened at second n; what retention dropped was stored before a certain time."""
-    ledger, stored = Ledger(), Stored([])
+    ledger, stored = Deduplicator(), Stored([])
     known = [(n, n * SECOND, 1, 1, 1) for n in numbers]
     admitted(ledger, trades(known))
     moment = int(START.timestamp()) * SECOND

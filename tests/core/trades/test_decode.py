@@ -19,7 +19,7 @@ from candlewax.core.schema import (
     SCOPE_FRAME,
     SCOPE_TRADE,
 )
-from candlewax.core.trades.decode import decode, reject
+from candlewax.core.trades.decode import decode, reject_frames
 from candlewax.core.trades.normalize import normalize
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.binance import SPOT
@@ -213,7 +213,7 @@ def test_a_frame_of_bad_trades_alone_is_one_letter() -> None:
 def test_rejected_frames_are_letters_whole() -> None:
     """Whatever they hold."""
     frames = pl.DataFrame([(5, "c", 0, "x"), (6, "c", 1, "")], schema=FRAMES, orient="row")
-    found = reject("nowhere", frames, "unknown_exchange", "why")
+    found = reject_frames("nowhere", frames, "unknown_exchange", "why")
     assert found.bronze["kind"].to_list() == [KIND_DEAD, KIND_DEAD]
     assert found.bronze["exchange"].to_list() == ["nowhere", "nowhere"]
     assert found.dead_letters["reason"].to_list() == ["unknown_exchange"] * 2

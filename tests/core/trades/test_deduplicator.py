@@ -8,10 +8,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.gap_state import HOLES, OUTAGES
+from candlewax.core.gaps.gap_state import MISSING_RANGES, OUTAGES
 from candlewax.core.schema import empty
-from candlewax.core.snapshots import load_ledger, save_ledger
-from candlewax.core.trades.deduplicator import Ledger
+from candlewax.core.snapshots import load_deduplicator, save_deduplicator
+from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.unnumbered import KEPT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,43 +53,43 @@ def expected(rows: list[Row], seen: set[Row]) -> list[bool]:
 @given(BATCHES)
 def test_a_trade_is_let_through_once(batches: list[list[Row]]) -> None:
     """In whatever order numbers come, within a batch and across batches."""
-    ledger, seen = Ledger(), set[Row]()
+    ledger, seen = Deduplicator(), set[Row]()
     for rows in batches:
-        assert ledger.admit(table(rows)).fresh.to_list() == expected(rows, seen)
+        assert ledger.mark_new(table(rows)).fresh.to_list() == expected(rows, seen)
 
 
 @given(BATCHES)
 def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
     """What is put in later is not in a copy taken before."""
-    ledger, seen = Ledger(), set[Row]()
+    ledger, seen = Deduplicator(), set[Row]()
     for rows in batches[:2]:
-        ledger.admit(table(rows))
+        ledger.mark_new(table(rows))
         seen |= set(rows)
     copy = ledger.copy()
     for rows in batches[2:]:
-        ledger.admit(table(rows))
+        ledger.mark_new(table(rows))
     for rows in batches:
-        assert copy.copy().admit(table(rows)).fresh.to_list() == expected(rows, set(seen))
+        assert copy.copy().mark_new(table(rows)).fresh.to_list() == expected(rows, set(seen))
 
 
 def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
     """Memory is that of the holes."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     for begin in range(0, 100_000, 1000):
-        ledger.admit(table([("A/B", n + 1, "", 0) for n in range(begin, begin + 1000)]))
+        ledger.mark_new(table([("A/B", n + 1, "", 0) for n in range(begin, begin + 1000)]))
     assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [100_000])
 
 
 def test_ids_without_numbers_are_kept_for_a_day() -> None:
     """Longer than any of their candles is open."""
-    ledger = Ledger()
+    ledger = Deduplicator()
     row: Row = ("A/B", 0, "a", 0)
-    ledger.admit(table([row]))
+    ledger.mark_new(table([row]))
     moment = int(START.timestamp() * 1_000_000)
-    ledger.forget(moment + KEPT // timedelta(microseconds=1))
-    assert ledger.copy().admit(table([row])).fresh.to_list() == [False]
-    ledger.forget(moment + 1 + KEPT // timedelta(microseconds=1))
-    assert ledger.admit(table([row])).fresh.to_list() == [True]
+    ledger.expire(moment + KEPT // timedelta(microseconds=1))
+    assert ledger.copy().mark_new(table([row])).fresh.to_list() == [False]
+    ledger.expire(moment + 1 + KEPT // timedelta(microseconds=1))
+    assert ledger.mark_new(table([row])).fresh.to_list() == [True]
 
 
 NO_OUTAGE = empty(OUTAGES)
@@ -133,13 +133,13 @@ def numbered(pairs: list[tuple[str, int]]) -> pl.DataFrame:
 @given(TIMED)
 def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) -> None:
     """Also in front of the lowest number, and with what has changed since the batch before."""
-    ledger, seen = Ledger(), set[tuple[str, int]]()
+    ledger, seen = Deduplicator(), set[tuple[str, int]]()
     for pairs in batches:
         before, first = holes(seen), begins(seen)
         seen |= set(pairs)
-        ledger.admit(numbered(pairs))
-        known = ledger.knowledge(ledger.changes(), NO_OUTAGE)
-        assert dict(known.holes.schema) == dict(empty(HOLES).schema)
+        ledger.mark_new(numbered(pairs))
+        known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
+        assert dict(known.holes.schema) == dict(empty(MISSING_RANGES).schema)
         assert known.holes.height == len(holes(seen))
         assert set(known.holes.rows()) == holes(seen)
         assert set(known.begins.rows()) == begins(seen)
@@ -153,33 +153,33 @@ def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) ->
 @given(TIMED)
 def test_a_ledger_goes_on_from_its_copy(batches: list[list[tuple[str, int]]]) -> None:
     """With all the holes there are, and none said to have changed."""
-    ledger, seen = Ledger(), {pair for pairs in batches for pair in pairs}
+    ledger, seen = Deduplicator(), {pair for pairs in batches for pair in pairs}
     for pairs in batches:
-        ledger.admit(numbered(pairs))
-    copy = load_ledger(pickle.loads(pickle.dumps(save_ledger(ledger))))  # noqa: S301 - our own
-    known = copy.knowledge(copy.changes(), NO_OUTAGE)
+        ledger.mark_new(numbered(pairs))
+    copy = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
+    known = copy.gap_state(copy.changes(), NO_OUTAGE)
     assert (set(known.holes.rows()), known.changed.height) == (holes(seen), 0)
     assert set(known.begins.rows()) == begins(seen)
 
 
 def test_what_is_known_is_made_once_while_nothing_changes() -> None:
     """A run that goes on where the last one ended leaves the holes as they are."""
-    ledger = Ledger()
-    ledger.admit(numbered([("A/B", 1), ("A/B", 4), ("C/D", 7)]))
-    first = ledger.knowledge(ledger.changes(), NO_OUTAGE)
-    ledger.admit(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
-    second_ = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+    ledger = Deduplicator()
+    ledger.mark_new(numbered([("A/B", 1), ("A/B", 4), ("C/D", 7)]))
+    first = ledger.gap_state(ledger.changes(), NO_OUTAGE)
+    ledger.mark_new(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
+    second_ = ledger.gap_state(ledger.changes(), NO_OUTAGE)
     assert second_.holes is first.holes
     assert second_.changed.is_empty()
-    ledger.admit(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
-    assert ledger.knowledge(ledger.changes(), NO_OUTAGE) is second_
+    ledger.mark_new(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
+    assert ledger.gap_state(ledger.changes(), NO_OUTAGE) is second_
 
 
 def test_unnumbered_trades_have_no_holes_and_no_begin() -> None:
     """Nobody can tell what is missing of them."""
-    ledger = Ledger()
-    ledger.admit(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
-    known = ledger.knowledge(ledger.changes(), NO_OUTAGE)
+    ledger = Deduplicator()
+    ledger.mark_new(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
+    known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
     assert known.holes.is_empty()
     assert known.begins.is_empty()
     assert known.changed.is_empty()

@@ -7,7 +7,7 @@ import pytest
 
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.fields import FrameError, parse
-from candlewax.exchanges.protocol.rest import Complaint, Place, Verdict
+from candlewax.exchanges.protocol.rest import Cursor, RestError, RestErrorKind
 from tests.support.decoding import at, kinds_of, ms, reasons_of, trades_of
 
 # Binance Spot API documentation, "Market Data endpoints", section "Old trade lookup".
@@ -70,7 +70,7 @@ NATIVES = {
 def test_what_is_asked_for(exchange: str, target: str, newest: str) -> None:
     """Trades from a number or from a time on, and the last ones."""
     rest = EXCHANGES[exchange].rest
-    place = Place(28457, 1688671969993150842)
+    place = Cursor(28457, 1688671969993150842)
     assert rest.target(NATIVES[exchange], place, 7) == target
     assert rest.newest(NATIVES[exchange], 7) == newest
 
@@ -139,35 +139,42 @@ def test_an_answer_of_another_shape_is_none(exchange: str) -> None:
     ("exchange", "status", "content", "verdict"),
     [
         ("binance", 200, [], None),
-        ("binance", 400, {"code": -1121, "msg": "Invalid symbol."}, Verdict.NEVER),
-        ("binance", 400, {"code": -1100, "msg": "Illegal characters."}, Verdict.FAILED),
-        ("binance", 429, {"code": -1003, "msg": "Too much request weight used."}, Verdict.SLOWER),
-        ("binance", 418, {"code": -1003, "msg": "Way too many requests."}, Verdict.SLOWER),
-        ("binance", 403, None, Verdict.SLOWER),
-        ("binance", 503, None, Verdict.FAILED),
-        ("binance", 200, None, Verdict.FAILED),
-        ("binance_usdm", 401, {"code": -2014, "msg": "API-key format invalid."}, Verdict.KEY),
+        ("binance", 400, {"code": -1121, "msg": "Invalid symbol."}, RestErrorKind.NEVER),
+        ("binance", 400, {"code": -1100, "msg": "Illegal characters."}, RestErrorKind.FAILED),
+        (
+            "binance",
+            429,
+            {"code": -1003, "msg": "Too much request weight used."},
+            RestErrorKind.SLOWER,
+        ),
+        ("binance", 418, {"code": -1003, "msg": "Way too many requests."}, RestErrorKind.SLOWER),
+        ("binance", 403, None, RestErrorKind.SLOWER),
+        ("binance", 503, None, RestErrorKind.FAILED),
+        ("binance", 200, None, RestErrorKind.FAILED),
+        ("binance_usdm", 401, {"code": -2014, "msg": "API-key format invalid."}, RestErrorKind.KEY),
         ("kraken", 200, {"error": [], "result": {}}, None),
-        ("kraken", 200, {"error": ["EAPI:Rate limit exceeded"]}, Verdict.SLOWER),
-        ("kraken", 200, {"error": ["EGeneral:Too many requests"]}, Verdict.SLOWER),
-        ("kraken", 200, {"error": ["EService: Throttled: 1699999999"]}, Verdict.SLOWER),
-        ("kraken", 200, {"error": ["EQuery:Unknown asset pair"]}, Verdict.NEVER),
-        ("kraken", 200, {"error": ["EService:Unavailable"]}, Verdict.FAILED),
-        ("kraken", 520, None, Verdict.FAILED),
+        ("kraken", 200, {"error": ["EAPI:Rate limit exceeded"]}, RestErrorKind.SLOWER),
+        ("kraken", 200, {"error": ["EGeneral:Too many requests"]}, RestErrorKind.SLOWER),
+        ("kraken", 200, {"error": ["EService: Throttled: 1699999999"]}, RestErrorKind.SLOWER),
+        ("kraken", 200, {"error": ["EQuery:Unknown asset pair"]}, RestErrorKind.NEVER),
+        ("kraken", 200, {"error": ["EService:Unavailable"]}, RestErrorKind.FAILED),
+        ("kraken", 520, None, RestErrorKind.FAILED),
         ("coinbase", 200, [], None),
-        ("coinbase", 429, {"message": "Public rate limit exceeded"}, Verdict.SLOWER),
-        ("coinbase", 404, {"message": "NotFound"}, Verdict.NEVER),
-        ("coinbase", 404, None, Verdict.FAILED),
-        ("coinbase", 302, None, Verdict.FAILED),
+        ("coinbase", 429, {"message": "Public rate limit exceeded"}, RestErrorKind.SLOWER),
+        ("coinbase", 404, {"message": "NotFound"}, RestErrorKind.NEVER),
+        ("coinbase", 404, None, RestErrorKind.FAILED),
+        ("coinbase", 302, None, RestErrorKind.FAILED),
     ],
 )
-def test_complaints(exchange: str, status: int, content: Any, verdict: Verdict | None) -> None:
+def test_complaints(
+    exchange: str, status: int, content: Any, verdict: RestErrorKind | None
+) -> None:
     """What is too often, what is never, and what may pass. A page that somebody between
     says is not there does not prove that the exchange knows no such market.
     """
     found = EXCHANGES[exchange].rest.complaint(status, content)
     assert (found and found.verdict) == verdict
-    assert found is None or isinstance(found, Complaint)
+    assert found is None or isinstance(found, RestError)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.websocket import Heard, Kind
+from candlewax.exchanges.protocol.websocket import ControlMessage, Kind
 from candlewax.simulator.frames import control
 
 TRADES = {
@@ -50,50 +50,60 @@ HEARTBEATS = {
 NONSENSE = ["", " ", "{", "[]", "null", "17", '"text"', "{}", '{"id":true,"result":null}']
 
 ANSWERS = [
-    ("binance", '{"result":null,"id":7}', Heard(Kind.ACK, 7)),
-    ("binance", '{"code":2,"msg":"no","id":7}', Heard(Kind.REFUSAL, 7, reason="no")),
-    ("binance", '{"error":{"code":2,"msg":"no"},"id":7}', Heard(Kind.REFUSAL, 7, reason="no")),
-    ("binance", '{"code":3,"msg":"Invalid JSON"}', Heard(Kind.REFUSAL, reason="Invalid JSON")),
-    ("binance_usdm", '{"result":null,"id":1}', Heard(Kind.ACK, 1)),
+    ("binance", '{"result":null,"id":7}', ControlMessage(Kind.ACK, 7)),
+    ("binance", '{"code":2,"msg":"no","id":7}', ControlMessage(Kind.REFUSAL, 7, reason="no")),
+    (
+        "binance",
+        '{"error":{"code":2,"msg":"no"},"id":7}',
+        ControlMessage(Kind.REFUSAL, 7, reason="no"),
+    ),
+    (
+        "binance",
+        '{"code":3,"msg":"Invalid JSON"}',
+        ControlMessage(Kind.REFUSAL, reason="Invalid JSON"),
+    ),
+    ("binance_usdm", '{"result":null,"id":1}', ControlMessage(Kind.ACK, 1)),
     (
         "kraken",
         '{"method":"subscribe","req_id":5,"result":{"channel":"trade","snapshot":true,'
         '"symbol":"BTC/USD"},"success":true}',
-        Heard(Kind.ACK, 5, ("BTC/USD",)),
+        ControlMessage(Kind.ACK, 5, ("BTC/USD",)),
     ),
     (
         "kraken",
         '{"error":"Currency pair not supported X/Y","method":"subscribe","req_id":5,'
         '"success":false,"symbol":"X/Y"}',
-        Heard(Kind.REFUSAL, 5, ("X/Y",), "Currency pair not supported X/Y"),
+        ControlMessage(Kind.REFUSAL, 5, ("X/Y",), "Currency pair not supported X/Y"),
     ),
     (
         "kraken",
         '{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"X/Y"}',
-        Heard(Kind.ACK, None, ("X/Y",)),
+        ControlMessage(Kind.ACK, None, ("X/Y",)),
     ),
     (
         "kraken",
         '{"error":"Exceeded msg rate","method":"subscribe","req_id":5,"success":false}',
-        Heard(Kind.REFUSAL, reason="Exceeded msg rate"),
+        ControlMessage(Kind.REFUSAL, reason="Exceeded msg rate"),
     ),
     (
         "coinbase",
         '{"channel":"subscriptions","client_id":"","timestamp":"2026-01-01T00:00:00Z",'
         '"sequence_num":0,"events":[{"subscriptions":{"market_trades":["BTC-USD","ETH-USD"]}}]}',
-        Heard(Kind.ACK, None, ("BTC-USD", "ETH-USD")),
+        ControlMessage(Kind.ACK, None, ("BTC-USD", "ETH-USD")),
     ),
     (
         "coinbase",
         '{"type":"error","message":"failure to subscribe","reason":"FOO-USD is not valid"}',
-        Heard(Kind.REFUSAL, None, ("FOO-USD",), "failure to subscribe FOO-USD is not valid"),
+        ControlMessage(
+            Kind.REFUSAL, None, ("FOO-USD",), "failure to subscribe FOO-USD is not valid"
+        ),
     ),
-    ("coinbase", '{"type":"error","message":"no"}', Heard(Kind.REFUSAL, reason="no")),
+    ("coinbase", '{"type":"error","message":"no"}', ControlMessage(Kind.REFUSAL, reason="no")),
 ]
 
 
 @pytest.mark.parametrize(("exchange", "frame", "heard"), ANSWERS)
-def test_answers_are_understood(exchange: str, frame: str, heard: Heard) -> None:
+def test_answers_are_understood(exchange: str, frame: str, heard: ControlMessage) -> None:
     """Acks and refusals tell which instruments or which message they are about."""
     live = EXCHANGES[exchange].live
     assert live.hear(frame) == heard

@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from candlewax.core import frame_log
-from candlewax.core.frames import Feed, Received, Unread
-from candlewax.feeds.replay.paced import Paced, Play
-from candlewax.feeds.replay.source import Recordings
-from candlewax.runtime.counters import Tally
+from candlewax.core.frames import FrameBatch, SourceItem, UnreadableLines
+from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
+from candlewax.feeds.replay.source import FrameLogSource
+from candlewax.runtime.counters import Counters
 
 SECOND = 1_000_000
 
@@ -38,16 +38,16 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def seen(items: Iterable[Feed]) -> list[tuple[str, str]]:
+def seen(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
     return [
         (item.exchange, frame)
         for item in items
-        if isinstance(item, Received)
+        if isinstance(item, FrameBatch)
         for frame in item.frames["frame"]
     ]
 
 
-def taken(part: Any) -> Iterable[Feed]:
+def taken(part: Any) -> Iterable[SourceItem]:
     """What the part gives when it looks again."""
     while not part.looks.due():
         pass
@@ -57,9 +57,11 @@ def taken(part: Any) -> Iterable[Feed]:
 def test_what_lies_before_the_beginning_comes_at_once(log: Path) -> None:
     """Then each frame when its time has come, at the pace."""
     hands = Hands()
-    play = Play(2.0, 4 * SECOND, hands)
-    part = Paced(Recordings([log], Tally()), play, lambda: False).build_part("s", "logs", None)
-    assert any(isinstance(item, Unread) for item in part.next_batch())
+    play = PlaybackClock(2.0, 4 * SECOND, hands)
+    part = PacedSource(FrameLogSource([log], Counters()), play, lambda: False).build_part(
+        "s", "logs", None
+    )
+    assert any(isinstance(item, UnreadableLines) for item in part.next_batch())
     both = ("binance", "kraken")
     assert seen(taken(part)) == [(name, str(n)) for name in both for n in range(1, 5)]
     assert seen(taken(part)) == []
@@ -76,8 +78,10 @@ def test_what_lies_before_the_beginning_comes_at_once(log: Path) -> None:
 def test_without_a_beginning_it_is_the_first_frame(log: Path) -> None:
     """Which comes at once."""
     hands = Hands()
-    play = Play(1.0, None, hands)
-    part = Paced(Recordings([log], Tally()), play, lambda: False).build_part("s", "logs", None)
+    play = PlaybackClock(1.0, None, hands)
+    part = PacedSource(FrameLogSource([log], Counters()), play, lambda: False).build_part(
+        "s", "logs", None
+    )
     part.next_batch()
     assert seen(taken(part)) == [("binance", "1"), ("kraken", "1")]
     hands.now += SECOND
@@ -87,7 +91,7 @@ def test_without_a_beginning_it_is_the_first_frame(log: Path) -> None:
 def test_times_of_the_recording_have_their_times_here() -> None:
     """So that latency can be told, and the page knows how late it is there."""
     hands = Hands()
-    play = Play(10.0, 100 * SECOND, hands)
+    play = PlaybackClock(10.0, 100 * SECOND, hands)
     assert play.now() == 100 * SECOND
     assert play.wall(50 * SECOND) == hands.now
     play.start(100 * SECOND)
@@ -101,8 +105,10 @@ def test_times_of_the_recording_have_their_times_here() -> None:
 def test_it_stops_when_it_is_asked_to(log: Path) -> None:
     """In the middle of what it holds."""
     asked: list[bool] = []
-    recordings = Recordings([log], Tally())
-    part = Paced(recordings, Play(1.0), lambda: bool(asked)).build_part("s", "logs", None)
+    recordings = FrameLogSource([log], Counters())
+    part = PacedSource(recordings, PlaybackClock(1.0), lambda: bool(asked)).build_part(
+        "s", "logs", None
+    )
     part.next_batch()
     asked.append(True)
     with pytest.raises(StopIteration):

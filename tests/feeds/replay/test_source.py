@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core import frame_log
-from candlewax.core.frames import Feed, Received, Unread
+from candlewax.core.frames import FrameBatch, SourceItem, UnreadableLines
 from candlewax.feeds.replay import source as recordings
-from candlewax.feeds.replay.source import Position, Recordings
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.replay.source import FrameLogSource, Position
+from candlewax.runtime.counters import Counters
 
 Row = tuple[int, str, str, int, str]
 """recv_ns, exchange, connection, seq, frame."""
@@ -30,12 +30,12 @@ def log(path: Path, rows: list[Row]) -> Path:
 
 def opened(
     paths: list[Path], resume: dict[str, Position] | None = None
-) -> StatefulSourcePartition[Feed, dict[str, Position]]:
-    return Recordings(paths, Tally()).build_part("feed", "logs", resume)
+) -> StatefulSourcePartition[SourceItem, dict[str, Position]]:
+    return FrameLogSource(paths, Counters()).build_part("feed", "logs", resume)
 
 
-def rest(part: StatefulSourcePartition[Feed, dict[str, Position]]) -> list[Feed]:
-    items: list[Feed] = []
+def rest(part: StatefulSourcePartition[SourceItem, dict[str, Position]]) -> list[SourceItem]:
+    items: list[SourceItem] = []
     while True:
         try:
             items += part.next_batch()
@@ -43,18 +43,21 @@ def rest(part: StatefulSourcePartition[Feed, dict[str, Position]]) -> list[Feed]
             return items
 
 
-def frames(items: list[Feed]) -> list[Row]:
+def frames(items: list[SourceItem]) -> list[Row]:
     return [
         (recv_ns, item.exchange, connection, seq, frame)
         for item in items
-        if isinstance(item, Received)
+        if isinstance(item, FrameBatch)
         for recv_ns, connection, seq, frame in item.frames.iter_rows()
     ]
 
 
-def reasons(items: list[Feed]) -> list[str]:
+def reasons(items: list[SourceItem]) -> list[str]:
     return [
-        reason for item in items if isinstance(item, Unread) for reason in item.letters["reason"]
+        reason
+        for item in items
+        if isinstance(item, UnreadableLines)
+        for reason in item.letters["reason"]
     ]
 
 
@@ -149,7 +152,7 @@ def test_a_replay_goes_on_where_its_snapshot_was_taken(
         patch.setattr("candlewax.feeds.replay.log_reader._BLOCK", 40)
         whole = frames(rest(opened(paths)))
         first = opened(paths)
-        items: list[Feed] = []
+        items: list[SourceItem] = []
         try:
             for _ in range(stop):
                 items += first.next_batch()
@@ -167,7 +170,10 @@ def test_bad_lines_are_told_once_with_their_number(tmp_path: Path) -> None:
     path.write_bytes(b"\x00\xff garbage\n" * 40)
     items = rest(opened([path]))
     offsets = [
-        n for item in items if isinstance(item, Unread) for n in item.letters["source_offset"]
+        n
+        for item in items
+        if isinstance(item, UnreadableLines)
+        for n in item.letters["source_offset"]
     ]
     assert offsets == list(range(40))
 
@@ -185,7 +191,7 @@ def test_a_stop_ends_the_replay(tmp_path: Path) -> None:
     """A source that is asked to stop emits nothing more and can be resumed."""
     rows = numbered([1, 2])
     path = log(tmp_path / "a.tsv", rows)
-    part = Recordings([path], Tally(), lambda: True).build_part("feed", "logs", None)
+    part = FrameLogSource([path], Counters(), lambda: True).build_part("feed", "logs", None)
     with pytest.raises(StopIteration):
         part.next_batch()
     assert frames(rest(opened([path], part.snapshot()))) == rows

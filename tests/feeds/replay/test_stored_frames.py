@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.frames import Received
+from candlewax.core.frames import FrameBatch
 from candlewax.feeds.replay import stored_frames
-from candlewax.feeds.replay.stored_frames import StoredFrames
+from candlewax.feeds.replay.stored_frames import StoredFrameSource
 
 BEGIN = datetime(2026, 9, 14, 12, tzinfo=UTC)
 
@@ -34,9 +34,9 @@ def store(tables: Database, *rows: dict[str, Any]) -> None:
     )
 
 
-def read(tables: Database, since: int = 0) -> list[Received]:
-    part = StoredFrames(tables, since).build_part("", "frames", None)
-    found: list[Received] = []
+def read(tables: Database, since: int = 0) -> list[FrameBatch]:
+    part = StoredFrameSource(tables, since).build_part("", "frames", None)
+    found: list[FrameBatch] = []
     while True:
         try:
             found += part.next_batch()  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def read(tables: Database, since: int = 0) -> list[Received]:
             return found
 
 
-def texts(found: list[Received]) -> list[str]:
+def texts(found: list[FrameBatch]) -> list[str]:
     return [text for received in found for text in received.frames["frame"]]
 
 

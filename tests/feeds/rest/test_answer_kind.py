@@ -8,7 +8,7 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.client import Client, Patience, RefusalError
+from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.span_pages import Found, pages
 from candlewax.pipeline import rest_endpoints
 from candlewax.pipeline.data_kind import placed
@@ -77,7 +77,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
     with played() as (simulator, _):
         (how,) = asked(simulator, "binance").values()
         native, trades = next(iter(markets(simulator, "binance").items()))
-        quick = Patience(first_s=0.001, most_s=0.001)
+        quick = RetryPolicy(first_s=0.001, most_s=0.001)
         client = Client(how.rest, how.url, how.key, is_simulated=False, patience=quick)
         texts = pages(
             client, how.rest, native, (trades[0].time_us, trades[-1].time_us), lambda _: None,
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = rest_endpoints.asked(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints.rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 

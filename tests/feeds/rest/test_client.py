@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.client import MOST_BYTES, Client, Patience, RefusalError
-from candlewax.feeds.rest.worker import Stopped
+from candlewax.feeds.rest.client import MOST_BYTES, Client, RefusalError, RetryPolicy
+from candlewax.feeds.rest.worker import WorkerStopped
 
 ROW = (
     '{"id":7,"price":"4.0","qty":"12.0","quoteQty":"48.0","time":1499865549590,'
@@ -110,7 +110,7 @@ def client(
         key,
         wait=clock.wait,
         now=lambda: clock.now,
-        patience=Patience(first_s=1, most_s=8, connect_s=5, answer_s=5),
+        patience=RetryPolicy(first_s=1, most_s=8, connect_s=5, answer_s=5),
         chance=chance or Highest(),
     )
 
@@ -154,8 +154,8 @@ def test_it_waits_as_long_as_the_exchange_tells() -> None:
     ban = (418, {"Retry-After": "120"}, b'{"code":-1003,"msg":"banned"}')
     with serving(slow, ban, GOOD, GOOD) as server:
         asking = client(server, clock)
-        assert not refused(asking).never
-        assert not refused(asking).never
+        assert not refused(asking).is_permanent
+        assert not refused(asking).is_permanent
         asking.ask("/x")
         asking.ask("/x")
     assert clock.waits == [7, 120]
@@ -230,7 +230,7 @@ def test_what_is_no_answer(answer: Answered, reason: str) -> None:
     with serving(answer) as server:
         thrown = refused(client(server, Clock()))
     assert reason in thrown.reason
-    assert not thrown.never
+    assert not thrown.is_permanent
     assert len(server.asked) == 1
 
 
@@ -239,7 +239,7 @@ def test_what_never_comes() -> None:
     clock = Clock()
     with serving((400, {}, b'{"code":-1121,"msg":"Invalid symbol."}'), GOOD) as server:
         asking = client(server, clock)
-        assert refused(asking).never
+        assert refused(asking).is_permanent
         asking.ask("/x")
     assert clock.waits == []
 
@@ -283,6 +283,6 @@ def test_who_is_stopped_asks_no_more() -> None:
         clock.going = False
         asking = client(server, clock)
         refused(asking)
-        with pytest.raises(Stopped):
+        with pytest.raises(WorkerStopped):
             asking.ask("/x")
     assert len(server.asked) == 1

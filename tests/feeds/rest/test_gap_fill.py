@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from candlewax.clickhouse.gap_table import Left
-from candlewax.core.frames import Received
-from candlewax.core.gaps.fill_plan import ONCE, Gap
+from candlewax.clickhouse.gap_table import PendingGap
+from candlewax.core.frames import FrameBatch
+from candlewax.core.gaps.fill_plan import ONCE, FillGap
 from candlewax.feeds.frame_buffer import Row
-from candlewax.feeds.rest.fill_schedule import Account, Pace, Schedule
-from candlewax.feeds.rest.worker import Outlet, OutletPart
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, Schedule
+from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
+from candlewax.runtime.counters import Counters
 
-PACE = Pace(settle_s=3, first_s=5, most_s=300)
+PACE = FillTiming(settle_s=3, first_s=5, most_s=300)
 
 
 @pytest.mark.parametrize(
@@ -33,25 +33,25 @@ PACE = Pace(settle_s=3, first_s=5, most_s=300)
 )
 def test_whose_turn_it_is(attempts: int, age_s: float, idle_s: float, due: bool) -> None:
     """After a moment first, then after pauses that double up to a bound."""
-    gap = Gap("BTC/USDT", 2, 3, 0, 1, attempts)
-    assert PACE.due(Left(gap, age_s, idle_s, {"reason": ""})) is due
+    gap = FillGap("BTC/USDT", 2, 3, 0, 1, attempts)
+    assert PACE.due(PendingGap(gap, age_s, idle_s, {"reason": ""})) is due
 
 
 def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
     """A process that runs for months meets ever new ones; those that are left count on."""
-    account = Account()
+    account = AttemptLog()
     for number in range(5):
         key = ("BTC/USDT", 1, number, number)
         account.tried[key] = account.came[key] = 2
         account.asked[key] = 7.0
-    there = [Gap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
-    account.keep([Left(gap, 9.0, 9.0, {"numbering": 1}) for gap in there])
+    there = [FillGap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
+    account.keep([PendingGap(gap, 9.0, 9.0, {"numbering": 1}) for gap in there])
     expected = {("BTC/USDT", 1, 1, 1): 2, ("BTC/USDT", 1, 3, 3): 2}
     assert account.tried == expected
     assert account.came == expected
     assert account.asked == dict.fromkeys(expected, 7.0)
     account.keep([])
-    assert account == Account()
+    assert account == AttemptLog()
 
 
 DOUBTED = {"reason": f"{ONCE}too old: the exchange shows trades from 50 on"}
@@ -62,10 +62,10 @@ def test_the_second_look_waits_by_a_clock_that_nobody_sets(*, finite: bool) -> N
     """The table's times say an hour after a step of the database's clock, or nothing at all."""
     now = 1000.0
     schedule = Schedule(replace(PACE, second_s=180), finite=finite, now=lambda: now)
-    gap = Gap("BTC/USDT", 2, 3, 0, 1, 1)
-    schedule.note(Left(gap, 3600.0, 0.0, {"reason": ""}), over=False)
+    gap = FillGap("BTC/USDT", 2, 3, 0, 1, 1)
+    schedule.note(PendingGap(gap, 3600.0, 0.0, {"reason": ""}), over=False)
     for idle_s in (-3600.0, 3600.0):
-        left = Left(gap, 3600.0, idle_s, DOUBTED)
+        left = PendingGap(gap, 3600.0, idle_s, DOUBTED)
         now = 1179.9
         assert not schedule.is_due(left)
         now = 1180.0
@@ -76,14 +76,14 @@ def test_the_second_look_waits_by_a_clock_that_nobody_sets(*, finite: bool) -> N
 def test_the_next_process_has_only_the_times_of_the_table(idle_s: float, *, due: bool) -> None:
     """It did not take the first look."""
     schedule = Schedule(replace(PACE, second_s=180), finite=True, now=lambda: 5.0)
-    left = Left(Gap("BTC/USDT", 2, 3, 0, 1, 1), 3600.0, idle_s, DOUBTED)
+    left = PendingGap(FillGap("BTC/USDT", 2, 3, 0, 1, 1), 3600.0, idle_s, DOUBTED)
     assert schedule.is_due(left) is due
 
 
 def test_a_finite_run_tries_each_gap_some_times() -> None:
     """Unless it is over before; pauses between them are the client's."""
     schedule = Schedule(replace(PACE, tries=3), finite=True)
-    one, other = (Left(Gap("X", n, n, 0, 1, 9), 9.0, 0.0, {"reason": ""}) for n in (1, 2))
+    one, other = (PendingGap(FillGap("X", n, n, 0, 1, 9), 9.0, 0.0, {"reason": ""}) for n in (1, 2))
     for _ in range(3):
         assert schedule.is_due(one)
         schedule.note(one, over=False)
@@ -96,14 +96,14 @@ def row(number: int) -> Row:
     return (number, "rest/X", number, f"frame {number}")
 
 
-def taken(part: OutletPart) -> list[str]:
+def taken(part: WorkerPartition) -> list[str]:
     """All that comes until the part ends."""
     found: list[str] = []
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             for item in part.next_batch():
-                assert isinstance(item, Received)
+                assert isinstance(item, FrameBatch)
                 found += item.frames["frame"].to_list()
         except StopIteration:
             return found
@@ -114,12 +114,12 @@ def taken(part: OutletPart) -> list[str]:
 def test_all_frames_come_in_order() -> None:
     """Few may wait at a time; the thread waits with the others."""
 
-    def work(outlet: Outlet) -> None:
+    def work(outlet: WorkerThread) -> None:
         for number in range(50):
             outlet.put(row(number))
 
-    tally = Tally()
-    part = OutletPart("binance", Outlet("test", work, 3), tally, lambda: False)
+    tally = Counters()
+    part = WorkerPartition("binance", WorkerThread("test", work, 3), tally, lambda: False)
     assert taken(part) == [f"frame {number}" for number in range(50)]
     assert tally.ended
 
@@ -128,20 +128,20 @@ def test_a_thread_that_waits_is_stopped() -> None:
     """For room, or for its turn; what it had put is taken."""
     began = threading.Event()
 
-    def without_room(outlet: Outlet) -> None:
+    def without_room(outlet: WorkerThread) -> None:
         outlet.put(row(0))
         began.set()
         outlet.put(row(1))
 
-    def without_turn(outlet: Outlet) -> None:
+    def without_turn(outlet: WorkerThread) -> None:
         outlet.put(row(0))
         began.set()
         outlet.pause(600)
 
     for work in (without_room, without_turn):
         began.clear()
-        tally = Tally()
-        part = OutletPart("binance", Outlet("test", work, 1), tally, began.is_set)
+        tally = Counters()
+        part = WorkerPartition("binance", WorkerThread("test", work, 1), tally, began.is_set)
         began.wait(60)
         assert taken(part)[0] == "frame 0"
         assert not tally.ended
@@ -151,11 +151,11 @@ def test_a_thread_that_waits_is_stopped() -> None:
 def test_a_thread_that_fails_fails_its_worker() -> None:
     """With the cause."""
 
-    def work(outlet: Outlet) -> None:
+    def work(outlet: WorkerThread) -> None:
         outlet.put(row(0))
         raise ValueError("no more")
 
-    part = OutletPart("binance", Outlet("test", work, 3), Tally(), lambda: False)
+    part = WorkerPartition("binance", WorkerThread("test", work, 3), Counters(), lambda: False)
     with pytest.raises(RuntimeError, match="binance: asking failed") as failure:
         taken(part)
     assert isinstance(failure.value.__cause__, ValueError)

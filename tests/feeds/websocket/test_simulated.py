@@ -11,8 +11,8 @@ import pytest
 from candlewax.core.schema import FRAMES
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.websocket import Live
-from candlewax.simulator.plan import Manners, Plan
+from candlewax.exchanges.protocol.websocket import WebSocketRules
+from candlewax.simulator.plan import ExchangeLimits, Plan
 from candlewax.simulator.server import Simulator
 from tests.support.decoding import INSTRUMENTS
 from tests.support.exchange_server import Reader, quick, running
@@ -23,7 +23,7 @@ def happened(reader: Reader, event: str, times: int) -> bool:
     return len(reader.events(event)) >= times
 
 
-def rules(exchange: str, **changes: Any) -> dict[str, Live]:
+def rules(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without pauses, but for what the simulator would punish."""
     allowed = EXCHANGES[exchange].live.messages_s
     return quick(exchange, **{"messages_s": allowed, **changes})
@@ -163,7 +163,7 @@ def test_a_stalled_exchange_is_left_and_found_again(
     exchange: str, entirely: bool, event: str
 ) -> None:
     """Silence and mere heartbeats end a connection; the next one delivers."""
-    plan = Plan(rate=500, manners=Manners(beat=0.02))
+    plan = Plan(rate=500, manners=ExchangeLimits(beat=0.02))
     impatience = {"silent_s" if entirely else "stalled_s": 0.5}
     natives = INSTRUMENTS.subscriptions(exchange)
     with reading(plan, exchange, natives, **impatience) as (simulator, run, reader):

@@ -11,15 +11,15 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 from websockets.asyncio.server import ServerConnection
 
-from candlewax.core.frames import Feed, Received
+from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, KIND_CONTROL
-from candlewax.core.trades.decode import decode, not_utf8
+from candlewax.core.trades.decode import decode, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.websocket.event_loop import HubError
-from candlewax.feeds.websocket.source import LINGER, Websockets
-from candlewax.runtime.counters import Tally
-from candlewax.runtime.emit_gate import ALWAYS, STEP, Turns
+from candlewax.feeds.websocket.event_loop import EventLoopError
+from candlewax.feeds.websocket.source import LINGER, WebSocketSource
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.emit_gate import ALWAYS, STEP, EmitGate
 from tests.support.exchange_server import (
     QUICK,
     Exchange,
@@ -66,15 +66,20 @@ def test_batches_have_the_columns_of_frames() -> None:
         await connection.wait_closed()
 
     with running(Exchange(talk)) as (server, _):
-        source = Websockets(
-            BTC, {"binance": server.url}, Tally(), lambda: False, lives=quick("binance"), pace=QUICK
+        source = WebSocketSource(
+            BTC,
+            {"binance": server.url},
+            Counters(),
+            lambda: False,
+            lives=quick("binance"),
+            pace=QUICK,
         )
         part = source.build_part("feed", "binance-0", None)
-        items: list[Feed] = []
+        items: list[SourceItem] = []
         while not items:
             items += part.next_batch()
         part.close()
-    assert isinstance(items[0], Received)
+    assert isinstance(items[0], FrameBatch)
     assert dict(items[0].frames.schema) == FRAMES
 
 
@@ -86,8 +91,8 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
         await connection.wait_closed()
 
     with running(Exchange(talk)) as (server, _):
-        source = Websockets(
-            BTC, {"binance": server.url}, Tally(), lambda: False,
+        source = WebSocketSource(
+            BTC, {"binance": server.url}, Counters(), lambda: False,
             lives=quick("binance"), pace=QUICK, linger=linger,
         )  # fmt: skip
         part = source.build_part("feed", "binance-0", None)
@@ -102,8 +107,8 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
 
 def test_a_held_source_keeps_what_comes() -> None:
     """Until it is let go; nothing is lost by it."""
-    held, turns = True, Turns()
-    turns.heed(lambda: held)
+    held, turns = True, EmitGate()
+    turns.add_backpressure(lambda: held)
     said: list[int] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
@@ -150,7 +155,7 @@ def test_binary_messages_are_text_or_garbled() -> None:
     garbled = reader.garbled[0]
     assert garbled.frames["frame"][0] == "\\xff\\xfe{}"
     assert "invalid start byte" in garbled.details[0]
-    decoded = not_utf8(garbled.exchange, garbled.frames, garbled.values, garbled.details)
+    decoded = reject_invalid_utf8(garbled.exchange, garbled.frames, garbled.values, garbled.details)
     assert decoded.dead_letters["frame"][0] == values[0]
 
 
@@ -229,7 +234,7 @@ def test_a_mistake_of_ours_ends_the_feed_with_its_cause() -> None:
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance", hear=hear)) as reader,
-        pytest.raises(HubError) as raised,
+        pytest.raises(EventLoopError) as raised,
     ):
         reader.until(lambda: False)
     assert "ZeroDivisionError" in repr(raised.value.__cause__)
@@ -244,27 +249,29 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
         await connection.send(trade(number))
         await connection.wait_closed()
 
-    def watch(item: Feed) -> Feed:
-        assert isinstance(item, Received)
+    def watch(item: SourceItem) -> SourceItem:
+        assert isinstance(item, FrameBatch)
         stop.extend(frame for frame in item.frames["frame"] if '"trade"' in frame)
         return item
 
     with running(Exchange(talk)) as (server, _):
-        source = Websockets(
+        source = WebSocketSource(
             {"binance": ["BTCUSDT", "ETHUSDT"]},
             {"binance": server.url},
-            Tally(),
+            Counters(),
             lambda: len(stop) == 2,
             per_connection={"binance": 1},
             lives=quick("binance"),
             pace=QUICK,
         )
-        items: list[Feed] = []
+        items: list[SourceItem] = []
         flow = Dataflow("live")
         op.output("out", op.map("watch", op.input("feed", flow, source), watch), TestingSink(items))
         run_main(flow)
     assert len(stop) == 2
-    texts = [text for item in items if isinstance(item, Received) for text in item.frames["frame"]]
+    texts = [
+        text for item in items if isinstance(item, FrameBatch) for text in item.frames["frame"]
+    ]
     assert sum('"disconnected"' in text for text in texts) == 2
 
 

@@ -5,8 +5,8 @@ import json
 from websockets.asyncio.server import ServerConnection
 
 from candlewax.feeds.websocket import connection as _link
-from candlewax.feeds.websocket.source import Websockets
-from candlewax.runtime.counters import Tally
+from candlewax.feeds.websocket.source import WebSocketSource
+from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import QUICK, Exchange, Reader, acknowledge, quick, running
 
 BTC = {"binance": ["BTCUSDT"]}
@@ -39,13 +39,13 @@ def test_instruments_are_dealt_out_to_connections() -> None:
 def test_fewer_instruments_a_connection_may_be_asked_for() -> None:
     """The limit of an exchange can be lowered, never raised."""
     plan = {"kraken": ["A/USD", "B/USD", "C/USD"], "binance": ["XUSDT"] * 2}
-    few = Websockets(plan, {}, Tally(), lambda: False, per_connection={"kraken": 2})
+    few = WebSocketSource(plan, {}, Counters(), lambda: False, per_connection={"kraken": 2})
     assert few.list_parts() == ["kraken-0", "kraken-1", "binance-0"]
     many = {"kraken": [f"S{number}/USD" for number in range(101)]}
     assert (
         len(
-            Websockets(
-                many, {}, Tally(), lambda: False, per_connection={"kraken": 999}
+            WebSocketSource(
+                many, {}, Counters(), lambda: False, per_connection={"kraken": 999}
             ).list_parts()
         )
         == 2
@@ -60,7 +60,7 @@ def test_a_subscription_without_an_answer_is_asked_for_anew() -> None:
             await acknowledge(connection)
         await connection.wait_closed()
 
-    pace = _link.Pace(**{**QUICK.__dict__, "answer_s": 0.1})
+    pace = _link.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance"), pace) as reader,
@@ -146,7 +146,7 @@ def test_refused_instrument_without_an_answer_ends_no_connection() -> None:
             elif asked.count(request["params"]) == 1:
                 await connection.send(f'{{"code":2,"msg":"no","id":{request["id"]}}}')
 
-    pace = _link.Pace(**{**QUICK.__dict__, "answer_s": 0.05})
+    pace = _link.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
     plan = {"binance": ["BTCUSDT", "BADUSDT"]}
     with (
         running(Exchange(talk)) as (server, _),

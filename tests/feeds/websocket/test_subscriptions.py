@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.exchanges.protocol.websocket import Heard, Kind
-from candlewax.feeds.websocket.subscriptions import Requests
+from candlewax.exchanges.protocol.websocket import ControlMessage, Kind
+from candlewax.feeds.websocket.subscriptions import Subscriptions
 
 
 def made(natives: list[str], chunk: int = 2, *, whole: bool = False, in_turn: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN201
-    return Requests(natives, chunk, whole=whole, in_turn=in_turn)
+    return Subscriptions(natives, chunk, whole=whole, in_turn=in_turn)
 
 
-def asked(requests: Requests) -> list[tuple[tuple[str, ...], int]]:
+def asked(requests: Subscriptions) -> list[tuple[tuple[str, ...], int]]:
     """All messages that are to be sent now."""
     found = []
     while following := requests.send():
@@ -30,10 +30,10 @@ def test_an_answer_with_a_number_answers_its_message() -> None:
     """All instruments of a message are subscribed at once."""
     requests = made(["A", "B", "C"])
     asked(requests)
-    requests.hear(Heard(Kind.ACK, 1))
-    requests.hear(Heard(Kind.ACK, 9))
+    requests.hear(ControlMessage(Kind.ACK, 1))
+    requests.hear(ControlMessage(Kind.ACK, 9))
     assert not requests.done
-    requests.hear(Heard(Kind.ACK, 2))
+    requests.hear(ControlMessage(Kind.ACK, 2))
     assert (requests.done, requests.subscribed) == (True, ["A", "B", "C"])
 
 
@@ -41,10 +41,10 @@ def test_an_answer_with_names_answers_these() -> None:
     """Where each instrument is answered by itself, all have to be."""
     requests = made(["A", "B", "C"])
     asked(requests)
-    requests.hear(Heard(Kind.ACK, 1, ("A",)))
-    requests.hear(Heard(Kind.REFUSAL, 1, ("B",), "no"))
+    requests.hear(ControlMessage(Kind.ACK, 1, ("A",)))
+    requests.hear(ControlMessage(Kind.REFUSAL, 1, ("B",), "no"))
     assert not requests.done
-    requests.hear(Heard(Kind.ACK, 2, ("C",)))
+    requests.hear(ControlMessage(Kind.ACK, 2, ("C",)))
     assert (requests.done, requests.subscribed) == (True, ["A", "C"])
     assert requests.refused == {"B": "no"}
 
@@ -53,9 +53,9 @@ def test_what_was_refused_along_with_another_is_asked_for_again() -> None:
     """Where a message is refused as a whole, the good ones get another one."""
     requests = made(["A", "B", "C"], 3, whole=True, in_turn=True)
     asked(requests)
-    assert requests.hear(Heard(Kind.REFUSAL, None, ("B",), "no")) == ["B"]
+    assert requests.hear(ControlMessage(Kind.REFUSAL, None, ("B",), "no")) == ["B"]
     assert asked(requests) == [(("A", "C"), 2)]
-    requests.hear(Heard(Kind.ACK, None, ("C", "A")))
+    requests.hear(ControlMessage(Kind.ACK, None, ("C", "A")))
     assert (requests.done, requests.subscribed) == (True, ["A", "C"])
 
 
@@ -63,11 +63,11 @@ def test_a_refusal_without_names_is_about_the_oldest_message() -> None:
     """Where answers come in turn, a nameless one means the first; it is taken apart."""
     requests = made(["A", "B", "C"], whole=True, in_turn=True)
     asked(requests)
-    assert requests.hear(Heard(Kind.REFUSAL, reason="no")) == []
+    assert requests.hear(ControlMessage(Kind.REFUSAL, reason="no")) == []
     assert asked(requests) == [(("A",), 3), (("B",), 4)]
-    requests.hear(Heard(Kind.ACK, None, ("C",)))
-    assert requests.hear(Heard(Kind.REFUSAL, reason="no")) == ["A"]
-    requests.hear(Heard(Kind.ACK, None, ("C", "B")))
+    requests.hear(ControlMessage(Kind.ACK, None, ("C",)))
+    assert requests.hear(ControlMessage(Kind.REFUSAL, reason="no")) == ["A"]
+    requests.hear(ControlMessage(Kind.ACK, None, ("C", "B")))
     assert (requests.done, requests.subscribed) == (True, ["B", "C"])
 
 
@@ -75,9 +75,9 @@ def test_a_refusal_of_nothing_known_changes_nothing() -> None:
     """An error that is about none of the messages leaves them waiting."""
     requests = made(["A"])
     asked(requests)
-    assert requests.hear(Heard(Kind.REFUSAL, reason="too many messages")) == []
-    assert requests.hear(Heard(Kind.REFUSAL, 9, ("Z",), "no")) == []
-    assert requests.hear(Heard(Kind.OTHER)) == []
+    assert requests.hear(ControlMessage(Kind.REFUSAL, reason="too many messages")) == []
+    assert requests.hear(ControlMessage(Kind.REFUSAL, 9, ("Z",), "no")) == []
+    assert requests.hear(ControlMessage(Kind.OTHER)) == []
     assert not requests.done
 
 
@@ -90,7 +90,7 @@ def test_only_what_was_sent_can_be_overdue() -> None:
     requests.sent(9, 0)
     assert requests.overdue(4) == []
     assert requests.overdue(5) == ["A", "B"]
-    requests.hear(Heard(Kind.ACK, 1, ("A",)))
+    requests.hear(ControlMessage(Kind.ACK, 1, ("A",)))
     assert requests.overdue(5) == ["B"]
 
 
@@ -110,9 +110,9 @@ def test_every_instrument_is_settled(
         answered = None if nameless else number
         if wrong:
             names = (wrong[0],) if by_name else ()
-            requests.hear(Heard(Kind.REFUSAL, answered, names, "no"))
+            requests.hear(ControlMessage(Kind.REFUSAL, answered, names, "no"))
         else:
-            requests.hear(Heard(Kind.ACK, number, tuple(instruments) if nameless else ()))
+            requests.hear(ControlMessage(Kind.ACK, number, tuple(instruments) if nameless else ()))
     assert requests.done
     assert set(requests.subscribed) == set(natives) - bad
     assert set(requests.refused) == bad

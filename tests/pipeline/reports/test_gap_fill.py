@@ -7,8 +7,8 @@ from rich.console import Console
 
 from candlewax.clickhouse.client import Database
 from candlewax.pipeline.reports import gap_fill
-from candlewax.pipeline.reports.gap_fill import Mended
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.reports.gap_fill import GapFillReport
+from candlewax.runtime.counters import Counters
 
 
 def store(tables: Database, numbering: int, missing: int, state: str) -> None:
@@ -26,7 +26,7 @@ def test_gaps_of_two_numberings_are_told_apart(
     store(tables, 0, 5, "open")
     store(tables, 1, 3, "open")
     said = io.StringIO()
-    run = Mended("Filling", Console(file=said), Tally(), tables, lambda: False)
+    run = GapFillReport("Filling", Console(file=said), Counters(), tables, lambda: False)
     run.begin()
     store(tables, 0, 0, "repaired")
     run.end()

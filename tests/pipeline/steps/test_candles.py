@@ -10,21 +10,21 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.loader import History
-from candlewax.core.batch import NOWHERE, Batch
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND
-from candlewax.core.candles.open_candles import EMPTY, GRACE
+from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
 from candlewax.core.frame_log import line_letters
-from candlewax.core.frames import Feed, Garbled, Received, Unread
-from candlewax.core.gaps.gap_state import BEGINS, HOLES, OUTAGES, SPANS, Knowledge
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
+from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
-from candlewax.core.snapshots import save_book
+from candlewax.core.snapshots import save_open_candles
 from candlewax.kafka.topics import MOST_BYTES
-from candlewax.pipeline.steps.candles import FRESH, QUIET, Candles
-from candlewax.pipeline.steps.route import Router
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep
+from candlewax.pipeline.steps.route import RouteStep
+from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
 from tests.support.decoding import INSTRUMENTS
 from tests.support.oracle import Fill
@@ -49,9 +49,11 @@ def batch(time_us: int, received_us: int) -> Batch:
     return Batch("x", {}, table([fill]).with_columns(received_at=pl.lit(at)), 1)
 
 
-def logic(tables: Database, clock: Clock, *, live: bool = True) -> Candles:
+def logic(tables: Database, clock: Clock, *, live: bool = True) -> CandleStep:
     """The step as it begins with empty tables."""
-    return Candles(History(tables), Tally(), save_book(EMPTY), live=live, now=clock)
+    return CandleStep(
+        StateLoader(tables), Counters(), save_open_candles(EMPTY), live=live, now=clock
+    )
 
 
 def closed(batches: Any) -> list[tuple[int, bool]]:
@@ -68,10 +70,10 @@ def test_the_wall_clock_closes_the_candles_of_a_silent_exchange(tables: Database
     assert not any(done for _, done in closed(sent))
     wake = step.notify_at()
     assert wake is not None
-    clock.now = DAY + MINUTE + QUIET
+    clock.now = DAY + MINUTE + IDLE_TIMEOUT_US
     assert wake <= datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=clock.now)
     assert closed(step.on_notify()[0]) == [(1, True)]
-    clock.now = DAY + 5 * MINUTE + QUIET
+    clock.now = DAY + 5 * MINUTE + IDLE_TIMEOUT_US
     assert closed(step.on_notify()[0]) == [(2, True)]
     assert step.snapshot() is not None
 
@@ -81,7 +83,7 @@ def test_a_trade_in_time_keeps_the_wall_clock_out(tables: Database) -> None:
     clock = Clock()
     step = logic(tables, clock)
     step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
-    clock.now = DAY + MINUTE + QUIET
+    clock.now = DAY + MINUTE + IDLE_TIMEOUT_US
     step.on_batch([batch(DAY + 2 * SECOND, clock.now - SECOND)])
     assert list(step.on_notify()[0]) == []
 
@@ -90,7 +92,7 @@ def test_a_trade_in_time_keeps_the_wall_clock_out(tables: Database) -> None:
 def test_the_wall_clock_never_closes_candles_of_old_frames(tables: Database, live: bool) -> None:
     """Neither of a recording nor of what had to wait."""
     clock = Clock()
-    clock.now = DAY + FRESH + SECOND if live else DAY
+    clock.now = DAY + LIVE_MAX_AGE_US + SECOND if live else DAY
     step = logic(tables, clock, live=live)
     step.on_batch([batch(DAY, DAY)])
     assert step.notify_at() is None
@@ -106,8 +108,13 @@ def test_what_another_process_heard_does_not_set_the_wall_clock_on(
     set back.
     """
     clock = Clock()
-    step = Candles(
-        History(tables), Tally(), save_book(EMPTY), live=True, since=clock.now + back, now=clock
+    step = CandleStep(
+        StateLoader(tables),
+        Counters(),
+        save_open_candles(EMPTY),
+        live=True,
+        since=clock.now + back,
+        now=clock,
     )
     step.on_batch([batch(DAY - 2 * SECOND, DAY - SECOND)])
     assert (step.notify_at() is None) == (not back)
@@ -120,7 +127,7 @@ def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> N
     clock = Clock()
     step = logic(tables, clock)
     step.on_batch([batch(DAY + SECOND, DAY + SECOND)])
-    clock.now = DAY + MINUTE + QUIET
+    clock.now = DAY + MINUTE + IDLE_TIMEOUT_US
     step.on_notify()
     late = batch(DAY + 2 * SECOND, clock.now)
     late = replace(late, trades=late.trades.with_columns(trade_id=pl.lit("2")))
@@ -155,19 +162,19 @@ def told(sent: Batch, minute: int = 0) -> Any:
 def hole(before: int, after: int) -> pl.DataFrame:
     """Two numbers missing between two seconds of the day."""
     times = (DAY + before * SECOND, DAY + after * SECOND)
-    return pl.DataFrame([("A/B", 2, 3, *times)], HOLES, orient="row")
+    return pl.DataFrame([("A/B", 2, 3, *times)], MISSING_RANGES, orient="row")
 
 
 def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -> None:
     """Though its own trades are the same; what came was asked for, and is its neighbour's."""
     found = hole(59, 62)
-    spans = found.select(*SPANS)
+    spans = found.select(*TIME_RANGES)
     sent, _ = logic(tables, Clock()).on_batch(
         [
             trade(1, 59),
-            replace(trade(4, 62), known=Knowledge(found, changed=spans)),
-            replace(trade(5, 65), known=Knowledge(found)),
-            replace(trade(2, 63, REST), known=Knowledge(changed=spans)),
+            replace(trade(4, 62), known=GapState(found, changed=spans)),
+            replace(trade(5, 65), known=GapState(found)),
+            replace(trade(2, 63, REST), known=GapState(changed=spans)),
         ]
     )
     assert [told(batch) for batch in sent] == [
@@ -182,7 +189,7 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
 def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
     """Also of one that is closed; what lies further back is left to who stores."""
     outage = pl.DataFrame([(DAY + 10 * SECOND, DAY + 63 * SECOND + 1500)], OUTAGES, orient="row")
-    begun = Knowledge(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], BEGINS, orient="row"))
+    begun = GapState(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row"))
     sent, _ = logic(tables, Clock()).on_batch(
         [
             replace(trade(9, 5), known=begun),
@@ -198,7 +205,7 @@ def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
         None,
     ]
     assert told(list(sent)[-1], 1) == (FORMING, 0, 3001, 0, 0, CLOSED)
-    assert [batch.doubt for batch in sent] == [None] * 4
+    assert [batch.recertify for batch in sent] == [None] * 4
 
 
 def event(tables: Database, what: str, second: int) -> None:
@@ -231,11 +238,11 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
         assert told(again) == (COMPLETE, 0, 0, 0, 1, LATE)
     else:
         # The candle is no longer at hand: who stores computes it anew.
-        assert early.doubt is not None
-        assert early.doubt.evidence.ended["timeframe"].to_list() == [1, 2, 3, 4, 5]
-        assert again.doubt is not None
-        assert again.doubt.evidence.ended.is_empty()
-        assert DAY in again.doubt.spans["before"]
+        assert early.recertify is not None
+        assert early.recertify.evidence.ended["timeframe"].to_list() == [1, 2, 3, 4, 5]
+        assert again.recertify is not None
+        assert again.recertify.evidence.ended.is_empty()
+        assert DAY in again.recertify.spans["before"]
 
 
 def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
@@ -276,12 +283,12 @@ def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -
     before = [[*times[:n]] for n in range(60)]
     disordered = sum(time < max(some, default=0) for time, some in zip(times, before, strict=True))
     late = sum(
-        time // MINUTE * MINUTE + MINUTE <= max(some, default=0) - GRACE
+        time // MINUTE * MINUTE + MINUTE <= max(some, default=0) - WATERMARK_DELAY_US
         for time, some in zip(times, before, strict=True)
     )
     assert disordered > late > 0
-    tally = Tally()
-    step = Candles(History(tables), tally, save_book(EMPTY))
+    tally = Counters()
+    step = CandleStep(StateLoader(tables), tally, save_open_candles(EMPTY))
     for begin in range(0, 60, size):
         some = fills[begin : begin + size]
         step.on_batch([Batch("x", {}, table(some), len(some))])
@@ -294,31 +301,34 @@ def frames(*texts: str) -> pl.DataFrame:
     return pl.DataFrame([(n, "c", n, text) for n, text in enumerate(texts)], FRAMES, orient="row")
 
 
-def routed(item: Feed) -> list[tuple[str, Any]]:
+def routed(item: SourceItem) -> list[tuple[str, Any]]:
     """Where an item goes."""
-    return list(Router(INSTRUMENTS, ["binance", "kraken"], Tally())(item))
+    return list(RouteStep(INSTRUMENTS, ["binance", "kraken"], Counters())(item))
 
 
 def test_frames_go_to_the_topic_of_their_exchange() -> None:
     """As they are, readable or not."""
     received, garbled = (
-        Received("kraken", frames("x")),
-        Garbled("binance", frames("x"), [b""], [""]),
+        FrameBatch("kraken", frames("x")),
+        InvalidUtf8Frames("binance", frames("x"), [b""], [""]),
     )
     assert routed(received) == [("kraken", received)]
     assert routed(garbled) == [("binance", garbled)]
-    assert routed(Received("coinbase", frames("x"))) == []
+    assert routed(FrameBatch("coinbase", frames("x"))) == []
 
 
 def test_what_no_topic_takes_becomes_dead_letters() -> None:
     """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
     letters = line_letters("log", [(0, "bad_line", "why", b"x")])
-    ((key, lines),) = routed(Unread(letters))
-    assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (NOWHERE, ["bad_line"])
-    ((key, unknown),) = routed(Received("nasdaq", frames("a", "b")))
-    assert key == NOWHERE
+    ((key, lines),) = routed(UnreadableLines(letters))
+    assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (
+        UNKNOWN_EXCHANGE,
+        ["bad_line"],
+    )
+    ((key, unknown),) = routed(FrameBatch("nasdaq", frames("a", "b")))
+    assert key == UNKNOWN_EXCHANGE
     assert unknown.tables["bronze_frames"].height == 2
     assert unknown.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"] * 2
-    (aside, kept) = routed(Received("kraken", frames("x", "y" * (MOST_BYTES + 1))))
+    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MOST_BYTES + 1))))
     assert aside[1].tables["dead_letters"]["reason"].to_list() == ["too_large"]
     assert (kept[0], kept[1].frames["frame"].to_list()) == ("kraken", ["x"])

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.exceptions import PanicException
 
-from candlewax.core.frames import Received
+from candlewax.core.frames import FrameBatch
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import Exchange
 from candlewax.pipeline.steps import deduplicate
-from candlewax.pipeline.steps.deduplicate import Decoder
-from candlewax.runtime.counters import Tally
+from candlewax.pipeline.steps.deduplicate import DecodeStep
+from candlewax.runtime.counters import Counters
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS
 
 TRADE = (
@@ -48,8 +48,8 @@ def failing(
 
 
 def read(poisoned: Sequence[bool]) -> list[Decoded]:
-    decoder = Decoder(INSTRUMENTS, ["binance"], Tally())
-    found = decoder(Received("binance", frames(poisoned)))
+    decoder = DecodeStep(INSTRUMENTS, ["binance"], Counters())
+    found = decoder(FrameBatch("binance", frames(poisoned)))
     assert {exchange for exchange, _ in found} == {"binance"}
     return [decoded for _, decoded in found]
 

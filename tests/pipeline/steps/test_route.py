@@ -4,22 +4,22 @@ import json
 from typing import Any
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.state.loader import History
-from candlewax.pipeline.steps.deduplicate import Deduplicate
-from candlewax.pipeline.steps.route import Normalized, Values, together
-from candlewax.runtime.counters import Tally
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.pipeline.steps.deduplicate import DeduplicateStep
+from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, concat
+from candlewax.runtime.counters import Counters
 from tests.core.trades.test_messages import trade
 
 
-def held(*values: Any) -> Values:
+def held(*values: Any) -> MessageValues:
     """What messages of the topic hold."""
     encoded = [json.dumps(value).encode() for value in values]
-    return Values("t", 0, list(range(len(values))), encoded)
+    return MessageValues("t", 0, list(range(len(values))), encoded)
 
 
 def test_outages_go_to_their_exchange() -> None:
     """With the trades that tell of them."""
-    read = Normalized(["binance", "kraken"])
+    read = ReadTradesStep(["binance", "kraken"])
     found = read(
         held(
             trade(outages=[[1, 2]]),
@@ -34,26 +34,26 @@ def test_outages_go_to_their_exchange() -> None:
 
 def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Database) -> None:
     """As whoever stored them does, and writes no gaps of its own."""
-    read = Normalized(["binance"])
-    step = Deduplicate(History(tables), Tally(), None, stores=False)
+    read = ReadTradesStep(["binance"])
+    step = DeduplicateStep(StateLoader(tables), Counters(), None, stores=False)
     values = [trade(trade_id=str(n), sequence=n) for n in (3, 9, 4)]
     values[1]["outages"] = [[1, 2]]
     ((_, decoded),) = read(held(*values))
     ((batch,), _) = step.on_batch([decoded])
-    assert batch.known.outages.rows() == [(1, 2)]
+    assert batch.gap_state.outages.rows() == [(1, 2)]
     at = values[0]["timestamp"]
-    assert batch.known.holes.rows() == [("BTC/USDT", 5, 8, at, at)]
-    assert batch.known.begins.rows() == [("BTC/USDT", 3, at)]
+    assert batch.gap_state.holes.rows() == [("BTC/USDT", 5, 8, at, at)]
+    assert batch.gap_state.begins.rows() == [("BTC/USDT", 3, at)]
     assert set(batch.tables) == {"dead_letters"}
 
 
 def test_pieces_of_messages_are_put_together() -> None:
     """In their order, with their offsets: what holds no trade is told by its own."""
-    first = Values("t", 1, [5, 6], [json.dumps(trade()).encode(), b""])
-    second = Values("t", 1, [9], [b"no trade"])
-    (whole,) = together([first, second])
-    assert whole == Values("t", 1, [5, 6, 9], [*first.values, b"no trade"])
-    (_, unread), (_, read) = Normalized(["binance"])(whole)
+    first = MessageValues("t", 1, [5, 6], [json.dumps(trade()).encode(), b""])
+    second = MessageValues("t", 1, [9], [b"no trade"])
+    (whole,) = concat([first, second])
+    assert whole == MessageValues("t", 1, [5, 6, 9], [*first.values, b"no trade"])
+    (_, unread), (_, read) = ReadTradesStep(["binance"])(whole)
     assert unread.dead_letters["source_offset"].to_list() == [6, 9]
     assert unread.dead_letters["frame"].to_list() == [b"", b"no trade"]
     assert read.trades.height == 1

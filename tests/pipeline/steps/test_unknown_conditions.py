@@ -8,7 +8,7 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.unknown_conditions import MOST_VALUES, OTHERS, UnknownConditions
-from candlewax.runtime.counters import Tally
+from candlewax.runtime.counters import Counters
 
 USDM = EXCHANGES["binance_usdm"]
 
@@ -20,21 +20,21 @@ def conditions(*values: str | None) -> pl.Series:
 
 def test_known_and_absent_conditions_are_not_counted() -> None:
     """All that the exchange is known to send, and ordinary trades."""
-    tally = Tally()
+    tally = Counters()
     UnknownConditions(tally).count(USDM, conditions(None, *USDM.known_conditions))
-    assert tally.all() == {}
+    assert tally.counts() == {}
 
 
 def test_unknown_condition_is_counted_by_value_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """However often it comes."""
-    tally = Tally()
+    tally = Counters()
     unknown = UnknownConditions(tally)
     with caplog.at_level(logging.WARNING):
         unknown.count(USDM, conditions("AUCTION", None, "NA", "AUCTION"))
         unknown.count(USDM, conditions("AUCTION", "BLOCK"))
-    assert tally.all() == {
+    assert tally.counts() == {
         ("unknown_conditions", "binance_usdm", "AUCTION"): 3,
         ("unknown_conditions", "binance_usdm", "BLOCK"): 1,
     }
@@ -46,11 +46,11 @@ def test_unknown_condition_is_counted_by_value_and_logged_once(
 
 def test_values_without_end_share_one_count() -> None:
     """A feed that brings a new value each time does not grow the metrics."""
-    tally = Tally()
+    tally = Counters()
     unknown = UnknownConditions(tally)
     for n in range(MOST_VALUES + 30):
         unknown.count(USDM, conditions(f"V{n}" + "x" * 1000))
-    counts = tally.all()
+    counts = tally.counts()
     assert len(counts) == MOST_VALUES + 1
     assert counts["unknown_conditions", "binance_usdm", OTHERS] == 30
     assert max(len(name[2]) for name in counts) == 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import PATIENCE, Ear, heard, listen, told, wait_until
@@ -175,7 +175,7 @@ def test_an_old_connection_ends_after_a_notice(path: str) -> None:
     """The end is announced, and comes."""
 
     async def grow_old() -> None:
-        manners = Manners(age=0.2, notice=0.1)
+        manners = ExchangeLimits(age=0.2, notice=0.1)
         async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
             url = f"ws://127.0.0.1:{simulator.port}{path}"
             async with listen(simulator, "binance", url) as ear:
@@ -211,7 +211,7 @@ def test_who_does_not_answer_pings_is_dropped(exchange: str) -> None:
     """A client is pinged, and cut without a close frame when no pong comes."""
 
     async def ignore() -> bytes:
-        manners = Manners(ping_every=0.01, pong_within=0.05)
+        manners = ExchangeLimits(ping_every=0.01, pong_within=0.05)
         async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
             reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
             key = base64.b64encode(bytes(16)).decode()
@@ -233,7 +233,7 @@ def test_who_answers_pings_stays() -> None:
     """Ping after ping is answered by the client's library."""
 
     async def answer() -> None:
-        manners = Manners(ping_every=0.01, pong_within=PATIENCE)
+        manners = ExchangeLimits(ping_every=0.01, pong_within=PATIENCE)
         plan = Plan(waiting=True, manners=manners)
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             (client,) = simulator.connections()

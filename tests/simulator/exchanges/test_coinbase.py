@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import QUICK, Ear, heard, key, listen, names, told
@@ -194,7 +194,7 @@ def test_who_does_not_subscribe_is_disconnected() -> None:
     """A refused request is no subscription either."""
 
     async def idle() -> None:
-        plan = Plan(waiting=True, manners=Manners(patience=0.05))
+        plan = Plan(waiting=True, manners=ExchangeLimits(patience=0.05))
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.say(subscription("FOO-USD"))
             assert (await ear.closed())[0] == 1008

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from candlewax.simulator.exchanges.published import Published
-from candlewax.simulator.plan import Manners, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import heard, key, listen, names
 
@@ -251,7 +251,7 @@ def test_requests_may_come_too_often(exchange: str) -> None:
     """
 
     async def run() -> None:
-        plan = Plan(trades=1, manners=Manners(retry_after=7))
+        plan = Plan(trades=1, manners=ExchangeLimits(retry_after=7))
         async with Simulator(plan) as simulator:
             simulator.limit(2)
             path = HISTORY[exchange].format(BITCOIN[exchange])

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.dialect import lift, lift_several
+from candlewax.exchanges.protocol.dialect import extract_columns, extract_many
 from candlewax.simulator.frames import control
 from candlewax.simulator.frames.channels import (
     AdvancedTrade,
@@ -106,7 +106,7 @@ def test_frames_have_a_layout_that_is_known(new_feed: type[Feed], market: Market
     frames = pl.DataFrame({"row": range(len(texts)), "frame": texts}).cast({"row": pl.UInt32})
     rows: set[int] = set()
     for layout in EXCHANGES[feed.exchange].layouts:
-        for lifting in (lift, lift_several) if layout.several else (lift,):
+        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
             rows |= set(lifting(layout, frames)["row"])
     assert rows == set(range(len(texts)))
 

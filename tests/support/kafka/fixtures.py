@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from candlewax.kafka.client import Broker as Client
+from candlewax.kafka.client import KafkaClient as Client
 from candlewax.runtime.settings import Brokers
 from tests.support.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
 from tests.support.kafka.reading import delete_topics

@@ -18,7 +18,7 @@ from confluent_kafka import Message
 from candlewax.clickhouse.client import open_tables
 from candlewax.core import frame_log
 from candlewax.runtime.setting_parsers import Server
-from candlewax.verification.verify import books, verify
+from candlewax.verification.verify import check_totals, verify
 from tests.support import oracle, playing
 from tests.support.kafka import reading
 from tests.support.oracle import Fill
@@ -189,7 +189,7 @@ class System:
         """
         assert playing.silver(self.tables) == playing.expected_silver(fills)
         assert playing.gold(self.tables) == playing.expected_gold(fills)
-        assert books(self.tables.client) == []
+        assert check_totals(self.tables.client) == []
         found = verify(self.tables.client)
         assert found.equal, found
         sql = "SELECT exchange, count() FROM bronze_frames FINAL GROUP BY exchange"

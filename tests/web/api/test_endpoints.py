@@ -17,7 +17,7 @@ import pytest
 
 from candlewax.clickhouse.client import Busy, Database, Unavailable, open_tables
 from candlewax.core.batch import Batch
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from tests.support.web_server import (
     BEGIN,
     CANDLES,
@@ -362,7 +362,7 @@ def test_what_is_kept_says_what_the_tables_say(
     """Byte by byte, in every form; and the tables are not asked."""
     given = {**MARKET, **span, "format": form}
     with monkeypatch.context() as only:
-        only.setattr(Recent, "page", lambda *_, **__: None)
+        only.setattr(CandleCache, "page", lambda *_, **__: None)
         expected = long.client.ask(CANDLES, given)
 
     def refuse(*_: object, **__: object) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.schema import CANDLES
 from candlewax.web import encode
 from candlewax.web.api.params import Candles
-from candlewax.web.cache.cache import EACH, MOST, Recent, named
+from candlewax.web.cache.cache import EACH, MOST, CandleCache, named
 from candlewax.web.cache.chunks import CHUNK
 from candlewax.web.cache.series import LATEST, Read, read
 from candlewax.web.queries import Series
@@ -61,12 +61,12 @@ def of_tables(minutes: list[int], *, whole: bool) -> Read:
     return read(since, encode.typed(encode.candles(rows(minutes))), 1)
 
 
-def fill(recent: Recent, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
+def fill(recent: CandleCache, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
     recent.extend(series, recent.begin(series), of_tables(minutes, whole=whole))
 
 
 def page(
-    recent: Recent,
+    recent: CandleCache,
     limit: int,
     before: int | None = None,
     begin: int | None = None,
@@ -87,7 +87,7 @@ def page(
 
 def test_what_was_read_is_there_and_what_lies_before_is_not() -> None:
     """A page that reaches further back has to be read from the tables."""
-    recent = Recent()
+    recent = CandleCache()
     assert page(recent, 1) is None
     fill(recent, [5, 6, 7], whole=False)
     assert page(recent, 2) == [(6, 1), (7, 1)]
@@ -99,7 +99,7 @@ def test_what_was_read_is_there_and_what_lies_before_is_not() -> None:
 
 def test_a_series_that_was_read_whole_has_no_before() -> None:
     """Fewer candles than were asked for are all there are."""
-    recent = Recent()
+    recent = CandleCache()
     fill(recent, [5, 6], whole=True)
     assert page(recent, 100) == [(5, 1), (6, 1)]
     assert page(recent, 100, before=5) == []
@@ -108,7 +108,7 @@ def test_a_series_that_was_read_whole_has_no_before() -> None:
 
 def test_older_candles_are_put_before_what_is_there() -> None:
     """And what was stored of them while they were read comes on top."""
-    recent = Recent()
+    recent = CandleCache()
     fill(recent, [5, 6], whole=False)
     meanwhile = recent.begin(SERIES)
     recent.update(rows([3], trades=9))
@@ -118,7 +118,7 @@ def test_older_candles_are_put_before_what_is_there() -> None:
 
 def test_what_comes_while_it_is_read_comes_on_top() -> None:
     """It may be newer than what is read."""
-    recent = Recent()
+    recent = CandleCache()
     meanwhile = recent.begin(SERIES)
     recent.update(rows([7, 8], trades=9))
     recent.extend(SERIES, meanwhile, of_tables([6, 7], whole=False))
@@ -127,7 +127,7 @@ def test_what_comes_while_it_is_read_comes_on_top() -> None:
 
 def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
     """What it read may be older than what is there by then."""
-    recent = Recent()
+    recent = CandleCache()
     first, second = recent.begin(SERIES), recent.begin(SERIES)
     recent.extend(SERIES, second, of_tables([6], whole=False))
     recent.update(rows([7]))
@@ -137,7 +137,7 @@ def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
 
 def test_what_was_being_read_when_something_was_missed_counts_for_nothing() -> None:
     """It may lack what was missed."""
-    recent = Recent()
+    recent = CandleCache()
     meanwhile = recent.begin(SERIES)
     recent.clear()
     recent.extend(SERIES, meanwhile, of_tables([6], whole=False))
@@ -146,7 +146,7 @@ def test_what_was_being_read_when_something_was_missed_counts_for_nothing() -> N
 
 def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
     """Between it and the rest others may be missing."""
-    recent = Recent()
+    recent = CandleCache()
     fill(recent, [5, 6], whole=False)
     recent.update(rows([1]))
     assert page(recent, 2) == [(5, 1), (6, 1)]
@@ -155,7 +155,7 @@ def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
 
 def test_after_a_miss_nothing_is_known() -> None:
     """Until it is read again."""
-    recent = Recent()
+    recent = CandleCache()
     fill(recent, [5], whole=True)
     recent.clear()
     assert page(recent, 1) is None
@@ -164,7 +164,7 @@ def test_after_a_miss_nothing_is_known() -> None:
 
 def test_no_more_is_kept_than_there_is_room_for() -> None:
     """The oldest candles of the longest series go first, some at a time."""
-    recent, long = Recent(most=3 * CHUNK), Series("x", "C/D", "1m")
+    recent, long = CandleCache(most=3 * CHUNK), Series("x", "C/D", "1m")
     fill(recent, list(range(CHUNK)), whole=True)
     fill(recent, list(range(3 * CHUNK)), whole=True, series=long)
     assert recent.count <= 3 * CHUNK
@@ -176,7 +176,7 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
 
 def test_what_says_less_than_what_is_there_changes_nothing() -> None:
     """As in the table, whose version grows; what says as much and comes later counts."""
-    recent = Recent()
+    recent = CandleCache()
     fill(recent, [5], whole=True)
     recent.update(rows([5], trades=7))
     recent.update(rows([5], trades=6))
@@ -206,7 +206,7 @@ def test_it_says_what_a_table_would_say(
     last ones of any time; packed or not.
     """
     there = list(range(0, count, 2))
-    recent, table = Recent(), dict.fromkeys(there, 1)
+    recent, table = CandleCache(), dict.fromkeys(there, 1)
     fill(recent, there, whole=True)
     for some in (changes[:5], changes[5:]):
         for minute, trades in some:

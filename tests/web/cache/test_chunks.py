@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from candlewax.web import encode
 from candlewax.web.api import formats
 from candlewax.web.cache import columns
-from candlewax.web.cache.chunks import CHUNK, Found, Part, Said, pack, pack_all, said
+from candlewax.web.cache.chunks import CHUNK, CandlePage, JsonCandles, Part, pack, pack_all, said
 
 AMOUNT = st.decimals(0, 10**9, places=12, allow_nan=False)
 COUNT = st.integers(0, 2**63)
@@ -125,7 +125,7 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
             assert list(part.starts) == starts[wanted]
             assert part.lines() == lines[wanted]
             assert part.listed() == listed[wanted]
-            same(Found([part]).table(), expected[wanted])
+            same(CandlePage([part]).table(), expected[wanted])
 
 
 @given(candles(5))
@@ -134,8 +134,8 @@ def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]])
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
     (chunk,) = pack(starts[:3], lines[:3])
-    parts: list[Part] = [chunk.cut(1, 3), Said(starts[3:], lines[3:])]
-    found = Found(parts)
+    parts: list[Part] = [chunk.cut(1, 3), JsonCandles(starts[3:], lines[3:])]
+    found = CandlePage(parts)
     assert (found.count, found.first, found.last) == (4, starts[1], starts[4])
     assert found.lines() == lines[1:]
     same(found.table(), expected[1:])

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
-from candlewax.web.stream.batch_queue import Hub
+from candlewax.web.stream.batch_queue import BatchQueue
 from tests.support.browser import browser
 from tests.support.faulty_web import COUNT, KINDS, Chosen, opened, store_series
 from tests.support.web_server import Served, serving, store_trades
@@ -191,7 +191,7 @@ def test_the_address_of_an_unknown_market_is_named_until_it_is_known(
 ) -> None:
     """It is asked again: with its first candles it is shown."""
     with (
-        serving(tables, engine_path, Hub()) as served,
+        serving(tables, engine_path, BatchQueue()) as served,
         opened(browser, served.client.port, ETH) as faulty,
     ):
         faulty.load()

@@ -18,8 +18,8 @@ from candlewax.web.sql.bounds import AT_ONCE, BOUNDS, RESERVE, choose_settings
 from candlewax.web.sql.endpoint import Sql
 from candlewax.web.sql.http_protocol import Answer as Result
 from candlewax.web.sql.http_protocol import Request, RequestError
-from candlewax.web.stream.poller import Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.poller import StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 from tests.support.web_server import Answer, Client, serving, store_candles
 
 MIB = 1 << 20
@@ -149,7 +149,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stuck, Client]]:
     reader = Stuck()
     answer = Sql(reader).answer  # type: ignore[arg-type]  # it does what a reader does
     app = Starlette(routes=[Route("/", answer, methods=["POST"])])
-    server = Server(app, Viewers(Seen()), "127.0.0.1", 0)
+    server = Server(app, Subscribers(StoredFeedStatus()), "127.0.0.1", 0)
     server.start()
     yield reader, Client(server.port)
     reader.go.set()

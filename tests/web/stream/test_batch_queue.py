@@ -5,20 +5,20 @@ from typing import Any
 import polars as pl
 
 from candlewax.core.batch import Batch
-from candlewax.web.stream.batch_queue import Hub
+from candlewax.web.stream.batch_queue import BatchQueue
 
 
 def batch(number: int, rows: int = 1) -> Batch:
     return Batch("x", {"ohlcv": pl.DataFrame({"n": [number] * rows})})
 
 
-def numbers(hub: Hub) -> list[int]:
+def numbers(hub: BatchQueue) -> list[int]:
     return [batch.tables["ohlcv"]["n"][0] for _, batch in hub.take().batches]
 
 
 def test_what_is_put_is_taken_once_in_its_order() -> None:
     """And then there is nothing."""
-    hub = Hub()
+    hub = BatchQueue()
     hub.put([batch(1), batch(2)])
     hub.put([batch(3)])
     assert numbers(hub) == [1, 2, 3]
@@ -27,7 +27,7 @@ def test_what_is_put_is_taken_once_in_its_order() -> None:
 
 def test_the_oldest_goes_where_nobody_takes() -> None:
     """And who takes at last is told, once."""
-    hub = Hub(most_rows=3)
+    hub = BatchQueue(most_rows=3)
     for number in range(10):
         hub.put([batch(number)])
     taken = hub.take()
@@ -39,7 +39,7 @@ def test_the_oldest_goes_where_nobody_takes() -> None:
 
 def test_a_batch_larger_than_the_room_is_dropped_whole() -> None:
     """The pipeline does not wait for it."""
-    hub = Hub(most_rows=3)
+    hub = BatchQueue(most_rows=3)
     hub.put([batch(0, rows=4)])
     taken = hub.take()
     assert (list(taken.batches), taken.dropped) == ([], True)
@@ -47,7 +47,7 @@ def test_a_batch_larger_than_the_room_is_dropped_whole() -> None:
 
 def test_who_listens_is_woken_once_until_it_takes() -> None:
     """Not for every batch."""
-    hub, woken = Hub(), []
+    hub, woken = BatchQueue(), []
     hub.listen(lambda: woken.append(1))
     for number in range(3):
         hub.put([batch(number)])
@@ -59,7 +59,7 @@ def test_who_listens_is_woken_once_until_it_takes() -> None:
 
 def test_who_listens_is_woken_by_what_it_awaits() -> None:
     """And takes what came before with it; of each batch it is said whether it is known."""
-    hub, one, other = Hub(), batch(1), batch(2)
+    hub, one, other = BatchQueue(), batch(1), batch(2)
     woken: list[tuple[Batch, bool]] = []
     asked: list[tuple[Batch, bool]] = []
 
@@ -79,7 +79,7 @@ def test_who_listens_is_woken_by_what_it_awaits() -> None:
 
 def test_what_comes_is_told_before_it_is_stored_and_known_then() -> None:
     """Each of the two once; meanwhile it is unstored."""
-    hub, one, other = Hub(), batch(1), batch(2)
+    hub, one, other = BatchQueue(), batch(1), batch(2)
     hub.come(one)
     assert (list(hub.take().coming), hub.unstored) == ([one], [one])
     hub.put([one, other])

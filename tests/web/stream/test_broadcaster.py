@@ -9,11 +9,11 @@ import polars as pl
 
 from candlewax.core.batch import Batch
 from candlewax.core.schema import TRADES
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series
-from candlewax.web.stream.batch_queue import Hub
-from candlewax.web.stream.broadcaster import Live
-from candlewax.web.stream.client import Viewer
+from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.web.stream.broadcaster import Broadcaster
+from candlewax.web.stream.client import StreamClient
 from tests.support.web_server import trade
 from tests.web.page.test_page import changed
 
@@ -33,8 +33,8 @@ def batch(number: int, *, closed: bool) -> Batch:
 class Told:
     """A page, and all it was told."""
 
-    def __init__(self, live: Live, series: Series = SERIES) -> None:
-        self.viewer = Viewer(series)
+    def __init__(self, live: Broadcaster, series: Series = SERIES) -> None:
+        self.viewer = StreamClient(series)
         live.enter(self.viewer)
         self.take()
 
@@ -53,8 +53,8 @@ class Told:
 
 def test_trades_and_what_forms_are_told_as_they_come() -> None:
     """And not again when they are stored."""
-    hub = Hub()
-    live = Live(hub, Recent())
+    hub = BatchQueue()
+    live = Broadcaster(hub, CandleCache())
     page, coming = Told(live), batch(3, closed=False)
     hub.come(coming)
     live.catch_up()
@@ -66,8 +66,8 @@ def test_trades_and_what_forms_are_told_as_they_come() -> None:
 
 def test_a_closed_candle_is_told_once_it_is_stored() -> None:
     """Its trades were told before."""
-    hub = Hub()
-    live = Live(hub, Recent())
+    hub = BatchQueue()
+    live = Broadcaster(hub, CandleCache())
     page, coming = Told(live), batch(3, closed=True)
     hub.come(coming)
     live.catch_up()
@@ -79,8 +79,8 @@ def test_a_closed_candle_is_told_once_it_is_stored() -> None:
 
 def test_what_was_not_told_before_is_told_when_it_is_stored() -> None:
     """As a candle that was computed anew."""
-    hub = Hub()
-    live = Live(hub, Recent())
+    hub = BatchQueue()
+    live = Broadcaster(hub, CandleCache())
     page, other = Told(live), Told(live, OTHER)
     hub.put([batch(3, closed=False)])
     live.catch_up()
@@ -90,11 +90,11 @@ def test_what_was_not_told_before_is_told_when_it_is_stored() -> None:
 
 def test_who_comes_between_misses_nothing() -> None:
     """What came before and is not stored yet is not in what it reads."""
-    hub = Hub()
-    live = Live(hub, Recent())
+    hub = BatchQueue()
+    live = Broadcaster(hub, CandleCache())
     first = Told(live)
     hub.come(batch(3, closed=False))
-    viewer = Viewer(SERIES)
+    viewer = StreamClient(SERIES)
     live.enter(viewer)
     assert b'"1003"' in (asyncio.run(viewer.next(0.001)) or b"")
     assert first.take() == {"candles": ["3"], "trades": ["1003"]}
@@ -104,8 +104,8 @@ def test_who_comes_between_misses_nothing() -> None:
 
 def test_pages_are_told_at_once_what_they_watch() -> None:
     """Trades with the candles they make; of other exchanges with whatever comes next."""
-    hub = Hub()
-    live = Live(hub, Recent())
+    hub = BatchQueue()
+    live = Broadcaster(hub, CandleCache())
     assert not live.awaits(batch(3, closed=False), known=False)
     page = Told(live)
     one = batch(3, closed=False)

@@ -14,14 +14,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
 from candlewax.core.cross_check import COLUMNS
-from candlewax.web.cache.cache import Recent
+from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
 from candlewax.web.cache.series import LATEST
 from candlewax.web.queries import Series, Store
 from candlewax.web.stream import poller
-from candlewax.web.stream.client import Viewer
-from candlewax.web.stream.poller import Changes, Seen
-from candlewax.web.stream.subscribers import Viewers
+from candlewax.web.stream.client import StreamClient
+from candlewax.web.stream.poller import Changes, StoredFeedStatus
+from candlewax.web.stream.subscribers import Subscribers
 from tests.support.web_server import BEGIN, candle, row, store_candles, store_rows
 
 SERIES = Series("binance", "BTC/USDT", "1m")
@@ -32,8 +32,8 @@ class Watched:
     """What is kept of the tables, and who looks for changes."""
 
     def __init__(self, store: Store) -> None:
-        self.recent = Recent()
-        self.viewers = Viewers(Seen())
+        self.recent = CandleCache()
+        self.viewers = Subscribers(StoredFeedStatus())
         self.viewers.days(store.days())
         self.changes = Changes(store, self.viewers, self.recent)
         self.loader = Loader(store, self.recent, lambda: self.viewers.markets)
@@ -118,7 +118,7 @@ def test_when_too_much_changes_at_once_all_is_read_anew(
     monkeypatch.setattr(poller, "MANY", 20)
     monkeypatch.setattr(poller, "BACK", 0.0)
     store_candles(tables, 50, "ETH/USDT")
-    viewer = Viewer(SERIES)
+    viewer = StreamClient(SERIES)
     watched.viewers.enter(viewer)
     watched.look()
     assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
@@ -150,10 +150,10 @@ def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_pat
         "missing_in_gold": 3,
         "missing_in_check": 2,
     }
-    seen = Seen()
-    assert json.loads(Viewers(seen).health())["cross_check"] is None
+    seen = StoredFeedStatus()
+    assert json.loads(Subscribers(seen).health())["cross_check"] is None
     seen.check = found
-    assert json.loads(Viewers(seen).health())["cross_check"] == found
+    assert json.loads(Subscribers(seen).health())["cross_check"] == found
     # A database of before has no such table.
     tables.client.command("DROP TABLE cross_checks")
     assert store.cross_check() is None
@@ -180,15 +180,15 @@ def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) ->
     """The events that a page gets while `up` follows such tables of a server; what comes
     together is told in one order.
     """
-    viewers = Viewers(Seen())
-    viewer = Viewer(SERIES)
+    viewers = Subscribers(StoredFeedStatus())
+    viewer = StreamClient(SERIES)
     viewers.enter(viewer)
     said: list[str] = []
 
     async def take(_: float) -> None:
         said.append((await viewer.next(0.01) or b"").decode())
 
-    changes = Changes(cast(Store, None), viewers, Recent())
+    changes = Changes(cast(Store, None), viewers, CandleCache())
     monkeypatch.setattr(changes, "look", Failing(errors).look)
     monkeypatch.setattr("candlewax.web.stream.poller.asyncio.sleep", take)
     with pytest.raises(asyncio.CancelledError):
