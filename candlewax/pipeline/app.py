@@ -134,7 +134,7 @@ def _embedded(
         run = ReplayReport(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
     resumes = name == "ingest" or not (chosen.live or name == "repair")
-    process = replace(process, on_end=partial(_end, run, watching), resumes=resumes)
+    process = replace(process, on_end=partial(_end, run, watching), is_replayable=resumes)
     if name == "repair":
         made = builder.build_embedded(process, _require_gap_fill(repairs), database)
     else:

@@ -40,7 +40,7 @@ class Counters:
         with self._lock:
             return dict(self.levels)
 
-    def counts(self) -> dict[tuple[str, ...], int]:
+    def all_counts(self) -> dict[tuple[str, ...], int]:
         """All counts by their names."""
         with self._lock:
             return dict(self.counts)

@@ -173,7 +173,7 @@ class MetricsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        counts = self.tally.counts()
+        counts = self.tally.all_counts()
         for name, (metric, text, labels) in _COUNTERS.items():
             family = CounterMetricFamily(metric, text, labels=labels)
             for key, count in counts.items():

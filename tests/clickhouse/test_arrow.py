@@ -41,7 +41,7 @@ def test_conditions_and_vendor_data_are_those_of_each_trade(
     few: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]
 ) -> None:
     """Whatever fields the exchanges of an insert have; by the way of many and of a few."""
-    with mock.patch.object(arrow, "FEW", few):
+    with mock.patch.object(arrow, "SMALL_BATCH_ROWS", few):
         found = arrow.rows("silver_trades", [trades(rows) for rows in batches]).to_pydict()
     every = [row for rows in batches for row in rows]
     assert found["conditions"] == [[c] if c is not None else [] for c, _ in every]
@@ -64,7 +64,7 @@ def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> 
             ("silver_trades", found.trades.drop("row")),
         ):
             few = arrow.rows(name, [frame, frame]).to_pydict()
-            with mock.patch.object(arrow, "FEW", -1):
+            with mock.patch.object(arrow, "SMALL_BATCH_ROWS", -1):
                 many: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
             assert few == many
 

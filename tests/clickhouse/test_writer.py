@@ -239,7 +239,7 @@ def test_it_is_behind_while_a_few_rows_wait_for_others(
 ) -> None:
     """Not when those that wait are a block of their own."""
     inserts = Slowly(monkeypatch)
-    monkeypatch.setattr(writer, "FEW", 2)
+    monkeypatch.setattr(writer, "SMALL_BATCH_ROWS", 2)
     store = Writer(tables, Counters(), background=True)
     store.put(batch())
     inserts.begins()

@@ -65,7 +65,7 @@ def test_the_first_trade_behind_an_outage_tells_of_it(broker: KafkaClient, serve
     known = replace(NO_GAPS, outages=outages)
     outbox = ReliableProducer(broker)
     TradePublisher(broker, outbox)(
-        replace(made, trades=made.trades.with_columns(received_at=at), known=known)
+        replace(made, trades=made.trades.with_columns(received_at=at), gap_state=known)
     )
     outbox.flush()
     found = [json.loads(m.value() or b"") for m in reading.read_all(servers, topics.NORMALIZED)]

@@ -33,7 +33,7 @@ def read(
     """
     rows = [(recv_ns + n, connection, n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
-    with mock.patch("candlewax.core.trades.decode.FEW", few):
+    with mock.patch("candlewax.core.trades.decode.SMALL_BATCH_ROWS", few):
         return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
 
 

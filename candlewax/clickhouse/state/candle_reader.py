@@ -104,7 +104,7 @@ class CandleReader:
         )
 
     def touched(self, exchange: str, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Candles that lie in spans (SPANS), some more than once; a span without a symbol
+        """Candles that lie in spans (TIME_RANGES), some more than once; a span without a symbol
         is one of all symbols.
         """
         # One for each beginning: of several the join takes any.

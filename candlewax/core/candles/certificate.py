@@ -49,7 +49,7 @@ class CertificateInputs:
 class Recertification:
     """Stored candles whose certificates may be wrong now, as `evidence` says otherwise: of
     those whose windows ended by `until`, microseconds since 1970, the ones in `spans`
-    (SPANS). To one who `begins`, those that are said to be incomplete are doubtful too.
+    (TIME_RANGES). To one who `begins`, those that are said to be incomplete are doubtful too.
     """
 
     evidence: CertificateInputs
@@ -122,7 +122,7 @@ _NONE: Final = pl.Series([0], dtype=pl.UInt64)
 
 
 def overlaps(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
-    """Which candles (symbol, window_start, window_end) lie in spans (SPANS) of their
+    """Which candles (symbol, window_start, window_end) lie in spans (TIME_RANGES) of their
     symbol (Boolean); a span without a symbol is one of all symbols.
     """
     each = spans.filter(pl.col("symbol").is_not_null())
@@ -146,7 +146,7 @@ def merge_overlapping(outages: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_time_ranges(outages: pl.DataFrame) -> pl.DataFrame:
-    """The times of OUTAGES as SPANS of all symbols."""
+    """The times of OUTAGES as TIME_RANGES of all symbols."""
     return outages.select(
         symbol=pl.lit(None, pl.String), before="began", after=pl.col("ended") - 1
     ).filter(pl.col("before") <= pl.col("after"))

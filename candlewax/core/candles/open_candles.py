@@ -83,7 +83,7 @@ class CandleUpdate:
     `changed`: STATE, the candles that trades changed or that closed, as they now are,
     each once. `late`: STATE, parts of candles whose state was dropped before these
     trades came; they have to be computed from all their trades. `recertified`: STATE,
-    the other candles whose certificate may be another now; `spans`: the SPANS in which
+    the other candles whose certificate may be another now; `spans`: the TIME_RANGES in which
     certificates may be, also those of candles whose state was dropped; those of all
     symbols have none. `out_of_order`: how many trades are older than one before them.
     """
@@ -158,7 +158,7 @@ def _is_calm(book: OpenCandles, known: GapState) -> bool:
 def _learned(
     book: OpenCandles, trades: pl.DataFrame, known: GapState
 ) -> tuple[OpenCandles, pl.DataFrame]:
-    """The book with what is known now, and the SPANS in which that says anything new."""
+    """The book with what is known now, and the TIME_RANGES in which that says anything new."""
     spans = known.changed
     if known.outages.height:
         outages = merge_overlapping(pl.concat([book.outages, known.outages]))

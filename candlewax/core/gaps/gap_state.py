@@ -41,10 +41,10 @@ OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
 class GapState:
     """What is known of an exchange's unseen trades once a batch is admitted.
 
-    `holes`: all HOLES there are. `begins`: BEGINS. `contradicted`: MOMENTS of trades of which
-    two came under one number. `unsubscribed`: SPANS in which a market was not subscribed, and of
-    which no later trade tells what was missed. `changed`: SPANS in which any of these are no
-    longer what they were before this batch. `outages`: OUTAGES that
+    `holes`: all MISSING_RANGES there are. `begins`: FIRST_SEEN. `contradicted`: MOMENTS of trades
+    of which two came under one number. `unsubscribed`: TIME_RANGES in which a market was not
+    subscribed, and of which no later trade tells what was missed. `changed`: TIME_RANGES in which
+    any of these are no longer what they were before this batch. `outages`: OUTAGES that
     ended before its trades, of which one may come again after a crash.
     """
 

@@ -174,8 +174,11 @@ class Numberings:
         ranges = known.get(series(symbol, oldest))
         if not ranges or not ranges.first:
             return None
-        if ranges.has(number - 1) or ranges.has(number + 1):
-            # It is next to one that is known; only its time is odd.
+        below, above = ranges.neighbours(number)
+        near_below = below is not None and not is_far_below(below, number)
+        near_above = above is not None and not is_far_below(number, above)
+        if near_below or near_above:
+            # It is near one that is known: only its time is odd.
             return None
         if not self.may_be_older(symbol, ranges.first[0], number, time):
             return None

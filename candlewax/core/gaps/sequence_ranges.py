@@ -83,6 +83,13 @@ class SequenceRanges:
             begin = end
         return min(begin, end), max(begin, end)
 
+    def neighbours(self, number: int) -> tuple[int | None, int | None]:
+        """Return the highest number of the set below another one, and the lowest above it."""
+        low, high = bisect_left(self.first, number), bisect_right(self.last, number)
+        below = min(self.last[low - 1], number - 1) if low else None
+        above = max(self.first[high], number + 1) if high < len(self.first) else None
+        return below, above
+
     def holes(self, first: int, last: int) -> list[MissingRange]:
         """The holes that lie at least partly between two numbers, both inclusive."""
         low = max(0, bisect_right(self.first, first) - 1)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import cache
+from typing import Protocol
 
 import polars as pl
 
@@ -47,7 +48,9 @@ class Found:
     uncompared: int = 0
 
 
-_NOTHING: Final = Found(gone(empty({"place": pl.UInt32, **CONTENT})))
+@cache
+def _nothing() -> Found:
+    return Found(gone(empty({"place": pl.UInt32, **CONTENT})))
 
 
 class ContradictionFinder:
@@ -71,13 +74,13 @@ class ContradictionFinder:
         has_number = trades["sequence"] > 0
         self._recent.add(trades.filter(admission.fresh & has_number))
         if admission.fresh.all():
-            return _NOTHING
+            return _nothing()
         came = content(trades).filter(~admission.fresh & has_number)
         left = not_repeated(came, self._recent.find(came)) if came.height else came
         if left.height:
             left = not_repeated(left, self._stored.near(self._exchange, left))
         if left.is_empty():
-            return _NOTHING
+            return _nothing()
         known = pl.concat([self._recent.find(left), self._stored.by_number(self._exchange, left)])
         found = contradictions(left, known)
         lost = left.join(found, on="place", how="anti")

@@ -215,8 +215,8 @@ class Deduplicator:
         return self._contradicted
 
     def _begins(self) -> list[tuple[str, int, int]]:
-        """Rows of BEGINS. Where one numbering ended and another followed, as little is proven as
-        where a feed begins: such times stand among them like those of a number not the first.
+        """Rows of FIRST_SEEN. Where one numbering ended and another followed, as little is proven
+        as where a feed begins: such times stand among them like those of a number not the first.
         """
         unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_seams]
         lowest = [

@@ -53,9 +53,17 @@ class _GapFiller:
     """Asks one exchange. `finite` ends it when nothing is left."""
 
     def __init__(
-        self, exchange: str, asked: RestEndpoint, database: Database, tally: Counters, pace: FillTiming,
-        patience: RetryPolicy, choice: Choice, *, finite: bool,
-    ) -> None:  # fmt: skip
+        self,
+        exchange: str,
+        asked: RestEndpoint,
+        database: Database,
+        tally: Counters,
+        pace: FillTiming,
+        patience: RetryPolicy,
+        choice: Choice,
+        *,
+        finite: bool,
+    ) -> None:
         self._exchange = exchange
         self._asked = asked
         self._database = database
@@ -188,7 +196,8 @@ class _GapFiller:
             return outcome
         if self._schedule.count_came(left) < MAX_UNREADABLE_FILLS:
             return outcome
-        why = f"asked for {MAX_UNREADABLE_FILLS} times: its trades came and were not stored, see dead_letters"
+        times = f"asked for {MAX_UNREADABLE_FILLS} times"
+        why = f"{times}: its trades came and were not stored, see dead_letters"
         return FillResult(FillStatus.NEVER, why)
 
     def _tell(self, outcomes: Mapping[FillGap, FillResult]) -> None:

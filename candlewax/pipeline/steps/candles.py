@@ -102,11 +102,11 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         return replace(
             batch,
             tables={**batch.tables, **tables},
-            stale=stale,
-            late=_older(trades, oldest) if late.height else empty(TRADES),
+            stale_windows=stale,
+            late_trades=_older(trades, oldest) if late.height else empty(TRADES),
             watermark=update.book.watermark,
-            known=NO_GAPS,
-            doubt=doubt if stale.height or spans.height or begins else None,
+            gap_state=NO_GAPS,
+            recertify=doubt if stale.height or spans.height or begins else None,
         )
 
     def _gold(
@@ -220,7 +220,7 @@ def _late(trades: pl.DataFrame, before: int, now: int) -> int:
 
 
 def _reaching(update: CandleUpdate, known: GapState, oldest: int, *, begins: bool) -> pl.DataFrame:
-    """The SPANS that reach candles whose windows ended by a time; for a process that
+    """The TIME_RANGES that reach candles whose windows ended by a time; for a process that
     begins, all in which something is missing.
     """
     spans = update.spans

@@ -139,8 +139,8 @@ def test_one_batch_makes_the_candles_of_its_trades(few: int, fills: list[Fill]) 
     many trades and by that of a few.
     """
     with (
-        mock.patch("candlewax.core.candles.open_candles.FEW", few),
-        mock.patch("candlewax.core.candles.combine.FEW", few),
+        mock.patch("candlewax.core.candles.open_candles.SMALL_BATCH_ROWS", few),
+        mock.patch("candlewax.core.candles.combine.SMALL_BATCH_ROWS", few),
     ):
         book, last, late = play([fills])
     assert last == oracle.candles(fills, {"x": book.watermark})

@@ -68,7 +68,12 @@ class Model:
                 self.seen.append({})
                 return self.order[-1]
         earlier = oldest and second < min(self.times) and is_far(min(oldest), number)
-        if earlier and not {number - 1, number + 1} & oldest.keys():
+        below = max((other for other in oldest if other < number), default=None)
+        above = min((other for other in oldest if other > number), default=None)
+        near = (below is not None and not is_far(below, number)) or (
+            above is not None and not is_far(number, above)
+        )
+        if earlier and not near:
             self.starts.insert(0, (min(oldest), min(self.times), second, number))
             self.order.insert(0, len(self.seen))
             self.seen.append({})
@@ -212,3 +217,6 @@ def test_ranges_know_what_they_hold_and_what_follows() -> None:
     assert [n for n in range(13) if ranges.has(n)] == sorted(held)
     assert {n for n in range(13) if ranges.follows(n)} == {n + 1 for n in held} - held
     assert ranges.count() == len(held)
+    for n in range(13):
+        below, above = [k for k in held if k < n], [k for k in held if k > n]
+        assert ranges.neighbours(n) == (max(below, default=None), min(above, default=None))

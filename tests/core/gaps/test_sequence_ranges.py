@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from candlewax.core.gaps.sequence_ranges import MissingRange, SequenceRanges, SequenceRun, runs
 
-SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25)
+TIME_RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25)
 
 
 def when(number: int) -> int:
@@ -25,7 +25,7 @@ def filled(spans: list[tuple[int, int]]) -> tuple[SequenceRanges, set[int]]:
     return ranges, numbers
 
 
-@given(SPANS)
+@given(TIME_RANGES)
 def test_ranges_hold_what_was_put_in_and_stay_apart(spans: list[tuple[int, int]]) -> None:
     """Neighbouring ranges grow together, and know the times of their ends."""
     ranges, numbers = filled(spans)
@@ -37,7 +37,7 @@ def test_ranges_hold_what_was_put_in_and_stay_apart(spans: list[tuple[int, int]]
     assert ranges.end == [when(number) for number in ranges.last]
 
 
-@given(SPANS, st.integers(0, 70), st.integers(0, 70))
+@given(TIME_RANGES, st.integers(0, 70), st.integers(0, 70))
 def test_holes_lie_between_two_ranges(spans: list[tuple[int, int]], one: int, two: int) -> None:
     """Those asked for share a number with what is asked for."""
     ranges, numbers = filled(spans)

@@ -21,7 +21,7 @@ BINANCE = (
 def test_frames_are_read_as_by_the_way_of_many(exchange: str, texts: list[str]) -> None:
     """Good frames, nearly good ones and garbage: rows, trades and letters are the same."""
     few = read(exchange, *texts)
-    with mock.patch.object(small_batch, "FEW", -1):
+    with mock.patch.object(small_batch, "SMALL_BATCH_ROWS", -1):
         many = read(exchange, *texts)
     assert_frame_equal(few.bronze, many.bronze)
     assert_frame_equal(few.dead_letters, many.dead_letters)

@@ -51,7 +51,7 @@ def taken(part: Any) -> Iterable[SourceItem]:
     """What the part gives when it looks again."""
     while not part.looks.due():
         pass
-    return cast("Iterable[Feed]", part.next_batch())
+    return cast("Iterable[SourceItem]", part.next_batch())
 
 
 def test_what_lies_before_the_beginning_comes_at_once(log: Path) -> None:

@@ -22,7 +22,7 @@ def test_gaps_of_two_numberings_are_told_apart(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though their numbers are the same."""
-    monkeypatch.setattr(gap_fill, "failed", lambda: False)
+    monkeypatch.setattr(gap_fill, "has_failed", lambda: False)
     store(tables, 0, 5, "open")
     store(tables, 1, 3, "open")
     said = io.StringIO()

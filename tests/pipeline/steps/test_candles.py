@@ -172,9 +172,9 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
     sent, _ = logic(tables, Clock()).on_batch(
         [
             trade(1, 59),
-            replace(trade(4, 62), known=GapState(found, changed=spans)),
-            replace(trade(5, 65), known=GapState(found)),
-            replace(trade(2, 63, REST), known=GapState(changed=spans)),
+            replace(trade(4, 62), gap_state=GapState(found, changed=spans)),
+            replace(trade(5, 65), gap_state=GapState(found)),
+            replace(trade(2, 63, REST), gap_state=GapState(changed=spans)),
         ]
     )
     assert [told(batch) for batch in sent] == [
@@ -192,10 +192,10 @@ def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
     begun = GapState(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row"))
     sent, _ = logic(tables, Clock()).on_batch(
         [
-            replace(trade(9, 5), known=begun),
-            replace(trade(10, 62), known=begun),
-            replace(trade(11, 64), known=replace(begun, outages=outage)),
-            replace(trade(12, 70), known=begun),
+            replace(trade(9, 5), gap_state=begun),
+            replace(trade(10, 62), gap_state=begun),
+            replace(trade(11, 64), gap_state=replace(begun, outages=outage)),
+            replace(trade(12, 70), gap_state=begun),
         ]
     )
     assert [told(batch) for batch in sent] == [

@@ -22,7 +22,7 @@ def test_known_and_absent_conditions_are_not_counted() -> None:
     """All that the exchange is known to send, and ordinary trades."""
     tally = Counters()
     UnknownConditions(tally).count(USDM, conditions(None, *USDM.known_conditions))
-    assert tally.counts() == {}
+    assert tally.all_counts() == {}
 
 
 def test_unknown_condition_is_counted_by_value_and_logged_once(
@@ -34,7 +34,7 @@ def test_unknown_condition_is_counted_by_value_and_logged_once(
     with caplog.at_level(logging.WARNING):
         unknown.count(USDM, conditions("AUCTION", None, "NA", "AUCTION"))
         unknown.count(USDM, conditions("AUCTION", "BLOCK"))
-    assert tally.counts() == {
+    assert tally.all_counts() == {
         ("unknown_conditions", "binance_usdm", "AUCTION"): 3,
         ("unknown_conditions", "binance_usdm", "BLOCK"): 1,
     }
@@ -50,7 +50,7 @@ def test_values_without_end_share_one_count() -> None:
     unknown = UnknownConditions(tally)
     for n in range(MOST_VALUES + 30):
         unknown.count(USDM, conditions(f"V{n}" + "x" * 1000))
-    counts = tally.counts()
+    counts = tally.all_counts()
     assert len(counts) == MOST_VALUES + 1
     assert counts["unknown_conditions", "binance_usdm", OTHERS] == 30
     assert max(len(name[2]) for name in counts) == 60
