@@ -116,7 +116,7 @@ def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
 def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
     """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
     change = (
-        "from candlewax import start\n"
+        "from candlewax.pipeline import app as start\n"
         "opened = start.open_tables\n"
         "def struck(*where):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
