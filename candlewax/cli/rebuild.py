@@ -8,15 +8,23 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bytewax.run import cli_main
 from rich import box
 from rich.table import Table
 
 from candlewax.cli.common import attempt, database, moment
+from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
+from candlewax.core.instruments import Instruments
+from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.replay.stored_frames import StoredFrames
+from candlewax.pipeline import builder
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime import settings
+from candlewax.runtime.counters import Tally
 from candlewax.verification.content_hash import Day
-from candlewax.verification.rebuild import FIRST, LAST, Rebuilt, rebuild
+from candlewax.verification.rebuild import FIRST, LAST, Play, Rebuilt, rebuild
+from dataflows import ohlcv
 
 SAME, DIFFERENT, NOT_REBUILT = 0, 1, 2
 """Exit statuses."""
@@ -50,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
     known = attempt(NOT_REBUILT, lambda: instruments.load(chosen.instruments))
     logging.basicConfig(level=logging.WARNING)
     with closing(database(NOT_REBUILT)) as stored:
-        found = attempt(NOT_REBUILT, lambda: rebuild(chosen, known, stored, begin, end))
+        found = attempt(NOT_REBUILT, lambda: rebuild(chosen, player(known), stored, begin, end))
     if arguments.json:
         print(to_json(found))
     else:
@@ -58,6 +66,15 @@ def _run(arguments: argparse.Namespace) -> int:
     if not found.comparison.days:
         return NOT_REBUILT
     return SAME if found.comparison.same else DIFFERENT
+
+
+def player(known: Instruments) -> Play:
+    """Return what plays stored frames through the pipeline, with the instruments that are known."""
+
+    def play(feed: StoredFrames, database: Database, tally: Tally) -> None:
+        cli_main(ohlcv.build(builder.make(feed, known, EXCHANGES, database, tally)))
+
+    return play
 
 
 def to_json(found: Rebuilt) -> str:

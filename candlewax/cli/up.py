@@ -137,8 +137,8 @@ class _Up:
         self._stack.callback(store.close)
         recent = Recent()
         watching = watch_beside(chosen)
-        checked = watching.checked if watching else None
-        live = Live(self._hub, recent, _clock(self._play), checked)
+        cross_check = watching.checked.report if watching else None
+        live = Live(self._hub, recent, _clock(self._play), cross_check)
         live.days(store.days())
         reader = None
         if isinstance(chosen.clickhouse, Path):

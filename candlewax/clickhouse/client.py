@@ -56,6 +56,10 @@ class Busy(Unavailable):
     """A database that is there has too much to do, or is short of something."""
 
 
+QueryError = ClickHouseError
+"""Raised by a client whose query fails."""
+
+
 class DatabaseError(RuntimeError):
     """The database cannot be opened; the text says which and why."""
 

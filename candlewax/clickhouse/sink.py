@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from bytewax.outputs import (
     DynamicSink,
@@ -10,14 +11,22 @@ from bytewax.outputs import (
     StatefulSinkPartition,
     StatelessSinkPartition,
 )
+from prometheus_client import Histogram
 
-from candlewax.clickhouse.observe import observe
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import Feed, Unread
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.errors import tells
+from candlewax.runtime.metrics import DELAYS
+
+_RECEIVED: Final = Histogram(
+    "candlewax_exchange_to_received_seconds",
+    "From a trade at the exchange until it was received, of the last trade of each batch.",
+    ["exchange"],
+    buckets=DELAYS,
+)
 
 
 @tells
@@ -155,3 +164,12 @@ class Counts(DynamicSink[Feed]):
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Counting:
         return _Counting(self._tally, self._on_end)
+
+
+def observe(batch: Batch) -> None:
+    """Look at a batch before it is stored."""
+    trades, exchange = batch.trades, batch.exchange
+    if "silver_trades" in batch.tables and trades.height:
+        delay = trades["received_at"][-1] - trades["timestamp"][-1]
+        # Clocks differ; none is to make a delay negative.
+        _RECEIVED.labels(exchange).observe(max(0.0, delay.total_seconds()))

@@ -13,7 +13,6 @@ from prometheus_client import Histogram
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.observe import DELAYS
 from candlewax.clickhouse.partitions import within_partitions
 from candlewax.clickhouse.recompute import Anew
 from candlewax.clickhouse.state.loader import History
@@ -22,6 +21,7 @@ from candlewax.core.candles.rows import CLOSED
 from candlewax.core.schema import without
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.cpu import cores
+from candlewax.runtime.metrics import DELAYS
 
 ORDER: Final = (
     "outages",

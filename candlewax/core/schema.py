@@ -67,9 +67,6 @@ DEAD_LETTERS: Columns = {
 SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
 """The values of `scope` in `dead_letters`."""
 
-BUY, SELL = 1, 2
-"""The values of `side`, the taker's."""
-
 WEBSOCKET, REST, DUMP = 1, 2, 3
 """The values of `via`: how a trade came."""
 

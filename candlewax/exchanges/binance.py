@@ -10,9 +10,17 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.core.schema import BUY, SELL
 from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
-from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Layout, Reading, Spelling, Split
+from candlewax.exchanges.protocol.dialect import (
+    BUY,
+    SELL,
+    Dialect,
+    Exchange,
+    Layout,
+    Reading,
+    Spelling,
+    Split,
+)
 from candlewax.exchanges.protocol.fields import (
     BOOLEAN,
     INTEGER,

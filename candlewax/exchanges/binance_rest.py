@@ -10,8 +10,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.core.schema import BUY, SELL
-from candlewax.exchanges.protocol.dialect import Dialect, Dump, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Dump, Reading, Spelling
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
     NATIVE,

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from candlewax.core.schema import BUY, SELL
-from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Spelling
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
     NATIVE,

@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.core.schema import BUY, SELL
-from candlewax.exchanges.protocol.dialect import Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Spelling
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Histogram
 
-from candlewax.clickhouse.observe import DELAYS
+from candlewax.runtime.metrics import DELAYS
 
 PRODUCED: Final = Histogram(
     "candlewax_received_to_produced_seconds",
@@ -16,6 +16,7 @@ PRODUCED: Final = Histogram(
     ["exchange"],
     buckets=DELAYS,
 )
+
 
 _GLANCE: Final = 0.01
 """Seconds between two looks at what has not arrived."""

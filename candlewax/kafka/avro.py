@@ -16,8 +16,9 @@ from confluent_kafka.schema_registry import (
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from candlewax.core.schema import BUY, VENDOR
+from candlewax.core.schema import VENDOR
 from candlewax.core.trades.messages import KIND, TOLD, VIA, Message, Read, read, told
+from candlewax.exchanges.protocol.dialect import BUY
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from candlewax.clickhouse.sink import Tables
 from candlewax.core.batch import NOWHERE, Batch
 from candlewax.core.frames import Garbled, Received
 from candlewax.kafka import topics
@@ -114,12 +113,12 @@ class _Frames(StatefulSinkPartition[Received | Garbled, None]):
 class _Aside(StatefulSinkPartition[Batch, None]):
     """What no raw topic takes."""
 
-    def __init__(self, tables: Callable[[], Tables]) -> None:
-        self._tables = tables
+    def __init__(self, open_part: Callable[[], StatefulSinkPartition[Batch, None]]) -> None:
+        self._open_part = open_part
         self._part: StatefulSinkPartition[Batch, None] | None = None
 
     def write_batch(self, values: list[Batch]) -> None:
-        self._part = self._part or self._tables().build_part("", NOWHERE, None)
+        self._part = self._part or self._open_part()
         self._part.write_batch(values)
 
     def snapshot(self) -> None:
@@ -142,10 +141,10 @@ class RawTopics(FixedPartitionedSink[Any, None]):
         self,
         exchanges: Iterable[str],
         frames: Frames,
-        aside: Callable[[], Tables],
+        aside: Callable[[], StatefulSinkPartition[Batch, None]],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`aside` opens the tables when they are first needed, `on_end` is called when a
+        """`aside` opens the part of the tables when it is first needed, `on_end` is called when a
         partition closes.
         """
         self._exchanges = sorted(exchanges)

@@ -126,7 +126,8 @@ def _embedded(
         # By a connection of its own: it looks on while rows are stored.
         onlooker = connect(chosen.clickhouse, chosen.database)
         run = Board(what, run_console(), process.tally, onlooker, stop)
-        watching = watch_beside(chosen) if candles else None
+        number = recovery_store.process_number()
+        watching = watch_beside(chosen, process_number=number) if candles else None
     else:
         run = Run(chosen, database, process.tally, stop, run_console(), candles=candles)
     # To count what a feed tells nothing need be remembered.
@@ -171,7 +172,9 @@ def _behind_broker(
     if kind:
         topic_kind.check(broker, process.wanted, kind)
     run = Service(f"{name}: {', '.join(process.wanted)} at {broker}", process.tally, stop)
-    watching = watch_beside(chosen, process.wanted) if name in {"ohlcv", "tables"} else None
+    number = recovery_store.process_number()
+    is_watched = name in {"ohlcv", "tables"}
+    watching = watch_beside(chosen, process.wanted, process_number=number) if is_watched else None
     process = replace(process, on_end=partial(_end, run, watching), kind=kind)
     aside = partial(claimed, chosen, kind)
     if name == "ingest":

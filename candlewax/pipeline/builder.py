@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from bytewax.inputs import Source
+from bytewax.outputs import StatefulSinkPartition
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.sink import Counts, Tables, TradesFirst
@@ -153,9 +154,9 @@ def ingesting(
     outbox = Outbox(broker, process.stopping)
     forward = Forward(broker, outbox)
 
-    def aside() -> Tables:
+    def aside() -> StatefulSinkPartition[Batch, None]:
         writer = Writer(database(), process.tally, before=outbox.flush)
-        return Tables(KEYS, writer, forward=forward)
+        return Tables(KEYS, writer, forward=forward).build_part("", NOWHERE, None)
 
     frames = Frames(broker, outbox, process.tally, kind=process.kind)
     return Parts(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import pyarrow as pa
+import polars as pl
 
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
 from candlewax.core.kind_marks import (
@@ -86,7 +86,7 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
     database.patiently(lambda: database.command(create))
     first = str(database.query("SELECT kind FROM database_claim").item())
-    row = pa.table({"kind": [first]})
+    row = pl.DataFrame({"kind": [first]}).to_arrow()
     database.patiently(lambda: database.insert("database_kind", row, first))
     return first
 

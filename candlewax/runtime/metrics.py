@@ -21,6 +21,9 @@ from candlewax.runtime.counters import Tally
 # When each series was first seen is of no use and as much again.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+"""Bounds for delays, in seconds."""
+
 MOST_SYMBOLS: Final = 1_000
 """The most symbols that a process tells of one by one."""
 

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES
+from candlewax.core.cross_check import PROBLEMS, as_report
 
 LENGTHS: Final = {number: length // SECOND for number, length in TIMEFRAMES.values()}
 """Seconds of each timeframe, by its number."""
@@ -46,20 +47,6 @@ class Wrong:
 
     problem: str
     fields: tuple[str, ...] = ()
-
-
-PROBLEMS: Final = ("mismatch", "missing_in_gold", "missing_in_check")
-
-COLUMNS: Final = (
-    "exchange", "checked_at", "candles", "mismatches", "missing_in_gold", "missing_in_check",
-)  # fmt: skip
-"""Those of the table `cross_checks`."""
-
-
-def as_report(checked_at: datetime, *counts: int) -> dict[str, Any]:
-    """Return the result of a cross-check as JSON can say it; `counts` as in COLUMNS."""
-    numbers = dict(zip(COLUMNS[2:], counts, strict=True))
-    return {"checked_at": f"{checked_at:%Y-%m-%dT%H:%M:%SZ}", **numbers}
 
 
 @dataclass(eq=False)

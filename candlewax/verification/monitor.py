@@ -11,13 +11,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import REGISTRY
 
 from candlewax.clickhouse.client import Database, DatabaseError, briefly, connect
-from candlewax.pipeline import recovery_store
+from candlewax.core.cross_check import COLUMNS
 from candlewax.runtime.health import Health
 from candlewax.runtime.http_status import answer
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.verification.cross_check import CrossCheck
-from candlewax.verification.cross_check_metrics import COLUMNS, Checked, Window, Wrong
+from candlewax.verification.cross_check_metrics import Checked, Window, Wrong
 
 _log: Final = logging.getLogger("candlewax")
 
@@ -128,11 +128,14 @@ def _said(window: Window, wrong: Wrong) -> str:
     return f"{window}: is not what its trades say in {', '.join(wrong.fields)}"
 
 
-def watch_beside(chosen: Settings, exchanges: Collection[str] | None = None) -> Watching | None:
+def watch_beside(
+    chosen: Settings, exchanges: Collection[str] | None = None, *, process_number: int = 0
+) -> Watching | None:
     """Return the cross-check that goes on in a process that makes candles; none where the
-    settings leave it to `candlewax watch`, or where another process of a cluster has it.
+    settings leave it to `candlewax watch`, or where another process of a cluster has it: the
+    one whose `process_number` is 0 does.
     """
-    if not chosen.watch_seconds or recovery_store.process_number():
+    if not chosen.watch_seconds or process_number:
         return None
     watching = Watching(chosen, exchanges)
     REGISTRY.register(watching.checked)

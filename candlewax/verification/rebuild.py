@@ -5,24 +5,19 @@ which is dropped again, and the two are compared.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bytewax.run import cli_main
 from clickhouse_connect.driver.binding import quote_identifier
 
 from candlewax.clickhouse.client import Database, open_tables
-from candlewax.core.instruments import Instruments
 from candlewax.core.trades.limits import AHEAD_US
-from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.stored_frames import StoredFrames
-from candlewax.pipeline import builder
 from candlewax.runtime.counters import Tally
 from candlewax.runtime.settings import Settings
 from candlewax.verification.content_hash import Comparison, compare
-from dataflows import ohlcv
 
 FIRST: Final = 0
 LAST: Final = 10_000_000_000_000_000
@@ -87,8 +82,12 @@ class Rebuilt:
     comparison: Comparison
 
 
+Play = Callable[[StoredFrames, Database, Tally], None]
+"""Plays frames through the whole pipeline into a database, to their end."""
+
+
 def rebuild(
-    settings: Settings, known: Instruments, stored: Database, begin: int = FIRST, end: int = LAST
+    settings: Settings, play: Play, stored: Database, begin: int = FIRST, end: int = LAST
 ) -> Rebuilt:
     """Rebuild from all frames that can hold a trade since `begin`, and compare the trades
     from `begin` to before `end` and the candles whose windows lie wholly within
@@ -106,8 +105,7 @@ def rebuild(
     with _beside(settings, stored) as (name, rebuilt):
         _stand(stored, name, since)
         tally = Tally()
-        feed = StoredFrames(stored, since)
-        cli_main(ohlcv.build(builder.make(feed, known, EXCHANGES, rebuilt, tally)))
+        play(StoredFrames(stored, since), rebuilt, tally)
         return Rebuilt(tally.total("frames"), compare(stored, rebuilt, begin, end))
 
 

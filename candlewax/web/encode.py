@@ -11,7 +11,8 @@ import polars as pl
 
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
 from candlewax.core.candles.combine import TIMEFRAMES
-from candlewax.core.schema import BUY, CANDLES
+from candlewax.core.schema import CANDLES
+from candlewax.exchanges.protocol.dialect import BUY
 
 TIMEFRAME_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 

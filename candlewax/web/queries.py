@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import polars as pl
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import Busy, Database
+from candlewax.clickhouse.client import Busy, Database, QueryError
+from candlewax.core.cross_check import as_report
 from candlewax.core.schema import TIME
-from candlewax.verification.cross_check_metrics import as_report
 from candlewax.web import encode
 from candlewax.web.database_pulse import Pulse
 
@@ -254,7 +253,7 @@ class Store:
         """
         try:
             rows = self.ask(_CROSS_CHECK)
-        except ClickHouseError as error:
+        except QueryError as error:
             # Made by a process of before; the next start of one that stores makes the table.
             if "UNKNOWN_TABLE" in str(error):
                 return None

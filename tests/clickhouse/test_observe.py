@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from prometheus_client import REGISTRY
 
-from candlewax.clickhouse.observe import observe
+from candlewax.clickhouse.sink import observe
 from candlewax.core.batch import Batch
 from candlewax.core.schema import TRADES
 

@@ -8,9 +8,10 @@ from unittest import mock
 import polars as pl
 
 from candlewax.core import instruments
-from candlewax.core.schema import FRAMES, SELL, VENDOR
+from candlewax.core.schema import FRAMES, VENDOR
 from candlewax.core.trades.decode import Decoded, decode
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.dialect import SELL
 
 INSTRUMENTS = instruments.load(Path(__file__).parents[2] / "instruments.toml")
 

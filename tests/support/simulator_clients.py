@@ -12,7 +12,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from candlewax.core.schema import SELL
+from candlewax.exchanges.protocol.dialect import SELL
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Manners
 from candlewax.simulator.server import Simulator

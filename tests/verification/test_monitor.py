@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from prometheus_client import REGISTRY
 
 from candlewax.clickhouse.client import Database
+from candlewax.pipeline import recovery_store
 from candlewax.runtime.settings import Settings
 from candlewax.verification.monitor import Watching, watch_beside
 from tests.verification.test_cross_check import FILLS, LAST_MINUTE, MARK, mend, spoil, store
@@ -105,7 +106,8 @@ def test_one_process_of_a_cluster_watches(
 ) -> None:
     """And none where it is left to `candlewax watch`."""
     monkeypatch.setattr(sys, "argv", ["bytewax.run", "dataflows.ohlcv", *arguments])
-    watching = watch_beside(chosen(tmp_path, watch_seconds=seconds))
+    number = recovery_store.process_number()
+    watching = watch_beside(chosen(tmp_path, watch_seconds=seconds), process_number=number)
     assert (watching is not None) == is_there
     if watching:
         REGISTRY.unregister(watching.checked)

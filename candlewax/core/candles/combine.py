@@ -11,7 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.schema import BUY, CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, WEBSOCKET, Columns
+from candlewax.core.schema import CANDLES, PLAIN, PRICE, QUOTE_VOLUME, TIME, WEBSOCKET, Columns
+from candlewax.exchanges.protocol.dialect import BUY
 
 SECOND: Final = 1_000_000
 """Microseconds."""

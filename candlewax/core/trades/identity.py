@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from candlewax.core.schema import BUY, PRICE, TIME, Columns, empty
+from candlewax.core.schema import PRICE, TIME, Columns, empty
 from candlewax.core.trades.normalize import FAULTS
+from candlewax.exchanges.protocol.dialect import BUY
 
 CONTENT: Final[Columns] = {
     "symbol": pl.String,

@@ -14,12 +14,10 @@ import polars as pl
 
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.schema import (
-    BUY,
     DUMP,
     PRICE,
     QUOTE_VOLUME,
     REST,
-    SELL,
     TIME,
     TRADES,
     VENDOR,
@@ -29,6 +27,7 @@ from candlewax.core.schema import (
 from candlewax.core.trades.limits import AHEAD_US, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.core.trades.normalize import FAULTS
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.dialect import BUY, SELL
 
 VIA: Final = {"websocket": WEBSOCKET, "rest": REST, "dump": DUMP}
 """The values of `via` by their names in messages."""

@@ -12,6 +12,9 @@ from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, Shape, 
 from candlewax.exchanges.protocol.rest import Rest
 from candlewax.exchanges.protocol.websocket import Live
 
+BUY, SELL = 1, 2
+"""Values of `side`, the taker's."""
+
 
 @dataclass(frozen=True)
 class Dialect:

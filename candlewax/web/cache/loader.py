@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.clickhouse.client import Unavailable, briefly
+from candlewax.clickhouse.client import QueryError, Unavailable, briefly
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web import encode
 from candlewax.web.cache.cache import EACH, Recent
@@ -52,9 +51,9 @@ class Loader:
         while True:
             try:
                 await self.fill()
-            except (ClickHouseError, Unavailable) as error:
+            except (QueryError, Unavailable) as error:
                 # A request says what is wrong; here it is tried again.
-                _log.warning("%s", briefly(error) if isinstance(error, ClickHouseError) else error)
+                _log.warning("%s", briefly(error) if isinstance(error, QueryError) else error)
             await asyncio.sleep(PAUSE)
             if time.monotonic() - began > ANEW:
                 began = time.monotonic()

@@ -13,14 +13,13 @@ import polars as pl
 
 from candlewax.core.batch import Batch
 from candlewax.core.candles.combine import TIMEFRAMES
-from candlewax.verification.cross_check_metrics import Checked
 from candlewax.web import encode
 from candlewax.web.cache.cache import Recent
 from candlewax.web.queries import Series
 from candlewax.web.stream.batch_queue import Hub
 from candlewax.web.stream.client import TAPE, Viewer
 from candlewax.web.stream.feed_status import SECOND, Clock, Feeds
-from candlewax.web.stream.subscribers import MARKET, Viewers
+from candlewax.web.stream.subscribers import MARKET, Report, Viewers
 
 TICK: Final = 0.04
 """Seconds between two looks at what came while pages watch: 25 a second."""
@@ -46,11 +45,11 @@ class Live(Viewers):
         hub: Hub,
         recent: Recent,
         clock: Clock | None = None,
-        checked: Checked | None = None,
+        cross_check: Report | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.feeds = Feeds(self.clock)
-        super().__init__(self.feeds, checked)
+        super().__init__(self.feeds, cross_check)
         self.recent = recent
         self._hub = hub
         self._told = 0.0

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.clickhouse.client import Busy, Unavailable, briefly
+from candlewax.clickhouse.client import Busy, QueryError, Unavailable, briefly
 from candlewax.web import encode
 from candlewax.web.cache.cache import Recent
 from candlewax.web.queries import Series, Store
@@ -126,7 +125,7 @@ class Changes:
             try:
                 await self.look()
                 self._viewers.tell_database(None)
-            except (ClickHouseError, Unavailable) as error:
+            except (QueryError, Unavailable) as error:
                 _tell_failure(self._viewers, error)
             await asyncio.sleep(IDLE)
 
@@ -153,7 +152,7 @@ class Poll:
                     slowly = now
                     await self._slowly()
                 self._viewers.tell_database(None)
-            except (ClickHouseError, Unavailable) as error:
+            except (QueryError, Unavailable) as error:
                 _tell_failure(self._viewers, error)
                 # Whoever hears nothing for long takes the server for gone.
                 self._viewers.tell_health()
@@ -192,9 +191,9 @@ class Poll:
         self._viewers.tell_health()
 
 
-def _tell_failure(viewers: Viewers, error: ClickHouseError | Unavailable) -> None:
+def _tell_failure(viewers: Viewers, error: QueryError | Unavailable) -> None:
     """Log why the tables were not read, and tell the pages, unless it was just busy."""
-    if isinstance(error, ClickHouseError):
+    if isinstance(error, QueryError):
         _log.warning("%s", briefly(error))
         viewers.tell_database("ClickHouse refuses to answer; the log says why")
         return

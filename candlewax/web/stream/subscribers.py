@@ -1,15 +1,14 @@
 """The pages that watch, and what each is told."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import polars as pl
 
 from candlewax.runtime.clocks import steady_clock
-from candlewax.verification.cross_check_metrics import Checked
 from candlewax.web import encode
 from candlewax.web.connection_limits import most_streams
 from candlewax.web.problem import Problem
@@ -19,14 +18,17 @@ from candlewax.web.stream.feed_status import Reports
 
 MARKET: Final = ("exchange", "symbol")
 
+Report = Callable[[], dict[str, Any] | None]
+"""Gives a report as JSON can say it; None as long as there is none."""
+
 
 class Viewers:
     """The pages that watch, and what each is told; all of it runs in the server's loop."""
 
-    def __init__(self, feeds: Reports, checked: Checked | None = None) -> None:
-        """`checked` is the cross-check of this process, if it makes one."""
+    def __init__(self, feeds: Reports, cross_check: Report | None = None) -> None:
+        """`cross_check` gives the last result of this process's cross-check, if it makes one."""
         self._reports = feeds
-        self._checked = checked
+        self._cross_check = cross_check
         self._viewers: set[Viewer] = set()
         self._exchanges: frozenset[str] = frozenset()
         self._away: str | None = None
@@ -62,8 +64,8 @@ class Viewers:
         report["database"] = "there" if self._away is None else "away"
         if self._away is not None:
             report["status"] = "degraded"
-        if self._checked:
-            report["cross_check"] = self._checked.report()
+        if self._cross_check:
+            report["cross_check"] = self._cross_check()
         report.setdefault("cross_check", None)
         return msgspec.json.encode(report)
 

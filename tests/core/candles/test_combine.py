@@ -19,8 +19,9 @@ from candlewax.core.candles import combine as candles
 from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.candles.open_candles import EMPTY, LATENESS, Book, Update
-from candlewax.core.schema import BUY, SELL, TRADES, WEBSOCKET, empty
+from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import load_book, save_book
+from candlewax.exchanges.protocol.dialect import BUY, SELL
 from tests.support import oracle
 from tests.support.oracle import Fill
 

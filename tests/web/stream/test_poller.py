@@ -13,7 +13,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
-from candlewax.verification.cross_check_metrics import COLUMNS
+from candlewax.core.cross_check import COLUMNS
 from candlewax.web.cache.cache import Recent
 from candlewax.web.cache.loader import Loader
 from candlewax.web.cache.series import LATEST

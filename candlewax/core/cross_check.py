@@ -1,0 +1,17 @@
+"""Results of cross-checks: what a row and a report of one hold."""
+
+from datetime import datetime
+from typing import Any, Final
+
+PROBLEMS: Final = ("mismatch", "missing_in_gold", "missing_in_check")
+
+COLUMNS: Final = (
+    "exchange", "checked_at", "candles", "mismatches", "missing_in_gold", "missing_in_check",
+)  # fmt: skip
+"""Those of the table `cross_checks`."""
+
+
+def as_report(checked_at: datetime, *counts: int) -> dict[str, Any]:
+    """Return the result of a cross-check as JSON can say it; `counts` as in COLUMNS."""
+    numbers = dict(zip(COLUMNS[2:], counts, strict=True))
+    return {"checked_at": f"{checked_at:%Y-%m-%dT%H:%M:%SZ}", **numbers}
