@@ -19,6 +19,9 @@ from tests.support.clickhouse_process import serving
 from tests.support.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
 from tests.support.processes import FLOW, ROOT, environment
 
+pytestmark = pytest.mark.slow
+"""Nearly every test starts a process."""
+
 
 @pytest.mark.parametrize("most", [8, 64])
 def test_too_few_descriptors_at_start_are_told(tmp_path: Path, most: int) -> None:
@@ -116,7 +119,7 @@ def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
 def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
     """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
     change = (
-        "from candlewax import start\n"
+        "from candlewax.pipeline import app as start\n"
         "opened = start.open_tables\n"
         "def struck(*where):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -125,4 +125,4 @@ def test_times_are_parsed_in_two_places_only() -> None:
         for path in root.rglob("*.py")
         if re.search(r"\b(fromisoformat|strptime)\(", path.read_text("utf-8"))
     }
-    assert found == {"times.py", "exchanges/_times.py"}
+    assert found == {"runtime/times.py", "exchanges/protocol/times.py"}
