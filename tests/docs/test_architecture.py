@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from candlewax.clickhouse.writer import ORDER
 from tests.support.processes import ROOT
 
@@ -91,3 +93,36 @@ def test_table_of_changes_answers_the_everyday_questions() -> None:
     rows = {row[0] for row in _cells(_section("Where to change what"))}
     wanted = {"add an exchange", "add a timeframe", "add a metric", "change the lateness"}
     assert wanted <= rows
+
+
+def _files_with(pattern: str) -> set[str]:
+    """Return the files that hold a text, as the page names them."""
+    kinds = {".py", ".sql", ".js", ".html", ".json"}
+    paths = [
+        path
+        for folder in ("candlewax", "clickhouse", "deploy")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in kinds and re.search(pattern, path.read_text("utf-8"))
+    ]
+    return {str(path.relative_to(ROOT)).removeprefix("candlewax/") for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern", "others"),
+    [
+        ("add a timeframe", r"\b30m\b|\b1800\b", "exchanges/"),
+        ("add a column to candles", r"\bbuy_quote_volume\b", "web/"),
+    ],
+)
+def test_row_names_every_file_that_knows_the_thing(change: str, pattern: str, others: str) -> None:
+    """A timeframe or a column that is there already shows where one more belongs."""
+    row = next(row for row in _cells(_section("Where to change what")) if row[0] == change)
+    named = set(re.findall(r"`([\w./-]+\.\w+)`", " ".join(row)))
+    found = _files_with(pattern)
+    assert len(found) > 9
+    assert {path for path in found if not path.startswith(others)} <= named
+    assert {path for path in found if path.startswith("web/")} <= _named_in_table()
+
+
+def _named_in_table() -> set[str]:
+    return set(re.findall(r"`([\w./-]+\.\w+)`", _section("Where to change what")))
