@@ -9,49 +9,70 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live test check bench bench-live soak small-memory chaos faults lock clean
+.PHONY: run up live help test test-fast check bench bench-live soak small-memory chaos faults lock clean
 
+## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
 	@$(PYTHON) -m bytewax.run dataflows.ohlcv
 
-# The whole pipeline and its page; the sample, unless CANDLEWAX_FEED says otherwise.
+## run the whole pipeline with its page, on the sample unless CANDLEWAX_FEED names another feed
 up: $(READY)
 	@.venv/bin/candlewax up
 
-# The exchanges' websockets into the embedded database, until Ctrl-C.
+## store the exchanges' websockets in the embedded database, until Ctrl-C
 live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
-# Tests of a file share what they set up. CANDLEWAX_TEST_EXAMPLES=1000 tries more cases.
+## list the targets
+help:
+	@awk '/^## / { text = substr($$0, 4); next } \
+		/^[a-z-]+:/ && text { split($$1, name, ":"); printf "make %-14s %s\n", name[1], text } \
+		{ text = "" }' Makefile
+
+# Tests of a file share what they set up.
+## run lint, types and all tests; CANDLEWAX_TEST_EXAMPLES=1000 tries more examples
 test: check
 	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+UNIT := tests/test_layers.py tests/core tests/exchanges tests/runtime tests/pipeline/steps tests/web/cache \
+	tests/cli/test_main.py
+
+## run lint, types and the unit tests, within a minute
+test-fast: check
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile -m 'not slow' $(UNIT)
+
+## run lint and types
 check: $(READY)
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 
+## measure one core from a log to candles, beside ClickHouse and Bytewax windows
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Of running pipelines; needs Java and Maven for a broker. PARTS="sockets chain latency footprint page watched api"
+# Needs Java and Maven for a broker. PARTS="sockets chain latency footprint page watched api"
+## measure running pipelines against simulated exchanges; PARTS names some of it
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 
-# The whole pipeline for hours, watched by a program; writes a line a minute into FILE. MINUTES=30 instead of HOURS.
+# Writes a line a minute into FILE. MINUTES=30 instead of HOURS.
+## run the whole pipeline for HOURS (24) and watch its memory, lag and page
 soak: $(READY)
 	@$(PYTHON) -m bench.soak --hours $(or $(HOURS),24) $(if $(MINUTES),--minutes $(MINUTES)) --into $(or $(FILE),soak.tsv)
 
-# The page in a control group of 512 MiB, asked by SQL for more than there is; takes root. MEBIBYTES=384 ROUNDS=5
+# Takes root. MEBIBYTES=384 ROUNDS=5
+## run the page in a control group of 512 MiB and send it queries that need more
 small-memory: $(READY)
 	@$(PYTHON) -m bench.small_memory --mebibytes $(or $(MEBIBYTES),512) --rounds $(or $(ROUNDS),2)
 
-# Live feeds through kills, cuts and restarts, accounted for trade by trade: MINUTES=10 RATE=2000.
 # As in the tests, on several threads of Polars.
+## kill and restart a live pipeline for MINUTES (10) at RATE (2000) and account for every trade
 chaos: $(READY)
 	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
 
-# What can go wrong, made to go wrong; writes the table of docs/faults.md. NAMES="broker-away two-ingest" RUNS=100
+# NAMES="broker-away two-ingest" RUNS=100
+## inject every fault and write the table of docs/faults.md
 faults: $(READY)
 	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.faults $(NAMES) --full --runs $(or $(RUNS),10)
 
@@ -59,12 +80,14 @@ $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)
 	@touch $@
 
-# Writes requirements.txt: versions and hashes for both Pythons, no addresses. Needs uv.
+# Versions and hashes for both Pythons, no addresses. Needs uv.
+## write requirements.txt anew
 lock:
 	@echo 'setuptools>=80,<81' | uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--extra dev pyproject.toml - --output-file $(LOCK)
 
+## delete .venv and everything that builds and tests leave
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from candlewax import __version__
 from candlewax.runtime import exit_reasons
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def parser(named: str) -> argparse.ArgumentParser:
         description="Market data whose candles can be trusted. Settings are environment "
         "variables named CANDLEWAX_*, also read from .env.",
     )
+    made.add_argument("--version", action="version", version=f"candlewax {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for name, add in COMMANDS.items():
-        if name == named or named not in COMMANDS:
+        if name == named or named not in {*COMMANDS, "--version"}:
             add(commands)
     return made
 

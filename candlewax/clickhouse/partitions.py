@@ -4,13 +4,15 @@ from typing import Final
 
 import polars as pl
 
+from candlewax.core.candles.combine import TIMEFRAMES
+
 _PARTITION: Final[dict[str, pl.Expr]] = {
     "bronze_frames": pl.col("received_at").dt.epoch("d"),
     "silver_trades": pl.col("timestamp").dt.epoch("d"),
     "dead_letters": pl.col("received_at").dt.month_start().dt.epoch("d"),
     # Days and all shorter timeframes lie apart, in tables of candles that are older too.
     "ohlcv": pl.col("window_start").dt.month_start().dt.epoch("d") * 10
-    + (pl.col("timeframe") == 6).cast(pl.Int32),
+    + (pl.col("timeframe") == TIMEFRAMES["1d"][0]).cast(pl.Int32),
 }
 _PARTITION["ohlcv_revisions"] = _PARTITION["ohlcv"]
 """A number for each partition of a table, as its DDL cuts it."""

@@ -86,9 +86,20 @@ def _faults(rest: list[str]) -> str | None:
     return next((f"no such fault: {one}" for one in named if one not in FAULTS), None)
 
 
+def _pytest(rest: list[str]) -> str | None:
+    """Check that files are there, and that each holds the test that is named with it."""
+    for one in rest:
+        path, _, test = one.partition("::")
+        if not is_page(path):
+            return f"no such file: {path}"
+        if test and f"def {test}(" not in (ROOT / path).read_text("utf-8"):
+            return f"{path} has no test {test}"
+    return None
+
+
 _MODULES: Final[dict[str, Callable[[list[str]], str | None]]] = {
     "bytewax.run": _dataflow,
-    "pytest": lambda rest: next((f"no such test: {one}" for one in rest if not is_page(one)), None),
+    "pytest": _pytest,
     "tests.faults": _faults,
 }
 

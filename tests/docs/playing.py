@@ -21,7 +21,7 @@ from tests.support.processes import FLOW, ROOT, environment, run
 _PLAY: Final = """
 import io, json, sys
 from contextlib import redirect_stderr, redirect_stdout
-from candlewax.cli import main
+from candlewax.cli.main import main
 done = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))

@@ -19,6 +19,9 @@ from tests.support.clickhouse_process import serving
 from tests.support.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
 from tests.support.processes import FLOW, ROOT, environment
 
+pytestmark = pytest.mark.slow
+"""Nearly every test starts a process."""
+
 
 @pytest.mark.parametrize("most", [8, 64])
 def test_too_few_descriptors_at_start_are_told(tmp_path: Path, most: int) -> None:

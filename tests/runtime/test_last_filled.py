@@ -15,6 +15,9 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import load
 from tests.support.clickhouse_process import ROOT, Serving, serving
 
+pytestmark = pytest.mark.slow
+"""They open databases in directories, and a server."""
+
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 
 

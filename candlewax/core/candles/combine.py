@@ -25,7 +25,10 @@ TIMEFRAMES: Final = {
     "1h": (5, 3600 * SECOND),
     "1d": (6, 86400 * SECOND),
 }
-"""Name: the value of `timeframe`, and the length in microseconds."""
+"""Name: the value of `timeframe`, and the length in microseconds. Each length divides the next."""
+
+NUMBERS: Final = 8
+"""More than any value of `timeframe`: the key of a window has room for so many."""
 
 # Which trade is the first of a window, and which the last: time, then the
 # exchange's order, then where it came from. The id settles what is left.
@@ -62,7 +65,7 @@ SMALL_BATCH_ROWS: Final = 1_000
 SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
 """The code of a symbol, as long as this process runs."""
 
-WINDOW: Final = (SYMBOL * 8 + pl.col("timeframe")) * MINUTES + (
+WINDOW: Final = (SYMBOL * NUMBERS + pl.col("timeframe")) * MINUTES + (
     pl.col("window_start").cast(pl.Int64) // MINUTE
 )
 """One number for each window of each symbol and timeframe."""

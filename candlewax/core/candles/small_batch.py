@@ -16,6 +16,7 @@ from candlewax.core.candles.combine import (
     CLOSE,
     MINUTE,
     MINUTES,
+    NUMBERS,
     OPEN,
     ORDER,
     STATE,
@@ -84,7 +85,7 @@ class _Groups:
                 start = time - time % length
                 starts.append(start)
                 ends.append(start + length)
-                keys.append((code * 8 + number) * MINUTES + start // MINUTE)
+                keys.append((code * NUMBERS + number) * MINUTES + start // MINUTE)
         return starts, ends, keys
 
 

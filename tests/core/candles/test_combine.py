@@ -197,6 +197,13 @@ def fill(seconds: int, price: str = "1", **more: Any) -> Fill:
     )
 
 
+def test_key_of_a_window_has_room_for_every_timeframe() -> None:
+    """Two windows that share a key would become one candle; long ones are made of short ones."""
+    assert max(number for number, _ in TIMEFRAMES.values()) < candles.NUMBERS
+    lengths = [length for _, length in TIMEFRAMES.values()]
+    assert all(longer % shorter == 0 for shorter, longer in itertools.pairwise(lengths))
+
+
 def test_windows_include_their_start_and_not_their_end() -> None:
     """A trade on the minute belongs to the minute it begins."""
     _, last, _ = play([[fill(59), fill(60)]])

@@ -75,7 +75,8 @@ def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
     book = books.apply_trades(EMPTY, first, DAY).book
     later = [f for f in fills if f.symbol != "C/D"]
     with mock.patch(
-        "candlewax.core.candles.open_candles.small_batch_candles", side_effect=AssertionError("the other way")
+        "candlewax.core.candles.open_candles.small_batch_candles",
+        side_effect=AssertionError("the other way"),
     ):
         if later:
             books.apply_trades(book, table(later), book.watermark)
