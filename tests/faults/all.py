@@ -28,7 +28,6 @@ FAULTS: dict[str, Fault] = {
         kills,
         restarts,
         lives,
-        numbers,
         refusals,
         everything,
         absences,

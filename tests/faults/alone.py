@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 from typing import IO, Any
@@ -31,6 +30,9 @@ PATIENCE = 180.0
 RATE = 300
 """Trades a second at least: small markets trade, too."""
 
+SOME = 20
+"""Trades of each exchange that are enough to go on."""
+
 _OPEN = "SELECT count() FROM gaps FINAL WHERE state = 'open'"
 
 
@@ -46,6 +48,8 @@ class Alone:
     said: IO[str]
     settings: dict[str, str] = field(default_factory=dict)
     process: "Popen[str] | None" = None
+    since: int = 0
+    """How many trades were published before the process listened."""
 
     # The process.
 
@@ -56,6 +60,7 @@ class Alone:
         settings = {**self.settings, **self.place.size.settings, **rest}
         self.process = listen(self.folder, simulator.url, said=self.said, **settings)
         self.until_subscribed()
+        self.since = len(self.simulator.journal)
 
     def kill(self) -> None:
         """Kill it; returns when its connections are gone."""
@@ -113,35 +118,44 @@ class Alone:
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() >= end)
 
+    def come(self) -> None:
+        """Wait for some more trades that somebody was told of, from each exchange."""
+        self._until_told(lambda told: all(
+            sum(name == exchange for name, _ in told) >= SOME for exchange in VENUES
+        ))  # fmt: skip
+
     def flow(self) -> None:
-        """Wait until each market has traded and somebody was told."""
-        begin = len(self.simulator.journal)
+        """Wait until somebody was told of a trade of each market."""
         wanted = {(name, native) for name in VENUES for native in SYMBOLS[name]}
         refused = {(name, native) for name in VENUES
                    for native in self.simulator.venues[name].refused}  # fmt: skip
+        self._until_told(lambda told: wanted - refused <= set(told))
 
-        def traded() -> bool:
-            markets = {
-                (one.trade.market.exchange, one.trade.market.native)
-                for one in islice(list(self.simulator.journal), begin, None)
-                if not one.skipped
-            }
-            return markets >= wanted - refused
-
-        self.until(traded)
+    def _until_told(self, enough: Callable[[list[tuple[str, str]]], bool]) -> None:
+        """Wait until the markets of the trades that came from now on are enough."""
+        begin = len(self.simulator.journal)
+        self.until(
+            lambda: enough(
+                [
+                    (one.trade.market.exchange, one.trade.market.native)
+                    for one in self.simulator.journal[begin:]
+                    if not one.skipped
+                ]
+            )
+        )
 
     def settle(self) -> None:
         """Let no more trades happen until what was missed is stored; it goes on then."""
-        self.flow()
+        self.come()
         self.at(lambda simulator: simulator.pause())
         journal = list(self.simulator.journal)
 
         def stored() -> bool:
             found = Stored(self.tables)
-            return found.has_last(journal) and not missing(found, journal)
+            return found.has_last(journal, self.since) and not missing(found, journal)
 
-        self.until(stored, pause=0.3)
-        self.until(lambda: not int(self.tables.query(_OPEN).item()), pause=0.3)
+        self.until(stored, pause=0.2)
+        self.until(lambda: not int(self.tables.query(_OPEN).item()), pause=0.2)
         self.at(lambda simulator: simulator.begin())
 
 

@@ -24,6 +24,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
         for market in markets:
             exchange = market[0]
             _begin_anew(stage, exchange)
+            stage.flow()
             stage.settle()
             refuse(stage, (market,))
             outcome.wrong += look(stage)
@@ -51,7 +52,7 @@ def _begin_anew(stage: Alone, exchange: str) -> None:
 def _miss(stage: Alone, exchange: str) -> None:
     """Let trades be missed, until REST has told them."""
     seconds = min(max(stage.place.size.absence, 1), 5)
-    stage.flow()
+    stage.come()
     stage.at(partial(Simulator.stall, exchange=exchange, seconds=seconds))
     stage.settle()
 

@@ -51,6 +51,7 @@ def _begin_anew(stage: Alone, first: int, *, killed: bool) -> None:
     stage.at(begin)
     if killed:
         stage.start()
+    stage.flow()
     stage.settle()
 
 

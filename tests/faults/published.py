@@ -77,11 +77,22 @@ class Stored:
             one = Content(*content)._replace(bought=bool(content[1]))
             self.trades.setdefault((exchange, symbol, numbering), {})[number] = one
 
-    def has_last(self, journal: Sequence[Published]) -> bool:
-        """Whether the last trade of each market is stored that somebody was told of."""
-        told = by_series([one for one in journal if not one.skipped])
-        newest = {series[:2]: series for series in told}
-        return all(max(told[s]) in self.trades.get(s, ()) for s in newest.values())
+    def has_last(self, journal: Sequence[Published], since: int) -> bool:
+        """Whether of each market the last trade is stored that somebody was told of, of those that
+        were published since the first so many.
+        """
+        told = {
+            (one.trade.market.exchange, one.trade.market.native): one
+            for one in journal[since:]
+            if not one.skipped
+        }
+        published = by_series(journal)
+        newest = {series[:2]: series for series in published}
+        return all(
+            one.trade.trade_id in self.trades.get(newest[exchange, symbol], ())
+            for (exchange, native), one in told.items()
+            if (symbol := SYMBOLS.get(exchange, {}).get(native))
+        )
 
 
 def missing(stored: Stored, journal: Sequence[Published]) -> list[tuple[object, ...]]:

@@ -62,12 +62,12 @@ class Outage(NamedTuple):
 
 def refused_market(place: Place) -> Outcome:
     """Two exchanges that were asked again, as their connections were cut, refuse a market each. The
-    process is killed meanwhile; every second time they take the market again while it is away.
+    process is killed meanwhile; the second time they take the market again while it is away.
     """
     outcome = Outcome()
     accepted: list[int] = []
     with alone(place, "refused", **haste(place)) as stage:
-        for number in range(place.size.times):
+        for number in range(min(place.size.times, 2)):
             refuse(stage)
             outcome.wrong += look(stage)
             before = outages(stage)
@@ -108,7 +108,7 @@ def refuse(stage: Alone, markets: Markets = REFUSED) -> None:
         for exchange, *_ in markets:
             step_clock(stage, exchange, ahead)
     stage.until(lambda: all(_reaching(stage, one) for one in outages(stage) if not one.ended))
-    stage.spend(stage.place.size.absence)
+    stage.spend(2 * stage.place.size.absence)
 
 
 def accept(stage: Alone, markets: Markets = REFUSED) -> int:
@@ -150,7 +150,7 @@ def _reaching(stage: Alone, outage: Outage) -> dict[tuple[str, int], str]:
 
 def _still(stage: Alone, before: list[Outage]) -> Iterator[str]:
     """What is wrong if another process does not go on with the same outages."""
-    stage.flow()
+    stage.come()
     if (now := outages(stage)) != before:
         yield f"outages were {before}, and are {now} in another process"
     yield from look(stage)
@@ -202,8 +202,8 @@ def told_outages(stage: Alone) -> list[Outage]:
 FAULTS = [
     Fault(
         "refused-market",
-        "two exchanges refuse a market each for {absence:g} s and more, when their connections "
-        "were cut; the one process for all killed meanwhile, every second time until they take it",
+        "two exchanges refuse a market each for twice {absence:g} s and more, after a cut of their "
+        "connections; the one process for all killed meanwhile, the second time until they take it",
         refused_market,
         live=False,
         limit=900,
