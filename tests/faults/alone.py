@@ -88,6 +88,10 @@ class Alone:
 
         self.run(act())
 
+    def step_clock(self, exchange: str, seconds: float) -> None:
+        """Let an exchange's clock be so far ahead, or behind."""
+        self.at(lambda simulator: simulator.player.step_clock(exchange, seconds))
+
     def until_subscribed(self) -> None:
         """Wait until all markets that are not refused are subscribed."""
         venues = self.simulator.venues
@@ -160,8 +164,10 @@ class Alone:
 
 
 @contextmanager
-def alone(place: Place, name: str, **more: str) -> Iterator[Alone]:
-    """A process that listens, with some more settings; trades flow."""
+def alone(place: Place, name: str, ahead: float = 0, **more: str) -> Iterator[Alone]:
+    """A process that listens, with some more settings, to exchanges whose clocks are so many
+    seconds ahead; trades flow.
+    """
     folder = place.folder / name
     folder.mkdir()
     plan = Plan(rate=max(place.size.rate, RATE), seed=place.seed, waiting=True)
@@ -179,6 +185,8 @@ def alone(place: Place, name: str, **more: str) -> Iterator[Alone]:
         }
         tables = open_tables(Server(server.dsn), "market")
         stage = Alone(place, folder, simulator, run, tables, said, settings)
+        for exchange in VENUES:
+            stage.step_clock(exchange, ahead)
         try:
             stage.start()
             stage.at(lambda simulator: simulator.begin())

@@ -7,7 +7,7 @@ from tests.faults.alone import Alone, alone
 from tests.faults.fault import Fault, Outcome
 from tests.faults.incomplete import LACKING
 from tests.faults.published import compare
-from tests.faults.refusals import REFUSED, accept, haste, look, refuse, step_clock
+from tests.faults.refusals import BEHIND, REFUSED, accept, haste, look, refuse
 from tests.faults.stage import Place
 
 AHEAD = 50.0
@@ -20,7 +20,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
     """
     outcome = Outcome()
     markets = REFUSED if place.size.thorough else REFUSED[:1]
-    with alone(place, "everything", **haste(place)) as stage:
+    with alone(place, "everything", BEHIND, **haste(place)) as stage:
         for market in markets:
             exchange = market[0]
             _begin_anew(stage, exchange)
@@ -36,7 +36,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
             if stage.simulator.lacking:
                 outcome.wrong.append("no answer lacked anything")
             for seconds in (AHEAD, 0.0):
-                step_clock(stage, exchange, seconds)
+                stage.step_clock(exchange, seconds)
                 _miss(stage, exchange)
         stage.at(lambda simulator: simulator.pause())
         outcome.wrong += stage.end()

@@ -21,6 +21,9 @@ REFUSED: Markets = (("kraken", "ETH/USD", "ETH/USD"), ("coinbase", "ETH-USD", "E
 HASTE = json.dumps({"refused_s": 0.2, "first_s": 0.1, "most_s": 1.0, "tick_s": 0.1})
 """How connections are kept where nobody waits long."""
 
+BEHIND = -60
+"""Seconds by which clocks are ahead at the beginning."""
+
 _MINUTE = 60
 _AHEAD = 58
 """Seconds that a clock may be ahead; trades of more than a minute are none."""
@@ -66,7 +69,7 @@ def refused_market(place: Place) -> Outcome:
     """
     outcome = Outcome()
     accepted: list[int] = []
-    with alone(place, "refused", **haste(place)) as stage:
+    with alone(place, "refused", BEHIND, **haste(place)) as stage:
         for number in range(min(place.size.times, 2)):
             refuse(stage)
             outcome.wrong += look(stage)
@@ -95,7 +98,12 @@ def haste(place: Place) -> dict[str, str]:
 
 
 def refuse(stage: Alone, markets: Markets = REFUSED) -> None:
-    """Let markets be refused; returns when a candle of each is closed that they would be in."""
+    """Let markets be refused; returns when a candle of each is closed that they would be in. If
+    clocks were BEHIND, their feed did not begin in it, so that nothing else makes it partial.
+    """
+    for exchange, *_ in markets:
+        stage.step_clock(exchange, 0)
+    stage.flow()
     known = len(outages(stage))
     for exchange, native, _ in markets:
         stage.at(partial(Simulator.refuse, native=native))
@@ -106,7 +114,7 @@ def refuse(stage: Alone, markets: Markets = REFUSED) -> None:
         # It need not be waited for, then.
         ahead = min(_MINUTE - time.time() % _MINUTE + 2, _AHEAD)
         for exchange, *_ in markets:
-            step_clock(stage, exchange, ahead)
+            stage.step_clock(exchange, ahead)
     stage.until(lambda: all(_reaching(stage, one) for one in outages(stage) if not one.ended))
     stage.spend(2 * stage.place.size.absence)
 
@@ -117,11 +125,6 @@ def accept(stage: Alone, markets: Markets = REFUSED) -> int:
     for _, native, _ in markets:
         stage.at(partial(Simulator.refuse, native=native, known=True))
     return now
-
-
-def step_clock(stage: Alone, exchange: str, seconds: float) -> None:
-    """Let an exchange's clock be so far ahead."""
-    stage.at(lambda simulator: simulator.player.step_clock(exchange, seconds))
 
 
 def outages(stage: Alone) -> list[Outage]:
