@@ -10,6 +10,14 @@ from tests.faults.published import compare
 from tests.faults.refusals import BEHIND, REFUSED, accept, haste, look, refuse
 from tests.faults.stage import Place
 
+MARKETS = REFUSED[:1]
+EXCHANGE = MARKETS[0][0]
+
+_CLOSED = """
+SELECT toString(status) AS status, count() FROM ohlcv FINAL
+WHERE closed GROUP BY status ORDER BY status
+"""
+
 AHEAD = 50.0
 """Seconds that its clock is ahead for a while."""
 
@@ -19,41 +27,39 @@ def all_at_one_exchange(place: Place) -> Outcome:
     clock is stepped ahead and back, with trades missed after each; the other two go on.
     """
     outcome = Outcome()
-    markets = REFUSED if place.size.thorough else REFUSED[:1]
     with alone(place, "everything", BEHIND, **haste(place)) as stage:
-        for market in markets:
-            exchange = market[0]
-            _begin_anew(stage, exchange)
-            stage.flow()
-            stage.settle()
-            refuse(stage, (market,))
-            outcome.wrong += look(stage)
-            accept(stage, (market,))
-            stage.until_subscribed()
-            stage.settle()
-            stage.at(lambda simulator: simulator.lack(LACKING))
-            _miss(stage, exchange)
-            if stage.simulator.lacking:
-                outcome.wrong.append("no answer lacked anything")
-            for seconds in (AHEAD, 0.0):
-                stage.step_clock(exchange, seconds)
-                _miss(stage, exchange)
+        _begin_anew(stage)
+        stage.flow()
+        stage.settle()
+        refuse(stage, MARKETS)
+        outcome.wrong += look(stage)
+        accept(stage, MARKETS)
+        stage.until_subscribed()
+        stage.settle()
+        stage.at(lambda simulator: simulator.lack(LACKING))
+        _miss(stage)
+        if stage.simulator.lacking:
+            outcome.wrong.append("not all answers lacked what they were to lack")
+        for seconds in (AHEAD, 0.0):
+            stage.step_clock(EXCHANGE, seconds)
+            _miss(stage)
         stage.at(lambda simulator: simulator.pause())
         outcome.wrong += stage.end()
         outcome.account = compare(stage.tables, stage.simulator.journal)
-        outcome.seen = f"{', '.join(name for name, *_ in markets)}"
+        windows = stage.tables.query(_CLOSED).rows()
+        outcome.seen = ", ".join(f"{count:,} candles {status}" for status, count in windows)
     return outcome
 
 
-def _begin_anew(stage: Alone, exchange: str) -> None:
-    stage.at(lambda simulator: simulator.player.begin_anew(exchange))
+def _begin_anew(stage: Alone) -> None:
+    stage.at(lambda simulator: simulator.player.begin_anew(EXCHANGE))
 
 
-def _miss(stage: Alone, exchange: str) -> None:
+def _miss(stage: Alone) -> None:
     """Let trades be missed, until REST has told them."""
     seconds = min(max(stage.place.size.absence, 1), 5)
     stage.come()
-    stage.at(partial(Simulator.stall, exchange=exchange, seconds=seconds))
+    stage.at(partial(Simulator.stall, exchange=EXCHANGE, seconds=seconds))
     stage.settle()
 
 
