@@ -18,7 +18,7 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.faults.embedded import listen
 from tests.faults.incomplete import HASTE
-from tests.faults.published import SYMBOLS, Stored, missing
+from tests.faults.published import SYMBOLS, Stored, by_series, last_told
 from tests.faults.stage import VENUES, Place
 from tests.support.clickhouse_process import serving
 from tests.support.exchange_server import running
@@ -153,13 +153,15 @@ class Alone:
         self.come()
         self.at(lambda simulator: simulator.pause())
         journal = list(self.simulator.journal)
+        published = by_series(journal)
+        last = last_told(journal, published, self.since)
 
         def stored() -> bool:
             found = Stored(self.tables)
-            return found.has_last(journal, self.since) and not missing(found, journal)
+            return found.has(last) and not found.missing(published)
 
-        self.until(stored, pause=0.2)
-        self.until(lambda: not int(self.tables.query(_OPEN).item()), pause=0.2)
+        self.until(stored, pause=0.3)
+        self.until(lambda: not int(self.tables.query(_OPEN).item()), pause=0.3)
         self.at(lambda simulator: simulator.begin())
 
 

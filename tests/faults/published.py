@@ -1,6 +1,6 @@
 """What exchanges published, whose numbers may have begun anew, against the tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -41,12 +41,15 @@ class Content(NamedTuple):
     quantity: Decimal
 
 
-def by_series(journal: Sequence[Published]) -> dict[Series, dict[int, Content]]:
+Trades = dict[Series, dict[int, Content]]
+
+
+def by_series(journal: Sequence[Published]) -> Trades:
     """The trades of each run of numbers. A number that is no higher than the one before begins
     another run.
     """
     last: dict[tuple[str, str], tuple[int, int]] = {}
-    found: dict[Series, dict[int, Content]] = {}
+    found: Trades = {}
     for one in journal:
         trade = one.trade
         market = trade.market
@@ -71,39 +74,41 @@ class Stored:
 
     def __init__(self, tables: Database) -> None:
         self.rows = 0
-        self.trades: dict[Series, dict[int, Content]] = {}
+        self.trades: Trades = {}
         for exchange, symbol, numbering, number, *content in tables.query(_ROWS).rows():
             self.rows += 1
             one = Content(*content)._replace(bought=bool(content[1]))
             self.trades.setdefault((exchange, symbol, numbering), {})[number] = one
 
-    def has_last(self, journal: Sequence[Published], since: int) -> bool:
-        """Whether of each market the last trade is stored that somebody was told of, of those that
-        were published since the first so many.
-        """
-        told = {
-            (one.trade.market.exchange, one.trade.market.native): one
-            for one in journal[since:]
-            if not one.skipped
-        }
-        published = by_series(journal)
-        newest = {series[:2]: series for series in published}
-        return all(
-            one.trade.trade_id in self.trades.get(newest[exchange, symbol], ())
-            for (exchange, native), one in told.items()
-            if (symbol := SYMBOLS.get(exchange, {}).get(native))
-        )
+    def has(self, last: Iterable[tuple[Series, int]]) -> bool:
+        """Whether it has these trades."""
+        return all(number in self.trades.get(series, ()) for series, number in last)
+
+    def missing(self, published: Trades) -> list[tuple[object, ...]]:
+        """What is not stored between the first and the last trade stored of a run of numbers."""
+        return [
+            (*series, number)
+            for series, trades in published.items()
+            if (known := self.trades.get(series))
+            for number in trades.keys() - known.keys()
+            if min(known) < number < max(known)
+        ]
 
 
-def missing(stored: Stored, journal: Sequence[Published]) -> list[tuple[object, ...]]:
-    """What is not stored between the first and the last trade stored of a run of numbers."""
-    return [
-        (*series, number)
-        for series, trades in by_series(journal).items()
-        if (known := stored.trades.get(series))
-        for number in trades.keys() - known.keys()
-        if min(known) < number < max(known)
-    ]
+def last_told(
+    journal: Sequence[Published], published: Trades, since: int
+) -> list[tuple[Series, int]]:
+    """Of each market the last trade that somebody was told of, of those that were published after
+    the first so many.
+    """
+    newest = {series[:2]: series for series in published}
+    told: dict[Series, int] = {}
+    for one in journal[since:]:
+        market = one.trade.market
+        symbol = SYMBOLS.get(market.exchange, {}).get(market.native)
+        if symbol and not one.skipped:
+            told[newest[market.exchange, symbol]] = one.trade.trade_id
+    return list(told.items())
 
 
 def compare(tables: Database, journal: Sequence[Published]) -> Account:
@@ -114,7 +119,7 @@ def compare(tables: Database, journal: Sequence[Published]) -> Account:
     found.frames = int(tables.query("SELECT count() FROM bronze_frames FINAL").item())
     published = by_series(journal)
     found.trades = sum(map(len, stored.trades.values()))
-    found.lost = found.note("trades lost", missing(stored, journal))
+    found.lost = found.note("trades lost", stored.missing(published))
     found.doubled = found.note("rows of trades twice", range(stored.rows - found.trades))
     found.note("trades that are not as published", _changed(stored, published))
     found.note("gaps of what was not published, or open", _odd_gaps(tables, published))
@@ -126,23 +131,21 @@ def compare(tables: Database, journal: Sequence[Published]) -> Account:
     return found
 
 
-def _changed(stored: Stored, published: dict[Series, dict[int, Content]]) -> Iterator[object]:
+def _changed(stored: Stored, published: Trades) -> Iterator[object]:
     for series, trades in stored.trades.items():
         for number, content in trades.items():
             if published.get(series, {}).get(number) != content:
                 yield series, number, content
 
 
-def _odd_gaps(tables: Database, published: dict[Series, dict[int, Content]]) -> Iterator[object]:
+def _odd_gaps(tables: Database, published: Trades) -> Iterator[object]:
     for *series, first, last, state in tables.query(_GAPS).rows():
         known = published.get((series[0], series[1], series[2]), {})
         if state != "repaired" or first not in known or last not in known:
             yield (*series, first, last, state)
 
 
-def _candles(
-    found: Account, tables: Database, stored: Stored, published: dict[Series, dict[int, Content]]
-) -> None:
+def _candles(found: Account, tables: Database, stored: Stored, published: Trades) -> None:
     """Candles of what was published against those stored."""
     expected = oracle.candles(_fills(published), dict.fromkeys(SYMBOLS, _FAR_US))
     held = oracle.candles(_fills(stored.trades), dict.fromkeys(SYMBOLS, _FAR_US))
@@ -171,7 +174,7 @@ def _same(candle: dict[str, Any], other: dict[str, Any] | None) -> bool:
     )
 
 
-def _fills(series: dict[Series, dict[int, Content]]) -> list[Fill]:
+def _fills(series: Trades) -> list[Fill]:
     return [
         Fill(exchange, symbol, f"{run} {number}", number, *content)
         for (exchange, symbol, run), trades in series.items()
@@ -179,9 +182,7 @@ def _fills(series: dict[Series, dict[int, Content]]) -> list[Fill]:
     ]
 
 
-def _unproven(
-    stored: Stored, published: dict[Series, dict[int, Content]]
-) -> dict[tuple[str, str], list[int]]:
+def _unproven(stored: Stored, published: Trades) -> dict[tuple[str, str], list[int]]:
     """By market, the times of the first and the last stored trade of each run of numbers, but of
     the last one of all.
     """
