@@ -28,8 +28,6 @@ FAULTS: dict[str, Fault] = {
         kills,
         restarts,
         lives,
-        refusals,
-        everything,
         absences,
         disks,
         feeds,
