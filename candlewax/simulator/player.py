@@ -23,6 +23,9 @@ MOST_AT_ONCE: Final = 1_000
 _MOST_OVERDUE: Final = 1.0
 """Seconds; what a slow machine owes from before is forgotten."""
 
+_RESTART_US: Final = 2_000
+"""So much later is the first trade of numbers that begin anew, as some times are milliseconds."""
+
 _FLOOD_RATE: Final = 10_000
 """What a flood takes for a second of the prices' path, in trades."""
 
@@ -43,14 +46,26 @@ class Tape:
         self._orders = [0] * len(markets)
         paths = {one.base: Path(seed, one.base, 0, 1) for one in markets}
         self._paths = [paths[one.base] for one in markets]
+        self._ahead_us: dict[str, int] = {}
+
+    def begin_anew(self, exchange: str, first_id: int) -> None:
+        """Let the markets of an exchange count their trades from this number on."""
+        for place, one in enumerate(self._markets):
+            if one.exchange == exchange:
+                self._ids[place] = first_id
+
+    def step_clock(self, exchange: str, seconds: float) -> None:
+        """Let an exchange's clock be so far ahead of the right one; behind it, if negative."""
+        self._ahead_us[exchange] = int(seconds * SECOND_US)
 
     def order(self, time_us: int) -> Bundle:
-        """The trades of the next order, which happens at this time."""
+        """The trades of the next order, which happens at this time by a clock that is right."""
         place = bisect_right(self._bounds, below(self._rng, self._bounds[-1]))
         one, rng, path = self._markets[place], self._rngs[place], self._paths[place]
         second = int(self._count / self._rate)
         path.reach(second + 1)
         fills = list(market.fills(one, path.value(second * SECOND_US), rng))
+        time_us += self._ahead_us.get(one.exchange, 0)
         bundle = tuple(
             Trade(one, number, time_us, *fill, self._orders[place], market.condition(one, rng))
             for number, fill in enumerate(fills, self._ids[place])
@@ -75,6 +90,18 @@ class Player:
         self._tape = Tape(markets, plan.seed, rate, plan.ids_from)
         self._played = 0
         self._last_us = time.time_ns() // 1000
+
+    def begin_anew(self, exchange: str, first_id: int = 1) -> None:
+        """Let an exchange number trades anew; REST shows those before no more."""
+        venue = self._venues[exchange]
+        venue.send_gathered()
+        venue.books.forget(exchange)
+        self._tape.begin_anew(exchange, first_id)
+        self._last_us = max(time.time_ns() // 1000, self._last_us) + _RESTART_US
+
+    def step_clock(self, exchange: str, seconds: float) -> None:
+        """Let an exchange's clock be so far ahead of the machine's; behind it, if negative."""
+        self._tape.step_clock(exchange, seconds)
 
     async def play(self) -> None:
         """Play until all that was wanted is played."""

@@ -70,6 +70,7 @@ class Simulator:
             self.plan.mischief.oldest,
         )
         self._begun = asyncio.Event()
+        self.player = Player(self.plan, self.venues, self._begun)
         self._ended = asyncio.Event()
         self._server: Server = await serve(
             self._converse,
@@ -222,7 +223,7 @@ class Simulator:
     async def _play(self) -> None:
         await self._begun.wait()
         if self.plan.recording is None:
-            await Player(self.plan, self.venues, self._begun).play()
+            await self.player.play()
         else:
             self.replay = Replay(self.plan.recording, self.plan.pace, self.venues)
             await self.replay.play()

@@ -79,4 +79,4 @@ def _command(settings: Mapping[str, str], *options: str) -> list[str]:
 
 
 def _environment(folder: Path, **settings: str) -> dict[str, str]:
-    return environment(folder, CANDLEWAX_CLICKHOUSE=str(folder), **settings)
+    return environment(folder, **{"CANDLEWAX_CLICKHOUSE": str(folder), **settings})

@@ -7,13 +7,14 @@ import pytest
 
 from candlewax.core import frame_log
 from candlewax.data import SAMPLE
+from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.market import catalog
-from candlewax.simulator.market.market import Trade
+from candlewax.simulator.market.market import Market, Trade
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.player import Tape
 from candlewax.simulator.replay import recorded
 from candlewax.simulator.server import Simulator
-from tests.support.simulator_clients import Ear, listen
+from tests.support.simulator_clients import Ear, listen, wait_until
 
 ALL = [
     *catalog.spot_binance(880_000),
@@ -74,6 +75,59 @@ def test_trades_wait_until_they_are_wanted() -> None:
             await simulator.ended()
             assert 100 <= len(simulator.journal) < 150
             assert simulator.sent == len(simulator.journal)
+
+    asyncio.run(run())
+
+
+async def _played_on(simulator: Simulator) -> list[Published]:
+    """The journal, once 2,000 trades more are in it and nothing is gathered."""
+    wanted = len(simulator.journal) + 2_000
+    simulator.begin()
+    await wait_until(lambda: len(simulator.journal) >= wanted)
+    simulator.pause()
+    for venue in simulator.venues.values():
+        venue.send_gathered()
+    return list(simulator.journal)
+
+
+def test_one_exchange_begins_its_numbers_anew() -> None:
+    """Its markets count from there, in a later millisecond, and REST shows nothing before; the
+    others go on.
+    """
+
+    async def run() -> None:
+        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+            before = await _played_on(simulator)
+            simulator.player.begin_anew("kraken", 7)
+            after = (await _played_on(simulator))[len(before) :]
+            last = {one.trade.market: one.trade for one in before}
+            counted: dict[Market, int] = {}
+            for trade, *_ in after:
+                market = trade.market
+                follows = 7 if market.exchange == "kraken" else last[market].trade_id + 1
+                assert trade.trade_id == counted.get(market, follows)
+                if market.exchange == "kraken":
+                    assert trade.time_us // 1000 > last[market].time_us // 1000
+                counted[market] = trade.trade_id + 1
+            assert {market.exchange for market in counted} == simulator.venues.keys()
+            shown = simulator.books.book("kraken", "BTC/USD").all()
+            assert shown[0].trade_id == 7
+            assert simulator.books.book("binance", "BTCUSDT").all()[0] in [b.trade for b in before]
+
+    asyncio.run(run())
+
+
+def test_the_clock_of_one_exchange_is_stepped() -> None:
+    """Its trades happen so much later, the others when they do; then all is as before."""
+
+    async def run() -> None:
+        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+            for seconds in (50, -3_600, 0):
+                simulator.player.step_clock("coinbase", seconds)
+                begin = len(simulator.journal)
+                for trade, sent_ns, _ in (await _played_on(simulator))[begin:]:
+                    off = seconds if trade.market.exchange == "coinbase" else 0
+                    assert abs(sent_ns / 1e9 - trade.time_us / 1e6 + off) < 20
 
     asyncio.run(run())
 

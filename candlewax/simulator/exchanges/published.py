@@ -68,6 +68,10 @@ class Books:
             self._books[key] = Book(self._keep)
         return self._books[key]
 
+    def forget(self, exchange: str) -> None:
+        """Begin the books of an exchange anew; the journal stays."""
+        self._books = {key: book for key, book in self._books.items() if key[0] != exchange}
+
     def add(self, trade: Trade, sent_ns: int, *, skipped: bool) -> None:
         """A trade that is published now."""
         one = Published(trade, sent_ns, skipped)

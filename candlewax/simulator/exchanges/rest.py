@@ -132,8 +132,7 @@ class Asked:
         """The trades of a market that are shown, oldest first. Those of futures that carry
         a condition, as those of the insurance fund, never are.
         """
-        book = self.venue.books.book(self.venue.exchange, native)
-        trades = book.all()
+        trades = self.venue.books.book(self.venue.exchange, native).all()
         if self.venue.markets[native].conditions:
             trades = [trade for trade in trades if not trade.condition]
         return trades[-self.shown :] if self.shown else trades
@@ -246,6 +245,7 @@ def _timed(shown: Sequence[Trade], since: int | None, limit: int) -> list[tuple[
     """Trades after a time in nanoseconds, with times of their own: those that share a
     microsecond follow each other by nanoseconds, so that no page ends among equals.
     """
+    shown = sorted(shown, key=lambda trade: trade.time_us)  # a clock may have been stepped back
     begin = bisect_left(shown, (since or 0) // 1000, key=lambda trade: trade.time_us)
     found, before, rank = [], 0, 0
     for trade in shown[begin:]:

@@ -110,13 +110,17 @@ class Venue:
         """Send what was gathered if it is time, and write all there is to be sent."""
         if self._gathered and (last or now_us >= self._gathered_until_us):
             self._gathered_until_us = now_us + self._gather_us
-            gathered, self._gathered = self._gathered, {}
-            for bundle in gathered.values():
-                self._send(bundle)
+            self.send_gathered()
         if last:
             for native in list(self._late):
                 self._say(*self._late.pop(native))
         self.flush()
+
+    def send_gathered(self) -> None:
+        """Send what was gathered."""
+        gathered, self._gathered = self._gathered, {}
+        for bundle in gathered.values():
+            self._send(bundle)
 
     def flush(self) -> None:
         """Write all there is to be sent."""

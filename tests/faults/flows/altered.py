@@ -4,8 +4,9 @@ CANDLEWAX_TEST_CLOCK is a file with nanoseconds to add to the clock, which can b
 while it runs. What is stepped is what our own code reads, `time.time` and `time.time_ns`. The
 engine's own timers and those of the clients go on as they were.
 CANDLEWAX_TEST_BUFFER_BYTES is how much memory there is for frames, CANDLEWAX_TEST_BATCH_BYTES
-how much of a recording is read at a time, CANDLEWAX_TEST_FILLS how gaps are asked for: fields of
-Pace, as JSON.
+how much of a recording is read at a time, CANDLEWAX_TEST_FILLS how gaps are asked for, and
+CANDLEWAX_TEST_CONNECTIONS how connections are kept: fields of the one Pace and of the other, as
+JSON.
 """
 
 import json
@@ -43,6 +44,10 @@ _start = import_module("candlewax.pipeline.app")
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
     vars(_start)["Websockets"] = partial(_start.Websockets, buffer_bytes=int(_bytes))
+
+if _fields := os.environ.get("CANDLEWAX_TEST_CONNECTIONS"):
+    _kept = import_module("candlewax.feeds.websocket.connection").Pace(**json.loads(_fields))
+    vars(_start)["Websockets"] = partial(_start.Websockets, pace=_kept)
 
 if _fields := os.environ.get("CANDLEWAX_TEST_FILLS"):
     _pace = import_module("candlewax.feeds.rest.fill_schedule").Pace(**json.loads(_fields))

@@ -13,7 +13,7 @@ import pytest
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
 from candlewax.simulator.server import Simulator
-from tests.support.simulator_clients import heard, key, listen, names
+from tests.support.simulator_clients import heard, key, listen, names, wait_until
 
 HISTORY = {
     "binance": "/binance/api/v3/historicalTrades?symbol={}",
@@ -355,3 +355,35 @@ def test_only_what_is_kept_is_shown() -> None:
     (newest,), _ = asked("/binance/api/v3/historicalTrades?symbol=BTCUSDT&limit=50", plan=plan)
     assert len(newest.json) == 50
     assert 50 <= len(reply.json) <= 100
+
+
+async def _play_on(simulator: Simulator) -> None:
+    """Let 2,000 trades happen."""
+    wanted = len(simulator.journal) + 2_000
+    simulator.begin()
+    await wait_until(lambda: len(simulator.journal) >= wanted)
+    simulator.pause()
+
+
+def test_kraken_shows_trades_by_time_after_a_clock_was_stepped_back() -> None:
+    """Each once, page by page, though their numbers are in another order."""
+
+    async def run() -> None:
+        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+            for seconds in (30, 0):
+                simulator.player.step_clock("kraken", seconds)
+                await _play_on(simulator)
+            shown: list[int] = []
+            since = "1"
+            while True:
+                path = f"/kraken/0/public/Trades?pair=BTC/USD&count=50&since={since}"
+                result = (await ask(simulator, path)).json["result"]
+                if not result["BTC/USD"]:
+                    break
+                shown += [row[-1] for row in result["BTC/USD"]]
+                since = result["last"]
+            trades = simulator.books.book("kraken", "BTC/USD").all()
+            assert sorted(shown) == [trade.trade_id for trade in trades]
+            assert shown != sorted(shown)
+
+    asyncio.run(run())
