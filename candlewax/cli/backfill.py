@@ -24,10 +24,11 @@ from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import Found, Span, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
-from candlewax.pipeline import builder, rest_endpoints
+from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import claimed, live_kind, placed
 from candlewax.pipeline.reports.summary import ReplayProgress, console
+from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
@@ -133,7 +134,7 @@ def _from_rest(
     wanted: BackfillRequest, chosen: Settings, tally: Counters, found: Found
 ) -> tuple[Makes, int]:
     exchange = wanted.exchange
-    asked = rest_endpoints.rest_endpoints(chosen, [exchange], real=True).get(exchange)
+    asked = rest_endpoints(chosen, [exchange], real=True).get(exchange)
     if asked is None:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "

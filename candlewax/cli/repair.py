@@ -21,11 +21,12 @@ from candlewax.feeds.rest.fill_schedule import Choice
 from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
-from candlewax.pipeline import builder, rest_endpoints
+from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import claim, claimed, live_kind
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
+from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
@@ -143,7 +144,7 @@ def _asked(
     """Return how the wanted exchanges are asked. Raises SettingsError if one that is named may not
     be, or none.
     """
-    asked = rest_endpoints.rest_endpoints(chosen, wanted, real=kind == REAL)
+    asked = rest_endpoints(chosen, wanted, real=kind == REAL)
     for exchange in named or () if asked else wanted:
         if exchange not in asked:
             raise SettingsError(

@@ -1,29 +1,22 @@
 """The start of a process: settings, what it opens, and its way to stop."""
 
 import gc
-import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import Source
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
 from candlewax.core import instruments
-from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.kind_marks import REAL, SIMULATED
-from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.replay.source import FrameLogSource
-from candlewax.feeds.rest.gap_fill import GapFillSource
-from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import BrokerError, KafkaClient, create_topics
-from candlewax.pipeline import builder, recovery_store, rest_endpoints
+from candlewax.pipeline import builder, recovery_store
 from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import Guard, claimed, kind_of, live_kind, placed, settled
 from candlewax.pipeline.recovery_store import RecoveryError
@@ -32,6 +25,13 @@ from candlewax.pipeline.reports.live import LiveReport
 from candlewax.pipeline.reports.replay import ReplayReport
 from candlewax.pipeline.reports.service import ServiceReport
 from candlewax.pipeline.reports.summary import run_console
+from candlewax.pipeline.sources import (
+    empty_source,
+    frame_source,
+    gap_fill_source,
+    require_gap_fill,
+    rest_endpoints,
+)
 from candlewax.runtime import metrics, settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.emit_gate import PULSE
@@ -108,7 +108,7 @@ def _embedded(
 ) -> Dataflow:
     name = _name(build)
     if name == "repair" and not _needs_no_feed(chosen, process):
-        _require_gap_fill(None)
+        require_gap_fill(None)
     kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
     if name == "ingest":  # which stores nothing
         chosen = placed(chosen, kind)
@@ -136,7 +136,7 @@ def _embedded(
     resumes = name == "ingest" or not (chosen.live or name == "repair")
     process = replace(process, on_end=partial(_end, run, watching), is_replayable=resumes)
     if name == "repair":
-        made = builder.build_embedded(process, _require_gap_fill(repairs), database)
+        made = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
         made = builder.build_embedded(process, frame_source(chosen, process), database, repairs)
     serve_metrics(chosen, made, process)
@@ -187,7 +187,7 @@ def _behind_broker(
     if name == "ingest":
         made = builder.build_ingest(process, frame_source(chosen, process), broker, aside)
     elif name == "repair":
-        source = gap_fill_source(chosen, process, finite=False) or _empty_source(process)
+        source = gap_fill_source(chosen, process, finite=False) or empty_source(process)
         made = builder.build_ingest(process, source, broker, aside)
     else:
         made = _consuming(name, chosen, brokers, process, broker)
@@ -228,76 +228,7 @@ def _name(build: Callable[[Components], Dataflow]) -> str:
 
 def _needs_no_feed(chosen: Settings, process: ProcessContext) -> bool:
     """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
-    return bool(rest_endpoints.rest_endpoints(chosen, process.exchanges, real=chosen.live))
-
-
-def gap_fill_source(
-    chosen: Settings, process: ProcessContext, *, finite: bool
-) -> GapFillSource | None:
-    """What fills gaps, if any exchange may be asked. Frames that are replayed are no
-    reason to ask an exchange.
-    """
-    if not chosen.live and not finite and not chosen.brokers:
-        return None
-    asked = rest_endpoints.rest_endpoints(chosen, process.exchanges, real=chosen.live)
-    if not asked:
-        return None
-    # By a connection of its own: it looks on while rows are stored.
-    database = connect(chosen.clickhouse, chosen.database)
-    return GapFillSource(asked, database, process.tally, process.stopping, finite=finite)
-
-
-def _empty_source(process: ProcessContext) -> Source[SourceItem]:
-    """Fills no gaps."""
-    logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
-    return FrameLogSource((), process.tally, process.stopping)
-
-
-def _require_gap_fill(repairs: GapFillSource | None) -> GapFillSource:
-    if repairs is None:
-        raise SettingsError(
-            "CANDLEWAX_FEED: exchanges are asked for trades by REST where it is live, or at "
-            "the addresses CANDLEWAX_<EXCHANGE>_REST_URL; there are none"
-        )
-    return repairs
-
-
-def frame_source(chosen: Settings, process: ProcessContext) -> Source[SourceItem]:
-    """What the settings want to be read. Raises SettingsError."""
-    if not chosen.live:
-        return FrameLogSource(chosen.logs, process.tally, process.stopping)
-    known = {
-        exchange: process.instruments.subscriptions(exchange) for exchange in process.exchanges
-    }
-    plan = {exchange: natives for exchange, natives in known.items() if natives}
-    named = chosen.exchanges or ()
-    if nothing := [exchange for exchange in named if exchange not in plan]:
-        raise _nothing_listed(chosen, nothing)
-    if not plan:
-        raise _nothing_listed(chosen, process.exchanges)
-    for exchange in plan:
-        fresh = partial(process.feeds.problem, exchange, chosen.fresh_seconds)
-        process.health.add(f"feed {exchange}", fresh)
-    return WebSocketSource(
-        plan,
-        chosen.urls,
-        process.tally,
-        process.stopping,
-        feeds=process.feeds,
-        turns=process.turns,
-        linger=process.linger,
-        lives={
-            exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
-            for exchange in plan
-        },
-    )
-
-
-def _nothing_listed(chosen: Settings, exchanges: Iterable[str]) -> SettingsError:
-    return SettingsError(
-        f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
-        f"{', '.join(exchanges)}"
-    )
+    return bool(rest_endpoints(chosen, process.exchanges, real=chosen.live))
 
 
 def lazy_flow(

@@ -32,7 +32,7 @@ def _name(call: ast.Call) -> str | None:
         given = next((word.value for word in call.keywords if word.arg == "name"), None)
         if isinstance(given, ast.Name):  # of a worker, which is told its name
             return None
-    elif ast.unparse(call.func) == "Outlet":
+    elif ast.unparse(call.func) == "WorkerThread":
         given = call.args[0]
     else:
         return None

@@ -225,9 +225,8 @@ class StateLoader:
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
         ends = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
         for symbol, numbering, *run in ends.iter_rows():
-            ledger.numbered.setdefault(series(symbol, numbering), SequenceRanges()).add(
-                SequenceRun(*run)
-            )
+            name = series(symbol, numbering)
+            ledger.numbered.setdefault(name, SequenceRanges()).add(SequenceRun(*run))
         times = pl.col("earliest").min(), pl.col("latest").max()
         for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
             ledger.numberings.see(symbol, earliest, latest)
@@ -272,14 +271,10 @@ class StateLoader:
         watermark = self.watermark(exchange)
         oldest = max(0, watermark - ALLOWED_LATENESS_US) // _DAY * _DAY
         seeded = restore(self.minutes.between(exchange, oldest, watermark + _DAY), watermark)
-        return replace(
-            seeded,
-            candles=with_revisions(seeded.candles, self.latecomers.late(exchange, oldest)),
-            outages=merge_overlapping(
-                self.unseen.outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
-            ),
-            ended=self.stored.ended(exchange),
-        )
+        candles = with_revisions(seeded.candles, self.latecomers.late(exchange, oldest))
+        outages = self.unseen.outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
+        ended = self.stored.ended(exchange)
+        return replace(seeded, candles=candles, outages=merge_overlapping(outages), ended=ended)
 
     def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
         """WINDOWS of the stored candles that are not what the stored trades say."""

@@ -10,8 +10,8 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEAD
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.span_pages import Found, pages
-from candlewax.pipeline import rest_endpoints
 from candlewax.pipeline.data_kind import placed
+from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
 from tests.cli.test_backfill import store
 from tests.feeds.rest.test_client import GOOD, serving
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = rest_endpoints.rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 

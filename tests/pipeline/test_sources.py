@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.rest_endpoints import rest_endpoints
+from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
 
 ROOT = Path(__file__).parents[2]
