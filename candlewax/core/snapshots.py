@@ -68,6 +68,7 @@ def save_deduplicator(ledger: Deduplicator) -> Snapshot:
         "earliest": dict(ledger.numberings.earliest),
         "market_outages": {
             "began": dict(outages.began),
+            "since": dict(outages.since),
             "unproven": {symbol: spans[:] for symbol, spans in outages.unproven.items()},
             "connected": dict(outages.connected),
             "gone": dict(outages.gone),

@@ -93,10 +93,10 @@ WITH
     -- A market that was refused, until a trade of it has come over a websocket since.
     unsubscribed AS
     (
-        SELECT exchange, symbol, groupArray((began, if(ended = 0, toDateTime64('2100-01-01 00:00:00', 6, 'UTC'), ended))) AS spans
+        SELECT exchange, symbol, groupArray((since, if(ended = 0, toDateTime64('2100-01-01 00:00:00', 6, 'UTC'), ended))) AS spans
         FROM
         (
-            SELECT exchange, symbol, stored.began AS began, max(stored.ended) AS ended
+            SELECT exchange, symbol, min(stored.since) AS since, max(stored.ended) AS ended
             FROM market_outages AS stored
             GROUP BY exchange, symbol, stored.began
         ) AS outage

@@ -29,9 +29,10 @@ def event(second: int, kind: str, *natives: str) -> Frame:
     return Frame("binance", "b0", 0, at(second), json.dumps(content, separators=(",", ":")), ())
 
 
-def trade(symbol: str, number: int, second: int) -> Frame:
-    """A trade that came when it happened."""
-    fill = Fill("binance", symbol, str(number), number, at(second), True, Decimal(5), Decimal(1))
+def trade(symbol: str, number: int, second: int, lag: int = 0) -> Frame:
+    """A trade that came so many seconds after it happened."""
+    time = at(second - lag)
+    fill = Fill("binance", symbol, str(number), number, time, True, Decimal(5), Decimal(1))
     return binance(0, at(second), fill)
 
 
@@ -133,6 +134,32 @@ def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them
     assert rows == [("ETH/USDT", at(198), at(400))]
     check = verify(tables.client)
     assert check.equal, check
+
+
+@pytest.mark.parametrize("lag", [4, 90, 600])
+def test_candle_before_the_cut_is_partial_if_trades_take_time_to_come(
+    tables: Database, lag: int
+) -> None:
+    """The cut is by our clock: trades of before it, by the exchange's, were on their way."""
+    empty(tables)
+    frames = numbered(
+        [
+            event(-1, "connected"),
+            event(0, "subscribed", "BTCUSDT", "ETHUSDT"),
+            *(trade("BTC/USDT", n + 1, 5 * n, lag) for n in range(80)),
+            *(trade("ETH/USDT", n + 1, 10 * n, lag) for n in range(20)),
+            event(201, "disconnected"),
+            event(202, "connected"),
+            event(203, "refused", "ETHUSDT"),
+            event(203, "subscribed", "BTCUSDT"),
+        ]
+    )
+    play(received(frames), tables)
+    found, last = statuses(tables, "ETH/USDT"), 190 - lag
+    assert found[window("1m", last)] == "partial"
+    assert found[window("1m", last - 60)] == "complete"
+    assert statuses(tables, "BTC/USDT")[window("1m", last)] == "complete"
+    assert verify(tables.client).equal
 
 
 def test_verify_finds_a_candle_that_is_called_complete_while_its_market_is_refused(

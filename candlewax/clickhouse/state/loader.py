@@ -95,10 +95,11 @@ ORDER BY symbol, began
 """
 
 _MARKET_OUTAGES: Final = """
-SELECT symbol, began, ended, heard
+SELECT symbol, began, since, ended, heard
 FROM
 (
     SELECT symbol, toUnixTimestamp64Micro(stored.began) AS began,
+        toUnixTimestamp64Micro(min(stored.since)) AS since,
         toUnixTimestamp64Micro(max(stored.ended)) AS ended
     FROM market_outages AS stored
     WHERE exchange = {exchange:String}
@@ -244,11 +245,11 @@ class StateLoader:
     def market_outages(self, exchange: str) -> MarketOutages:
         """Return the outages of single markets that go on, or that no later trade proves."""
         found = MarketOutages()
-        for symbol, began, ended, heard in self._query(_MARKET_OUTAGES, exchange).iter_rows():
+        for symbol, began, since, ended, heard in self._query(_MARKET_OUTAGES, exchange).rows():
             if not ended:
-                found.began[symbol] = began
+                found.began[symbol], found.since[symbol] = began, since
             elif ended > heard:
-                found.unproven.setdefault(symbol, []).append((began, ended))
+                found.unproven.setdefault(symbol, []).append((since, ended))
         return found
 
     def _admit(self, ledger: Deduplicator, trades: pl.DataFrame) -> None:

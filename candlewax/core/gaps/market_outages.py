@@ -19,9 +19,13 @@ MARKET_OUTAGES: Final[Columns] = {
     "exchange": pl.String,
     "symbol": pl.String,
     "began": TIME,
+    "since": TIME,
     "ended": TIME,
 }
-"""Rows of `market_outages`; `ended` is 1970 as long as the market is not subscribed."""
+"""Rows of `market_outages`; `ended` is 1970 as long as the market is not subscribed. `began` and
+`ended` are by our clock. `since` is by the exchange's: the time of the last trade that came, if
+it is earlier than `began`, as trades of after it may have been on their way.
+"""
 
 FOREVER: Final = 4_102_444_800_000_000
 """The end of an outage that goes on: 2100, in microseconds since 1970."""
@@ -58,16 +62,29 @@ def subscription_event(row: int, content: Mapping[str, Any]) -> SubscriptionEven
     return SubscriptionEvent(row, kind, tuple(name for name in names if isinstance(name, str)))
 
 
+class MarketOutage(NamedTuple):
+    """An outage of a market, as in MARKET_OUTAGES; times in microseconds since 1970, `ended` is 0
+    as long as it goes on.
+    """
+
+    symbol: str
+    began: int
+    since: int
+    ended: int
+
+
 @dataclass
 class MarketOutages:
     """The outages of single markets of an exchange; times in microseconds since 1970.
 
-    `began`: by symbol, since when a market is not subscribed. `unproven`: by symbol, outages that
-    are over and after which no trade has come over a websocket. `connected`, `gone`: by the name
-    of a connection, when it began last and when it ended last.
+    `began`: by symbol, since when a market is not subscribed; `since`: the same as in
+    MARKET_OUTAGES. `unproven`: by symbol, `since` and end of outages that are over and after which
+    no trade has come over a websocket. `connected`, `gone`: by the name of a connection, when it
+    began last and when it ended last.
     """
 
     began: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
     unproven: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     connected: dict[str, int] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
@@ -76,10 +93,13 @@ class MarketOutages:
         return bool(self.began or self.unproven)
 
     def follow(
-        self, bronze: pl.DataFrame, events: Sequence[SubscriptionEvent]
-    ) -> list[tuple[str, int, int]]:
-        """Follow the events among a batch of frames (BRONZE). Return symbol, begin and end (0 if
-        it goes on) of each outage that began or ended.
+        self,
+        bronze: pl.DataFrame,
+        events: Sequence[SubscriptionEvent],
+        latest: Mapping[str, int],
+    ) -> list[MarketOutage]:
+        """Follow the events among a batch of frames (BRONZE). Return each outage that began or
+        ended. `latest` are the times of the latest trades by symbol.
         """
         if not events:
             return []
@@ -92,22 +112,24 @@ class MarketOutages:
             elif kind == DISCONNECTED:
                 self.gone[name] = at
             elif kind == REFUSED:
-                since = min(at, self.connected.get(name, at))
-                since = min(since, self.gone.get(name, since))
-                changed += [(one, since, 0) for one in symbols if one not in self.began]
-                self.began |= {one: since for one in symbols if one not in self.began}
+                began = min(at, self.connected.get(name, at))
+                began = min(began, self.gone.get(name, began))
+                new = [one for one in symbols if one not in self.began]
+                self.began |= dict.fromkeys(new, began)
+                self.since |= {one: min(began, latest.get(one, began)) for one in new}
+                changed += [MarketOutage(one, began, self.since[one], 0) for one in new]
             else:
                 changed += self._end(symbols, at)
         return changed
 
-    def _end(self, symbols: Iterable[str], at: int) -> list[tuple[str, int, int]]:
+    def _end(self, symbols: Iterable[str], at: int) -> list[MarketOutage]:
         over = []
         for symbol in symbols:
             began = self.began.pop(symbol, None)
             if began is not None:
-                ended = max(at, began + 1)
-                self.unproven.setdefault(symbol, []).append((began, ended))
-                over.append((symbol, began, ended))
+                since, ended = self.since.pop(symbol, began), max(at, began + 1)
+                self.unproven.setdefault(symbol, []).append((since, ended))
+                over.append(MarketOutage(symbol, began, since, ended))
         return over
 
     def prove(self, trades: pl.DataFrame) -> list[tuple[str, int, int]]:
@@ -136,18 +158,20 @@ class MarketOutages:
     def spans(self) -> list[tuple[str, int, int]]:
         """Return the symbol, the first and the last moment of each outage that is not proven."""
         over = [(s, b, e - 1) for s, outages in self.unproven.items() for b, e in outages]
-        return sorted([*over, *((symbol, began, FOREVER) for symbol, began in self.began.items())])
+        return sorted([*over, *((symbol, self.since[symbol], FOREVER) for symbol in self.began)])
 
     def copy(self) -> "MarketOutages":
         """Return a copy that later changes do not reach."""
         unproven = {symbol: outages[:] for symbol, outages in self.unproven.items()}
-        return MarketOutages(dict(self.began), unproven, dict(self.connected), dict(self.gone))
+        return MarketOutages(
+            dict(self.began), dict(self.since), unproven, dict(self.connected), dict(self.gone)
+        )
 
 
-def outage_rows(exchange: str, changed: Sequence[tuple[str, int, int]]) -> pl.DataFrame:
+def outage_rows(exchange: str, changed: Sequence[MarketOutage]) -> pl.DataFrame:
     """Return MARKET_OUTAGES of what `follow` gave."""
     if not changed:
         return empty(MARKET_OUTAGES)
     rows = [(exchange, *one) for one in changed]
-    plain = {**MARKET_OUTAGES, "began": pl.Int64, "ended": pl.Int64}
+    plain = {**MARKET_OUTAGES, **dict.fromkeys(("began", "since", "ended"), pl.Int64)}
     return pl.DataFrame(rows, plain, orient="row").cast(MARKET_OUTAGES)  # type: ignore[arg-type]  # names to types

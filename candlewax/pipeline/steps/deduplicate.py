@@ -217,13 +217,11 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         ledger = self._ledger
         if ledger is None or not self._stores:
             return empty(MARKET_OUTAGES)
-        changed = ledger.market_outages.follow(decoded.bronze, decoded.subscriptions)
+        latest = ledger.numberings.latest
+        changed = ledger.market_outages.follow(decoded.bronze, decoded.subscriptions, latest)
         proven = ledger.market_outages.prove(decoded.trades)
-        if changed or proven:
-            ends = ((symbol, began, ended - 1) for symbol, began, ended in [*changed, *proven])
-            ledger.add_spans(
-                (s, began, last if last >= began else FOREVER) for s, began, last in ends
-            )
+        ledger.add_spans((one.symbol, one.since, (one.ended or FOREVER) - 1) for one in changed)
+        ledger.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
         self._tally.set_gauge(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
         return outage_rows(decoded.exchange, changed)
 
