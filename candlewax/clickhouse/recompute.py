@@ -54,7 +54,7 @@ class CandleRecomputer:
         *,
         begins: bool = False,
     ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOWS), with `cause`, computed from all stored
+        """Rows of `ohlcv` of some windows (WINDOW_KEY), with `cause`, computed from all stored
         trades and those that came `late` (TRADES), stored or not.
 
         How many trades came late is told by the stored rows; to one who `begins`, by the

@@ -20,13 +20,12 @@ WINDOW_KEY: Final[Columns] = NAMES
 class Batch:
     """Rows of one exchange on their way to the tables.
 
-    `tables`: frames by the name of their table. `trades`: TRADES with vendor columns,
-    each seen for the first time. `read`: how many trades came, also seen ones.
-    `stale`: WINDOWS of candles that are to be computed anew from all their trades once
-    these rows are stored; `late`: TRADES of them that came just now. `watermark`: by
-    when candles are closed, in microseconds since 1970. `known`: what is known of the
-    exchange's trades that have not been seen. `doubt`: which stored candles'
-    certificates may be wrong now; it is there if any candle is `stale`.
+    `tables`: frames by the name of their table. `trades`: TRADES with vendor columns, each seen
+    for the first time. `trades_received`: how many trades came, duplicates included.
+    `stale_windows`: WINDOW_KEY of candles to recompute from all their trades once these rows are
+    stored. `late_trades`: TRADES of those candles that came just now. `watermark`: windows that
+    end by then are closed; microseconds since 1970. `gap_state`: what is known of trades not
+    seen. `recertify`: which stored candles need another certificate; set if any window is stale.
     """
 
     exchange: str

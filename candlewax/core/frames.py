@@ -37,7 +37,7 @@ class FrameBatch:
 
 @dataclass(frozen=True)
 class InvalidUtf8Frames:
-    """Frames that are not UTF-8: as `Received`, with every odd byte written out, and
+    """Frames that are not UTF-8: as `FrameBatch`, with every odd byte written out, and
     beside them their bytes and what is wrong with each.
     """
 

@@ -278,7 +278,7 @@ class StateLoader:
         return replace(seeded, candles=candles, outages=merge_overlapping(outages), ended=ended)
 
     def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
-        """WINDOWS of the stored candles that are not what the stored trades say."""
+        """WINDOW_KEY of the stored candles that are not what the stored trades say."""
         frame = self._query(
             _STALE,
             exchange,

@@ -122,7 +122,7 @@ class _Paced(StatefulSourcePartition[SourceItem, None]):
 class PacedSource(FixedPartitionedSource[SourceItem, None]):
     """Plays frame logs at the pace of `play`.
 
-    Emits what `Recordings` emits, each frame when its time has come.
+    Emits what `FrameLogSource` emits, each frame when its time has come.
 
     Unit of parallelism: one partition, as the recordings. Delivery: for looking at: it
     begins anew after a restart.

@@ -179,7 +179,7 @@ def _by_exchange(frames: pl.DataFrame) -> list[FrameBatch]:
 class FrameLogSource(FixedPartitionedSource[SourceItem, Snapshot]):
     """Replays frame logs, merged in the order of `recv_ns`, as if live.
 
-    Emits `Received` and `Unread` items and ends with the last log. Frames of equal
+    Emits `FrameBatch` and `UnreadableLines` items and ends with the last log. Frames of equal
     time come in the order of the logs.
 
     Unit of parallelism: one partition reads all logs, as their merged order is one.

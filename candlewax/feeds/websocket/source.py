@@ -91,7 +91,7 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
     `plan` gives the native symbols to subscribe to by exchange, `urls` the addresses that
     are not the exchanges' own, `per_connection` how many instruments a connection carries
     where not what the exchange allows; `feeds` is told which connections stand. Emits
-    `Received` and `Garbled`; what happens to a connection is a frame among those it
+    `FrameBatch` and `InvalidUtf8Frames`; what happens to a connection is a frame among those it
     brings, {"candlewax":"disconnected",...}.
 
     Unit of parallelism: a connection with its share of an exchange's instruments. All of

@@ -181,7 +181,7 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
 
 
 def _names(candles: pl.DataFrame) -> pl.DataFrame:
-    """WINDOWS of candles (STATE)."""
+    """WINDOW_KEY of candles (STATE)."""
     if candles.is_empty():
         return _NO_WINDOWS
     return candles.select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
@@ -198,7 +198,7 @@ _LENGTH: Final = pl.col("timeframe").replace_strict(
 
 
 def _ended(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
-    """Those of WINDOWS that ended by a time."""
+    """Those of WINDOW_KEY that ended by a time."""
     return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH <= time_us)
 
 

@@ -40,7 +40,7 @@ _log: Final = logging.getLogger(__name__)
 
 @log_failures
 class DecodeStep:
-    """Reads what a feed emits: `Received` or `Unread` in, (key, Decoded) out, the key
+    """Reads what a feed emits: `FrameBatch` or `UnreadableLines` in, (key, Decoded) out, the key
     being the exchange.
     """
 

@@ -29,7 +29,7 @@ _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 
 @log_failures
 class RouteStep:
-    """Parts what a raw topic takes from what none does: `Feed` in; (key, item) out, the
+    """Parts what a raw topic takes from what none does: `SourceItem` in; (key, item) out, the
     item being frames of one exchange, or a batch of dead letters.
     """
 
@@ -100,7 +100,7 @@ READING: Final = MessageCodec(values, concat)
 
 @log_failures
 class ReadTradesStep:
-    """Reads messages of the normalized topic: `Values` in; (key, Decoded) out, without
+    """Reads messages of the normalized topic: `MessageValues` in; (key, Decoded) out, without
     the frames, which others have stored.
     """
 

@@ -35,7 +35,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Loader:
-    """Fills what is kept of the candles (`Recent`)."""
+    """Fills what is kept of the candles (`CandleCache`)."""
 
     def __init__(
         self, store: Store, recent: CandleCache, markets: Callable[[], Iterable[tuple[str, str]]]
