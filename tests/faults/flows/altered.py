@@ -40,21 +40,23 @@ if _clock := os.environ.get("CANDLEWAX_TEST_CLOCK"):
     _step_clock(Path(_clock))
 
 _flow = import_module(f"dataflows.{os.environ['CANDLEWAX_TEST_FLOW']}")
-_start = import_module("candlewax.pipeline.app")
+_app = import_module("candlewax.pipeline.app")
+_sources = import_module("candlewax.pipeline.sources")
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
-    vars(_start)["Websockets"] = partial(_start.Websockets, buffer_bytes=int(_bytes))
+    vars(_sources)["WebSocketSource"] = partial(_sources.WebSocketSource, buffer_bytes=int(_bytes))
 
 if _fields := os.environ.get("CANDLEWAX_TEST_CONNECTIONS"):
-    _kept = import_module("candlewax.feeds.websocket.connection").Pace(**json.loads(_fields))
-    vars(_start)["Websockets"] = partial(_start.Websockets, pace=_kept)
+    _connection = import_module("candlewax.feeds.websocket.connection")
+    _timeouts = _connection.ConnectionTimeouts(**json.loads(_fields))
+    vars(_sources)["WebSocketSource"] = partial(_sources.WebSocketSource, pace=_timeouts)
 
 if _fields := os.environ.get("CANDLEWAX_TEST_FILLS"):
-    _pace = import_module("candlewax.feeds.rest.fill_schedule").Pace(**json.loads(_fields))
-    vars(_start)["Repairs"] = partial(_start.Repairs, pace=_pace)
+    _timing = import_module("candlewax.feeds.rest.fill_schedule").FillTiming(**json.loads(_fields))
+    vars(_sources)["GapFillSource"] = partial(_sources.GapFillSource, pace=_timing)
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BATCH_BYTES"):
     _sizes = dict.fromkeys(("BATCH_BYTES", "LEAST_BYTES"), int(_bytes))
     vars(import_module("candlewax.feeds.replay.source")).update(_sizes)
 
-__getattr__ = _start.lazily(_flow.build)
+__getattr__ = _app.lazy_flow(_flow.build)
