@@ -12,3 +12,8 @@ CREATE TABLE IF NOT EXISTS market_outages
 ENGINE = AggregatingMergeTree
 ORDER BY (exchange, symbol, began)
 SETTINGS non_replicated_deduplication_window = 1000;
+
+-- A table that is older than this column.
+ALTER TABLE market_outages
+    ADD COLUMN IF NOT EXISTS since SimpleAggregateFunction(min, DateTime64(6, 'UTC')) DEFAULT began
+    COMMENT 'time of the last trade that came, at the exchange, if earlier: no candle since is complete' AFTER began;
