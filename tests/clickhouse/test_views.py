@@ -257,3 +257,16 @@ def test_the_first_look_at_a_frame_stays(tables: Database) -> None:
         play(received([frame]), tables)
     rows = tables.query("SELECT trades, duplicates FROM bronze_frames FINAL").rows()
     assert rows == [(1, 0)]
+
+
+def test_market_outages_older_than_their_column_since_begin_where_they_began(
+    tables: Database,
+) -> None:
+    """By our clock, which is all that was kept of them."""
+    tables.client.command("ALTER TABLE market_outages DROP COLUMN since")
+    tables.client.command(
+        "INSERT INTO market_outages (exchange, symbol, began) VALUES ('x', 'A/B', '2026-01-02')"
+    )
+    for _ in range(2):
+        ddl.apply(tables.client)
+    assert tables.query("SELECT since = began AS same FROM market_outages").item()
