@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+from unittest import mock
 
 import polars as pl
 from bytewax.testing import TestingSource, run_main
@@ -34,21 +35,27 @@ _FRAME: Final = (
 
 
 class Trace:
-    """Calls of the product's functions, in the order they are made."""
+    """Calls of the product's functions, by thread in the order they are made."""
 
     def __init__(self) -> None:
-        self.modules: list[str] = []
+        self.is_on = False
+        self.threads: dict[int, list[str]] = {}
         self._prefix = str(ROOT / "candlewax") + "/"
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:  # noqa: ANN401 - as sys has it
         path = frame.f_code.co_filename
-        if event == "call" and path.startswith(self._prefix):
-            self.modules.append(path.removeprefix(self._prefix))
+        if self.is_on and event == "call" and path.startswith(self._prefix):
+            calls = self.threads.setdefault(threading.get_ident(), [])
+            calls.append(path.removeprefix(self._prefix))
+
+    def calls(self) -> Counter[str]:
+        """Return how often each module is entered, in the order of its first call."""
+        return Counter(module for calls in self.threads.values() for module in calls)
 
     def package_changes(self) -> int:
-        """Return how often a call is of another package than the one before."""
-        packages = [module.split("/", 1)[0] for module in self.modules]
-        return sum(a != b for a, b in pairwise(packages))
+        """Return how often a call is of another package than the one before in its thread."""
+        packages = ([call.split("/", 1)[0] for call in calls] for calls in self.threads.values())
+        return sum(a != b for calls in packages for a, b in pairwise(calls))
 
 
 def frame(number: int) -> FrameBatch:
@@ -64,15 +71,19 @@ def trace(folder: Path) -> Trace:
     known = instruments.load(ROOT / "instruments.toml")
     database = open_tables(folder, "market")
     traced = Trace()
+    # Before the writer's thread starts.
+    threading.setprofile(traced)
+    sys.setprofile(traced)
 
     def frames() -> Any:  # noqa: ANN401 - a generator of batches
         yield frame(1)
-        threading.setprofile(traced)
-        sys.setprofile(traced)
+        traced.is_on = True
         yield frame(2)
 
     source: Any = TestingSource(frames())
-    made = builder.build_components(source, known, ["binance"], database, Counters())
+    # With a thread for the writer, as on any machine with two cores.
+    with mock.patch("candlewax.clickhouse.writer.cores", return_value=2):
+        made = builder.build_components(source, known, ["binance"], database, Counters())
     try:
         run_main(ohlcv.build(made))
     finally:
@@ -86,13 +97,11 @@ def main() -> None:
     """Trace, then print."""
     with tempfile.TemporaryDirectory() as name:
         traced = trace(Path(name) / "clickhouse")
-    counts = Counter(traced.modules)
-    for module in dict.fromkeys(traced.modules):
-        print(f"{counts[module]:6} {module}")
-    print(
-        f"{len(counts)} files, {len(traced.modules)} calls, "
-        f"{traced.package_changes()} changes of package"
-    )
+    calls = traced.calls()
+    for module, count in calls.items():
+        print(f"{count:6} {module}")
+    changes = traced.package_changes()
+    print(f"{len(calls)} files, {calls.total()} calls, {changes} changes of package")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class BackfillRequest:
 
 
 def parse_request(arguments: argparse.Namespace, known: instruments.Instruments) -> BackfillRequest:
-    """What the arguments ask for. Raises WishError."""
+    """Return what the arguments ask for. Raises BackfillRequestError."""
     exchange = arguments.exchange
     native = known.native(exchange, arguments.symbol)
     if native is None:
@@ -159,7 +159,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     """Store what is asked for; gives the exit status. `build` makes the pipeline to the
     tables or, where there is a broker, to the topics.
 
-    Raises WishError and what a start of a dataflow raises.
+    Raises BackfillRequestError and what a start of a dataflow raises.
     """
     chosen = settings.load()
     known = instruments.load(chosen.instruments)

@@ -91,7 +91,7 @@ class GapAttempt:
 
 
 class GapTable:
-    """The gaps of one exchange. `wait` as of `Database.patiently`."""
+    """The gaps of one exchange. `wait` as of `Database.with_retries`."""
 
     def __init__(self, database: Database, exchange: str, wait: Callable[[float], object]) -> None:
         self._database = database

@@ -248,7 +248,7 @@ class Store:
         return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
 
     def cross_check(self) -> dict[str, Any] | None:
-        """What the cross-check found last of all exchanges, as `Checked.report` says it; None if
+        """What the cross-check found last of all exchanges, as `as_report` says it; None if
         nobody looked within a day.
         """
         try:

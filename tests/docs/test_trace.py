@@ -21,7 +21,7 @@ def test_trace_prints_the_figures_of_the_page() -> None:
         r"(\d+) files, \d+ calls, (\d+) changes of package", done.stdout.splitlines()[-1]
     )
     page = re.search(
-        r"visits (\d+) files and changes package (\d+) times",
+        r"visits (\d+) files\s+and changes package (\d+) times",
         (ROOT / "docs" / "architecture.md").read_text("utf-8"),
     )
     assert printed

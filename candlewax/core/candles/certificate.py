@@ -153,8 +153,8 @@ def as_time_ranges(outages: pl.DataFrame) -> pl.DataFrame:
 
 
 def all_time_ranges(known: GapState) -> pl.DataFrame:
-    """SPANS of all that is not as it should be: holes, where symbols begin, contradictions, and
-    where markets were not subscribed.
+    """TIME_RANGES of all that is not as it should be: missing ranges, where symbols begin,
+    contradictions, and where markets were not subscribed.
     """
     begins = known.begins.filter(pl.col("sequence") > 1)
     return pl.concat(

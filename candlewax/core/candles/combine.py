@@ -1,4 +1,4 @@
-"""Candle algebra: combining trades, merging candles, closing windows.
+"""Timeframes, and candle algebra: combining trades, merging candles.
 
 Pure functions over frames. Combining is associative and commutative: however the
 trades are cut into batches and in whatever order the batches come, merging their

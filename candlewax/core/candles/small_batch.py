@@ -1,7 +1,7 @@
 """A few trades into candles, at the price of some columns instead of some queries.
 
-A query costs as much for ten rows as for thousands. What of `candles` and `book` a small
-batch of a live feed needs is done here column by column: where rows go is found on plain
+A query costs as much for ten rows as for thousands. What of `combine` and `open_candles` a
+small batch of a live feed needs is done here column by column: where rows go is found on plain
 lists of times and numbers, amounts stay in their columns. Gives the same as they do.
 """
 

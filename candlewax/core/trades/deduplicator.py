@@ -266,7 +266,7 @@ class Deduplicator:
 def _spans(
     changes: Mapping[str, RangeChange], more: Iterable[tuple[str, int, int]]
 ) -> pl.DataFrame:
-    """SPANS of time in which something is known now that was not, or no longer."""
+    """TIME_RANGES in which something is known now that was not, or no longer."""
     rows = set(more) | {
         (split_series(name)[0], before, after)
         for name, change in changes.items()

@@ -1,6 +1,6 @@
 """A few frames and trades read, at the price of some columns instead of some queries.
 
-A query costs as much for ten rows as for thousands. Gives the same as `trades` and
+A query costs as much for ten rows as for thousands. Gives the same as `normalize` and
 `decode` do, or says that these ask for more.
 """
 

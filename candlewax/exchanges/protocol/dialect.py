@@ -164,7 +164,7 @@ def extract_columns(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame
 
 
 def extract_many(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame:
-    """Read the frames that hold several trades and have this layout; as `lift`."""
+    """Read the frames that hold several trades and have this layout; as `extract_columns`."""
     groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.many))
     found = groups.unnest("groups").filter(pl.col("trades").is_not_null())
     trades = found.with_columns(

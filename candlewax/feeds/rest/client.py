@@ -110,7 +110,7 @@ class Client:
         """The answer to a request for trades, once it may be sent.
 
         Raises RefusalError if the exchange gives none, WrongKindError if who answers is the
-        simulator and must not be or the other way round, and Stopped.
+        simulator and must not be or the other way round, and WorkerStopped.
         """
         self._wait_for_slot()
         status, headers, body = self._get(target)

@@ -229,8 +229,8 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
     writes into the table how often each gap was asked for and what came of it. Whether it
     is filled is said by who sees the trades. An exchange that refuses is asked again, with
     growing pauses, for ever; given up is only what two answers lack, minutes apart and for the
-    same reason, what is too long, and what came whole IN_VAIN times and still is not there: it
-    cannot be read. A `choice` may ask again for what was given up.
+    same reason, what is too long, and what came whole MAX_UNREADABLE_FILLS times and is not there:
+    it cannot be read. A `choice` may ask again for what was given up.
 
     Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for
     an answer. Delivery: at least once; a gap whose trades were not stored is asked for

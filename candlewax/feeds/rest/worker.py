@@ -66,7 +66,7 @@ class WorkerThread:
     # What the thread uses.
 
     def put(self, row: Row) -> None:
-        """Hand a frame over. Raises Stopped."""
+        """Hand a frame over. Raises WorkerStopped."""
         while not self._room.acquire(timeout=_TICK_S):
             if self._stop.is_set():
                 raise WorkerStopped
@@ -77,7 +77,7 @@ class WorkerThread:
         return not self._stop.wait(seconds)
 
     def pause(self, seconds: float) -> None:
-        """Wait. Raises Stopped."""
+        """Wait. Raises WorkerStopped."""
         if not self.wait(seconds):
             raise WorkerStopped
 

@@ -64,7 +64,7 @@ class EventLoopThread:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come. Raises HubError."""
+        """Whether nothing more will come. Raises EventLoopError."""
         if self._thread.ident is None or self._thread.is_alive():
             return False
         if self._error:

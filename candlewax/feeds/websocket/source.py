@@ -100,7 +100,7 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
     Delivery: a websocket cannot repeat, so at most once for what was sent while the
     process was down, or received and not yet stored when it died. Within a process a
     connection is replaced only when its successor delivers, so trades may come twice.
-    Ends when `stopping`, after all that was received. Raises HubError.
+    Ends when `stopping`, after all that was received. Raises EventLoopError.
     """
 
     def __init__(
