@@ -43,7 +43,7 @@ _PART: Final = re.compile(r"[^/]+_\d+_\d+_\d+(_\d+)?")
 
 @dataclass(frozen=True)
 class Minute:
-    """What the process held at one time; megabytes are 2**20 bytes.
+    """Resources of the process at one time; megabytes are 2**20 bytes.
 
     `rss_mb` counts pages of the engine's library and of mapped files too, `private_mb` what
     the process allocated. `parts` includes those that merges have replaced.

@@ -40,7 +40,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BackfillRequestError(ValueError):
-    """What was asked for cannot be done; the text says why."""
+    """A backfill that cannot be done; the text says why."""
 
 
 def add(
@@ -81,7 +81,7 @@ def _moment(text: str) -> int:
 
 @dataclass(frozen=True)
 class BackfillRequest:
-    """What is to be stored: a market, a span of time if not all, and files if not REST."""
+    """A market to store, within a span of time or all of it, from files or by REST."""
 
     exchange: str
     native: str
@@ -195,10 +195,10 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
         return 1
-    return 0 if stop() else _told(screen, wanted, found)
+    return 0 if stop() else _report(screen, wanted, found)
 
 
-def _told(screen: Console, wanted: BackfillRequest, found: Found) -> int:
+def _report(screen: Console, wanted: BackfillRequest, found: Found) -> int:
     """Say how many trades of the span there are; gives the exit status."""
     source, what = wanted.exchange, "rows of its answers"
     if wanted.files:

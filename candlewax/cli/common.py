@@ -1,4 +1,4 @@
-"""What commands share: times as people write them, and a way to end with a reason."""
+"""Times as people write them, and ends with a reason, for all commands."""
 
 import argparse
 import sys
@@ -41,7 +41,7 @@ _TOLD: Final = (
 
 
 def exit_on_error(status: int, action: Callable[[], T]) -> T:
-    """What the action gives; ends the process with a message and status if it cannot."""
+    """Return the result of an action. If it fails, end the process with a message and status."""
     try:
         return action()
     except ClickHouseError as error:

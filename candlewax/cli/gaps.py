@@ -185,7 +185,7 @@ def reasons(gaps: Gaps) -> Iterator[str]:
 
 
 def _advice(found: pl.DataFrame) -> Iterator[str]:
-    """What may bring what was given up; nobody is sent to fetch millions of trades."""
+    """Return the advice for gaps that were given up; long ones get no command to copy."""
     given_up = found.filter(pl.col("given_up") > 0)
     if not given_up.filter(pl.col("longest") <= TOO_LONG).is_empty():
         yield "candlewax repair --again asks once more for what was given up"

@@ -10,7 +10,7 @@ import polars as pl
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import ONCE, FillGap
-from candlewax.core.schema import TIME, Columns
+from candlewax.core.schema import GAPS, TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
 """Values of `state` in `gaps`: the others are for who sees the trades."""
@@ -41,20 +41,10 @@ LIMIT 1
 """
 
 _WRITTEN: Final[Columns] = {
-    "exchange": pl.String,
-    "symbol": pl.String,
-    "first_sequence": pl.UInt64,
-    "last_sequence": pl.UInt64,
-    "missing": pl.UInt64,
-    "before": TIME,
-    "after": TIME,
-    "connection": pl.String,
-    "detected_at": TIME,
-    "state": pl.Int8,
+    **GAPS,
     "reason": pl.String,
     "attempts": pl.UInt32,
     "updated_at": TIME,
-    "numbering": pl.UInt32,
 }
 
 
@@ -72,12 +62,12 @@ class PendingGap:
 
     @property
     def doubted(self) -> bool:
-        """Whether an answer has said that it cannot be had, and is waiting for a second one."""
+        """Tell whether one answer has said that it cannot be had; a second one has to confirm."""
         return not self.given_up and self.reason.startswith(ONCE)
 
     @property
     def reason(self) -> str:
-        """What was written last of why it is missing."""
+        """Return the stored reason why it is missing."""
         return str(self.row["reason"] or "")
 
 

@@ -28,7 +28,7 @@ _CODES: Final = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
-"""What a server says when it is busy, short of something, starting or ending."""
+"""Codes of a server that is busy, short of a resource, starting or ending."""
 
 
 def is_transient(error: ClickHouseError, *, embedded: bool) -> bool:

@@ -38,7 +38,7 @@ def _latest(broker: KafkaClient, exchanges: Iterable[str]) -> Iterator[tuple[str
     there = broker.topics()
     names = [name for exchange in exchanges if (name := topics.raw(exchange)) in there]
     end = time.monotonic() + _SECONDS
-    with closing(broker.consumer("candlewax-kinds", _told)) as consumer:
+    with closing(broker.consumer("candlewax-kinds", _log_error)) as consumer:
         places = [TopicPartition(name, n) for name in names for n in range(there[name])]
         wanted = [
             TopicPartition(place.topic, place.partition, last)
@@ -72,5 +72,5 @@ def _last(consumer: Consumer, place: TopicPartition, end: float) -> int | None:
             return following - 1 if following > first else None
 
 
-def _told(error: KafkaError) -> None:
+def _log_error(error: KafkaError) -> None:
     log.debug("broker: %s", error.str())

@@ -84,7 +84,7 @@ class CrossCheckMonitor:
         self._store(self._database)
         for window, wrong in self.checked.wrong.items():
             if window not in before:
-                _log.error("%s", _said(window, wrong))
+                _log.error("%s", _describe(window, wrong))
         for window in before.keys() - self.checked.wrong.keys():
             _log.info("%s: is right again", window)
 
@@ -120,7 +120,7 @@ class CrossCheckMonitor:
             self._database.close()
 
 
-def _said(window: Window, wrong: Mismatch) -> str:
+def _describe(window: Window, wrong: Mismatch) -> str:
     if wrong.problem == "missing_in_gold":
         return f"{window}: there are trades, and no candle"
     if wrong.problem == "missing_in_check":

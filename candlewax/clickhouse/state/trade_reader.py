@@ -45,7 +45,7 @@ GROUP BY symbol, time
 """
 
 _BACK: Final = timedelta(days=1)
-"""How far before the last row that was read is looked again: the database's clock may be set."""
+"""Time before the last row read that is read again: the database's clock may be set back."""
 
 
 class TradeReader:
