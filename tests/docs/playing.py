@@ -2,49 +2,18 @@
 page's port, and behind a server.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import urllib3
 
 from tests.support.clickhouse_process import serving
-from tests.support.processes import FLOW, ROOT, environment, run
-
-_PLAY: Final = """
-import io, json, sys
-from contextlib import redirect_stderr, redirect_stdout
-from candlewax.cli.main import main
-done = []
-for arguments in json.loads(sys.stdin.read()):
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            main(arguments)
-        except SystemExit as ended:
-            status = ended.code
-    for text in (out, err):
-        text.flush()
-    done.append([status, *(text.buffer.getvalue().decode() for text in (out, err))])
-print(json.dumps(done))
-"""
-"""Commands one after another in one process: to start one takes longer than what they do."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it said."""
-
-    status: int
-    said: str
-    complained: str
+from tests.support.processes import FLOW, ROOT, Done, environment, run
 
 
 def fill(folder: Path) -> None:
@@ -55,22 +24,6 @@ def fill(folder: Path) -> None:
     assert begun.returncode == 0, begun.stderr
     done = run(folder, *FLOW, "-r", store, "-s", "1", "-b", "0")
     assert done.returncode == 0, done.stderr
-
-
-def play(folder: Path, commands: Sequence[Sequence[str]], **settings: str) -> list[Done]:
-    """Run `candlewax` with each of these arguments."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PLAY],
-        cwd=ROOT,
-        env={**environment(folder, **settings), "COLUMNS": "200"},
-        input=json.dumps([list(words) for words in commands]),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
 
 
 @contextmanager

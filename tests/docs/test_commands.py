@@ -10,7 +10,7 @@ from candlewax.cli import main
 from tests.docs import playing
 from tests.docs.checking import CHECKS
 from tests.docs.commands import Command, program, read
-from tests.docs.playing import Done
+from tests.support.processes import Done, commands
 
 FOUND: Final = read()
 
@@ -76,7 +76,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
             {(way, " ".join(words)): one for words, one in zip(commands, done, strict=True)}
         )
 
-    keep("embedded", texts, playing.play(folder, texts))
+    keep("embedded", texts, commands(folder, texts))
     with playing.page(folder) as port:
         for one in CURLS:
             found["page", one.text] = playing.shell(one.text, folder, port)
@@ -88,7 +88,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
         for text in sql:
             found["http", text] = playing.http(dsn, text)
         behind = [one.words[1:] for one in PLAYABLE if one.words[1] in {"sql", "verify"}]
-        keep("server", behind, playing.play(folder, behind, CANDLEWAX_CLICKHOUSE=dsn))
+        keep("server", behind, commands(folder, behind, CANDLEWAX_CLICKHOUSE=dsn))
     return found
 
 

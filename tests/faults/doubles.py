@@ -106,6 +106,6 @@ FAULTS = [
         one_directory,
         live=False,
         ends=True,
-        shortened="tests.pipeline.test_process.test_a_directory_in_use_is_told",
+        shortened="tests.pipeline.test_process.test_directory_in_use_ends_the_second_process",
     ),
 ]

@@ -1,8 +1,9 @@
-"""One process with an embedded database, killed at random moments of a recording."""
+"""One process with an embedded database, ended at random moments of a recording."""
 
 import json
 import random
 import shutil
+import signal
 from itertools import pairwise
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
@@ -24,8 +25,11 @@ from tests.support.playing import Frame
 
 FRAMES = 1500
 
+ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+"""How lives end, one after another."""
+
 LONGEST = 2.0
-"""Seconds after it has begun to read when a process is killed at the latest."""
+"""Seconds after it has begun to read when a process is ended at the latest."""
 
 Outages = list[tuple[int, int]]
 """Microseconds since 1970."""
@@ -79,13 +83,13 @@ def _once(folder: Path, seed: int, chance: random.Random) -> tuple[int, Account]
 
 
 def _play(folder: Path, frames: list[Frame], chance: random.Random) -> int:
-    """Play it until a life comes to its end; how many were killed before."""
+    """Play it until a life comes to its end; how many were ended before."""
     log, kills = record(folder / "market.tsv", frames), 0
-    for _ in range(chance.randint(1, 3)):
+    for number in ENDS[: chance.randint(1, 3)]:
         process = begin(
             folder / "tables", log, *memory(folder / "recovery", chance), within=list, **PIECEWISE
         )
-        if _ends_within(process, chance.uniform(0, LONGEST)):
+        if _ends_within(process, chance.uniform(0, LONGEST), number):
             return kills
         kills += 1
     done = play(
@@ -105,15 +109,16 @@ def memory(store: Path, chance: random.Random) -> list[str]:
     return ["-r", str(store), "-s", chance.choice(["0", "1"]), "-b", "0"]
 
 
-def _ends_within(process: "Popen[str]", seconds: float) -> bool:
-    """Whether it ends by itself before it is killed."""
+def _ends_within(process: "Popen[str]", seconds: float, number: signal.Signals) -> bool:
+    """Tell whether a process ends by itself before it is sent a signal; it ends well if asked."""
     try:
-        process.communicate(timeout=seconds)
+        _, said = process.communicate(timeout=seconds)
     except TimeoutExpired:
-        process.kill()
-        process.communicate()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == (-number if number == signal.SIGKILL else 0), said
         return False
-    assert process.returncode == 0
+    assert process.returncode == 0, said
     return True
 
 
@@ -142,8 +147,9 @@ def _read(tables: Database, frames: list[Frame]) -> tuple[Account, Outages]:
 FAULTS = [
     Fault(
         "kills-embedded",
-        "one process for all, with an embedded database, killed one to three times at random "
-        "moments of a recording, its recovery store lost now and then; each run anew",
+        "one process for all, with an embedded database, ended one to three times at random "
+        "moments of a recording, by SIGKILL, SIGTERM and SIGINT, its recovery store lost now and "
+        "then; each run anew",
         at_random,
         live=False,
         anew=True,

@@ -1,81 +1,121 @@
-"""Real processes: kills, stops, settings and directories that are wrong."""
+"""Dataflows and commands as real processes: what the sample gives, settings, directories."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bytewax.recovery import init_db_dir
+from bytewax.testing import run_main
 
+from candlewax.clickhouse.client import Database
 from candlewax.core import frame_log
 from candlewax.data import MANIFEST
+from candlewax.feeds.replay.source import FrameLogSource
+from candlewax.pipeline import builder
+from candlewax.runtime.counters import Counters
+from candlewax.verification.verify import check_totals, verify
+from dataflows import ohlcv
 from tests.support import command_inside, oracle
+from tests.support.databases import Databases
 from tests.support.kafka.system import market, record
-from tests.support.playing import all_fills
-from tests.support.processes import (
-    FLOW,
-    ROOT,
-    candlewax,
-    check_sample,
-    environment,
-    queries,
-    query,
-    run,
-    said,
-)
+from tests.support.playing import INSTRUMENTS, all_fills
+from tests.support.processes import FLOW, ROOT, Done, commands, outputs, queries, run
+
+FRAMES = """
+SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades)
+FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1
+"""
+MARKETS = """
+SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL
+GROUP BY 1 ORDER BY 1
+"""
+MISSING = """
+SELECT concat(exchange, ' ', symbol), max(sequence) - min(sequence) + 1 - count()
+FROM silver_trades FINAL WHERE sequence > 0 GROUP BY 1
+"""
+TIMEFRAMES = """
+SELECT toString(timeframe) AS t, count() AS n FROM ohlcv FINAL GROUP BY 1 ORDER BY 2
+"""
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, played once."""
+def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """What commands say of the sample, played by a process."""
     folder = tmp_path_factory.mktemp("played")
     done = run(folder, *FLOW)
     assert done.returncode == 0, done.stderr
     assert "equal those that SQL computes" in done.stdout
     assert "add up" in done.stdout
     assert "nothing changed" not in done.stdout
-    return folder
+    asked = {
+        "frames": ("sql", FRAMES, "--format", "TabSeparated"),
+        "markets": ("sql", MARKETS, "--format", "JSONCompactEachRow"),
+        "missing": ("sql", MISSING, "--format", "TabSeparated"),
+        "timeframes": ("sql", TIMEFRAMES, "--format", "JSONEachRow"),
+        "verify": ("verify", "--json"),
+        "wrong": ("sql", "SELECT nonsense FROM nothing"),
+    }
+    return dict(zip(asked, commands(folder, list(asked.values())), strict=True))
 
 
-def test_the_sample_is_stored_as_it_was_made(played: Path) -> None:
-    """Frames, trades and volumes of each market equal the manifest."""
-    check_sample(played)
-
-
-def test_playing_it_again_says_that_nothing_changed(played: Path) -> None:
-    """And it is true."""
-    done = run(played, *FLOW)
-    assert done.returncode == 0, done.stderr
-    assert "nothing changed" in done.stdout
-    check_sample(played)
-
-
-def test_the_holes_of_the_sample_show_in_its_numbers(played: Path) -> None:
-    """Trades that never came are missing, and nothing else is."""
-    rows = query(
-        played,
-        "SELECT concat(exchange, ' ', symbol), max(sequence) - min(sequence) + 1 - count() "
-        "FROM silver_trades FINAL WHERE sequence > 0 GROUP BY 1",
+def test_sample_is_stored_as_its_manifest_says(sample: dict[str, Done]) -> None:
+    """Frames of each exchange, trades and volumes of each market; the cross-check agrees."""
+    manifest = json.loads(MANIFEST.read_text())
+    assert [line.split("\t") for line in sample["frames"].said.splitlines()] == [
+        [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
+        for name, counts in manifest["exchanges"].items()
+    ]
+    expected = sorted(manifest["markets"].items())
+    rows = [json.loads(line) for line in sample["markets"].said.splitlines()]
+    assert [(name, int(count)) for name, count, _ in rows] == [
+        (name, market["trades"]) for name, market in expected
+    ]
+    assert [float(volume) for *_, volume in rows] == pytest.approx(
+        [float(market["volume"]) for _, market in expected], rel=1e-12
     )
+    assert sample["verify"].status == 0
+    found = json.loads(sample["verify"].said)
+    assert set(found) >= {
+        "candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"
+    }  # fmt: skip
+    assert found["candles"] > 10_000
+
+
+def test_missing_trades_of_sample_are_those_of_its_manifest(sample: dict[str, Done]) -> None:
+    """Numbers are missing for trades that never came, and for no others."""
+    rows = [line.split("\t") for line in sample["missing"].said.splitlines()]
     markets = json.loads(MANIFEST.read_text())["markets"]
     found = {name: int(missing) for name, missing in rows}
     assert found == {name: markets[name]["missing_ids"] for name in found}
     assert sum(found.values()) > 0
 
 
+def test_wrong_query_is_told_in_the_words_of_clickhouse(sample: dict[str, Done]) -> None:
+    """With status 1 and without a stack."""
+    done = sample["wrong"]
+    assert done.status == 1
+    assert "UNKNOWN" in done.complained
+    assert "Stack trace" not in done.complained
+
+
+def test_query_gives_any_output_format(sample: dict[str, Done]) -> None:
+    """Rows as JSON; other tests ask for text."""
+    rows = [json.loads(line) for line in sample["timeframes"].said.splitlines()]
+    assert {row["t"] for row in rows} == {"1m", "5m", "15m", "30m", "1h", "1d"}
+
+
 def test_init_creates_what_is_absent_and_nothing_else(tmp_path: Path) -> None:
-    """Again, it changes nothing."""
+    """A second run changes nothing."""
     show = ("sql", "SHOW TABLES", "--format", "TabSeparated")
-    *_, tables = said(tmp_path, ("init",), ("init",), show)
+    *_, tables = outputs(tmp_path, ("init",), ("init",), show)
     names = set(tables.splitlines())
     assert {"bronze_frames", "silver_trades", "dead_letters", "ohlcv", "ohlcv_1m"} <= names
 
 
 def test_each_dataflow_runs_by_itself(tmp_path: Path) -> None:
-    """Reading only, then up to the trades, then the candles of what is stored."""
+    """Reading only, up to the trades, the candles of what is stored, and all of it again."""
     frames = market(1000, seed=6)
     feed = {"CANDLEWAX_FEED": str(record(tmp_path / "market.tsv", frames))}
     for flow in ("ingest", "silver"):
@@ -87,60 +127,27 @@ def test_each_dataflow_runs_by_itself(tmp_path: Path) -> None:
     counted = sum(not fill.conditions for fill in fills)
     trades, candles = "SELECT count() FROM silver_trades FINAL", "SELECT count() FROM ohlcv"
     assert queries(tmp_path, trades, candles) == [[[str(len(fills))]], [["0"]]]
-    assert run(tmp_path, *FLOW, **feed).returncode == 0
+    for again in (False, True):
+        done = run(tmp_path, *FLOW, **feed)
+        assert done.returncode == 0, done.stderr
+        assert ("nothing changed" in done.stdout) == again
     candles = "SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1d'"
     asked = [("sql", sql, "--format", "TabSeparated") for sql in (trades, candles)]
-    stored, told, _ = said(tmp_path, *asked, ("verify",))
+    stored, told, _ = outputs(tmp_path, *asked, ("verify",))
     assert (int(stored), int(told)) == (len(fills), counted)
 
 
-def start(folder: Path, recovery: Path) -> subprocess.Popen[bytes]:
-    """The flow on the sample, with recovery, once it has begun."""
-    process = subprocess.Popen(
-        [*FLOW, "-r", str(recovery), "-s", "1", "-b", "0"],
-        cwd=ROOT,
-        env=environment(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith(b"Reading")
-    return process
-
-
-def test_a_process_that_is_ended_anywhere_goes_on(tmp_path: Path) -> None:
-    """Stopped or killed again and again, it ends with the tables of one quiet run."""
-    recovery = tmp_path / "recovery"
-    recovery.mkdir()
-    init_db_dir(recovery, 1)
-    for attempt, number in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGINT)):
-        process = start(tmp_path, recovery)
-        try:
-            # Each time a little later; wherever it strikes, the end must be the same.
-            process.communicate(timeout=0.8 * attempt)
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            process.communicate(timeout=120)
-            assert process.returncode == (-number if number == signal.SIGKILL else 0)
-    else:
-        process = start(tmp_path, recovery)
-        process.communicate(timeout=240)
-    assert process.returncode == 0
-    check_sample(tmp_path)
-
-
-def test_a_directory_in_use_is_told(tmp_path: Path) -> None:
-    """The second process ends with a message and leaves the first alone."""
+def test_directory_in_use_ends_the_second_process(tmp_path: Path) -> None:
+    """In one line; the first process goes on."""
+    place = tmp_path / "clickhouse"
     code = (
         "import sys; from pathlib import Path;"
         "from candlewax.clickhouse.client import open_tables;"
         "held = open_tables(Path(sys.argv[1]), 'market');"
-        "print('open', flush=True); sys.stdin.read()"
+        "print('open', flush=True); sys.stdin.read(); print(held.query('SELECT 1 AS n').item())"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "clickhouse")],
+        [sys.executable, "-c", code, str(place)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -148,25 +155,30 @@ def test_a_directory_in_use_is_told(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
-        for second in (run(tmp_path, *FLOW), candlewax(tmp_path, "sql", "SELECT 1")):
-            assert second.returncode == 1
-            assert "in use by another process" in second.stderr
-            assert "Traceback" not in second.stderr
-        assert candlewax(tmp_path, "verify").returncode == 2
-        holder.communicate("")
+        second = run(tmp_path, *FLOW)
+        asked, verified = commands(tmp_path, [("sql", "SELECT 1"), ("verify",)])
+        rest, _ = holder.communicate("")
+    told = (
+        f"candlewax: {place}: in use by another process; an embedded database belongs to one at a "
+        "time\n"
+    )
+    assert (second.returncode, second.stderr) == (1, told)
+    assert (asked.status, asked.complained) == (1, told)
+    assert verified.status == 2
+    assert rest == "1\n"
 
 
-def test_a_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
-    """A file where the directory should be."""
+def test_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
+    """In a line that names it."""
     (tmp_path / "clickhouse").write_text("")
-    done = run(tmp_path, *FLOW)
+    done = command_inside.flow("ohlcv", CANDLEWAX_CLICKHOUSE=str(tmp_path / "clickhouse"))
     assert done.returncode == 1
     assert "clickhouse" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
-    """Asking does not create; verify could not compare."""
+def test_commands_that_ask_create_no_database(tmp_path: Path) -> None:
+    """They say that there is none; `verify` could not compare."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
         place = str(tmp_path / "clickhouse")
         done = command_inside.command(*arguments, CANDLEWAX_CLICKHOUSE=place)
@@ -186,8 +198,8 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
         ("CANDLEWAX_CLICKHOUSE", "ftp://host", "directory"),
     ],
 )
-def test_a_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
-    """With its name, what it got and what it takes, and no more."""
+def test_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
+    """Its name, its value and what it takes are told."""
     done = command_inside.flow(
         "ohlcv", **{"CANDLEWAX_CLICKHOUSE": str(tmp_path / "none"), name: value}
     )
@@ -197,25 +209,8 @@ def test_a_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_query_that_is_wrong_is_told(played: Path) -> None:
-    """ClickHouse's own words, and status 1."""
-    done = candlewax(played, "sql", "SELECT nonsense FROM nothing")
-    assert done.returncode == 1
-    assert "UNKNOWN" in done.stderr
-    assert "Stack trace" not in done.stderr
-
-
-def test_any_output_format_works(played: Path) -> None:
-    """Text and binary ones."""
-    sql = "SELECT toString(timeframe) AS t, count() AS n FROM ohlcv FINAL GROUP BY 1 ORDER BY 2"
-    rows = [json.loads(line) for line in candlewax(
-        played, "sql", sql, "--format", "JSONEachRow"
-    ).stdout.splitlines()]  # fmt: skip
-    assert {row["t"] for row in rows} == {"1m", "5m", "15m", "30m", "1h", "1d"}
-
-
-def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
-    """Lines of all bad kinds around good ones: exit 0, letters for the bad."""
+def test_bad_lines_of_a_log_become_dead_letters(tables: Database, tmp_path: Path) -> None:
+    """Lines of all bad kinds; the good ones around them are stored."""
     trade = '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
     good = [
         frame_log.write(10**18 + n, "binance", "b", n, trade.replace("N", str(n + 1)))
@@ -232,34 +227,45 @@ def test_garbage_is_kept_and_harms_nothing(tmp_path: Path) -> None:
     ]
     log = tmp_path / "bad.tsv"
     log.write_bytes(b"".join(line + b"\n" for line in bad) + "".join(good).encode() + b"12\tbin")
-    done = run(tmp_path, *FLOW, CANDLEWAX_FEED=str(log))
-    assert done.returncode == 0, done.stderr
-    letters, trades, longest = queries(
-        tmp_path,
-        "SELECT scope, reason, count() FROM dead_letters FINAL GROUP BY ALL",
-        "SELECT count() FROM silver_trades FINAL",
-        "SELECT max(length(frame)) FROM dead_letters",
+    tally = Counters()
+    feed = FrameLogSource([log], tally)
+    run_main(
+        ohlcv.build(
+            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+        )
     )
-    assert sorted(letters) == [
-        ["frame", "bad_json", "1"],
-        ["frame", "empty_frame", "1"],
-        ["frame", "unknown_exchange", "1"],
-        ["line", "bad_line", "4"],
-        ["line", "not_utf8", "1"],
+    letters = tables.query(
+        "SELECT toString(scope), reason, count() AS n FROM dead_letters FINAL GROUP BY ALL"
+    )
+    assert sorted(letters.rows()) == [
+        ("frame", "bad_json", 1),
+        ("frame", "empty_frame", 1),
+        ("frame", "unknown_exchange", 1),
+        ("line", "bad_line", 4),
+        ("line", "not_utf8", 1),
     ]
-    assert (trades, longest) == ([["50"]], [["10000000"]])
-    assert candlewax(tmp_path, "verify").returncode == 0
+    assert tables.query("SELECT count() AS n FROM silver_trades FINAL").item() == 50
+    assert tables.query("SELECT max(length(frame)) AS n FROM dead_letters").item() == 10_000_000
+    assert verify(tables.client).equal
+    assert check_totals(tables.client) == []
 
 
-def test_a_live_feed_of_nothing_is_an_error(tmp_path: Path) -> None:
+def test_live_feed_without_markets_is_an_error(databases: Databases, engine_path: Path) -> None:
     """Rather than a process that waits for ever."""
-    done = run(tmp_path, *FLOW, CANDLEWAX_FEED="live", CANDLEWAX_EXCHANGES="binance_usdm")
+    with databases.one() as tables:
+        done = command_inside.flow(
+            "ohlcv",
+            CANDLEWAX_CLICKHOUSE=str(engine_path),
+            CANDLEWAX_DATABASE=str(tables.client.database),
+            CANDLEWAX_FEED="live",
+            CANDLEWAX_EXCHANGES="binance_usdm",
+        )
     assert done.returncode == 1
     assert "CANDLEWAX_FEED: live, but instruments.toml lists nothing" in done.stderr
 
 
-def test_a_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
-    """Named by its setting."""
+def test_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    """Its setting is named."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -269,10 +275,10 @@ def test_a_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
     assert f"CANDLEWAX_METRICS_PORT: nobody can listen on 127.0.0.1 port {port}" in done.stderr
 
 
-def test_a_broker_that_is_away_at_the_start_is_named(tmp_path: Path) -> None:
-    """And so is a property that librdkafka does not know."""
+def test_unknown_property_of_the_broker_is_named(tmp_path: Path) -> None:
+    """One that librdkafka does not know; nothing is opened."""
     broker = {"CANDLEWAX_BROKERS": "127.0.0.1:1", "CANDLEWAX_KAFKA_COLOUR": "red"}
-    done = run(tmp_path, *FLOW, **broker)
+    done = command_inside.flow("ohlcv", CANDLEWAX_CLICKHOUSE=str(tmp_path / "none"), **broker)
     assert done.returncode == 1
     assert "CANDLEWAX_KAFKA_COLOUR" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 to start one takes longer than most of what it is asked.
 """
 
+import gc
 import io
 import os
 import signal
@@ -58,12 +59,15 @@ def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
 
 @contextmanager
 def _hooks() -> Iterator[None]:
-    """Leave to the tests the signals and hooks that a process of ours takes for itself."""
+    """Leave to the tests the signals, hooks and pace that a process of ours sets for itself."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     hooks = sys.excepthook, threading.excepthook
+    collects, switches = gc.get_threshold(), sys.getswitchinterval()
     yield
     sys.excepthook, threading.excepthook = hooks
+    gc.set_threshold(*collects)
+    sys.setswitchinterval(switches)
     for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
 

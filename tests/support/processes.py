@@ -5,11 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
-
-from candlewax.data import MANIFEST
+from typing import Final
 
 ROOT = Path(__file__).parents[2]
 FLOW = (sys.executable, "-m", "bytewax.run", "dataflows.ohlcv")
@@ -38,74 +36,67 @@ def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.Comp
     return run(folder, sys.executable, "-c", code, *arguments, **settings)
 
 
-def said(folder: Path, *commands: Sequence[str], **settings: str) -> list[str]:
-    """What commands say that must end well, one after another in one process: to start one
-    takes longer than what they do.
-    """
-    code = (
-        "import json, sys\n"
-        "from candlewax.cli.main import main\n"
-        "for command in json.loads(sys.argv[1]):\n"
-        "    try:\n"
-        "        main(command)\n"
-        "    except SystemExit as done:\n"
-        "        if done.code:\n"
-        "            raise\n"
-        "    print('\\0', end='', flush=True)\n"
+_COMMANDS: Final = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from candlewax.cli.main import main
+done = []
+for arguments in json.loads(sys.stdin.read()):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+    for text in (out, err):
+        text.flush()
+    done.append([status or 0, *(text.buffer.getvalue().decode() for text in (out, err))])
+print(json.dumps(done))
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Exit status and output of one command."""
+
+    status: int
+    said: str
+    complained: str
+
+
+def commands(folder: Path, given: Sequence[Sequence[str]], **settings: str) -> list[Done]:
+    """Run several `candlewax` commands in one process: its start takes longer than most."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMANDS],
+        cwd=ROOT,
+        env={**environment(folder, **settings), "COLUMNS": "200"},
+        input=json.dumps([list(words) for words in given]),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
-    done = run(folder, sys.executable, "-c", code, json.dumps(commands), **settings)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    return done.stdout.split("\0")[:-1]
+    assert done.returncode == 0, done.stderr
+    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
+
+
+def outputs(folder: Path, *given: Sequence[str], **settings: str) -> list[str]:
+    """Return the standard output of commands that succeed."""
+    done = commands(folder, given, **settings)
+    for one in done:
+        assert one.status == 0, one.said[-2000:] + one.complained
+    return [one.said for one in done]
 
 
 def queries(folder: Path, *questions: str, **settings: str) -> list[list[list[str]]]:
-    """The rows that each query gives."""
-    commands = [("sql", sql, "--format", "TabSeparated") for sql in questions]
+    """Return the rows of each query."""
+    given = [("sql", sql, "--format", "TabSeparated") for sql in questions]
     return [
         [line.split("\t") for line in text.splitlines()]
-        for text in said(folder, *commands, **settings)
+        for text in outputs(folder, *given, **settings)
     ]
 
 
 def query(folder: Path, sql: str, **settings: str) -> list[list[str]]:
     (rows,) = queries(folder, sql, **settings)
     return rows
-
-
-FRAMES = """
-SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades)
-FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1
-"""
-MARKETS = """
-SELECT concat(exchange, ' ', symbol), count(), sum(quantity) FROM silver_trades FINAL
-GROUP BY 1 ORDER BY 1
-"""
-
-
-def check_sample(folder: Path, **settings: str) -> None:
-    """The tables hold what the sample's maker put in, and the cross-check agrees."""
-    manifest = json.loads(MANIFEST.read_text())
-    frames, markets, verified = said(
-        folder,
-        ("sql", FRAMES, "--format", "TabSeparated"),
-        ("sql", MARKETS, "--format", "JSONCompactEachRow"),
-        ("verify", "--json"),
-        **settings,
-    )
-    assert [line.split("\t") for line in frames.splitlines()] == [
-        [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
-        for name, counts in manifest["exchanges"].items()
-    ]
-    expected = sorted(manifest["markets"].items())
-    rows = [json.loads(line) for line in markets.splitlines()]
-    assert [(name, int(count)) for name, count, _ in rows] == [
-        (name, market["trades"]) for name, market in expected
-    ]
-    assert [float(volume) for *_, volume in rows] == pytest.approx(
-        [float(market["volume"]) for _, market in expected], rel=1e-12
-    )
-    found = json.loads(verified)
-    assert set(found) >= {
-        "candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"
-    }  # fmt: skip
-    assert found["candles"] > 10_000
