@@ -1,16 +1,18 @@
-"""What tests share: one embedded engine, an empty database for each test."""
+"""Fixtures of all tests: one embedded engine, an empty database for each test; and their order."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, Phase, settings
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.runtime import last_filled
 from tests.support.databases import Databases
+from tests.support.examples import EXAMPLES
 from tests.support.workers import workers
 
 pytest_plugins = ["tests.support.kafka.fixtures"]
@@ -19,50 +21,60 @@ settings.register_profile(
     "steady",
     derandomize=True,
     deadline=None,
-    # More of them find more: they are the first of a longer list.
-    max_examples=int(os.environ.get("CANDLEWAX_TEST_EXAMPLES", "40")),
-    # A failure is told at once: making it small may take longer than all tests.
+    max_examples=EXAMPLES,
+    # A failure is shown at once: shrinking it may take longer than all tests.
     phases=(Phase.explicit, Phase.generate),
     # A database or a folder serves all examples of a test.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("steady")
 
-LONG = (
-    "faults/test_faults.py",
-    "clickhouse/test_server.py",
-    "kafka/test_pipeline.py",
-    "pipeline/test_process.py",
-    "dataflows/test_ohlcv.py",
-    "verification/test_verify_certificates.py",
-    "web/page/test_page_faults.py",
-    "web/page/test_page_states.py",
-    "web/page/test_page.py",
-    "cli/test_up.py",
-    "faults/test_embedded.py",
-    "verification/test_rebuild.py",
-    "verification/test_verify.py",
-    "deploy/test_run.py",
-    "cli/test_backfill.py",
-    "pipeline/test_live_process.py",
-    "dataflows/test_repair.py",
-    "kafka/test_chaos.py",
-)
-"""Files that take long, the longest first: so they are begun, and at the end no worker waits for
-another one.
-"""
+TOGETHER: Final = ("tests/kafka/", "tests/web/page/")
+"""Folders whose files go to one worker: they share a broker, or a browser."""
+
+
+class ByResource(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
+    """Sends files that share what is dear to start to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(
+            (name for name in TOGETHER if nodeid.startswith(name)), nodeid.partition("::")[0]
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByResource:
+    """Keep the tests of a file, or of a folder that shares something, on one worker."""
+    return ByResource(config, log)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes `-n auto` is."""
+    """Return how many processes `-n auto` is."""
     return workers()
 
 
+def _seconds(item: pytest.Item) -> float:
+    """Return about how long the file of a test takes; 0 if it is not slow."""
+    marker = item.get_closest_marker("slow")
+    if marker is None:
+        return 0
+    try:
+        (reason,), seconds = marker.args, marker.kwargs["seconds"]
+    except (ValueError, KeyError):
+        reason = ""
+    if not reason:
+        raise pytest.UsageError(f"{item.nodeid}: slow(reason, seconds=...) takes both")
+    return float(seconds)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first; within a file the order stays."""
-    folder = Path(__file__).parent
-    places = {folder / name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+    """Begin with the slowest files, so that no worker waits for another one at the end; the
+    order within a file stays.
+    """
+    longest: dict[Path, float] = {}
+    for item in items:
+        longest[item.path] = max(longest.get(item.path, 0), _seconds(item))
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.fixture(scope="session")

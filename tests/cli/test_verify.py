@@ -14,7 +14,7 @@ from candlewax.clickhouse.client import Database
 from tests.dataflows.test_recorded import kraken_trades, replay, v2
 from tests.support import recorded
 from tests.support.command_process import run
-from tests.support.playing import FIELDS
+from tests.support.stored import FIELDS
 from tests.verification.test_kline_comparison import CANDLE
 
 Say = Callable[..., tuple[int | str | None, str, str]]

@@ -21,7 +21,7 @@ from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.test_writer import batch, count
-from tests.support import command_inside, playing
+from tests.support import command_inside, stored
 from tests.support.clickhouse_process import Serving, serving
 from tests.support.databases import Databases
 from tests.support.faulty_clickhouse import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
@@ -340,6 +340,6 @@ def test_a_server_that_dies_while_a_recording_is_played(tmp_path: Path) -> None:
         told = done.stdout + done.stderr
         assert not [word for word in (PASSWORD, own.dsn, dsn) if word in told]
         tables = connect(Server(own.dsn), "market")
-        playing.check(frames, tables)
+        stored.check(frames, tables)
         tables.close()
         assert list(user.iterdir()) == []

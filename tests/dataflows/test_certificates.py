@@ -8,27 +8,19 @@ from typing import Any
 
 import pytest
 from bytewax.testing import TestingSource
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from tests.core.candles.test_combine import DAY
-from tests.dataflows.test_ohlcv import CUTS, stores
 from tests.dataflows.test_unseen import KINDS, feed
 from tests.support import oracle
+from tests.support.crashing import stores
+from tests.support.examples import examples
+from tests.support.markets import CUTS
 from tests.support.oracle import Fill
-from tests.support.playing import (
-    Frame,
-    all_fills,
-    binance,
-    certificates,
-    check,
-    check_revisions,
-    clear,
-    kraken_v1,
-    play,
-    received,
-)
+from tests.support.playing import Frame, all_fills, binance, clear, kraken_v1, play, received
+from tests.support.stored import certificates, check, check_revisions
 
 SECOND = 1_000_000
 
@@ -229,7 +221,7 @@ def test_numbers_tell_across_a_restart(tables: Database, number: int) -> None:
 
 @pytest.mark.parametrize("recovering", [True, False])
 @given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
-@settings(max_examples=8)
+@examples(4)
 def test_times_without_a_connection_are_told(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
+from tests.support.examples import examples
 from tests.support.oracle import Fill
-from tests.support.playing import EPOCH_ZERO, Frame, check, clear, play, received
+from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
+from tests.support.stored import check
 
 KINDS = ("MARKET", "RPI", "NA", "INSURANCE_FUND", "ADL", "AUCTION")
 COUNTED = ("MARKET", "RPI")
@@ -47,7 +49,7 @@ def futures(draw: st.DrawFn) -> list[Frame]:
 
 
 @given(futures(), st.lists(st.integers(1, 20), max_size=4), st.integers(0, 20))
-@settings(max_examples=12)
+@examples(5)
 def test_message_outside_the_book_uses_up_its_number_and_touches_no_candle(
     tables: Database, frames: list[Frame], cuts: list[int], stop: int
 ) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 from bytewax.recovery import init_db_dir
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.verification.verify import check_totals, verify
 from tests.dataflows.test_numberings import empty, fill, frames
+from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import play, received
 
@@ -78,7 +79,7 @@ def judge(came: Sequence[Delivery]) -> Expected:
 
 
 @given(deliveries(), st.lists(st.integers(1, 45), min_size=1, max_size=3), st.booleans())
-@settings(max_examples=6)
+@examples(3)
 def test_every_trade_is_stored_once_or_is_a_repeat_or_is_told(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

@@ -19,19 +19,14 @@ from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
-from tests.dataflows.test_ohlcv import crashing, minutes, stores
-from tests.support.playing import (
-    INSTRUMENTS,
-    Frame,
-    all_fills,
-    binance,
+from tests.support.crashing import crashing, minutes, stores
+from tests.support.playing import INSTRUMENTS, Frame, all_fills, binance, clear, received
+from tests.support.stored import (
     check_revisions,
     check_watermarks,
-    clear,
     expected_gold,
     expected_silver,
     gold,
-    received,
     silver,
 )
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from bytewax.recovery import init_db_dir
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.verification.verify import verify
+from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
@@ -93,7 +94,7 @@ def empty(tables: Database) -> None:
     cuts=st.lists(st.integers(1, 150), max_size=4),
     recover=st.booleans(),
 )
-@settings(max_examples=8)
+@examples(4)
 def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from bytewax.recovery import init_db_dir
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.trade_reader import RETENTION
 from candlewax.verification.verify import check_totals, verify
+from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
@@ -56,7 +57,7 @@ def of_time(second: int) -> dict[str, int]:
 @given(
     st.integers(0, 3), st.integers(1, 4), st.lists(st.integers(0, 60), max_size=4), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=8)
+@examples(4)
 def test_numbers_that_begin_anew_open_a_numbering(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
@@ -101,11 +102,16 @@ def test_numbers_that_begin_anew_open_a_numbering(
     assert check_totals(tables.client) == []
 
 
-@pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize(
-    "change", [{"price": Decimal(8)}, {"quantity": Decimal(2)}, {"bought": False},
-               {"time": EPOCH_ZERO + 400 * 1_000_000}],
-)  # fmt: skip
+    ("change", "restart"),
+    [
+        ({"price": Decimal(8)}, True),
+        ({"quantity": Decimal(2)}, False),
+        ({"bought": False}, True),
+        ({"time": EPOCH_ZERO + 400 * 1_000_000}, False),
+        ({"time": EPOCH_ZERO + 400 * 1_000_000}, True),
+    ],
+)
 def test_known_number_with_other_content_is_told(
     tables: Database, change: dict[str, object], *, restart: bool
 ) -> None:
@@ -180,8 +186,7 @@ def test_known_number_of_which_nothing_is_stored_is_never_dropped_unsaid(
     assert statuses(tables)["1m", of_time(600)["1m"]] != "complete"
 
 
-@pytest.mark.parametrize("recover", [False, True])
-@pytest.mark.parametrize("cuts", [[20], [7, 20, 23, 35, 45]])
+@pytest.mark.parametrize(("cuts", "recover"), [([20], True), ([7, 20, 23, 35, 45], False)])
 def test_trades_of_before_numbers_began_anew_are_of_an_older_numbering(
     tables: Database, tmp_path: Path, cuts: list[int], *, recover: bool
 ) -> None:

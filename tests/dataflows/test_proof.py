@@ -16,7 +16,7 @@ from candlewax.verification.verify import check_totals, verify
 from tests.support import oracle
 from tests.support.mending import asked, gaps, hear, markets, mend, played
 from tests.support.oracle import Fill
-from tests.support.playing import certificates, check_revisions, gold
+from tests.support.stored import certificates, check_revisions, gold
 
 HOUR = 3_600_000_000
 ORDERS = 2_500

@@ -21,7 +21,8 @@ from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
 from tests.support import recorded
 from tests.support.oracle import Fill
-from tests.support.playing import INSTRUMENTS, Frame, check
+from tests.support.playing import INSTRUMENTS, Frame
+from tests.support.stored import check
 
 pytestmark = recorded.needed
 

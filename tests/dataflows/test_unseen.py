@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from bytewax.testing import TestingSource
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from tests.dataflows.test_ohlcv import CUTS, stores
+from tests.support.crashing import stores
+from tests.support.examples import examples
+from tests.support.markets import CUTS
 from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
 
 MINUTE = 60_000_000
@@ -54,7 +56,7 @@ def outages(tables: Database) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("recovering", [True, False])
 @given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
-@settings(max_examples=10)
+@examples(4)
 def test_outages_are_the_same_however_frames_are_cut_and_read_again(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

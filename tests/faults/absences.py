@@ -7,7 +7,6 @@ from contextlib import suppress
 from urllib.request import urlopen
 
 from tests.faults.fault import Fault, Outcome
-from tests.faults.kills import CHAOS
 from tests.faults.stage import Stage
 from tests.support.ports import free_port
 
@@ -34,7 +33,7 @@ def broker_restarted(number: signal.Signals) -> Callable[[Stage], Outcome]:
 def broker_away(stage: Stage) -> Outcome:
     """Everything received waits in memory."""
     since = time.time_ns()
-    stage.place.broker.stop()
+    stage.place.broker.stop(_end(stage))
     stage.spend(stage.size.absence)
     stage.place.broker.start()
     until = time.time_ns()
@@ -44,6 +43,11 @@ def broker_away(stage: Stage) -> Outcome:
     if missing := sum(stage.unheard(since, until).values()):
         outcome.wrong.append(f"{missing} trades that were published are in no raw topic")
     return outcome
+
+
+def _end(stage: Stage) -> signal.Signals:
+    """Return how something ends that is away: shortened, as where it is killed."""
+    return signal.SIGTERM if stage.size.thorough else signal.SIGKILL
 
 
 def broker_away_for_long(stage: Stage) -> Outcome:
@@ -107,7 +111,7 @@ def database_killed(stage: Stage) -> Outcome:
 def database_away(stage: Stage) -> Outcome:
     """What is not stored waits in the broker."""
     server, stored = stage.place.server, stage.stored()
-    server.end()
+    server.end(_end(stage))
     before = stage.reached()
     stage.spend(stage.size.absence)
     stage.until(lambda: all(now > before[name] for name, now in stage.reached().items()))
@@ -130,7 +134,7 @@ FAULTS = [
         "broker-kill",
         "the broker killed and started",
         broker_restarted(signal.SIGKILL),
-        shortened=CHAOS,
+        shortened="broker-away",
     ),
     Fault("broker-away", "no broker for {absence:g} s", broker_away, limit=420),
     Fault(
@@ -140,6 +144,11 @@ FAULTS = [
         altered=True,
         limit=420,
     ),
-    Fault("clickhouse-kill", "ClickHouse killed and started", database_killed, shortened=CHAOS),
+    Fault(
+        "clickhouse-kill",
+        "ClickHouse killed and started",
+        database_killed,
+        shortened="clickhouse-away",
+    ),
     Fault("clickhouse-away", "no ClickHouse for {absence:g} s", database_away, limit=420),
 ]

@@ -10,7 +10,8 @@ from typing import Any
 from candlewax.clickhouse.client import Database
 from candlewax.simulator.exchanges.published import Published
 from candlewax.verification.verify import check_totals, report, verify
-from tests.support import oracle, playing
+from tests.support import oracle
+from tests.support import stored as tables_of
 from tests.support.kafka import truth
 from tests.support.oracle import Fill, Window
 
@@ -75,7 +76,7 @@ def account(
     distinct = oracle.distinct(fills)
     found.trades = len(distinct)
     _silver(found, tables, fills)
-    stored = playing.gold(tables)
+    stored = tables_of.gold(tables)
     _gold(found, stored, fills, live=live)
     outages = _outages_of(tables, steady=steady_clock)
     _certificates(found, tables, stored, fills, outages, live=live)
@@ -94,7 +95,7 @@ def _count(tables: Database, sql: str) -> int:
 
 
 def _silver(found: Account, tables: Database, fills: Sequence[Fill]) -> None:
-    stored, expected = playing.silver(tables), playing.expected_silver(fills)
+    stored, expected = tables_of.silver(tables), tables_of.expected_silver(fills)
     found.lost = found.note("trades lost", expected.keys() - stored.keys())
     found.note("trades nobody sent", stored.keys() - expected.keys())
     both = stored.keys() & expected.keys()
@@ -109,7 +110,7 @@ def _silver(found: Account, tables: Database, fills: Sequence[Fill]) -> None:
 def _gold(
     found: Account, stored: Mapping[Window, dict[str, Any]], fills: Sequence[Fill], *, live: bool
 ) -> None:
-    expected = playing.expected_gold(fills)
+    expected = tables_of.expected_gold(fills)
     wrong = [f"no {window}" for window in expected.keys() - stored.keys()]
     wrong += [f"{window} of no trade" for window in stored.keys() - expected.keys()]
     for window in stored.keys() & expected.keys():
@@ -132,7 +133,7 @@ def _certificates(
     *,
     live: bool,
 ) -> None:
-    said, (least, most) = playing.certificates(tables), outages
+    said, (least, most) = tables_of.certificates(tables), outages
     wrong = []
     for exchange in {fill.exchange for fill in fills}:
         own = [fill for fill in fills if fill.exchange == exchange]

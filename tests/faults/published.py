@@ -9,9 +9,10 @@ from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.frames.trades import price, quantity
 from candlewax.verification.verify import check_totals, report, verify
 from tests.faults.account import Account
-from tests.support import oracle, playing
+from tests.support import oracle
 from tests.support.kafka.truth import SYMBOLS as _SYMBOLS
 from tests.support.oracle import Fill
+from tests.support.stored import FIELDS, certificates, gold
 
 SYMBOLS = {name: _SYMBOLS[name] for name in ("binance", "kraken", "coinbase")}
 
@@ -150,7 +151,7 @@ def _candles(found: Account, tables: Database, stored: Stored, published: Trades
     expected = oracle.candles(_fills(published), dict.fromkeys(SYMBOLS, _FAR_US))
     held = oracle.candles(_fills(stored.trades), dict.fromkeys(SYMBOLS, _FAR_US))
     ends = _unproven(stored, published)
-    certificates, candles = playing.certificates(tables), playing.gold(tables)
+    certified, candles = certificates(tables), gold(tables)
     wrong = [f"no {window}" for window in held.keys() - candles.keys()]
     badly = []
     for window, candle in candles.items():
@@ -162,7 +163,7 @@ def _candles(found: Account, tables: Database, stored: Stored, published: Trades
         whole = _same(candle, expected.get(window))
         proven = not any(begin <= time < end for time in ends.get((window[1], window[2]), ()))
         wanted = "complete" if whole and proven else "partial"
-        if (status := certificates[window]["status"]) != wanted:
+        if (status := certified[window]["status"]) != wanted:
             badly.append(f"{window} is {status}, not {wanted}")
     found.candles = found.note("candles wrong", wrong)
     found.certificates = found.note("certificates wrong", badly)
@@ -170,7 +171,7 @@ def _candles(found: Account, tables: Database, stored: Stored, published: Trades
 
 def _same(candle: dict[str, Any], other: dict[str, Any] | None) -> bool:
     return other is not None and all(
-        candle[name] == other[name] for name in playing.FIELDS if name not in ("closed", "version")
+        candle[name] == other[name] for name in FIELDS if name not in ("closed", "version")
     )
 
 

@@ -61,7 +61,6 @@ FAULTS = [
         "store-lost",
         "recovery stores deleted: of each process, then of both",
         lost,
-        shortened="tests.kafka.test_pipeline.test_a_process_without_memory_begins_with_the_tables",
     ),
     Fault("store-older", "recovery stores put back to what they were some time before", older),
 ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from candlewax.verification.verify import check_totals, verify
-from tests.support import oracle, playing
+from tests.support import oracle, stored
 from tests.support.clickhouse_process import Serving, serving
 from tests.support.kafka import reading, truth
 from tests.support.kafka.broker import Broker, fetch_jars
@@ -134,10 +134,10 @@ def account(system: System, fills: list[Fill]) -> None:
 
     Live, the wall clock may have closed more candles than the stream's own time.
     """
-    expected = playing.expected_gold(fills)
+    expected = stored.expected_gold(fills)
     tables = system.tables
-    assert playing.silver(tables) == playing.expected_silver(fills)
-    found = playing.gold(tables)
+    assert stored.silver(tables) == stored.expected_silver(fills)
+    found = stored.gold(tables)
     assert found.keys() == expected.keys()
     for window, candle in found.items():
         told = expected[window]

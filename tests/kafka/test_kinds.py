@@ -1,42 +1,13 @@
 """Dataflows behind a broker store what is of the kind of their database, and nothing else."""
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
-from candlewax.kafka.client import KafkaClient as Client
 from candlewax.pipeline.data_kind import claim
-from tests.support.clickhouse_process import Serving, serving
 from tests.support.kafka.system import System, market, record
 from tests.support.processes import candlewax
 
 HERE = Path("/here")
-
-_names = (f"of_kinds_{n}" for n in itertools.count())
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A ClickHouse server."""
-    with serving(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-def system(tmp_path: Path, broker: Client, servers: str, front: Serving) -> Iterator[System]:
-    """An empty database and no topics."""
-    assert str(broker) == servers
-    made = System(tmp_path, servers, front.dsn, next(_names))
-    yield made
-    made.forget()
 
 
 def refuse(system: System, flow: str) -> None:

@@ -1,38 +1,18 @@
 """Filling gaps and backfill over a real broker and a ClickHouse server."""
 
-import itertools
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-
-import pytest
 
 from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
-from candlewax.kafka.client import KafkaClient as Client
 from candlewax.pipeline.data_kind import stored_kind
 from candlewax.simulator.market.market import Trade
-from tests.support.clickhouse_process import serving
 from tests.support.kafka import reading
 from tests.support.kafka.system import System
 from tests.support.mending import frame, gaps, markets, played, stored
 from tests.support.processes import candlewax
-
-_names = (f"of_repair_{n}" for n in itertools.count())
-
-
-@pytest.fixture
-def system(
-    tmp_path: Path, broker: Client, servers: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[System]:
-    """An empty database and no topics."""
-    assert str(broker) == servers
-    monkeypatch.setenv("no_proxy", "*")
-    with serving(tmp_path) as server:
-        made = System(tmp_path, servers, server.dsn, next(_names))
-        yield made
-        made.end()
 
 
 def send(system: System, log: Path, trades: Iterable[Trade]) -> None:

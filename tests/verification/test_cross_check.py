@@ -10,7 +10,7 @@ from candlewax.verification.cross_check_metrics import CrossCheckMetrics, Mismat
 from tests.core.candles.test_combine import DAY
 from tests.support import oracle
 from tests.support.oracle import Fill
-from tests.support.playing import FIELDS
+from tests.support.stored import FIELDS
 from tests.verification.test_verify import store_candles, store_trades, store_watermark
 
 DAY_S = DAY // 1_000_000

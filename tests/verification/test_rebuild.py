@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from candlewax.cli.rebuild import player
 from candlewax.clickhouse.client import Database
@@ -19,6 +19,8 @@ from candlewax.verification import rebuild as rebuilding
 from candlewax.verification.content_hash import Comparison
 from candlewax.verification.rebuild import FIRST, LAST, RebuildError, rebuild
 from tests.support.command_process import name, run
+from tests.support.examples import examples
+from tests.support.markets import markets
 from tests.support.oracle import Fill
 from tests.support.playing import (
     EPOCH_ZERO,
@@ -27,7 +29,6 @@ from tests.support.playing import (
     binance,
     clear,
     kraken_v1,
-    markets,
     play,
     received,
 )
@@ -80,7 +81,7 @@ def scratches(tables: Database) -> list[str]:
 
 
 @given(markets())
-@settings(max_examples=5)
+@examples(5)
 def test_whatever_came_comes_out_again(tables: Database, again: Again, frames: list[Frame]) -> None:
     """Repeats, ties, late trades, candles that form, two exchanges; and nothing is left."""
     clear(tables)

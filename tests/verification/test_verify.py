@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import given, settings
+from hypothesis import given
 
 from candlewax.verification.verify import VerifyError, check_totals, report, to_json, verify
 from tests.core.candles.test_combine import DAY, FILLS
 from tests.support import evidence, oracle
+from tests.support.examples import examples
 from tests.support.oracle import Fill
-from tests.support.playing import FIELDS
+from tests.support.stored import FIELDS
 
 NUMBERS = {name: number for number, name in enumerate(oracle.LENGTHS, 1)}
 
@@ -167,7 +168,7 @@ def test_a_database_without_tables_cannot_be_compared(database: Client) -> None:
 
 
 @given(FILLS)
-@settings(max_examples=12)
+@examples(12)
 def test_the_check_computes_what_the_oracle_does(database: Client, fills: list[Fill]) -> None:
     """Ties, conditions, midnight and trades without numbers included."""
     # A trade has one id, and a number that no other has.

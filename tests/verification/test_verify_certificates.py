@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.verification.verify import report, verify
 from tests.core.candles.test_combine import DAY
 from tests.support import oracle
+from tests.support.examples import examples
 from tests.support.oracle import Fill, Window
 from tests.verification.test_verify import (
     moment,
@@ -211,7 +212,7 @@ _OFFSETS = st.sampled_from([0, 1, 999, 1_000, 59_999_999])
     ),
     st.lists(st.tuples(_TIMES, _OFFSETS, _OFFSETS), max_size=3, unique_by=lambda t: t[0]),
 )
-@settings(max_examples=12)
+@examples(12)
 def test_the_check_counts_as_the_oracle_does(
     database: Client,
     trades: list[tuple[str, int, int, int, bool]],

@@ -1,14 +1,20 @@
-"""The broker that tests share."""
+"""The broker, the ClickHouse server and the systems around them that tests share."""
 
+import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from candlewax.kafka.client import KafkaClient as Client
 from candlewax.runtime.settings import Brokers
+from tests.support.clickhouse_process import Serving, serving
 from tests.support.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
 from tests.support.kafka.reading import delete_topics
+from tests.support.kafka.system import System
+
+_numbers = itertools.count()
 
 
 def need_jars() -> None:
@@ -42,3 +48,26 @@ def broker(servers: str) -> Client:
     """A broker without any of our topics."""
     delete_topics(servers)
     return Client(Brokers(servers))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A ClickHouse server beside the broker."""
+    with serving(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def system(
+    tmp_path: Path,
+    broker: Client,
+    servers: str,
+    server: Serving,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[System]:
+    """Dataflows as processes, with an empty database and no topics."""
+    assert str(broker) == servers
+    monkeypatch.setenv("no_proxy", "*")
+    made = System(tmp_path, servers, server.dsn, f"system_{next(_numbers)}")
+    yield made
+    made.forget()

@@ -19,7 +19,7 @@ from candlewax.clickhouse.client import open_tables
 from candlewax.core import frame_log
 from candlewax.runtime.setting_parsers import Server
 from candlewax.verification.verify import check_totals, verify
-from tests.support import oracle, playing
+from tests.support import oracle, playing, stored
 from tests.support.kafka import reading
 from tests.support.oracle import Fill
 from tests.support.playing import EPOCH_ZERO, Frame
@@ -187,8 +187,8 @@ class System:
         """The tables hold exactly these trades and their candles, and add up; and the
         trades were sent on, or not.
         """
-        assert playing.silver(self.tables) == playing.expected_silver(fills)
-        assert playing.gold(self.tables) == playing.expected_gold(fills)
+        assert stored.silver(self.tables) == stored.expected_silver(fills)
+        assert stored.gold(self.tables) == stored.expected_gold(fills)
         assert check_totals(self.tables.client) == []
         found = verify(self.tables.client)
         assert found.equal, found
