@@ -10,6 +10,7 @@ from urllib.parse import quote_plus
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from candlewax.clickhouse.client import Database
+from tests.support.browser import lent
 from tests.support.web_server import BEGIN, Client, row, store_rows
 
 PATIENCE: Final = 30_000
@@ -97,19 +98,14 @@ def _candle(
 @contextmanager
 def opened(browser: Browser, port: int, chosen: Chosen, scheme: Any = "dark") -> Iterator["Faulty"]:
     """Open the page at a series; at the end nothing foreign was ever drawn."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
-    )
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     bases = {" ".join(series): base for series, base in BASES.items()}
-    page.add_init_script(f"({_WATCH})({bases})")
-    page.add_init_script(f"({_HURRY})()")
-    faulty = Faulty(page, f"http://127.0.0.1:{port}/{chosen.address}")
-    yield faulty
-    assert page.evaluate("window.foreign") == []
-    context.close()
+    scripts = f"({_WATCH})({bases})", f"({_HURRY})()"
+    media = {"color_scheme": scheme, "reduced_motion": "reduce"}
+    with lent(browser, scripts=scripts, **media) as page:
+        page.set_default_timeout(PATIENCE)
+        yield Faulty(page, f"http://127.0.0.1:{port}/{chosen.address}")
+        assert page.evaluate("window.foreign") == []
 
 
 class Faulty:

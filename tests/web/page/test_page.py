@@ -10,17 +10,15 @@ from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.core.schema import CANDLES, TRADES
 from candlewax.web.stream import feed_status
-from tests.support.browser import browser
+from tests.support.browser import lent
 from tests.support.web_server import BEGIN, Served, candle, serving, store_candles, store_trades
 from tests.web.stream.test_feed_status import batch as of_frames
-
-__all__ = ["browser"]
 
 COUNT = 30
 PATIENCE = 20_000
@@ -38,22 +36,26 @@ def served(tables: Database, engine_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
     """The page, loaded; whatever it complains of fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
-    opened = context.new_page()
-    opened.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     said: list[str] = []
-    opened.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
-    opened.on("pageerror", lambda error: said.append(str(error)))
     asked: list[str] = []
-    opened.on("request", lambda one: asked.append(one.url))
-    opened.goto(f"http://127.0.0.1:{served.client.port}/#binance/BTC/USDT/1m")
-    expect(opened.locator("#legend")).to_contain_text("C")
-    yield opened
-    assert said == []
+    listeners: dict[Any, Any] = {
+        "console": lambda one: said.append(one.text) if one.type == "error" else None,
+        "pageerror": lambda error: said.append(str(error)),
+        "request": lambda one: asked.append(one.url),
+    }
     own = f"http://127.0.0.1:{served.client.port}/"
-    assert [url for url in asked if not url.startswith((own, "data:"))] == []
-    context.close()
+    with lent(browser) as opened:
+        opened.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        for event, listener in listeners.items():
+            opened.on(event, listener)
+        opened.goto(f"{own}#binance/BTC/USDT/1m")
+        expect(opened.locator("#legend")).to_contain_text("C")
+        yield opened
+        assert said == []
+        assert [url for url in asked if not url.startswith((own, "data:"))] == []
+        for event, listener in listeners.items():
+            opened.remove_listener(event, listener)
 
 
 def changed(number: int, close: str, *, closed: bool, trades: int = 99) -> pl.DataFrame:
@@ -207,10 +209,13 @@ def test_earlier_candles_are_read_when_one_scrolls_back(
 ) -> None:
     """A page has a thousand; what lies before them comes when it is looked for."""
     store_candles(tables, 1500)
-    with serving(tables, engine_path) as server:
-        page = browser.new_page()
+    with serving(tables, engine_path) as server, lent(browser) as page:
         asked: list[str] = []
-        page.on("request", lambda one: asked.append(one.url))
+
+        def note(request: Request) -> None:
+            asked.append(request.url)
+
+        page.on("request", note)
         page.goto(f"http://127.0.0.1:{server.client.port}/")
         expect(page.locator("#legend")).to_contain_text("C")
         for _ in range(12):
@@ -220,7 +225,7 @@ def test_earlier_candles_are_read_when_one_scrolls_back(
             page.keyboard.press("ArrowLeft")
             page.wait_for_timeout(20)
         assert any("to=" in url for url in asked)
-        page.close()
+        page.remove_listener("request", note)
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 844), (768, 1024)])
@@ -228,15 +233,14 @@ def test_a_phone_shows_all_of_it_without_scrolling_aside(
     browser: Browser, served: Served, width: int, height: int
 ) -> None:
     """One panel at a time, behind tabs, with room for fingers."""
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(f"http://127.0.0.1:{served.client.port}/")
-    expect(page.locator("#legend")).to_contain_text("C")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    box = page.locator("#chart").bounding_box()
-    assert box is not None
-    assert box["width"] > width * 0.9
-    assert box["height"] > 150
-    page.get_by_role("tab", name="Trades").click()
-    expect(page.locator("#tape-rows .row").first).to_be_visible()
-    expect(page.locator("#market-rows")).to_be_hidden()
-    page.close()
+    with lent(browser, {"width": width, "height": height}) as page:
+        page.goto(f"http://127.0.0.1:{served.client.port}/")
+        expect(page.locator("#legend")).to_contain_text("C")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        box = page.locator("#chart").bounding_box()
+        assert box is not None
+        assert box["width"] > width * 0.9
+        assert box["height"] > 150
+        page.get_by_role("tab", name="Trades").click()
+        expect(page.locator("#tape-rows .row").first).to_be_visible()
+        expect(page.locator("#market-rows")).to_be_hidden()

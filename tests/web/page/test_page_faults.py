@@ -10,12 +10,9 @@ from playwright.sync_api import Browser, Route, expect
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.web.stream.batch_queue import BatchQueue
-from tests.support.browser import browser
 from tests.support.faulty_web import COUNT, KINDS, Chosen, opened, store_series
 from tests.support.web_server import Served, serving, store_trades
 from tests.web.page.test_page import changed
-
-__all__ = ["browser"]
 
 BTC = Chosen("BTC/USDT", "1m")
 BTC_5M = Chosen("BTC/USDT", "5m")

@@ -13,12 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
-from tests.support.browser import browser
 from tests.support.faulty_web import COUNT, KINDS, Chosen, Faulty, opened, store_series
 from tests.support.web_server import BEGIN, Served, serving
 from tests.web.page.test_page import changed
-
-__all__ = ["browser"]
 
 BTC: Final = Chosen("BTC/USDT", "1m")
 NOWHERE: Final = Chosen("DOT/USDT", "1m")

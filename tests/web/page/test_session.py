@@ -8,9 +8,6 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from candlewax.web.app import STATIC
-from tests.support.browser import browser
-
-__all__ = ["browser"]
 
 ORIGIN: Final = "http://page.test"
 FOLDERS: Final = {"static": STATIC, "tests": Path(__file__).parent}
