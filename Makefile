@@ -9,7 +9,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live help test test-fast check bench bench-live soak small-memory chaos faults lock clean
+.PHONY: run up live help test test-thorough test-fast check bench bench-live soak small-memory chaos faults lock clean
 
 ## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
@@ -30,9 +30,15 @@ help:
 		{ text = "" }' Makefile
 
 # Tests of a file share what they set up.
-## run lint, types and all tests; CANDLEWAX_TEST_EXAMPLES=1000 tries more examples
+## run lint, types and all tests
 test: check
 	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# EXAMPLES=200. A test that runs whole dataflows tries a tenth of them.
+## run property tests with EXAMPLES (1000) each, for hours on few cores
+test-thorough: $(READY)
+	@CANDLEWAX_TEST_EXAMPLES=$(or $(EXAMPLES),1000) TMPDIR=$(TEMPORARY) \
+		$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m hypothesis
 
 UNIT := tests/test_layers.py tests/core tests/exchanges tests/runtime tests/pipeline/steps tests/web/cache \
 	tests/cli/test_main.py

@@ -32,6 +32,8 @@ from tests.support.decoding import INSTRUMENTS
 from tests.support.mending import asked, markets, played, stored
 from tests.support.processes import candlewax
 
+pytestmark = pytest.mark.slow("processes that ask simulated exchanges", seconds=20)
+
 
 def store(
     tables: Database, exchange: str, native: str, texts: Texts

@@ -17,6 +17,8 @@ from tests.support.command_process import name
 from tests.support.mending import asked, gaps, hear, mend, played
 from tests.support.processes import candlewax
 
+pytestmark = pytest.mark.slow("processes over a server", seconds=10)
+
 EXCHANGE = "binance"
 
 

@@ -21,6 +21,8 @@ from tests.support.kafka.system import market, record
 from tests.support.processes import FLOW, ROOT, candlewax, environment, run
 from tests.support.web_server import CANDLES, Client
 
+pytestmark = pytest.mark.slow("processes that serve", seconds=30)
+
 CODE = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
 COUNTED = "SELECT sum(trade_count) FROM ohlcv_1m WHERE exchange = 'binance' AND symbol = 'BTC/USDT'"

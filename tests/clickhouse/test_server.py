@@ -1,11 +1,9 @@
 """A server instead of a directory: the same tables, over sockets that may fail."""
 
 import itertools
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -21,12 +19,12 @@ from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.setting_parsers import Server
 from tests.clickhouse.test_writer import batch, count
-from tests.support import command_inside, stored
+from tests.support import command_inside
 from tests.support.clickhouse_process import Serving, serving
 from tests.support.databases import Databases
 from tests.support.faulty_clickhouse import CLOSED, HALF, LOST, RESET, Fault, Faulty, faulty
-from tests.support.kafka.system import market, record
-from tests.support.processes import FLOW, run
+
+pytestmark = pytest.mark.slow("a server as a process", seconds=10)
 
 USER, PASSWORD = "can dle", "p@ss:/w%2F?#é&"
 
@@ -219,61 +217,6 @@ def test_a_server_is_waited_for_ten_minutes() -> None:
     assert list(RETRIES) == sorted(RETRIES)
 
 
-def test_a_server_that_dies_with_an_answer_unsaid(tmp_path: Path) -> None:
-    """Killed right after each insert and started again: nothing lost, nothing twice."""
-    with serving(tmp_path / "server") as own, faulty(own.port) as between:
-        dsn = own.dsn.replace(f":{own.port}", f":{between.server_port}")
-        opened = open_tables(Server(dsn), "market")
-        between.after = lambda: own.end(signal.SIGKILL)
-        between.faults += [LOST] * 4
-        store = Writer(opened, Counters(), background=False, wait=lambda _: own.start())
-        store.put(batch())
-        store.flush()
-        store.put(batch(1))
-        store.flush()
-        assert between.faults == []
-        assert count(opened, "bronze_frames") == count(opened, "silver_trades") == 2
-        opened.close()
-
-
-def test_a_server_that_dies_anywhere(tmp_path: Path) -> None:
-    """Killed again and again while rows come: the tables hold each once."""
-    over, there = threading.Event(), threading.Event()
-    with serving(tmp_path / "server") as own:
-
-        def strike() -> None:
-            for number in range(6):
-                over.wait(0.07 * number)
-                there.clear()
-                own.end(signal.SIGKILL if number % 2 else signal.SIGTERM)
-                own.start()
-                there.set()
-
-        opened = open_tables(Server(own.dsn), "market")
-        # However long it takes to start: what waits counts its tries.
-        store = Writer(opened, Counters(), background=True, wait=lambda _: there.wait(60))
-        striking = threading.Thread(target=strike)
-        striking.start()
-        days = 0
-        while striking.is_alive() or days < 10:
-            store.put(batch(days))
-            store.flush()
-            days += 1
-        striking.join()
-        store.close()
-        assert count(opened, "bronze_frames") == count(opened, "silver_trades") == days
-        opened.close()
-
-
-def test_history_waits_too(tmp_path: Path) -> None:
-    """A server that is away while a process reads what is stored."""
-    with serving(tmp_path / "server") as own:
-        opened = open_tables(Server(own.dsn), "market")
-        own.end()
-        assert StateLoader(opened, wait=lambda _: own.start()).watermark("x") == 0
-        opened.close()
-
-
 def of(front: Serving, database: str) -> dict[str, str]:
     """The settings of a process that uses the server."""
     return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": database}
@@ -313,33 +256,3 @@ def test_a_database_that_is_not_there_is_told(front: Serving) -> None:
         done = command_inside.command(*arguments, **of(front, "nowhere"))
         assert (done.returncode, done.stdout) == (status, "")
         assert "does not exist" in done.stderr
-
-
-def test_a_server_that_dies_while_a_recording_is_played(tmp_path: Path) -> None:
-    """The dataflow waits for it, and its tables hold what came; no directory is needed, and
-    no password is told.
-    """
-    frames = market(1500, seed=8)
-    feed = record(tmp_path / "market.tsv", frames)
-    with serving(tmp_path / "server", USER, PASSWORD) as own, faulty(own.port) as between:
-
-        def strike() -> None:
-            own.end(signal.SIGKILL)
-            own.start()
-
-        between.after = strike
-        between.faults += [None, LOST, CLOSED, LOST, RESET, (500, 252)]
-        dsn = own.dsn.replace(f":{own.port}", f":{between.server_port}")
-        user = tmp_path / "user"
-        user.mkdir()
-        done = run(user, *FLOW, CANDLEWAX_CLICKHOUSE=dsn, CANDLEWAX_FEED=str(feed))
-        assert done.returncode == 0, done.stderr
-        assert between.faults == []
-        assert "trying again" in done.stderr
-        assert "equal those that SQL computes" in done.stdout
-        told = done.stdout + done.stderr
-        assert not [word for word in (PASSWORD, own.dsn, dsn) if word in told]
-        tables = connect(Server(own.dsn), "market")
-        stored.check(frames, tables)
-        tables.close()
-        assert list(user.iterdir()) == []

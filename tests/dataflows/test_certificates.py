@@ -22,6 +22,8 @@ from tests.support.oracle import Fill
 from tests.support.playing import Frame, all_fills, binance, clear, kraken_v1, play, received
 from tests.support.stored import certificates, check, check_revisions
 
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=9)
+
 SECOND = 1_000_000
 
 LATER = DAY + 5 * 86_400 * SECOND

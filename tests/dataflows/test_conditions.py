@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from tests.support.examples import examples
 from tests.support.oracle import Fill
 from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
 from tests.support.stored import check
+
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=3)
 
 KINDS = ("MARKET", "RPI", "NA", "INSURANCE_FUND", "ADL", "AUCTION")
 COUNTED = ("MARKET", "RPI")

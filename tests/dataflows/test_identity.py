@@ -18,6 +18,8 @@ from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import play, received
 
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=5)
+
 OLD = [fill(5_000 + n, 30 * n) for n in range(20)]
 NEW = [fill(1 + n, 700 + 30 * n) for n in range(25)]
 TRUE = [(0, one) for one in OLD] + [(1, one) for one in NEW]

@@ -30,6 +30,8 @@ from tests.support.stored import (
     silver,
 )
 
+pytestmark = pytest.mark.slow("the whole pipeline fails at each insert", seconds=20)
+
 
 class Once(FixedPartitionedSource[Any, None]):
     """Gives each item once, whatever is remembered of it."""

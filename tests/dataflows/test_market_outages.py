@@ -16,6 +16,8 @@ from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=12)
+
 SECOND = 1_000_000
 
 

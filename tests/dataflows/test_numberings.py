@@ -16,6 +16,8 @@ from tests.support.examples import examples
 from tests.support.oracle import LENGTHS, Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, clear, play, received
 
+pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=25)
+
 TABLES = ("contradictions", "numberings", "gaps")
 
 

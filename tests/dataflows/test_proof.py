@@ -18,6 +18,8 @@ from tests.support.mending import asked, gaps, hear, markets, mend, played
 from tests.support.oracle import Fill
 from tests.support.stored import certificates, check_revisions, gold
 
+pytestmark = pytest.mark.slow("an hour of trades", seconds=12)
+
 HOUR = 3_600_000_000
 ORDERS = 2_500
 """Of an hour; all end before now, as nothing later is believed."""

@@ -43,6 +43,8 @@ from tests.support.mending import (
 )
 from tests.support.playing import INSTRUMENTS
 
+pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=25)
+
 EVERY = ["binance", "binance_usdm", "kraken", "coinbase"]
 
 HASTE = RetryPolicy(first_s=0.01, most_s=0.05)

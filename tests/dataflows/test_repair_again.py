@@ -20,6 +20,8 @@ from candlewax.verification.verify import check_totals, verify
 from tests.feeds.rest.test_client import Answered, serving
 from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 
+pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=17)
+
 AGAIN = Choice(again=True)
 PATIENT = replace(QUICK, second_s=3600.0)
 

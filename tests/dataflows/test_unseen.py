@@ -13,6 +13,8 @@ from tests.support.examples import examples
 from tests.support.markets import CUTS
 from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
 
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=3)
+
 MINUTE = 60_000_000
 
 KINDS = st.lists(st.sampled_from(["up", "down", "killed", "trade"]), max_size=20)

@@ -12,6 +12,8 @@ import pytest
 from tests.deploy.reading import ROOT
 from tests.support.kafka.system import market, record
 
+pytestmark = pytest.mark.slow("scripts that start processes", seconds=30)
+
 SCRIPT = ROOT / "deploy" / "run.sh"
 
 

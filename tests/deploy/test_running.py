@@ -15,6 +15,8 @@ from tests.deploy.test_alerts import need
 from tests.deploy.test_dashboards import BOARDS, queries
 from tests.support.kafka.reading import until
 
+pytestmark = pytest.mark.slow("Prometheus, a server and three processes", seconds=60)
+
 EVERY = {"ohlcv", "watch", "ingest"}
 
 

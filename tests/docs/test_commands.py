@@ -12,6 +12,8 @@ from tests.docs.checking import CHECKS
 from tests.docs.commands import Command, program, read
 from tests.support.processes import Done, commands
 
+pytestmark = pytest.mark.slow("plays the sample and what the pages show", seconds=25)
+
 FOUND: Final = read()
 
 PICTURE: Final = re.compile(r"[─▶│└├]|^[\w ]+$")

@@ -67,6 +67,5 @@ FAULTS = [
         altered=True,
         steady=False,
         needs=lambda: library() is not None,
-        shortened="tests.faults.test_real_clock.test_all_goes_on_after_a_real_step",
     )
 ]

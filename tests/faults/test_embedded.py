@@ -8,6 +8,8 @@ from tests.faults.all import FAULTS
 from tests.faults.fault import SHORT, Fault
 from tests.faults.stage import opened
 
+pytestmark = pytest.mark.slow("processes that are killed and begin again", seconds=90)
+
 
 @pytest.mark.parametrize(
     "fault",

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
 from candlewax.pipeline.data_kind import claim
 from tests.support.kafka.system import System, market, record
 from tests.support.processes import candlewax
+
+pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60)
 
 HERE = Path("/here")
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
 from candlewax.pipeline.data_kind import stored_kind
@@ -13,6 +15,8 @@ from tests.support.kafka import reading
 from tests.support.kafka.system import System
 from tests.support.mending import frame, gaps, markets, played, stored
 from tests.support.processes import candlewax
+
+pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60)
 
 
 def send(system: System, log: Path, trades: Iterable[Trade]) -> None:

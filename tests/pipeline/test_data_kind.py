@@ -20,6 +20,8 @@ from candlewax.simulator.server import Simulator
 from tests.support.clickhouse_process import serving
 from tests.support.exchange_server import Exchange, Reader, quick, running
 
+pytestmark = pytest.mark.slow("processes and databases of their own", seconds=10)
+
 HERE = Path("/here")
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)

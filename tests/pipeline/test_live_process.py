@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.support.decoding import INSTRUMENTS
 from tests.support.exchange_server import running
 from tests.support.kafka.reading import until
 from tests.support.processes import FLOW, ROOT, environment, outputs
+
+pytestmark = pytest.mark.slow("a process on live feeds", seconds=10)
 
 VENUES = ("binance", "kraken", "coinbase")
 MARKETS = sum(len(INSTRUMENTS.subscriptions(exchange)) for exchange in VENUES)

@@ -23,6 +23,8 @@ from tests.support.kafka.system import market, record
 from tests.support.playing import INSTRUMENTS, all_fills
 from tests.support.processes import FLOW, ROOT, Done, commands, outputs, queries, run
 
+pytestmark = pytest.mark.slow("processes, one of which plays the whole sample", seconds=40)
+
 FRAMES = """
 SELECT exchange, count(), countIf(kind = 'control'), countIf(kind = 'dead'), sum(trades)
 FROM bronze_frames FINAL GROUP BY 1 ORDER BY 1

@@ -21,6 +21,8 @@ from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
 from tests.support.decoding import INSTRUMENTS
 
+pytestmark = pytest.mark.slow("databases of their own", seconds=10)
+
 HERE = Path("/here")
 
 LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)

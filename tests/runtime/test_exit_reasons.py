@@ -19,8 +19,7 @@ from tests.support.clickhouse_process import serving
 from tests.support.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
 from tests.support.processes import FLOW, ROOT, environment
 
-pytestmark = pytest.mark.slow
-"""Nearly every test starts a process."""
+pytestmark = pytest.mark.slow("nearly every test starts a process", seconds=20)
 
 
 @pytest.mark.parametrize("most", [8, 64])

@@ -15,8 +15,8 @@ from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import load
 from tests.support.clickhouse_process import ROOT, Serving, serving
 
-pytestmark = pytest.mark.slow
-"""They open databases in directories, and a server."""
+pytestmark = pytest.mark.slow("nearly every test starts a process", seconds=5)
+
 
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 

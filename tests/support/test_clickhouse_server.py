@@ -14,6 +14,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.support.clickhouse_process import Serving, serving
 
+pytestmark = pytest.mark.slow("a server as a process", seconds=5)
+
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:

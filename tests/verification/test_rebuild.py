@@ -33,6 +33,8 @@ from tests.support.playing import (
     received,
 )
 
+pytestmark = pytest.mark.slow("each test plays frames and rebuilds them", seconds=20)
+
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
 BEGIN = EPOCH_ZERO // (24 * HOUR) * 24 * HOUR + 10 * HOUR

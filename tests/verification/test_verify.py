@@ -18,6 +18,8 @@ from tests.support.examples import examples
 from tests.support.oracle import Fill
 from tests.support.stored import FIELDS
 
+pytestmark = pytest.mark.slow("each example verifies a database", seconds=20)
+
 NUMBERS = {name: number for number, name in enumerate(oracle.LENGTHS, 1)}
 
 

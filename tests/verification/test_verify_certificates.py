@@ -23,6 +23,8 @@ from tests.verification.test_verify import (
     store_watermark,
 )
 
+pytestmark = pytest.mark.slow("each example verifies a database", seconds=20)
+
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 

@@ -2,6 +2,7 @@
 once it is back.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -9,7 +10,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,12 +26,16 @@ from candlewax.web.server import Server
 from candlewax.web.stream.poller import Poll, StoredFeedStatus
 from candlewax.web.stream.subscribers import Subscribers
 from tests.support.browser import browser
-from tests.support.clickhouse_process import Serving
+from tests.support.clickhouse_process import Serving, serving
 from tests.support.faulty_web import COUNT, Chosen, opened, store_series
 from tests.support.mute_server import Mode, Mute, mute
 from tests.support.web_server import CANDLES, MARKET, Client, candle, row, store_rows
 
+pytestmark = pytest.mark.slow("a server, and a browser", seconds=15)
+
 __all__ = ["browser"]
+
+_numbers = itertools.count()
 
 PATHS = (CANDLES, "/api/v1/trades", "/api/v1/symbols", "/api/v1/exchanges", "/api/v1/gaps")
 
@@ -47,20 +51,26 @@ class Shown:
     client: Client
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server of ClickHouse; who ends it starts it again."""
+    with serving(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
 @pytest.fixture
-def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
-    """A page as `candlewax serve` makes it."""
+def shown(server: Serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
+    """A page as `candlewax serve` makes it, over an empty database."""
+    name = f"market_{next(_numbers)}"
     monkeypatch.setenv("no_proxy", "*")
     # A query that hangs does so until its end: nothing here may wait for its timeout.
     monkeypatch.setitem(clickhouse.HASTY, "send_receive_timeout", 3_600)
     with ExitStack() as stack:
-        server = Serving(tmp_path / "server")
-        stack.callback(server.end)
         between = stack.enter_context(mute(server.port))
-        tables = stack.enter_context(closing(open_tables(Address(server.dsn), "market")))
+        tables = stack.enter_context(closing(open_tables(Address(server.dsn), name)))
         store_series(tables, COUNT)
         dsn = server.dsn.replace(f":{server.port}", f":{between.port}")
-        store = Store(partial(connect, Address(dsn), "market", hasty=True))
+        store = Store(partial(connect, Address(dsn), name, hasty=True))
         stack.callback(store.close)
         seen = StoredFeedStatus()
         viewers = Subscribers(seen)

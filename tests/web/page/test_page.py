@@ -20,6 +20,8 @@ from tests.support.browser import lent
 from tests.support.web_server import BEGIN, Served, candle, serving, store_candles, store_trades
 from tests.web.stream.test_feed_status import batch as of_frames
 
+pytestmark = pytest.mark.slow("a browser", seconds=30)
+
 COUNT = 30
 PATIENCE = 20_000
 

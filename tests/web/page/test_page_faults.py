@@ -14,6 +14,8 @@ from tests.support.faulty_web import COUNT, KINDS, Chosen, opened, store_series
 from tests.support.web_server import Served, serving, store_trades
 from tests.web.page.test_page import changed
 
+pytestmark = pytest.mark.slow("a browser", seconds=30)
+
 BTC = Chosen("BTC/USDT", "1m")
 BTC_5M = Chosen("BTC/USDT", "5m")
 ETH = Chosen("ETH/USDT", "1m")

@@ -17,6 +17,8 @@ from tests.support.faulty_web import COUNT, KINDS, Chosen, Faulty, opened, store
 from tests.support.web_server import BEGIN, Served, serving
 from tests.web.page.test_page import changed
 
+pytestmark = pytest.mark.slow("a browser", seconds=30)
+
 BTC: Final = Chosen("BTC/USDT", "1m")
 NOWHERE: Final = Chosen("DOT/USDT", "1m")
 

@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Page, Route
 
 from candlewax.web.app import STATIC
 
+pytestmark = pytest.mark.slow("a browser", seconds=30)
+
 ORIGIN: Final = "http://page.test"
 FOLDERS: Final = {"static": STATIC, "tests": Path(__file__).parent}
 
