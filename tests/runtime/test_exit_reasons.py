@@ -98,23 +98,6 @@ def test_server_away_at_start_is_one_line(flow: bool) -> None:
     assert done.returncode == 1
 
 
-def test_directory_in_use_is_one_line(tmp_path: Path) -> None:
-    """The engine prints its own words before it raises."""
-    place = tmp_path / "clickhouse"
-    code = (
-        "import sys; from pathlib import Path; import subprocess\n"
-        "from candlewax.clickhouse.client import open_tables\n"
-        "held = open_tables(Path(sys.argv[1]), 'market')\n"
-        "sys.exit(subprocess.run(sys.argv[2:]).returncode)"
-    )
-    done = end(tmp_path, sys.executable, "-c", code, str(place), *command("sql", "SELECT 1"))
-    assert done.stderr == (
-        f"candlewax: {place}: in use by another process; an embedded database belongs to one at a "
-        "time\n"
-    )
-    assert done.returncode == 1
-
-
 def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
     """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
     change = (

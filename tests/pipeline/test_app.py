@@ -1,0 +1,46 @@
+"""The start of a process: whether it goes on from its recovery store or from the tables."""
+
+from pathlib import Path
+
+import pytest
+
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import ProcessContext
+from tests.support import command_inside
+from tests.support.databases import Databases
+
+
+class StartedError(SystemExit):
+    """The components would be made now."""
+
+
+@pytest.mark.parametrize(("feed", "resumes"), [("live", False), ("recording", True)])
+def test_only_a_recording_is_read_again_after_a_restart(
+    databases: Databases,
+    engine_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    feed: str,
+    resumes: bool,
+) -> None:
+    """Behind a live feed all memory is that of the tables, whatever a recovery store says."""
+    given: list[ProcessContext] = []
+
+    def made(process: ProcessContext, *_: object) -> None:
+        given.append(process)
+        raise StartedError
+
+    monkeypatch.setattr(builder, "build_embedded", made)
+    log = tmp_path / "empty.tsv"
+    log.write_text("")
+    with databases.one() as tables:
+        settings = {
+            "CANDLEWAX_CLICKHOUSE": str(engine_path),
+            "CANDLEWAX_DATABASE": str(tables.client.database),
+            "CANDLEWAX_FEED": "live" if feed == "live" else str(log),
+            "CANDLEWAX_EXCHANGES": "binance",
+        }
+        done = command_inside.flow("ohlcv", **settings)
+    assert done.returncode == 0, done.stderr
+    assert [process.is_replayable for process in given] == [resumes]
+    assert [process.exchanges for process in given] == [("binance",)]
