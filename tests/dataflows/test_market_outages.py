@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bytewax.recovery import init_db_dir
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
@@ -96,7 +96,9 @@ def empty(tables: Database) -> None:
     cuts=st.lists(st.integers(1, 150), max_size=4),
     recover=st.booleans(),
 )
-@examples(4)
+@example(missed=0, until=300, cuts=[30], recover=False)
+@example(missed=19, until=390, cuts=[], recover=True)
+@examples(3)
 def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,

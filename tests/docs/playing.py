@@ -14,15 +14,17 @@ import urllib3
 
 from tests.support.clickhouse_process import serving
 from tests.support.processes import FLOW, ROOT, Done, environment, run
+from tests.support.sample import begin_of_sample
 
 
 def fill(folder: Path) -> None:
-    """Fill a database with the sample, by the commands of the section on recovery."""
+    """Fill a database with the sample's beginning, by the commands of the section on recovery."""
     store = str(folder / "recovery")
     Path(store).mkdir()
     begun = run(folder, sys.executable, "-m", "bytewax.recovery", store, "1")
     assert begun.returncode == 0, begun.stderr
-    done = run(folder, *FLOW, "-r", store, "-s", "1", "-b", "0")
+    feed = str(begin_of_sample(folder / "sample.tsv"))
+    done = run(folder, *FLOW, "-r", store, "-s", "1", "-b", "0", CANDLEWAX_FEED=feed)
     assert done.returncode == 0, done.stderr
 
 

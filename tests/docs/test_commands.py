@@ -68,9 +68,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
     sql = [one.text for one in FOUND.statements] + [
         one.words[2] for one in PLAYABLE if one.words[1] == "sql"
     ]
-    sql = [one for one in sql if not one.startswith("ALTER")]
-    texts = [one.words[1:] for one in PLAYABLE if not _is_written(one)]
-    texts += [["sql", one] for one in sql]
+    sql = [one for one in dict.fromkeys(sql) if not one.startswith("ALTER")]
+    texts = _each_once([one.words[1:] for one in PLAYABLE if not _is_written(one)])
+    texts = _each_once([*texts, *(["sql", one] for one in sql)])
     found: dict[tuple[str, str], Done] = {}
 
     def keep(way: str, commands: list[list[str]], done: list[Done]) -> None:
@@ -89,9 +89,15 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
     with playing.server(folder) as dsn:
         for text in sql:
             found["http", text] = playing.http(dsn, text)
-        behind = [one.words[1:] for one in PLAYABLE if one.words[1] in {"sql", "verify"}]
+        behind = _each_once(
+            [one.words[1:] for one in PLAYABLE if one.words[1] in {"sql", "verify"}]
+        )
         keep("server", behind, commands(folder, behind, CANDLEWAX_CLICKHOUSE=dsn))
     return found
+
+
+def _each_once(commands: list[list[str]]) -> list[list[str]]:
+    return [list(words) for words in dict.fromkeys(map(tuple, commands))]
 
 
 def _is_written(command: Command) -> bool:

@@ -1,4 +1,4 @@
-"""Dataflows behind a broker store what is of the kind of their database, and nothing else."""
+"""What sends to topics asks its database of which kind it is."""
 
 from pathlib import Path
 
@@ -6,46 +6,12 @@ import pytest
 
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
 from candlewax.pipeline.data_kind import claim
-from tests.support.kafka.system import System, market, record
+from tests.support.kafka.system import System
 from tests.support.processes import candlewax
 
 pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60)
 
 HERE = Path("/here")
-
-
-def refuse(system: System, flow: str) -> None:
-    """The dataflow ends with one sentence that names both kinds, and has stored nothing."""
-    process = system.start(flow)
-    assert process.wait() != 0
-    said = process.said_now()
-    assert "Traceback" not in said
-    last = said.strip().splitlines()[-1]
-    assert last.startswith("candlewax: market.crypto.trades."), said
-    assert DESCRIBED[REAL] in last
-    assert DESCRIBED[SAMPLE_KIND] in last
-    assert "CANDLEWAX_CLICKHOUSE" in last
-    for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv"):
-        assert system.tables.query(f"SELECT count() FROM {table}").item() == 0, table
-
-
-def test_consumers_refuse_what_is_of_another_kind(system: System, tmp_path: Path) -> None:
-    """Each of them: frames and trades of a recording meet a database that holds the sample."""
-    log = str(record(tmp_path / "market.tsv", market(200, seed=21)))
-    assert system.start("ingest", CANDLEWAX_FEED=log).wait() == 0
-    name, place = system.settings["CANDLEWAX_DATABASE"], system.settings["CANDLEWAX_CLICKHOUSE"]
-    other = System(tmp_path, system.servers, place, f"{name}_other")
-    running = [other.start("silver"), other.start("ohlcv")]
-    try:
-        other.catch_up(*running)
-        assert [process.end() for process in running] == [0, 0]
-        told = other.tables.query("SELECT kind FROM database_kind").item()
-    finally:
-        other.forget()
-    assert told == REAL
-    claim(system.tables, HERE, name, SAMPLE_KIND)
-    for flow in ("silver", "tables", "ohlcv"):
-        refuse(system, flow)
 
 
 def test_what_would_send_to_topics_asks_the_database(system: System, tmp_path: Path) -> None:

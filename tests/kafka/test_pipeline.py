@@ -2,15 +2,12 @@
 
 import signal
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import pytest
-import zstandard
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
-from candlewax.data import SAMPLE
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
@@ -19,6 +16,7 @@ from tests.support.kafka import reading
 from tests.support.kafka.system import NORMALIZED, RAW, System, market, record, send
 from tests.support.playing import INSTRUMENTS
 from tests.support.processes import candlewax
+from tests.support.sample import begin_of_sample
 
 pytestmark = pytest.mark.slow("a broker, a server and processes between them", seconds=60)
 
@@ -43,9 +41,6 @@ EVERYTHING = " UNION ALL ".join(
 EXCHANGES = {"binance", "binance_usdm", "coinbase", "kraken"}
 """Those of the sample."""
 
-FRAMES = 12_000
-"""Frames of the sample that are enough: every exchange has closed candles."""
-
 
 def cross_checked(system: System) -> set[str]:
     """Return the exchanges of which candles were compared, and none is wrong."""
@@ -54,13 +49,6 @@ def cross_checked(system: System) -> set[str]:
         "WHERE candles > 0 AND mismatches + missing_in_gold + missing_in_check = 0"
     )
     return set(found["exchange"].cast(str).to_list())
-
-
-def begin_of_sample(path: Path) -> Path:
-    """Write the first frames of the sample as a log."""
-    with zstandard.open(SAMPLE, "rt", encoding="utf-8", newline="\n") as sample:
-        path.write_text("".join(islice(sample, FRAMES)), encoding="utf-8", newline="\n")
-    return path
 
 
 @pytest.mark.parametrize("flows", [FLOWS, ("tables",)])

@@ -37,9 +37,14 @@ def candlewax(folder: Path, *arguments: str, **settings: str) -> subprocess.Comp
 
 
 _COMMANDS: Final = """
-import io, json, sys
-from contextlib import redirect_stderr, redirect_stdout
+import io, json, os, sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from candlewax.cli.main import main
+from candlewax.clickhouse import engine
+if os.path.isdir(os.environ["CANDLEWAX_CLICKHOUSE"]):
+    # An engine that is kept open need not start anew with each command.
+    with suppress(Exception), redirect_stderr(io.StringIO()):
+        held = engine.connect(os.path.realpath(os.environ["CANDLEWAX_CLICKHOUSE"]))
 done = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))

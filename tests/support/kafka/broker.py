@@ -106,7 +106,23 @@ class Broker:
             _PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
         )
         (folder / "log4j2.yaml").write_text(_LOGGING)
-        self._run("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c").wait()
+        self._format()
+
+    def _format(self) -> None:
+        """Prepare the folder of an empty broker. Kafka does so once; what it has written, which
+        names neither ports nor folders, is kept for the next brokers.
+        """
+        kept = self._jars.with_name(
+            f"{self._jars.name}-{sha256(_PROPERTIES.encode()).hexdigest()[:8]}"
+        )
+        if not kept.exists():
+            self._run("kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c").wait()
+            with TemporaryDirectory(dir=CACHE) as copied:
+                shutil.copytree(self._folder / "data", Path(copied, "data"))
+                # All at once, or another broker was first.
+                with suppress(OSError):
+                    Path(copied, "data").rename(kept)
+        shutil.copytree(kept, self._folder / "data", dirs_exist_ok=True)
 
     @property
     def servers(self) -> str:

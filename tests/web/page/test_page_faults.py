@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Route, expect
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.web.stream.batch_queue import BatchQueue
+from tests.support.databases import Databases
 from tests.support.faulty_web import COUNT, KINDS, Chosen, opened, store_series
 from tests.support.web_server import Served, serving, store_trades
 from tests.web.page.test_page import changed
@@ -22,12 +23,14 @@ ETH = Chosen("ETH/USDT", "1m")
 ETH_5M = Chosen("ETH/USDT", "5m")
 
 
-@pytest.fixture
-def served(tables: Database, engine_path: Path) -> Iterator[Served]:
-    store_series(tables, COUNT)
-    store_trades(tables, 10)
-    with serving(tables, engine_path) as server:
-        yield server
+@pytest.fixture(scope="module")
+def served(databases: Databases, engine_path: Path) -> Iterator[Served]:
+    """A server whose data and streams stay as they are."""
+    with databases.one() as tables:
+        store_series(tables, COUNT)
+        store_trades(tables, 10)
+        with serving(tables, engine_path) as server:
+            yield server
 
 
 @pytest.mark.parametrize(
@@ -169,10 +172,14 @@ def test_a_server_that_ends_and_begins_again_is_followed_again(
 
 
 def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
-    browser: Browser, served: Served
+    browser: Browser, tables: Database, engine_path: Path
 ) -> None:
     """Candles that were stored while no stream was open are drawn."""
-    with opened(browser, served.client.port, BTC) as faulty:
+    store_series(tables, COUNT)
+    with (
+        serving(tables, engine_path) as served,
+        opened(browser, served.client.port, BTC) as faulty,
+    ):
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
         faulty.hold("stream")

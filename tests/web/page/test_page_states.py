@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 import pytest
@@ -20,6 +20,7 @@ from tests.web.page.test_page import changed
 pytestmark = pytest.mark.slow("a browser", seconds=30)
 
 BTC: Final = Chosen("BTC/USDT", "1m")
+SCHEMES: Final[tuple[Literal["dark", "light"], ...]] = ("dark", "light")
 NOWHERE: Final = Chosen("DOT/USDT", "1m")
 
 AWAY: Final = {"code": "database_away", "message": "tables.example does not answer"}
@@ -106,24 +107,25 @@ def coloured(page: Page) -> int:
     return int(page.evaluate(_COUNT_COLOUR, given))
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize(
     "state",
     ["loading", "empty", "unknown", "error", "database", "database, with candles", "server away"],
 )
-def test_a_message_is_seen_above_the_chart(
-    browser: Browser, served: Served, state: str, scheme: str
-) -> None:
-    """Its letters are on the screen, and are gone where it is hidden."""
+def test_a_message_is_seen_above_the_chart(browser: Browser, served: Served, state: str) -> None:
+    """Its letters are on the screen, dark and light, and are gone where it is hidden."""
     chosen = NOWHERE if state == "unknown" else BTC
-    with opened(browser, served.client.port, chosen, scheme) as faulty:
+    with opened(browser, served.client.port, chosen) as faulty:
         said = come_to(faulty, state, served)
         page = faulty.page
         expect(page.locator("#empty")).to_contain_text(said)
-        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
-        assert coloured(page) > 40
-        page.evaluate("document.getElementById('empty').style.visibility = 'hidden'")
-        assert coloured(page) < 8
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+            page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
+            assert coloured(page) > 40
+            page.evaluate("document.getElementById('empty').style.visibility = 'hidden'")
+            assert coloured(page) < 8
+            page.evaluate("document.getElementById('empty').style.visibility = ''")
 
 
 _SAMPLE: Final = """() => {
