@@ -170,7 +170,7 @@ def test_a_database_without_tables_cannot_be_compared(database: Client) -> None:
 
 
 @given(FILLS)
-@examples(12)
+@examples(6)
 def test_the_check_computes_what_the_oracle_does(database: Client, fills: list[Fill]) -> None:
     """Ties, conditions, midnight and trades without numbers included."""
     # A trade has one id, and a number that no other has.

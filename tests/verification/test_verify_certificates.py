@@ -214,7 +214,7 @@ _OFFSETS = st.sampled_from([0, 1, 999, 1_000, 59_999_999])
     ),
     st.lists(st.tuples(_TIMES, _OFFSETS, _OFFSETS), max_size=3, unique_by=lambda t: t[0]),
 )
-@examples(12)
+@examples(6)
 def test_the_check_counts_as_the_oracle_does(
     database: Client,
     trades: list[tuple[str, int, int, int, bool]],

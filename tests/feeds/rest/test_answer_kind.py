@@ -13,7 +13,7 @@ from candlewax.feeds.rest.span_pages import Found, pages
 from candlewax.pipeline.data_kind import placed
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
-from tests.cli.test_backfill import store
+from tests.feeds.rest.test_backfill import store
 from tests.feeds.rest.test_client import GOOD, serving
 from tests.support.mending import asked, gaps, hear, markets, mend, played, stored
 from tests.support.playing import INSTRUMENTS
