@@ -7,7 +7,7 @@ cannot be set stay as they are.
 from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import FLOWS, Stage
+from tests.faults.stage import Stage
 
 _LIBRARIES = (
     "/usr/lib/*/faketime/libfaketimeMT.so.1",
@@ -22,7 +22,7 @@ def library() -> Path | None:
 
 
 def stepped(stage: Stage) -> Outcome:
-    """Step the clock of all three processes an hour back, and on again. What comes meanwhile is
+    """Step the clock of all processes an hour back, and on again. What comes meanwhile is
     read at once, not when the old time is reached again, and the processes end when asked.
     """
     file = stage.place.folder / "offset"
@@ -42,19 +42,20 @@ def stepped(stage: Stage) -> Outcome:
     recovery = stage.recover()
     file.write_text("-3600")
     stage.come(20)
-    for name in FLOWS:
+    for kept in stage.settings.values():
         for setting in settings:
-            stage.settings[name].pop(setting)
+            kept.pop(setting, None)
     _restart(stage, {})
     return Outcome(recovery=recovery)
 
 
 def _restart(stage: Stage, settings: dict[str, str]) -> None:
-    """Return when all three work: a process that waits for its broker at the start takes a step
+    """Return when all processes work: one that waits for its broker at the start takes a step
     for the end of its patience.
     """
-    stage.stop(*FLOWS)
-    for name in FLOWS:
+    names = list(stage.running)
+    stage.stop(*names)
+    for name in names:
         stage.start(name, **settings)
     stage.recover()
 
