@@ -5,18 +5,26 @@ WSS information" and "Trade Streams".
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
+from candlewax.exchanges.binance_rest import (
+    DUMP,
+    REST,
+    TIME_EXPECTED,
+    answer,
+    microseconds,
+    read_microseconds,
+)
 from candlewax.exchanges.protocol.dialect import (
     BUY,
     SELL,
     Dialect,
     Exchange,
     FrameTemplate,
+    Meaning,
     Reading,
     Spelling,
     Split,
@@ -27,6 +35,7 @@ from candlewax.exchanges.protocol.fields import (
     TEXT,
     Field,
     FrameError,
+    NativeTrade,
     bad_shape,
     read,
 )
@@ -74,6 +83,17 @@ def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
     }
 
 
+def meaning(condition: Callable[[NativeTrade], str | None]) -> Callable[[NativeTrade], Meaning]:
+    """Return what gives the same of one trade."""
+
+    def read_fields(trade: NativeTrade) -> Meaning:
+        side = SELL if trade["m"] == "true" else BUY
+        time = read_microseconds(trade["T"])
+        return Meaning(trade["s"], trade["t"], time, side, trade["p"], trade["q"], condition(trade))
+
+    return read_fields
+
+
 MAPPED = frozenset({"s", "t", "p", "q", "T", "m"})
 
 SPELLINGS = {
@@ -81,7 +101,7 @@ SPELLINGS = {
     "side": Spelling("m", "true or false"),
 }
 
-SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED, SPELLINGS)
+SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), meaning(lambda _: None), MAPPED, SPELLINGS)
 
 
 def layouts(dialect: Dialect, *trades: str) -> tuple[FrameTemplate, ...]:

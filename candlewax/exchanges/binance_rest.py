@@ -10,8 +10,17 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, DumpRules, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import (
+    BUY,
+    SELL,
+    Dialect,
+    DumpRules,
+    Meaning,
+    Reading,
+    Spelling,
+)
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.exchanges.protocol.numbers import parse_int64
 from candlewax.exchanges.protocol.rest import (
     NATIVE,
     Cursor,
@@ -34,9 +43,18 @@ TIME_EXPECTED = "milliseconds or microseconds since 1970"
 
 
 def microseconds(field: str) -> pl.Expr:
-    """A time in either unit."""
+    """Return a time in either unit as Int64, microseconds since 1970; null if it is none."""
     time = pl.col(field).cast(pl.Int64, strict=False)
-    return pl.when(time >= FIRST_MICROSECONDS).then(time).otherwise(time * 1000)
+    milliseconds = pl.when(time > -FIRST_MICROSECONDS).then(time * 1000)
+    return pl.when(time >= FIRST_MICROSECONDS).then(time).otherwise(milliseconds)
+
+
+def read_microseconds(text: str) -> int | None:
+    """Return a time in either unit in microseconds since 1970; None if it is none."""
+    time = parse_int64(text)
+    if time is None or time <= -FIRST_MICROSECONDS:
+        return None
+    return time if time >= FIRST_MICROSECONDS else time * 1000
 
 
 ROW = {
@@ -54,7 +72,20 @@ milliseconds; dumps of spot since 2025 in microseconds."""
 
 # In dumps of spot True and False. Where the buyer was the maker, the taker sold.
 _MAKER = pl.col("isBuyerMaker").str.to_lowercase()
+_SIDES = {"true": SELL, "false": BUY}
 _SIDE = pl.when(_MAKER == "true").then(SELL).when(_MAKER == "false").then(BUY).cast(pl.Int8)
+
+
+def _meaning(trade: NativeTrade) -> Meaning:
+    return Meaning(
+        trade[NATIVE],
+        trade["id"],
+        read_microseconds(trade["time"]),
+        _SIDES.get(trade["isBuyerMaker"].lower()),
+        trade["price"],
+        trade["qty"],
+    )
+
 
 ANSWER = Dialect(
     ROW,
@@ -67,6 +98,7 @@ ANSWER = Dialect(
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
     },
+    _meaning,
     mapped=frozenset({NATIVE, "id", "price", "qty", "time", "isBuyerMaker"}),
     spellings={
         "time": Spelling("time", TIME_EXPECTED),

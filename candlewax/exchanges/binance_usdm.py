@@ -22,7 +22,7 @@ from dataclasses import replace
 import polars as pl
 
 from candlewax.exchanges.binance import LIVE as SPOT_LIVE
-from candlewax.exchanges.binance import MAPPED, SPELLINGS, TRADE, columns, layouts, reader
+from candlewax.exchanges.binance import MAPPED, SPELLINGS, TRADE, columns, layouts, meaning, reader
 from candlewax.exchanges.binance_rest import DUMP, answer, from_number, newest
 from candlewax.exchanges.binance_rest import REST as SPOT_REST
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Split
@@ -37,6 +37,7 @@ CONDITIONS = frozenset({"INSURANCE_FUND", "ADL", "NA"})
 USDM = Dialect(
     TRADE,
     columns(pl.when(~pl.col("X").is_in(ORDINARY)).then(pl.col("X"))),
+    meaning(lambda trade: kind if (kind := trade.get("X")) not in ORDINARY else None),
     MAPPED,
     SPELLINGS,
 )

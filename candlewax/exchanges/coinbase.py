@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, SPELLINGS, answer
+from candlewax.exchanges.coinbase_rest import COLUMNS, MAPPED, REST, SPELLINGS, answer, meaning
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading, Split
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, attempt, bad_shape, read
 from candlewax.exchanges.protocol.symbols import split_at_separator
@@ -46,8 +46,8 @@ MATCH = {
 }
 """A match; `sequence` counts the messages of the order book, not its trades."""
 
-ADVANCED = Dialect(ADVANCED_TRADE, COLUMNS, MAPPED, SPELLINGS)
-EXCHANGE = Dialect(MATCH, COLUMNS, MAPPED, SPELLINGS)
+ADVANCED = Dialect(ADVANCED_TRADE, COLUMNS, meaning("product_id"), MAPPED, SPELLINGS)
+EXCHANGE = Dialect(MATCH, COLUMNS, meaning("product_id"), MAPPED, SPELLINGS)
 
 LAYOUTS = (
     # As recorded in 2026.

@@ -4,12 +4,13 @@ Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades
 is the maker's, as everywhere at Coinbase.
 """
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Meaning, Reading, Spelling
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
 from candlewax.exchanges.protocol.rest import (
     NATIVE,
@@ -37,6 +38,26 @@ COLUMNS = {
     "condition": pl.lit(None, pl.String),
 }
 
+SIDES = {"sell": BUY, "buy": SELL}
+"""The taker's side by the maker's."""
+
+
+def meaning(symbol_field: str) -> Callable[[NativeTrade], Meaning]:
+    """Return what gives the same of one trade, whose symbol stands in a field."""
+
+    def read_fields(trade: NativeTrade) -> Meaning:
+        return Meaning(
+            trade[symbol_field],
+            trade["trade_id"],
+            read_iso(trade["time"]),
+            SIDES.get(trade["side"].lower()),
+            trade["price"],
+            trade["size"],
+        )
+
+    return read_fields
+
+
 MAPPED = frozenset({"product_id", "trade_id", "price", "size", "side", "time"})
 
 SPELLINGS = {
@@ -52,7 +73,13 @@ ROW = {
     "time": Field(TEXT),
 }
 
-ANSWER = Dialect(ROW, {**COLUMNS, "native_symbol": pl.col(NATIVE)}, MAPPED | {NATIVE}, SPELLINGS)
+ANSWER = Dialect(
+    ROW,
+    {**COLUMNS, "native_symbol": pl.col(NATIVE)},
+    meaning(NATIVE),
+    MAPPED | {NATIVE},
+    SPELLINGS,
+)
 
 
 def answer(native: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything

@@ -10,18 +10,37 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges.kraken_rest import REST, SECONDS, SPELLINGS, answer, side
+from candlewax.exchanges.kraken_rest import (
+    REST,
+    SECONDS,
+    SIDES,
+    SPELLINGS,
+    answer,
+    read_seconds,
+    side,
+)
 from candlewax.exchanges.protocol.dialect import (
+    BUY,
+    SELL,
     Dialect,
     Exchange,
     FrameTemplate,
+    Meaning,
     Reading,
     Spelling,
     Split,
 )
-from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Field,
+    NativeTrade,
+    attempt,
+    bad_shape,
+)
 from candlewax.exchanges.protocol.symbols import split_at_separator
-from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time
+from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, read_iso
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -58,6 +77,22 @@ the taker, order type l or m, and a text; the pair stands behind the trades."""
 _V1_FIELDS = ("price", "volume", "time", "side", "type", "misc")
 
 
+_V2_SIDES = {"buy": BUY, "sell": SELL}
+
+
+def _v2_meaning(trade: NativeTrade) -> Meaning:
+    time, side = read_iso(trade["timestamp"]), _V2_SIDES.get(trade["side"])
+    return Meaning(trade["symbol"], trade["trade_id"], time, side, trade["price"], trade["qty"])
+
+
+def _v1_meaning(trade: NativeTrade) -> Meaning:
+    """Return the meaning of a trade of v1, whose id is its content."""
+    fields = ("time", "price", "volume", "side", "type", "misc")
+    trade_id = "_".join(trade[name] for name in fields)
+    time, side = read_seconds(trade["time"]), SIDES.get(trade["side"])
+    return Meaning(trade["pair"], trade_id, time, side, trade["price"], trade["volume"])
+
+
 V2 = Dialect(
     V2_TRADE,
     {
@@ -69,6 +104,7 @@ V2 = Dialect(
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
     },
+    _v2_meaning,
     mapped=frozenset({"symbol", "trade_id", "timestamp", "side", "price", "qty"}),
     spellings={
         "time": Spelling("timestamp", ISO_EXPECTED),
@@ -87,6 +123,7 @@ V1 = Dialect(
         "quantity": pl.col("volume"),
         "condition": pl.lit(None, pl.String),
     },
+    _v1_meaning,
     mapped=frozenset({"pair", "time", "side", "price", "volume"}),
     spellings=SPELLINGS,
     numbered=False,

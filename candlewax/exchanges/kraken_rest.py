@@ -3,13 +3,14 @@
 Source: Kraken API Center, "Get Recent Trades".
 """
 
+import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Meaning, Reading, Spelling
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
@@ -45,6 +46,15 @@ _CUT = pl.col("time").str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
 SECONDS = (_CUT.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64)
 """A time in seconds with a fraction, as v1 and REST tell it."""
 
+_read_seconds = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6}))?[0-9]*").fullmatch
+
+
+def read_seconds(text: str) -> int | None:
+    """Return such a time in microseconds since 1970; None if the text is none."""
+    parts = _read_seconds(text)
+    return int(parts[1] + (parts[2] or "").ljust(6, "0")) if parts else None
+
+
 SPELLINGS = {
     "time": Spelling("time", "seconds since 1970, with up to 6 decimals kept"),
     "side": Spelling("side", "b or s"),
@@ -61,6 +71,20 @@ ROW = {
 }
 """A trade of REST, an array without names: as of v1, and with the number it has in v2."""
 
+SIDES = {"b": BUY, "s": SELL}
+
+
+def _meaning(trade: NativeTrade) -> Meaning:
+    return Meaning(
+        trade[NATIVE],
+        trade["trade_id"],
+        read_seconds(trade["time"]),
+        SIDES.get(trade["side"]),
+        trade["price"],
+        trade["volume"],
+    )
+
+
 ANSWER = Dialect(
     ROW,
     {
@@ -72,6 +96,7 @@ ANSWER = Dialect(
         "quantity": pl.col("volume"),
         "condition": pl.lit(None, pl.String),
     },
+    _meaning,
     mapped=frozenset({NATIVE, "trade_id", "time", "side", "price", "volume"}),
     spellings=SPELLINGS,
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -16,6 +16,18 @@ BUY, SELL = 1, 2
 """Values of `side`, the taker's."""
 
 
+class Meaning(NamedTuple):
+    """What the fields of one native trade mean, as the columns of `Dialect`."""
+
+    native_symbol: str
+    trade_id: str
+    time: int | None
+    side: int | None
+    price: str
+    quantity: str
+    condition: str | None = None
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One protocol of an exchange: its trade and what each field means.
@@ -24,6 +36,7 @@ class Dialect:
     fields: native_symbol and trade_id (String), time (Int64, microseconds since
     1970, null if unreadable), side (Int8, the taker's, null if unreadable), price
     and quantity (String), condition (String, null for an ordinary trade).
+    `meaning` gives the same of one native trade.
     `mapped` names the fields these say all of; every other one is vendor data.
     `numbered` tells whether trade_id counts the trades of a symbol without holes;
     if not, it is made of the content. `spellings` says of time and side which native field
@@ -32,6 +45,7 @@ class Dialect:
 
     shape: Fields
     columns: Mapping[str, pl.Expr]
+    meaning: Callable[[NativeTrade], Meaning]
     mapped: frozenset[str]
     spellings: Mapping[str, "Spelling"]
     numbered: bool = True

@@ -5,6 +5,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.exchanges.protocol.dialect import DumpRules
+from candlewax.exchanges.protocol.fields import FrameError, NativeTrade
 from candlewax.exchanges.protocol.phrase import phrase
 from candlewax.exchanges.protocol.rest import NATIVE
 
@@ -39,6 +40,30 @@ def lift_lines(dump: DumpRules, frames: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     named = {name: pl.col("fields").list.get(n, null_on_oob=True) for n, name in enumerate(shape)}
     native = lines.filter("good").select("row", "index", pl.col("native").alias(NATIVE), **named)
     return native, _faults(lines, least, len(shape))
+
+
+NumberedLine = tuple[int, NativeTrade | FrameError]
+"""The place of a line in its piece, and its trade or its fault."""
+
+
+def read_lines(dump: DumpRules, native_symbol: str, text: str) -> list[NumberedLine]:
+    """Read one piece of a dump; of a piece without a good line only the first fault is given."""
+    shape = dump.dialect.shape
+    least = sum(not field.optional for field in shape.values())
+    found: list[NumberedLine] = []
+    good = False
+    for index, line in enumerate(text.replace("\r", "").split("\n")):
+        if not line or is_header(dump, index, line):
+            continue
+        fields = line.split(",")
+        if least <= len(fields) <= len(shape):
+            good = True
+            trade = dict(zip(shape, fields, strict=False))
+            found.append((index, {NATIVE: native_symbol, **trade}))
+        else:
+            detail = f"expected {least} to {len(shape)} fields, got {line[:100]}"
+            found.append((index, FrameError("bad_shape", detail)))
+    return found if good else found[:1]
 
 
 def _faults(lines: pl.DataFrame, least: int, most: int) -> pl.DataFrame:
