@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from candlewax.core.rows.records import Frame
+
 EVENT: Final = "candlewax"
 """The key of a frame that a feed of ours put among those it received: what happened to
 its connection, as {"candlewax":"disconnected",...}. To everyone it is a control frame."""
@@ -36,6 +38,14 @@ class FrameBatch:
 
 
 @dataclass(frozen=True)
+class FrameRows:
+    """A few frames of one exchange, in the order they came; read one by one."""
+
+    exchange: str
+    frames: Sequence[Frame]
+
+
+@dataclass(frozen=True)
 class InvalidUtf8Frames:
     """Frames that are not UTF-8: as `FrameBatch`, with every odd byte written out, and
     beside them their bytes and what is wrong with each.
@@ -54,4 +64,4 @@ class UnreadableLines:
     letters: pl.DataFrame
 
 
-SourceItem = FrameBatch | InvalidUtf8Frames | UnreadableLines
+SourceItem = FrameBatch | FrameRows | InvalidUtf8Frames | UnreadableLines

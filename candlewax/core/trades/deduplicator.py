@@ -17,7 +17,7 @@ from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, MOMENTS, TIME_RANGES, GapState
 from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
-from candlewax.core.gaps.numberings import Numberings, seams, series, split_series
+from candlewax.core.gaps.numberings import Numberings, Opening, seams, series, split_series
 from candlewax.core.gaps.outages import OutageTracker
 from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, runs
 from candlewax.core.schema import empty
@@ -151,19 +151,43 @@ class Deduplicator:
         times = keys["timestamp"].cast(pl.Int64)
         rows = zip(keys["place"].to_list(), keys["sequence"].to_list(), times, strict=True)
         for place, number, time in rows:
-            numbering, opened = self.numberings.place(symbol, number, time, self.numbered)
-            name = series(symbol, numbering)
-            ranges = self.numbered.setdefault(name, SequenceRanges())
-            if opened:
-                self._assigned.opened.append((symbol, opened))
+            is_new, numbering, opening = self.mark_number(symbol, number, time)
+            if opening:
+                self._assigned.opened.append((symbol, opening))
             if numbering:
                 self._assigned.places[place] = numbering
-            if ranges.has(number):
+            if not is_new:
                 repeated.append(place)
-                continue
-            self._add(name, [SequenceRun(number, number, time, time)])
-            self.numberings.see(symbol, time, time)
         return pl.Series(repeated, dtype=pl.UInt32)
+
+    def mark_number(
+        self, symbol: str, number: int, time: int, decided: int | None = None
+    ) -> tuple[bool, int, Opening | None]:
+        """Remember one numbered trade, of the numbering that is decided or of that of its time.
+        Return whether it is new, its numbering, and what opened with it.
+        """
+        opening = None
+        if decided is not None:
+            numbering = decided
+        elif symbol not in self.numberings.starts and self._follows(symbol, number):
+            numbering = 0
+        else:
+            numbering, opening = self.numberings.place(symbol, number, time, self.numbered)
+        name = series(symbol, numbering)
+        ranges = self.numbered.setdefault(name, SequenceRanges())
+        if ranges.last and number == ranges.last[-1] + 1:
+            ranges.last[-1], ranges.end[-1] = number, time
+        elif ranges.has(number):
+            return False, numbering, opening
+        else:
+            self._add(name, [SequenceRun(number, number, time, time)])
+        self.numberings.see(symbol, time, time)
+        return True, numbering, opening
+
+    def _follows(self, symbol: str, number: int) -> bool:
+        """Return whether a number continues the only numbering of a symbol."""
+        ranges = self.numbered.get(symbol)
+        return ranges is not None and bool(ranges.last) and number == ranges.last[-1] + 1
 
     def _add(self, symbol: str, found: list[SequenceRun]) -> None:
         """Put numbers of a symbol in, and remember what that changes."""
