@@ -13,7 +13,7 @@ import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import IN_USE, DatabaseError, connect, short_message
-from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, free, mebibytes
+from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, format_mebibytes, free_bytes
 from candlewax.core import instruments
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.exchanges import EXCHANGES
@@ -149,7 +149,7 @@ def _database(chosen: Settings) -> Iterator[Finding]:
         in_use = str(error).endswith(IN_USE)
         yield Finding(NOTE if in_use else WRONG, "database", str(error))
     except ClickHouseError as error:
-        reason = exit_reasons.unanswered(error) or short_message(error)
+        reason = exit_reasons.explain_no_answer(error) or short_message(error)
         yield Finding(WRONG, "database", f"{place}: {reason}")
     else:
         if there.result_rows[0][0]:
@@ -161,16 +161,17 @@ def _database(chosen: Settings) -> Iterator[Finding]:
 
 def _disk(folder: Path) -> Iterator[Finding]:
     try:
-        yield _room(str(folder), free(folder))
+        yield _room(str(folder), free_bytes(folder))
     except OSError as error:
         yield Finding(WRONG, "disk", f"{folder}: {error.strerror}")
 
 
 def _room(where: str, space: int) -> Finding:
     if space < LOW_SPACE_BYTES:
-        text = f"{where}: {mebibytes(space)} of room; {mebibytes(LOW_SPACE_BYTES)} are needed"
+        needed = format_mebibytes(LOW_SPACE_BYTES)
+        text = f"{where}: {format_mebibytes(space)} of room; {needed} are needed"
         return Finding(WRONG, "disk", text)
-    return Finding(OK, "disk", f"{where}: {mebibytes(space)} of room")
+    return Finding(OK, "disk", f"{where}: {format_mebibytes(space)} of room")
 
 
 def _broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:

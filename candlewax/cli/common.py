@@ -45,7 +45,7 @@ def exit_on_error(status: int, action: Callable[[], T]) -> T:
     try:
         return action()
     except ClickHouseError as error:
-        message = exit_reasons.unanswered(error) or short_message(error)
+        message = exit_reasons.explain_no_answer(error) or short_message(error)
         if "UNKNOWN_TABLE" in message:
             message += "; candlewax init makes what is not there"
     except _TOLD as error:

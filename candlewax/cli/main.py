@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if sys.stdout:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        exit_reasons.say("interrupted")
+        exit_reasons.print_error("interrupted")
         status = exit_reasons.INTERRUPTED
     except BrokenPipeError as error:
         status = _output_ended(error, exit_reasons.OUTPUT_CLOSED)
@@ -47,7 +47,7 @@ _NOT_DONE: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
 
 
 def _output_ended(error: OSError, status: int) -> int:
-    exit_reasons.say(exit_reasons.output_failed(error))
+    exit_reasons.print_error(exit_reasons.explain_output_error(error))
     # Else the interpreter tries again at its end, and says that it could not.
     with suppress(OSError, AttributeError):
         sys.stdout.close()
@@ -196,7 +196,7 @@ def _sql(arguments: argparse.Namespace) -> int:
 
     query, names_one = _without_end(arguments.query)
     if names_one and arguments.format:
-        exit_reasons.say("the query ends with a FORMAT of its own; leave out --format")
+        exit_reasons.print_error("the query ends with a FORMAT of its own; leave out --format")
         return 1
     wanted = None if names_one else arguments.format or "PrettyCompact"
     chosen = exit_on_error(1, settings.load)

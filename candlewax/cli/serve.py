@@ -14,7 +14,7 @@ from candlewax.runtime import settings
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.web.app import make
+from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         stop = ShutdownSignal()
         stop.listen()
         with ExitStack() as stack:
-            store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
+            store = Store(partial(connect, chosen.clickhouse, chosen.database, fail_fast=True))
             stack.callback(store.close)
             reader = None
             if isinstance(chosen.clickhouse, Path):
@@ -55,12 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
             viewers.days(store.days())
             recent = CandleCache()
             beside = [Poll(store, viewers, seen, recent).run]
-            app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
+            app = build_app(
+                store, viewers, recent, reader, beside, feed_title=what, names=where.names
+            )
             server = serve_options.begin(app, viewers, where, what)
             stack.callback(server.stop)
             while not stop():
                 time.sleep(0.1)
     except (SettingsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return engine.end_with(1)
-    return engine.end_with(0)
+        return engine.exit_with(1)
+    return engine.exit_with(0)

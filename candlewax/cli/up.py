@@ -37,7 +37,7 @@ from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
-from candlewax.web.app import Beside, make
+from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
@@ -98,10 +98,10 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
         tune_runtime()
         with ExitStack() as stack:
             status = _Up(chosen, arguments, build, stack).run()
-        return engine.end_with(status)
+        return engine.exit_with(status)
     except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return engine.end_with(1)
+        return engine.exit_with(1)
 
 
 class _Up:
@@ -134,7 +134,7 @@ class _Up:
         chosen, database = settled(self._chosen, self._kind)
         self._chosen = chosen
         self._stack.callback(database.close)
-        store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
+        store = Store(partial(connect, chosen.clickhouse, chosen.database, fail_fast=True))
         self._stack.callback(store.close)
         recent = CandleCache()
         watching = watch_beside(chosen)
@@ -145,12 +145,12 @@ class _Up:
         if isinstance(chosen.clickhouse, Path):
             reader = Reader(chosen.clickhouse, chosen.database)
             self._stack.callback(reader.close)
-        beside: list[Beside] = [live.run]
+        beside: list[BackgroundTask] = [live.run]
         if not isinstance(chosen.clickhouse, Path):
             # Others may store there too.
             beside.append(Changes(store, live, recent).follow)
         names = self._serving.names
-        app = make(store, live, recent, reader, beside, what=self._what(), names=names)
+        app = build_app(store, live, recent, reader, beside, feed_title=self._what(), names=names)
         repairs = gap_fill_source(chosen, self._process, finite=False)
         hub = self._hub
         made = builder.build_embedded(
@@ -201,7 +201,7 @@ class _Played(Clock):
         return self._play.now(wall)
 
     def wall(self, received: int) -> int:
-        return self._play.wall(received)
+        return self._play.to_wall(received)
 
 
 def _clock(play: PlaybackClock | None) -> Clock:

@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
         boards = exit_on_error(
             NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files]
         )
-        settle_s = () if tables.embedded else SETTLE_S
+        settle_s = () if tables.is_embedded else SETTLE_S
         found = exit_on_error(NOT_COMPARED, lambda: verify(tables.client, settle_s))
     if found.is_empty:
         place = f"{chosen.clickhouse}, database {chosen.database}"

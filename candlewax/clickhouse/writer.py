@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.partitions import within_partitions
+from candlewax.clickhouse.partitions import split_by_partitions
 from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
@@ -267,7 +267,7 @@ class Writer:
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
-        for part in within_partitions(table, filled):
+        for part in split_by_partitions(table, filled):
             rows = arrow.rows(table, part)
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)

@@ -112,7 +112,7 @@ def build_embedded(
     history = StateLoader(database)
     background = True if process.live else None
     # Only what is live is to be soon.
-    ahead = process.live and database.embedded
+    ahead = process.live and database.is_embedded
     writer = Writer(database, process.tally, history=history, background=background, after=after)
     process.turns.add_backpressure(lambda: writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, history, process.tally)

@@ -76,7 +76,7 @@ class LiveReport:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("market", "minute", "open", "high", "low", "close", "volume", "trades", ""):
             table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
-        for candle in overview.minutes(self._database):
+        for candle in overview.read_latest_minutes(self._database):
             table.add_row(*self._row(candle))
         return Group(table, Text(self._line(), style="dim"))
 

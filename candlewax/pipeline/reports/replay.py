@@ -6,7 +6,7 @@ from rich.console import Console
 
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.overview import Stored
+from candlewax.clickhouse.overview import StoredTotals
 from candlewax.pipeline.reports.summary import ReplayProgress, Summary
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import has_failed
@@ -37,12 +37,12 @@ class ReplayReport:
         self._candles = candles
         size = sum(path.stat().st_size for path in settings.logs)
         self._watch = ReplayProgress(console, tally, size)
-        self._before: Stored | None = None
+        self._before: StoredTotals | None = None
         self._over = False
 
     def begin(self) -> None:
         """Take stock and begin to show progress."""
-        self._before = overview.stored(self._database)
+        self._before = overview.count_stored(self._database)
         self._console.print(f"Reading {self._feed()} into {self._tables()}", highlight=False)
         self._console.file.flush()
         self._watch.start()
@@ -63,10 +63,10 @@ class ReplayReport:
     def _sum_up(self, seconds: float) -> None:
         summary = Summary(self._console)
         summary.feed(f"{self._feed()} → {self._tables()}", self.tally)
-        after = overview.stored(self._database)
+        after = overview.count_stored(self._database)
         if self._candles:
-            counts = overview.candles(self._database)
-            summary.candles(counts, overview.latest(self._database, _MARKETS))
+            counts = overview.count_candles(self._database)
+            summary.candles(counts, overview.read_latest_hours(self._database, _MARKETS))
         if self._candles and after:
             client = self._database.client
             summary.check(verify(client), check_totals(client))

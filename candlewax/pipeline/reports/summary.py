@@ -18,7 +18,7 @@ from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.exit_reasons import output_failed
+from candlewax.runtime.exit_reasons import explain_output_error
 from candlewax.verification.verify import Verification
 
 _BLINK: Final = 0.2
@@ -72,7 +72,7 @@ class _RunOutput:
             action()
         except OSError as error:
             self._failed = True
-            _log.warning("%s; the run goes on", output_failed(error))
+            _log.warning("%s; the run goes on", explain_output_error(error))
             # Else the interpreter tries again at its end.
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from candlewax.clickhouse.memory_limit import measure_left
+from candlewax.clickhouse.memory_limit import measure_available
 from candlewax.web.sql.http_protocol import RequestError
 
 AT_ONCE: Final = 2
@@ -85,11 +85,11 @@ def measure_share(connection: Any) -> int:  # noqa: ANN401 - chDB has no types
     Raises RequestError if nearly nothing is.
     """
     most = BOUNDS["max_memory_usage"]
-    share = _share(measure_left())
+    share = _share(measure_available())
     if share < most:
         # What queries before this one took and gave back is kept for a while.
         connection.query("SYSTEM JEMALLOC PURGE")
-        share = min(most, _share(measure_left()))
+        share = min(most, _share(measure_available()))
     if share < LEAST:
         raise RequestError(
             241,

@@ -121,7 +121,7 @@ class Reader:
                 self._kept.query("KILL QUERY WHERE Settings['readonly'] = '1' ASYNC")
             if not self._ended.wait_for(lambda: not self._running, END_S):
                 _log.warning("a query still runs that the engine does not end; it is left behind")
-                engine.leave_behind()
+                engine.mark_still_running()
                 return
         self._kept.close()
 

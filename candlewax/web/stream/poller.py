@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 from starlette.concurrency import run_in_threadpool
 
-from candlewax.clickhouse.client import Busy, QueryError, Unavailable, short_message
+from candlewax.clickhouse.client import BusyError, QueryError, UnavailableError, short_message
 from candlewax.web import encode
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series, Store
@@ -125,7 +125,7 @@ class Changes:
             try:
                 await self.look()
                 self._viewers.tell_database(None)
-            except (QueryError, Unavailable) as error:
+            except (QueryError, UnavailableError) as error:
                 _tell_failure(self._viewers, error)
             await asyncio.sleep(IDLE)
 
@@ -154,7 +154,7 @@ class Poll:
                     slowly = now
                     await self._slowly()
                 self._viewers.tell_database(None)
-            except (QueryError, Unavailable) as error:
+            except (QueryError, UnavailableError) as error:
                 _tell_failure(self._viewers, error)
                 # Whoever hears nothing for long takes the server for gone.
                 self._viewers.tell_health()
@@ -193,14 +193,14 @@ class Poll:
         self._viewers.tell_health()
 
 
-def _tell_failure(viewers: Subscribers, error: QueryError | Unavailable) -> None:
+def _tell_failure(viewers: Subscribers, error: QueryError | UnavailableError) -> None:
     """Log why the tables were not read, and tell the pages, unless it was just busy."""
     if isinstance(error, QueryError):
         _log.warning("%s", short_message(error))
         viewers.tell_database("ClickHouse refuses to answer; the log says why")
         return
     _log.warning("%s", error)
-    if not isinstance(error, Busy):
+    if not isinstance(error, BusyError):
         viewers.tell_database(str(error))
 
 

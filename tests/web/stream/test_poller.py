@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
+from candlewax.clickhouse.client import BusyError, Database, UnavailableError, connect
 from candlewax.core.cross_check import COLUMNS
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
@@ -70,7 +70,7 @@ def test_all_that_is_stored_is_read_beforehand(watched: Watched) -> None:
     """Of each series from its first candle on."""
     starts = [one["trade_count"] for one in watched.rows()]
     assert starts == [candle(number)["trade_count"] for number in range(COUNT)]
-    assert watched.recent.since(SERIES) == 0
+    assert watched.recent.complete_since(SERIES) == 0
     assert watched.recent.count == COUNT + 1
 
 
@@ -205,7 +205,7 @@ def test_tables_that_cannot_be_read_are_told_once_and_read_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the reason is; a database that is just busy is not away."""
-    away, busy = Unavailable("no answer"), Busy("later")
+    away, busy = UnavailableError("no answer"), BusyError("later")
     refused = ClickHouseError("Code: 516. DB::Exception: no")
     assert told(monkeypatch, [None, busy, None]) == []
     for errors in ([away], [away, away], [away, busy, away], [None, refused]):
