@@ -188,7 +188,7 @@ def _reason(error: OSError | LogError, arguments: argparse.Namespace) -> str:
         return str(error)
     why = os.strerror(error.errno)
     where = f"{arguments.host} port {arguments.port}"
-    return f"nobody can listen on {where}: {why}; --port takes another"
+    return f"cannot listen on {where}: {why}; choose another with --port"
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

@@ -266,7 +266,7 @@ def test_a_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = run(tmp_path, *FLOW, CANDLEWAX_METRICS_PORT=str(port))
     assert done.returncode == 1
-    assert f"CANDLEWAX_METRICS_PORT: nobody can listen on 127.0.0.1 port {port}" in done.stderr
+    assert f"CANDLEWAX_METRICS_PORT: cannot listen on 127.0.0.1 port {port}" in done.stderr
 
 
 def test_a_broker_that_is_away_at_the_start_is_named(tmp_path: Path) -> None:

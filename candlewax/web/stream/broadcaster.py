@@ -134,7 +134,7 @@ class Broadcaster(Subscribers):
         """What need not be known at once."""
         self.feeds.learn(self._unlearned)
         self._unlearned.clear()
-        self.recent.settle()
+        self.recent.apply_queued()
 
     def _moved_days(self) -> None:
         if self._fresh:
