@@ -21,7 +21,7 @@ from candlewax.feeds.rest import backfill, dump_files
 from candlewax.feeds.rest.backfill import BackfillSource, Texts
 from candlewax.feeds.rest.client import Client
 from candlewax.feeds.rest.dump_files import DumpError
-from candlewax.feeds.rest.span_pages import Found, Span, pages
+from candlewax.feeds.rest.span_pages import Span, SpanCounts, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder
@@ -116,7 +116,7 @@ Makes = Callable[[Callable[[float], bool]], Texts]
 """Gives texts to who says how to wait."""
 
 
-def _from_files(wanted: BackfillRequest, tally: Counters, found: Found) -> tuple[Makes, int]:
+def _from_files(wanted: BackfillRequest, tally: Counters, found: SpanCounts) -> tuple[Makes, int]:
     """The texts, and how much of them there is."""
     dump = EXCHANGES[wanted.exchange].dump
     if dump is None:
@@ -131,7 +131,7 @@ def _from_files(wanted: BackfillRequest, tally: Counters, found: Found) -> tuple
 
 
 def _from_rest(
-    wanted: BackfillRequest, chosen: Settings, tally: Counters, found: Found
+    wanted: BackfillRequest, chosen: Settings, tally: Counters, found: SpanCounts
 ) -> tuple[Makes, int]:
     exchange = wanted.exchange
     asked = rest_endpoints(chosen, [exchange], real=True).get(exchange)
@@ -140,7 +140,7 @@ def _from_rest(
             f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "
             "is not the exchange's own"
         )
-    if asked.rest.key_needed and not asked.key:
+    if asked.rest.requires_key and not asked.key:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_KEY: needed, {exchange} shows old trades with a key only"
         )
@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     chosen = settings.load()
     known = instruments.load(chosen.instruments)
     wanted = parse_request(arguments, known)
-    tally, stop, found = Counters(), ShutdownSignal(), Found()
+    tally, stop, found = Counters(), ShutdownSignal(), SpanCounts()
     own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
     kind = REAL if wanted.files else live_kind(own)
     if not kind:
@@ -198,20 +198,20 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     return 0 if stop() else _report(screen, wanted, found)
 
 
-def _report(screen: Console, wanted: BackfillRequest, found: Found) -> int:
+def _report(screen: Console, wanted: BackfillRequest, found: SpanCounts) -> int:
     """Say how many trades of the span there are; gives the exit status."""
     source, what = wanted.exchange, "rows of its answers"
     if wanted.files:
         source, what = ", ".join(path.name for path in wanted.files), "lines"
     of_what = f"of {wanted.native}" + (" in that span" if wanted.span else "")
-    if found.unread:
-        text = f"candlewax: {source}: {found.unread:,} {what} cannot be read, see dead_letters"
+    if found.unreadable:
+        text = f"candlewax: {source}: {found.unreadable:,} {what} cannot be read, see dead_letters"
         print(text, file=sys.stderr)
     if found.within:
         trades = "1 trade" if found.within == 1 else f"{found.within:,} trades"
         screen.print(f"{source}: {trades} {of_what}", highlight=False)
         return 0
-    what = "no trade that can be read" if found.unread else "no trade"
+    what = "no trade that can be read" if found.unreadable else "no trade"
     text = f"candlewax: {source}: {what} {of_what}; no trade was stored"
     print(text, file=sys.stderr)
     return 1

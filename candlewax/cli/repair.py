@@ -17,7 +17,7 @@ from candlewax.core import instruments
 from candlewax.core.gaps.fill_plan import TOO_LONG
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     chosen = replace(chosen, is_simulated=kind == SIMULATED)
     asked = _asked(chosen, wanted, arguments.exchange, kind)
     firsts = frozenset(arguments.first)
-    choice = Choice(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)
+    choice = GapSelection(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)
     tally, stop = Counters(), ShutdownSignal()
     say_which(chosen)
     # Nothing is made where nothing is: there is no gap to ask for.
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
             f"Asking {', '.join(asked)} for {chosen.clickhouse}, database {chosen.database}",
             console(), tally, onlooker, stop, choice, asked, sent=chosen.brokers is not None,
         )  # fmt: skip
-        source = GapFillSource(asked, onlooker, tally, stop, finite=True, choice=choice)
+        source = GapFillSource(asked, onlooker, tally, stop, is_finite=True, selection=choice)
         process = ProcessContext(
             known, tuple(asked), tally, stop, on_end=told.end, is_replayable=False, kind=kind
         )
@@ -155,7 +155,7 @@ def _asked(
 
 
 def _check(
-    tables: Database, choice: Choice, exchanges: list[str]
+    tables: Database, choice: GapSelection, exchanges: list[str]
 ) -> list[tuple[str, str, int, int]]:
     """Return the gaps that are named: exchange, symbol, first number and how many. Raises
     CommandError if there is no gap of a market, or none that begins with a number.
@@ -186,11 +186,11 @@ def _bounds(
     for exchange, symbol, first, count in named:
         rest = asked[exchange].rest
         if count > TOO_LONG:
-            requests = -(-count // rest.page)
-            least = timedelta(seconds=int(requests / rest.requests_s))
+            requests = -(-count // rest.page_rows)
+            least = timedelta(seconds=int(requests / rest.requests_per_s))
             lines.append(
                 f"{exchange} {symbol} from {first}: {count:,} numbers, up to {requests:,} requests "
-                f"or {least} at {rest.requests_s:g} a second; Ctrl-C ends it, what came is stored"
+                f"or {least} at {rest.requests_per_s:g} a second; Ctrl-C ends it, what came is stored"
             )
     return lines
 

@@ -45,7 +45,7 @@ from tests.support.playing import INSTRUMENTS
 
 EVERY = ["binance", "binance_usdm", "kraken", "coinbase"]
 
-HASTE = RetryPolicy(first_s=0.01, most_s=0.05)
+HASTE = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
 
 
 def one_in(count: int) -> Any:
@@ -65,12 +65,12 @@ def test_both_ways_say_the_same(exchange: str) -> None:
             place = Cursor(0, 0)
             if exchange == "coinbase":
                 place = Cursor(markets(simulator, exchange)[native][0].trade_id)
-            answer = client.ask(how.rest.target(native, place, how.rest.page))
+            answer = client.ask(how.rest.trades_path(native, place, how.rest.page_rows))
             rows.append((answer.received_ns, f"rest/{native}", 0, answer.text))
         shown = [
             trade
             for trades in markets(simulator, exchange).values()
-            for trade in trades[: how.rest.page]
+            for trade in trades[: how.rest.page_rows]
             if not trade.condition
         ]
     asking = decode(
@@ -167,7 +167,7 @@ def test_one_answer_is_no_proof(tables: Database) -> None:
     """What it lacks is asked for once more, not before its time, by the next process too; what
     comes then is stored.
     """
-    patient = replace(QUICK, second_s=3_600.0)
+    patient = replace(QUICK, confirm_s=3_600.0)
     with played(oldest=5) as (simulator, _):
         hear(tables, simulator, "binance", lambda place, _: place != 3)
         for _run in range(2):
@@ -204,7 +204,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
             tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native not in two
         )
         assert len(gaps(tables)) == len(two)
-        source = GapFillSource(asked(simulator, "binance"), tables, Counters(), pace=QUICK)
+        source = GapFillSource(asked(simulator, "binance"), tables, Counters(), timing=QUICK)
         part = source.build_part("", "binance", None)
 
         def given_up() -> bool:
@@ -274,12 +274,12 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
         tally = Counters()
         lives: dict[str, Any] = {}
         for name in exchanges:
-            lives |= quick(name, messages_s=EXCHANGES[name].live.messages_s)
+            lives |= quick(name, messages_per_s=EXCHANGES[name].live.messages_per_s)
         urls = {name: simulator.url(name) for name in exchanges}
-        feed = WebSocketSource(natives, urls, tally, over.is_set, lives=lives, pace=QUICKLY)
+        feed = WebSocketSource(natives, urls, tally, over.is_set, rules=lives, timeouts=QUICKLY)
         name = str(tables.client.command("SELECT currentDatabase()"))
         own = connect(engine_path, name)
-        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, pace=QUICK)
+        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, timing=QUICK)
         process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
         flow = ohlcv.build(builder.build_embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []

@@ -12,7 +12,7 @@ from candlewax.core.gaps import fill_plan
 from candlewax.core.gaps.fill_plan import ONCE
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import RetryPolicy
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import RestEndpoint
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
@@ -20,8 +20,8 @@ from candlewax.verification.verify import check_totals, verify
 from tests.feeds.rest.test_client import Answered, serving
 from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
 
-AGAIN = Choice(again=True)
-PATIENT = replace(QUICK, second_s=3600.0)
+AGAIN = GapSelection(include_given_up=True)
+PATIENT = replace(QUICK, confirm_s=3600.0)
 
 
 def without(*places: int) -> Any:
@@ -132,7 +132,7 @@ def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> Non
         too_old(tables, simulator)
         before, requests = gaps(tables), simulator.asked
         simulator.failing = 1
-        haste = RetryPolicy(first_s=0.01, most_s=0.05)
+        haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
         mend(tables, asked(simulator, "kraken"), patience=haste, choice=AGAIN)
         assert simulator.asked == requests + QUICK.tries
     assert gaps(tables) == before
@@ -144,11 +144,11 @@ def test_only_the_chosen_gaps_are_asked_for(tables: Database) -> None:
         too_old(tables, simulator)
         one, other, *_ = gaps(tables)
         tell("show", 0)
-        choice = Choice(again=True, symbols=frozenset({one["symbol"]}))
+        choice = GapSelection(include_given_up=True, symbols=frozenset({one["symbol"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
         assert filled == [one["symbol"]]
-        choice = Choice(again=True, firsts=frozenset({other["first_sequence"]}))
+        choice = GapSelection(include_given_up=True, firsts=frozenset({other["first_sequence"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
         assert filled == [one["symbol"], other["symbol"]]
@@ -171,7 +171,7 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
         assert (gap["state"], gap["missing"]) == ("unrepairable", 6)
         assert gap["reason"] == "too long: 6 numbers, more than the 5 that are asked for"
         firsts = frozenset({gap["first_sequence"]} if named else ())
-        mend(tables, asked(simulator, "kraken"), choice=Choice(again=True, firsts=firsts))
+        mend(tables, asked(simulator, "kraken"), choice=GapSelection(include_given_up=True, firsts=firsts))
         assert bool(simulator.asked) is named
     (after,) = gaps(tables)
     assert after["state"] == "repaired" if named else after == gap
@@ -204,10 +204,10 @@ def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
     failed: Answered = (503, {}, b"")
     first, second = start + 5, start + 20
     with serving(failed, page(first - 1, first, first + 1), failed) as server:
-        rest = replace(EXCHANGES["binance"].rest, page=3, requests_s=1000.0, burst=1000)
+        rest = replace(EXCHANGES["binance"].rest, page_rows=3, requests_per_s=1000.0, burst=1000)
         mend(
             tables, {"binance": RestEndpoint(rest, server.url)}, replace(QUICK, tries=3),
-            patience=RetryPolicy(first_s=0.001, most_s=0.002),
+            patience=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.002),
         )  # fmt: skip
         targets = [int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.asked]
     assert targets == [

@@ -15,7 +15,7 @@ from candlewax.core.frames import FrameBatch
 from candlewax.core.kind_marks import SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.fill_schedule import Choice, FillTiming
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
@@ -29,7 +29,7 @@ from dataflows import ohlcv, repair
 from tests.support.exchange_server import running
 from tests.support.playing import INSTRUMENTS
 
-QUICK = FillTiming(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
+QUICK = FillTiming(settle_s=0, first_retry_s=0.01, max_retry_s=0.05, poll_s=0.01, proof_age_s=0, confirm_s=0)
 """Nobody waits, and every answer is believed."""
 
 Heard = Callable[[int, Trade], bool]
@@ -95,7 +95,7 @@ def asked(
     """The simulator's REST, as often as one likes."""
     return {
         exchange: RestEndpoint(
-            replace(EXCHANGES[exchange].rest, requests_s=1000.0, burst=100),
+            replace(EXCHANGES[exchange].rest, requests_per_s=1000.0, burst=100),
             simulator.rest_url(exchange),
             key,
         )
@@ -108,12 +108,12 @@ def mend(
     how: Mapping[str, RestEndpoint],
     pace: FillTiming = QUICK,
     patience: Any = None,
-    choice: Choice | None = None,
+    choice: GapSelection | None = None,
 ) -> Counters:
     """Run the pipeline fed by REST until there is nothing left to ask."""
     tally = Counters()
     source = GapFillSource(
-        how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice
+        how, tables, tally, timing=pace, is_finite=True, retry_policy=patience, selection=choice
     )
     process = ProcessContext(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
     run_main(repair.build(builder.build_embedded(process, source, tables)))

@@ -136,19 +136,19 @@ class FillCursor:
     def target(self, native: str) -> str:
         """What to ask for next: no more than is needed."""
         if self.key:
-            return self.rest.newest(native, self.rest.newest_page)
-        return self.rest.target(native, self.place, self._limit)
+            return self.rest.latest_path(native, self.rest.latest_page_rows)
+        return self.rest.trades_path(native, self.place, self._limit)
 
     @property
     def _limit(self) -> int:
         needed = self.stretch.last - self.place.number + 2
         # Where times are asked for, the margin may hold any number.
-        return self.rest.page if self.rest.by_time else min(self.rest.page, needed)
+        return self.rest.page_rows if self.rest.pages_by_time else min(self.rest.page_rows, needed)
 
     def take(self, page: Page) -> bool:
         """Take an answer; tells whether more is to be asked for."""
         further = self._note(page)
-        if self.rest.windowed:
+        if self.rest.page_counts_numbers:
             self.place = Cursor(self.place.number + self._limit)
             return self.place.number <= self.stretch.last + 1 and self.high <= self.stretch.last
         self.place = Cursor(self.high + 1, page.until_ns)
@@ -160,10 +160,12 @@ class FillCursor:
         Under the numbers of a gap an exchange that has begun its numbers anew shows other
         trades: those of a gap happened between its neighbours.
         """
-        self._unread += page.unread
+        self._unread += page.unreadable_rows
         if not page.numbers:
             return False
-        new = {n: time for n, time in zip(page.numbers, page.times, strict=True) if n > self.high}
+        new = {
+            n: time for n, time in zip(page.numbers, page.times_us, strict=True) if n > self.high
+        }
         numbers = sorted(new)
         for gap in self.stretch.gaps:
             begin, end = bisect_left(numbers, gap.first), bisect_right(numbers, gap.last)

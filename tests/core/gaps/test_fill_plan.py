@@ -187,7 +187,7 @@ def test_a_walk_finds_all_there_is(
     (first, more), *_ = holes
     one = gap(first, first + more)
     there |= {one.first - 1, one.last + 1}
-    rest = replace(EXCHANGES[exchange].rest, page=size)
+    rest = replace(EXCHANGES[exchange].rest, page_rows=size)
     found, asked = walk(one, rest=rest), 0
     came: set[int] = set()
     while True:
@@ -285,5 +285,5 @@ def test_windows_at_the_bound_of_a_page(size: int) -> None:
             break
     numbers = [number for first, last in asked for number in range(first, last + 1)]
     assert numbers == list(range(9, 9 + size + 2))
-    assert all(last - first < rest.page for first, last in asked)
+    assert all(last - first < rest.page_rows for first, last in asked)
     assert found.outcome(one, HOUR).fate is FillStatus.CAME

@@ -25,8 +25,8 @@ def happened(reader: Reader, event: str, times: int) -> bool:
 
 def rules(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without pauses, but for what the simulator would punish."""
-    allowed = EXCHANGES[exchange].live.messages_s
-    return quick(exchange, **{"messages_s": allowed, **changes})
+    allowed = EXCHANGES[exchange].live.messages_per_s
+    return quick(exchange, **{"messages_per_s": allowed, **changes})
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def test_a_stalled_exchange_is_left_and_found_again(
 ) -> None:
     """Silence and mere heartbeats end a connection; the next one delivers."""
     plan = Plan(rate=500, manners=ExchangeLimits(beat=0.02))
-    impatience = {"silent_s" if entirely else "stalled_s": 0.5}
+    impatience = {"dead_after_s" if entirely else "stalled_after_s": 0.5}
     natives = INSTRUMENTS.subscriptions(exchange)
     with reading(plan, exchange, natives, **impatience) as (simulator, run, reader):
 

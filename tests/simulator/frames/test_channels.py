@@ -106,7 +106,7 @@ def test_frames_have_a_layout_that_is_known(new_feed: type[Feed], market: Market
     frames = pl.DataFrame({"row": range(len(texts)), "frame": texts}).cast({"row": pl.UInt32})
     rows: set[int] = set()
     for layout in EXCHANGES[feed.exchange].layouts:
-        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
+        for lifting in (extract_columns, extract_many) if layout.has_several_trades else (extract_columns,):
             rows |= set(lifting(layout, frames)["row"])
     assert rows == set(range(len(texts)))
 
