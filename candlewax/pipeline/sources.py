@@ -50,7 +50,7 @@ def gap_fill_source(
         return None
     # By a connection of its own: it looks on while rows are stored.
     database = connect(chosen.clickhouse, chosen.database)
-    return GapFillSource(asked, database, process.tally, process.stopping, finite=finite)
+    return GapFillSource(asked, database, process.tally, process.stopping, is_finite=finite)
 
 
 def empty_source(process: ProcessContext) -> Source[SourceItem]:
@@ -90,10 +90,10 @@ def frame_source(chosen: Settings, process: ProcessContext) -> Source[SourceItem
         chosen.urls,
         process.tally,
         process.stopping,
-        feeds=process.feeds,
-        turns=process.turns,
-        linger=process.linger,
-        lives={
+        connection_status=process.feeds,
+        emit_gate=process.turns,
+        max_wait=process.linger,
+        rules={
             exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
             for exchange in plan
         },

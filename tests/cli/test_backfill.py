@@ -49,7 +49,8 @@ def from_rest(
 ) -> Texts:
     """What REST has of a span."""
     (how,) = asked(simulator, exchange).values()
-    client = Client(how.rest, how.url, how.key, retry_policy=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001))
+    haste = RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001)
+    client = Client(how.rest, how.url, how.key, retry_policy=haste)
     count, found = changes.get("count", lambda _: None), changes.get("found", SpanCounts())
     return pages(client, how.rest, native, span, count, found)
 

@@ -93,7 +93,8 @@ def test_an_hour_of_holes(tables: Database, begin: int, exchange: str) -> None:
         assert span > HOUR
         assert len(fills) - len(heard) > len(fills) * 0.02
         assert "gaps" in told(tables, heard)
-        mend(tables, asked(simulator, exchange), patience=RetryPolicy(first_s=0.01, most_s=0.05))
+        haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
+        mend(tables, asked(simulator, exchange), patience=haste)
         assert "gaps" in told(tables, heard)
         simulator.failing = 0
         mend(tables, asked(simulator, exchange))

@@ -18,7 +18,7 @@ Markets = tuple[tuple[str, str, str], ...]
 REFUSED: Markets = (("kraken", "ETH/USD", "ETH/USD"), ("coinbase", "ETH-USD", "ETH/USD"))
 """Exchange, native and unified symbol. Binance takes every name, and is silent."""
 
-HASTE = json.dumps({"refused_s": 0.2, "first_s": 0.1, "most_s": 1.0, "tick_s": 0.1})
+HASTE = json.dumps({"refused_s": 0.2, "first_backoff_s": 0.1, "max_backoff_s": 1.0, "tick_s": 0.1})
 """How connections are kept where nobody waits long."""
 
 BEHIND = -60

@@ -26,7 +26,13 @@ PATIENCE_S = 60
 """How long anything may take before a test fails."""
 
 QUICK = ConnectionTimeouts(
-    first_backoff_s=0.01, max_backoff_s=0.05, tick_s=0.02, answer_s=30, jitter_s=0, close_s=1, refused_s=0.01
+    first_backoff_s=0.01,
+    max_backoff_s=0.05,
+    tick_s=0.02,
+    answer_s=30,
+    jitter_s=0,
+    close_s=1,
+    refused_s=0.01,
 )
 """Nobody waits long; answers may take their time."""
 

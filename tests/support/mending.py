@@ -29,7 +29,9 @@ from dataflows import ohlcv, repair
 from tests.support.exchange_server import running
 from tests.support.playing import INSTRUMENTS
 
-QUICK = FillTiming(settle_s=0, first_retry_s=0.01, max_retry_s=0.05, poll_s=0.01, proof_age_s=0, confirm_s=0)
+QUICK = FillTiming(
+    settle_s=0, first_retry_s=0.01, max_retry_s=0.05, poll_s=0.01, proof_age_s=0, confirm_s=0
+)
 """Nobody waits, and every answer is believed."""
 
 Heard = Callable[[int, Trade], bool]

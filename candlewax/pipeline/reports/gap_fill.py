@@ -11,7 +11,7 @@ from rich.table import Table
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import has_failed
 
@@ -40,7 +40,7 @@ class GapFillReport:
         tally: Counters,
         database: Database,
         stopped: Callable[[], bool],
-        choice: Choice | None = None,
+        choice: GapSelection | None = None,
         exchanges: Collection[str] | None = None,
         *,
         sent: bool = False,
@@ -50,7 +50,7 @@ class GapFillReport:
         self._tally = tally
         self._database = database
         self._stopped = stopped
-        self._choice = choice or Choice()
+        self._choice = choice or GapSelection()
         self._exchanges = exchanges
         self._sent = sent
         self._left = 0
@@ -61,7 +61,7 @@ class GapFillReport:
     def begin(self) -> None:
         """Take stock."""
         gaps = self._gaps().filter(pl.col("missing") > 0)
-        if not self._choice.again:
+        if not self._choice.include_given_up:
             gaps = gaps.filter(pl.col("state") != "unrepairable")
         self._before = _by_key(gaps)
         missing = sum(gap["missing"] for gap in self._before.values())

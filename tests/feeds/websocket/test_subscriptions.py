@@ -112,7 +112,8 @@ def test_every_instrument_is_settled(
             names = (wrong[0],) if by_name else ()
             requests.apply_answer(ControlMessage(Kind.REFUSAL, answered, names, "no"))
         else:
-            requests.apply_answer(ControlMessage(Kind.ACK, number, tuple(instruments) if nameless else ()))
+            names = tuple(instruments) if nameless else ()
+            requests.apply_answer(ControlMessage(Kind.ACK, number, names))
     assert requests.is_done
     assert set(requests.subscribed) == set(natives) - bad
     assert set(requests.refused) == bad
