@@ -55,7 +55,7 @@ def pieces(
 
 def _lines_within(piece: str, dump: DumpRules, span: Span, counts: SpanCounts) -> str:
     """Return the lines of a piece that lie in the span or are unreadable, "" if there are none."""
-    frame = pl.DataFrame({"row": [0], "native": [""], "frame": [piece]})
+    frame = pl.DataFrame({"row": [0], "native_symbol": [""], "frame": [piece]})
     columns, _ = read_lines(dump, frame)
     times = columns.select("index", time=dump.dialect.columns["time"]).drop_nulls()
     is_inside = pl.col("time").is_between(*span, closed="left")
