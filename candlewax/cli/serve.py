@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             what = f"{chosen.clickhouse}, database {chosen.database}"
             seen = StoredFeedStatus()
             viewers = Subscribers(seen)
-            viewers.days(store.days())
+            viewers.update_days(store.days())
             recent = CandleCache()
             beside = [Poll(store, viewers, seen, recent).run]
             app = build_app(

@@ -28,7 +28,7 @@ from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.app import serve_metrics, tune_runtime
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import kind_of, settled
+from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
@@ -124,14 +124,14 @@ class _Up:
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = ProcessContext(
-            known, wanted, Counters(), self._stop, live=chosen.live, is_replayable=not chosen.live,
-            linger=chosen.linger_seconds,
+            known, wanted, Counters(), self._stop, is_live=chosen.live, is_replayable=not chosen.live,
+            max_wait=chosen.linger_seconds,
         )  # fmt: skip
         self._hub = BatchQueue()
         self._serving = serve_options.read(arguments)
 
     def run(self) -> int:
-        chosen, database = settled(self._chosen, self._kind)
+        chosen, database = open_for_kind(self._chosen, self._kind)
         self._chosen = chosen
         self._stack.callback(database.close)
         store = Store(partial(connect, chosen.clickhouse, chosen.database, fail_fast=True))
@@ -140,7 +140,7 @@ class _Up:
         watching = watch_beside(chosen)
         cross_check = watching.checked.report if watching else None
         live = Broadcaster(self._hub, recent, _clock(self._play), cross_check)
-        live.days(store.days())
+        live.update_days(store.days())
         reader = None
         if isinstance(chosen.clickhouse, Path):
             reader = Reader(chosen.clickhouse, chosen.database)
@@ -148,13 +148,13 @@ class _Up:
         beside: list[BackgroundTask] = [live.run]
         if not isinstance(chosen.clickhouse, Path):
             # Others may store there too.
-            beside.append(Changes(store, live, recent).follow)
+            beside.append(Changes(store, live, recent).run)
         names = self._serving.names
         app = build_app(store, live, recent, reader, beside, feed_title=self._what(), names=names)
         repairs = gap_fill_source(chosen, self._process, finite=False)
         hub = self._hub
         made = builder.build_embedded(
-            self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
+            self._process, self._feed(), database, repairs, on_stored=hub.put, before_store=hub.announce
         )
         serve_metrics(chosen, made, self._process)
         server = serve_options.begin(app, live, self._serving, self._what())
@@ -165,7 +165,7 @@ class _Up:
             self._stack.callback(watching.close)
             self._stack.callback(watching.end)
         cli_main(flow, epoch_interval=EPOCH)
-        live.feeds.ended = True
+        live.feeds.has_ended = True
         _wait(self._stop)
         print("Stopped as asked.", flush=True)
         return 0
@@ -173,7 +173,7 @@ class _Up:
     def _feed(self) -> Source[SourceItem]:
         if self._play is None:
             return frame_source(self._chosen, self._process)
-        recordings = FrameLogSource(self._chosen.logs, self._process.tally, self._stop)
+        recordings = FrameLogSource(self._chosen.logs, self._process.counters, self._stop)
         return PacedSource(recordings, self._play, self._stop)
 
     def _what(self) -> str:
@@ -197,11 +197,11 @@ class _Played(Clock):
     def __init__(self, play: PlaybackClock) -> None:
         self._play = play
 
-    def now(self, wall: int) -> int:
-        return self._play.now(wall)
+    def feed_time_us(self, wall_us: int) -> int:
+        return self._play.now(wall_us)
 
-    def wall(self, received: int) -> int:
-        return self._play.to_wall(received)
+    def wall_time_us(self, received_us: int) -> int:
+        return self._play.to_wall(received_us)
 
 
 def _clock(play: PlaybackClock | None) -> Clock:

@@ -105,7 +105,7 @@ def serving(
         stack.callback(reader.close)
         recent = CandleCache()
         live = Broadcaster(hub, recent)
-        live.days(store.days())
+        live.update_days(store.days())
         app = build_app(store, live, recent, reader, (live.run,), feed_title="a test")
         server = Server(app, live, "127.0.0.1", port)
         server.start()

@@ -115,7 +115,7 @@ def test_a_ping_that_fails_is_no_answer() -> None:
 class Occupied(Pinged):
     """A database whose queries run until it is woken."""
 
-    embedded = False
+    is_embedded = False
 
     def __init__(self, answers: int) -> None:
         super().__init__(answers)

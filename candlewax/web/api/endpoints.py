@@ -166,7 +166,7 @@ class Api:
         """Return a stream of server-sent events about one market."""
         parameters = params.read(params.Stream, request)
         client = StreamClient(Series(parameters.exchange, parameters.symbol, parameters.timeframe))
-        self._subscribers.enter(client)
+        self._subscribers.add(client)
 
         async def events() -> AsyncIterator[bytes]:
             yield b"retry: 1000\n\n"
@@ -175,7 +175,7 @@ class Api:
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         answer = StreamingResponse(events(), 200, headers, "text/event-stream")
-        return _StreamResponse(answer, lambda: self._subscribers.leave(client))
+        return _StreamResponse(answer, lambda: self._subscribers.remove(client))
 
     async def _require_known(self, market: params.Market) -> None:
         """Raise Problem if nothing was ever stored of a market."""

@@ -34,7 +34,7 @@ class Watched:
     def __init__(self, store: Store) -> None:
         self.recent = CandleCache()
         self.viewers = Subscribers(StoredFeedStatus())
-        self.viewers.days(store.days())
+        self.viewers.update_days(store.days())
         self.changes = Changes(store, self.viewers, self.recent)
         self.loader = Loader(store, self.recent, lambda: self.viewers.markets)
 
@@ -42,7 +42,7 @@ class Watched:
         asyncio.run(self.loader.fill())
 
     def look(self) -> dict[Series, dict[int, bytes]]:
-        return asyncio.run(self.changes.look())
+        return asyncio.run(self.changes.poll())
 
     def rows(self) -> list[dict[str, Any]]:
         found = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
@@ -115,11 +115,11 @@ def test_when_too_much_changes_at_once_all_is_read_anew(
     tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By pages, too. And what was stored before that is no reason to do it again."""
-    monkeypatch.setattr(poller, "MANY", 20)
-    monkeypatch.setattr(poller, "BACK", 0.0)
+    monkeypatch.setattr(poller, "MOST_CHANGES", 20)
+    monkeypatch.setattr(poller, "OVERLAP_S", 0.0)
     store_candles(tables, 50, "ETH/USDT")
     viewer = StreamClient(SERIES)
-    watched.viewers.enter(viewer)
+    watched.viewers.add(viewer)
     watched.look()
     assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
     assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
@@ -152,7 +152,7 @@ def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_pat
     }
     seen = StoredFeedStatus()
     assert json.loads(Subscribers(seen).health())["cross_check"] is None
-    seen.check = found
+    seen.cross_check = found
     assert json.loads(Subscribers(seen).health())["cross_check"] == found
     # A database of before has no such table.
     tables.client.command("DROP TABLE cross_checks")
@@ -182,17 +182,17 @@ def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) ->
     """
     viewers = Subscribers(StoredFeedStatus())
     viewer = StreamClient(SERIES)
-    viewers.enter(viewer)
+    viewers.add(viewer)
     said: list[str] = []
 
     async def take(_: float) -> None:
         said.append((await viewer.next(0.01) or b"").decode())
 
     changes = Changes(cast(Store, None), viewers, CandleCache())
-    monkeypatch.setattr(changes, "look", Failing(errors).look)
+    monkeypatch.setattr(changes, "poll", Failing(errors).look)
     monkeypatch.setattr("candlewax.web.stream.poller.asyncio.sleep", take)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(changes.follow())
+        asyncio.run(changes.run())
     lines = "".join(said).splitlines()
     return [
         f"{name.removeprefix('event: ')} {json.loads(data.removeprefix('data: ')).get('state')}"
