@@ -9,7 +9,7 @@ import polars as pl
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import ONCE, FillGap
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
 from candlewax.core.schema import GAPS, TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
@@ -65,7 +65,7 @@ class PendingGap:
     @property
     def needs_confirmation(self) -> bool:
         """True if one response says the trades are unavailable; a second one must confirm it."""
-        return not self.given_up and self.reason.startswith(ONCE)
+        return not self.given_up and self.reason.startswith(RETRY_PREFIX)
 
     @property
     def reason(self) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.clickhouse.state.late_trade_reader import with_revisions
-from candlewax.clickhouse.state.loader import WHOLE, StateLoader
+from candlewax.clickhouse.state.loader import ALL_STORED, StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import CertificateInputs, Recertification, merge_overlapping
 from candlewax.core.candles.combine import TIMEFRAMES, all_timeframes, combine
@@ -41,7 +41,7 @@ class CandleRecomputer:
         if stale.height:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late_trades for batch in batches])
-            self._history.wait_for(exchange, late)
+            self._history.wait_until_stored(exchange, late)
             yield from self.candles(exchange, stale, watermark, late, doubt.evidence, begins=begins)
         yield from self.recertified(exchange, doubt)
 
@@ -64,18 +64,20 @@ class CandleRecomputer:
         late_counts = None
         if begins and windows.height:
             oldest = int(windows["window_start"].dt.truncate("1d").to_physical().min())  # type: ignore[arg-type]
-            late_counts = self._history.latecomers.late(exchange, oldest)
+            late_counts = self._history.late_trade_reader.count_late_trades(exchange, oldest)
         late_windows = all_timeframes(combine(late)).select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
         for (begin,), day_windows in windows.group_by(day.alias("day"), maintain_order=True):
             symbols = day_windows["symbol"].unique().to_list()
-            minutes = self._history.minutes.between(
-                exchange, begin, begin + _DAY, symbols, late, cut=WHOLE
+            minutes = self._history.minute_reader.build_candles(
+                exchange, begin, begin + _DAY, symbols, late, cut=ALL_STORED
             )
             keys = day_windows.with_columns(pl.col("symbol").cast(pl.Categorical))
             candles = all_timeframes(minutes).join(keys, on=list(WINDOW_KEY), how="semi")
             if late_counts is None:
-                rows = self._history.stored.between(exchange, begin, begin + _DAY, symbols)
+                rows = self._history.candle_reader.read_between(
+                    exchange, begin, begin + _DAY, symbols
+                )
                 candles = restore_revisions(candles, rows, late_windows)
             else:
                 candles = with_revisions(candles, late_counts)
@@ -84,9 +86,9 @@ class CandleRecomputer:
 
     def recertified(self, exchange: str, doubt: Recertification) -> Iterator[pl.DataFrame]:
         """Yield rows of `ohlcv` with `cause` for stored candles whose certificates change."""
-        stored = self._history.stored
-        parts = stored.touched(exchange, doubt.spans)
-        for part in (*parts, *([stored.doubted(exchange)] if doubt.begins else [])):
+        stored = self._history.candle_reader
+        parts = stored.read_overlapping(exchange, doubt.spans)
+        for part in (*parts, *([stored.read_incomplete(exchange)] if doubt.begins else [])):
             rows = part.filter(pl.col("window_end") <= doubt.until)
             if rows.height:
                 start = pl.col("window_start").cast(pl.Int64).min()
@@ -98,6 +100,6 @@ class CandleRecomputer:
         self, exchange: str, begin: int, end: int, evidence: CertificateInputs
     ) -> CertificateInputs:
         """Return the inputs with the stored outages of the time from `begin` to `end`."""
-        stored = self._history.unseen.outages(exchange, begin)
+        stored = self._history.gap_reader.read_outages(exchange, begin)
         outages = pl.concat([stored, evidence.outages]).filter(pl.col("began") < end)
         return replace(evidence, outages=merge_overlapping(outages))

@@ -72,12 +72,12 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
 
     def _add(self, batch: Batch) -> Batch:
         exchange, trades, known = batch.exchange, batch.trades, batch.gap_state
-        if not (batch.trades_received or known.changed.height or known.outages.height):
+        if not (batch.trades_received or known.changed_ranges.height or known.outages.height):
             return batch
         stale, begins = _NO_WINDOWS, self._book is None
         if self._book is None:
-            self._book = self._history.book(exchange)
-            stale = self._history.stale(exchange, self._book.watermark)
+            self._book = self._history.load_open_candles(exchange)
+            stale = self._history.find_stale_windows(exchange, self._book.watermark)
         self._history.mark_started(exchange)
         if self._live:
             came = self._arrival(exchange, trades)
@@ -168,7 +168,7 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             self._book, empty(TRADES), self._steady() - IDLE_TIMEOUT_US
         )
         since = self._came - LIVE_MAX_AGE_US
-        if update.changed.height and self._history.unseen.is_down(exchange, since):
+        if update.changed.height and self._history.gap_reader.is_down(exchange, since):
             update = replace(update, book=open_candles.mark_feed_end(update, before))
         self._book = update.book
         known = self._known or NO_GAPS

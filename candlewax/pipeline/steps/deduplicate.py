@@ -114,7 +114,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         self._tally = tally
         self._ledger = load_deduplicator(resumed) if resumed else None
         self._stores = stores
-        self._watch = GapReporter(history.unseen, tally, resumed=resumed is not None)
+        self._watch = GapReporter(history.gap_reader, tally, resumed=resumed is not None)
         self._finder: ContradictionFinder | None = None
         self._asked = 0
 
@@ -124,7 +124,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
     def _admit(self, decoded: Decoded) -> Batch:
         trades = decoded.trades
         if self._ledger is None and (trades.height or decoded.events or decoded.subscriptions):
-            self._ledger = self._history.ledger(decoded.exchange)
+            self._ledger = self._history.load_deduplicator(decoded.exchange)
         if self._ledger and self._stores:
             self._watch.restore(decoded.exchange, self._ledger)
         contradicted, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
@@ -163,7 +163,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         """
         exchange, trades = decoded.exchange, decoded.trades
         if self._finder is None:
-            self._finder = ContradictionFinder(exchange, self._history.trades)
+            self._finder = ContradictionFinder(exchange, self._history.trade_reader)
         judged = self._finder.find(trades, admission, ledger.numbered)
         if admission.fresh.all():
             return decoded, empty(CONTRADICTIONS)
@@ -204,10 +204,10 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
         if minute > self._asked:
             self._asked = minute
-            found = self._history.trades.contradicted(decoded.exchange)
+            found = self._history.trade_reader.read_contradicted_minutes(decoded.exchange)
             ledger.add_contradictions(found.iter_rows())
-            outages = self._history.market_outages(decoded.exchange)
-            ledger.add_spans(set(ledger.market_outages.spans()) ^ set(outages.spans()))
+            outages = self._history.load_market_outages(decoded.exchange)
+            ledger.add_spans(set(ledger.market_outages.time_ranges()) ^ set(outages.time_ranges()))
             ledger.market_outages = outages
 
     def _follow_subscriptions(self, decoded: Decoded) -> pl.DataFrame:
@@ -218,8 +218,8 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         if ledger is None or not self._stores:
             return empty(MARKET_OUTAGES)
         latest = ledger.numberings.latest
-        changed = ledger.market_outages.follow(decoded.bronze, decoded.subscriptions, latest)
-        proven = ledger.market_outages.prove(decoded.trades)
+        changed = ledger.market_outages.apply_events(decoded.bronze, decoded.subscriptions, latest)
+        proven = ledger.market_outages.take_proven(decoded.trades)
         ledger.add_spans((one.symbol, one.since, (one.ended or FOREVER) - 1) for one in changed)
         ledger.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
         self._tally.set_gauge(len(ledger.market_outages.began), "refused_markets", decoded.exchange)

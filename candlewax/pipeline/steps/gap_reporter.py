@@ -37,10 +37,10 @@ class GapReporter:
             return
         self._begun = True
         if not self._resumed:
-            ledger.connections = self._unseen.connections(exchange)
-        stored = self._unseen.open_gaps(exchange)
-        holes = ledger.gaps.restore(stored, ledger.numbered, again=self._resumed)
-        found = ledger.gaps.open(holes, self._unseen.shown(exchange, holes))
+            ledger.connections = self._unseen.read_connections(exchange)
+        stored = self._unseen.read_open_gaps(exchange)
+        holes = ledger.gaps.restore(stored, ledger.numbered, may_replay=self._resumed)
+        found = ledger.gaps.open_gaps(holes, self._unseen.read_detections(exchange, holes))
         self._first = ledger.gaps.refresh(exchange, ledger.numbered, found)
         self._tally.increment(len(found), "gaps", exchange, "found")
         self._gauge(exchange, ledger)

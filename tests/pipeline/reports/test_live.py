@@ -25,7 +25,7 @@ def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
     writer.put(Batch("x", {"silver_trades": rows([*some, *old])}))
     writer.flush()
     history = StateLoader(tables)
-    for candles in CandleRecomputer(history).candles("x", history.stale("x", 0), 0):
+    for candles in CandleRecomputer(history).candles("x", history.find_stale_windows("x", 0), 0):
         writer.put(Batch("x", {"ohlcv": candles}))
     writer.flush()
     tally = Counters()
