@@ -15,7 +15,7 @@ from rich.table import Table
 
 from candlewax.cli.common import CommandError, database, exit_on_error, parse_cli_time
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import TOO_LONG, kind
+from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS, remove_numbers
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.reports.summary import console
 
@@ -176,8 +176,8 @@ def reasons(gaps: Gaps) -> Iterator[str]:
     for text, count in gaps.reasons.select("reason", "gaps").iter_rows():
         # A program before this one advised a backfill of any size.
         reason = str(text).partition("; candlewax backfill")[0]
-        texts.setdefault(kind(reason), []).append(reason)
-        counts[kind(reason)] += count
+        texts.setdefault(remove_numbers(reason), []).append(reason)
+        counts[remove_numbers(reason)] += count
     for sentence, count in counts.most_common():
         same = len(set(texts[sentence])) == 1
         yield f"{count:,} not repaired: {texts[sentence][0] if same else sentence}"
@@ -187,11 +187,11 @@ def reasons(gaps: Gaps) -> Iterator[str]:
 def _advice(found: pl.DataFrame) -> Iterator[str]:
     """Return the advice for gaps that were given up; long ones get no command to copy."""
     given_up = found.filter(pl.col("given_up") > 0)
-    if not given_up.filter(pl.col("longest") <= TOO_LONG).is_empty():
+    if not given_up.filter(pl.col("longest") <= MAX_GAP_NUMBERS).is_empty():
         yield "candlewax repair --again asks once more for what was given up"
-    if not given_up.filter(pl.col("longest") > TOO_LONG).is_empty():
+    if not given_up.filter(pl.col("longest") > MAX_GAP_NUMBERS).is_empty():
         yield (
-            f"of more than {TOO_LONG:,} numbers: more likely the exchange left them out than that "
+            f"of more than {MAX_GAP_NUMBERS:,} numbers: more likely the exchange left them out than that "
             "so many trades were missed; if not, candlewax repair --first NUMBER asks for one gap"
         )
 

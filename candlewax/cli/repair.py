@@ -14,7 +14,7 @@ from bytewax.run import cli_main
 from candlewax.cli.common import CommandError, exit_on_error, say_which
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.core import instruments
-from candlewax.core.gaps.fill_plan import TOO_LONG
+from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import GapSelection
@@ -23,7 +23,7 @@ from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import claim, claimed, live_kind
+from candlewax.pipeline.data_kind import claim, live_kind, open_claimed
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
 from candlewax.pipeline.sources import rest_endpoints
@@ -73,7 +73,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
         default=[],
         metavar="NUMBER",
         help="only for gaps that begin with this number, also if they were given up or have more "
-        f"than {TOO_LONG:,} numbers; may come several times",
+        f"than {MAX_GAP_NUMBERS:,} numbers; may come several times",
     )
     command.set_defaults(run=partial(_run, build=build))
 
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
         stack.callback(onlooker.close)
         told = GapFillReport(
             f"Asking {', '.join(asked)} for {chosen.clickhouse}, database {chosen.database}",
-            console(), tally, onlooker, stop, choice, asked, sent=chosen.brokers is not None,
+            console(), tally, onlooker, stop, choice, asked, is_sent=chosen.brokers is not None,
         )  # fmt: skip
         source = GapFillSource(asked, onlooker, tally, stop, is_finite=True, selection=choice)
         process = ProcessContext(
@@ -185,7 +185,7 @@ def _bounds(
     lines = []
     for exchange, symbol, first, count in named:
         rest = asked[exchange].rest
-        if count > TOO_LONG:
+        if count > MAX_GAP_NUMBERS:
             requests = -(-count // rest.page_rows)
             least = timedelta(seconds=int(requests / rest.requests_per_s))
             lines.append(
@@ -203,4 +203,4 @@ def _made(
     broker = KafkaClient(chosen.brokers)
     create_topics(broker, chosen.brokers, process.exchanges)
     topic_kind.check(broker, process.exchanges, process.kind)
-    return builder.build_ingest(process, source, broker, partial(claimed, chosen, process.kind))
+    return builder.build_ingest(process, source, broker, partial(open_claimed, chosen, process.kind))

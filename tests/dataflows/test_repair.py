@@ -11,7 +11,7 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database, connect
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.core.schema import FRAMES, TRADES
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
@@ -175,7 +175,7 @@ def test_one_answer_is_no_proof(tables: Database) -> None:
             requests = simulator.asked
         lacking = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
         assert lacking
-        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in lacking)
+        assert all(gap["reason"].startswith(f"{RETRY_PREFIX}too old") for gap in lacking)
         assert {gap["attempts"] for gap in lacking} == {1}
     with played() as (simulator, _):
         mend(tables, asked(simulator, "binance"))
@@ -280,7 +280,7 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
         name = str(tables.client.command("SELECT currentDatabase()"))
         own = connect(engine_path, name)
         repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, timing=QUICK)
-        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
+        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, is_live=True)
         flow = ohlcv.build(builder.build_embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []
 

@@ -9,7 +9,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps import fill_plan
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.fill_schedule import GapSelection
@@ -54,7 +54,7 @@ def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
         mend(tables, asked(simulator, exchange), PATIENT)
         (waiting,) = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
         assert waiting["state"] == "repairing"
-        assert waiting["reason"].startswith(f"{ONCE}the exchange does not have 3 of 3 numbers")
+        assert waiting["reason"].startswith(f"{RETRY_PREFIX}the exchange does not have 3 of 3 numbers")
         mend(tables, asked(simulator, exchange))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, exchange).keys() == numbers(between)
@@ -69,7 +69,7 @@ def test_two_answers_that_lack_for_other_reasons_prove_nothing(tables: Database)
         mend(tables, asked(simulator, "binance"), PATIENT)
         old = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
         assert old
-        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in old)
+        assert all(gap["reason"].startswith(f"{RETRY_PREFIX}too old") for gap in old)
         tell("show", 0)
         tell("lack", 1_000)
         mend(tables, asked(simulator, "binance"))
@@ -159,7 +159,7 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
     tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
     """Also again; a bound of five stands for that of a million."""
-    monkeypatch.setattr(fill_plan, "TOO_LONG", 5)
+    monkeypatch.setattr(fill_plan, "MAX_GAP_NUMBERS", 5)
     with forgetful() as (simulator, _):
         native = next(iter(markets(simulator, "kraken")))
         hear(

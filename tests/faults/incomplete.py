@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from candlewax.clickhouse.client import Database, connect
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
@@ -119,7 +119,7 @@ def _compare(folder: Path, journal: list[Published], said: str) -> Outcome:
     left = [gap for gap in gaps if gap["state"] != "repaired"]
     if left:
         outcome.wrong.append(f"{len(left)} gaps are not repaired: {left[:3]}")
-    doubts = said.count(ONCE)
+    doubts = said.count(RETRY_PREFIX)
     if not doubts:
         outcome.wrong.append("no answer lacked what was asked for")
     outcome.seen = f"{len(gaps):,} gaps, {doubts:,} times one was to be asked for once more"

@@ -39,7 +39,12 @@ QUICK = ConnectionTimeouts(
 
 def quick(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without their pauses."""
-    eager = {"messages_per_s": 1000.0, "connect_every_s": 0.0, "dead_after_s": None, "stalled_after_s": 1e9}
+    eager = {
+        "messages_per_s": 1000.0,
+        "connect_every_s": 0.0,
+        "dead_after_s": None,
+        "stalled_after_s": 1e9,
+    }
     return {exchange: replace(EXCHANGES[exchange].live, **{**eager, "max_age_s": None, **changes})}
 
 

@@ -71,7 +71,9 @@ def certificates(
     `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
     tells which candles are, None that none is.
     """
-    numbers = evidence.known.sums.overlapping(candles) if evidence.known.sums else None
+    numbers = (
+        evidence.known.missing_sums.overlapping(candles) if evidence.known.missing_sums else None
+    )
     missing = _ZERO if numbers is None else pl.lit(numbers)
     down = _down(candles, evidence.outages)
     status = _FORMING if closed is None else _status(candles, closed, evidence, numbers)
@@ -86,9 +88,9 @@ def _status(
     candles: pl.DataFrame, closed: pl.Expr, evidence: CertificateInputs, missing: pl.Series | None
 ) -> pl.Expr:
     cut = _cut_off(candles, evidence.known, evidence.ended)
-    contradictions = evidence.known.contradictions
+    contradictions = evidence.known.contradiction_sums
     contradicted = contradictions.overlapping(candles) if contradictions else None
-    unsubscribed = evidence.known.unsubscribed
+    unsubscribed = evidence.known.unsubscribed_ranges
     proven = pl.lit(COMPLETE)
     if unsubscribed.height:
         proven = pl.when(pl.lit(overlaps(candles, unsubscribed))).then(PARTIAL).otherwise(proven)
@@ -114,7 +116,7 @@ def missing(candles: pl.DataFrame, known: GapState) -> pl.Series:
     """How many missing numbers may belong to each candle (symbol, window_start,
     window_end) (UInt64).
     """
-    found = known.sums.overlapping(candles) if known.sums else None
+    found = known.missing_sums.overlapping(candles) if known.missing_sums else None
     return _NONE.new_from_index(0, candles.height) if found is None else found
 
 
@@ -156,14 +158,14 @@ def all_time_ranges(known: GapState) -> pl.DataFrame:
     """TIME_RANGES of all that is not as it should be: missing ranges, where symbols begin,
     contradictions, and where markets were not subscribed.
     """
-    begins = known.begins.filter(pl.col("sequence") > 1)
+    begins = known.first_seen.filter(pl.col("sequence") > 1)
     return pl.concat(
         [
-            known.holes.select(*TIME_RANGES),
-            known.unsubscribed,
+            known.missing_ranges.select(*TIME_RANGES),
+            known.unsubscribed_ranges,
             *(
                 moments.select("symbol", before="time", after="time")
-                for moments in (begins, known.contradicted)
+                for moments in (begins, known.contradicted_moments)
             ),
         ]
     )
@@ -216,11 +218,11 @@ def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
 def _cut_off(candles: pl.DataFrame, known: GapState, ended: pl.DataFrame) -> pl.Series | None:
     """Which candles the feed began in, or ended in; None if no candle."""
     begin, end = _extent(candles)
-    late = known.begins.clear()
+    late = known.first_seen.clear()
     if known.latest_begin >= begin:
         time = pl.col("time")
         inside = (pl.col("sequence") > 1) & (time >= begin) & (time < end)
-        late = known.begins.filter(inside)
+        late = known.first_seen.filter(inside)
     if late.is_empty() and ended.is_empty():
         return None
     began = _hold_any(candles, late.select("symbol", "time"))

@@ -152,14 +152,14 @@ def apply_trades(
 
 def _is_calm(book: OpenCandles, known: GapState) -> bool:
     """Whether all that is to be learned of a batch are its trades."""
-    return not (known.changed.height or known.outages.height or book.ended.height)
+    return not (known.changed_ranges.height or known.outages.height or book.ended.height)
 
 
 def _learned(
     book: OpenCandles, trades: pl.DataFrame, known: GapState
 ) -> tuple[OpenCandles, pl.DataFrame]:
     """The book with what is known now, and the TIME_RANGES in which that says anything new."""
-    spans = known.changed
+    spans = known.changed_ranges
     if known.outages.height:
         outages = merge_overlapping(pl.concat([book.outages, known.outages]))
         recent = outages.filter(pl.col("ended") > book.watermark - OUTAGE_RETENTION_US)

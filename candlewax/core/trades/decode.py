@@ -15,7 +15,7 @@ import polars as pl
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
-from candlewax.core.gaps.outages import ConnectionEvent, event
+from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import (
     BRONZE,
@@ -83,7 +83,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
     told = [one for one in events if isinstance(one, ConnectionEvent)]
     subscriptions = [
-        one.unified(lambda native: instruments.resolve(exchange.id, native))
+        one.with_unified_symbols(lambda native: instruments.resolve(exchange.id, native))
         for one in events
         if isinstance(one, SubscriptionEvent)
     ]
@@ -234,7 +234,7 @@ def _read_one_by_one(
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
-                read_event = event(row, content), subscription_event(row, content)
+                read_event = connection_event(row, content), subscription_event(row, content)
                 events += [said for said in read_event if said]
                 continue
             reading = read(symbol, content)

@@ -18,7 +18,7 @@ from candlewax.core.gaps.fill_plan import (
     FillStatus,
     GapGroup,
     group_gaps,
-    too_long,
+    too_long_reason,
 )
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
@@ -126,9 +126,9 @@ class _GapFiller:
     def _give_up_long(self, pending_by_gap: Mapping[FillGap, PendingGap]) -> set[FillGap]:
         """Give up gaps that are too long to request. Return them."""
         too_long_gaps = {
-            gap: FillResult(FillStatus.NEVER, reason)
+            gap: FillResult(FillStatus.UNAVAILABLE, reason)
             for gap in pending_by_gap
-            if not self._selection.is_named(gap) and (reason := too_long(gap))
+            if not self._selection.is_named(gap) and (reason := too_long_reason(gap))
         }
         given_up = {gap for gap in too_long_gaps if pending_by_gap[gap].given_up}
         for gap in given_up:
@@ -142,7 +142,7 @@ class _GapFiller:
     def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
         """After a refusal: if a finite run has had too many in a row, end it for all gaps due."""
         if self._is_finite and self._refusals >= self._timing.tries:
-            refused = FillResult(FillStatus.LATER, reason)
+            refused = FillResult(FillStatus.RETRY, reason)
             due = (gap for gap, each in pending_by_gap.items() if self._schedule.is_due(each))
             self._store_results(pending_by_gap, dict.fromkeys(due, refused), is_final=True)
 
@@ -151,22 +151,22 @@ class _GapFiller:
         native_symbol = self._gaps.find_native_symbol(group.gaps[0])
         if native_symbol is None:
             reason = "nothing of this market is stored that says how the exchange calls it"
-            return dict.fromkeys(group.gaps, FillResult(FillStatus.LATER, reason))
+            return dict.fromkeys(group.gaps, FillResult(FillStatus.RETRY, reason))
         rest = self._endpoint.rest
         key = f"CANDLEWAX_{self._exchange.upper()}_KEY" if rest.requires_key else None
         cursor = FillCursor(
             group, rest, None if self._endpoint.key else key, int(self._timing.proof_age_s * 1e6)
         )
         try:
-            while self._take(native_symbol, cursor, self._client.ask(cursor.target(native_symbol))):
+            while self._take(native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))):
                 pass
         except RefusalError as refusal:
             self._counters.increment(1, "rest", self._exchange, "refused")
             if refusal.is_permanent:
-                return dict.fromkeys(group.gaps, FillResult(FillStatus.NEVER, refusal.reason))
+                return dict.fromkeys(group.gaps, FillResult(FillStatus.UNAVAILABLE, refusal.reason))
             self._refusals, self._refusal_reason = self._refusals + 1, refusal.reason
-            return {gap: cursor.refused(gap, refusal.reason, _now()) for gap in group.gaps}
-        return {gap: cursor.outcome(gap, _now()) for gap in group.gaps}
+            return {gap: cursor.result_after_refusal(gap, refusal.reason, _now()) for gap in group.gaps}
+        return {gap: cursor.result(gap, _now()) for gap in group.gaps}
 
     def _take(self, native_symbol: str, cursor: FillCursor, answer: Answer) -> bool:
         """Queue the frame of a response. Return True if there are more pages to request."""
@@ -176,7 +176,7 @@ class _GapFiller:
             seq = self._seq.get(native_symbol, 0)
             self._seq[native_symbol] = seq + 1
             self._worker.put((answer.received_ns, FROM_REST + native_symbol, seq, answer.text))
-        return cursor.take(answer.page)
+        return cursor.add_page(answer.page)
 
     def _store_results(
         self,
@@ -191,8 +191,8 @@ class _GapFiller:
             gap: self._limit_fills(pending_by_gap[gap], result) for gap, result in results.items()
         }
         for gap, result in results.items():
-            pending_gap, is_permanent = pending_by_gap[gap], result.fate is FillStatus.NEVER
-            is_later = result.fate is FillStatus.LATER
+            pending_gap, is_permanent = pending_by_gap[gap], result.status is FillStatus.UNAVAILABLE
+            is_later = result.status is FillStatus.RETRY
             self._schedule.record(pending_gap, is_final=is_final or not is_later)
             # A gap that was given up keeps its row if the response proves nothing.
             if not (pending_gap.given_up and is_later):
@@ -207,22 +207,22 @@ class _GapFiller:
 
         If its trades are stored after all, the deduplication step marks the gap as repaired.
         """
-        if result.fate is not FillStatus.CAME:
+        if result.status is not FillStatus.FILLED:
             return result
         if self._schedule.count_filled(pending_gap) < MAX_UNREADABLE_FILLS:
             return result
         times = f"asked for {MAX_UNREADABLE_FILLS} times"
         reason = f"{times}: its trades came and were not stored, see dead_letters"
-        return FillResult(FillStatus.NEVER, reason)
+        return FillResult(FillStatus.UNAVAILABLE, reason)
 
     def _log_results(self, results: Mapping[FillGap, FillResult]) -> None:
         """Log one line for each reason why gaps stay open."""
         gaps_by_result: dict[FillResult, list[FillGap]] = {}
         for gap, result in results.items():
-            if result.fate is not FillStatus.CAME:
+            if result.status is not FillStatus.FILLED:
                 gaps_by_result.setdefault(result, []).append(gap)
         for result, gaps in gaps_by_result.items():
-            level = logging.WARNING if result.fate is FillStatus.NEVER else logging.INFO
+            level = logging.WARNING if result.status is FillStatus.UNAVAILABLE else logging.INFO
             first = f"{gaps[0].symbol} {gaps[0].first} to {gaps[0].last}"
             more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
             _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, result.reason)
@@ -230,7 +230,7 @@ class _GapFiller:
 
 def _with_history(pending_gap: PendingGap, result: FillResult) -> FillResult:
     """Combine a result with the stored result of earlier requests."""
-    return result if pending_gap.given_up else result.after(pending_gap.reason)
+    return result if pending_gap.given_up else result.confirm(pending_gap.reason)
 
 
 def _now() -> int:

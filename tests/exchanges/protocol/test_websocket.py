@@ -147,7 +147,9 @@ def test_subscriptions_are_written_as_documented() -> None:
         "product_ids": ["BTC-USD", "X"],
         "channel": "market_trades",
     }
-    assert EXCHANGES["coinbase"].live.opening_messages == ('{"type":"subscribe","channel":"heartbeats"}',)
+    assert EXCHANGES["coinbase"].live.opening_messages == (
+        '{"type":"subscribe","channel":"heartbeats"}',
+    )
 
 
 @pytest.mark.parametrize("exchange", list(EXCHANGES))
@@ -157,7 +159,8 @@ def test_limits_of_the_exchange_are_kept(exchange: str) -> None:
     assert live.url.startswith("wss://")
     assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.symbols_per_message, 10**6)) < 4096
     assert (
-        live.messages_per_s <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
+        live.messages_per_s
+        <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
     )
     assert live.stalled_after_s >= 60
     if exchange.startswith("binance"):

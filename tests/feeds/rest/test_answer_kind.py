@@ -10,7 +10,7 @@ from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEAD
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.span_pages import SpanCounts, pages
-from candlewax.pipeline.data_kind import placed
+from candlewax.pipeline.data_kind import settings_for_kind
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
 from tests.cli.test_backfill import store
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints(settings_for_kind(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.clickhouse.gap_table import PendingGap
 from candlewax.core.frames import FrameBatch
-from candlewax.core.gaps.fill_plan import ONCE, FillGap
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
 from candlewax.feeds.frame_buffer import Row
 from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, Schedule
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
@@ -54,7 +54,7 @@ def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
     assert account == AttemptLog()
 
 
-DOUBTED = {"reason": f"{ONCE}too old: the exchange shows trades from 50 on"}
+DOUBTED = {"reason": f"{RETRY_PREFIX}too old: the exchange shows trades from 50 on"}
 
 
 @pytest.mark.parametrize("finite", [False, True])

@@ -172,9 +172,9 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
     sent, _ = logic(tables, Clock()).on_batch(
         [
             trade(1, 59),
-            replace(trade(4, 62), gap_state=GapState(found, changed=spans)),
+            replace(trade(4, 62), gap_state=GapState(found, changed_ranges=spans)),
             replace(trade(5, 65), gap_state=GapState(found)),
-            replace(trade(2, 63, REST), gap_state=GapState(changed=spans)),
+            replace(trade(2, 63, REST), gap_state=GapState(changed_ranges=spans)),
         ]
     )
     assert [told(batch) for batch in sent] == [
@@ -189,7 +189,9 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
 def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
     """Also of one that is closed; what lies further back is left to who stores."""
     outage = pl.DataFrame([(DAY + 10 * SECOND, DAY + 63 * SECOND + 1500)], OUTAGES, orient="row")
-    begun = GapState(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row"))
+    begun = GapState(
+        first_seen=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row")
+    )
     sent, _ = logic(tables, Clock()).on_batch(
         [
             replace(trade(9, 5), gap_state=begun),
