@@ -14,7 +14,7 @@ from candlewax.pipeline.builder import Components
 def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
     """Frames as the exchanges sent them, by websocket and by REST."""
     feed = op.input("feed", flow, parts.feed)
-    beside = {"leftover": parts.leftover, "repairs": parts.repairs}
+    beside = {"leftover": parts.unprocessed, "repairs": parts.repairs}
     others = [op.input(name, flow, source) for name, source in beside.items() if source]
     return op.merge("frames_of_all", feed, *others) if others else feed
 

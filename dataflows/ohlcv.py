@@ -16,9 +16,9 @@ from dataflows import silver
 
 def trades(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:
     """The trades of each exchange, from the broker where there is one."""
-    if parts.normalized is None:
+    if parts.normalized_topic is None:
         return silver.trades(flow, parts)
-    read = op.flat_map("read", op.input("normalized", flow, parts.normalized), parts.read)
+    read = op.flat_map("read", op.input("normalized", flow, parts.normalized_topic), parts.read)
     return op.stateful_batch("deduplicate", read, parts.deduplicate)
 
 

@@ -17,9 +17,9 @@ from dataflows import ingest
 
 def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
     """Frames, from the broker where there is one."""
-    if parts.raw is None:
+    if parts.raw_topics is None:
         return ingest.frames(flow, parts)
-    return op.input("raw", flow, parts.raw)
+    return op.input("raw", flow, parts.raw_topics)
 
 
 def trades(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:

@@ -26,7 +26,7 @@ from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import claimed, live_kind, placed
+from candlewax.pipeline.data_kind import live_kind, open_claimed, settings_for_kind
 from candlewax.pipeline.reports.summary import ReplayProgress, console
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime import settings
@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     if not kind:
         name = f"CANDLEWAX_{wanted.exchange.upper()}_REST_URL"
         raise SettingsError(f"{name}: nothing answers there")
-    chosen = placed(chosen, kind)
+    chosen = settings_for_kind(chosen, kind)
     if wanted.files:
         texts, size = _from_files(wanted, tally, found)
     else:
@@ -224,8 +224,8 @@ def _made(
         broker = KafkaClient(chosen.brokers)
         create_topics(broker, chosen.brokers, process.exchanges)
         topic_kind.check(broker, process.exchanges, kind)
-        return builder.build_ingest(process, source, broker, partial(claimed, chosen, kind))
-    return builder.build_embedded(process, source, claimed(chosen, kind))
+        return builder.build_ingest(process, source, broker, partial(open_claimed, chosen, kind))
+    return builder.build_embedded(process, source, open_claimed(chosen, kind))
 
 
 def _title(wanted: BackfillRequest, chosen: Settings) -> str:

@@ -191,8 +191,9 @@ def _advice(found: pl.DataFrame) -> Iterator[str]:
         yield "candlewax repair --again asks once more for what was given up"
     if not given_up.filter(pl.col("longest") > MAX_GAP_NUMBERS).is_empty():
         yield (
-            f"of more than {MAX_GAP_NUMBERS:,} numbers: more likely the exchange left them out than that "
-            "so many trades were missed; if not, candlewax repair --first NUMBER asks for one gap"
+            f"of more than {MAX_GAP_NUMBERS:,} numbers: more likely the exchange left them out "
+            "than that so many trades were missed; if not, "
+            "candlewax repair --first NUMBER asks for one gap"
         )
 
 

@@ -174,11 +174,11 @@ def _init(_: argparse.Namespace) -> int:
     from candlewax.core import instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kafka.client import KafkaClient, create_topics
-    from candlewax.pipeline.data_kind import placed
+    from candlewax.pipeline.data_kind import settings_for_kind
     from candlewax.runtime import settings
 
     # What is made beforehand is for real markets, unless something else is asked for.
-    chosen = placed(exit_on_error(1, settings.load), REAL)
+    chosen = settings_for_kind(exit_on_error(1, settings.load), REAL)
     exit_on_error(1, lambda: open_tables(chosen.clickhouse, chosen.database))
     print(f"{chosen.clickhouse}: database {chosen.database} is ready")
     if brokers := chosen.brokers:

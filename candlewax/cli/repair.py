@@ -203,4 +203,5 @@ def _made(
     broker = KafkaClient(chosen.brokers)
     create_topics(broker, chosen.brokers, process.exchanges)
     topic_kind.check(broker, process.exchanges, process.kind)
-    return builder.build_ingest(process, source, broker, partial(open_claimed, chosen, process.kind))
+    open_database = partial(open_claimed, chosen, process.kind)
+    return builder.build_ingest(process, source, broker, open_database)

@@ -124,8 +124,8 @@ class _Up:
         self._chosen = chosen
         wanted = chosen.exchanges or known.exchanges
         self._process = ProcessContext(
-            known, wanted, Counters(), self._stop, is_live=chosen.live, is_replayable=not chosen.live,
-            max_wait=chosen.linger_seconds,
+            known, wanted, Counters(), self._stop, is_live=chosen.live,
+            is_replayable=not chosen.live, max_wait=chosen.linger_seconds,
         )  # fmt: skip
         self._hub = BatchQueue()
         self._serving = serve_options.read(arguments)
@@ -151,10 +151,15 @@ class _Up:
             beside.append(Changes(store, live, recent).run)
         names = self._serving.names
         app = build_app(store, live, recent, reader, beside, feed_title=self._what(), names=names)
-        repairs = gap_fill_source(chosen, self._process, finite=False)
+        repairs = gap_fill_source(chosen, self._process, is_finite=False)
         hub = self._hub
         made = builder.build_embedded(
-            self._process, self._feed(), database, repairs, on_stored=hub.put, before_store=hub.announce
+            self._process,
+            self._feed(),
+            database,
+            repairs,
+            on_stored=hub.put,
+            before_store=hub.announce,
         )
         serve_metrics(chosen, made, self._process)
         server = serve_options.begin(app, live, self._serving, self._what())

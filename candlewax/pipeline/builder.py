@@ -120,7 +120,7 @@ def build_embedded(
         process.counters,
         history=state_loader,
         background=in_background,
-        after=after,
+        after=on_stored,
     )
     process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)

@@ -11,8 +11,15 @@ from candlewax.clickhouse.client import Database, DatabaseError, connect, open_t
 from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.pipeline import data_kind
-from candlewax.pipeline.data_kind import claim, claimed, kind_of, live_kind, settled, stored_kind
-from candlewax.pipeline.stored_kind import Examined, examine
+from candlewax.pipeline.data_kind import (
+    claim,
+    kind_of,
+    live_kind,
+    open_claimed,
+    open_for_kind,
+    stored_kind,
+)
+from candlewax.pipeline.stored_kind import InferredKind, infer_kind
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
@@ -54,15 +61,15 @@ def test_of_two_claims_at_once_one_wins(
     """The other comes between its look at an empty database and its claim; all goes on for who was
     the first.
     """
-    examined = examine
+    examined = infer_kind
 
-    def overtaken(database: Database) -> Examined | None:
+    def overtaken(database: Database) -> InferredKind | None:
         found = examined(database)
-        monkeypatch.setattr(data_kind, "examine", examined)
+        monkeypatch.setattr(data_kind, "infer_kind", examined)
         claim(database, HERE, "market", first)
         return found
 
-    monkeypatch.setattr(data_kind, "examine", overtaken)
+    monkeypatch.setattr(data_kind, "infer_kind", overtaken)
     if second == first:
         claim(tables, HERE, "market", second)
     else:
@@ -160,12 +167,12 @@ def test_exchange_that_is_away_does_not_decide(
     monkeypatch.setattr("candlewax.pipeline.data_kind.open_tables", lambda *_: tables)
     place = chosen(is_placed=True)
     if there:
-        claimed(place, there)
+        open_claimed(place, there)
     if there == SAMPLE_KIND:
         with pytest.raises(DatabaseError, match=DESCRIBED[SAMPLE_KIND]):
-            settled(place, "")
+            open_for_kind(place, "")
         return
-    settings, database = settled(place, "")
+    settings, database = open_for_kind(place, "")
     assert settings.is_simulated is (there == SIMULATED)
     assert stored_kind(database) == there
 

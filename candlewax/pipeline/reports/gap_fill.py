@@ -71,8 +71,8 @@ class GapFillReport:
         too_long = [gap for gap in self._before.values() if self._is_long(gap)]
         if too_long:
             self._print(
-                f"{len(too_long):,} of them of more than {MAX_GAP_NUMBERS:,} numbers are not asked for; "
-                "candlewax repair --first NUMBER asks for one"
+                f"{len(too_long):,} of them of more than {MAX_GAP_NUMBERS:,} numbers are not asked "
+                "for; candlewax repair --first NUMBER asks for one"
             )
         self._started_at = time.monotonic()
 

@@ -120,7 +120,7 @@ def test_a_held_source_keeps_what_comes() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance"), turns=turns) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance"), emit_gate=turns) as reader,
     ):
         reader.until(lambda: said)
         assert reader.rows == []

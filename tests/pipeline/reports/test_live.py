@@ -34,7 +34,7 @@ def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
     out = io.StringIO()
     console = Console(file=out, width=120)
     board = LiveReport("what", console, tally, tables, lambda: True)
-    console.print(board._picture())  # noqa: SLF001 - what it shows, at a moment of our choice
+    console.print(board._render())  # noqa: SLF001 - what it shows, at a moment of our choice
     shown = out.getvalue()
     (line,) = [line for line in shown.splitlines() if "x A/B" in line]
     assert line.split()[3:] == ["7", "7", "7", "7", "1", "1", "forming"]
