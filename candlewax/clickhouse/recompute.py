@@ -12,7 +12,13 @@ from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import CertificateInputs, Recertification, merge_overlapping
 from candlewax.core.candles.combine import TIMEFRAMES, all_timeframes, combine
 from candlewax.core.candles.late_trades import restore_revisions
-from candlewax.core.candles.rows import LATE, RECOMPUTE_CAUSE, RECOMPUTED, candle_rows, recertified
+from candlewax.core.candles.rows import (
+    LATE,
+    RECOMPUTE_CAUSE,
+    RECOMPUTED,
+    candle_rows,
+    recertified_rows,
+)
 from candlewax.core.schema import TRADES, empty
 
 _DAY: Final = TIMEFRAMES["1d"][1]
@@ -34,16 +40,16 @@ class CandleRecomputer:
         requests = [batch.recertify for batch in batches if batch.recertify]
         if not requests:
             return
-        begins = any(doubt.begins for doubt in requests)
+        begins = any(doubt.is_first_batch for doubt in requests)
         spans = pl.concat([doubt.spans for doubt in requests])
-        doubt = replace(requests[-1], spans=spans, begins=begins)
+        doubt = replace(requests[-1], spans=spans, is_first_batch=begins)
         stale = pl.concat([batch.stale_windows for batch in batches]).unique()
         if stale.height:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late_trades for batch in batches])
             self._history.wait_until_stored(exchange, late)
-            yield from self.candles(exchange, stale, watermark, late, doubt.evidence, begins=begins)
-        yield from self.recertified(exchange, doubt)
+            yield from self.candles(exchange, stale, watermark, late, doubt.inputs, begins=begins)
+        yield from self.recertify(exchange, doubt)
 
     def candles(
         self,
@@ -84,17 +90,17 @@ class CandleRecomputer:
             inputs = self._with_outages(exchange, begin, begin + _DAY, evidence)
             yield candle_rows(exchange, candles, watermark, inputs, RECOMPUTE_CAUSE)
 
-    def recertified(self, exchange: str, doubt: Recertification) -> Iterator[pl.DataFrame]:
+    def recertify(self, exchange: str, doubt: Recertification) -> Iterator[pl.DataFrame]:
         """Yield rows of `ohlcv` with `cause` for stored candles whose certificates change."""
         stored = self._history.candle_reader
         parts = stored.read_overlapping(exchange, doubt.spans)
-        for part in (*parts, *([stored.read_incomplete(exchange)] if doubt.begins else [])):
-            rows = part.filter(pl.col("window_end") <= doubt.until)
+        for part in (*parts, *([stored.read_incomplete(exchange)] if doubt.is_first_batch else [])):
+            rows = part.filter(pl.col("window_end") <= doubt.until_us)
             if rows.height:
                 start = pl.col("window_start").cast(pl.Int64).min()
                 begin, end = rows.select(start, pl.col("window_end").max()).row(0)
-                evidence = self._with_outages(exchange, begin, end, doubt.evidence)
-                yield recertified(rows, evidence, RECOMPUTED if doubt.begins else LATE)
+                evidence = self._with_outages(exchange, begin, end, doubt.inputs)
+                yield recertified_rows(rows, evidence, RECOMPUTED if doubt.is_first_batch else LATE)
 
     def _with_outages(
         self, exchange: str, begin: int, end: int, evidence: CertificateInputs

@@ -123,7 +123,7 @@ def save_open_candles(book: OpenCandles) -> Snapshot:
         "candles": _packed(book.candles),
         "watermark": book.watermark,
         "outages": _packed(book.outages),
-        "ended": _packed(book.ended),
+        "ended": _packed(book.feed_ends),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import ENDED
+from candlewax.core.candles.certificate import FEED_ENDS
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES
 from candlewax.core.candles.rows import ROWS
 
@@ -141,7 +141,7 @@ class CandleReader:
     def read_feed_ends(self, exchange: str) -> pl.DataFrame:
         """Return ENDED: partial candles of symbols without a later trade."""
         rows = self._query(_FEED_ENDS, exchange, **_LENGTHS)
-        return rows.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
+        return rows.select(pl.col(name).cast(kind) for name, kind in FEED_ENDS.items())
 
     def _rows(self, sql: str, exchange: str, **parameters: object) -> pl.DataFrame:
         rows = self._query(sql, exchange, **_LENGTHS, **parameters)

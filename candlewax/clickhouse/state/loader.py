@@ -274,7 +274,9 @@ class StateLoader:
         candles = with_revisions(restored.candles, late_counts)
         outages = self.gap_reader.read_outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
         ended = self.candle_reader.read_feed_ends(exchange)
-        return replace(restored, candles=candles, outages=merge_overlapping(outages), ended=ended)
+        return replace(
+            restored, candles=candles, outages=merge_overlapping(outages), feed_ends=ended
+        )
 
     def find_stale_windows(self, exchange: str, watermark: int) -> pl.DataFrame:
         """Return WINDOW_KEY of the stored candles that do not match the stored trades."""

@@ -11,9 +11,13 @@ from bytewax.operators import StatefulBatchLogic
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles import combine, open_candles
-from candlewax.core.candles.certificate import Recertification, all_time_ranges, as_time_ranges
+from candlewax.core.candles.certificate import (
+    Recertification,
+    as_time_ranges,
+    incomplete_time_ranges,
+)
 from candlewax.core.candles.open_candles import CandleUpdate
-from candlewax.core.candles.rows import changed_rows, watermarks
+from candlewax.core.candles.rows import changed_rows, watermark_rows
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
@@ -84,27 +88,33 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             if came != self._came:
                 self._came, self._came_at = came, self._elapsed()
         before = self._book.watermark
-        mark = open_candles.watermark(trades)
-        update = open_candles.apply_trades(self._book, trades, mark, known=known, begins=begins)
-        self._book = update.book
+        mark = open_candles.batch_watermark(trades)
+        update = open_candles.apply_trades(
+            self._book, trades, mark, gap_state=known, is_first_batch=begins
+        )
+        self._book = update.open_candles
         tables = self._gold(exchange, update, before, known, begins=begins)
-        self._tally.candles[exchange] = update.book.candles
-        late = _names(update.late)
+        self._tally.candles[exchange] = update.open_candles.candles
+        late = _names(update.stale_parts)
         self._tally.increment(late.height, "recomputed", exchange)
         self._tally.increment(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
-            self._tally.increment(_late(trades, before, update.book.watermark), "late", exchange)
+            self._tally.increment(
+                _late(trades, before, update.open_candles.watermark), "late", exchange
+            )
         oldest = before - open_candles.ALLOWED_LATENESS_US
         if stale.height or late.height:
             stale = pl.concat([_ended(stale, oldest), late])
         spans = _reaching(update, known, oldest, begins=begins)
-        doubt = Recertification(update.book.certificate_inputs(known), oldest, spans, begins)
+        doubt = Recertification(
+            update.open_candles.certificate_inputs(known), oldest, spans, begins
+        )
         return replace(
             batch,
             tables={**batch.tables, **tables},
             stale_windows=stale,
             late_trades=_older(trades, oldest) if late.height else empty(TRADES),
-            watermark=update.book.watermark,
+            watermark=update.open_candles.watermark,
             gap_state=NO_GAPS,
             recertify=doubt if stale.height or spans.height or begins else None,
         )
@@ -122,12 +132,12 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         watermark tells something new once a minute; and to one who `begins`, as whoever
         stored the last candles may have stopped before it stored theirs.
         """
-        now = update.book.watermark
+        now = update.open_candles.watermark
         tables = {"ohlcv": changed_rows(exchange, update, known, self._known)}
         self._known = known
         minute = combine.TIMEFRAMES["1m"][1]
         if now // minute > (0 if begins else before // minute):
-            tables["watermarks"] = watermarks(exchange, now)
+            tables["watermarks"] = watermark_rows(exchange, now)
         return tables
 
     def _arrival(self, exchange: str, trades: pl.DataFrame) -> int | None:
@@ -169,11 +179,11 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         )
         since = self._came - LIVE_MAX_AGE_US
         if update.changed.height and self._history.gap_reader.is_down(exchange, since):
-            update = replace(update, book=open_candles.mark_feed_end(update, before))
-        self._book = update.book
+            update = replace(update, open_candles=open_candles.mark_feed_end(update, before))
+        self._book = update.open_candles
         known = self._known or NO_GAPS
         tables = self._gold(exchange, update, before, known)
-        batch = Batch(exchange, tables, watermark=update.book.watermark)
+        batch = Batch(exchange, tables, watermark=update.open_candles.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:
@@ -225,5 +235,7 @@ def _reaching(update: CandleUpdate, known: GapState, oldest: int, *, begins: boo
     """
     spans = update.spans
     if begins:
-        spans = pl.concat([spans, all_time_ranges(known), as_time_ranges(update.book.outages)])
+        spans = pl.concat(
+            [spans, incomplete_time_ranges(known), as_time_ranges(update.open_candles.outages)]
+        )
     return spans.filter(pl.col("before") < oldest) if spans.height else spans

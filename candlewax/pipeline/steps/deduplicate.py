@@ -139,7 +139,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
                 self._ask_for_contradictions(self._ledger, decoded)
             opened = self._tell_opened(decoded.exchange, admission.opened)
             trades = trades if fresh.all() else trades.filter(fresh)
-            self._ledger.expire(open_candles.watermark(decoded.trades))
+            self._ledger.expire(open_candles.batch_watermark(decoded.trades))
         self._count(decoded, trades.height, contradicted.height)
         unsubscribed = self._follow_subscriptions(decoded)
         tables, known = self._unseen(decoded, trades)

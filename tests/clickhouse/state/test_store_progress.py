@@ -47,7 +47,7 @@ def test_what_is_never_stored_is_not_waited_for_always(
     tables: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told."""
-    monkeypatch.setattr(store_progress, "_PATIENCE", 0.3)
+    monkeypatch.setattr(store_progress, "_TIMEOUT_S", 0.3)
     waits: list[float] = []
     with caplog.at_level(logging.WARNING):
         known = StateLoader(tables, has_concurrent_writer=True, wait=waits.append)

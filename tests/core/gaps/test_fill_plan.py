@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.gaps.fill_plan import (
-    RETRY_PREFIX,
     MAX_GAP_NUMBERS,
+    RETRY_PREFIX,
     FillCursor,
     FillGap,
     FillResult,

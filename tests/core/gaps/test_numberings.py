@@ -192,7 +192,8 @@ def seconds(times: pl.Series) -> list[int]:
 @pytest.mark.parametrize(
     ("number", "last", "far"),
     [
-        (9_000, 9_000 + FAR_BELOW, True), (9_001, 9_000 + FAR_BELOW, False), (1, 21, True), (1, 20, False),
+        (9_000, 9_000 + FAR_BELOW, True), (9_001, 9_000 + FAR_BELOW, False),
+        (1, 21, True), (1, 20, False),
         (21, 41, False), (20, 40, True), (5, 5, False), (6, 5, False),
     ],
 )  # fmt: skip

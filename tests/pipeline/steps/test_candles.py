@@ -241,9 +241,9 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
     else:
         # The candle is no longer at hand: who stores computes it anew.
         assert early.recertify is not None
-        assert early.recertify.evidence.ended["timeframe"].to_list() == [1, 2, 3, 4, 5]
+        assert early.recertify.inputs.feed_ends["timeframe"].to_list() == [1, 2, 3, 4, 5]
         assert again.recertify is not None
-        assert again.recertify.evidence.ended.is_empty()
+        assert again.recertify.inputs.feed_ends.is_empty()
         assert DAY in again.recertify.spans["before"]
 
 
