@@ -223,7 +223,7 @@ def _made(
     if chosen.brokers:
         broker = KafkaClient(chosen.brokers)
         create_topics(broker, chosen.brokers, process.exchanges)
-        topic_kind.check(broker, process.exchanges, kind)
+        topic_kind.require_kind(broker, process.exchanges, kind)
         return builder.build_ingest(process, source, broker, partial(open_claimed, chosen, kind))
     return builder.build_embedded(process, source, open_claimed(chosen, kind))
 

@@ -181,7 +181,8 @@ def _broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(WRONG, "broker", str(error))
     else:
         yield Finding(OK, "broker", f"{brokers}: answers")
-        wanted = topics.wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions)
+        counts = brokers.raw_partitions, brokers.normalized_partitions
+        wanted = topics.required_topics(exchanges, *counts)
         absent = [topic.name for topic in wanted if topic.name not in there]
         if absent:
             text = f"not there yet, the first start makes them: {', '.join(absent)}"

@@ -202,6 +202,6 @@ def _made(
         return builder.build_embedded(process, source, tables)
     broker = KafkaClient(chosen.brokers)
     create_topics(broker, chosen.brokers, process.exchanges)
-    topic_kind.check(broker, process.exchanges, process.kind)
+    topic_kind.require_kind(broker, process.exchanges, process.kind)
     open_database = partial(open_claimed, chosen, process.kind)
     return builder.build_ingest(process, source, broker, open_database)

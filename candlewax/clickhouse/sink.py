@@ -45,7 +45,7 @@ class _SinkPartition(StatefulSinkPartition[Batch, None]):
     def snapshot(self) -> None:
         # This includes the batches that an EarlyTradeWriter of any worker handed over.
         self._writer.flush()
-        metrics.committed()
+        metrics.mark_committed()
 
     def close(self) -> None:
         self._on_close()

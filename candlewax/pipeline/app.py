@@ -87,7 +87,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
 
 def serve_metrics(settings: Settings, components: Components, process: ProcessContext) -> None:
     """Serve metrics and health if the settings ask for it. Raises SettingsError."""
-    metrics.committed()
+    metrics.mark_committed()
     process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
     process.health.add("sources", partial(PULSE.stale, settings.fresh_seconds))
     symbols = {
@@ -202,7 +202,7 @@ def _behind_broker(
     broker = KafkaClient(brokers)
     create_topics(broker, brokers, process.exchanges)
     if kind:
-        topic_kind.check(broker, process.exchanges, kind)
+        topic_kind.require_kind(broker, process.exchanges, kind)
     report = ServiceReport(
         f"{name}: {', '.join(process.exchanges)} at {broker}", process.counters, shutdown
     )

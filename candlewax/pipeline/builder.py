@@ -181,7 +181,7 @@ def build_ingest(
         feed=feed,
         route=RouteStep(process.instruments, process.exchanges, process.counters),
         topics=RawTopicSink(KEYS, frames, open_fallback_sink, process.on_end),
-        queue_sizes=[producer.waiting],
+        queue_sizes=[producer.count_undelivered],
     )
 
 
@@ -214,7 +214,7 @@ def build_silver(
         deduplicate=partial(DeduplicateStep, state_loader, process.counters),
         tables=ClickHouseSink(KEYS, writer, process.on_end, publisher),
         lags=[source.lag],
-        queue_sizes=[producer.waiting],
+        queue_sizes=[producer.count_undelivered],
     )
 
 
@@ -241,7 +241,7 @@ def _raw_topics(
 ) -> KafkaSource[list[SourceItem], SourceItem]:
     exchanges = {topics.raw(exchange): None for exchange in process.exchanges}
     controls = process.should_stop, process.emit_gate, process.max_wait
-    return KafkaSource(broker, exchanges, raw_messages.reading(guard), group, *controls)
+    return KafkaSource(broker, exchanges, raw_messages.frame_codec(guard), group, *controls)
 
 
 def build_ohlcv(

@@ -71,7 +71,7 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
-            metrics.received(self._exchange, rows[-1][0] / 1e9)
+            metrics.set_last_received(self._exchange, rows[-1][0] / 1e9)
         if rows:
             self.looks.emitted()
         return to_source_items(self._exchange, rows)

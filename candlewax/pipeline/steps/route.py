@@ -17,9 +17,9 @@ from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.trades.decode import Decoded, reject_frames
 from candlewax.core.trades.messages import ParsedMessages, from_json
 from candlewax.exchanges import EXCHANGES
-from candlewax.kafka.raw_messages import Admit
+from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.source import MessageCodec, PartitionMessages
-from candlewax.kafka.topics import MOST_BYTES
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.pipeline.steps.deduplicate import DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -53,10 +53,10 @@ class RouteStep:
     def _fitting(
         self, item: FrameBatch
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
-        long = item.frames["frame"].str.len_bytes() > MOST_BYTES
+        long = item.frames["frame"].str.len_bytes() > MAX_MESSAGE_BYTES
         if not long.any():
             return [(item.exchange, item)]
-        why = f"a message holds at most {MOST_BYTES} bytes"
+        why = f"a message holds at most {MAX_MESSAGE_BYTES} bytes"
         dead = reject_frames(item.exchange, item.frames.filter(long), "too_large", why)
         rest = FrameBatch(item.exchange, item.frames.filter(~long))
         kept = [(item.exchange, rest)] if rest.frames.height else []
@@ -108,7 +108,7 @@ class ReadTradesStep:
         self,
         wanted: Iterable[str],
         decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
-        admit: Admit = lambda *_: None,
+        admit: KindCheck = lambda *_: None,
     ) -> None:
         """`admit` raises if trades are of a kind that is not wanted."""
         self._admit = admit

@@ -21,7 +21,7 @@ from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, Unr
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
-from candlewax.kafka.topics import MOST_BYTES
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep
 from candlewax.pipeline.steps.route import RouteStep
 from candlewax.runtime.counters import Counters
@@ -331,6 +331,6 @@ def test_what_no_topic_takes_becomes_dead_letters() -> None:
     assert key == UNKNOWN_EXCHANGE
     assert unknown.tables["bronze_frames"].height == 2
     assert unknown.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"] * 2
-    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MOST_BYTES + 1))))
+    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MAX_MESSAGE_BYTES + 1))))
     assert aside[1].tables["dead_letters"]["reason"].to_list() == ["too_large"]
     assert (kept[0], kept[1].frames["frame"].to_list()) == ("kraken", ["x"])
