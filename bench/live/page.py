@@ -66,7 +66,7 @@ def _instruments(path: Path) -> Path:
     lines = []
     for exchange in ("binance", "kraken", "coinbase"):
         lines.append(f"[{exchange}.subscribe]")
-        lines += [f'"{one.native}" = "{one.symbol}"' for one in markets_of(exchange, EACH)]
+        lines += [f'"{one.native_symbol}" = "{one.symbol}"' for one in markets_of(exchange, EACH)]
     path.write_text("\n".join(lines))
     return path
 

@@ -22,7 +22,7 @@ from candlewax.feeds.rest.span_pages import SpanCounts, pages
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
-from candlewax.simulator.frames.trades import eight, price, quantity
+from candlewax.simulator.frames.trades import pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.market.rng import decimal_text
 from candlewax.simulator.server import Simulator
@@ -127,12 +127,12 @@ def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
             tables, "kraken", "ETH/USD", from_rest(simulator, "kraken", "ETH/USD", span)
         )
         assert "Unknown asset pair" in str(source.error)
-        simulator.failing = 1
+        simulator.fail_rate = 1
         _, source = store(
             tables, "kraken", "BTC/USD", from_rest(simulator, "kraken", "BTC/USD", span)
         )
         assert "status 503" in str(source.error)
-        assert simulator.asked == 1 + 8
+        assert simulator.rest_requests == 1 + 8
 
 
 def line(trade: Trade, unit_us: int = 1000) -> str:
@@ -140,7 +140,7 @@ def line(trade: Trade, unit_us: int = 1000) -> str:
     market = trade.market
     worth = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
     return (
-        f"{trade.trade_id},{eight(price(trade))},{eight(quantity(trade))},{eight(worth)},"
+        f"{trade.trade_id},{pad_decimals(price(trade))},{pad_decimals(quantity(trade))},{pad_decimals(worth)},"
         f"{trade.time_us // unit_us},{not trade.bought},True"
     )
 

@@ -23,7 +23,7 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
@@ -94,7 +94,7 @@ def test_gaps_are_filled(tables: Database, exchange: str) -> None:
         before = gaps(tables)
         assert {gap["state"] for gap in before} == {"open"}
         tally = mend(tables, asked(simulator, exchange))
-        requests = simulator.asked
+        requests = simulator.rest_requests
     # Binance shows no futures trades that carry a condition.
     hidden = {trade for trade in between if trade.condition}
     left = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
@@ -120,12 +120,12 @@ def test_what_refuses_is_named_and_asked_again(tables: Database) -> None:
         between = hear(tables, simulator, "kraken", one_in(20))
         count = len(gaps(tables))
         mend(tables, asked(simulator, "kraken"), patience=HASTE)
-        assert simulator.asked == QUICK.tries
+        assert simulator.rest_requests == QUICK.tries
         found = gaps(tables)
         assert len(found) == count
         assert {(gap["state"], gap["reason"]) for gap in found} == {("repairing", "status 503")}
         assert {gap["attempts"] for gap in found} <= {1, 2, 3}
-        simulator.failing = 0
+        simulator.fail_rate = 0
         mend(tables, asked(simulator, "kraken"))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, "kraken").keys() >= numbers(between)
@@ -151,10 +151,10 @@ def test_what_is_too_old_is_given_up(tables: Database) -> None:
         hear(tables, simulator, "binance", lambda place, _: place != 3)
         found = gaps(tables)
         mend(tables, asked(simulator, "binance"))
-        requests = simulator.asked
+        requests = simulator.rest_requests
         assert requests
         mend(tables, asked(simulator, "binance"))
-        assert simulator.asked == requests
+        assert simulator.rest_requests == requests
     after = gaps(tables)
     assert len(after) == len(found)
     old = [gap for gap in after if gap["state"] == "unrepairable"]
@@ -172,7 +172,7 @@ def test_one_answer_is_no_proof(tables: Database) -> None:
         hear(tables, simulator, "binance", lambda place, _: place != 3)
         for _run in range(2):
             mend(tables, asked(simulator, "binance"), patient)
-            requests = simulator.asked
+            requests = simulator.rest_requests
         lacking = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
         assert lacking
         assert all(gap["reason"].startswith(f"{RETRY_PREFIX}too old") for gap in lacking)
@@ -201,7 +201,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
     with played() as (simulator, _):
         two = ("BTCUSDT", "ETHUSDT")
         hear(
-            tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native not in two
+            tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native_symbol not in two
         )
         assert len(gaps(tables)) == len(two)
         source = GapFillSource(asked(simulator, "binance"), tables, Counters(), timing=QUICK)
@@ -213,7 +213,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
             return {gap["state"] for gap in gaps(tables)} == {"unrepairable"}
 
         wait(given_up)
-        requests = simulator.asked
+        requests = simulator.rest_requests
         part.close()
     found = gaps(tables)
     assert {gap["attempts"] for gap in found} == {MAX_UNREADABLE_FILLS}
@@ -230,7 +230,7 @@ def test_a_gap_of_millions_is_left_to_backfill(tables: Database) -> None:
         feed: Any = [heard([far])]
         run(tables, feed)
         mend(tables, asked(simulator, "kraken"))
-        assert simulator.asked == 0
+        assert simulator.rest_requests == 0
     (gap,) = gaps(tables)
     assert (gap["state"], gap["missing"]) == ("unrepairable", 5_000_000)
     assert gap["reason"].startswith("too long: 5,000,000 numbers")
@@ -266,7 +266,7 @@ def test_without_a_key_the_newest_futures_trades_are_had(tables: Database) -> No
 
 def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> None:
     """With trades that never come and connections that are cut, in the end all is there."""
-    plan = Plan(rate=2000, trades=3000, waiting=True, mischief=Mischief(skip=0.02))
+    plan = Plan(rate=2000, trades=3000, starts_paused=True, fault_rates=FaultRates(skip=0.02))
     exchanges = ("binance", "kraken", "coinbase")
     natives = {name: INSTRUMENTS.subscriptions(name) for name in exchanges}
     over = threading.Event()

@@ -30,9 +30,9 @@ def without(*places: int) -> Any:
 
 
 @contextmanager
-def forgetful(**mischief: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
+def forgetful(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
     """A simulator, and a way to have it `show` or `lack` so many from now on."""
-    with played(**mischief) as (simulator, run):
+    with played(**fault_rates) as (simulator, run):
 
         def tell(name: str, number: int) -> None:
             async def act() -> None:
@@ -94,9 +94,9 @@ def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Datab
     with forgetful(oldest=5) as (simulator, tell):
         between = too_old(tables, simulator)
         tell("show", 0)
-        before = simulator.asked
+        before = simulator.rest_requests
         mend(tables, asked(simulator, "kraken"))
-        assert simulator.asked == before
+        assert simulator.rest_requests == before
         mend(tables, asked(simulator, "kraken"), choice=AGAIN)
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, "kraken").keys() == numbers(between)
@@ -108,10 +108,10 @@ def test_what_is_still_not_to_be_had_stays_given_up(tables: Database) -> None:
     """Since the same time; asked for once, not twice, as two answers had said so."""
     with forgetful(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
-        before, since, requests = gaps(tables), since_when(tables), simulator.asked
+        before, since, requests = gaps(tables), since_when(tables), simulator.rest_requests
         tell("show", 4)
         mend(tables, asked(simulator, "kraken"), choice=AGAIN)
-        assert simulator.asked == requests + len(before)
+        assert simulator.rest_requests == requests + len(before)
     after = gaps(tables)
     assert [{**gap, "attempts": gap["attempts"] + 1, "reason": ""} for gap in before] == [
         {**gap, "reason": ""} for gap in after
@@ -130,11 +130,11 @@ def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> Non
     """Not its reason either: that of the exchange's last answer stays."""
     with forgetful(oldest=5) as (simulator, _):
         too_old(tables, simulator)
-        before, requests = gaps(tables), simulator.asked
-        simulator.failing = 1
+        before, requests = gaps(tables), simulator.rest_requests
+        simulator.fail_rate = 1
         haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
         mend(tables, asked(simulator, "kraken"), patience=haste, choice=AGAIN)
-        assert simulator.asked == requests + QUICK.tries
+        assert simulator.rest_requests == requests + QUICK.tries
     assert gaps(tables) == before
 
 
@@ -164,7 +164,7 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
         native = next(iter(markets(simulator, "kraken")))
         hear(
             tables, simulator, "kraken",
-            lambda n, trade: trade.market.native == native and not 5 <= n < 11,
+            lambda n, trade: trade.market.native_symbol == native and not 5 <= n < 11,
         )  # fmt: skip
         mend(tables, asked(simulator, "kraken"))
         (gap,) = gaps(tables)
@@ -173,7 +173,7 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
         firsts = frozenset({gap["first_sequence"]} if named else ())
         choice = GapSelection(include_given_up=True, firsts=firsts)
         mend(tables, asked(simulator, "kraken"), choice=choice)
-        assert bool(simulator.asked) is named
+        assert bool(simulator.rest_requests) is named
     (after,) = gaps(tables)
     assert after["state"] == "repaired" if named else after == gap
 
@@ -200,7 +200,7 @@ def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
         lost = {*range(5, 9), *range(20, 26)}
         hear(
             tables, simulator, "binance",
-            lambda n, trade: trade.market.native == native and n not in lost,
+            lambda n, trade: trade.market.native_symbol == native and n not in lost,
         )  # fmt: skip
     failed: Answered = (503, {}, b"")
     first, second = start + 5, start + 20

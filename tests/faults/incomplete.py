@@ -50,7 +50,7 @@ def rest_incomplete(place: Place) -> Outcome:
     """
     folder = place.folder / "incomplete"
     folder.mkdir()
-    plan = Plan(rate=place.size.rate, seed=place.seed, waiting=True)
+    plan = Plan(rate=place.size.rate, seed=place.seed, starts_paused=True)
     port = free_port()
     settings = {
         "CANDLEWAX_TEST_FLOW": "ohlcv",
@@ -89,7 +89,7 @@ def _lack_once(
         simulator.stall(None, seconds)
 
     _at(run, stall)
-    reading.until(lambda: not simulator.lacking, seconds=120, pause=0.1)
+    reading.until(lambda: not simulator.incomplete_answers, seconds=120, pause=0.1)
     reading.until(lambda: not open_gaps(), seconds=120, pause=0.1)
 
 
@@ -138,7 +138,7 @@ def _account(tables: Database, journal: list[Published]) -> Account:
     lost = []
     for one in journal:
         exchange, number = one.trade.market.exchange, one.trade.trade_id
-        symbol = truth.SYMBOLS.get(exchange, {}).get(one.trade.market.native, "")
+        symbol = truth.SYMBOLS.get(exchange, {}).get(one.trade.market.native_symbol, "")
         numbers = stored.get((exchange, symbol), set())
         if numbers and min(numbers) <= number <= max(numbers):
             found.trades += 1

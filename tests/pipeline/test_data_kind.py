@@ -140,7 +140,7 @@ def test_exchange_is_asked_what_it_is() -> None:
         return
 
     with (
-        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        running(Simulator(Plan(starts_paused=True))) as (simulator, _),
         running(Exchange(talk)) as (
             other,
             _,
@@ -182,7 +182,7 @@ def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> No
     """Where it is not known at start, the connection tells; what it brings says so."""
     rules = {name: replace(live, is_simulated=wanted) for name, live in quick("kraken").items()}
     with (
-        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        running(Simulator(Plan(starts_paused=True))) as (simulator, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": simulator.url("kraken")}, rules) as reader,
     ):
         if wanted is False:

@@ -23,7 +23,7 @@ from candlewax.pipeline.data_kind import claim
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from dataflows import ohlcv, repair
 from tests.support.exchange_server import running
@@ -39,9 +39,11 @@ Heard = Callable[[int, Trade], bool]
 
 
 @contextmanager
-def played(trades: int = 3000, **mischief: Any) -> Iterator[tuple[Simulator, Callable[..., Any]]]:
+def played(
+    trades: int = 3000, **fault_rates: Any
+) -> Iterator[tuple[Simulator, Callable[..., Any]]]:
     """A simulator whose market is closed; its REST goes on."""
-    plan = Plan(rate=50_000, trades=trades, mischief=Mischief(**mischief))
+    plan = Plan(rate=50_000, trades=trades, fault_rates=FaultRates(**fault_rates))
     with running(Simulator(plan)) as (simulator, run):
         run(simulator.ended())
         yield simulator, run
@@ -52,7 +54,7 @@ def markets(simulator: Simulator, exchange: str) -> dict[str, list[Trade]]:
     found: dict[str, list[Trade]] = {}
     for one in simulator.journal:
         if one.trade.market.exchange == exchange:
-            found.setdefault(one.trade.market.native, []).append(one.trade)
+            found.setdefault(one.trade.market.native_symbol, []).append(one.trade)
     return found
 
 
@@ -147,4 +149,4 @@ def stored(tables: Database, exchange: str) -> dict[tuple[str, int], str]:
 
 def numbers(trades: Iterable[Trade]) -> set[tuple[str, int]]:
     """Native symbol and number of each trade."""
-    return {(trade.market.native, trade.trade_id) for trade in trades}
+    return {(trade.market.native_symbol, trade.trade_id) for trade in trades}
