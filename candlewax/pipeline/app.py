@@ -41,7 +41,7 @@ from candlewax.pipeline.sources import (
 )
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import PULSE
+from candlewax.runtime.emit_gate import SOURCE_ACTIVITY
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import answer
 from candlewax.runtime.metrics import MetricsCollector
@@ -89,7 +89,7 @@ def serve_metrics(settings: Settings, components: Components, process: ProcessCo
     """Serve metrics and health if the settings ask for it. Raises SettingsError."""
     metrics.mark_committed()
     process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
-    process.health.add("sources", partial(PULSE.stale, settings.fresh_seconds))
+    process.health.add("sources", partial(SOURCE_ACTIVITY.problem, settings.fresh_seconds))
     symbols = {
         exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
         for exchange in process.exchanges
