@@ -3,4 +3,4 @@
 from candlewax.runtime import exit_reasons
 
 # Called before the slow imports of about a second, so that their failures are reported too.
-exit_reasons.begin()
+exit_reasons.install_hooks()

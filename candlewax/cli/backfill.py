@@ -93,7 +93,7 @@ class BackfillRequest:
 def parse_request(arguments: argparse.Namespace, instruments: Instruments) -> BackfillRequest:
     """Return the request of the command line. Raises BackfillRequestError."""
     exchange = arguments.exchange
-    native_symbol = instruments.native(exchange, arguments.symbol)
+    native_symbol = instruments.find_native_symbol(exchange, arguments.symbol)
     if native_symbol is None:
         raise BackfillRequestError(
             f"{arguments.symbol!r} is no symbol of {exchange}: expected one as it writes them "
@@ -130,7 +130,9 @@ def _from_files(
         size = sum(dump_files.size(path) for path in request.files)
     except DumpError as error:
         raise BackfillRequestError(str(error)) from error
-    return lambda _: backfill.pieces(request.files, dump, request.span, counters.read, counts), size
+    return lambda _: backfill.pieces(
+        request.files, dump, request.span, counters.add_bytes_read, counts
+    ), size
 
 
 def _from_rest(
@@ -153,7 +155,9 @@ def _from_rest(
         client = Client(
             endpoint.rest, endpoint.url, endpoint.key, is_simulated=endpoint.is_simulated, wait=wait
         )
-        return pages(client, endpoint.rest, request.native_symbol, span, counters.read, counts)
+        return pages(
+            client, endpoint.rest, request.native_symbol, span, counters.add_bytes_read, counts
+        )
 
     return texts, span[1] - span[0]
 

@@ -90,14 +90,14 @@ def _check_instruments(settings: Settings, instruments: Instruments) -> Iterator
     for exchange in settings.exchanges or instruments.exchanges:
         native_symbols = instruments.subscriptions(exchange)
         if not native_symbols:
-            state = WRONG if settings.live and settings.exchanges else NOTE
+            state = WRONG if settings.is_live and settings.exchanges else NOTE
             yield Finding(state, "instruments", f"{exchange}: nothing to subscribe to")
             continue
         yield Finding(OK, "instruments", f"{exchange}: {len(native_symbols):,} to subscribe to")
         for native_symbol in native_symbols:
             listed, by_rule = (
                 instruments.resolve(exchange, native_symbol),
-                instruments.by_rule(exchange, native_symbol),
+                instruments.resolve_by_rule(exchange, native_symbol),
             )
             if listed and by_rule and listed.symbol != by_rule.symbol:
                 yield Finding(

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     name = words[0] if words else ""
     if arguments is None:
-        exit_reasons.begin()
+        exit_reasons.install_hooks()
     try:
         options = build_parser(name).parse_args(words)
         status = options.run(options)

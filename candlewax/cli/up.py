@@ -113,9 +113,9 @@ class _Up:
         self._shutdown = ShutdownSignal()
         self._shutdown.listen()
         instruments = load_instruments(settings.instruments)
-        self._playback = None if settings.live else _build_playback(settings, arguments)
+        self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
-        if not (settings.live or arguments.keep or not isinstance(settings.clickhouse, Path)):
+        if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
             # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -124,8 +124,8 @@ class _Up:
         self._settings = settings
         exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(
-            instruments, exchanges, Counters(), self._shutdown, is_live=settings.live,
-            is_replayable=not settings.live, max_wait=settings.linger_seconds,
+            instruments, exchanges, Counters(), self._shutdown, is_live=settings.is_live,
+            is_replayable=not settings.is_live, max_wait=settings.linger_seconds,
         )  # fmt: skip
         self._batch_queue = BatchQueue()
         self._address = serve_options.read(arguments)
@@ -186,7 +186,7 @@ class _Up:
     def _feed(self) -> Source[SourceItem]:
         if self._playback is None:
             return frame_source(self._settings, self._process)
-        logs = FrameLogSource(self._settings.logs, self._process.counters, self._shutdown)
+        logs = FrameLogSource(self._settings.frame_logs, self._process.counters, self._shutdown)
         return PacedSource(logs, self._playback, self._shutdown)
 
     def _feed_title(self) -> str:

@@ -43,7 +43,7 @@ from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.emit_gate import SOURCE_ACTIVITY
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.http_status import answer
+from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
@@ -75,7 +75,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
             exchanges,
             Counters(),
             shutdown,
-            is_live=settings.live,
+            is_live=settings.is_live,
             max_wait=settings.linger_seconds,
         )
         if settings.brokers:
@@ -91,10 +91,10 @@ def serve_metrics(settings: Settings, components: Components, process: ProcessCo
     process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
     process.health.add("sources", partial(SOURCE_ACTIVITY.problem, settings.fresh_seconds))
     symbols = {
-        exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
+        exchange: process.instruments.known_table(exchange)["symbol"].cast(pl.String).unique()
         for exchange in process.exchanges
     }
-    answer(
+    serve_status(
         settings,
         MetricsCollector(
             process.counters,
@@ -142,7 +142,7 @@ def _embedded(
     if name == "repair":
         title = f"Filling gaps in {settings.clickhouse}, database {settings.database}"
         report = GapFillReport(title, run_console(), process.counters, database, shutdown)
-    elif settings.live:
+    elif settings.is_live:
         title = (
             f"Live feeds into {settings.clickhouse}, database {settings.database}; Ctrl-C ends it"
         )
@@ -156,7 +156,7 @@ def _embedded(
             settings, database, process.counters, shutdown, run_console(), candles=candles
         )
     # Without a broker ingest only counts frames and keeps no state.
-    is_replayable = name == "ingest" or not (settings.live or name == "repair")
+    is_replayable = name == "ingest" or not (settings.is_live or name == "repair")
     process = replace(
         process, on_end=partial(_finish, report, cross_check), is_replayable=is_replayable
     )
@@ -259,7 +259,7 @@ def _flow_name(build: Callable[[Components], Dataflow]) -> str:
 
 def _has_rest_endpoint(settings: Settings, process: ProcessContext) -> bool:
     """Return True if REST access to any exchange is configured."""
-    return bool(rest_endpoints(settings, process.exchanges, real=settings.live))
+    return bool(rest_endpoints(settings, process.exchanges, real=settings.is_live))
 
 
 def lazy_flow(

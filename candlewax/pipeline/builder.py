@@ -125,7 +125,9 @@ def build_embedded(
     process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)
     since = 0 if process.is_replayable else wall_clock()
-    candles = partial(CandleStep, state_loader, process.counters, live=process.is_live, since=since)
+    candles = partial(
+        CandleStep, state_loader, process.counters, is_live=process.is_live, since_us=since
+    )
     return Components(
         feed=feed,
         unprocessed=None
@@ -230,7 +232,7 @@ def build_tables(
         raw_topics=source,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters),
-        candles=partial(CandleStep, state_loader, process.counters, live=True),
+        candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(KEYS, writer, process.on_end),
         lags=[source.lag],
     )
@@ -267,7 +269,7 @@ def build_ohlcv(
         normalized_topic=source,
         read=ReadTradesStep(process.exchanges, decode, guard),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters, stores=False),
-        candles=partial(CandleStep, state_loader, process.counters, live=True),
+        candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(KEYS, writer, process.on_end),
         lags=[source.lag],
     )

@@ -12,8 +12,8 @@ import polars as pl
 
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
 from candlewax.core.kind_marks import (
-    DESCRIBED,
-    ELSEWHERE,
+    KIND_TEXTS,
+    OTHER_DATABASE_HINT,
     REAL,
     SAMPLE_KIND,
     SIMULATED,
@@ -22,7 +22,7 @@ from candlewax.core.kind_marks import (
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.recorded_kind import kinds_of
 from candlewax.pipeline.stored_kind import infer_kind
-from candlewax.runtime.last_filled import UNFILLED, remember
+from candlewax.runtime.last_filled import UNFILLED, remember_database
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 
@@ -40,18 +40,18 @@ def claim(database: Database, place: Path | Server, name: str, kind: str) -> Non
     Raises DatabaseError if it holds another kind; the text names both, and how to choose another
     database.
     """
-    if kind not in DESCRIBED:
-        known_kinds = ", ".join(DESCRIBED)
+    if kind not in KIND_TEXTS:
+        known_kinds = ", ".join(KIND_TEXTS)
         raise DatabaseError(
             f"{place}, database {name}: got data of kind {kind!r}, takes {known_kinds}"
         )
     stored = stored_kind(database) or _decide(database, place, name, kind)
     if stored != kind:
         raise DatabaseError(
-            f"{place}, database {name} holds {DESCRIBED.get(stored, stored)}; {DESCRIBED[kind]} "
-            f"would be stored beside it. {ELSEWHERE}"
+            f"{place}, database {name} holds {KIND_TEXTS.get(stored, stored)}; {KIND_TEXTS[kind]} "
+            f"would be stored beside it. {OTHER_DATABASE_HINT}"
         )
-    remember(place, name)
+    remember_database(place, name)
 
 
 def open_claimed(settings: Settings, kind: str) -> Database:
@@ -81,7 +81,7 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
             "%s, database %s was filled before databases told their kind; it is taken for %s: %s",
             place,
             name,
-            DESCRIBED[kind],
+            KIND_TEXTS[kind],
             inferred.why,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
@@ -105,7 +105,7 @@ class Guard:
         self.kind = stored_kind(database)
         """Kind of data of the database, "" until the first claim."""
         if self.kind:
-            remember(place, name)
+            remember_database(place, name)
 
     def __call__(self, kind: str, where: str) -> None:
         """Admit data of a kind from a place. Raises DatabaseError if the database holds another."""
@@ -120,14 +120,16 @@ class Guard:
 
 def kind_of(settings: Settings) -> str:
     """Return the kind of data of the configured feed. Raises SettingsError."""
-    if settings.live:
+    if settings.is_live:
         return live_kind(settings.urls)
     kinds: dict[str, Path] = {}
-    for path in settings.logs:
+    for path in settings.frame_logs:
         for kind in {SAMPLE_KIND} if path.resolve() == SAMPLE.resolve() else kinds_of(path):
             kinds.setdefault(kind, path)
     if len(kinds) > 1:
-        kinds_by_path = ", ".join(f"{path} holds {DESCRIBED[kind]}" for kind, path in kinds.items())
+        kinds_by_path = ", ".join(
+            f"{path} holds {KIND_TEXTS[kind]}" for kind, path in kinds.items()
+        )
         raise SettingsError(f"CANDLEWAX_FEED: {kinds_by_path}; takes logs of one kind")
     return next(iter(kinds), REAL)
 

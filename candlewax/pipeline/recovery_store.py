@@ -95,6 +95,6 @@ def _check_part(part: Path, flow: str) -> None:
         )
     try:
         for data in newest:
-            snapshots.check(data)
+            snapshots.check_snapshot(data)
     except SnapshotError as error:
         raise RecoveryError(f"{part.parent}: {error}") from error

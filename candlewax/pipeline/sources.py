@@ -41,9 +41,9 @@ def gap_fill_source(
     settings: Settings, process: ProcessContext, *, is_finite: bool
 ) -> GapFillSource | None:
     """Return the source that fills gaps; None for a replay or without a REST endpoint."""
-    if not settings.live and not is_finite and not settings.brokers:
+    if not settings.is_live and not is_finite and not settings.brokers:
         return None
-    endpoints = rest_endpoints(settings, process.exchanges, real=settings.live)
+    endpoints = rest_endpoints(settings, process.exchanges, real=settings.is_live)
     if not endpoints:
         return None
     # A connection of its own, as it reads while the writer stores.
@@ -71,8 +71,8 @@ def require_gap_fill(repairs: GapFillSource | None) -> GapFillSource:
 
 def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceItem]:
     """Return the source that the settings configure. Raises SettingsError."""
-    if not settings.live:
-        return FrameLogSource(settings.logs, process.counters, process.should_stop)
+    if not settings.is_live:
+        return FrameLogSource(settings.frame_logs, process.counters, process.should_stop)
     subscriptions = {
         exchange: process.instruments.subscriptions(exchange) for exchange in process.exchanges
     }

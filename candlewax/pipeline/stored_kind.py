@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.kind_marks import DESCRIBED, MADE, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED, SIMULATOR_MARK
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.frame_buffer import redact_url
@@ -55,7 +55,7 @@ def infer_kind(database: Database) -> InferredKind | None:
     if not database.query(_FILLED).item():
         return None
     events = database.query(_CONNECTED).rows()
-    simulated = any(marker == MADE for *_, marker in events)
+    simulated = any(marker == SIMULATOR_MARK for *_, marker in events)
     own_urls = {(exchange, redact_url(rules.live.url)) for exchange, rules in EXCHANGES.items()}
     other_urls = sorted(
         {url for exchange, url, marker in events if not marker} - {url for _, url in own_urls}
@@ -69,7 +69,7 @@ def infer_kind(database: Database) -> InferredKind | None:
     if len(kinds) > 1:
         kind = REAL if evidence[REAL] else SIMULATED
         return InferredKind(
-            kind, " and ".join(DESCRIBED[each] for each in kinds) + " lie beside each other"
+            kind, " and ".join(KIND_TEXTS[each] for each in kinds) + " lie beside each other"
         )
     return InferredKind(
         kinds[0] if kinds else REAL, "as all in it says" if kinds else "nothing says so"

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.cross_check import COLUMNS
 from candlewax.runtime.health import Health
-from candlewax.runtime.http_status import answer
+from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.verification.cross_check import CrossCheck
@@ -148,7 +148,7 @@ def serve(settings: Settings) -> None:
     monitor = CrossCheckMonitor(settings)
     health = Health()
     health.add("cross-check", monitor.find_problem)
-    answer(settings, monitor.metrics, health)
+    serve_status(settings, monitor.metrics, health)
     should_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: should_stop.set())

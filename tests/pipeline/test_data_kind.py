@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.pipeline import data_kind
 from candlewax.pipeline.data_kind import (
@@ -45,8 +45,8 @@ def test_database_takes_its_own_kind_and_refuses_others(
     with pytest.raises(DatabaseError) as refused:
         claim(tables, HERE, "market", second)
     text = str(refused.value)
-    assert DESCRIBED[first] in text
-    assert DESCRIBED[second] in text
+    assert KIND_TEXTS[first] in text
+    assert KIND_TEXTS[second] in text
     assert "here, database market" in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
@@ -73,7 +73,7 @@ def test_of_two_claims_at_once_one_wins(
     if second == first:
         claim(tables, HERE, "market", second)
     else:
-        with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[first]}"):
+        with pytest.raises(DatabaseError, match=f"holds {KIND_TEXTS[first]}"):
             claim(tables, HERE, "market", second)
     claim(tables, HERE, "market", first)
     assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
@@ -169,7 +169,7 @@ def test_exchange_that_is_away_does_not_decide(
     if there:
         open_claimed(place, there)
     if there == SAMPLE_KIND:
-        with pytest.raises(DatabaseError, match=DESCRIBED[SAMPLE_KIND]):
+        with pytest.raises(DatabaseError, match=KIND_TEXTS[SAMPLE_KIND]):
             open_for_kind(place, "")
         return
     settings, database = open_for_kind(place, "")

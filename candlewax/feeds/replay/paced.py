@@ -12,7 +12,7 @@ from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.snapshots import Snapshot
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.runtime.clocks import steady_clock
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
 
 MAX_WAIT: Final = timedelta(milliseconds=20)
@@ -71,12 +71,12 @@ class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
         self._clock = clock
         self._should_stop = should_stop
         self._waiting: deque[tuple[FrameBatch, pl.Series]] = deque()
-        self.looks = Looks(PULSE)
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._should_stop():
             raise StopIteration
-        if not self.looks.due():
+        if not self.poll_timer.is_due():
             return []
         if self._waiting:
             return self._take_due()
@@ -104,9 +104,9 @@ class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
             if count < times.len():
                 rest.append((FrameBatch(item.exchange, item.frames[count:]), times[count:]))
         self._waiting = rest
-        self.looks.wait(MAX_WAIT if rest else None)
+        self.poll_timer.schedule(MAX_WAIT if rest else None)
         if due:
-            self.looks.emitted()
+            self.poll_timer.mark_emitted()
         return due
 
     def next_awake(self) -> datetime | None:

@@ -6,7 +6,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from candlewax.core.kind_marks import CONNECTED, MADE_BY, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import (
+    CONNECTED_PREFIX,
+    REAL,
+    SAMPLE_KIND,
+    SIMULATED,
+    SIMULATOR_FIELD,
+)
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import Lines, blocks
 
@@ -54,12 +60,12 @@ def _event_kinds(text: bytes) -> set[str]:
     while position >= 0:
         end = text.find(b"\n", position)
         event = text[position : end if end >= 0 else len(text)]
-        kinds.add(SIMULATED if MADE_BY in event else REAL)
+        kinds.add(SIMULATED if SIMULATOR_FIELD in event else REAL)
         position = text.find(_EVENT_IN_LINE, position + len(event))
     return kinds
 
 
-_EVENT_IN_LINE: Final = b"\t" + CONNECTED
+_EVENT_IN_LINE: Final = b"\t" + CONNECTED_PREFIX
 
 
 def _sample_lines(text: bytes) -> tuple[bool, bool]:

@@ -40,7 +40,7 @@ class _Log:
         self._path = path
         self._start = start
         self._counters = counters
-        self._lines = Lines(blocks(path, counters.read), size, start.offset)
+        self._lines = Lines(blocks(path, counters.add_bytes_read), size, start.offset)
         self._chunk = b""
         self._count = 0
         self._frames = _NO_FRAMES
@@ -59,7 +59,7 @@ class _Log:
             chunk = frame_log.read(self._chunk, str(self._path), self._start.line)
             self._count = chunk.lines
             self._frames = _with_key(chunk.frames, self._start.latest)
-            self.dead_letters.append(chunk.letters)
+            self.dead_letters.append(chunk.dead_letters)
         else:
             self._end()
 
@@ -72,7 +72,7 @@ class _Log:
         self.ended = True
         if error := self._lines.error:
             line = (self._start.line, error.reason, str(error), b"")
-            self.dead_letters.append(frame_log.line_letters(str(self._path), [line]))
+            self.dead_letters.append(frame_log.line_dead_letters(str(self._path), [line]))
 
     @property
     def last(self) -> int:

@@ -12,7 +12,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from candlewax.core.kind_marks import SIMULATOR_HEADER, refuse_exchange
+from candlewax.core.kind_marks import SIMULATOR_HEADER, wrong_exchange_error
 from candlewax.exchanges.protocol.fields import FrameError, parse
 from candlewax.exchanges.protocol.rest import Page, RestError, RestErrorKind, RestRules
 from candlewax.feeds.frame_buffer import redact_url
@@ -120,7 +120,7 @@ class Client:
         received_ns = time.time_ns()
         is_simulated = SIMULATOR_HEADER in headers
         if is_simulated and self._is_simulated is False:
-            raise refuse_exchange(str(self), is_simulated=True)
+            raise wrong_exchange_error(str(self), is_simulated=True)
         content, text = _decode(body)
         error = self._rest.parse_error(status, content)
         if error:
@@ -131,7 +131,7 @@ class Client:
             raise self._back_off(f"an answer that is none: {fault.detail}") from fault
         if self._is_simulated and not is_simulated:
             # Checked last: a proxy before the simulator may refuse without its header.
-            raise refuse_exchange(str(self), is_simulated=False)
+            raise wrong_exchange_error(str(self), is_simulated=False)
         self._failures = 0
         self._apply_rate_headers(headers)
         return Answer(text, received_ns, page)

@@ -158,14 +158,18 @@ class _GapFiller:
             group, rest, None if self._endpoint.key else key, int(self._timing.proof_age_s * 1e6)
         )
         try:
-            while self._take(native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))):
+            while self._take(
+                native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))
+            ):
                 pass
         except RefusalError as refusal:
             self._counters.increment(1, "rest", self._exchange, "refused")
             if refusal.is_permanent:
                 return dict.fromkeys(group.gaps, FillResult(FillStatus.UNAVAILABLE, refusal.reason))
             self._refusals, self._refusal_reason = self._refusals + 1, refusal.reason
-            return {gap: cursor.result_after_refusal(gap, refusal.reason, _now()) for gap in group.gaps}
+            return {
+                gap: cursor.result_after_refusal(gap, refusal.reason, _now()) for gap in group.gaps
+            }
         return {gap: cursor.result(gap, _now()) for gap in group.gaps}
 
     def _take(self, native_symbol: str, cursor: FillCursor, answer: Answer) -> bool:

@@ -11,7 +11,7 @@ from bytewax.inputs import StatefulSourcePartition
 from candlewax.core.frames import SourceItem
 from candlewax.feeds.frame_buffer import Row, to_source_items
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
 
 MAX_WAIT: Final = timedelta(milliseconds=20)
@@ -105,14 +105,14 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         self._worker = worker
         self._counters = counters
         self._should_stop = should_stop
-        self._looks = Looks(PULSE)
+        self._poll_timer = PollTimer(SOURCE_ACTIVITY)
         worker.start()
 
     def next_batch(self) -> Iterable[SourceItem]:
         should_stop = self._should_stop()
         if should_stop:
             self._worker.stop()
-        if not self._looks.due():
+        if not self._poll_timer.is_due():
             return []
         # Read before the queue: if the thread has ended, the queue holds all that is left.
         ended = self._worker.ended
@@ -122,9 +122,9 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         if ended and not rows:
             self._counters.ended = self._counters.ended or not should_stop
             raise StopIteration
-        self._looks.wait(MAX_WAIT)
+        self._poll_timer.schedule(MAX_WAIT)
         if rows:
-            self._looks.emitted()
+            self._poll_timer.mark_emitted()
         return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:

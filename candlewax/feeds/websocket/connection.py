@@ -8,7 +8,7 @@ from typing import Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from candlewax.core.kind_marks import MADE, SIMULATOR_HEADER, refuse_exchange
+from candlewax.core.kind_marks import SIMULATOR_HEADER, SIMULATOR_MARK, wrong_exchange_error
 from candlewax.exchanges.protocol.websocket import Kind, WebSocketRules
 from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
 from candlewax.feeds.websocket.subscriptions import Subscriptions
@@ -128,8 +128,8 @@ class Connection:
         is_simulated = self._is_simulated()
         if self._rules.is_simulated not in (None, is_simulated):
             await self._socket.close()
-            raise refuse_exchange(redact_url(url), is_simulated=is_simulated)
-        marker = MADE if is_simulated else None
+            raise wrong_exchange_error(redact_url(url), is_simulated=is_simulated)
+        marker = SIMULATOR_MARK if is_simulated else None
         self.recorder.record_event(
             "connected",
             warn=False,

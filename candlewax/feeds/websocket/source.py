@@ -24,7 +24,7 @@ from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
 
 MAX_FRAMES: Final = 20_000
 """Largest number of frames in a batch."""
@@ -54,26 +54,26 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
         self._should_stop = should_stop
         self._may_emit = may_emit
         self._max_wait = max_wait
-        self.looks = Looks(PULSE)
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._should_stop():
             self._event_loop.end()
-        elif not self.looks.due():
+        elif not self.poll_timer.is_due():
             return []
         elif not self._may_emit():
-            self.looks.wait(timedelta())
+            self.poll_timer.schedule(timedelta())
             return []
         # Read before the queue: if the thread has ended, the queue holds all that is left.
         ended = self._event_loop.ended
         rows = self._queue.take(MAX_FRAMES)
-        self.looks.wait(None if len(rows) == MAX_FRAMES else self._max_wait)
+        self.poll_timer.schedule(None if len(rows) == MAX_FRAMES else self._max_wait)
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
             metrics.set_last_received(self._exchange, rows[-1][0] / 1e9)
         if rows:
-            self.looks.emitted()
+            self.poll_timer.mark_emitted()
         return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:

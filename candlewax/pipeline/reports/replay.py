@@ -35,7 +35,7 @@ class ReplayReport:
         self._was_stopped = was_stopped
         self._console = console
         self._candles = candles
-        size = sum(path.stat().st_size for path in settings.logs)
+        size = sum(path.stat().st_size for path in settings.frame_logs)
         self._progress = ReplayProgress(console, counters, size)
         self._before: StoredTotals | None = None
         self._has_ended = False

@@ -16,7 +16,7 @@ from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND
 from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
-from candlewax.core.frame_log import line_letters
+from candlewax.core.frame_log import line_dead_letters
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
@@ -52,7 +52,7 @@ def batch(time_us: int, received_us: int) -> Batch:
 def logic(tables: Database, clock: Clock, *, live: bool = True) -> CandleStep:
     """The step as it begins with empty tables."""
     return CandleStep(
-        StateLoader(tables), Counters(), save_open_candles(EMPTY), live=live, now=clock
+        StateLoader(tables), Counters(), save_open_candles(EMPTY), is_live=live, now=clock
     )
 
 
@@ -112,8 +112,8 @@ def test_what_another_process_heard_does_not_set_the_wall_clock_on(
         StateLoader(tables),
         Counters(),
         save_open_candles(EMPTY),
-        live=True,
-        since=clock.now + back,
+        is_live=True,
+        since_us=clock.now + back,
         now=clock,
     )
     step.on_batch([batch(DAY - 2 * SECOND, DAY - SECOND)])
@@ -321,7 +321,7 @@ def test_frames_go_to_the_topic_of_their_exchange() -> None:
 
 def test_what_no_topic_takes_becomes_dead_letters() -> None:
     """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
-    letters = line_letters("log", [(0, "bad_line", "why", b"x")])
+    letters = line_dead_letters("log", [(0, "bad_line", "why", b"x")])
     ((key, lines),) = routed(UnreadableLines(letters))
     assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (
         UNKNOWN_EXCHANGE,
