@@ -1,4 +1,4 @@
-"""The one thread that stores rows, in large blocks and in a fixed order."""
+"""Writer of rows, in large blocks and in a fixed order of tables."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.partitions import within_partitions
+from candlewax.clickhouse.partitions import split_by_partitions
 from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
@@ -35,72 +35,71 @@ ORDER: Final = (
     "ohlcv",
     "watermarks",
 )
-"""An outage before the frame that ended it, so that whoever begins with the tables does
-not miss it; frames before their dead letters, these before their trades: trades that are
-stored tell that all of their frame is. What contradicts a trade before its dead letter, and the
-numbering that a trade opened before the trade. Trades before the gaps beside them and before
-their candles, candles before the watermark that says they are closed: whatever was
-stored last, the tables never claim more than what stands behind them. A candle's row
-comes after its row among the revisions, so that none is shown that is not kept there."""
+"""Order of the tables in each block: after a crash none claims more than those before it hold.
+
+An outage precedes the frame that ended it: a process that starts from the tables sees it. Frames
+precede dead letters, and these the trades of their frame: a stored trade proves that its whole
+frame is stored. A contradiction precedes its dead letter, a numbering the trade that opened it.
+Trades precede their gaps and candles, candles their watermark, `ohlcv_revisions` `ohlcv`."""
 
 BLOCK_ROWS: Final = 200_000
-"""Rows of all tables together that make a block worth storing at once."""
+"""Pending rows of all tables together at which a block is stored at once, and `put` waits."""
 
 BLOCK_BYTES: Final = 128 << 20
 
 FIRST_ROWS: Final = 100_000
-"""Rows worth storing by a writer that has nothing else to do."""
+"""Pending rows at which an idle writer stores a block without waiting for more."""
 
 MAX_WAIT_S: Final = 1.0
-"""Seconds that rows wait for others while many come."""
+"""Seconds that rows wait for more once they are more than SMALL_BATCH_ROWS."""
 
 SMALL_BATCH_ROWS: Final = 5_000
-"""Rows that do not wait for others: no flood is coming."""
+"""Pending rows up to which the writer does not wait for more."""
 
 COALESCE_S: Final = 0.001
-"""Seconds for the rows of one moment to come together."""
+"""Seconds that the writer waits for batches handed over at the same moment."""
 
-_ROWS: Final = Histogram(
+_INSERT_ROWS: Final = Histogram(
     "candlewax_sink_rows",
-    "Rows of one insert.",
+    "Rows per insert.",
     ["table"],
     buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
 )
-_SECONDS: Final = Histogram(
+_INSERT_SECONDS: Final = Histogram(
     "candlewax_sink_seconds",
-    "How long one insert took, with its retries.",
+    "Seconds per insert, with its retries.",
     ["table"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
-_STORED: Final = {
+_DELAYS: Final = {
     "silver_trades": Histogram(
         "candlewax_received_to_silver_seconds",
-        "From the receipt of a batch's oldest trade until its trades are stored.",
+        "Seconds from the receipt of a batch's oldest trade until its trades are stored.",
         ["exchange"],
         buckets=DELAYS,
     ),
     "ohlcv": Histogram(
         "candlewax_received_to_candle_seconds",
-        "From the receipt of a batch's oldest trade until its candles can be read.",
+        "Seconds from the receipt of a batch's oldest trade until its candles are stored.",
         ["exchange"],
         buckets=DELAYS,
     ),
 }
-"""How long it takes until what a batch holds is in a table."""
+"""Histogram of the delay until a batch is stored, by table."""
 
 
 class Writer:
-    """Stores batches, in the background where there is a second core.
+    """Writer of batches, in a background thread if the process has a second core.
 
-    Storing lets go of the interpreter's lock, so there it overlaps with decoding; on
-    one core the two would only take turns, and it is done in place. A failure in
-    the background is raised by the next call.
+    An insert releases the interpreter's lock, so it overlaps with decoding on a second core. On
+    one core the two would only alternate, so `put` stores in place. The next call raises a
+    failure of the background thread.
     """
 
     def __init__(
         self,
         database: Database,
-        tally: Counters,
+        counters: Counters,
         *,
         history: StateLoader | None = None,
         background: bool | None = None,
@@ -108,120 +107,123 @@ class Writer:
         after: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`before` is called before anything is stored of the batches handed over so
-        far; what it raises counts as a failure to store. `after` is given what was
-        stored, in the order of storing, and must not wait.
+        """`before` is called before each block is stored; an error in it is a failure to store.
+
+        `after` is called with the stored batches, in their order, and must not wait.
         """
         self._database = database
         self._history = history or StateLoader(database, wait=wait)
-        self._anew = CandleRecomputer(self._history)
+        self._recomputer = CandleRecomputer(self._history)
         self._before = before
         self._after = after
-        self._tally = tally
+        self._counters = counters
         self._wait = wait
-        self._changed = threading.Condition()
+        self._signal = threading.Condition()
         self._pending: list[Batch] = []
         self._rows = self._bytes = 0
         self._since = 0.0
-        self._storing = self._occupied = self._urgent = self._closed = False
+        self._is_storing = self._has_more_inserts = self._is_flushing = self._is_closed = False
         self._failure: BaseException | None = None
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
         if background is None:
             background = cores() > 1
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._background = background
+        self._has_thread = background
         if background:
             self._thread.start()
 
     def put(self, batch: Batch) -> None:
-        """Hand a batch over; waits while too much is waiting already."""
+        """Hand a batch over. Wait while a whole block is pending."""
         size = sum(frame.estimated_size() for frame in batch.tables.values())
-        with self._changed:
-            self._changed.wait_for(lambda: self._failure or not self._enough())
-            self._check()
+        with self._signal:
+            self._signal.wait_for(lambda: self._failure or not self._is_full())
+            self._raise_failure()
             if not self._pending:
                 self._since = time.monotonic()
             self._pending.append(batch)
             self._rows += batch.rows
             self._bytes += int(size)
-            self._changed.notify_all()
-            if not self._background and (self._enough() or self._waited() >= MAX_WAIT_S):
-                self._store(self._take())
+            self._signal.notify_all()
+            if not self._has_thread and (self._is_full() or self._waited_s() >= MAX_WAIT_S):
+                self._store(self._take_pending())
 
     @property
     def is_backlogged(self) -> bool:
-        """Whether a few more rows would only wait for others: until the last of those that
-        are stored now is on its way, or while others wait already. A backlog is none of
-        it, as its rows are many at once; nor a failure, which the next ones are to meet.
+        """True if a few more rows would only wait for the block that is being stored.
+
+        False during its last insert if no rows are pending, and with more than SMALL_BATCH_ROWS
+        pending or in the block: rows then come many at once. False after a failure.
         """
-        if self._failure or not self._storing or self._rows > SMALL_BATCH_ROWS:
+        if self._failure or not self._is_storing or self._rows > SMALL_BATCH_ROWS:
             return False
-        return self._occupied or self._rows > 0
+        return self._has_more_inserts or self._rows > 0
 
     def flush(self) -> None:
-        """Return when all that was handed over is stored."""
-        with self._changed:
-            if not self._background:
-                self._store(self._take())
+        """Return when all batches handed over are stored."""
+        with self._signal:
+            if not self._has_thread:
+                self._store(self._take_pending())
                 return
-            self._urgent = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._failure or not (self._pending or self._storing))
-            self._urgent = False
-            self._check()
+            self._is_flushing = True
+            self._signal.notify_all()
+            self._signal.wait_for(lambda: self._failure or not (self._pending or self._is_storing))
+            self._is_flushing = False
+            self._raise_failure()
 
     def close(self) -> None:
-        """End the thread; what was not flushed is dropped."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        if self._background:
+        """End the thread. Batches that were not flushed are dropped."""
+        with self._signal:
+            self._is_closed = True
+            self._signal.notify_all()
+        if self._has_thread:
             self._thread.join()
 
-    def _check(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure:
             raise RuntimeError("storing failed") from self._failure
 
-    def _enough(self) -> bool:
+    def _is_full(self) -> bool:
         return self._rows >= BLOCK_ROWS or self._bytes >= BLOCK_BYTES
 
-    def _waited(self) -> float:
+    def _waited_s(self) -> float:
         return time.monotonic() - self._since
 
-    def _take(self) -> list[Batch]:
+    def _take_pending(self) -> list[Batch]:
         batches, self._pending = self._pending, []
         self._rows = self._bytes = 0
         return batches
 
     def _run(self) -> None:
         try:
-            while batches := self._next():
+            while batches := self._wait_for_batches():
                 self._store(batches)
-                with self._changed:
-                    self._storing = False
-                    self._changed.notify_all()
+                with self._signal:
+                    self._is_storing = False
+                    self._signal.notify_all()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for it
-            with self._changed:
+            with self._signal:
                 self._failure = error
-                self._changed.notify_all()
+                self._signal.notify_all()
 
-    def _next(self) -> list[Batch]:
-        """The batches to store next; none when closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._pending or self._closed)
-            self._changed.wait_for(self._ready, timeout=max(0.0, COALESCE_S - self._waited()))
+    def _wait_for_batches(self) -> list[Batch]:
+        """Wait for batches and return them; none if the writer was closed."""
+        with self._signal:
+            self._signal.wait_for(lambda: self._pending or self._is_closed)
+            self._signal.wait_for(self._is_ready, timeout=max(0.0, COALESCE_S - self._waited_s()))
             if self._rows > SMALL_BATCH_ROWS:
-                self._changed.wait_for(self._ready, timeout=max(0.0, MAX_WAIT_S - self._waited()))
-            if self._closed:
+                self._signal.wait_for(
+                    self._is_ready, timeout=max(0.0, MAX_WAIT_S - self._waited_s())
+                )
+            if self._is_closed:
                 return []
-            self._storing = True
-            self._occupied = self._rows <= SMALL_BATCH_ROWS
-            batches = self._take()
-            self._changed.notify_all()
+            self._is_storing = True
+            self._has_more_inserts = self._rows <= SMALL_BATCH_ROWS
+            batches = self._take_pending()
+            self._signal.notify_all()
             return batches
 
-    def _ready(self) -> bool:
-        return self._rows >= FIRST_ROWS or self._enough() or self._urgent or self._closed
+    def _is_ready(self) -> bool:
+        return self._rows >= FIRST_ROWS or self._is_full() or self._is_flushing or self._is_closed
 
     def _store(self, batches: list[Batch]) -> None:
         self._before()
@@ -229,65 +231,64 @@ class Writer:
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
             if table in filled[-1:]:
-                self._occupied = False
+                self._has_more_inserts = False
             if table == "ohlcv" and frames:
-                self._insert_candles(_latest(batches))
+                self._insert_candles(_latest_candles(batches))
             else:
                 self._insert(table, frames)
-            if frames and table in _STORED:
-                _observe(table, batches)
-        mended: list[Batch] = []
+            if frames and table in _DELAYS:
+                _observe_delays(table, batches)
+        recomputed: list[Batch] = []
         for exchange in {batch.exchange for batch in batches}:
             own = [batch for batch in batches if batch.exchange == exchange]
-            mended += [Batch(exchange, {"ohlcv": rows}) for rows in self._mend(exchange, own)]
-        self._after([*batches, *mended])
+            rows = self._recompute(exchange, own)
+            recomputed += [Batch(exchange, {"ohlcv": frame}) for frame in rows]
+        self._after([*batches, *recomputed])
 
-    def _mend(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
-        """Store anew what these batches of an exchange say of candles whose state is gone;
-        gives their rows of `ohlcv` once they are stored.
-        """
-        for rows in self._anew.recompute(exchange, batches):
+    def _recompute(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
+        """Recompute the stale candles of an exchange's batches, store them, yield their rows."""
+        for rows in self._recomputer.recompute(exchange, batches):
             self._insert_candles([rows])
             yield rows
 
     def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
-        some = [frame for frame in frames if frame["closed"].any()]
-        closed = [frame.filter("closed").drop("closed") for frame in some]
+        with_closed = [frame for frame in frames if frame["closed"].any()]
+        closed = [frame.filter("closed").drop("closed") for frame in with_closed]
         self._insert("ohlcv_revisions", closed)
-        self._count(closed)
+        self._count_revisions(closed)
         self._insert("ohlcv", [without(frame, "cause") for frame in frames])
 
-    def _count(self, closed: Iterable[pl.DataFrame]) -> None:
-        """Count the rows of closed candles that revise what was written before."""
+    def _count_revisions(self, closed: Iterable[pl.DataFrame]) -> None:
+        """Count the rows that revise a closed candle, by exchange and cause."""
         for frame in closed:
-            again = frame.filter(pl.col("cause") != CLOSED)
-            if again.height:
-                for exchange, cause, count in again.group_by("exchange", "cause").len().rows():
-                    self._tally.increment(count, "revisions", exchange, str(cause))
+            revised = frame.filter(pl.col("cause") != CLOSED)
+            if revised.height:
+                for exchange, cause, count in revised.group_by("exchange", "cause").len().rows():
+                    self._counters.increment(count, "revisions", exchange, str(cause))
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
-        for part in within_partitions(table, filled):
+        for part in split_by_partitions(table, filled):
             rows = arrow.rows(table, part)
             token = next(self._tokens)
             insert = partial(self._database.insert, table, rows, token)
-            with _SECONDS.labels(table).time():
+            with _INSERT_SECONDS.labels(table).time():
                 self._database.with_retries(insert, self._wait)
-            _ROWS.labels(table).observe(rows.num_rows)
-            self._tally.increment(rows.num_rows, "stored", table)
+            _INSERT_ROWS.labels(table).observe(rows.num_rows)
+            self._counters.increment(rows.num_rows, "stored", table)
 
 
-def _observe(table: str, batches: list[Batch]) -> None:
-    """How long the batches took from the receipt of the oldest trade of each."""
+def _observe_delays(table: str, batches: list[Batch]) -> None:
+    """Observe for each batch the delay since the receipt of its oldest trade."""
     now = time.time()
     for batch in batches:
         if table in batch.tables and batch.trades.height:
             oldest: Any = batch.trades["received_at"].min()
-            _STORED[table].labels(batch.exchange).observe(max(0.0, now - oldest.timestamp()))
+            _DELAYS[table].labels(batch.exchange).observe(max(0.0, now - oldest.timestamp()))
 
 
-def _latest(batches: Iterable[Batch]) -> list[pl.DataFrame]:
-    """Each candle of these batches once, as it was last."""
+def _latest_candles(batches: Iterable[Batch]) -> list[pl.DataFrame]:
+    """Return the latest row of each candle of these batches, a frame for each exchange."""
     candles: dict[str, list[pl.DataFrame]] = {}
     for batch in batches:
         if "ohlcv" in batch.tables:

@@ -5,14 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import NAMES, Recertification
+from candlewax.core.candles.certificate import CANDLE_KEY, Recertification
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.schema import TRADES, Columns, empty
 
 UNKNOWN_EXCHANGE: Final = ""
 """The key of what belongs to no known exchange."""
 
-WINDOW_KEY: Final[Columns] = NAMES
+WINDOW_KEY: Final[Columns] = CANDLE_KEY
 """Names of candles."""
 
 

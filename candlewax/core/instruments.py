@@ -84,7 +84,7 @@ class Instruments:
 
     def by_rule(self, exchange: str, native: str) -> Instrument | None:
         """The instrument that the exchange's rule makes of a native symbol, listed or not."""
-        found = EXCHANGES[exchange].split(native, self._assets.get(exchange, ()))
+        found = EXCHANGES[exchange].split_symbol(native, self._assets.get(exchange, ()))
         return Instrument(*found) if found else None
 
     def explain(self, exchange: str, native: str) -> str:

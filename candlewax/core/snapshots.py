@@ -47,17 +47,18 @@ def save_deduplicator(ledger: Deduplicator) -> Snapshot:
         "trade_ids": [_packed(chunk) for chunk in ledger.unnumbered],
         "gaps": {
             series: [
-                (*key, gap.missing, gap.before, gap.after, *gap.shown) for key, gap in gaps.items()
+                (*key, gap.missing, gap.before, gap.after, *gap.detection)
+                for key, gap in gaps.items()
             ]
             for series, gaps in ledger.gaps.gaps.items()
         },
-        "gaps_ahead": sorted(ledger.gaps.ahead),
+        "gaps_ahead": sorted(ledger.gaps.symbols_ahead),
         "connections": {
             "alive": dict(connections.alive),
-            "down": connections.down,
-            "heard": connections.heard,
+            "down": connections.down_since_us,
+            "heard": connections.last_frame_us,
             "pending": [tuple(outage) for outage in connections.pending],
-            "known": dict(connections.known),
+            "known": dict(connections.known_until_us),
         },
         "contradicted": sorted(ledger.contradicted),
         "numberings": {
@@ -70,8 +71,8 @@ def save_deduplicator(ledger: Deduplicator) -> Snapshot:
             "began": dict(outages.began),
             "since": dict(outages.since),
             "unproven": {symbol: spans[:] for symbol, spans in outages.unproven.items()},
-            "connected": dict(outages.connected),
-            "gone": dict(outages.gone),
+            "connected": dict(outages.connected_at),
+            "gone": dict(outages.disconnected_at),
         },
     }
 
@@ -94,10 +95,22 @@ def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
         {series: SequenceRanges(**ranges) for series, ranges in saved["numbers"].items()},
         [_unpacked(chunk) for chunk in saved["trade_ids"]],
         GapTracker(gaps, set(saved["gaps_ahead"])),
-        OutageTracker(**saved["connections"]),
+        OutageTracker(
+            saved["connections"]["alive"],
+            saved["connections"]["down"],
+            saved["connections"]["heard"],
+            saved["connections"]["pending"],
+            saved["connections"]["known"],
+        ),
         set(saved["contradicted"]),
         Numberings(starts, saved["latest"], saved["earliest"]),
-        MarketOutages(**saved["market_outages"]),
+        MarketOutages(
+            saved["market_outages"]["began"],
+            saved["market_outages"]["since"],
+            saved["market_outages"]["unproven"],
+            saved["market_outages"]["connected"],
+            saved["market_outages"]["gone"],
+        ),
     )
     ledger.begin()
     return ledger
@@ -110,7 +123,7 @@ def save_open_candles(book: OpenCandles) -> Snapshot:
         "candles": _packed(book.candles),
         "watermark": book.watermark,
         "outages": _packed(book.outages),
-        "ended": _packed(book.ended),
+        "ended": _packed(book.feed_ends),
     }
 
 

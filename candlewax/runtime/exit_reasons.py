@@ -46,11 +46,14 @@ def explain(error: BaseException) -> str | None:
             return sentence() if callable(sentence) else sentence
     for found in chain:
         if type(found).__module__.startswith("clickhouse_connect."):
-            return unanswered(found) or f"ClickHouse: {str(found).partition(', Stack trace')[0]}"
+            return (
+                explain_no_answer(found)
+                or f"ClickHouse: {str(found).partition(', Stack trace')[0]}"
+            )
     return None
 
 
-def unanswered(error: BaseException) -> str | None:
+def explain_no_answer(error: BaseException) -> str | None:
     """Return the sentence for a client's error if no server has answered."""
     text = str(error)
     if type(error).__name__ != "OperationalError" or "Code:" in text:
@@ -164,7 +167,7 @@ def silence_libraries() -> None:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def hold_stderr() -> Iterator[None]:
     """Keep back what libraries write to the standard error: it is dropped if the block raises,
     as the error says it better, else written when the block is over.
     """
@@ -203,13 +206,13 @@ told: Final[list[BaseException]] = []
 def _end(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
     silence_libraries()
     if isinstance(error, KeyboardInterrupt):
-        say("interrupted")
+        print_error("interrupted")
         _leave(INTERRUPTED)
     cause = told[0] if told else error
     sentence = explain(cause) or explain(error)
     if sentence is None or sys.flags.dev_mode:
         sys.__excepthook__(kind, error, where)
-    say(sentence or f"ended by a defect: {type(cause).__name__}: {cause}")
+    print_error(sentence or f"ended by a defect: {type(cause).__name__}: {cause}")
 
 
 def _leave(status: int) -> None:
@@ -226,16 +229,16 @@ def _thread_ended(arguments: Any) -> None:  # noqa: ANN401 - threading keeps its
     if sentence is None or sys.flags.dev_mode:
         threading.__excepthook__(arguments)
     else:
-        say(sentence)
+        print_error(sentence)
 
 
-def say(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print a sentence to the standard error, if there is one."""
     with suppress(OSError, ValueError):
         print(f"candlewax: {sentence}", file=sys.stderr, flush=True)
 
 
-def output_failed(error: OSError) -> str:
+def explain_output_error(error: OSError) -> str:
     """Return the sentence for a standard output that takes no more."""
     if error.errno in (errno.EPIPE, errno.ESHUTDOWN):
         return "the output was closed before all of it was written"

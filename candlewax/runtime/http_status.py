@@ -90,6 +90,6 @@ def answer(chosen: Settings, collector: Collector, health: Health) -> None:
         Status(collector, health, chosen.metrics_address, chosen.metrics_port)
     except OSError as error:
         raise SettingsError(
-            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
+            f"CANDLEWAX_METRICS_PORT: cannot listen on {chosen.metrics_address} port "
             f"{chosen.metrics_port}: {error.strerror}"
         ) from error

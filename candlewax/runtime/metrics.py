@@ -137,13 +137,13 @@ _WORDS: Final[Mapping[str, tuple[int, Mapping[str, str]]]] = {
 Lags = Callable[[], Mapping[tuple[str, int], int]]
 
 
-def committed() -> None:
+def mark_committed() -> None:
     """All that came before is stored."""
     global _committed, _committed_monotonic
     _committed, _committed_monotonic = time.time(), time.monotonic()
 
 
-def received(exchange: str, when_s: float) -> None:
+def set_last_received(exchange: str, when_s: float) -> None:
     """The last frame read was received then, in seconds since 1970."""
     _RECEIVED.labels(exchange).set(when_s)
 

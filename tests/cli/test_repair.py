@@ -35,7 +35,7 @@ def forgotten(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], Non
 
         hear(
             tables, simulator, EXCHANGE,
-            lambda n, trade: trade.market.native == "BTCUSDT" and n not in {3, 4},
+            lambda n, trade: trade.market.native_symbol == "BTCUSDT" and n not in {3, 4},
         )  # fmt: skip
         mend(tables, asked(simulator, EXCHANGE))
         (gap,) = gaps(tables)
@@ -87,7 +87,7 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
         "candlewax.pipeline.reports.gap_fill",
         "candlewax.cli.repair",
     ):
-        monkeypatch.setattr(f"{module}.TOO_LONG", 1)
+        monkeypatch.setattr(f"{module}.MAX_GAP_NUMBERS", 1)
     with forgotten(tables) as (simulator, show):
         show(0)
         first = gaps(tables)[0]["first_sequence"]

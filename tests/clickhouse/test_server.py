@@ -112,13 +112,13 @@ def test_batches_are_stored_and_read_back(served: Database, background: bool) ->
     store.close()
     assert count(served, "bronze_frames") == count(served, "silver_trades") == 20
     history = StateLoader(served)
-    watermark = history.watermark("x")
+    watermark = history.load_watermark("x")
     assert watermark > 0
-    assert history.book("x").watermark == watermark
-    stale = history.stale("x", watermark)
+    assert history.load_open_candles("x").watermark == watermark
+    stale = history.find_stale_windows("x", watermark)
     candles = list(CandleRecomputer(history).candles("x", stale, watermark))
     assert sum(frame.height for frame in candles) == stale.height > 0
-    (ranges,) = history.ledger("x").numbered.values()
+    (ranges,) = history.load_deduplicator("x").numbered.values()
     assert (ranges.first, ranges.last) == ([1], [20])
 
 
@@ -270,7 +270,7 @@ def test_history_waits_too(tmp_path: Path) -> None:
     with serving(tmp_path / "server") as own:
         opened = open_tables(Server(own.dsn), "market")
         own.end()
-        assert StateLoader(opened, wait=lambda _: own.start()).watermark("x") == 0
+        assert StateLoader(opened, wait=lambda _: own.start()).load_watermark("x") == 0
         opened.close()
 
 

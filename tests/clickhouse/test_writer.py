@@ -15,7 +15,7 @@ from candlewax.clickhouse.writer import ORDER, Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import CertificateInputs
-from candlewax.core.candles.rows import candle_rows, watermarks
+from candlewax.core.candles.rows import candle_rows, watermark_rows
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
 from tests.support.decoding import read
@@ -34,7 +34,8 @@ def batch(offset: int = 0) -> Batch:
         **names,
     )
     return Batch(
-        "x", {"watermarks": watermarks("x", 5), "silver_trades": trades, "bronze_frames": bronze}
+        "x",
+        {"watermarks": watermark_rows("x", 5), "silver_trades": trades, "bronze_frames": bronze},
     )
 
 

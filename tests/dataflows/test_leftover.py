@@ -64,7 +64,7 @@ class _Part(StatefulSourcePartition[Any, None]):
 def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
     """Run the whole pipeline as behind websockets; each batch is an epoch."""
     wanted = INSTRUMENTS.exchanges
-    process = ProcessContext(INSTRUMENTS, wanted, Counters(), live=True, is_replayable=False)
+    process = ProcessContext(INSTRUMENTS, wanted, Counters(), is_live=True, is_replayable=False)
     flow = ohlcv.build(builder.build_embedded(process, Once(items), tables))
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 

@@ -57,7 +57,7 @@ def play(simulator: Simulator, run: Any) -> None:
 def published(simulator: Simulator) -> set[tuple[str, str, str]]:
     """Exchange, native symbol and id of each trade that somebody could hear."""
     return {
-        (one.trade.market.exchange, one.trade.market.native, str(one.trade.trade_id))
+        (one.trade.market.exchange, one.trade.market.native_symbol, str(one.trade.trade_id))
         for one in simulator.journal
         if not one.skipped and one.trade.market.exchange in VENUES
     }
@@ -77,7 +77,7 @@ def test_all_that_was_published_is_stored(tmp_path: Path) -> None:
     """When it is stopped, and the candles are what the trades say; what happened to the
     connections is stored among the frames.
     """
-    plan = Plan(rate=1000, trades=3000, waiting=True)
+    plan = Plan(rate=1000, trades=3000, starts_paused=True)
     with running(Simulator(plan)) as (simulator, run):
         with listening(tmp_path, simulator) as process:
             play(simulator, run)
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_with_what_it_stored(tmp_path: Path) -> None:
     store.mkdir()
     init_db_dir(store, 1)
     options = ["-r", str(store), "-s", "1", "-b", "0"]
-    plan = Plan(rate=1000, trades=2000, waiting=True)
+    plan = Plan(rate=1000, trades=2000, starts_paused=True)
     with running(Simulator(plan)) as (simulator, run):
         with listening(tmp_path, simulator, *options) as process:
             play(simulator, run)
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_with_what_it_stored(tmp_path: Path) -> None:
         first = published(simulator)
         kept = stored(tmp_path)
         assert kept <= first
-    with running(Simulator(Plan(rate=1000, trades=2000, waiting=True, ids_from=1_000_000))) as (
+    with running(Simulator(Plan(rate=1000, trades=2000, starts_paused=True, ids_from=1_000_000))) as (
         simulator,
         run,
     ):

@@ -35,7 +35,7 @@ class Served:
         self.health = Health()
         self.port = free_port()
         self.counted = MetricsCollector(Counters())
-        metrics.committed()
+        metrics.mark_committed()
         self.status = Status(self.counted, self.health, "127.0.0.1", self.port)
 
     def json(self, path: str) -> tuple[int, Any]:
@@ -96,9 +96,9 @@ def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a process that commits nothing is not ready."""
     monkeypatch.setattr(metrics, "_committed_monotonic", time.monotonic() - 75)
     said = metrics.commit_problem(60)
-    assert said == "the last commit was 75 s ago, 60 s is the most that is fresh"
+    assert said == "the last commit was 75 s ago, the limit is 60 s"
     assert metrics.commit_problem(90) is None
-    metrics.committed()
+    metrics.mark_committed()
     assert metrics.commit_problem(60) is None
 
 

@@ -8,7 +8,7 @@ import pytest
 from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
-from candlewax.pipeline.data_kind import claim, placed
+from candlewax.pipeline.data_kind import claim, settings_for_kind
 from candlewax.runtime import last_filled
 from candlewax.runtime.last_filled import FILE, remember
 from candlewax.runtime.setting_parsers import Server
@@ -29,7 +29,7 @@ def test_directory_filled_last_is_read_where_none_is_set(
     monkeypatch.setattr(last_filled, "FILE", FILE)
     assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
     for kind in KINDS:
-        fills = placed(load({}), kind)
+        fills = settings_for_kind(load({}), kind)
         assert fills.clickhouse == Path("data") / kind
         assert fills.is_simulated is (kind == SIMULATED)
     Path("data/real").mkdir(parents=True)
@@ -41,7 +41,7 @@ def test_directory_filled_last_is_read_where_none_is_set(
     assert load({"CANDLEWAX_DATABASE": "mine"}).database == "mine"
     set_here = load({"CANDLEWAX_CLICKHOUSE": "elsewhere"})
     assert (set_here.clickhouse, set_here.database) == (Path("elsewhere"), "market")
-    assert placed(set_here, REAL).clickhouse == Path("elsewhere")
+    assert settings_for_kind(set_here, REAL).clickhouse == Path("elsewhere")
     Path("data/real").rmdir()
     assert load({}).clickhouse == Path("data/sample")
     Path("data/last.json").write_text("{")
@@ -139,4 +139,4 @@ def test_address_is_remembered_without_secrets(dsn: str, kept: str, *, lacks: bo
     assert settings.clickhouse.dsn == kept
     assert settings.database == "filled"
     assert last_filled.lacks_password(settings.clickhouse) is lacks
-    assert placed(settings, REAL).clickhouse == Path("data/real")
+    assert settings_for_kind(settings, REAL).clickhouse == Path("data/real")

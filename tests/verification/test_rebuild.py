@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from candlewax.cli.rebuild import player
+from candlewax.cli.rebuild import build_player
 from candlewax.clickhouse.client import Database
 from candlewax.feeds.replay import stored_frames as source
 from candlewax.runtime import settings as chosen
@@ -50,7 +50,7 @@ def again(tables: Database, engine_path: Path) -> Again:
     wanted = chosen.load(environment, Path("/nowhere"))
 
     def rebuilt(begin: int = FIRST, end: int = LAST) -> Comparison:
-        return rebuild(wanted, player(INSTRUMENTS), tables, begin, end).comparison
+        return rebuild(wanted, build_player(INSTRUMENTS), tables, begin, end).comparison
 
     return rebuilt
 

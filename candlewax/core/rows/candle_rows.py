@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from candlewax.core.candles.late_trades import MOST
+from candlewax.core.candles.late_trades import MAX_REVISION
 from candlewax.core.candles.rows import CLOSED, LATE, RECOMPUTED, REPAIRED
 from candlewax.core.rows.candle import Candle
 from candlewax.core.rows.candles import RowUpdate
@@ -59,7 +59,7 @@ def changed_rows(
         candle_row(exchange, candle, watermark, evidence, _cause(candle))
         for candle in update.changed
     ]
-    for candle in update.recertified:
+    for candle in update.to_recertify:
         if earlier is None:
             cause = _cause(candle) if candle.revision else RECOMPUTED
         else:
@@ -78,8 +78,8 @@ def candle_row(
         candle.close, candle.volume, candle.quote_volume, candle.trade_count, candle.buy_volume,
         candle.buy_quote_volume, candle.first.timestamp, candle.last.timestamp,
         candle.first.sequence, candle.last.sequence, candle.repaired,
-        min(candle.revision, MOST), *evidence.certificate(candle, watermark), exchange, is_closed,
-        2 * candle.trade_count + is_closed, cause,
+        min(candle.revision, MAX_REVISION), *evidence.certificate(candle, watermark), exchange,
+        is_closed, 2 * candle.trade_count + is_closed, cause,
     )  # fmt: skip
 
 

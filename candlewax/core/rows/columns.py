@@ -12,7 +12,7 @@ from candlewax.core.batch import Batch
 from candlewax.core.candles.certificate import Recertification
 from candlewax.core.candles.combine import CLOSE, OPEN, STATE
 from candlewax.core.candles.open_candles import OpenCandles
-from candlewax.core.candles.rows import ROWS, watermarks
+from candlewax.core.candles.rows import ROWS, watermark_rows
 from candlewax.core.rows.batch import RowBatch
 from candlewax.core.rows.candle import Candle, Place, WindowName
 from candlewax.core.rows.candle_rows import CandleRow
@@ -87,7 +87,7 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     if candles:
         tables["ohlcv"] = candle_columns(list(candles.values()))
     if any(batch.tells_watermark for batch in batches):
-        tables["watermarks"] = watermarks(exchange, last.watermark)
+        tables["watermarks"] = watermark_rows(exchange, last.watermark)
     received = sum(sum(part.counts) for part in decoded)
     return Batch(
         exchange, tables, trades, received,
@@ -103,7 +103,9 @@ def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
     if not found:
         return None
     ranges = pl.concat([each.spans for each in found])
-    return replace(found[-1], spans=ranges, begins=any(each.begins for each in found))
+    return replace(
+        found[-1], spans=ranges, is_first_batch=any(each.is_first_batch for each in found)
+    )
 
 
 def candle_columns(rows: Sequence[CandleRow]) -> pl.DataFrame:
@@ -170,12 +172,14 @@ def to_open_candles(book: OpenCandleRows) -> OpenCandles:
         )
         for c in book.candles.values()
     ]  # fmt: skip
-    return OpenCandles(_columns(STATE, rows), book.watermark, book.outages, book.ended)
+    return OpenCandles(_columns(STATE, rows), book.watermark, book.outages, book.feed_ends)
 
 
 def from_open_candles(candles: OpenCandles) -> OpenCandleRows:
     """Return open candles as rows."""
-    book = OpenCandleRows(watermark=candles.watermark, outages=candles.outages, ended=candles.ended)
+    book = OpenCandleRows(
+        watermark=candles.watermark, outages=candles.outages, feed_ends=candles.feed_ends
+    )
     plain = candles.candles.select(
         pl.col(pl.Datetime).cast(pl.Int64),
         pl.col(pl.Categorical).cast(pl.String),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
-from candlewax.core.gaps.outages import ConnectionEvent, event
+from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows.normalize import normalize
 from candlewax.core.rows.records import DeadLetter, Fault, Frame, Trade
@@ -19,7 +19,7 @@ from candlewax.core.schema import (
 )
 from candlewax.exchanges import Exchange
 from candlewax.exchanges.protocol.dialect import Dialect
-from candlewax.exchanges.protocol.dump_files import NumberedLine, read_lines
+from candlewax.exchanges.protocol.dump_files import NumberedLine, read_piece
 from candlewax.exchanges.protocol.fields import FrameError, parse
 
 MOST_TRADES: Final = 65_535
@@ -102,7 +102,7 @@ def _reading(
             _note_event(exchange, row, content, instruments, decoded)
         return None
     native_symbol = connection.removeprefix(FROM_REST)
-    reading = exchange.answer(native_symbol, content) if asked else exchange.read(content)
+    reading = exchange.read_response(native_symbol, content) if asked else exchange.read(content)
     if reading is None:
         return None
     dialect, natives = reading
@@ -117,7 +117,7 @@ def _dump_piece(exchange: Exchange, frame: Frame) -> tuple[Dialect, list[Numbere
         raise FrameError("bad_shape", f"{exchange.id} publishes no dumps")
     if frame.text.count("\n") >= MOST_TRADES:
         raise FrameError("too_many_trades", f"at most {MOST_TRADES} lines")
-    return dump.dialect, read_lines(dump, frame.connection.removeprefix(FROM_DUMP), frame.text)
+    return dump.dialect, read_piece(dump, frame.connection.removeprefix(FROM_DUMP), frame.text)
 
 
 def _note_event(
@@ -128,11 +128,13 @@ def _note_event(
     decoded: DecodedRows,
 ) -> None:
     """Put what a frame of ours says of its connection, and of markets, into what is decoded."""
-    connected, subscribed = event(row, content), subscription_event(row, content)
+    connected, subscribed = connection_event(row, content), subscription_event(row, content)
     if connected:
         decoded.events.append(connected)
     if subscribed:
-        unified = subscribed.unified(lambda name: instruments.resolve(exchange.id, name))
+        unified = subscribed.with_unified_symbols(
+            lambda name: instruments.resolve(exchange.id, name)
+        )
         decoded.subscriptions.append(unified)
 
 

@@ -30,20 +30,22 @@ class Evidence:
     """The certificate inputs of an exchange, so that one candle after another can be asked for."""
 
     def __init__(self, inputs: CertificateInputs) -> None:
-        known = inputs.known
+        gap_state = inputs.gap_state
         self._missing: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        for symbol, first, last, before, after in known.holes.iter_rows():
+        for symbol, first, last, before, after in gap_state.missing_ranges.iter_rows():
             self._missing[symbol].append((before, after, last - first + 1))
-        begins = known.begins.filter(pl.col("sequence") > 1)
+        begins = gap_state.first_seen.filter(pl.col("sequence") > 1)
         self._begins = _by_symbol(begins.select("symbol", "time", after="time"))
-        contradicted = known.contradicted.select("symbol", before="time", after="time")
+        contradicted = gap_state.contradicted_moments.select("symbol", before="time", after="time")
         self._contradicted = _by_symbol(contradicted)
-        self._unsubscribed = _by_symbol(known.unsubscribed)
+        self._unsubscribed = _by_symbol(gap_state.unsubscribed_ranges)
         outages = inputs.outages.select("began", "ended")
         self._began = outages["began"].to_list()
         self._ended = outages["ended"].to_list()
-        names = inputs.ended.select("symbol", "timeframe", pl.col("window_start").cast(pl.Int64))
-        self._feed_ended = {WindowName(*name) for name in names.iter_rows()}
+        names = inputs.feed_ends.select(
+            "symbol", "timeframe", pl.col("window_start").cast(pl.Int64)
+        )
+        self._feed_ends = {WindowName(*name) for name in names.iter_rows()}
 
     def certificate(self, candle: Candle, watermark: int) -> Certificate:
         """Return the certificate of a candle as it is at a watermark."""
@@ -67,7 +69,7 @@ class Evidence:
             return GAPS
         if _overlaps(self._begins, candle) or _overlaps(self._unsubscribed, candle):
             return PARTIAL
-        return PARTIAL if self._feed_ended and candle.name in self._feed_ended else COMPLETE
+        return PARTIAL if self._feed_ends and candle.name in self._feed_ends else COMPLETE
 
     def _down_us(self, start: int, end: int) -> int:
         """Return how much of a window had no connection. Outages lie apart, in order."""

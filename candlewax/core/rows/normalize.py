@@ -49,7 +49,7 @@ def normalize(
     price and quantity are above zero and within the limits. A trade with a condition takes no
     part in candles, so its price and quantity may be zero.
     """
-    meaning = dialect.meaning(native)
+    meaning = dialect.interpret(native)
     received = frame.recv_ns // 1000
     sequence = parse_sequence(meaning.trade_id) if dialect.numbered else 0
     instrument = instruments.resolve(exchange, meaning.native_symbol)

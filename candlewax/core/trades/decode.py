@@ -15,7 +15,7 @@ import polars as pl
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
-from candlewax.core.gaps.outages import ConnectionEvent, event
+from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import (
     BRONZE,
@@ -36,9 +36,9 @@ from candlewax.exchanges.protocol.dialect import (
     Reading,
     extract_columns,
     extract_many,
-    likely_first,
+    order_by_likelihood,
 )
-from candlewax.exchanges.protocol.dump_files import lift_lines
+from candlewax.exchanges.protocol.dump_files import read_lines
 from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, parse
 
 SMALL_BATCH_ROWS: Final = 32
@@ -83,7 +83,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
     told = [one for one in events if isinstance(one, ConnectionEvent)]
     subscriptions = [
-        one.unified(lambda native: instruments.resolve(exchange.id, native))
+        one.with_unified_symbols(lambda native: instruments.resolve(exchange.id, native))
         for one in events
         if isinstance(one, SubscriptionEvent)
     ]
@@ -172,19 +172,23 @@ def _read_heard(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.D
 
 def _read_answers(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
     """Read answers of REST, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
-    return _read_one_by_one(named, exchange.answer)
+    named = frames.select(
+        "row", "frame", native_symbol=pl.col("connection").str.strip_prefix(FROM_REST)
+    )
+    return _read_one_by_one(named, exchange.read_response)
 
 
 def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
     """Read pieces of dump files, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_DUMP))
+    named = frames.select(
+        "row", "frame", native_symbol=pl.col("connection").str.strip_prefix(FROM_DUMP)
+    )
     if named.is_empty():
         return [], empty(FAULTS)
     if exchange.dump is None:
         return [], whole_frame_faults(named, "bad_shape", f"{exchange.id} publishes no dumps")
     long = named["frame"].str.count_matches("\n", literal=True) >= MOST_TRADES
-    native, faults = lift_lines(exchange.dump, named.filter(~long))
+    native, faults = read_lines(exchange.dump, named.filter(~long))
     too_long = whole_frame_faults(
         named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines"
     )
@@ -198,8 +202,10 @@ def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFra
     if frames.height <= SMALL_BATCH_ROWS:
         return natives, frames
     left = frames.select("row", "frame")
-    for layout in likely_first(exchange.layouts, left):
-        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
+    for layout in order_by_likelihood(exchange.layouts, left):
+        for lifting in (
+            (extract_columns, extract_many) if layout.has_several_trades else (extract_columns,)
+        ):
             if left.height <= SMALL_BATCH_ROWS:
                 break
             native = lifting(layout, left)
@@ -222,13 +228,13 @@ def _read_one_by_one(
     found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
     events: Events = []
-    native = frames["native"] if "native" in frames.columns else repeat("")
+    native_symbols = frames["native_symbol"] if "native_symbol" in frames.columns else repeat("")
     rows = zip(frames["row"].to_list(), frames["frame"].to_list(), strict=True)
-    for (row, frame), symbol in zip(rows, native, strict=False):
+    for (row, frame), symbol in zip(rows, native_symbols, strict=False):
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
-                read_event = event(row, content), subscription_event(row, content)
+                read_event = connection_event(row, content), subscription_event(row, content)
                 events += [said for said in read_event if said]
                 continue
             reading = read(symbol, content)

@@ -17,9 +17,15 @@ from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, MOMENTS, TIME_RANGES, GapState
 from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
-from candlewax.core.gaps.numberings import Numberings, Opening, seams, series, split_series
+from candlewax.core.gaps.numberings import (
+    Numberings,
+    Opening,
+    find_boundaries,
+    series,
+    split_series,
+)
 from candlewax.core.gaps.outages import OutageTracker
-from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, runs
+from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, find_runs
 from candlewax.core.schema import empty
 from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission, Assigned
@@ -115,7 +121,7 @@ class Deduplicator:
                 ranges.last[-1], ranges.end[-1] = extent.most, extent.end
             else:
                 self._add(name, [SequenceRun(extent.least, extent.most, extent.begin, extent.end)])
-            self.numberings.see(symbol, extent.earliest, extent.latest)
+            self.numberings.record_times(symbol, extent.earliest, extent.latest)
             if decided is None and numbering:
                 self._assigned.symbols[symbol] = numbering
         if not odd:
@@ -135,14 +141,14 @@ class Deduplicator:
         known = ranges.contains(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
         if decided is None and (
             self.numberings.count(symbol) > 1
-            or may_open(keys, known, ranges, *self.numberings.span(symbol))
+            or may_open(keys, known, ranges, *self.numberings.time_span(symbol))
         ):
             return self._admit_each(symbol, keys)
         fresh = keys.filter(~known).sort("sequence")
-        self._add(name, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
+        self._add(name, find_runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
         if fresh.height:
             times: Any = fresh["timestamp"].cast(pl.Int64)
-            self.numberings.see(symbol, times.min(), times.max())
+            self.numberings.record_times(symbol, times.min(), times.max())
         return keys["place"].filter(known)
 
     def _admit_each(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
@@ -164,7 +170,7 @@ class Deduplicator:
         self, symbol: str, number: int, time: int, decided: int | None = None
     ) -> tuple[bool, int, Opening | None]:
         """Remember one numbered trade, of the numbering that is decided or of that of its time.
-        Return whether it is new, its numbering, and what opened with it.
+        Return whether it is new, its numbering, and the numbering that it opened.
         """
         opening = None
         if decided is not None:
@@ -172,7 +178,7 @@ class Deduplicator:
         elif symbol not in self.numberings.starts and self._follows(symbol, number):
             numbering = 0
         else:
-            numbering, opening = self.numberings.place(symbol, number, time, self.numbered)
+            numbering, opening = self.numberings.assign(symbol, number, time, self.numbered)
         name = series(symbol, numbering)
         ranges = self.numbered.setdefault(name, SequenceRanges())
         if ranges.last and number == ranges.last[-1] + 1:
@@ -181,7 +187,7 @@ class Deduplicator:
             return False, numbering, opening
         else:
             self._add(name, [SequenceRun(number, number, time, time)])
-        self.numberings.see(symbol, time, time)
+        self.numberings.record_times(symbol, time, time)
         return True, numbering, opening
 
     def _follows(self, symbol: str, number: int) -> bool:
@@ -220,17 +226,17 @@ class Deduplicator:
         if self._known is None or changes or spans:
             for name in changes if self._known else self.numbered:
                 symbol, _ = split_series(name)
-                rows = [(symbol, *hole) for hole in self.numbered[name].all_holes()]
+                rows = [(symbol, *hole) for hole in self.numbered[name].missing_ranges()]
                 self._holes[name] = pl.DataFrame(rows, MISSING_RANGES, orient="row")
             self._known = GapState(
                 pl.concat([empty(MISSING_RANGES), *self._holes.values()]),
                 pl.DataFrame(self._begins(), FIRST_SEEN, orient="row"),
                 self._moments(),
-                pl.DataFrame(self.market_outages.spans(), TIME_RANGES, orient="row"),
+                pl.DataFrame(self.market_outages.time_ranges(), TIME_RANGES, orient="row"),
             )
         if not changes and not spans and outages.is_empty():
             return self._known
-        return replace(self._known, changed=_spans(changes, spans), outages=outages)
+        return replace(self._known, changed_ranges=_spans(changes, spans), outages=outages)
 
     def _moments(self) -> pl.DataFrame:
         """MOMENTS that are contradicted; made anew only if there are more."""
@@ -257,7 +263,7 @@ class Deduplicator:
             names = {name: split_series(name) for name in self.numbered}
             several = {symbol for symbol, numbering in names.values() if numbering}
             self._several = {name: of for name, of in names.items() if of[0] in several}
-        return seams(self.numbered, self._several) if self._several else set()
+        return find_boundaries(self.numbered, self._several) if self._several else set()
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Remember the symbols and times of trades of which two came under one number."""
@@ -295,8 +301,8 @@ def _spans(
         (split_series(name)[0], before, after)
         for name, change in changes.items()
         for before, after in (
-            *((hole.before, hole.after) for hole in change.gone | change.new),
-            *((time, time) for time in change.begins),
+            *((hole.before, hole.after) for hole in change.removed | change.added),
+            *((time, time) for time in change.begin_times),
         )
     }
     return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")

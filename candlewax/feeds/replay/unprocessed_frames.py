@@ -1,4 +1,4 @@
-"""Frames that a killed process had stored, but not what they hold, as a source."""
+"""Bytewax source of frames that a killed process stored without their trades."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -12,14 +12,14 @@ from candlewax.core.schema import FRAMES, SOURCE, Columns
 from candlewax.runtime.errors import log_failures
 
 RECENT_S: Final = 10
-"""Frames, dead letters and trades of a block are stored within less, in seconds."""
+"""Seconds within which frames, dead letters and trades of one block are stored."""
 
 _COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
 
-# What is stored of a frame is stored after it. Its text is read only of those that are left. Of a
-# frame whose trades are all repeats nothing says whether it had dead letters, so it is left, too:
-# to read it again changes nothing.
-_LEFT: Final = """
+# Trades and dead letters are stored after their frame. The text is read only of frames that match.
+# If all trades of a frame are duplicates, no table shows that it was processed, so it matches too:
+# reading it again changes nothing.
+_UNPROCESSED: Final = """
 WITH
 (
     SELECT max(received_at) FROM bronze_frames WHERE exchange = {exchange:String}
@@ -59,7 +59,7 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 
 
 @log_failures
-class _Part(StatefulSourcePartition[SourceItem, None]):
+class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(self, database: Database, exchanges: Iterable[str]) -> None:
         self._database = database
         self._exchanges = exchanges
@@ -69,28 +69,32 @@ class _Part(StatefulSourcePartition[SourceItem, None]):
         if self._done:
             raise StopIteration
         self._done = True
-        found = ((exchange, left(self._database, exchange)) for exchange in self._exchanges)
-        # At once: before anything else has come.
-        return [FrameBatch(exchange, frames) for exchange, frames in found if frames.height]
+        unprocessed = (
+            (exchange, read_unprocessed(self._database, exchange)) for exchange in self._exchanges
+        )
+        # All in the first batch, so that they precede newly received frames.
+        return [FrameBatch(exchange, frames) for exchange, frames in unprocessed if frames.height]
 
     def snapshot(self) -> None:
         return None
 
 
-def left(database: Database, exchange: str) -> pl.DataFrame:
-    """The frames of an exchange (FRAMES, SOURCE), among those stored last, whose trades or
-    dead letters are not stored, in the order they were received.
+def read_unprocessed(database: Database, exchange: str) -> pl.DataFrame:
+    """Return recently stored frames whose trades or dead letters are not stored.
+
+    Output: FRAMES and SOURCE of one exchange, in the order of receipt.
     """
-    found = database.query(_LEFT, {"exchange": exchange, "recent": RECENT_S})
-    return found.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+    frames = database.query(_UNPROCESSED, {"exchange": exchange, "recent": RECENT_S})
+    return frames.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
 
 
 class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
-    """Emits once more what a process that was killed left behind: frames are stored before
-    what they hold, and a websocket repeats nothing.
+    """Source of the frames that a killed process stored and did not process.
 
-    Unit of parallelism: one partition. Delivery: at least once, as long as the next process
-    begins before any other stores frames of the exchange for RECENT_S.
+    Frames are stored before their trades, and a websocket repeats nothing.
+
+    Delivery: at least once, if the next process starts before another one has stored frames of the
+    exchange for RECENT_S. Unit of parallelism: one partition.
     """
 
     def __init__(self, database: Database, exchanges: Sequence[str]) -> None:
@@ -100,5 +104,7 @@ class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
     def list_parts(self) -> list[str]:
         return ["leftover"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
-        return _Part(self._database, self._exchanges)
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: None
+    ) -> _UnprocessedFramePartition:
+        return _UnprocessedFramePartition(self._database, self._exchanges)

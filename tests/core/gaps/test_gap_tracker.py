@@ -184,7 +184,7 @@ def test_what_a_process_found_before_it_died_is_followed_to_its_end(
     found = merged(rows).keys() - known.keys()
     assert not any(within(gap) <= numbers for gap in found for numbers in adopted)
     settled(rows, set(arrivals))
-    assert not resumed.gaps.ahead
+    assert not resumed.gaps.symbols_ahead
     # And once more, by one that remembers nothing but what is stored.
     begun = Deduplicator()
     put(begun, list(enumerate(arrivals)))
@@ -213,8 +213,8 @@ def adopt(ledger: Deduplicator, rows: list[dict[str, Any]], *, again: bool) -> l
         if (key := (row["symbol"], row["first_sequence"], row["last_sequence"])) in of
     }
     table = pl.DataFrame(list(stored.values()), GAPS, orient="row")
-    uncovered = ledger.gaps.restore(table, ledger.numbered, again=again)
-    found = ledger.gaps.open(uncovered, [Detection("", 0)] * len(uncovered))
+    uncovered = ledger.gaps.restore(table, ledger.numbered, may_replay=again)
+    found = ledger.gaps.open_gaps(uncovered, [Detection("", 0)] * len(uncovered))
     return ledger.gaps.refresh("x", ledger.numbered, found).to_dicts()
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from candlewax.core.gaps.gap_state import OUTAGES
-from candlewax.core.gaps.numberings import FAR, is_far_below, series, split_series
+from candlewax.core.gaps.numberings import FAR_BELOW, is_far_below, series, split_series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.schema import empty
 from candlewax.core.snapshots import load_deduplicator, save_deduplicator
@@ -180,8 +180,8 @@ def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> No
         batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
         ledger.mark_new(batch, decided=decided)
         known = ledger.gap_state(ledger.changes(), empty(OUTAGES))
-        ends = known.begins.filter(pl.col("sequence") == UNPROVEN)["time"]
-        found.append((seconds(ends), seconds(known.changed["before"])))
+        ends = known.first_seen.filter(pl.col("sequence") == UNPROVEN)["time"]
+        found.append((seconds(ends), seconds(known.changed_ranges["before"])))
     assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
 
 
@@ -192,7 +192,8 @@ def seconds(times: pl.Series) -> list[int]:
 @pytest.mark.parametrize(
     ("number", "last", "far"),
     [
-        (9_000, 9_000 + FAR, True), (9_001, 9_000 + FAR, False), (1, 21, True), (1, 20, False),
+        (9_000, 9_000 + FAR_BELOW, True), (9_001, 9_000 + FAR_BELOW, False),
+        (1, 21, True), (1, 20, False),
         (21, 41, False), (20, 40, True), (5, 5, False), (6, 5, False),
     ],
 )  # fmt: skip

@@ -159,14 +159,14 @@ def test_rows_and_columns_make_equal_candles(
     for place, (fills, known, feed_ends) in enumerate(batches):
         first = place == 0
         trades, row_trades = frame(fills), [trade(fill) for fill in fills]
-        mark = columns.watermark(trades)
+        mark = columns.batch_watermark(trades)
         before = book.watermark
-        update = columns.apply_trades(book, trades, mark, known=known, begins=first)
+        update = columns.apply_trades(book, trades, mark, gap_state=known, is_first_batch=first)
         assert rows.batch_watermark(row_trades) == mark
         row_update = rows.apply_trades(
-            row_book, row_trades, mark, known=known, is_first_batch=first
+            row_book, row_trades, mark, gap_state=known, is_first_batch=first
         )
-        book = update.book
+        book = update.open_candles
         evidence = Evidence(row_book.certificate_inputs(known))
         expected = column_rows.changed_rows("x", update, known, earlier[0])
         found = changed_rows("x", row_update, row_book.watermark, evidence, earlier[1])
@@ -174,15 +174,15 @@ def test_rows_and_columns_make_equal_candles(
             (row._asdict() for row in found),
             key=lambda row: (row["symbol"], row["timeframe"], row["window_start"]),
         ) == plain(expected)
-        assert parts(row_update.late) == late_parts(update.late)
+        assert parts(row_update.stale_parts) == late_parts(update.stale_parts)
         assert row_update.out_of_order == update.out_of_order
-        assert sorted(row_update.ranges.rows(), key=str) == sorted(update.spans.rows(), key=str)
+        assert sorted(row_update.spans.rows(), key=str) == sorted(update.spans.rows(), key=str)
         if feed_ends:
             book = columns.mark_feed_end(update, before)
             rows.mark_feed_end(row_book, row_update.changed, before)
         assert row_book.watermark == book.watermark
         assert row_book.outages.equals(book.outages)
-        assert sorted(row_book.ended.rows()) == sorted(book.ended.rows())
+        assert sorted(row_book.feed_ends.rows()) == sorted(book.feed_ends.rows())
         assert sorted(row_book.candles) == sorted(
             book.candles.select(
                 pl.col("symbol").cast(pl.String), "timeframe", pl.col("window_start").cast(pl.Int64)

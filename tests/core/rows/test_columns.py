@@ -46,7 +46,7 @@ def test_decoded_rows_become_the_frames_of_columns(
 def test_open_candles_as_rows_and_back_are_the_same(fills: list[Fill]) -> None:
     """Nothing of their state is lost on the way."""
     trades = frame(fills)
-    book = columns.apply_trades(EMPTY, trades, columns.watermark(trades)).book
+    book = columns.apply_trades(EMPTY, trades, columns.batch_watermark(trades)).open_candles
     again = to_open_candles(from_open_candles(book))
     assert_frame_equal(again.candles, book.candles)
     assert again.watermark == book.watermark

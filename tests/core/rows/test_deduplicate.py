@@ -71,6 +71,9 @@ def test_rows_and_columns_let_the_same_trades_through(
         changes, row_changes = by_columns.changes(), by_rows.changes()
         assert changes.keys() == row_changes.keys()
         for name, change in changes.items():
-            assert (row_changes[name].gone, row_changes[name].new) == (change.gone, change.new)
+            assert (row_changes[name].removed, row_changes[name].added) == (
+                change.removed,
+                change.added,
+            )
             # One by one a symbol may have begun earlier several times.
-            assert row_changes[name].begins >= change.begins
+            assert row_changes[name].begin_times >= change.begin_times

@@ -139,15 +139,15 @@ def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) ->
         seen |= set(pairs)
         ledger.mark_new(numbered(pairs))
         known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-        assert dict(known.holes.schema) == dict(empty(MISSING_RANGES).schema)
-        assert known.holes.height == len(holes(seen))
-        assert set(known.holes.rows()) == holes(seen)
-        assert set(known.begins.rows()) == begins(seen)
-        assert known.begins.height == len(begins(seen))
+        assert dict(known.missing_ranges.schema) == dict(empty(MISSING_RANGES).schema)
+        assert known.missing_ranges.height == len(holes(seen))
+        assert set(known.missing_ranges.rows()) == holes(seen)
+        assert set(known.first_seen.rows()) == begins(seen)
+        assert known.first_seen.height == len(begins(seen))
         spans = {(symbol, *times) for symbol, _, _, *times in holes(seen) ^ before}
         spans |= {(symbol, time, time) for symbol, _, time in begins(seen) ^ first}
-        assert set(known.changed.rows()) == spans
-        assert known.changed.height == len(spans)
+        assert set(known.changed_ranges.rows()) == spans
+        assert known.changed_ranges.height == len(spans)
 
 
 @given(TIMED)
@@ -158,8 +158,8 @@ def test_a_ledger_goes_on_from_its_copy(batches: list[list[tuple[str, int]]]) ->
         ledger.mark_new(numbered(pairs))
     copy = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
     known = copy.gap_state(copy.changes(), NO_OUTAGE)
-    assert (set(known.holes.rows()), known.changed.height) == (holes(seen), 0)
-    assert set(known.begins.rows()) == begins(seen)
+    assert (set(known.missing_ranges.rows()), known.changed_ranges.height) == (holes(seen), 0)
+    assert set(known.first_seen.rows()) == begins(seen)
 
 
 def test_what_is_known_is_made_once_while_nothing_changes() -> None:
@@ -169,8 +169,8 @@ def test_what_is_known_is_made_once_while_nothing_changes() -> None:
     first = ledger.gap_state(ledger.changes(), NO_OUTAGE)
     ledger.mark_new(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
     second_ = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-    assert second_.holes is first.holes
-    assert second_.changed.is_empty()
+    assert second_.missing_ranges is first.missing_ranges
+    assert second_.changed_ranges.is_empty()
     ledger.mark_new(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
     assert ledger.gap_state(ledger.changes(), NO_OUTAGE) is second_
 
@@ -180,6 +180,6 @@ def test_unnumbered_trades_have_no_holes_and_no_begin() -> None:
     ledger = Deduplicator()
     ledger.mark_new(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
     known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-    assert known.holes.is_empty()
-    assert known.begins.is_empty()
-    assert known.changed.is_empty()
+    assert known.missing_ranges.is_empty()
+    assert known.first_seen.is_empty()
+    assert known.changed_ranges.is_empty()

@@ -93,13 +93,13 @@ def test_times_of_the_recording_have_their_times_here() -> None:
     hands = Hands()
     play = PlaybackClock(10.0, 100 * SECOND, hands)
     assert play.now() == 100 * SECOND
-    assert play.wall(50 * SECOND) == hands.now
+    assert play.to_wall(50 * SECOND) == hands.now
     play.start(100 * SECOND)
     began = hands.now
     hands.now += 3 * SECOND
     assert play.now() == 130 * SECOND
-    assert play.wall(120 * SECOND) == began + 2 * SECOND
-    assert play.wall(10 * SECOND) == began
+    assert play.to_wall(120 * SECOND) == began + 2 * SECOND
+    assert play.to_wall(10 * SECOND) == began
 
 
 def test_it_stops_when_it_is_asked_to(log: Path) -> None:

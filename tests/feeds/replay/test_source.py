@@ -69,7 +69,7 @@ def numbered(times: list[int], exchange: str = "binance", name: str = "a") -> li
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few lines."""
     monkeypatch.setattr(recordings, "BATCH_BYTES", 0)
-    monkeypatch.setattr(recordings, "LEAST_BYTES", 60)
+    monkeypatch.setattr(recordings, "MIN_LOG_BYTES", 60)
     monkeypatch.setattr("candlewax.feeds.replay.log_reader._BLOCK", 40)
 
 
@@ -148,7 +148,7 @@ def test_a_replay_goes_on_where_its_snapshot_was_taken(
     paths = [log(folder / f"{n}.tsv", numbered(times, name=str(n))) for n, times in enumerate(logs)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recordings, "BATCH_BYTES", 0)
-        patch.setattr(recordings, "LEAST_BYTES", 60)
+        patch.setattr(recordings, "MIN_LOG_BYTES", 60)
         patch.setattr("candlewax.feeds.replay.log_reader._BLOCK", 40)
         whole = frames(rest(opened(paths)))
         first = opened(paths)

@@ -9,8 +9,8 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
-from candlewax.feeds.rest.span_pages import Found, pages
-from candlewax.pipeline.data_kind import placed
+from candlewax.feeds.rest.span_pages import SpanCounts, pages
+from candlewax.pipeline.data_kind import settings_for_kind
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
 from tests.cli.test_backfill import store
@@ -77,11 +77,11 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
     with played() as (simulator, _):
         (how,) = asked(simulator, "binance").values()
         native, trades = next(iter(markets(simulator, "binance").items()))
-        quick = RetryPolicy(first_s=0.001, most_s=0.001)
-        client = Client(how.rest, how.url, how.key, is_simulated=False, patience=quick)
+        quick = RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001)
+        client = Client(how.rest, how.url, how.key, is_simulated=False, retry_policy=quick)
         texts = pages(
             client, how.rest, native, (trades[0].time_us, trades[-1].time_us), lambda _: None,
-            Found(),
+            SpanCounts(),
         )  # fmt: skip
         with pytest.raises(RuntimeError):
             store(tables, "binance", native, texts)
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints(settings_for_kind(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 

@@ -12,7 +12,7 @@ from polars.exceptions import PanicException
 from candlewax.core.frames import FrameBatch
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
-from candlewax.core.trades.decode import Decoded, decode
+from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import Exchange
 from candlewax.pipeline.steps import deduplicate
 from candlewax.pipeline.steps.deduplicate import DecodeStep
@@ -39,7 +39,7 @@ def failing(
 ) -> None:
     """Have reading fail as told."""
 
-    def reading(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
+    def reading(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> DecodedFrames:
         if error := fails(frames):
             raise error
         return decode(exchange, frames, instruments)
@@ -47,7 +47,7 @@ def failing(
     patch.setattr(deduplicate, "decode", reading)
 
 
-def read(poisoned: Sequence[bool]) -> list[Decoded]:
+def read(poisoned: Sequence[bool]) -> list[DecodedFrames]:
     decoder = DecodeStep(INSTRUMENTS, ["binance"], Counters())
     found = decoder(FrameBatch("binance", frames(poisoned)))
     assert {exchange for exchange, _ in found} == {"binance"}

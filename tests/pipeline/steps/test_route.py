@@ -42,8 +42,8 @@ def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Databas
     ((batch,), _) = step.on_batch([decoded])
     assert batch.gap_state.outages.rows() == [(1, 2)]
     at = values[0]["timestamp"]
-    assert batch.gap_state.holes.rows() == [("BTC/USDT", 5, 8, at, at)]
-    assert batch.gap_state.begins.rows() == [("BTC/USDT", 3, at)]
+    assert batch.gap_state.missing_ranges.rows() == [("BTC/USDT", 5, 8, at, at)]
+    assert batch.gap_state.first_seen.rows() == [("BTC/USDT", 3, at)]
     assert set(batch.tables) == {"dead_letters"}
 
 

@@ -181,7 +181,7 @@ def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
         expect(faulty.page.locator("#state")).to_have_attribute("data-state", "lost")
         news = [changed(COUNT + 1, "150.5", closed=True), changed(COUNT + 2, "151", closed=False)]
         served.hub.put([Batch("binance", {"ohlcv": one}) for one in news])
-        served.live._ended = False  # noqa: SLF001 - the server takes pages again
+        served.live._has_ended = False  # noqa: SLF001 - the server takes pages again
         faulty.release("stream")
         faulty.expect_drawn(served.client, BTC, COUNT + 2)
 
