@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.span_pages import SpanCounts, pages
@@ -36,8 +36,8 @@ def test_client_takes_answers_of_its_kind_only(*, wanted: bool | None, simulated
         with pytest.raises(WrongKindError) as refused:
             client.ask("/x")
     text = str(refused.value)
-    assert DESCRIBED[REAL] in text
-    assert DESCRIBED[SIMULATED] in text
+    assert KIND_TEXTS[REAL] in text
+    assert KIND_TEXTS[SIMULATED] in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
 
@@ -113,5 +113,5 @@ def test_backfill_from_the_simulator_is_refused_by_a_real_database(tmp_path: Pat
         made = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
         refused = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", *span, **made)
     assert refused.returncode == 1
-    assert f"holds {DESCRIBED[REAL]}; {DESCRIBED[SIMULATED]} would be stored" in refused.stderr
+    assert f"holds {KIND_TEXTS[REAL]}; {KIND_TEXTS[SIMULATED]} would be stored" in refused.stderr
     assert "Traceback" not in refused.stderr
