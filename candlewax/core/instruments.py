@@ -186,10 +186,10 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
         for native_symbol, symbol in section.get(name, {}).items():
             instrument = _instrument(path, exchange, native_symbol, symbol)
             if instruments.setdefault(native_symbol, instrument) != instrument:
-                other = instruments[native_symbol].symbol
+                listed = instruments[native_symbol].symbol
                 raise InstrumentsError(
-                    f"{path}: [{exchange}] {native_symbol} is {other} in one table and {symbol} in "
-                    "the other"
+                    f"{path}: [{exchange}] {native_symbol} is {listed} in one table and "
+                    f"{symbol} in the other"
                 )
     return instruments
 
@@ -198,9 +198,9 @@ def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) ->
     """Raise InstrumentsError if two subscribed markets have one unified symbol."""
     native_symbols: dict[str, str] = {}
     for native_symbol, symbol in table.items():
-        if (other := native_symbols.setdefault(symbol, native_symbol)) != native_symbol:
+        if (earlier := native_symbols.setdefault(symbol, native_symbol)) != native_symbol:
             raise InstrumentsError(
-                f"{path}: [{exchange}.subscribe] {other} and {native_symbol} are both {symbol}: "
+                f"{path}: [{exchange}.subscribe] {earlier} and {native_symbol} are both {symbol}: "
                 "their trades would make one candle"
             )
 

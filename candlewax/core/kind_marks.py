@@ -42,6 +42,6 @@ def wrong_exchange_error(host: str, *, is_simulated: bool) -> WrongKindError:
     """Return the error for an exchange that is the simulator, or is not, against expectation."""
     actual, expected = (SIMULATED, REAL) if is_simulated else (REAL, SIMULATED)
     return WrongKindError(
-        f"{host} brings {KIND_TEXTS[actual]}, this process was started for {KIND_TEXTS[expected]}; "
-        f"nothing of it is stored. {OTHER_DATABASE_HINT}"
+        f"{host} sends {KIND_TEXTS[actual]}, but this process was started for "
+        f"{KIND_TEXTS[expected]}; none of it is stored. {OTHER_DATABASE_HINT}"
     )

@@ -140,7 +140,10 @@ def load_open_candles(snapshot: Snapshot) -> OpenCandles:
 
 def save_positions(positions: Mapping[str, tuple[int, int, int]]) -> Snapshot:
     """Return a snapshot of the position in each log: its path, and byte, line and latest time."""
-    return {"version": VERSION, "logs": {path: tuple(at) for path, at in positions.items()}}
+    return {
+        "version": VERSION,
+        "logs": {path: tuple(position) for path, position in positions.items()},
+    }
 
 
 def load_positions(snapshot: Snapshot) -> dict[str, tuple[int, int, int]]:
@@ -169,8 +172,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 _OTHER_VERSION: Final = (
-    "the recovery store was written by another version of Candlewax; delete it and begin an empty "
-    "one, what is stored in the tables is not stored again"
+    "the recovery store was written by another version of Candlewax; delete it and start with an "
+    "empty one: rows that are in the tables are not stored again"
 )
 
 

@@ -1,4 +1,4 @@
-"""The bundled recording, which `candlewax.simulator.recording.sample` wrote."""
+"""Bundled recording, written by `candlewax.simulator.recording.sample`."""
 
 from pathlib import Path
 from typing import Final

@@ -93,11 +93,11 @@ class Opening(NamedTuple):
 
 @dataclass
 class Numberings:
-    """The numberings of an exchange's markets.
+    """Numberings of an exchange's markets.
 
-    Numberings are named from 0 on, in the order in which they became known. `starts`: by symbol,
-    the boundaries of all but the oldest, in the order of time. `latest` and `earliest`: by symbol,
-    the times of the latest and the earliest numbered trade, in microseconds since 1970.
+    They are named from 0 on, in the order in which they became known. `starts`: by symbol, the
+    boundaries of all but the oldest, in the order of time. `latest` and `earliest`: by symbol, the
+    times of the latest and the earliest numbered trade, in microseconds since 1970.
     """
 
     starts: dict[str, list[Start]] = field(default_factory=dict)

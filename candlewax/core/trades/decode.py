@@ -70,8 +70,8 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _with_source(frames)
     numbered = frames.with_row_index("row")
-    is_few = frames.height <= small_batch.SMALL_BATCH_ROWS
-    is_small_batch = is_few and small_batch.all_from_websocket(frames)
+    is_small = frames.height <= small_batch.SMALL_BATCH_ROWS
+    is_small_batch = is_small and small_batch.all_from_websocket(frames)
     tables, faults, events = (_read_websocket if is_small_batch else _read)(exchange, numbered)
     parts = [
         _normalize(exchange, dialect, native, frames, instruments, is_small_batch=is_small_batch)
@@ -95,7 +95,7 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
 def _normalize(
     exchange: Exchange,
     dialect: Dialect,
-    native: pl.DataFrame,
+    native_trades: pl.DataFrame,
     frames: pl.DataFrame,
     instruments: Instruments,
     *,
@@ -103,10 +103,10 @@ def _normalize(
 ) -> NormalizedTrades:
     """Return unified trades and the faults of the others."""
     if is_small_batch:
-        trades = small_batch.normalize(native, dialect, frames, exchange.id, instruments)
+        trades = small_batch.normalize(native_trades, dialect, frames, exchange.id, instruments)
         if trades is not None:
             return NormalizedTrades(trades, empty(FAULTS))
-    return normalize(native, dialect, frames, exchange.id, instruments)
+    return normalize(native_trades, dialect, frames, exchange.id, instruments)
 
 
 def _concat_faults(faults: list[pl.DataFrame]) -> pl.DataFrame:

@@ -121,12 +121,12 @@ class Deduplicator:
                 self._assignments.by_symbol[symbol] = numbering
         if not unordered:
             return pl.Series(dtype=pl.UInt32)
-        rest = keys.filter(
+        remaining = keys.filter(
             pl.col("symbol").is_in(pl.Series(unordered, dtype=pl.Categorical).implode())
         )
         return pl.concat(
             [
-                self._add_unordered(symbol, rest.filter(pl.col("symbol") == symbol), target)
+                self._add_unordered(symbol, remaining.filter(pl.col("symbol") == symbol), target)
                 for symbol in unordered
             ]
         )

@@ -34,7 +34,7 @@ class Extent(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the numbers are consecutive, each once."""
+        """True if the numbers are consecutive, each once."""
         return self.is_ascending and self.rows == self.distinct == self.highest - self.lowest + 1
 
 

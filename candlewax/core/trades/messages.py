@@ -178,16 +178,16 @@ def from_json(values: Sequence[bytes]) -> ParsedMessages:
     messages = _decode_lines(values)
     if len(messages) == len(values):
         return to_trades(messages)
-    good: list[TradeMessage] = []
+    parsed: list[TradeMessage] = []
     rows: list[int] = []
     faults: list[tuple[int, int, str, str]] = []
     for row, value in enumerate(values):
         try:
-            good.append(_decoder.decode(value))
+            parsed.append(_decoder.decode(value))
             rows.append(row)
         except _DECODE_ERRORS as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
-    return add_faults(to_trades(good, rows), faults)
+    return add_faults(to_trades(parsed, rows), faults)
 
 
 def _decode_lines(values: Sequence[bytes]) -> list[TradeMessage]:

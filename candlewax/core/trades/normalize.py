@@ -51,18 +51,20 @@ class NormalizedTrades:
     faults: pl.DataFrame
 
 
-def to_common_columns(native: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
+def to_common_columns(native_trades: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
     """Map native columns to the common ones.
 
     In: row, index, and text columns named after native fields. Out: row, index, the columns of
     `Dialect`, sequence (UInt64; 0 if trades are not numbered, null if the id is not a number), and
     the vendor columns.
     """
-    absent = [name for name in dialect.shape if name not in native.columns]
-    vendor = [name for name in native.columns if name not in dialect.mapped | {"row", "index"}]
+    absent = [name for name in dialect.shape if name not in native_trades.columns]
+    vendor = [
+        name for name in native_trades.columns if name not in dialect.mapped | {"row", "index"}
+    ]
     number = pl.col("trade_id").cast(pl.UInt64, strict=False)
     trades = (
-        native.lazy()
+        native_trades.lazy()
         .with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
         .select(
             "row",
@@ -104,7 +106,7 @@ def _plain(text: str) -> str:
 
 
 def normalize(
-    native: pl.DataFrame,
+    native_trades: pl.DataFrame,
     dialect: Dialect,
     frames: pl.DataFrame,
     exchange: str,
@@ -115,7 +117,7 @@ def normalize(
     In: native trades (row, index, text columns named after native fields); `frames` FRAMES with
     SOURCE, numbered by `row` from 0.
     """
-    trades = to_common_columns(native, dialect)
+    trades = to_common_columns(native_trades, dialect)
     # One query, as nearly always all trades are good.
     received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW, via=_VIA)
     joined = trades.join(received, on="row", how="left", maintain_order="left")
@@ -130,15 +132,17 @@ def normalize(
     if trades_if_good is not None and trades_if_good.drop_in_place("ok").all():
         return NormalizedTrades(trades_if_good, _NO_FAULTS)
     collected = joined.collect(optimizations=PLAIN)
-    return _normalize_individually(collected, _native_texts(native, dialect), exchange, instruments)
+    return _normalize_individually(
+        collected, _native_texts(native_trades, dialect), exchange, instruments
+    )
 
 
-def _native_texts(native: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+def _native_texts(native_trades: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
     """Return row, index, and the native and the expected texts of time and side."""
     spellings = dialect.spellings.items()
     fields = {f"{name}_text": pl.col(spelling.field) for name, spelling in spellings}
     expected = {f"{name}_expected": pl.lit(spelling.expected) for name, spelling in spellings}
-    return native.select("row", "index", **fields, **expected)
+    return native_trades.select("row", "index", **fields, **expected)
 
 
 def _normalize_individually(
@@ -149,11 +153,11 @@ def _normalize_individually(
     table = instruments.resolve_all(exchange, expanded["native_symbol"].unique())
     checked = _multiply(_check(expanded.lazy(), table).collect(optimizations=PLAIN))
     is_good = checked.select(ok=_GOOD)["ok"]
-    good = _finish(checked.filter(is_good).lazy(), exchange).collect(optimizations=PLAIN)
-    bad = checked.filter(~is_good).join(
+    normalized = _finish(checked.filter(is_good).lazy(), exchange).collect(optimizations=PLAIN)
+    failed = checked.filter(~is_good).join(
         texts, on=["row", "index"], how="left", maintain_order="left"
     )
-    return NormalizedTrades(good, _faults(bad, exchange, instruments))
+    return NormalizedTrades(normalized, _faults(failed, exchange, instruments))
 
 
 _ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)
@@ -262,25 +266,25 @@ _GOOD: Final = pl.all_horizontal(good for _, good, _ in _CHECKS).fill_null(False
 _NO_FAULTS: Final = pl.DataFrame(schema=FAULTS)
 
 
-def _finish(checked: pl.LazyFrame, exchange: str, *more: str) -> pl.LazyFrame:
-    """Return TRADES with `row`, vendor columns and `more`."""
+def _finish(checked: pl.LazyFrame, exchange: str, *extra_columns: str) -> pl.LazyFrame:
+    """Return TRADES with `row`, vendor columns and `extra_columns`."""
     return checked.with_columns(
         exchange=pl.lit(exchange),
         native_symbol=pl.col("native_symbol").cast(pl.Categorical),
         timestamp=pl.col("time").cast(TIME),
         source_index=pl.col("index"),
         numbering=pl.lit(0, pl.UInt32),
-    ).select("row", *TRADES, pl.col(rf"^{re.escape(VENDOR)}.*$"), *more)
+    ).select("row", *TRADES, pl.col(rf"^{re.escape(VENDOR)}.*$"), *extra_columns)
 
 
-def _faults(bad: pl.DataFrame, exchange: str, instruments: Instruments) -> pl.DataFrame:
+def _faults(failed_trades: pl.DataFrame, exchange: str, instruments: Instruments) -> pl.DataFrame:
     reason: pl.Expr = pl.lit(None, pl.String)
     detail: pl.Expr = pl.lit(None, pl.String)
     for name, is_good, text in reversed(_CHECKS):
         failed = ~is_good.fill_null(False)
         reason = pl.when(failed).then(pl.lit(name)).otherwise(reason)
         detail = pl.when(failed).then(text).otherwise(detail)
-    faults = bad.select("row", "index", reason=reason, detail=detail)
+    faults = failed_trades.select("row", "index", reason=reason, detail=detail)
     is_unknown = faults["reason"] == "unknown_instrument"
     if is_unknown.any():
         symbols = faults["detail"].filter(is_unknown).unique().to_list()

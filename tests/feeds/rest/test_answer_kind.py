@@ -65,7 +65,7 @@ def test_gaps_of_real_markets_are_not_filled_by_the_simulator(
         }
         with pytest.raises(RuntimeError):
             mend(tables, how)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "kraken") == before
     assert gaps(tables) == there
 
@@ -85,7 +85,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
         )  # fmt: skip
         with pytest.raises(RuntimeError):
             store(tables, "binance", native, texts)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "binance") == {}
     assert tables.query("SELECT count() FROM bronze_frames").item() == 0
 
