@@ -200,7 +200,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
         seconds = progress.stop()
     _sum_up(screen, counters, seconds, is_sent=settings.brokers is not None)
     if shutdown():
-        screen.print("Stopped as asked; what was read is stored. Run again to go on.")
+        screen.print("Stopped as asked; all data read is stored. Run again to go on.")
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
         return 1

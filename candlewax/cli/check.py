@@ -115,7 +115,7 @@ def _check_addresses(settings: Settings) -> Iterator[Finding]:
             yield Finding(OK, "address", f"{exchange}: {protocol} at {urlsplit(url).hostname}")
     for exchange in settings.urls.keys() - settings.rest_urls.keys():
         yield Finding(
-            NOTE, "address", f"{exchange}: no trades are asked for by REST, as "
+            NOTE, "address", f"{exchange}: no trades are requested by REST, as "
             f"CANDLEWAX_{exchange.upper()}_URL is set and CANDLEWAX_{exchange.upper()}_REST_URL not"
         )  # fmt: skip
 

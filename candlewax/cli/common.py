@@ -48,7 +48,7 @@ def exit_on_error(status: int, action: Callable[[], T]) -> T:
     except ClickHouseError as error:
         message = exit_reasons.explain_no_answer(error) or short_message(error)
         if "UNKNOWN_TABLE" in message:
-            message += "; candlewax init makes what is not there"
+            message += "; candlewax init creates missing tables"
     except _EXPECTED_ERRORS as error:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)

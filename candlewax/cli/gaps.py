@@ -128,8 +128,8 @@ def read_gaps(tables: Database, gap_filter: GapFilter, limit: int | None = None)
     limit_rows = 2**63 - 1 if limit is None else limit
     rows = tables.query(_LIST, {**parameters, "limit": limit_rows})
     totals = {
-        state: (gaps, numbers, left)
-        for state, gaps, numbers, left in tables.query(_TOTALS, parameters).rows()
+        state: (gaps, numbers, missing)
+        for state, gaps, numbers, missing in tables.query(_TOTALS, parameters).rows()
     }
     return Gaps(rows, totals, tables.query(_REASONS, parameters))
 
@@ -192,12 +192,11 @@ def _advice(reasons: pl.DataFrame) -> Iterator[str]:
     """Return the advice for gaps that were given up; long ones get no command to copy."""
     given_up = reasons.filter(pl.col("given_up") > 0)
     if not given_up.filter(pl.col("longest") <= MAX_GAP_NUMBERS).is_empty():
-        yield "candlewax repair --again asks once more for what was given up"
+        yield "candlewax repair --again requests the given-up gaps again"
     if not given_up.filter(pl.col("longest") > MAX_GAP_NUMBERS).is_empty():
         yield (
-            f"of more than {MAX_GAP_NUMBERS:,} numbers: more likely the exchange left them out "
-            "than that so many trades were missed; if not, "
-            "candlewax repair --first NUMBER asks for one gap"
+            f"of more than {MAX_GAP_NUMBERS:,} numbers: the exchange has probably skipped these "
+            "numbers; if not, candlewax repair --first NUMBER requests one gap"
         )
 
 

@@ -54,11 +54,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
     """Add the command to the parser."""
     command = commands.add_parser(
         "repair",
-        help="ask the exchanges by REST, once, for the trades that `candlewax gaps` lists; exit 0: "
-        "none is left, 1: some are, 2: could not ask",
+        help="request the missing trades that `candlewax gaps` lists by REST, once; exit 0: no gap "
+        "is left, 1: some are, 2: could not request",
     )
     command.add_argument(
-        "--again", action="store_true", help="also for those that were given up (unrepairable)"
+        "--again", action="store_true", help="also gaps that were given up (unrepairable)"
     )
     for name, choices, what in (
         ("--exchange", EXCHANGES, "only of this exchange"),
@@ -207,8 +207,8 @@ def _time_estimates(
             least_time = timedelta(seconds=int(requests / rest.requests_per_s))
             lines.append(
                 f"{exchange} {symbol} from {first}: {count:,} numbers, up to {requests:,} requests "
-                f"or {least_time} at {rest.requests_per_s:g} a second; Ctrl-C ends it, what came "
-                "is stored"
+                f"or {least_time} at {rest.requests_per_s:g} a second; Ctrl-C ends it; all "
+                "trades received are stored"
             )
     return lines
 

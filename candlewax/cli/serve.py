@@ -27,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser(
         "serve",
-        help="show the page over what is stored in CANDLEWAX_CLICKHOUSE, a server or a "
+        help="serve the page for the tables in CANDLEWAX_CLICKHOUSE, a server or a "
         "directory that no other process has open",
     )
     serve_options.add(command)

@@ -46,7 +46,7 @@ def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title:
     if address.host not in LOOPBACK:
         print(
             f"candlewax: warning: {address.host} can be reached from other machines; there is no "
-            "password, and whoever reaches it reads all that is stored",
+            "password, and all stored data can be read there",
             file=sys.stderr,
         )
     host = f"[{address.host}]" if ":" in address.host else address.host

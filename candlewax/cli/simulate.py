@@ -175,11 +175,11 @@ def _parse_file(text: str) -> Path:
 
 def plan(arguments: argparse.Namespace) -> Plan:
     """Return the plan of the options."""
-    chosen = {one.name: getattr(arguments, one.name) for one in fields(FaultRates)}
+    rates = {item.name: getattr(arguments, item.name) for item in fields(FaultRates)}
     return Plan(
         rate=arguments.rate,
         seed=arguments.seed,
-        fault_rates=FaultRates(**{**chosen, "refuse": tuple(arguments.refuse)}),
+        fault_rates=FaultRates(**{**rates, "refuse": tuple(arguments.refuse)}),
         recording=arguments.recording,
         pace=arguments.pace,
         flood=arguments.flood,
@@ -216,8 +216,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.journal:
             journal = files.enter_context(arguments.journal.open("w", encoding="utf-8"))
 
-            def write_journal(one: published.Published) -> object:
-                return journal.write(published.journal_line(one))
+            def write_journal(item: published.Published) -> object:
+                return journal.write(published.journal_line(item))
 
         simulator = Simulator(plan(arguments), arguments.host, arguments.port, write_journal)
         async with simulator:
@@ -242,10 +242,10 @@ async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | Non
     """Print statistics every few seconds until `stop` is set or the time is over."""
     loop = asyncio.get_running_loop()
     end = math.inf if seconds is None else loop.time() + seconds
-    while not stop.is_set() and (left := end - loop.time()) > 0:
+    while not stop.is_set() and (left_s := end - loop.time()) > 0:
         before, begin = simulator.sent, loop.time()
         try:
-            async with asyncio.timeout(min(left, _STATISTICS_SECONDS)):
+            async with asyncio.timeout(min(left_s, _STATISTICS_SECONDS)):
                 await simulator.failed(stop)
         except TimeoutError:
             rate = (simulator.sent - before) / (loop.time() - begin)

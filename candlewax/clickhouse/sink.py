@@ -145,7 +145,7 @@ class _CountingPartition(StatelessSinkPartition[SourceItem]):
     def write_batch(self, items: list[SourceItem]) -> None:
         for item in items:
             if isinstance(item, UnreadableLines):
-                self._counters.increment(item.letters.height, "dead_letters", "")
+                self._counters.increment(item.dead_letters.height, "dead_letters", "")
             else:
                 self._counters.increment(item.frames.height, "frames", item.exchange)
 

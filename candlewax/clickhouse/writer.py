@@ -18,9 +18,9 @@ from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.rows import CLOSED
-from candlewax.core.schema import without
+from candlewax.core.schema import drop_column
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.cpu import cores
+from candlewax.runtime.cpu import count_cores
 from candlewax.runtime.metrics import DELAYS
 
 ORDER: Final = (
@@ -126,7 +126,7 @@ class Writer:
         self._failure: BaseException | None = None
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
         if background is None:
-            background = cores() > 1
+            background = count_cores() > 1
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._has_thread = background
         if background:
@@ -256,7 +256,7 @@ class Writer:
         closed = [frame.filter("closed").drop("closed") for frame in with_closed]
         self._insert("ohlcv_revisions", closed)
         self._count_revisions(closed)
-        self._insert("ohlcv", [without(frame, "cause") for frame in frames])
+        self._insert("ohlcv", [drop_column(frame, "cause") for frame in frames])
 
     def _count_revisions(self, closed: Iterable[pl.DataFrame]) -> None:
         """Count the rows that revise a closed candle, by exchange and cause."""

@@ -64,8 +64,9 @@ _DATED = re.compile(r"([A-Z0-9]+)_([0-9]{6})")
 
 
 def split_symbol(native_symbol: str, assets: Collection[str]) -> Split | None:
-    """Split `BTCUSDT`, the perpetual BTC/USDT:USDT, or `BTCUSDT_250627`, the future
-    BTC/USDT:USDT-250627.
+    """Split a symbol of a perpetual or a dated future.
+
+    `BTCUSDT` is the perpetual BTC/USDT:USDT, `BTCUSDT_250627` the future BTC/USDT:USDT-250627.
     """
     dated = _DATED.fullmatch(native_symbol)
     pair = split_before_quote(dated[1] if dated else native_symbol, QUOTES, assets)

@@ -102,8 +102,7 @@ def _time(trade: NativeTrade) -> int | None:
 
 
 def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:
-    """Return /products/BTC-USD/trades?limit=1000&after=86328327: that many trades older than the
-    number.
+    """Return /products/BTC-USD/trades?limit=1000&after=86328327, for trades older than that.
 
     The trades behind a number are the latest before the number `limit` further on; `before` would
     give the latest of all instead of the next.

@@ -123,8 +123,8 @@ def _result(content: Any) -> tuple[list[Any], str]:  # noqa: ANN401 - JSON may b
 
 
 def _with_names(row: Any) -> Any:  # noqa: ANN401 - JSON may be anything
-    whole = isinstance(row, list) and len(row) == len(ROW)
-    return dict(zip(ROW, row, strict=True)) if whole else row
+    has_all_fields = isinstance(row, list) and len(row) == len(ROW)
+    return dict(zip(ROW, row, strict=True)) if has_all_fields else row
 
 
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything

@@ -13,6 +13,8 @@ import polars as pl
 
 from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.gaps.outages import PROCESS
+from candlewax.core.rows.batch import SMALL_BATCH_ROWS
+from candlewax.core.rows.records import Frame
 from candlewax.core.schema import FRAMES
 from candlewax.runtime.counters import Counters
 
@@ -193,7 +195,13 @@ def redact_url(url: str) -> str:
 def to_source_items(exchange: str, rows: list[Row]) -> list[SourceItem]:
     """Return the frames as items of a source, in the order received; invalid UTF-8 apart."""
     texts = [row for row in rows if isinstance(row[3], str)]
-    items: list[SourceItem] = [FrameBatch(exchange, _frame_table(texts))] if texts else []
+    items: list[SourceItem] = []
+    if texts and len(texts) <= SMALL_BATCH_ROWS:
+        # A connection that is no topic is its own source.
+        frames = [Frame(*row, row[1], 0, row[2]) for row in texts]  # type: ignore[arg-type]
+        items.append(FrameBatch(exchange, rows=frames))
+    elif texts:
+        items.append(FrameBatch(exchange, _frame_table(texts)))
     if len(texts) < len(rows):
         items.append(
             _invalid_utf8_frames(exchange, [row for row in rows if not isinstance(row[3], str)])

@@ -17,7 +17,15 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from candlewax.core.schema import VENDOR
-from candlewax.core.trades.messages import KIND, TOLD, VIA, ParsedMessages, TradeMessage, read, told
+from candlewax.core.trades.messages import (
+    KIND_COLUMN,
+    OUTAGES_COLUMN,
+    VIA,
+    ParsedMessages,
+    TradeMessage,
+    add_faults,
+    to_trades,
+)
 from candlewax.exchanges.protocol.dialect import BUY
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
@@ -52,10 +60,15 @@ _TYPES: Final[dict[str, Any]] = {
     "vendor_data": {"type": "map", "values": "string"},
     "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
     "numbering": "long",
-    TOLD: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
-    KIND: ["null", "string"],
+    OUTAGES_COLUMN: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
+    KIND_COLUMN: ["null", "string"],
 }
-_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", "numbering": 0, TOLD: None, KIND: None}
+_DEFAULTS: Final[dict[str, Any]] = {
+    "via": "websocket",
+    "numbering": 0,
+    OUTAGES_COLUMN: None,
+    KIND_COLUMN: None,
+}
 """Values of fields that older messages lack."""
 
 _VIA_NAMES: Final = {value: name for name, value in VIA.items()}
@@ -103,7 +116,10 @@ class Avro:
             raise BrokerError(f"the schema registry does not answer: {error}") from error
 
     def encode(self, trades: pl.DataFrame) -> list[bytes]:
-        """The messages of trades (TRADES with vendor columns, TOLD, KIND), in their order."""
+        """Return messages in the order of the trades.
+
+        Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
+        """
         vendor = [name for name in trades.columns if name.startswith(VENDOR)]
         times = pl.col("timestamp", "received_at").cast(pl.Int64)
         rows = trades.with_columns(times).iter_rows(named=True)
@@ -124,7 +140,7 @@ class Avro:
                 if error.http_status_code != _NOT_FOUND:
                     raise
                 faults.append((row, 0, "bad_message", str(error)[:1000]))
-        return told(read(good, rows), faults)
+        return add_faults(to_trades(good, rows), faults)
 
 
 def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
@@ -136,8 +152,8 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
         "conditions": [] if condition is None else [condition],
         "vendor_data": vendor_data,
         "via": _VIA_NAMES[row["via"]],
-        TOLD: row.get(TOLD),
-        KIND: row.get(KIND),
+        OUTAGES_COLUMN: row.get(OUTAGES_COLUMN),
+        KIND_COLUMN: row.get(KIND_COLUMN),
     }
 
 
@@ -150,6 +166,6 @@ def _message(record: Any) -> TradeMessage:  # noqa: ANN401 - its type is the wri
         for name in ("timestamp", "received_at")
     }
     sequence = {"sequence": int(record["sequence"])}
-    outages = {TOLD: [(began, ended) for began, ended in record[TOLD] or ()]}
+    outages = {OUTAGES_COLUMN: [(began, ended) for began, ended in record[OUTAGES_COLUMN] or ()]}
     fields = record | amounts | times | sequence | outages
     return TradeMessage(**{name: fields[name] for name in TradeMessage.__struct_fields__})

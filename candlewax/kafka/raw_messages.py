@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from polars.exceptions import PolarsError
 
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem
-from candlewax.core.kind_marks import SIMULATED, is_made
+from candlewax.core.kind_marks import SIMULATED, is_from_simulator
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
@@ -143,7 +143,7 @@ def read_kinds(messages: Sequence[Any]) -> set[bytes]:
         kind = dict(message.headers() or ()).get(KIND)
         if isinstance(kind, bytes):
             kinds.add(kind)
-        elif is_made(message.value() or b""):
+        elif is_from_simulator(message.value() or b""):
             kinds.add(SIMULATED.encode())
     return kinds
 

@@ -18,7 +18,7 @@ from confluent_kafka import (
 from candlewax.kafka.client import BrokerError, KafkaClient, log
 from candlewax.kafka.messages import group_by_partition
 from candlewax.runtime import metrics
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
 from candlewax.runtime.errors import log_failures
 
 CHUNK_MESSAGES: Final = 10_000
@@ -155,22 +155,22 @@ class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
         self._should_stop = should_stop
         self._may_emit = may_emit
         self._max_wait = max_wait
-        self.looks = Looks(PULSE)
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
         consumer.add(topic, partition, offset)
 
     def next_batch(self) -> Iterable[Y]:
         if self._should_stop():
             raise StopIteration
-        if not self.looks.due():
+        if not self.poll_timer.is_due():
             return []
         if not self._may_emit():
-            self.looks.wait(timedelta())
+            self.poll_timer.schedule(timedelta())
             return []
         taken = self._consumer.take(self._topic, self._partition)
-        self.looks.wait(None if self._consumer.has_more else self._max_wait or timedelta())
+        self.poll_timer.schedule(None if self._consumer.has_more else self._max_wait or timedelta())
         if not taken:
             return []
-        self.looks.emitted()
+        self.poll_timer.mark_emitted()
         self._next = taken[-1][1]
         return self._join([chunk for chunk, _ in taken])
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from candlewax.core.kind_marks import DESCRIBED
+from candlewax.core.kind_marks import KIND_TEXTS
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient, log
 from candlewax.kafka.raw_messages import read_kinds
@@ -26,10 +26,10 @@ def require_kind(broker: KafkaClient, exchanges: Iterable[str], kind: str) -> No
     """
     for topic, partition, stored_kind in _read_last_kinds(broker, exchanges):
         if stored_kind != kind:
-            described = DESCRIBED.get(stored_kind, stored_kind)
+            described = KIND_TEXTS.get(stored_kind, stored_kind)
             raise BrokerError(
                 f"{broker}: {topic}, partition {partition} holds {described}; "
-                f"{DESCRIBED[kind]} would be sent beside it. Set CANDLEWAX_BROKERS to others"
+                f"{KIND_TEXTS[kind]} would be sent beside it. Set CANDLEWAX_BROKERS to others"
             )
 
 

@@ -20,7 +20,10 @@ _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"
 
 
 class Encoder(Protocol):
-    """Encoder of trades (TRADES with vendor columns, TOLD, KIND) as values of messages."""
+    """Encoder of trades as values of messages.
+
+    Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
+    """
 
     def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
@@ -49,7 +52,7 @@ class TradePublisher:
         if batch.trades.height:
             trades = _add_outages(batch.trades, batch.gap_state.outages)
             if kind := self._kind():
-                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND))
+                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND_COLUMN))
             self._send_trades(batch.exchange, trades)
         self.send_dead_letters(batch.tables["dead_letters"])
 
@@ -57,7 +60,7 @@ class TradePublisher:
         self._partition_count = self._partition_count or self._fetch_partitions()
         symbols = trades["symbol"].cast(pl.String).to_list()
         messages = [
-            {"value": value, "key": normalized.key(exchange, symbol)}
+            {"value": value, "key": normalized.message_key(exchange, symbol)}
             for value, symbol in zip(self._encode(trades), symbols, strict=True)
         ]
         partition = topics.normalized_partition(exchange, self._partition_count)
@@ -78,11 +81,12 @@ def _add_outages(trades: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
     if outages.is_empty():
         return trades
     received = trades["received_at"].cast(pl.Int64)
-    outages_of_trade: list[list[list[int]] | None] = [None] * trades.height
+    values: list[list[list[int]] | None] = [None] * trades.height
     for began, ended in outages.iter_rows():
         place = (received >= ended).arg_max() or 0
-        outages_of_trade[place] = [*(outages_of_trade[place] or []), [began, ended]]
-    return trades.with_columns(pl.Series(normalized.TOLD, outages_of_trade, normalized.TOLD_TYPE))
+        values[place] = [*(values[place] or []), [began, ended]]
+    column = pl.Series(normalized.OUTAGES_COLUMN, values, normalized.OUTAGES_COLUMN_TYPE)
+    return trades.with_columns(column)
 
 
 def encode_dead_letter(letter: dict[str, Any]) -> str:

@@ -82,7 +82,7 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
             place,
             name,
             KIND_TEXTS[kind],
-            inferred.why,
+            inferred.reason,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
     database.with_retries(lambda: database.command(create))

@@ -55,7 +55,7 @@ def gap_fill_source(
 
 def empty_source(process: ProcessContext) -> Source[SourceItem]:
     """Return a source without frames; log that no exchange can be requested."""
-    logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
+    logging.getLogger("candlewax").warning("no exchange may be requested by REST")
     return FrameLogSource((), process.counters, process.should_stop)
 
 
@@ -63,7 +63,7 @@ def require_gap_fill(repairs: GapFillSource | None) -> GapFillSource:
     """Return the source. Raises SettingsError if it is None."""
     if repairs is None:
         raise SettingsError(
-            "CANDLEWAX_FEED: exchanges are asked for trades by REST where it is live, or at "
+            "CANDLEWAX_FEED: trades are requested by REST if the feed is live, or at "
             "the addresses CANDLEWAX_<EXCHANGE>_REST_URL; there are none"
         )
     return repairs

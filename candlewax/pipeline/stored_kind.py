@@ -47,7 +47,7 @@ class InferredKind:
     """Kind inferred for a database, and the reason."""
 
     kind: str
-    why: str
+    reason: str
 
 
 def infer_kind(database: Database) -> InferredKind | None:

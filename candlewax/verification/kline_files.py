@@ -84,7 +84,7 @@ def _compare_file(
     timeframe = given.timeframe or published.timeframe
     if timeframe not in TIMEFRAMES:
         raise KlinesError(
-            f"--timeframe: {timeframe or 'neither the file nor its name tells'}; "
+            f"--timeframe: {timeframe or 'neither the file nor its name names one'}; "
             f"takes one of {', '.join(TIMEFRAMES)}"
         )
     stored = tables.query(_MARKETS, {"timeframe": timeframe})
@@ -154,7 +154,7 @@ def _market(
     if not markets:
         name = symbol or native_symbol
         if name is None:
-            raise KlinesError("--symbol: neither the file nor its name tells the market")
+            raise KlinesError("--symbol: neither the file nor its name names the market")
         where = " or ".join(exchanges)
         raise KlinesError(f"no closed candle of {name} of {where} is stored in this timeframe")
     if len(markets) > 1:

@@ -93,8 +93,8 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
         first = gaps(tables)[0]["first_sequence"]
         done = repair(engine_path, tables, simulator, "--again")
         assert done.returncode == 1
-        assert "1 of them of more than 1 numbers are not asked for" in done.stdout
-        assert "candlewax repair --first NUMBER asks for one" in done.stdout
+        assert "1 of them of more than 1 numbers are not requested" in done.stdout
+        assert "candlewax repair --first NUMBER requests one" in done.stdout
         done = repair(engine_path, tables, simulator, "--first", str(first))
         assert done.returncode == 0, done.stderr
     assert f"binance BTC/USDT from {first}: 2 numbers, up to 1 requests" in done.stdout

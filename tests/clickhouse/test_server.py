@@ -118,7 +118,7 @@ def test_batches_are_stored_and_read_back(served: Database, background: bool) ->
     stale = history.find_stale_windows("x", watermark)
     candles = list(CandleRecomputer(history).candles("x", stale, watermark))
     assert sum(frame.height for frame in candles) == stale.height > 0
-    (ranges,) = history.load_deduplicator("x").numbered.values()
+    (ranges,) = history.load_deduplicator("x").ranges_by_series.values()
     assert (ranges.first, ranges.last) == ([1], [20])
 
 

@@ -25,7 +25,7 @@ from candlewax.kafka.arrivals import DeliveryLatency
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
-from candlewax.runtime.http_status import Status
+from candlewax.runtime.http_status import StatusServer
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.simulator.exchanges.registry import PATHS
 from candlewax.simulator.plan import FaultRates, Plan
@@ -161,8 +161,8 @@ class Stack:
         def behind() -> dict[tuple[str, int], int]:
             return {("trades", 0): self.behind}
 
-        counted = MetricsCollector(self.told, lags=[behind], waiting=[waiting])
-        status = Status(counted, Health(), "127.0.0.1", self.ports["ingest"])
+        counted = MetricsCollector(self.told, lags=[behind], undelivered=[waiting])
+        status = StatusServer(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 
     def _prometheus(self, program: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND
 from candlewax.kafka.client import KafkaClient as Client
 from candlewax.pipeline.data_kind import claim
 from tests.support.clickhouse_process import Serving, serving
@@ -47,8 +47,8 @@ def refuse(system: System, flow: str) -> None:
     assert "Traceback" not in said
     last = said.strip().splitlines()[-1]
     assert last.startswith("candlewax: market.crypto.trades."), said
-    assert DESCRIBED[REAL] in last
-    assert DESCRIBED[SAMPLE_KIND] in last
+    assert KIND_TEXTS[REAL] in last
+    assert KIND_TEXTS[SAMPLE_KIND] in last
     assert "CANDLEWAX_CLICKHOUSE" in last
     for table in ("bronze_frames", "silver_trades", "dead_letters", "ohlcv"):
         assert system.tables.query(f"SELECT count() FROM {table}").item() == 0, table
@@ -79,6 +79,6 @@ def test_what_would_send_to_topics_asks_the_database(system: System, tmp_path: P
     address = {"CANDLEWAX_KRAKEN_REST_URL": "http://127.0.0.1:9"}
     repair = system.start("repair", **address)
     assert repair.wait() == 1
-    assert f"holds {DESCRIBED[SAMPLE_KIND]}; {DESCRIBED[REAL]}" in repair.said()
+    assert f"holds {KIND_TEXTS[SAMPLE_KIND]}; {KIND_TEXTS[REAL]}" in repair.said()
     checked = candlewax(tmp_path, "init", **system.settings)
     assert checked.returncode == 0, checked.stderr

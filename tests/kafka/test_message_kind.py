@@ -9,7 +9,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.core.frames import InvalidUtf8Frames
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.trades import messages
 from candlewax.kafka import raw_messages, topic_kind, topics
 from candlewax.kafka.avro import Avro
@@ -111,7 +111,7 @@ def test_trades_tell_their_kind_in_avro() -> None:
         avro = Avro(schemas.url)
         trades = batch("kraken", range(2)).trades
         assert avro.decode(avro.encode(trades)).kinds == frozenset()
-        marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND))
+        marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND_COLUMN))
         found = avro.decode(avro.encode(marked))
     assert found.faults.is_empty()
     assert found.kinds == {SIMULATED}
@@ -130,8 +130,8 @@ def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
         guard(REAL, "topic, partition 1, offset 7")
     text = str(refused.value)
     assert text.startswith("topic, partition 1, offset 7: /here, database market holds")
-    assert DESCRIBED[REAL] in text
-    assert DESCRIBED[SIMULATED] in text
+    assert KIND_TEXTS[REAL] in text
+    assert KIND_TEXTS[SIMULATED] in text
     assert "CANDLEWAX_BROKERS" in text
     guard(SIMULATED, "topic")
     with pytest.raises(DatabaseError):
@@ -156,5 +156,5 @@ def test_topics_of_another_kind_are_not_sent_to(
             topic_kind.require_kind(broker, everywhere, other)
         text = str(refused.value)
         assert f"{KRAKEN}, partition " in text
-        assert f"holds {DESCRIBED[kind]}; {DESCRIBED[other]} would be sent beside it" in text
+        assert f"holds {KIND_TEXTS[kind]}; {KIND_TEXTS[other]} would be sent beside it" in text
         assert "CANDLEWAX_BROKERS" in text

@@ -134,10 +134,10 @@ def test_what_is_taken_at_once_has_an_end() -> None:
     parts = [source.build_part("", name, None) for name in source.list_parts()]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [len(pieces) for pieces in taken] == [BATCH_MESSAGES // CHUNK_MESSAGES] * 2
-    assert [part.looks.left_s for part in parts] == [0, 0]
+    assert [part.poll_timer.remaining_s for part in parts] == [0, 0]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
     assert [sum(map(len, pieces)) for pieces in taken] == [3 * CHUNK_MESSAGES // 2] * 2
-    assert all(part.looks.left_s > 1 for part in parts)
+    assert all(part.poll_timer.remaining_s > 1 for part in parts)
     assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
 
 
@@ -201,10 +201,10 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     """Where nothing is asked for, for nothing."""
     source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger)
     part = source.build_part("", f"{topic}:1", None)
-    assert part.looks.left_s == 0
+    assert part.poll_timer.remaining_s == 0
     before = time.monotonic()
     part.next_batch()
-    looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
+    looks_at, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
     waited = (linger or timedelta()).total_seconds()
     assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
     part.close()

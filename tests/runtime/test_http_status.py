@@ -13,7 +13,7 @@ import pytest
 from candlewax.runtime import errors, metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
-from candlewax.runtime.http_status import Status
+from candlewax.runtime.http_status import StatusServer
 from candlewax.runtime.metrics import MetricsCollector
 from tests.support.ports import free_port
 
@@ -36,7 +36,7 @@ class Served:
         self.port = free_port()
         self.counted = MetricsCollector(Counters())
         metrics.mark_committed()
-        self.status = Status(self.counted, self.health, "127.0.0.1", self.port)
+        self.status = StatusServer(self.counted, self.health, "127.0.0.1", self.port)
 
     def json(self, path: str) -> tuple[int, Any]:
         """Status and content of an answer."""
@@ -47,7 +47,7 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of a process without checks, in which nothing has failed."""
-    monkeypatch.setattr(errors, "_told", [])
+    monkeypatch.setattr(errors, "_failures", [])
     made = Served()
     yield made
     made.status.close()
@@ -86,7 +86,7 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
     """Ready or not, unless something has failed for good."""
     served.health.add("ill", lambda: "it coughs")
     assert served.json("/healthz") == (200, {"alive": True})
-    monkeypatch.setattr(errors, "_told", [RuntimeError()])
+    monkeypatch.setattr(errors, "_failures", [RuntimeError()])
     assert served.json("/healthz") == (503, {"alive": False})
     served.health.add("ill", lambda: None)
     assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})
@@ -114,13 +114,13 @@ def test_a_port_in_use_is_an_error() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            Status(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
+            StatusServer(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
 
 
 def test_an_address_of_the_sixth_version() -> None:
     """It may be listened on too."""
     try:
-        status = Status(MetricsCollector(Counters()), Health(), "::1", free_port())
+        status = StatusServer(MetricsCollector(Counters()), Health(), "::1", free_port())
     except OSError as error:
         pytest.skip(f"this machine has no such address: {error}")
     status.close()

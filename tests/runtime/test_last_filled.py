@@ -10,7 +10,7 @@ from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
 from candlewax.pipeline.data_kind import claim, settings_for_kind
 from candlewax.runtime import last_filled
-from candlewax.runtime.last_filled import FILE, remember
+from candlewax.runtime.last_filled import FILE, remember_database
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import load
 from tests.support.clickhouse_process import ROOT, Serving, serving
@@ -78,7 +78,7 @@ def test_place_that_takes_no_files_stops_nobody(
 ) -> None:
     """It is told where the database was to lie there itself."""
     FILE.parent.write_text("no directory")
-    remember(place, "market")
+    remember_database(place, "market")
     assert ("cannot be written" in caplog.text) is (place == Path("here"))
     assert load({}).clickhouse == Path("data/sample")
 
@@ -107,7 +107,7 @@ def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture
     """It is asked for where it is needed."""
     server = Serving(tmp_path / "server", "reader", "s3cret")
     try:
-        remember(Server(server.dsn), "filled")
+        remember_database(Server(server.dsn), "filled")
         assert "s3cret" not in FILE.read_text()
         assert run("sql", "SELECT 1") == 1
         said = capfd.readouterr().err
@@ -132,7 +132,7 @@ def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture
 )
 def test_address_is_remembered_without_secrets(dsn: str, kept: str, *, lacks: bool) -> None:
     """What cannot be told apart from a secret is not kept."""
-    remember(Server(dsn), "filled")
+    remember_database(Server(dsn), "filled")
     assert json.loads(FILE.read_text()) == {"clickhouse": kept, "database": "filled"}
     settings = load({})
     assert isinstance(settings.clickhouse, Server)

@@ -152,7 +152,7 @@ def log(tmp_path: Path) -> Path:
     """A frame log of three exchanges."""
     path = tmp_path / "some.tsv"
     lines = [
-        frame_log.write(ns, exchange, name, seq, text)
+        frame_log.format_line(ns, exchange, name, seq, text)
         for seq, (ns, exchange, name, text) in enumerate(FRAMES)
     ]
     path.write_text("".join(lines), encoding="utf-8", newline="")

@@ -29,7 +29,7 @@ from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Start, series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges, SequenceRun
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.unnumbered import KEPT
+from candlewax.core.trades.unnumbered import ID_RETENTION
 
 _BUCKET: Final = 1024  # sequence numbers grouped in one row
 
@@ -226,7 +226,7 @@ class StateLoader:
         runs = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
         for symbol, numbering, *run in runs.iter_rows():
             name = series(symbol, numbering)
-            deduplicator.numbered.setdefault(name, SequenceRanges()).add(SequenceRun(*run))
+            deduplicator.ranges_by_series.setdefault(name, SequenceRanges()).add(SequenceRun(*run))
         times = pl.col("earliest").min(), pl.col("latest").max()
         for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
             deduplicator.numberings.record_times(symbol, earliest, latest)
@@ -234,12 +234,12 @@ class StateLoader:
             deduplicator.numberings.starts.setdefault(symbol, []).append(Start(*start))
         if not buckets.select(whole.all()).item():
             self._add_trades(deduplicator, self._query(_NUMBERS, exchange, bucket=_BUCKET))
-        since = max(0, self.load_watermark(exchange) - KEPT // timedelta(microseconds=1))
+        since = max(0, self.load_watermark(exchange) - ID_RETENTION // timedelta(microseconds=1))
         self._add_trades(deduplicator, self._query(_IDS, exchange, since=since))
         minutes = self.trade_reader.read_contradicted_minutes(exchange)
         deduplicator.add_contradictions(minutes.iter_rows())
         deduplicator.market_outages = self.load_market_outages(exchange)
-        deduplicator.begin()
+        deduplicator.discard_changes()
         return deduplicator
 
     def load_market_outages(self, exchange: str) -> MarketOutages:
@@ -257,7 +257,7 @@ class StateLoader:
     def _add_trades(self, deduplicator: Deduplicator, trades: pl.DataFrame) -> None:
         if trades.height:
             categorical = trades.with_columns(pl.col("symbol").cast(pl.Categorical))
-            deduplicator.mark_new(categorical, decided=True)
+            deduplicator.mark_new(categorical, has_numbering=True)
 
     def load_watermark(self, exchange: str) -> int:
         """Return the watermark in microseconds since 1970; 0 if nothing is stored."""

@@ -56,17 +56,17 @@ class TradeReader:
         self._clock = clock
         self._last_read_us: dict[str, int] = {}
 
-    def kept_since(self) -> int:
+    def retained_since_us(self) -> int:
         """Return the time since which stored trades are all kept, in microseconds since 1970."""
         return self._clock() - RETENTION // timedelta(microseconds=1)
 
-    def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return CONTENT of stored trades with the sequence numbers of `came` (CONTENT).
+    def read_near(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of stored trades with the sequence numbers of `trades` (CONTENT).
 
-        Only trades from about the time of those in `came` are read.
+        Only trades from about the time of those in `trades` are read.
         """
         parts = []
-        for part in came.sort("timestamp").iter_slices(_QUERY_NUMBERS):
+        for part in trades.sort("timestamp").iter_slices(_QUERY_NUMBERS):
             begin, end = (
                 part["timestamp"].cast(pl.Int64).min(),
                 part["timestamp"].cast(pl.Int64).max(),
@@ -76,17 +76,17 @@ class TradeReader:
             parts.append(self._query_content(_NEAR, exchange, part, times))
         return pl.concat(parts)
 
-    def by_number(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return CONTENT of all stored trades with the sequence numbers of `came` (CONTENT)."""
-        parts = came.iter_slices(_QUERY_NUMBERS)
+    def read_by_number(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of all stored trades with the sequence numbers of `trades` (CONTENT)."""
+        parts = trades.iter_slices(_QUERY_NUMBERS)
         return pl.concat([self._query_content(_CONTENT, exchange, part, {}) for part in parts])
 
     def _query_content(
-        self, sql: str, exchange: str, came: pl.DataFrame, times: dict[str, Any]
+        self, sql: str, exchange: str, trades: pl.DataFrame, times: dict[str, Any]
     ) -> pl.DataFrame:
         keys = {
-            "symbols": came["symbol"].unique().to_list(),
-            "numbers": came["sequence"].unique().to_list(),
+            "symbols": trades["symbol"].unique().to_list(),
+            "numbers": trades["sequence"].unique().to_list(),
         }
         return self._query(sql, exchange, **keys, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
 

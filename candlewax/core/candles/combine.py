@@ -209,8 +209,7 @@ _FIRSTS: Final = pl.col("timeframe", "window_start", "window_end").first()
 
 
 def small_batch_candles(trades: pl.DataFrame) -> pl.LazyFrame:
-    """Return a query for the candles of all six timeframes of a small batch, with the `key` of the
-    window.
+    """Return a query for the candles of all timeframes of a small batch, with their `key`.
 
     One query serves: a small batch costs what a query costs, not what its rows cost.
     """
@@ -229,9 +228,13 @@ def small_batch_candles(trades: pl.DataFrame) -> pl.LazyFrame:
 
 def _precedes(columns: Sequence[str], left_prefix: str, right_prefix: str) -> pl.Expr:
     """Return whether one trade precedes another, by the first column that differs."""
-    first, *rest = columns
+    first, *later_columns = columns
     a, b = pl.col(left_prefix + first), pl.col(right_prefix + first)
-    return (a < b) | ((a == b) & _precedes(rest, left_prefix, right_prefix)) if rest else a < b
+    return (
+        (a < b) | ((a == b) & _precedes(later_columns, left_prefix, right_prefix))
+        if later_columns
+        else a < b
+    )
 
 
 def _merge_column(name: str) -> pl.Expr:

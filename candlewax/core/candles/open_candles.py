@@ -44,7 +44,7 @@ OUTAGE_RETENTION_US: Final = 2 * 86_400 * SECOND
 
 @dataclass(frozen=True)
 class OpenCandles:
-    """The candles of one exchange that can still change, and its watermark.
+    """Candles of one exchange that can still change, and its watermark.
 
     `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a candle is closed if
     its window ended by then. `outages`: OUTAGES of the last two days, sorted and without overlaps.

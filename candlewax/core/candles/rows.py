@@ -126,8 +126,8 @@ def recertified_rows(
 
 def watermark_rows(exchange: str, watermark: int) -> pl.DataFrame:
     """Return the row of `watermarks` of an exchange."""
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=watermark)
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=watermark)
     return pl.DataFrame(
-        {"exchange": [exchange], "watermark": [at]},
+        {"exchange": [exchange], "watermark": [time]},
         schema={"exchange": pl.String, "watermark": TIME},
     )

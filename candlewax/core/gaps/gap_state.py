@@ -3,6 +3,7 @@
 Pure functions over frames.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -10,6 +11,8 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.gaps.interval_sums import IntervalSums
+from candlewax.core.gaps.numberings import split_series
+from candlewax.core.gaps.sequence_ranges import RangeChange
 from candlewax.core.schema import Columns, empty
 
 MISSING_RANGES: Final[Columns] = {
@@ -79,3 +82,18 @@ class GapState:
 
 
 NO_GAPS: Final = GapState()
+
+
+def find_changed_ranges(
+    changes: Mapping[str, RangeChange], spans: Iterable[tuple[str, int, int]]
+) -> pl.DataFrame:
+    """Return TIME_RANGES in which missing ranges changed, and the given spans."""
+    rows = set(spans) | {
+        (split_series(name)[0], before, after)
+        for name, change in changes.items()
+        for before, after in (
+            *((missing.before, missing.after) for missing in change.removed | change.added),
+            *((time, time) for time in change.begin_times),
+        )
+    }
+    return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")

@@ -65,8 +65,7 @@ class GapTracker:
         trades: pl.DataFrame,
         bronze: pl.DataFrame,
     ) -> pl.DataFrame:
-        """Apply changed sequence ranges. Return GAPS: one row per gap that opened, shrank or
-        closed.
+        """Apply changed sequence ranges. Return GAPS of gaps that opened, shrank or closed.
 
         In: `trades` with their numbering (TRADES with `row`), `bronze` their frames.
         """
@@ -161,8 +160,7 @@ class GapTracker:
     def restore(
         self, stored: pl.DataFrame, ranges: Mapping[str, SequenceRanges], *, may_replay: bool
     ) -> list[tuple[str, MissingRange]]:
-        """Take over gaps that the table holds as open (GAPS). Return the missing ranges that no gap
-        covers.
+        """Take over gaps that the table holds as open (GAPS). Return uncovered missing ranges.
 
         `may_replay`: stored trades may be read again. If they may not, a gap entirely before or
         behind the received numbers of its symbol is ignored.
@@ -193,8 +191,8 @@ class GapTracker:
         ranges: Mapping[str, SequenceRanges],
         new_gaps: list[tuple[str, Key, Gap]],
     ) -> pl.DataFrame:
-        """Return GAPS of `new_gaps`, and of restored gaps that have fewer missing numbers than
-        their row says.
+        """Return GAPS of `new_gaps`, and of restored gaps that miss fewer numbers than their row
+        says.
         """
         smaller_gaps = [
             (symbol, *row)
@@ -210,7 +208,7 @@ class GapTracker:
 
     @property
     def missing(self) -> int:
-        """Number of trades missing in them."""
+        """Number of trades missing in open gaps."""
         return sum(gap.missing for gaps in self.gaps.values() for gap in gaps.values())
 
     def copy(self) -> "GapTracker":

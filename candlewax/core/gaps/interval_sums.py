@@ -45,10 +45,9 @@ class IntervalSums:
         return IntervalSums(codes, base, width, starts, ends)
 
     def overlapping(self, windows: pl.DataFrame) -> pl.Series | None:
-        """Return the total size of the spans that overlap each window (UInt64), or None if no span
-        overlaps any.
+        """Return the total size of the spans that overlap each window (UInt64).
 
-        In: symbol, window_start, window_end (microseconds).
+        Return None if no span overlaps any. In: symbol, window_start, window_end (microseconds).
         """
         start, end = (
             (time - self.base + 1).clip(0, self.width - 1)

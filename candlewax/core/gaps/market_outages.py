@@ -41,9 +41,7 @@ _KINDS: Final = frozenset({CONNECTED, DISCONNECTED, REFUSED, SUBSCRIBED})
 
 
 class SubscriptionEvent(NamedTuple):
-    """A change of subscriptions; `row` is the place of the event's frame, `symbols` are its
-    markets.
-    """
+    """A change of subscriptions, for `symbols`; `row` is the place of the event's frame."""
 
     row: int
     kind: str
@@ -84,7 +82,7 @@ class MarketOutage(NamedTuple):
 
 @dataclass
 class MarketOutages:
-    """The market outages of an exchange; times in microseconds since 1970.
+    """Market outages of an exchange; times in microseconds since 1970.
 
     `began`: by symbol, the begin of an outage that lasts; `since`: as in MARKET_OUTAGES.
     `unproven`: by symbol, `since` and end of outages that ended and after which no websocket trade

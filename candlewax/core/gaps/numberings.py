@@ -45,17 +45,16 @@ def is_far_below(number: int, last: int) -> bool:
 
 
 def find_boundaries(
-    numbered: Mapping[str, SequenceRanges], names: Mapping[str, tuple[str, int]]
+    ranges_by_series: Mapping[str, SequenceRanges], names: Mapping[str, tuple[str, int]]
 ) -> set[tuple[str, int]]:
     """Return the symbols and times at which one numbering ended and another followed.
 
     The times are those of the last trade of one numbering and the first of the next: trades between
-    them may be missing. `numbered`: the received numbers by series. `names`: the series to check,
-    with symbol and numbering.
+    them may be missing. `names`: the series to check, with symbol and numbering.
     """
     spans: dict[str, list[tuple[int, int, int]]] = {}
     for name, (symbol, numbering) in names.items():
-        ranges = numbered[name]
+        ranges = ranges_by_series[name]
         if ranges.end:
             spans.setdefault(symbol, []).append((ranges.end[-1], numbering, ranges.begin[0]))
     return {
@@ -94,11 +93,11 @@ class Opening(NamedTuple):
 
 @dataclass
 class Numberings:
-    """The numberings of an exchange's markets.
+    """Numberings of an exchange's markets.
 
-    Numberings are named from 0 on, in the order in which they became known. `starts`: by symbol,
-    the boundaries of all but the oldest, in the order of time. `latest` and `earliest`: by symbol,
-    the times of the latest and the earliest numbered trade, in microseconds since 1970.
+    They are named from 0 on, in the order in which they became known. `starts`: by symbol, the
+    boundaries of all but the oldest, in the order of time. `latest` and `earliest`: by symbol, the
+    times of the latest and the earliest numbered trade, in microseconds since 1970.
     """
 
     starts: dict[str, list[Start]] = field(default_factory=dict)
@@ -145,30 +144,30 @@ class Numberings:
         return time < self.earliest.get(symbol, time) and is_far_below(first, number)
 
     def assign(
-        self, symbol: str, number: int, time: int, numbered: Mapping[str, SequenceRanges]
+        self, symbol: str, number: int, time: int, ranges_by_series: Mapping[str, SequenceRanges]
     ) -> tuple[int, Opening | None]:
         """Return the numbering of a trade, and the opening if the trade opens one.
 
-        `numbered`: the received numbers by series.
+        `ranges_by_series`: the received numbers by series.
         """
-        opening = self._open_later(symbol, number, time, numbered)
-        opening = opening or self._open_older(symbol, number, time, numbered)
+        opening = self._open_later(symbol, number, time, ranges_by_series)
+        opening = opening or self._open_older(symbol, number, time, ranges_by_series)
         if opening:
             return opening.numbering, opening
         starts = self.starts.get(symbol, [])
         return self._name(symbol, self._place_by_time(starts, number, time)), None
 
     def _open_later(
-        self, symbol: str, number: int, time: int, numbered: Mapping[str, SequenceRanges]
+        self, symbol: str, number: int, time: int, ranges_by_series: Mapping[str, SequenceRanges]
     ) -> Opening | None:
         """Open a numbering after all others if the trade starts one."""
-        newest = numbered.get(series(symbol, self.newest(symbol)))
+        newest = ranges_by_series.get(series(symbol, self.newest(symbol)))
         if not newest or not newest.first or time <= self.latest.get(symbol, time):
             return None
         last = newest.last[-1]
         is_restart = is_far_below(number, last) and not newest.follows(number)
         if not is_restart and not (
-            number - last >= FAR_BELOW and self._resumes_previous(symbol, number, numbered)
+            number - last >= FAR_BELOW and self._resumes_previous(symbol, number, ranges_by_series)
         ):
             return None
         name = self.count(symbol)
@@ -177,11 +176,11 @@ class Numberings:
         return Opening(name, start)
 
     def _open_older(
-        self, symbol: str, number: int, time: int, numbered: Mapping[str, SequenceRanges]
+        self, symbol: str, number: int, time: int, ranges_by_series: Mapping[str, SequenceRanges]
     ) -> Opening | None:
         """Open a numbering before all others if the trade belongs to one."""
         oldest = self._name(symbol, 0)
-        ranges = numbered.get(series(symbol, oldest))
+        ranges = ranges_by_series.get(series(symbol, oldest))
         if not ranges or not ranges.first:
             return None
         below, above = ranges.neighbours(number)
@@ -198,16 +197,19 @@ class Numberings:
         return Opening(name, start)
 
     def _resumes_previous(
-        self, symbol: str, number: int, numbered: Mapping[str, SequenceRanges]
+        self, symbol: str, number: int, ranges_by_series: Mapping[str, SequenceRanges]
     ) -> bool:
         """Return whether a number follows closely on the previous numbering.
 
         The newest numbering must hold a few numbers only: then it was an interruption.
         """
         newest = len(self.starts.get(symbol, ()))
-        if not newest or numbered[series(symbol, self.newest(symbol))].count() > _SLIP_NUMBERS:
+        if (
+            not newest
+            or ranges_by_series[series(symbol, self.newest(symbol))].count() > _SLIP_NUMBERS
+        ):
             return False
-        before = numbered.get(series(symbol, self._name(symbol, newest - 1)))
+        before = ranges_by_series.get(series(symbol, self._name(symbol, newest - 1)))
         return bool(before and before.last and 0 < number - before.last[-1] < FAR_BELOW)
 
     @staticmethod

@@ -43,7 +43,7 @@ def connection_event(row: int, content: dict[str, Any]) -> ConnectionEvent | Non
 
 @dataclass
 class OutageTracker:
-    """The connections of an exchange; times in microseconds since 1970.
+    """Connections of an exchange and its outages; times in microseconds since 1970.
 
     `alive`: the process of each open connection, by the connection's name. `down_since_us`: None
     while a connection is open, and before the first one. `last_frame_us`: when a frame was last

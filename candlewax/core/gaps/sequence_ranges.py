@@ -108,9 +108,7 @@ class SequenceRanges:
         return MissingRange(self.last[place] + 1, self.first[place + 1] - 1, min(times), max(times))
 
     def is_within(self, first: int, last: int) -> bool:
-        """Return whether `first` to `last` lies between the lowest and the highest number of the
-        set.
-        """
+        """Return whether `first` to `last` lies between the lowest and the highest number."""
         return bool(self.first) and self.first[0] <= first and last <= self.last[-1]
 
     def count_missing(self, first: int, last: int) -> int:
@@ -183,8 +181,9 @@ def _toggle(missing: MissingRange, out_of: set[MissingRange], into: set[MissingR
 
 
 def find_runs(numbers: pl.Series, times: pl.Series) -> list[SequenceRun]:
-    """Return the runs of consecutive numbers. In: sorted distinct numbers (UInt64) and their times
-    (Int64).
+    """Return the runs of consecutive numbers.
+
+    In: sorted distinct numbers (UInt64) and their times (Int64).
     """
     if numbers.is_empty():
         return []

@@ -14,6 +14,9 @@ from candlewax.core.rows.decode import DecodedRows
 from candlewax.core.rows.records import Trade
 from candlewax.core.schema import TRADES, empty
 
+SMALL_BATCH_ROWS: Final = 500
+"""Frames of a batch that are read row by row; more are read as columns."""
+
 FRAME_BYTES: Final = 400
 """About how much memory a frame and its trade take besides the text."""
 

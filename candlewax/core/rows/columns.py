@@ -30,7 +30,7 @@ from candlewax.core.schema import (
     empty,
     repeated,
 )
-from candlewax.core.trades.decode import Decoded
+from candlewax.core.trades.decode import DecodedFrames
 
 _TRADE_COLUMNS: Final[Columns] = {
     "row": pl.UInt32,
@@ -56,11 +56,11 @@ def trade_columns(exchange: str, trades: Sequence[Trade]) -> pl.DataFrame:
     return named.hstack(vendor) if vendor else named
 
 
-def decoded_columns(decoded: DecodedRows) -> Decoded:
+def decoded_columns(decoded: DecodedRows) -> DecodedFrames:
     """Return a decoded batch as columns."""
     bronze = _bronze(decoded.exchange, [decoded])
     letters = _letters(decoded.exchange, [decoded])
-    return Decoded(
+    return DecodedFrames(
         decoded.exchange,
         bronze,
         trade_columns(decoded.exchange, decoded.trades),

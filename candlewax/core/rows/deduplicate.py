@@ -21,31 +21,33 @@ class RowAdmission:
 
     is_new: list[bool] = field(default_factory=list)
     numbering: list[int] = field(default_factory=list)
-    opened: list[tuple[str, Opening]] = field(default_factory=list)
+    openings: list[tuple[str, Opening]] = field(default_factory=list)
 
     def columns(self) -> Admission:
         """Return the same as columns."""
         several = pl.Series("numbering", self.numbering, pl.UInt32) if any(self.numbering) else None
-        return Admission(pl.Series("fresh", self.is_new, pl.Boolean), several, self.opened)
+        return Admission(pl.Series("fresh", self.is_new, pl.Boolean), several, self.openings)
 
 
-def mark_new(seen: Deduplicator, trades: Sequence[Trade], *, decided: bool = False) -> RowAdmission:
+def mark_new(
+    seen: Deduplicator, trades: Sequence[Trade], *, has_numbering: bool = False
+) -> RowAdmission:
     """Tell which trades are seen for the first time, and remember them. Of equal ones the first is
-    new. With `decided` each trade says to which numbering it belongs.
+    new. With `has_numbering` each trade says its numbering.
     """
     admission = RowAdmission()
     without_number = []
     for place, trade in enumerate(trades):
-        is_new, numbering = True, trade.numbering if decided else 0
+        is_new, numbering = True, trade.numbering if has_numbering else 0
         if trade.sequence:
-            is_new, numbering, opening = seen.mark_number(
+            is_new, numbering, opening = seen.add_number(
                 trade.symbol,
                 trade.sequence,
                 trade.timestamp,
-                trade.numbering if decided else None,
+                trade.numbering if has_numbering else None,
             )
             if opening:
-                admission.opened.append((trade.symbol, opening))
+                admission.openings.append((trade.symbol, opening))
         else:
             without_number.append((place, trade.symbol, trade.trade_id, trade.timestamp))
         admission.is_new.append(is_new)
@@ -59,6 +61,6 @@ def mark_new(seen: Deduplicator, trades: Sequence[Trade], *, decided: bool = Fal
         }
         keys = pl.DataFrame(without_number, schema, orient="row")
         keys = keys.with_columns(pl.col("timestamp").cast(TIME))
-        for place in unnumbered.admit(keys, seen.unnumbered):
+        for place in unnumbered.add_ids(keys, seen.id_chunks):
             admission.is_new[place] = False
     return admission

@@ -52,7 +52,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Spelling:
-    """The native field of a value, and the text expected there."""
+    """Native field of a value, and the text expected there."""
 
     field: str
     expected: str
@@ -124,10 +124,9 @@ Split = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class DumpRules:
-    """Lines of an exchange's dump files: the fields of the dialect's shape in its order, optional
-    ones last.
+    """Lines of an exchange's dump files: the fields of a dialect's shape, in its order.
 
-    `header`: the first field of a header line.
+    Optional fields come last. `header`: the first field of a header line.
     """
 
     dialect: Dialect

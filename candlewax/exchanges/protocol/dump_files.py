@@ -38,10 +38,10 @@ def read_lines(rules: DumpRules, frames: pl.DataFrame) -> tuple[pl.DataFrame, pl
     header = (pl.col("index") == 0) & (pl.col("fields").list.first() == rules.header)
     lines = lines.filter((pl.col("line") != "") & ~header)
     fields = {name: pl.col("fields").list.get(n, null_on_oob=True) for n, name in enumerate(shape)}
-    native = lines.filter("good").select(
+    native_trades = lines.filter("good").select(
         "row", "index", pl.col("native_symbol").alias(NATIVE_SYMBOL), **fields
     )
-    return native, _faults(lines, min_fields, len(shape))
+    return native_trades, _faults(lines, min_fields, len(shape))
 
 
 NumberedLine = tuple[int, NativeTrade | FrameError]
@@ -70,8 +70,10 @@ def read_piece(rules: DumpRules, native_symbol: str, text: str) -> list[Numbered
 
 def _faults(lines: pl.DataFrame, min_fields: int, max_fields: int) -> pl.DataFrame:
     """Return row, index, reason and detail of lines with a wrong number of fields."""
-    bad = lines.with_columns(has_good=pl.col("good").any().over("row")).filter(~pl.col("good"))
-    return bad.filter(pl.col("has_good") | pl.col("row").is_first_distinct()).select(
+    bad_lines = lines.with_columns(has_good=pl.col("good").any().over("row")).filter(
+        ~pl.col("good")
+    )
+    return bad_lines.filter(pl.col("has_good") | pl.col("row").is_first_distinct()).select(
         "row",
         "index",
         reason=pl.lit("bad_shape"),

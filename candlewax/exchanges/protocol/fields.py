@@ -132,11 +132,11 @@ def try_read(trade: Any, shape: Fields) -> NativeTrade | FrameError:  # noqa: AN
 
 
 def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401 - JSON may be anything
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
     if kind == INTEGER:
-        return whole
+        return is_whole
     if kind == NUMBER:
-        return whole or isinstance(value, Number)
+        return is_whole or isinstance(value, Number)
     if kind == BOOLEAN:
         return isinstance(value, bool)
     return isinstance(value, str) and not isinstance(value, Number)

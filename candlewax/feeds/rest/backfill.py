@@ -61,11 +61,15 @@ def _lines_within(piece: str, dump: DumpRules, span: Span, counts: SpanCounts) -
     is_inside = pl.col("time").is_between(*span, closed="left")
     within = set(times.filter(is_inside)["index"])
     outside = set(times.filter(~is_inside)["index"])
-    kept = [(index, line) for index, line in enumerate(piece.split("\n")) if index not in outside]
-    lines = [index for index, line in kept if line.strip("\r") and not is_header(dump, index, line)]
+    kept_lines = [
+        (index, line) for index, line in enumerate(piece.split("\n")) if index not in outside
+    ]
+    lines = [
+        index for index, line in kept_lines if line.strip("\r") and not is_header(dump, index, line)
+    ]
     counts.within += len(within)
     counts.unreadable += len(lines) - len(within)
-    return "\n".join(line for _, line in kept) if lines else ""
+    return "\n".join(line for _, line in kept_lines) if lines else ""
 
 
 class BackfillSource(FixedPartitionedSource[SourceItem, None]):

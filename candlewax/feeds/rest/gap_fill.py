@@ -140,7 +140,7 @@ class _GapFiller:
         return set(too_long_gaps)
 
     def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
-        """After a refusal: if a finite run has had too many in a row, end it for all gaps due."""
+        """End a finite run for all gaps due if too many requests in a row were refused."""
         if self._is_finite and self._refusals >= self._timing.tries:
             refused = FillResult(FillStatus.RETRY, reason)
             due = (gap for gap, each in pending_by_gap.items() if self._schedule.is_due(each))

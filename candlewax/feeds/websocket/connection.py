@@ -221,9 +221,9 @@ class Connection:
             after_s=after_s,
         )
 
-    def _replace(self, why: str) -> None:
+    def _replace(self, reason: str) -> None:
         if not self.replace_reason:
-            self.replace_reason = why
+            self.replace_reason = reason
             self._changed.set()
 
     async def _subscribe(self, messages: RateLimiter) -> None:
@@ -292,8 +292,8 @@ class Connection:
                 self._replace("the connection is as old as it may be")
 
     async def _give_up(
-        self, why: str, limit_s: float, instruments: list[str] | None = None
+        self, reason: str, limit_s: float, instruments: list[str] | None = None
     ) -> None:
-        self.close_reason = why
-        self.recorder.record_event(why, limit_s=limit_s, instruments=instruments)
+        self.close_reason = reason
+        self.recorder.record_event(reason, limit_s=limit_s, instruments=instruments)
         await self._socket.close()

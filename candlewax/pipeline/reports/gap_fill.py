@@ -71,8 +71,8 @@ class GapFillReport:
         too_long = [gap for gap in self._before.values() if self._is_long(gap)]
         if too_long:
             self._print(
-                f"{len(too_long):,} of them of more than {MAX_GAP_NUMBERS:,} numbers are not asked "
-                "for; candlewax repair --first NUMBER asks for one"
+                f"{len(too_long):,} of them of more than {MAX_GAP_NUMBERS:,} numbers are not "
+                "requested; candlewax repair --first NUMBER requests one"
             )
         self._started_at = time.monotonic()
 
@@ -94,7 +94,7 @@ class GapFillReport:
             self._print("Ended by a failure; not all that was received is stored.")
             return
         if self._was_stopped():
-            self._print("Stopped as asked; what was received is stored.")
+            self._print("Stopped as asked; all data received is stored.")
         after = _by_key(self._read_gaps())
         now = {key: after.get(key, gap) for key, gap in self._before.items()}
         filled_trades = sum(
@@ -110,7 +110,7 @@ class GapFillReport:
             f"{len(unfilled) - given_up:,} left; {requests:,} requests in {seconds:.1f} s"
         )
         if self._is_sent:
-            self._print("candlewax gaps tells what is missing once silver has stored them")
+            self._print("candlewax gaps lists the missing trades once silver has stored these")
         self._print_gaps(unfilled)
 
     def _is_done(self, gap: dict[str, Any]) -> bool:

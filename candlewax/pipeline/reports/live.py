@@ -61,7 +61,7 @@ class LiveReport:
             self._console.print("Ended by a failure; not all that was received is stored.")
             return
         outcome = "Stopped as asked" if self._was_stopped() else "The feed has ended"
-        self._console.print(f"{outcome}; what was received is stored.", highlight=False)
+        self._console.print(f"{outcome}; all data received is stored.", highlight=False)
 
     def _show_live(self) -> None:
         with Live(console=self._console, auto_refresh=False, transient=False) as live:

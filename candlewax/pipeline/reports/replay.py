@@ -56,7 +56,7 @@ class ReplayReport:
         if has_failed():
             self._console.print("Ended by a failure; not all that was read is stored.")
         elif self._was_stopped():
-            self._console.print("Stopped as asked; what was read is stored.")
+            self._console.print("Stopped as asked; all data read is stored.")
         elif self.counters.ended:
             self._sum_up(seconds)
 

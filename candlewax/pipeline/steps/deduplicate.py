@@ -207,8 +207,8 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
             minutes = self._state_loader.trade_reader.read_contradicted_minutes(decoded.exchange)
             deduplicator.add_contradictions(minutes.iter_rows())
             outages = self._state_loader.load_market_outages(decoded.exchange)
-            known = deduplicator.market_outages
-            deduplicator.add_spans(set(known.time_ranges()) ^ set(outages.time_ranges()))
+            previous = deduplicator.market_outages
+            deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
             deduplicator.market_outages = outages
 
     def _follow_subscriptions(self, decoded: DecodedFrames) -> pl.DataFrame:

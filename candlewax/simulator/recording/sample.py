@@ -154,7 +154,7 @@ def lines(sent: Sequence[ReceivedFrame]) -> Iterator[str]:
     for frame in sent:
         seq = seqs[frame.connection] = seqs.get(frame.connection, -1) + 1
         recv_ns = frame.recv_us * 1000
-        yield frame_log.write(recv_ns, frame.exchange, frame.connection, seq, frame.text)
+        yield frame_log.format_line(recv_ns, frame.exchange, frame.connection, seq, frame.text)
 
 
 def manifest(sent: Sequence[ReceivedFrame]) -> dict[str, Any]:

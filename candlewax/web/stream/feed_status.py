@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from candlewax.core.batch import Batch
-from candlewax.core.frames import EVENT, is_asked_for
+from candlewax.core.frames import EVENT, is_requested
 from candlewax.core.schema import KIND_CONTROL
 
 SECOND_US: Final = 1_000_000
@@ -133,7 +133,7 @@ class LiveFeedStatus:
 
     def _count_frames(self, stored_us: int, frames: pl.DataFrame) -> None:
         # REST and dump files are no feed that could stall.
-        websockets = frames.filter(~is_asked_for("connection"))
+        websockets = frames.filter(~is_requested("connection"))
         counts = websockets.group_by("exchange", "connection").agg(
             pl.len().alias("frames"),
             pl.col("trades").cast(pl.Int64).sum(),

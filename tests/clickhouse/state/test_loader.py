@@ -52,7 +52,7 @@ def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> No
     store(tables, fills(4, 70))
     store(tables, fills(9), "third")
     book = history.load_open_candles("x")
-    assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [3])
+    assert (ledger.ranges_by_series["A/B"].first, ledger.ranges_by_series["A/B"].last) == ([1], [3])
     assert book.candles["trade_count"].to_list() == [3] * 6
     assert book.watermark == DAY + 2 * SECOND
     history.mark_started("x")
@@ -75,14 +75,14 @@ def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
             store(tables, fills(len(waits)))
 
     history = StateLoader(tables, has_concurrent_writer=True, wait=late)
-    assert history.load_deduplicator("x").numbered["A/B"].first == [1]
+    assert history.load_deduplicator("x").ranges_by_series["A/B"].first == [1]
     assert len(waits) == 3
 
 
 def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
     """And what comes then is not of the beginning."""
     history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
-    assert history.load_deduplicator("x").numbered == {}
+    assert history.load_deduplicator("x").ranges_by_series == {}
     store(tables, fills(1))
     assert history.load_open_candles("x").candles.is_empty()
 

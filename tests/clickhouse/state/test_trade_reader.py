@@ -66,7 +66,7 @@ def test_memory_of_contradictions_is_that_of_their_minutes(count: int) -> None:
     for part in range(3):
         step = 3 * MINUTE // count
         ledger.add_contradictions(("A/B", ZERO + n * step + part) for n in range(count))
-    assert sorted(ledger.contradicted) == [("A/B", ZERO + n * MINUTE) for n in range(3)]
+    assert sorted(ledger.contradicted_minutes) == [("A/B", ZERO + n * MINUTE) for n in range(3)]
     assert ledger.gap_state({}, pl.DataFrame()).contradicted_moments.rows() == sorted(
-        ledger.contradicted
+        ledger.contradicted_minutes
     )

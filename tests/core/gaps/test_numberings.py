@@ -148,8 +148,8 @@ def admitted(rows: list[Row], cuts: list[int], *, saved: bool = False) -> list[t
         count = end - begin
         numbering = admission.numbering
         numbers = [0] * count if numbering is None else numbering.to_list()
-        found += list(zip(admission.fresh.to_list(), numbers, strict=True))
-        ledger.changes()
+        found += list(zip(admission.is_new.to_list(), numbers, strict=True))
+        ledger.take_changes()
         if saved:
             ledger = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
     return found
@@ -178,8 +178,8 @@ def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> No
     found = []
     for row, numbering in zip(rows, [0, 1, 0], strict=True):
         batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
-        ledger.mark_new(batch, decided=decided)
-        known = ledger.gap_state(ledger.changes(), empty(OUTAGES))
+        ledger.mark_new(batch, has_numbering=decided)
+        known = ledger.gap_state(ledger.take_changes(), empty(OUTAGES))
         ends = known.first_seen.filter(pl.col("sequence") == UNPROVEN)["time"]
         found.append((seconds(ends), seconds(known.changed_ranges["before"])))
     assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]

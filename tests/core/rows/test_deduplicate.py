@@ -48,27 +48,27 @@ def columns(trades: list[Trade]) -> pl.DataFrame:
 
 @given(BATCHES, st.booleans())
 def test_rows_and_columns_let_the_same_trades_through(
-    batches: list[list[tuple[str, int, str, int, int]]], decided: bool
+    batches: list[list[tuple[str, int, str, int, int]]], has_numbering: bool
 ) -> None:
     """Batch after batch the same trades are new, of the same numbering; the same is known."""
     by_columns, by_rows = Deduplicator(), Deduplicator()
     for batch in batches:
         trades = [trade(*key) for key in batch]
-        expected = by_columns.mark_new(columns(trades), decided=decided)
-        found = mark_new(by_rows, trades, decided=decided)
-        assert found.is_new == expected.fresh.to_list()
+        expected = by_columns.mark_new(columns(trades), has_numbering=has_numbering)
+        found = mark_new(by_rows, trades, has_numbering=has_numbering)
+        assert found.is_new == expected.is_new.to_list()
         numbering = expected.numbering
         assert found.numbering == (
             numbering.to_list()
             if numbering is not None
             else [each.numbering for each in trades]
-            if decided
+            if has_numbering
             else [0] * len(trades)
         )
-        assert sorted(found.opened) == sorted(expected.opened)
-        assert by_rows.numbered == by_columns.numbered
+        assert sorted(found.openings) == sorted(expected.openings)
+        assert by_rows.ranges_by_series == by_columns.ranges_by_series
         assert by_rows.numberings == by_columns.numberings
-        changes, row_changes = by_columns.changes(), by_rows.changes()
+        changes, row_changes = by_columns.take_changes(), by_rows.take_changes()
         assert changes.keys() == row_changes.keys()
         for name, change in changes.items():
             assert (row_changes[name].removed, row_changes[name].added) == (

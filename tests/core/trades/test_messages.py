@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE, TRADES
-from candlewax.core.trades.messages import from_json, key, to_json
+from candlewax.core.trades.messages import from_json, message_key, to_json
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.trade_publisher import encode_dead_letter
 
@@ -259,7 +259,7 @@ def test_several_conditions_are_kept() -> None:
 
 def test_the_key_of_a_trade() -> None:
     """The same symbol at two exchanges is two."""
-    assert key("kraken", "BTC/USD") == "kraken:BTC/USD"
+    assert message_key("kraken", "BTC/USD") == "kraken:BTC/USD"
 
 
 def letter(**changed: Any) -> dict[str, Any]:

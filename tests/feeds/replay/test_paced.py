@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
     """A frame each second of two exchanges, and a line that is none."""
     path = tmp_path / "log.tsv"
     lines = [
-        frame_log.write(second * 10**9, exchange, f"{exchange}-0", second, str(second))
+        frame_log.format_line(second * 10**9, exchange, f"{exchange}-0", second, str(second))
         for second in range(1, 11)
         for exchange in ("binance", "kraken")
     ]
@@ -49,7 +49,7 @@ def seen(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
 
 def taken(part: Any) -> Iterable[SourceItem]:
     """What the part gives when it looks again."""
-    while not part.looks.due():
+    while not part.poll_timer.is_due():
         pass
     return cast("Iterable[SourceItem]", part.next_batch())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.span_pages import SpanCounts, pages
@@ -36,8 +36,8 @@ def test_client_takes_answers_of_its_kind_only(*, wanted: bool | None, simulated
         with pytest.raises(WrongKindError) as refused:
             client.ask("/x")
     text = str(refused.value)
-    assert DESCRIBED[REAL] in text
-    assert DESCRIBED[SIMULATED] in text
+    assert KIND_TEXTS[REAL] in text
+    assert KIND_TEXTS[SIMULATED] in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
 
@@ -65,7 +65,7 @@ def test_gaps_of_real_markets_are_not_filled_by_the_simulator(
         }
         with pytest.raises(RuntimeError):
             mend(tables, how)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "kraken") == before
     assert gaps(tables) == there
 
@@ -85,7 +85,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
         )  # fmt: skip
         with pytest.raises(RuntimeError):
             store(tables, "binance", native, texts)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "binance") == {}
     assert tables.query("SELECT count() FROM bronze_frames").item() == 0
 
@@ -113,5 +113,5 @@ def test_backfill_from_the_simulator_is_refused_by_a_real_database(tmp_path: Pat
         made = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
         refused = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", *span, **made)
     assert refused.returncode == 1
-    assert f"holds {DESCRIBED[REAL]}; {DESCRIBED[SIMULATED]} would be stored" in refused.stderr
+    assert f"holds {KIND_TEXTS[REAL]}; {KIND_TEXTS[SIMULATED]} would be stored" in refused.stderr
     assert "Traceback" not in refused.stderr

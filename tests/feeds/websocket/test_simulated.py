@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from candlewax.core.schema import FRAMES
-from candlewax.core.trades.decode import Decoded, decode
+from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.simulator.plan import ExchangeLimits, Plan
@@ -44,7 +44,7 @@ def reading(
         yield simulator, run, reader
 
 
-def decoded(reader: Reader, exchange: str) -> Decoded:
+def decoded(reader: Reader, exchange: str) -> DecodedFrames:
     """What the frames say."""
     frames = pl.DataFrame(reader.rows, schema=FRAMES, orient="row")
     return decode(EXCHANGES[exchange], frames, INSTRUMENTS)

@@ -98,7 +98,7 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
         part = source.build_part("feed", "binance-0", None)
         before = time.monotonic()
         part.next_batch()
-        looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
+        looks_at, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
         part.close()
     waited = (linger or MAX_WAIT).total_seconds()
     assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
