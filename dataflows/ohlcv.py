@@ -8,13 +8,13 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
-from candlewax.core.batch import Batch
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 from dataflows import silver
 
 
-def trades(flow: Dataflow, components: Components) -> KeyedStream[Batch]:
+def trades(flow: Dataflow, components: Components) -> KeyedStream[AnyBatch]:
     """Return the stream of trades by exchange; with a broker they come from its topic."""
     if components.normalized_topic is None:
         return silver.trades(flow, components)
@@ -24,7 +24,7 @@ def trades(flow: Dataflow, components: Components) -> KeyedStream[Batch]:
     return op.stateful_batch("deduplicate", read, components.deduplicate)
 
 
-def candles(flow: Dataflow, components: Components) -> KeyedStream[Batch]:
+def candles(flow: Dataflow, components: Components) -> KeyedStream[AnyBatch]:
     """Return the stream of trades by exchange with the candles they change."""
     deduplicated = trades(flow, components)
     if components.trades_first is not None:

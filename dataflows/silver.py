@@ -8,8 +8,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from candlewax.core.batch import Batch
 from candlewax.core.frames import SourceItem
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 from dataflows import ingest
@@ -22,7 +22,7 @@ def frames(flow: Dataflow, components: Components) -> Stream[SourceItem]:
     return op.input("raw", flow, components.raw_topics)
 
 
-def trades(flow: Dataflow, components: Components) -> KeyedStream[Batch]:
+def trades(flow: Dataflow, components: Components) -> KeyedStream[AnyBatch]:
     """Return the stream of trades by exchange, with their frames and dead letters."""
     decoded = op.flat_map("decode", frames(flow, components), components.decode)
     return op.stateful_batch("deduplicate", decoded, components.deduplicate)

@@ -16,6 +16,8 @@ from prometheus_client import Histogram
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import SourceItem, UnreadableLines
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.columns import batch_columns
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -30,15 +32,15 @@ _RECEIVED: Final = Histogram(
 
 
 @log_failures
-class _SinkPartition(StatefulSinkPartition[Batch, None]):
+class _SinkPartition(StatefulSinkPartition[AnyBatch, None]):
     def __init__(
-        self, writer: Writer, forward: Callable[[Batch], None], on_close: Callable[[], None]
+        self, writer: Writer, forward: Callable[[Batch], None] | None, on_close: Callable[[], None]
     ) -> None:
         self._writer = writer
         self._forward = forward
         self._on_close = on_close
 
-    def write_batch(self, values: list[Batch]) -> None:
+    def write_batch(self, values: list[AnyBatch]) -> None:
         for batch in values:
             _hand_over(batch, self._forward, self._writer)
 
@@ -51,12 +53,19 @@ class _SinkPartition(StatefulSinkPartition[Batch, None]):
         self._on_close()
 
 
-def _hand_over(batch: Batch, forward: Callable[[Batch], None], writer: Writer) -> None:
+def _hand_over(batch: AnyBatch, forward: Callable[[Batch], None] | None, writer: Writer) -> None:
+    if isinstance(batch, RowBatch):
+        if forward is None:
+            _observe_row_delay(batch)
+            writer.put(batch)
+            return
+        batch = batch_columns([batch])
     if not (batch.tables or batch.recertify):
         # An EarlyTradeWriter has handed over everything in it.
         return
     observe_delay(batch)
-    forward(batch)
+    if forward:
+        forward(batch)
     writer.put(batch)
 
 
@@ -73,7 +82,7 @@ class EarlyTradeWriter:
         self,
         writer: Writer,
         has_started: Callable[[str], bool],
-        forward: Callable[[Batch], None] = lambda _: None,
+        forward: Callable[[Batch], None] | None = None,
     ) -> None:
         """`has_started` returns True once the candles of an exchange are loaded from the tables.
 
@@ -84,15 +93,16 @@ class EarlyTradeWriter:
         self._has_started = has_started
         self._forward = forward
 
-    def __call__(self, batch: Batch) -> Batch:
-        if not self._has_started(batch.exchange):
+    def __call__(self, batch: AnyBatch) -> AnyBatch:
+        if isinstance(batch, RowBatch) or not self._has_started(batch.exchange):
+            # The candles of a few rows are there before a thread would have woken.
             return batch
         _hand_over(Batch(batch.exchange, batch.tables, batch.trades), self._forward, self._writer)
         return replace(batch, tables={})
 
 
 @log_failures
-class ClickHouseSink(FixedPartitionedSink[Batch, None]):
+class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
     """Sink that stores batches in their tables.
 
     Unit of parallelism: one partition for each exchange; all partitions of a process share one
@@ -105,7 +115,7 @@ class ClickHouseSink(FixedPartitionedSink[Batch, None]):
         exchanges: Iterable[str],
         writer: Writer,
         on_end: Callable[[], None] = lambda: None,
-        forward: Callable[[Batch], None] = lambda _: None,
+        forward: Callable[[Batch], None] | None = None,
     ) -> None:
         """`on_end` is called when the last partition of this process closes.
 
@@ -165,6 +175,13 @@ class CountingSink(DynamicSink[SourceItem]):
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _CountingPartition:
         return _CountingPartition(self._counters, self._on_end)
+
+
+def _observe_row_delay(batch: RowBatch) -> None:
+    if batch.trades:
+        last = batch.trades[-1]
+        delay_s = (last.received_at - last.timestamp) / 1e6
+        _RECEIVED.labels(batch.exchange).observe(max(0.0, delay_s))
 
 
 def observe_delay(batch: Batch) -> None:

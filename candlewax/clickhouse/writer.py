@@ -18,6 +18,8 @@ from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.rows import CLOSED
+from candlewax.core.rows.batch import AnyBatch
+from candlewax.core.rows.columns import merge_rows
 from candlewax.core.schema import drop_column
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import count_cores
@@ -119,7 +121,7 @@ class Writer:
         self._counters = counters
         self._wait = wait
         self._signal = threading.Condition()
-        self._pending: list[Batch] = []
+        self._pending: list[AnyBatch] = []
         self._rows = self._bytes = 0
         self._since = 0.0
         self._is_storing = self._has_more_inserts = self._is_flushing = self._is_closed = False
@@ -132,9 +134,9 @@ class Writer:
         if background:
             self._thread.start()
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: AnyBatch) -> None:
         """Hand a batch over. Wait while a whole block is pending."""
-        size = sum(frame.estimated_size() for frame in batch.tables.values())
+        size = batch.estimated_bytes
         with self._signal:
             self._signal.wait_for(lambda: self._failure or not self._is_full())
             self._raise_failure()
@@ -142,7 +144,7 @@ class Writer:
                 self._since = time.monotonic()
             self._pending.append(batch)
             self._rows += batch.rows
-            self._bytes += int(size)
+            self._bytes += size
             self._signal.notify_all()
             if not self._has_thread and (self._is_full() or self._waited_s() >= MAX_WAIT_S):
                 self._store(self._take_pending())
@@ -188,7 +190,7 @@ class Writer:
     def _waited_s(self) -> float:
         return time.monotonic() - self._since
 
-    def _take_pending(self) -> list[Batch]:
+    def _take_pending(self) -> list[AnyBatch]:
         batches, self._pending = self._pending, []
         self._rows = self._bytes = 0
         return batches
@@ -205,7 +207,7 @@ class Writer:
                 self._failure = error
                 self._signal.notify_all()
 
-    def _wait_for_batches(self) -> list[Batch]:
+    def _wait_for_batches(self) -> list[AnyBatch]:
         """Wait for batches and return them; none if the writer was closed."""
         with self._signal:
             self._signal.wait_for(lambda: self._pending or self._is_closed)
@@ -225,8 +227,9 @@ class Writer:
     def _is_ready(self) -> bool:
         return self._rows >= FIRST_ROWS or self._is_full() or self._is_flushing or self._is_closed
 
-    def _store(self, batches: list[Batch]) -> None:
+    def _store(self, pending: list[AnyBatch]) -> None:
         self._before()
+        batches = merge_rows(pending)
         filled = [t for t in ORDER if any(t in b.tables and b.tables[t].height for b in batches)]
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]

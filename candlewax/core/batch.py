@@ -39,6 +39,11 @@ class Batch:
     recertify: Recertification | None = None
 
     @property
+    def estimated_bytes(self) -> int:
+        """About how much memory the tables take."""
+        return int(sum(frame.estimated_size() for frame in self.tables.values()))
+
+    @property
     def rows(self) -> int:
         """Number of rows in all tables."""
         return sum(frame.height for frame in self.tables.values())

@@ -113,12 +113,12 @@ class _FramePartition(StatefulSinkPartition[FrameBatch | InvalidUtf8Frames, None
 
 
 @log_failures
-class _FallbackPartition(StatefulSinkPartition[Batch, None]):
+class _FallbackPartition(StatefulSinkPartition[Any, None]):
     """Sink partition of batches without an exchange; opens the tables on first use."""
 
-    def __init__(self, open_partition: Callable[[], StatefulSinkPartition[Batch, None]]) -> None:
+    def __init__(self, open_partition: Callable[[], StatefulSinkPartition[Any, None]]) -> None:
         self._open_partition = open_partition
-        self._partition: StatefulSinkPartition[Batch, None] | None = None
+        self._partition: StatefulSinkPartition[Any, None] | None = None
 
     def write_batch(self, values: list[Batch]) -> None:
         self._partition = self._partition or self._open_partition()
@@ -143,7 +143,7 @@ class RawTopicSink(FixedPartitionedSink[Any, None]):
         self,
         exchanges: Iterable[str],
         frames: RawFrameProducer,
-        open_fallback: Callable[[], StatefulSinkPartition[Batch, None]],
+        open_fallback: Callable[[], StatefulSinkPartition[Any, None]],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """`open_fallback` opens the partition for dead letters without an exchange, when needed.

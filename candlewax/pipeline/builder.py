@@ -16,6 +16,7 @@ from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import ParsedMessages
 from candlewax.exchanges import EXCHANGES
@@ -29,7 +30,8 @@ from candlewax.kafka.trade_publisher import Encoder, TradePublisher
 from candlewax.pipeline.data_kind import Guard
 from candlewax.pipeline.steps import route as routing
 from candlewax.pipeline.steps.candles import CandleStep
-from candlewax.pipeline.steps.deduplicate import DecodeStep, DeduplicateStep
+from candlewax.pipeline.steps.decode import Decoded, DecodeStep
+from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep
 from candlewax.runtime.clocks import wall_clock
 from candlewax.runtime.connection_status import ConnectionStatus
@@ -61,9 +63,9 @@ class Components:
     normalized_topic: Source[MessageValues] | None = None
     route: RouteStep = _ABSENT
     decode: DecodeStep = _ABSENT
-    read: ReadTradesStep = _ABSENT
+    read: Callable[[MessageValues], Iterable[tuple[str, Decoded]]] = _ABSENT
     deduplicate: Callable[[Snapshot | None], DeduplicateStep] = _ABSENT
-    trades_first: Callable[[Batch], Batch] | None = None
+    trades_first: Callable[[AnyBatch], AnyBatch] | None = None
     candles: Callable[[Snapshot | None], CandleStep] = _ABSENT
     topics: RawTopicSink | None = None
     tables: ClickHouseSink = _ABSENT
@@ -102,7 +104,7 @@ def build_embedded(
     database: Database,
     repairs: Source[SourceItem] | None = None,
     on_stored: Callable[[Sequence[Batch]], None] = lambda _: None,
-    before_store: Callable[[Batch], None] = lambda _: None,
+    before_store: Callable[[Batch], None] | None = None,
 ) -> Components:
     """Build the whole pipeline from a feed to the tables, in one process.
 
@@ -172,7 +174,7 @@ def build_ingest(
     producer = ReliableProducer(broker, process.should_stop)
     publisher = TradePublisher(broker, producer)
 
-    def open_fallback_sink() -> StatefulSinkPartition[Batch, None]:
+    def open_fallback_sink() -> StatefulSinkPartition[Any, None]:
         writer = Writer(open_database(), process.counters, before=producer.flush)
         return ClickHouseSink(KEYS, writer, forward=publisher).build_part(
             "", UNKNOWN_EXCHANGE, None

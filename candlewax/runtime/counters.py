@@ -17,6 +17,8 @@ class Counters:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.candles: dict[str, pl.DataFrame] = {}
         """Latest open candles (STATE) of each exchange."""
+        self.last_trades_us: dict[tuple[str, str], int] = {}
+        """Time of the last trade of each exchange and symbol that was read as a row."""
         self.levels: dict[tuple[str, ...], int] = {}
 
     def add_bytes_read(self, size_bytes: int) -> None:

@@ -226,6 +226,8 @@ class MetricsCollector(Collector):
         )
         for exchange, candles in list(self.counters.candles.items()):
             self._last_trades_s.update(_last_trades_s(exchange, candles))
+        for market, time_us in list(self.counters.last_trades_us.items()):
+            self._last_trades_s[market] = max(time_us / 1e6, self._last_trades_s.get(market, 0.0))
         markets = [(exchange, symbol) for exchange, own in self.symbols.items() for symbol in own]
         for market in markets[:MAX_SYMBOLS]:
             if market in self._last_trades_s:

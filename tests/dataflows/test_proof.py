@@ -66,7 +66,9 @@ def told(tables: Database, fills: Iterable[Fill]) -> set[str]:
 def listen(tables: Database, simulator: Simulator, exchange: str, begin: int) -> list[Fill]:
     """Store what was heard; gives all that lies between the first and the last of it."""
     skipped = {
-        (one.trade.market.native_symbol, one.trade.trade_id) for one in simulator.journal if one.skipped
+        (one.trade.market.native_symbol, one.trade.trade_id)
+        for one in simulator.journal
+        if one.skipped
     }
 
     def heard(_: int, trade: Trade) -> bool:

@@ -201,7 +201,10 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
     with played() as (simulator, _):
         two = ("BTCUSDT", "ETHUSDT")
         hear(
-            tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native_symbol not in two
+            tables,
+            simulator,
+            "binance",
+            lambda n, trade: n != 3 or trade.market.native_symbol not in two,
         )
         assert len(gaps(tables)) == len(two)
         source = GapFillSource(asked(simulator, "binance"), tables, Counters(), timing=QUICK)

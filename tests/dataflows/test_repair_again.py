@@ -54,7 +54,9 @@ def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
         mend(tables, asked(simulator, exchange), PATIENT)
         (waiting,) = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
         assert waiting["state"] == "repairing"
-        assert waiting["reason"].startswith(f"{RETRY_PREFIX}the exchange does not have 3 of 3 numbers")
+        assert waiting["reason"].startswith(
+            f"{RETRY_PREFIX}the exchange does not have 3 of 3 numbers"
+        )
         mend(tables, asked(simulator, exchange))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, exchange).keys() == numbers(between)

@@ -116,7 +116,9 @@ def test_a_killed_run_goes_on_with_what_it_stored(tmp_path: Path) -> None:
         first = published(simulator)
         kept = stored(tmp_path)
         assert kept <= first
-    with running(Simulator(Plan(rate=1000, trades=2000, starts_paused=True, ids_from=1_000_000))) as (
+    with running(
+        Simulator(Plan(rate=1000, trades=2000, starts_paused=True, ids_from=1_000_000))
+    ) as (
         simulator,
         run,
     ):

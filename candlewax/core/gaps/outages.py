@@ -76,6 +76,16 @@ class OutageTracker:
         self.pending += ended
         return pl.DataFrame(ended, OUTAGES, orient="row")
 
+    @property
+    def awaits_trades(self) -> bool:
+        """True if a trade would say something of an outage."""
+        return bool(self.pending) or self.down_since_us is not None
+
+    def record_received(self, received_us: int) -> None:
+        """Record when a websocket frame was received, while a connection is open."""
+        if self.alive:
+            self.last_frame_us = max(self.last_frame_us, received_us)
+
     def _record_frames(self, bronze: pl.DataFrame) -> None:
         """Record when a websocket frame was last received."""
         if self.down_since_us is not None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from candlewax.core.batch import WINDOW_KEY
+from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import Recertification
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.rows.candle_rows import CandleRow
@@ -56,3 +56,7 @@ class RowBatch:
         """About how much memory the batch holds."""
         frames = self.decoded.frames
         return sum(len(frame.text) for frame in frames) + FRAME_BYTES * self.rows
+
+
+AnyBatch = Batch | RowBatch
+"""A batch of either form."""

@@ -1,24 +1,24 @@
 """Rows as columns: what the tables, and the steps that work on columns, take."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
-from candlewax.core.batch import Batch
+from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import Recertification
 from candlewax.core.candles.combine import CLOSE, OPEN, STATE
 from candlewax.core.candles.open_candles import OpenCandles
 from candlewax.core.candles.rows import ROWS, watermark_rows
-from candlewax.core.rows.batch import RowBatch
+from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.candle import Candle, Place, WindowName
 from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.candles import OpenCandleRows
 from candlewax.core.rows.decode import DecodedRows
 from candlewax.core.rows.records import Frame, Trade
+from candlewax.core.rows.table import build_table
 from candlewax.core.schema import (
     BRONZE,
     DEAD_LETTERS,
@@ -27,7 +27,6 @@ from candlewax.core.schema import (
     TRADES,
     VENDOR,
     Columns,
-    empty,
     repeated,
 )
 from candlewax.core.trades.decode import DecodedFrames
@@ -41,12 +40,12 @@ _CANDLE_COLUMNS: Final[Columns] = {**ROWS, "cause": pl.Int8}
 
 def frame_columns(frames: Sequence[Frame]) -> pl.DataFrame:
     """Return FRAMES with SOURCE."""
-    return _columns({**FRAMES, **SOURCE}, frames)
+    return build_table({**FRAMES, **SOURCE}, frames)
 
 
 def trade_columns(exchange: str, trades: Sequence[Trade]) -> pl.DataFrame:
     """Return TRADES with `row` and vendor columns."""
-    table = _columns(_TRADE_COLUMNS, [trade[:-1] for trade in trades])
+    table = build_table(_TRADE_COLUMNS, [trade[:-1] for trade in trades])
     named = table.insert_column(1, repeated("exchange", exchange, pl.String, len(trades)))
     fields = dict.fromkeys(name for trade in trades for name in trade.vendor)
     vendor = [
@@ -97,6 +96,20 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     )  # fmt: skip
 
 
+def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
+    """Return batches as columns; those of rows of one exchange that follow each other as one."""
+    columns: list[Batch] = []
+    pending: dict[str, list[RowBatch]] = {}
+    for batch in batches:
+        if isinstance(batch, RowBatch):
+            pending.setdefault(batch.exchange, []).append(batch)
+            continue
+        if batch.exchange in pending:
+            columns.append(batch_columns(pending.pop(batch.exchange)))
+        columns.append(batch)
+    return columns + [batch_columns(rows) for rows in pending.values()]
+
+
 def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
     """Return what all batches say of stored candles; the last one knows most."""
     found = [batch.recertify for batch in batches if batch.recertify]
@@ -110,7 +123,12 @@ def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
 
 def candle_columns(rows: Sequence[CandleRow]) -> pl.DataFrame:
     """Return ROWS with `cause`."""
-    return _columns(_CANDLE_COLUMNS, rows)
+    return build_table(_CANDLE_COLUMNS, rows)
+
+
+def window_keys(candles: Sequence[Candle]) -> pl.DataFrame:
+    """Return the keys (WINDOW_KEY) of candles."""
+    return build_table(WINDOW_KEY, [(c.timeframe, c.symbol, c.start) for c in candles])
 
 
 def _bronze(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
@@ -123,7 +141,7 @@ def _bronze(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
         for decoded in batches
         for frame, kind, count in zip(decoded.frames, decoded.kinds, decoded.counts, strict=True)
     ]  # fmt: skip
-    return _columns(BRONZE, rows)
+    return build_table(BRONZE, rows)
 
 
 def _letters(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
@@ -137,28 +155,7 @@ def _letters(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
                 frame.source_offset, index, frame.recv_ns // 1000, frame.recv_ns % 1000, scope,
                 reason, detail, frame.text.encode(),
             ))  # fmt: skip
-    return _columns(DEAD_LETTERS, rows)
-
-
-def _columns(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
-    """Return rows with these columns, times in microseconds and amounts in units of their last
-    decimal.
-    """
-    if not rows:
-        return empty(columns)
-    values = zip(*rows, strict=True)
-    pairs = zip(columns.items(), values, strict=True)
-    return pl.DataFrame([_column(name, kind, column) for (name, kind), column in pairs])
-
-
-def _column(name: str, kind: pl.DataType | type[pl.DataType], values: Sequence[Any]) -> pl.Series:
-    if isinstance(kind, pl.Decimal):
-        units = pl.Series(name, values, pl.Int128).cast(pl.Decimal(38, 0))
-        one = pl.Series([Decimal(1).scaleb(-kind.scale)], dtype=kind)
-        return units * one
-    if isinstance(kind, pl.Datetime):
-        return pl.Series(name, values, pl.Int64).cast(kind)
-    return pl.Series(name, values, kind)
+    return build_table(DEAD_LETTERS, rows)
 
 
 def to_open_candles(book: OpenCandleRows) -> OpenCandles:
@@ -172,7 +169,7 @@ def to_open_candles(book: OpenCandleRows) -> OpenCandles:
         )
         for c in book.candles.values()
     ]  # fmt: skip
-    return OpenCandles(_columns(STATE, rows), book.watermark, book.outages, book.feed_ends)
+    return OpenCandles(build_table(STATE, rows), book.watermark, book.outages, book.feed_ends)
 
 
 def from_open_candles(candles: OpenCandles) -> OpenCandleRows:

@@ -81,6 +81,11 @@ def normalize(
     )  # fmt: skip
 
 
+def is_from_websocket(frame: Frame) -> bool:
+    """Return whether a websocket delivered a frame."""
+    return not frame.connection.startswith((FROM_REST, FROM_DUMP))
+
+
 def via(connection: str) -> int:
     """Return how the trades of a connection came, by its name."""
     if connection.startswith(FROM_REST):

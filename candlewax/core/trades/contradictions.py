@@ -1,6 +1,6 @@
 """Contradictions among the trades of one exchange: search, and removal from their frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -9,12 +9,12 @@ import polars as pl
 
 from candlewax.core.gaps.numberings import series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
+from candlewax.core.rows.records import Trade
 from candlewax.core.schema import KIND_DEAD, empty
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.dead_letters import dead_letter_rows
 from candlewax.core.trades.identity import (
     CONTENT,
-    RecentTrades,
     contradiction_faults,
     drop_repeats,
     is_same_time,
@@ -23,6 +23,7 @@ from candlewax.core.trades.identity import (
     select_content,
 )
 from candlewax.core.trades.limits import AHEAD_US, SLACK_US
+from candlewax.core.trades.recent_trades import ContentRow, RecentTrades
 
 
 class StoredContent(Protocol):
@@ -66,6 +67,16 @@ class ContradictionFinder:
         self._exchange = exchange
         self._stored = stored
         self._recent = RecentTrades(self._are_stored)
+
+    def remember(self, trades: Sequence[Trade]) -> None:
+        """Remember new trades."""
+        self._recent.add_rows(
+            [
+                ContentRow(*(getattr(trade, name) for name in ContentRow._fields))
+                for trade in trades
+                if trade.sequence
+            ]
+        )
 
     def find(
         self,

@@ -224,6 +224,11 @@ class Deduplicator:
         self._known_boundaries = self._boundaries()
         self._changed_spans.clear()
 
+    @property
+    def has_changes(self) -> bool:
+        """True if missing ranges changed since `take_changes`."""
+        return bool(self._changes)
+
     def take_changes(self) -> dict[str, RangeChange]:
         """Return the changes of missing ranges by series since the last call."""
         changes, self._changes = self._changes, {}

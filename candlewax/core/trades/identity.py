@@ -4,8 +4,7 @@ A trade under a known number with other content is a contradiction, never a dupl
 functions over frames.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -52,15 +51,6 @@ If the stored trade has expired, its time is that of 1970, its price and quantit
 REASON: Final = "contradicting_trade"
 """Reason in the dead letter of a contradiction."""
 
-RECENT_TRADES: Final = 300_000
-"""Stored trades kept in memory: their duplicates need no query."""
-
-_MAX_SMALL_FRAMES: Final = 128
-"""Batches after which they are joined to a chunk."""
-
-CHUNK_ROWS: Final = 20_000
-"""Least trades of a chunk; trades are dropped in chunks."""
-
 _MICRO: Final = timedelta(microseconds=1)
 
 # One channel may send milliseconds and another microseconds. A time that has passed through a
@@ -87,89 +77,6 @@ def is_same_time(left_us: int, right_us: int) -> bool:
 
 
 _THEIRS: Final = {name: "their_" + name for name in ("timestamp", "side", "price", "quantity")}
-
-
-class RecentTrades:
-    """Content of the latest new trades of one exchange, including all that are not stored yet."""
-
-    def __init__(
-        self,
-        are_stored: Callable[[pl.DataFrame], bool],
-        max_trades: int = RECENT_TRADES,
-        chunk_rows: int = CHUNK_ROWS,
-    ) -> None:
-        """Create an empty store.
-
-        `are_stored` returns whether trades (CONTENT), and so all before them, are stored.
-        """
-        self._are_stored = are_stored
-        self._max_trades = max_trades
-        self._chunk_rows = chunk_rows
-        self._pending: list[pl.DataFrame] = []
-        self._chunks: deque[pl.DataFrame] = deque()
-        self._count = 0
-
-    def add(self, trades: pl.DataFrame) -> None:
-        """Add trades (TRADES), and drop the oldest stored ones beyond the limit."""
-        if trades.is_empty():
-            return
-        self._pending.append(pl.DataFrame([trades[name] for name in CONTENT]))
-        self._count += trades.height
-        if len(self._pending) >= _MAX_SMALL_FRAMES:
-            self._gather()
-
-    def _gather(self) -> None:
-        """Move pending trades to a chunk, and drop chunks.
-
-        Chunks are dropped here only, as that takes a query.
-        """
-        if self._chunks and self._chunks[-1].height < self._chunk_rows:
-            self._pending.insert(0, self._chunks.pop())
-        self._chunks.append(pl.concat(self._pending).rechunk())
-        self._pending.clear()
-        if self._chunks[-1].height >= self._chunk_rows:
-            self._drop_stored()
-
-    def _drop_stored(self) -> None:
-        """Drop the oldest chunks that are stored.
-
-        Trades are stored in order. So if a chunk is stored, all before it are, also those whose
-        rows were deleted since.
-        """
-        remaining = self._count
-        excess = []
-        for chunk in self._chunks:
-            remaining -= chunk.height
-            if remaining < self._max_trades:
-                break
-            excess.append(chunk)
-        if excess and self._are_stored(_last_of_days(excess[-1])):
-            stored_count = len(excess)
-        else:
-            stored_count = next(
-                (n for n, c in enumerate(excess) if not self._are_stored(_last_of_days(c))), 0
-            )
-        for _ in range(stored_count):
-            self._count -= self._chunks.popleft().height
-
-    def find(self, trades: pl.DataFrame) -> pl.DataFrame:
-        """Return CONTENT of the trades with the symbols and numbers of others (CONTENT)."""
-        if self._pending:
-            self._gather()
-        keys = trades.select("symbol", "sequence").unique()
-        matches = [
-            chunk.with_columns(pl.col("symbol").cast(pl.String)).join(
-                keys, on=["symbol", "sequence"], how="semi"
-            )
-            for chunk in self._chunks
-        ]
-        return pl.concat([empty(CONTENT), *matches])
-
-
-def _last_of_days(trades: pl.DataFrame) -> pl.DataFrame:
-    """Return the last trade (CONTENT) of each day: trades of a day are stored in order."""
-    day = trades["timestamp"].dt.date()
-    return trades.filter(day.is_last_distinct()).with_columns(pl.col("symbol").cast(pl.String))
 
 
 def select_content(trades: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Bytewax step from trades to candles."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,13 +12,27 @@ from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles import combine, open_candles
 from candlewax.core.candles.certificate import (
+    CertificateInputs,
     Recertification,
     as_time_ranges,
     incomplete_time_ranges,
 )
-from candlewax.core.candles.open_candles import CandleUpdate
+from candlewax.core.candles.open_candles import CandleUpdate, OpenCandles
 from candlewax.core.candles.rows import changed_rows, watermark_rows
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
+from candlewax.core.rows import candles as candle_rows
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.candle_rows import CandleRow
+from candlewax.core.rows.candle_rows import changed_rows as changed_candle_rows
+from candlewax.core.rows.candles import OpenCandleRows, RowUpdate
+from candlewax.core.rows.columns import (
+    batch_columns,
+    from_open_candles,
+    to_open_candles,
+    trade_columns,
+    window_keys,
+)
+from candlewax.core.rows.evidence import Evidence
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock
@@ -36,7 +50,7 @@ LIVE_MAX_AGE_US: Final = 60 * combine.SECOND
 
 
 @log_failures
-class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
+class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
     """Step that adds to each batch the candles its trades change; keyed by exchange.
 
     Without state for an exchange it loads open candles from the stored trades, and has stale
@@ -59,7 +73,10 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         """`elapsed` is a monotonic clock in microseconds; a `now` given alone serves as both."""
         self._state_loader = state_loader
         self._counters = counters
-        self._open_candles = load_open_candles(snapshot) if snapshot else None
+        self._open_candles: OpenCandles | OpenCandleRows | None = (
+            load_open_candles(snapshot) if snapshot else None
+        )
+        self._evidence: tuple[CertificateInputs, Evidence] | None = None
         self._is_live = is_live
         self._since_us = since_us
         self._now = now
@@ -69,8 +86,84 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         self._gap_state: GapState | None = None
         self._received_us: int | None = None
 
-    def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
-        return [self._add_candles(value) for value in values], StatefulBatchLogic.RETAIN
+    def on_batch(self, values: list[AnyBatch]) -> tuple[Iterable[AnyBatch], bool]:
+        batches = [
+            self._add_candle_rows(value)
+            if isinstance(value, RowBatch)
+            else self._add_candles(value)
+            for value in values
+        ]
+        return batches, StatefulBatchLogic.RETAIN
+
+    def _add_candle_rows(self, batch: RowBatch) -> AnyBatch:
+        """As `_add_candles`; the first batch of a process is one of columns."""
+        if self._open_candles is None:
+            return self._add_candles(batch_columns([batch]))
+        exchange, trades, gap_state = batch.exchange, batch.trades, batch.gap_state
+        if not (trades or gap_state.changed_ranges.height or gap_state.outages.height):
+            return batch
+        state = self._state_rows()
+        if self._is_live:
+            self._note_live(exchange, [t.received_at for t in trades if t.via == WEBSOCKET])
+        before = state.watermark
+        watermark = candle_rows.batch_watermark(trades)
+        update = candle_rows.apply_trades(state, trades, watermark, gap_state=gap_state)
+        rows = self._changed_rows(exchange, state, update, gap_state)
+        last_trades = self._counters.last_trades_us
+        for trade in trades:
+            market = exchange, trade.symbol
+            last_trades[market] = max(trade.timestamp, last_trades.get(market, 0))
+        self._counters.increment(len(update.stale_parts), "recomputed", exchange)
+        self._counters.increment(update.out_of_order, "out_of_order", exchange)
+        self._counters.increment(update.late_trades, "late", exchange)
+        oldest = before - open_candles.ALLOWED_LATENESS_US
+        spans = update.spans
+        spans = spans.filter(pl.col("before") < oldest) if spans.height else spans
+        if not (update.stale_parts or spans.height):
+            return replace(
+                batch,
+                candles=rows,
+                watermark=state.watermark,
+                tells_watermark=_crosses_minute(before, state.watermark),
+                gap_state=NO_GAPS,
+            )
+        late = [trade for trade in trades if trade.timestamp < oldest]
+        return replace(
+            batch,
+            candles=rows,
+            watermark=state.watermark,
+            tells_watermark=_crosses_minute(before, state.watermark),
+            gap_state=NO_GAPS,
+            stale_windows=window_keys(update.stale_parts),
+            late_trades=trade_columns(exchange, late).select(*TRADES),
+            recertify=Recertification(state.certificate_inputs(gap_state), oldest, spans),
+        )
+
+    def _changed_rows(
+        self, exchange: str, state: OpenCandleRows, update: RowUpdate, gap_state: GapState
+    ) -> list[CandleRow]:
+        earlier = None
+        if update.to_recertify and self._gap_state:
+            earlier = Evidence(state.certificate_inputs(self._gap_state))
+        self._gap_state = gap_state
+        inputs = state.certificate_inputs(gap_state)
+        if self._evidence is None or not _are_same(self._evidence[0], inputs):
+            self._evidence = inputs, Evidence(inputs)
+        return changed_candle_rows(exchange, update, state.watermark, self._evidence[1], earlier)
+
+    def _state_rows(self) -> OpenCandleRows:
+        """Return the open candles as rows, from now on."""
+        if isinstance(self._open_candles, OpenCandles):
+            self._open_candles = from_open_candles(self._open_candles)
+        assert self._open_candles is not None  # noqa: S101 - called with state only
+        return self._open_candles
+
+    def _state_columns(self) -> OpenCandles:
+        """Return the open candles as columns, from now on."""
+        if isinstance(self._open_candles, OpenCandleRows):
+            self._open_candles = to_open_candles(self._open_candles)
+        assert self._open_candles is not None  # noqa: S101 - called with state only
+        return self._open_candles
 
     def _add_candles(self, batch: Batch) -> Batch:
         exchange, trades, gap_state = batch.exchange, batch.trades, batch.gap_state
@@ -84,13 +177,12 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             stale = self._state_loader.find_stale_windows(exchange, self._open_candles.watermark)
         self._state_loader.mark_started(exchange)
         if self._is_live:
-            received_us = self._live_at(exchange, trades)
-            if received_us != self._received_us:
-                self._received_us, self._received_elapsed_us = received_us, self._elapsed()
+            received_at = trades["received_at"].filter(trades["via"] == WEBSOCKET)
+            self._note_live(exchange, received_at.cast(pl.Int64).to_list())
         before = self._open_candles.watermark
         watermark = open_candles.batch_watermark(trades)
         update = open_candles.apply_trades(
-            self._open_candles,
+            self._state_columns(),
             trades,
             watermark,
             gap_state=gap_state,
@@ -149,16 +241,19 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             tables["watermarks"] = watermark_rows(exchange, now)
         return tables
 
-    def _live_at(self, exchange: str, trades: pl.DataFrame) -> int | None:
-        """Return the wall time of the last live batch; None if the feed is not live."""
+    def _note_live(self, exchange: str, received_at_us: Sequence[int]) -> None:
+        """Note the wall time of the last live batch, or that the feed is not live.
+
+        `received_at_us`: when the batch's trades came over websockets. REST responses do not show
+        that the feed is alive.
+        """
         self._exchange = exchange
-        # REST responses do not show that the feed is alive.
-        received_at = trades["received_at"].filter(trades["via"] == WEBSOCKET)
-        latest: Any = received_at.cast(pl.Int64).max()
-        now = self._now()
+        latest, now = max(received_at_us, default=None), self._now()
         if latest is None or latest < self._since_us <= now:
-            return self._received_us
-        return now if now - latest < LIVE_MAX_AGE_US else None
+            return
+        received_us = now if now - latest < LIVE_MAX_AGE_US else None
+        if received_us != self._received_us:
+            self._received_us, self._received_elapsed_us = received_us, self._elapsed()
 
     def notify_at(self) -> datetime | None:
         if self._received_us is None or self._open_candles is None:
@@ -176,7 +271,7 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         """
         return (self._received_us or 0) + self._elapsed() - self._received_elapsed_us
 
-    def on_notify(self) -> tuple[Iterable[Batch], bool]:
+    def on_notify(self) -> tuple[Iterable[AnyBatch], bool]:
         if (
             self._received_us is None
             or self._open_candles is None
@@ -185,7 +280,7 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
             return [], StatefulBatchLogic.RETAIN
         exchange, before = self._exchange, self._open_candles.watermark
         update = open_candles.apply_trades(
-            self._open_candles, empty(TRADES), self._steady_now_us() - IDLE_TIMEOUT_US
+            self._state_columns(), empty(TRADES), self._steady_now_us() - IDLE_TIMEOUT_US
         )
         since_us = self._received_us - LIVE_MAX_AGE_US
         if update.changed.height and self._state_loader.gap_reader.is_down(exchange, since_us):
@@ -197,7 +292,20 @@ class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:
-        return save_open_candles(self._open_candles) if self._open_candles else None
+        return save_open_candles(self._state_columns()) if self._open_candles else None
+
+
+def _crosses_minute(before: int, now: int) -> bool:
+    return now // combine.MINUTE > before // combine.MINUTE
+
+
+def _are_same(one: CertificateInputs, other: CertificateInputs) -> bool:
+    """Return whether two inputs hold the same frames."""
+    return (
+        one.gap_state is other.gap_state
+        and one.outages is other.outages
+        and one.feed_ends is other.feed_ends
+    )
 
 
 def _window_keys(candles: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Bytewax steps from frames to trades."""
+"""Bytewax step from decoded trades to those received for the first time."""
 
 import logging
 from collections import Counter
@@ -8,93 +8,39 @@ from typing import Any, Final, cast
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
-from polars.exceptions import PanicException
 
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
+from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.frames import InvalidUtf8Frames, SourceItem, UnreadableLines
-from candlewax.core.gaps.gap_state import NO_GAPS, GapState
+from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
-from candlewax.core.instruments import Instruments
-from candlewax.core.schema import BRONZE, NUMBERINGS, TRADES, drop_column, empty
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.columns import decoded_columns
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.deduplicate import mark_new
+from candlewax.core.rows.normalize import is_from_websocket
+from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder, remove_contradictions
-from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
+from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
 from candlewax.core.trades.small_batch import SMALL_BATCH_ROWS
-from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.decode import Decoded
 from candlewax.pipeline.steps.gap_reporter import GapReporter
-from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
-_NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+_NO_OUTAGES: Final = empty(OUTAGES)
 
 _log: Final = logging.getLogger(__name__)
 
 
 @log_failures
-class DecodeStep:
-    """Step that decodes frames: `SourceItem` in, (exchange, Decoded) out."""
-
-    def __init__(
-        self, instruments: Instruments, exchanges: Iterable[str], counters: Counters
-    ) -> None:
-        self._instruments = instruments
-        self._exchanges = frozenset(exchanges)
-        self._counters = counters
-        self._unknown_conditions = UnknownConditions(counters)
-
-    def __call__(self, received: SourceItem) -> list[tuple[str, DecodedFrames]]:
-        if isinstance(received, UnreadableLines):
-            dead_letters = received.dead_letters
-            decoded = DecodedFrames(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, dead_letters)
-            return [(UNKNOWN_EXCHANGE, decoded)]
-        exchange, frames = received.exchange, received.frames
-        if isinstance(received, InvalidUtf8Frames):
-            decoded = reject_invalid_utf8(exchange, frames, received.values, received.details)
-            return [(exchange, decoded)]
-        if exchange not in EXCHANGES:
-            detail = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
-            return [(UNKNOWN_EXCHANGE, reject_frames(exchange, frames, "unknown_exchange", detail))]
-        if exchange not in self._exchanges:
-            self._counters.increment(frames.height, "skipped", exchange)
-            return []
-        results = self._read(exchange, frames)
-        for decoded in results:
-            self._unknown_conditions.count(EXCHANGES[exchange], decoded.trades["condition"])
-        return [(exchange, decoded) for decoded in results]
-
-    def _read(
-        self, exchange: str, frames: pl.DataFrame, *, is_retry: bool = False
-    ) -> list[DecodedFrames]:
-        """Decode frames in their order. Frames on which the decoder fails become dead letters.
-
-        Otherwise one such frame would end the pipeline at each start.
-        """
-        try:
-            return [decode(EXCHANGES[exchange], frames, self._instruments)]
-        except MemoryError:
-            raise
-        except (Exception, PanicException) as error:  # noqa: BLE001 - logged, and kept as a dead letter
-            if not is_retry:
-                _log.exception("%s: decoding failed; such frames become dead letters", exchange)
-            if frames.height <= 1:
-                detail = f"{type(error).__name__}: {error}"[:1000]
-                return [reject_frames(exchange, frames, "decoder_failed", detail)]
-            half = frames.height // 2
-            parts = frames[:half], frames[half:]
-            retried = (self._read(exchange, part, is_retry=True) for part in parts)
-            return [decoded for results in retried for decoded in results]
-
-
-@log_failures
-class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None]):
+class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
     """Step that passes each trade of an exchange on once; keyed by exchange.
 
     Without state for an exchange it loads the deduplicator from the tables. With `stores` the
@@ -118,10 +64,50 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
         self._finder: ContradictionFinder | None = None
         self._last_read_minute = 0
 
-    def on_batch(self, values: list[DecodedFrames]) -> tuple[Iterable[Batch], bool]:
-        return [self._deduplicate(value) for value in values], StatefulBatchLogic.RETAIN
+    def on_batch(
+        self, values: list[DecodedFrames | DecodedRows]
+    ) -> tuple[Iterable[AnyBatch], bool]:
+        batches = [
+            self._deduplicate_rows(value)
+            if isinstance(value, DecodedRows)
+            else self._deduplicate(value)
+            for value in values
+        ]
+        return batches, StatefulBatchLogic.RETAIN
 
-    def _deduplicate(self, decoded: DecodedFrames) -> Batch:
+    def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
+        """Pass rows on if all their trades are new and nothing else is to be told.
+
+        Otherwise the batch goes on as columns.
+        """
+        deduplicator = self._deduplicator
+        if deduplicator is None or not (self._stores and self._is_calm(deduplicator, decoded)):
+            return self._deduplicate(decoded_columns(decoded))
+        admission = mark_new(deduplicator, decoded.trades)
+        changes = deduplicator.has_changes
+        if changes or admission.openings or not all(admission.is_new):
+            return self._deduplicate(decoded_columns(decoded), admission.columns())
+        if any(admission.numbering):
+            numbered = zip(decoded.trades, admission.numbering, strict=True)
+            decoded.trades = [trade._replace(numbering=number) for trade, number in numbered]
+        self._contradiction_finder(decoded.exchange).remember(decoded.trades)
+        received = [frame.recv_ns // 1000 for frame in decoded.frames if is_from_websocket(frame)]
+        deduplicator.connections.record_received(max(received, default=0))
+        self._count_rows(decoded)
+        return RowBatch(decoded.exchange, decoded, deduplicator.gap_state({}, _NO_OUTAGES))
+
+    def _is_calm(self, deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
+        """Return whether a batch can concern nothing but trades."""
+        return not (
+            decoded.events
+            or decoded.subscriptions
+            or deduplicator.market_outages.unproven
+            or deduplicator.connections.awaits_trades
+            or deduplicator.gaps.symbols_ahead
+            or self._gap_reporter.has_rows
+        )
+
+    def _deduplicate(self, decoded: DecodedFrames, admission: Admission | None = None) -> Batch:
         trades = decoded.trades
         needs_state = trades.height or decoded.events or decoded.subscriptions
         if self._deduplicator is None and needs_state:
@@ -130,7 +116,9 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
             self._gap_reporter.restore(decoded.exchange, self._deduplicator)
         contradictions, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
         if self._deduplicator and trades.height:
-            admission = self._deduplicator.mark_new(trades, has_numbering=not self._stores)
+            admission = admission or self._deduplicator.mark_new(
+                trades, has_numbering=not self._stores
+            )
             fresh = admission.is_new
             if self._stores:
                 decoded, contradictions = self._compare(self._deduplicator, decoded, admission)
@@ -147,13 +135,13 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
         trades = drop_column(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
         if self._stores:
+            rare = {
+                "contradictions": contradictions,
+                "numberings": opened,
+                "market_outages": market_outages,
+            }
             tables |= {"bronze_frames": decoded.bronze, "silver_trades": trades}
-            if contradictions.height:
-                tables["contradictions"] = contradictions
-            if opened.height:
-                tables["numberings"] = opened
-            if market_outages.height:
-                tables["market_outages"] = market_outages
+            tables |= {name: rows for name, rows in rare.items() if rows.height}
         return Batch(decoded.exchange, tables, trades, decoded.trades.height, gap_state=gap_state)
 
     def _compare(
@@ -161,9 +149,8 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
     ) -> tuple[DecodedFrames, pl.DataFrame]:
         """Count duplicates in their frames, and turn CONTRADICTIONS into dead letters."""
         exchange, trades = decoded.exchange, decoded.trades
-        if self._finder is None:
-            self._finder = ContradictionFinder(exchange, self._state_loader.trade_reader)
-        result = self._finder.find(trades, admission, deduplicator.ranges_by_series)
+        finder = self._contradiction_finder(exchange)
+        result = finder.find(trades, admission, deduplicator.ranges_by_series)
         if admission.is_new.all():
             return decoded, empty(CONTRADICTIONS)
         self._report_uncompared(exchange, result.uncompared_count)
@@ -185,6 +172,11 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
             )
         bronze = _with_duplicates(bronze, trades["row"].filter(is_duplicate))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
+
+    def _contradiction_finder(self, exchange: str) -> ContradictionFinder:
+        if self._finder is None:
+            self._finder = ContradictionFinder(exchange, self._state_loader.trade_reader)
+        return self._finder
 
     def _report_uncompared(self, exchange: str, count: int) -> None:
         if count:
@@ -277,6 +269,15 @@ class DeduplicateStep(StatefulBatchLogic[DecodedFrames, Batch, Snapshot | None])
         letters = decoded.dead_letters.group_by("scope", "reason").len()
         for scope, reason, count in letters.iter_rows():
             self._counters.increment(count, "dead_letters", exchange, str(scope), reason)
+
+    def _count_rows(self, decoded: DecodedRows) -> None:
+        exchange = decoded.exchange
+        for kind, frames in Counter(decoded.kinds).items():
+            self._counters.increment(frames, "frames", exchange, str(kind))
+        self._counters.increment(len(decoded.trades), "trades", exchange)
+        for letter in decoded.dead_letters:
+            key = str(letter.scope), letter.reason
+            self._counters.increment(1, "dead_letters", exchange, *key)
 
     def snapshot(self) -> Snapshot | None:
         return save_deduplicator(self._deduplicator) if self._deduplicator else None

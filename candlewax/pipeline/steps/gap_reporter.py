@@ -30,6 +30,11 @@ class GapReporter:
         self._has_started = False
         self._restored_rows = empty(GAPS)
 
+    @property
+    def has_rows(self) -> bool:
+        """True if rows of restored gaps wait for the next batch."""
+        return not self._has_started or not self._restored_rows.is_empty()
+
     def restore(self, exchange: str, deduplicator: Deduplicator) -> None:
         """Load open gaps and connections, before the deduplicator marks any trade."""
         if self._has_started:

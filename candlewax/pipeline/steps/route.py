@@ -18,7 +18,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.source import MessageCodec, PartitionMessages
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
-from candlewax.pipeline.steps.deduplicate import DecodeStep
+from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
@@ -44,7 +44,9 @@ class RouteStep:
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         if isinstance(item, UnreadableLines) or item.exchange not in EXCHANGES:
             return [
-                (UNKNOWN_EXCHANGE, _dead_letter_batch(decoded)) for _, decoded in self._decode(item)
+                (UNKNOWN_EXCHANGE, _dead_letter_batch(decoded))
+                for _, decoded in self._decode(item)
+                if isinstance(decoded, DecodedFrames)
             ]
         if item.exchange not in self._exchanges:
             self._counters.increment(item.frames.height, "skipped", item.exchange)

@@ -16,6 +16,7 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.runtime.counters import Counters
+from tests.support.batches import as_columns
 from tests.support.decoding import INSTRUMENTS
 
 BEGIN = 1_790_000_000
@@ -57,7 +58,7 @@ class Process:
         decoded = decode(
             EXCHANGES["binance"], pl.DataFrame(rows, FRAMES, orient="row"), INSTRUMENTS
         )
-        ((batch,), _) = self.step.on_batch([decoded])
+        (batch,) = as_columns(self.step.on_batch([decoded])[0])
         if store:
             self._writer.put(batch)
             self._writer.flush()
@@ -261,7 +262,8 @@ def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
         orient="row",
     )
     step = DeduplicateStep(StateLoader(tables), Counters(), None)
-    ((batch,), _) = step.on_batch([decode(EXCHANGES["kraken"], frames, INSTRUMENTS)])
+    decoded = decode(EXCHANGES["kraken"], frames, INSTRUMENTS)
+    (batch,) = as_columns(step.on_batch([decoded])[0])
     assert batch.trades.height == 3
     assert "gaps" not in batch.tables
     assert batch.gap_state.missing_ranges.is_empty()

@@ -12,7 +12,8 @@ from candlewax.core.schema import TRADES
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.identity import CONTENT, RecentTrades, select_content
+from candlewax.core.trades.identity import CONTENT, select_content
+from candlewax.core.trades.recent_trades import RecentTrades
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -19,6 +19,7 @@ from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
 from candlewax.core.frame_log import line_dead_letters
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
@@ -26,6 +27,7 @@ from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, C
 from candlewax.pipeline.steps.route import RouteStep
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
+from tests.support.batches import as_columns
 from tests.support.decoding import INSTRUMENTS
 from tests.support.oracle import Fill
 
@@ -131,7 +133,7 @@ def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> N
     step.on_notify()
     late = batch(DAY + 2 * SECOND, clock.now)
     late = replace(late, trades=late.trades.with_columns(trade_id=pl.lit("2")))
-    (sent,) = step.on_batch([late])[0]
+    (sent,) = as_columns(step.on_batch([late])[0])
     minute = sent.tables["ohlcv"].filter(pl.col("timeframe") == 1)
     assert minute.select("trade_count", "closed").rows() == [(2, True)]
 
@@ -145,8 +147,9 @@ def trade(number: int, second: int, via: int = WEBSOCKET, symbol: str = "A/B") -
     return Batch("x", {}, trades, 1)
 
 
-def told(sent: Batch, minute: int = 0) -> Any:
+def told(sent: AnyBatch, minute: int = 0) -> Any:
     """What was sent of the certificate of a minute of A/B, and why it was sent."""
+    (sent,) = as_columns([sent])
     rows = (
         sent.tables["ohlcv"]
         .filter(
@@ -229,7 +232,7 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
     event(tables, "connected", 0)
     event(tables, "disconnected", 5)
     clock.now = DAY + (later + 20) * SECOND
-    (ended,) = step.on_notify()[0]
+    (ended,) = as_columns(step.on_notify()[0])
     other, early, again = step.on_batch(
         [trade(1, later + 21, symbol="C/D"), trade(2, 59), trade(3, later + 22)]
     )[0]
@@ -256,7 +259,7 @@ def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
     event(tables, "disconnected", 5)
     event(tables, "connected", 6)
     clock.now = DAY + 80 * SECOND
-    (sent,) = step.on_notify()[0]
+    (sent,) = as_columns(step.on_notify()[0])
     assert told(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
 
 
@@ -267,7 +270,7 @@ def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -
     step.on_batch([trade(1, 1)])
     clock.now = DAY + 80 * SECOND
     step.on_batch([trade(2, 2, REST)])
-    (sent,) = step.on_notify()[0]
+    (sent,) = as_columns(step.on_notify()[0])
     assert told(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
 
 
