@@ -1,5 +1,5 @@
-// The prices of all markets. The chosen market's is the close of its last drawn candle, wherever
-// it is shown: header, list and chart never tell two prices of one market.
+// Prices of all markets. The chosen market's price is the close of its last drawn candle everywhere,
+// so that header, list and chart never disagree.
 
 const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 
