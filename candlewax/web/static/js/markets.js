@@ -66,7 +66,7 @@ export class Markets {
     const row = document.createElement("div");
     row.className = "row";
     row.role = "option";
-    row.ariaSelected = String(key(market) === this.chosen);
+    row.ariaSelected = String(key(market) === this.selected);
     const name = document.createElement("span");
     name.className = "name";
     const where = document.createElement("small");
@@ -100,16 +100,16 @@ export class Markets {
   }
 
   choose(market) {
-    this.chosen = key(market);
+    this.selected = key(market);
     for (const other of this.markets.values()) {
-      if (other.row) other.row.ariaSelected = String(key(other) === this.chosen);
+      if (other.row) other.row.ariaSelected = String(key(other) === this.selected);
     }
-    this.markets.get(this.chosen)?.row?.scrollIntoView({ block: "nearest" });
+    this.markets.get(this.selected)?.row?.scrollIntoView({ block: "nearest" });
   }
 
   next(step) {
     const shown = this.shown();
-    const place = shown.findIndex((market) => key(market) === this.chosen);
+    const place = shown.findIndex((market) => key(market) === this.selected);
     const market = shown[(place + step + shown.length) % shown.length];
     if (market) this.onChoose(market);
   }
