@@ -82,7 +82,7 @@ def trace(folder: Path) -> Trace:
 
     source: Any = TestingSource(frames())
     # Two cores, so that the writer has a thread of its own.
-    with mock.patch("candlewax.clickhouse.writer.cores", return_value=2):
+    with mock.patch("candlewax.clickhouse.writer.count_cores", return_value=2):
         components = builder.build_components(
             source, loaded_instruments, ["binance"], database, Counters()
         )

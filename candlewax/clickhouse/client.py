@@ -178,47 +178,47 @@ SHORT_TIMEOUTS: Final = {"connect_timeout": 1, "send_receive_timeout": 10}
 """Timeouts in seconds of a connection whose answers a person or a request waits for."""
 
 
-def connect(place: Path | Server, database: str, *, fail_fast: bool = False) -> Database:
+def connect(location: Path | Server, database: str, *, fail_fast: bool = False) -> Database:
     """Open an existing database; with `fail_fast` a server has SHORT_TIMEOUTS.
 
     Raises DatabaseError.
     """
-    if fail_fast and isinstance(place, Server):
-        return Database(_open_server(place, database, **SHORT_TIMEOUTS))
-    if isinstance(place, Path) and not place.is_dir():
-        raise DatabaseError(f"{place}: no database here; candlewax init makes one")
-    return _database(place, database)
+    if fail_fast and isinstance(location, Server):
+        return Database(_open_server(location, database, **SHORT_TIMEOUTS))
+    if isinstance(location, Path) and not location.is_dir():
+        raise DatabaseError(f"{location}: no database here; candlewax init makes one")
+    return _database(location, database)
 
 
-def _database(place: Path | Server, name: str) -> Database:
-    return Database(_client(place, name), place if isinstance(place, Path) else None)
+def _database(location: Path | Server, name: str) -> Database:
+    return Database(_client(location, name), location if isinstance(location, Path) else None)
 
 
-def _client(place: Path | Server, database: str) -> Client:
-    if isinstance(place, Path):
-        return _open_directory(place, database)
-    return _open_server(place, database)
+def _client(location: Path | Server, database: str) -> Client:
+    if isinstance(location, Path):
+        return _open_directory(location, database)
+    return _open_server(location, database)
 
 
-def open_tables(place: Path | Server, database: str) -> Database:
+def open_tables(location: Path | Server, database: str) -> Database:
     """Open a database. Create it, its tables and its views if they are absent.
 
     Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
     """
-    if isinstance(place, Path) and (free := disk_guard.free_bytes(place)) < LOW_SPACE_BYTES:
+    if isinstance(location, Path) and (free := disk_guard.free_bytes(location)) < LOW_SPACE_BYTES:
         raise DatabaseError(
-            f"{place}: {format_mebibytes(free)} of free disk space; "
+            f"{location}: {format_mebibytes(free)} of free disk space; "
             f"{format_mebibytes(LOW_SPACE_BYTES)} are needed"
         )
     try:
-        with closing(_client(place, "default")) as client:
+        with closing(_client(location, "default")) as client:
             client.command(
                 "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
             )
-            tables = _database(place, database)
+            tables = _database(location, database)
         ddl.apply(tables.client)
     except ClickHouseError as error:
-        raise DatabaseError(f"{place}: {_reason(error)}") from error
+        raise DatabaseError(f"{location}: {_reason(error)}") from error
     return tables
 
 

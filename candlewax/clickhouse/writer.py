@@ -114,8 +114,8 @@ class Writer:
         `after` is called with the stored batches, in their order, and must not wait.
         """
         self._database = database
-        self._history = history or StateLoader(database, wait=wait)
-        self._recomputer = CandleRecomputer(self._history)
+        self._state_loader = history or StateLoader(database, wait=wait)
+        self._recomputer = CandleRecomputer(self._state_loader)
         self._before = before
         self._after = after
         self._counters = counters

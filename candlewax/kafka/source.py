@@ -98,24 +98,24 @@ class _SharedConsumer(Generic[X]):
 
     def take(self, topic: str, partition: int) -> list[tuple[X, int]]:
         """Return the chunks read from a partition so far, each with the offset after it."""
-        place = topic, partition
-        if not self._queues[place]:
+        key = topic, partition
+        if not self._queues[key]:
             self._fill()
-        taken, self._queues[place] = self._queues[place], []
+        taken, self._queues[key] = self._queues[key], []
         if taken:
-            self._next[place] = taken[-1][1]
+            self._next[key] = taken[-1][1]
         return taken
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
         """Yield for each partition how many messages have not been taken yet."""
         # Another thread calls this, also while partitions close.
-        for place, offset in list(self._next.items()):
+        for key, offset in list(self._next.items()):
             try:
-                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                low, high = self.consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
             except (KafkaException, RuntimeError):
                 continue
             if high >= 0:
-                yield place, max(0, high - max(offset, low))
+                yield key, max(0, high - max(offset, low))
 
     def ping(self, timeout_s: float) -> None:
         """Return when a broker answers. Raises KafkaException after the timeout."""
@@ -192,9 +192,9 @@ class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def _commit(self, offset: int) -> None:
         if offset < 0:
             return
-        place = TopicPartition(self._topic, self._partition, offset)
+        key = TopicPartition(self._topic, self._partition, offset)
         try:
-            self._consumer.consumer.commit(offsets=[place], asynchronous=True)
+            self._consumer.consumer.commit(offsets=[key], asynchronous=True)
         except KafkaException as error:
             log.warning("%s: the group's offset is not committed: %s", self._topic, error)
 
@@ -257,7 +257,7 @@ class KafkaSource(FixedPartitionedSource[Y, int], Generic[X, Y]):
         """Return the consumer lag by topic and partition; empty if it is unknown."""
         try:
             consumers = list(self._consumers.values())
-            return {place: lag for consumer in consumers for place, lag in consumer.lag()}
+            return {key: lag for consumer in consumers for key, lag in consumer.lag()}
         except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
             return {}
 

@@ -83,8 +83,8 @@ def _add_outages(trades: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
     received = trades["received_at"].cast(pl.Int64)
     values: list[list[list[int]] | None] = [None] * trades.height
     for began, ended in outages.iter_rows():
-        place = (received >= ended).arg_max() or 0
-        values[place] = [*(values[place] or []), [began, ended]]
+        row = (received >= ended).arg_max() or 0
+        values[row] = [*(values[row] or []), [began, ended]]
     column = pl.Series(normalized.OUTAGES_COLUMN, values, normalized.OUTAGES_COLUMN_TYPE)
     return trades.with_columns(column)
 

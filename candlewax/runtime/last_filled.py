@@ -19,17 +19,17 @@ DATABASE: Final = "market"
 _log: Final = logging.getLogger(__name__)
 
 
-def remember_database(place: Path | Server, name: str) -> None:
+def remember_database(location: Path | Server, name: str) -> None:
     """Store the name of a database as the one that was filled last."""
-    text = _without_password(place) if isinstance(place, Server) else str(place)
+    text = _without_password(location) if isinstance(location, Server) else str(location)
     try:
         FILE.parent.mkdir(parents=True, exist_ok=True)
-        temporary = FILE.with_name(f"{FILE.name}.{id(place)}")
+        temporary = FILE.with_name(f"{FILE.name}.{id(location)}")
         temporary.write_text(json.dumps({"clickhouse": text, "database": name}), "utf-8")
         temporary.replace(FILE)
     except OSError as error:
         # A process that stores elsewhere may have no writable working directory.
-        is_elsewhere = isinstance(place, Server) or place.is_absolute()
+        is_elsewhere = isinstance(location, Server) or location.is_absolute()
         level = logging.DEBUG if is_elsewhere else logging.WARNING
         _log.log(level, "%s cannot be written: %s", FILE, error.strerror)
 
@@ -45,17 +45,17 @@ def recall_database(database: str) -> tuple[Path | Server, str]:
         text, name = str(content["clickhouse"]), str(content["database"])
     except (OSError, ValueError, KeyError, TypeError):
         return UNFILLED, database
-    place: Path | Server = Server(text) if "://" in text else Path(text)
-    if isinstance(place, Path) and not place.is_dir():
+    location: Path | Server = Server(text) if "://" in text else Path(text)
+    if isinstance(location, Path) and not location.is_dir():
         return UNFILLED, database
-    return place, name if database == DATABASE else database
+    return location, name if database == DATABASE else database
 
 
-def lacks_password(place: Path | Server) -> bool:
+def lacks_password(location: Path | Server) -> bool:
     """Return True if a server has a user whose password was not stored."""
-    if isinstance(place, Path):
+    if isinstance(location, Path):
         return False
-    parts = urlsplit(place.dsn)
+    parts = urlsplit(location.dsn)
     return parts.username is not None and parts.password is None
 
 

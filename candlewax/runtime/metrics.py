@@ -269,6 +269,6 @@ def _last_trades_s(exchange: str, candles: pl.DataFrame) -> dict[tuple[str, str]
 def _labels(name: str, values: Iterable[str], count: int) -> list[str]:
     labels = [*values, *[""] * count][:count]
     if name in _LABEL_WORDS:
-        place, words = _LABEL_WORDS[name]
-        labels[place] = words.get(labels[place], labels[place])
+        index, words = _LABEL_WORDS[name]
+        labels[index] = words.get(labels[index], labels[index])
     return labels

@@ -79,7 +79,7 @@ _ORDER: Final = (
 
 
 _FEEDS: Final = """
-SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS heard,
+SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS received_us,
     countIf(inserted_at >= now64(6) - INTERVAL 10 SECOND) AS new_frames,
     toUInt64(sumIf(bronze_frames.trades - duplicates,
         inserted_at >= now64(6) - INTERVAL 10 SECOND)) AS new_trades,

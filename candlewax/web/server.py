@@ -18,7 +18,7 @@ _PATIENCE: Final = 10.0
 
 
 class ServerError(RuntimeError):
-    """The server cannot listen on an address or did not start; the text says why."""
+    """Failure to listen on an address or to start; the text says why."""
 
 
 class Server:

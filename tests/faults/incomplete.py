@@ -25,7 +25,8 @@ from tests.support.kafka import reading, truth
 from tests.support.ports import free_port
 
 HASTE = {
-    "settle_s": 0.2, "first_retry_s": 0.2, "max_retry_s": 1.0, "poll_s": 0.1, "proof_age_s": 0.0, "confirm_s": 1.0,
+    "settle_s": 0.2, "first_retry_s": 0.2, "max_retry_s": 1.0, "poll_s": 0.1,
+    "proof_age_s": 0.0, "confirm_s": 1.0,
 }  # fmt: skip
 """Pauses between questions, much shorter than they are; every answer counts at once."""
 

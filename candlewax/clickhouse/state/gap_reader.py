@@ -169,8 +169,8 @@ class GapReader:
     def is_down(self, exchange: str, since: int) -> bool:
         """Return True if an exchange with a live connection at `since` has none any more.
 
-        `since` is in microseconds since 1970. All events are read only if there is a
-        disconnection since then.
+        `since` is in microseconds since 1970. All events are read only after a disconnection
+        since then.
         """
         gone = self._query(_HAS_DISCONNECTED, exchange, since=since, event=EVENT, kind=DISCONNECTED)
         return bool(gone.item()) and self.read_connections(exchange).down_since_us is not None

@@ -33,7 +33,7 @@ FROM silver_trades FINAL
 WHERE %s
     AND received_at >= fromUnixTimestamp64Micro({hour:Int64}, 'UTC')
     AND received_at < fromUnixTimestamp64Micro({hour:Int64} + {length:Int64}, 'UTC')
-ORDER BY if({one:Bool}, source_offset, toUInt64(toUnixTimestamp64Micro(received_at))),
+ORDER BY if({has_one_source:Bool}, source_offset, toUInt64(toUnixTimestamp64Micro(received_at))),
     source, source_partition, source_offset, source_index
 """
 
@@ -63,7 +63,12 @@ class LateTradeReader:
         parts, latest = [pl.DataFrame(schema=LATE)], WATERMARK_DELAY_US
         for hour in sorted(hours):
             trades = self._query(
-                self._trades_sql, exchange, begin=begin, hour=hour, length=_HOUR, one=sources == 1
+                self._trades_sql,
+                exchange,
+                begin=begin,
+                hour=hour,
+                length=_HOUR,
+                has_one_source=sources == 1,
             ).with_columns(pl.col("symbol").cast(pl.Categorical))
             late = late_trade_counts(trades, latest, WATERMARK_DELAY_US)
             parts += [] if late is None else [late.select(*LATE)]

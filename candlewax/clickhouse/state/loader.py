@@ -219,7 +219,7 @@ class StateLoader:
         return int(self._database.query(_COUNT, {"exchange": exchange, **cut}).item())
 
     def load_deduplicator(self, exchange: str) -> Deduplicator:
-        """Return the deduplicator of a process that stored these trades itself."""
+        """Return the deduplicator as if this process had stored the trades itself."""
         deduplicator = Deduplicator()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
@@ -245,9 +245,8 @@ class StateLoader:
     def load_market_outages(self, exchange: str) -> MarketOutages:
         """Return the market outages that go on, or that no later live trade proves."""
         outages = MarketOutages()
-        for symbol, began, since, ended, last_trade in self._query(
-            _MARKET_OUTAGES, exchange
-        ).rows():
+        rows = self._query(_MARKET_OUTAGES, exchange).rows()
+        for symbol, began, since, ended, last_trade in rows:
             if not ended:
                 outages.began[symbol], outages.since[symbol] = began, since
             elif ended > last_trade:

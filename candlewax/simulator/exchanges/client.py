@@ -1,4 +1,4 @@
-"""The exchange's side of one websocket connection."""
+"""Exchange's side of one websocket connection."""
 
 import asyncio
 import time

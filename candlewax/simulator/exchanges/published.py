@@ -53,7 +53,7 @@ class MarketTrades:
 
 
 class PublishedTrades:
-    """All published trades, as one journal and by market."""
+    """Published trades, as one journal and by market."""
 
     def __init__(self, keep: int | None, on_trade: Callable[[Published], object] | None) -> None:
         self.journal: list[Published] = []

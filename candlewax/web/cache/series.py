@@ -61,7 +61,7 @@ _decode: Final = msgspec.json.Decoder(_VersionFields).decode
 
 
 class SeriesCache:
-    """All candles of a series that begin at `since` (seconds since 1970) or later."""
+    """Candles of a series that begin at `since` (seconds since 1970) or later."""
 
     def __init__(self) -> None:
         self.since = LATEST

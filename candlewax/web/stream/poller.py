@@ -52,16 +52,16 @@ class StoredFeedStatus:
         self.cross_check: Mapping[str, Any] | None = None
         """Last cross-check of another process."""
 
-    def report(self, wall: int) -> dict[str, Any]:
+    def report(self, wall_us: int) -> dict[str, Any]:
         """Return the status in the form of `LiveFeedStatus.report`."""
-        feeds = [_feed_json(row, wall) for row in self.rows]
+        feeds = [_feed_json(row, wall_us) for row in self.rows]
         states = {feed["state"] for feed in feeds}
         status = "waiting"
         if states:
             status = "live" if states <= {"live", "rotating"} else "degraded"
         return {
             "status": status,
-            "now": wall // 1000,
+            "now": wall_us // 1000,
             "feeds": feeds,
             "frames_per_second": round(sum(feed["frames_per_second"] for feed in feeds), 1),
             "trades_per_second": round(sum(feed["trades_per_second"] for feed in feeds), 1),
@@ -72,17 +72,17 @@ class StoredFeedStatus:
         }
 
 
-def _feed_json(row: Mapping[str, Any], wall: int) -> dict[str, Any]:
-    silent = max(0, wall - row["heard"])
+def _feed_json(row: Mapping[str, Any], wall_us: int) -> dict[str, Any]:
+    silent_us = max(0, wall_us - row["received_us"])
     state, reason = state_of(row["event"])
-    if state in {"live", "rotating"} and silent > STALLED_US:
+    if state in {"live", "rotating"} and silent_us > STALLED_US:
         state = "stalled"
     return {
         "exchange": row["exchange"],
         "connection": row["connection"],
         "state": state,
         "reason": reason,
-        "silent_ms": silent // 1000,
+        "silent_ms": silent_us // 1000,
         "frames_per_second": round(row["new_frames"] / 10, 1),
         "trades_per_second": round(row["new_trades"] / 10, 1),
         "frames": row["frames"],

@@ -5,8 +5,8 @@ while it runs. What is stepped is what our own code reads, `time.time` and `time
 engine's own timers and those of the clients go on as they were.
 CANDLEWAX_TEST_BUFFER_BYTES is how much memory there is for frames, CANDLEWAX_TEST_BATCH_BYTES
 how much of a recording is read at a time, CANDLEWAX_TEST_FILLS how gaps are asked for, and
-CANDLEWAX_TEST_CONNECTIONS how connections are kept: fields of the one Pace and of the other, as
-JSON.
+CANDLEWAX_TEST_CONNECTIONS how connections are kept: fields of FillTiming and of
+ConnectionTimeouts, as JSON.
 """
 
 import json

@@ -196,6 +196,6 @@ def test_the_address_of_an_unknown_market_is_named_until_it_is_known(
     ):
         faulty.load()
         empty = faulty.page.locator("#empty")
-        expect(empty).to_have_text("nothing is stored of ETH/USDT at binance. Asking again…")
+        expect(empty).to_have_text("nothing is stored of ETH/USDT at binance. Retrying…")
         store_series(tables, COUNT)
         faulty.expect_drawn(served.client, ETH)
