@@ -15,20 +15,20 @@ from typing import Any
 import polars as pl
 
 from bench.live.polls import Stamps
-from candlewax.clickhouse.writer import Writer
+from candlewax.clickhouse.block_store import BlockStore
 
 
 def main(stamps: Path, dataflow: str, options: list[str]) -> None:
     """Run the dataflow until it ends."""
     stored: list[tuple[int, pl.DataFrame]] = []
-    original_insert = Writer._insert_candles  # noqa: SLF001 - there is no other place
+    original_insert = BlockStore._insert_candles  # noqa: SLF001 - there is no other place
 
-    def insert_with_stamp(self: Writer, frames: Any) -> None:  # noqa: ANN401 - passed on
+    def insert_with_stamp(self: BlockStore, frames: Any) -> None:  # noqa: ANN401 - passed on
         original_insert(self, frames)
         now = time.time_ns()
         stored.extend((now, frame) for frame in frames)
 
-    Writer._insert_candles = insert_with_stamp  # type: ignore[method-assign]  # noqa: SLF001
+    BlockStore._insert_candles = insert_with_stamp  # type: ignore[method-assign]  # noqa: SLF001
     sys.argv = ["bytewax.run", dataflow, *options]
     try:
         runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)

@@ -70,6 +70,7 @@ class Database:
     def __init__(self, client: Client, folder: Path | None = None) -> None:
         """`folder` is the directory of an embedded database; None for a server."""
         self.client = client
+        self.folder = folder
         self._inserter = (
             EmbeddedInserter(folder, client.database or "", client.raw_query) if folder else None
         )

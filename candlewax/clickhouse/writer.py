@@ -1,48 +1,20 @@
-"""Writer of rows, in large blocks and in a fixed order of tables."""
+"""Writer of batches: a thread that stores them in blocks."""
 
-import itertools
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import polars as pl
-from prometheus_client import Histogram
-
-from candlewax.clickhouse import arrow
+from candlewax.clickhouse.block_store import BlockStore
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.partitions import split_by_partitions
+from candlewax.clickhouse.frame_journal import FrameJournal
 from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import WINDOW_KEY, Batch
-from candlewax.core.candles.rows import CLOSED
+from candlewax.core.batch import Batch
 from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.rows.columns import merge_rows
-from candlewax.core.schema import drop_column
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import count_cores
-from candlewax.runtime.metrics import DELAYS
-
-ORDER: Final = (
-    "outages",
-    "market_outages",
-    "bronze_frames",
-    "contradictions",
-    "dead_letters",
-    "numberings",
-    "silver_trades",
-    "gaps",
-    "ohlcv",
-    "watermarks",
-)
-"""Order of the tables in each block: after a crash none claims more than those before it hold.
-
-An outage precedes the frame that ended it: a process that starts from the tables sees it. Frames
-precede dead letters, and these the trades of their frame: a stored trade proves that its whole
-frame is stored. A contradiction precedes its dead letter, a numbering the trade that opened it.
-Trades precede their gaps and candles, candles their watermark, `ohlcv_revisions` `ohlcv`."""
 
 BLOCK_ROWS: Final = 200_000
 """Pending rows of all tables together at which a block is stored at once, and `put` waits."""
@@ -58,36 +30,11 @@ MAX_WAIT_S: Final = 1.0
 SMALL_BATCH_ROWS: Final = 5_000
 """Pending rows up to which the writer does not wait for more."""
 
+INTERVAL_S: Final = 1.0
+"""Seconds between two blocks of few rows, in a database that nobody reads without a flush."""
+
 COALESCE_S: Final = 0.001
 """Seconds that the writer waits for batches handed over at the same moment."""
-
-_INSERT_ROWS: Final = Histogram(
-    "candlewax_sink_rows",
-    "Rows per insert.",
-    ["table"],
-    buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
-)
-_INSERT_SECONDS: Final = Histogram(
-    "candlewax_sink_seconds",
-    "Seconds per insert, with its retries.",
-    ["table"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
-)
-_DELAYS: Final = {
-    "silver_trades": Histogram(
-        "candlewax_received_to_silver_seconds",
-        "Seconds from the receipt of a batch's oldest trade until its trades are stored.",
-        ["exchange"],
-        buckets=DELAYS,
-    ),
-    "ohlcv": Histogram(
-        "candlewax_received_to_candle_seconds",
-        "Seconds from the receipt of a batch's oldest trade until its candles are stored.",
-        ["exchange"],
-        buckets=DELAYS,
-    ),
-}
-"""Histogram of the delay until a batch is stored, by table."""
 
 
 class Writer:
@@ -108,25 +55,29 @@ class Writer:
         before: Callable[[], None] = lambda: None,
         after: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
+        interval_s: float = 0.0,
+        journal: FrameJournal | None = None,
     ) -> None:
         """`before` is called before each block is stored; an error in it is a failure to store.
 
         `after` is called with the stored batches, in their order, and must not wait.
+
+        With an `interval_s` few rows wait so long for others, unless `flush` is called: only for a
+        database that nobody reads without calling it. The `journal` holds their frames meanwhile.
         """
-        self._database = database
-        self._state_loader = history or StateLoader(database, wait=wait)
-        self._recomputer = CandleRecomputer(self._state_loader)
+        recompute = CandleRecomputer(history or StateLoader(database, wait=wait)).recompute
+        self._block_store = BlockStore(database, counters, recompute, wait)
         self._before = before
         self._after = after
-        self._counters = counters
-        self._wait = wait
+        self._interval_s = interval_s
+        self._journal = journal
+        self._handed_over = self._stored = self._flushed = 0
         self._signal = threading.Condition()
         self._pending: list[AnyBatch] = []
         self._rows = self._bytes = 0
         self._since = 0.0
-        self._is_storing = self._has_more_inserts = self._is_flushing = self._is_closed = False
+        self._is_storing = self._has_more_inserts = self._is_closed = False
         self._failure: BaseException | None = None
-        self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
         if background is None:
             background = count_cores() > 1
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -140,12 +91,18 @@ class Writer:
         with self._signal:
             self._signal.wait_for(lambda: self._failure or not self._is_full())
             self._raise_failure()
-            if not self._pending:
+            if self._journal:
+                self._journal.append(batch)
+            is_first = not self._pending
+            if is_first:
                 self._since = time.monotonic()
             self._pending.append(batch)
+            self._handed_over += 1
             self._rows += batch.rows
             self._bytes += size
-            self._signal.notify_all()
+            # Within an interval the thread sleeps on: waking up costs more than a row.
+            if is_first or not self._interval_s or self._is_ready():
+                self._signal.notify_all()
             if not self._has_thread and (self._is_full() or self._waited_s() >= MAX_WAIT_S):
                 self._store(self._take_pending())
 
@@ -158,18 +115,20 @@ class Writer:
         """
         if self._failure or not self._is_storing or self._rows > SMALL_BATCH_ROWS:
             return False
+        if self._interval_s:
+            return False
         return self._has_more_inserts or self._rows > 0
 
-    def flush(self) -> None:
-        """Return when all batches handed over are stored."""
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Return when all batches handed over so far are stored, or the time has passed."""
         with self._signal:
             if not self._has_thread:
                 self._store(self._take_pending())
                 return
-            self._is_flushing = True
+            target = self._handed_over
+            self._flushed = max(self._flushed, target)
             self._signal.notify_all()
-            self._signal.wait_for(lambda: self._failure or not (self._pending or self._is_storing))
-            self._is_flushing = False
+            self._signal.wait_for(lambda: self._failure or self._stored >= target, timeout_s)
             self._raise_failure()
 
     def close(self) -> None:
@@ -193,6 +152,8 @@ class Writer:
     def _take_pending(self) -> list[AnyBatch]:
         batches, self._pending = self._pending, []
         self._rows = self._bytes = 0
+        if self._journal:
+            self._journal.switch()
         return batches
 
     def _run(self) -> None:
@@ -201,6 +162,9 @@ class Writer:
                 self._store(batches)
                 with self._signal:
                     self._is_storing = False
+                    self._stored += len(batches)
+                    if self._journal:
+                        self._journal.empty_other()
                     self._signal.notify_all()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for it
             with self._signal:
@@ -211,7 +175,8 @@ class Writer:
         """Wait for batches and return them; none if the writer was closed."""
         with self._signal:
             self._signal.wait_for(lambda: self._pending or self._is_closed)
-            self._signal.wait_for(self._is_ready, timeout=max(0.0, COALESCE_S - self._waited_s()))
+            coalesce_s = self._interval_s or COALESCE_S
+            self._signal.wait_for(self._is_ready, timeout=max(0.0, coalesce_s - self._waited_s()))
             if self._rows > SMALL_BATCH_ROWS:
                 self._signal.wait_for(
                     self._is_ready, timeout=max(0.0, MAX_WAIT_S - self._waited_s())
@@ -225,78 +190,16 @@ class Writer:
             return batches
 
     def _is_ready(self) -> bool:
-        return self._rows >= FIRST_ROWS or self._is_full() or self._is_flushing or self._is_closed
+        return (
+            self._rows >= FIRST_ROWS
+            or self._is_full()
+            or self._flushed > self._stored
+            or self._is_closed
+        )
 
     def _store(self, pending: list[AnyBatch]) -> None:
         self._before()
-        batches = merge_rows(pending)
-        filled = [t for t in ORDER if any(t in b.tables and b.tables[t].height for b in batches)]
-        for table in ORDER:
-            frames = [b.tables[table] for b in batches if table in b.tables]
-            if table in filled[-1:]:
-                self._has_more_inserts = False
-            if table == "ohlcv" and frames:
-                self._insert_candles(_latest_candles(batches))
-            else:
-                self._insert(table, frames)
-            if frames and table in _DELAYS:
-                _observe_delays(table, batches)
-        recomputed: list[Batch] = []
-        for exchange in {batch.exchange for batch in batches}:
-            own = [batch for batch in batches if batch.exchange == exchange]
-            rows = self._recompute(exchange, own)
-            recomputed += [Batch(exchange, {"ohlcv": frame}) for frame in rows]
-        self._after([*batches, *recomputed])
+        self._after(self._block_store.store(merge_rows(pending), self._note_last_insert))
 
-    def _recompute(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
-        """Recompute the stale candles of an exchange's batches, store them, yield their rows."""
-        for rows in self._recomputer.recompute(exchange, batches):
-            self._insert_candles([rows])
-            yield rows
-
-    def _insert_candles(self, frames: Sequence[pl.DataFrame]) -> None:
-        with_closed = [frame for frame in frames if frame["closed"].any()]
-        closed = [frame.filter("closed").drop("closed") for frame in with_closed]
-        self._insert("ohlcv_revisions", closed)
-        self._count_revisions(closed)
-        self._insert("ohlcv", [drop_column(frame, "cause") for frame in frames])
-
-    def _count_revisions(self, closed: Iterable[pl.DataFrame]) -> None:
-        """Count the rows that revise a closed candle, by exchange and cause."""
-        for frame in closed:
-            revised = frame.filter(pl.col("cause") != CLOSED)
-            if revised.height:
-                for exchange, cause, count in revised.group_by("exchange", "cause").len().rows():
-                    self._counters.increment(count, "revisions", exchange, str(cause))
-
-    def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
-        filled = [frame for frame in frames if frame.height]
-        for part in split_by_partitions(table, filled):
-            rows = arrow.rows(table, part)
-            token = next(self._tokens)
-            insert = partial(self._database.insert, table, rows, token)
-            with _INSERT_SECONDS.labels(table).time():
-                self._database.with_retries(insert, self._wait)
-            _INSERT_ROWS.labels(table).observe(rows.num_rows)
-            self._counters.increment(rows.num_rows, "stored", table)
-
-
-def _observe_delays(table: str, batches: list[Batch]) -> None:
-    """Observe for each batch the delay since the receipt of its oldest trade."""
-    now = time.time()
-    for batch in batches:
-        if table in batch.tables and batch.trades.height:
-            oldest: Any = batch.trades["received_at"].min()
-            _DELAYS[table].labels(batch.exchange).observe(max(0.0, now - oldest.timestamp()))
-
-
-def _latest_candles(batches: Iterable[Batch]) -> list[pl.DataFrame]:
-    """Return the latest row of each candle of these batches, a frame for each exchange."""
-    candles: dict[str, list[pl.DataFrame]] = {}
-    for batch in batches:
-        if "ohlcv" in batch.tables:
-            candles.setdefault(batch.exchange, []).append(batch.tables["ohlcv"])
-    return [
-        frames[0] if len(frames) == 1 else pl.concat(frames).unique(list(WINDOW_KEY), keep="last")
-        for frames in candles.values()
-    ]
+    def _note_last_insert(self) -> None:
+        self._has_more_inserts = False

@@ -10,9 +10,10 @@ from bytewax.inputs import Source
 from bytewax.outputs import StatefulSinkPartition
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.frame_journal import FrameJournal, journal_folder
 from candlewax.clickhouse.sink import ClickHouseSink, CountingSink, EarlyTradeWriter
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.clickhouse.writer import Writer
+from candlewax.clickhouse.writer import INTERVAL_S, Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
@@ -53,7 +54,7 @@ class Components:
     A component that a dataflow does not need is absent. Without a broker there is a `feed`, and
     with a live feed also `repairs`, which fills gaps; behind a broker there are the topics to read.
     `unprocessed` emits frames that the process before stored and did not process, if the feed
-    cannot repeat them.
+    cannot repeat them. `flush` returns once everything that reached the sink is stored.
     """
 
     feed: Source[SourceItem] = _ABSENT
@@ -72,6 +73,7 @@ class Components:
     count: CountingSink = _ABSENT
     lags: list[Lags] = field(default_factory=list)
     queue_sizes: list[Callable[[], int]] = field(default_factory=list)
+    flush: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,18 @@ def build_embedded(
     state_loader = StateLoader(database)
     in_background = True if process.is_live else None
     # Storing trades before their candles only shortens the delay of a live feed.
-    stores_trades_early = process.is_live and database.is_embedded
+    is_live_embedded = process.is_live and database.is_embedded
+    journal = None
+    if is_live_embedded and not process.is_replayable and database.folder:
+        journal = FrameJournal(journal_folder(database.folder, database.client.database or ""))
     writer = Writer(
         database,
         process.counters,
         history=state_loader,
         background=in_background,
         after=on_stored,
+        interval_s=_interval_s(process) if journal else 0.0,
+        journal=journal,
     )
     process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)
@@ -134,17 +141,23 @@ def build_embedded(
         feed=feed,
         unprocessed=None
         if process.is_replayable
-        else UnprocessedFrameSource(database, process.exchanges),
+        else UnprocessedFrameSource(database, process.exchanges, journal),
         repairs=repairs,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
         deduplicate=deduplicate if process.is_replayable else lambda _: deduplicate(None),
         trades_first=EarlyTradeWriter(writer, state_loader.has_started, before_store)
-        if stores_trades_early
+        if is_live_embedded
         else None,
         candles=candles if process.is_replayable else lambda _: candles(None),
         tables=ClickHouseSink(KEYS, writer, process.on_end, before_store),
         count=CountingSink(process.counters, process.on_end),
+        flush=writer.flush,
     )
+
+
+def _interval_s(process: ProcessContext) -> float:
+    """Return the seconds between two blocks of a live feed in an embedded database."""
+    return INTERVAL_S if process.max_wait is None else process.max_wait.total_seconds()
 
 
 def build_components(

@@ -10,8 +10,9 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.clickhouse import ddl, writer
+from candlewax.clickhouse.block_store import ORDER
 from candlewax.clickhouse.client import RETRIES, Database
-from candlewax.clickhouse.writer import ORDER, Writer
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import CertificateInputs
