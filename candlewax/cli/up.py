@@ -55,6 +55,9 @@ SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
 
 EPOCH: Final = timedelta(seconds=10)
 
+_STORE_TIMEOUT_S: Final = 1.0
+"""Longest time that a query waits for new rows; on a full disk they cannot be stored."""
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: "Build") -> None:
     """Add the command to the parser."""
@@ -129,12 +132,16 @@ class _Up:
         )  # fmt: skip
         self._batch_queue = BatchQueue()
         self._address = serve_options.read(arguments)
+        self._flush: Callable[[float], None] = lambda _: None
 
     def run(self) -> int:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
-        store = Store(partial(connect, settings.clickhouse, settings.database, fail_fast=True))
+        store = Store(
+            partial(connect, settings.clickhouse, settings.database, fail_fast=True),
+            before_query=self._store_pending,
+        )
         self._stack.callback(store.close)
         cache = CandleCache()
         monitor = watch_beside(settings)
@@ -143,7 +150,9 @@ class _Up:
         broadcaster.update_days(store.days())
         reader = None
         if isinstance(settings.clickhouse, Path):
-            reader = Reader(settings.clickhouse, settings.database)
+            reader = Reader(
+                settings.clickhouse, settings.database, before_query=self._store_pending
+            )
             self._stack.callback(reader.close)
         background_tasks: list[BackgroundTask] = [broadcaster.run]
         if not isinstance(settings.clickhouse, Path):
@@ -169,6 +178,7 @@ class _Up:
             on_stored=batch_queue.put,
             before_store=batch_queue.announce,
         )
+        self._flush = components.flush
         serve_metrics(settings, components, self._process)
         server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
@@ -182,6 +192,10 @@ class _Up:
         _wait_for(self._shutdown)
         print("Stopped as asked.", flush=True)
         return 0
+
+    def _store_pending(self) -> None:
+        """Store what was received, so that a query sees it: the writer does so once a second."""
+        self._flush(_STORE_TIMEOUT_S)
 
     def _feed(self) -> Source[SourceItem]:
         if self._playback is None:

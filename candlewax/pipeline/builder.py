@@ -54,7 +54,8 @@ class Components:
     A component that a dataflow does not need is absent. Without a broker there is a `feed`, and
     with a live feed also `repairs`, which fills gaps; behind a broker there are the topics to read.
     `unprocessed` emits frames that the process before stored and did not process, if the feed
-    cannot repeat them. `flush` returns once everything that reached the sink is stored.
+    cannot repeat them. `flush` returns once everything that reached
+    the sink is stored, or after so many seconds.
     """
 
     feed: Source[SourceItem] = _ABSENT
@@ -73,7 +74,7 @@ class Components:
     count: CountingSink = _ABSENT
     lags: list[Lags] = field(default_factory=list)
     queue_sizes: list[Callable[[], int]] = field(default_factory=list)
-    flush: Callable[[], None] = lambda: None
+    flush: Callable[[float], None] = lambda _: None
 
 
 @dataclass(frozen=True)

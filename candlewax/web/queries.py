@@ -124,7 +124,14 @@ class Cursor(NamedTuple):
 class Store:
     """Reader of the tables over a few database connections that threads share."""
 
-    def __init__(self, open_database: Callable[[], Database], connections: int = 3) -> None:
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        connections: int = 3,
+        before_query: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_query` is called before each query, in its thread: it may store what is new."""
+        self._before_query = before_query
         self._free: queue.LifoQueue[Database] = queue.LifoQueue()
         self._all = [open_database() for _ in range(connections)]
         for database in self._all:
@@ -148,6 +155,7 @@ class Store:
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the rows of a query: times in UTC, names as text. Raises Unavailable."""
+        self._before_query()
         with self._connection() as database:
             query = partial(database.query_once, sql, parameters)
             rows = self._pulse.ask(query) if self._pulse else query()

@@ -48,7 +48,11 @@ _PYTHON_FORMATS: Final = frozenset({"arrowtable", "dataframe", "datastore"})
 class Reader:
     """Runs queries on the embedded engine of a directory that is already open."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(
+        self, folder: Path, database: str, before_query: Callable[[], None] = lambda: None
+    ) -> None:
+        """`before_query` is called before each query, in its thread: it may store what is new."""
+        self._before_query = before_query
         self._path = str(folder.resolve())
         self._database = database
         # The engine lives as long as one of its connections.
@@ -69,6 +73,7 @@ class Reader:
         """Return the answer to a query, run on its own connection: settings end with it."""
         if request.form.lower() in _PYTHON_FORMATS or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
+        self._before_query()
         with self._count_running(), closing(engine.connect(self._path)) as connection:
             database = request.parameters.get("database") or self._database
             connection.query(f"USE {http_protocol.quote(database, '`')}")
