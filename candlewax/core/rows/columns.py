@@ -35,7 +35,7 @@ _TRADE_COLUMNS: Final[Columns] = {
     "row": pl.UInt32,
     **{name: kind for name, kind in TRADES.items() if name != "exchange"},
 }
-_CANDLE_COLUMNS: Final[Columns] = {**ROWS, "cause": pl.Int8}
+_CANDLE_COLUMNS: Final[Columns] = {**ROWS, "symbol": pl.Categorical, "cause": pl.Int8}
 
 
 def frame_columns(frames: Sequence[Frame]) -> pl.DataFrame:
