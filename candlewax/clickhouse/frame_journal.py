@@ -6,7 +6,9 @@ that a killed process leaves there are read by the next one.
 """
 
 import logging
+import os
 import secrets
+import weakref
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,9 +54,9 @@ class FrameJournal:
         self._left_over = sorted(folder.glob("*.log"))
         self._awaited: set[tuple[Any, ...]] = set()
         process = secrets.token_hex(4)
-        self._files = [
-            (folder / f"{process}-{place}.log").open("wb", buffering=0) for place in range(2)
-        ]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._files = [os.open(folder / f"{process}-{place}.log", flags) for place in range(2)]
+        weakref.finalize(self, _close, self._files)
         self._current = 0
         self._has_failed = False
 
@@ -89,7 +91,7 @@ class FrameJournal:
             return
         lines = "".join(frame_log.format_line(*frame) for frame in frames)
         try:
-            self._files[self._current].write(lines.encode())
+            _write(self._files[self._current], lines.encode())
         except OSError as error:
             if not self._has_failed:
                 _log.warning("a kill would lose frames that are not stored yet: %s", error)
@@ -105,9 +107,18 @@ class FrameJournal:
 
     def empty_other(self) -> None:
         """Empty the other file: its frames are stored."""
-        other = self._files[1 - self._current]
-        other.seek(0)
-        other.truncate()
+        os.ftruncate(self._files[1 - self._current], 0)
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def _write(file: int, data: bytes) -> None:
+    """Write all of the data. Raises OSError."""
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _frames(batch: AnyBatch) -> list[tuple[int, str, str, int, str]]:
