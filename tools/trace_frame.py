@@ -16,13 +16,12 @@ from types import FrameType
 from typing import Any, Final
 from unittest import mock
 
-import polars as pl
 from bytewax.testing import TestingSource, run_main
 
 from candlewax.clickhouse.client import open_tables
 from candlewax.core import instruments
 from candlewax.core.frames import FrameBatch
-from candlewax.core.schema import FRAMES
+from candlewax.core.rows.records import Frame
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
@@ -62,8 +61,8 @@ def frame(number: int) -> FrameBatch:
     """Return a batch of one frame that was received now."""
     now_ms = time.time_ns() // 1_000_000
     text = _FRAME % (now_ms, number, now_ms)
-    row = [(now_ms * 1_000_000, "binance-0", number, text)]
-    return FrameBatch("binance", pl.DataFrame(row, FRAMES, orient="row"))
+    row = Frame(now_ms * 1_000_000, "binance-0", number, text, "binance-0", 0, number)
+    return FrameBatch("binance", rows=[row])
 
 
 def trace(folder: Path) -> Trace:
