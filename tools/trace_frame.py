@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -31,6 +32,9 @@ ROOT: Final = Path(__file__).parents[1]
 _FRAME: Final = (
     '{"e":"trade","E":%d,"s":"BTCUSDT","t":%d,"p":"100.5","q":"2","T":%d,"m":true,"M":true}'
 )
+
+
+_PAUSE: Final = timedelta(seconds=1)
 
 
 class Trace:
@@ -66,7 +70,7 @@ def frame(number: int) -> FrameBatch:
 
 
 def trace(folder: Path) -> Trace:
-    """Play a first frame to load everything, then trace a second one."""
+    """Play two frames to load everything, then trace a third one."""
     loaded_instruments = instruments.load(ROOT / "instruments.toml")
     database = open_tables(folder, "market")
     trace_ = Trace()
@@ -76,8 +80,15 @@ def trace(folder: Path) -> Trace:
 
     def frames() -> Any:  # noqa: ANN401 - a generator of batches
         yield frame(1)
-        trace_.is_on = True
         yield frame(2)
+        # Time to store them, and the traced one.
+        yield TestingSource.PAUSE(_PAUSE)
+        trace_.is_on = True
+        yield frame(3)
+        yield TestingSource.PAUSE(_PAUSE)
+        trace_.is_on = False
+        # Only now the feed ends, and steps are closed.
+        yield frame(4)
 
     source: Any = TestingSource(frames())
     # Two cores, so that the writer has a thread of its own.

@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -90,6 +91,7 @@ class BlockStore:
         self._counters = counters
         self._recompute = recompute
         self._wait = wait
+        self._stored: Counter[tuple[str, ...]] = Counter()
         self._tokens = (f"{os.getpid()}-{os.urandom(8).hex()}-{n}" for n in itertools.count())
 
     def store(
@@ -112,6 +114,8 @@ class BlockStore:
             own = [batch for batch in batches if batch.exchange == exchange]
             rows = self._store_recomputed(exchange, own)
             recomputed += [Batch(exchange, {"ohlcv": frame}) for frame in rows]
+        self._counters.increment_all(self._stored)
+        self._stored.clear()
         return [*batches, *recomputed]
 
     def _store_recomputed(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
@@ -132,7 +136,7 @@ class BlockStore:
             revised = frame.filter(pl.col("cause") != CLOSED)
             if revised.height:
                 for exchange, cause, count in revised.group_by("exchange", "cause").len().rows():
-                    self._counters.increment(count, "revisions", exchange, str(cause))
+                    self._stored["revisions", exchange, str(cause)] += count
 
     def _insert(self, table: str, frames: Iterable[pl.DataFrame]) -> None:
         filled = [frame for frame in frames if frame.height]
@@ -143,7 +147,7 @@ class BlockStore:
             with _INSERT_SECONDS.labels(table).time():
                 self._database.with_retries(insert, self._wait)
             _INSERT_ROWS.labels(table).observe(rows.num_rows)
-            self._counters.increment(rows.num_rows, "stored", table)
+            self._stored["stored", table] += rows.num_rows
 
 
 def _observe_delays(table: str, batches: Sequence[Batch]) -> None:

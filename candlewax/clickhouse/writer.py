@@ -87,7 +87,7 @@ class Writer:
 
     def put(self, batch: AnyBatch) -> None:
         """Hand a batch over. Wait while a whole block is pending."""
-        size = batch.estimated_bytes
+        size_bytes, rows = batch.estimated_bytes, batch.rows
         with self._signal:
             self._signal.wait_for(lambda: self._failure or not self._is_full())
             self._raise_failure()
@@ -98,8 +98,8 @@ class Writer:
                 self._since = time.monotonic()
             self._pending.append(batch)
             self._handed_over += 1
-            self._rows += batch.rows
-            self._bytes += size
+            self._rows += rows
+            self._bytes += size_bytes
             # Within an interval the thread sleeps on: waking up costs more than a row.
             if is_first or not self._interval_s or self._is_ready():
                 self._signal.notify_all()

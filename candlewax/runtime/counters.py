@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -31,6 +32,13 @@ class Counters:
         if count:
             with self._lock:
                 self.counts[name] += count
+
+    def increment_all(self, counts: Mapping[tuple[str, ...], int]) -> None:
+        """Increase several counts by name."""
+        with self._lock:
+            for name, count in counts.items():
+                if count:
+                    self.counts[name] += count
 
     def set_gauge(self, level: int, *name: str) -> None:
         """Set the current level of a name, such as ("open_gaps", "binance")."""

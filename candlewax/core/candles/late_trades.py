@@ -9,7 +9,7 @@ import polars as pl
 
 from candlewax.core.candles.certificate import CANDLE_KEY
 from candlewax.core.candles.combine import LENGTHS, MINUTE, WINDOW, WINDOWS_OF
-from candlewax.core.schema import Columns
+from candlewax.core.schema import TRADES, Columns
 
 _TIME: Final = pl.col("timestamp").cast(pl.Int64)
 
@@ -104,3 +104,8 @@ def restore_revisions(
         maintain_order="left",
     )
     return candles.with_columns(joined.select(revision=revision).to_series())
+
+
+def trades_before(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """Return the trades (TRADES) before a time."""
+    return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)

@@ -6,16 +6,18 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.candles.certificate import (
+    CANDLE_KEY,
     CERTIFICATE,
     UNVERIFIED,
     CertificateInputs,
     certificate_columns,
     missing_counts,
 )
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.candles.late_trades import MAX_REVISION
 from candlewax.core.candles.open_candles import CandleUpdate
 from candlewax.core.gaps.gap_state import GapState
-from candlewax.core.schema import CANDLES, TIME, Columns
+from candlewax.core.schema import CANDLES, TIME, Columns, empty
 
 CLOSED, LATE, REPAIRED, RECOMPUTED = 1, 2, 3, 4
 """The values of `cause` in `ohlcv_revisions`: why a row of a closed candle was written.
@@ -131,3 +133,20 @@ def watermark_rows(exchange: str, watermark: int) -> pl.DataFrame:
         {"exchange": [exchange], "watermark": [time]},
         schema={"exchange": pl.String, "watermark": TIME},
     )
+
+
+def window_keys(candles: pl.DataFrame) -> pl.DataFrame:
+    """Return the keys (CANDLE_KEY) of candles (STATE)."""
+    if candles.is_empty():
+        return empty(CANDLE_KEY)
+    return candles.select(*CANDLE_KEY).cast(CANDLE_KEY)  # type: ignore[arg-type]  # names to types
+
+
+_LENGTH_US: Final = pl.col("timeframe").replace_strict(
+    dict(TIMEFRAMES.values()), return_dtype=pl.Int64
+)
+
+
+def windows_ended_by(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """Return the windows (CANDLE_KEY) that ended by a time."""
+    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH_US <= time_us)

@@ -9,37 +9,33 @@ import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import WINDOW_KEY, Batch
+from candlewax.core.batch import Batch
 from candlewax.core.candles import combine, open_candles
 from candlewax.core.candles.certificate import (
-    CertificateInputs,
+    CANDLE_KEY,
     Recertification,
     as_time_ranges,
     incomplete_time_ranges,
 )
+from candlewax.core.candles.late_trades import trades_before
 from candlewax.core.candles.open_candles import CandleUpdate, OpenCandles
-from candlewax.core.candles.rows import changed_rows, watermark_rows
-from candlewax.core.gaps.gap_state import NO_GAPS, GapState
-from candlewax.core.rows import candles as candle_rows
-from candlewax.core.rows.batch import AnyBatch, RowBatch
-from candlewax.core.rows.candle_rows import CandleRow
-from candlewax.core.rows.candle_rows import changed_rows as changed_candle_rows
-from candlewax.core.rows.candles import OpenCandleRows, RowUpdate
-from candlewax.core.rows.columns import (
-    batch_columns,
-    from_open_candles,
-    to_open_candles,
-    trade_columns,
+from candlewax.core.candles.rows import (
+    changed_rows,
+    watermark_rows,
     window_keys,
+    windows_ended_by,
 )
-from candlewax.core.rows.evidence import Evidence
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.candle_batch import CandleState
+from candlewax.core.rows.columns import batch_columns, from_open_candles, to_open_candles
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
-_NO_WINDOWS: Final = empty(WINDOW_KEY)
+_NO_WINDOWS: Final = empty(CANDLE_KEY)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 IDLE_TIMEOUT_US: Final = 10 * combine.SECOND
@@ -73,10 +69,9 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         """`elapsed` is a monotonic clock in microseconds; a `now` given alone serves as both."""
         self._state_loader = state_loader
         self._counters = counters
-        self._open_candles: OpenCandles | OpenCandleRows | None = (
+        self._open_candles: OpenCandles | CandleState | None = (
             load_open_candles(snapshot) if snapshot else None
         )
-        self._evidence: tuple[CertificateInputs, Evidence] | None = None
         self._is_live = is_live
         self._since_us = since_us
         self._now = now
@@ -87,83 +82,59 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._received_us: int | None = None
 
     def on_batch(self, values: list[AnyBatch]) -> tuple[Iterable[AnyBatch], bool]:
-        batches = [
-            self._add_candle_rows(value)
-            if isinstance(value, RowBatch)
-            else self._add_candles(value)
-            for value in values
-        ]
-        return batches, StatefulBatchLogic.RETAIN
+        return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
+
+    def _add(self, batch: AnyBatch) -> AnyBatch:
+        if isinstance(batch, RowBatch):
+            return self._add_candle_rows(batch)
+        return self._add_candles(batch)
 
     def _add_candle_rows(self, batch: RowBatch) -> AnyBatch:
         """As `_add_candles`; the first batch of a process is one of columns."""
+        exchange, trades, gap_state = batch.exchange, batch.decoded.trades, batch.gap_state
         if self._open_candles is None:
             return self._add_candles(batch_columns([batch]))
-        exchange, trades, gap_state = batch.exchange, batch.trades, batch.gap_state
         if not (trades or gap_state.changed_ranges.height or gap_state.outages.height):
             return batch
-        state = self._state_rows()
         if self._is_live:
             self._note_live(exchange, [t.received_at for t in trades if t.via == WEBSOCKET])
-        before = state.watermark
-        watermark = candle_rows.batch_watermark(trades)
-        update = candle_rows.apply_trades(state, trades, watermark, gap_state=gap_state)
-        rows = self._changed_rows(exchange, state, update, gap_state)
+        result, update = self._row_state().add(batch)
         last_trades = self._counters.last_trades_us
         for trade in trades:
             market = exchange, trade.symbol
             last_trades[market] = max(trade.timestamp, last_trades.get(market, 0))
-        self._counters.increment(len(update.stale_parts), "recomputed", exchange)
-        self._counters.increment(update.out_of_order, "out_of_order", exchange)
-        self._counters.increment(update.late_trades, "late", exchange)
-        oldest = before - open_candles.ALLOWED_LATENESS_US
-        spans = update.spans
-        spans = spans.filter(pl.col("before") < oldest) if spans.height else spans
-        if not (update.stale_parts or spans.height):
-            return replace(
-                batch,
-                candles=rows,
-                watermark=state.watermark,
-                tells_watermark=_crosses_minute(before, state.watermark),
-                gap_state=NO_GAPS,
-            )
-        late = [trade for trade in trades if trade.timestamp < oldest]
-        return replace(
-            batch,
-            candles=rows,
-            watermark=state.watermark,
-            tells_watermark=_crosses_minute(before, state.watermark),
-            gap_state=NO_GAPS,
-            stale_windows=window_keys(update.stale_parts),
-            late_trades=trade_columns(exchange, late).select(*TRADES),
-            recertify=Recertification(state.certificate_inputs(gap_state), oldest, spans),
+        self._counters.increment_all(
+            {
+                ("recomputed", exchange): len(update.stale_parts),
+                ("out_of_order", exchange): update.out_of_order,
+                ("late", exchange): update.late_trades,
+            }
         )
+        return result
 
-    def _changed_rows(
-        self, exchange: str, state: OpenCandleRows, update: RowUpdate, gap_state: GapState
-    ) -> list[CandleRow]:
-        earlier = None
-        if update.to_recertify and self._gap_state:
-            earlier = Evidence(state.certificate_inputs(self._gap_state))
-        self._gap_state = gap_state
-        inputs = state.certificate_inputs(gap_state)
-        if self._evidence is None or not _are_same(self._evidence[0], inputs):
-            self._evidence = inputs, Evidence(inputs)
-        return changed_candle_rows(exchange, update, state.watermark, self._evidence[1], earlier)
-
-    def _state_rows(self) -> OpenCandleRows:
+    def _row_state(self) -> CandleState:
         """Return the open candles as rows, from now on."""
         if isinstance(self._open_candles, OpenCandles):
-            self._open_candles = from_open_candles(self._open_candles)
+            rows = from_open_candles(self._open_candles)
+            self._open_candles = CandleState(rows, self._gap_state)
         assert self._open_candles is not None  # noqa: S101 - called with state only
         return self._open_candles
 
-    def _state_columns(self) -> OpenCandles:
+    def _column_state(self) -> OpenCandles:
         """Return the open candles as columns, from now on."""
-        if isinstance(self._open_candles, OpenCandleRows):
-            self._open_candles = to_open_candles(self._open_candles)
+        if isinstance(self._open_candles, CandleState):
+            self._gap_state = self._open_candles.gap_state
+            self._open_candles = to_open_candles(self._open_candles.open_candles)
         assert self._open_candles is not None  # noqa: S101 - called with state only
         return self._open_candles
+
+    @property
+    def _watermark(self) -> int:
+        """Watermark of the exchange; 0 before the first batch."""
+        state = self._open_candles
+        if isinstance(state, CandleState):
+            return state.open_candles.watermark
+        return state.watermark if state else 0
 
     def _add_candles(self, batch: Batch) -> Batch:
         exchange, trades, gap_state = batch.exchange, batch.trades, batch.gap_state
@@ -174,15 +145,15 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         stale, is_first_batch = _NO_WINDOWS, self._open_candles is None
         if self._open_candles is None:
             self._open_candles = self._state_loader.load_open_candles(exchange)
-            stale = self._state_loader.find_stale_windows(exchange, self._open_candles.watermark)
+            stale = self._state_loader.find_stale_windows(exchange, self._watermark)
         self._state_loader.mark_started(exchange)
         if self._is_live:
             received_at = trades["received_at"].filter(trades["via"] == WEBSOCKET)
             self._note_live(exchange, received_at.cast(pl.Int64).to_list())
-        before = self._open_candles.watermark
+        before = self._watermark
         watermark = open_candles.batch_watermark(trades)
         update = open_candles.apply_trades(
-            self._state_columns(),
+            self._column_state(),
             trades,
             watermark,
             gap_state=gap_state,
@@ -193,7 +164,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             exchange, update, before, gap_state, is_first_batch=is_first_batch
         )
         self._counters.candles[exchange] = update.open_candles.candles
-        late_windows = _window_keys(update.stale_parts)
+        late_windows = window_keys(update.stale_parts)
         self._counters.increment(late_windows.height, "recomputed", exchange)
         self._counters.increment(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
@@ -202,7 +173,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             )
         oldest = before - open_candles.ALLOWED_LATENESS_US
         if stale.height or late_windows.height:
-            stale = pl.concat([_windows_ended_by(stale, oldest), late_windows])
+            stale = pl.concat([windows_ended_by(stale, oldest), late_windows])
         time_ranges = _closed_time_ranges(update, gap_state, oldest, is_first_batch=is_first_batch)
         recertification = Recertification(
             update.open_candles.certificate_inputs(gap_state), oldest, time_ranges, is_first_batch
@@ -211,7 +182,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             batch,
             tables={**batch.tables, **tables},
             stale_windows=stale,
-            late_trades=_trades_before(trades, oldest) if late_windows.height else empty(TRADES),
+            late_trades=trades_before(trades, oldest) if late_windows.height else empty(TRADES),
             watermark=update.open_candles.watermark,
             gap_state=NO_GAPS,
             recertify=recertification
@@ -259,7 +230,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         if self._received_us is None or self._open_candles is None:
             return None
         minute = combine.TIMEFRAMES["1m"][1]
-        end = (max(self._open_candles.watermark, self._received_us) // minute + 1) * minute
+        end = (max(self._watermark, self._received_us) // minute + 1) * minute
         remaining = max(end, self._received_us) + IDLE_TIMEOUT_US - self._steady_now_us()
         # Bytewax timers use the wall clock.
         return _EPOCH + timedelta(microseconds=self._now() + max(0, remaining))
@@ -278,9 +249,9 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             or self._steady_now_us() - self._received_us < IDLE_TIMEOUT_US
         ):
             return [], StatefulBatchLogic.RETAIN
-        exchange, before = self._exchange, self._open_candles.watermark
+        exchange, before = self._exchange, self._watermark
         update = open_candles.apply_trades(
-            self._state_columns(), empty(TRADES), self._steady_now_us() - IDLE_TIMEOUT_US
+            self._column_state(), empty(TRADES), self._steady_now_us() - IDLE_TIMEOUT_US
         )
         since_us = self._received_us - LIVE_MAX_AGE_US
         if update.changed.height and self._state_loader.gap_reader.is_down(exchange, since_us):
@@ -292,42 +263,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:
-        return save_open_candles(self._state_columns()) if self._open_candles else None
-
-
-def _crosses_minute(before: int, now: int) -> bool:
-    return now // combine.MINUTE > before // combine.MINUTE
-
-
-def _are_same(one: CertificateInputs, other: CertificateInputs) -> bool:
-    """Return whether two inputs hold the same frames."""
-    return (
-        one.gap_state is other.gap_state
-        and one.outages is other.outages
-        and one.feed_ends is other.feed_ends
-    )
-
-
-def _window_keys(candles: pl.DataFrame) -> pl.DataFrame:
-    """Return the keys (WINDOW_KEY) of candles (STATE)."""
-    if candles.is_empty():
-        return _NO_WINDOWS
-    return candles.select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
-
-
-def _trades_before(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
-    """Return the trades (TRADES) before a time."""
-    return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
-
-
-_LENGTH_US: Final = pl.col("timeframe").replace_strict(
-    dict(combine.TIMEFRAMES.values()), return_dtype=pl.Int64
-)
-
-
-def _windows_ended_by(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
-    """Return the windows (WINDOW_KEY) that ended by a time."""
-    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH_US <= time_us)
+        return save_open_candles(self._column_state()) if self._open_candles else None
 
 
 def _count_late(trades: pl.DataFrame, before: int, now: int) -> int:

@@ -13,14 +13,13 @@ from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, GapState
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
 from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.columns import decoded_columns
 from candlewax.core.rows.decode import DecodedRows
-from candlewax.core.rows.deduplicate import mark_new
-from candlewax.core.rows.normalize import is_from_websocket
+from candlewax.core.rows.deduplicate import pass_new
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
@@ -33,8 +32,6 @@ from candlewax.pipeline.steps.decode import Decoded
 from candlewax.pipeline.steps.gap_reporter import GapReporter
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
-
-_NO_OUTAGES: Final = empty(OUTAGES)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -76,36 +73,15 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         return batches, StatefulBatchLogic.RETAIN
 
     def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
-        """Pass rows on if all their trades are new and nothing else is to be told.
-
-        Otherwise the batch goes on as columns.
-        """
-        deduplicator = self._deduplicator
-        if deduplicator is None or not (self._stores and self._is_calm(deduplicator, decoded)):
+        """As `_deduplicate`; a batch that says more than new trades goes on as columns."""
+        deduplicator, exchange = self._deduplicator, decoded.exchange
+        if deduplicator is None or not self._stores or self._gap_reporter.has_rows:
             return self._deduplicate(decoded_columns(decoded))
-        admission = mark_new(deduplicator, decoded.trades)
-        changes = deduplicator.has_changes
-        if changes or admission.openings or not all(admission.is_new):
-            return self._deduplicate(decoded_columns(decoded), admission.columns())
-        if any(admission.numbering):
-            numbered = zip(decoded.trades, admission.numbering, strict=True)
-            decoded.trades = [trade._replace(numbering=number) for trade, number in numbered]
-        self._contradiction_finder(decoded.exchange).remember(decoded.trades)
-        received = [frame.recv_ns // 1000 for frame in decoded.frames if is_from_websocket(frame)]
-        deduplicator.connections.record_received(max(received, default=0))
+        result = pass_new(deduplicator, self._contradiction_finder(exchange), decoded)
+        if not isinstance(result, RowBatch):
+            return self._deduplicate(decoded_columns(decoded), result)
         self._count_rows(decoded)
-        return RowBatch(decoded.exchange, decoded, deduplicator.gap_state({}, _NO_OUTAGES))
-
-    def _is_calm(self, deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
-        """Return whether a batch can concern nothing but trades."""
-        return not (
-            decoded.events
-            or decoded.subscriptions
-            or deduplicator.market_outages.unproven
-            or deduplicator.connections.awaits_trades
-            or deduplicator.gaps.symbols_ahead
-            or self._gap_reporter.has_rows
-        )
+        return result
 
     def _deduplicate(self, decoded: DecodedFrames, admission: Admission | None = None) -> Batch:
         trades = decoded.trades
@@ -272,12 +248,15 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
 
     def _count_rows(self, decoded: DecodedRows) -> None:
         exchange = decoded.exchange
-        for kind, frames in Counter(decoded.kinds).items():
-            self._counters.increment(frames, "frames", exchange, str(kind))
-        self._counters.increment(len(decoded.trades), "trades", exchange)
-        for letter in decoded.dead_letters:
-            key = str(letter.scope), letter.reason
-            self._counters.increment(1, "dead_letters", exchange, *key)
+        counts: Counter[tuple[str, ...]] = Counter(
+            ("frames", exchange, str(kind)) for kind in decoded.kinds
+        )
+        counts["trades", exchange] = len(decoded.trades)
+        counts.update(
+            ("dead_letters", exchange, str(letter.scope), letter.reason)
+            for letter in decoded.dead_letters
+        )
+        self._counters.increment_all(counts)
 
     def snapshot(self) -> Snapshot | None:
         return save_deduplicator(self._deduplicator) if self._deduplicator else None
