@@ -1,10 +1,10 @@
-# Needs make and Python 3.12 or 3.11, or uv; everything else comes into .venv.
+# Needs make and Python 3.12 or 3.11, or uv; everything else is installed into .venv.
 
 PYTHON := .venv/bin/python
 LOCK := requirements.txt
 READY := .venv/.ready
 
-# Tests make and delete thousands of small files: in memory, where there is room for them.
+# Tests create and delete thousands of small files: in memory, if it has 8 GB free.
 TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
@@ -19,7 +19,7 @@ run: $(READY)
 up: $(READY)
 	@.venv/bin/candlewax up
 
-## store the exchanges' websockets in the embedded database, until Ctrl-C
+## store the exchanges' live feeds in the embedded database, until Ctrl-C
 live: $(READY)
 	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
 
@@ -29,7 +29,7 @@ help:
 		/^[a-z-]+:/ && text { split($$1, name, ":"); printf "make %-14s %s\n", name[1], text } \
 		{ text = "" }' Makefile
 
-# Tests of a file share what they set up.
+# loadfile: tests of a file share their fixtures, kept apart by tests/conftest.py.
 ## run lint, types and all tests
 test: check
 	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -57,22 +57,22 @@ check: $(READY)
 bench: $(READY)
 	@$(PYTHON) -m bench
 
-# Needs Java and Maven for a broker. PARTS="sockets chain latency footprint page watched api"
-## measure running pipelines against simulated exchanges; PARTS names some of it
+# Needs Java and Maven for the broker. PARTS="sockets chain latency footprint page watched api"
+## measure running pipelines against simulated exchanges; PARTS selects measurements
 bench-live: $(READY)
 	@$(PYTHON) -m bench.live $(PARTS)
 
-# Writes a line a minute into FILE. MINUTES=30 instead of HOURS.
-## run the whole pipeline for HOURS (24) and watch its memory, lag and page
+# Writes one line per minute into FILE. MINUTES=30 instead of HOURS.
+## run the whole pipeline for HOURS (24) and record its memory, descriptors, threads and disk
 soak: $(READY)
 	@$(PYTHON) -m bench.soak --hours $(or $(HOURS),24) $(if $(MINUTES),--minutes $(MINUTES)) --into $(or $(FILE),soak.tsv)
 
-# Takes root. MEBIBYTES=384 ROUNDS=5
+# Needs root. MEBIBYTES=384 ROUNDS=5
 ## run the page in a control group of 512 MiB and send it queries that need more
 small-memory: $(READY)
 	@$(PYTHON) -m bench.small_memory --mebibytes $(or $(MEBIBYTES),512) --rounds $(or $(ROUNDS),2)
 
-# As in the tests, on several threads of Polars.
+# With several Polars threads, as in the tests.
 ## kill and restart a live pipeline for MINUTES (10) at RATE (2000) and account for every trade
 chaos: $(READY)
 	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
@@ -86,14 +86,14 @@ $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)
 	@touch $@
 
-# Versions and hashes for both Pythons, no addresses. Needs uv.
-## write requirements.txt anew
+# Versions and hashes for both Python versions, no index addresses. Needs uv.
+## write requirements.txt again
 lock:
 	@echo 'setuptools>=80,<81' | uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--extra dev pyproject.toml - --output-file $(LOCK)
 
-## delete .venv and everything that builds and tests leave
+## delete .venv and all files left by builds and tests
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

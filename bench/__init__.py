@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench`, JSON lines and a short table at the end."""
+"""Benchmarks: `python -m bench` prints lines of JSON and a table."""

@@ -1,4 +1,4 @@
-"""The whole pipeline, everything on, recovery off."""
+"""Measurement of Candlewax: the whole pipeline without a recovery store."""
 
 import time
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ WHERE active AND database = 'market' GROUP BY table
 
 
 def run(log: Path, folder: Path) -> float:
-    """Seconds from a log to gold."""
+    """Return the seconds from a frame log to stored candles."""
     warm = folder.parent / f"{folder.name}-warm.tsv"
     with log.open("rb") as file:
         warm.write_bytes(b"".join(line for line, _ in zip(file, range(20_000), strict=False)))
@@ -37,7 +37,7 @@ def run(log: Path, folder: Path) -> float:
 
 
 def run_batches(count: int, size: int, folder: Path) -> float:
-    """Seconds from batches of so many frames to gold, twenty symbols."""
+    """Return the seconds from batches of `size` frames to stored candles, for twenty symbols."""
     rows = [
         (recv_ns, frames.CONNECTION, seq, frame)
         for seq, (recv_ns, frame) in enumerate(frames.frames(count, 20))
@@ -51,15 +51,17 @@ def run_batches(count: int, size: int, folder: Path) -> float:
 
 
 def _play(feed: Source[SourceItem], database: Database) -> float:
-    known = instruments.load(ROOT / "instruments.toml")
-    made = builder.build_components(feed, known, known.exchanges, database, Counters())
-    began = time.perf_counter()
-    run_main(ohlcv.build(made))
-    return time.perf_counter() - began
+    loaded_instruments = instruments.load(ROOT / "instruments.toml")
+    components = builder.build_components(
+        feed, loaded_instruments, loaded_instruments.exchanges, database, Counters()
+    )
+    began_at = time.perf_counter()
+    run_main(ohlcv.build(components))
+    return time.perf_counter() - began_at
 
 
 def bytes_per_trade(folder: Path, count: int) -> dict[str, float]:
-    """What each table takes on disk."""
+    """Return the bytes on disk per trade, by table."""
     database = open_tables(folder, "market")
     for table in ("bronze_frames", "silver_trades", "ohlcv"):
         database.client.command(f"OPTIMIZE TABLE {table} FINAL")

@@ -1,10 +1,10 @@
-"""The design that Candlewax replaces: ClickHouse alone, by insert-triggered views.
+"""Measurement of ClickHouse alone, with insert-triggered views instead of Candlewax.
 
-Frames into a table; a view parses them into trades of the same columns as
-`silver_trades`; six views keep candle states, of the trades (`direct`) or each of the
-one-minute states (`cascaded`). It knows neither repeats nor late corrections nor dead
-letters: a frame it cannot parse fails its whole block. Trades and frames are merged with
-the same settings as Candlewax's own tables.
+Frames go into a table, and a view parses them into trades with the columns of `silver_trades`. Six
+views keep candle states: each from the trades (`direct`), or from the one-minute states
+(`cascaded`). It has no deduplication, late corrections or dead letters: a frame that it cannot
+parse fails its whole block. Trades and frames are merged with the settings of Candlewax's own
+tables.
 """
 
 import time
@@ -13,7 +13,7 @@ from pathlib import Path
 import clickhouse_connect
 
 BLOCK = 100_000
-"""Lines an insert."""
+"""Lines per insert."""
 
 FRAMES = """
 CREATE TABLE frames
@@ -65,7 +65,7 @@ CREATE TABLE candles_{name}
 ENGINE = AggregatingMergeTree ORDER BY (exchange, symbol, window_start)
 """
 
-OF_TRADES = """
+VIEW_OF_TRADES = """
 CREATE MATERIALIZED VIEW to_{name} TO candles_{name} AS
 SELECT exchange, symbol, toStartOfInterval(timestamp, INTERVAL {length}) AS window_start,
     argMinState(price, (timestamp, sequence)) AS open,
@@ -77,7 +77,7 @@ SELECT exchange, symbol, toStartOfInterval(timestamp, INTERVAL {length}) AS wind
 FROM silver_trades GROUP BY exchange, symbol, window_start
 """
 
-OF_MINUTES = """
+VIEW_OF_MINUTES = """
 CREATE MATERIALIZED VIEW to_{name} TO candles_{name} AS
 SELECT exchange, symbol, toStartOfInterval(minutes.window_start, INTERVAL {length}) AS window_start,
     argMinMergeState(minutes.open) AS open, argMaxMergeState(minutes.close) AS close,
@@ -96,7 +96,7 @@ SILVER = Path(__file__).parents[1] / "clickhouse" / "ddl" / "20_silver_trades.sq
 
 
 def run(log: Path, folder: Path, *, cascaded: bool) -> float:
-    """Seconds to take a log in."""
+    """Return the seconds to insert a frame log."""
     lines = log.read_bytes().splitlines(keepends=True)
     blocks = [b"".join(lines[n : n + BLOCK]) for n in range(0, len(lines), BLOCK)]
     warm = b"".join(lines[:20_000])
@@ -106,17 +106,17 @@ def run(log: Path, folder: Path, *, cascaded: bool) -> float:
 
 
 def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) -> float:
-    first = clickhouse_connect.get_client(interface="chdb", path=str(folder))
-    first.command(f"CREATE DATABASE {database}")
+    server = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+    server.command(f"CREATE DATABASE {database}")
     client = clickhouse_connect.get_client(interface="chdb", path=str(folder), database=database)
     client.command(FRAMES)
     client.command(SILVER.read_text(encoding="utf-8").strip().removesuffix(";"))
     client.command(TRADES)
     for name, length in LENGTHS.items():
         client.command(CANDLES.format(name=name))
-        view = OF_MINUTES if cascaded and name != "1m" else OF_TRADES
+        view = VIEW_OF_MINUTES if cascaded and name != "1m" else VIEW_OF_TRADES
         client.command(view.format(name=name, length=length))
-    began = time.perf_counter()
+    began_at = time.perf_counter()
     for block in blocks:
         client.raw_insert(
             "frames",
@@ -125,8 +125,8 @@ def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) ->
             fmt="TabSeparated",
             settings={"deduplicate_blocks_in_dependent_materialized_views": 0},
         )
-    seconds = time.perf_counter() - began
-    counted = client.query("SELECT sum(trade_count) FROM candles_1d").result_rows[0][0]
-    if counted != sum(block.count(b"\n") for block in blocks):
-        raise RuntimeError(f"the views counted {counted} trades")
+    seconds = time.perf_counter() - began_at
+    trade_count = client.query("SELECT sum(trade_count) FROM candles_1d").result_rows[0][0]
+    if trade_count != sum(block.count(b"\n") for block in blocks):
+        raise RuntimeError(f"the views counted {trade_count} trades")
     return seconds

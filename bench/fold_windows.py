@@ -1,4 +1,4 @@
-"""Candles by six of Bytewax's own `fold_window`, trade by trade. It stores nothing."""
+"""Measurement of six Bytewax `fold_window` steps, trade by trade; nothing is stored."""
 
 import time
 from collections.abc import Callable
@@ -17,18 +17,18 @@ LENGTHS = (60, 300, 900, 1800, 3600, 86400)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Trade = tuple[datetime, int, Decimal, Decimal, bool]
-"""Time, number, price, quantity, whether the taker bought."""
+"""Time, sequence, price, quantity, whether the taker bought."""
 
 
 def run(log: Path, count: int) -> float:
-    """Seconds for so many frames of a log."""
+    """Return the seconds for the first `count` frames of a log."""
     with log.open(encoding="utf-8") as file:
         frames = [
             line.rstrip("\n").split("\t")[4] for line, _ in zip(file, range(count), strict=False)
         ]
     flow = Dataflow("windows")
     keyed = op.flat_map_batch("decode", op.input("in", flow, TestingSource(frames, 1000)), decode)
-    counted: list[Any] = []
+    candles: list[Any] = []
     for length in LENGTHS:
         windows = win.fold_window(
             f"fold_{length}",
@@ -39,11 +39,11 @@ def run(log: Path, count: int) -> float:
             _fold,
             _merge,
         )
-        op.output(f"out_{length}", windows.down, TestingSink(counted))
-    began = time.perf_counter()
+        op.output(f"out_{length}", windows.down, TestingSink(candles))
+    began_at = time.perf_counter()
     run_main(flow)
-    seconds = time.perf_counter() - began
-    total = sum(candle[4] for _, (_, candle) in counted)
+    seconds = time.perf_counter() - began_at
+    total = sum(candle[4] for _, (_, candle) in candles)
     if total != len(LENGTHS) * count:
         raise RuntimeError(f"the windows counted {total} trades")
     return seconds
@@ -57,19 +57,19 @@ _decode: Callable[[str], Any] = msgspec.json.Decoder().decode
 
 
 def decode(frames: list[str]) -> list[tuple[str, Trade]]:
-    """Frames into trades, keyed by symbol."""
-    found = []
+    """Return the trades of frames, keyed by symbol."""
+    trades = []
     for frame in frames:
         data = _decode(frame)["data"]
         at = EPOCH + timedelta(milliseconds=data["T"])
         if data["X"] == "MARKET":
             trade = (at, data["t"], Decimal(data["p"]), Decimal(data["q"]), not data["m"])
-            found.append((data["s"], trade))
-    return found
+            trades.append((data["s"], trade))
+    return trades
 
 
 def _fold(candle: list[Any], trade: Trade) -> list[Any]:
-    """The fields of a candle of `ohlcv`: the first and last trade by time and number."""
+    """Return the candle with one more trade; its first and last trade follow time and sequence."""
     at, number, price, quantity, bought = trade
     place, quote = (at, number), price * quantity
     if not candle:
@@ -90,5 +90,5 @@ def _fold(candle: list[Any], trade: Trade) -> list[Any]:
     return candle
 
 
-def _merge(one: list[Any], other: list[Any]) -> list[Any]:
-    return one or other
+def _merge(first: list[Any], other: list[Any]) -> list[Any]:
+    return first or other

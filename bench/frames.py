@@ -1,10 +1,10 @@
-"""Frames for the benchmarks: trades of Binance USD-M futures, made without chance."""
+"""Frames for the benchmarks: trades of Binance USD-M futures, the same in every run."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 RATE = 1_000
-"""Trades a second, of all symbols together."""
+"""Trades per second of all symbols."""
 
 BEGIN_MS = 1_790_000_000_000
 
@@ -12,9 +12,7 @@ EXCHANGE, CONNECTION = "binance_usdm", "c0"
 
 
 def frames(count: int, symbols: int) -> Iterator[tuple[int, str]]:
-    """Receive time in nanoseconds, and frame; no two symbols follow each other in a
-    fixed order.
-    """
+    """Yield receive time in nanoseconds and frame; the symbols alternate irregularly."""
     names = [f"S{n:04}USDT" for n in range(symbols)]
     ids = [10**9] * symbols
     state = 1

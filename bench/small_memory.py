@@ -1,11 +1,11 @@
-"""Run `candlewax up` in a control group with little memory, and ask it for more than there is.
+"""Run `candlewax up` in a control group with little memory, and send queries that need more.
 
-    python -m bench.small_memory [--mebibytes M] [--rounds N] [--here]
+python -m bench.small_memory [--mebibytes M] [--rounds N] [--here]
 
-Queries that take any amount of memory are asked over HTTP, two at a time, while the sample is
-played. Each has to end with an error of ClickHouse, and the process has to go on storing. It takes
-root, as it makes a control group of its own within that of this process; with `--here` that of this
-process is used as it is, as in `systemd-run --scope -p MemoryMax=512M …` or `docker run -m 512m`.
+The queries need unlimited memory. They are sent over HTTP, two at a time, while the sample plays.
+Each must end with an error of ClickHouse, and the process must go on storing. It needs root, as it
+creates a control group within the one of this process. With `--here` it uses the group of this
+process, as in `systemd-run --scope -p MemoryMax=512M …` or `docker run -m 512m`.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _PATIENCE_S: Final = 180.0
 
 @dataclass(frozen=True)
 class Group:
-    """A control group and the names of its files, which differ between the two versions."""
+    """Control group and the names of its files, which differ between the two versions."""
 
     folder: Path
     limit: str
@@ -54,42 +54,42 @@ class Group:
     events: str
 
     def read(self, name: str) -> int:
-        """Return a number; of events that of kills."""
+        """Return the number in a file; for the events, the count of kills."""
         text = (self.folder / name).read_text("ascii")
-        found = re.search(r"oom_kill (\d+)" if name == self.events else r"^(\d+)", text)
-        return int(found[1]) if found else 0
+        match = re.search(r"oom_kill (\d+)" if name == self.events else r"^(\d+)", text)
+        return int(match[1]) if match else 0
 
 
-def of_this_process() -> Group:
-    """Return the group of this process. Raises SystemExit where there is none."""
+def own_group() -> Group:
+    """Return the group of this process. Raises SystemExit if there is none."""
     top = Path("/sys/fs/cgroup")
     for line in Path("/proc/self/cgroup").read_text("ascii").splitlines():
         _, kinds, path = line.split(":", 2)
         if "memory" in kinds.split(","):
-            return _first(top / "memory", path)
+            return _version_1(top / "memory", path)
         if not kinds and (top / "cgroup.controllers").exists():
-            return _second(top / path.lstrip("/"))
-    raise SystemExit("no control group of this process bounds memory")
+            return _version_2(top / path.lstrip("/"))
+    raise SystemExit("no control group of this process limits memory")
 
 
-def _first(top: Path, path: str) -> Group:
+def _version_1(top: Path, path: str) -> Group:
     folder = top / path.lstrip("/")
     names = ("limit_in_bytes", "usage_in_bytes", "max_usage_in_bytes", "oom_control")
-    # In a container the path may be the host's.
+    # In a container the path may be one of the host.
     return Group(folder if folder.is_dir() else top, *(f"memory.{name}" for name in names))
 
 
-def _second(folder: Path) -> Group:
+def _version_2(folder: Path) -> Group:
     return Group(folder, "memory.max", "memory.current", "memory.peak", "memory.events")
 
 
 @contextmanager
-def made(size: int) -> Iterator[Group]:
-    """Make a group of so many bytes, for as long as the block lasts."""
-    own = of_this_process()
-    second = own.limit == "memory.max"
-    # In the second version a group that holds processes has no groups with bounds below it.
-    within = own.folder.parent if second else own.folder
+def new_group(size: int) -> Iterator[Group]:
+    """Create a group with a memory limit in bytes for the length of the block."""
+    own = own_group()
+    is_version_2 = own.limit == "memory.max"
+    # In version 2 a group that holds processes cannot have limited groups below it.
+    within = own.folder.parent if is_version_2 else own.folder
     group = Group(within / f"candlewax-{os.getpid()}", own.limit, own.used, own.peak, own.events)
     try:
         group.folder.mkdir()
@@ -98,7 +98,7 @@ def made(size: int) -> Iterator[Group]:
         with contextlib.suppress(OSError):
             group.folder.rmdir()
         raise SystemExit(
-            f"{group.folder}: no group can be made: {error.strerror}; see --here"
+            f"{group.folder}: cannot create the group: {error.strerror}; see --here"
         ) from None
     try:
         yield group
@@ -107,8 +107,8 @@ def made(size: int) -> Iterator[Group]:
 
 
 @contextmanager
-def up(group: Group | None, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`candlewax up` on the sample, in a group, and its port."""
+def run_up(group: Group | None, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run `candlewax up` on the sample in a group; yield the process and its port."""
     enter = f"echo $$ > {group.folder}/cgroup.procs && " if group else ""
     process = subprocess.Popen(
         ["/bin/sh", "-c", f'{enter}exec "$@"', "sh", sys.executable, "-c", _UP],
@@ -118,8 +118,8 @@ def up(group: Group | None, folder: Path) -> Iterator[tuple[subprocess.Popen[str
     )
     try:
         for line in process.stdout or ():
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                yield process, int(found[1])
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                yield process, int(match[1])
                 return
         raise SystemExit(f"up ended at its start, with status {process.wait()}")
     finally:
@@ -127,8 +127,8 @@ def up(group: Group | None, folder: Path) -> Iterator[tuple[subprocess.Popen[str
         process.wait(_PATIENCE_S)
 
 
-def ask(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
-    """Ask once; a status of 0 is a connection that broke."""
+def request(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Send one request; status 0 is a connection error."""
     connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
     try:
         connection.request("GET", path)
@@ -140,61 +140,69 @@ def ask(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
         connection.close()
 
 
-def stored(port: int) -> int:
-    """Return how many trades are stored, by the process's own word."""
-    status, _, body = ask(port, "/api/v1/health")
+def stored_trades(port: int) -> int:
+    """Return how many trades are stored, as the process reports it."""
+    status, _, body = request(port, "/api/v1/health")
     health: dict[str, Any] = json.loads(body) if status == 200 else {}
     return int(health.get("trades", -1))
 
 
 def wait_for_trades(process: "subprocess.Popen[str]", port: int, before: int) -> int:
-    """Wait until more trades are stored, or nobody can hope for it; return how many are."""
+    """Wait until more trades are stored, the process ends or time is up; return how many are
+    stored.
+    """
     end = time.monotonic() + _PATIENCE_S
-    while (after := stored(port)) <= before and process.poll() is None and time.monotonic() < end:
+    while (
+        (after := stored_trades(port)) <= before
+        and process.poll() is None
+        and time.monotonic() < end
+    ):
         time.sleep(0.5)
     return after
 
 
-def press(port: int, rounds: int) -> Iterator[tuple[str, str, float]]:
-    """Ask for more than there is; yield each query, what was answered, and the seconds taken."""
+def send_queries(port: int, rounds: int) -> Iterator[tuple[str, str, float]]:
+    """Send the queries; yield each with its answer and the seconds it took."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for query in QUERIES * rounds:
             begin = time.monotonic()
             path = f"/?query={quote(query)}"
-            for status, headers, body in pool.map(lambda path: ask(port, path), [path] * AT_ONCE):
+            for status, headers, body in pool.map(
+                lambda path: request(port, path), [path] * AT_ONCE
+            ):
                 code = headers.get("x-clickhouse-exception-code", "")
-                said = f"error {code}" if code else repr(body[:40].decode("latin-1").strip())
-                yield query, f"{status} {said}", time.monotonic() - begin
+                text = f"error {code}" if code else repr(body[:40].decode("latin-1").strip())
+                yield query, f"{status} {text}", time.monotonic() - begin
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Press, and tell; 1 if the process ended, was killed, or stored no more."""
+    """Run and print; return 1 if the process ended, was killed, or stopped storing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mebibytes", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--here", action="store_true", help="in the group of this process")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--here", action="store_true", help="use the group of this process")
+    options = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
-        size = given.mebibytes << 20
-        group = of_this_process() if given.here else stack.enter_context(made(size))
+        size = options.mebibytes << 20
+        group = own_group() if options.here else stack.enter_context(new_group(size))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        process, port = stack.enter_context(up(None if given.here else group, folder))
+        process, port = stack.enter_context(run_up(None if options.here else group, folder))
         wait_for_trades(process, port, 0)
         used = group.read(group.used) >> 20
         print(f"{group.read(group.limit) >> 20} MiB, of which {used} are used", flush=True)
         answered = 0
-        for query, said, seconds in press(port, given.rounds):
+        for query, answer, seconds in send_queries(port, options.rounds):
             used = group.read(group.used) >> 20
-            print(f"{seconds:5.1f} s  {used:4} MiB  {said:<16} {query[:70]}", flush=True)
-            answered += said.startswith("200 ")
-        before = stored(port)
+            print(f"{seconds:5.1f} s  {used:4} MiB  {answer:<16} {query[:70]}", flush=True)
+            answered += answer.startswith("200 ")
+        before = stored_trades(port)
         after = wait_for_trades(process, port, before)
         kills = group.read(group.events)
         print(f"peak {group.read(group.peak) >> 20} MiB, {kills} killed, {answered} answered, "
               f"trades {before:,} and then {after:,}")  # fmt: skip
-        lives = process.poll() is None and not kills and after > before >= 0
-    print("up lives" if lives else "up does not live")
-    return 0 if lives else 1
+        survived = process.poll() is None and not kills and after > before >= 0
+    print("up survived" if survived else "up did not survive")
+    return 0 if survived else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Run `candlewax up` for hours and write down by the minute what it holds.
+"""Run `candlewax up` for hours and record its resources every minute.
 
-    python -m bench.soak [--hours H | --minutes M] [--rate R] [--into FILE]
+python -m bench.soak [--hours H | --minutes M] [--rate R] [--into FILE]
 
-The simulator plays the exchanges, a program follows what a page is sent, and the embedded engine
+The simulator plays the exchanges, a program reads the stream of a page, and the embedded engine
 stores. Each minute adds a line to a table: memory, descriptors, threads, parts and disk. The end
 compares the first line with the last, and gives the slope of the last half.
 """
@@ -24,10 +24,10 @@ from bench.live.processes import COMMAND, Piece, Stage
 from tests.support.ports import free_port
 
 RATE: Final = 60.0
-"""Trades a second, all exchanges together."""
+"""Trades per second of all exchanges."""
 
 WARM: Final = 5
-"""Minutes that are left out: caches fill, imports happen, the first candles close."""
+"""Minutes that the summary leaves out: caches fill, imports happen, the first candles close."""
 
 _READ: Final = """
 import sys, urllib.request
@@ -38,15 +38,15 @@ for _ in urllib.request.urlopen(sys.argv[1]):
 _SERIES: Final = {"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1m"}
 
 _PART: Final = re.compile(r"[^/]+_\d+_\d+_\d+(_\d+)?")
-"""The name of a part's directory."""
+"""Name of a part's directory."""
 
 
 @dataclass(frozen=True)
 class Minute:
     """Resources of the process at one time; megabytes are 2**20 bytes.
 
-    `rss_mb` counts pages of the engine's library and of mapped files too, `private_mb` what
-    the process allocated. `parts` includes those that merges have replaced.
+    `rss_mb` includes pages of the engine's library and of mapped files. `private_mb` is what the
+    process allocated. `parts` includes those that merges have replaced.
     """
 
     minute: int
@@ -61,7 +61,7 @@ class Minute:
 
 
 def observe(piece: Piece, port: int, folder: Path, minute: int) -> Minute:
-    """Measure the process, its directory, and how many trades it stored."""
+    """Measure the process and its directory, and read how many trades it stored."""
     status = _status(piece.pid)
     parts, size = _directory(folder)
     return Minute(
@@ -78,7 +78,7 @@ def observe(piece: Piece, port: int, folder: Path, minute: int) -> Minute:
 
 
 def slope(minutes: Sequence[float], values: Sequence[float]) -> float:
-    """Fit a line by least squares; gives its rise in an hour."""
+    """Return the rise per hour of a line fitted by least squares."""
     count = len(minutes)
     middle, level = sum(minutes) / count, sum(values) / count
     spread = sum((minute - middle) ** 2 for minute in minutes)
@@ -88,16 +88,16 @@ def slope(minutes: Sequence[float], values: Sequence[float]) -> float:
     return 60 * sum((minute - middle) * (value - level) for minute, value in pairs) / spread
 
 
-def summarize(found: Sequence[Minute]) -> list[str]:
-    """Compare the first minute after the warm-up with the last; one line a column."""
-    kept = [one for one in found if one.minute >= WARM] or list(found)
-    half = kept[len(kept) // 2 :]
+def summarize(minutes: Sequence[Minute]) -> list[str]:
+    """Return one line per column: the first minute after the warm-up and the last, compared."""
+    rows = [row for row in minutes if row.minute >= WARM] or list(minutes)
+    half = rows[len(rows) // 2 :]
     lines = []
     for name in (field.name for field in fields(Minute)[1:]):
-        first, last = getattr(kept[0], name), getattr(kept[-1], name)
-        rise = slope([one.minute for one in half], [getattr(one, name) for one in half])
-        lines.append(f"{name}: {first:,} at minute {kept[0].minute}, {last:,} at minute "
-                     f"{kept[-1].minute}; {rise:+.1f} an hour in the last half")  # fmt: skip
+        first, last = getattr(rows[0], name), getattr(rows[-1], name)
+        rise = slope([row.minute for row in half], [getattr(row, name) for row in half])
+        lines.append(f"{name}: {first:,} at minute {rows[0].minute}, {last:,} at minute "
+                     f"{rows[-1].minute}; {rise:+.1f} an hour in the last half")  # fmt: skip
     return lines
 
 
@@ -111,9 +111,9 @@ _STATUS: Final = {"VmRSS", "RssAnon", "Threads"}
 
 
 def _directory(folder: Path) -> tuple[int, int]:
-    """Count parts and bytes below a directory; files may vanish meanwhile."""
+    """Return the parts and bytes below a directory; files may vanish meanwhile."""
     parts = size = 0
-    # Passes over directories that vanish.
+    # os.walk skips directories that vanish.
     for place, folders, files in os.walk(folder):
         parts += sum(1 for name in folders if _PART.fullmatch(name))
         for name in files:
@@ -133,15 +133,15 @@ def _stored(port: int) -> int:
 
 
 def soak(minutes: int, rate: float, into: Path) -> list[Minute]:
-    """Run the pipeline so many minutes; prints and writes each of them as it ends."""
+    """Run the pipeline for some minutes; print and write each as it ends."""
     names = [field.name for field in fields(Minute)]
-    found: list[Minute] = []
+    rows: list[Minute] = []
     with Stage() as stage, into.open("w", encoding="utf-8") as table:
         _, urls = stage.simulator(f"--rate={rate}")
         folder, port = stage.folder / "clickhouse", free_port()
         urls["CANDLEWAX_CLICKHOUSE"] = str(folder)
         up = stage.python("up", "-c", COMMAND, "up", f"--port={port}", **urls)
-        up.begun("Ctrl-C")
+        up.wait_for_output("Ctrl-C")
         address = f"http://127.0.0.1:{port}/api/v1/stream?{urlencode(_SERIES)}"
         reader = stage.python("reader", "-c", _READ, address)
         began = time.monotonic()
@@ -151,27 +151,27 @@ def soak(minutes: int, rate: float, into: Path) -> list[Minute]:
             time.sleep(max(0.0, began + 60 * minute - time.monotonic()))
             up.check()
             reader.check()
-            found.append(one := observe(up, port, folder, minute))
-            row = [str(value) for value in asdict(one).values()]
+            rows.append(observed := observe(up, port, folder, minute))
+            row = [str(value) for value in asdict(observed).values()]
             print("\t".join(row), file=table, flush=True)
             print("  ".join(text.rjust(len(name)) for name, text in zip(names, row, strict=True)),
                   flush=True)  # fmt: skip
-        for line in summarize(found):
+        for line in summarize(rows):
             print(f"# {line}", file=table, flush=True)
             print(line, flush=True)
-    return found
+    return rows
 
 
 def main() -> None:
-    """Soak as long as the options say."""
+    """Parse the options and soak."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--minutes", type=int, help="instead of hours")
     parser.add_argument("--rate", type=float, default=RATE, help="trades a second")
     parser.add_argument("--into", type=Path, default=Path("soak.tsv"), help="the table")
-    chosen = parser.parse_args()
-    minutes = round(chosen.hours * 60) if chosen.minutes is None else chosen.minutes
-    soak(minutes, chosen.rate, chosen.into)
+    options = parser.parse_args()
+    minutes = round(options.hours * 60) if options.minutes is None else options.minutes
+    soak(minutes, options.rate, options.into)
 
 
 if __name__ == "__main__":

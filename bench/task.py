@@ -13,13 +13,13 @@ from typing import Any
 
 
 def main(text: str) -> None:
-    """Pin the process, measure, print."""
+    """Pin the process, measure, and print the result."""
     task: dict[str, Any] = json.loads(text)
     os.sched_setaffinity(0, task["cores"])
-    # Polars counts the cores when it is imported.
-    found = _measure(task)
+    # Polars counts the cores when it is imported, which happens in `_measure`.
+    result = _measure(task)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({**task, **found, "peak_mb": peak}))
+    print(json.dumps({**task, **result, "peak_mb": peak}))
 
 
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
@@ -37,10 +37,10 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
             seconds = fold_windows.run(log, count)
         else:
             seconds = clickhouse_alone.run(log, folder, cascaded=task["what"] == "cascaded")
-        found = {"seconds": round(seconds, 3), "per_second": round(count / seconds)}
+        result = {"seconds": round(seconds, 3), "per_second": round(count / seconds)}
         if task.get("sizes"):
-            found["bytes_per_trade"] = candlewax_itself.bytes_per_trade(folder, count)  # type: ignore[assignment]
-        return found
+            result["bytes_per_trade"] = candlewax_itself.bytes_per_trade(folder, count)  # type: ignore[assignment]
+        return result
 
 
 if __name__ == "__main__":

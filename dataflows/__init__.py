@@ -1,6 +1,6 @@
-"""The pipelines, one short file each: only wiring."""
+"""Dataflows, one file each, with wiring only."""
 
 from candlewax.runtime import exit_reasons
 
-# Before the rest is imported, which takes a second: what ends it by then is said as well.
-exit_reasons.begin()
+# Called before the slow imports of about a second, so that their failures are reported too.
+exit_reasons.install_hooks()

@@ -1,6 +1,6 @@
 """Feed → frames → the exchanges' raw topics.
 
-Without a broker nothing lies downstream: the frames are read and counted only.
+Without a broker the frames are only counted.
 """
 
 import bytewax.operators as op
@@ -11,22 +11,22 @@ from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 
 
-def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
-    """Frames as the exchanges sent them, by websocket and by REST."""
-    feed = op.input("feed", flow, parts.feed)
-    beside = {"leftover": parts.leftover, "repairs": parts.repairs}
-    others = [op.input(name, flow, source) for name, source in beside.items() if source]
+def frames(flow: Dataflow, components: Components) -> Stream[SourceItem]:
+    """Return the stream of frames that the exchanges sent, by websocket and REST."""
+    feed = op.input("feed", flow, components.feed)
+    optional = {"leftover": components.unprocessed, "repairs": components.repairs}
+    others = [op.input(name, flow, source) for name, source in optional.items() if source]
     return op.merge("frames_of_all", feed, *others) if others else feed
 
 
-def build(parts: Components) -> Dataflow:
-    """The feed by itself."""
+def build(components: Components) -> Dataflow:
+    """Build the dataflow from the feed to the raw topics."""
     flow = Dataflow("ingest")
-    received = frames(flow, parts)
-    if parts.topics is None:
-        op.output("count", received, parts.count)
+    received = frames(flow, components)
+    if components.topics is None:
+        op.output("count", received, components.count)
     else:
-        op.output("topics", op.flat_map("route", received, parts.route), parts.topics)
+        op.output("topics", op.flat_map("route", received, components.route), components.topics)
     return flow
 
 

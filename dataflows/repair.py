@@ -1,7 +1,7 @@
 """Gaps → REST → frames → the exchanges' raw topics.
 
-Without a broker this is the whole pipeline to all tables, fed by REST alone, and ends
-when there is nothing left to ask.
+Without a broker this is the whole pipeline to all tables, fed by REST only. It ends when no gap
+is due.
 """
 
 import bytewax.operators as op
@@ -12,14 +12,14 @@ from candlewax.pipeline.builder import Components
 from dataflows import ingest, ohlcv
 
 
-def build(parts: Components) -> Dataflow:
-    """What REST says, on the way that all frames go."""
+def build(components: Components) -> Dataflow:
+    """Build the dataflow that sends REST responses the way of all other frames."""
     flow = Dataflow("repair")
-    if parts.topics is None:
-        op.output("tables", ohlcv.candles(flow, parts), parts.tables)
+    if components.topics is None:
+        op.output("tables", ohlcv.candles(flow, components), components.tables)
     else:
-        received = ingest.frames(flow, parts)
-        op.output("topics", op.flat_map("route", received, parts.route), parts.topics)
+        received = ingest.frames(flow, components)
+        op.output("topics", op.flat_map("route", received, components.route), components.topics)
     return flow
 
 

@@ -1,37 +1,37 @@
-"""Frames → trades, each once → bronze_frames, silver_trades, dead_letters, and with a
-broker the topic of trades.
+"""Frames → deduplicated trades → bronze_frames, silver_trades, dead_letters and other tables.
 
-The frames come from the raw topics; without a broker this carries its feed with it.
+With a broker the frames come from the raw topics, and the trades are also sent to the normalized
+topic. Without one the dataflow has a feed of its own.
 """
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from candlewax.core.batch import Batch
 from candlewax.core.frames import SourceItem
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 from dataflows import ingest
 
 
-def frames(flow: Dataflow, parts: Components) -> Stream[SourceItem]:
-    """Frames, from the broker where there is one."""
-    if parts.raw is None:
-        return ingest.frames(flow, parts)
-    return op.input("raw", flow, parts.raw)
+def frames(flow: Dataflow, components: Components) -> Stream[SourceItem]:
+    """Return the stream of frames; with a broker they come from its topics."""
+    if components.raw_topics is None:
+        return ingest.frames(flow, components)
+    return op.input("raw", flow, components.raw_topics)
 
 
-def trades(flow: Dataflow, parts: Components) -> KeyedStream[Batch]:
-    """The trades of each exchange, with the frames and dead letters they came by."""
-    decoded = op.flat_map("decode", frames(flow, parts), parts.decode)
-    return op.stateful_batch("deduplicate", decoded, parts.deduplicate)
+def trades(flow: Dataflow, components: Components) -> KeyedStream[AnyBatch]:
+    """Return the stream of trades by exchange, with their frames and dead letters."""
+    decoded = op.flat_map("decode", frames(flow, components), components.decode)
+    return op.stateful_batch("deduplicate", decoded, components.deduplicate)
 
 
-def build(parts: Components) -> Dataflow:
-    """The pipeline up to the trades."""
+def build(components: Components) -> Dataflow:
+    """Build the dataflow up to the trades."""
     flow = Dataflow("silver")
-    op.output("tables", trades(flow, parts), parts.tables)
+    op.output("tables", trades(flow, components), components.tables)
     return flow
 
 

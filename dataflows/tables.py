@@ -1,7 +1,7 @@
-"""Frames → trades, each once → candles → all tables, in one process.
+"""Frames → deduplicated trades → candles → all tables, in one process.
 
-What silver and ohlcv do behind a broker, without the topic of trades between them: the
-fastest way from the raw topics to candles, for whoever needs no stream of trades.
+Does the work of silver and ohlcv behind a broker without the normalized topic between them: the
+fastest way from the raw topics to candles if no stream of trades is needed.
 """
 
 import bytewax.operators as op
@@ -12,11 +12,11 @@ from candlewax.pipeline.builder import Components
 from dataflows import silver
 
 
-def build(parts: Components) -> Dataflow:
-    """Silver and ohlcv as one."""
+def build(components: Components) -> Dataflow:
+    """Build the dataflow from the raw topics to all tables."""
     flow = Dataflow("tables")
-    candles = op.stateful_batch("candles", silver.trades(flow, parts), parts.candles)
-    op.output("tables", candles, parts.tables)
+    candles = op.stateful_batch("candles", silver.trades(flow, components), components.candles)
+    op.output("tables", candles, components.tables)
     return flow
 
 

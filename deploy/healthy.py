@@ -1,10 +1,9 @@
 # ruff: noqa: INP001 - a script, in no package
-"""Whether a process of Candlewax is ready: its feeds are fresh, and what comes is stored.
+"""Health check of a Candlewax process: exit status 0 if it is ready, else 1 and the reasons.
 
-python deploy/healthy.py [ADDRESS]     exit status 0, or 1 and the reasons
+python deploy/healthy.py [ADDRESS]
 
-ADDRESS is where it says so, by default /readyz at CANDLEWAX_METRICS_PORT here. Needs nothing
-but Python.
+ADDRESS is its /readyz, by default at CANDLEWAX_METRICS_PORT on this machine. Needs only Python.
 """
 
 import http.client
@@ -17,26 +16,26 @@ import urllib.request
 TIMEOUT = 5.0
 
 
-def wrong(address: str) -> str | None:
-    """What is wrong with the process that answers at an address, if anything."""
-    # Whatever proxy the environment names is not for this.
+def find_problem(address: str) -> str | None:
+    """Return why the process at an address is not ready; None if it is."""
+    # A proxy from the environment must not be used.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, timeout=TIMEOUT):
             return None
     except urllib.error.HTTPError as error:
         with error:
-            return reasons(error.read()) or f"no answer: {error}"
+            return failed_checks(error.read()) or f"no answer: {error}"
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return f"no answer: {reason}"
 
 
-def reasons(answer: bytes) -> str:
-    """The checks that fail, of what a process that is not ready says."""
+def failed_checks(answer: bytes) -> str:
+    """Return the failed checks in an answer of /readyz; an empty text if it has none."""
     try:
         checks = json.loads(answer)["checks"]
-        failing = [f"{name}: {said}" for name, said in checks.items() if said != "ok"]
+        failing = [f"{name}: {state}" for name, state in checks.items() if state != "ok"]
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
     return "\n".join(failing) or "something has failed"
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if not arguments and not port:
         print("CANDLEWAX_METRICS_PORT is not set")
         return 1
-    reason = wrong(arguments[0] if arguments else f"http://127.0.0.1:{port}/readyz")
+    reason = find_problem(arguments[0] if arguments else f"http://127.0.0.1:{port}/readyz")
     print(reason or "ready")
     return 1 if reason else 0
 

@@ -1,11 +1,10 @@
 #!/bin/sh
-# Runs a dataflow until it ends or is asked to: run.sh ingest|silver|ohlcv|tables|repair
+# Runs a dataflow until it ends or is stopped: run.sh ingest|silver|ohlcv|tables|repair
 #
-# All but ingest and repair remember in a recovery store where they are. It is in $RECOVERY,
-# or by default in data/recovery/DATAFLOW, and is made at the first start; a snapshot goes
-# into it every $SNAPSHOT_SECONDS, by default 10. With STAY set
-# to a file, a feed that has ended makes that file and waits to be stopped, as a
-# container that ends is started again.
+# All but ingest and repair have a recovery store, in $RECOVERY or by default in
+# data/recovery/DATAFLOW. The first start creates it; a snapshot is taken every
+# $SNAPSHOT_SECONDS, by default 10. If STAY names a file, a dataflow whose feed has ended
+# creates that file and waits to be stopped, as an ended container would be restarted.
 set -eu
 
 dataflow=${1-}
@@ -27,15 +26,15 @@ if [ "$dataflow" = ingest ] || [ "$dataflow" = repair ]; then
 else
     store=${RECOVERY:-data/recovery/$dataflow}
     if [ ! -e "$store/part-0.sqlite3" ]; then
-        # Made aside, so that a start that is broken off leaves no half of it.
+        # Created beside its place, so that an aborted start leaves no half store.
         rm -rf "$store/new"
         mkdir -p "$store/new"
         "$PYTHON" -m bytewax.recovery "$store/new" 1
         mv "$store/new/part-0.sqlite3" "$store/"
         rm -rf "$store/new"
     fi
-    # At each snapshot all that came before is stored first; none older than the last is
-    # kept. What came since is read again after a crash.
+    # Everything before a snapshot is stored first; only the last snapshot is kept. Later
+    # messages are read again after a crash.
     set -- -r "$store" -s "${SNAPSHOT_SECONDS:-10}" -b 0
 fi
 
@@ -49,7 +48,7 @@ trap 'stopped=yes; kill -TERM $process 2>/dev/null || true' TERM INT
 "$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@" &
 process=$!
 [ -z "$stopped" ] || kill -TERM "$process"
-# A signal interrupts wait; the process ends when it has stored what it read.
+# A signal interrupts wait; the process ends once it has stored everything it read.
 code=0
 wait "$process" || code=$?
 while kill -0 "$process" 2>/dev/null; do

@@ -19,7 +19,7 @@ for python in python3.12 python3.11 python3 python; do
     fi
 done
 if command -v uv >/dev/null 2>&1; then
-    # The system knows which certificates are to be trusted.
+    # Use the system's certificates, as pip does.
     UV_SYSTEM_CERTS=true uv venv --quiet --seed --python "${found:-3.12}" "$folder"
 elif [ -n "$found" ]; then
     "$found" -m venv "$folder" || {

@@ -1,6 +1,6 @@
-"""Pictures of the page for the documents: `python tools/screenshots.py`.
+"""Screenshots of the page for the documentation: `python tools/screenshots.py`.
 
-Plays the sample and writes docs/images/*.png; needs chromium on the PATH.
+Plays the sample and writes docs/images/*.png. Needs chromium on the PATH.
 """
 
 import os
@@ -24,12 +24,12 @@ SHOTS: Final = (
 )
 
 _SETTLED_MS: Final = 25_000
-"""Some candles of the recording have formed and closed by then."""
+"""Time after which some candles of the recording have formed and closed."""
 
 
 def main() -> None:
-    """Play, look, end."""
-    from tests.support.browser import OPTIONS, chromium  # noqa: PLC0415 - found by the path above
+    """Run `candlewax up` and take the screenshots."""
+    from tests.support.browser import OPTIONS, chromium  # noqa: PLC0415 - needs the path above
 
     code = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "up", "--port=0"]
@@ -51,9 +51,9 @@ def main() -> None:
 
 def _address(process: "subprocess.Popen[str]") -> str:
     for line in process.stdout or ():
-        if found := re.search(r"^ {4}(http://\S+)$", line):
-            return f"{found[1]}/"
-    raise RuntimeError("it does not serve")
+        if match := re.search(r"^ {4}(http://\S+)$", line):
+            return f"{match[1]}/"
+    raise RuntimeError("candlewax up did not start the page")
 
 
 def _shoot(browser: Browser, url: str, path: Path, theme: str, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Draws what `make run` prints in a terminal: docs/images/terminal.svg."""
+"""Picture of the output of `make run` in a terminal: writes docs/images/terminal.svg."""
 
 import io
 import os
@@ -18,13 +18,13 @@ WIDTH: Final = 100
 
 
 def main() -> None:
-    """Play the sample into a database of its own, and draw what was said."""
-    said = bytearray()
+    """Run the sample in a temporary folder and draw its output."""
+    output = bytearray()
 
     def read(terminal: int) -> bytes:
-        piece = os.read(terminal, 65536)
-        said.extend(piece)
-        return piece
+        chunk = os.read(terminal, 65536)
+        output.extend(chunk)
+        return chunk
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {
@@ -38,11 +38,11 @@ def main() -> None:
     if status:
         sys.exit("the run failed")
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    console.print(Text.from_ansi("$ make run\n" + said.decode().replace("\r\n", "\n")))
-    drawn = console.export_svg(title="Candlewax")
-    # A picture that fetches nothing: the reader's own font will do.
-    plain = re.sub(r"<!--.*?-->|@font-face\s*{.*?}", "", drawn, flags=re.DOTALL)
-    PICTURE.write_text(plain.replace("Fira Code", "ui-monospace"), encoding="utf-8")
+    console.print(Text.from_ansi("$ make run\n" + output.decode().replace("\r\n", "\n")))
+    svg = console.export_svg(title="Candlewax")
+    # Without downloads: the reader's own monospace font is used.
+    svg_without_fonts = re.sub(r"<!--.*?-->|@font-face\s*{.*?}", "", svg, flags=re.DOTALL)
+    PICTURE.write_text(svg_without_fonts.replace("Fira Code", "ui-monospace"), encoding="utf-8")
     print(PICTURE)
 
 

@@ -1,7 +1,7 @@
-"""Asks an API for candles as its users do: `python -m bench.live.asker PORT COUNT`.
+"""Client of the API that requests candles as users do: `python -m bench.live.asker PORT COUNT`.
 
-One connection, kept; a pause after each answer. Prints, as JSON, the milliseconds of each
-request by what was asked for.
+Uses one connection, with a pause after each answer. Prints, as JSON, the milliseconds of each
+request by kind.
 """
 
 import json
@@ -19,20 +19,20 @@ from candlewax.core.candles.combine import TIMEFRAMES
 PAUSE: Final = 0.02
 """Seconds between an answer and the next request."""
 
-NOTHING: Final = "nothing"
-"""What is asked for beside candles."""
+EMPTY: Final = "nothing"
+"""Kind of the requests that need no candles."""
 
 _BACK: Final = 4
-"""Pages that someone scrolls back."""
+"""Pages of one scroll into the past."""
 
 
-def addresses(chance: random.Random) -> Iterator[tuple[str, str]]:
-    """What is asked for, and its address; of a series by chance, at a time by chance."""
+def addresses(rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Yield kind and address of requests for random series and times."""
     while True:
-        timeframe = chance.choice(list(TIMEFRAMES))
-        series = {"exchange": stored.EXCHANGE, "symbol": chance.choice(stored.SYMBOLS)}
+        timeframe = rng.choice(list(TIMEFRAMES))
+        series = {"exchange": stored.EXCHANGE, "symbol": rng.choice(stored.SYMBOLS)}
         step = TIMEFRAMES[timeframe][1] // 1_000_000
-        inside = stored.BEGIN + step * chance.randrange(1_000, stored.EACH[timeframe] + 1)
+        inside = stored.BEGIN + step * rng.randrange(1_000, stored.EACH[timeframe] + 1)
         path = f"/api/v1/ohlcv/{timeframe}?{urlencode(series)}"
         yield "newest", path
         yield "older", f"{path}&to={inside}"
@@ -41,35 +41,35 @@ def addresses(chance: random.Random) -> Iterator[tuple[str, str]]:
         yield "parquet", f"{path}&to={inside}&format=parquet"
         yield "arrow", f"{path}&to={inside}&format=arrow"
         yield "back", path
-        # What an answer costs that takes no work, there and then.
-        yield NOTHING, "/api/v1"
+        # The cost of an answer without work, at the same moment.
+        yield EMPTY, "/api/v1"
 
 
 def main(port: int, count: int) -> None:
-    """Ask so many times."""
+    """Send `count` requests."""
     connection = HTTPConnection("127.0.0.1", port)
-    taken: dict[str, list[float]] = {}
+    times_by_kind: dict[str, list[float]] = {}
 
-    def ask(what: str, address: str) -> bytes:
+    def ask(kind: str, address: str) -> bytes:
         time.sleep(PAUSE)
-        began = time.perf_counter()
+        began_at = time.perf_counter()
         connection.request("GET", address)
         answer = connection.getresponse()
         body = answer.read()
-        taken.setdefault(what, []).append(round((time.perf_counter() - began) * 1000, 3))
+        times_by_kind.setdefault(kind, []).append(round((time.perf_counter() - began_at) * 1000, 3))
         if answer.status != 200:
             raise RuntimeError(body.decode())
         return body
 
-    for what, address in addresses(random.Random(1)):  # noqa: S311 - it must repeat itself
-        if sum(map(len, taken.values())) >= count:
+    for kind, address in addresses(random.Random(1)):  # noqa: S311 - the same in every run
+        if sum(map(len, times_by_kind.values())) >= count:
             break
-        body = ask(what, address)
-        link = json.loads(body)["next"] if what == "back" else None
+        body = ask(kind, address)
+        link = json.loads(body)["next"] if kind == "back" else None
         for _ in range(_BACK):
-            # Who scrolls follows the links.
+            # Scrolling follows the links to the next page.
             link = link and json.loads(ask("back", link))["next"]
-    print(json.dumps(taken))
+    print(json.dumps(times_by_kind))
 
 
 if __name__ == "__main__":

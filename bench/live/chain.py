@@ -1,9 +1,9 @@
-"""From the raw topics to stored candles, as fast as it goes.
+"""Throughput from the raw topics to stored candles.
 
-A recording of two exchanges, with the same number of frames each, is read into the raw
-topics by ingest, which is measured by itself. Then silver and ohlcv begin together, with
-a snapshot each ten seconds, and the run is over when all frames, trades and candles are
-stored; how long until their groups show no lag is told apart.
+`ingest` reads a recording of two exchanges, with equal numbers of frames, into the raw topics and
+is measured by itself. Then `silver` and `ohlcv` start together, with a snapshot every ten seconds.
+The run ends when all frames, trades and candles are stored. The time until their groups show no lag
+is reported separately.
 """
 
 import http.client
@@ -17,15 +17,15 @@ from urllib.parse import urlencode
 
 from bench.live import made
 from bench.live.processes import COMMAND, Meter, Piece, Result, Stage, wait
-from bench.live.watermarks import Watch
+from bench.live.watermarks import TopicWatch
 from candlewax.kafka import topics
 from tests.support.ports import free_port
 
 RAW: Final = [topics.raw(exchange) for exchange in made.BOTH]
 
-_MOST: Final = 900.0
+_TIMEOUT_S: Final = 900.0
 
-# Of tables with as many rows as were sent; of days, as they are few.
+# Counts that equal the number sent; day candles, as they are few.
 _STORED: Final = """
 SELECT (SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1d'),
     (SELECT count() FROM silver_trades), (SELECT count() FROM bronze_frames)
@@ -35,7 +35,7 @@ _READING: Final = "SELECT count(), countIf(closed) FROM ohlcv FINAL"
 
 
 WAYS: Final = ("embedded", "tables", "one", "split", "cluster")
-"""Ways to run what follows ingest."""
+"""Ways to run the dataflows after ingest."""
 
 _TITLES: Final = {
     "embedded": "tables as one process, database in it",
@@ -47,40 +47,38 @@ _TITLES: Final = {
 
 
 def run(count: int, ways: Sequence[str] = WAYS) -> Iterator[Result]:
-    """Ingest, then each way to run what follows."""
+    """Measure ingest, then each way to run the dataflows after it."""
     with Stage() as stage:
         stage.broker()
         stage.front()
         stage.settings["CANDLEWAX_EXCHANGES"] = ",".join(made.BOTH)
-        watch = Watch(stage.brokers)
+        watch = TopicWatch(stage.brokers)
         yield _ingest(stage, watch, count)
         for way in ways:
-            through = _embedded if way == "embedded" else _through
-            yield through(stage, watch, count, way)
+            measure_way = _measure_embedded if way == "embedded" else _measure_brokered
+            yield measure_way(stage, watch, count, way)
         watch.close()
 
 
-def _ingest(stage: Stage, watch: Watch, count: int) -> Result:
+def _ingest(stage: Stage, watch: TopicWatch, count: int) -> Result:
     log = made.write(stage.folder / "recording.tsv", count)
     piece = stage.flow("ingest", "ingest", CANDLEWAX_FEED=str(log))
-    piece.begun("ingest: ")
+    piece.wait_for_output("ingest: ")
     meter = Meter(stage.running)
     used = meter.read()
-    places = watch.places(RAW)
-    while (done := watch.end(places)) < count:
+    places = watch.partitions(RAW)
+    while (done := watch.count_messages(places)) < count:
         used = meter.read()
-        time.sleep(0.02)  # between two looks: to look costs what is measured
+        time.sleep(0.02)  # a look at the topics takes time from the measured process
     seconds = max(used["seconds"], 0.01)
-    piece.ended()
+    piece.wait_for_end()
     stage.end(piece)
-    found = {"part": "chain", "what": "a recording into the raw topics", "frames": done}
-    return {**found, "per_second": round(count / seconds), **used}
+    result = {"part": "chain", "what": "a recording into the raw topics", "frames": done}
+    return {**result, "per_second": round(count / seconds), **used}
 
 
 def _flows(stage: Stage, way: str) -> list[Piece]:
-    """Silver and ohlcv, each as one process, as two by exchanges, or as a cluster of two;
-    or both as one.
-    """
+    """Start silver and ohlcv: one process each, two by exchange, a cluster, or both as one."""
     if way == "tables":
         return [stage.flow("tables", "tables", *stage.recovery("tables"))]
     pieces = []
@@ -92,72 +90,72 @@ def _flows(stage: Stage, way: str) -> list[Piece]:
         addresses = ";".join(f"127.0.0.1:{port}" for port in ports)
         shared = stage.recovery(f"{name}-all")
         for place, exchange in enumerate(made.BOTH):
-            own = f"{name}-{place}"
+            name_in_way = f"{name}-{place}"
             if way == "split":
-                options, settings = stage.recovery(own), {"CANDLEWAX_EXCHANGES": exchange}
+                options, settings = stage.recovery(name_in_way), {"CANDLEWAX_EXCHANGES": exchange}
             else:
                 options, settings = (*shared, "-i", str(place), "-a", addresses), {}
-            pieces.append(stage.flow(own, name, *options, **settings))
+            pieces.append(stage.flow(name_in_way, name, *options, **settings))
     return pieces
 
 
-def _through(stage: Stage, watch: Watch, count: int, way: str) -> Result:
+def _measure_brokered(stage: Stage, watch: TopicWatch, count: int, way: str) -> Result:
     database = f"market_{way}"
     stage.settings["CANDLEWAX_DATABASE"] = database
     pieces = _flows(stage, way)
     for piece in pieces:
-        piece.begun(f"{piece.name.partition('-')[0]}: ")
+        piece.wait_for_output(f"{piece.name.partition('-')[0]}: ")
     meter = Meter(stage.running)
-    used = _until_stored(stage.front_port, database, count, pieces, meter)
+    used = _wait_until_stored(stage.front_port, database, count, pieces, meter)
     seconds = used["seconds"]
-    lag = _until_read(watch, pieces, way)
-    candles, closed = _ask(stage.front_port, database, _READING)
+    lag = _wait_until_read(watch, pieces, way)
+    candles, closed = _query(stage.front_port, database, _READING)
     stage.end(*pieces)
     watch.delete([topics.NORMALIZED])
-    wait(lambda: not watch.places([topics.NORMALIZED]))
-    more = {"lag_zero_after": round(seconds + lag, 1), "candles": candles, "closed": closed}
-    return _found(way, count, used) | more
+    wait(lambda: not watch.partitions([topics.NORMALIZED]))
+    extra = {"lag_zero_after": round(seconds + lag, 1), "candles": candles, "closed": closed}
+    return _result(way, count, used) | extra
 
 
-def _found(way: str, count: int, used: Result) -> Result:
+def _result(way: str, count: int, used: Result) -> Result:
     speed = round(count / used["seconds"])
-    what = f"raw topics to gold, {_TITLES[way]}"
-    return {"part": "chain", "what": what, "frames": count, "per_second": speed, **used}
+    title = f"raw topics to gold, {_TITLES[way]}"
+    return {"part": "chain", "what": title, "frames": count, "per_second": speed, **used}
 
 
-def _embedded(stage: Stage, watch: Watch, count: int, way: str) -> Result:
-    """What owns the database is asked for its own counts, and checked at the end."""
+def _measure_embedded(stage: Stage, watch: TopicWatch, count: int, way: str) -> Result:
+    """Read progress from the process's own counters, and check the tables at the end."""
     port = free_port()
     settings = {
         "CANDLEWAX_CLICKHOUSE": str(stage.folder / "embedded"),
         "CANDLEWAX_METRICS_PORT": str(port),
     }
     piece = stage.flow("tables", "tables", *stage.recovery("embedded"), **settings)
-    piece.begun("tables: ")
+    piece.wait_for_output("tables: ")
     meter = Meter(stage.running)
     used = meter.read()
 
-    def stored() -> bool:
-        found = _counts(port)
+    def is_stored() -> bool:
+        counts = _counts(port)
         used.update(meter.read())
-        return min(found["bronze_frames"], found["silver_trades"]) >= count
+        return min(counts["bronze_frames"], counts["silver_trades"]) >= count
 
-    wait(stored, piece.check, every=0.5, most=_MOST)
+    wait(is_stored, piece.check, pause_s=0.5, timeout_s=_TIMEOUT_S)
     stage.end(piece)
     sql = stage.run("sql", sys.executable, "-c", COMMAND, "sql", _STORED, **settings)
-    sql.ended()
+    sql.wait_for_end()
     stage.end(sql)
-    if str(count) not in sql.said():
-        raise RuntimeError(f"expected {count} of each, got {sql.said()}")
+    if str(count) not in sql.output():
+        raise RuntimeError(f"expected {count} of each, got {sql.output()}")
     watch.delete([topics.NORMALIZED])
-    return _found(way, count, used)
+    return _result(way, count, used)
 
 
 _ROWS: Final = re.compile(r'^candlewax_rows_stored_total{table="(\w+)"} (\S+)$', re.MULTILINE)
 
 
 def _counts(port: int) -> Counter[str]:
-    """Rows stored so far, by table."""
+    """Return the rows stored so far by table."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.request("GET", "/metrics")
@@ -167,40 +165,40 @@ def _counts(port: int) -> Counter[str]:
     return Counter({table: int(float(rows)) for table, rows in _ROWS.findall(text)})
 
 
-def _until_stored(
+def _wait_until_stored(
     port: int, database: str, count: int, pieces: list[Piece], meter: Meter
 ) -> Result:
-    """What was used until all is stored."""
+    """Return the resources used until everything is stored."""
     used = meter.read()
 
-    def stored() -> bool:
-        found = _ask(port, database, _STORED)
+    def is_stored() -> bool:
+        counts = _query(port, database, _STORED)
         used.update(meter.read())
-        return min(found) >= count
+        return min(counts) >= count
 
     def check() -> None:
         for piece in pieces:
             piece.check()
 
-    wait(stored, check, every=0.2, most=_MOST)
+    wait(is_stored, check, pause_s=0.2, timeout_s=_TIMEOUT_S)
     return used
 
 
-def _until_read(watch: Watch, pieces: list[Piece], way: str) -> float:
-    """Seconds until the groups show that nothing is left."""
+def _wait_until_read(watch: TopicWatch, pieces: list[Piece], way: str) -> float:
+    """Return the seconds until the consumer groups show no lag."""
 
-    def read() -> bool:
+    def is_read() -> bool:
         if way == "tables":
             return watch.lag("candlewax-tables", RAW) == 0
         left = watch.lag("candlewax-silver", RAW)
         return left + watch.lag("candlewax-ohlcv", [topics.NORMALIZED]) == 0
 
     began = time.monotonic()
-    wait(read, pieces[0].check, every=0.2)
+    wait(is_read, pieces[0].check, pause_s=0.2)
     return time.monotonic() - began
 
 
-def _ask(port: int, database: str, sql: str) -> list[int]:
+def _query(port: int, database: str, sql: str) -> list[int]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.request("POST", f"/?{urlencode({'database': database})}", sql.encode())

@@ -1,4 +1,4 @@
-"""What each process costs when trades come as they usually do."""
+"""Cost of each process at a usual rate of trades."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,31 +8,31 @@ from bench.live.latency import pipeline
 from bench.live.processes import Meter, Result, Stage
 
 RATE: Final = 55
-"""Trades a second."""
+"""Trades per second."""
 
 LINGER: Final = 0.25
-"""Seconds that what came waits for others, where a core is wanted back."""
+"""Seconds that batches wait for more, to use less of a core."""
 
 WARM: Final = 60.0
-"""Seconds before anything is measured."""
+"""Seconds before measuring starts."""
 
 
 def run(seconds: float) -> Iterator[Result]:
-    """A pipeline in one process, the same with a longer wait, and one behind a broker."""
+    """Measure one process, the same with a longer wait, and a pipeline behind a broker."""
     yield _embedded(seconds, "one process")
     longer = {"CANDLEWAX_LINGER_SECONDS": str(LINGER)}
     yield _embedded(seconds, f"one process, CANDLEWAX_LINGER_SECONDS={LINGER}", longer)
     yield _brokered(seconds)
 
 
-def _embedded(seconds: float, where: str, chosen: Mapping[str, str] | None = None) -> Result:
+def _embedded(seconds: float, where: str, settings: Mapping[str, str] | None = None) -> Result:
     with Stage() as stage:
-        stage.settings.update(chosen or {})
+        stage.settings.update(settings or {})
         _, urls = stage.simulator(f"--rate={RATE}")
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
         options = stage.recovery("ohlcv")
         piece = stage.flow("pipeline", "ohlcv", *options, **urls)
-        piece.begun("Live feeds")
+        piece.wait_for_output("Live feeds")
         return {"part": "footprint", "where": where, **_used(stage, seconds)}
 
 

@@ -1,4 +1,4 @@
-"""From a frame that an exchange sends until its trade's candle can be read."""
+"""Latency from the sending of a frame until its trade's candle can be read."""
 
 import threading
 import time
@@ -13,16 +13,15 @@ from candlewax.clickhouse.client import connect
 from candlewax.core import instruments
 
 RATES: Final = (55, 550, 5_000)
-"""Trades a second of all exchanges together; a few of them are on a market that nobody
-listens to."""
+"""Trades per second of all exchanges; a few are on a market without a subscriber."""
 
 WHERE: Final = ("embedded", "broker")
-"""One process with the database in it; three, with a broker between them and a server."""
+"""One process with an embedded database, or three with a broker between them and a server."""
 
 EXCHANGES: Final = ("binance", "kraken", "coinbase")
 
 _WARM: Final = 5.0
-"""Seconds of trades that are not counted at the beginning."""
+"""Seconds of trades at the start that are not counted."""
 
 _LAST: Final = 5.0
 """Seconds to wait for the last trades."""
@@ -31,7 +30,7 @@ _LAST: Final = 5.0
 def run(
     seconds: float, rates: Sequence[int] = RATES, where: Sequence[str] = WHERE
 ) -> Iterator[Result]:
-    """Some kinds of pipeline, both kinds of epochs, each rate."""
+    """Measure each pipeline, with and without snapshots, at each rate."""
     for rate in rates:
         for snapshots in (False, True):
             if "embedded" in where:
@@ -44,42 +43,42 @@ def _embedded(rate: int, seconds: float, *, snapshots: bool) -> Result:
     with Stage() as stage:
         simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={_journal(stage)}")
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
-        piece = _stamped(stage, "ohlcv", urls, snapshots=snapshots)
-        piece.begun("Live feeds")
-        used, began_ns = _pass(stage, seconds)
+        piece = _start_stamped(stage, "ohlcv", urls, snapshots=snapshots)
+        piece.wait_for_output("Live feeds")
+        used, began_ns = _run_for(stage, seconds)
         stage.end(piece)
         simulator.stop()
         return {
             **_about("one process", rate, snapshots=snapshots),
-            **_measured(stage, _asked_at_last(stage), began_ns, seconds),
+            **_summarize(stage, _read_at_end(stage), began_ns, seconds),
             **used,
         }
 
 
-def _asked_at_last(stage: Stage) -> polls.Polls:
-    """What the directory of a process that has ended answers; it belongs to one."""
-    found = polls.Polls()
+def _read_at_end(stage: Stage) -> polls.Polls:
+    """Return the candles in the directory of a process that has ended."""
+    answers = polls.Polls()
     with closing(connect(stage.folder / "clickhouse", "market")) as database:
         now_ns = time.time_ns()
-        answer = database.client.raw_query(polls.QUESTION, fmt="TabSeparated")
-        found.add(answer, now_ns)
-    return found
+        answer = database.client.raw_query(polls.QUERY, fmt="TabSeparated")
+        answers.add(answer, now_ns)
+    return answers
 
 
 def _journal(stage: Stage) -> Path:
     return stage.folder / "journal.tsv"
 
 
-def _stamped(stage: Stage, name: str, urls: dict[str, str], *, snapshots: bool) -> Piece:
-    """The dataflow that makes candles, begun, with the times of what it stores."""
+def _start_stamped(stage: Stage, name: str, urls: dict[str, str], *, snapshots: bool) -> Piece:
+    """Start the dataflow that makes candles, with a record of when it stores them."""
     options = stage.recovery(name) if snapshots else ()
     stamps = str(stage.folder / "stamps.json")
     module = ("-m", "bench.live.stamped", stamps, f"dataflows.{name}")
     return stage.python(name, *module, *options, **urls)
 
 
-def _pass(stage: Stage, seconds: float) -> tuple[Result, int]:
-    """Let so many seconds of trades pass; what that used, and when it began."""
+def _run_for(stage: Stage, seconds: float) -> tuple[Result, int]:
+    """Wait while trades flow; return the resources used, and when measuring began."""
     time.sleep(_WARM)
     meter, began_ns = Meter(stage.running), time.time_ns()
     time.sleep(seconds)
@@ -91,15 +90,15 @@ def _pass(stage: Stage, seconds: float) -> tuple[Result, int]:
 def pipeline(
     stage: Stage, urls: dict[str, str], *, snapshots: bool, stamped: bool = False
 ) -> list[Piece]:
-    """The three dataflows, begun; the last with the times of what it stores, if wanted."""
+    """Start the three dataflows; if `stamped`, the last one records when it stores candles."""
     flows = ("silver", "ingest") if stamped else ("ohlcv", "silver", "ingest")
-    pieces = [_stamped(stage, "ohlcv", urls, snapshots=snapshots)] if stamped else []
+    pieces = [_start_stamped(stage, "ohlcv", urls, snapshots=snapshots)] if stamped else []
     pieces += [
         stage.flow(name, name, *(stage.recovery(name) if snapshots else ()), **urls)
         for name in flows
     ]
     for piece in pieces:
-        piece.begun(f"{piece.name}: ")
+        piece.wait_for_output(f"{piece.name}: ")
     return pieces
 
 
@@ -110,12 +109,12 @@ def _brokered(rate: int, seconds: float, *, snapshots: bool) -> Result:
         simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={_journal(stage)}")
         pieces = pipeline(stage, urls, snapshots=snapshots, stamped=True)
         ask = polls.over_http(stage.front_port)
-        wait(lambda: bool(ask()), every=0.2)
+        wait(lambda: bool(ask()), pause_s=0.2)
         poller = polls.Poller(ask)
         thread = threading.Thread(target=poller.run)
         thread.start()
         try:
-            used, began_ns = _pass(stage, seconds)
+            used, began_ns = _run_for(stage, seconds)
         finally:
             poller.stop()
             thread.join()
@@ -123,7 +122,7 @@ def _brokered(rate: int, seconds: float, *, snapshots: bool) -> Result:
         simulator.stop()
         return {
             **_about("broker", rate, snapshots=snapshots),
-            **_measured(stage, poller.polls, began_ns, seconds),
+            **_summarize(stage, poller.polls, began_ns, seconds),
             **used,
         }
 
@@ -133,17 +132,17 @@ def _about(where: str, rate: int, *, snapshots: bool) -> Result:
     return {"part": "latency", "where": where, "epochs": epochs, "rate": rate}
 
 
-def _measured(stage: Stage, asked: polls.Polls, begin_ns: int, seconds: float) -> Result:
-    """Of the trades sent in these seconds."""
-    known = instruments.load(ROOT / "instruments.toml")
-    sent = polls.journal(_journal(stage), known, EXCHANGES)
+def _summarize(stage: Stage, answers: polls.Polls, begin_ns: int, seconds: float) -> Result:
+    """Return the latencies of the trades sent in these seconds."""
+    loaded_instruments = instruments.load(ROOT / "instruments.toml")
+    sent = polls.journal(_journal(stage), loaded_instruments, EXCHANGES)
     end_ns = begin_ns + int(seconds * 1e9)
-    among = [one for one in sent if begin_ns <= one.sent_ns < end_ns]
+    measured = [trade for trade in sent if begin_ns <= trade.sent_ns < end_ns]
     stamps = polls.Stamps.read(stage.folder / "stamps.json")
-    taken, never = polls.latencies(among, stamps)
+    latencies_ms, never = polls.latencies(measured, stamps)
     return {
-        "trades": len(among),
+        "trades": len(measured),
         "never": never,
-        **polls.summary(taken),
-        "confirmed": asked.confirm(stamps),
+        **polls.summary(latencies_ms),
+        "confirmed": answers.confirm(stamps),
     }

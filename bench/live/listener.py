@@ -1,4 +1,4 @@
-"""Counts frames with the websocket library alone: `python -m bench.live.listener URL COUNT`."""
+"""Count of frames with the websocket library alone: `python -m bench.live.listener URL COUNT`."""
 
 import asyncio
 import json
@@ -9,18 +9,18 @@ from websockets.asyncio.client import connect
 
 
 async def main(url: str, count: int) -> None:
-    """Count so many and print how long it took from the first one on."""
+    """Count frames, and print how long they took from the first one on."""
     async with connect(url, compression=None, max_queue=None) as socket:
         await socket.recv(decode=False)
-        began, used = time.monotonic(), time.process_time()
+        began_at, began_cpu = time.monotonic(), time.process_time()
         for _ in range(count - 1):
             (await socket.recv(decode=False)).decode()
-        found = {
+        result = {
             "count": count,
-            "seconds": round(time.monotonic() - began, 2),
-            "cpu": round(time.process_time() - used, 2),
+            "seconds": round(time.monotonic() - began_at, 2),
+            "cpu": round(time.process_time() - began_cpu, 2),
         }
-        print(json.dumps(found), flush=True)
+        print(json.dumps(result), flush=True)
         await asyncio.sleep(60)
 
 

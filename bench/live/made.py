@@ -1,4 +1,4 @@
-"""Frames of two exchanges, made without chance: Binance spot and USD-M futures."""
+"""Frames of two exchanges, Binance spot and USD-M futures, the same in every run."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ NAMES: Final = (
 """Twenty markets, each against USDT."""
 
 RATE: Final = 1_000
-"""Trades a second, of all exchanges together."""
+"""Trades per second of all exchanges."""
 
 _AGO_MS: Final = 3 * 3_600_000
-"""The first trade happened so long ago: no table thinks it old."""
+"""Age of the first trade: within the retention of every table."""
 
 
 def frames(count: int, exchanges: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Receive time in nanoseconds, exchange and frame; the exchanges take turns."""
+    """Yield receive time in nanoseconds, exchange and frame; the exchanges alternate."""
     begin_ms = int(time.time() * 1000) - _AGO_MS
     ids = {exchange: [10**9] * len(NAMES) for exchange in exchanges}
     state = 1
@@ -44,7 +44,7 @@ def _frame(exchange: str, place: int, ids: dict[str, list[int]], ms: int, state:
 
 
 def write(path: Path, count: int, exchanges: Sequence[str] = BOTH) -> Path:
-    """Write a frame log, each exchange on a connection of its own."""
+    """Write a frame log with one connection per exchange."""
     seqs = dict.fromkeys(exchanges, 0)
     with path.open("w", encoding="utf-8") as file:
         for recv_ns, exchange, frame in frames(count, exchanges):

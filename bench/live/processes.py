@@ -1,4 +1,4 @@
-"""The pieces of a pipeline as processes, and what each of them costs."""
+"""Processes of a pipeline, and the resources that each uses."""
 
 import os
 import subprocess
@@ -22,75 +22,75 @@ ROOT: Final = Path(__file__).parents[2]
 Result = dict[str, Any]
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PATIENCE: Final = 60.0
-"""Seconds for a process to begin or to end."""
+_PATIENCE_S: Final = 60.0
+"""Seconds for a process to start or to end."""
 
 COMMAND: Final = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 
 
 class Running:
-    """A process that runs, seen from outside."""
+    """Running process, observed from outside."""
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
         self.pid = pid
 
     def cpu(self) -> float:
-        """Seconds of a core used so far, by all its threads."""
+        """Return the seconds of a core used so far by all its threads."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         if fields[0] == "Z":
             raise RuntimeError(f"{self.name} has ended")
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def rss_mb(self) -> int:
-        """Memory it holds."""
+        """Return its resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) >> 10
 
 
 class Piece(Running):
-    """A process of ours, with what it says in a file."""
+    """Process started by the benchmark, with its output in a file."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, settings: Mapping[str, str]
     ) -> None:
-        kept = {key: text for key, text in os.environ.items() if not key.startswith("CANDLEWAX_")}
+        inherited = {k: text for k, text in os.environ.items() if not k.startswith("CANDLEWAX_")}
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env={**kept, **settings}, stdout=out, stderr=out
+                command, cwd=ROOT, env={**inherited, **settings}, stdout=out, stderr=out
             )
         super().__init__(name, self._process.pid)
 
-    def said(self) -> str:
-        """What it has printed."""
+    def output(self) -> str:
+        """Return its output."""
         return self._log.read_text(errors="replace")
 
-    def begun(self, text: str = "") -> None:
-        """Return when it has printed this, or anything."""
-        wait(lambda: text in (said := self.said()) and said != "", self.check)
+    def wait_for_output(self, text: str = "") -> None:
+        """Wait until its output contains a text, or anything."""
+        wait(lambda: text in (output := self.output()) and output != "", self.check)
 
-    def ended(self) -> None:
-        """Return when it has ended by itself, without an error."""
+    def wait_for_end(self) -> None:
+        """Wait until it ends by itself. Raises RuntimeError if it fails."""
         if self._process.wait(600):
-            raise RuntimeError(f"{self.name} failed: {self.said()}")
+            raise RuntimeError(f"{self.name} failed: {self.output()}")
 
     def check(self) -> None:
-        """Raise RuntimeError if it is no more."""
+        """Raise RuntimeError if it has ended."""
         if self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended: {self.said()}")
+            raise RuntimeError(f"{self.name} ended: {self.output()}")
 
-    def ask(self) -> None:
-        """Ask it to end, as an operator does."""
+    def terminate(self) -> None:
+        """Send SIGTERM, as an operator does."""
         if self._process.poll() is None:
             self._process.terminate()
 
     def stop(self) -> None:
-        """End it."""
-        self.ask()
+        """Stop it, by SIGKILL if SIGTERM does not suffice."""
+        self.terminate()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -99,20 +99,20 @@ class Piece(Running):
 def wait(
     ready: Callable[[], bool],
     check: Callable[[], None] = lambda: None,
-    every: float = 0.05,
-    most: float = _PATIENCE,
+    pause_s: float = 0.05,
+    timeout_s: float = _PATIENCE_S,
 ) -> None:
-    """Return when it is ready; `check` may raise meanwhile."""
-    end = time.monotonic() + most
+    """Wait until it is ready; `check` may raise meanwhile. Raises TimeoutError."""
+    end = time.monotonic() + timeout_s
     while not ready():
         check()
         if time.monotonic() > end:
-            raise TimeoutError(f"not ready after {most:.0f} seconds")
-        time.sleep(every)
+            raise TimeoutError(f"not ready after {timeout_s:.0f} seconds")
+        time.sleep(pause_s)
 
 
 class Stage:
-    """A folder of its own, and the processes that are started in it; all end with it."""
+    """Temporary folder with the processes that run in it; all end with it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -142,7 +142,7 @@ class Stage:
         self.running["broker"] = Running("broker", broker.pid)
 
     def front(self) -> None:
-        """Start the engine behind HTTP."""
+        """Start an embedded engine behind HTTP."""
         front = Serving(self.folder / "clickhouse")
         self._stack.callback(front.end)
         self.front_port = front.port
@@ -159,7 +159,7 @@ class Stage:
         return piece
 
     def python(self, name: str, *arguments: str, **settings: str) -> Piece:
-        """Start this Python."""
+        """Start a process of this Python."""
         return self.run(name, sys.executable, *arguments, **settings)
 
     def flow(self, name: str, flow: str, *options: str, **settings: str) -> Piece:
@@ -168,10 +168,10 @@ class Stage:
         return self.python(name, *arguments, **settings)
 
     def simulator(self, *options: str) -> tuple[Piece, dict[str, str]]:
-        """Start the exchanges; also gives the settings by which they are found."""
+        """Start the simulator; also return the settings with its addresses."""
         port = free_port()
         piece = self.python("simulator", "-c", COMMAND, "simulate", f"--port={port}", *options)
-        piece.begun("open at")
+        piece.wait_for_output("open at")
         urls = {
             "CANDLEWAX_BINANCE_URL": f"ws://127.0.0.1:{port}/binance/stream",
             "CANDLEWAX_KRAKEN_URL": f"ws://127.0.0.1:{port}/kraken/v2",
@@ -180,15 +180,15 @@ class Stage:
         return piece, {"CANDLEWAX_FEED": "live", **urls}
 
     def end(self, *pieces: Piece) -> None:
-        """End some processes, those of a cluster together."""
+        """Stop processes, those of a cluster together."""
         for piece in pieces:
-            piece.ask()
+            piece.terminate()
         for piece in pieces:
             piece.stop()
             self.running.pop(piece.name, None)
 
     def recovery(self, name: str) -> tuple[str, ...]:
-        """Bytewax's options as in compose, with a store of its own."""
+        """Return Bytewax's options as in compose, with a new recovery store."""
         folder = self.folder / f"recovery-{name}-{self._count}"
         folder.mkdir()
         init_db_dir(folder, 1)
@@ -196,23 +196,23 @@ class Stage:
 
 
 class Meter:
-    """What processes and the machine used since it was made."""
+    """Resources used by processes and by the machine since it was created."""
 
     def __init__(self, running: Mapping[str, Running]) -> None:
         self._running = dict(running)
-        self._before = self._cpu()
-        self._busy = _machine()
-        self._began = time.monotonic()
+        self._cpu_before = self._cpu()
+        self._machine_before = _machine_cpu()
+        self._began_at = time.monotonic()
 
     def _cpu(self) -> dict[str, float]:
         used = {name: running.cpu() for name, running in self._running.items()}
         return {**used, "bench": time.process_time()}
 
     def read(self) -> Result:
-        """Seconds, seconds of a core of each process, and how many cores others kept busy."""
-        seconds = time.monotonic() - self._began
-        used = {name: cpu - self._before[name] for name, cpu in self._cpu().items()}
-        others = _machine() - self._busy - sum(used.values())
+        """Return seconds, seconds of a core by process, and the cores that all others kept busy."""
+        seconds = time.monotonic() - self._began_at
+        used = {name: cpu - self._cpu_before[name] for name, cpu in self._cpu().items()}
+        others = _machine_cpu() - self._machine_before - sum(used.values())
         return {
             "seconds": round(seconds, 2),
             "cpu": {name: round(cpu, 2) for name, cpu in used.items()},
@@ -221,8 +221,8 @@ class Meter:
         }
 
 
-def _machine() -> float:
-    """Seconds that all cores were busy since the machine was started."""
+def _machine_cpu() -> float:
+    """Return the seconds that all cores were busy since the machine started."""
     user, nice, system, _, _, irq, soft, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )

@@ -1,8 +1,8 @@
 """cryptofeed on the simulator's Binance: `rival.py ADDRESS COUNT BASES BROKERS`.
 
-Runs in an environment of its own. Its trades channel reads Binance's aggregate trades,
-the simulator plays single ones: they differ by two names. It takes wss addresses only,
-the simulator has none.
+Runs in an environment of its own. Its trades channel reads Binance's aggregate trades, and the
+simulator plays single ones: they differ by two names. It accepts wss addresses only, which the
+simulator does not have.
 """
 
 import json
@@ -19,28 +19,28 @@ from cryptofeed.symbols import Symbols
 
 
 class Counting:
-    """Counts trades; at the last one it prints how long they took."""
+    """Callback that counts trades, and prints at the last one how long they took."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._seen = 0
-        self._began = self._used = 0.0
+        self._received = 0
+        self._began_at = self._began_cpu = 0.0
 
     async def __call__(self, _: object, __: float) -> None:
-        if not self._seen:
-            self._began, self._used = time.monotonic(), time.process_time()
-        self._seen += 1
-        if self._seen == self._count:
-            found = {
+        if not self._received:
+            self._began_at, self._began_cpu = time.monotonic(), time.process_time()
+        self._received += 1
+        if self._received == self._count:
+            result = {
                 "count": self._count,
-                "seconds": round(time.monotonic() - self._began, 2),
-                "cpu": round(time.process_time() - self._used, 2),
+                "seconds": round(time.monotonic() - self._began_at, 2),
+                "cpu": round(time.process_time() - self._began_cpu, 2),
             }
-            print(json.dumps(found), flush=True)
+            print(json.dumps(result), flush=True)
 
 
-class Simulated(Binance):  # type: ignore[misc]  # it has no types
-    """Single trades instead of aggregate ones."""
+class Simulated(Binance):  # type: ignore[misc]  # cryptofeed has no types
+    """Binance with single trades instead of aggregate ones."""
 
     websocket_channels = {**Binance.websocket_channels, TRADES: "trade"}  # noqa: RUF012
 
@@ -49,29 +49,29 @@ class Simulated(Binance):  # type: ignore[misc]  # it has no types
         await super()._trade(msg, timestamp)
 
     async def message_handler(self, msg: str, conn: Any, timestamp: float) -> None:  # noqa: ANN401
-        # As if it had come under the name that is known there.
+        # Rename the event to the one that cryptofeed handles.
         await super().message_handler(
             msg.replace('"e":"trade"', '"e":"aggTrade"', 1), conn, timestamp
         )
 
 
 def main(address: str, count: int, bases: list[str], servers: str) -> None:
-    """Listen until stopped."""
-    known = {f"{base}-USDT": f"{base}USDT" for base in bases}
-    Symbols.set(Binance.id, known, {"instrument_type": dict.fromkeys(known, "spot")})
-    # The check for wss stands in its constructor; the address itself may be any.
-    opened = WSAsyncConn.__init__
+    """Receive until stopped."""
+    symbols = {f"{base}-USDT": f"{base}USDT" for base in bases}
+    Symbols.set(Binance.id, symbols, {"instrument_type": dict.fromkeys(symbols, "spot")})
+    # The constructor checks for wss; the address itself may be any.
+    original_init = WSAsyncConn.__init__
 
-    def open_any(self: Any, given: str, *rest: Any, **more: Any) -> None:  # noqa: ANN401
-        opened(self, "wss://" + given.partition("://")[2], *rest, **more)
-        self.address = given
+    def open_any(self: Any, url: str, *rest: Any, **more: Any) -> None:  # noqa: ANN401
+        original_init(self, "wss://" + url.partition("://")[2], *rest, **more)
+        self.address = url
 
     WSAsyncConn.__init__ = open_any
     Simulated.websocket_endpoints = [WebsocketEndpoint(address)]
     callback = TradeKafka(bootstrap_servers=servers) if servers else Counting(count)
     handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
     handler.add_feed(
-        Simulated(symbols=list(known), channels=[TRADES], callbacks={TRADES: callback})
+        Simulated(symbols=list(symbols), channels=[TRADES], callbacks={TRADES: callback})
     )
     handler.run()
 

@@ -1,7 +1,7 @@
-"""Frames a second from a socket into the raw topic, one process; beside cryptofeed.
+"""Frames per second from a websocket to the raw topic in one process; beside cryptofeed.
 
-The simulator plays made frames of Binance as fast as they are taken, and then falls
-silent. A run is over when all of them are acknowledged.
+The simulator plays frames of Binance as fast as they are read, then goes silent. A run ends when
+all frames are acknowledged.
 """
 
 import base64
@@ -17,21 +17,21 @@ from typing import Final
 
 from bench.live import made
 from bench.live.processes import Meter, Piece, Result, Stage, wait
-from bench.live.watermarks import Watch
+from bench.live.watermarks import TopicWatch
 from candlewax.kafka import topics
 
 CRYPTOFEED: Final = ("cryptofeed==2.5.0", "aiokafka==0.14.0")
 RIVAL: Final = Path(__file__).parent / "rival.py"
 
-_STILL: Final = 5.0
-"""Seconds without growth after which nothing more is expected."""
+_STILL_S: Final = 5.0
+"""Seconds without growth after which a run ends."""
 
-_MOST: Final = 20.0
-"""Seconds that a slow one is watched."""
+_TIMEOUT_S: Final = 20.0
+"""Seconds after which a slow run ends."""
 
 
 def run(count: int) -> Iterator[Result]:
-    """Measure all of them, one after another."""
+    """Measure all variants, one after another."""
     with Stage() as stage:
         stage.broker()
         log = made.write(stage.folder / "binance.tsv", count, ["binance"])
@@ -44,14 +44,14 @@ def run(count: int) -> Iterator[Result]:
 
 
 def _bare(stage: Stage, count: int, name: str, *options: str) -> Result:
-    """What the simulator can send at most: a client that only counts."""
+    """Measure how many frames the simulator can send to a client that only counts."""
     simulator, urls = stage.simulator(*options)
     port = int(urls["CANDLEWAX_BINANCE_URL"].split(":")[2].split("/")[0])
     meter = Meter(stage.running)
-    seen = _count(port, count)
-    found = _result(name, seen, meter.read())
+    received = _count(port, count)
+    result = _result(name, received, meter.read())
     stage.end(simulator)
-    return found
+    return result
 
 
 def _count(port: int, count: int) -> int:
@@ -63,62 +63,68 @@ def _count(port: int, count: int) -> int:
         f"Sec-WebSocket-Key: {key}\r\n\r\n"
     )
     mark = b'"e":"trade"'
-    seen, rest = 0, b""
+    received, rest = 0, b""
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(request.encode())
-        while seen < count and (data := client.recv(1 << 20)):
+        while received < count and (data := client.recv(1 << 20)):
             data = rest + data
-            seen += data.count(mark)
+            received += data.count(mark)
             rest = data[len(data) - len(mark) + 1 :]
-    return seen
+    return received
 
 
 def _library(stage: Stage, count: int, play: tuple[str, ...]) -> Result:
-    """The websocket library that ingest uses, and nothing behind it."""
+    """Measure the websocket library of ingest, without ingest."""
     simulator, urls = stage.simulator(*play)
     url = urls["CANDLEWAX_BINANCE_URL"] + "?streams=btcusdt@trade"
     piece = stage.python("client", "-m", "bench.live.listener", url, str(count))
-    return _counted(stage, "the websockets library alone", simulator, piece)
+    return _measure_counting(stage, "the websockets library alone", simulator, piece)
 
 
-def _counted(stage: Stage, name: str, simulator: Piece, piece: Piece) -> Result:
-    """Of a process that counts by itself and prints count and seconds."""
+def _measure_counting(stage: Stage, name: str, simulator: Piece, piece: Piece) -> Result:
+    """Measure a process that counts by itself and prints count and seconds."""
     meter = Meter(stage.running)
-    piece.begun("{")
+    piece.wait_for_output("{")
     used = meter.read()
-    said = json.loads(piece.said().splitlines()[-1])
-    used["seconds"], used["cpu"][piece.name] = said["seconds"], said["cpu"]
-    found = _result(name, said["count"], used)
+    printed = json.loads(piece.output().splitlines()[-1])
+    used["seconds"], used["cpu"][piece.name] = printed["seconds"], printed["cpu"]
+    result = _result(name, printed["count"], used)
     stage.end(piece, simulator)
-    return found
+    return result
 
 
 def _ingest(stage: Stage, count: int, play: tuple[str, ...]) -> Result:
     simulator, settings = stage.simulator(*play)
-    watch = Watch(stage.brokers)
+    watch = TopicWatch(stage.brokers)
     piece = stage.flow("ingest", "ingest", **settings, CANDLEWAX_EXCHANGES="binance")
-    found = _grown(stage, "Candlewax ingest", watch, [topics.raw("binance")], count)
+    result = _measure_topic(stage, "Candlewax ingest", watch, [topics.raw("binance")], count)
     watch.close()
     stage.end(piece, simulator)
-    found["said"] = piece.said().splitlines()[-1].split(" ", 2)[-1]
-    return found
+    result["said"] = piece.output().splitlines()[-1].split(" ", 2)[-1]
+    return result
 
 
-def _grown(stage: Stage, name: str, watch: Watch, names: list[str], count: int) -> Result:
-    """From the first acknowledged frame to the last one, or as long as one looks."""
-    wait(lambda: bool(watch.places(names)))
-    places = watch.places(names)
-    wait(lambda: watch.end(places) > 0, every=0.005)
-    meter, first = Meter(stage.running), watch.end(places)
-    began = grew = time.monotonic()
-    seen, used = first, meter.read()
-    while seen < count and grew - began < _MOST and time.monotonic() - grew < _STILL:
-        now = watch.end(places)
-        if now > seen:
-            seen, used, grew = now, meter.read(), time.monotonic()
+def _measure_topic(
+    stage: Stage, name: str, watch: TopicWatch, names: list[str], count: int
+) -> Result:
+    """Measure from the first acknowledged frame to the last one, or until time is up."""
+    wait(lambda: bool(watch.partitions(names)))
+    places = watch.partitions(names)
+    wait(lambda: watch.count_messages(places) > 0, pause_s=0.005)
+    meter, first = Meter(stage.running), watch.count_messages(places)
+    began_at = grew_at = time.monotonic()
+    received, used = first, meter.read()
+    while (
+        received < count
+        and grew_at - began_at < _TIMEOUT_S
+        and time.monotonic() - grew_at < _STILL_S
+    ):
+        now = watch.count_messages(places)
+        if now > received:
+            received, used, grew_at = now, meter.read(), time.monotonic()
         time.sleep(0.01)
-    found = _result(name, seen - first, used)
-    return {**found, "acknowledged": seen, "missing": max(0, count - seen)}
+    result = _result(name, received - first, used)
+    return {**result, "acknowledged": received, "missing": max(0, count - received)}
 
 
 def _result(name: str, count: int, used: Result) -> Result:
@@ -130,15 +136,15 @@ def _rivals(stage: Stage, count: int, play: tuple[str, ...]) -> Iterator[Result]
     try:
         python = _install(stage.folder / "rival")
     except subprocess.CalledProcessError as error:
-        why = (error.stderr or "").strip().splitlines()[-1:]
-        yield {"part": "sockets", "what": f"{CRYPTOFEED[0]} does not install: {why}"}
+        reason = (error.stderr or "").strip().splitlines()[-1:]
+        yield {"part": "sockets", "what": f"{CRYPTOFEED[0]} does not install: {reason}"}
         return
     yield _rival(stage, count, play, python, "counting")
     yield _rival(stage, count, play, python, "kafka")
 
 
 def _install(folder: Path) -> str:
-    """An environment of its own; gives its Python."""
+    """Create a virtual environment; return its Python."""
     python = str(folder / "bin" / "python")
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
@@ -149,21 +155,21 @@ def _install(folder: Path) -> str:
 
 
 def _rival(stage: Stage, count: int, play: tuple[str, ...], python: str, backend: str) -> Result:
-    """The rival's trades of Binance: a callback that counts, or its Kafka backend."""
+    """Measure cryptofeed on Binance's trades: a callback that counts, or its Kafka backend."""
     simulator, urls = stage.simulator(*play)
     address = urls["CANDLEWAX_BINANCE_URL"].removesuffix("/stream")
     names = [f"trades-BINANCE-{name}-USDT" for name in made.NAMES]
     servers = stage.brokers if backend == "kafka" else ""
-    watch = Watch(stage.brokers)
+    watch = TopicWatch(stage.brokers)
     if servers:
         watch.create(names)
     arguments = (address, str(count), ",".join(made.NAMES), servers)
     piece = stage.run("cryptofeed", python, str(RIVAL), *arguments)
     try:
         if not servers:
-            return _counted(stage, "cryptofeed, a callback that counts", simulator, piece)
-        found = _grown(stage, "cryptofeed, its Kafka backend", watch, names, count)
+            return _measure_counting(stage, "cryptofeed, a callback that counts", simulator, piece)
+        result = _measure_topic(stage, "cryptofeed, its Kafka backend", watch, names, count)
     finally:
         watch.close()
     stage.end(piece, simulator)
-    return found
+    return result

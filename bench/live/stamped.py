@@ -1,9 +1,9 @@
-"""A dataflow as an operator runs it, that also writes down when its candles were stored.
+"""Dataflow that also records when its candles were stored.
 
-`python -m bench.live.stamped STAMPS DATAFLOW [OPTION ...]` does what `python -m bytewax.run
-DATAFLOW OPTION ...` does. A candle can be read once its insert was acknowledged: who asks
-again and again to see it takes the cores from what is measured. So each acknowledgement
-gets a time, and a few questions beside (`polls`) check that what had one was there.
+`python -m bench.live.stamped STAMPS DATAFLOW [OPTION ...]` does the same as `python -m bytewax.run
+DATAFLOW OPTION ...`. A candle can be read once its insert was acknowledged. Polling for it would
+take the cores from what is measured. So each acknowledgement is recorded with its time, and a few
+queries beside it (`polls`) check that the candle was there.
 """
 
 import runpy
@@ -15,20 +15,20 @@ from typing import Any
 import polars as pl
 
 from bench.live.polls import Stamps
-from candlewax.clickhouse.writer import Writer
+from candlewax.clickhouse.block_store import BlockStore
 
 
 def main(stamps: Path, dataflow: str, options: list[str]) -> None:
     """Run the dataflow until it ends."""
     stored: list[tuple[int, pl.DataFrame]] = []
-    insert = Writer._insert_candles  # noqa: SLF001 - there is no other place
+    original_insert = BlockStore._insert_candles  # noqa: SLF001 - there is no other place
 
-    def stamped(self: Writer, frames: Any) -> None:  # noqa: ANN401 - passed on
-        insert(self, frames)
+    def insert_with_stamp(self: BlockStore, frames: Any) -> None:  # noqa: ANN401 - passed on
+        original_insert(self, frames)
         now = time.time_ns()
         stored.extend((now, frame) for frame in frames)
 
-    Writer._insert_candles = stamped  # type: ignore[method-assign]  # noqa: SLF001
+    BlockStore._insert_candles = insert_with_stamp  # type: ignore[method-assign]  # noqa: SLF001
     sys.argv = ["bytewax.run", dataflow, *options]
     try:
         runpy.run_module("bytewax.run", run_name="__main__", alter_sys=True)

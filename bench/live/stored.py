@@ -1,4 +1,4 @@
-"""A million candles that are there from the start."""
+"""Table of a million candles, stored before the measurement."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ MARKETS: Final = 60
 EXCHANGE: Final = "binance_usdm"
 SYMBOLS: Final = tuple(f"S{number}/USDT" for number in range(MARKETS))
 BEGIN: Final = 1_577_836_800
-"""2020-01-01, in seconds since 1970: when the first one begins."""
+"""Start of the first candle: 2020-01-01, in seconds since 1970."""
 
 EACH: Final = {
     timeframe: (COUNT - 5 * 90_000 if timeframe == "1m" else 90_000) // MARKETS
@@ -19,7 +19,7 @@ EACH: Final = {
 }
 """Candles of each series; the rest of the million is left out."""
 
-# Digits as real ones have, so that they take as much room.
+# Digits like those of real candles, so that they take as much space.
 _FILL: Final = """
 WITH cityHash64({number:Int8}, number) AS chance,
     toDecimal128(60000 + chance % 1000000 / 100, 12) AS price,
@@ -40,7 +40,7 @@ FROM numbers({count:UInt32})
 
 
 def fill(folder: Path) -> int:
-    """Store them in a directory; gives how many there are."""
+    """Store the candles in a directory; return how many there are."""
     database = open_tables(folder, "market")
     for timeframe, (number, length) in TIMEFRAMES.items():
         values = {"number": number, "length": length // 1_000_000, "begin": BEGIN}

@@ -1,7 +1,7 @@
-"""What a pipeline that runs as fast as it can loses by a page that watches it.
+"""Throughput of a pipeline at full speed, without and with a page that watches it.
 
-One process runs everything (`candlewax up`) on a recording whose pace is beyond it: alone; with
-a program that reads what a page is sent, and is nearly free; and with the page itself in a
+One process runs everything (`candlewax up`) on a recording faster than it can process: alone; with
+a program that reads the stream of a page, which costs almost nothing; and with the page in a
 browser, which draws on the same cores.
 """
 
@@ -21,24 +21,24 @@ from bench.live.processes import COMMAND, Meter, Piece, Result, Stage
 from tests.support.browser import OPTIONS, chromium
 from tests.support.ports import free_port
 
-WAYS: Final = ("no page", "what a page is sent, read", "a page in a browser")
+WAYS: Final = ("no page", "a page's stream, read", "a page in a browser")
 
 ROUNDS: Final = 3
-"""How often each way is measured, in turns."""
+"""Measurements of each way, in turns."""
 
-_MOST: Final = 150_000
-"""More trades a second than a pipeline carries: the recording is long enough."""
+_MAX_RATE: Final = 150_000
+"""Trades per second, more than the pipeline can process, so that the recording is long enough."""
 
 _PACE: Final = 100_000
-"""Seconds of a recording in one."""
+"""Seconds of the recording per second."""
 
 _SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
 
 _WARM: Final = 3.0
-"""Seconds of trades that are not counted at the beginning."""
+"""Seconds of trades at the start that are not counted."""
 
-_LOST_IN: Final = 6.0
-"""Seconds a process and a page may take to begin, and trades go by."""
+_START_S: Final = 6.0
+"""Seconds that the process and the page may take to start while trades are played."""
 
 
 _READ: Final = """
@@ -49,9 +49,9 @@ for _ in urllib.request.urlopen(sys.argv[1]):
 
 
 def run(seconds: float) -> Iterator[Result]:
-    """Each way, in turns."""
+    """Measure each way, in turns."""
     with Stage() as stage:
-        count = int(_MOST * (seconds + _WARM + _LOST_IN))
+        count = int(_MAX_RATE * (seconds + _WARM + _START_S))
         recording = made.write(stage.folder / "frames.tsv", count), count
         for _ in range(ROUNDS):
             for way in WAYS:
@@ -59,10 +59,10 @@ def run(seconds: float) -> Iterator[Result]:
 
 
 def _way(stage: Stage, recording: tuple[Path, int], way: str, seconds: float) -> Result:
-    port, (feed, most) = free_port(), recording
+    port, (feed, played) = free_port(), recording
     command = ("up", f"--port={port}", f"--pace={_PACE}")
     up = stage.python("up", "-c", COMMAND, *command, CANDLEWAX_FEED=str(feed))
-    up.begun("Ctrl-C")
+    up.wait_for_output("Ctrl-C")
     with ExitStack() as stack:
         if way == WAYS[1]:
             series = urlencode({"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1m"})
@@ -74,14 +74,14 @@ def _way(stage: Stage, recording: tuple[Path, int], way: str, seconds: float) ->
             page.goto(f"http://127.0.0.1:{port}/#binance/BTC/USDT/1m")
             page.wait_for_selector("#market-rows .row")
         time.sleep(_WARM)
-        result = _carried(stage, up, port, seconds)
-        if _stored(port) >= most:
-            raise RuntimeError(f"all {most:,} trades were stored before the end: raise _MOST")
+        result = _measure(stage, up, port, seconds)
+        if _stored(port) >= played:
+            raise RuntimeError(f"all {played:,} trades were stored before the end: raise _MAX_RATE")
     stage.end(up)
     return result
 
 
-def _carried(stage: Stage, up: Piece, port: int, seconds: float) -> Result:
+def _measure(stage: Stage, up: Piece, port: int, seconds: float) -> Result:
     meter, before, began = Meter(stage.running), _stored(port), time.monotonic()
     time.sleep(seconds)
     after, ended = _stored(port), time.monotonic()
@@ -95,7 +95,7 @@ def _carried(stage: Stage, up: Piece, port: int, seconds: float) -> Result:
 
 
 def _stored(port: int) -> int:
-    """Trades in the tables."""
+    """Return how many trades are stored."""
     connection = HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/api/v1/exchanges")
     rows = json.loads(connection.getresponse().read())["data"]

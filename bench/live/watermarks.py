@@ -1,4 +1,4 @@
-"""How far topics have grown, and how far their readers are."""
+"""Ends of topics, and lag of consumer groups."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,15 +10,15 @@ from confluent_kafka.cimpl import NewTopic
 _SECONDS: Final = 10.0
 
 
-class Watch:
-    """Looks at the ends of topics."""
+class TopicWatch:
+    """Reader of the ends of topics."""
 
     def __init__(self, servers: str) -> None:
         self._servers = servers
         self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-        self._consumer = self._of("watch")
+        self._consumer = self._consumer_of("watch")
 
-    def _of(self, group: str) -> Consumer:
+    def _consumer_of(self, group: str) -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self._servers,
@@ -30,48 +30,51 @@ class Watch:
         )
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         self._consumer.close()
 
-    def places(self, topics: Iterable[str]) -> list[TopicPartition]:
-        """All partitions of those topics that are there."""
-        there = self._admin.list_topics(timeout=_SECONDS).topics
+    def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """Return all partitions of those topics that exist."""
+        existing = self._admin.list_topics(timeout=_SECONDS).topics
         return [
             TopicPartition(topic, partition)
             for topic in topics
-            if topic in there
-            for partition in there[topic].partitions
+            if topic in existing
+            for partition in existing[topic].partitions
         ]
 
-    def end(self, places: Iterable[TopicPartition]) -> int:
-        """How many messages they hold."""
-        return sum(self._end(place) for place in places)
+    def count_messages(self, partitions: Iterable[TopicPartition]) -> int:
+        """Return how many messages partitions hold."""
+        return sum(self._count_messages(partition) for partition in partitions)
 
-    def _end(self, place: TopicPartition) -> int:
+    def _count_messages(self, partition: TopicPartition) -> int:
         try:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_SECONDS)
-        except KafkaException:  # a topic that has only just come about
+            low, high = self._consumer.get_watermark_offsets(partition, timeout=_SECONDS)
+        except KafkaException:  # the topic was created a moment ago
             return 0
         return int(high - low)
 
     def lag(self, group: str, topics: Iterable[str]) -> int:
-        """How many messages a group has still to read; one that has shown no offset, all."""
-        consumer = self._of(group)
+        """Return how many messages a group has yet to read; all, if it has no offset."""
+        consumer = self._consumer_of(group)
         try:
-            places = consumer.committed(self.places(topics), timeout=_SECONDS)
+            partitions = consumer.committed(self.partitions(topics), timeout=_SECONDS)
             return sum(
-                self.end([TopicPartition(place.topic, place.partition)]) - max(0, place.offset)
-                for place in places
+                self.count_messages([TopicPartition(partition.topic, partition.partition)])
+                - max(0, partition.offset)
+                for partition in partitions
             )
         finally:
             consumer.close()
 
     def create(self, topics: Iterable[str]) -> None:
-        """Make topics of one partition."""
-        for done in self._admin.create_topics([NewTopic(topic, 1, 1) for topic in topics]).values():
-            done.result(_SECONDS)
+        """Create topics of one partition."""
+        for future in self._admin.create_topics(
+            [NewTopic(topic, 1, 1) for topic in topics]
+        ).values():
+            future.result(_SECONDS)
 
     def delete(self, topics: list[str]) -> None:
-        """Delete topics; they may linger for a moment."""
-        for done in self._admin.delete_topics(topics).values():
-            done.result(_SECONDS)
+        """Delete topics; they may exist for a moment longer."""
+        for future in self._admin.delete_topics(topics).values():
+            future.result(_SECONDS)

@@ -1,1 +1,1 @@
-"""The commands that take more than a line or two: one module each."""
+"""Commands, one module each."""

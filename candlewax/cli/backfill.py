@@ -1,4 +1,4 @@
-"""The command `candlewax backfill`: trades of a span of time, by REST or from dumps."""
+"""Command `candlewax backfill`: stores the trades of a time span, from REST or dump files."""
 
 import argparse
 import sys
@@ -14,25 +14,26 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
-from candlewax.core import instruments
+from candlewax.core.instruments import Instruments
+from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest import backfill, dump_files
 from candlewax.feeds.rest.backfill import BackfillSource, Texts
 from candlewax.feeds.rest.client import Client
 from candlewax.feeds.rest.dump_files import DumpError
-from candlewax.feeds.rest.span_pages import Found, Span, pages
+from candlewax.feeds.rest.span_pages import Span, SpanCounts, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import claimed, live_kind, placed
+from candlewax.pipeline.data_kind import live_kind, open_claimed, settings_for_kind
 from candlewax.pipeline.reports.summary import ReplayProgress, console
 from candlewax.pipeline.sources import rest_endpoints
-from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
 
@@ -40,23 +41,23 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BackfillRequestError(ValueError):
-    """A backfill that cannot be done; the text says why."""
+    """Error for a backfill that is not possible; the text says why."""
 
 
 def add(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     run: Callable[[argparse.Namespace], int],
 ) -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "backfill", help="store the trades of a span of time, from REST or from dump files"
     )
     command.add_argument("exchange", metavar="EXCHANGE", choices=EXCHANGES)
     command.add_argument("symbol", metavar="SYMBOL", help="native or unified: BTCUSDT, BTC/USDT")
-    for name, what in (("from", "first moment"), ("to", "moment behind the last")):
+    for name, what in (("from", "begin"), ("to", "end, exclusive")):
         command.add_argument(
             f"--{name}",
-            type=_moment,
+            type=_parse_time,
             metavar="T",
             dest=name,
             help=f"{what}: 2026-01-31 or 2026-01-31T12:30:00, UTC; needed without --dump",
@@ -72,7 +73,7 @@ def add(
     command.set_defaults(run=run)
 
 
-def _moment(text: str) -> int:
+def _parse_time(text: str) -> int:
     try:
         return (parse_time_or_utc(text) - _EPOCH) // timedelta(microseconds=1)
     except ValueError as error:
@@ -81,19 +82,19 @@ def _moment(text: str) -> int:
 
 @dataclass(frozen=True)
 class BackfillRequest:
-    """A market to store, within a span of time or all of it, from files or by REST."""
+    """Market, time span (None for all) and dump files (empty for REST) of a backfill."""
 
     exchange: str
-    native: str
+    native_symbol: str
     span: Span | None
     files: tuple[Path, ...]
 
 
-def parse_request(arguments: argparse.Namespace, known: instruments.Instruments) -> BackfillRequest:
-    """Return what the arguments ask for. Raises BackfillRequestError."""
+def parse_request(arguments: argparse.Namespace, instruments: Instruments) -> BackfillRequest:
+    """Return the request of the command line. Raises BackfillRequestError."""
     exchange = arguments.exchange
-    native = known.native(exchange, arguments.symbol)
-    if native is None:
+    native_symbol = instruments.find_native_symbol(exchange, arguments.symbol)
+    if native_symbol is None:
         raise BackfillRequestError(
             f"{arguments.symbol!r} is no symbol of {exchange}: expected one as it writes them "
             "or a unified one that the instruments file lists"
@@ -101,7 +102,7 @@ def parse_request(arguments: argparse.Namespace, known: instruments.Instruments)
     begin, end, files = getattr(arguments, "from"), arguments.to, tuple(arguments.dump)
     now = time.time_ns() // 1000
     if begin is None and end is None and files:
-        return BackfillRequest(exchange, native, None, files)
+        return BackfillRequest(exchange, native_symbol, None, files)
     if not files and (begin is None or end is None):
         raise BackfillRequestError("--from and --to are needed where there is no --dump")
     span = (begin or 0, now if end is None else end)
@@ -109,138 +110,146 @@ def parse_request(arguments: argparse.Namespace, known: instruments.Instruments)
         raise BackfillRequestError("--from is to lie before --to")
     if span[0] >= now:
         raise BackfillRequestError("--from lies in the future")
-    return BackfillRequest(exchange, native, span, files)
+    return BackfillRequest(exchange, native_symbol, span, files)
 
 
-Makes = Callable[[Callable[[float], bool]], Texts]
-"""Gives texts to who says how to wait."""
+TextFactory = Callable[[Callable[[float], bool]], Texts]
+"""Callable that yields texts, given a function that waits."""
 
 
-def _from_files(wanted: BackfillRequest, tally: Counters, found: Found) -> tuple[Makes, int]:
-    """The texts, and how much of them there is."""
-    dump = EXCHANGES[wanted.exchange].dump
+def _from_files(
+    request: BackfillRequest, counters: Counters, counts: SpanCounts
+) -> tuple[TextFactory, int]:
+    """Return the texts, and their size for the progress. Raises BackfillRequestError."""
+    dump = EXCHANGES[request.exchange].dump
     if dump is None:
-        raise BackfillRequestError(f"{wanted.exchange} publishes no dumps that are known here")
+        raise BackfillRequestError(f"{request.exchange} publishes no dumps that are known here")
     try:
-        for path in wanted.files:
-            dump_files.check(path, wanted.native)
-        size = sum(dump_files.size(path) for path in wanted.files)
+        for path in request.files:
+            dump_files.check(path, request.native_symbol)
+        size = sum(dump_files.size(path) for path in request.files)
     except DumpError as error:
         raise BackfillRequestError(str(error)) from error
-    return lambda _: backfill.pieces(wanted.files, dump, wanted.span, tally.read, found), size
+    return lambda _: backfill.pieces(
+        request.files, dump, request.span, counters.add_bytes_read, counts
+    ), size
 
 
 def _from_rest(
-    wanted: BackfillRequest, chosen: Settings, tally: Counters, found: Found
-) -> tuple[Makes, int]:
-    exchange = wanted.exchange
-    asked = rest_endpoints(chosen, [exchange], real=True).get(exchange)
-    if asked is None:
+    request: BackfillRequest, settings: Settings, counters: Counters, counts: SpanCounts
+) -> tuple[TextFactory, int]:
+    exchange = request.exchange
+    endpoint = rest_endpoints(settings, [exchange], real=True).get(exchange)
+    if endpoint is None:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_REST_URL: needed, as CANDLEWAX_{exchange.upper()}_URL "
             "is not the exchange's own"
         )
-    if asked.rest.key_needed and not asked.key:
+    if endpoint.rest.requires_key and not endpoint.key:
         raise SettingsError(
             f"CANDLEWAX_{exchange.upper()}_KEY: needed, {exchange} shows old trades with a key only"
         )
-    span = wanted.span or (0, 0)
+    span = request.span or (0, 0)
 
     def texts(wait: Callable[[float], bool]) -> Texts:
         client = Client(
-            asked.rest, asked.url, asked.key, is_simulated=asked.is_simulated, wait=wait
+            endpoint.rest, endpoint.url, endpoint.key, is_simulated=endpoint.is_simulated, wait=wait
         )
-        return pages(client, asked.rest, wanted.native, span, tally.read, found)
+        return pages(
+            client, endpoint.rest, request.native_symbol, span, counters.add_bytes_read, counts
+        )
 
     return texts, span[1] - span[0]
 
 
 def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) -> int:
-    """Store what is asked for; gives the exit status. `build` makes the pipeline to the
-    tables or, where there is a broker, to the topics.
+    """Run the backfill and return the exit status.
 
-    Raises BackfillRequestError and what a start of a dataflow raises.
+    `build` builds the dataflow to the tables or, with a broker, to the topics. Raises
+    BackfillRequestError and what the start of a dataflow raises.
     """
-    chosen = settings.load()
-    known = instruments.load(chosen.instruments)
-    wanted = parse_request(arguments, known)
-    tally, stop, found = Counters(), ShutdownSignal(), Found()
-    own = {name: url for name, url in chosen.rest_urls.items() if name == wanted.exchange}
-    kind = REAL if wanted.files else live_kind(own)
+    settings = load_settings()
+    instruments = load_instruments(settings.instruments)
+    request = parse_request(arguments, instruments)
+    counters, shutdown, counts = Counters(), ShutdownSignal(), SpanCounts()
+    urls = {name: url for name, url in settings.rest_urls.items() if name == request.exchange}
+    kind = REAL if request.files else live_kind(urls)
     if not kind:
-        name = f"CANDLEWAX_{wanted.exchange.upper()}_REST_URL"
+        name = f"CANDLEWAX_{request.exchange.upper()}_REST_URL"
         raise SettingsError(f"{name}: nothing answers there")
-    chosen = placed(chosen, kind)
-    if wanted.files:
-        texts, size = _from_files(wanted, tally, found)
+    settings = settings_for_kind(settings, kind)
+    if request.files:
+        texts, size = _from_files(request, counters, counts)
     else:
-        texts, size = _from_rest(wanted, chosen, tally, found)
-    source = BackfillSource(wanted.exchange, wanted.native, texts, tally, stop)
-    process = ProcessContext(known, (wanted.exchange,), tally, stop, is_replayable=False, kind=kind)
-    made = _made(chosen, process, source, kind)
+        texts, size = _from_rest(request, settings, counters, counts)
+    source = BackfillSource(request.exchange, request.native_symbol, texts, counters, shutdown)
+    process = ProcessContext(
+        instruments, (request.exchange,), counters, shutdown, is_replayable=False, kind=kind
+    )
+    components = _build_components(settings, process, source, kind)
     configure_logging()
     screen = console()
-    flow = build(made)
-    stop.listen()
-    screen.print(_title(wanted, chosen), highlight=False)
-    watch = ReplayProgress(screen, tally, size)
-    watch.start()
+    flow = build(components)
+    shutdown.listen()
+    screen.print(_title(request, settings), highlight=False)
+    progress = ReplayProgress(screen, counters, size)
+    progress.start()
     try:
         cli_main(flow)
     finally:
-        seconds = watch.stop()
-    _sum_up(screen, tally, seconds, sent=chosen.brokers is not None)
-    if stop():
-        screen.print("Stopped as asked; what was read is stored. Run again to go on.")
+        seconds = progress.stop()
+    _sum_up(screen, counters, seconds, is_sent=settings.brokers is not None)
+    if shutdown():
+        screen.print("Stopped as asked; all data read is stored. Run again to go on.")
     if source.error:
         print(f"candlewax: {source.error}", file=sys.stderr)
         return 1
-    return 0 if stop() else _report(screen, wanted, found)
+    return 0 if shutdown() else _report(screen, request, counts)
 
 
-def _report(screen: Console, wanted: BackfillRequest, found: Found) -> int:
-    """Say how many trades of the span there are; gives the exit status."""
-    source, what = wanted.exchange, "rows of its answers"
-    if wanted.files:
-        source, what = ", ".join(path.name for path in wanted.files), "lines"
-    of_what = f"of {wanted.native}" + (" in that span" if wanted.span else "")
-    if found.unread:
-        text = f"candlewax: {source}: {found.unread:,} {what} cannot be read, see dead_letters"
+def _report(screen: Console, request: BackfillRequest, counts: SpanCounts) -> int:
+    """Print the number of trades of the span. Return the exit status."""
+    source, what = request.exchange, "rows of its answers"
+    if request.files:
+        source, what = ", ".join(path.name for path in request.files), "lines"
+    of_what = f"of {request.native_symbol}" + (" in that span" if request.span else "")
+    if counts.unreadable:
+        text = f"candlewax: {source}: {counts.unreadable:,} {what} cannot be read, see dead_letters"
         print(text, file=sys.stderr)
-    if found.within:
-        trades = "1 trade" if found.within == 1 else f"{found.within:,} trades"
+    if counts.within:
+        trades = "1 trade" if counts.within == 1 else f"{counts.within:,} trades"
         screen.print(f"{source}: {trades} {of_what}", highlight=False)
         return 0
-    what = "no trade that can be read" if found.unread else "no trade"
+    what = "no trade that can be read" if counts.unreadable else "no trade"
     text = f"candlewax: {source}: {what} {of_what}; no trade was stored"
     print(text, file=sys.stderr)
     return 1
 
 
-def _made(
-    chosen: Settings, process: ProcessContext, source: BackfillSource, kind: str
+def _build_components(
+    settings: Settings, process: ProcessContext, source: BackfillSource, kind: str
 ) -> Components:
-    if chosen.brokers:
-        broker = KafkaClient(chosen.brokers)
-        create_topics(broker, chosen.brokers, process.exchanges)
-        topic_kind.check(broker, process.exchanges, kind)
-        return builder.build_ingest(process, source, broker, partial(claimed, chosen, kind))
-    return builder.build_embedded(process, source, claimed(chosen, kind))
+    if settings.brokers:
+        broker = KafkaClient(settings.brokers)
+        create_topics(broker, settings.brokers, process.exchanges)
+        topic_kind.require_kind(broker, process.exchanges, kind)
+        return builder.build_ingest(process, source, broker, partial(open_claimed, settings, kind))
+    return builder.build_embedded(process, source, open_claimed(settings, kind))
 
 
-def _title(wanted: BackfillRequest, chosen: Settings) -> str:
-    where = ", ".join(map(str, wanted.files)) or "REST"
-    into = chosen.brokers or f"{chosen.clickhouse}, database {chosen.database}"
-    return f"Trades of {wanted.exchange} {wanted.native} from {where} into {into}"
+def _title(request: BackfillRequest, settings: Settings) -> str:
+    where = ", ".join(map(str, request.files)) or "REST"
+    into = settings.brokers or f"{settings.clickhouse}, database {settings.database}"
+    return f"Trades of {request.exchange} {request.native_symbol} from {where} into {into}"
 
 
-def _sum_up(screen: Console, tally: Counters, seconds: float, *, sent: bool) -> None:
-    frames = tally.total("frames")
-    if sent:
+def _sum_up(screen: Console, counters: Counters, seconds: float, *, is_sent: bool) -> None:
+    frames = counters.total("frames")
+    if is_sent:
         screen.print(f"{frames:,} frames sent in {seconds:.1f} s", highlight=False)
         return
     screen.print(
-        f"{tally.total('trades'):,} trades stored, {tally.total('duplicates'):,} known before, "
-        f"{tally.total('dead_letters'):,} dead letters; {frames:,} frames in {seconds:.1f} s",
+        f"{counters.total('trades'):,} trades stored, {counters.total('duplicates'):,} known before"
+        f", {counters.total('dead_letters'):,} dead letters; {frames:,} frames in {seconds:.1f} s",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""The command `candlewax check`: all that a start needs, looked at without starting."""
+"""Command `candlewax check`: checks everything that a start needs, without starting."""
 
 import argparse
 import os
@@ -13,29 +13,30 @@ import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import IN_USE, DatabaseError, connect, short_message
-from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, free, mebibytes
-from candlewax.core import instruments
+from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, format_mebibytes, free_bytes
 from candlewax.core.instruments import Instruments, InstrumentsError
+from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
-from candlewax.runtime import exit_reasons, settings
+from candlewax.runtime import exit_reasons
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 
 OK: Final = "ok"
 NOTE: Final = "note"
 WRONG: Final = "wrong"
 
-_SECONDS: Final = 5.0
-"""For an answer of the schema registry."""
+_REGISTRY_TIMEOUT_S: Final = 5.0
+"""Timeout in seconds of the schema registry."""
 
 _SERVER_DISKS: Final = "SELECT name, free_space FROM system.disks WHERE type = 'Local' ORDER BY 1"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: the thing that was looked at, and what was found."""
+    """Output line: the state of one thing that was checked."""
 
     state: str
     subject: str
@@ -43,163 +44,170 @@ class Finding:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "check",
-        help="look at settings, instruments, database, broker and addresses; starts and "
+        help="check settings, instruments, database, broker and addresses; starts and "
         "changes nothing",
     )
     command.set_defaults(run=_run)
 
 
 def _run(_: argparse.Namespace) -> int:
-    wrong = False
-    for finding in findings():
-        wrong = wrong or finding.state == WRONG
+    is_wrong = False
+    for finding in run_checks():
+        is_wrong = is_wrong or finding.state == WRONG
         print(f"{finding.state:<6}{finding.subject:<13}{finding.text}", flush=True)
-    return 1 if wrong else 0
+    return 1 if is_wrong else 0
 
 
-def findings() -> Iterator[Finding]:
-    """Give a finding for each thing that a start needs, one after the other."""
+def run_checks() -> Iterator[Finding]:
+    """Check one thing after another that a start needs, and yield a finding for each."""
     try:
-        chosen = settings.load()
+        settings = load_settings()
     except SettingsError as error:
         for line in str(error).splitlines():
             yield Finding(WRONG, "settings", line)
         return
-    feed = chosen.feed if isinstance(chosen.feed, str) else ", ".join(map(str, chosen.feed))
-    yield Finding(OK, "settings", f"feed {feed}, database {chosen.database}")
-    known = None
+    feed = settings.feed if isinstance(settings.feed, str) else ", ".join(map(str, settings.feed))
+    yield Finding(OK, "settings", f"feed {feed}, database {settings.database}")
+    instruments = None
     try:
-        known = instruments.load(chosen.instruments)
+        instruments = load_instruments(settings.instruments)
     except InstrumentsError as error:
         yield Finding(WRONG, "instruments", str(error))
-    if known:
-        yield from _instruments(chosen, known)
-    yield from _addresses(chosen)
-    yield from _keys(chosen)
-    yield from _database(chosen)
-    if chosen.brokers:
-        wanted = chosen.exchanges or (known.exchanges if known else ())
-        yield from _broker(chosen.brokers, wanted)
+    if instruments:
+        yield from _check_instruments(settings, instruments)
+    yield from _check_addresses(settings)
+    yield from _check_keys(settings)
+    yield from _check_database(settings)
+    if settings.brokers:
+        expected = settings.exchanges or (instruments.exchanges if instruments else ())
+        yield from _check_broker(settings.brokers, expected)
 
 
-def _instruments(chosen: Settings, known: Instruments) -> Iterator[Finding]:
-    for exchange in chosen.exchanges or known.exchanges:
-        natives = known.subscriptions(exchange)
-        if not natives:
-            state = WRONG if chosen.live and chosen.exchanges else NOTE
+def _check_instruments(settings: Settings, instruments: Instruments) -> Iterator[Finding]:
+    for exchange in settings.exchanges or instruments.exchanges:
+        native_symbols = instruments.subscriptions(exchange)
+        if not native_symbols:
+            state = WRONG if settings.is_live and settings.exchanges else NOTE
             yield Finding(state, "instruments", f"{exchange}: nothing to subscribe to")
             continue
-        yield Finding(OK, "instruments", f"{exchange}: {len(natives):,} to subscribe to")
-        for native in natives:
-            listed, ruled = known.resolve(exchange, native), known.by_rule(exchange, native)
-            if listed and ruled and listed.symbol != ruled.symbol:
+        yield Finding(OK, "instruments", f"{exchange}: {len(native_symbols):,} to subscribe to")
+        for native_symbol in native_symbols:
+            listed, by_rule = (
+                instruments.resolve(exchange, native_symbol),
+                instruments.resolve_by_rule(exchange, native_symbol),
+            )
+            if listed and by_rule and listed.symbol != by_rule.symbol:
                 yield Finding(
                     NOTE,
                     "instruments",
-                    f"{exchange}: {native} is listed as {listed.symbol}, by the exchange's rule it "
-                    f"would be {ruled.symbol}",
+                    f"{exchange}: {native_symbol} is listed as {listed.symbol}, by the exchange's "
+                    f"rule it would be {by_rule.symbol}",
                 )
 
 
-def _addresses(chosen: Settings) -> Iterator[Finding]:
-    for what, urls in (("websocket", chosen.urls), ("REST", chosen.rest_urls)):
+def _check_addresses(settings: Settings) -> Iterator[Finding]:
+    for protocol, urls in (("websocket", settings.urls), ("REST", settings.rest_urls)):
         for exchange, url in urls.items():
-            # Without what may be a password in it.
-            yield Finding(OK, "address", f"{exchange}: {what} at {urlsplit(url).hostname}")
-    for exchange in chosen.urls.keys() - chosen.rest_urls.keys():
+            # The host only, as the address may hold a password.
+            yield Finding(OK, "address", f"{exchange}: {protocol} at {urlsplit(url).hostname}")
+    for exchange in settings.urls.keys() - settings.rest_urls.keys():
         yield Finding(
-            NOTE, "address", f"{exchange}: no trades are asked for by REST, as "
+            NOTE, "address", f"{exchange}: no trades are requested by REST, as "
             f"CANDLEWAX_{exchange.upper()}_URL is set and CANDLEWAX_{exchange.upper()}_REST_URL not"
         )  # fmt: skip
 
 
-def _keys(chosen: Settings) -> Iterator[Finding]:
-    for exchange in chosen.keys:
+def _check_keys(settings: Settings) -> Iterator[Finding]:
+    for exchange in settings.keys:
         if EXCHANGES[exchange].rest.key_header is None:
             yield Finding(NOTE, "key", f"{exchange}: is set, and this exchange asks for none")
         else:
             yield Finding(OK, "key", f"{exchange}: is set")
 
 
-def _database(chosen: Settings) -> Iterator[Finding]:
-    place = chosen.clickhouse
+def _check_database(settings: Settings) -> Iterator[Finding]:
+    place = settings.clickhouse
     if isinstance(place, Path):
-        yield from _disk(place)
+        yield from _check_disk(place)
         if not place.exists():
-            above = next(part for part in place.absolute().parents if part.exists())
-            if not os.access(above, os.W_OK | os.X_OK) or not above.is_dir():
-                yield Finding(WRONG, "database", f"{place}: {above} cannot be written to")
+            parent = next(part for part in place.absolute().parents if part.exists())
+            if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
+                yield Finding(WRONG, "database", f"{place}: {parent} cannot be written to")
                 return
             yield Finding(NOTE, "database", f"{place}: is not there yet; the first start makes it")
             return
     try:
-        with closing(connect(place, "default")) as opened:
-            there = opened.client.query(
+        with closing(connect(place, "default")) as database:
+            found = database.client.query(
                 "SELECT count() FROM system.databases WHERE name = {name:String}",
-                parameters={"name": chosen.database},
+                parameters={"name": settings.database},
             )
             if isinstance(place, Server):
-                for name, space in opened.client.query(_SERVER_DISKS).result_rows:
-                    yield _room(f"{place}, disk {name}", int(space))
+                for name, space in database.client.query(_SERVER_DISKS).result_rows:
+                    yield _check_space(f"{place}, disk {name}", int(space))
     except DatabaseError as error:
-        # It is the pipeline's, most often.
+        # Most often a running pipeline has it open.
         in_use = str(error).endswith(IN_USE)
         yield Finding(NOTE if in_use else WRONG, "database", str(error))
     except ClickHouseError as error:
-        reason = exit_reasons.unanswered(error) or short_message(error)
+        reason = exit_reasons.explain_no_answer(error) or short_message(error)
         yield Finding(WRONG, "database", f"{place}: {reason}")
     else:
-        if there.result_rows[0][0]:
-            yield Finding(OK, "database", f"{place}: database {chosen.database} is there")
+        if found.result_rows[0][0]:
+            yield Finding(OK, "database", f"{place}: database {settings.database} is there")
         else:
-            text = f"{place}: no database {chosen.database} yet; the first start makes it"
+            text = f"{place}: no database {settings.database} yet; the first start makes it"
             yield Finding(NOTE, "database", text)
 
 
-def _disk(folder: Path) -> Iterator[Finding]:
+def _check_disk(folder: Path) -> Iterator[Finding]:
     try:
-        yield _room(str(folder), free(folder))
+        yield _check_space(str(folder), free_bytes(folder))
     except OSError as error:
         yield Finding(WRONG, "disk", f"{folder}: {error.strerror}")
 
 
-def _room(where: str, space: int) -> Finding:
+def _check_space(where: str, space: int) -> Finding:
     if space < LOW_SPACE_BYTES:
-        text = f"{where}: {mebibytes(space)} of room; {mebibytes(LOW_SPACE_BYTES)} are needed"
+        needed = format_mebibytes(LOW_SPACE_BYTES)
+        text = f"{where}: {format_mebibytes(space)} of room; {needed} are needed"
         return Finding(WRONG, "disk", text)
-    return Finding(OK, "disk", f"{where}: {mebibytes(space)} of room")
+    return Finding(OK, "disk", f"{where}: {format_mebibytes(space)} of room")
 
 
-def _broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:
+def _check_broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:
     try:
-        there = KafkaClient(brokers).topics()
+        found = KafkaClient(brokers).topics()
     except BrokerError as error:
         yield Finding(WRONG, "broker", str(error))
     else:
         yield Finding(OK, "broker", f"{brokers}: answers")
-        wanted = topics.wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions)
-        absent = [topic.name for topic in wanted if topic.name not in there]
-        if absent:
-            text = f"not there yet, the first start makes them: {', '.join(absent)}"
+        counts = brokers.raw_partitions, brokers.normalized_partitions
+        expected = topics.required_topics(exchanges, *counts)
+        missing = [topic.name for topic in expected if topic.name not in found]
+        if missing:
+            text = f"not there yet, the first start makes them: {', '.join(missing)}"
             yield Finding(NOTE, "topics", text)
         else:
-            yield Finding(OK, "topics", f"all {len(wanted)} are there")
+            yield Finding(OK, "topics", f"all {len(expected)} are there")
     if brokers.schema_registry:
-        yield _registry(brokers.schema_registry)
+        yield _check_registry(brokers.schema_registry)
 
 
-def _registry(address: str) -> Finding:
+def _check_registry(address: str) -> Finding:
     host = urlsplit(address).hostname
     try:
-        ask: Callable[..., urllib3.BaseHTTPResponse] = urllib3.PoolManager(retries=False).request
-        answer = ask("GET", f"{address.rstrip('/')}/subjects", timeout=_SECONDS)
+        request: Callable[..., urllib3.BaseHTTPResponse] = urllib3.PoolManager(
+            retries=False
+        ).request
+        answer = request("GET", f"{address.rstrip('/')}/subjects", timeout=_REGISTRY_TIMEOUT_S)
     except urllib3.exceptions.HTTPError as error:
         text = str(error)
-        why = next((part for part in ("refused", "timed out") if part in text), "no such host")
-        return Finding(WRONG, "registry", f"{host}: does not answer: {why}")
+        reason = next((part for part in ("refused", "timed out") if part in text), "no such host")
+        return Finding(WRONG, "registry", f"{host}: does not answer: {reason}")
     if answer.status != 200:
         return Finding(WRONG, "registry", f"{host}: answers with HTTP {answer.status}")
     return Finding(OK, "registry", f"{host}: answers")

@@ -1,4 +1,4 @@
-"""Times as people write them, and ends with a reason, for all commands."""
+"""Shared parts of the commands: database, times, and exits with an error message."""
 
 import argparse
 import sys
@@ -12,9 +12,10 @@ from candlewax.cli.backfill import BackfillRequestError
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError
-from candlewax.runtime import exit_reasons, settings
+from candlewax.runtime import exit_reasons
 from candlewax.runtime.last_filled import lacks_password
-from candlewax.runtime.settings import SettingsError
+from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.klines import KlinesError
 from candlewax.verification.rebuild import RebuildError
@@ -24,10 +25,10 @@ T = TypeVar("T")
 
 
 class CommandError(RuntimeError):
-    """A command cannot do what it was asked for; the text says why."""
+    """Error for a command that cannot do its work; the text says why."""
 
 
-_TOLD: Final = (
+_EXPECTED_ERRORS: Final = (
     SettingsError,
     InstrumentsError,
     DatabaseError,
@@ -45,32 +46,34 @@ def exit_on_error(status: int, action: Callable[[], T]) -> T:
     try:
         return action()
     except ClickHouseError as error:
-        message = exit_reasons.unanswered(error) or short_message(error)
+        message = exit_reasons.explain_no_answer(error) or short_message(error)
         if "UNKNOWN_TABLE" in message:
-            message += "; candlewax init makes what is not there"
-    except _TOLD as error:
+            message += "; candlewax init creates missing tables"
+    except _EXPECTED_ERRORS as error:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)
     sys.exit(status)
 
 
-def database(status: int) -> Database:
-    """The configured database, which must be there; else the process ends."""
-    chosen = exit_on_error(status, settings.load)
-    say_which(chosen)
-    return exit_on_error(status, lambda: connect(chosen.clickhouse, chosen.database))
+def open_database(status: int) -> Database:
+    """Return the configured database. If it is absent, exit with a message and the status."""
+    settings = exit_on_error(status, load_settings)
+    print_database(settings)
+    return exit_on_error(status, lambda: connect(settings.clickhouse, settings.database))
 
 
-def say_which(chosen: settings.Settings) -> None:
-    """Say which database is read, where no setting does."""
-    if not chosen.is_placed:
-        forgot = "; its password is not remembered, set CANDLEWAX_CLICKHOUSE"
-        more = forgot if lacks_password(chosen.clickhouse) else ""
-        print(f"Reading {chosen.clickhouse}, database {chosen.database}{more}", file=sys.stderr)
+def print_database(settings: Settings) -> None:
+    """Print which database is read, if no setting names one."""
+    if not settings.is_placed:
+        hint = "; its password is not remembered, set CANDLEWAX_CLICKHOUSE"
+        suffix = hint if lacks_password(settings.clickhouse) else ""
+        print(
+            f"Reading {settings.clickhouse}, database {settings.database}{suffix}", file=sys.stderr
+        )
 
 
 def parse_cli_time(text: str) -> datetime:
-    """A date, or a date and a time, in UTC unless it says otherwise; for argparse."""
+    """Parse a date, or a date and a time, in UTC by default; for argparse."""
     try:
         return parse_time_or_utc(text)
     except ValueError as error:

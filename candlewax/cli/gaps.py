@@ -1,4 +1,4 @@
-"""The command `candlewax gaps`: which trades are known to be missing."""
+"""Command `candlewax gaps`: lists missing trades."""
 
 import argparse
 import json
@@ -13,22 +13,22 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import CommandError, database, exit_on_error, parse_cli_time
+from candlewax.cli.common import CommandError, exit_on_error, open_database, parse_cli_time
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import TOO_LONG, kind
+from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS, remove_numbers
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.reports.summary import console
 
-CLOSED, OPEN, NOT_SEEN = 0, 1, 2
+CLOSED, OPEN, NOT_READ = 0, 1, 2
 """Exit statuses: none of the gaps listed is open or unrepairable; some are; could not look."""
 
 STATES: Final = ("open", "repairing", "unrepairable", "repaired")
 
-SHOWN: Final = 100
-"""How many gaps people are shown, if they do not say."""
+DEFAULT_LIMIT: Final = 100
+"""Default number of gaps listed in a table."""
 
 # Empty lists and the widest span stand for no filter.
-_CHOSEN: Final = """
+_FILTER: Final = """
 FROM gaps FINAL
 WHERE (empty({exchanges:Array(String)}) OR exchange IN {exchanges:Array(String)})
     AND (empty({symbols:Array(String)}) OR symbol IN {symbols:Array(String)})
@@ -40,20 +40,20 @@ WHERE (empty({exchanges:Array(String)}) OR exchange IN {exchanges:Array(String)}
 _LIST: Final = f"""
 SELECT exchange, symbol, first_sequence, last_sequence, count, missing, before, after, connection,
     detected_at, toString(state) AS state, reason, attempts, updated_at
-{_CHOSEN}
+{_FILTER}
 ORDER BY exchange, symbol, first_sequence
 LIMIT {{limit:UInt64}}
 """
 
 _TOTALS: Final = f"""
 SELECT toString(state) AS state, count() AS gaps, sum(count) AS numbers, sum(missing) AS missing
-{_CHOSEN}
+{_FILTER}
 GROUP BY state
 """
 
 _REASONS: Final = f"""
 SELECT reason, count() AS gaps, max(count) AS longest, countIf(state = 'unrepairable') AS given_up
-{_CHOSEN}
+{_FILTER}
     AND missing > 0 AND reason IS NOT NULL AND reason != ''
 GROUP BY reason
 ORDER BY gaps DESC, reason
@@ -73,8 +73,8 @@ _WIDEST: Final = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2299, 1, 1, tzinfo=
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which gaps: an empty filter takes all; of the time, gaps that may hold a trade in it."""
+class GapFilter:
+    """Filter of gaps: empty fields match all; the time matches gaps that may hold a trade in it."""
 
     exchanges: Sequence[str] = ()
     symbols: Sequence[str] = ()
@@ -83,22 +83,23 @@ class Wanted:
     until: datetime = _WIDEST[1]
 
     def parameters(self) -> dict[str, Any]:
-        """For the queries."""
+        """Return the parameters of the queries."""
         return {
             "exchanges": list(self.exchanges),
             "symbols": list(self.symbols),
             "states": list(self.states),
-            "since": _micros(self.since),
-            "until": _micros(self.until),
+            "since": _to_us(self.since),
+            "until": _to_us(self.until),
         }
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """`rows`: the gaps, as many as asked for. `totals`: by state, the number of gaps, of
-    numbers they were found with, and of those still missing; of all that match. `reasons`: why
-    some of all that match are missing, with the number of gaps, the numbers of the longest, and
-    how many were given up.
+    """Gaps that match a filter.
+
+    `rows` holds them up to the limit. `totals` holds by state the number of gaps, of numbers they
+    were detected with, and of numbers still missing. `reasons` holds each reason with its number of
+    gaps, the length of the longest, and the number given up.
     """
 
     rows: pl.DataFrame
@@ -107,36 +108,38 @@ class Gaps:
 
     @property
     def count(self) -> int:
-        """How many gaps match."""
+        """Return the number of gaps that match."""
         return sum(gaps for gaps, _, _ in self.totals.values())
 
     @property
-    def whole(self) -> bool:
-        """Whether all of them are repaired."""
+    def is_repaired(self) -> bool:
+        """Return True if all of them are repaired."""
         return not self.totals.keys() - {"repaired"}
 
 
-def look(tables: Database, wanted: Wanted, limit: int | None = None) -> Gaps:
-    """The gaps that are wanted. Raises CommandError if a market is unknown."""
-    if wanted.symbols:
-        found = tables.query(_MARKETS, {"symbols": list(wanted.symbols)})["symbol"].to_list()
-        for symbol in wanted.symbols:
-            if symbol not in found:
+def read_gaps(tables: Database, gap_filter: GapFilter, limit: int | None = None) -> Gaps:
+    """Read the gaps that match. Raises CommandError if a market is unknown."""
+    if gap_filter.symbols:
+        stored = tables.query(_MARKETS, {"symbols": list(gap_filter.symbols)})["symbol"].to_list()
+        for symbol in gap_filter.symbols:
+            if symbol not in stored:
                 raise CommandError(f"--symbol: nothing is stored of {symbol!r}, as BTC/USDT")
-    parameters = wanted.parameters()
-    most = 2**63 - 1 if limit is None else limit
-    rows = tables.query(_LIST, {**parameters, "limit": most})
+    parameters = gap_filter.parameters()
+    limit_rows = 2**63 - 1 if limit is None else limit
+    rows = tables.query(_LIST, {**parameters, "limit": limit_rows})
     totals = {
-        state: (gaps, numbers, left)
-        for state, gaps, numbers, left in tables.query(_TOTALS, parameters).rows()
+        state: (gaps, numbers, missing)
+        for state, gaps, numbers, missing in tables.query(_TOTALS, parameters).rows()
     }
     return Gaps(rows, totals, tables.query(_REASONS, parameters))
 
 
 def json_lines(gaps: Gaps) -> Iterator[str]:
-    """A line for each gap, and a last one with the totals."""
+    """Yield a line of JSON for each gap, and a last one with the totals."""
     for row in gaps.rows.iter_rows(named=True):
-        yield json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
+        yield json.dumps(
+            {name: _to_json_value(value) for name, value in row.items()}, ensure_ascii=False
+        )
     totals = {
         state: dict(
             zip(("gaps", "numbers", "missing"), gaps.totals.get(state, (0, 0, 0)), strict=True)
@@ -147,20 +150,20 @@ def json_lines(gaps: Gaps) -> Iterator[str]:
 
 
 def table(gaps: Gaps) -> Table:
-    """The gaps for people."""
-    found = Table(box=box.SIMPLE_HEAD)
+    """Return the gaps as a table."""
+    output = Table(box=box.SIMPLE_HEAD)
     for name in ("market", "first number", "missing", "when (UTC)", "state"):
         right = name in {"first number", "missing"}
-        found.add_column(name, justify="right" if right else "left", no_wrap=True)
+        output.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in gaps.rows.iter_rows(named=True):
-        found.add_row(
+        output.add_row(
             f"{row['exchange']} {row['symbol']}",
             str(row["first_sequence"]),
             f"{row['missing']:,} of {row['count']:,}",
             _span(row["before"], row["after"]),
             row["state"] + (f", {row['attempts']:,} tries" if row["attempts"] else ""),
         )
-    return found
+    return output
 
 
 def _span(before: datetime, after: datetime) -> str:
@@ -168,36 +171,37 @@ def _span(before: datetime, after: datetime) -> str:
 
 
 def reasons(gaps: Gaps) -> Iterator[str]:
-    """Why gaps are not repaired: each sentence once, without the numbers in which gaps differ, and
-    then what to do.
+    """Yield the reasons why gaps are not repaired, then advice.
+
+    Reasons that differ only in their numbers are one line.
     """
     texts: dict[str, list[str]] = {}
     counts: Counter[str] = Counter()
     for text, count in gaps.reasons.select("reason", "gaps").iter_rows():
-        # A program before this one advised a backfill of any size.
+        # An earlier version wrote advice into the reason.
         reason = str(text).partition("; candlewax backfill")[0]
-        texts.setdefault(kind(reason), []).append(reason)
-        counts[kind(reason)] += count
+        texts.setdefault(remove_numbers(reason), []).append(reason)
+        counts[remove_numbers(reason)] += count
     for sentence, count in counts.most_common():
-        same = len(set(texts[sentence])) == 1
-        yield f"{count:,} not repaired: {texts[sentence][0] if same else sentence}"
+        is_same = len(set(texts[sentence])) == 1
+        yield f"{count:,} not repaired: {texts[sentence][0] if is_same else sentence}"
     yield from _advice(gaps.reasons)
 
 
-def _advice(found: pl.DataFrame) -> Iterator[str]:
+def _advice(reasons: pl.DataFrame) -> Iterator[str]:
     """Return the advice for gaps that were given up; long ones get no command to copy."""
-    given_up = found.filter(pl.col("given_up") > 0)
-    if not given_up.filter(pl.col("longest") <= TOO_LONG).is_empty():
-        yield "candlewax repair --again asks once more for what was given up"
-    if not given_up.filter(pl.col("longest") > TOO_LONG).is_empty():
+    given_up = reasons.filter(pl.col("given_up") > 0)
+    if not given_up.filter(pl.col("longest") <= MAX_GAP_NUMBERS).is_empty():
+        yield "candlewax repair --again requests the given-up gaps again"
+    if not given_up.filter(pl.col("longest") > MAX_GAP_NUMBERS).is_empty():
         yield (
-            f"of more than {TOO_LONG:,} numbers: more likely the exchange left them out than that "
-            "so many trades were missed; if not, candlewax repair --first NUMBER asks for one gap"
+            f"of more than {MAX_GAP_NUMBERS:,} numbers: the exchange has probably skipped these "
+            "numbers; if not, candlewax repair --first NUMBER requests one gap"
         )
 
 
 def summary(gaps: Gaps) -> str:
-    """The totals in a line."""
+    """Return the totals as a line."""
     if not gaps.totals:
         return "No gaps."
     parts = [
@@ -209,10 +213,10 @@ def summary(gaps: Gaps) -> str:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "gaps",
-        help="list the trades that exchanges numbered and nobody saw; exit 0: none is open, "
+        help="list missing trades by the numbers of the exchanges; exit 0: no gap is open, "
         "1: some are open or cannot be repaired, 2: could not look",
     )
     for name, choices, what in (
@@ -234,20 +238,22 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default=_WIDEST[1],
         help="gaps that may hold trades before then",
     )
-    command.add_argument("--limit", type=_limit, help=f"how many to list (a table: {SHOWN})")
+    command.add_argument(
+        "--limit", type=_parse_limit, help=f"how many to list (a table: {DEFAULT_LIMIT})"
+    )
     command.add_argument("--json", action="store_true", help="a line of JSON for each")
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    wanted = Wanted(
+    gap_filter = GapFilter(
         arguments.exchange, arguments.symbol, arguments.state, arguments.since, arguments.until
     )
     limit = arguments.limit
     if limit is None and not arguments.json:
-        limit = SHOWN
-    with closing(database(NOT_SEEN)) as tables:
-        gaps = exit_on_error(NOT_SEEN, lambda: look(tables, wanted, limit))
+        limit = DEFAULT_LIMIT
+    with closing(open_database(NOT_READ)) as tables:
+        gaps = exit_on_error(NOT_READ, lambda: read_gaps(tables, gap_filter, limit))
     if arguments.json:
         for line in json_lines(gaps):
             print(line)
@@ -260,18 +266,18 @@ def _run(arguments: argparse.Namespace) -> int:
         if gaps.rows.height < gaps.count:
             screen.print(f"… the first {gaps.rows.height:,} of {gaps.count:,}; --limit lists more")
         screen.print(summary(gaps), highlight=False)
-    return CLOSED if gaps.whole else OPEN
+    return CLOSED if gaps.is_repaired else OPEN
 
 
-def _limit(text: str) -> int:
+def _parse_limit(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"got {text!r}, takes a whole number")
     return int(text)
 
 
-def _micros(moment: datetime) -> int:
-    return int((moment - _WIDEST[0]).total_seconds()) * 1_000_000 + moment.microsecond
+def _to_us(time: datetime) -> int:
+    return int((time - _WIDEST[0]).total_seconds()) * 1_000_000 + time.microsecond
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value

@@ -1,4 +1,4 @@
-"""The command `candlewax`."""
+"""Command `candlewax` with all its subcommands."""
 
 import argparse
 import re
@@ -15,59 +15,59 @@ if TYPE_CHECKING:
 
     from candlewax.pipeline.builder import Components
 
-# Each command imports what it needs by itself: all of it together takes seconds.
+# Each command imports its own modules, as importing all of them takes seconds.
 # ruff: noqa: PLC0415
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process with its status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    name = given[0] if given else ""
+    """Run the command and end the process with its status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    name = words[0] if words else ""
     if arguments is None:
-        exit_reasons.begin()
+        exit_reasons.install_hooks()
     try:
-        chosen = parser(name).parse_args(given)
-        status = chosen.run(chosen)
+        options = build_parser(name).parse_args(words)
+        status = options.run(options)
         if sys.stdout:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        exit_reasons.say("interrupted")
+        exit_reasons.print_error("interrupted")
         status = exit_reasons.INTERRUPTED
     except BrokenPipeError as error:
-        status = _output_ended(error, exit_reasons.OUTPUT_CLOSED)
+        status = _close_output(error, exit_reasons.OUTPUT_CLOSED)
     except OSError as error:
         if error.filename is not None or error.filename2 is not None:
             raise
-        status = _output_ended(error, _NOT_DONE.get(name, 1))
+        status = _close_output(error, _FAILURE_STATUS.get(name, 1))
     sys.exit(status)
 
 
-_NOT_DONE: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
-"""Exit status of commands that could not do their work, where it is not 1."""
+_FAILURE_STATUS: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
+"""Exit statuses of commands that could not do their work, if other than 1."""
 
 
-def _output_ended(error: OSError, status: int) -> int:
-    exit_reasons.say(exit_reasons.output_failed(error))
-    # Else the interpreter tries again at its end, and says that it could not.
+def _close_output(error: OSError, status: int) -> int:
+    exit_reasons.print_error(exit_reasons.explain_output_error(error))
+    # Otherwise the interpreter flushes it again at exit and prints a second error.
     with suppress(OSError, AttributeError):
         sys.stdout.close()
     sys.stdout = None
     return status
 
 
-def parser(named: str) -> argparse.ArgumentParser:
-    """Return the parser for the arguments of the command that is named, or of all of them."""
-    made = argparse.ArgumentParser(
+def build_parser(command_name: str) -> argparse.ArgumentParser:
+    """Return the parser of the named command, or of all commands."""
+    argument_parser = argparse.ArgumentParser(
         prog="candlewax",
         description="Market data whose candles can be trusted. Settings are environment "
         "variables named CANDLEWAX_*, also read from .env.",
     )
-    made.add_argument("--version", action="version", version=f"candlewax {__version__}")
-    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    argument_parser.add_argument("--version", action="version", version=f"candlewax {__version__}")
+    commands = argument_parser.add_subparsers(required=True, metavar="COMMAND")
     for name, add in COMMANDS.items():
-        if name == named or named not in {*COMMANDS, "--version"}:
+        if name == command_name or command_name not in {*COMMANDS, "--version"}:
             add(commands)
-    return made
+    return argument_parser
 
 
 def _add_init(commands: Any) -> None:  # noqa: ANN401 - argparse keeps its type private
@@ -115,7 +115,7 @@ def _add_backfill(commands: Any) -> None:  # noqa: ANN401
 def _add_repair(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import repair
 
-    repair.add(commands, _mending)
+    repair.add(commands, _build_repair)
 
 
 def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
@@ -127,8 +127,8 @@ def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
 def _add_watch(commands: Any) -> None:  # noqa: ANN401
     watch = commands.add_parser(
         "watch",
-        help="look at the candles that have just closed, again and again, until stopped; "
-        "CANDLEWAX_METRICS_PORT tells of what differs",
+        help="cross-check recently closed candles, again and again, until stopped; "
+        "CANDLEWAX_METRICS_PORT serves the results",
     )
     watch.set_defaults(run=_watch)
 
@@ -171,38 +171,38 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
 def _init(_: argparse.Namespace) -> int:
     from candlewax.cli.common import exit_on_error
     from candlewax.clickhouse.client import open_tables
-    from candlewax.core import instruments
+    from candlewax.core.instruments import load as load_instruments
     from candlewax.core.kind_marks import REAL
     from candlewax.kafka.client import KafkaClient, create_topics
-    from candlewax.pipeline.data_kind import placed
-    from candlewax.runtime import settings
+    from candlewax.pipeline.data_kind import settings_for_kind
+    from candlewax.runtime.settings import load as load_settings
 
-    # What is made beforehand is for real markets, unless something else is asked for.
-    chosen = placed(exit_on_error(1, settings.load), REAL)
-    exit_on_error(1, lambda: open_tables(chosen.clickhouse, chosen.database))
-    print(f"{chosen.clickhouse}: database {chosen.database} is ready")
-    if brokers := chosen.brokers:
-        known = exit_on_error(1, lambda: instruments.load(chosen.instruments))
-        exchanges = chosen.exchanges or known.exchanges
+    # A database that is created ahead of its first data is for real data by default.
+    settings = settings_for_kind(exit_on_error(1, load_settings), REAL)
+    exit_on_error(1, lambda: open_tables(settings.clickhouse, settings.database))
+    print(f"{settings.clickhouse}: database {settings.database} is ready")
+    if brokers := settings.brokers:
+        instruments = exit_on_error(1, lambda: load_instruments(settings.instruments))
+        exchanges = settings.exchanges or instruments.exchanges
         exit_on_error(1, lambda: create_topics(KafkaClient(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
     return 0
 
 
 def _sql(arguments: argparse.Namespace) -> int:
-    from candlewax.cli.common import exit_on_error, say_which
+    from candlewax.cli.common import exit_on_error, print_database
     from candlewax.clickhouse.client import connect
-    from candlewax.runtime import settings
+    from candlewax.runtime.settings import load as load_settings
 
-    query, names_one = _without_end(arguments.query)
-    if names_one and arguments.format:
-        exit_reasons.say("the query ends with a FORMAT of its own; leave out --format")
+    query, has_format = _split_query(arguments.query)
+    if has_format and arguments.format:
+        exit_reasons.print_error("the query ends with a FORMAT of its own; leave out --format")
         return 1
-    wanted = None if names_one else arguments.format or "PrettyCompact"
-    chosen = exit_on_error(1, settings.load)
-    say_which(chosen)
-    tables = exit_on_error(1, lambda: connect(chosen.clickhouse, chosen.database))
-    answer = exit_on_error(1, lambda: tables.client.raw_query(query, fmt=wanted))
+    output_format = None if has_format else arguments.format or "PrettyCompact"
+    settings = exit_on_error(1, load_settings)
+    print_database(settings)
+    tables = exit_on_error(1, lambda: connect(settings.clickhouse, settings.database))
+    answer = exit_on_error(1, lambda: tables.client.raw_query(query, fmt=output_format))
     if sys.stdout:
         sys.stdout.buffer.write(answer)
     return 0
@@ -213,40 +213,40 @@ _FORMAT: Final = re.compile(
 )
 
 
-def _without_end(query: str) -> tuple[str, bool]:
-    """Return a query without the semicolon at its end, and whether it names a format."""
+def _split_query(query: str) -> tuple[str, bool]:
+    """Return a query without its final semicolon, and True if it names a format."""
     text = query.strip().rstrip(";").rstrip()
-    found = _FORMAT.search(text)
-    commented = found and "--" in text[text.rfind("\n") + 1 : found.start()]
-    return text, bool(found) and not commented
+    match = _FORMAT.search(text)
+    is_comment = match and "--" in text[text.rfind("\n") + 1 : match.start()]
+    return text, bool(match) and not is_comment
 
 
 def _backfill(arguments: argparse.Namespace) -> int:
     from candlewax.cli import backfill
     from candlewax.cli.common import exit_on_error
 
-    return exit_on_error(1, lambda: backfill.run(arguments, _pipeline))
+    return exit_on_error(1, lambda: backfill.run(arguments, _build_pipeline))
 
 
-def _pipeline(made: "Components") -> "Dataflow":
+def _build_pipeline(components: "Components") -> "Dataflow":
     from dataflows import ingest, ohlcv
 
-    return ohlcv.build(made) if made.topics is None else ingest.build(made)
+    return ohlcv.build(components) if components.topics is None else ingest.build(components)
 
 
-def _mending(made: "Components") -> "Dataflow":
+def _build_repair(components: "Components") -> "Dataflow":
     from dataflows import repair
 
-    return repair.build(made)
+    return repair.build(components)
 
 
 def _watch(_: argparse.Namespace) -> int:
     from candlewax.cli.common import exit_on_error
-    from candlewax.runtime import settings
     from candlewax.runtime.errors import configure_logging
+    from candlewax.runtime.settings import load as load_settings
     from candlewax.verification import monitor
 
     configure_logging()
-    chosen = exit_on_error(1, settings.load)
-    exit_on_error(1, lambda: monitor.serve(chosen))
+    settings = exit_on_error(1, load_settings)
+    exit_on_error(1, lambda: monitor.serve(settings))
     return 0

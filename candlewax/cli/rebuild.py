@@ -1,4 +1,4 @@
-"""The command `candlewax rebuild`: from the stored frames, does the same come out?"""
+"""Command `candlewax rebuild`: computes trades and candles again from stored frames."""
 
 import argparse
 import json
@@ -12,18 +12,18 @@ from bytewax.run import cli_main
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import database, exit_on_error, parse_cli_time
+from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
 from candlewax.clickhouse.client import Database
-from candlewax.core import instruments
 from candlewax.core.instruments import Instruments
+from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.stored_frames import StoredFrameSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.reports.summary import console
-from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.settings import load as load_settings
 from candlewax.verification.content_hash import Day
-from candlewax.verification.rebuild import FIRST, LAST, Play, Rebuilt, rebuild
+from candlewax.verification.rebuild import FIRST, LAST, Play, RebuildResult, rebuild
 from dataflows import ohlcv
 
 SAME, DIFFERENT, NOT_REBUILT = 0, 1, 2
@@ -33,7 +33,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "rebuild",
         help="compute trades and candles again from the stored frames, beside the stored ones, "
@@ -49,43 +49,45 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(arguments: argparse.Namespace) -> int:
     begin, end = (
-        default if given is None else (given - _EPOCH) // timedelta(microseconds=1)
-        for given, default in ((arguments.begin, FIRST), (arguments.end, LAST))
+        default if time is None else (time - _EPOCH) // timedelta(microseconds=1)
+        for time, default in ((arguments.begin, FIRST), (arguments.end, LAST))
     )
     if begin >= end:
         arguments.parser.error("--from is not before --to")
-    chosen = exit_on_error(NOT_REBUILT, settings.load)
-    known = exit_on_error(NOT_REBUILT, lambda: instruments.load(chosen.instruments))
+    settings = exit_on_error(NOT_REBUILT, load_settings)
+    instruments = exit_on_error(NOT_REBUILT, lambda: load_instruments(settings.instruments))
     logging.basicConfig(level=logging.WARNING)
-    with closing(database(NOT_REBUILT)) as stored:
-        found = exit_on_error(
-            NOT_REBUILT, lambda: rebuild(chosen, player(known), stored, begin, end)
+    with closing(open_database(NOT_REBUILT)) as stored:
+        result = exit_on_error(
+            NOT_REBUILT, lambda: rebuild(settings, build_player(instruments), stored, begin, end)
         )
     if arguments.json:
-        print(to_json(found))
+        print(to_json(result))
     else:
-        _show(found)
-    if not found.comparison.days:
+        _print_result(result)
+    if not result.comparison.days:
         return NOT_REBUILT
-    return SAME if found.comparison.same else DIFFERENT
+    return SAME if result.comparison.same else DIFFERENT
 
 
-def player(known: Instruments) -> Play:
-    """Return what plays stored frames through the pipeline, with the instruments that are known."""
+def build_player(instruments: Instruments) -> Play:
+    """Return a function that runs stored frames through the pipeline into a database."""
 
-    def play(feed: StoredFrameSource, database: Database, tally: Counters) -> None:
-        cli_main(ohlcv.build(builder.build_components(feed, known, EXCHANGES, database, tally)))
+    def play(feed: StoredFrameSource, database: Database, counters: Counters) -> None:
+        cli_main(
+            ohlcv.build(builder.build_components(feed, instruments, EXCHANGES, database, counters))
+        )
 
     return play
 
 
-def to_json(found: Rebuilt) -> str:
-    """The result as JSON."""
-    comparison = found.comparison
+def to_json(result: RebuildResult) -> str:
+    """Return the result as JSON."""
+    comparison = result.comparison
     return json.dumps(
         {
             "same": comparison.same,
-            "frames": found.frames,
+            "frames": result.frames,
             "days": [{**asdict(day), "same": day.same} for day in comparison.days],
             "unsettled": comparison.unsettled,
             "other_revisions": comparison.revisions,
@@ -96,10 +98,10 @@ def to_json(found: Rebuilt) -> str:
     )
 
 
-def _show(found: Rebuilt) -> None:
+def _print_result(result: RebuildResult) -> None:
     screen = console()
-    comparison = found.comparison
-    screen.print(f"{found.frames:,} frames read once more", highlight=False)
+    comparison = result.comparison
+    screen.print(f"{result.frames:,} frames read once more", highlight=False)
     screen.print(_table(comparison.days))
     if comparison.unsettled:
         text = f"{comparison.unsettled:,} candles that frames alone do not settle are left out"

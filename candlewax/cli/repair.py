@@ -1,4 +1,4 @@
-"""The command `candlewax repair`: asks the exchanges now for the trades that are missing."""
+"""Command `candlewax repair`: requests missing trades from the exchanges once."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,30 +11,30 @@ from typing import Final
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from candlewax.cli.common import CommandError, exit_on_error, say_which
+from candlewax.cli.common import CommandError, exit_on_error, print_database
 from candlewax.clickhouse.client import Database, connect, open_tables
-from candlewax.core import instruments
-from candlewax.core.gaps.fill_plan import TOO_LONG
+from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS
+from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import claim, claimed, live_kind
+from candlewax.pipeline.data_kind import claim, live_kind, open_claimed
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
 from candlewax.pipeline.sources import rest_endpoints
-from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 
 FILLED, LEFT, NOT_ASKED = 0, 1, 2
-"""Exit statuses: nothing is left of the gaps chosen; something is; could not ask."""
+"""Exit statuses: no gap of the selection is left; some are; could not request."""
 
 Build = Callable[[Components], Dataflow]
 
@@ -51,14 +51,14 @@ _SYMBOLS: Final = "SELECT DISTINCT symbol FROM gaps WHERE symbol IN {symbols:Arr
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: Build) -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "repair",
-        help="ask the exchanges by REST, once, for the trades that `candlewax gaps` lists; exit 0: "
-        "none is left, 1: some are, 2: could not ask",
+        help="request the missing trades that `candlewax gaps` lists by REST, once; exit 0: no gap "
+        "is left, 1: some are, 2: could not request",
     )
     command.add_argument(
-        "--again", action="store_true", help="also for those that were given up (unrepairable)"
+        "--again", action="store_true", help="also gaps that were given up (unrepairable)"
     )
     for name, choices, what in (
         ("--exchange", EXCHANGES, "only of this exchange"),
@@ -68,17 +68,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
         command.add_argument(name, choices=choices, action="append", default=[], help=text)
     command.add_argument(
         "--first",
-        type=_number,
+        type=_parse_number,
         action="append",
         default=[],
         metavar="NUMBER",
         help="only for gaps that begin with this number, also if they were given up or have more "
-        f"than {TOO_LONG:,} numbers; may come several times",
+        f"than {MAX_GAP_NUMBERS:,} numbers; may come several times",
     )
     command.set_defaults(run=partial(_run, build=build))
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 2**64:
         raise argparse.ArgumentTypeError(f"got {text!r}, takes the first number of a gap")
     return int(text)
@@ -89,81 +89,98 @@ def _run(arguments: argparse.Namespace, build: Build) -> int:
 
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
-    """Fill gaps; gives the exit status. `build` makes the pipeline to the tables or, where there
-    is a broker, to the raw topics.
+    """Fill gaps and return the exit status.
 
-    Raises CommandError and what a start of a dataflow raises.
+    `build` builds the dataflow to the tables or, with a broker, to the raw topics. Raises
+    CommandError and what the start of a dataflow raises.
     """
-    chosen = settings.load()
-    known = instruments.load(chosen.instruments)
-    wanted = arguments.exchange or chosen.exchanges or known.exchanges
-    kind = live_kind({name: url for name, url in chosen.rest_urls.items() if name in wanted})
+    settings = load_settings()
+    instruments = load_instruments(settings.instruments)
+    exchanges = arguments.exchange or settings.exchanges or instruments.exchanges
+    kind = live_kind({name: url for name, url in settings.rest_urls.items() if name in exchanges})
     if not kind:
-        names = ", ".join(f"CANDLEWAX_{name.upper()}_REST_URL" for name in chosen.rest_urls)
+        names = ", ".join(f"CANDLEWAX_{name.upper()}_REST_URL" for name in settings.rest_urls)
         raise SettingsError(f"{names}: nothing answers there")
-    chosen = replace(chosen, is_simulated=kind == SIMULATED)
-    asked = _asked(chosen, wanted, arguments.exchange, kind)
+    settings = replace(settings, is_simulated=kind == SIMULATED)
+    endpoints = _find_endpoints(settings, exchanges, arguments.exchange, kind)
     firsts = frozenset(arguments.first)
-    choice = Choice(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)
-    tally, stop = Counters(), ShutdownSignal()
-    say_which(chosen)
-    # Nothing is made where nothing is: there is no gap to ask for.
-    connect(chosen.clickhouse, chosen.database).close()
+    selection = GapSelection(arguments.again or bool(firsts), frozenset(arguments.symbol), firsts)
+    counters, shutdown = Counters(), ShutdownSignal()
+    print_database(settings)
+    # connect raises if the database is absent; open_tables would create it.
+    connect(settings.clickhouse, settings.database).close()
     with ExitStack() as stack:
-        tables = open_tables(chosen.clickhouse, chosen.database)
+        tables = open_tables(settings.clickhouse, settings.database)
         stack.callback(tables.close)
-        claim(tables, chosen.clickhouse, chosen.database, kind)
-        named = _check(tables, choice, list(asked))
-        # By a connection of its own: it looks on while rows are stored.
-        onlooker = connect(chosen.clickhouse, chosen.database)
-        stack.callback(onlooker.close)
-        told = GapFillReport(
-            f"Asking {', '.join(asked)} for {chosen.clickhouse}, database {chosen.database}",
-            console(), tally, onlooker, stop, choice, asked, sent=chosen.brokers is not None,
-        )  # fmt: skip
-        source = GapFillSource(asked, onlooker, tally, stop, finite=True, choice=choice)
-        process = ProcessContext(
-            known, tuple(asked), tally, stop, on_end=told.end, is_replayable=False, kind=kind
+        claim(tables, settings.clickhouse, settings.database, kind)
+        named = _find_named_gaps(tables, selection, list(endpoints))
+        # A connection of its own, as it reads while the writer stores.
+        gap_database = connect(settings.clickhouse, settings.database)
+        stack.callback(gap_database.close)
+        place = f"{settings.clickhouse}, database {settings.database}"
+        report = GapFillReport(
+            f"Asking {', '.join(endpoints)} for {place}",
+            console(),
+            counters,
+            gap_database,
+            shutdown,
+            selection,
+            endpoints,
+            is_sent=settings.brokers is not None,
         )
-        made = _made(chosen, process, source, tables)
+        source = GapFillSource(
+            endpoints, gap_database, counters, shutdown, is_finite=True, selection=selection
+        )
+        process = ProcessContext(
+            instruments,
+            tuple(endpoints),
+            counters,
+            shutdown,
+            on_end=report.end,
+            is_replayable=False,
+            kind=kind,
+        )
+        components = _build_components(settings, process, source, tables)
         configure_logging()
-        flow = build(made)
-        stop.listen()
-        told.begin()
-        for line in _bounds(named, asked):
+        flow = build(components)
+        shutdown.listen()
+        report.begin()
+        for line in _time_estimates(named, endpoints):
             print(line, flush=True)
         cli_main(flow)
-        # Where nothing came, no sink has said that it is over.
-        told.end()
-    return FILLED if told.is_whole else LEFT
+        # Without any frame no sink closes, so `on_end` is not called.
+        report.end()
+    return FILLED if report.is_whole else LEFT
 
 
-def _asked(
-    chosen: Settings, wanted: Sequence[str], named: Sequence[str], kind: str
+def _find_endpoints(
+    settings: Settings, exchanges: Sequence[str], named: Sequence[str], kind: str
 ) -> dict[str, RestEndpoint]:
-    """Return how the wanted exchanges are asked. Raises SettingsError if one that is named may not
-    be, or none.
+    """Return the REST endpoints of the exchanges.
+
+    Raises SettingsError if one named on the command line has none, or if all have none.
     """
-    asked = rest_endpoints(chosen, wanted, real=kind == REAL)
-    for exchange in named or () if asked else wanted:
-        if exchange not in asked:
+    endpoints = rest_endpoints(settings, exchanges, real=kind == REAL)
+    for exchange in named or () if endpoints else exchanges:
+        if exchange not in endpoints:
             raise SettingsError(
                 f"CANDLEWAX_{exchange.upper()}_REST_URL: needed to ask {exchange}, as other "
                 "addresses are not the exchanges' own"
             )
-    return asked
+    return endpoints
 
 
-def _check(
-    tables: Database, choice: Choice, exchanges: list[str]
+def _find_named_gaps(
+    tables: Database, selection: GapSelection, exchanges: list[str]
 ) -> list[tuple[str, str, int, int]]:
-    """Return the gaps that are named: exchange, symbol, first number and how many. Raises
-    CommandError if there is no gap of a market, or none that begins with a number.
+    """Return exchange, symbol, first number and length of the gaps named by `--first`.
+
+    Raises CommandError if a market has no gap, or if no gap begins with a number.
     """
-    symbols, firsts = sorted(choice.symbols), sorted(choice.firsts)
-    found = set(tables.query(_SYMBOLS, {"symbols": symbols})["symbol"])
+    symbols, firsts = sorted(selection.symbols), sorted(selection.firsts)
+    stored_symbols = set(tables.query(_SYMBOLS, {"symbols": symbols})["symbol"])
     for symbol in symbols:
-        if symbol not in found:
+        if symbol not in stored_symbols:
             raise CommandError(
                 f"--symbol: got {symbol!r}, of which there is no gap; takes a unified symbol that "
                 "candlewax gaps lists, as BTC/USDT"
@@ -178,29 +195,31 @@ def _check(
     return named.rows()
 
 
-def _bounds(
-    named: Sequence[tuple[str, str, int, int]], asked: dict[str, RestEndpoint]
+def _time_estimates(
+    named: Sequence[tuple[str, str, int, int]], endpoints: dict[str, RestEndpoint]
 ) -> Sequence[str]:
-    """Say how long it takes at least to ask for gaps that are named and long."""
+    """Return lines with the least time that the requests for long named gaps take."""
     lines = []
     for exchange, symbol, first, count in named:
-        rest = asked[exchange].rest
-        if count > TOO_LONG:
-            requests = -(-count // rest.page)
-            least = timedelta(seconds=int(requests / rest.requests_s))
+        rest = endpoints[exchange].rest
+        if count > MAX_GAP_NUMBERS:
+            requests = -(-count // rest.page_rows)
+            least_time = timedelta(seconds=int(requests / rest.requests_per_s))
             lines.append(
                 f"{exchange} {symbol} from {first}: {count:,} numbers, up to {requests:,} requests "
-                f"or {least} at {rest.requests_s:g} a second; Ctrl-C ends it, what came is stored"
+                f"or {least_time} at {rest.requests_per_s:g} a second; Ctrl-C ends it; all "
+                "trades received are stored"
             )
     return lines
 
 
-def _made(
-    chosen: Settings, process: ProcessContext, source: GapFillSource, tables: Database
+def _build_components(
+    settings: Settings, process: ProcessContext, source: GapFillSource, tables: Database
 ) -> Components:
-    if not chosen.brokers:
+    if not settings.brokers:
         return builder.build_embedded(process, source, tables)
-    broker = KafkaClient(chosen.brokers)
-    create_topics(broker, chosen.brokers, process.exchanges)
-    topic_kind.check(broker, process.exchanges, process.kind)
-    return builder.build_ingest(process, source, broker, partial(claimed, chosen, process.kind))
+    broker = KafkaClient(settings.brokers)
+    create_topics(broker, settings.brokers, process.exchanges)
+    topic_kind.require_kind(broker, process.exchanges, process.kind)
+    open_database = partial(open_claimed, settings, process.kind)
+    return builder.build_ingest(process, source, broker, open_database)

@@ -1,4 +1,4 @@
-"""The command `candlewax serve`: the page over tables that others write."""
+"""Command `candlewax serve`: serves the page for tables that other processes write."""
 
 import argparse
 import sys
@@ -10,11 +10,11 @@ from pathlib import Path
 from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
-from candlewax.runtime import settings
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.web.app import make
+from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
@@ -24,10 +24,10 @@ from candlewax.web.stream.subscribers import Subscribers
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "serve",
-        help="show the page over what is stored in CANDLEWAX_CLICKHOUSE, a server or a "
+        help="serve the page for the tables in CANDLEWAX_CLICKHOUSE, a server or a "
         "directory that no other process has open",
     )
     serve_options.add(command)
@@ -35,32 +35,40 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C; gives the exit status."""
+    """Serve until Ctrl-C. Return the exit status."""
     configure_logging()
     try:
-        chosen = settings.load()
-        stop = ShutdownSignal()
-        stop.listen()
+        settings = load_settings()
+        shutdown = ShutdownSignal()
+        shutdown.listen()
         with ExitStack() as stack:
-            store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
+            store = Store(partial(connect, settings.clickhouse, settings.database, fail_fast=True))
             stack.callback(store.close)
             reader = None
-            if isinstance(chosen.clickhouse, Path):
-                reader = Reader(chosen.clickhouse, chosen.database)
+            if isinstance(settings.clickhouse, Path):
+                reader = Reader(settings.clickhouse, settings.database)
                 stack.callback(reader.close)
-            where = serve_options.read(arguments)
-            what = f"{chosen.clickhouse}, database {chosen.database}"
-            seen = StoredFeedStatus()
-            viewers = Subscribers(seen)
-            viewers.days(store.days())
-            recent = CandleCache()
-            beside = [Poll(store, viewers, seen, recent).run]
-            app = make(store, viewers, recent, reader, beside, what=what, names=where.names)
-            server = serve_options.begin(app, viewers, where, what)
+            address = serve_options.read(arguments)
+            title = f"{settings.clickhouse}, database {settings.database}"
+            feed_status = StoredFeedStatus()
+            subscribers = Subscribers(feed_status)
+            subscribers.update_days(store.days())
+            cache = CandleCache()
+            background_tasks = [Poll(store, subscribers, feed_status, cache).run]
+            app = build_app(
+                store,
+                subscribers,
+                cache,
+                reader,
+                background_tasks,
+                feed_title=title,
+                names=address.names,
+            )
+            server = serve_options.begin(app, subscribers, address, title)
             stack.callback(server.stop)
-            while not stop():
+            while not shutdown():
                 time.sleep(0.1)
     except (SettingsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return engine.end_with(1)
-    return engine.end_with(0)
+        return engine.exit_with(1)
+    return engine.exit_with(0)

@@ -1,4 +1,4 @@
-"""Where the page is served: the options for it, and the warning that belongs to them."""
+"""Options for the address of the page, shared by `serve` and `up`."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where to serve, and under which names besides its addresses."""
+class ListenAddress:
+    """Address to listen on, and further host names that requests may use."""
 
     host: str
     port: int
@@ -23,7 +23,7 @@ class Where:
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    """Add what says where to listen."""
+    """Add the options of the address."""
     command.add_argument("--port", type=_port, default=8000, help="0 for any free (%(default)s)")
     command.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     command.add_argument(
@@ -34,23 +34,23 @@ def add(command: argparse.ArgumentParser) -> None:
     )
 
 
-def read(arguments: argparse.Namespace) -> Where:
-    """What was said."""
-    return Where(arguments.host, arguments.port, tuple(arguments.name))
+def read(arguments: argparse.Namespace) -> ListenAddress:
+    """Return the address of the options."""
+    return ListenAddress(arguments.host, arguments.port, tuple(arguments.name))
 
 
-def begin(app: ASGIApp, viewers: Subscribers, where: Where, what: str) -> Server:
-    """Begin to serve, and say where. Raises ServerError."""
-    server = Server(app, viewers, where.host, where.port)
+def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title: str) -> Server:
+    """Start the server and print its address. Raises ServerError."""
+    server = Server(app, subscribers, address.host, address.port)
     server.start()
-    if where.host not in LOOPBACK:
+    if address.host not in LOOPBACK:
         print(
-            f"candlewax: warning: {where.host} can be reached from other machines; there is no "
-            "password, and whoever reaches it reads all that is stored",
+            f"candlewax: warning: {address.host} can be reached from other machines; there is no "
+            "password, and all stored data can be read there",
             file=sys.stderr,
         )
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    print(f"Candlewax: {what}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    print(f"Candlewax: {title}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
     return server
 
 

@@ -1,4 +1,4 @@
-"""The command `candlewax simulate`."""
+"""Command `candlewax simulate`: plays exchanges with a synthetic market."""
 
 import argparse
 import asyncio
@@ -17,8 +17,8 @@ from typing import Final
 from websockets.frames import CloseCode
 
 from candlewax.simulator.exchanges import published
-from candlewax.simulator.exchanges.registry import NATIVES
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.exchanges.registry import NATIVE_SYMBOLS
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.replay import LogError
 from candlewax.simulator.server import Simulator
 
@@ -26,14 +26,14 @@ _IDS_BEGIN: Final = 1_767_225_600
 """2026-01-01 UTC, in seconds since 1970."""
 
 _IDS_A_SECOND: Final = 100_000
-"""Who starts again later gives out higher ids, if no market trades more often."""
+"""Ids per second, so that a later start has higher ids unless a market trades more often."""
 
 _KEEP: Final = 200_000
-"""Trades that are remembered of each market, and of all together."""
+"""Number of trades kept in memory, of each market and of all together."""
 
 _STATISTICS_SECONDS: Final = 10.0
 
-CHANCES: Final = {
+PROBABILITIES: Final = {
     "skip": "that a trade never comes on a socket (REST has it)",
     "repeat": "that a frame comes twice",
     "swap": "that a frame comes behind the next one of its market",
@@ -42,7 +42,7 @@ CHANCES: Final = {
     "limit": "that a request to REST is one too many",
     "fail": "that a request to REST is answered with status 503",
 }
-TIMES: Final = {
+INTERVALS: Final = {
     "drop_every": "cut a connection without a close frame",
     "close_every": "close a connection with --close-code",
     "stall_every": "send no trades for --stall-seconds, while heartbeats go on",
@@ -51,16 +51,16 @@ TIMES: Final = {
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "simulate",
         help="play the exchanges: a websocket and REST server with a synthetic market",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.add_argument("--host", default="127.0.0.1", help="where to listen")
-    command.add_argument("--port", type=_port, default=8765, help="0 for any that is free")
+    command.add_argument("--port", type=_parse_port, default=8765, help="0 for any that is free")
     command.add_argument(
-        "--rate", type=_positive, default=50.0, help="trades a second, all exchanges together"
+        "--rate", type=_parse_positive, default=50.0, help="trades a second, all exchanges together"
     )
     command.add_argument(
         "--seed", type=int, default=1, help="the same seed gives the same trades at other times"
@@ -68,39 +68,52 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument(
         "--flood", action="store_true", help="as many trades as the clients take, whatever the rate"
     )
-    command.add_argument("--recording", type=_file, help="play this frame log instead")
+    command.add_argument("--recording", type=_parse_file, help="play this frame log instead")
     command.add_argument(
-        "--pace", type=_not_negative, default=1.0, help="of the recording; 0 is as fast as possible"
+        "--pace",
+        type=_parse_not_negative,
+        default=1.0,
+        help="of the recording; 0 is as fast as possible",
     )
     command.add_argument(
         "--markets",
-        type=_count,
+        type=_parse_count,
         default=0,
         help="of each spot exchange, at least; made-up ones beyond those of instruments.toml",
     )
-    command.add_argument("--seconds", type=_positive, help="stop after so many")
+    command.add_argument("--seconds", type=_parse_positive, help="stop after so many")
     command.add_argument("--journal", type=Path, help="write each trade played into this file")
     _add_mischief(command.add_argument_group("what goes wrong"))
     command.set_defaults(run=_run)
 
 
 def _add_mischief(group: "argparse._ArgumentGroup") -> None:
-    for name, what in CHANCES.items():
-        group.add_argument(f"--{name}", type=_chance, default=0.0, help=f"the chance {what}")
-    for name, what in TIMES.items():
+    for name, what in PROBABILITIES.items():
+        group.add_argument(
+            f"--{name}", type=_parse_probability, default=0.0, help=f"the chance {what}"
+        )
+    for name, what in INTERVALS.items():
         option = f"--{name.replace('_', '-')}"
-        what_when = f"{what}; a mean time in seconds, 0 is never"
-        group.add_argument(option, type=_not_negative, default=0.0, help=what_when)
+        text = f"{what}; a mean time in seconds, 0 is never"
+        group.add_argument(option, type=_parse_not_negative, default=0.0, help=text)
     group.add_argument(
-        "--oldest", type=_count, default=0, help="trades of a market that REST shows; 0 is all"
+        "--oldest",
+        type=_parse_count,
+        default=0,
+        help="trades of a market that REST shows; 0 is all",
     )
-    group.add_argument("--close-code", type=_close_code, default=1012, help="see --close-every")
     group.add_argument(
-        "--stall-seconds", type=_positive, default=20.0, help="see --stall-every, --freeze-every"
+        "--close-code", type=_parse_close_code, default=1012, help="see --close-every"
+    )
+    group.add_argument(
+        "--stall-seconds",
+        type=_parse_positive,
+        default=20.0,
+        help="see --stall-every, --freeze-every",
     )
     group.add_argument(
         "--refuse",
-        type=_native,
+        type=_parse_native_symbol,
         action="append",
         default=[],
         metavar="SYMBOL",
@@ -108,63 +121,65 @@ def _add_mischief(group: "argparse._ArgumentGroup") -> None:
     )
 
 
-def _number(text: str, fits: Callable[[float], bool], wanted: str) -> float:
+def _parse_number(text: str, fits: Callable[[float], bool], expected: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or not fits(number):
-        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return number
 
 
-def _positive(text: str) -> float:
-    return _number(text, lambda number: number > 0, "a number above 0")
+def _parse_positive(text: str) -> float:
+    return _parse_number(text, lambda number: number > 0, "a number above 0")
 
 
-def _not_negative(text: str) -> float:
-    return _number(text, lambda number: number >= 0, "a number from 0 up")
+def _parse_not_negative(text: str) -> float:
+    return _parse_number(text, lambda number: number >= 0, "a number from 0 up")
 
 
-def _chance(text: str) -> float:
-    return _number(text, lambda number: 0 <= number <= 1, "a chance from 0 to 1")
+def _parse_probability(text: str) -> float:
+    return _parse_number(text, lambda number: 0 <= number <= 1, "a chance from 0 to 1")
 
 
-def _port(text: str) -> int:
-    wanted = "a port from 0 to 65535"
-    return int(_number(text, lambda n: n == int(n) and 0 <= n < 65536, wanted))
+def _parse_port(text: str) -> int:
+    expected = "a port from 0 to 65535"
+    return int(_parse_number(text, lambda n: n == int(n) and 0 <= n < 65536, expected))
 
 
-def _count(text: str) -> int:
-    return int(_number(text, lambda n: n >= 0 and n == int(n), "a whole number from 0 up"))
+def _parse_count(text: str) -> int:
+    return int(_parse_number(text, lambda n: n >= 0 and n == int(n), "a whole number from 0 up"))
 
 
-def _close_code(text: str) -> int:
-    own = {code for code in CloseCode if code not in (1005, 1006, 1015)}
-    wanted = "a close code: 1000 to 1014 but 1004 to 1006, or 3000 to 4999"
-    return int(_number(text, lambda n: n in own or (n == int(n) and 3000 <= n < 5000), wanted))
+def _parse_close_code(text: str) -> int:
+    reserved = {code for code in CloseCode if code not in (1005, 1006, 1015)}
+    expected = "a close code: 1000 to 1014 but 1004 to 1006, or 3000 to 4999"
+    return int(
+        _parse_number(text, lambda n: n in reserved or (n == int(n) and 3000 <= n < 5000), expected)
+    )
 
 
-def _native(text: str) -> str:
-    if text not in NATIVES:
-        some = f"{NATIVES[0]}, {NATIVES[-1]}"
-        raise argparse.ArgumentTypeError(f"expected a native symbol as {some}, got {text!r}")
+def _parse_native_symbol(text: str) -> str:
+    if text not in NATIVE_SYMBOLS:
+        examples = f"{NATIVE_SYMBOLS[0]}, {NATIVE_SYMBOLS[-1]}"
+        raise argparse.ArgumentTypeError(f"expected a native symbol as {examples}, got {text!r}")
     return text
 
 
-def _file(text: str) -> Path:
+def _parse_file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return Path(text)
 
 
 def plan(arguments: argparse.Namespace) -> Plan:
-    """What the options ask for."""
-    chosen = {one.name: getattr(arguments, one.name) for one in fields(Mischief)}
+    """Return the plan of the options."""
+    rates = {item.name: getattr(arguments, item.name) for item in fields(FaultRates)}
     return Plan(
         rate=arguments.rate,
         seed=arguments.seed,
-        mischief=Mischief(**{**chosen, "refuse": tuple(arguments.refuse)}),
+        fault_rates=FaultRates(**{**rates, "refuse": tuple(arguments.refuse)}),
         recording=arguments.recording,
         pace=arguments.pace,
         flood=arguments.flood,
@@ -186,9 +201,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _reason(error: OSError | LogError, arguments: argparse.Namespace) -> str:
     if isinstance(error, LogError) or error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
         return str(error)
-    why = os.strerror(error.errno)
-    where = f"{arguments.host} port {arguments.port}"
-    return f"nobody can listen on {where}: {why}; --port takes another"
+    reason = os.strerror(error.errno)
+    address = f"{arguments.host} port {arguments.port}"
+    return f"cannot listen on {address}: {reason}; choose another with --port"
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -197,22 +212,22 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with ExitStack() as files:
-        told = None
+        write_journal = None
         if arguments.journal:
             journal = files.enter_context(arguments.journal.open("w", encoding="utf-8"))
 
-            def told(one: published.Published) -> object:
-                return journal.write(published.line(one))
+            def write_journal(item: published.Published) -> object:
+                return journal.write(published.journal_line(item))
 
-        simulator = Simulator(plan(arguments), arguments.host, arguments.port, told)
+        simulator = Simulator(plan(arguments), arguments.host, arguments.port, write_journal)
         async with simulator:
-            _greet(simulator)
+            _print_addresses(simulator)
             await _watch(simulator, stop, arguments.seconds)
     print(f"Stopped. {_statistics(simulator)}.", flush=True)
 
 
-def _greet(simulator: Simulator) -> None:
-    """Tell what to type to listen."""
+def _print_addresses(simulator: Simulator) -> None:
+    """Print the settings that connect a pipeline to the simulator."""
     names = ("binance", "kraken", "coinbase")
     urls = [
         f"CANDLEWAX_{name.upper()}_{kind}={url}"
@@ -224,13 +239,13 @@ def _greet(simulator: Simulator) -> None:
 
 
 async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | None) -> None:
-    """Print statistics now and then until it is time to stop."""
+    """Print statistics every few seconds until `stop` is set or the time is over."""
     loop = asyncio.get_running_loop()
     end = math.inf if seconds is None else loop.time() + seconds
-    while not stop.is_set() and (left := end - loop.time()) > 0:
+    while not stop.is_set() and (left_s := end - loop.time()) > 0:
         before, begin = simulator.sent, loop.time()
         try:
-            async with asyncio.timeout(min(left, _STATISTICS_SECONDS)):
+            async with asyncio.timeout(min(left_s, _STATISTICS_SECONDS)):
                 await simulator.failed(stop)
         except TimeoutError:
             rate = (simulator.sent - before) / (loop.time() - begin)
@@ -241,5 +256,5 @@ def _statistics(simulator: Simulator) -> str:
     what = "frames" if simulator.plan.recording else "trades"
     return (
         f"{len(simulator.connections())} connections, {simulator.sent:,} {what} played, "
-        f"{simulator.books.skipped:,} on no socket, {simulator.asked:,} requests to REST"
+        f"{simulator.published.skipped:,} on no socket, {simulator.rest_requests:,} REST requests"
     )

@@ -1,4 +1,4 @@
-"""The command `candlewax up`: the whole pipeline and its page, in one process."""
+"""Command `candlewax up`: runs the whole pipeline and its page in one process."""
 
 import argparse
 import shutil
@@ -20,24 +20,24 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
-from candlewax.core import instruments
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
+from candlewax.core.instruments import load as load_instruments
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.app import serve_metrics, tune_runtime
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import kind_of, settled
+from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.sources import frame_source, gap_fill_source
-from candlewax.runtime import settings
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
-from candlewax.web.app import Beside, make
+from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import ServerError
@@ -48,16 +48,19 @@ from candlewax.web.stream.feed_status import Clock
 from candlewax.web.stream.poller import Changes
 
 SAMPLE_PACE: Final = 20.0
-"""Seconds of the sample in one second: a candle of a minute takes three."""
+"""Seconds of the sample played in one second: a one-minute candle takes 3 s."""
 
 SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
-"""Three hours of the sample come at once, a hundred minutes are played."""
+"""Time in the sample: the 3 hours before it come at once, the 100 minutes after are played."""
 
 EPOCH: Final = timedelta(seconds=10)
 
+_STORE_TIMEOUT_S: Final = 1.0
+"""Longest time that a query waits for new rows; on a full disk they cannot be stored."""
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: "Build") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "up", help="run the whole pipeline and show its candles on a page (the sample if "
         "CANDLEWAX_FEED says nothing else)"
@@ -65,12 +68,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
     serve_options.add(command)
     command.add_argument(
         "--pace",
-        type=_pace,
+        type=_parse_pace,
         help=f"seconds of a recording in one second (the sample: {SAMPLE_PACE:g}, others: 1)",
     )
     command.add_argument(
         "--begin",
-        type=_time,
+        type=_parse_time,
         help="time in a recording up to which all comes at once, as 2026-09-15T00:30Z",
     )
     command.add_argument(
@@ -82,138 +85,162 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
 
 
 Build = Callable[[Components], Dataflow]
-"""Wires the whole pipeline."""
+"""Callable that builds the dataflow of the whole pipeline."""
 
 
 def run(arguments: argparse.Namespace, build: Build) -> int:
-    """Run until Ctrl-C; gives the exit status."""
+    """Run until Ctrl-C. Return the exit status."""
     configure_logging()
     try:
-        chosen = settings.load()
-        if chosen.brokers:
+        settings = load_settings()
+        if settings.brokers:
             raise SettingsError(
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
         tune_runtime()
         with ExitStack() as stack:
-            status = _Up(chosen, arguments, build, stack).run()
-        return engine.end_with(status)
+            status = _Up(settings, arguments, build, stack).run()
+        return engine.exit_with(status)
     except (SettingsError, InstrumentsError, DatabaseError, ServerError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
-        return engine.end_with(1)
+        return engine.exit_with(1)
 
 
 class _Up:
     def __init__(
-        self, chosen: Settings, arguments: argparse.Namespace, build: Build, stack: ExitStack
+        self, settings: Settings, arguments: argparse.Namespace, build: Build, stack: ExitStack
     ) -> None:
         self._build = build
         self._stack = stack
-        self._stop = ShutdownSignal()
-        self._stop.listen()
-        known = instruments.load(chosen.instruments)
-        self._play = None if chosen.live else _play(chosen, arguments)
-        self._kind = kind_of(chosen)
-        if not (chosen.live or arguments.keep or not isinstance(chosen.clickhouse, Path)):
-            # What is played again would be known already, and nothing would move.
+        self._shutdown = ShutdownSignal()
+        self._shutdown.listen()
+        instruments = load_instruments(settings.instruments)
+        self._playback = None if settings.is_live else _build_playback(settings, arguments)
+        self._kind = kind_of(settings)
+        if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
+            # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            chosen = replace(chosen, clickhouse=Path(folder), is_placed=True)
+            settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
-        self._chosen = chosen
-        wanted = chosen.exchanges or known.exchanges
+        self._settings = settings
+        exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(
-            known, wanted, Counters(), self._stop, live=chosen.live, is_replayable=not chosen.live,
-            linger=chosen.linger_seconds,
+            instruments, exchanges, Counters(), self._shutdown, is_live=settings.is_live,
+            is_replayable=not settings.is_live, max_wait=settings.linger_seconds,
         )  # fmt: skip
-        self._hub = BatchQueue()
-        self._serving = serve_options.read(arguments)
+        self._batch_queue = BatchQueue()
+        self._address = serve_options.read(arguments)
+        self._flush: Callable[[float], None] = lambda _: None
 
     def run(self) -> int:
-        chosen, database = settled(self._chosen, self._kind)
-        self._chosen = chosen
+        settings, database = open_for_kind(self._settings, self._kind)
+        self._settings = settings
         self._stack.callback(database.close)
-        store = Store(partial(connect, chosen.clickhouse, chosen.database, hasty=True))
-        self._stack.callback(store.close)
-        recent = CandleCache()
-        watching = watch_beside(chosen)
-        cross_check = watching.checked.report if watching else None
-        live = Broadcaster(self._hub, recent, _clock(self._play), cross_check)
-        live.days(store.days())
-        reader = None
-        if isinstance(chosen.clickhouse, Path):
-            reader = Reader(chosen.clickhouse, chosen.database)
-            self._stack.callback(reader.close)
-        beside: list[Beside] = [live.run]
-        if not isinstance(chosen.clickhouse, Path):
-            # Others may store there too.
-            beside.append(Changes(store, live, recent).follow)
-        names = self._serving.names
-        app = make(store, live, recent, reader, beside, what=self._what(), names=names)
-        repairs = gap_fill_source(chosen, self._process, finite=False)
-        hub = self._hub
-        made = builder.build_embedded(
-            self._process, self._feed(), database, repairs, after=hub.put, before=hub.come
+        store = Store(
+            partial(connect, settings.clickhouse, settings.database, fail_fast=True),
+            before_query=self._store_pending,
         )
-        serve_metrics(chosen, made, self._process)
-        server = serve_options.begin(app, live, self._serving, self._what())
+        self._stack.callback(store.close)
+        cache = CandleCache()
+        monitor = watch_beside(settings)
+        cross_check = monitor.metrics.report if monitor else None
+        broadcaster = Broadcaster(self._batch_queue, cache, _clock(self._playback), cross_check)
+        broadcaster.update_days(store.days())
+        reader = None
+        if isinstance(settings.clickhouse, Path):
+            reader = Reader(
+                settings.clickhouse, settings.database, before_query=self._store_pending
+            )
+            self._stack.callback(reader.close)
+        background_tasks: list[BackgroundTask] = [broadcaster.run]
+        if not isinstance(settings.clickhouse, Path):
+            # Other processes may store on a server too.
+            background_tasks.append(Changes(store, broadcaster, cache).run)
+        names = self._address.names
+        app = build_app(
+            store,
+            broadcaster,
+            cache,
+            reader,
+            background_tasks,
+            feed_title=self._feed_title(),
+            names=names,
+        )
+        repairs = gap_fill_source(settings, self._process, is_finite=False)
+        batch_queue = self._batch_queue
+        components = builder.build_embedded(
+            self._process,
+            self._feed(),
+            database,
+            repairs,
+            on_stored=batch_queue.put,
+            before_store=batch_queue.announce,
+        )
+        self._flush = components.flush
+        serve_metrics(settings, components, self._process)
+        server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
-        flow = self._build(made)
-        if watching:
-            watching.begin()
-            self._stack.callback(watching.close)
-            self._stack.callback(watching.end)
+        flow = self._build(components)
+        if monitor:
+            monitor.begin()
+            self._stack.callback(monitor.close)
+            self._stack.callback(monitor.end)
         cli_main(flow, epoch_interval=EPOCH)
-        live.feeds.ended = True
-        _wait(self._stop)
+        broadcaster.feeds.has_ended = True
+        _wait_for(self._shutdown)
         print("Stopped as asked.", flush=True)
         return 0
 
+    def _store_pending(self) -> None:
+        """Store what was received, so that a query sees it: the writer does so once a second."""
+        self._flush(_STORE_TIMEOUT_S)
+
     def _feed(self) -> Source[SourceItem]:
-        if self._play is None:
-            return frame_source(self._chosen, self._process)
-        recordings = FrameLogSource(self._chosen.logs, self._process.tally, self._stop)
-        return PacedSource(recordings, self._play, self._stop)
+        if self._playback is None:
+            return frame_source(self._settings, self._process)
+        logs = FrameLogSource(self._settings.frame_logs, self._process.counters, self._shutdown)
+        return PacedSource(logs, self._playback, self._shutdown)
 
-    def _what(self) -> str:
-        if self._play is None:
+    def _feed_title(self) -> str:
+        if self._playback is None:
             return "live feeds"
-        feed = self._chosen.feed
+        feed = self._settings.feed
         name = feed if isinstance(feed, str) else ", ".join(path.name for path in feed)
-        return f"{name} at {self._play.pace:g} times its pace"
+        return f"{name} at {self._playback.pace:g} times its pace"
 
 
-def _play(chosen: Settings, arguments: argparse.Namespace) -> PlaybackClock:
-    sample = chosen.feed == "sample"
+def _build_playback(settings: Settings, arguments: argparse.Namespace) -> PlaybackClock:
+    sample = settings.feed == "sample"
     begin = arguments.begin or (SAMPLE_BEGIN if sample else None)
     pace = arguments.pace or (SAMPLE_PACE if sample else 1.0)
     return PlaybackClock(pace, int(begin.timestamp() * 1_000_000) if begin else None)
 
 
-class _Played(Clock):
-    """The time of a recording as it is played."""
+class _PlaybackPageClock(Clock):
+    """Clock of the page that follows a playback."""
 
-    def __init__(self, play: PlaybackClock) -> None:
-        self._play = play
+    def __init__(self, playback: PlaybackClock) -> None:
+        self._playback = playback
 
-    def now(self, wall: int) -> int:
-        return self._play.now(wall)
+    def feed_time_us(self, wall_us: int) -> int:
+        return self._playback.now(wall_us)
 
-    def wall(self, received: int) -> int:
-        return self._play.wall(received)
-
-
-def _clock(play: PlaybackClock | None) -> Clock:
-    return _Played(play) if play else Clock()
+    def wall_time_us(self, received_us: int) -> int:
+        return self._playback.to_wall(received_us)
 
 
-def _wait(stopped: Callable[[], bool]) -> None:
-    while not stopped():
+def _clock(playback: PlaybackClock | None) -> Clock:
+    return _PlaybackPageClock(playback) if playback else Clock()
+
+
+def _wait_for(should_stop: Callable[[], bool]) -> None:
+    while not should_stop():
         time.sleep(0.1)
 
 
-def _pace(text: str) -> float:
+def _parse_pace(text: str) -> float:
     try:
         pace = float(text)
     except ValueError:
@@ -223,7 +250,7 @@ def _pace(text: str) -> float:
     return pace
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     try:
         return parse_time_or_utc(text)
     except ValueError as error:

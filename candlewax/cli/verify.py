@@ -1,4 +1,4 @@
-"""The command `candlewax verify`: is what is stored right?"""
+"""Command `candlewax verify`: computes all candles again in SQL and compares them."""
 
 import argparse
 import sys
@@ -10,14 +10,14 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import database, exit_on_error
-from candlewax.core import instruments
+from candlewax.cli.common import exit_on_error, open_database
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.reports.summary import console
-from candlewax.runtime import settings
+from candlewax.runtime.settings import load as load_settings
 from candlewax.verification.frame_check import SETTLE_S
-from candlewax.verification.kline_files import KlineReport, Market, board
+from candlewax.verification.kline_files import KlineReport, Market, compare_file
 from candlewax.verification.verify import report, to_json, verify
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
@@ -36,7 +36,7 @@ _COLUMNS: Final = {
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the others."""
+    """Add the command to the parser."""
     command = commands.add_parser(
         "verify",
         help="compute all candles again in SQL and compare every field; "
@@ -60,58 +60,59 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(arguments: argparse.Namespace) -> int:
     files = arguments.exchange_candles
-    said = Market(arguments.exchange, arguments.symbol, arguments.timeframe)
-    chosen = exit_on_error(NOT_COMPARED, settings.load)
-    known = exit_on_error(NOT_COMPARED, lambda: instruments.load(chosen.instruments))
-    with closing(database(NOT_COMPARED)) as tables:
-        boards = exit_on_error(
-            NOT_COMPARED, lambda: [board(tables, known, path, said) for path in files]
+    market = Market(arguments.exchange, arguments.symbol, arguments.timeframe)
+    settings = exit_on_error(NOT_COMPARED, load_settings)
+    instruments = exit_on_error(NOT_COMPARED, lambda: load_instruments(settings.instruments))
+    with closing(open_database(NOT_COMPARED)) as tables:
+        reports = exit_on_error(
+            NOT_COMPARED,
+            lambda: [compare_file(tables, instruments, path, market) for path in files],
         )
-        settle_s = () if tables.embedded else SETTLE_S
-        found = exit_on_error(NOT_COMPARED, lambda: verify(tables.client, settle_s))
-    if found.is_empty:
-        place = f"{chosen.clickhouse}, database {chosen.database}"
+        settle_s = () if tables.is_embedded else SETTLE_S
+        result = exit_on_error(NOT_COMPARED, lambda: verify(tables.client, settle_s))
+    if result.is_empty:
+        place = f"{settings.clickhouse}, database {settings.database}"
         print(f"candlewax: nothing to verify in {place}", file=sys.stderr)
     if arguments.json:
-        more = {"exchange_candles": [one.plain() for one in boards]} if files else {}
-        print(to_json(found, **more))
-    elif not found.is_empty:
-        print(report(found))
-        if boards:
-            _show(boards)
-    if found.is_empty:
+        more = {"exchange_candles": [each.to_dict() for each in reports]} if files else {}
+        print(to_json(result, **more))
+    elif not result.is_empty:
+        print(report(result))
+        if reports:
+            _print_reports(reports)
+    if result.is_empty:
         return NOT_COMPARED
-    good = found.equal and all(one.score.good for one in boards)
-    return EQUAL if good else DIFFERENT
+    is_good = result.equal and all(each.score.is_consistent for each in reports)
+    return EQUAL if is_good else DIFFERENT
 
 
-def _show(boards: Sequence[KlineReport]) -> None:
+def _print_reports(reports: Sequence[KlineReport]) -> None:
     screen = console()
     screen.print()
-    screen.print(_scores(boards))
-    for one in boards:
-        name = f"{one.exchange} {one.symbol} {one.timeframe}"
-        if one.open:
-            screen.print(f"{name}: {one.open:,} rows were not finished and are left out")
-        if one.score.fields:
-            counts = ", ".join(f"{field} {n:,}" for field, n in one.score.fields.items())
+    screen.print(_score_table(reports))
+    for each in reports:
+        name = f"{each.exchange} {each.symbol} {each.timeframe}"
+        if each.open:
+            screen.print(f"{name}: {each.open:,} rows were not finished and are left out")
+        if each.score.fields:
+            counts = ", ".join(f"{field} {n:,}" for field, n in each.score.fields.items())
             screen.print(f"{name} differ in: {counts}", highlight=False)
-        for example in one.score.examples:
-            screen.print(_line(name, example), highlight=False)
+        for example in each.score.examples:
+            screen.print(_example_line(name, example), highlight=False)
 
 
-def _scores(boards: Sequence[KlineReport]) -> Table:
+def _score_table(reports: Sequence[KlineReport]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="Candles of the exchange", title_justify="left")
     table.add_column("market")
     for name in _COLUMNS.values():
         table.add_column(name, justify="right")
-    for one in boards:
-        counts = (f"{getattr(one.score, name):,}" for name in _COLUMNS)
-        table.add_row(f"{one.exchange} {one.symbol} {one.timeframe}", *counts)
+    for each in reports:
+        counts = (f"{getattr(each.score, name):,}" for name in _COLUMNS)
+        table.add_row(f"{each.exchange} {each.symbol} {each.timeframe}", *counts)
     return table
 
 
-def _line(name: str, example: dict[str, object]) -> str:
+def _example_line(name: str, example: dict[str, object]) -> str:
     text = f"  {name} {example['window_start']}: {example['problem']}"
     fields = example.get("fields")
     if isinstance(fields, dict):

@@ -1,4 +1,4 @@
-"""Frames into the Arrow tables that ClickHouse takes."""
+"""Conversion of Polars frames to the Arrow tables that ClickHouse inserts."""
 
 from collections.abc import Sequence
 from itertools import accumulate, repeat
@@ -11,58 +11,62 @@ import pyarrow.compute as pc
 from candlewax.core.schema import TRADES, VENDOR
 
 _NAMES: Final = pl.Categorical
-"""Repeated names travel as codes of a dictionary."""
+"""Type of columns of repeated names: they are sent as dictionary codes."""
 
 _OLDEST: Final = pl.CompatLevel.oldest()
 
 
 SMALL_BATCH_ROWS: Final = 3_000
-"""Rows for which it is faster to take each column by itself: a step of a whole frame costs
-as much for ten rows as for thousands."""
+"""Rows up to which converting each column by itself is faster: an operation on a whole frame
+costs as much for ten rows as for thousands."""
 
 
 _UNIFIED: Final = [name for name in TRADES if name != "condition"]
 
 
 def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
-    """The rows of one insert, of frames that have the columns of their table (or of
-    TRADES with vendor columns for `silver_trades`).
+    """Return the rows of one insert as an Arrow table.
+
+    The frames have the columns of their table; for `silver_trades` those of TRADES and vendor
+    columns.
     """
     if sum(frame.height for frame in frames) <= SMALL_BATCH_ROWS:
-        return _few_trades(frames) if table == "silver_trades" else _columns(frames)
+        return _small_trades(frames) if table == "silver_trades" else _small_plain(frames)
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)
 
 
-def _few_trades(frames: Sequence[pl.DataFrame]) -> pa.Table:
+def _small_trades(frames: Sequence[pl.DataFrame]) -> pa.Table:
     plain = [pl.DataFrame([frame[name] for name in _UNIFIED]) for frame in frames]
     conditions = [value for frame in frames for value in frame["condition"].to_list()]
     present = [value for value in conditions if value is not None]
-    ends = list(accumulate((value is not None for value in conditions), initial=0))
+    offsets = list(accumulate((value is not None for value in conditions), initial=0))
     return (
-        _columns(plain)
-        .append_column("conditions", pa.ListArray.from_arrays(_ends(ends), _strings(present)))
-        .append_column("vendor_data", _few_fields(frames))
+        _small_plain(plain)
+        .append_column(
+            "conditions", pa.ListArray.from_arrays(_offset_array(offsets), _strings(present))
+        )
+        .append_column("vendor_data", _small_vendor_data(frames))
     )
 
 
-def _columns(frames: Sequence[pl.DataFrame]) -> pa.Table:
+def _small_plain(frames: Sequence[pl.DataFrame]) -> pa.Table:
     frame = frames[0]
     for other in frames[1:]:
         frame = frame.vstack(other)
     arrays = {}
     for column in frame.get_columns():
-        # Of codes the dictionary of all that ever were would come along.
+        # A categorical column would bring the dictionary of all values of the process.
         text = column.cast(pl.String) if column.dtype == pl.Categorical else column
         arrays[column.name] = text.to_arrow(compat_level=_OLDEST)
     return pa.table(arrays)
 
 
-def _few_fields(frames: Sequence[pl.DataFrame]) -> pa.MapArray:
-    """A map of the fields that are not null, in the order of the columns."""
+def _small_vendor_data(frames: Sequence[pl.DataFrame]) -> pa.MapArray:
+    """Return for each trade a map of its vendor fields without nulls, in column order."""
     keys: list[str] = []
     values: list[str] = []
-    ends = [0]
+    offsets = [0]
     for frame in frames:
         columns = [column for column in frame.get_columns() if column.name.startswith(VENDOR)]
         names = [column.name.removeprefix(VENDOR) for column in columns]
@@ -72,15 +76,15 @@ def _few_fields(frames: Sequence[pl.DataFrame]) -> pa.MapArray:
                 if value is not None:
                     keys.append(name)
                     values.append(value)
-            ends.append(len(keys))
-    return pa.MapArray.from_arrays(_ends(ends), _strings(keys), _strings(values))
+            offsets.append(len(keys))
+    return pa.MapArray.from_arrays(_offset_array(offsets), _strings(keys), _strings(values))
 
 
-# By way of Polars: to make an array of a list, pyarrow first imports pandas.
+# These two go through Polars: pyarrow imports pandas to make an array of a list.
 
 
-def _ends(places: Sequence[int]) -> pa.Array:
-    return pl.Series(places, dtype=pl.Int32).to_arrow()
+def _offset_array(offsets: Sequence[int]) -> pa.Array:
+    return pl.Series(offsets, dtype=pl.Int32).to_arrow()
 
 
 def _strings(texts: Sequence[str]) -> pa.Array:
@@ -101,19 +105,19 @@ def _trades(frame: pl.DataFrame) -> pa.Table:
 
 
 def _conditions(condition: pl.Series) -> pa.ListArray:
-    """A list of one condition, or of none where it is null."""
+    """Return for each trade a list with its condition; an empty list for null."""
     present = condition.is_not_null()
     values = condition.drop_nulls().to_arrow(compat_level=_OLDEST).cast(pa.string())
     return pa.ListArray.from_arrays(_offsets(present), values)
 
 
 def _vendor_data(fields: pl.DataFrame, height: int) -> pa.MapArray:
-    """A map of the fields that are not null, in the order of the columns."""
+    """Return for each of `height` trades a map of its fields without nulls, in column order."""
     width = fields.width
     names = _strings([name.removeprefix(VENDOR) for name in fields.columns])
     columns = [pl.Series(dtype=pl.String), *fields.iter_columns()]
     values = pa.concat_arrays([column.to_arrow(compat_level=_OLDEST) for column in columns])
-    # Column after column, taken so that they stand row after row.
+    # `values` holds column after column; `order` brings them row after row.
     numbers = pl.select(n=pl.int_range(height * width, dtype=pl.Int64))
     order = numbers.select(pl.col("n") % width * height + pl.col("n") // width).to_series()
     keys = numbers.select((pl.col("n") % width).cast(pl.Int32)).to_series()
@@ -128,6 +132,6 @@ def _vendor_data(fields: pl.DataFrame, height: int) -> pa.MapArray:
 
 
 def _offsets(counts: pl.Series) -> pa.Array:
-    """Where each of these many values begins, and where the last one ends."""
+    """Return the offsets of lists with these lengths: each begin, and the last end."""
     ends = counts.cast(pl.Int32).cum_sum().rename("")
     return pl.concat([pl.Series([0], dtype=pl.Int32), ends]).to_arrow()

@@ -1,4 +1,4 @@
-"""The database: embedded chDB in a directory, or a ClickHouse server."""
+"""Database connections: embedded chDB in a directory, or a ClickHouse server."""
 
 import fcntl
 import logging
@@ -16,71 +16,74 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from candlewax.clickhouse import ddl
-from candlewax.clickhouse.disk_guard import AGAIN, LOW_SPACE_BYTES, DiskGuard, free, mebibytes
-from candlewax.clickhouse.embedded import Inserts, write
+from candlewax.clickhouse import ddl, disk_guard
+from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, DiskGuard, format_mebibytes
+from candlewax.clickhouse.embedded import EmbeddedInserter, write_arrow_stream
 from candlewax.clickhouse.engine import choose_options, in_utc
 from candlewax.clickhouse.transient_errors import is_transient
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.setting_parsers import Server
 
 INSERT: Final = {
-    # Refused before anything is written.
+    # Refuse an insert before any of it is written.
     "min_free_disk_bytes_to_perform_insert": LOW_SPACE_BYTES,
-    # Set, not assumed: their defaults differ between versions.
+    # The defaults of these two differ between ClickHouse versions.
     "async_insert": 0,
     "insert_deduplicate": 1,
-    # A block has few columns; more threads only take turns.
+    # A block has few columns, so more threads would only wait for each other.
     "max_threads": 1,
     "max_insert_threads": 1,
-    # Sinks hand each row over once, so there is nothing for it to merge.
+    # The writer sends each row once, so the insert has nothing to merge.
     "optimize_on_insert": 0,
-    # No row holds a null, and none lacks a column that is named.
+    # Every row has a value, never null, for every named column.
     "input_format_null_as_default": 0,
     "input_format_defaults_for_omitted_fields": 0,
 }
 
 RETRIES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, *[5.0] * 119)
-"""Seconds to wait before each next try if a server is out of reach: ten minutes."""
+"""Seconds to wait before each retry while a server is unavailable: ten minutes in all."""
 
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Unavailable(RuntimeError):  # noqa: N818 - it may be there again soon
-    """A database cannot be asked now; the text says why."""
+class UnavailableError(RuntimeError):
+    """A database that does not answer now; the message says why."""
 
 
-class Busy(Unavailable):
-    """A database that is there has too much to do, or is short of something."""
+class BusyError(UnavailableError):
+    """A database that answers, but is overloaded or short of a resource."""
 
 
 QueryError = ClickHouseError
-"""Raised by a client whose query fails."""
+"""Base class of the errors that a failed query raises."""
 
 
 class DatabaseError(RuntimeError):
-    """The database cannot be opened; the text says which and why."""
+    """A database that cannot be opened or written to; the message names it and says why."""
 
 
 class Database:
-    """One database of one ClickHouse, safe to use from several threads."""
+    """A database of one ClickHouse. Any thread may use it."""
 
     def __init__(self, client: Client, folder: Path | None = None) -> None:
-        """`folder` is that of an embedded database."""
+        """`folder` is the directory of an embedded database; None for a server."""
         self.client = client
-        self._inserts = Inserts(folder, client.database or "", client.raw_query) if folder else None
-        # An embedded engine runs one query of a connection at a time.
+        self.folder = folder
+        self._inserter = (
+            EmbeddedInserter(folder, client.database or "", client.raw_query) if folder else None
+        )
+        # An embedded engine runs one query at a time per connection.
         self._lock: AbstractContextManager[Any] = threading.RLock() if folder else nullcontext()
-        self._room = DiskGuard(folder, self.command) if folder else None
-        if self._room:
-            self._room.begin()
+        self._disk_guard = DiskGuard(folder, self.command) if folder else None
+        if self._disk_guard:
+            self._disk_guard.start()
 
     @property
-    def embedded(self) -> bool:
-        """Whether its engine is this process."""
-        return self._inserts is not None
+    def is_embedded(self) -> bool:
+        """True if the engine runs inside this process."""
+        return self._inserter is not None
 
     def query(
         self,
@@ -88,22 +91,22 @@ class Database:
         parameters: Mapping[str, Any] | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> pl.DataFrame:
-        """The rows of a query. Parameters stand in it as `{name:Type}`."""
+        """Return the rows of a query with parameters `{name:Type}`; `with_retries` applies."""
         return self.with_retries(lambda: self._query(sql, parameters or {}), wait)
 
     def query_once(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """Return the rows of a query, as `query`, without waiting for a server.
+        """Return the rows of a query as `query` does, without retries.
 
-        Raises Unavailable if the server is away, Busy if it says itself that it cannot now.
+        Raises UnavailableError if no server answers, BusyError if the server refuses now.
         """
         try:
             return self._query(sql, parameters or {})
         except ClickHouseError as error:
-            if not is_transient(error, embedded=self.embedded):
+            if not is_transient(error, embedded=self.is_embedded):
                 raise
             if isinstance(error, Error) and error.code is not None:
-                raise Busy(f"the database cannot answer now (error {error.code})") from error
-            raise Unavailable("ClickHouse is out of reach") from error
+                raise BusyError(f"the database cannot answer now (error {error.code})") from error
+            raise UnavailableError("ClickHouse is out of reach") from error
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
@@ -112,118 +115,121 @@ class Database:
     def with_retries(
         self, action: Callable[[], T], wait: Callable[[float], object] = time.sleep
     ) -> T:
-        """What the action gives, tried again while a server is away or too busy."""
-        for pause in RETRIES:
+        """Return the result of an action; retry while a server is unavailable or too busy."""
+        for wait_s in RETRIES:
             try:
                 return action()
             except ClickHouseError as error:
-                if not is_transient(error, embedded=self.embedded):
+                if not is_transient(error, embedded=self.is_embedded):
                     raise
-                if pause == RETRIES[0]:
+                if wait_s == RETRIES[0]:
                     _log.warning("%s; trying again for ten minutes", short_message(error))
-            wait(pause)
+            wait(wait_s)
         return action()
 
     def command(self, sql: str) -> None:
-        """Run a statement that gives no rows."""
+        """Run a statement that returns no rows."""
         with self._lock:
             self.client.command(sql)
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        """Insert rows as one block. The same token again inserts nothing.
+        """Insert rows as one block. A repeated token inserts nothing.
 
         Raises DatabaseError if the disk of an embedded database is full.
         """
         settings = {**INSERT, "insert_deduplication_token": token}
         with self._lock:
-            if self._inserts and self._room:
-                _check(self._room)
-                self._inserts.insert(table, rows, settings)
-                _check(self._room)
+            if self._inserter and self._disk_guard:
+                _require_space(self._disk_guard)
+                self._inserter.insert(table, rows, settings)
+                _require_space(self._disk_guard)
                 return
             stream = pa.BufferOutputStream()
-            write(stream, rows)
+            write_arrow_stream(stream, rows)
             self.client.raw_insert(
                 table,
                 column_names=rows.schema.names,
-                # Sent in one go, without a copy.
+                # A memoryview is sent in one piece, without a copy.
                 insert_block=memoryview(stream.getvalue()),  # type: ignore[arg-type]
                 fmt="ArrowStream",
                 settings=settings,
             )
 
     def ping(self) -> bool:
-        """Return whether a server answers, busy or not."""
+        """Return True if a server answers, busy or not."""
         return self.client.ping()
 
     def close(self) -> None:
-        """Let go of the database, so that another process may open it."""
-        if self._room:
-            self._room.close()
+        """Close the database, so that another process can open its directory."""
+        if self._disk_guard:
+            self._disk_guard.close()
         with self._lock:
-            if self._inserts:
-                self._inserts.close()
+            if self._inserter:
+                self._inserter.close()
             self.client.close()
 
 
-def _check(room: DiskGuard) -> None:
-    """Raises DatabaseError if what was done until now may have found no room."""
-    if not room.left():
-        raise DatabaseError(f"{room.folder}: the disk is full; {AGAIN}")
+def _require_space(guard: DiskGuard) -> None:
+    """Raise DatabaseError if the disk is or was full, so that recent inserts may be lost."""
+    if not guard.has_space():
+        raise DatabaseError(f"{guard.folder}: the disk is full; {disk_guard.FULL_DISK_HINT}")
 
 
-HASTY: Final = {"connect_timeout": 1, "send_receive_timeout": 10}
-"""Seconds that one who waits for an answer gives a server."""
+SHORT_TIMEOUTS: Final = {"connect_timeout": 1, "send_receive_timeout": 10}
+"""Timeouts in seconds of a connection whose answers a person or a request waits for."""
 
 
-def connect(place: Path | Server, database: str, *, hasty: bool = False) -> Database:
-    """Open a database that is there; `hasty` where somebody waits for the answers of a server.
+def connect(location: Path | Server, database: str, *, fail_fast: bool = False) -> Database:
+    """Open an existing database; with `fail_fast` a server has SHORT_TIMEOUTS.
 
     Raises DatabaseError.
     """
-    if hasty and isinstance(place, Server):
-        return Database(_open_server(place, database, **HASTY))
-    if isinstance(place, Path) and not place.is_dir():
-        raise DatabaseError(f"{place}: no database here; candlewax init makes one")
-    return _database(place, database)
+    if fail_fast and isinstance(location, Server):
+        return Database(_open_server(location, database, **SHORT_TIMEOUTS))
+    if isinstance(location, Path) and not location.is_dir():
+        raise DatabaseError(f"{location}: no database here; candlewax init makes one")
+    return _database(location, database)
 
 
-def _database(place: Path | Server, name: str) -> Database:
-    return Database(_client(place, name), place if isinstance(place, Path) else None)
+def _database(location: Path | Server, name: str) -> Database:
+    return Database(_client(location, name), location if isinstance(location, Path) else None)
 
 
-def _client(place: Path | Server, database: str) -> Client:
-    opened = _open_directory if isinstance(place, Path) else _open_server
-    return opened(place, database)  # type: ignore[arg-type]  # each gets its own kind
+def _client(location: Path | Server, database: str) -> Client:
+    if isinstance(location, Path):
+        return _open_directory(location, database)
+    return _open_server(location, database)
 
 
-def open_tables(place: Path | Server, database: str) -> Database:
-    """Open a database and create it, its tables and views where they are absent.
+def open_tables(location: Path | Server, database: str) -> Database:
+    """Open a database. Create it, its tables and its views if they are absent.
 
-    Raises DatabaseError, also where an embedded database would find little room.
+    Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
     """
-    if isinstance(place, Path) and (space := free(place)) < LOW_SPACE_BYTES:
-        there = f"{mebibytes(space)} of room on its disk; {mebibytes(LOW_SPACE_BYTES)} are needed"
-        raise DatabaseError(f"{place}: {there}")
+    if isinstance(location, Path) and (free := disk_guard.free_bytes(location)) < LOW_SPACE_BYTES:
+        raise DatabaseError(
+            f"{location}: {format_mebibytes(free)} of free disk space; "
+            f"{format_mebibytes(LOW_SPACE_BYTES)} are needed"
+        )
     try:
-        with closing(_client(place, "default")) as client:
+        with closing(_client(location, "default")) as client:
             client.command(
                 "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
             )
-            opened = _database(place, database)
-        ddl.apply(opened.client)
+            tables = _database(location, database)
+        ddl.apply(tables.client)
     except ClickHouseError as error:
-        raise DatabaseError(f"{place}: {_reason(error)}") from error
-    return opened
+        raise DatabaseError(f"{location}: {_reason(error)}") from error
+    return tables
 
 
 def short_message(error: ClickHouseError) -> str:
-    """What an error says, without the engine's stack."""
+    """Return the message of an error without the engine's stack trace."""
     return str(error).partition(", Stack trace")[0]
 
 
 def _reason(error: ClickHouseError) -> str:
-    """Return the reason why a database cannot be opened, without the client's innards."""
+    """Return the reason why a database cannot be opened, without the client's internals."""
     if "AUTHENTICATION_FAILED" in str(error):
         return "Authentication failed: ClickHouse refuses the user or the password"
     return exit_reasons.explain(error) or short_message(error)
@@ -233,13 +239,13 @@ def _open_directory(path: Path, database: str) -> Client:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseError(f"{path}: cannot be made a directory: {error.strerror}") from error
+        raise DatabaseError(f"{path}: cannot be created: {error.strerror}") from error
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise DatabaseError(f"{path}: this directory cannot be written to")
+        raise DatabaseError(f"{path}: this directory is not writable")
     try:
         exit_reasons.require_files(exit_reasons.EMBEDDED_FILES)
         exit_reasons.require_space(exit_reasons.EMBEDDED_SPACE)
-        with exit_reasons.held_back(), in_utc():
+        with exit_reasons.hold_stderr(), in_utc():
             return clickhouse_connect.get_client(
                 interface="chdb",
                 path=str(path.resolve()),
@@ -263,7 +269,7 @@ IN_USE: Final = "in use by another process; an embedded database belongs to one 
 
 
 def _is_locked(status: Path) -> bool:
-    """Whether a running engine holds the lock of its directory."""
+    """Return True if a running engine holds the lock of its directory."""
     try:
         with status.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -275,16 +281,16 @@ def _is_locked(status: Path) -> bool:
 
 
 def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
-    # What it warns of, the errors it raises say too.
+    # Both log as warnings what the raised errors say again.
     for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         return clickhouse_connect.get_client(
             dsn=server.dsn,
-            # The client itself goes by the port, and would send a password in the clear.
+            # By default the client derives TLS from the port, and may send a password in clear.
             interface=server.scheme,
             database=database,
-            # A session takes one query at a time, also while a lost one still runs.
+            # A session runs one query at a time: an abandoned one would block the next.
             autogenerate_session_id=False,
             **timeouts,
         )

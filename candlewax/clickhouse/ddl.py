@@ -1,4 +1,4 @@
-"""Tables and views: the files of `clickhouse/ddl`, applied in order."""
+"""Tables and views, created from the files of `clickhouse/ddl` in order."""
 
 import hashlib
 import re
@@ -11,12 +11,13 @@ from clickhouse_connect.driver.client import Client
 FOLDER: Final = Path(__file__).parents[2] / "clickhouse" / "ddl"
 
 _END: Final = re.compile(r";[ \t]*(?:\n|$)")
-"""A semicolon ends a statement where it ends a line; comments hold none there."""
+"""End of a statement: a semicolon at the end of a line. No comment line ends in one."""
 
-# What there is, and what was there when the statements were applied last. The tables behind
-# materialized views come and go.
-_FOUND: Final = """
-SELECT hex(sipHash128(groupArrayIf((name, create_table_query), name != 'schema_version'))) AS found,
+# Hash of the schema as it is, and the view that holds the hash of when it was last applied.
+# Names with a dot are inner tables of materialized views, which are created and dropped.
+_SCHEMA_STATE: Final = """
+SELECT
+    hex(sipHash128(groupArrayIf((name, create_table_query), name != 'schema_version'))) AS tables,
     anyIf(create_table_query, name = 'schema_version') AS applied
 FROM (
     SELECT name, create_table_query FROM system.tables
@@ -25,31 +26,31 @@ FROM (
 )
 """
 
-_APPLIED: Final = (
+_RECORD_APPLIED: Final = (
     "CREATE OR REPLACE VIEW schema_version AS SELECT '{}' AS statements, '{}' AS tables"
 )
 
 
 def apply(client: Client, folder: Path = FOLDER) -> None:
-    """Create what the files `NN_name.sql` of a folder name, where it is absent.
+    """Create absent tables and views in the client's database from the files `NN_name.sql`.
 
-    They are applied in the order of their names to the client's own database; where the
-    same were applied and nobody has changed a table since, nothing is written.
+    The files of the folder are applied in the order of their names. If the same statements
+    were applied before and no table has changed since, nothing is written.
     """
     texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9][0-9]_*.sql"))]
-    wanted = [statement for text in texts for statement in statements(text)]
-    version = hashlib.sha256(";\n".join(wanted).encode()).hexdigest()
-    ((found, applied),) = client.query(_FOUND).result_rows
-    if f"'{version}'" in applied and f"'{found}'" in applied:
+    statements = [statement for text in texts for statement in split_statements(text)]
+    version = hashlib.sha256(";\n".join(statements).encode()).hexdigest()
+    ((tables_hash, applied),) = client.query(_SCHEMA_STATE).result_rows
+    if f"'{version}'" in applied and f"'{tables_hash}'" in applied:
         return
-    for statement in wanted:
+    for statement in statements:
         client.command(statement)
-    ((found, _),) = client.query(_FOUND).result_rows
-    client.command(_APPLIED.format(version, found))
+    ((tables_hash, _),) = client.query(_SCHEMA_STATE).result_rows
+    client.command(_RECORD_APPLIED.format(version, tables_hash))
 
 
-def statements(sql: str) -> Iterator[str]:
-    """The statements of a file."""
+def split_statements(sql: str) -> Iterator[str]:
+    """Yield the statements of a file, without parts that hold comments only."""
     for part in _END.split(sql):
         if any(line.strip() and not line.lstrip().startswith("--") for line in part.splitlines()):
             yield part.strip()

@@ -1,10 +1,9 @@
-"""Room on the disk of an embedded database.
+"""Disk space of an embedded database: merges stop when it is low, inserts when it is used up.
 
-The embedded engine (chDB 4.4) takes no notice of a disk without room: what it inserts,
-merges or creates then is said to be done, and its files are empty. So nothing is begun
-with little room, and once there was none nothing that was done is believed: a merge whose
-files are empty is undone when the engine starts again, as long as the parts it was made of
-are there.
+On a full disk the embedded engine (chDB 4.4) reports success for an insert, a merge or a new
+table whose files are empty. Therefore nothing starts when disk space is low. Once the disk was
+full, recent inserts count as lost. At its next start the engine undoes a merge with empty files,
+as long as the merged parts are still there.
 """
 
 import logging
@@ -17,13 +16,12 @@ from typing import Final
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 LOW_SPACE_BYTES: Final = 64 << 20
-"""Bytes: with less nothing is begun."""
+"""Free bytes below which no database is opened and no merge starts."""
 
 FULL_BYTES: Final = 8 << 20
-"""Bytes: with less something may have found no room."""
+"""Free bytes below which a write may have failed: the disk counts as full."""
 
-_PAUSE: Final = 0.1
-"""Seconds between two looks."""
+_CHECK_INTERVAL_S: Final = 0.1
 
 _STOP_MERGES: Final = "SYSTEM STOP MERGES"
 _START_MERGES: Final = "SYSTEM START MERGES"
@@ -34,85 +32,86 @@ _log: Final = logging.getLogger(__name__)
 Command = Callable[[str], object]
 
 
-def free(folder: Path) -> int:
-    """Bytes that may still be written to the disk that a folder is on, or will be."""
-    there = next(
-        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that this process can still write to the disk of a folder.
+
+    The folder may be absent: then its nearest existing parent counts.
+    """
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
-    disk = os.statvfs(there)
+    disk = os.statvfs(existing)
     return disk.f_bavail * disk.f_frsize
 
 
-def mebibytes(size: int) -> str:
-    """A number of bytes, for people."""
-    return f"{size / (1 << 20):,.1f} MiB"
+def format_mebibytes(size_bytes: int) -> str:
+    """Return a number of bytes as text in MiB."""
+    return f"{size_bytes / (1 << 20):,.1f} MiB"
 
 
 class DiskGuard:
-    """Looks after the disk of an embedded database as long as that is open.
+    """Watcher of the disk of an open embedded database.
 
-    `command` runs a statement in the engine. `full` tells whether there was no room once.
+    `command` runs a statement in the engine. `was_full` stays true once the disk was full.
     """
 
     def __init__(self, folder: Path, command: Command) -> None:
         self.folder = folder
-        self.full = False
+        self.was_full = False
         self._command = command
-        self._merging = True
-        self._kept = False
-        self._refused = ""
+        self._is_merging = True
+        self._keeps_parts = False
+        self._last_error = ""
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="room", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="room", daemon=True)
 
-    def begin(self) -> None:
-        """Begin to look, in the background."""
-        self.look()
+    def start(self) -> None:
+        """Check the disk once, then ten times a second in the background."""
+        self.check()
         self._thread.start()
 
     def close(self) -> None:
-        """No longer look."""
+        """Stop checking."""
         self._closed.set()
         if self._thread.ident is not None:
             self._thread.join()
 
-    def left(self) -> bool:
-        """Whether what was done until now found its room."""
-        if free(self.folder) < FULL_BYTES:
-            self.full = True
-        return not self.full
+    def has_space(self) -> bool:
+        """Return True if the disk is not full and never was since the database was opened."""
+        if free_bytes(self.folder) < FULL_BYTES:
+            self.was_full = True
+        return not self.was_full
 
-    def _watch(self) -> None:
-        while not self._closed.wait(_PAUSE):
+    def _run(self) -> None:
+        while not self._closed.wait(_CHECK_INTERVAL_S):
             try:
-                self.look()
+                self.check()
             except OSError as error:
-                # The next insert meets it.
-                if str(error) != self._refused:
-                    self._refused = str(error)
-                    _log.error("%s: its disk cannot be looked at: %s", self.folder, error.strerror)
+                # The next insert checks the disk as well, and raises.
+                if str(error) != self._last_error:
+                    self._last_error = str(error)
+                    _log.error("%s: its disk cannot be checked: %s", self.folder, error.strerror)
             except ClickHouseError as error:
-                # It is told the same again at the next look.
-                if str(error) != self._refused:
-                    self._refused = str(error)
+                # The next check sends the same statement again.
+                if str(error) != self._last_error:
+                    self._last_error = str(error)
                     _log.exception("%s: the engine refuses", self.folder)
 
-    def look(self) -> None:
-        """Let the engine merge only where there is room, and keep what it has merged if
-        there was none.
-        """
-        space = free(self.folder)
-        if self.left() and space >= 2 * LOW_SPACE_BYTES and not self._merging:
+    def check(self) -> None:
+        """Stop or start merges by the free space; once the disk was full, keep merged parts."""
+        free = free_bytes(self.folder)
+        if self.has_space() and free >= 2 * LOW_SPACE_BYTES and not self._is_merging:
             self._command(_START_MERGES)
-            self._merging = True
-        elif (self.full or space < LOW_SPACE_BYTES) and self._merging:
+            self._is_merging = True
+        elif (self.was_full or free < LOW_SPACE_BYTES) and self._is_merging:
             self._command(_STOP_MERGES)
-            self._merging = False
-            _log.warning("%s: %s of room, nothing is merged", self.folder, mebibytes(space))
-        if self.full and not self._kept:
+            self._is_merging = False
+            _log.warning("%s: %s free, merges are stopped", self.folder, format_mebibytes(free))
+        if self.was_full and not self._keeps_parts:
             self._command(_KEEP_PARTS)
-            self._kept = True
-            _log.error("%s: the disk is full; %s", self.folder, AGAIN)
+            self._keeps_parts = True
+            _log.error("%s: the disk is full; %s", self.folder, FULL_DISK_HINT)
 
 
-AGAIN: Final = "make room and start again, nothing is stored until then"
-"""What is to be done about it."""
+FULL_DISK_HINT: Final = "make room and start again, nothing is stored until then"
+"""Advice that ends the message about a full disk."""

@@ -1,4 +1,4 @@
-"""How rows get into an embedded engine."""
+"""Inserts into an embedded engine, in the statement itself or through a file."""
 
 import tempfile
 import weakref
@@ -12,102 +12,103 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from candlewax.clickhouse import engine
 
-BESIDE: Final = 64 << 10
-"""Bytes of rows that stand beside their statement; more of them come by way of a file."""
+INLINE_MAX_BYTES: Final = 64 << 10
+"""Bytes of rows up to which they follow their statement; more rows go through a file."""
 
-_END: Final = b"\n\n"
-"""What the engine takes for the end of rows that stand beside a statement."""
+_END_OF_DATA: Final = b"\n\n"
+"""Bytes that end the rows behind a statement for the engine."""
 
-_OPEN: Final = Path("/proc/self/fd")
-"""Where Linux shows the files that a process has open."""
+_OPEN_FILES: Final = Path("/proc/self/fd")
+"""Folder in which Linux lists the open files of a process."""
 
-_PIECE: Final = 64 << 10
-"""Bytes that are written at once: Arrow writes in many small pieces."""
+_BUFFER_BYTES: Final = 64 << 10
+"""Bytes written to the file at once: Arrow writes in many small pieces."""
 
-_ALONE: Final = {
-    # What they would write costs time with each insert of a few rows.
+_EMBEDDED_SETTINGS: Final = {
+    # Writing these logs costs time in each insert of a few rows.
     "log_queries": 0,
     "memory_profiler_step": 0,
     "query_profiler_cpu_time_period_ns": 0,
     "query_profiler_real_time_period_ns": 0,
 }
-"""Of an embedded engine, whose own logs nobody reads."""
+"""Settings that turn off the engine's own logs, which are unused in an embedded engine."""
 
 
-class Inserts:
+class EmbeddedInserter:
     """Inserts into one database of the engine of this process, one at a time.
 
-    `run` gives a statement to the client. Few rows take a way of their own: with the client
-    they would have to be text, and a file costs as much as writing their part.
+    `run` sends a statement through the client. Few rows bypass the client: it would take them
+    only as text, and a file would cost as much as writing their part.
     """
 
     def __init__(self, folder: Path, database: str, run: Callable[[str], object]) -> None:
-        self._place = str(folder.resolve())
+        self._path = str(folder.resolve())
         self._database = database
         self._run = run
         self._engine: Any = None
-        self._let_go: Callable[[], object] = lambda: None
-        self._spool, self._name = _temporary()
+        self._close_engine: Callable[[], object] = lambda: None
+        self._spool_file, self._spool_path = _open_spool_file()
 
     def insert(self, table: str, rows: pa.Table, settings: Mapping[str, object]) -> None:
-        """Insert rows as one block. Raises DatabaseError of clickhouse-connect."""
-        chosen = {**settings, **_ALONE}.items()
+        """Insert rows as one block. Raises the DatabaseError of clickhouse-connect."""
+        all_settings = {**settings, **_EMBEDDED_SETTINGS}.items()
         into = f"INSERT INTO {quote_identifier(self._database)}.{quote_identifier(table)}"
         into += f" ({', '.join(map(quote_identifier, rows.schema.names))})"
-        clause = ", ".join(f"{name} = {format_str(str(value))}" for name, value in chosen)
-        if rows.nbytes <= BESIDE and _END not in (data := _stream(rows)):
+        clause = ", ".join(f"{name} = {format_str(str(value))}" for name, value in all_settings)
+        if rows.nbytes <= INLINE_MAX_BYTES and _END_OF_DATA not in (data := _arrow_bytes(rows)):
             sql = f"{into} SETTINGS {clause} FORMAT ArrowStream\n"
-            self._insert_beside(sql.encode() + data, rows.num_rows)
+            self._insert_inline(sql.encode() + data, rows.num_rows)
             return
-        self._write(rows)
-        # As a command it would be looked through for an answer's format.
-        file = format_str(self._name)
+        self._write_spool_file(rows)
+        # The client's `command` would search the statement for the format of its answer.
+        file = format_str(self._spool_path)
         self._run(f"{into} FROM INFILE {file} SETTINGS {clause} FORMAT ArrowStream")
 
-    def _insert_beside(self, statement: bytes, rows: int) -> None:
+    def _insert_inline(self, statement: bytes, row_count: int) -> None:
         if self._engine is None:
-            self._engine = engine.connect(self._place)
-            # At the latest as the process ends: an engine that is held then takes it down.
-            self._let_go = weakref.finalize(self, self._engine.close)
+            self._engine = engine.connect(self._path)
+            # Close it before the process ends: an open engine ends the process with a signal.
+            self._close_engine = weakref.finalize(self, self._engine.close)
         try:
             written = self._engine.query(statement, "Null").rows_written()
-        except Exception as error:  # not the ChdbError that is exported
+        except Exception as error:  # chDB raises another class than the ChdbError it exports
             raise DatabaseError(str(error)) from error
-        if written != rows:
-            raise DatabaseError(f"of {rows} rows the engine took {written}")
+        if written != row_count:
+            raise DatabaseError(f"of {row_count} rows the engine took {written}")
 
-    def _write(self, rows: pa.Table) -> None:
-        """Writing over the same file again and again is faster than a new one each time."""
-        self._spool.seek(0)
-        write(pa.PythonFile(self._spool, mode="w"), rows)
-        self._spool.truncate()
-        self._spool.flush()
+    def _write_spool_file(self, rows: pa.Table) -> None:
+        # Overwriting one file is faster than creating a new one for each insert.
+        self._spool_file.seek(0)
+        write_arrow_stream(pa.PythonFile(self._spool_file, mode="w"), rows)
+        self._spool_file.truncate()
+        self._spool_file.flush()
 
     def close(self) -> None:
-        """Let go of the engine."""
-        self._let_go()
-        self._spool.close()
+        """Close the engine's connection and the file."""
+        self._close_engine()
+        self._spool_file.close()
 
 
-def _temporary() -> tuple[IO[bytes], str]:
-    """A file that is closed with its database, and how the engine finds it. Where a system
-    shows the files that a process has open it has no other name: nothing of it is left by a
-    process that is killed.
+def _open_spool_file() -> tuple[IO[bytes], str]:
+    """Return an open temporary file, and the path under which the engine reads it.
+
+    On Linux the file has no name but its entry in `/proc/self/fd`, so a killed process leaves
+    nothing behind.
     """
-    if _OPEN.is_dir():
-        file = tempfile.TemporaryFile(buffering=_PIECE)  # noqa: SIM115 - closed with its database
-        return file, str(_OPEN / str(file.fileno()))
-    named = tempfile.NamedTemporaryFile(buffering=_PIECE)  # noqa: SIM115 - closed with its database
-    return named, named.name
+    if _OPEN_FILES.is_dir():
+        file = tempfile.TemporaryFile(buffering=_BUFFER_BYTES)  # noqa: SIM115 - closed with its database
+        return file, str(_OPEN_FILES / str(file.fileno()))
+    named_file = tempfile.NamedTemporaryFile(buffering=_BUFFER_BYTES)  # noqa: SIM115 - as above
+    return named_file, named_file.name
 
 
-def write(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types
+def write_arrow_stream(target: Any, rows: pa.Table) -> None:  # noqa: ANN401 - Arrow has no types
     """Write rows as an Arrow stream."""
     with pa.ipc.new_stream(target, rows.schema) as writer:
         writer.write_table(rows)
 
 
-def _stream(rows: pa.Table) -> bytes:
+def _arrow_bytes(rows: pa.Table) -> bytes:
     stream = pa.BufferOutputStream()
-    write(stream, rows)
+    write_arrow_stream(stream, rows)
     return bytes(stream.getvalue().to_pybytes())

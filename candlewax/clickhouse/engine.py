@@ -1,5 +1,7 @@
-"""The embedded engine, loaded when it is first used: its library takes some 200 MB of memory,
-which a process that has a server, or none, does without.
+"""Embedded engine, loaded on first use.
+
+Its library takes some 200 MB of memory. A process with a server, or without a database, saves
+them.
 """
 
 import os
@@ -10,42 +12,42 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from candlewax.clickhouse.memory_limit import UNLIMITED, measure_lasting
+from candlewax.clickhouse.memory_limit import UNLIMITED, measure_long_term
 
-_LEAST: Final = 128 << 20
-"""Bytes; with less the engine does nothing."""
+_MIN_BYTES: Final = 128 << 20
+"""Memory limit below which the engine cannot work."""
 
-_loading: Final = threading.Lock()
-_left_behind: Final = threading.Event()
+_load_lock: Final = threading.Lock()
+_is_still_running: Final = threading.Event()
 
 
 def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
-    """Return a connection to the engine of this process, with its data in this directory."""
+    """Return a connection to the engine of this process, with its data in the directory `path`."""
     with in_utc():
-        from chdb.state.sqlitelike import Connection  # noqa: PLC0415 - not before it is needed
+        from chdb.state.sqlitelike import Connection  # noqa: PLC0415 - load on first use
 
         return Connection(f"{path}?{urlencode(choose_options())}")
 
 
 def choose_options() -> dict[str, int]:
-    """Return what the engine of a process is opened with: all that is kept and asked in it may
-    take no more than most of the memory that is left to this process. The first one who opens it
-    decides.
+    """Return the engine's options: its memory limit is three quarters of what is available.
+
+    The limit covers data and queries together. The first connection of a process sets it.
     """
-    most = measure_lasting()
-    if most == UNLIMITED:
+    available_bytes = measure_long_term()
+    if available_bytes == UNLIMITED:
         return {}
-    return {"max_server_memory_usage": max(_LEAST, most * 3 // 4)}
+    return {"max_server_memory_usage": max(_MIN_BYTES, available_bytes * 3 // 4)}
 
 
 @contextmanager
 def in_utc() -> Iterator[None]:
-    """Let the engine that is opened inside take UTC for its zone, whatever the machine's is.
+    """Set the time zone to UTC while the engine is loaded inside the block.
 
-    It reads TZ once, as its library is loaded, and cannot be loaded with a zone that it does not
-    know (POSIX forms such as UTC-3, or a misspelt name).
+    The engine reads TZ once, when its library is loaded. It does not load with a zone that it
+    does not know (POSIX forms such as UTC-3, or a misspelt name).
     """
-    with _loading:
+    with _load_lock:
         before = os.environ.get("TZ")
         os.environ["TZ"] = "UTC"
         try:
@@ -57,16 +59,17 @@ def in_utc() -> Iterator[None]:
                 os.environ["TZ"] = before
 
 
-def leave_behind() -> None:
-    """Note that something still runs in the engine as the process is about to end."""
-    _left_behind.set()
+def mark_still_running() -> None:
+    """Note that a query still runs in the engine while the process is about to end."""
+    _is_still_running.set()
 
 
-def end_with(status: int) -> int:
-    """Return the exit status of a process; where something still runs in the engine, end the
-    process with it, as the engine would take it down with a fault instead.
+def exit_with(status: int) -> int:
+    """Return the exit status; if a query still runs in the engine, end the process with it.
+
+    At a normal exit the engine would end the process with a fault then.
     """
-    if _left_behind.is_set():
+    if _is_still_running.is_set():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

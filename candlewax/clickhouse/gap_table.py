@@ -1,4 +1,4 @@
-"""The table of gaps, as one reads and writes it who fills them."""
+"""Table `gaps`, as the gap filler reads and writes it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import polars as pl
 
 from candlewax.clickhouse import arrow
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import ONCE, FillGap
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
 from candlewax.core.schema import GAPS, TIME, Columns
 
 REPAIRING, UNREPAIRABLE = 2, 3
-"""Values of `state` in `gaps`: the others are for who sees the trades."""
+"""Values of `state` in `gaps` that the gap filler writes; the gap reporter writes the others."""
 
-_LEFT: Final = """
+_PENDING: Final = """
 SELECT symbol, first_sequence, last_sequence, missing, before, after, connection, detected_at,
     attempts, reason,
     toUnixTimestamp64Micro(before) AS before_us, toUnixTimestamp64Micro(after) AS after_us,
@@ -29,8 +29,8 @@ WHERE exchange = {exchange:String} AND missing > 0
     AND (empty({firsts:Array(UInt64)}) OR first_sequence IN {firsts:Array(UInt64)})
 """
 
-# The neighbours of a gap are stored: what the exchange calls them.
-_NATIVE: Final = """
+# The trades on both sides of a gap are stored, with the native symbol of their market.
+_NATIVE_SYMBOL: Final = """
 SELECT native_symbol
 FROM silver_trades
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
@@ -40,7 +40,7 @@ WHERE exchange = {exchange:String} AND symbol = {symbol:String}
 LIMIT 1
 """
 
-_WRITTEN: Final[Columns] = {
+_ATTEMPT_COLUMNS: Final[Columns] = {
     **GAPS,
     "reason": pl.String,
     "attempts": pl.UInt32,
@@ -50,8 +50,10 @@ _WRITTEN: Final[Columns] = {
 
 @dataclass(frozen=True)
 class PendingGap:
-    """A gap that may still be filled, the seconds since it was detected and since
-    something was last written of it, its row, and whether it was given up before.
+    """A gap with missing trades, and its row.
+
+    `age_s` counts from its detection, `idle_s` from the last row written about it. `given_up` is
+    true if its state is unrepairable.
     """
 
     gap: FillGap
@@ -61,48 +63,58 @@ class PendingGap:
     given_up: bool = False
 
     @property
-    def doubted(self) -> bool:
-        """Tell whether one answer has said that it cannot be had; a second one has to confirm."""
-        return not self.given_up and self.reason.startswith(ONCE)
+    def needs_confirmation(self) -> bool:
+        """True if one response says the trades are unavailable; a second one must confirm it."""
+        return not self.given_up and self.reason.startswith(RETRY_PREFIX)
 
     @property
     def reason(self) -> str:
-        """Return the stored reason why it is missing."""
+        """Stored reason why the trades are missing, empty if none."""
         return str(self.row["reason"] or "")
 
 
 @dataclass(frozen=True)
 class GapAttempt:
-    """What is to be written of a gap that was asked for once more."""
+    """Result of one attempt to fill a gap."""
 
-    left: PendingGap
+    pending: PendingGap
     state: int
     reason: str
 
 
 class GapTable:
-    """The gaps of one exchange. `wait` as of `Database.with_retries`."""
+    """Rows of `gaps` of one exchange. `wait` is that of `Database.with_retries`."""
 
     def __init__(self, database: Database, exchange: str, wait: Callable[[float], object]) -> None:
         self._database = database
         self._exchange = exchange
         self._wait = wait
-        self._natives: dict[str, str] = {}
+        self._native_symbols: dict[str, str] = {}
 
-    def left(
-        self, symbols: Iterable[str] = (), firsts: Iterable[int] = (), *, again: bool = False
+    def list_pending(
+        self,
+        symbols: Iterable[str] = (),
+        firsts: Iterable[int] = (),
+        *,
+        include_given_up: bool = False,
     ) -> list[PendingGap]:
-        """Return the gaps that may still be filled, of some symbols and with some first numbers
-        if any are given; those that were given up only `again`.
-        """
-        chosen = {"symbols": sorted(symbols), "firsts": sorted(firsts), "again": again}
-        frame = self._database.query(_LEFT, {"exchange": self._exchange, **chosen}, self._wait)
-        return [_left(row) for row in frame.iter_rows(named=True)]
+        """Return the gaps with missing trades.
 
-    def native(self, gap: FillGap) -> str | None:
-        """What the exchange calls the market of a gap; None if nothing of it is stored."""
-        if gap.symbol not in self._natives:
-            place = {
+        `symbols` and `firsts` (first missing sequence numbers) restrict them, unless empty.
+        """
+        parameters = {
+            "exchange": self._exchange,
+            "symbols": sorted(symbols),
+            "firsts": sorted(firsts),
+            "again": include_given_up,
+        }
+        frame = self._database.query(_PENDING, parameters, self._wait)
+        return [_pending_gap(row) for row in frame.iter_rows(named=True)]
+
+    def find_native_symbol(self, gap: FillGap) -> str | None:
+        """Return the native symbol of a gap's market; None if no trade beside it is stored."""
+        if gap.symbol not in self._native_symbols:
+            parameters = {
                 "exchange": self._exchange,
                 "symbol": gap.symbol,
                 "before": gap.before,
@@ -110,38 +122,42 @@ class GapTable:
                 "first": gap.first,
                 "last": gap.last,
             }
-            found = self._database.query(_NATIVE, place, self._wait)
-            if found.is_empty():
+            symbols = self._database.query(_NATIVE_SYMBOL, parameters, self._wait)
+            if symbols.is_empty():
                 return None
-            self._natives[gap.symbol] = str(found.item())
-        return self._natives[gap.symbol]
+            self._native_symbols[gap.symbol] = str(symbols.item())
+        return self._native_symbols[gap.symbol]
 
-    def write(self, written: Sequence[GapAttempt]) -> None:
-        """Add rows: state, reason, one more attempt.
+    def write(self, attempts: Sequence[GapAttempt]) -> None:
+        """Store the state, the reason and one more attempt of each gap.
 
-        A gap that was given up stays so until its trades are seen, and since when: who asks
-        again for what is not to be had gives nothing up anew.
+        A gap that was given up keeps its state and `updated_at` until its trades are received.
         """
         now = datetime.now(UTC)
         changes = [
             {
                 "exchange": self._exchange,
-                "state": UNREPAIRABLE if one.left.given_up else one.state,
-                "reason": one.reason,
-                "attempts": one.left.gap.attempts + 1,
-                "updated_at": one.left.row["updated_at"] if one.left.given_up else now,
+                "state": UNREPAIRABLE if attempt.pending.given_up else attempt.state,
+                "reason": attempt.reason,
+                "attempts": attempt.pending.gap.attempts + 1,
+                "updated_at": attempt.pending.row["updated_at"]
+                if attempt.pending.given_up
+                else now,
             }
-            for one in written
+            for attempt in attempts
         ]
-        rows = [{**one.left.row, **new} for one, new in zip(written, changes, strict=True)]
-        frame = pl.DataFrame(rows, schema=_WRITTEN)
-        # The exchange has one writer of such rows, and no two moments are the same.
+        rows = [
+            {**attempt.pending.row, **change}
+            for attempt, change in zip(attempts, changes, strict=True)
+        ]
+        frame = pl.DataFrame(rows, schema=_ATTEMPT_COLUMNS)
+        # Unique: one process at a time writes such rows of an exchange.
         token = f"repair-{self._exchange}-{now.isoformat()}-{frame.row(0)[1:4]}-{frame.height}"
         table = arrow.rows("gaps", [frame])
         self._database.with_retries(lambda: self._database.insert("gaps", table, token), self._wait)
 
 
-def _left(row: dict[str, Any]) -> PendingGap:
+def _pending_gap(row: dict[str, Any]) -> PendingGap:
     gap = FillGap(
         row["symbol"],
         row["first_sequence"],
@@ -151,5 +167,5 @@ def _left(row: dict[str, Any]) -> PendingGap:
         row["attempts"],
         row["numbering"],
     )
-    own = {name: row[name] for name in _WRITTEN if name in row}
-    return PendingGap(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, own, bool(row["given_up"]))
+    stored = {name: row[name] for name in _ATTEMPT_COLUMNS if name in row}
+    return PendingGap(gap, row["age_us"] / 1e6, row["idle_us"] / 1e6, stored, bool(row["given_up"]))

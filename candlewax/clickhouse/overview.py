@@ -1,12 +1,12 @@
-"""What the tables hold at a glance, for people."""
+"""Totals and latest candles of the tables, for a report."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 from candlewax.clickhouse.client import Database
 
-MANY: Final = 20_000_000
-"""Rows; with more it takes too long to count each one once."""
+MAX_COUNTED_ROWS: Final = 20_000_000
+"""Rows above which counting each of them once takes too long."""
 
 _STORED: Final = """
 SELECT
@@ -57,8 +57,8 @@ LIMIT 1 BY exchange, symbol
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How much the tables hold, each row counted once."""
+class StoredTotals:
+    """Row counts of the tables, each row counted once, and the sum of the candles' versions."""
 
     frames: int
     trades: int
@@ -67,24 +67,24 @@ class Stored:
     versions: int
 
 
-def stored(database: Database) -> Stored | None:
-    """What is stored; None if that is too much to count in passing."""
+def count_stored(database: Database) -> StoredTotals | None:
+    """Return the totals of the tables; None if they hold more than MAX_COUNTED_ROWS."""
     rows = database.query(_ROWS)["rows"][0] or 0
-    if rows > MANY:
+    if rows > MAX_COUNTED_ROWS:
         return None
-    return Stored(**database.query(_STORED).row(0, named=True))
+    return StoredTotals(**database.query(_STORED).row(0, named=True))
 
 
-def candles(database: Database) -> list[tuple[str, int, int]]:
-    """For each timeframe, how many candles are closed and how many are forming."""
+def count_candles(database: Database) -> list[tuple[str, int, int]]:
+    """Return for each timeframe its name and the numbers of closed and of forming candles."""
     return database.query(_CANDLES).rows()
 
 
-def latest(database: Database, markets: int) -> list[dict[str, Any]]:
-    """The last hourly candle of the busiest markets."""
+def read_latest_hours(database: Database, markets: int) -> list[dict[str, Any]]:
+    """Return the latest hourly candle of the markets with the most trades, `markets` of them."""
     return database.query(_LATEST, {"markets": markets}).rows(named=True)
 
 
-def minutes(database: Database) -> list[dict[str, Any]]:
-    """The last one-minute candle of each market, of the last hour."""
+def read_latest_minutes(database: Database) -> list[dict[str, Any]]:
+    """Return the latest one-minute candle of each market, if it began in the last hour."""
     return database.query(_MINUTES).rows(named=True)

@@ -1,4 +1,4 @@
-"""Candles whose state is gone, computed anew of what is stored."""
+"""Candles recomputed from stored trades, after their state was dropped from memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,42 +7,51 @@ from typing import Final
 import polars as pl
 
 from candlewax.clickhouse.state.late_trade_reader import with_revisions
-from candlewax.clickhouse.state.loader import WHOLE, StateLoader
+from candlewax.clickhouse.state.loader import ALL_STORED, StateLoader
 from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import CertificateInputs, Recertification, merge_overlapping
 from candlewax.core.candles.combine import TIMEFRAMES, all_timeframes, combine
 from candlewax.core.candles.late_trades import restore_revisions
-from candlewax.core.candles.rows import LATE, RECOMPUTE_CAUSE, RECOMPUTED, candle_rows, recertified
+from candlewax.core.candles.rows import (
+    LATE,
+    RECOMPUTE_CAUSE,
+    RECOMPUTED,
+    candle_rows,
+    recertified_rows,
+)
 from candlewax.core.schema import TRADES, empty
 
 _DAY: Final = TIMEFRAMES["1d"][1]
 _NO_TRADES: Final = empty(TRADES)
-_NO_EVIDENCE: Final = CertificateInputs()
+_NO_INPUTS: Final = CertificateInputs()
 
 
 class CandleRecomputer:
-    """Computes rows of `ohlcv`, a day at a time."""
+    """Recomputation of rows of `ohlcv`, one day at a time."""
 
-    def __init__(self, history: StateLoader) -> None:
-        self._history = history
+    def __init__(self, state_loader: StateLoader) -> None:
+        self._state_loader = state_loader
 
     def recompute(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv`, with `cause`, of all that these stored batches of an exchange say
-        of candles whose state is gone. Each is to be stored before the next is asked for.
+        """Yield rows of `ohlcv` with `cause` for the stale candles of an exchange's batches.
+
+        The batches are stored already. Store each frame before taking the next one.
         """
-        doubts = [batch.recertify for batch in batches if batch.recertify]
-        if not doubts:
+        requests = [batch.recertify for batch in batches if batch.recertify]
+        if not requests:
             return
-        begins = any(doubt.begins for doubt in doubts)
-        spans = pl.concat([doubt.spans for doubt in doubts])
-        doubt = replace(doubts[-1], spans=spans, begins=begins)
+        is_first_batch = any(request.is_first_batch for request in requests)
+        spans = pl.concat([request.spans for request in requests])
+        request = replace(requests[-1], spans=spans, is_first_batch=is_first_batch)
         stale = pl.concat([batch.stale_windows for batch in batches]).unique()
         if stale.height:
             watermark = max(batch.watermark for batch in batches)
             late = pl.concat([batch.late_trades for batch in batches])
-            self._history.wait_for(exchange, late)
-            yield from self.candles(exchange, stale, watermark, late, doubt.evidence, begins=begins)
-        yield from self.recertified(exchange, doubt)
+            self._state_loader.wait_until_stored(exchange, late)
+            yield from self.candles(
+                exchange, stale, watermark, late, request.inputs, is_first_batch=is_first_batch
+            )
+        yield from self.recertify(exchange, request)
 
     def candles(
         self,
@@ -50,55 +59,58 @@ class CandleRecomputer:
         windows: pl.DataFrame,
         watermark: int,
         late: pl.DataFrame = _NO_TRADES,
-        evidence: CertificateInputs = _NO_EVIDENCE,
+        inputs: CertificateInputs = _NO_INPUTS,
         *,
-        begins: bool = False,
+        is_first_batch: bool = False,
     ) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv` of some windows (WINDOW_KEY), with `cause`, computed from all stored
-        trades and those that came `late` (TRADES), stored or not.
+        """Yield rows of `ohlcv` with `cause` for windows (WINDOW_KEY), one frame for each day.
 
-        How many trades came late is told by the stored rows; to one who `begins`, by the
-        order in which they came, as the process before may have stored no row.
+        They are computed from all stored trades and the `late` ones (TRADES), stored or not.
+        `revision` is restored from the stored rows. For the first batch it follows from the
+        order of receipt instead, as the process before may have stored no row.
         """
-        late_ones = None
-        if begins and windows.height:
+        late_counts = None
+        if is_first_batch and windows.height:
             oldest = int(windows["window_start"].dt.truncate("1d").to_physical().min())  # type: ignore[arg-type]
-            late_ones = self._history.latecomers.late(exchange, oldest)
-        reached = all_timeframes(combine(late)).select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]
+            late_counts = self._state_loader.late_trade_reader.count_late_trades(exchange, oldest)
+        late_windows = all_timeframes(combine(late)).select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]
         day = pl.col("window_start").dt.truncate("1d").cast(pl.Int64)
-        for (begin,), wanted in windows.group_by(day.alias("day"), maintain_order=True):
-            symbols = wanted["symbol"].unique().to_list()
-            minutes = self._history.minutes.between(
-                exchange, begin, begin + _DAY, symbols, late, cut=WHOLE
+        for (begin,), day_windows in windows.group_by(day.alias("day"), maintain_order=True):
+            symbols = day_windows["symbol"].unique().to_list()
+            minutes = self._state_loader.minute_reader.build_candles(
+                exchange, begin, begin + _DAY, symbols, late, cut=ALL_STORED
             )
-            named = wanted.with_columns(pl.col("symbol").cast(pl.Categorical))
-            found = all_timeframes(minutes).join(named, on=list(WINDOW_KEY), how="semi")
-            if late_ones is None:
-                rows = self._history.stored.between(exchange, begin, begin + _DAY, symbols)
-                found = restore_revisions(found, rows, reached)
+            keys = day_windows.with_columns(pl.col("symbol").cast(pl.Categorical))
+            candles = all_timeframes(minutes).join(keys, on=list(WINDOW_KEY), how="semi")
+            if late_counts is None:
+                rows = self._state_loader.candle_reader.read_between(
+                    exchange, begin, begin + _DAY, symbols
+                )
+                candles = restore_revisions(candles, rows, late_windows)
             else:
-                found = with_revisions(found, late_ones)
-            witnessed = self._with_outages(exchange, begin, begin + _DAY, evidence)
-            yield candle_rows(exchange, found, watermark, witnessed, RECOMPUTE_CAUSE)
+                candles = with_revisions(candles, late_counts)
+            day_inputs = self._with_outages(exchange, begin, begin + _DAY, inputs)
+            yield candle_rows(exchange, candles, watermark, day_inputs, RECOMPUTE_CAUSE)
 
-    def recertified(self, exchange: str, doubt: Recertification) -> Iterator[pl.DataFrame]:
-        """Rows of `ohlcv`, with `cause`, of the stored candles whose certificates are
-        others now.
-        """
-        stored = self._history.stored
-        parts = stored.touched(exchange, doubt.spans)
-        for part in (*parts, *([stored.doubted(exchange)] if doubt.begins else [])):
-            rows = part.filter(pl.col("window_end") <= doubt.until)
+    def recertify(self, exchange: str, request: Recertification) -> Iterator[pl.DataFrame]:
+        """Yield rows of `ohlcv` with `cause` for stored candles whose certificates change."""
+        stored = self._state_loader.candle_reader
+        parts = stored.read_overlapping(exchange, request.spans)
+        for part in (
+            *parts,
+            *([stored.read_incomplete(exchange)] if request.is_first_batch else []),
+        ):
+            rows = part.filter(pl.col("window_end") <= request.until_us)
             if rows.height:
                 start = pl.col("window_start").cast(pl.Int64).min()
                 begin, end = rows.select(start, pl.col("window_end").max()).row(0)
-                evidence = self._with_outages(exchange, begin, end, doubt.evidence)
-                yield recertified(rows, evidence, RECOMPUTED if doubt.begins else LATE)
+                inputs = self._with_outages(exchange, begin, end, request.inputs)
+                yield recertified_rows(rows, inputs, RECOMPUTED if request.is_first_batch else LATE)
 
     def _with_outages(
-        self, exchange: str, begin: int, end: int, evidence: CertificateInputs
+        self, exchange: str, begin: int, end: int, inputs: CertificateInputs
     ) -> CertificateInputs:
-        """The evidence, with outages of whenever these windows were."""
-        stored = self._history.unseen.outages(exchange, begin)
-        outages = pl.concat([stored, evidence.outages]).filter(pl.col("began") < end)
-        return replace(evidence, outages=merge_overlapping(outages))
+        """Return the inputs with the stored outages of the time from `begin` to `end`."""
+        stored = self._state_loader.gap_reader.read_outages(exchange, begin)
+        outages = pl.concat([stored, inputs.outages]).filter(pl.col("began") < end)
+        return replace(inputs, outages=merge_overlapping(outages))

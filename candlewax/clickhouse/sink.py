@@ -1,4 +1,4 @@
-"""The tables as a sink."""
+"""Bytewax sinks that store batches in ClickHouse, or count what a feed emits."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +16,8 @@ from prometheus_client import Histogram
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import SourceItem, UnreadableLines
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.columns import batch_columns
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -23,81 +25,89 @@ from candlewax.runtime.metrics import DELAYS
 
 _RECEIVED: Final = Histogram(
     "candlewax_exchange_to_received_seconds",
-    "From a trade at the exchange until it was received, of the last trade of each batch.",
+    "Seconds from a trade's time at the exchange to its receipt, for the last trade of each batch.",
     ["exchange"],
     buckets=DELAYS,
 )
 
 
 @log_failures
-class _Part(StatefulSinkPartition[Batch, None]):
+class _SinkPartition(StatefulSinkPartition[AnyBatch, None]):
     def __init__(
-        self, writer: Writer, forward: Callable[[Batch], None], on_close: Callable[[], None]
+        self, writer: Writer, forward: Callable[[Batch], None] | None, on_close: Callable[[], None]
     ) -> None:
         self._writer = writer
         self._forward = forward
         self._on_close = on_close
 
-    def write_batch(self, values: list[Batch]) -> None:
+    def write_batch(self, values: list[AnyBatch]) -> None:
         for batch in values:
             _hand_over(batch, self._forward, self._writer)
 
     def snapshot(self) -> None:
-        # Also what went first, by whatever worker of this process.
+        # This includes the batches that an EarlyTradeWriter of any worker handed over.
         self._writer.flush()
-        metrics.committed()
+        metrics.mark_committed()
 
     def close(self) -> None:
         self._on_close()
 
 
-def _hand_over(batch: Batch, forward: Callable[[Batch], None], writer: Writer) -> None:
+def _hand_over(batch: AnyBatch, forward: Callable[[Batch], None] | None, writer: Writer) -> None:
+    if isinstance(batch, RowBatch):
+        if forward is None:
+            _observe_row_delay(batch)
+            writer.put(batch)
+            return
+        batch = batch_columns([batch])
     if not (batch.tables or batch.recertify):
-        # All it had went first.
+        # An EarlyTradeWriter has handed over everything in it.
         return
-    observe(batch)
-    forward(batch)
+    observe_delay(batch)
+    if forward:
+        forward(batch)
     writer.put(batch)
 
 
 @log_failures
 class EarlyTradeWriter:
-    """Hands frames, trades and what belongs to them to the writer, and gives what candles
-    are made of: a core stores the ones while another makes the others.
+    """Step that hands the frames and trades of a batch to the writer before its candles.
 
-    Only for a pipeline that is one process: there the writer of the sink is the same, so
-    that it stores the trades before their candles, and a snapshot covers both.
+    The writer's thread stores them while the worker computes the candles. It suits a pipeline of
+    one process only: there the sink has the same writer. So the writer stores trades before their
+    candles, and a snapshot covers both.
     """
 
     def __init__(
         self,
         writer: Writer,
-        begun: Callable[[str], bool],
-        forward: Callable[[Batch], None] = lambda _: None,
+        has_started: Callable[[str], bool],
+        forward: Callable[[Batch], None] | None = None,
     ) -> None:
-        """`begun` tells of an exchange whether its candles have begun with what is stored:
-        what is stored earlier would be taken for a part of that. `forward` is called with
-        each batch before it is stored.
+        """`has_started` returns True once the candles of an exchange are loaded from the tables.
+
+        Before that, a batch stored early would be loaded and then counted again. `forward` is
+        called with each batch before the writer gets it.
         """
         self._writer = writer
-        self._begun = begun
+        self._has_started = has_started
         self._forward = forward
 
-    def __call__(self, batch: Batch) -> Batch:
-        if not self._begun(batch.exchange):
+    def __call__(self, batch: AnyBatch) -> AnyBatch:
+        if isinstance(batch, RowBatch) or not self._has_started(batch.exchange):
+            # The candles of a few rows are there before a thread would have woken.
             return batch
         _hand_over(Batch(batch.exchange, batch.tables, batch.trades), self._forward, self._writer)
         return replace(batch, tables={})
 
 
 @log_failures
-class ClickHouseSink(FixedPartitionedSink[Batch, None]):
-    """Stores batches in their tables.
+class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
+    """Sink that stores batches in their tables.
 
-    Unit of parallelism: one partition for each exchange; all of a process share
-    one writer. Delivery: what a snapshot covers is durable, and the rows of an
-    unfinished epoch may come again. Every table takes the same row twice without
-    harm, so its content is as if each had come once.
+    Unit of parallelism: one partition for each exchange; all partitions of a process share one
+    writer. Delivery: rows that a snapshot covers are durable, rows of an unfinished epoch may be
+    stored again. Each table drops repeated rows, so its content is that of exactly one delivery.
     """
 
     def __init__(
@@ -105,16 +115,17 @@ class ClickHouseSink(FixedPartitionedSink[Batch, None]):
         exchanges: Iterable[str],
         writer: Writer,
         on_end: Callable[[], None] = lambda: None,
-        forward: Callable[[Batch], None] = lambda _: None,
+        forward: Callable[[Batch], None] | None = None,
     ) -> None:
-        """`on_end` is called when the last partition of this process closes; `forward`
-        with each batch before it is stored.
+        """`on_end` is called when the last partition of this process closes.
+
+        `forward` is called with each batch before the writer gets it.
         """
         self._exchanges = sorted(exchanges)
         self._writer = writer
         self._forward = forward
         self._on_end = on_end
-        self._open = 0
+        self._open_partitions = 0
         self._lock = threading.Lock()
 
     def list_parts(self) -> list[str]:
@@ -123,53 +134,60 @@ class ClickHouseSink(FixedPartitionedSink[Batch, None]):
     def part_fn(self, item_key: str) -> int:
         return self._exchanges.index(item_key)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _SinkPartition:
         with self._lock:
-            self._open += 1
-        return _Part(self._writer, self._forward, self._closed)
+            self._open_partitions += 1
+        return _SinkPartition(self._writer, self._forward, self._close_partition)
 
-    def _closed(self) -> None:
+    def _close_partition(self) -> None:
         with self._lock:
-            self._open -= 1
-            last = not self._open
-        if last:
+            self._open_partitions -= 1
+            is_last = not self._open_partitions
+        if is_last:
             self._on_end()
 
 
-class _Counting(StatelessSinkPartition[SourceItem]):
-    def __init__(self, tally: Counters, on_end: Callable[[], None]) -> None:
-        self._tally = tally
+class _CountingPartition(StatelessSinkPartition[SourceItem]):
+    def __init__(self, counters: Counters, on_end: Callable[[], None]) -> None:
+        self._counters = counters
         self._on_end = on_end
 
     def write_batch(self, items: list[SourceItem]) -> None:
         for item in items:
             if isinstance(item, UnreadableLines):
-                self._tally.increment(item.letters.height, "dead_letters", "")
+                self._counters.increment(item.dead_letters.height, "dead_letters", "")
             else:
-                self._tally.increment(item.frames.height, "frames", item.exchange)
+                self._counters.increment(item.frames.height, "frames", item.exchange)
 
     def close(self) -> None:
         self._on_end()
 
 
 class CountingSink(DynamicSink[SourceItem]):
-    """Counts what a feed emits and keeps nothing.
+    """Sink that counts frames and unreadable lines, and stores nothing.
 
-    Unit of parallelism: any worker. Delivery: none.
+    Unit of parallelism: a worker. Delivery: none.
     """
 
-    def __init__(self, tally: Counters, on_end: Callable[[], None] = lambda: None) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters, on_end: Callable[[], None] = lambda: None) -> None:
+        self._counters = counters
         self._on_end = on_end
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Counting:
-        return _Counting(self._tally, self._on_end)
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _CountingPartition:
+        return _CountingPartition(self._counters, self._on_end)
 
 
-def observe(batch: Batch) -> None:
-    """Look at a batch before it is stored."""
+def _observe_row_delay(batch: RowBatch) -> None:
+    if batch.trades:
+        last = batch.trades[-1]
+        delay_s = (last.received_at - last.timestamp) / 1e6
+        _RECEIVED.labels(batch.exchange).observe(max(0.0, delay_s))
+
+
+def observe_delay(batch: Batch) -> None:
+    """Observe how long the last trade of a batch took from the exchange to its receipt."""
     trades, exchange = batch.trades, batch.exchange
     if "silver_trades" in batch.tables and trades.height:
         delay = trades["received_at"][-1] - trades["timestamp"][-1]
-        # Clocks differ; none is to make a delay negative.
+        # Clocks differ, so the difference may be negative.
         _RECEIVED.labels(exchange).observe(max(0.0, delay.total_seconds()))

@@ -1,4 +1,4 @@
-"""Errors of a database that pass: what is tried again, and what is not."""
+"""Database errors after which the same request is worth a retry."""
 
 from typing import Final
 
@@ -28,14 +28,14 @@ _CODES: Final = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
-"""Codes of a server that is busy, short of a resource, starting or ending."""
+"""Error codes of a server that is busy, short of a resource, starting or stopping."""
 
 
 def is_transient(error: ClickHouseError, *, embedded: bool) -> bool:
-    """Return whether the same request may succeed a little later."""
+    """Return True if the same request may succeed a little later."""
     if isinstance(error, OperationalError):
         return True
     if embedded or not isinstance(error, Error):
         return False
-    # What stands before a server says no more than 502 or the like.
+    # A proxy in front of a server answers with a 5xx status and no error code.
     return error.code in _CODES or (error.code is None and "HTTP status 5" in str(error))

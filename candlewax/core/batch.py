@@ -1,31 +1,31 @@
-"""What flows from step to step once frames are read."""
+"""Batches of rows between steps, after decoding."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import NAMES, Recertification
+from candlewax.core.candles.certificate import CANDLE_KEY, Recertification
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.schema import TRADES, Columns, empty
 
 UNKNOWN_EXCHANGE: Final = ""
-"""The key of what belongs to no known exchange."""
+"""Key of rows of no known exchange."""
 
-WINDOW_KEY: Final[Columns] = NAMES
-"""Names of candles."""
+WINDOW_KEY: Final[Columns] = CANDLE_KEY
+"""Key of a candle within an exchange."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows of one exchange on their way to the tables.
 
-    `tables`: frames by the name of their table. `trades`: TRADES with vendor columns, each seen
-    for the first time. `trades_received`: how many trades came, duplicates included.
-    `stale_windows`: WINDOW_KEY of candles to recompute from all their trades once these rows are
-    stored. `late_trades`: TRADES of those candles that came just now. `watermark`: windows that
-    end by then are closed; microseconds since 1970. `gap_state`: what is known of trades not
-    seen. `recertify`: which stored candles need another certificate; set if any window is stale.
+    `tables`: frames by the name of their table. `trades`: new TRADES with vendor columns.
+    `trades_received`: how many trades came, duplicates included. `stale_windows`: WINDOW_KEY of
+    candles to recompute from all their trades once these rows are stored. `late_trades`: TRADES of
+    those candles in this batch. `watermark`: windows that end by then are closed; microseconds
+    since 1970. `gap_state`: the gap state after the batch. `recertify`: stored candles that need
+    another certificate; set if any window is stale.
     """
 
     exchange: str
@@ -39,6 +39,11 @@ class Batch:
     recertify: Recertification | None = None
 
     @property
+    def estimated_bytes(self) -> int:
+        """About how much memory the tables take."""
+        return int(sum(frame.estimated_size() for frame in self.tables.values()))
+
+    @property
     def rows(self) -> int:
-        """Rows in all tables."""
+        """Number of rows in all tables."""
         return sum(frame.height for frame in self.tables.values())

@@ -1,7 +1,7 @@
-"""The frame log: one frame a line, tab-separated, as ClickHouse's `TabSeparated`.
+"""Frame logs: one frame a line, tab-separated, as ClickHouse's `TabSeparated`.
 
-`recv_ns`, `exchange`, `connection`, `seq`, `frame`, in UTF-8, with backslash, tab,
-newline and carriage return escaped. Pure functions from bytes to frames.
+Fields: `recv_ns`, `exchange`, `connection`, `seq`, `frame`, in UTF-8. Backslash, tab, newline and
+carriage return are escaped. Pure functions from bytes to frames.
 """
 
 import re
@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from candlewax.core.schema import DEAD_LETTERS, FRAMES, SCOPE_LINE, empty
 
 LINES: Final = {"line": pl.UInt32, "exchange": pl.String, **FRAMES}
-"""Frames of a log with the line each stood on, counted from the first of its chunk."""
+"""Frames of a log with their line, counted from the first of the chunk."""
 
 _FIELDS: Final = ("recv_ns", "exchange", "connection", "seq", "frame")
 _PARSED: Final = {name: LINES[name] for name in _FIELDS}
@@ -30,64 +30,67 @@ _ESCAPES: Final = {
     r"\0": "\0",
     r"\'": "'",
 }
-"""The first four are what a log is written with, the others what the format also
-knows. A backslash before anything else stands for itself."""
+"""Escape sequences.
+
+Logs are written with the first four; the format also has the others. A backslash before any other
+character stands for itself.
+"""
 
 _ESCAPED: Final = re.compile(r"\\[\\tnrbf0']")
 _NUMBER: Final = re.compile(rb" *\+?[0-9]{1,40}")
-_PIECE: Final = 100_000
-"""Bytes that are read line by line because of one bad line among them."""
+_PIECE_BYTES: Final = 100_000
+"""Bytes that are parsed line by line if one of their lines is faulty."""
 
-_MOST_NS: Final = 2**63 - 1
-_MOST_SEQ: Final = 2**64 - 1
+_MAX_NS: Final = 2**63 - 1
+_MAX_SEQ: Final = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a log, read. `frames`: LINES, in order. `letters`:
-    DEAD_LETTERS, one for each line that holds no frame.
+    """Whole lines of a log, parsed.
+
+    `frames`: LINES, in order. `dead_letters`: DEAD_LETTERS, one for each line without a frame.
     """
 
     frames: pl.DataFrame
-    letters: pl.DataFrame
+    dead_letters: pl.DataFrame
 
     @property
     def lines(self) -> int:
-        """How many lines there were."""
-        return self.frames.height + self.letters.height
+        """Number of lines."""
+        return self.frames.height + self.dead_letters.height
 
 
 def read(data: bytes, source: str, first_line: int) -> Chunk:
-    """Read whole lines; only the last one may lack its newline.
+    """Parse whole lines; only the last one may lack its newline.
 
-    `source` and `first_line` (counted from 0) say in the dead letters where a line
-    stood.
+    `source` and `first_line` (counted from 0) are the origin in dead letters.
     """
-    whole = _read_all(data)
-    if whole is not None:
-        return Chunk(whole, empty(DEAD_LETTERS))
-    frames, letters, line = [], [], 0
+    all_frames = _read_all(data)
+    if all_frames is not None:
+        return Chunk(all_frames, empty(DEAD_LETTERS))
+    frames, dead_letters, line_count = [], [], 0
     for piece in _pieces(data):
-        # Few lines are bad: the others are still read many at once.
-        some = _read_all(piece)
-        chunk = Chunk(some, empty(DEAD_LETTERS)) if some is not None else None
-        chunk = chunk or _read_line_by_line(piece, source, first_line + line)
-        frames.append(chunk.frames.with_columns(pl.col("line") + line))
-        letters.append(chunk.letters)
-        line += chunk.lines
-    return Chunk(pl.concat(frames), pl.concat(letters))
+        # Few lines are faulty: pieces without one are still parsed at once.
+        piece_frames = _read_all(piece)
+        chunk = Chunk(piece_frames, empty(DEAD_LETTERS)) if piece_frames is not None else None
+        chunk = chunk or _read_line_by_line(piece, source, first_line + line_count)
+        frames.append(chunk.frames.with_columns(pl.col("line") + line_count))
+        dead_letters.append(chunk.dead_letters)
+        line_count += chunk.lines
+    return Chunk(pl.concat(frames), pl.concat(dead_letters))
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
     begin = 0
     while begin < len(data):
-        end = data.find(b"\n", begin + _PIECE) + 1 or len(data)
+        end = data.find(b"\n", begin + _PIECE_BYTES) + 1 or len(data)
         yield data[begin:end]
         begin = end
 
 
 def _read_all(data: bytes) -> pl.DataFrame | None:
-    """Read lines of which each one holds a frame; None if one may not."""
+    """Parse lines at once; return None if one may be faulty."""
     if not data.endswith(b"\n") or b"\r" in data or data.startswith(b"\xef\xbb\xbf"):
         return None
     try:
@@ -120,62 +123,62 @@ def _read_line_by_line(data: bytes, source: str, first_line: int) -> Chunk:
     if not lines[-1]:
         lines.pop()
     rows: list[tuple[int, str, int, str, int, str]] = []
-    letters: list[tuple[int, str, str, bytes]] = []
+    bad_lines: list[tuple[int, str, str, bytes]] = []
     for number, line in enumerate(lines):
         try:
             rows.append((number, *_read_line(line)))
         except UnicodeDecodeError as error:
-            letters.append((first_line + number, "not_utf8", str(error)[:1000], line))
+            bad_lines.append((first_line + number, "not_utf8", str(error)[:1000], line))
         except ValueError as error:
-            letters.append((first_line + number, "bad_line", str(error), line))
+            bad_lines.append((first_line + number, "bad_line", str(error), line))
     frames = pl.DataFrame(rows, schema=LINES, orient="row")
-    return Chunk(frames, line_letters(source, letters))
+    return Chunk(frames, line_dead_letters(source, bad_lines))
 
 
 def _read_line(line: bytes) -> tuple[str, int, str, int, str]:
-    """exchange, recv_ns, connection, seq, frame of a line; raises ValueError."""
+    """Return exchange, recv_ns, connection, seq and frame of a line. Raises ValueError."""
     fields = line.split(b"\t")
     if len(fields) != len(_FIELDS):
         raise ValueError(f"expected {len(_FIELDS)} fields, got {len(fields)}")
-    recv_ns = _number("recv_ns", fields[0], _MOST_NS)
-    seq = _number("seq", fields[3], _MOST_SEQ)
-    exchange, connection, frame = (_text(fields[place]) for place in (1, 2, 4))
+    recv_ns = _parse_number("recv_ns", fields[0], _MAX_NS)
+    seq = _parse_number("seq", fields[3], _MAX_SEQ)
+    exchange, connection, frame = (_unescape(fields[index]) for index in (1, 2, 4))
     return exchange, recv_ns, connection, seq, frame
 
 
-def _number(name: str, field: bytes, most: int) -> int:
-    if not _NUMBER.fullmatch(field) or int(field) > most:
-        raise ValueError(f"expected a whole number up to {most} in {name}, got {field[:100]!r}")
+def _parse_number(name: str, field: bytes, maximum: int) -> int:
+    if not _NUMBER.fullmatch(field) or int(field) > maximum:
+        raise ValueError(f"expected a whole number up to {maximum} in {name}, got {field[:100]!r}")
     return int(field)
 
 
-def _text(field: bytes) -> str:
-    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], field.decode())
+def _unescape(field: bytes) -> str:
+    return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], field.decode())
 
 
-def line_letters(source: str, lines: list[tuple[int, str, str, bytes]]) -> pl.DataFrame:
-    """Dead letters (DEAD_LETTERS) of lines: number, reason, detail, the line."""
-    shape = {
+def line_dead_letters(source: str, lines: list[tuple[int, str, str, bytes]]) -> pl.DataFrame:
+    """Return DEAD_LETTERS of lines: number, reason, detail, the line."""
+    columns = {
         "source_offset": pl.UInt64,
         "reason": pl.String,
         "detail": pl.String,
         "frame": pl.Binary,
     }
-    nowhere = {
+    defaults = {
         name: pl.lit("" if kind == pl.String else 0).cast(kind)
         for name, kind in DEAD_LETTERS.items()
-        if name not in shape
+        if name not in columns
     }
-    here = {"source": pl.lit(source), "scope": pl.lit(SCOPE_LINE, pl.Int8)}
+    origin = {"source": pl.lit(source), "scope": pl.lit(SCOPE_LINE, pl.Int8)}
     return (
-        pl.DataFrame(lines, schema=shape, orient="row")
-        .with_columns(**(nowhere | here))
+        pl.DataFrame(lines, schema=columns, orient="row")
+        .with_columns(**(defaults | origin))
         .select(*DEAD_LETTERS)
     )
 
 
-def write(recv_ns: int, exchange: str, connection: str, seq: int, frame: str) -> str:
-    """A line of a log, with its newline."""
+def format_line(recv_ns: int, exchange: str, connection: str, seq: int, frame: str) -> str:
+    """Return a line of a log, with its newline."""
     fields = (str(recv_ns), exchange, connection, str(seq), frame)
     return "\t".join(map(_escape, fields)) + "\n"
 

@@ -1,4 +1,4 @@
-"""What a feed emits: frames, and what is none."""
+"""Items that sources emit: frames, invalid frames and unreadable lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,39 +6,61 @@ from typing import Final
 
 import polars as pl
 
+from candlewax.core.rows.records import Frame
+from candlewax.core.schema import FRAMES
+
 EVENT: Final = "candlewax"
-"""The key of a frame that a feed of ours put among those it received: what happened to
-its connection, as {"candlewax":"disconnected",...}. To everyone it is a control frame."""
+"""Key of an event: a frame that a feed of ours puts among the received ones.
+
+{"candlewax":"disconnected",...} says what happened to its connection. An event is a control frame.
+"""
 
 FROM_REST: Final = "rest/"
 FROM_DUMP: Final = "dump/"
-"""How the name of a connection begins whose frames are answers of an exchange's REST
-interface, or pieces of its dump files; the symbol follows as the exchange writes it.
-Frames of any other connection came over a websocket."""
+"""Prefixes of connection names for REST responses and for pieces of dump files.
+
+The native symbol follows. Frames of all other connections came over a websocket.
+"""
 
 
-def is_asked_for(column: str) -> pl.Expr:
-    """Return whether each frame was asked for by REST or comes from a dump, by the names of the
-    connections in a column (Boolean).
+def is_requested(column: str) -> pl.Expr:
+    """Return whether each frame is a REST response or of a dump file (Boolean).
+
+    `column`: the names of the connections.
     """
     name = pl.col(column)
     return name.str.starts_with(FROM_REST) | name.str.starts_with(FROM_DUMP)
 
 
-@dataclass(frozen=True)
 class FrameBatch:
-    """Frames of one exchange (FRAMES, with SOURCE if they came through a broker), in
-    the order they came.
+    """Frames of one exchange in the order received.
+
+    `frames`: FRAMES, with SOURCE if a broker carried them. `rows`: the same frames as rows, if the
+    batch was made of rows.
     """
 
-    exchange: str
-    frames: pl.DataFrame
+    def __init__(
+        self, exchange: str, frames: pl.DataFrame | None = None, rows: Sequence[Frame] = ()
+    ) -> None:
+        self.exchange = exchange
+        self.rows = rows
+        self._frames = frames
+
+    @property
+    def frames(self) -> pl.DataFrame:
+        """The frames as columns, built when they are first asked for."""
+        if self._frames is None:
+            data = [row[:4] for row in self.rows]
+            self._frames = pl.DataFrame(data, FRAMES, orient="row")
+        return self._frames
 
 
 @dataclass(frozen=True)
 class InvalidUtf8Frames:
-    """Frames that are not UTF-8: as `FrameBatch`, with every odd byte written out, and
-    beside them their bytes and what is wrong with each.
+    """Frames that are not UTF-8.
+
+    `frames`: as in `FrameBatch`, with invalid bytes escaped. `values`: the bytes of each;
+    `details`: its fault.
     """
 
     exchange: str
@@ -49,9 +71,9 @@ class InvalidUtf8Frames:
 
 @dataclass(frozen=True)
 class UnreadableLines:
-    """Lines that hold no frame (DEAD_LETTERS)."""
+    """Lines without a frame (DEAD_LETTERS)."""
 
-    letters: pl.DataFrame
+    dead_letters: pl.DataFrame
 
 
 SourceItem = FrameBatch | InvalidUtf8Frames | UnreadableLines

@@ -1,4 +1,4 @@
-"""What each native symbol is called here."""
+"""Instruments: the unified symbol and the assets of each native symbol."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ from candlewax.exchanges.protocol.symbols import possible_pairs
 
 
 class InstrumentsError(ValueError):
-    """The instruments file cannot be used; the text says where and why."""
+    """Error of an instruments file; the text says where and why."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Instrument:
 
 
 class Instruments:
-    """Native symbols of all exchanges. A symbol that is not listed is resolved by
-    the rule of its exchange, or not at all.
+    """Native symbols of all exchanges.
+
+    A symbol that is not listed is resolved by the rule of its exchange, or not at all.
     """
 
     def __init__(
@@ -37,95 +38,98 @@ class Instruments:
         subscribed: Mapping[str, Sequence[str]] | None = None,
         assets: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        """`assets` are asset codes by exchange, beside those of the listed markets."""
-        self._known: dict[str, dict[str, Instrument | None]] = {
+        """Create from the listed markets.
+
+        `assets`: asset codes by exchange, beside those of the listed markets.
+        """
+        self._resolved: dict[str, dict[str, Instrument | None]] = {
             exchange: dict(symbols) for exchange, symbols in listed.items()
         }
         self._assets = {
             exchange: {asset for i in symbols.values() for asset in (i.base, i.quote)}
             for exchange, symbols in listed.items()
         }
-        for exchange, more in (assets or {}).items():
-            self._assets.setdefault(exchange, set()).update(more)
+        for exchange, extra in (assets or {}).items():
+            self._assets.setdefault(exchange, set()).update(extra)
         self._subscribed = subscribed or {}
         self._tables: dict[str, pl.DataFrame] = {}
-        self._places: dict[str, dict[str, int]] = {}
+        self._row_numbers: dict[str, dict[str, int]] = {}
 
     @property
     def exchanges(self) -> tuple[str, ...]:
-        """The exchanges the file lists."""
-        return tuple(self._known)
+        """Exchanges of the file."""
+        return tuple(self._resolved)
 
     def subscriptions(self, exchange: str) -> list[str]:
-        """The native symbols that a live feed of the exchange asks for."""
+        """Return the native symbols to subscribe to."""
         return list(self._subscribed.get(exchange, ()))
 
-    def native(self, exchange: str, name: str) -> str | None:
-        """The native symbol of a market that is called by it, or by a listed unified
-        symbol; None if it is neither.
-        """
+    def find_native_symbol(self, exchange: str, name: str) -> str | None:
+        """Return the native symbol of a native or listed unified symbol; None for other names."""
         if self.resolve(exchange, name):
             return name
-        listed = {**self._known.get(exchange, {}), **dict.fromkeys(self.subscriptions(exchange))}
-        named = [n for n in listed if (known := self.resolve(exchange, n)) and known.symbol == name]
+        listed = {**self._resolved.get(exchange, {}), **dict.fromkeys(self.subscriptions(exchange))}
+        matches = [
+            n for n in listed if (market := self.resolve(exchange, n)) and market.symbol == name
+        ]
         subscribed = set(self.subscriptions(exchange))
-        return min(named, key=lambda native: native not in subscribed, default=None)
+        return min(matches, key=lambda native_symbol: native_symbol not in subscribed, default=None)
 
-    def resolve(self, exchange: str, native: str) -> Instrument | None:
-        """The instrument of a native symbol; None if nothing resolves it."""
-        known = self._known.setdefault(exchange, {})
-        if native in known:
-            return known[native]
-        instrument = self.by_rule(exchange, native)
+    def resolve(self, exchange: str, native_symbol: str) -> Instrument | None:
+        """Return the instrument of a native symbol; None if nothing resolves it."""
+        resolved = self._resolved.setdefault(exchange, {})
+        if native_symbol in resolved:
+            return resolved[native_symbol]
+        instrument = self.resolve_by_rule(exchange, native_symbol)
         if instrument:
-            # Only what resolves is kept: unknown names may be endless.
-            known[native] = instrument
+            # Only resolved symbols are kept: unknown names may be endless.
+            resolved[native_symbol] = instrument
         return instrument
 
-    def by_rule(self, exchange: str, native: str) -> Instrument | None:
-        """The instrument that the exchange's rule makes of a native symbol, listed or not."""
-        found = EXCHANGES[exchange].split(native, self._assets.get(exchange, ()))
-        return Instrument(*found) if found else None
+    def resolve_by_rule(self, exchange: str, native_symbol: str) -> Instrument | None:
+        """Return the instrument that the exchange's rule gives a native symbol, listed or not."""
+        parts = EXCHANGES[exchange].split_symbol(native_symbol, self._assets.get(exchange, ()))
+        return Instrument(*parts) if parts else None
 
-    def explain(self, exchange: str, native: str) -> str:
-        """Say why nothing resolves a native symbol, and what would."""
-        pairs = possible_pairs(native, EXCHANGES[exchange].quotes)
+    def explain(self, exchange: str, native_symbol: str) -> str:
+        """Explain why nothing resolves a native symbol, and how to resolve it."""
+        pairs = possible_pairs(native_symbol, EXCHANGES[exchange].quotes)
         if len(pairs) < 2:
-            return f"no rule resolves the symbol {native}"
+            return f"no rule resolves the symbol {native_symbol}"
         names = " or ".join("/".join(pair) for pair in pairs)
-        return f"the symbol {native} may be {names}: list it in the instruments file"
+        return f"the symbol {native_symbol} may be {names}: list it in the instruments file"
 
-    def table(self, exchange: str, natives: pl.Series) -> pl.DataFrame:
+    def resolve_all(self, exchange: str, native_symbols: pl.Series) -> pl.DataFrame:
         """Resolve distinct native symbols.
 
-        Out: native_symbol (String), and symbol, base and quote (Categorical), null
-        where nothing resolves.
+        Out: native_symbol (String), and symbol, base and quote (Categorical), null where nothing
+        resolves.
         """
-        return _table({name: self.resolve(exchange, name) for name in natives})
+        return _table({name: self.resolve(exchange, name) for name in native_symbols})
 
-    def known(self, exchange: str) -> pl.DataFrame:
-        """The listed symbols of an exchange and all that were resolved; as `table`."""
-        table, known = self._tables.get(exchange), self._known.setdefault(exchange, {})
-        if table is None or table.height < len(known):
-            table = self._tables[exchange] = _table(known)
-            self._places[exchange] = dict(zip(known, range(len(known)), strict=True))
+    def known_table(self, exchange: str) -> pl.DataFrame:
+        """Return all listed and all resolved symbols of an exchange, as `resolve_all` does."""
+        table, resolved = self._tables.get(exchange), self._resolved.setdefault(exchange, {})
+        if table is None or table.height < len(resolved):
+            table = self._tables[exchange] = _table(resolved)
+            self._row_numbers[exchange] = dict(zip(resolved, range(len(resolved)), strict=True))
         return table
 
-    def places(self, exchange: str, natives: Sequence[str]) -> list[int] | None:
-        """The rows of native symbols in `known`; None if it does not hold all of them."""
-        self.known(exchange)
-        found = [self._places[exchange].get(name) for name in natives]
-        places = [place for place in found if place is not None]
-        return places if len(places) == len(natives) else None
+    def find_rows(self, exchange: str, native_symbols: Sequence[str]) -> list[int] | None:
+        """Return the rows of native symbols in `known_table`; None if it lacks any of them."""
+        self.known_table(exchange)
+        rows_or_none = [self._row_numbers[exchange].get(name) for name in native_symbols]
+        rows = [row for row in rows_or_none if row is not None]
+        return rows if len(rows) == len(native_symbols) else None
 
 
-def _table(found: Mapping[str, Instrument | None]) -> pl.DataFrame:
+def _table(instruments: Mapping[str, Instrument | None]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "native_symbol": list(found),
-            "symbol": [i and i.symbol for i in found.values()],
-            "base": [i and i.base for i in found.values()],
-            "quote": [i and i.quote for i in found.values()],
+            "native_symbol": list(instruments),
+            "symbol": [i and i.symbol for i in instruments.values()],
+            "base": [i and i.base for i in instruments.values()],
+            "quote": [i and i.quote for i in instruments.values()],
         },
         schema={
             "native_symbol": pl.String,
@@ -177,34 +181,40 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
         raise InstrumentsError(
             f"{path}: [{exchange}] takes the tables subscribe and also, and the list assets"
         )
-    found: dict[str, Instrument] = {}
+    instruments: dict[str, Instrument] = {}
     for name in tables:
-        for native, symbol in section.get(name, {}).items():
-            instrument = _instrument(path, exchange, native, symbol)
-            if found.setdefault(native, instrument) != instrument:
+        for native_symbol, symbol in section.get(name, {}).items():
+            instrument = _instrument(path, exchange, native_symbol, symbol)
+            if instruments.setdefault(native_symbol, instrument) != instrument:
+                listed = instruments[native_symbol].symbol
                 raise InstrumentsError(
-                    f"{path}: [{exchange}] {native} is {found[native].symbol} in one table and "
+                    f"{path}: [{exchange}] {native_symbol} is {listed} in one table and "
                     f"{symbol} in the other"
                 )
-    return found
+    return instruments
 
 
 def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) -> None:
-    """Raise InstrumentsError if two markets would be stored as one."""
-    natives: dict[str, str] = {}
-    for native, symbol in table.items():
-        if (other := natives.setdefault(symbol, native)) != native:
+    """Raise InstrumentsError if two subscribed markets have one unified symbol."""
+    native_symbols: dict[str, str] = {}
+    for native_symbol, symbol in table.items():
+        if (earlier := native_symbols.setdefault(symbol, native_symbol)) != native_symbol:
             raise InstrumentsError(
-                f"{path}: [{exchange}.subscribe] {other} and {native} are both {symbol}: their "
-                "trades would make one candle"
+                f"{path}: [{exchange}.subscribe] {earlier} and {native_symbol} are both {symbol}: "
+                "their trades would make one candle"
             )
 
 
-def _instrument(path: Path, exchange: str, native: str, symbol: Any) -> Instrument:  # noqa: ANN401
+def _instrument(path: Path, exchange: str, native_symbol: str, symbol: Any) -> Instrument:  # noqa: ANN401
     assets = symbol.partition(":")[0].split("/") if isinstance(symbol, str) else []
-    if len(assets) != 2 or not all(assets) or re.search(r"\s", native + symbol) or not native:
+    if (
+        len(assets) != 2
+        or not all(assets)
+        or re.search(r"\s", native_symbol + symbol)
+        or not native_symbol
+    ):
         raise InstrumentsError(
-            f"{path}: [{exchange}] {native} = {symbol!r}: a unified symbol looks like BTC/USDT "
-            "or BTC/USDT:USDT"
+            f"{path}: [{exchange}] {native_symbol} = {symbol!r}: a unified symbol looks like "
+            "BTC/USDT or BTC/USDT:USDT"
         )
     return Instrument(symbol, *assets)

@@ -1,4 +1,4 @@
-"""Marks that tell the kind of data: of the sample, of the simulator, or of real markets."""
+"""Marks of the kind of data: sample, simulated or real."""
 
 from typing import Final
 
@@ -6,42 +6,42 @@ SAMPLE_KIND: Final = "sample"
 SIMULATED: Final = "simulated"
 REAL: Final = "real"
 
-DESCRIBED: Final = {
+KIND_TEXTS: Final = {
     SAMPLE_KIND: "the bundled sample",
     SIMULATED: "data of the simulator",
     REAL: "data of real markets",
 }
 
 SIMULATOR_HEADER: Final = "X-Candlewax-Simulator"
-"""The header by which the simulator says what it is, in each answer."""
+"""Header in each response of the simulator."""
 
-MADE: Final = "simulator"
-"""What an event of a connection to the simulator says under `made`, in frame logs too."""
+SIMULATOR_MARK: Final = "simulator"
+"""Value of `made` in the event of a connection to the simulator, in frame logs too."""
 
-ELSEWHERE: Final = (
+OTHER_DATABASE_HINT: Final = (
     "Set CANDLEWAX_CLICKHOUSE to another directory, or CANDLEWAX_DATABASE to another database"
 )
 
-CONNECTED: Final = b'{"candlewax":"connected"'
-"""What our own event of a connection that was made begins with."""
+CONNECTED_PREFIX: Final = b'{"candlewax":"connected"'
+"""First bytes of the event of a connection that opened."""
 
-MADE_BY: Final = b'"made":"%s"' % MADE.encode()
-"""What it holds if the simulator was met."""
+SIMULATOR_FIELD: Final = b'"made":"%s"' % SIMULATOR_MARK.encode()
+"""Bytes of that event if the connection is one to the simulator."""
 
 
-def is_made(frame: bytes) -> bool:
-    """Whether a frame is our own event of a connection to the simulator."""
-    return frame.startswith(CONNECTED) and MADE_BY in frame
+def is_from_simulator(frame: bytes) -> bool:
+    """Return whether a frame is the event of a connection to the simulator."""
+    return frame.startswith(CONNECTED_PREFIX) and SIMULATOR_FIELD in frame
 
 
 class WrongKindError(RuntimeError):
-    """Data is of another kind than the database it is meant for; the text names both."""
+    """Error of data of another kind than its database; the text names both."""
 
 
-def refuse_exchange(host: str, *, is_simulated: bool) -> WrongKindError:
-    """Return the error for an exchange that turned out to be the simulator, or not to be it."""
-    brings, stored = (SIMULATED, REAL) if is_simulated else (REAL, SIMULATED)
+def wrong_exchange_error(host: str, *, is_simulated: bool) -> WrongKindError:
+    """Return the error for an exchange that is the simulator, or is not, against expectation."""
+    actual, expected = (SIMULATED, REAL) if is_simulated else (REAL, SIMULATED)
     return WrongKindError(
-        f"{host} brings {DESCRIBED[brings]}, this process was started for {DESCRIBED[stored]}; "
-        f"nothing of it is stored. {ELSEWHERE}"
+        f"{host} sends {KIND_TEXTS[actual]}, but this process was started for "
+        f"{KIND_TEXTS[expected]}; none of it is stored. {OTHER_DATABASE_HINT}"
     )

@@ -1,7 +1,7 @@
-"""The frames that flow: their columns and types, each defined once.
+"""Schemas of the frames between steps: columns and types, each defined once.
 
-Every time is in microseconds UTC unless its name says otherwise. Amounts are
-decimals from the wire to the table; nothing here is ever a float.
+Every time is in microseconds UTC unless its name says otherwise. Amounts are decimals from the wire
+to the table, never floats.
 """
 
 from functools import cache
@@ -24,15 +24,17 @@ FRAMES: Columns = {
     "seq": pl.UInt64,
     "frame": pl.String,
 }
-"""Frames as received, of one exchange, in the order they came. `recv_ns` counts
-nanoseconds since 1970."""
+"""Frames as received, of one exchange, in the order received.
+
+`recv_ns`: nanoseconds since 1970.
+"""
 
 SOURCE: Columns = {
     "source": pl.String,
     "source_partition": pl.UInt32,
     "source_offset": pl.UInt64,
 }
-"""Where a frame came from."""
+"""Source coordinates of a frame."""
 
 BRONZE: Columns = {
     "exchange": pl.String,
@@ -68,7 +70,7 @@ SCOPE_LINE, SCOPE_FRAME, SCOPE_TRADE = 1, 2, 3
 """The values of `scope` in `dead_letters`."""
 
 WEBSOCKET, REST, DUMP = 1, 2, 3
-"""The values of `via`: how a trade came."""
+"""The values of `via`: how a trade was received."""
 
 TRADES: Columns = {
     "exchange": pl.String,
@@ -90,10 +92,12 @@ TRADES: Columns = {
     "via": pl.Int8,
     "numbering": pl.UInt32,
 }
-"""Trades of one exchange. Besides these a frame of trades may hold any number of
-String columns named `vendor.<field>`: the native fields not mapped above.
-`condition` is null for an ordinary trade. `numbering` names the run of numbers of the symbol, of
-which an exchange may begin another: nearly always 0."""
+"""Trades of one exchange.
+
+A frame of trades may also hold any number of String columns named `vendor.<field>`: the native
+fields not mapped above. `condition`: null for an ordinary trade. `numbering`: the numbering of the
+symbol, nearly always 0.
+"""
 
 GAPS: Columns = {
     "exchange": pl.String,
@@ -147,32 +151,37 @@ CANDLES: Columns = {
     "repaired": pl.UInt32,
     "revision": pl.UInt32,
 }
-"""What a candle says. `repaired`: of its trades, those that came another way than over
-the websocket; `revision`: those that came after it had closed. The state of a candle
-also holds the source coordinates of its first and last trade, which break ties between
-equal times."""
+"""Content of a candle.
+
+`repaired`: how many of its trades were not received over a websocket. `revision`: how many came
+after it had closed. The state of a candle also holds the source coordinates of its first and last
+trade, which break ties between equal times.
+"""
 
 
 def empty(columns: Columns) -> pl.DataFrame:
-    """A frame with these columns and no rows."""
-    # To make one takes longer than to copy it.
+    """Return a frame with these columns and no rows."""
+    # Creating a frame takes longer than copying one.
     return _empty(tuple(columns.items())).clone()
 
 
 def repeated(
     name: str, value: object, kind: pl.DataType | type[pl.DataType], height: int
 ) -> pl.Series:
-    """A column of one value."""
-    return _one(name, value, kind).new_from_index(0, height)
+    """Return a column of one value."""
+    return _single(name, value, kind).new_from_index(0, height)
 
 
 @cache
-def _one(name: str, value: object, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
+def _single(name: str, value: object, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
     return pl.Series(name, [value], kind)
 
 
-def without(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The frame without a column; to drop one is a query."""
+def drop_column(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the frame without a column.
+
+    `DataFrame.drop` runs a query, which takes longer.
+    """
     return pl.DataFrame([column for column in frame.get_columns() if column.name != name])
 
 
@@ -182,4 +191,4 @@ def _empty(columns: tuple[tuple[str, pl.DataType | type[pl.DataType]], ...]) -> 
 
 
 PLAIN = pl.QueryOptFlags.none()
-"""A query is run as it is written: to think about it takes longer than a small batch."""
+"""Query options without optimizations: optimizing takes longer than a small batch."""

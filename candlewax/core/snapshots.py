@@ -1,7 +1,7 @@
-"""Snapshots: what a recovery store keeps of a step or a source, as versioned plain data.
+"""Snapshots of steps and sources in a recovery store, as versioned plain data.
 
-Numbers, texts, bytes, lists and dictionaries only: classes and modules can be renamed and moved
-without a store noticing. Frames are kept in the IPC format of Arrow.
+They hold numbers, texts, bytes, lists and dictionaries only, so classes and modules can be renamed
+and moved. Frames are in Arrow's IPC format.
 """
 
 import io
@@ -20,19 +20,19 @@ from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.trades.deduplicator import Deduplicator
 
 VERSION: Final = 1
-"""The form of snapshots; another one cannot be read."""
+"""Version of snapshots; others cannot be read."""
 
 Snapshot = dict[str, Any]
-"""A version and what belongs to it."""
+"""A version and the state."""
 
 
 class SnapshotError(ValueError):
-    """A snapshot was written in another form; the text says what to do."""
+    """Error of a snapshot of another version; the text says what to do."""
 
 
-def save_deduplicator(ledger: Deduplicator) -> Snapshot:
-    """Return what has been seen of an exchange, as it is now."""
-    connections, outages = ledger.connections, ledger.market_outages
+def save_deduplicator(deduplicator: Deduplicator) -> Snapshot:
+    """Return a snapshot of a deduplicator."""
+    connections, outages = deduplicator.connections, deduplicator.market_outages
     return {
         "version": VERSION,
         "numbers": {
@@ -42,43 +42,44 @@ def save_deduplicator(ledger: Deduplicator) -> Snapshot:
                 "begin": ranges.begin[:],
                 "end": ranges.end[:],
             }
-            for series, ranges in ledger.numbered.items()
+            for series, ranges in deduplicator.ranges_by_series.items()
         },
-        "trade_ids": [_packed(chunk) for chunk in ledger.unnumbered],
+        "trade_ids": [_to_ipc(chunk) for chunk in deduplicator.id_chunks],
         "gaps": {
             series: [
-                (*key, gap.missing, gap.before, gap.after, *gap.shown) for key, gap in gaps.items()
+                (*key, gap.missing, gap.before, gap.after, *gap.detection)
+                for key, gap in gaps.items()
             ]
-            for series, gaps in ledger.gaps.gaps.items()
+            for series, gaps in deduplicator.gaps.gaps.items()
         },
-        "gaps_ahead": sorted(ledger.gaps.ahead),
+        "gaps_ahead": sorted(deduplicator.gaps.symbols_ahead),
         "connections": {
             "alive": dict(connections.alive),
-            "down": connections.down,
-            "heard": connections.heard,
+            "down": connections.down_since_us,
+            "heard": connections.last_frame_us,
             "pending": [tuple(outage) for outage in connections.pending],
-            "known": dict(connections.known),
+            "known": dict(connections.known_until_us),
         },
-        "contradicted": sorted(ledger.contradicted),
+        "contradicted": sorted(deduplicator.contradicted_minutes),
         "numberings": {
             symbol: [tuple(start) for start in starts]
-            for symbol, starts in ledger.numberings.starts.items()
+            for symbol, starts in deduplicator.numberings.starts.items()
         },
-        "latest": dict(ledger.numberings.latest),
-        "earliest": dict(ledger.numberings.earliest),
+        "latest": dict(deduplicator.numberings.latest),
+        "earliest": dict(deduplicator.numberings.earliest),
         "market_outages": {
             "began": dict(outages.began),
             "since": dict(outages.since),
             "unproven": {symbol: spans[:] for symbol, spans in outages.unproven.items()},
-            "connected": dict(outages.connected),
-            "gone": dict(outages.gone),
+            "connected": dict(outages.connected_at),
+            "gone": dict(outages.disconnected_at),
         },
     }
 
 
 def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
-    """Return the ledger of a snapshot. Raises SnapshotError."""
-    saved = _current(snapshot)
+    """Return the deduplicator of a snapshot. Raises SnapshotError."""
+    saved = _require_version(snapshot)
     gaps = {
         series: {
             (first, last): Gap(missing, before, after, Detection(*shown))
@@ -90,86 +91,101 @@ def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
         symbol: [Start(*start) for start in starts]
         for symbol, starts in saved["numberings"].items()
     }
-    ledger = Deduplicator(
+    deduplicator = Deduplicator(
         {series: SequenceRanges(**ranges) for series, ranges in saved["numbers"].items()},
-        [_unpacked(chunk) for chunk in saved["trade_ids"]],
+        [_from_ipc(chunk) for chunk in saved["trade_ids"]],
         GapTracker(gaps, set(saved["gaps_ahead"])),
-        OutageTracker(**saved["connections"]),
+        OutageTracker(
+            saved["connections"]["alive"],
+            saved["connections"]["down"],
+            saved["connections"]["heard"],
+            saved["connections"]["pending"],
+            saved["connections"]["known"],
+        ),
         set(saved["contradicted"]),
         Numberings(starts, saved["latest"], saved["earliest"]),
-        MarketOutages(**saved["market_outages"]),
+        MarketOutages(
+            saved["market_outages"]["began"],
+            saved["market_outages"]["since"],
+            saved["market_outages"]["unproven"],
+            saved["market_outages"]["connected"],
+            saved["market_outages"]["gone"],
+        ),
     )
-    ledger.begin()
-    return ledger
+    deduplicator.discard_changes()
+    return deduplicator
 
 
-def save_open_candles(book: OpenCandles) -> Snapshot:
-    """Return the candles of an exchange that can still change, as they are now."""
+def save_open_candles(open_candles: OpenCandles) -> Snapshot:
+    """Return a snapshot of the open candles of an exchange."""
     return {
         "version": VERSION,
-        "candles": _packed(book.candles),
-        "watermark": book.watermark,
-        "outages": _packed(book.outages),
-        "ended": _packed(book.ended),
+        "candles": _to_ipc(open_candles.candles),
+        "watermark": open_candles.watermark,
+        "outages": _to_ipc(open_candles.outages),
+        "ended": _to_ipc(open_candles.feed_ends),
     }
 
 
 def load_open_candles(snapshot: Snapshot) -> OpenCandles:
-    """Return the book of a snapshot. Raises SnapshotError."""
-    saved = _current(snapshot)
+    """Return the open candles of a snapshot. Raises SnapshotError."""
+    saved = _require_version(snapshot)
     return OpenCandles(
-        _unpacked(saved["candles"]),
+        _from_ipc(saved["candles"]),
         saved["watermark"],
-        _unpacked(saved["outages"]),
-        _unpacked(saved["ended"]),
+        _from_ipc(saved["outages"]),
+        _from_ipc(saved["ended"]),
     )
 
 
 def save_positions(positions: Mapping[str, tuple[int, int, int]]) -> Snapshot:
-    """Return how far each log has been read: its path, and byte, line and latest time."""
-    return {"version": VERSION, "logs": {path: tuple(at) for path, at in positions.items()}}
+    """Return a snapshot of the position in each log: its path, and byte, line and latest time."""
+    return {
+        "version": VERSION,
+        "logs": {path: tuple(position) for path, position in positions.items()},
+    }
 
 
 def load_positions(snapshot: Snapshot) -> dict[str, tuple[int, int, int]]:
-    """Return what `save_positions` was given. Raises SnapshotError."""
-    return dict(_current(snapshot)["logs"])
+    """Return the positions of a snapshot. Raises SnapshotError."""
+    return dict(_require_version(snapshot)["logs"])
 
 
-def check(data: bytes) -> None:
-    """Check that a pickled snapshot is one of this version. Raises SnapshotError.
+def check_snapshot(data: bytes) -> None:
+    """Raise SnapshotError unless a pickled snapshot has this version.
 
-    Positions in topics are single numbers, and sources that remember nothing save None.
+    Positions in topics are single numbers, and sources without state save None.
     """
     try:
         saved = _PlainUnpickler(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, AttributeError, EOFError, IndexError) as error:
-        raise SnapshotError(_OTHER) from error
+        raise SnapshotError(_OTHER_VERSION) from error
     if not isinstance(saved, int | None):
-        _current(saved)
+        _require_version(saved)
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain data, and no class."""
+    """Unpickler of plain data that refuses classes."""
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-_OTHER: Final = (
-    "the recovery store was written by another version of Candlewax; delete it and begin an empty "
-    "one, what is stored in the tables is not stored again"
+_OTHER_VERSION: Final = (
+    "the recovery store was written by another version of Candlewax; delete it and start with an "
+    "empty one: rows that are in the tables are not stored again"
 )
 
 
-def _current(snapshot: object) -> Snapshot:
+def _require_version(snapshot: object) -> Snapshot:
     if not isinstance(snapshot, dict) or snapshot.get("version") != VERSION:
-        raise SnapshotError(_OTHER)
+        raise SnapshotError(_OTHER_VERSION)
     return snapshot
 
 
-def _packed(frame: pl.DataFrame) -> bytes:
+def _to_ipc(frame: pl.DataFrame) -> bytes:
     return frame.write_ipc(None).getvalue()
 
 
-def _unpacked(data: bytes) -> pl.DataFrame:
+def _from_ipc(data: bytes) -> pl.DataFrame:
     return pl.read_ipc(data)

@@ -1,4 +1,4 @@
-"""The bundled recording, made by `candlewax.simulator.recording.sample`."""
+"""Bundled recording, written by `candlewax.simulator.recording.sample`."""
 
 from pathlib import Path
 from typing import Final
@@ -7,4 +7,4 @@ SAMPLE: Final = Path(__file__).with_name("sample.tsv.zst")
 """A frame log of three exchanges over some hours."""
 
 MANIFEST: Final = Path(__file__).with_name("sample.json")
-"""What its maker put in."""
+"""Counts of the recording by exchange: frames, trades, duplicates, missing numbers."""

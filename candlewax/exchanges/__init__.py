@@ -1,4 +1,4 @@
-"""The exchanges, one module each: everything about an exchange stands in its own."""
+"""Registry of the exchanges; each has a module of its own."""
 
 from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM

@@ -1,22 +1,30 @@
 """Binance spot.
 
-Source: Binance Spot API documentation, "WebSocket Streams", sections "General
-WSS information" and "Trade Streams".
+Source: Binance Spot API documentation, "WebSocket Streams", sections "General WSS information" and
+"Trade Streams".
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges.binance_rest import DUMP, REST, TIME_EXPECTED, answer, microseconds
+from candlewax.exchanges.binance_rest import (
+    DUMP,
+    REST,
+    TIME_EXPECTED,
+    parse_time,
+    read_response,
+    to_microseconds,
+)
 from candlewax.exchanges.protocol.dialect import (
     BUY,
     SELL,
     Dialect,
     Exchange,
     FrameTemplate,
+    Meaning,
     Reading,
     Spelling,
     Split,
@@ -27,8 +35,9 @@ from candlewax.exchanges.protocol.fields import (
     TEXT,
     Field,
     FrameError,
+    NativeTrade,
     bad_shape,
-    read,
+    read_trade,
 )
 from candlewax.exchanges.protocol.symbols import split_before_quote
 from candlewax.exchanges.protocol.websocket import (
@@ -37,8 +46,8 @@ from candlewax.exchanges.protocol.websocket import (
     ControlMessage,
     Kind,
     WebSocketRules,
-    number,
     parse_object,
+    parse_request_id,
 )
 
 TRADE = {
@@ -55,23 +64,38 @@ TRADE = {
     "M": Field(BOOLEAN, optional=True),
     "st": Field(INTEGER, optional=True),
 }
-"""A trade: E event time, s symbol, t trade id, p price, q quantity, b and a the
-buyer's and the seller's order, T trade time, X kind of trade (futures), m the
-buyer is the maker, M to be ignored, st kind of contract (futures)."""
+"""A trade.
+
+E event time, s symbol, t trade id, p price, q quantity, b and a the orders of buyer and seller, T
+trade time, X kind of trade (futures), m the buyer is the maker, M to be ignored, st kind of
+contract (futures).
+"""
 
 
-def columns(condition: pl.Expr) -> dict[str, pl.Expr]:
-    """The meaning of the fields; `condition` differs between the markets."""
+def build_columns(condition: pl.Expr) -> dict[str, pl.Expr]:
+    """Return the meaning of the fields; `condition` differs between the markets."""
     return {
         "native_symbol": pl.col("s"),
         "trade_id": pl.col("t"),
-        "time": microseconds("T"),
-        # The buyer was the maker, so the taker sold.
+        "time": to_microseconds("T"),
+        # If the buyer was the maker, the taker sold.
         "side": pl.when(pl.col("m") == "true").then(SELL).otherwise(BUY).cast(pl.Int8),
         "price": pl.col("p"),
         "quantity": pl.col("q"),
         "condition": condition,
     }
+
+
+def build_interpreter(
+    condition: Callable[[NativeTrade], str | None],
+) -> Callable[[NativeTrade], Meaning]:
+    """Return what gives the same meaning of one trade."""
+
+    def interpret(trade: NativeTrade) -> Meaning:
+        time, side = parse_time(trade["T"]), SELL if trade["m"] == "true" else BUY
+        return Meaning(trade["s"], trade["t"], time, side, trade["p"], trade["q"], condition(trade))
+
+    return interpret
 
 
 MAPPED = frozenset({"s", "t", "p", "q", "T", "m"})
@@ -81,11 +105,17 @@ SPELLINGS = {
     "side": Spelling("m", "true or false"),
 }
 
-SPOT = Dialect(TRADE, columns(pl.lit(None, pl.String)), MAPPED, SPELLINGS)
+SPOT = Dialect(
+    TRADE,
+    build_columns(pl.lit(None, pl.String)),
+    build_interpreter(lambda _: None),
+    MAPPED,
+    SPELLINGS,
+)
 
 
-def layouts(dialect: Dialect, *trades: str) -> tuple[FrameTemplate, ...]:
-    """Each layout within the combined stream's envelope, and bare."""
+def build_layouts(dialect: Dialect, *trades: str) -> tuple[FrameTemplate, ...]:
+    """Return each layout within the envelope of a combined stream, and bare."""
     return tuple(
         layout
         for trade in trades
@@ -96,10 +126,10 @@ def layouts(dialect: Dialect, *trades: str) -> tuple[FrameTemplate, ...]:
     )
 
 
-LAYOUTS = layouts(
+LAYOUTS = build_layouts(
     SPOT,
     '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"T":<T>,"m":<m>,"M":<M>}',
-    # Until 2024 with the orders of buyer and seller.
+    # Until 2024, with the orders of buyer and seller.
     '{"e":"trade","E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"b":<b>,"a":<a>,"T":<T>,"m":<m>,"M":<M>}',
 )
 
@@ -107,11 +137,11 @@ _CONTROL = ("e", "event", "result", "error", "code", "lastUpdateId", "symbol", "
 _BOOK_TICKER = {"u", "s", "b", "B", "a", "A"}
 
 
-def reader(dialect: Dialect, frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+def read_frame(dialect: Dialect, frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read a bare frame or one in the envelope `{"stream": ..., "data": ...}`.
 
-    Other events (depth, bookTicker, kline, aggTrade), acks, errors and answers of
-    REST shape are control frames.
+    Other events (depth, bookTicker, kline, aggTrade), acknowledgements, errors and REST responses
+    are control frames.
     """
     if isinstance(frame, dict) and "stream" in frame and "data" in frame:
         frame = frame["data"]
@@ -127,7 +157,7 @@ def reader(dialect: Dialect, frame: Any) -> Reading:  # noqa: ANN401 - JSON may 
 
 
 def _read_one(frame: dict[str, Any], dialect: Dialect) -> dict[str, str] | FrameError:
-    return read(frame, dialect.shape, ignored=frozenset({"e"}))
+    return read_trade(frame, dialect.shape, ignored=frozenset({"e"}))
 
 
 QUOTES = (
@@ -136,44 +166,47 @@ QUOTES = (
     "EUR", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "IDRT", "BIDR", "BKRW", "BVND",
     "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP", "IDR", "USD", "VAI",
 )  # fmt: skip
-"""Quote assets of Binance, past and present. A native symbol has no separator: it is split
-before the one of these that ends it. Where several do, the known assets decide."""
+"""Quote assets of Binance, past and present.
+
+A native symbol has no separator: it is split before the quote that ends it. If several fit, the
+known assets decide.
+"""
 
 
-def split(native: str, assets: Collection[str]) -> Split | None:
-    """`BTCUSDT` is BTC/USDT."""
-    pair = split_before_quote(native, QUOTES, assets)
+def split_symbol(native_symbol: str, assets: Collection[str]) -> Split | None:
+    """Split `BTCUSDT` into BTC/USDT."""
+    pair = split_before_quote(native_symbol, QUOTES, assets)
     return pair and ("/".join(pair), *pair)
 
 
-def subscribe(natives: Sequence[str], request: int) -> str:
-    """{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}"""
-    params = [f"{native.lower()}@trade" for native in natives]
+def subscribe(native_symbols: Sequence[str], request: int) -> str:
+    """Return {"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}."""
+    params = [f"{native_symbol.lower()}@trade" for native_symbol in native_symbols]
     return json.dumps(
         {"method": "SUBSCRIBE", "params": params, "id": request}, separators=(",", ":")
     )
 
 
 def is_trade(frame: str) -> bool:
-    """Whether a frame, bare or in its envelope, is a trade."""
+    """Return whether a frame, bare or in its envelope, is a trade."""
     return frame.find('"e":"trade"', 0, 96) > 0
 
 
-def hear(frame: str) -> ControlMessage:
-    """Read an answer or an announcement.
+def parse_control(frame: str) -> ControlMessage:
+    """Read a reply or an announcement.
 
     {"result":null,"id":1}
-    {"code":2,"msg":"Invalid request: ...","id":1}, also {"error":{"code":2,"msg":"..."},"id":1}
-    {"e":"serverShutdown","E":1770123456789}, also in an envelope "data" or "event"
+    {"code":2,"msg":"Invalid request: ...","id":1}, or {"error":{"code":2,"msg":"..."},"id":1}
+    {"e":"serverShutdown","E":1770123456789}, or the same in an envelope "data" or "event"
     """
-    answer = parse_object(frame)
-    for event in (answer, answer.get("data"), answer.get("event")):
+    reply = parse_object(frame)
+    for event in (reply, reply.get("data"), reply.get("event")):
         if isinstance(event, dict) and event.get("e") == "serverShutdown":
             return SHUTDOWN
-    request, error = number(answer.get("id")), answer.get("error", answer)
+    request, error = parse_request_id(reply.get("id")), reply.get("error", reply)
     if isinstance(error, dict) and "code" in error and "msg" in error:
         return ControlMessage(Kind.REFUSAL, request, reason=str(error["msg"]))
-    if request is not None and answer.get("result", "") is None:
+    if request is not None and reply.get("result", "") is None:
         return ControlMessage(Kind.ACK, request)
     return OTHER
 
@@ -183,34 +216,34 @@ def hear(frame: str) -> ControlMessage:
 # and pongs, 1024 streams, 300 connections in 5 minutes), "Server Shutdown", "Live
 # Subscribing/Unsubscribing to streams" and "Error Messages".
 LIVE = WebSocketRules(
-    # The host for market data only: it needs no other port than 443, knows no accounts,
-    # and answers where the exchange itself may not be used.
+    # This host serves market data only: it needs port 443 alone, has no accounts, and answers
+    # in countries where the exchange itself may not be used.
     url="wss://data-stream.binance.vision/stream",
-    # Far below 1024 and below 4096 bytes a message, which clients saw refused.
-    instruments=200,
-    chunk=100,
-    # Pings and pongs count as well.
-    messages_s=3,
+    # Far below 1024. A message of 100 stays below 4096 bytes; clients saw longer ones refused.
+    symbols_per_connection=200,
+    symbols_per_message=100,
+    # Below the limit of 5, as pings and pongs count too.
+    messages_per_s=3,
     connect_every_s=1.2,
-    # Binance sends no heartbeats as messages: the pings of both sides tell a dead
-    # connection, and a minute without any trade on all instruments tells a stalled one.
-    silent_s=None,
-    stalled_s=60,
-    # It ends after 24 hours.
-    longest_s=23.5 * 3600,
+    # Binance sends no heartbeats as messages: the pings of both sides reveal a dead
+    # connection, and a minute without a trade of any symbol a stalled one.
+    dead_after_s=None,
+    stalled_after_s=60,
+    # Binance closes a connection after 24 hours.
+    max_age_s=23.5 * 3600,
     subscribe=subscribe,
     is_trade=is_trade,
-    hear=hear,
+    parse_control=parse_control,
 )
 
 BINANCE = Exchange(
     "binance",
     LAYOUTS,
-    lambda frame: reader(SPOT, frame),
-    split,
+    lambda frame: read_frame(SPOT, frame),
+    split_symbol,
     LIVE,
     REST,
-    answer,
+    read_response,
     DUMP,
     quotes=QUOTES,
 )

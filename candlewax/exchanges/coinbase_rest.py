@@ -1,29 +1,30 @@
-"""Coinbase Exchange by REST.
+"""Coinbase Exchange over REST.
 
-Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades": `side`
-is the maker's, as everywhere at Coinbase.
+Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades": `side` is the
+maker's, as everywhere at Coinbase.
 """
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Reading, Spelling
-from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, attempt
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Meaning, Reading, Spelling
+from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, try_read
 from candlewax.exchanges.protocol.rest import (
-    NATIVE,
+    NATIVE_SYMBOL,
     Cursor,
     Page,
     RestError,
     RestErrorKind,
     RestRules,
-    by_status,
-    named,
-    page,
-    rows,
+    build_page,
+    error_for_status,
+    read_row,
+    require_list,
 )
-from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, read_iso
+from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, parse_iso_time
 
 _MAKER = pl.col("side").str.to_lowercase()
 
@@ -36,6 +37,26 @@ COLUMNS = {
     "quantity": pl.col("size"),
     "condition": pl.lit(None, pl.String),
 }
+
+# The taker's side by the maker's.
+_SIDES = {"sell": BUY, "buy": SELL}
+
+
+def build_interpreter(symbol_field: str) -> Callable[[NativeTrade], Meaning]:
+    """Return what gives the same meaning of one trade, with the symbol in a field."""
+
+    def interpret(trade: NativeTrade) -> Meaning:
+        return Meaning(
+            trade[symbol_field],
+            trade["trade_id"],
+            parse_iso_time(trade["time"]),
+            _SIDES.get(trade["side"].lower()),
+            trade["price"],
+            trade["size"],
+        )
+
+    return interpret
+
 
 MAPPED = frozenset({"product_id", "trade_id", "price", "size", "side", "time"})
 
@@ -52,63 +73,69 @@ ROW = {
     "time": Field(TEXT),
 }
 
-ANSWER = Dialect(ROW, {**COLUMNS, "native_symbol": pl.col(NATIVE)}, MAPPED | {NATIVE}, SPELLINGS)
+ANSWER = Dialect(
+    ROW,
+    {**COLUMNS, "native_symbol": pl.col(NATIVE_SYMBOL)},
+    build_interpreter(NATIVE_SYMBOL),
+    MAPPED | {NATIVE_SYMBOL},
+    SPELLINGS,
+)
 
 
-def answer(native: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read an answer about trades, newest first.
+def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read a response with trades, latest first.
 
     [{"time":"2020-03-20T00:36:59.860Z","trade_id":86327327,"price":"6225.32000000",
       "size":"0.06469797","side":"sell"}]
     """
-    return ANSWER, [named(row, ROW, native) for row in rows(content, "trades")]
+    return ANSWER, [read_row(row, ROW, native_symbol) for row in require_list(content, "trades")]
 
 
-def page_of(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
-    """The numbers and times of an answer."""
-    trades = (attempt(row, ROW) for row in rows(content, "trades"))
-    return page(trades, lambda trade: int(trade["trade_id"]), _time)
+def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
+    """Read the numbers and times of a response."""
+    trades = (try_read(row, ROW) for row in require_list(content, "trades"))
+    return build_page(trades, lambda trade: int(trade["trade_id"]), _time)
 
 
 def _time(trade: NativeTrade) -> int | None:
-    return read_iso(trade["time"])
+    return parse_iso_time(trade["time"])
 
 
-def target(native: str, place: Cursor, limit: int) -> str:
-    """/products/BTC-USD/trades?limit=1000&after=86328327: so many older than that.
+def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:
+    """Return /products/BTC-USD/trades?limit=1000&after=86328327, for trades older than that.
 
-    The trades behind a number are the newest before the number so many further on;
-    `before` would give the newest of all instead of the next.
+    The trades behind a number are the latest before the number `limit` further on; `before` would
+    give the latest of all instead of the next.
     """
-    return f"{newest(native, limit)}&after={place.number + limit}"
+    return f"{latest_path(native_symbol, limit)}&after={cursor.number + limit}"
 
 
-def newest(native: str, limit: int) -> str:
-    """/products/BTC-USD/trades?limit=1000"""
-    return f"/products/{quote(native, safe='')}/trades?limit={limit}"
+def latest_path(native_symbol: str, limit: int) -> str:
+    """Return /products/BTC-USD/trades?limit=1000."""
+    return f"/products/{quote(native_symbol, safe='')}/trades?limit={limit}"
 
 
-def complaint(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
-    """{"message":"NotFound"} with status 404; 429 for too many requests."""
-    said = str(content.get("message", ""))[:200] if isinstance(content, dict) else ""
-    if status == 404 and said == "NotFound":
-        return RestError(RestErrorKind.NEVER, "NotFound: no such product")
-    return by_status(status, content, said)
+def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
+    """Read {"message":"NotFound"} with status 404, or 429 for too many requests."""
+    message = str(content.get("message", ""))[:200] if isinstance(content, dict) else ""
+    if status == 404 and message == "NotFound":
+        return RestError(RestErrorKind.PERMANENT, "NotFound: no such product")
+    return error_for_status(status, content, message)
 
 
 # Sources: Coinbase Developer Documentation, Exchange REST API, "Get product trades" (side
 # is the maker's), "Exchange REST API Pagination" (at most 1000; `after` is older) and "REST
 # Rate Limits Overview" (10 requests a second for an address, 15 at once; 429 beyond). Half
-# of it is left to others.
+# of it is left to other programs.
 REST = RestRules(
     url="https://api.exchange.coinbase.com",
-    page=1000,
-    newest_page=1000,
-    requests_s=5,
+    page_rows=1000,
+    latest_page_rows=1000,
+    requests_per_s=5,
     burst=5,
-    target=target,
-    newest=newest,
-    read=page_of,
-    complaint=complaint,
-    windowed=True,
+    trades_path=trades_path,
+    latest_path=latest_path,
+    parse_page=parse_page,
+    parse_error=parse_error,
+    page_counts_numbers=True,
 )

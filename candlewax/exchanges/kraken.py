@@ -1,7 +1,7 @@
 """Kraken spot, WebSocket API v2 and v1.
 
-Source: Kraken API Center, "Spot Websockets (v2)", section "Trade"; "Spot
-Websockets (v1)", section "Trade".
+Source: Kraken API Center, "Spot Websockets (v2)", section "Trade"; "Spot Websockets (v1)", section
+"Trade".
 """
 
 import json
@@ -10,26 +10,45 @@ from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges.kraken_rest import REST, SECONDS, SPELLINGS, answer, side
+from candlewax.exchanges.kraken_rest import (
+    REST,
+    SECONDS,
+    SIDES,
+    SPELLINGS,
+    parse_seconds,
+    parse_side,
+    read_response,
+)
 from candlewax.exchanges.protocol.dialect import (
+    BUY,
+    SELL,
     Dialect,
     Exchange,
     FrameTemplate,
+    Meaning,
     Reading,
     Spelling,
     Split,
 )
-from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, attempt, bad_shape
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Field,
+    NativeTrade,
+    bad_shape,
+    try_read,
+)
 from candlewax.exchanges.protocol.symbols import split_at_separator
-from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time
+from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, parse_iso_time
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
     ControlMessage,
     Kind,
     WebSocketRules,
-    number,
     parse_object,
+    parse_request_id,
 )
 
 V2_TRADE = {
@@ -52,10 +71,29 @@ V1_TRADE = {
     "misc": Field(TEXT),
     "pair": Field(TEXT),
 }
-"""A trade of v1, an array without names: price, volume, seconds, side b or s of
-the taker, order type l or m, and a text; the pair stands behind the trades."""
+"""A trade of v1, an array without names: price, volume, seconds, side b or s of the taker, order
+type l or m, a text.
+
+The pair follows the trades.
+"""
 
 _V1_FIELDS = ("price", "volume", "time", "side", "type", "misc")
+
+
+_V2_SIDES = {"buy": BUY, "sell": SELL}
+
+
+def _interpret_v2(trade: NativeTrade) -> Meaning:
+    time, side = parse_iso_time(trade["timestamp"]), _V2_SIDES.get(trade["side"])
+    return Meaning(trade["symbol"], trade["trade_id"], time, side, trade["price"], trade["qty"])
+
+
+def _interpret_v1(trade: NativeTrade) -> Meaning:
+    """Return the meaning of a trade of v1, whose id is its content."""
+    fields = ("time", "price", "volume", "side", "type", "misc")
+    trade_id = "_".join(trade[name] for name in fields)
+    time, side = parse_seconds(trade["time"]), SIDES.get(trade["side"])
+    return Meaning(trade["pair"], trade_id, time, side, trade["price"], trade["volume"])
 
 
 V2 = Dialect(
@@ -64,11 +102,12 @@ V2 = Dialect(
         "native_symbol": pl.col("symbol"),
         "trade_id": pl.col("trade_id"),
         "time": iso_time("timestamp"),
-        "side": side("side", "buy", "sell"),
+        "side": parse_side("side", "buy", "sell"),
         "price": pl.col("price"),
         "quantity": pl.col("qty"),
         "condition": pl.lit(None, pl.String),
     },
+    _interpret_v2,
     mapped=frozenset({"symbol", "trade_id", "timestamp", "side", "price", "qty"}),
     spellings={
         "time": Spelling("timestamp", ISO_EXPECTED),
@@ -82,11 +121,12 @@ V1 = Dialect(
         "native_symbol": pl.col("pair"),
         "trade_id": pl.concat_str(_V1_FIELDS[2], *_V1_FIELDS[:2], *_V1_FIELDS[3:], separator="_"),
         "time": SECONDS,
-        "side": side("side", "b", "s"),
+        "side": parse_side("side", "b", "s"),
         "price": pl.col("price"),
         "quantity": pl.col("volume"),
         "condition": pl.lit(None, pl.String),
     },
+    _interpret_v1,
     mapped=frozenset({"pair", "time", "side", "price", "volume"}),
     spellings=SPELLINGS,
     numbered=False,
@@ -102,7 +142,7 @@ LAYOUTS = (
         '"trade_id":<trade_id>,"timestamp":<timestamp>}',
         before='{"channel":"trade","type":<*>,"data":[',
         after="]}",
-        several=True,
+        has_several_trades=True,
     ),
     # [0,[["5541.20000","0.15850568","1534614057.321597","s","l",""]],"trade","XBT/USD"]
     FrameTemplate(
@@ -110,21 +150,23 @@ LAYOUTS = (
         "[<price>,<volume>,<time>,<side>,<type>,<misc>]",
         before="[<*>,[",
         after='],"trade",<pair>]',
-        several=True,
+        has_several_trades=True,
     ),
 )
 
 
-def reader(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read v2 objects and v1 arrays. Other channels, acks, status, heartbeats and
-    answers of REST shape are control frames.
+def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read v2 objects and v1 arrays.
+
+    Other channels, acknowledgements, status messages, heartbeats and REST responses are control
+    frames.
     """
     if isinstance(frame, list):
         return _read_v1(frame)
     if not isinstance(frame, dict):
         raise bad_shape("an object or an array", frame)
     if frame.get("channel") == "trade" and "data" in frame:
-        return V2, [attempt(trade, V2_TRADE) for trade in _array(frame["data"])]
+        return V2, [try_read(trade, V2_TRADE) for trade in _require_array(frame["data"])]
     if any(isinstance(frame.get(name), str) for name in ("channel", "method", "event", "feed")):
         return None
     if "result" in frame or "error" in frame:
@@ -139,49 +181,51 @@ def _read_v1(frame: list[Any]) -> Reading:
     name, pair = frame[-2:]
     if name != "trade":
         return None
-    return V1, [attempt(_named(trade, pair), V1_TRADE) for trade in _array(frame[1])]
+    return V1, [try_read(_with_names(trade, pair), V1_TRADE) for trade in _require_array(frame[1])]
 
 
-def _named(trade: Any, pair: str) -> Any:  # noqa: ANN401 - JSON may be anything
+def _with_names(trade: Any, pair: str) -> Any:  # noqa: ANN401 - JSON may be anything
     if not isinstance(trade, list) or len(trade) != len(_V1_FIELDS):
         return trade
     return {**dict(zip(_V1_FIELDS, trade, strict=True)), "pair": pair}
 
 
-def _array(value: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anything
+def _require_array(value: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anything
     if not isinstance(value, list):
         raise bad_shape("an array of trades", value)
     return value
 
 
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
-"""Kraken's own names of assets."""
+"""Unified codes of assets that Kraken names otherwise."""
 
 
-def split(native: str, _: Collection[str]) -> Split | None:
-    """`XBT/USD` is BTC/USD."""
-    pair = split_at_separator(native, "/", ALIASES)
+def split_symbol(native_symbol: str, _: Collection[str]) -> Split | None:
+    """Split `XBT/USD` into BTC/USD."""
+    pair = split_at_separator(native_symbol, "/", ALIASES)
     return pair and ("/".join(pair), *pair)
 
 
-def subscribe(natives: Sequence[str], request: int) -> str:
-    """{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],
+def subscribe(native_symbols: Sequence[str], request: int) -> str:
+    """Return the message that subscribes, with a snapshot of the last 50 trades.
+
+    {"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],
     "snapshot":true},"req_id":1}
 
-    The snapshot holds the last 50 trades: what was missed while not connected.
+    The snapshot fills trades missed while not connected.
     """
-    params = {"channel": "trade", "symbol": list(natives), "snapshot": True}
+    params = {"channel": "trade", "symbol": list(native_symbols), "snapshot": True}
     message = {"method": "subscribe", "params": params, "req_id": request}
     return json.dumps(message, separators=(",", ":"))
 
 
 def is_trade(frame: str) -> bool:
-    """Whether a frame holds new trades; a snapshot holds old ones."""
+    """Return whether a frame holds new trades; a snapshot holds old ones."""
     return frame.startswith('{"channel":"trade","type":"update"')
 
 
-def hear(frame: str) -> ControlMessage:
-    """Read an answer, one for each symbol, or a heartbeat.
+def parse_control(frame: str) -> ControlMessage:
+    """Read a reply, one for each symbol, or a heartbeat.
 
     {"method":"subscribe","req_id":1,"result":{"channel":"trade","symbol":"BTC/USD"},
      "success":true}
@@ -189,40 +233,40 @@ def hear(frame: str) -> ControlMessage:
      "success":false,"symbol":"FOO/USD"}
     {"channel":"heartbeat"}
     """
-    answer = parse_object(frame)
-    if answer.get("channel") == "heartbeat" or answer.get("event") == "heartbeat":
+    reply = parse_object(frame)
+    if reply.get("channel") == "heartbeat" or reply.get("event") == "heartbeat":
         return HEARTBEAT
-    if answer.get("method") != "subscribe":
+    if reply.get("method") != "subscribe":
         return OTHER
-    result, request = answer.get("result"), number(answer.get("req_id"))
-    symbol = (result if isinstance(result, dict) else answer).get("symbol")
+    result, request = reply.get("result"), parse_request_id(reply.get("req_id"))
+    symbol = (result if isinstance(result, dict) else reply).get("symbol")
     symbols = (symbol,) if isinstance(symbol, str) else ()
-    reason = str(answer.get("error", ""))
-    if answer.get("success") is True or reason.startswith("Already subscribed"):
+    reason = str(reply.get("error", ""))
+    if reply.get("success") is True or reason.startswith("Already subscribed"):
         return ControlMessage(Kind.ACK, request, symbols)
-    # Only what names a symbol refuses it; "Exceeded msg rate" refuses none.
+    # A refusal names its symbol; "Exceeded msg rate" refuses none.
     return ControlMessage(Kind.REFUSAL, request if symbols else None, symbols, reason)
 
 
 # Sources: Kraken API Center, "Spot WebSocket (v2)", sections "Trade" (messages) and
 # "Heartbeat" (one a second when nothing else is sent, once there is a subscription);
 # guide "Reconnection and resilience" (without any message for about 5 seconds a
-# connection is to be made anew); "Spot WebSocket Introduction", section "General
+# client reconnects); "Spot WebSocket Introduction", section "General
 # Considerations" (about 150 connections in 10 minutes; no number for messages).
 LIVE = WebSocketRules(
     url="wss://ws.kraken.com/v2",
-    instruments=100,
-    chunk=50,
-    messages_s=3,
+    symbols_per_connection=100,
+    symbols_per_message=50,
+    messages_per_s=3,
     connect_every_s=4,
-    # Twice the 5 seconds advised: a machine that swaps or compiles is not a dead exchange.
-    silent_s=10,
-    stalled_s=60,
-    # No longest age is known.
-    longest_s=None,
+    # Twice the 5 seconds advised: a machine that swaps or compiles delays messages too.
+    dead_after_s=10,
+    stalled_after_s=60,
+    # No maximum age is known.
+    max_age_s=None,
     subscribe=subscribe,
     is_trade=is_trade,
-    hear=hear,
+    parse_control=parse_control,
 )
 
-KRAKEN = Exchange("kraken", LAYOUTS, reader, split, LIVE, REST, answer)
+KRAKEN = Exchange("kraken", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response)

@@ -1,4 +1,4 @@
-"""Frames between the thread that receives them and the workers that take them."""
+"""Bounded queues of frames between the receiving thread and the workers."""
 
 import json
 import logging
@@ -13,85 +13,92 @@ import polars as pl
 
 from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.gaps.outages import PROCESS
+from candlewax.core.rows.batch import SMALL_BATCH_ROWS
+from candlewax.core.rows.records import Frame
 from candlewax.core.schema import FRAMES
 from candlewax.runtime.counters import Counters
 
 BUFFER_BYTES: Final = 256 << 20
-"""About how much memory all frames not yet taken may hold."""
+"""About how much memory all queued frames may hold."""
 
 ROW_BYTES: Final = 200
-"""What a queued frame needs besides its characters."""
+"""Memory of a queued frame besides its text."""
 
 EVENT_BYTES: Final = 1 << 20
-"""Kept beyond the bound for what happens to connections."""
+"""Memory beyond the bound that only connection events may use."""
 
-MOST_SHOWN: Final = 20
-"""The most instruments that a line of the log lists."""
+MAX_SHOWN: Final = 20
+"""Largest number of instruments listed in one log line."""
 
 Row = tuple[int, str, int, str | bytes]
-"""recv_ns, connection, seq, and the frame: bytes if it is no UTF-8."""
+"""recv_ns, connection, seq, and the frame: bytes if it is not UTF-8."""
 
-_OURS: Final = f'{{"{EVENT}":'
-"""What a frame of ours begins with."""
+_EVENT_PREFIX: Final = f'{{"{EVENT}":'
+"""Start of a frame that holds a connection event of our own."""
 
-_PROCESS: Final = secrets.token_hex(4)
-"""A name for this process that no other one has had."""
+_PROCESS_ID: Final = secrets.token_hex(4)
+"""Random identifier of this process, unique across restarts."""
 
 _log = logging.getLogger(__name__)
 
 
 class FrameQueue:
-    """Frames of one part: one thread puts them in, another one takes them."""
+    """Queued frames of one source partition: one thread appends, another takes."""
 
     def __init__(self) -> None:
         self.rows: deque[Row] = deque()
-        self.taken = 0
-        """How much was ever taken, in bytes."""
+        self.taken_bytes = 0
+        """Bytes taken since the start."""
 
-    def take(self, most: int) -> list[Row]:
-        """The frames that came first."""
+    def take(self, max_frames: int) -> list[Row]:
+        """Remove and return up to `max_frames` of the oldest frames."""
         rows = self.rows
-        taken = [rows.popleft() for _ in range(min(len(rows), most))]
-        self.taken += sum(len(row[3]) for row in taken) + ROW_BYTES * len(taken)
+        taken = [rows.popleft() for _ in range(min(len(rows), max_frames))]
+        self.taken_bytes += sum(len(row[3]) for row in taken) + ROW_BYTES * len(taken)
         return taken
 
 
 class MemoryBudget:
-    """The memory that all queues share; only the receiving thread asks for it."""
+    """Memory bound shared by all queues; only the receiving thread reserves from it."""
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
-        self._put = 0
-        self._limit = bound
+    def __init__(self, bound_bytes: int) -> None:
+        self._bound_bytes = bound_bytes
+        self._put_bytes = 0
+        self._limit_bytes = bound_bytes
         self._queues: list[FrameQueue] = []
 
-    def queue(self) -> FrameQueue:
-        """A new queue."""
+    def create_queue(self) -> FrameQueue:
+        """Return a new queue whose frames count against this budget."""
         queue = FrameQueue()
         self._queues.append(queue)
         return queue
 
-    def reserve(self, size: int, reserve: int = 0) -> bool:
-        """Whether there is room for so many bytes, which are then put."""
-        put = self._put + size
-        if put > self._limit + reserve:
-            self._limit = self._bound + sum(queue.taken for queue in self._queues)
-            if put > self._limit + reserve:
+    def reserve(self, size_bytes: int, extra_bytes: int = 0) -> bool:
+        """Reserve memory if the bound plus `extra_bytes` allows it. Return True if reserved."""
+        put_bytes = self._put_bytes + size_bytes
+        if put_bytes > self._limit_bytes + extra_bytes:
+            self._limit_bytes = self._bound_bytes + sum(queue.taken_bytes for queue in self._queues)
+            if put_bytes > self._limit_bytes + extra_bytes:
                 return False
-        self._put = put
+        self._put_bytes = put_bytes
         return True
 
     @property
     def has_recovered(self) -> bool:
-        """Whether an eighth of it is free: not every other frame is to say what is lost."""
-        self._limit = self._bound + sum(queue.taken for queue in self._queues)
-        return self._put <= self._limit - self._bound // 8
+        """Return True if an eighth of the budget is free.
+
+        Without this margin, every other frame would be an overflow event.
+        """
+        self._limit_bytes = self._bound_bytes + sum(queue.taken_bytes for queue in self._queues)
+        return self._put_bytes <= self._limit_bytes - self._bound_bytes // 8
 
 
 class FrameRecorder:
-    """All that comes on connections of one name, numbered for the life of the process.
+    """Recorder of the frames and events of connections of one name.
 
-    Used by the receiving thread only. What finds no room is lost, and said to be.
+    Frames are numbered for the life of the process. If the memory budget is used up, frames are
+    dropped and counted, and an `overflow` event reports how many. Only the receiving thread may
+    use it.
     """
 
     def __init__(
@@ -99,111 +106,119 @@ class FrameRecorder:
         exchange: str,
         name: str,
         queue: FrameQueue,
-        room: MemoryBudget,
-        tally: Counters,
-        hear: Callable[[str], object] = lambda _: None,
+        memory_budget: MemoryBudget,
+        counters: Counters,
+        on_event: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """`hear` is told the kind of each event."""
+        """Call `on_event` with the kind of each event."""
         self.name = name
-        self._hear = hear
+        self._on_event = on_event
         self._exchange = exchange
         self._queue = queue
-        self._room = room
-        self._tally = tally
+        self._memory_budget = memory_budget
+        self._counters = counters
         self._seq = 0
-        self._lost = 0
+        self._dropped = 0
 
     def receive(self, data: bytes) -> str:
-        """Queue a message that has just come; gives its text, none if it is no UTF-8."""
+        """Queue a message that was just received. Return its text, or "" if it is not UTF-8."""
         recv_ns = time.time_ns()
         try:
             frame: str | bytes = data.decode()
         except UnicodeDecodeError:
             frame = data
-        if self._lost:
+        if self._dropped:
             self.report_dropped()
-        if self._lost or not self._room.reserve(len(frame) + ROW_BYTES):
-            self._lose()
+        if self._dropped or not self._memory_budget.reserve(len(frame) + ROW_BYTES):
+            self._drop()
         else:
             self._queue.rows.append((recv_ns, self.name, self._seq, frame))
             self._seq += 1
         return frame if isinstance(frame, str) else ""
 
-    def event(self, kind: str, *, warn: bool = True, **facts: object) -> None:
-        """Say what happened: a frame of ours, a line of the log, a count."""
+    def record_event(self, kind: str, *, warn: bool = True, **facts: object) -> None:
+        """Record a connection event: as a frame, as a log line and in a counter."""
         content = {
             EVENT: kind,
             "exchange": self._exchange,
             "connection": self.name,
-            PROCESS: _PROCESS,
+            PROCESS: _PROCESS_ID,
             **{name: fact for name, fact in facts.items() if fact is not None},
         }
-        self._tally.increment(1, "connections", self._exchange, kind)
-        self._hear(kind)
-        said = ", ".join(f"{name} {format_fact(fact)}" for name, fact in facts.items() if fact)
+        self._counters.increment(1, "connections", self._exchange, kind)
+        self._on_event(kind)
+        text = ", ".join(f"{name} {format_fact(fact)}" for name, fact in facts.items() if fact)
         level = logging.WARNING if warn else logging.INFO
-        _log.log(level, "%s: %s%s", self.name, kind, said and f": {said}")
+        _log.log(level, "%s: %s%s", self.name, kind, text and f": {text}")
         frame = json.dumps(content, separators=(",", ":"))
-        if self._room.reserve(len(frame) + ROW_BYTES, EVENT_BYTES):
+        if self._memory_budget.reserve(len(frame) + ROW_BYTES, EVENT_BYTES):
             self._queue.rows.append((time.time_ns(), self.name, self._seq, frame))
             self._seq += 1
         else:
-            self._lose()
+            self._drop()
 
-    def _lose(self) -> None:
-        # Counted at once: who watches is to see it while it goes on.
-        self._lost += 1
-        self._tally.increment(1, "lost", self._exchange)
+    def _drop(self) -> None:
+        # Counted at once, so that the metric rises while the overflow lasts.
+        self._dropped += 1
+        self._counters.increment(1, "lost", self._exchange)
 
-    def report_dropped(self, *, last: bool = False) -> None:
-        """Say how many frames were lost as soon as there is room again, or at last."""
-        if self._lost and (last or self._room.has_recovered):
-            lost, self._lost = self._lost, 0
-            self.event("overflow", lost=lost)
-            if self._lost:
-                # That found no room, either.
-                self._lost += lost
+    def report_dropped(self, *, is_last: bool = False) -> None:
+        """Record how many frames were dropped, once there is memory again or if `is_last`."""
+        if self._dropped and (is_last or self._memory_budget.has_recovered):
+            dropped, self._dropped = self._dropped, 0
+            self.record_event("overflow", lost=dropped)
+            if self._dropped:
+                # The event itself was dropped.
+                self._dropped += dropped
 
 
 def is_event(row: Row) -> bool:
-    """Whether this is a frame of ours."""
-    return isinstance(row[3], str) and row[3].startswith(_OURS)
+    """Tell if a row holds a connection event of our own."""
+    return isinstance(row[3], str) and row[3].startswith(_EVENT_PREFIX)
 
 
 def format_fact(fact: object) -> str:
-    """A fact as a log line shows it."""
+    """Format a fact of an event for a log line."""
     if isinstance(fact, list | tuple):
-        more = f" and {len(fact) - MOST_SHOWN} more" if len(fact) > MOST_SHOWN else ""
-        return " ".join(map(str, fact[:MOST_SHOWN])) + more
+        more = f" and {len(fact) - MAX_SHOWN} more" if len(fact) > MAX_SHOWN else ""
+        return " ".join(map(str, fact[:MAX_SHOWN])) + more
     return f"{fact:.1f}" if isinstance(fact, float) else str(fact)
 
 
 def redact_url(url: str) -> str:
-    """The address without what may be secret in it."""
+    """Return scheme, host and port of a URL, without credentials, path and query."""
     parts = urlsplit(url)
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{name}" + (f":{parts.port}" if parts.port else "")
 
 
-def feed(exchange: str, rows: list[Row]) -> list[SourceItem]:
-    """The frames as a feed emits them, in the order they came."""
+def to_source_items(exchange: str, rows: list[Row]) -> list[SourceItem]:
+    """Return the frames as items of a source, in the order received; invalid UTF-8 apart."""
     texts = [row for row in rows if isinstance(row[3], str)]
-    items: list[SourceItem] = [FrameBatch(exchange, _frames(texts))] if texts else []
+    items: list[SourceItem] = []
+    if texts and len(texts) <= SMALL_BATCH_ROWS:
+        # A connection that is no topic is its own source.
+        frames = [Frame(*row, row[1], 0, row[2]) for row in texts]  # type: ignore[arg-type]
+        items.append(FrameBatch(exchange, rows=frames))
+    elif texts:
+        items.append(FrameBatch(exchange, _frame_table(texts)))
     if len(texts) < len(rows):
-        items.append(_garbled(exchange, [row for row in rows if not isinstance(row[3], str)]))
+        items.append(
+            _invalid_utf8_frames(exchange, [row for row in rows if not isinstance(row[3], str)])
+        )
     return items
 
 
-def _garbled(exchange: str, rows: list[Row]) -> InvalidUtf8Frames:
+def _invalid_utf8_frames(exchange: str, rows: list[Row]) -> InvalidUtf8Frames:
     values = [bytes(row[3]) for row in rows]  # type: ignore[arg-type]
     texts = [value.decode(errors="backslashreplace") for value in values]
-    written: list[Row] = [(*row[:3], text) for row, text in zip(rows, texts, strict=True)]
+    escaped: list[Row] = [(*row[:3], text) for row, text in zip(rows, texts, strict=True)]
     return InvalidUtf8Frames(
-        exchange, _frames(written), values, [_wrong(value) for value in values]
+        exchange, _frame_table(escaped), values, [_decode_error(value) for value in values]
     )
 
 
-def _wrong(value: bytes) -> str:
+def _decode_error(value: bytes) -> str:
     try:
         value.decode()
     except UnicodeDecodeError as error:
@@ -211,6 +226,6 @@ def _wrong(value: bytes) -> str:
     return ""
 
 
-def _frames(rows: Sequence[Row]) -> pl.DataFrame:
+def _frame_table(rows: Sequence[Row]) -> pl.DataFrame:
     columns = zip(FRAMES.items(), zip(*rows, strict=True), strict=True)
     return pl.DataFrame([pl.Series(name, values, kind) for (name, kind), values in columns])

@@ -1,4 +1,4 @@
-"""How long it takes until the broker has what was handed to a producer."""
+"""Latency from the receipt of frames to their delivery to the broker."""
 
 import threading
 import time
@@ -12,52 +12,57 @@ from candlewax.runtime.metrics import DELAYS
 
 PRODUCED: Final = Histogram(
     "candlewax_received_to_produced_seconds",
-    "From the receipt of a batch's oldest frame until the broker has the whole batch.",
+    "Seconds from the receipt of a batch's oldest frame until the broker has the whole batch.",
     ["exchange"],
     buckets=DELAYS,
 )
 
 
-_GLANCE: Final = 0.01
-"""Seconds between two looks at what has not arrived."""
+_CHECK_INTERVAL_S: Final = 0.01
+"""Seconds between two checks while messages are undelivered."""
 
 
 class DeliveryLatency:
-    """Tells from how many messages a producer still holds which batches have arrived: it
-    is asked to report failures only, and sends the messages of a partition in order.
+    """Observer of delivery latency, from the number of messages that a producer still holds.
+
+    The producer reports failed deliveries only, and sends the messages of a partition in order.
+    So a batch counts as delivered once no more messages are undelivered than were sent after it.
     """
 
-    def __init__(self, waiting: Callable[[], int], now: Callable[[], float] = time.time) -> None:
-        self._waiting = waiting
+    def __init__(
+        self, count_undelivered: Callable[[], int], now: Callable[[], float] = time.time
+    ) -> None:
+        self._count_undelivered = count_undelivered
         self._now = now
         self._lock = threading.Lock()
-        self._sent = 0
-        self._marks: deque[tuple[int, str, float]] = deque()
-        self._more = threading.Event()
+        self._sent_count = 0
+        self._batches: deque[tuple[int, str, float]] = deque()
+        self._has_batches = threading.Event()
         self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
 
-    def sent(self, exchange: str, count: int, oldest_s: float) -> None:
-        """So many messages were handed over, the first received at `oldest_s`, seconds
-        since 1970.
+    def record_sent(self, exchange: str, count: int, oldest_s: float) -> None:
+        """Record a batch of `count` messages that was handed to the producer.
+
+        `oldest_s` is the time of receipt of its oldest frame, in seconds since 1970.
         """
         with self._lock:
-            self._sent += count
-            self._marks.append((self._sent, exchange, oldest_s))
-        self._more.set()
+            self._sent_count += count
+            self._batches.append((self._sent_count, exchange, oldest_s))
+        self._has_batches.set()
         if self._thread.ident is None:
             self._thread.start()
 
-    def settle(self) -> None:
-        """Tell of all batches that have arrived."""
+    def observe_delivered(self) -> None:
+        """Observe the latency of all batches that were delivered since the last call."""
         with self._lock:
-            arrived = self._sent - self._waiting()
-            while self._marks and self._marks[0][0] <= arrived:
-                _, exchange, oldest_s = self._marks.popleft()
+            delivered = self._sent_count - self._count_undelivered()
+            while self._batches and self._batches[0][0] <= delivered:
+                _, exchange, oldest_s = self._batches.popleft()
                 PRODUCED.labels(exchange).observe(max(0.0, self._now() - oldest_s))
-            if not self._marks:
-                self._more.clear()
+            if not self._batches:
+                self._has_batches.clear()
 
     def _run(self) -> None:
-        while self._more.wait():
-            self.settle()
-            time.sleep(_GLANCE)
+        while self._has_batches.wait():
+            self.observe_delivered()
+            time.sleep(_CHECK_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Trades as Avro in Confluent framing, their schema in a registry."""
+"""Trades as Avro in Confluent framing, with their schema in a registry."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,15 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from candlewax.core.schema import VENDOR
-from candlewax.core.trades.messages import KIND, TOLD, VIA, ParsedMessages, TradeMessage, read, told
+from candlewax.core.trades.messages import (
+    KIND_COLUMN,
+    OUTAGES_COLUMN,
+    VIA,
+    ParsedMessages,
+    TradeMessage,
+    add_faults,
+    to_trades,
+)
 from candlewax.exchanges.protocol.dialect import BUY
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
@@ -36,7 +44,7 @@ _TYPES: Final[dict[str, Any]] = {
     "base": "string",
     "quote": "string",
     "trade_id": "string",
-    # Without a sign: beyond what a long holds.
+    # An unsigned 64-bit number does not fit into a long.
     "sequence": _decimal(20, 0),
     "timestamp": _TIME,
     "side": _SIDE,
@@ -52,11 +60,16 @@ _TYPES: Final[dict[str, Any]] = {
     "vendor_data": {"type": "map", "values": "string"},
     "via": {"type": "enum", "name": "Via", "symbols": list(VIA)},
     "numbering": "long",
-    TOLD: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
-    KIND: ["null", "string"],
+    OUTAGES_COLUMN: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
+    KIND_COLUMN: ["null", "string"],
 }
-_DEFAULTS: Final[dict[str, Any]] = {"via": "websocket", "numbering": 0, TOLD: None, KIND: None}
-"""What older messages say of fields they do not have."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "via": "websocket",
+    "numbering": 0,
+    OUTAGES_COLUMN: None,
+    KIND_COLUMN: None,
+}
+"""Values of fields that older messages lack."""
 
 _VIA_NAMES: Final = {value: name for name, value in VIA.items()}
 
@@ -75,22 +88,22 @@ SCHEMA: Final = json.dumps(
 
 SUBJECT: Final = f"{topics.NORMALIZED}-value"
 
-_UNKNOWN: Final = 404
+_NOT_FOUND: Final = 404
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTEXT: Final = SerializationContext(topics.NORMALIZED, MessageField.VALUE)
 
 
 class Avro:
-    """Writes and reads the values of the normalized topic."""
+    """Codec of the values of the normalized topic."""
 
     def __init__(self, registry: str) -> None:
-        """Register the schema; newer readers are to understand older messages.
+        """Register the schema with the compatibility BACKWARD: new readers read old messages.
 
         Raises BrokerError if the registry does not answer or refuses the schema.
         """
         client = SchemaRegistryClient({"url": registry})
-        # The plain strategy: not every registry knows others.
+        # Not every registry supports the other strategies.
         names = {"subject.name.strategy": topic_subject_name_strategy}
         self._serialize = AvroSerializer(client, SCHEMA, conf=names)
         self._deserialize = AvroDeserializer(client, SCHEMA, conf=names)
@@ -99,18 +112,21 @@ class Avro:
             client.register_schema(SUBJECT, Schema(SCHEMA, "AVRO"))
         except SchemaRegistryError as error:
             raise BrokerError(f"the schema registry refuses {SUBJECT}: {error}") from error
-        except Exception as error:  # whatever its HTTP client raises
+        except Exception as error:  # its HTTP client raises errors of several libraries
             raise BrokerError(f"the schema registry does not answer: {error}") from error
 
     def encode(self, trades: pl.DataFrame) -> list[bytes]:
-        """The messages of trades (TRADES with vendor columns, TOLD, KIND), in their order."""
+        """Return messages in the order of the trades.
+
+        Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
+        """
         vendor = [name for name in trades.columns if name.startswith(VENDOR)]
         times = pl.col("timestamp", "received_at").cast(pl.Int64)
         rows = trades.with_columns(times).iter_rows(named=True)
         return [self._serialize(_record(row, vendor), _CONTEXT) for row in rows]
 
     def decode(self, values: Sequence[bytes]) -> ParsedMessages:
-        """Read messages; what is no trade comes out as a fault."""
+        """Parse messages into trades; a message without one becomes a fault."""
         good: list[TradeMessage] = []
         rows: list[int] = []
         faults: list[tuple[int, int, str, str]] = []
@@ -121,35 +137,35 @@ class Avro:
             except (SerializationError, ValueError, EOFError, TypeError) as error:
                 faults.append((row, 0, "bad_message", str(error)[:1000]))
             except SchemaRegistryError as error:
-                if error.http_status_code != _UNKNOWN:
+                if error.http_status_code != _NOT_FOUND:
                     raise
                 faults.append((row, 0, "bad_message", str(error)[:1000]))
-        return told(read(good, rows), faults)
+        return add_faults(to_trades(good, rows), faults)
 
 
 def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
-    given = {name.removeprefix(VENDOR): row[name] for name in vendor if row[name] is not None}
+    vendor_data = {name.removeprefix(VENDOR): row[name] for name in vendor if row[name] is not None}
     condition = row["condition"]
     return row | {
         "sequence": Decimal(row["sequence"]),
         "side": "BUY" if row["side"] == BUY else "SELL",
         "conditions": [] if condition is None else [condition],
-        "vendor_data": given,
+        "vendor_data": vendor_data,
         "via": _VIA_NAMES[row["via"]],
-        TOLD: row.get(TOLD),
-        KIND: row.get(KIND),
+        OUTAGES_COLUMN: row.get(OUTAGES_COLUMN),
+        KIND_COLUMN: row.get(KIND_COLUMN),
     }
 
 
-def _message(found: Any) -> TradeMessage:  # noqa: ANN401 - what the registry's schema says
-    if not isinstance(found, dict):
+def _message(record: Any) -> TradeMessage:  # noqa: ANN401 - its type is the writer's schema
+    if not isinstance(record, dict):
         raise TypeError("the message holds no record")
-    amounts = {name: f"{found[name]:f}" for name in ("price", "quantity", "quote_volume")}
+    amounts = {name: f"{record[name]:f}" for name in ("price", "quantity", "quote_volume")}
     times = {
-        name: (found[name] - _EPOCH) // timedelta(microseconds=1)
+        name: (record[name] - _EPOCH) // timedelta(microseconds=1)
         for name in ("timestamp", "received_at")
     }
-    sequence = {"sequence": int(found["sequence"])}
-    outages = {TOLD: [(began, ended) for began, ended in found[TOLD] or ()]}
-    fields = found | amounts | times | sequence | outages
+    sequence = {"sequence": int(record["sequence"])}
+    outages = {OUTAGES_COLUMN: [(began, ended) for began, ended in record[OUTAGES_COLUMN] or ()]}
+    fields = record | amounts | times | sequence | outages
     return TradeMessage(**{name: fields[name] for name in TradeMessage.__struct_fields__})

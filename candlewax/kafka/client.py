@@ -1,4 +1,4 @@
-"""The broker: Kafka, or Redpanda, which speaks the same protocol."""
+"""Client of the broker: Kafka, or Redpanda, which speaks the same protocol."""
 
 import logging
 import re
@@ -11,62 +11,68 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from candlewax.kafka.topics import MOST_BYTES, Topic, wanted
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES, Topic, required_topics
 from candlewax.runtime.setting_parsers import KAFKA
 from candlewax.runtime.settings import PREFIX, Brokers
 
 BUFFER_BYTES: Final = 256 << 20
-"""What a producer holds while the broker is away."""
+"""Bytes of messages that a producer holds while the broker is unavailable."""
 
 _BUFFER_MESSAGES: Final = 2_000_000
 
-_SECONDS: Final = 30.0
-"""How long a broker may take to answer at the start."""
+_TIMEOUT_S: Final = 30.0
+"""Seconds to wait for an answer of the broker to a request about topics."""
 
 _ANY_CLOCK: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
-"""Brokers refuse messages that are an hour ahead of their own clock: a process whose clock
-runs ahead could send nothing. Source: Apache Kafka, "Topic Configs"."""
+"""Topic property that accepts any message time. By default a broker refuses messages more than
+an hour ahead of its clock, so a process whose clock runs ahead could send nothing. Source: Apache
+Kafka, "Topic Configs"."""
 
-_GLANCE: Final = 0.05
-"""Seconds between two looks at what a broker has."""
+_CHECK_INTERVAL_S: Final = 0.05
+"""Seconds between two requests while a new topic is not visible yet."""
 
-_AGAIN: Final = 30.0
-"""Seconds before the same is said again."""
+_LOG_INTERVAL_S: Final = 30.0
+"""Seconds before a record with the same text is logged again."""
 
 
 class LogRateLimit(logging.Filter):
-    """Lets what differs in its numbers only through once in a while: clients say in
-    bursts, again and again, that a broker is away.
+    """Filter that passes log records with the same text once in 30 seconds.
+
+    Texts that differ in numbers only count as the same. While a broker is unavailable, clients
+    log the same errors in bursts.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = self._now()
-        self._said = {text: when for text, when in self._said.items() if now - when < _AGAIN}
+        self._logged_at = {
+            text: at for text, at in self._logged_at.items() if now - at < _LOG_INTERVAL_S
+        }
         text = re.sub(r"[0-9]+|, 1 identical.*", "", record.getMessage())
-        return self._said.setdefault(text, now) == now
+        return self._logged_at.setdefault(text, now) == now
 
 
 log = logging.getLogger("candlewax.broker")
 log.addFilter(LogRateLimit())
 
-# Of clients that speak of themselves only while somebody polls them.
-_quiet = logging.getLogger("candlewax.broker.client")
+# For admin clients. A client with a logger logs only while it is polled, and these are never
+# polled; without a logger it would print to the standard error.
+_admin_log = logging.getLogger("candlewax.broker.client")
 
 
 T = TypeVar("T")
 
 
 class BrokerError(RuntimeError):
-    """The broker cannot be used; the text says which and why."""
+    """A broker that cannot be used; the message names it and says why."""
 
 
 class BrokerAwayError(BrokerError):
-    """No broker answers now."""
+    """A broker that does not answer now."""
 
 
 _AWAY: Final = frozenset(
@@ -81,11 +87,11 @@ _AWAY: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
-"""What clients say while a broker is gone, starts or ends."""
+"""Error codes of a client while a broker is unreachable, starting or stopping."""
 
 
 class KafkaClient:
-    """A broker as the settings name it."""
+    """Client of the broker that the settings name."""
 
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
@@ -94,23 +100,22 @@ class KafkaClient:
         return str(self._brokers)
 
     def create(self, topics: Iterable[Topic]) -> None:
-        """Create the topics that are absent; the others stay as they are.
+        """Create the topics that are absent; leave the others unchanged.
 
         Raises BrokerError, also if no broker answers.
         """
         admin = self._admin()
-        there = self._topics(admin)
-        absent = [topic for topic in topics if topic.name not in there]
-        # Not every broker knows such a bound.
-        self._make(admin, self._make(admin, absent, _ANY_CLOCK), {})
-        self._await(admin, {topic.name for topic in absent})
+        existing = self._topics(admin)
+        absent = [topic for topic in topics if topic.name not in existing]
+        # Older brokers refuse the property: create the refused topics again without it.
+        refused = self._create(admin, absent, _ANY_CLOCK)
+        self._create(admin, refused, {})
+        self._wait_until_visible(admin, {topic.name for topic in absent})
 
-    def _make(
-        self, admin: AdminClient, topics: Iterable[Topic], more: Mapping[str, str]
+    def _create(
+        self, admin: AdminClient, topics: Iterable[Topic], properties: Mapping[str, str]
     ) -> list[Topic]:
-        """Make topics with more than the usual properties; gives those of which the broker
-        refuses that.
-        """
+        """Create topics with additional properties; return those for which they are refused."""
         named = {topic.name: topic for topic in topics}
         new = [
             NewTopic(
@@ -120,94 +125,92 @@ class KafkaClient:
                 config={
                     "retention.ms": str(topic.retention_ms),
                     "compression.type": "lz4",
-                    "max.message.bytes": str(MOST_BYTES + (1 << 20)),
-                    **more,
+                    "max.message.bytes": str(MAX_MESSAGE_BYTES + (1 << 20)),
+                    **properties,
                 },
             )
             for topic in named.values()
         ]
         refused = []
-        asked = admin.create_topics(new, request_timeout=_SECONDS) if new else {}
-        for name, done in asked.items():
+        futures = admin.create_topics(new, request_timeout=_TIMEOUT_S) if new else {}
+        for name, future in futures.items():
             try:
-                done.result()
+                future.result()
             except KafkaException as error:
                 code = error.args[0].code()
-                if code == KafkaError.INVALID_CONFIG and more:
+                if code == KafkaError.INVALID_CONFIG and properties:
                     refused.append(named[name])
-                # Several processes start at once.
+                # Another process that starts may have created it.
                 elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._error(f"topic {name}", error) from error
         return refused
 
-    def _await(self, admin: AdminClient, created: set[str]) -> None:
-        """Return when the topics are seen: the broker confirms them a little before."""
-        end = time.monotonic() + _SECONDS
+    def _wait_until_visible(self, admin: AdminClient, created: set[str]) -> None:
+        """Return when the topics are listed: the broker confirms them a little earlier."""
+        end = time.monotonic() + _TIMEOUT_S
         while missing := created - self._topics(admin).keys():
             if time.monotonic() > end:
-                raise BrokerError(f"{self}: {', '.join(sorted(missing))}: created, but not seen")
-            time.sleep(_GLANCE)
+                raise BrokerError(f"{self}: {', '.join(sorted(missing))}: created, but not listed")
+            time.sleep(_CHECK_INTERVAL_S)
 
     def extend_retention(self, topic: str, retention_ms: int) -> None:
-        """Let a topic keep its messages at least so long. Raises BrokerError."""
+        """Raise the retention of a topic to at least `retention_ms`. Raises BrokerError."""
         admin = self._admin()
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            asked = admin.describe_configs([resource], request_timeout=_SECONDS)
-            now = int(asked[resource].result()["retention.ms"].value)
-            if 0 <= now < retention_ms:
+            described = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)
+            current_ms = int(described[resource].result()["retention.ms"].value)
+            if 0 <= current_ms < retention_ms:
                 entry = ConfigEntry(
                     "retention.ms", str(retention_ms), incremental_operation=AlterConfigOpType.SET
                 )
-                wanted = ConfigResource(
+                change = ConfigResource(
                     ConfigResource.Type.TOPIC, topic, incremental_configs=[entry]
                 )
-                changed = admin.incremental_alter_configs([wanted], request_timeout=_SECONDS)
-                changed[wanted].result()
+                futures = admin.incremental_alter_configs([change], request_timeout=_TIMEOUT_S)
+                futures[change].result()
         except KafkaException as error:
             raise self._error(f"retention of {topic}", error) from error
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Raises BrokerError."""
-        there = self._topics(self._admin())
-        if topic not in there:
+        """Return the number of partitions of a topic. Raises BrokerError."""
+        counts = self._topics(self._admin())
+        if topic not in counts:
             raise BrokerError(f"{self}: there is no topic {topic}; candlewax init makes it")
-        return there[topic]
+        return counts[topic]
 
     def topics(self) -> dict[str, int]:
-        """Return the topics that are there, and how many partitions each has. Raises
-        BrokerError.
-        """
+        """Return the number of partitions of each existing topic. Raises BrokerError."""
         return self._topics(self._admin())
 
     def _topics(self, admin: AdminClient) -> dict[str, int]:
         try:
-            found = admin.list_topics(timeout=_SECONDS)
+            listed = admin.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise self._error("no broker answers", error) from error
-        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+        return {name: len(topic.partitions) for name, topic in listed.topics.items()}
 
-    def _error(self, what: str, error: KafkaException) -> BrokerError:
+    def _error(self, action: str, error: KafkaException) -> BrokerError:
         cause: KafkaError = error.args[0]
         kind = BrokerAwayError if cause.code() in _AWAY else BrokerError
-        return kind(f"{self}: {what}: {cause.str()}")
+        return kind(f"{self}: {action}: {cause.str()}")
 
     def _admin(self) -> AdminClient:
-        return self._made(AdminClient, {"logger": _quiet})
+        return self._build(AdminClient, {"logger": _admin_log})
 
     def producer(self, on_error: Callable[[KafkaError], None]) -> Producer:
-        """A producer that delivers each message once and in order, and never gives up."""
-        return self._made(
+        """Return a producer that delivers each message once, in order, and never gives up."""
+        return self._build(
             Producer,
             {
                 "enable.idempotence": True,
                 "acks": "all",
-                # Whoever waits for a delivery decides how long.
+                # No timeout of its own: ReliableProducer decides how long to wait.
                 "message.timeout.ms": 0,
                 "delivery.report.only.error": True,
                 "compression.type": "lz4",
                 "linger.ms": 2,
-                "message.max.bytes": MOST_BYTES + (1 << 20),
+                "message.max.bytes": MAX_MESSAGE_BYTES + (1 << 20),
                 "queue.buffering.max.messages": _BUFFER_MESSAGES,
                 "queue.buffering.max.kbytes": BUFFER_BYTES >> 10,
                 "error_cb": on_error,
@@ -216,13 +219,13 @@ class KafkaClient:
         )
 
     def consumer(self, group: str, on_error: Callable[[KafkaError], None]) -> Consumer:
-        """A consumer by assignment; `group` is where lag tools find its offsets."""
-        return self._made(
+        """Return a consumer for assigned partitions; tools see its lag under `group`."""
+        return self._build(
             Consumer,
             {
                 "group.id": group,
                 "enable.auto.commit": False,
-                # An offset that is gone is an error, never a leap to the end.
+                # An expired offset is an error; the default would skip to the end.
                 "auto.offset.reset": "error",
                 "enable.partition.eof": False,
                 "fetch.wait.max.ms": 100,
@@ -234,40 +237,43 @@ class KafkaClient:
             },
         )
 
-    def _made(self, client: Callable[[dict[str, Any]], T], own: dict[str, Any]) -> T:
-        """A client. Raises BrokerError, naming the setting that librdkafka refuses."""
-        given = dict(self._brokers.properties)
-        for name in given:
-            _check(name, given)
+    def _build(self, client: Callable[[dict[str, Any]], T], defaults: dict[str, Any]) -> T:
+        """Return a client. Raises BrokerError that names the setting that librdkafka refuses."""
+        properties = dict(self._brokers.properties)
+        for name in properties:
+            _check_property(name, properties)
         try:
-            # The user's go before what is only a good default.
-            return client({**own, **given, "bootstrap.servers": self._brokers.servers})
+            # The user's properties override the defaults.
+            return client({**defaults, **properties, "bootstrap.servers": self._brokers.servers})
         except KafkaException as error:
-            # Properties that do not fit together, or files that are not there.
-            names = ", ".join(map(_setting, given))
+            # Properties contradict each other, or name absent files.
+            names = ", ".join(map(_setting_name, properties))
             raise BrokerError(f"{names or self}: {error.args[0].str()}") from None
 
 
-def _setting(name: str) -> str:
+def _setting_name(name: str) -> str:
     return f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
 
 
 def create_topics(broker: KafkaClient, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
     """Create the topics of these exchanges where they are absent. Raises BrokerError."""
-    broker.create(wanted(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
+    broker.create(required_topics(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
 
 
-def _check(name: str, given: dict[str, str]) -> None:
-    """A property by itself, unless it only makes sense beside others."""
+def _check_property(name: str, properties: dict[str, str]) -> None:
+    """Raise BrokerError if librdkafka does not know a property or refuses its value.
+
+    Other errors pass: a property may be valid only together with others.
+    """
     text = "No such configuration property"
     try:
-        # The one name that is the Python client's own.
+        # `logger` belongs to the Python client; librdkafka does not know it.
         if name != "logger":
-            Producer({"log_level": 0, name: given[name]})
+            Producer({"log_level": 0, name: properties[name]})
             return
     except (KafkaException, ValueError, TypeError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
     if "No such configuration property" in text:
-        raise BrokerError(f"{_setting(name)}: {name} is no property of librdkafka")
+        raise BrokerError(f"{_setting_name(name)}: {name} is no property of librdkafka")
     if "Invalid value" in text:
-        raise BrokerError(f"{_setting(name)}: {name} is a value librdkafka refuses")
+        raise BrokerError(f"{_setting_name(name)}: {name} is a value librdkafka refuses")

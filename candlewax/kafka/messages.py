@@ -1,4 +1,4 @@
-"""Messages of a broker's client, sorted by where they come from."""
+"""Messages of a consumer, grouped by topic and partition."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,25 +10,25 @@ from confluent_kafka import KafkaError, Message
 
 from candlewax.kafka.client import BrokerError, log
 
-# For each of thousands of messages: what is called is written in C.
+# `methodcaller` is written in C, which matters for thousands of messages.
 _error: Final = methodcaller("error")
 _topic: Final = methodcaller("topic")
 _partition: Final = methodcaller("partition")
 
 
-def by_place(messages: list[Message]) -> Mapping[tuple[str, int], list[Message]]:
-    """Messages by topic and partition; raises what cannot be waited out."""
+def group_by_partition(messages: list[Message]) -> Mapping[tuple[str, int], list[Message]]:
+    """Return messages by topic and partition. Raises BrokerError for an error that persists."""
     if any(map(_error, messages)):
-        messages = list(filter(_is_good, messages))
-    found: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
+        messages = list(filter(_is_message, messages))
+    groups: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
     for topic, of_topic in groupby(messages, key=_topic):
-        for partition, some in groupby(of_topic, key=_partition):
-            found[topic, partition].extend(some)
-    return found
+        for partition, of_partition in groupby(of_topic, key=_partition):
+            groups[topic, partition].extend(of_partition)
+    return groups
 
 
-def _is_good(message: Message) -> bool:
-    """Whether this is a message; raises what cannot be waited out."""
+def _is_message(message: Message) -> bool:
+    """Return False for a transient error. Raises BrokerError for one that persists."""
     error = message.error()
     if error is None:
         return True
@@ -36,8 +36,8 @@ def _is_good(message: Message) -> bool:
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the library's name
         raise BrokerError(
             f"{where}: what comes next for this process is no longer there ({error.str()}). "
-            "The topic's retention ran out before it was read, or the topic was made anew; "
-            "delete the recovery store to begin with what is left"
+            "The topic's retention ran out before it was read, or the topic was created again; "
+            "delete the recovery store to begin with the messages that are left"
         )
     if error.fatal() or not error.retriable():
         raise BrokerError(f"{where}: {error.str()}")

@@ -1,4 +1,4 @@
-"""Messages of the raw topics into frames."""
+"""Frames from messages of the raw topics."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from polars.exceptions import PolarsError
 
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem
-from candlewax.core.kind_marks import SIMULATED, is_made
+from candlewax.core.kind_marks import SIMULATED, is_from_simulator
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
@@ -19,78 +19,82 @@ from candlewax.runtime import metrics
 RECV_NS: Final = "recv_ns"
 SEQ: Final = "seq"
 KIND: Final = "kind"
-"""Headers beside a frame: when it was received, its number in its connection, and whether it is
-of the sample, of the simulator or of a real market.
-"""
+"""Headers of a frame: its time of receipt, its number in its connection, and its kind of data."""
 
 _EXCHANGE: Final = {topics.raw(exchange): exchange for exchange in EXCHANGES}
 
 _COLUMNS: Final = {**FRAMES, **SOURCE}
 
-_SAME: Final = pl.Series("source_partition", [0], pl.UInt32)
+_ZERO: Final = pl.Series("source_partition", [0], pl.UInt32)
 
-Admit = Callable[[str, str], None]
-"""Is told the kind of what comes, and where it lies; raises if it is not wanted."""
-
-
-def reading(admit: Admit) -> MessageCodec[list[SourceItem], SourceItem]:
-    """Return what makes frames of messages of raw topics, if they are of a kind that is wanted."""
-    return MessageCodec(partial(read, admit=admit), join)
+KindCheck = Callable[[str, str], None]
+"""Check of the kind of data of messages and their place; raises if the kind must not be read."""
 
 
-def read(consumed: PartitionMessages, admit: Admit = lambda *_: None) -> list[SourceItem]:
-    """The frames of messages of a raw topic; FRAMES with SOURCE.
+def frame_codec(check_kind: KindCheck) -> MessageCodec[list[SourceItem], SourceItem]:
+    """Return the codec of raw topics; it passes the kind of all messages to `check_kind`."""
+    return MessageCodec(partial(read_frames, check_kind=check_kind), join_frames)
 
-    A message without the headers of a frame was received when the broker says. Without the
-    header of its kind it was sent before that was known, or by others: it is taken to be of the
+
+def read_frames(
+    consumed: PartitionMessages, check_kind: KindCheck = lambda *_: None
+) -> list[SourceItem]:
+    """Return the frames of messages of a raw topic: FRAMES with SOURCE.
+
+    If a message lacks the headers of a frame, its broker timestamp is the time of receipt. If it
+    lacks the header of its kind, an older version or another program sent it: it counts as of the
     kind that the database holds.
     """
     exchange = _EXCHANGE[consumed.topic]
-    # The broker has it from us: when the frame was received.
-    metrics.received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
-    whole, kinds = _whole(consumed)
+    # RawFrameProducer sets the message timestamp to the time of receipt.
+    metrics.set_last_received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
+    frames, kinds = _read_columns(consumed)
     for kind in kinds:
         place = f"partition {consumed.partition}, offset {consumed.messages[0].offset()}"
-        admit(kind.decode(errors="backslashreplace"), f"{consumed.topic}, {place}")
-    if whole is not None:
-        return [FrameBatch(exchange, whole)]
+        check_kind(kind.decode(errors="backslashreplace"), f"{consumed.topic}, {place}")
+    if frames is not None:
+        return [FrameBatch(exchange, frames)]
     rows = [_row(consumed, message) for message in consumed.messages]
-    texts, garbled = [], []
+    texts, invalid = [], []
     for row, message in zip(rows, consumed.messages, strict=True):
         value = message.value() or b""
         try:
             texts.append((*row[:3], value.decode(), *row[3:]))
         except UnicodeDecodeError as error:
-            garbled.append((row, value, str(error)))
-    found: list[SourceItem] = []
+            invalid.append((row, value, str(error)))
+    items: list[SourceItem] = []
     if texts:
-        found.append(FrameBatch(exchange, _frame(texts)))
-    if garbled:
+        items.append(FrameBatch(exchange, _frame(texts)))
+    if invalid:
         escaped = [
             (*row[:3], value.decode(errors="backslashreplace"), *row[3:])
-            for row, value, _ in garbled
+            for row, value, _ in invalid
         ]
-        raws, whys = [value for _, value, _ in garbled], [why for *_, why in garbled]
-        found.append(InvalidUtf8Frames(exchange, _frame(escaped), raws, whys))
-    return found
+        values = [value for _, value, _ in invalid]
+        reasons = [reason for *_, reason in invalid]
+        items.append(InvalidUtf8Frames(exchange, _frame(escaped), values, reasons))
+    return items
 
 
-def join(pieces: Sequence[list[SourceItem]]) -> list[SourceItem]:
-    """What was read of one topic in pieces, together where it can be."""
-    feeds = [feed for piece in pieces for feed in piece]
-    whole = [feed for feed in feeds if isinstance(feed, FrameBatch)]
-    if len(whole) < len(feeds) or len(whole) <= 1:
-        return feeds
-    return [FrameBatch(whole[0].exchange, pl.concat(feed.frames for feed in whole))]
+def join_frames(pieces: Sequence[list[SourceItem]]) -> list[SourceItem]:
+    """Return the items of one topic; if all are FrameBatches, as a single one."""
+    items = [item for piece in pieces for item in piece]
+    batches = [item for item in items if isinstance(item, FrameBatch)]
+    if len(batches) < len(items) or len(batches) <= 1:
+        return items
+    return [FrameBatch(batches[0].exchange, pl.concat(batch.frames for batch in batches))]
 
 
-def _whole(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]]:
-    """All messages column by column, None if one is not as we send them; and their kinds."""
+def _read_columns(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]]:
+    """Return the frames, read column by column, and the kinds of the messages.
+
+    The frames are None if a message is not as RawFrameProducer sends it.
+    """
     messages: Sequence[Any] = consumed.messages
     try:
         times, places, kinds = _headers(messages)
     except (TypeError, ValueError):
-        return None, kinds_of(messages)
+        return None, read_kinds(messages)
     try:
         recv_ns, seq = _numbers("recv_ns", times), _numbers("seq", places)
         if recv_ns is None or seq is None:
@@ -101,7 +105,7 @@ def _whole(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]
             seq,
             _texts("frame", [message.value() for message in messages]),
             pl.Series("source", [consumed.topic]).new_from_index(0, len(messages)),
-            _SAME.new_from_index(0, len(messages)) + consumed.partition,
+            _ZERO.new_from_index(0, len(messages)) + consumed.partition,
             _offsets(messages),
         ]
         return pl.DataFrame(columns), kinds
@@ -110,8 +114,9 @@ def _whole(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]
 
 
 def _headers(messages: Sequence[Any]) -> tuple[list[bytes], list[bytes], set[bytes]]:
-    """The values of the headers that we send, and the kinds among them. Raises ValueError where
-    there are others, TypeError where there are none.
+    """Return the times of receipt, the numbers and the kinds in the headers.
+
+    Raises ValueError if a message has other headers, TypeError if it has none.
     """
     times: list[bytes] = []
     places: list[bytes] = []
@@ -128,23 +133,25 @@ def _headers(messages: Sequence[Any]) -> tuple[list[bytes], list[bytes], set[byt
     return times, places, kinds
 
 
-def kinds_of(messages: Sequence[Any]) -> set[bytes]:
-    """Return the kinds of messages of which some may not tell theirs. One that holds our own event
-    of a connection to the simulator was sent before messages told their kind.
+def read_kinds(messages: Sequence[Any]) -> set[bytes]:
+    """Return the kinds of messages, some of which may lack the header.
+
+    A message without it is simulated if it holds our event of a connection to the simulator.
     """
     kinds: set[bytes] = set()
     for message in messages:
-        told = dict(message.headers() or ()).get(KIND)
-        if isinstance(told, bytes):
-            kinds.add(told)
-        elif is_made(message.value() or b""):
+        kind = dict(message.headers() or ()).get(KIND)
+        if isinstance(kind, bytes):
+            kinds.add(kind)
+        elif is_from_simulator(message.value() or b""):
             kinds.add(SIMULATED.encode())
     return kinds
 
 
 def _numbers(name: str, texts: Sequence[bytes]) -> pl.Series | None:
-    """What the texts count; None if one is no plain number. Raises PolarsError where one is
-    none at all, TypeError where one is absent.
+    """Return the texts as numbers; None if one of them holds anything but digits.
+
+    Raises PolarsError if one is empty or too large, TypeError if one is absent.
     """
     if not b"".join(texts).isdigit():
         return None
@@ -152,16 +159,16 @@ def _numbers(name: str, texts: Sequence[bytes]) -> pl.Series | None:
 
 
 def _texts(name: str, values: Sequence[bytes]) -> pl.Series:
-    """Raises PolarsError where one is no UTF-8, TypeError where one is absent."""
-    found = pl.Series(name, values, pl.Binary, strict=True).cast(pl.String)
-    if found.null_count():
+    """Return values as text. Raises PolarsError for invalid UTF-8, TypeError for an absent one."""
+    texts = pl.Series(name, values, pl.Binary, strict=True).cast(pl.String)
+    if texts.null_count():
         raise TypeError(f"a message without {name}")
-    return found
+    return texts
 
 
 def _offsets(messages: Sequence[Any]) -> pl.Series:
     first, last = messages[0].offset(), messages[-1].offset()
-    if last - first == len(messages) - 1:  # they only grow, so none lies between others
+    if last - first == len(messages) - 1:  # offsets grow, so there is no gap between them
         return pl.int_range(first, last + 1, eager=True, dtype=pl.UInt64).alias("source_offset")
     return pl.Series("source_offset", [message.offset() for message in messages], pl.UInt64)
 

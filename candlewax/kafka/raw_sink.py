@@ -1,4 +1,4 @@
-"""Frames in the raw topics: verbatim, one topic an exchange."""
+"""Sink of frames to the raw topics, verbatim, with one topic for each exchange."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -20,36 +20,36 @@ from candlewax.runtime.errors import log_failures
 Headers = list[tuple[str, str | bytes | None]]
 
 _AHEAD_MS: Final = 1_800_000
-"""A broker refuses messages from further in the future."""
+"""Greatest lead of a message timestamp: brokers refuse messages further in the future."""
 
 
 class RawFrameProducer:
-    """Sends frames to the raw topics."""
+    """Producer of frames to the raw topics."""
 
     def __init__(
         self,
         broker: KafkaClient,
-        outbox: ReliableProducer,
-        tally: Counters,
+        producer: ReliableProducer,
+        counters: Counters,
         now: Callable[[], float] = time.time,
         kind: str = "",
     ) -> None:
-        """`kind` is that of all frames; messages tell it if it is known."""
+        """`kind` is the kind of data of all frames; if it is empty, messages lack its header."""
         self._kind: Headers = [(KIND, kind.encode())] if kind else []
         self._broker = broker
-        self._outbox = outbox
-        self._tally = tally
+        self._producer = producer
+        self._counters = counters
         self._now = now
-        self._arrivals = DeliveryLatency(outbox.waiting, now)
+        self._latency = DeliveryLatency(producer.count_undelivered, now)
         self._partitions: dict[str, int] = {}
         self._oldest_ms: dict[str, int] = {}
 
     def send(self, received: FrameBatch | InvalidUtf8Frames) -> None:
-        """Hand frames over; the outbox knows when they have arrived."""
+        """Hand frames over; `flush` returns when they are delivered."""
         exchange, frames = received.exchange, received.frames
         topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
         oldest_ns = int(frames["recv_ns"].min())  # type: ignore[arg-type]
-        self._keep(topic, oldest_ns // 1_000_000, latest_ms)
+        self._extend_retention(topic, oldest_ns // 1_000_000, latest_ms)
         values = (
             received.values
             if isinstance(received, InvalidUtf8Frames)
@@ -57,42 +57,45 @@ class RawFrameProducer:
         )
         rows = frames.select("recv_ns", "connection", "seq").iter_rows()
         for (recv_ns, connection, seq), value in zip(rows, values, strict=True):
-            when = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
+            timestamp_ms = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
             headers: Headers = [
                 (RECV_NS, b"%d" % recv_ns),
                 (SEQ, b"%d" % seq),
                 *self._kind,
             ]
             partition = self._partition(topic, connection)
-            self._outbox.send(topic, partition, value, connection, when, headers)
-        self._arrivals.sent(exchange, frames.height, oldest_ns / 1e9)
-        self._outbox.poll()
-        self._tally.increment(frames.height, "frames", exchange)
+            self._producer.send(topic, partition, value, connection, timestamp_ms, headers)
+        self._latency.record_sent(exchange, frames.height, oldest_ns / 1e9)
+        self._producer.poll()
+        self._counters.increment(frames.height, "frames", exchange)
 
     def flush(self) -> None:
-        """Return when the broker has them all."""
-        self._outbox.flush()
-        self._arrivals.settle()
+        """Return when all frames are delivered."""
+        self._producer.flush()
+        self._latency.observe_delivered()
 
     def _partition(self, topic: str, connection: str) -> int:
         if topic not in self._partitions:
-            count = self._outbox.retry_while_unavailable(lambda: self._broker.partitions(topic))
+            count = self._producer.retry_while_unavailable(lambda: self._broker.partitions(topic))
             self._partitions[topic] = count
         return topics.raw_partition(connection, self._partitions[topic])
 
-    def _keep(self, topic: str, oldest_ms: int, now_ms: int) -> None:
-        """Let the topic keep what is replayed as long as what is new: a broker counts
-        from the time a frame was received.
+    def _extend_retention(self, topic: str, oldest_ms: int, now_ms: int) -> None:
+        """Extend the topic's retention so that it keeps replayed frames as long as new ones.
+
+        A broker counts the retention from a frame's time of receipt.
         """
-        known = self._oldest_ms.get(topic, now_ms)
-        if oldest_ms < known - topics.DAY_MS:
+        last_oldest_ms = self._oldest_ms.get(topic, now_ms)
+        if oldest_ms < last_oldest_ms - topics.DAY_MS:
             self._oldest_ms[topic] = oldest_ms
-            kept = now_ms - oldest_ms + topics.RAW_RETENTION_MS
-            self._outbox.retry_while_unavailable(lambda: self._broker.extend_retention(topic, kept))
+            retention_ms = now_ms - oldest_ms + topics.RAW_RETENTION_MS
+            self._producer.retry_while_unavailable(
+                lambda: self._broker.extend_retention(topic, retention_ms)
+            )
 
 
 @log_failures
-class _Frames(StatefulSinkPartition[FrameBatch | InvalidUtf8Frames, None]):
+class _FramePartition(StatefulSinkPartition[FrameBatch | InvalidUtf8Frames, None]):
     def __init__(self, frames: RawFrameProducer, on_close: Callable[[], None]) -> None:
         self._frames = frames
         self._on_close = on_close
@@ -103,53 +106,53 @@ class _Frames(StatefulSinkPartition[FrameBatch | InvalidUtf8Frames, None]):
 
     def snapshot(self) -> None:
         self._frames.flush()
-        metrics.committed()
+        metrics.mark_committed()
 
     def close(self) -> None:
         self._on_close()
 
 
 @log_failures
-class _FallbackSink(StatefulSinkPartition[Batch, None]):
-    """What no raw topic takes."""
+class _FallbackPartition(StatefulSinkPartition[Any, None]):
+    """Sink partition of batches without an exchange; opens the tables on first use."""
 
-    def __init__(self, open_part: Callable[[], StatefulSinkPartition[Batch, None]]) -> None:
-        self._open_part = open_part
-        self._part: StatefulSinkPartition[Batch, None] | None = None
+    def __init__(self, open_partition: Callable[[], StatefulSinkPartition[Any, None]]) -> None:
+        self._open_partition = open_partition
+        self._partition: StatefulSinkPartition[Any, None] | None = None
 
     def write_batch(self, values: list[Batch]) -> None:
-        self._part = self._part or self._open_part()
-        self._part.write_batch(values)
+        self._partition = self._partition or self._open_partition()
+        self._partition.write_batch(values)
 
     def snapshot(self) -> None:
-        if self._part:
-            self._part.snapshot()
+        if self._partition:
+            self._partition.snapshot()
 
 
 @log_failures
 class RawTopicSink(FixedPartitionedSink[Any, None]):
-    """Sends frames to the raw topic of their exchange, and what belongs to none, as
-    batches of dead letters, to the tables.
+    """Sink of frames to the raw topic of their exchange, and of other dead letters to the tables.
 
-    Unit of parallelism: an exchange. Delivery: what a snapshot covers has arrived, each
-    frame once and those of a connection in their order; the frames of an unfinished
-    epoch may be sent again by a feed that can repeat them. While the broker is away
-    frames wait in memory up to BUFFER_BYTES, then the feed waits.
+    Unit of parallelism: an exchange. Delivery: frames that a snapshot covers are delivered once,
+    those of a connection in their order. After a restart, a feed that can repeat the frames of an
+    unfinished epoch sends them again. While the broker is unavailable, frames wait in memory up
+    to BUFFER_BYTES; then the feed waits.
     """
 
     def __init__(
         self,
         exchanges: Iterable[str],
         frames: RawFrameProducer,
-        aside: Callable[[], StatefulSinkPartition[Batch, None]],
+        open_fallback: Callable[[], StatefulSinkPartition[Any, None]],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`aside` opens the part of the tables when it is first needed, `on_end` is called when a
-        partition closes.
+        """`open_fallback` opens the partition for dead letters without an exchange, when needed.
+
+        `on_end` is called when a partition of an exchange closes.
         """
         self._exchanges = sorted(exchanges)
         self._frames = frames
-        self._aside = aside
+        self._open_fallback = open_fallback
         self._on_end = on_end
 
     def list_parts(self) -> list[str]:
@@ -160,5 +163,5 @@ class RawTopicSink(FixedPartitionedSink[Any, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Any:  # noqa: ANN401
         if for_part == UNKNOWN_EXCHANGE:
-            return _FallbackSink(self._aside)
-        return _Frames(self._frames, self._on_end)
+            return _FallbackPartition(self._open_fallback)
+        return _FramePartition(self._frames, self._on_end)

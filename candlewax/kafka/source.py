@@ -1,4 +1,4 @@
-"""Topics as a source."""
+"""Bytewax source that reads topics."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,33 +16,32 @@ from confluent_kafka import (
 )
 
 from candlewax.kafka.client import BrokerError, KafkaClient, log
-from candlewax.kafka.messages import by_place
+from candlewax.kafka.messages import group_by_partition
 from candlewax.runtime import metrics
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
 from candlewax.runtime.errors import log_failures
 
-PIECE: Final = 10_000
-"""Messages that are taken from the client at once. They are objects, with others in them:
-what is to be read of them is read, and they are let go, before they have left the processor's
-cache and the interpreter has looked for cycles among them."""
+CHUNK_MESSAGES: Final = 10_000
+"""Messages taken from the client at once. A message is several Python objects. In chunks they
+are read and freed while they are in the processor's cache, before a garbage collection."""
 
-BATCH: Final = 10 * PIECE
-"""The most messages, of all partitions of a worker, that are handed on at once: what a step
-or an insert costs is mostly paid by the batch, and small parts of tables are soon merged."""
+BATCH_MESSAGES: Final = 10 * CHUNK_MESSAGES
+"""Messages at which a worker stops taking more, over all its partitions. A step or an insert
+costs mostly by the batch, and small parts of tables have to be merged soon."""
 
 BATCH_BYTES: Final = 64 << 20
-"""What they may hold together until no more is taken; frames are rarely that large."""
+"""Bytes of messages at which a worker stops taking more."""
 
-_ANSWER: Final = 2.0
-"""Seconds that a broker has to say that it is there."""
+_PING_TIMEOUT_S: Final = 2.0
+"""Seconds to wait for the broker's answer when a health check asks if it is available."""
 
-_GONE: Final = (
+_TOPIC_GONE: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the library's name
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 )
-"""What the client says once a topic has been away for longer than a broker needs to
-spread the word of it."""
+"""Error codes of a topic or partition that is absent for longer than its creation takes to reach
+all brokers."""
 
 
 X = TypeVar("X")
@@ -60,9 +59,9 @@ class PartitionMessages:
 
 @dataclass(frozen=True)
 class MessageCodec(Generic[X, Y]):
-    """What messages become: `read` gives what there is to know of those that are taken at
-    once, `join` what is handed on of several such pieces, which follow each other in their
-    partition.
+    """Conversion of messages to items: `read` converts a chunk of one partition, `join` several.
+
+    The chunks that `join` gets follow each other in their partition.
     """
 
     read: Callable[[PartitionMessages], X]
@@ -70,7 +69,7 @@ class MessageCodec(Generic[X, Y]):
 
 
 class _SharedConsumer(Generic[X]):
-    """One consumer for all partitions of a worker."""
+    """Consumer for all partitions that a worker reads."""
 
     def __init__(
         self, broker: KafkaClient, group: str, read: Callable[[PartitionMessages], X]
@@ -78,11 +77,11 @@ class _SharedConsumer(Generic[X]):
         self._failure = ""
         self._read = read
         self.consumer = broker.consumer(group, self._on_error)
-        # What was read, and the offset behind it.
+        # Chunks that were read, with the offset after each.
         self._queues: dict[tuple[str, int], list[tuple[X, int]]] = {}
         self._next: dict[tuple[str, int], int] = {}
-        self.more = False
-        """Whether there was more to take when it was looked last."""
+        self.has_more = False
+        """True if the client held a full chunk when it was last read."""
 
     def add(self, topic: str, partition: int, offset: int) -> None:
         self._queues[topic, partition] = []
@@ -98,177 +97,175 @@ class _SharedConsumer(Generic[X]):
             self.consumer.close()
 
     def take(self, topic: str, partition: int) -> list[tuple[X, int]]:
-        """All that came of a partition by now: a batch of a few costs about as much as a
-        full one.
-        """
-        place = topic, partition
-        if not self._queues[place]:
+        """Return the chunks read from a partition so far, each with the offset after it."""
+        key = topic, partition
+        if not self._queues[key]:
             self._fill()
-        taken, self._queues[place] = self._queues[place], []
+        taken, self._queues[key] = self._queues[key], []
         if taken:
-            self._next[place] = taken[-1][1]
+            self._next[key] = taken[-1][1]
         return taken
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
-        """How far each partition's end is from what was taken."""
-        # Asked by other threads, also while partitions close.
-        for place, offset in list(self._next.items()):
+        """Yield for each partition how many messages have not been taken yet."""
+        # Another thread calls this, also while partitions close.
+        for key, offset in list(self._next.items()):
             try:
-                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                low, high = self.consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
             except (KafkaException, RuntimeError):
                 continue
             if high >= 0:
-                yield place, max(0, high - max(offset, low))
+                yield key, max(0, high - max(offset, low))
 
-    def ask(self, seconds: float) -> None:
-        """Return when a broker answers. Raises KafkaException."""
-        self.consumer.list_topics(next(iter(self._next))[0], timeout=seconds)
+    def ping(self, timeout_s: float) -> None:
+        """Return when a broker answers. Raises KafkaException after the timeout."""
+        self.consumer.list_topics(next(iter(self._next))[0], timeout=timeout_s)
 
     def _fill(self) -> None:
-        self.more, count, size = True, 0, 0
-        while self.more and count < BATCH and size < BATCH_BYTES:
-            messages = self.consumer.consume(PIECE, 0)
+        self.has_more, count, size = True, 0, 0
+        while self.has_more and count < BATCH_MESSAGES and size < BATCH_BYTES:
+            messages = self.consumer.consume(CHUNK_MESSAGES, 0)
             if self._failure:
                 raise BrokerError(self._failure)
-            self.more = len(messages) == PIECE
+            self.has_more = len(messages) == CHUNK_MESSAGES
             count, size = count + len(messages), size + sum(map(len, messages))
-            for (topic, partition), some in by_place(messages).items():
-                read = self._read(PartitionMessages(topic, partition, some))
-                self._queues[topic, partition].append((read, (some[-1].offset() or 0) + 1))
+            for (topic, partition), own in group_by_partition(messages).items():
+                chunk = self._read(PartitionMessages(topic, partition, own))
+                self._queues[topic, partition].append((chunk, (own[-1].offset() or 0) + 1))
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in _GONE:
+        if error.code() in _TOPIC_GONE:
             self._failure = error.str()
         else:
             log.warning("broker: %s", error.str())
 
 
 @log_failures
-class _Part(StatefulSourcePartition[Y, int], Generic[X, Y]):
+class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
     def __init__(
-        self, poll: _SharedConsumer[X], join: Callable[[Sequence[X]], Iterable[Y]],
-        topic: str, partition: int, resumed: int,
-        stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta | None,
+        self, consumer: _SharedConsumer[X], join: Callable[[Sequence[X]], Iterable[Y]],
+        topic: str, partition: int, offset: int,
+        should_stop: Callable[[], bool], may_emit: Callable[[], bool], max_wait: timedelta | None,
     ) -> None:  # fmt: skip
-        self._poll = poll
+        self._consumer = consumer
         self._join = join
         self._topic = topic
         self._partition = partition
-        self._next = self._durable = resumed
-        self._stopping = stopping
-        self._may = may
-        self._linger = linger
-        self.looks = Looks(PULSE)
-        poll.add(topic, partition, resumed)
+        self._next = self._durable = offset
+        self._should_stop = should_stop
+        self._may_emit = may_emit
+        self._max_wait = max_wait
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
+        consumer.add(topic, partition, offset)
 
     def next_batch(self) -> Iterable[Y]:
-        if self._stopping():
+        if self._should_stop():
             raise StopIteration
-        if not self.looks.due():
+        if not self.poll_timer.is_due():
             return []
-        if not self._may():
-            self.looks.wait(timedelta())
+        if not self._may_emit():
+            self.poll_timer.schedule(timedelta())
             return []
-        taken = self._poll.take(self._topic, self._partition)
-        self.looks.wait(None if self._poll.more else self._linger or timedelta())
+        taken = self._consumer.take(self._topic, self._partition)
+        self.poll_timer.schedule(None if self._consumer.has_more else self._max_wait or timedelta())
         if not taken:
             return []
-        self.looks.emitted()
+        self.poll_timer.mark_emitted()
         self._next = taken[-1][1]
-        return self._join([read for read, _ in taken])
+        return self._join([chunk for chunk, _ in taken])
 
     def next_awake(self) -> datetime | None:
         return ALWAYS
 
     def snapshot(self) -> int:
-        # What the snapshot before covered is durable by now: lag tools may see it.
-        self._show(self._durable)
+        # Rows of the snapshot before this one are stored by now, so commit its offset.
+        self._commit(self._durable)
         self._durable = self._next
-        # A worker that waits for something to be stored does not come here.
-        metrics.committed()
+        # A worker that still waits in a sink for rows to be stored does not get here.
+        metrics.mark_committed()
         return self._next
 
     def close(self) -> None:
-        self._show(self._durable)
-        self._poll.remove(self._topic, self._partition)
+        self._commit(self._durable)
+        self._consumer.remove(self._topic, self._partition)
 
-    def _show(self, offset: int) -> None:
+    def _commit(self, offset: int) -> None:
         if offset < 0:
             return
-        place = TopicPartition(self._topic, self._partition, offset)
+        key = TopicPartition(self._topic, self._partition, offset)
         try:
-            self._poll.consumer.commit(offsets=[place], asynchronous=True)
+            self._consumer.consumer.commit(offsets=[key], asynchronous=True)
         except KafkaException as error:
-            log.warning("%s: the group's offset is not shown: %s", self._topic, error)
+            log.warning("%s: the group's offset is not committed: %s", self._topic, error)
 
 
 @log_failures
 class KafkaSource(FixedPartitionedSource[Y, int], Generic[X, Y]):
-    """Reads topics from where the last snapshot ends, else from their beginning.
+    """Source of topics, read from the offsets of the last snapshot, else from their beginning.
 
-    Unit of parallelism: a partition of a topic; those of one worker share a consumer.
-    Delivery: resumes at the snapshot's offset, so at least once for the messages of an
-    unfinished epoch, in the order of their partition. An offset that the broker no
-    longer holds raises BrokerError. Offsets are committed to `group` only to be seen.
+    Unit of parallelism: a partition of a topic; those of one worker share a consumer. Delivery:
+    at least once for the messages of an unfinished epoch, in the order of their partition. An
+    offset that the broker no longer holds raises BrokerError. Offsets are committed to `group`
+    for tools that show the consumer lag; the source does not read them.
     """
 
     def __init__(
         self,
         broker: KafkaClient,
         topics: Mapping[str, Iterable[int] | None],
-        reading: MessageCodec[X, Y],
+        codec: MessageCodec[X, Y],
         group: str,
-        stopping: Callable[[], bool],
-        turns: EmitGate | None = None,
-        linger: timedelta | None = None,
+        should_stop: Callable[[], bool],
+        emit_gate: EmitGate | None = None,
+        max_wait: timedelta | None = None,
     ) -> None:
-        """`topics` gives for each the partitions to read, or None for all; what is handed
-        on is what `reading` makes of the messages. What has come stays where it is until
-        its part has its turn, if there are `turns`; `linger` is the time between two
-        batches, if any.
+        """`topics` holds for each topic the partitions to read, or None for all of them.
 
-        Raises BrokerError if a topic is absent or no broker answers.
+        `codec` converts messages to items. The `emit_gate` holds partitions back while the writer
+        is backlogged; `max_wait` is the time between two batches. Raises BrokerError if a topic
+        is absent or no broker answers.
         """
         self._broker = broker
-        self._reading = reading
+        self._codec = codec
         self._group = group
-        self._stopping = stopping
-        self._turns = turns or EmitGate()
-        self._linger = linger
+        self._should_stop = should_stop
+        self._emit_gate = emit_gate or EmitGate()
+        self._max_wait = max_wait
         self._parts = [
             f"{topic}:{partition}"
-            for topic, some in topics.items()
-            for partition in (range(broker.partitions(topic)) if some is None else some)
+            for topic, own in topics.items()
+            for partition in (range(broker.partitions(topic)) if own is None else own)
         ]
-        self._polls: dict[int, _SharedConsumer[X]] = {}
+        self._consumers: dict[int, _SharedConsumer[X]] = {}
 
     def list_parts(self) -> list[str]:
         return self._parts
 
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Part[X, Y]:
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: int | None
+    ) -> _SourcePartition[X, Y]:
         topic, _, partition = for_part.rpartition(":")
         worker = threading.get_ident()
-        if worker not in self._polls:
-            self._polls[worker] = _SharedConsumer(self._broker, self._group, self._reading.read)
-        resumed = OFFSET_BEGINNING if resume_state is None else resume_state
-        poll, waits = (
-            self._polls[worker],
-            (self._stopping, self._turns.for_partition(), self._linger),
-        )
-        return _Part(poll, self._reading.join, topic, int(partition), resumed, *waits)
+        if worker not in self._consumers:
+            self._consumers[worker] = _SharedConsumer(self._broker, self._group, self._codec.read)
+        consumer, join = self._consumers[worker], self._codec.join
+        offset = OFFSET_BEGINNING if resume_state is None else resume_state
+        controls = self._should_stop, self._emit_gate.for_partition(), self._max_wait
+        return _SourcePartition(consumer, join, topic, int(partition), offset, *controls)
 
     def lag(self) -> dict[tuple[str, int], int]:
-        """By topic and partition, how many messages there are to be read yet."""
+        """Return the consumer lag by topic and partition; empty if it is unknown."""
         try:
-            return {place: lag for poll in list(self._polls.values()) for place, lag in poll.lag()}
+            consumers = list(self._consumers.values())
+            return {key: lag for consumer in consumers for key, lag in consumer.lag()}
         except (KafkaException, RuntimeError):  # closed, or nothing is assigned yet
             return {}
 
     def unavailable_reason(self) -> str | None:
-        """Whether no broker answers, and why; nothing as long as nothing is read."""
+        """Return the reason if no broker answers, else None; None also before anything is read."""
         try:
-            for poll in list(self._polls.values()):
-                poll.ask(_ANSWER)
+            for consumer in list(self._consumers.values()):
+                consumer.ping(_PING_TIMEOUT_S)
         except KafkaException as error:
             return f"{self._broker}: {error.args[0].str()}"
         except (RuntimeError, StopIteration):  # closed

@@ -1,4 +1,4 @@
-"""The kind of what raw topics hold: data of another kind is not sent beside it."""
+"""Check of the kind of data in raw topics, before frames of another kind are sent there."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -7,67 +7,69 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from candlewax.core.kind_marks import DESCRIBED
+from candlewax.core.kind_marks import KIND_TEXTS
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient, log
-from candlewax.kafka.raw_messages import kinds_of
+from candlewax.kafka.raw_messages import read_kinds
 
-_SECONDS: Final = 10.0
-"""For a broker to give the last message of each partition."""
+_TIMEOUT_S: Final = 10.0
+"""Seconds to wait for the last messages of all partitions."""
 
-_GLANCE: Final = 0.05
-"""Seconds before it is asked again."""
+_RETRY_INTERVAL_S: Final = 0.05
 
 
-def check(broker: KafkaClient, exchanges: Iterable[str], kind: str) -> None:
-    """Raise BrokerError if the last message of a raw topic tells of another kind.
+def require_kind(broker: KafkaClient, exchanges: Iterable[str], kind: str) -> None:
+    """Raise BrokerError if the last message in a partition of a raw topic is of another kind.
 
-    Consumers look at every message: this is so that a mistake does not stop them. A partition that
-    cannot be read now is passed over.
+    Consumers check every message and stop at one of another kind; this check comes before such
+    messages are sent. It skips a partition that cannot be read now.
     """
-    for topic, partition, there in _latest(broker, exchanges):
-        if there != kind:
+    for topic, partition, stored_kind in _read_last_kinds(broker, exchanges):
+        if stored_kind != kind:
+            described = KIND_TEXTS.get(stored_kind, stored_kind)
             raise BrokerError(
-                f"{broker}: {topic}, partition {partition} holds {DESCRIBED.get(there, there)}; "
-                f"{DESCRIBED[kind]} would be sent beside it. Set CANDLEWAX_BROKERS to others"
+                f"{broker}: {topic}, partition {partition} holds {described}; "
+                f"{KIND_TEXTS[kind]} would be sent beside it. Set CANDLEWAX_BROKERS to others"
             )
 
 
-def _latest(broker: KafkaClient, exchanges: Iterable[str]) -> Iterator[tuple[str, int, str]]:
-    """The kinds of the last messages, by topic and partition; a topic that is absent has none."""
-    there = broker.topics()
-    names = [name for exchange in exchanges if (name := topics.raw(exchange)) in there]
-    end = time.monotonic() + _SECONDS
+def _read_last_kinds(
+    broker: KafkaClient, exchanges: Iterable[str]
+) -> Iterator[tuple[str, int, str]]:
+    """Yield topic, partition and kind of the last message of each partition that has one."""
+    counts = broker.topics()
+    names = [name for exchange in exchanges if (name := topics.raw(exchange)) in counts]
+    deadline = time.monotonic() + _TIMEOUT_S
     with closing(broker.consumer("candlewax-kinds", _log_error)) as consumer:
-        places = [TopicPartition(name, n) for name in names for n in range(there[name])]
-        wanted = [
+        places = [TopicPartition(name, n) for name in names for n in range(counts[name])]
+        last_messages = [
             TopicPartition(place.topic, place.partition, last)
             for place in places
-            if (last := _last(consumer, place, end)) is not None
+            if (last := _find_last_offset(consumer, place, deadline)) is not None
         ]
-        consumer.assign(wanted)
-        left = {(place.topic, place.partition) for place in wanted}
-        while left and time.monotonic() < end:
+        consumer.assign(last_messages)
+        unread = {(place.topic, place.partition) for place in last_messages}
+        while unread and time.monotonic() < deadline:
             message = consumer.poll(0.1)
             if message is None or message.error():
                 continue
             topic, partition = message.topic() or "", message.partition() or 0
-            left.discard((topic, partition))
-            for kind in kinds_of([message]):
+            unread.discard((topic, partition))
+            for kind in read_kinds([message]):
                 yield topic, partition, kind.decode(errors="backslashreplace")
 
 
-def _last(consumer: Consumer, place: TopicPartition, end: float) -> int | None:
-    """The offset of the last message of a partition; None if there is none, or none to be had."""
+def _find_last_offset(consumer: Consumer, place: TopicPartition, deadline: float) -> int | None:
+    """Return the offset of the last message of a partition; None if empty or unreadable."""
     while True:
         try:
-            first, following = consumer.get_watermark_offsets(place, timeout=_SECONDS)
+            first, following = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
         except KafkaException as error:
-            # The word of a topic that was just created has to spread.
-            if time.monotonic() > end:
+            # Not every broker knows a topic that was just created.
+            if time.monotonic() > deadline:
                 log.warning("%s: its kind is not known: %s", place.topic, error.args[0].str())
                 return None
-            time.sleep(_GLANCE)
+            time.sleep(_RETRY_INTERVAL_S)
         else:
             return following - 1 if following > first else None
 

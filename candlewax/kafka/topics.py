@@ -1,4 +1,4 @@
-"""The topics of a broker: their names, and where in them an exchange's messages lie."""
+"""Topics of the broker: names, partitions and retention."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,42 +17,45 @@ DAY_MS: Final = 24 * _HOUR_MS
 
 RAW_RETENTION_MS: Final = 7 * DAY_MS
 
-MOST_BYTES: Final = 16 << 20
-"""Of a message; no exchange sends frames nearly as long."""
+MAX_MESSAGE_BYTES: Final = 16 << 20
+"""Greatest size of a message; the frames of all exchanges are far smaller."""
 
 
 def raw(exchange: str) -> str:
-    """The topic of an exchange's frames."""
+    """Return the topic of an exchange's frames."""
     return f"{_ALL}.{exchange}.raw"
 
 
 def raw_partition(connection: str, count: int) -> int:
-    """The partition of a connection's frames: their order stays."""
+    """Return the partition of a connection's frames, one for all of them to keep their order."""
     return crc32(connection.encode()) % count
 
 
 def normalized_partition(exchange: str, count: int) -> int:
-    """The partition of an exchange's trades: all of them lie in one, so that whoever
-    reads it meets them in the order in which they were first told apart, and knows
-    from them alone how far the exchange's time has come.
+    """Return the partition of an exchange's trades.
+
+    All trades of an exchange are in one partition. So a consumer reads them in the order in which
+    they were deduplicated, and can follow the exchange's watermark from them alone.
     """
     return list(EXCHANGES).index(exchange) % count
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic to be created."""
+    """A topic to create."""
 
     name: str
     partitions: int
     retention_ms: int
 
 
-def wanted(exchanges: Iterable[str], raw_partitions: int, normalized: int) -> list[Topic]:
-    """All topics that these exchanges need."""
+def required_topics(
+    exchanges: Iterable[str], raw_partitions: int, normalized_partitions: int
+) -> list[Topic]:
+    """Return all topics that these exchanges need."""
     frames = [Topic(raw(exchange), raw_partitions, RAW_RETENTION_MS) for exchange in exchanges]
     return [
         *frames,
-        Topic(NORMALIZED, normalized, 48 * _HOUR_MS),
+        Topic(NORMALIZED, normalized_partitions, 48 * _HOUR_MS),
         Topic(DEAD_LETTERS, 1, 30 * DAY_MS),
     ]

@@ -1,4 +1,4 @@
-"""Trades to the normalized topic, and dead letters to theirs."""
+"""Publisher of trades to the normalized topic, and of dead letters to theirs."""
 
 import base64
 import json
@@ -20,83 +20,85 @@ _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"
 
 
 class Encoder(Protocol):
-    """Makes the values of messages of trades (TRADES with vendor columns, TOLD, KIND)."""
+    """Encoder of trades as values of messages.
+
+    Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
+    """
 
     def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
 
 class TradePublisher:
-    """Sends what a batch holds on, for others to read."""
+    """Publisher of the new trades and the dead letters of batches."""
 
     def __init__(
         self,
         broker: KafkaClient,
-        outbox: ReliableProducer,
+        producer: ReliableProducer,
         encode: Encoder | None = None,
         kind: Callable[[], str] = lambda: "",
     ) -> None:
-        """`kind` gives the kind of the trades, empty if it is not known."""
+        """`kind` returns the kind of data of the trades, empty if unknown."""
         self._kind = kind
-        self._outbox = outbox
+        self._producer = producer
         self._encode = encode or normalized.to_json
-        self._partitions: Callable[[], int] = lambda: outbox.retry_while_unavailable(
+        self._fetch_partitions: Callable[[], int] = lambda: producer.retry_while_unavailable(
             lambda: broker.partitions(topics.NORMALIZED)
         )
-        self._count = 0
+        self._partition_count = 0
 
     def __call__(self, batch: Batch) -> None:
-        """Hand a batch over; the outbox knows when it has arrived."""
+        """Hand a batch to the producer, whose `flush` returns when it is delivered."""
         if batch.trades.height:
-            trades = _telling(batch.trades, batch.gap_state.outages)
+            trades = _add_outages(batch.trades, batch.gap_state.outages)
             if kind := self._kind():
-                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND))
-            self._trades(batch.exchange, trades)
-        self.letters(batch.tables["dead_letters"])
+                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND_COLUMN))
+            self._send_trades(batch.exchange, trades)
+        self.send_dead_letters(batch.tables["dead_letters"])
 
-    def _trades(self, exchange: str, trades: pl.DataFrame) -> None:
-        self._count = self._count or self._partitions()
+    def _send_trades(self, exchange: str, trades: pl.DataFrame) -> None:
+        self._partition_count = self._partition_count or self._fetch_partitions()
         symbols = trades["symbol"].cast(pl.String).to_list()
         messages = [
-            {"value": value, "key": normalized.key(exchange, symbol)}
+            {"value": value, "key": normalized.message_key(exchange, symbol)}
             for value, symbol in zip(self._encode(trades), symbols, strict=True)
         ]
-        partition = topics.normalized_partition(exchange, self._count)
-        self._outbox.send_all(topics.NORMALIZED, partition, messages)
+        partition = topics.normalized_partition(exchange, self._partition_count)
+        self._producer.send_all(topics.NORMALIZED, partition, messages)
 
-    def letters(self, letters: pl.DataFrame) -> None:
-        """Hand dead letters (DEAD_LETTERS) over."""
+    def send_dead_letters(self, letters: pl.DataFrame) -> None:
+        """Hand dead letters (DEAD_LETTERS) to the producer."""
         messages = [
-            {"value": dead_letter(letter), "key": letter["exchange"]}
+            {"value": encode_dead_letter(letter), "key": letter["exchange"]}
             for letter in letters.iter_rows(named=True)
         ]
         if messages:
-            self._outbox.send_all(topics.DEAD_LETTERS, 0, messages)
+            self._producer.send_all(topics.DEAD_LETTERS, 0, messages)
 
 
-def _telling(trades: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
-    """Trades of which each tells of the outages after which it came first."""
+def _add_outages(trades: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
+    """Return trades with each outage added to the first trade received after it."""
     if outages.is_empty():
         return trades
     received = trades["received_at"].cast(pl.Int64)
-    told: list[list[list[int]] | None] = [None] * trades.height
+    values: list[list[list[int]] | None] = [None] * trades.height
     for began, ended in outages.iter_rows():
-        place = (received >= ended).arg_max() or 0
-        told[place] = [*(told[place] or []), [began, ended]]
-    return trades.with_columns(pl.Series(normalized.TOLD, told, normalized.TOLD_TYPE))
+        row = (received >= ended).arg_max() or 0
+        values[row] = [*(values[row] or []), [began, ended]]
+    column = pl.Series(normalized.OUTAGES_COLUMN, values, normalized.OUTAGES_COLUMN_TYPE)
+    return trades.with_columns(column)
 
 
-def dead_letter(letter: dict[str, Any]) -> str:
-    """The message of a dead letter: JSON, the frame as text, or in base 64 where it is
-    none.
-    """
+def encode_dead_letter(letter: dict[str, Any]) -> str:
+    """Return a dead letter as JSON, its frame as text, or as base 64 if it is no UTF-8."""
     frame: bytes = letter["frame"]
     try:
-        held = {"frame": frame.decode()}
+        content = {"frame": frame.decode()}
     except UnicodeDecodeError:
-        held = {"frame_base64": base64.b64encode(frame).decode()}
+        content = {"frame_base64": base64.b64encode(frame).decode()}
     received: datetime | None = letter["received_at"]
-    rest = {
+    changed = {
         "received_at": received and (received - _EPOCH) // timedelta(microseconds=1),
         "scope": _SCOPES[letter["scope"]],
     }
-    return json.dumps({**letter, **rest, "frame": None, **held}, ensure_ascii=False)
+    return json.dumps({**letter, **changed, "frame": None, **content}, ensure_ascii=False)

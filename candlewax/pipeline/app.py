@@ -1,4 +1,4 @@
-"""The start of a process: settings, what it opens, and its way to stop."""
+"""Start-up of a dataflow process: settings, database, broker, reports and shutdown."""
 
 import gc
 import sys
@@ -11,14 +11,21 @@ import polars as pl
 from bytewax.dataflow import Dataflow
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
-from candlewax.core import instruments
 from candlewax.core.instruments import InstrumentsError
+from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import BrokerError, KafkaClient, create_topics
 from candlewax.pipeline import builder, recovery_store
 from candlewax.pipeline.builder import Components, ProcessContext
-from candlewax.pipeline.data_kind import Guard, claimed, kind_of, live_kind, placed, settled
+from candlewax.pipeline.data_kind import (
+    Guard,
+    kind_of,
+    live_kind,
+    open_claimed,
+    open_for_kind,
+    settings_for_kind,
+)
 from candlewax.pipeline.recovery_store import RecoveryError
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.live import LiveReport
@@ -32,13 +39,14 @@ from candlewax.pipeline.sources import (
     require_gap_fill,
     rest_endpoints,
 )
-from candlewax.runtime import metrics, settings
+from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import PULSE
+from candlewax.runtime.emit_gate import SOURCE_ACTIVITY
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.http_status import answer
+from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 
@@ -47,164 +55,187 @@ if TYPE_CHECKING:
 
 
 def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dataflow:
-    """Build a dataflow as the environment says; `candles` tells whether it makes any.
+    """Build the dataflow that the environment configures. `candles`: it computes candles.
 
-    Ends the process with a message if a setting is wrong, or if the database or the
-    broker cannot be opened.
+    Ends the process with a message if a setting is wrong, or if the database, the broker or the
+    recovery store cannot be used.
     """
     try:
         configure_logging()
-        stop = ShutdownSignal()
-        # Also while it starts: sources then end at once.
-        stop.listen()
-        chosen = settings.load()
-        known = instruments.load(chosen.instruments)
-        recovery_store.check(_name(build))
+        shutdown = ShutdownSignal()
+        # Before anything is opened: a signal during the start ends the sources at once.
+        shutdown.listen()
+        settings = load_settings()
+        instruments = load_instruments(settings.instruments)
+        recovery_store.check(_flow_name(build))
         tune_runtime()
-        wanted = chosen.exchanges or known.exchanges
+        exchanges = settings.exchanges or instruments.exchanges
         process = ProcessContext(
-            known, wanted, Counters(), stop, live=chosen.live, linger=chosen.linger_seconds
+            instruments,
+            exchanges,
+            Counters(),
+            shutdown,
+            is_live=settings.is_live,
+            max_wait=settings.linger_seconds,
         )
-        if chosen.brokers:
-            return _behind_broker(build, chosen, chosen.brokers, process, stop)
-        return _embedded(build, chosen, process, stop, candles=candles)
+        if settings.brokers:
+            return _behind_broker(build, settings, settings.brokers, process, shutdown)
+        return _embedded(build, settings, process, shutdown, candles=candles)
     except (SettingsError, InstrumentsError, DatabaseError, BrokerError, RecoveryError) as error:
         sys.exit(f"candlewax: {error}")
 
 
-def serve_metrics(chosen: Settings, made: Components, process: ProcessContext) -> None:
-    """Serve metrics if they are wanted. Raises SettingsError."""
-    metrics.committed()
-    process.health.add("commits", partial(metrics.commit_problem, chosen.fresh_seconds))
-    process.health.add("sources", partial(PULSE.stale, chosen.fresh_seconds))
-    listed = {
-        exchange: process.instruments.known(exchange)["symbol"].cast(pl.String).unique()
+def serve_metrics(settings: Settings, components: Components, process: ProcessContext) -> None:
+    """Serve metrics and health if the settings ask for it. Raises SettingsError."""
+    metrics.mark_committed()
+    process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
+    process.health.add("sources", partial(SOURCE_ACTIVITY.problem, settings.fresh_seconds))
+    symbols = {
+        exchange: process.instruments.known_table(exchange)["symbol"].cast(pl.String).unique()
         for exchange in process.exchanges
     }
-    answer(
-        chosen,
-        MetricsCollector(process.tally, made.lags, made.waiting, process.feeds, listed),
+    serve_status(
+        settings,
+        MetricsCollector(
+            process.counters,
+            components.lags,
+            components.queue_sizes,
+            process.connection_status,
+            symbols,
+        ),
         process.health,
     )
 
 
 def tune_runtime() -> None:
-    """Set the interpreter up for what flows here."""
-    # Frames and messages are freed as they are let go; to look for cycles among
-    # thousands of them each time costs more than reading them.
+    """Tune garbage collection and thread switching for many short-lived objects."""
+    # Reference counting frees frames and messages; to search thousands of them for cycles costs
+    # more than to read them.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    # Whoever stores would else wait 5 ms for each step while others compute.
+    # With the default of 5 ms the writer's thread waits that long per step while others compute.
     sys.setswitchinterval(0.000_5)
 
 
 def _embedded(
     build: Callable[[Components], Dataflow],
-    chosen: Settings,
+    settings: Settings,
     process: ProcessContext,
-    stop: ShutdownSignal,
+    shutdown: ShutdownSignal,
     *,
     candles: bool,
 ) -> Dataflow:
-    name = _name(build)
-    if name == "repair" and not _needs_no_feed(chosen, process):
+    name = _flow_name(build)
+    if name == "repair" and not _has_rest_endpoint(settings, process):
         require_gap_fill(None)
-    kind = kind_of(chosen) if name != "repair" else live_kind(chosen.rest_urls)
-    if name == "ingest":  # which stores nothing
-        chosen = placed(chosen, kind)
-        database = open_tables(chosen.clickhouse, chosen.database)
+    kind = kind_of(settings) if name != "repair" else live_kind(settings.rest_urls)
+    if name == "ingest":  # stores nothing
+        settings = settings_for_kind(settings, kind)
+        database = open_tables(settings.clickhouse, settings.database)
     else:
-        chosen, database = settled(chosen, kind)
+        settings, database = open_for_kind(settings, kind)
     repairs = (
-        gap_fill_source(chosen, process, finite=name == "repair") if name != "ingest" else None
+        gap_fill_source(settings, process, is_finite=name == "repair") if name != "ingest" else None
     )
-    run: ReplayReport | LiveReport | GapFillReport
-    watching: CrossCheckMonitor | None = None
+    report: ReplayReport | LiveReport | GapFillReport
+    cross_check: CrossCheckMonitor | None = None
     if name == "repair":
-        what = f"Filling gaps in {chosen.clickhouse}, database {chosen.database}"
-        run = GapFillReport(what, run_console(), process.tally, database, stop)
-    elif chosen.live:
-        what = f"Live feeds into {chosen.clickhouse}, database {chosen.database}; Ctrl-C ends it"
-        # By a connection of its own: it looks on while rows are stored.
-        onlooker = connect(chosen.clickhouse, chosen.database)
-        run = LiveReport(what, run_console(), process.tally, onlooker, stop)
+        title = f"Filling gaps in {settings.clickhouse}, database {settings.database}"
+        report = GapFillReport(title, run_console(), process.counters, database, shutdown)
+    elif settings.is_live:
+        title = (
+            f"Live feeds into {settings.clickhouse}, database {settings.database}; Ctrl-C ends it"
+        )
+        # A connection of its own, as it reads while the writer stores.
+        report_database = connect(settings.clickhouse, settings.database)
+        report = LiveReport(title, run_console(), process.counters, report_database, shutdown)
         number = recovery_store.process_number()
-        watching = watch_beside(chosen, process_number=number) if candles else None
+        cross_check = watch_beside(settings, process_number=number) if candles else None
     else:
-        run = ReplayReport(chosen, database, process.tally, stop, run_console(), candles=candles)
-    # To count what a feed tells nothing need be remembered.
-    resumes = name == "ingest" or not (chosen.live or name == "repair")
-    process = replace(process, on_end=partial(_end, run, watching), is_replayable=resumes)
+        report = ReplayReport(
+            settings, database, process.counters, shutdown, run_console(), candles=candles
+        )
+    # Without a broker ingest only counts frames and keeps no state.
+    is_replayable = name == "ingest" or not (settings.is_live or name == "repair")
+    process = replace(
+        process, on_end=partial(_finish, report, cross_check), is_replayable=is_replayable
+    )
     if name == "repair":
-        made = builder.build_embedded(process, require_gap_fill(repairs), database)
+        components = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
-        made = builder.build_embedded(process, frame_source(chosen, process), database, repairs)
-    serve_metrics(chosen, made, process)
-    flow = build(made)
-    run.begin()
-    if watching:
-        watching.begin()
+        components = builder.build_embedded(
+            process, frame_source(settings, process), database, repairs
+        )
+    serve_metrics(settings, components, process)
+    flow = build(components)
+    report.begin()
+    if cross_check:
+        cross_check.begin()
     return flow
 
 
-def _end(
-    run: ReplayReport | LiveReport | GapFillReport | ServiceReport,
-    watching: CrossCheckMonitor | None,
+def _finish(
+    report: ReplayReport | LiveReport | GapFillReport | ServiceReport,
+    cross_check: CrossCheckMonitor | None,
 ) -> None:
-    if watching:
-        watching.end()
-    run.end()
+    if cross_check:
+        cross_check.end()
+    report.end()
 
 
 def _behind_broker(
     build: Callable[[Components], Dataflow],
-    chosen: Settings,
+    settings: Settings,
     brokers: Brokers,
     process: ProcessContext,
-    stop: ShutdownSignal,
+    shutdown: ShutdownSignal,
 ) -> Dataflow:
-    name = _name(build)
+    name = _flow_name(build)
     kind = ""
     if name == "ingest":
-        kind = kind_of(chosen) or REAL
-        chosen = placed(chosen, kind)
-    elif name == "repair" and _needs_no_feed(chosen, process):
-        chosen, database = settled(chosen, live_kind(chosen.rest_urls))
+        kind = kind_of(settings) or REAL
+        settings = settings_for_kind(settings, kind)
+    elif name == "repair" and _has_rest_endpoint(settings, process):
+        settings, database = open_for_kind(settings, live_kind(settings.rest_urls))
         database.close()
-        kind = SIMULATED if chosen.is_simulated else REAL
+        kind = SIMULATED if settings.is_simulated else REAL
     broker = KafkaClient(brokers)
     create_topics(broker, brokers, process.exchanges)
     if kind:
-        topic_kind.check(broker, process.exchanges, kind)
-    run = ServiceReport(f"{name}: {', '.join(process.exchanges)} at {broker}", process.tally, stop)
+        topic_kind.require_kind(broker, process.exchanges, kind)
+    report = ServiceReport(
+        f"{name}: {', '.join(process.exchanges)} at {broker}", process.counters, shutdown
+    )
     number = recovery_store.process_number()
     is_watched = name in {"ohlcv", "tables"}
-    watching = (
-        watch_beside(chosen, process.exchanges, process_number=number) if is_watched else None
+    cross_check = (
+        watch_beside(settings, process.exchanges, process_number=number) if is_watched else None
     )
-    process = replace(process, on_end=partial(_end, run, watching), kind=kind)
-    aside = partial(claimed, chosen, kind)
+    process = replace(process, on_end=partial(_finish, report, cross_check), kind=kind)
+    open_database = partial(open_claimed, settings, kind)
     if name == "ingest":
-        made = builder.build_ingest(process, frame_source(chosen, process), broker, aside)
+        components = builder.build_ingest(
+            process, frame_source(settings, process), broker, open_database
+        )
     elif name == "repair":
-        source = gap_fill_source(chosen, process, finite=False) or empty_source(process)
-        made = builder.build_ingest(process, source, broker, aside)
+        source = gap_fill_source(settings, process, is_finite=False) or empty_source(process)
+        components = builder.build_ingest(process, source, broker, open_database)
     else:
-        made = _consuming(name, chosen, brokers, process, broker)
-    serve_metrics(chosen, made, process)
-    flow = build(made)
-    run.begin()
-    if watching:
-        watching.begin()
+        components = _build_consumer(name, settings, brokers, process, broker)
+    serve_metrics(settings, components, process)
+    flow = build(components)
+    report.begin()
+    if cross_check:
+        cross_check.begin()
     return flow
 
 
-def _consuming(
-    name: str, chosen: Settings, brokers: Brokers, process: ProcessContext, broker: KafkaClient
+def _build_consumer(
+    name: str, settings: Settings, brokers: Brokers, process: ProcessContext, broker: KafkaClient
 ) -> Components:
-    """The parts of a dataflow that reads topics and stores what is of its database's kind."""
-    database = open_tables(chosen.clickhouse, chosen.database)
-    guard = Guard(database, chosen.clickhouse, chosen.database)
+    """Build a dataflow that reads topics and stores data of its database's kind."""
+    database = open_tables(settings.clickhouse, settings.database)
+    guard = Guard(database, settings.clickhouse, settings.database)
     if name == "silver":
         encode = _avro(brokers).encode if brokers.schema_registry else None
         return builder.build_silver(process, broker, database, guard, encode)
@@ -215,27 +246,28 @@ def _consuming(
 
 
 def _avro(brokers: Brokers) -> "Avro":
-    # Only here: it takes a while to import.
+    # Imported here, as it is slow to import.
     from candlewax.kafka.avro import Avro  # noqa: PLC0415
 
     return Avro(brokers.schema_registry or "")
 
 
-def _name(build: Callable[[Components], Dataflow]) -> str:
-    """The name of a dataflow, which is that of its module."""
+def _flow_name(build: Callable[[Components], Dataflow]) -> str:
+    """Return the name of a dataflow, which is that of its module."""
     return build.__module__.rpartition(".")[2]
 
 
-def _needs_no_feed(chosen: Settings, process: ProcessContext) -> bool:
-    """Whether any exchange may be asked by REST; else what fills gaps brings nothing."""
-    return bool(rest_endpoints(chosen, process.exchanges, real=chosen.live))
+def _has_rest_endpoint(settings: Settings, process: ProcessContext) -> bool:
+    """Return True if REST access to any exchange is configured."""
+    return bool(rest_endpoints(settings, process.exchanges, real=settings.is_live))
 
 
 def lazy_flow(
     build: Callable[[Components], Dataflow], *, candles: bool = False
 ) -> Callable[[str], Dataflow]:
-    """A module's `__getattr__` that starts its `flow` when that is asked for, so
-    that the module can be imported without starting anything.
+    """Return a module's `__getattr__` that builds `flow` on first use.
+
+    So the module can be imported without starting anything.
     """
 
     def attribute(name: str) -> Dataflow:

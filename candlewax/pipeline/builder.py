@@ -1,4 +1,4 @@
-"""The parts of a pipeline, ready to be wired."""
+"""Builders of the components that the dataflows wire."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,14 @@ from bytewax.inputs import Source
 from bytewax.outputs import StatefulSinkPartition
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.frame_journal import FrameJournal, journal_folder
 from candlewax.clickhouse.sink import ClickHouseSink, CountingSink, EarlyTradeWriter
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.clickhouse.writer import Writer
+from candlewax.clickhouse.writer import INTERVAL_S, Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import ParsedMessages
 from candlewax.exchanges import EXCHANGES
@@ -29,7 +31,8 @@ from candlewax.kafka.trade_publisher import Encoder, TradePublisher
 from candlewax.pipeline.data_kind import Guard
 from candlewax.pipeline.steps import route as routing
 from candlewax.pipeline.steps.candles import CandleStep
-from candlewax.pipeline.steps.deduplicate import DecodeStep, DeduplicateStep
+from candlewax.pipeline.steps.decode import Decoded, DecodeStep
+from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep
 from candlewax.runtime.clocks import wall_clock
 from candlewax.runtime.connection_status import ConnectionStatus
@@ -41,57 +44,60 @@ from candlewax.runtime.metrics import Lags
 _ABSENT: Any = None
 
 KEYS = (*EXCHANGES, UNKNOWN_EXCHANGE)
-"""What a stream of batches is keyed by."""
+"""Keys of a stream of batches."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """What the dataflows wire: sources, steps and sinks.
+    """Sources, steps and sinks that the dataflows wire.
 
-    Only those are there that a dataflow needs where it runs: a pipeline without a
-    broker has a `feed`, and `repairs` beside it where gaps are filled meanwhile; one
-    behind a broker has the topics it reads. `leftover` is what the process before has
-    received and not dealt with, where a feed repeats nothing.
+    A component that a dataflow does not need is absent. Without a broker there is a `feed`, and
+    with a live feed also `repairs`, which fills gaps; behind a broker there are the topics to read.
+    `unprocessed` emits frames that the process before stored and did not process, if the feed
+    cannot repeat them. `flush` returns once everything that reached
+    the sink is stored, or after so many seconds.
     """
 
     feed: Source[SourceItem] = _ABSENT
-    leftover: Source[SourceItem] | None = None
+    unprocessed: Source[SourceItem] | None = None
     repairs: Source[SourceItem] | None = None
-    raw: Source[SourceItem] | None = None
-    normalized: Source[MessageValues] | None = None
+    raw_topics: Source[SourceItem] | None = None
+    normalized_topic: Source[MessageValues] | None = None
     route: RouteStep = _ABSENT
     decode: DecodeStep = _ABSENT
-    read: ReadTradesStep = _ABSENT
+    read: Callable[[MessageValues], Iterable[tuple[str, Decoded]]] = _ABSENT
     deduplicate: Callable[[Snapshot | None], DeduplicateStep] = _ABSENT
-    trades_first: Callable[[Batch], Batch] | None = None
+    trades_first: Callable[[AnyBatch], AnyBatch] | None = None
     candles: Callable[[Snapshot | None], CandleStep] = _ABSENT
     topics: RawTopicSink | None = None
     tables: ClickHouseSink = _ABSENT
     count: CountingSink = _ABSENT
     lags: list[Lags] = field(default_factory=list)
-    waiting: list[Callable[[], int]] = field(default_factory=list)
+    queue_sizes: list[Callable[[], int]] = field(default_factory=list)
+    flush: Callable[[float], None] = lambda _: None
 
 
 @dataclass(frozen=True)
 class ProcessContext:
-    """What all parts of a process share. `wanted` are its exchanges, `on_end` is called
-    when all that came is stored, `turns` are those of its sources,
-    `linger` how long what came waits for others, where not for as long as suits best.
-    `kind` is that of what its feed brings, if it has one of its own.
-    A feed that `resumes` gives again what came after a snapshot, as logs and topics do.
+    """Settings and state that all components of a process share.
+
+    `on_end` is called once everything received is stored. `max_wait` is the time between two
+    batches of a source, by default that of the source. `kind` is the kind of data of the feed, ""
+    if the database decides it. `is_replayable` tells that the feed emits again what came after a
+    snapshot, as logs and topics do.
     """
 
     instruments: Instruments
     exchanges: tuple[str, ...]
-    tally: Counters
-    stopping: Callable[[], bool] = lambda: False
+    counters: Counters
+    should_stop: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
-    live: bool = False
+    is_live: bool = False
     is_replayable: bool = True
-    feeds: ConnectionStatus = field(default_factory=ConnectionStatus)
+    connection_status: ConnectionStatus = field(default_factory=ConnectionStatus)
     health: Health = field(default_factory=Health)
-    turns: EmitGate = field(default_factory=EmitGate)
-    linger: timedelta | None = None
+    emit_gate: EmitGate = field(default_factory=EmitGate)
+    max_wait: timedelta | None = None
     kind: str = ""
 
 
@@ -100,52 +106,72 @@ def build_embedded(
     feed: Source[SourceItem],
     database: Database,
     repairs: Source[SourceItem] | None = None,
-    after: Callable[[Sequence[Batch]], None] = lambda _: None,
-    before: Callable[[Batch], None] = lambda _: None,
+    on_stored: Callable[[Sequence[Batch]], None] = lambda _: None,
+    before_store: Callable[[Batch], None] | None = None,
 ) -> Components:
-    """The whole pipeline from a feed to the tables, in one process. `before` is given each
-    batch that is about to be stored, `after` what was stored.
+    """Build the whole pipeline from a feed to the tables, in one process.
 
-    Behind a feed that does not resume what a snapshot remembers may be less than what is
-    stored, and nobody tells the rest again: there the tables are all that is remembered.
+    `before_store` is called with each batch before it is stored, `on_stored` with stored batches.
+
+    If the feed is not replayable, state is loaded from the tables only: a snapshot may be older
+    than the tables, and the frames in between cannot be read again.
     """
-    history = StateLoader(database)
-    background = True if process.live else None
-    # Only what is live is to be soon.
-    ahead = process.live and database.embedded
-    writer = Writer(database, process.tally, history=history, background=background, after=after)
-    process.turns.add_backpressure(lambda: writer.is_backlogged)
-    deduplicate = partial(DeduplicateStep, history, process.tally)
+    state_loader = StateLoader(database)
+    in_background = True if process.is_live else None
+    # Storing trades before their candles only shortens the delay of a live feed.
+    is_live_embedded = process.is_live and database.is_embedded
+    journal = None
+    if is_live_embedded and not process.is_replayable and database.folder:
+        journal = FrameJournal(journal_folder(database.folder, database.client.database or ""))
+    writer = Writer(
+        database,
+        process.counters,
+        history=state_loader,
+        background=in_background,
+        after=on_stored,
+        interval_s=_interval_s(process) if journal else 0.0,
+        journal=journal,
+    )
+    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
+    deduplicate = partial(DeduplicateStep, state_loader, process.counters)
     since = 0 if process.is_replayable else wall_clock()
-    candles = partial(CandleStep, history, process.tally, live=process.live, since=since)
+    candles = partial(
+        CandleStep, state_loader, process.counters, is_live=process.is_live, since_us=since
+    )
     return Components(
         feed=feed,
-        leftover=None
+        unprocessed=None
         if process.is_replayable
-        else UnprocessedFrameSource(database, process.exchanges),
+        else UnprocessedFrameSource(database, process.exchanges, journal),
         repairs=repairs,
-        decode=DecodeStep(process.instruments, process.exchanges, process.tally),
+        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
         deduplicate=deduplicate if process.is_replayable else lambda _: deduplicate(None),
-        trades_first=EarlyTradeWriter(writer, history.has_started, before) if ahead else None,
+        trades_first=EarlyTradeWriter(writer, state_loader.has_started, before_store)
+        if is_live_embedded
+        else None,
         candles=candles if process.is_replayable else lambda _: candles(None),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, before),
-        count=CountingSink(process.tally, process.on_end),
+        tables=ClickHouseSink(KEYS, writer, process.on_end, before_store),
+        count=CountingSink(process.counters, process.on_end),
+        flush=writer.flush,
     )
+
+
+def _interval_s(process: ProcessContext) -> float:
+    """Return the seconds between two blocks of a live feed in an embedded database."""
+    return INTERVAL_S if process.max_wait is None else process.max_wait.total_seconds()
 
 
 def build_components(
     feed: Source[SourceItem],
-    known: Instruments,
-    wanted: Iterable[str],
+    instruments: Instruments,
+    exchanges: Iterable[str],
     database: Database,
-    tally: Counters,
+    counters: Counters,
     on_end: Callable[[], None] = lambda: None,
 ) -> Components:
-    """Make the parts of a pipeline that stores what `feed` emits of the wanted
-    exchanges. `on_end` is called when all that came is stored.
-    """
+    """Build the embedded pipeline of a feed that is replayed, for the given exchanges."""
     return build_embedded(
-        ProcessContext(known, tuple(wanted), tally, on_end=on_end), feed, database
+        ProcessContext(instruments, tuple(exchanges), counters, on_end=on_end), feed, database
     )
 
 
@@ -153,24 +179,27 @@ def build_ingest(
     process: ProcessContext,
     feed: Source[SourceItem],
     broker: KafkaClient,
-    database: Callable[[], Database],
+    open_database: Callable[[], Database],
 ) -> Components:
-    """From a feed to the raw topics. The database is asked for when there is
-    something that no raw topic takes.
+    """Build the components from a feed to the raw topics.
+
+    `open_database` is called once there are dead letters, which no raw topic takes.
     """
-    outbox = ReliableProducer(broker, process.stopping)
-    forward = TradePublisher(broker, outbox)
+    producer = ReliableProducer(broker, process.should_stop)
+    publisher = TradePublisher(broker, producer)
 
-    def aside() -> StatefulSinkPartition[Batch, None]:
-        writer = Writer(database(), process.tally, before=outbox.flush)
-        return ClickHouseSink(KEYS, writer, forward=forward).build_part("", UNKNOWN_EXCHANGE, None)
+    def open_fallback_sink() -> StatefulSinkPartition[Any, None]:
+        writer = Writer(open_database(), process.counters, before=producer.flush)
+        return ClickHouseSink(KEYS, writer, forward=publisher).build_part(
+            "", UNKNOWN_EXCHANGE, None
+        )
 
-    frames = RawFrameProducer(broker, outbox, process.tally, kind=process.kind)
+    frames = RawFrameProducer(broker, producer, process.counters, kind=process.kind)
     return Components(
         feed=feed,
-        route=RouteStep(process.instruments, process.exchanges, process.tally),
-        topics=RawTopicSink(KEYS, frames, aside, process.on_end),
-        waiting=[outbox.waiting],
+        route=RouteStep(process.instruments, process.exchanges, process.counters),
+        topics=RawTopicSink(KEYS, frames, open_fallback_sink, process.on_end),
+        queue_sizes=[producer.count_undelivered],
     )
 
 
@@ -181,39 +210,45 @@ def build_silver(
     guard: Guard,
     encode: Encoder | None = None,
 ) -> Components:
-    """From the raw topics to trades: in their topic and in the tables."""
-    history = StateLoader(database)
-    outbox = ReliableProducer(broker, process.stopping)
-    forward = TradePublisher(broker, outbox, encode, lambda: guard.kind)
-    # Trades have left before they are stored: who begins with the tables knows that
-    # what they hold need not be sent again.
-    writer = Writer(database, process.tally, history=history, background=True, before=outbox.flush)
-    process.turns.add_backpressure(lambda: writer.is_backlogged)
+    """Build the components from the raw topics to trades, in their topic and in the tables."""
+    state_loader = StateLoader(database)
+    producer = ReliableProducer(broker, process.should_stop)
+    publisher = TradePublisher(broker, producer, encode, lambda: guard.kind)
+    # Trades are sent before they are stored. So a process that starts from the tables need not
+    # send stored trades again.
+    writer = Writer(
+        database,
+        process.counters,
+        history=state_loader,
+        background=True,
+        before=producer.flush,
+    )
+    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
     return Components(
-        raw=source,
-        decode=DecodeStep(process.instruments, process.exchanges, process.tally),
-        deduplicate=partial(DeduplicateStep, history, process.tally),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, forward),
+        raw_topics=source,
+        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
+        deduplicate=partial(DeduplicateStep, state_loader, process.counters),
+        tables=ClickHouseSink(KEYS, writer, process.on_end, publisher),
         lags=[source.lag],
-        waiting=[outbox.waiting],
+        queue_sizes=[producer.count_undelivered],
     )
 
 
 def build_tables(
     process: ProcessContext, broker: KafkaClient, database: Database, guard: Guard
 ) -> Components:
-    """From the raw topics to all tables."""
-    history = StateLoader(database)
+    """Build the components from the raw topics to all tables."""
+    state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
-    writer = Writer(database, process.tally, history=history, background=True)
-    process.turns.add_backpressure(lambda: writer.is_backlogged)
+    writer = Writer(database, process.counters, history=state_loader, background=True)
+    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     return Components(
-        raw=source,
-        decode=DecodeStep(process.instruments, process.exchanges, process.tally),
-        deduplicate=partial(DeduplicateStep, history, process.tally),
-        candles=partial(CandleStep, history, process.tally, live=True),
+        raw_topics=source,
+        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
+        deduplicate=partial(DeduplicateStep, state_loader, process.counters),
+        candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(KEYS, writer, process.on_end),
         lags=[source.lag],
     )
@@ -222,9 +257,9 @@ def build_tables(
 def _raw_topics(
     process: ProcessContext, broker: KafkaClient, guard: Guard, group: str
 ) -> KafkaSource[list[SourceItem], SourceItem]:
-    wanted = {topics.raw(exchange): None for exchange in process.exchanges}
-    waits = process.stopping, process.turns, process.linger
-    return KafkaSource(broker, wanted, raw_messages.reading(guard), group, *waits)
+    exchanges = {topics.raw(exchange): None for exchange in process.exchanges}
+    controls = process.should_stop, process.emit_gate, process.max_wait
+    return KafkaSource(broker, exchanges, raw_messages.frame_codec(guard), group, *controls)
 
 
 def build_ohlcv(
@@ -234,21 +269,23 @@ def build_ohlcv(
     guard: Guard,
     decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
 ) -> Components:
-    """From the topic of trades to candles in the tables."""
-    history = StateLoader(database, meanwhile=True)
-    writer = Writer(database, process.tally, history=history, background=True)
-    process.turns.add_backpressure(lambda: writer.is_backlogged)
+    """Build the components from the normalized topic to candles in the tables."""
+    state_loader = StateLoader(database, has_concurrent_writer=True)
+    writer = Writer(database, process.counters, history=state_loader, background=True)
+    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
     count = broker.partitions(topics.NORMALIZED)
-    own = sorted({topics.normalized_partition(exchange, count) for exchange in process.exchanges})
-    trades = {topics.NORMALIZED: own}
-    waits = process.stopping, process.turns, process.linger
-    source = KafkaSource(broker, trades, routing.READING, "candlewax-ohlcv", *waits)
+    partitions = sorted(
+        {topics.normalized_partition(exchange, count) for exchange in process.exchanges}
+    )
+    trades = {topics.NORMALIZED: partitions}
+    controls = process.should_stop, process.emit_gate, process.max_wait
+    source = KafkaSource(broker, trades, routing.READING, "candlewax-ohlcv", *controls)
     process.health.add("broker", source.unavailable_reason)
     return Components(
-        normalized=source,
+        normalized_topic=source,
         read=ReadTradesStep(process.exchanges, decode, guard),
-        deduplicate=partial(DeduplicateStep, history, process.tally, stores=False),
-        candles=partial(CandleStep, history, process.tally, live=True),
+        deduplicate=partial(DeduplicateStep, state_loader, process.counters, stores=False),
+        candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(KEYS, writer, process.on_end),
         lags=[source.lag],
     )

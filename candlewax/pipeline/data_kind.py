@@ -1,6 +1,4 @@
-"""Kinds of data: made by the sample or the simulator, or of real markets. They never meet in one
-database.
-"""
+"""Kinds of data: sample, simulated or real. A database holds one kind only."""
 
 import http.client
 import logging
@@ -14,8 +12,8 @@ import polars as pl
 
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
 from candlewax.core.kind_marks import (
-    DESCRIBED,
-    ELSEWHERE,
+    KIND_TEXTS,
+    OTHER_DATABASE_HINT,
     REAL,
     SAMPLE_KIND,
     SIMULATED,
@@ -23,12 +21,12 @@ from candlewax.core.kind_marks import (
 )
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.recorded_kind import kinds_of
-from candlewax.pipeline.stored_kind import examine
-from candlewax.runtime.last_filled import UNFILLED, remember
+from candlewax.pipeline.stored_kind import infer_kind
+from candlewax.runtime.last_filled import UNFILLED, remember_database
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 
-_ASK_S: Final = 2.0
+_REQUEST_TIMEOUT_S: Final = 2.0
 
 # Before the first claim was made atomic, two processes could leave a row each.
 _STORED: Final = "SELECT argMin(kind, (since, kind)) AS kind FROM database_kind"
@@ -37,27 +35,30 @@ _log: Final = logging.getLogger(__name__)
 
 
 def claim(database: Database, place: Path | Server, name: str, kind: str) -> None:
-    """Let data of a kind into a database, if none of another kind is there.
+    """Claim a database for data of a kind.
 
-    Raises DatabaseError that names both kinds and how to choose another database.
+    Raises DatabaseError if it holds another kind; the text names both, and how to choose another
+    database.
     """
-    if kind not in DESCRIBED:
-        known = ", ".join(DESCRIBED)
-        raise DatabaseError(f"{place}, database {name}: got data of kind {kind!r}, takes {known}")
+    if kind not in KIND_TEXTS:
+        known_kinds = ", ".join(KIND_TEXTS)
+        raise DatabaseError(
+            f"{place}, database {name}: got data of kind {kind!r}, takes {known_kinds}"
+        )
     stored = stored_kind(database) or _decide(database, place, name, kind)
     if stored != kind:
         raise DatabaseError(
-            f"{place}, database {name} holds {DESCRIBED.get(stored, stored)}; {DESCRIBED[kind]} "
-            f"would be stored beside it. {ELSEWHERE}"
+            f"{place}, database {name} holds {KIND_TEXTS.get(stored, stored)}; {KIND_TEXTS[kind]} "
+            f"would be stored beside it. {OTHER_DATABASE_HINT}"
         )
-    remember(place, name)
+    remember_database(place, name)
 
 
-def claimed(chosen: Settings, kind: str) -> Database:
-    """Open the tables that the settings name, for data of a kind. Raises DatabaseError."""
-    database = open_tables(chosen.clickhouse, chosen.database)
+def open_claimed(settings: Settings, kind: str) -> Database:
+    """Open the configured tables and claim them for data of a kind. Raises DatabaseError."""
+    database = open_tables(settings.clickhouse, settings.database)
     try:
-        claim(database, chosen.clickhouse, chosen.database, kind)
+        claim(database, settings.clickhouse, settings.database, kind)
     except DatabaseError:
         database.close()
         raise
@@ -65,23 +66,23 @@ def claimed(chosen: Settings, kind: str) -> Database:
 
 
 def stored_kind(database: Database) -> str:
-    """Return the kind of what a database holds; empty if none has claimed it yet."""
+    """Return the kind of data of a database, "" if none has claimed it yet."""
     return str(database.query(_STORED).item())
 
 
 def _decide(database: Database, place: Path | Server, name: str, kind: str) -> str:
-    """Return the kind of a database from now on: the one that was the first to claim it.
+    """Claim an unclaimed database. Return the kind of the first claim.
 
-    The claim is a view: of several processes that create it at the same moment one succeeds.
+    The claim is a view: of several processes that create it at once, one succeeds.
     """
-    if examined := examine(database):
-        kind = examined.kind
+    if inferred := infer_kind(database):
+        kind = inferred.kind
         _log.warning(
             "%s, database %s was filled before databases told their kind; it is taken for %s: %s",
             place,
             name,
-            DESCRIBED[kind],
-            examined.why,
+            KIND_TEXTS[kind],
+            inferred.reason,
         )
     create = f"CREATE VIEW IF NOT EXISTS database_claim AS SELECT '{kind}' AS kind"
     database.with_retries(lambda: database.command(create))
@@ -92,8 +93,9 @@ def _decide(database: Database, place: Path | Server, name: str, kind: str) -> s
 
 
 class Guard:
-    """Lets in what topics bring if it is of the kind of a database; what comes first decides
-    that of a new one.
+    """Check that data from topics is of the kind of the database.
+
+    The first data decides the kind of a new database.
     """
 
     def __init__(self, database: Database, place: Path | Server, name: str) -> None:
@@ -101,15 +103,12 @@ class Guard:
         self._place = place
         self._name = name
         self.kind = stored_kind(database)
-        """The kind of what the database holds; empty as long as that is open."""
+        """Kind of data of the database, "" until the first claim."""
         if self.kind:
-            remember(place, name)
+            remember_database(place, name)
 
     def __call__(self, kind: str, where: str) -> None:
-        """Let in data of a kind that comes from somewhere.
-
-        Raises DatabaseError if the database holds another one.
-        """
+        """Admit data of a kind from a place. Raises DatabaseError if the database holds another."""
         if kind == self.kind:
             return
         try:
@@ -119,28 +118,32 @@ class Guard:
         self.kind = kind
 
 
-def kind_of(chosen: Settings) -> str:
-    """Return the kind of what the feed of a process brings. Raises SettingsError."""
-    if chosen.live:
-        return live_kind(chosen.urls)
+def kind_of(settings: Settings) -> str:
+    """Return the kind of data of the configured feed. Raises SettingsError."""
+    if settings.is_live:
+        return live_kind(settings.urls)
     kinds: dict[str, Path] = {}
-    for path in chosen.logs:
+    for path in settings.frame_logs:
         for kind in {SAMPLE_KIND} if path.resolve() == SAMPLE.resolve() else kinds_of(path):
             kinds.setdefault(kind, path)
     if len(kinds) > 1:
-        there = ", ".join(f"{path} holds {DESCRIBED[kind]}" for kind, path in kinds.items())
-        raise SettingsError(f"CANDLEWAX_FEED: {there}; takes logs of one kind")
+        kinds_by_path = ", ".join(
+            f"{path} holds {KIND_TEXTS[kind]}" for kind, path in kinds.items()
+        )
+        raise SettingsError(f"CANDLEWAX_FEED: {kinds_by_path}; takes logs of one kind")
     return next(iter(kinds), REAL)
 
 
 def live_kind(urls: Mapping[str, str]) -> str:
-    """Return the kind of what exchanges at these addresses, by exchange, bring: those that are not
-    the exchanges' own are asked. Empty if none of them answers. Raises SettingsError.
+    """Return the kind of data of the exchanges at these addresses, by exchange.
+
+    `urls` holds only addresses that are not the exchanges' own; each is requested. Returns "" if
+    none answers. Raises SettingsError if simulators and others are mixed.
     """
     if not urls:
         return REAL
     simulated = {exchange: is_simulator(url) for exchange, url in urls.items()}
-    real = [exchange for exchange, made in simulated.items() if made is False]
+    real = [exchange for exchange, is_simulated in simulated.items() if is_simulated is False]
     if any(simulated.values()) and real:
         raise SettingsError(
             f"CANDLEWAX_{real[0].upper()}_URL: no simulator, as others are; takes addresses of one"
@@ -149,11 +152,11 @@ def live_kind(urls: Mapping[str, str]) -> str:
 
 
 def is_simulator(url: str) -> bool | None:
-    """Return whether the simulator answers at an address; None if nothing does."""
+    """Return True if the simulator answers at an address; None if nothing answers."""
     parts = urlsplit(url)
     secure = parts.scheme in {"wss", "https"}
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_ASK_S)
+    connection = kind(parts.hostname or "", parts.port, timeout=_REQUEST_TIMEOUT_S)
     try:
         connection.request("GET", parts.path or "/")
         return connection.getresponse().getheader(SIMULATOR_HEADER) is not None
@@ -163,26 +166,28 @@ def is_simulator(url: str) -> bool | None:
         connection.close()
 
 
-def placed(chosen: Settings, kind: str) -> Settings:
-    """Return the settings for data of a kind, with its directory if no database was chosen. Where
-    the kind is not known only data of real markets is let in.
+def settings_for_kind(settings: Settings, kind: str) -> Settings:
+    """Return the settings for data of a kind, with its directory if no database is configured.
+
+    If the kind is unknown, only real data is accepted.
     """
-    chosen = replace(chosen, is_simulated=kind == SIMULATED)
-    if chosen.is_placed:
-        return chosen
-    return replace(chosen, clickhouse=UNFILLED.parent / (kind or REAL))
+    settings = replace(settings, is_simulated=kind == SIMULATED)
+    if settings.is_placed:
+        return settings
+    return replace(settings, clickhouse=UNFILLED.parent / (kind or REAL))
 
 
-def settled(chosen: Settings, kind: str) -> tuple[Settings, Database]:
-    """Return the settings for data of a kind, and the tables opened, which are of that kind from
-    now on. Where the kind is not known it is that of the tables: an exchange that is away does not
-    decide what they are. Raises DatabaseError.
+def open_for_kind(settings: Settings, kind: str) -> tuple[Settings, Database]:
+    """Open the tables and claim them for data of a kind. Return them with the settings for it.
+
+    If the kind is unknown because no exchange answers, it is that of the tables. Raises
+    DatabaseError.
     """
-    chosen = placed(chosen, kind)
+    settings = settings_for_kind(settings, kind)
     if kind:
-        return chosen, claimed(chosen, kind)
-    database = open_tables(chosen.clickhouse, chosen.database)
+        return settings, open_claimed(settings, kind)
+    database = open_tables(settings.clickhouse, settings.database)
     kind = stored_kind(database)
     if kind == SAMPLE_KIND:
-        claim(database, chosen.clickhouse, chosen.database, REAL)
-    return replace(chosen, is_simulated=kind == SIMULATED), database
+        claim(database, settings.clickhouse, settings.database, REAL)
+    return replace(settings, is_simulated=kind == SIMULATED), database

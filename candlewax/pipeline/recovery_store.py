@@ -1,7 +1,7 @@
-"""The recovery store and the options of a dataflow, looked at before anything starts.
+"""Checks of the recovery store and the Bytewax options before a dataflow starts.
 
-Bytewax panics where they are wrong, or ignores it: no worker runs nothing and ends with 0, and
-the store of another dataflow is taken for an empty one.
+Bytewax panics on some mistakes and ignores others: with 0 workers it runs nothing and exits with
+0, and it treats the store of another dataflow as empty.
 """
 
 import argparse
@@ -19,21 +19,21 @@ _RUNNERS: Final = ("bytewax.run", "bytewax.testing")
 
 _STEPS: Final = "SELECT DISTINCT substr(step_id, 1, instr(step_id || '.', '.') - 1) FROM snaps"
 
-_SAVED: Final = """
+_NEWEST: Final = """
 SELECT ser_change FROM snaps AS one WHERE ser_change IS NOT NULL AND snap_epoch = (
     SELECT max(snap_epoch) FROM snaps
     WHERE step_id = one.step_id AND state_key = one.state_key
 )
 """
-"""The newest snapshot of each part."""
+"""Query for the newest snapshot of each step and key."""
 
 
 class RecoveryError(ValueError):
-    """Bytewax cannot run with its options or its recovery store; the text says why."""
+    """Error for options or a recovery store that Bytewax cannot run with; the text says why."""
 
 
 def check(flow: str) -> None:
-    """Check the options of the running process for a dataflow. Raises RecoveryError."""
+    """Check the Bytewax options of this process for a dataflow. Raises RecoveryError."""
     main = sys.modules["__main__"]
     if getattr(getattr(main, "__spec__", None), "name", None) not in _RUNNERS:
         return
@@ -42,24 +42,24 @@ def check(flow: str) -> None:
     parser.add_argument("-r", "--recovery-directory", default=store)
     workers = os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
     parser.add_argument("-w", "--workers-per-process", default=workers)
-    chosen, _ = parser.parse_known_args(sys.argv[1:])
-    if chosen.workers_per_process and int(chosen.workers_per_process) < 1:
-        raise RecoveryError(f"-w: got {chosen.workers_per_process}, takes a number of workers")
-    if chosen.recovery_directory:
-        check_store(Path(chosen.recovery_directory), flow)
+    options, _ = parser.parse_known_args(sys.argv[1:])
+    if options.workers_per_process and int(options.workers_per_process) < 1:
+        raise RecoveryError(f"-w: got {options.workers_per_process}, takes a number of workers")
+    if options.recovery_directory:
+        check_store(Path(options.recovery_directory), flow)
 
 
 def process_number() -> int:
-    """Return which process of a cluster this is, by Bytewax's options; 0 without one."""
+    """Return the process number from the Bytewax options, 0 without a cluster."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     number = os.environ.get("BYTEWAX_PROCESS_ID")
     parser.add_argument("-i", "--process-id", default=number)
-    chosen, _ = parser.parse_known_args(sys.argv[1:])
-    return int(chosen.process_id) if (chosen.process_id or "").isdecimal() else 0
+    options, _ = parser.parse_known_args(sys.argv[1:])
+    return int(options.process_id) if (options.process_id or "").isdecimal() else 0
 
 
 def check_store(store: Path, flow: str) -> None:
-    """Check that a recovery store can be used by this dataflow. Raises RecoveryError."""
+    """Check that a dataflow can use a recovery store. Raises RecoveryError."""
     if not store.is_dir():
         raise RecoveryError(
             f"{store}: no recovery store here; make a directory, then python -m bytewax.recovery "
@@ -78,9 +78,11 @@ def check_store(store: Path, flow: str) -> None:
 
 def _check_part(part: Path, flow: str) -> None:
     try:
-        with closing(sqlite3.connect(f"{part.absolute().as_uri()}?mode=rw", uri=True)) as opened:
-            flows = {name for (name,) in opened.execute(_STEPS)}
-            saved = [data for (data,) in opened.execute(_SAVED)]
+        with closing(
+            sqlite3.connect(f"{part.absolute().as_uri()}?mode=rw", uri=True)
+        ) as connection:
+            flows = {name for (name,) in connection.execute(_STEPS)}
+            newest = [data for (data,) in connection.execute(_NEWEST)]
     except sqlite3.Error as error:
         raise RecoveryError(
             f"{part}: this recovery store cannot be read ({error}); restore it, or begin with an "
@@ -92,7 +94,7 @@ def _check_part(part: Path, flow: str) -> None:
             f"{flow} needs one of its own"
         )
     try:
-        for data in saved:
-            snapshots.check(data)
+        for data in newest:
+            snapshots.check_snapshot(data)
     except SnapshotError as error:
         raise RecoveryError(f"{part.parent}: {error}") from error

@@ -1,4 +1,4 @@
-"""Sources of frames as the settings name them, and the exchanges that may be asked by REST."""
+"""Sources of frames and REST endpoints, as the settings configure them."""
 
 import logging
 from collections.abc import Iterable
@@ -18,90 +18,94 @@ from candlewax.runtime.settings import Settings, SettingsError
 
 
 def rest_endpoints(
-    chosen: Settings, wanted: Iterable[str], *, real: bool
+    settings: Settings, exchanges: Iterable[str], *, real: bool
 ) -> dict[str, RestEndpoint]:
-    """How each of the wanted exchanges is asked, but for those that may not be.
+    """Return the REST endpoint of each exchange that may be requested.
 
-    An exchange's own address is used only if `real`, and never where its websocket is
-    another than its own: what a simulator numbers, the exchange knows nothing about.
+    An exchange's own address is used only if `real`, and only if its websocket address is its own
+    too: the exchange does not know the numbers of a simulator.
     """
     return {
         exchange: RestEndpoint(
             EXCHANGES[exchange].rest,
-            chosen.rest_urls.get(exchange),
-            chosen.keys.get(exchange),
-            chosen.is_simulated,
+            settings.rest_urls.get(exchange),
+            settings.keys.get(exchange),
+            settings.is_simulated,
         )
-        for exchange in wanted
-        if exchange in chosen.rest_urls or (real and exchange not in chosen.urls)
+        for exchange in exchanges
+        if exchange in settings.rest_urls or (real and exchange not in settings.urls)
     }
 
 
 def gap_fill_source(
-    chosen: Settings, process: ProcessContext, *, finite: bool
+    settings: Settings, process: ProcessContext, *, is_finite: bool
 ) -> GapFillSource | None:
-    """What fills gaps, if any exchange may be asked. Frames that are replayed are no
-    reason to ask an exchange.
-    """
-    if not chosen.live and not finite and not chosen.brokers:
+    """Return the source that fills gaps; None for a replay or without a REST endpoint."""
+    if not settings.is_live and not is_finite and not settings.brokers:
         return None
-    asked = rest_endpoints(chosen, process.exchanges, real=chosen.live)
-    if not asked:
+    endpoints = rest_endpoints(settings, process.exchanges, real=settings.is_live)
+    if not endpoints:
         return None
-    # By a connection of its own: it looks on while rows are stored.
-    database = connect(chosen.clickhouse, chosen.database)
-    return GapFillSource(asked, database, process.tally, process.stopping, finite=finite)
+    # A connection of its own, as it reads while the writer stores.
+    database = connect(settings.clickhouse, settings.database)
+    return GapFillSource(
+        endpoints, database, process.counters, process.should_stop, is_finite=is_finite
+    )
 
 
 def empty_source(process: ProcessContext) -> Source[SourceItem]:
-    """Fills no gaps."""
-    logging.getLogger("candlewax").warning("there is no exchange that may be asked by REST")
-    return FrameLogSource((), process.tally, process.stopping)
+    """Return a source without frames; log that no exchange can be requested."""
+    logging.getLogger("candlewax").warning("no exchange may be requested by REST")
+    return FrameLogSource((), process.counters, process.should_stop)
 
 
 def require_gap_fill(repairs: GapFillSource | None) -> GapFillSource:
-    """Return the source if there is one. Raises SettingsError otherwise."""
+    """Return the source. Raises SettingsError if it is None."""
     if repairs is None:
         raise SettingsError(
-            "CANDLEWAX_FEED: exchanges are asked for trades by REST where it is live, or at "
+            "CANDLEWAX_FEED: trades are requested by REST if the feed is live, or at "
             "the addresses CANDLEWAX_<EXCHANGE>_REST_URL; there are none"
         )
     return repairs
 
 
-def frame_source(chosen: Settings, process: ProcessContext) -> Source[SourceItem]:
-    """What the settings want to be read. Raises SettingsError."""
-    if not chosen.live:
-        return FrameLogSource(chosen.logs, process.tally, process.stopping)
-    known = {
+def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceItem]:
+    """Return the source that the settings configure. Raises SettingsError."""
+    if not settings.is_live:
+        return FrameLogSource(settings.frame_logs, process.counters, process.should_stop)
+    subscriptions = {
         exchange: process.instruments.subscriptions(exchange) for exchange in process.exchanges
     }
-    plan = {exchange: natives for exchange, natives in known.items() if natives}
-    named = chosen.exchanges or ()
-    if nothing := [exchange for exchange in named if exchange not in plan]:
-        raise _nothing_listed(chosen, nothing)
+    plan = {
+        exchange: native_symbols
+        for exchange, native_symbols in subscriptions.items()
+        if native_symbols
+    }
+    named = settings.exchanges or ()
+    if unlisted := [exchange for exchange in named if exchange not in plan]:
+        raise _nothing_listed(settings, unlisted)
     if not plan:
-        raise _nothing_listed(chosen, process.exchanges)
+        raise _nothing_listed(settings, process.exchanges)
     for exchange in plan:
-        fresh = partial(process.feeds.problem, exchange, chosen.fresh_seconds)
-        process.health.add(f"feed {exchange}", fresh)
+        find_problem = partial(process.connection_status.problem, exchange, settings.fresh_seconds)
+        process.health.add(f"feed {exchange}", find_problem)
     return WebSocketSource(
         plan,
-        chosen.urls,
-        process.tally,
-        process.stopping,
-        feeds=process.feeds,
-        turns=process.turns,
-        linger=process.linger,
-        lives={
-            exchange: replace(EXCHANGES[exchange].live, is_simulated=chosen.is_simulated)
+        settings.urls,
+        process.counters,
+        process.should_stop,
+        connection_status=process.connection_status,
+        emit_gate=process.emit_gate,
+        max_wait=process.max_wait,
+        rules={
+            exchange: replace(EXCHANGES[exchange].live, is_simulated=settings.is_simulated)
             for exchange in plan
         },
     )
 
 
-def _nothing_listed(chosen: Settings, exchanges: Iterable[str]) -> SettingsError:
+def _nothing_listed(settings: Settings, exchanges: Iterable[str]) -> SettingsError:
     return SettingsError(
-        f"CANDLEWAX_FEED: live, but {chosen.instruments} lists nothing to subscribe to for "
+        f"CANDLEWAX_FEED: live, but {settings.instruments} lists nothing to subscribe to for "
         f"{', '.join(exchanges)}"
     )

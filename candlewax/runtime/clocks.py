@@ -1,5 +1,7 @@
-"""Clocks of a process. Waiting, ages and timeouts go by clocks that no one can set; the wall clock
-tells only when something was received or stored.
+"""Clocks of a process.
+
+Waits, ages and timeouts use clocks that cannot be set. The wall clock only stamps times of receipt
+and of storing.
 """
 
 import time
@@ -7,20 +9,21 @@ from typing import Final
 
 
 def wall_clock() -> int:
-    """Return the machine's time, microseconds since 1970. It may be stepped at any moment."""
+    """Return the machine's time in microseconds since 1970. It may be stepped at any moment."""
     return time.time_ns() // 1000
 
 
 def monotonic_clock() -> int:
-    """Return microseconds since some moment in the past."""
+    """Return microseconds since an arbitrary moment; the value never decreases."""
     return time.monotonic_ns() // 1000
 
 
-_BEGAN: Final = wall_clock() - monotonic_clock()
+_OFFSET_US: Final = wall_clock() - monotonic_clock()
 
 
 def steady_clock() -> int:
-    """Return microseconds since 1970 as this process counts them: the machine's time when it
-    began, and what has passed since. Steps of the machine's clock do not change it.
+    """Return microseconds since 1970, unaffected by steps of the machine's clock.
+
+    It is the machine's time when the process started, plus the time elapsed since.
     """
-    return _BEGAN + monotonic_clock()
+    return _OFFSET_US + monotonic_clock()

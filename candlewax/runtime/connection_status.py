@@ -1,4 +1,4 @@
-"""Which connections of a live feed stand, as far as they tell."""
+"""Connections of a live feed, as their events report them."""
 
 import time
 from collections.abc import Callable
@@ -7,79 +7,81 @@ from typing import Final
 
 CONNECTED: Final = "connected"
 DISCONNECTED: Final = "disconnected"
-"""What is said of a connection when it begins, and when it is over."""
+"""Events of a connection that opened and that closed."""
 
 
 @dataclass
 class _Share:
-    """A share of an exchange's instruments. It has one connection, and for a while two
-    when one replaces the other; `since` is when it last had none, or None if it never
-    had any.
+    """A share of an exchange's instruments, with the counts of its connections.
+
+    It has one connection, and two while one replaces the other. `closed_at_s` is when a
+    connection last closed; None before the first one did.
     """
 
     exchange: str
-    open: int = 0
-    made: int = 0
-    since: float | None = None
+    open_count: int = 0
+    made_count: int = 0
+    closed_at_s: float | None = None
 
 
 @dataclass
 class ConnectionStatus:
-    """The shares of all exchanges' instruments that this process reads.
+    """Connections of all exchanges that this process reads, one for each share of instruments.
 
-    Told by the thread that receives, asked by any other.
+    The thread that receives frames reports events; any thread may ask.
     """
 
     now: Callable[[], float] = time.monotonic
     shares: dict[str, _Share] = field(default_factory=dict)
 
     def register(self, exchange: str, name: str) -> Callable[[str], None]:
-        """Know of one more share; gives what hears of its connections' events."""
+        """Add a share; return the callback for the events of its connections."""
         share = self.shares[name] = _Share(exchange)
 
-        def hear(event: str) -> None:
+        def on_event(event: str) -> None:
             if event == CONNECTED:
-                share.open += 1
-                share.made += 1
+                share.open_count += 1
+                share.made_count += 1
             elif event == DISCONNECTED:
-                share.open -= 1
-                share.since = self.now()
+                share.open_count -= 1
+                share.closed_at_s = self.now()
 
-        return hear
+        return on_event
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
-        """By exchange: connections wanted, shares of them that have one, and connections
-        made beyond the first of each share.
+        """Return for each exchange its numbers of shares, of connected shares and of reconnects.
+
+        Each connection of a share after its first one counts as a reconnect.
         """
-        found: dict[str, tuple[int, int, int]] = {}
+        counts: dict[str, tuple[int, int, int]] = {}
         for share in list(self.shares.values()):
-            wanted, standing, again = found.get(share.exchange, (0, 0, 0))
-            found[share.exchange] = (
-                wanted + 1,
-                standing + (share.open > 0),
-                again + max(0, share.made - 1),
+            shares, connected, reconnects = counts.get(share.exchange, (0, 0, 0))
+            counts[share.exchange] = (
+                shares + 1,
+                connected + (share.open_count > 0),
+                reconnects + max(0, share.made_count - 1),
             )
-        return found
+        return counts
 
-    def problem(self, exchange: str, fresh_s: float) -> str | None:
-        """What is wrong with the feed of an exchange, if anything.
+    def problem(self, exchange: str, max_age_s: float) -> str | None:
+        """Return the problem with an exchange's feed, or None.
 
-        A connection that stands is enough, however quiet its markets are: whoever holds
-        it ends it when it is dead or brings nothing for too long. So is one that was
-        lost less than `fresh_s` seconds ago.
+        An open connection is enough, however quiet its markets are: the feed closes a dead or
+        silent one. A share may be without connection for up to `max_age_s` seconds.
         """
-        wrong = []
-        own = {name: one for name, one in list(self.shares.items()) if one.exchange == exchange}
+        problems = []
+        own = {
+            name: share for name, share in list(self.shares.items()) if share.exchange == exchange
+        }
         if not own:
             return "not connected yet"
         for name, share in own.items():
-            if share.open > 0:
+            if share.open_count > 0:
                 continue
-            if share.since is None:
-                wrong.append(f"{name} has not been connected yet")
-            elif (silent_s := self.now() - share.since) > fresh_s:
-                wrong.append(
-                    f"{name} has had no connection for {silent_s:.0f} s, "
-                    f"{fresh_s:g} s is the most that is fresh"
+            if share.closed_at_s is None:
+                problems.append(f"{name} has not been connected yet")
+            elif (age_s := self.now() - share.closed_at_s) > max_age_s:
+                problems.append(
+                    f"{name} has had no connection for {age_s:.0f} s, the limit is {max_age_s:g} s"
                 )
-        return "; ".join(wrong) or None
+        return "; ".join(problems) or None

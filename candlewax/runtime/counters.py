@@ -1,51 +1,61 @@
-"""What a run has done so far, counted where it happens."""
+"""Counters and gauges of a run."""
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 import polars as pl
 
 
 class Counters:
-    """Counts of a run; every method may be called from any thread."""
+    """Counts and levels of a run. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.bytes_read = 0
         self.ended = False
-        """Whether the feed ended by itself."""
+        """True once the feed has ended by itself."""
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.candles: dict[str, pl.DataFrame] = {}
-        """By exchange the candles (STATE) that can still change, as they were last."""
+        """Latest open candles (STATE) of each exchange."""
+        self.last_trades_us: dict[tuple[str, str], int] = {}
+        """Time of the last trade of each exchange and symbol that was read as a row."""
         self.levels: dict[tuple[str, ...], int] = {}
 
-    def read(self, size: int) -> None:
-        """Some bytes of the feed were read."""
+    def add_bytes_read(self, size_bytes: int) -> None:
+        """Count bytes of the feed that were read."""
         with self._lock:
-            self.bytes_read += size
+            self.bytes_read += size_bytes
 
     def increment(self, count: int, *name: str) -> None:
-        """Count something by its name: ("frames", "binance", "control")."""
+        """Increase the count of a name, such as ("frames", "binance", "control")."""
         if count:
             with self._lock:
                 self.counts[name] += count
 
+    def increment_all(self, counts: Mapping[tuple[str, ...], int]) -> None:
+        """Increase several counts by name."""
+        with self._lock:
+            for name, count in counts.items():
+                if count:
+                    self.counts[name] += count
+
     def set_gauge(self, level: int, *name: str) -> None:
-        """Say how much of something there is now: ("open_gaps", "binance")."""
+        """Set the current level of a name, such as ("open_gaps", "binance")."""
         with self._lock:
             self.levels[name] = level
 
     def gauges(self) -> dict[tuple[str, ...], int]:
-        """How much there is of all that was said, by its names."""
+        """Return the current levels by name."""
         with self._lock:
             return dict(self.levels)
 
     def all_counts(self) -> dict[tuple[str, ...], int]:
-        """All counts by their names."""
+        """Return all counts by name."""
         with self._lock:
             return dict(self.counts)
 
     def total(self, *name: str) -> int:
-        """The sum of all counts whose names begin so."""
+        """Return the sum of all counts whose names begin with `name`."""
         with self._lock:
             return sum(n for key, n in self.counts.items() if key[: len(name)] == name)

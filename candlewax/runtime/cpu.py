@@ -1,4 +1,4 @@
-"""How many cores there are for this process."""
+"""Processor cores available to this process."""
 
 import math
 import os
@@ -8,22 +8,22 @@ from typing import Final
 _LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
-def cores(limit: Path = _LIMIT) -> int:
-    """Cores that this process may run on, no more than its control group is given time of:
-    a container that may use one core of many sees them all.
+def count_cores(limit: Path = _LIMIT) -> int:
+    """Return the cores that this process may use, bounded by the quota of its control group.
 
-    By "Control Group v2", "CPU Interface Files", of the Linux kernel's documentation: `limit`
-    holds microseconds in each period, or `max`, and the period.
+    A container with a quota of one core still sees all cores of its machine. Source of the format
+    of `limit`: the Linux kernel's documentation, "Control Group v2", "CPU Interface Files". It
+    holds the quota in microseconds or `max`, and the period.
     """
-    # Not every system says which cores a process may run on.
-    mine = getattr(os, "sched_getaffinity", None)
-    there = len(mine(0)) if mine else os.cpu_count() or 1
-    return max(1, min(there, _given(limit) or there))
+    # Some systems, such as macOS, lack sched_getaffinity.
+    get_affinity = getattr(os, "sched_getaffinity", None)
+    visible = len(get_affinity(0)) if get_affinity else os.cpu_count() or 1
+    return max(1, min(visible, _read_quota(limit) or visible))
 
 
-def _given(limit: Path) -> int | None:
+def _read_quota(limit: Path) -> int | None:
     try:
         time, period = limit.read_text(encoding="ascii").split()
         return math.ceil(int(time) / int(period))
-    except (OSError, ValueError):  # there is no limit, or none is set
+    except (OSError, ValueError):  # no such file, or `max`
         return None

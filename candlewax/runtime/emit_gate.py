@@ -1,7 +1,7 @@
-"""When sources hand on what has come: together, and not while it would only wait.
+"""Timing of sources: they emit at the same moments, and not while the writer is backlogged.
 
-What is handed on just after something else is stored after it, not with it, and storing
-costs by the times, not by the rows.
+An insert costs by itself, not by its rows. Items emitted just after others miss the insert of
+those and need one of their own.
 """
 
 import threading
@@ -11,126 +11,125 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 STEP: Final = timedelta(milliseconds=2)
-"""Time between the moments at which all who wait look again."""
+"""Grid of the moments at which waiting partitions poll again."""
 
 ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""A moment that has passed by any clock: a part that wants to be woken then is asked at once."""
+"""Time that is past by any clock. The engine polls a partition with this wake-up time at once."""
 
-_REST_S: Final = 0.005
-"""Seconds that a part rests at most: what others wait for is not held up for longer."""
+_MAX_SLEEP_S: Final = 0.005
+"""Greatest sleep of a partition at once: it holds up the other steps of its worker."""
 
 _BUSY_S: Final = 0.002
-"""Seconds after something was handed on in which no part rests."""
+"""Seconds after a partition emitted in which no partition sleeps."""
 
 
-class Pulse:
-    """When any source of a process last looked, and when one last handed something on; seconds of
-    a clock that cannot be set.
+class SourceActivity:
+    """Times at which any source of the process last polled and last emitted.
+
+    They are seconds of a clock that cannot be set.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self.looked_at = now()
+        self.polled_at = now()
         self.emitted_at = 0.0
 
-    def stale(self, fresh_s: float) -> str | None:
-        """Return what is wrong with the sources, if none has looked for so long."""
-        age_s = self._now() - self.looked_at
-        if age_s <= fresh_s:
+    def problem(self, max_age_s: float) -> str | None:
+        """Return the problem if no source has polled for more than `max_age_s`, else None."""
+        age_s = self._now() - self.polled_at
+        if age_s <= max_age_s:
             return None
-        return f"no source has read for {age_s:.0f} s, {fresh_s:g} s is the most that is fresh"
+        return f"no source has read for {age_s:.0f} s, the limit is {max_age_s:g} s"
 
 
 _NEVER: Final = threading.Event()
-"""Waiting for it rests by a clock that cannot be set."""
+"""Event that is never set: waiting for it sleeps by a clock that cannot be set."""
 
-PULSE: Final = Pulse()
-"""That of this process."""
+SOURCE_ACTIVITY: Final = SourceActivity()
+"""Activity of the sources of this process."""
 
 
 class EmitGate:
-    """The turns of all sources of a process; asked from any of its threads.
+    """Backpressure for all sources of a process. Any thread may use it.
 
-    None begins while what was handed on waits to be stored. Who was not there when the
-    last one began may still join it.
+    While the writer is backlogged, each partition may emit once more at most: if it has not
+    emitted since the backlog last ended.
     """
 
     def __init__(self) -> None:
-        self._behind: list[Callable[[], bool]] = []
+        self._checks: list[Callable[[], bool]] = []
         self._lock = threading.Lock()
-        self._number = 0
-        self._was_behind = False
+        self._turn = 0
+        self._was_backlogged = False
 
-    def add_backpressure(self, behind: Callable[[], bool]) -> None:
-        """Begin no turn while this says that what was handed on waits."""
-        self._behind.append(behind)
+    def add_backpressure(self, is_backlogged: Callable[[], bool]) -> None:
+        """Hold sources back while the check returns True."""
+        self._checks.append(is_backlogged)
 
     def for_partition(self) -> Callable[[], bool]:
-        """For a part of a source, what tells whether it may hand on what has come; if so,
-        that was its turn.
-        """
-        had = 0
+        """Return a check for one source partition: may it emit now? True uses up its turn."""
+        used_turn = 0
 
-        def may() -> bool:
-            nonlocal had
-            number, behind = self._last()
-            if behind and had == number:
+        def may_emit() -> bool:
+            nonlocal used_turn
+            turn, is_backlogged = self._current_turn()
+            if is_backlogged and used_turn == turn:
                 return False
-            had = number
+            used_turn = turn
             return True
 
-        return may
+        return may_emit
 
-    def _last(self) -> tuple[int, bool]:
-        """The number of the turn that began last, and whether no other can begin now."""
-        behind = any(ask() for ask in self._behind)
+    def _current_turn(self) -> tuple[int, bool]:
+        """Return the number of the current turn, and True if the writer is backlogged."""
+        is_backlogged = any(check() for check in self._checks)
         with self._lock:
-            if self._was_behind and not behind:
-                self._number += 1
-            self._was_behind = behind
-            return self._number, behind
+            if self._was_backlogged and not is_backlogged:
+                self._turn += 1
+            self._was_backlogged = is_backlogged
+            return self._turn, is_backlogged
 
 
-class Looks:
-    """When one part of a source looks again at what has come, by a clock that cannot be set.
+class PollTimer:
+    """Time of the next poll of one source partition, by a clock that cannot be set.
 
-    The engine wakes a part by the wall clock: after a step back it would read nothing until the
-    old time is reached again. So it is told to come at once (ALWAYS), and a part that comes too
-    early rests here, unless another part has just handed on something that is to be dealt with.
+    The engine wakes partitions by the wall clock: after a step back it would poll none until the
+    old time is reached again. So a partition asks to be polled at once (ALWAYS). If it is polled
+    too early, it sleeps here, unless another partition has just emitted items to process.
     """
 
     def __init__(
         self,
-        pulse: Pulse,
+        activity: SourceActivity,
         now: Callable[[], float] = time.monotonic,
-        rest: Callable[[float], object] = _NEVER.wait,
+        sleep: Callable[[float], object] = _NEVER.wait,
     ) -> None:
-        self._pulse = pulse
+        self._activity = activity
         self._now = now
-        self._rest = rest
-        self._at = 0.0
+        self._sleep = sleep
+        self._due_at = 0.0
 
-    def wait(self, wait: timedelta | None) -> None:
-        """Look again after a time, when others that wait as long do, too; None: at once."""
+    def schedule(self, wait: timedelta | None) -> None:
+        """Poll again after a time, on the grid of all partitions; None: at once."""
         if wait is None:
-            self._at = 0.0
+            self._due_at = 0.0
             return
         step = STEP.total_seconds()
-        self._at = ((self._now() + wait.total_seconds()) // step + 1) * step
+        self._due_at = ((self._now() + wait.total_seconds()) // step + 1) * step
 
-    def due(self) -> bool:
-        """Return whether it is time to look; rest a little if not."""
-        now = self._pulse.looked_at = self._now()
-        if now < self._at and now - self._pulse.emitted_at >= _BUSY_S:
-            self._rest(min(self._at - now, _REST_S))
+    def is_due(self) -> bool:
+        """Return True if the poll is due; if not, sleep a little first."""
+        now = self._activity.polled_at = self._now()
+        if now < self._due_at and now - self._activity.emitted_at >= _BUSY_S:
+            self._sleep(min(self._due_at - now, _MAX_SLEEP_S))
             now = self._now()
-        return now >= self._at
+        return now >= self._due_at
 
     @property
-    def left_s(self) -> float:
-        """Seconds until it is time to look."""
-        return max(0.0, self._at - self._now())
+    def remaining_s(self) -> float:
+        """Seconds until the poll is due."""
+        return max(0.0, self._due_at - self._now())
 
-    def emitted(self) -> None:
-        """Something was handed on: no part rests before it is dealt with."""
-        self._pulse.emitted_at = self._now()
+    def mark_emitted(self) -> None:
+        """Note that the partition has emitted: for a moment no partition sleeps."""
+        self._activity.emitted_at = self._now()

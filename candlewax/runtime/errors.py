@@ -1,4 +1,4 @@
-"""Failures that say why: within a cluster the engine ends without a word of it."""
+"""Logging of failures in the engine's callbacks: in a cluster the engine ends without a message."""
 
 import importlib
 import logging
@@ -16,56 +16,56 @@ P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K", bound=type)
 
-_CALLED: Final = (
+_CALLBACKS: Final = (
     "__call__", "build_part", "next_batch", "on_batch", "on_notify", "snapshot", "write_batch",
 )  # fmt: skip
-"""What the engine calls of sources, steps and sinks."""
+"""Methods of sources, steps and sinks that the engine calls."""
 
 _log: Final = logging.getLogger("candlewax")
 
-_told: Final = exit_reasons.told
+_failures: Final = exit_reasons.failures
 
 
 def configure_logging() -> None:
-    """Log to the standard error, and let errors speak for themselves.
+    """Log to the standard error, and end the process with one sentence for a known failure.
 
     Stacks of known failures are logged at debug level: with `python -X dev`, or
     PYTHONDEVMODE=1.
     """
-    exit_reasons.begin()
+    exit_reasons.install_hooks()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     if sys.flags.dev_mode:
         _log.setLevel(logging.DEBUG)
     else:
-        # The engine's own stack says nothing more.
+        # The engine's own stack adds nothing.
         os.environ["RUST_BACKTRACE"] = "0"
-    # The engine asks for them as it fails, when no file may be opened any more.
+    # The engine imports it when it fails, and may then have no file descriptor left.
     importlib.import_module("bytewax.errors")
 
 
 def has_failed() -> bool:
-    """Whether something of this process has failed."""
-    return bool(_told)
+    """Return True if a failure was logged in this process."""
+    return bool(_failures)
 
 
 def log_failure(action: Callable[P, T]) -> Callable[P, T]:
-    """The action; what it raises is logged, once however far it goes."""
+    """Decorator for a function: log what it raises, once for each error, then re-raise."""
 
     @wraps(action)
-    def telling(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return action(*args, **kwargs)
         except StopIteration:
             raise
         except (Exception, PanicException) as error:
-            if error not in _told:
-                _told[:] = [error]
+            if error not in _failures:
+                _failures[:] = [error]
                 _log_failure(error)
             raise
 
-    return telling
+    return wrapper
 
 
 def _log_failure(error: BaseException) -> None:
@@ -73,15 +73,15 @@ def _log_failure(error: BaseException) -> None:
     if sentence is None:
         _log.exception("%s", error)
         return
-    # Within a cluster nothing else says it: the engine ends the process in another thread.
+    # In a cluster nothing else reports it: the engine ends the process from another thread.
     _log.error("%s", sentence)
     _log.debug("%s", error, exc_info=error)
     exit_reasons.silence_libraries()
 
 
 def log_failures(kind: K) -> K:
-    """The class; what its methods raise to the engine is logged."""
-    for name in _CALLED:
+    """Decorator for a class: log what its engine callbacks raise, then re-raise."""
+    for name in _CALLBACKS:
         if name in vars(kind):
             setattr(kind, name, log_failure(vars(kind)[name]))
     return kind

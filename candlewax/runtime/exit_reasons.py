@@ -1,6 +1,6 @@
-"""Ends of a process: one sentence for each known cause, and the hooks that print it.
+"""Sentences for the known causes that end a process, and the hooks that print them.
 
-Light to import, so that a command can be interrupted while the rest is still loading.
+The module imports little, so that a command can be interrupted while the rest still loads.
 """
 
 import errno
@@ -16,14 +16,14 @@ from types import TracebackType
 from typing import Any, Final
 
 INTERRUPTED: Final = 128 + 2
-"""Exit status of a command that Ctrl-C ended, as shells give it."""
+"""Exit status of a command that Ctrl-C ended, by the convention of shells."""
 
 OUTPUT_CLOSED: Final = 128 + 13
-"""Exit status of a command whose reader went away, as shells give it for SIGPIPE."""
+"""Exit status of a command whose output was closed, by the convention of shells for SIGPIPE."""
 
 EMBEDDED_FILES: Final = 256
-"""Descriptors that a process with an embedded engine needs: it opens a file for each column of
-the parts it merges, and hangs where it meets the limit as it starts.
+"""File descriptors that a process with an embedded engine needs. The engine opens a file for each
+column of the parts that it merges. If it reaches the limit while it starts, it hangs.
 """
 
 EMBEDDED_SPACE: Final = 6 << 30
@@ -35,29 +35,31 @@ _MEMORY: Final = "there is not enough memory; give the process more and start ag
 
 
 def explain(error: BaseException) -> str | None:
-    """Return the sentence for an error of a known kind, or None for a defect."""
+    """Return the sentence for a known error, or None for a defect."""
     chain = list(_chain(error))
-    for found in chain:
-        if type(found).__module__.startswith("candlewax.") and type(found).__name__ != "Stopped":
-            return str(found)
-    texts = " ".join(f"{type(found).__name__} {found}" for found in chain)
-    for known, sentence in _KNOWN:
-        if known.search(texts):
+    for link in chain:
+        kind = type(link)
+        if kind.__module__.startswith("candlewax.") and kind.__name__ != "WorkerStopped":
+            return str(link)
+    texts = " ".join(f"{type(link).__name__} {link}" for link in chain)
+    for pattern, sentence in _KNOWN:
+        if pattern.search(texts):
             return sentence() if callable(sentence) else sentence
-    for found in chain:
-        if type(found).__module__.startswith("clickhouse_connect."):
-            return unanswered(found) or f"ClickHouse: {str(found).partition(', Stack trace')[0]}"
+    for link in chain:
+        if type(link).__module__.startswith("clickhouse_connect."):
+            message = str(link).partition(", Stack trace")[0]
+            return explain_no_answer(link) or f"ClickHouse: {message}"
     return None
 
 
-def unanswered(error: BaseException) -> str | None:
-    """Return the sentence for a client's error if no server has answered."""
+def explain_no_answer(error: BaseException) -> str | None:
+    """Return the sentence for an error of the ClickHouse client, None if the server answered."""
     text = str(error)
     if type(error).__name__ != "OperationalError" or "Code:" in text:
         return None
-    found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|(timed out)|(certificate [\w ]+)", text)
-    why = next((part for part in found.groups() if part), "") if found else ""
-    return f"ClickHouse does not answer{f': {why}' if why else ''}"
+    reason = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|(timed out)|(certificate [\w ]+)", text)
+    text = next((part for part in reason.groups() if part), "") if reason else ""
+    return f"ClickHouse does not answer{f': {text}' if text else ''}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -98,82 +100,87 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], str | Callable[[], str]], ...]] = (
 )  # fmt: skip
 
 
-def require_files(least: int) -> None:
-    """Let as many files be opened as the system allows. Raises LimitError below `least`."""
+def require_files(minimum: int) -> None:
+    """Raise the limit of open files as allowed. Raises LimitError if it stays below `minimum`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= max(least, 1024):
+    if soft == resource.RLIM_INFINITY or soft >= max(minimum, 1024):
         return
     if hard == resource.RLIM_INFINITY or hard > soft:
         soft = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft < least:
+    if soft < minimum:
         raise LimitError(
-            f"at most {soft:,} files may be open, {least:,} are needed; raise the limit (ulimit -n)"
+            f"at most {soft:,} files may be open, {minimum:,} are needed; raise the limit "
+            "(ulimit -n)"
         )
 
 
-def require_space(least: int) -> None:
-    """Raise LimitError if the process may map less than `least` bytes of memory."""
+def require_space(minimum_bytes: int) -> None:
+    """Raise LimitError if the process may map less than `minimum_bytes` of address space."""
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if soft != resource.RLIM_INFINITY and soft < least:
+    if soft != resource.RLIM_INFINITY and soft < minimum_bytes:
         raise LimitError(
-            f"at most {soft >> 20:,} MiB of address space may be used, {least >> 20:,} are needed; "
-            "raise the limit (ulimit -v), bound the memory by a cgroup instead"
+            f"at most {soft >> 20:,} MiB of address space may be used, "
+            f"{minimum_bytes >> 20:,} are needed; raise the limit (ulimit -v), "
+            "bound the memory by a cgroup instead"
         )
 
 
 class LimitError(RuntimeError):
-    """A limit of the process is too low; the text says which."""
+    """A limit of the process that is too low; the message names it."""
 
 
 class _StandardError:
-    """The standard error, apart from what libraries of other languages write there."""
+    """Standard error of Python, separate from that of libraries in other languages."""
 
     def __init__(self) -> None:
-        self._native = -1
-        self._null = -1
+        self._python_descriptor = -1
+        self._null_descriptor = -1
 
     def split(self) -> None:
-        """Give Python a descriptor of its own, so that the other can be silenced."""
+        """Give Python a descriptor of its own, so that descriptor 2 can be silenced."""
         try:
-            own = self._native < 0 and sys.stderr.fileno() == 2
-        except (AttributeError, OSError, ValueError):  # there is none, or a test has replaced it
+            can_split = self._python_descriptor < 0 and sys.stderr.fileno() == 2
+        except (AttributeError, OSError, ValueError):  # it is absent, or a test has replaced it
             return
-        if not own:
+        if not can_split:
             return
         with suppress(OSError):
-            self._null = os.open(os.devnull, os.O_WRONLY)
-            self._native = os.dup(2)
-            sys.stderr = os.fdopen(self._native, "w", 1, errors="backslashreplace", closefd=False)
+            self._null_descriptor = os.open(os.devnull, os.O_WRONLY)
+            self._python_descriptor = os.dup(2)
+            sys.stderr = os.fdopen(
+                self._python_descriptor, "w", 1, errors="backslashreplace", closefd=False
+            )
 
     def silence(self) -> None:
-        """Drop what libraries write from now on; it only repeats a failure that is told."""
-        if self._null >= 0 and not sys.flags.dev_mode:
+        """Drop what libraries write from now on: they only repeat a failure that was printed."""
+        if self._null_descriptor >= 0 and not sys.flags.dev_mode:
             with suppress(OSError):
-                os.dup2(self._null, 2)
+                os.dup2(self._null_descriptor, 2)
 
 
 _standard_error: Final = _StandardError()
 
 
 def silence_libraries() -> None:
-    """Drop what other languages' libraries write to the standard error from now on."""
+    """Drop what libraries in other languages write to the standard error from now on."""
     _standard_error.silence()
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Keep back what libraries write to the standard error: it is dropped if the block raises,
-    as the error says it better, else written when the block is over.
+def hold_stderr() -> Iterator[None]:
+    """Hold back what libraries write to the standard error inside the block.
+
+    It is written after the block; if the block raises, it is dropped, as the error says more.
     """
     if sys.flags.dev_mode:
         yield
         return
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-        kept = os.dup(2)
+        original = os.dup(2)
     except OSError:
         yield
         return
@@ -182,61 +189,63 @@ def held_back() -> Iterator[None]:
         yield
         file.seek(0)
         with suppress(OSError):
-            os.write(kept, file.read())
+            os.write(original, file.read())
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
         file.close()
 
 
-def begin() -> None:
-    """End with one sentence from now on, whatever is known to end a process."""
+def install_hooks() -> None:
+    """Print one sentence from now on when a known failure ends the process or a thread."""
     _standard_error.split()
-    sys.excepthook = _end
-    threading.excepthook = _thread_ended
+    sys.excepthook = _handle_exception
+    threading.excepthook = _handle_thread_exception
 
 
-told: Final[list[BaseException]] = []
-"""The failure of this process, if it had one."""
+failures: Final[list[BaseException]] = []
+"""Failure that was logged last in this process; empty if there is none."""
 
 
-def _end(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+def _handle_exception(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
     silence_libraries()
     if isinstance(error, KeyboardInterrupt):
-        say("interrupted")
-        _leave(INTERRUPTED)
-    cause = told[0] if told else error
+        print_error("interrupted")
+        _exit_now(INTERRUPTED)
+    cause = failures[0] if failures else error
     sentence = explain(cause) or explain(error)
     if sentence is None or sys.flags.dev_mode:
-        sys.__excepthook__(kind, error, where)
-    say(sentence or f"ended by a defect: {type(cause).__name__}: {cause}")
+        sys.__excepthook__(kind, error, traceback)
+    print_error(sentence or f"ended by a defect: {type(cause).__name__}: {cause}")
 
 
-def _leave(status: int) -> None:
-    """End now: the interpreter would make a status of 1."""
+def _exit_now(status: int) -> None:
+    """Flush the output and end the process; a normal end would have the status 1."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
     os._exit(status)
 
 
-def _thread_ended(arguments: Any) -> None:  # noqa: ANN401 - threading keeps its type private
+def _handle_thread_exception(arguments: Any) -> None:  # noqa: ANN401 - threading keeps its type private
     error = arguments.exc_value
     sentence = explain(error) if error else None
     if sentence is None or sys.flags.dev_mode:
         threading.__excepthook__(arguments)
     else:
-        say(sentence)
+        print_error(sentence)
 
 
-def say(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print a sentence to the standard error, if there is one."""
     with suppress(OSError, ValueError):
         print(f"candlewax: {sentence}", file=sys.stderr, flush=True)
 
 
-def output_failed(error: OSError) -> str:
-    """Return the sentence for a standard output that takes no more."""
+def explain_output_error(error: OSError) -> str:
+    """Return the sentence for an error in writing to the standard output."""
     if error.errno in (errno.EPIPE, errno.ESHUTDOWN):
         return "the output was closed before all of it was written"
     return f"the output cannot be written: {error.strerror}"

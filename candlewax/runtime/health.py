@@ -1,28 +1,28 @@
-"""Whether a process is well: what it must do to be ready, and what keeps it from that."""
+"""Health checks of a process."""
 
 from collections.abc import Callable
 
 Check = Callable[[], str | None]
-"""Says what is wrong; None if nothing is."""
+"""Function that returns the text of a problem, or None."""
 
 
 class Health:
-    """The checks of a process, each by its name; may be asked from any thread."""
+    """Checks of a process by name. Any thread may ask for their results."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
 
     def add(self, name: str, check: Check) -> None:
-        """Check one thing more whenever somebody asks."""
+        """Add a check."""
         self._checks[name] = check
 
     def problems(self) -> dict[str, str | None]:
-        """By the name of each check what is wrong, or None."""
-        return {name: _asked(check) for name, check in list(self._checks.items())}
+        """Run all checks; return for each name the text of its problem, or None."""
+        return {name: _run_check(check) for name, check in list(self._checks.items())}
 
 
-def _asked(check: Check) -> str | None:
+def _run_check(check: Check) -> str | None:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
-        return f"cannot be told: {error!r}"
+    except Exception as error:  # noqa: BLE001 - a failed check is a problem
+        return f"the check failed: {error!r}"

@@ -1,4 +1,4 @@
-"""What a process says of itself over HTTP: its metrics, and whether it is well."""
+"""HTTP server for the metrics and the health of a process."""
 
 import ipaddress
 import json
@@ -31,16 +31,16 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
-class Status:
-    """The server, and the thread it runs in."""
+class StatusServer:
+    """Server of `/metrics`, `/healthz` and `/readyz` in a thread of its own."""
 
     def __init__(self, collector: Collector, health: Health, address: str, port: int) -> None:
-        """Raises OSError if nobody can listen there."""
+        """Start the server. Raises OSError if it cannot listen on the address and port."""
         self._collector = collector
         self._health = health
         self._metrics = make_wsgi_app(REGISTRY)
         kind = _Server6 if ipaddress.ip_address(address).version == 6 else _Server
-        self._server = make_server(address, port, self._answer, kind, _Handler)
+        self._server = make_server(address, port, self._respond, kind, _Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="status", daemon=True
         )
@@ -48,48 +48,48 @@ class Status:
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop the server."""
         REGISTRY.unregister(self._collector)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    def _respond(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path in {"/", "/metrics"}:
             lines: Iterable[bytes] = self._metrics(environ, start)
             return lines
-        answers = {"/healthz": self._alive, "/readyz": self._ready}
-        status, content = answers.get(path, _nothing)()
+        routes = {"/healthz": self._check_alive, "/readyz": self._check_ready}
+        status, content = routes.get(path, _respond_not_found)()
         start(f"{status.value} {status.phrase}", [("Content-Type", "application/json")])
         return [json.dumps(content).encode() + b"\n"]
 
-    def _alive(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        """Whether it runs: who answers does, unless something has failed for good."""
+    def _check_alive(self) -> tuple[HTTPStatus, dict[str, Any]]:
+        """Return alive unless a failure is ending the process."""
         if has_failed():
             return HTTPStatus.SERVICE_UNAVAILABLE, {"alive": False}
         return HTTPStatus.OK, {"alive": True}
 
-    def _ready(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        found = self._health.problems()
-        ready = not has_failed() and not any(found.values())
-        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        checks = {name: wrong or "ok" for name, wrong in found.items()}
-        return status, {"ready": ready, "checks": checks}
+    def _check_ready(self) -> tuple[HTTPStatus, dict[str, Any]]:
+        problems = self._health.problems()
+        is_ready = not has_failed() and not any(problems.values())
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        checks = {name: problem or "ok" for name, problem in problems.items()}
+        return status, {"ready": is_ready, "checks": checks}
 
 
-def _nothing() -> tuple[HTTPStatus, dict[str, Any]]:
+def _respond_not_found() -> tuple[HTTPStatus, dict[str, Any]]:
     return HTTPStatus.NOT_FOUND, {"there are": ["/metrics", "/healthz", "/readyz"]}
 
 
-def answer(chosen: Settings, collector: Collector, health: Health) -> None:
-    """Say over HTTP how this process is doing, if that is wanted. Raises SettingsError."""
-    if chosen.metrics_port is None:
+def serve_status(settings: Settings, collector: Collector, health: Health) -> None:
+    """Serve metrics and health over HTTP if the settings name a port. Raises SettingsError."""
+    if settings.metrics_port is None:
         return
     try:
-        Status(collector, health, chosen.metrics_address, chosen.metrics_port)
+        StatusServer(collector, health, settings.metrics_address, settings.metrics_port)
     except OSError as error:
         raise SettingsError(
-            f"CANDLEWAX_METRICS_PORT: nobody can listen on {chosen.metrics_address} port "
-            f"{chosen.metrics_port}: {error.strerror}"
+            f"CANDLEWAX_METRICS_PORT: nobody can listen on {settings.metrics_address} port "
+            f"{settings.metrics_port}: {error.strerror}"
         ) from error

@@ -1,4 +1,4 @@
-"""The database that was filled last: commands that only read ask that one where none is set."""
+"""Database that was filled last: the default of commands that only read."""
 
 import json
 import logging
@@ -9,60 +9,62 @@ from urllib.parse import quote, urlsplit
 from candlewax.runtime.setting_parsers import Server
 
 FILE: Final = Path("data/last.json")
-"""Tells which it was, without a password."""
+"""File that names this database, without a password."""
 
 UNFILLED: Final = FILE.parent / "sample"
-"""The directory that is asked where none was filled yet."""
+"""Default directory while no database was filled yet."""
 
 DATABASE: Final = "market"
 
 _log: Final = logging.getLogger(__name__)
 
 
-def remember(place: Path | Server, name: str) -> None:
-    """Remember a database as the one that was filled last."""
-    text = _without_password(place) if isinstance(place, Server) else str(place)
+def remember_database(location: Path | Server, name: str) -> None:
+    """Store the name of a database as the one that was filled last."""
+    text = _without_password(location) if isinstance(location, Server) else str(location)
     try:
         FILE.parent.mkdir(parents=True, exist_ok=True)
-        fresh = FILE.with_name(f"{FILE.name}.{id(place)}")
-        fresh.write_text(json.dumps({"clickhouse": text, "database": name}), "utf-8")
-        fresh.replace(FILE)
+        temporary = FILE.with_name(f"{FILE.name}.{id(location)}")
+        temporary.write_text(json.dumps({"clickhouse": text, "database": name}), "utf-8")
+        temporary.replace(FILE)
     except OSError as error:
-        # A process that stores elsewhere need have no place of its own.
-        elsewhere = isinstance(place, Server) or place.is_absolute()
-        level = logging.DEBUG if elsewhere else logging.WARNING
+        # A process that stores elsewhere may have no writable working directory.
+        is_elsewhere = isinstance(location, Server) or location.is_absolute()
+        level = logging.DEBUG if is_elsewhere else logging.WARNING
         _log.log(level, "%s cannot be written: %s", FILE, error.strerror)
 
 
-def recall(database: str) -> tuple[Path | Server, str]:
-    """Return the place and the database that were filled last, if a directory is still there and no
-    other database was asked for.
+def recall_database(database: str) -> tuple[Path | Server, str]:
+    """Return the server or directory that was filled last, and the database in it.
+
+    If none was filled, or its directory is gone, return UNFILLED and `database`. A `database`
+    other than the default replaces the stored name.
     """
     try:
-        told = json.loads(FILE.read_text("utf-8"))
-        text, name = str(told["clickhouse"]), str(told["database"])
+        content = json.loads(FILE.read_text("utf-8"))
+        text, name = str(content["clickhouse"]), str(content["database"])
     except (OSError, ValueError, KeyError, TypeError):
         return UNFILLED, database
-    place: Path | Server = Server(text) if "://" in text else Path(text)
-    if isinstance(place, Path) and not place.is_dir():
+    location: Path | Server = Server(text) if "://" in text else Path(text)
+    if isinstance(location, Path) and not location.is_dir():
         return UNFILLED, database
-    return place, name if database == DATABASE else database
+    return location, name if database == DATABASE else database
 
 
-def lacks_password(place: Path | Server) -> bool:
-    """Whether the password of a server that was filled last is not remembered."""
-    if isinstance(place, Path):
+def lacks_password(location: Path | Server) -> bool:
+    """Return True if a server has a user whose password was not stored."""
+    if isinstance(location, Path):
         return False
-    parts = urlsplit(place.dsn)
+    parts = urlsplit(location.dsn)
     return parts.username is not None and parts.password is None
 
 
 def _without_password(server: Server) -> str:
-    """The address of a server: with its user, and a colon behind it if it needs no password."""
+    """Return a server's address with its user, and a colon after it if it needs no password."""
     parts = urlsplit(server.dsn)
-    scheme, _, there = str(server).partition("://")
-    # What stands behind the address may hold a password as well.
+    scheme, _, host = str(server).partition("://")
+    # Parameters of the address may hold a password as well.
     if parts.username is None and not parts.query:
         return str(server)
     colon = "" if parts.password or parts.query else ":"
-    return f"{scheme}://{quote(parts.username or '', safe='%')}{colon}@{there}"
+    return f"{scheme}://{quote(parts.username or '', safe='%')}{colon}@{host}"

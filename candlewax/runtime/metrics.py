@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: what a process counts, and what it knows when it is asked.
+"""Metrics for Prometheus.
 
-What is counted while data flows stands in the tally and is read when it is asked for;
-distributions are kept where they are observed.
+Counters collects counts while data flows; MetricsCollector reads them at each scrape. Histograms
+are declared beside the code that observes them.
 """
 
 import time
@@ -18,162 +18,170 @@ from prometheus_client.registry import Collector
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
 
-# When each series was first seen is of no use and as much again.
+# The creation time of each series is of no use and doubles the output.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
-"""Bounds for delays, in seconds."""
+"""Bucket bounds of delays, in seconds."""
 
-MOST_SYMBOLS: Final = 1_000
-"""The most symbols that a process tells of one by one."""
+MAX_SYMBOLS: Final = 1_000
+"""Greatest number of symbols with a series of their own in one process."""
 
 _committed = time.time()
 _committed_monotonic = time.monotonic()
 _RECEIVED: Final = Gauge(
     "candlewax_last_received_timestamp_seconds",
-    "When the last frame that was read had been received, in seconds since 1970.",
+    "Time of receipt of the last frame read, in seconds since 1970.",
     ["exchange"],
 )
 
 _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
-    "frames": ("candlewax_frames", "Frames.", ("exchange", "kind")),
-    "trades": ("candlewax_trades", "Trades seen for the first time.", ("exchange",)),
-    "duplicates": ("candlewax_duplicates", "Trades seen before.", ("exchange",)),
+    "frames": ("candlewax_frames", "Frames decoded, by kind.", ("exchange", "kind")),
+    "trades": ("candlewax_trades", "New trades, without duplicates.", ("exchange",)),
+    "duplicates": (
+        "candlewax_duplicates",
+        "Duplicates: trades received again with equal content.",
+        ("exchange",),
+    ),
     "contradictions": (
         "candlewax_contradictions",
-        "Trades that came under a known number with other content.",
+        "Contradictions: trades received under a known number with other content.",
         ("exchange",),
     ),
     "uncompared": (
         "candlewax_uncompared_repeats",
-        "Trades that count as repeats by their times, as nothing is stored under their numbers.",
+        "Trades that count as duplicates by their times, as nothing is stored under their numbers.",
         ("exchange",),
     ),
     "numberings": (
         "candlewax_numberings",
-        "Markets whose exchange began their numbers anew.",
+        "Numberings opened because an exchange restarted the numbers of a market.",
         ("exchange",),
     ),
     "dead_letters": (
         "candlewax_dead_letters",
-        "What could not be read.",
+        "Dead letters: lines, frames and trades that could not be read.",
         ("exchange", "scope", "reason"),
     ),
     "unknown_conditions": (
         "candlewax_unknown_condition_trades",
-        "Trades with a condition of unknown meaning, stored and kept out of candles.",
+        "Trades with a condition of unknown meaning: stored, but kept out of candles.",
         ("exchange", "condition"),
     ),
-    "stored": ("candlewax_rows_stored", "Rows stored.", ("table",)),
+    "stored": ("candlewax_rows_stored", "Rows stored, by table.", ("table",)),
     "out_of_order": (
         "candlewax_out_of_order_trades",
-        "Trades older than one that came before.",
+        "Trades older than one received before them.",
         ("exchange",),
     ),
     "late": (
         "candlewax_late_trades",
-        "Trades that came when their one-minute candle had closed.",
+        "Late trades: received after their one-minute candle closed.",
         ("exchange",),
     ),
     "recomputed": (
         "candlewax_recomputed_candles",
-        "Candles computed anew for trades that came too late.",
+        "Candles recomputed from stored trades, for trades beyond the allowed lateness.",
         ("exchange",),
     ),
     "revisions": (
         "candlewax_candle_revisions",
-        "Closed candles written again, by what changed them.",
+        "Changed rows of closed candles, by cause.",
         ("exchange", "cause"),
     ),
-    "skipped": ("candlewax_skipped_frames", "Frames of exchanges not wanted.", ("exchange",)),
+    "skipped": (
+        "candlewax_skipped_frames",
+        "Frames skipped, as their exchange is not configured.",
+        ("exchange",),
+    ),
     "connections": (
         "candlewax_connection_events",
-        "What happened to websocket connections.",
+        "Events of websocket connections.",
         ("exchange", "event"),
     ),
     "rest": (
         "candlewax_rest_requests",
-        "Requests for trades by REST.",
+        "REST requests for trades, by outcome.",
         ("exchange", "outcome"),
     ),
     "gaps": (
         "candlewax_gaps",
-        "Gaps in the exchange's numbers, as they were found and as they were repaired.",
+        "Gaps detected and gaps repaired.",
         ("exchange", "event"),
     ),
     "outages": (
         "candlewax_outages",
-        "Times without any connection that are over.",
+        "Outages that ended: spans of time without any connection.",
         ("exchange",),
     ),
     "lost": (
         "candlewax_lost_frames",
-        "Frames dropped because the memory for them was full.",
+        "Frames dropped because the frame buffer was full.",
         ("exchange",),
     ),
 }
-"""What the tally counts: by its name the metric, its help, and its labels."""
+"""Metric, help text and labels of each counter, by its name in Counters."""
 
 _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
-    "open_gaps": ("candlewax_open_gaps", "Gaps of which something is missing."),
+    "open_gaps": ("candlewax_open_gaps", "Gaps with missing trades."),
     "refused_markets": (
         "candlewax_refused_markets",
-        "Markets that the exchange refuses to subscribe; they are asked for again and again.",
+        "Markets that the exchange refuses to subscribe; requests are repeated.",
     ),
-    "missing_trades": ("candlewax_missing_trades", "Trades missing in open gaps."),
+    "missing_trades": ("candlewax_missing_trades", "Missing trades in open gaps."),
 }
-"""What the tally knows the level of, by exchange: by its name the metric and its help."""
+"""Metric and help text of each gauge by exchange, by its name in Counters."""
 
 _KINDS: Final = {"1": "trade", "2": "control", "3": "dead"}
 _SCOPES: Final = {"1": "line", "2": "frame", "3": "trade"}
 _CAUSES: Final = {"2": "late", "3": "repaired", "4": "recomputed"}
-_WORDS: Final[Mapping[str, tuple[int, Mapping[str, str]]]] = {
+_LABEL_WORDS: Final[Mapping[str, tuple[int, Mapping[str, str]]]] = {
     "frames": (1, _KINDS),
     "dead_letters": (1, _SCOPES),
     "revisions": (1, _CAUSES),
 }
-"""Where a label is a number in the tables' enumerations, and what it stands for."""
+"""Counters with a label that is a number of an Enum8: its place, and the word for each number."""
 
 Lags = Callable[[], Mapping[tuple[str, int], int]]
 
 
-def committed() -> None:
-    """All that came before is stored."""
+def mark_committed() -> None:
+    """Record that everything received so far is stored."""
     global _committed, _committed_monotonic
     _committed, _committed_monotonic = time.time(), time.monotonic()
 
 
-def received(exchange: str, when_s: float) -> None:
-    """The last frame read was received then, in seconds since 1970."""
-    _RECEIVED.labels(exchange).set(when_s)
+def set_last_received(exchange: str, received_s: float) -> None:
+    """Set the time of receipt of the last frame read, in seconds since 1970."""
+    _RECEIVED.labels(exchange).set(received_s)
 
 
-def commit_problem(fresh_s: float) -> str | None:
-    """What is wrong with the last commit, if it is older than that."""
+def commit_problem(max_age_s: float) -> str | None:
+    """Return the problem if the last commit is older than `max_age_s`, else None."""
     age_s = time.monotonic() - _committed_monotonic
-    if age_s <= fresh_s:
+    if age_s <= max_age_s:
         return None
-    return f"the last commit was {age_s:.0f} s ago, {fresh_s:g} s is the most that is fresh"
+    return f"the last commit was {age_s:.0f} s ago, the limit is {max_age_s:g} s"
 
 
 @dataclass(frozen=True, eq=False)
 class MetricsCollector(Collector):
-    """What a process knows when it is asked.
+    """Prometheus collector of a process's counts, levels, connections and lags.
 
-    `listed` gives the symbols of each exchange that are told of one by one, of all
-    together MOST_SYMBOLS at most: what else a feed may bring has no end.
+    Only symbols in `symbols` (by exchange) get a series of their own, MAX_SYMBOLS at most: a feed
+    may bring any number of others.
     """
 
-    tally: Counters
+    counters: Counters
     lags: list[Lags] = field(default_factory=list)
-    waiting: list[Callable[[], int]] = field(default_factory=list)
-    feeds: ConnectionStatus = field(default_factory=ConnectionStatus)
-    listed: Mapping[str, Iterable[str]] = field(default_factory=dict)
-    _last: dict[tuple[str, str], float] = field(default_factory=dict)
+    undelivered: list[Callable[[], int]] = field(default_factory=list)
+    connection_status: ConnectionStatus = field(default_factory=ConnectionStatus)
+    symbols: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    _last_trades_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics."""
-        counts = self.tally.all_counts()
+        """Yield all metrics."""
+        counts = self.counters.all_counts()
         for name, (metric, text, labels) in _COUNTERS.items():
             family = CounterMetricFamily(metric, text, labels=labels)
             for key, count in counts.items():
@@ -182,50 +190,52 @@ class MetricsCollector(Collector):
             yield family
         yield GaugeMetricFamily(
             "candlewax_last_commit_timestamp_seconds",
-            "When all that had come before was last known to be stored, in seconds since 1970.",
+            "Time of the last commit: all that came before is stored, in seconds since 1970.",
             value=_committed,
         )
-        yield from self._levels()
+        yield from self._gauges()
         yield from self._connections()
         yield self._last_trades()
-        yield from self._behind()
+        yield from self._message_counts()
 
     def _connections(self) -> Iterator[Metric]:
-        wanted = GaugeMetricFamily(
+        expected = GaugeMetricFamily(
             "candlewax_connections_wanted",
-            "Connections that this process keeps to an exchange.",
+            "Connections that this process should have to an exchange.",
             labels=("exchange",),
         )
-        standing = GaugeMetricFamily(
-            "candlewax_connections_open", "Of these, those that stand.", labels=("exchange",)
+        connected = GaugeMetricFamily(
+            "candlewax_connections_open", "Connections open now.", labels=("exchange",)
         )
-        again = CounterMetricFamily(
+        reconnects = CounterMetricFamily(
             "candlewax_reconnects",
-            "Connections made after the first of each, also to replace one in time.",
+            "Connections opened after the first of each shard, also planned replacements.",
             labels=("exchange",),
         )
-        for exchange, counts in self.feeds.counts().items():
-            wanted.add_metric([exchange], counts[0])
-            standing.add_metric([exchange], counts[1])
-            again.add_metric([exchange], counts[2])
-        yield from (wanted, standing, again)
+        for exchange, counts in self.connection_status.counts().items():
+            expected.add_metric([exchange], counts[0])
+            connected.add_metric([exchange], counts[1])
+            reconnects.add_metric([exchange], counts[2])
+        yield from (expected, connected, reconnects)
 
     def _last_trades(self) -> Metric:
         family = GaugeMetricFamily(
             "candlewax_last_trade_timestamp_seconds",
-            "When the last trade of a symbol happened at the exchange, in seconds since 1970.",
+            "Time of the last trade of a symbol at the exchange, in seconds since 1970.",
             labels=("exchange", "symbol"),
         )
-        for exchange, candles in list(self.tally.candles.items()):
-            self._last.update(_last_trades(exchange, candles))
-        known = [(exchange, symbol) for exchange, some in self.listed.items() for symbol in some]
-        for place in known[:MOST_SYMBOLS]:
-            if place in self._last:
-                family.add_metric(list(place), self._last[place])
+        for exchange, candles in list(self.counters.candles.items()):
+            self._last_trades_s.update(_last_trades_s(exchange, candles))
+        for market, time_us in list(self.counters.last_trades_us.items()):
+            self._last_trades_s[market] = max(time_us / 1e6, self._last_trades_s.get(market, 0.0))
+        markets = [(exchange, symbol) for exchange, own in self.symbols.items() for symbol in own]
+        for market in markets[:MAX_SYMBOLS]:
+            if market in self._last_trades_s:
+                family.add_metric(list(market), self._last_trades_s[market])
         return family
 
-    def _levels(self) -> Iterator[Metric]:
-        levels = self.tally.gauges()
+    def _gauges(self) -> Iterator[Metric]:
+        levels = self.counters.gauges()
         for name, (metric, text) in _GAUGES.items():
             gauge = GaugeMetricFamily(metric, text, labels=("exchange",))
             for key, level in levels.items():
@@ -233,9 +243,11 @@ class MetricsCollector(Collector):
                     gauge.add_metric(key[1:], level)
             yield gauge
 
-    def _behind(self) -> Iterator[Metric]:
+    def _message_counts(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
-            "candlewax_consumer_lag", "Messages to be read yet.", labels=("topic", "partition")
+            "candlewax_consumer_lag",
+            "Messages of a topic that are not read yet.",
+            labels=("topic", "partition"),
         )
         for lags in self.lags:
             for (topic, partition), count in lags().items():
@@ -243,21 +255,20 @@ class MetricsCollector(Collector):
         yield lag
         yield GaugeMetricFamily(
             "candlewax_undelivered_messages",
-            "Messages that the broker has not yet taken.",
-            value=sum(count() for count in self.waiting),
+            "Messages sent, but not delivered to the broker yet.",
+            value=sum(count() for count in self.undelivered),
         )
 
 
-def _last_trades(exchange: str, candles: pl.DataFrame) -> dict[tuple[str, str], float]:
-    """By exchange and symbol when the last trade happened, of candles (STATE)."""
+def _last_trades_s(exchange: str, candles: pl.DataFrame) -> dict[tuple[str, str], float]:
+    """Return the time of the last trade by exchange and symbol, from open candles (STATE)."""
     latest = candles.group_by("symbol").agg(pl.col("close_time").max()).rows()
     return {(exchange, symbol): time.timestamp() for symbol, time in latest}
 
 
 def _labels(name: str, values: Iterable[str], count: int) -> list[str]:
-    found = [*values, *[""] * count][:count]
-    names = _WORDS.get(name)
-    if names:
-        place, words = names
-        found[place] = words.get(found[place], found[place])
-    return found
+    labels = [*values, *[""] * count][:count]
+    if name in _LABEL_WORDS:
+        index, words = _LABEL_WORDS[name]
+        labels[index] = words.get(labels[index], labels[index])
+    return labels

@@ -1,4 +1,4 @@
-"""How the text of each setting is read."""
+"""Parsers of the texts of settings."""
 
 import ipaddress
 import os
@@ -13,15 +13,15 @@ from urllib.parse import parse_qsl, urlsplit
 from candlewax.exchanges import EXCHANGES
 
 _ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
-"""What is meant as an address, also a mistyped one; never a path from `/` or `.`."""
+"""Text that is meant as an address, even if mistyped; never a path that begins with `/` or `.`."""
 
 
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
-"""A name, or an address of IPv4 or IPv6."""
+"""Host name, or an address of IPv4 or IPv6."""
 
 
 TLS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key", "server_host_name", "verify"})
-"""Parameters of a server's DSN: files and names, none of them a secret."""
+"""Parameters allowed in a server's DSN: files and names, none of them a secret."""
 
 _SIGNS: Final = "signs such as / ? # @ : in a password are written %2F %3F %23 %40 %3A"
 
@@ -34,7 +34,7 @@ class Server:
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`."""
+        """Scheme of the DSN: `http` or `https`."""
         return urlsplit(self.dsn).scheme
 
     def __str__(self) -> str:
@@ -46,45 +46,47 @@ class Server:
     __repr__ = __str__
 
 
-def shown(text: str) -> str:
-    """The text, unless it may hold a password."""
+def quote_setting(text: str) -> str:
+    """Return the text in quotes, or "an address" if it may hold a password."""
     return "an address" if re.search(":/|@", text) else repr(text)
 
 
-def _readable(path: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     try:
         return path.is_file() and os.access(path, os.R_OK)
     except OSError:  # a name too long for any file
         return False
 
 
-def _items(text: str) -> list[str]:
+def _split_items(text: str) -> list[str]:
     items = [item.strip() for item in text.split(",")]
     if not all(items):
         raise ValueError("a list without empty items")
     return items
 
 
-def _feed(text: str) -> str | tuple[Path, ...]:
+def _parse_feed(text: str) -> str | tuple[Path, ...]:
     if text in ("sample", "live"):
         return text
-    items = _items(text)
+    items = _split_items(text)
     for item in items:
-        if not _readable(Path(item)):
-            raise ValueError(f"sample, live, or paths of readable files; {shown(item)} is none")
+        if not _is_readable(Path(item)):
+            raise ValueError(
+                f"sample, live, or paths of readable files; {quote_setting(item)} is none"
+            )
     return tuple(Path(item) for item in items)
 
 
-def _clickhouse(text: str) -> Path | Server:
+def _parse_clickhouse(text: str) -> Path | Server:
     if not _ADDRESS.match(text):
         return Path(text)
     try:
         parts = urlsplit(text)
-        sound = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
+        is_valid = "://" in text and parts.scheme in {"http", "https"} and parts.port != 0
         names = {name for name, _ in parse_qsl(parts.query, True, True)}
-    except ValueError:  # the port is no number below 65536, a bracket is open, "?" without "="
-        sound = False
-    if not sound or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
+    except ValueError:  # a port that is no number below 65536, an open bracket, "?" without "="
+        is_valid = False
+    if not is_valid or not re.fullmatch(r"[^\s,]+", parts.hostname or ""):
         raise ValueError("a directory, or http://user:password@host:8123")
     if parts.path not in {"", "/"} or "#" in text:
         raise ValueError(
@@ -92,7 +94,7 @@ def _clickhouse(text: str) -> Path | Server:
             "database"
         )
     if not names <= TLS:
-        # A password there, or a setting, would be taken for one or the other, or logged.
+        # The client would take other parameters for settings or credentials, and may log them.
         raise ValueError(
             f"no parameters behind ? but {', '.join(sorted(TLS))}: user and password stand before "
             f"the host, as http://user:password@host:8123, and {_SIGNS}"
@@ -100,26 +102,26 @@ def _clickhouse(text: str) -> Path | Server:
     return Server(text)
 
 
-def _database(text: str) -> str:
+def _parse_database(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", text):
         raise ValueError("a name of letters, digits and underscores")
     return text
 
 
-def _exchanges(text: str) -> tuple[str, ...]:
-    items = _items(text)
+def _parse_exchanges(text: str) -> tuple[str, ...]:
+    items = _split_items(text)
     if not set(items) <= set(EXCHANGES) or len(set(items)) < len(items):
         raise ValueError(f"some of {', '.join(EXCHANGES)}, each once")
     return tuple(items)
 
 
-def _instruments(text: str) -> Path:
-    # Read where it is needed: to ask a database no instruments file is.
+def _parse_instruments(text: str) -> Path:
+    # The file is read when it is needed: queries of a database do not need it.
     return Path(text)
 
 
-def _brokers(text: str) -> str:
-    for item in _items(text):
+def _parse_brokers(text: str) -> str:
+    for item in _split_items(text):
         host, _, port = item.rpartition(":")
         if not re.fullmatch(r"\[[0-9a-fA-F:]+\]|[\w.-]+", host) or not _is_port(port):
             raise ValueError("bootstrap servers: host:port, comma-separated")
@@ -130,99 +132,99 @@ def _is_port(text: str) -> bool:
     return text.isdecimal() and 0 < int(text) < 65536
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not _is_port(text):
         raise ValueError("a port from 1 to 65535")
     return int(text)
 
 
-def _address(text: str) -> str:
+def _parse_address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise ValueError("an IP address to listen on, as 127.0.0.1 or 0.0.0.0") from None
 
 
-def _seconds(text: str, besides: str = "") -> float:
+def _parse_seconds(text: str, hint: str = "") -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text) or not float(text):
-        raise ValueError(f"a number of seconds above 0, as 60 or 2.5{besides}")
+        raise ValueError(f"a number of seconds above 0, as 60 or 2.5{hint}")
     return float(text)
 
 
-def _watch(text: str) -> float:
-    return 0.0 if text == "0" else _seconds(text, ", or 0 for no cross-check in this process")
+def _parse_watch_interval(text: str) -> float:
+    return 0.0 if text == "0" else _parse_seconds(text, ", or 0 for no cross-check in this process")
 
 
-def _linger(text: str) -> timedelta:
+def _parse_max_wait(text: str) -> timedelta:
     if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", text) or not 0 < float(text) <= 10:
         raise ValueError("a number of seconds above 0, at most 10, as 0.2")
     return timedelta(seconds=float(text))
 
 
-def _partitions(text: str) -> int:
+def _parse_partition_count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1024:
         raise ValueError("a number of partitions from 1 to 1024")
     return int(text)
 
 
-def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+def _check_url(text: str, schemes: tuple[str, ...], example: str) -> str:
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in schemes and parts.port != 0
+        is_valid = parts.scheme in schemes and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or re.search(r"\s", text) or not _HOST.fullmatch(parts.hostname or ""):
+        is_valid = False
+    if not is_valid or re.search(r"\s", text) or not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError(f"an address, as {example}")
     return text
 
 
-def _registry(text: str) -> str:
-    return _url(text, ("http", "https"), "http://127.0.0.1:18081")
+def _parse_registry_url(text: str) -> str:
+    return _check_url(text, ("http", "https"), "http://127.0.0.1:18081")
 
 
-def _websocket(text: str) -> str:
-    return _url(text, ("ws", "wss"), "wss://host/path")
+def _parse_websocket_url(text: str) -> str:
+    return _check_url(text, ("ws", "wss"), "wss://host/path")
 
 
-def _rest(text: str) -> str:
+def _parse_rest_url(text: str) -> str:
     if re.search(r"[?#@\s]", text):
         raise ValueError("an address without user, query or spaces, as https://host/path")
-    return _url(text, ("http", "https"), "https://host/path")
+    return _check_url(text, ("http", "https"), "https://host/path")
 
 
-def key(text: str) -> str:
-    """A key as it goes into a header."""
+def parse_key(text: str) -> str:
+    """Return a key that fits into an HTTP header. Raises ValueError."""
     if not re.fullmatch(r"[!-~]{1,1000}", text):
         raise ValueError("takes a key of at most 1,000 letters, digits and signs, no spaces")
     return text
 
 
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
-    "FEED": ("sample", _feed),
-    "BROKERS": ("", _brokers),
-    "CLICKHOUSE": ("", _clickhouse),
-    "DATABASE": ("market", _database),
-    "EXCHANGES": ("", _exchanges),
-    "INSTRUMENTS": ("instruments.toml", _instruments),
-    "SCHEMA_REGISTRY": ("", _registry),
-    "METRICS_PORT": ("", _port),
-    "METRICS_ADDRESS": ("127.0.0.1", _address),
-    "FRESH_SECONDS": ("60", _seconds),
-    "WATCH_SECONDS": ("60", _watch),
-    "LINGER_SECONDS": ("", _linger),
-    "RAW_PARTITIONS": ("1", _partitions),
-    "NORMALIZED_PARTITIONS": ("4", _partitions),
-    **{f"{exchange.upper()}_URL": ("", _websocket) for exchange in EXCHANGES},
-    **{f"{exchange.upper()}_REST_URL": ("", _rest) for exchange in EXCHANGES},
+    "FEED": ("sample", _parse_feed),
+    "BROKERS": ("", _parse_brokers),
+    "CLICKHOUSE": ("", _parse_clickhouse),
+    "DATABASE": ("market", _parse_database),
+    "EXCHANGES": ("", _parse_exchanges),
+    "INSTRUMENTS": ("instruments.toml", _parse_instruments),
+    "SCHEMA_REGISTRY": ("", _parse_registry_url),
+    "METRICS_PORT": ("", _parse_port),
+    "METRICS_ADDRESS": ("127.0.0.1", _parse_address),
+    "FRESH_SECONDS": ("60", _parse_seconds),
+    "WATCH_SECONDS": ("60", _parse_watch_interval),
+    "LINGER_SECONDS": ("", _parse_max_wait),
+    "RAW_PARTITIONS": ("1", _parse_partition_count),
+    "NORMALIZED_PARTITIONS": ("4", _parse_partition_count),
+    **{f"{exchange.upper()}_URL": ("", _parse_websocket_url) for exchange in EXCHANGES},
+    **{f"{exchange.upper()}_REST_URL": ("", _parse_rest_url) for exchange in EXCHANGES},
 }
-"""For each setting its default and what reads its text. An empty text counts as
-unset, an empty default gives None."""
+"""Default and parser of each setting. An empty text counts as unset; an empty default gives
+None."""
 
 KAFKA: Final = "KAFKA_"
-"""Settings that begin so are librdkafka's: KAFKA_SASL_PASSWORD is `sasl.password`."""
+"""Prefix of properties of librdkafka: KAFKA_SASL_PASSWORD is `sasl.password`."""
 
 FILE: Final = "_FILE"
-"""With this at its end such a setting names the file that holds the value."""
+"""Suffix of a setting that names the file with the value."""
 
 OWN_PROPERTIES: Final = frozenset(
     {
@@ -232,10 +234,10 @@ OWN_PROPERTIES: Final = frozenset(
         "transactional.id",
     }
 )  # fmt: skip
-"""Properties on which exactness depends; nobody else sets them."""
+"""Properties that users cannot set, as exactness depends on them."""
 
 KEYS: Final = tuple(f"{exchange.upper()}_KEY" for exchange in EXCHANGES)
-"""Settings that are secrets: an exchange's key for REST; each may also name its file."""
+"""Secret settings: the key of an exchange for REST. With FILE at the end they name a file."""
 
 TESTS: Final = "TEST_"
-"""Settings that begin so are for the tests."""
+"""Prefix of settings of the tests."""

@@ -1,7 +1,6 @@
-"""Settings: environment variables, also read from `.env`.
+"""Settings from environment variables and `.env`.
 
-Every wrong one is named, with what it got and what it takes, before anything
-starts.
+Before anything starts, an error names each wrong setting, its value and the values it takes.
 """
 
 import io
@@ -17,7 +16,7 @@ from dotenv.parser import parse_stream
 
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
-from candlewax.runtime.last_filled import recall
+from candlewax.runtime.last_filled import recall_database
 from candlewax.runtime.setting_parsers import (
     FILE,
     KAFKA,
@@ -26,21 +25,22 @@ from candlewax.runtime.setting_parsers import (
     READERS,
     TESTS,
     Server,
-    shown,
+    parse_key,
+    quote_setting,
 )
-from candlewax.runtime.setting_parsers import key as readable_key
 
 PREFIX: Final = "CANDLEWAX_"
 
 
 class SettingsError(ValueError):
-    """One or more settings are wrong; the text has a line for each."""
+    """One or more wrong settings; the message has a line for each."""
 
 
 @dataclass(frozen=True)
 class Brokers:
-    """Kafka or Redpanda: the bootstrap servers, and properties for librdkafka, which
-    may hold passwords and are never printed.
+    """Brokers of Kafka or Redpanda: bootstrap servers, and properties for librdkafka.
+
+    Properties may hold passwords and are never printed.
     """
 
     servers: str
@@ -55,18 +55,18 @@ class Brokers:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment asks for.
+    """Settings of a process.
 
-    `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all
-    that the instruments file lists. `urls` are the websocket addresses that are not
-    the exchanges' own, `rest_urls` those of REST, `keys` are shown to an exchange by REST
-    and never printed; all by exchange. `fresh_seconds` is for how long a process without a
-    connection or a commit still counts as ready, `watch_seconds` is the time between two
-    cross-checks, 0 for none beside a dataflow, `linger_seconds` that between two looks at what a
-    feed or a topic has brought, where it is not what suits each best. `is_placed` tells whether
-    `clickhouse` was set: if not, it is the place filled last, and what fills one takes that of
-    its kind.
-    `is_simulated` tells whether the exchanges must be the simulator's; None if that is open.
+    `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all exchanges of
+    the instruments file. `urls` and `rest_urls` replace the exchanges' own addresses of websockets
+    and of REST; `keys` are sent to an exchange by REST and never printed; all are by exchange.
+
+    `fresh_seconds` is how long a process without a connection or a commit still counts as ready.
+    `watch_seconds` is the time between two cross-checks, 0 for none beside a dataflow.
+    `linger_seconds` is the time between two polls of a feed or a topic; None for the default of
+    each. `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
+    and a process that fills one takes the default of its kind of data. `is_simulated` is true if
+    the exchanges must be the simulator's; None if both are accepted.
     """
 
     feed: str | tuple[Path, ...]
@@ -87,55 +87,55 @@ class Settings:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def live(self) -> bool:
-        """Whether the exchanges' websockets are to be read."""
+    def is_live(self) -> bool:
+        """True if the feed is the exchanges' websockets."""
         return self.feed == "live"
 
     @property
-    def logs(self) -> tuple[Path, ...]:
-        """The frame logs to read."""
-        if self.live:
+    def frame_logs(self) -> tuple[Path, ...]:
+        """Frame logs to read; none for a live feed."""
+        if self.is_live:
             return ()
         return (SAMPLE,) if isinstance(self.feed, str) else self.feed
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
-    """Read the settings; the environment goes before `.env`.
+    """Read the settings; the environment overrides `.env`.
 
     Raises SettingsError with a line for each setting that is wrong or unknown.
     """
-    written, wrong = _file(dotenv)
-    given = {**written, **(os.environ if environ is None else environ)}
+    file_values, errors = _read_dotenv(dotenv)
+    variables = {**file_values, **(os.environ if environ is None else environ)}
     texts = {
         name.removeprefix(PREFIX): text.strip()
-        for name, text in given.items()
+        for name, text in variables.items()
         if name.startswith(PREFIX)
     }
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
-    secret = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
-    others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secret.keys()
+    secrets = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
+    others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secrets.keys()
     unknown = texts.keys() - READERS - others
-    wrong += [f"{PREFIX}{name}: no such setting; there are {_names()}" for name in unknown]
+    errors += [f"{PREFIX}{name}: no such setting; there are {_list_names()}" for name in unknown]
     values: dict[str, Any] = {}
-    for name, (default, reader) in READERS.items():
+    for name, (default, parse) in READERS.items():
         text = texts.get(name) or default
         try:
-            values[name.lower()] = reader(text) if text else None
+            values[name.lower()] = parse(text) if text else None
         except ValueError as error:
-            wrong.append(f"{PREFIX}{name}: got {shown(text)}, takes {error}")
-    values["keys"] = _keys(secret, wrong)
+            errors.append(f"{PREFIX}{name}: got {quote_setting(text)}, takes {error}")
+    values["keys"] = _read_keys(secrets, errors)
     properties: dict[str, str] = {}
     for name, text in kafka.items():
         try:
-            properties.update([_property(name, text)])
+            properties.update([_read_property(name, text)])
         except ValueError as error:
-            wrong.append(f"{PREFIX}{name}: {error}")
-    if wrong:
-        raise SettingsError("\n".join(sorted(wrong)))
-    return _settings(values, properties)
+            errors.append(f"{PREFIX}{name}: {error}")
+    if errors:
+        raise SettingsError("\n".join(sorted(errors)))
+    return _build_settings(values, properties)
 
 
-def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
+def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
     servers = values["brokers"]
     values["brokers"] = servers and Brokers(
         servers,
@@ -149,24 +149,24 @@ def _settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
     values["is_placed"] = values["clickhouse"] is not None
     if not values["is_placed"]:
-        values["clickhouse"], values["database"] = recall(values["database"])
+        values["clickhouse"], values["database"] = recall_database(values["database"])
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
 
 
-def _property(name: str, text: str) -> tuple[str, str]:
-    """The property of librdkafka that a setting means, and its value."""
+def _read_property(name: str, text: str) -> tuple[str, str]:
+    """Return the property of librdkafka that a setting names, and its value."""
     key = name.removeprefix(KAFKA)
     if key.endswith(FILE):
-        text = _held(text)
+        text = _read_value_file(text)
     key = key.removesuffix(FILE).lower().replace("_", ".")
     if key in OWN_PROPERTIES:
         raise ValueError(f"{key} cannot be set: exactness depends on it")
     return key, text
 
 
-def _keys(texts: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
-    """The keys by exchange; adds what is wrong, without the key."""
+def _read_keys(texts: Mapping[str, str], errors: list[str]) -> dict[str, str]:
+    """Return the keys by exchange; add errors to the list, without the keys."""
     keys: dict[str, str] = {}
     for name, text in texts.items():
         if not text:
@@ -175,41 +175,41 @@ def _keys(texts: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
         try:
             if exchange in keys:
                 raise ValueError(f"stands beside {PREFIX}{exchange.upper()}_KEY; one is enough")
-            keys[exchange] = readable_key(_held(text) if name.endswith(FILE) else text)
+            keys[exchange] = parse_key(_read_value_file(text) if name.endswith(FILE) else text)
         except ValueError as error:
-            wrong.append(f"{PREFIX}{name}: {error}")
+            errors.append(f"{PREFIX}{name}: {error}")
     return keys
 
 
-def _held(path: str) -> str:
-    """What a file holds, for a setting."""
+def _read_value_file(path: str) -> str:
+    """Return the content of a file that holds the value of a setting. Raises ValueError."""
     try:
         return Path(path).read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError):
         raise ValueError("takes the path of a readable text file") from None
 
 
-def _file(dotenv: Path) -> tuple[dict[str, str], list[str]]:
-    """What the file holds, and what is wrong with it.
+def _read_dotenv(dotenv: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the values in the file, and its errors.
 
-    A line that cannot be read is wrong if it names one of our settings; other programs
-    may write theirs as they like.
+    A line that cannot be read is an error only if it names one of our settings: the file may
+    belong to other programs as well.
     """
     if not dotenv.is_file():
         return {}, []
     try:
         lines = list(parse_stream(io.StringIO(dotenv.read_text("utf-8-sig"))))
     except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
-        return {}, [f"{dotenv}: cannot be read: {why}"]
-    wrong = [
+        reason = "not UTF-8 text" if isinstance(error, ValueError) else error.strerror
+        return {}, [f"{dotenv}: cannot be read: {reason}"]
+    errors = [
         f"{name.group()}: line {line.original.line} of {dotenv} cannot be read,"
         " takes NAME=value, quotes in pairs"
         for line in lines
         if line.error and (name := re.search(PREFIX + r"\w*", line.original.string))
     ]
-    return {line.key: line.value or "" for line in lines if line.key and not line.error}, wrong
+    return {line.key: line.value or "" for line in lines if line.key and not line.error}, errors
 
 
-def _names() -> str:
+def _list_names() -> str:
     return ", ".join(PREFIX + name for name in (*READERS, *KEYS, f"{KAFKA}*"))

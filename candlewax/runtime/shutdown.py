@@ -1,26 +1,27 @@
-"""The way of a process to stop."""
+"""Orderly stop of a process."""
 
 import atexit
 import signal
 
 
 class ShutdownSignal:
-    """Whether the process was asked to stop: sources then end, and what they emitted
-    is stored and remembered before the process exits.
+    """Flag that SIGTERM and SIGINT set; called, it returns True once the process should stop.
+
+    Sources then end. What they emitted is stored and covered by a snapshot before the exit.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._is_set = False
 
     def listen(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
+        """Set the flag on SIGTERM and SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-            # All is done when the interpreter ends; being asked then is no failure.
+            signal.signal(number, self._handle)
+            # A signal while the interpreter exits must not change the exit status.
             atexit.register(signal.signal, number, signal.SIG_IGN)
 
-    def _ask(self, *_: object) -> None:
-        self._asked = True
+    def _handle(self, *_: object) -> None:
+        self._is_set = True
 
     def __call__(self) -> bool:
-        return self._asked
+        return self._is_set

@@ -1,4 +1,4 @@
-"""Times as people and programs write them."""
+"""Parsing of times that users and programs write."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _NUMBER: Final = re.compile(r"-?\d{1,25}(\.\d{1,9})?", re.ASCII)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = ((10**17, "nanoseconds"), (10**14, "microseconds"), (10**11, "milliseconds"))
-"""A number of seconds from 10^11 on is a year beyond 5138: it counts something smaller."""
+"""Units of numbers that are too great for seconds: 10^11 seconds lie in the year 5138."""
 
 EXPECTED: Final = (
     "takes ISO 8601 with its zone, as 2026-09-15T12:00:00Z, or seconds since 1970, as 1789473600"
@@ -24,7 +24,7 @@ EXPECTED: Final = (
 def parse_time(text: str) -> datetime:
     """Return the time in UTC of ISO 8601 with a zone, or of seconds since 1970.
 
-    Raises ValueError with a sentence that says what is expected and what came.
+    Raises ValueError with a sentence on what is expected and what was given.
     """
     if _NUMBER.fullmatch(text):
         return _from_seconds(text)
@@ -40,10 +40,11 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_time_or_utc(text: str) -> datetime:
-    """Return the time in UTC of what `parse_time` takes, or of a date, or a date and a time, in
-    UTC where no zone is said: what people type.
+    """Return the time in UTC of user input: also of a date, or of a time without a zone.
 
-    Raises ValueError with a sentence that says what is expected and what came.
+    A time without a zone is UTC; otherwise as `parse_time`.
+
+    Raises ValueError with a sentence on what is expected and what was given.
     """
     text = text.strip()
     if _WITHOUT_ZONE.fullmatch(text):

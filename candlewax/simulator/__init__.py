@@ -1,9 +1,9 @@
-"""The exchange simulator: a seeded market, and the exchanges that report it.
+"""Simulator of the exchanges: a seeded market, and websocket and REST servers that publish it.
 
-`market` makes trades, `frames` writes what each exchange sends and `frame_faults` spoils it.
-`recording` plays connections into the frame log that comes with the package.
+`market` makes trades, `frames` writes the frames of each exchange, `frame_faults` damages them.
+`recording` builds the frame log that comes with the package.
 
-The same exchanges answer real clients: `plan` says what a `server` plays and how it misbehaves;
-`player` and `replay` play it. In `exchanges`, a `venue` is an exchange that is open, a module for
-each exchange talks with its clients, `published` remembers what was sent and `rest` shows it again.
+`plan` holds what a `server` plays and which faults it makes; `player` and `replay` play it. In
+`exchanges`, a `venue` is one open exchange and each exchange has a module for its clients.
+`published` keeps the trades that were sent, and `rest` serves them.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a frame of trades, drawn from the seed."""
+"""Faults in frames of trades, drawn from the seed."""
 
 from collections.abc import Callable
 from random import Random
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from candlewax.simulator.frames.channels import Bundle
 from candlewax.simulator.market.rng import below, generator
-from candlewax.simulator.plan import Mischief
+from candlewax.simulator.plan import FaultRates
 from candlewax.simulator.recording import faults
 from candlewax.simulator.recording.faults import Spoil
 
@@ -19,48 +19,47 @@ _SPOILS: Final = {
 
 
 class FrameFault(NamedTuple):
-    """How a bundle is sent: what is made of its text, and whether it comes late."""
+    """One fault: the texts to send instead of a frame, and whether it is sent late."""
 
     texts: Callable[[str], list[str]]
-    lost: bool = False
-    """Whether its trades cannot be read."""
-    late: bool = False
+    is_lost: bool = False
+    """True if its trades cannot be read."""
+    is_late: bool = False
 
 
 _PLAIN: Final = FrameFault(lambda text: [text])
 _TWICE: Final = FrameFault(lambda text: [text, text])
-_CUT: Final = FrameFault(lambda text: [faults.cut(text)], lost=True)
-_LATE: Final = FrameFault(lambda text: [text], late=True)
+_CUT: Final = FrameFault(lambda text: [faults.cut(text)], is_lost=True)
+_LATE: Final = FrameFault(lambda text: [text], is_late=True)
 
 
-class Chance:
-    """Draws what goes wrong with one exchange."""
+class FaultPicker:
+    """Draws the frame faults of one exchange."""
 
-    def __init__(self, mischief: Mischief, seed: int, exchange: str) -> None:
-        self._mischief = mischief
+    def __init__(self, fault_rates: FaultRates, seed: int, exchange: str) -> None:
+        self._fault_rates = fault_rates
         self._rng: Random = generator(seed, f"mischief {exchange}")
         self._spoils = _SPOILS[exchange]
-        m = mischief
-        self._fates: list[tuple[float, Callable[[], FrameFault]]] = [
-            (m.truncate, lambda: _CUT),
-            (m.swap, lambda: _LATE),
-            (m.repeat, lambda: _TWICE),
-            (m.garbage, self._with_garbage),
+        self._faults: list[tuple[float, Callable[[], FrameFault]]] = [
+            (fault_rates.truncate, lambda: _CUT),
+            (fault_rates.swap, lambda: _LATE),
+            (fault_rates.repeat, lambda: _TWICE),
+            (fault_rates.garbage, self._with_garbage),
         ]
-        self._good = not any(chance for chance, _ in self._fates)
+        self._is_faultless = not any(chance for chance, _ in self._faults)
 
-    def heard(self, bundle: Bundle) -> Bundle:
-        """The trades that are not skipped."""
-        chance = self._mischief.skip
+    def drop_skipped(self, bundle: Bundle) -> Bundle:
+        """Return the trades that are not skipped."""
+        chance = self._fault_rates.skip
         return tuple(t for t in bundle if self._rng.random() >= chance) if chance else bundle
 
-    def fate(self) -> FrameFault:
-        """What becomes of the next frame."""
-        if self._good:
+    def next_fault(self) -> FrameFault:
+        """Return the fault of the next frame."""
+        if self._is_faultless:
             return _PLAIN
-        for chance, fate in self._fates:
+        for chance, make_fault in self._faults:
             if chance and self._rng.random() < chance:
-                return fate()
+                return make_fault()
         return _PLAIN
 
     def _with_garbage(self) -> FrameFault:

@@ -1,4 +1,4 @@
-"""What a simulator is asked to do: what it plays, and how it behaves."""
+"""Plan of a simulator: its market or recording, its faults and its limits."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,93 +9,94 @@ MEBIBYTE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Mischief:
-    """What goes wrong, for each exchange on its own; 0 is never.
+class FaultRates:
+    """Rates of faults, drawn separately for each exchange; 0 is never.
 
-    Chances are of a trade or of a frame of trades; `_every` is a mean time in seconds.
+    Probabilities are per trade or per frame of trades. Fields ending in `_every` are mean times in
+    seconds.
     """
 
     skip: float = 0
-    """A trade never comes on a socket; REST has it."""
+    """A trade is not sent on the websocket; REST returns it."""
     repeat: float = 0
-    """A frame comes twice."""
+    """A frame is sent twice."""
     swap: float = 0
-    """A frame comes behind the next one of its market."""
+    """A frame is sent after the next one of its market."""
     truncate: float = 0
-    """A frame ends early, so that its trades are as good as skipped."""
+    """A frame is cut, so that its trades count as skipped."""
     garbage: float = 0
-    """An unreadable frame stands behind a good one."""
+    """An unreadable frame follows a good one."""
     drop_every: float = 0
-    """A connection is cut without a word."""
+    """A connection is cut without a close frame."""
     close_every: float = 0
     """A connection is closed with `close_code`."""
     close_code: int = 1012
     stall_every: float = 0
-    """For `stall_seconds` no trade comes, while heartbeats go on."""
+    """For `stall_seconds` no trades are sent, while heartbeats go on."""
     freeze_every: float = 0
-    """For `stall_seconds` nothing comes at all, and nothing is heard."""
+    """For `stall_seconds` nothing is sent or read."""
     stall_seconds: float = 20
     refuse: tuple[str, ...] = ()
-    """Native symbols the exchanges do not know."""
+    """Native symbols that the exchanges reject."""
     limit: float = 0
-    """The chance that a request to REST is one too many."""
+    """Probability that a REST request exceeds the rate limit."""
     fail: float = 0
-    """The chance that a request to REST is answered with a status of 503 and no JSON."""
+    """Probability that a REST request is answered with status 503 and no JSON."""
     oldest: int = 0
-    """How many trades of each market REST shows; 0 is all."""
+    """Newest trades of each market that REST returns; 0 is all."""
 
 
 @dataclass(frozen=True)
 class ExchangeLimits:
-    """The exchanges' rules and times, in seconds."""
+    """Limits and times of the exchanges, in seconds."""
 
     ping_every: float = 20
     pong_within: float = 60
-    """Who leaves a ping of Binance unanswered for so long is dropped."""
+    """Time after which Binance drops a client that did not answer a ping."""
     age: float = DAY
-    """How long a connection to Binance lives."""
+    """Lifetime of a connection to Binance."""
     notice: float = 600
-    """How long before its end it is announced."""
+    """Time before the end of a connection at which Binance announces it."""
     messages: int = 5
-    """The most messages a client may send to Binance within a second."""
+    """Messages a client may send to Binance in one second."""
     streams: int = 1024
-    """The most streams of a connection to Binance."""
-    beat: float = 1
-    """Between two heartbeats of Kraken and Coinbase."""
+    """Streams of one connection to Binance."""
+    heartbeat_s: float = 1
+    """Time between two heartbeats of Kraken and Coinbase."""
     patience: float = 5
-    """Who has not subscribed to anything of Coinbase after so long is disconnected."""
+    """Time after which Coinbase disconnects a client without a subscription."""
     gather: float = 0.1
-    """How long Coinbase gathers the trades of a market; 0 is an order at a time."""
+    """Time for which Coinbase gathers the trades of a market; 0 sends each order by itself."""
     unsent: int = 64 * MEBIBYTE
-    """Bytes; a client that lets more of them wait is dropped."""
+    """Bytes; a client with more of them unread is dropped."""
     retry_after: int = 1
-    """What REST tells who asked too often."""
+    """Retry-After of REST answers over the rate limit."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is played: a synthetic market, or a recording.
+    """Plan of a simulator: a synthetic market or a recording, with faults and limits.
 
-    `rate` is how many trades a second all exchanges have together. The same seed
-    gives the same trades but for their times.
+    `rate` is trades per second of all exchanges. The same seed gives the same trades at other
+    times.
     """
 
     rate: float = 50
     seed: int = 1
-    mischief: Mischief = field(default_factory=Mischief)
+    fault_rates: FaultRates = field(default_factory=FaultRates)
     recording: Path | None = None
     pace: float = 1
-    """Of the recording: 1 as it was recorded, 2 twice as fast, 0 as fast as possible."""
+    """Speed of the recording: 1 as recorded, 2 twice as fast, 0 as fast as possible."""
     flood: bool = False
-    """Send as fast as the clients take, whatever the rate."""
+    """Send as fast as the clients read, whatever the rate."""
     markets: int = 0
-    """So many at least of each spot exchange; some are made up if it has fewer."""
+    """Least number of markets per spot exchange; made-up ones fill it up."""
     trades: int | None = None
-    """Fall silent after so many."""
-    waiting: bool = False
+    """Stop after this many trades."""
+    starts_paused: bool = False
     """Play nothing before `Simulator.begin` is called."""
     ids_from: int = 0
-    """Added to all trade ids: who starts again must not give out an id twice."""
+    """Added to all trade ids, so that a restart never repeats an id."""
     keep: int | None = None
-    """How many trades to remember at least, for REST and the journal; None is all."""
-    manners: ExchangeLimits = field(default_factory=ExchangeLimits)
+    """Trades to keep at least, for REST and the journal; None keeps all."""
+    limits: ExchangeLimits = field(default_factory=ExchangeLimits)

@@ -1,4 +1,4 @@
-"""Plays a frame log: each exchange's frames, verbatim, to who listens to it."""
+"""Replay of a frame log: each exchange's frames, verbatim, to its clients."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ from candlewax.simulator.exchanges.venue import Venue
 
 _CHUNK: Final = 1 << 20
 _AT_ONCE: Final = 500
-"""Frames that are sent without a look at anything else."""
+"""Frames sent in one go before other tasks run."""
 
-Recorded = tuple[int, str]
-"""When a frame was received, in nanoseconds, and its text."""
+RecordedFrame = tuple[int, str]
+"""Receive time of a frame in nanoseconds, and its text."""
 
 
-def recorded(path: Path, exchange: str) -> Iterator[Recorded]:
-    """The frames of an exchange in the order of the log; raises LogError."""
+def read_frames(path: Path, exchange: str) -> Iterator[RecordedFrame]:
+    """Return the frames of an exchange in the order of the log. Raises LogError."""
     lines = Lines(blocks(path, lambda _: None), _CHUNK, 0)
     while chunk := lines.next_chunk():
         frames = frame_log.read(chunk, str(path), 0).frames
@@ -32,9 +32,9 @@ def recorded(path: Path, exchange: str) -> Iterator[Recorded]:
 
 
 class Replay:
-    """Plays a log at a pace: 1 as it was recorded, 0 as fast as the clients take it.
+    """Replay of a log: pace 1 as recorded, 0 as fast as the clients read.
 
-    An exchange begins when somebody has subscribed to it.
+    An exchange starts once a client has subscribed to it.
     """
 
     def __init__(self, path: Path, pace: float, venues: Mapping[str, Venue]) -> None:
@@ -44,7 +44,7 @@ class Replay:
         self.played = 0
 
     async def play(self) -> None:
-        """Play the log to its end; raises LogError where it cannot be read."""
+        """Play the log to its end. Raises LogError if it cannot be read."""
         try:
             async with asyncio.TaskGroup() as group:
                 for venue in self._venues.values():
@@ -53,10 +53,10 @@ class Replay:
             raise errors.exceptions[0] from None
 
     async def _play(self, venue: Venue) -> None:
-        await venue.heard_of.wait()
+        await venue.has_subscriber.wait()
         loop = asyncio.get_running_loop()
         begin, first_ns = loop.time(), None
-        frames = recorded(self._path, venue.exchange)
+        frames = read_frames(self._path, venue.exchange)
         for number, (recv_ns, text) in enumerate(frames, 1):
             first_ns = recv_ns if first_ns is None else first_ns
             due = begin + (recv_ns - first_ns) / 1e9 / self._pace if self._pace else begin
@@ -70,4 +70,4 @@ class Replay:
         venue.flush()
 
 
-__all__ = ["LogError", "Recorded", "Replay", "recorded"]
+__all__ = ["LogError", "RecordedFrame", "Replay", "read_frames"]

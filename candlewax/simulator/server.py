@@ -1,4 +1,4 @@
-"""The simulator: a websocket and REST server that plays the exchanges."""
+"""Websocket and REST server that plays the exchanges."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from candlewax.core.kind_marks import SIMULATOR_HEADER
-from candlewax.simulator.connection_faults import troubles
+from candlewax.simulator.connection_faults import fault_tasks
 from candlewax.simulator.exchanges.client import Client
-from candlewax.simulator.exchanges.published import Books, Published
-from candlewax.simulator.exchanges.registry import PATHS, met_at, opened
-from candlewax.simulator.exchanges.rest import Answer, Rest, Trouble
+from candlewax.simulator.exchanges.published import Published, PublishedTrades
+from candlewax.simulator.exchanges.registry import PATHS, exchange_at, open_venues
+from candlewax.simulator.exchanges.rest import Answer, Rest, RestFault
 from candlewax.simulator.exchanges.venue import Venue
 from candlewax.simulator.market.rng import generator
 from candlewax.simulator.plan import Plan
@@ -25,18 +25,18 @@ from candlewax.simulator.replay import Replay
 __all__ = ["Plan", "Published", "Simulator"]
 
 _CLOSE_SECONDS: Final = 2
-"""How long a client has to say goodbye."""
+"""Seconds a client has to answer a close frame."""
 
 _SILENT: Final = logging.getLogger("candlewax.simulator")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
-"""The library logs each client that leaves without a word as an error."""
+"""Silent logger: websockets logs each client that leaves without a close frame as an error."""
 
 
 class Simulator:
-    """Plays a plan while it is entered.
+    """Server that plays a plan as an async context manager.
 
-    `told` hears of every trade when it is published.
+    `on_trade` is called with every trade when it is published.
     """
 
     def __init__(
@@ -44,51 +44,51 @@ class Simulator:
         plan: Plan,
         host: str = "127.0.0.1",
         port: int = 0,
-        told: Callable[[Published], object] | None = None,
+        on_trade: Callable[[Published], object] | None = None,
     ) -> None:
         self.plan: Final = plan
-        self.books: Final = Books(plan.keep, told)
+        self.published: Final = PublishedTrades(plan.keep, on_trade)
         self.replay: Replay | None = None
-        self.asked = 0
-        """How many requests REST has answered."""
-        self.failing = plan.mischief.fail
-        """The chance that REST answers a request with a failure of its own."""
+        self.rest_requests = 0
+        """REST requests answered so far."""
+        self.fail_rate = plan.fault_rates.fail
+        """Probability that a REST request is answered with status 503."""
         self._host, self._port = host, port
         self._rng = generator(plan.seed, "rest")
-        self._too_soon = 0
-        self.lacking = 0
-        """How many of the next answers of REST will lack some trades."""
-        self._number = 0
+        self._limited_requests = 0
+        self.incomplete_answers = 0
+        """Next REST answers that will lack some trades."""
+        self._client_count = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self.venues = opened(self.plan, self.books)
+        self.venues = open_venues(self.plan, self.published)
         self._rest = Rest(
             self.venues,
-            self._trouble,
-            self.plan.manners.retry_after,
-            self.plan.mischief.oldest,
+            self._next_fault,
+            self.plan.limits.retry_after,
+            self.plan.fault_rates.oldest,
         )
-        self._begun = asyncio.Event()
-        self.player = Player(self.plan, self.venues, self._begun)
-        self._ended = asyncio.Event()
+        self._may_play = asyncio.Event()
+        self.player = Player(self.plan, self.venues, self._may_play)
+        self._has_ended = asyncio.Event()
         self._server: Server = await serve(
-            self._converse,
+            self._serve_client,
             self._host,
             self._port,
             process_request=self._answer,
-            process_response=_mark,
+            process_response=_mark_simulated,
             compression=None,
             ping_interval=None,
             close_timeout=_CLOSE_SECONDS,
             logger=_SILENT,
         )
-        if not self.plan.waiting:
+        if not self.plan.starts_paused:
             self.begin()
         self._start(self._play())
-        self._start(self._beat())
-        for trouble in troubles(self.plan.mischief, self.plan.seed, self.venues):
-            self._start(trouble)
+        self._start(self._send_heartbeats())
+        for fault in fault_tasks(self.plan.fault_rates, self.plan.seed, self.venues):
+            self._start(fault)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -96,28 +96,28 @@ class Simulator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for venue in self.venues.values():
-            # Who is not heard cannot say goodbye.
+            # A frozen connection cannot be closed.
             venue.thaw()
         for client in self.connections():
-            client.farewell()
+            client.announce_close()
             client.flush()
         self._server.close()
         await self._server.wait_closed()
 
-    # Where it is, and what it did.
+    # Addresses and statistics.
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the port it listens on."""
         port: int = next(iter(self._server.sockets)).getsockname()[1]
         return port
 
     def url(self, exchange: str) -> str:
-        """The address of an exchange's websocket."""
+        """Return the websocket address of an exchange."""
         return f"ws://{self._authority}{PATHS[exchange]}"
 
     def rest_url(self, exchange: str) -> str:
-        """What the addresses of an exchange's REST begin with."""
+        """Return the base address of an exchange's REST."""
         return f"http://{self._authority}/{exchange}"
 
     @property
@@ -126,172 +126,170 @@ class Simulator:
 
     @property
     def journal(self) -> list[Published]:
-        """All that was published, in order."""
-        return self.books.journal
+        """Return all published trades in order."""
+        return self.published.journal
 
     def connections(self, exchange: str | None = None) -> list[Client]:
-        """Who is connected, to one exchange or to all."""
-        return [client for venue in self._some(exchange) for client in venue.clients.values()]
+        """Return the clients of one exchange or of all."""
+        return [client for venue in self._venues_of(exchange) for client in venue.clients.values()]
 
     def subscribed(self, exchange: str) -> frozenset[str]:
-        """The native symbols of an exchange that somebody listens to."""
+        """Return the native symbols of an exchange with a subscriber."""
         return self.venues[exchange].subscribed
 
     def begin(self) -> None:
-        """Play, if the plan was to wait for this; or go on."""
-        self._begun.set()
+        """Start or resume playing."""
+        self._may_play.set()
 
     def pause(self) -> None:
-        """Let no trades happen until `begin` is called again. A recording does not wait."""
-        self._begun.clear()
+        """Make no trades until `begin` is called. A recording does not pause."""
+        self._may_play.clear()
 
     async def ended(self) -> None:
-        """Wait until all is played; without an end in the plan that is never."""
-        await self._ended.wait()
+        """Wait until everything is played; forever if the plan has no end."""
+        await self._has_ended.wait()
 
     @property
     def sent(self) -> int:
-        """How many trades were published, or frames of a recording sent."""
-        return self.replay.played if self.replay else self.books.count
+        """Return how many trades were published, or frames of a recording sent."""
+        return self.replay.played if self.replay else self.published.count
 
     async def failed(self, stop: asyncio.Event) -> None:
-        """Wait until `stop` is set; raises what ended the playing early."""
-        waiting = asyncio.create_task(stop.wait())
+        """Wait until `stop` is set, or raise the error that ended the playing."""
+        stopping = asyncio.create_task(stop.wait())
         try:
-            pending = {waiting, *(task for task in self._tasks if not task.done())}
-            while not waiting.done():
+            pending = {stopping, *(task for task in self._tasks if not task.done())}
+            while not stopping.done():
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
         finally:
-            waiting.cancel()
+            stopping.cancel()
 
-    # What can be done to the clients.
+    # Faults on request.
 
     async def drop(self, exchange: str | None = None) -> None:
-        """Cut all connections at once, without a close frame."""
+        """Cut all connections without a close frame."""
         for client in self.connections(exchange):
             client.cut()
-        # The loop takes them down behind what it does now.
+        # Let the event loop close them.
         await asyncio.sleep(0)
 
     def stall(
-        self, exchange: str | None = None, seconds: float = 60, *, entirely: bool = False
+        self, exchange: str | None = None, seconds: float = 60, *, is_complete: bool = False
     ) -> None:
-        """Send no trades for so long, or nothing at all; they are published as skipped."""
-        for venue in self._some(exchange):
-            (venue.freeze if entirely else venue.stall)(seconds)
+        """Send no trades for some seconds, or nothing at all; they are published as skipped."""
+        for venue in self._venues_of(exchange):
+            (venue.freeze if is_complete else venue.stall)(seconds)
 
-    def refuse(self, native: str, *, known: bool = False) -> None:
-        """Let no exchange know this symbol, or let them know it again."""
+    def refuse(self, native_symbol: str, *, is_known: bool = False) -> None:
+        """Reject a native symbol at all exchanges, or accept it again."""
         for venue in self.venues.values():
-            (venue.refused.discard if known else venue.refused.add)(native)
+            (venue.refused.discard if is_known else venue.refused.add)(native_symbol)
 
     def close_with(
         self, exchange: str | None, code: int, reason: str = ""
     ) -> "asyncio.Future[list[None]]":
-        """Close all connections with a code; may be awaited."""
+        """Close all connections with a close code; the result may be awaited."""
         clients = self.connections(exchange)
-        closing = [client.venue.later(client.close(code, reason)) for client in clients]
+        closing = [client.venue.run_in_background(client.close(code, reason)) for client in clients]
         return asyncio.gather(*closing)
 
     def announce_end(self, exchange: str | None = None) -> None:
-        """Tell all clients of Binance that their connections will end soon."""
+        """Announce to all clients of Binance that their connections will end soon."""
         for client in self.connections(exchange):
-            client.farewell()
+            client.announce_close()
 
     def limit(self, requests: int) -> None:
-        """Answer so many of the next requests to REST that they come too soon."""
-        self._too_soon += requests
+        """Answer the next REST requests as over the rate limit."""
+        self._limited_requests += requests
 
     def show(self, trades: int) -> None:
-        """Let REST show so many of the newest trades of each market only; 0 is all."""
+        """Let REST return only the newest trades of each market; 0 is all."""
         self._rest.shown = trades
 
     def lack(self, answers: int) -> None:
-        """Leave three trades out of the middle of so many of the next answers of REST."""
-        self.lacking += answers
+        """Leave three trades out of the middle of the next REST answers."""
+        self.incomplete_answers += answers
 
-    # How it works.
-
-    def _some(self, exchange: str | None) -> list[Venue]:
+    def _venues_of(self, exchange: str | None) -> list[Venue]:
         return list(self.venues.values()) if exchange is None else [self.venues[exchange]]
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 
     async def _play(self) -> None:
-        await self._begun.wait()
+        await self._may_play.wait()
         if self.plan.recording is None:
             await self.player.play()
         else:
             self.replay = Replay(self.plan.recording, self.plan.pace, self.venues)
             await self.replay.play()
-        self._ended.set()
+        self._has_ended.set()
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
-            await asyncio.sleep(self.plan.manners.beat)
+            await asyncio.sleep(self.plan.limits.heartbeat_s)
             for venue in self.venues.values():
-                venue.beat()
+                venue.send_heartbeats()
 
-    def _trouble(self) -> Trouble:
-        """What is wrong with the next request to REST."""
-        self.asked += 1
-        if self._too_soon:
-            self._too_soon -= 1
-            return Trouble.TOO_SOON
-        if self.lacking:
-            self.lacking -= 1
-            return Trouble.LACKING
-        mischief = self.plan.mischief
-        for chance, trouble in (
-            (self.failing, Trouble.FAILED),
-            (mischief.limit, Trouble.TOO_SOON),
+    def _next_fault(self) -> RestFault:
+        """Return the fault of the next REST request."""
+        self.rest_requests += 1
+        if self._limited_requests:
+            self._limited_requests -= 1
+            return RestFault.TOO_SOON
+        if self.incomplete_answers:
+            self.incomplete_answers -= 1
+            return RestFault.LACKING
+        fault_rates = self.plan.fault_rates
+        for chance, fault in (
+            (self.fail_rate, RestFault.FAILED),
+            (fault_rates.limit, RestFault.TOO_SOON),
         ):
             if chance > 0 and self._rng.random() < chance:
-                return trouble
-        return Trouble.NONE
+                return fault
+        return RestFault.NONE
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        if "Upgrade" in request.headers and met_at(request.path):
+        if "Upgrade" in request.headers and exchange_at(request.path):
             return None
         answer = self._rest.answer(request.path, request.headers)
         if answer is None:
-            known = ", ".join(PATHS.values())
+            paths = ", ".join(PATHS.values())
             answer = Answer(
-                f'{{"error":"nothing here; websockets are at {known}"}}', HTTPStatus.NOT_FOUND
+                f'{{"error":"nothing here; websockets are at {paths}"}}', HTTPStatus.NOT_FOUND
             )
         response = connection.respond(answer.status, answer.text)
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
         for name, value in answer.headers.items():
             response.headers[name] = value
-        return _mark(connection, request, response)
+        return _mark_simulated(connection, request, response)
 
-    async def _converse(self, connection: ServerConnection) -> None:
+    async def _serve_client(self, connection: ServerConnection) -> None:
         path = connection.request.path if connection.request else ""
-        venue = self.venues[met_at(path) or ""]
-        self._number += 1
-        client = venue.welcome(connection, self._number)
-        await venue.thawed()
-        client.opening()
+        venue = self.venues[exchange_at(path) or ""]
+        self._client_count += 1
+        client = venue.add_client(connection, self._client_count)
+        await venue.wait_until_thawed()
+        client.send_greeting()
         client.flush()
-        duties = [asyncio.create_task(duty) for duty in client.duties()]
+        background_tasks = [asyncio.create_task(task) for task in client.background_tasks()]
         try:
             async for message in connection:
-                await venue.thawed()
-                client.hear(message if isinstance(message, str) else message.decode())
+                await venue.wait_until_thawed()
+                client.handle_message(message if isinstance(message, str) else message.decode())
                 client.flush()
         except (ConnectionClosed, UnicodeDecodeError):
             pass
         finally:
-            for duty in duties:
-                duty.cancel()
-            venue.leave(client)
+            for task in background_tasks:
+                task.cancel()
+            venue.remove_client(client)
 
 
-def _mark(_: ServerConnection, __: Request, response: Response) -> Response:
-    """Say in each answer that nothing here is real."""
+def _mark_simulated(_: ServerConnection, __: Request, response: Response) -> Response:
+    """Add the header that says that the data is simulated."""
     response.headers[SIMULATOR_HEADER] = "1"
     return response

@@ -1,7 +1,7 @@
-"""What two databases hold of the same time, compared by what their rows say.
+"""Comparison of trades and candles of two databases by content hashes.
 
-The hash of rows is the sum of their contents modulo 2^128, which no order of rows and
-no clock of ours changes; see `clickhouse/ddl/73_content.sql`.
+The hash of rows is the sum of their content hashes modulo 2^128, so neither the order of rows nor
+our clocks change it; see `clickhouse/ddl/73_content.sql`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.candles.combine import TIMEFRAMES
 
 EXAMPLES: Final = 20
-"""How many rows that differ are shown."""
+"""Largest number of differing rows listed."""
 
 TABLES: Final = ("silver_trades", "ohlcv")
-"""What is compared."""
+"""Compared tables."""
 
 _DAYS: Final = """
 SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfDay(timestamp))) * 1000000 AS day
@@ -60,7 +60,7 @@ WHERE window_start >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
     AND window_start < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
 """
 
-# Of an outage certificates tell once a trade has come after it.
+# Certificates name an outage only after a later trade.
 _PENDING: Final = """
 WITH heard AS
 (
@@ -105,13 +105,13 @@ _DAY: Final = TIMEFRAMES["1d"][1]
 _HOUR: Final = TIMEFRAMES["1h"][1]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Two = tuple[Database, Database]
+Databases = tuple[Database, Database]
 Key = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Side:
-    """Some rows, and the hash of what they say."""
+    """Count and content hash of some rows."""
 
     rows: int
     hash: str
@@ -119,7 +119,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Day:
-    """A table's day (UTC) in both databases."""
+    """Day (UTC) of a table in both databases."""
 
     table: str
     day: date
@@ -128,17 +128,16 @@ class Day:
 
     @property
     def same(self) -> bool:
-        """Whether both hold the same."""
+        """Return True if both hold the same rows."""
         return self.stored == self.rebuilt
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All days of both tables, and the first rows that differ.
+    """Comparison of all days of both tables, and the first rows that differ.
 
-    Frames do not tell what the wall clock did, nor what is still to come: `unsettled`
-    counts candles that are left out for it, `revisions` those that differ in nothing but
-    how many of their trades came after they had closed.
+    Frames do not show what the wall clock did, nor trades still to come: `unsettled` counts candles
+    left out for that reason. `revisions` counts candles that differ in their revision only.
     """
 
     days: list[Day]
@@ -148,111 +147,119 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether all days are."""
+        """Return True if all days are the same."""
         return all(day.same for day in self.days)
 
 
 def compare(stored: Database, rebuilt: Database, begin: int, end: int) -> Comparison:
-    """Compare the trades from `begin` to before `end` (microseconds since 1970), and the
-    candles whose windows lie wholly within.
+    """Compare the trades from `begin` to before `end`, and the candles whose windows lie within.
 
-    A day is looked at at a time; of trades, hashes by market and hour, and those of
-    one market and hour where they differ.
+    Times are microseconds since 1970. One day is read at a time: hashes by market and hour, and
+    single trades only of hours that differ.
     """
     both = (stored, rebuilt)
     days: list[Day] = []
     examples: list[dict[str, Any]] = []
     unsettled = revisions = 0
-    for low, high in _days(both, begin, end):
-        trades, odd = _trades(both, low, high)
-        candles, wrong, left_out, revised = _candles(both, low, high, end)
+    for day_begin, day_end in _day_spans(both, begin, end):
+        trades, odd_trades = _compare_trades(both, day_begin, day_end)
+        candles, odd_candles, left_out, revised = _compare_candles(both, day_begin, day_end, end)
         unsettled += left_out
         revisions += revised
-        for day, keys in ((trades, odd), (candles, wrong)):
+        for day, keys in ((trades, odd_trades), (candles, odd_candles)):
             days.append(day)
-            some = islice(keys, EXAMPLES - len(examples))
-            examples += [_example(both, day.table, key) for key in some]
-    filled = [day for day in days if day.stored.rows or day.rebuilt.rows]
-    filled.sort(key=lambda day: TABLES.index(day.table))
-    return Comparison(filled, examples, unsettled, revisions)
+            listed = islice(keys, EXAMPLES - len(examples))
+            examples += [_example(both, day.table, key) for key in listed]
+    non_empty = [day for day in days if day.stored.rows or day.rebuilt.rows]
+    non_empty.sort(key=lambda day: TABLES.index(day.table))
+    return Comparison(non_empty, examples, unsettled, revisions)
 
 
-def _days(both: Two, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """The days of which there is something, as far as they lie within."""
+def _day_spans(databases: Databases, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans of days with rows, cut to the compared time."""
     parameters = {"begin": begin, "end": end}
-    found = pl.concat([one.query(_DAYS, parameters) for one in both])
-    for day in found["day"].unique().sort():
+    rows = pl.concat([database.query(_DAYS, parameters) for database in databases])
+    for day in rows["day"].unique().sort():
         yield max(day, begin), min(day + _DAY, end)
 
 
-def _trades(both: Two, begin: int, end: int) -> tuple[Day, Iterator[Key]]:
-    """The hashes of a day's trades, and the trades that differ."""
+def _compare_trades(databases: Databases, begin: int, end: int) -> tuple[Day, Iterator[Key]]:
+    """Return the hashes of a day's trades, and the keys of trades that differ."""
     parameters = {"begin": begin, "end": end}
-    stored, rebuilt = (one.query(_HOURS, parameters) for one in both)
-    place = ["hour", "exchange", "symbol"]
-    hours = _differing(stored, rebuilt, place, ("content", "rows"))
-    return _day("silver_trades", begin, stored, rebuilt), _odd_trades(both, hours, begin, end)
+    stored, rebuilt = (database.query(_HOURS, parameters) for database in databases)
+    key = ["hour", "exchange", "symbol"]
+    hours = _find_differing(stored, rebuilt, key, ("content", "rows"))
+    odd_trades = _find_odd_trades(databases, hours, begin, end)
+    return _day("silver_trades", begin, stored, rebuilt), odd_trades
 
 
-def _odd_trades(both: Two, hours: pl.DataFrame, begin: int, end: int) -> Iterator[Key]:
+def _find_odd_trades(
+    databases: Databases, hours: pl.DataFrame, begin: int, end: int
+) -> Iterator[Key]:
     for hour, exchange, symbol in hours.iter_rows():
         market = {"exchange": exchange, "symbol": symbol}
         within = {"begin": max(hour, begin), "end": min(hour + _HOUR, end)}
-        stored, rebuilt = (one.query(_TRADES, {**market, **within}) for one in both)
-        for key in _differing(stored, rebuilt, ["time", "trade_id"]).iter_rows(named=True):
+        stored, rebuilt = (database.query(_TRADES, {**market, **within}) for database in databases)
+        for key in _find_differing(stored, rebuilt, ["time", "trade_id"]).iter_rows(named=True):
             yield {**market, **key}
 
 
-def _candles(both: Two, begin: int, end: int, last: int) -> tuple[Day, Iterator[Key], int, int]:
-    """The same of the candles of windows that end by `last`; how many are left out, and
-    how many differ in their revision only.
+def _compare_candles(
+    databases: Databases, begin: int, end: int, last: int
+) -> tuple[Day, Iterator[Key], int, int]:
+    """Return the hashes of a day's candles, and the keys of candles that differ.
+
+    Then the number of candles left out, and of those that differ in their revision only. Candles
+    whose windows end after `last` are ignored.
     """
     ends = pl.col("start") + pl.col("timeframe").replace_strict(_LENGTHS)
     stored, rebuilt = (
-        one.query(_CANDLES, {"begin": begin, "end": end})
+        database.query(_CANDLES, {"begin": begin, "end": end})
         .with_columns(end=ends, rows=pl.lit(1, pl.Int64))
         .filter(pl.col("end") <= last)
-        for one in both
+        for database in databases
     )
-    unsettled = _unsettled(stored, rebuilt, both[1])
+    unsettled = _find_unsettled(stored, rebuilt, databases[1])
     stored, rebuilt = (side.join(unsettled, on=_CANDLE, how="anti") for side in (stored, rebuilt))
     day = _day("ohlcv", begin, stored, rebuilt)
-    wrong = _differing(stored, rebuilt, _CANDLE)
-    revised = _differing(stored, rebuilt, [*_CANDLE, "content"], ("revision",))
-    same = revised.join(wrong, on=_CANDLE, how="anti").unique(_CANDLE)
-    return day, wrong.iter_rows(named=True), unsettled.height, same.height
+    odd_candles = _find_differing(stored, rebuilt, _CANDLE)
+    revised = _find_differing(stored, rebuilt, [*_CANDLE, "content"], ("revision",))
+    same = revised.join(odd_candles, on=_CANDLE, how="anti").unique(_CANDLE)
+    return day, odd_candles.iter_rows(named=True), unsettled.height, same.height
 
 
-def _unsettled(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> pl.DataFrame:
-    """Which candles of both are not told by frames alone: no trade has closed them, but
-    the wall clock has; or they closed while the feed was down and no trade of their
-    market has told since what was missed; or no trade has come since an outage in them.
+def _find_unsettled(stored: pl.DataFrame, rebuilt: pl.DataFrame, frames: Database) -> pl.DataFrame:
+    """Return the keys of candles that frames alone do not settle.
+
+    These are candles that the wall clock closed and no trade; candles that closed during an outage,
+    without a later trade of their market; and candles with an outage after which no trade came.
     """
-    met = stored.join(rebuilt, on=_CANDLE, suffix="_rebuilt")
-    early = met.filter(pl.col("closed") & ~pl.col("closed_rebuilt"))
-    down = (pl.col("status") == "partial") & (pl.col("status_rebuilt") == "complete")
-    ended = met.filter(down)
-    if ended.height:
-        latest = ended.join(frames.query(_LATEST), on=["exchange", "symbol"])
-        ended = latest.filter(pl.col("latest") < pl.col("end"))
-    pending = met.join(frames.query(_PENDING), on="exchange").filter(
+    in_both = stored.join(rebuilt, on=_CANDLE, suffix="_rebuilt")
+    closed_by_clock = in_both.filter(pl.col("closed") & ~pl.col("closed_rebuilt"))
+    became_complete = (pl.col("status") == "partial") & (pl.col("status_rebuilt") == "complete")
+    closed_in_outage = in_both.filter(became_complete)
+    if closed_in_outage.height:
+        latest = closed_in_outage.join(frames.query(_LATEST), on=["exchange", "symbol"])
+        closed_in_outage = latest.filter(pl.col("latest") < pl.col("end"))
+    pending = in_both.join(frames.query(_PENDING), on="exchange").filter(
         (pl.col("end") > pl.col("pending")) & (pl.col("content") != pl.col("content_rebuilt"))
     )
-    return pl.concat([part.select(_CANDLE) for part in (early, ended, pending)]).unique()
+    parts = (closed_by_clock, closed_in_outage, pending)
+    return pl.concat([part.select(_CANDLE) for part in parts]).unique()
 
 
-def _differing(
+def _find_differing(
     stored: pl.DataFrame,
     rebuilt: pl.DataFrame,
     key: list[str],
     values: tuple[str, ...] = ("content",),
 ) -> pl.DataFrame:
-    """The keys of what only one side has, or both say differently."""
-    both = stored.select(*key, *values).join(
+    """Return the keys of rows that only one side has, or that differ."""
+    joined = stored.select(*key, *values).join(
         rebuilt.select(*key, *values), on=key, how="full", coalesce=True, suffix="_rebuilt"
     )
     differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_rebuilt")) for v in values)
-    return both.filter(differs).select(key).sort(key)
+    return joined.filter(differs).select(key).sort(key)
 
 
 def _day(table: str, begin: int, stored: pl.DataFrame, rebuilt: pl.DataFrame) -> Day:
@@ -261,15 +268,15 @@ def _day(table: str, begin: int, stored: pl.DataFrame, rebuilt: pl.DataFrame) ->
 
 
 def _side(parts: pl.DataFrame) -> Side:
-    # Numbers of 128 bits are exact as text and as integers of Python only.
+    # Polars has no exact type of 128 bits for sums, so they are text and Python integers.
     total = sum(map(int, parts["content"])) % 2**128
     return Side(int(parts["rows"].sum()), f"{total:032x}")
 
 
-def _example(both: Two, table: str, key: Key) -> dict[str, Any]:
-    stored, rebuilt = (_row(one, table, key) for one in both)
-    named = {name: _text(name, value) for name, value in key.items()}
-    example: dict[str, Any] = {"table": table, **named}
+def _example(databases: Databases, table: str, key: Key) -> dict[str, Any]:
+    stored, rebuilt = (_row(database, table, key) for database in databases)
+    texts = {name: _text(name, value) for name, value in key.items()}
+    example: dict[str, Any] = {"table": table, **texts}
     if stored is None or rebuilt is None:
         return {**example, "problem": "only_stored" if stored else "only_rebuilt", "fields": {}}
     fields = {

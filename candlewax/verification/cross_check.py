@@ -1,9 +1,8 @@
-"""The cross-check as it goes on: are the candles that have just closed what the stored
-trades say?
+"""Live cross-check: recently closed candles are computed again from stored trades and compared.
 
-`verify` computes every candle again; this only those that closed since the last look, and
-a little more. One-minute candles are computed from trades, longer ones from the stored
-one-minute candles, so that even the look at the end of a day reads little.
+`verify` computes every candle again. A run of this computes only those that closed since the last
+run, and a few earlier ones. One-minute candles are computed from trades, longer ones from the
+stored one-minute candles, so that even the run after midnight reads little.
 """
 
 import time
@@ -24,33 +23,33 @@ from candlewax.verification.cross_check_metrics import (
     Window,
 )
 
-BACK_S: Final = 120
-"""Seconds before what was looked at last that are looked at again."""
+LOOKBACK_S: Final = 120
+"""Seconds that each run checks again before the end of the last run."""
 
-LATE_S: Final = ALLOWED_LATENESS_US // SECOND + 300
-"""The same, now and then: a closed candle may change for so long."""
+LONG_LOOKBACK_S: Final = ALLOWED_LATENESS_US // SECOND + 300
+"""Seconds that a long run checks again, as a closed candle may change for that long."""
 
-OFTEN: Final = 15
-"""Every so many looks go back that far."""
+LONG_RUN_EVERY: Final = 15
+"""Number of runs from one long run to the next."""
 
 _STEP_S: Final = 3_600
-"""The most seconds of an exchange's time that one query computes."""
+"""Largest span in seconds of market time that one query computes."""
 
-_MOST_S: Final = 86_400
-"""Windows that ended longer before the others are left to `verify`."""
+_MAX_LOOKBACK_S: Final = 86_400
+"""Largest span in seconds that a run goes back; `verify` covers earlier windows."""
 
-_MOST_WRONG: Final = 1_000
-"""Wrong candles that are remembered, and told of by one query."""
+_MAX_WRONG: Final = 1_000
+"""Largest number of wrong candles kept in memory, and returned by one query."""
 
-_MOST_AGAIN: Final = 20
-"""Minutes with wrong candles that one look goes back to."""
+_MAX_SUSPECT_MINUTES: Final = 20
+"""Largest number of earlier minutes with wrong candles that one run checks again."""
 
-# It is to disturb nobody: one thread, behind everyone else, and never for long.
-_MODESTLY: Final = """
+# One thread, low priority and a time limit, so that other queries are not slowed down.
+_LOW_PRIORITY: Final = """
 SETTINGS max_threads = 1, priority = 10, max_memory_usage = 1000000000, max_execution_time = 50,
     join_use_nulls = 0"""
 
-_OF_TRADES: Final = """
+_FROM_TRADES: Final = """
 SELECT 1 AS number, symbol, toUnixTimestamp(toStartOfMinute(timestamp)) AS start,
     argMin(price, (timestamp, sequence, source_offset, source_index, trade_id) AS place) AS open,
     max(price) AS high, min(price) AS low, argMax(price, place) AS close,
@@ -67,7 +66,7 @@ WHERE exchange = {exchange:String} AND empty(conditions)
 GROUP BY symbol, start
 """
 
-_OF_MINUTES: Final = """
+_FROM_MINUTES: Final = """
 SELECT frame.1 AS number, symbol,
     intDiv(toUnixTimestamp(window_start), frame.2) * frame.2 AS start,
     argMin(ohlcv.open, window_start) AS open, max(ohlcv.high) AS high, min(ohlcv.low) AS low,
@@ -132,7 +131,7 @@ _MARKS: Final = """
 SELECT exchange, toUnixTimestamp(max(watermark)) AS mark FROM watermarks GROUP BY exchange
 """
 
-# What is done with counts for a day, what is not as long as it takes.
+# Repaired and unrepairable gaps count for a day, others until they are closed.
 _GAPS: Final = """
 SELECT exchange, toString(gap_state) AS state, count() AS gaps, sum(gap_missing) AS missing
 FROM
@@ -148,15 +147,15 @@ GROUP BY exchange, gap_state
 
 
 @dataclass
-class _Looked:
-    """What one look has found, and where it looked: exchanges, and from when to when."""
+class _Run:
+    """Result of one run, and the spans it covered: exchange, begin and end."""
 
     candles: Counter[str] = field(default_factory=Counter)
     wrong: dict[Window, Mismatch] = field(default_factory=dict)
     spans: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def at(self, window: Window) -> bool:
-        """Whether a window was looked at."""
+    def covers(self, window: Window) -> bool:
+        """Return True if the run covered a window."""
         return any(
             exchange == window.exchange and begin < window.end <= end
             for exchange, begin, end in self.spans
@@ -164,67 +163,74 @@ class _Looked:
 
 
 class CrossCheck:
-    """Looks at the candles that closed, again and again; not for several threads."""
+    """Cross-check of recently closed candles, for use by one thread."""
 
     def __init__(
-        self, client: Client, checked: CrossCheckMetrics, exchanges: Collection[str] | None = None
+        self, client: Client, metrics: CrossCheckMetrics, exchanges: Collection[str] | None = None
     ) -> None:
-        """Of these exchanges, or of all that the tables hold."""
+        """Check these exchanges; by default all that the tables hold."""
         self._client = client
-        self._checked = checked
+        self._metrics = metrics
         self._exchanges = exchanges
         self._done: dict[str, int] = {}
         self._suspects: dict[Window, Mismatch] = {}
-        self._looks = 0
+        self._runs = 0
 
     def run_once(self) -> None:
-        """Compare what closed since the last look, and what was wrong then. Raises
-        ClickHouseError.
+        """Compare the candles that closed since the last run, and those that were wrong then.
+
+        Raises ClickHouseError.
         """
         begin = time.monotonic()
-        looked = _Looked()
-        for exchange, mark_s in self._own(_MARKS):
+        run = _Run()
+        for exchange, mark_s in self._query_own(_MARKS):
             mark = mark_s // 60 * 60
-            for earlier, later in _steps(self._begin(exchange, mark), mark):
-                self._compare(looked, exchange, earlier, later)
+            for earlier, later in _steps(self._run_begin(exchange, mark), mark):
+                self._compare(run, exchange, earlier, later)
             self._done[exchange] = max(mark, self._done.get(exchange, 0))
-        self._checked.compared.update(looked.candles)
-        for exchange, end in self._again(looked):
-            self._compare(looked, exchange, end - 60, end)
-        self._tell(looked)
-        self._checked.gaps = [tuple(row) for row in self._own(_GAPS)]
-        self._checked.seconds.observe(time.monotonic() - begin)
-        self._checked.looked_at = time.time()
-        self._looks += 1
+        self._metrics.compared.update(run.candles)
+        for exchange, end in self._suspect_minutes(run):
+            self._compare(run, exchange, end - 60, end)
+        self._update_metrics(run)
+        self._metrics.gaps = [tuple(row) for row in self._query_own(_GAPS)]
+        self._metrics.seconds.observe(time.monotonic() - begin)
+        self._metrics.last_run_at = time.time()
+        self._runs += 1
 
-    def _own(self, sql: str) -> list[Sequence[Any]]:
-        """Return the rows of a query that begin with an exchange that is looked at."""
+    def _query_own(self, sql: str) -> list[Sequence[Any]]:
+        """Return the rows of a query whose first column is a checked exchange."""
         rows = self._client.query(sql).result_rows
         return [row for row in rows if self._exchanges is None or row[0] in self._exchanges]
 
-    def _begin(self, exchange: str, mark: int) -> int:
-        """From where on an exchange is looked at."""
+    def _run_begin(self, exchange: str, mark: int) -> int:
+        """Return the time from which this run checks an exchange."""
         done = self._done.get(exchange)
         if done is None:
-            return mark - LATE_S
-        back = BACK_S if self._looks % OFTEN else LATE_S
-        return max(done - back, mark - _MOST_S)
+            return mark - LONG_LOOKBACK_S
+        lookback_s = LOOKBACK_S if self._runs % LONG_RUN_EVERY else LONG_LOOKBACK_S
+        return max(done - lookback_s, mark - _MAX_LOOKBACK_S)
 
-    def _again(self, looked: "_Looked") -> list[tuple[str, int]]:
-        """Where else something was wrong: exchanges, and ends of windows."""
-        places = {(w.exchange, w.end) for w in self._suspects if not looked.at(w)}
-        return sorted(places, key=lambda place: place[1])[-_MOST_AGAIN:]
+    def _suspect_minutes(self, run: "_Run") -> list[tuple[str, int]]:
+        """Return exchange and end of suspect windows that this run has not covered."""
+        minutes = {
+            (window.exchange, window.end) for window in self._suspects if not run.covers(window)
+        }
+        return sorted(minutes, key=lambda key: key[1])[-_MAX_SUSPECT_MINUTES:]
 
-    def _compare(self, looked: "_Looked", exchange: str, begin: int, end: int) -> None:
-        """Compare the windows of an exchange that ended after `begin`, and by `end`."""
-        longer = [n for n, length in LENGTHS.items() if n > 1 and end // length > begin // length]
-        self._query(_OF_TRADES, looked, (exchange, begin, end), [1])
+    def _compare(self, run: "_Run", exchange: str, begin: int, end: int) -> None:
+        """Compare the windows of an exchange that ended after `begin` and by `end`."""
+        longer = [
+            number
+            for number, length in LENGTHS.items()
+            if number > 1 and end // length > begin // length
+        ]
+        self._query(_FROM_TRADES, run, (exchange, begin, end), [1])
         if longer:
-            self._query(_OF_MINUTES, looked, (exchange, begin, end), longer)
-        looked.spans.append((exchange, begin, end))
+            self._query(_FROM_MINUTES, run, (exchange, begin, end), longer)
+        run.spans.append((exchange, begin, end))
 
     def _query(
-        self, computed: str, looked: "_Looked", span: tuple[str, int, int], numbers: list[int]
+        self, computed: str, run: "_Run", span: tuple[str, int, int], numbers: list[int]
     ) -> None:
         exchange, begin, end = span
         lengths = [LENGTHS[number] for number in numbers]
@@ -238,33 +244,40 @@ class CrossCheck:
             "lengths": lengths,
             "frames": list(zip(numbers, lengths, strict=True)),
         }
-        sql = _COMPARE.replace("COMPUTED", computed) + _MODESTLY
+        sql = _COMPARE.replace("COMPUTED", computed) + _LOW_PRIORITY
         ((candles, rows),) = self._client.query(sql, parameters=parameters).result_rows
         for number, symbol, start, problem, fields in rows:
-            looked.wrong[Window(exchange, number, symbol, start)] = Mismatch(problem, tuple(fields))
-        looked.candles[exchange] += candles
+            run.wrong[Window(exchange, number, symbol, start)] = Mismatch(problem, tuple(fields))
+        run.candles[exchange] += candles
 
-    def _tell(self, looked: "_Looked") -> None:
-        """Count what was found twice; what was not looked at again is as it was."""
-        known = self._checked.wrong
-        unseen = {w: why for w, why in self._suspects.items() if not looked.at(w)}
-        found = {**unseen, **looked.wrong}
-        wrong = {
-            window: why
-            for window, why in found.items()
-            if window in known or (window in self._suspects and window not in unseen)
+    def _update_metrics(self, run: "_Run") -> None:
+        """Update the metrics. A candle is wrong once two runs in a row find it so.
+
+        A candle that this run has not covered keeps its state.
+        """
+        wrong_before = self._metrics.wrong
+        not_covered = {
+            window: mismatch
+            for window, mismatch in self._suspects.items()
+            if not run.covers(window)
         }
-        for window, why in wrong.items():
-            if window not in known:
-                place = (window.exchange, why.problem)
-                counts = self._checked.mismatches
-                counts[place] = counts.get(place, 0) + 1
-        self._suspects = dict(list(found.items())[-_MOST_WRONG:])
-        self._checked.wrong = wrong
+        suspects = {**not_covered, **run.wrong}
+        wrong = {
+            window: mismatch
+            for window, mismatch in suspects.items()
+            if window in wrong_before or (window in self._suspects and window not in not_covered)
+        }
+        for window, mismatch in wrong.items():
+            if window not in wrong_before:
+                key = (window.exchange, mismatch.problem)
+                counts = self._metrics.mismatches
+                counts[key] = counts.get(key, 0) + 1
+        self._suspects = dict(list(suspects.items())[-_MAX_WRONG:])
+        self._metrics.wrong = wrong
 
 
 def _steps(begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span in parts that one query each can look at."""
+    """Yield the parts of a span, one for each query."""
     while begin < end:
         yield begin, min(begin + _STEP_S, end)
         begin += _STEP_S

@@ -1,4 +1,4 @@
-"""What the cross-check has found, and what Prometheus is told of it."""
+"""Results of the cross-check, as metrics and as rows."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ LENGTHS: Final = {number: length // SECOND for number, length in TIMEFRAMES.valu
 """Seconds of each timeframe, by its number."""
 
 NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
-"""The timeframes by their numbers."""
+"""Names of timeframes, by number."""
 
 
 class Window(NamedTuple):
-    """A candle's name; `start` in seconds since 1970."""
+    """Key of a candle; `start` in seconds since 1970."""
 
     exchange: str
     number: int
@@ -31,7 +31,7 @@ class Window(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Seconds since 1970."""
+        """Return the end in seconds since 1970."""
         return self.start + LENGTHS[self.number]
 
     def __str__(self) -> str:
@@ -41,8 +41,10 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Mismatch:
-    """What is wrong with a candle: `mismatch` of some fields, `missing_in_gold`, or
-    `missing_in_check` if no trade is stored of it.
+    """Difference of a candle and its trades.
+
+    `problem` is `mismatch` of some fields, `missing_in_gold` if there is no candle, or
+    `missing_in_check` if no trade is stored.
     """
 
     problem: str
@@ -51,20 +53,20 @@ class Mismatch:
 
 @dataclass(eq=False)
 class CrossCheckMetrics(Collector):
-    """What all looks have found, for Prometheus."""
+    """Prometheus collector of the results of all cross-check runs."""
 
     compared: Counter[str] = field(default_factory=Counter)
-    """Candles by exchange; also of those looked at that have none, 0."""
+    """Compared candles by exchange; 0 for a checked exchange without candles."""
     wrong: dict[Window, Mismatch] = field(default_factory=dict)
-    """What is wrong by now, seen twice: between two inserts a candle may look wrong."""
+    """Wrong candles, found by two runs in a row: between two inserts a candle may look wrong."""
     mismatches: dict[tuple[str, str], int] = field(default_factory=dict)
     gaps: list[tuple[str, str, int, int]] = field(default_factory=list)
     failures: int = 0
-    looked_at: float = 0
+    last_run_at: float = 0
     seconds: Histogram = field(
         default_factory=lambda: Histogram(
             "candlewax_cross_check_seconds",
-            "How long one look at the candles that closed took.",
+            "Seconds per cross-check run.",
             buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60),
             registry=None,
         )
@@ -72,24 +74,26 @@ class CrossCheckMetrics(Collector):
 
     @property
     def candles(self) -> int:
-        """Candles compared, of all exchanges."""
+        """Return the number of compared candles of all exchanges."""
         return self.compared.total()
 
     def report(self) -> dict[str, Any] | None:
-        """Return what the last look found, as JSON can say it; None before the first one."""
-        if not self.looked_at:
+        """Return the result of the last run for JSON, None before the first run."""
+        if not self.last_run_at:
             return None
-        problems = Counter(wrong.problem for wrong in list(self.wrong.values()))
-        checked_at = datetime.fromtimestamp(self.looked_at, UTC)
+        problems = Counter(mismatch.problem for mismatch in list(self.wrong.values()))
+        checked_at = datetime.fromtimestamp(self.last_run_at, UTC)
         return as_report(checked_at, self.candles, *(problems[name] for name in PROBLEMS))
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return what the last look found of each exchange: a row each for `cross_checks`."""
-        problems = Counter((window.exchange, one.problem) for window, one in self.wrong.items())
+        """Return rows of `cross_checks`: the result of the last run for each exchange."""
+        problems = Counter(
+            (window.exchange, mismatch.problem) for window, mismatch in self.wrong.items()
+        )
         return [
             (
                 exchange,
-                datetime.fromtimestamp(self.looked_at, UTC),
+                datetime.fromtimestamp(self.last_run_at, UTC),
                 count,
                 *(problems[exchange, name] for name in PROBLEMS),
             )
@@ -97,32 +101,32 @@ class CrossCheckMetrics(Collector):
         ]
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics."""
+        """Yield all metrics."""
         yield CounterMetricFamily(
             "candlewax_cross_check_candles",
             "Closed candles compared with the stored trades.",
             value=self.candles,
         )
-        found = CounterMetricFamily(
+        mismatches = CounterMetricFamily(
             "candlewax_cross_check_mismatches",
-            "Closed candles found to be not what the stored trades say.",
+            "Closed candles that differed from the stored trades in two cross-check runs.",
             labels=("exchange", "problem"),
         )
-        for place, count in list(self.mismatches.items()):
-            found.add_metric(place, count)
-        yield found
+        for key, count in list(self.mismatches.items()):
+            mismatches.add_metric(key, count)
+        yield mismatches
         yield GaugeMetricFamily(
             "candlewax_cross_check_wrong_candles",
-            "Of these, those that are still wrong.",
+            "Closed candles that differ from the stored trades now.",
             value=len(self.wrong),
         )
         yield CounterMetricFamily(
-            "candlewax_cross_check_failures", "Looks that came to nothing.", value=self.failures
+            "candlewax_cross_check_failures", "Cross-check runs that failed.", value=self.failures
         )
         yield GaugeMetricFamily(
             "candlewax_last_cross_check_timestamp_seconds",
-            "When the last look ended, in seconds since 1970.",
-            value=self.looked_at,
+            "End of the last cross-check run, in seconds since 1970.",
+            value=self.last_run_at,
         )
         yield from self.seconds.collect()
         yield from self._gaps()
@@ -130,12 +134,12 @@ class CrossCheckMetrics(Collector):
     def _gaps(self) -> Iterator[Metric]:
         gaps = GaugeMetricFamily(
             "candlewax_known_gaps",
-            "Gaps as their table says: those to be repaired, and those settled within a day.",
+            "Gaps of the table gaps: open ones, and those repaired or given up within a day.",
             labels=("exchange", "state"),
         )
         missing = GaugeMetricFamily(
             "candlewax_known_missing_trades",
-            "Trades missing in these gaps.",
+            "Missing trades of the gaps in candlewax_known_gaps.",
             labels=("exchange", "state"),
         )
         for exchange, state, count, trades in self.gaps:

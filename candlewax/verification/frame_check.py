@@ -1,6 +1,6 @@
-"""The check of stored frames: each trade they hold is stored, or a dead letter.
+"""Check of stored frames: each of their trades is stored or a dead letter.
 
-The trades are read from the frames by SQL that shares nothing with the decoder; see
+SQL that shares no code with the decoder reads the trades from the frames; see
 `clickhouse/ddl/75_frame_check.sql`.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 from clickhouse_connect.driver.client import Client
 
 CHUNK_TRADES: Final = 2_000_000
-"""Trades that are compared at once, of whole hours of receipt: what memory is needed for."""
+"""Trades per query, in whole hours of receipt; this bounds the memory."""
 
 SETTLE_S: Final = (1.0, 4.0)
-"""Seconds to wait before mismatches are looked at again where a process may store meanwhile: it
+"""Pauses in seconds before mismatches are checked again if another process may be storing, as it
 stores frames before their trades."""
 
 _HOURS: Final = """
@@ -40,32 +40,32 @@ _HOUR_S: Final = 3600
 
 def find_missing_trades(
     client: Client,
-    most: int,
+    limit: int,
     settle_s: Sequence[float] = (),
     wait: Callable[[float], object] = time.sleep,
 ) -> tuple[int, int, list[dict[str, Any]]]:
-    """Return how many trades the stored frames hold, how many of them are neither stored nor
-    dead letters, and at `most` so many of these (rows of `frame_trade_mismatches`).
+    """Return the number of trades in stored frames, the number missing, and examples.
 
-    A trade counts as missing only if it is missing still after each pause of `settle_s`.
+    A trade is missing if it is neither stored nor a dead letter, and still so after each pause of
+    `settle_s`. The examples are up to `limit` rows of `frame_trade_mismatches`.
     """
     checked = missing = 0
     examples: list[dict[str, Any]] = []
     for begin, end, trades in _chunks(client):
         checked += trades
-        total, rows = _missing(client, begin, end, most)
+        total, rows = _find_missing(client, begin, end, limit)
         for seconds in settle_s:
             if not total:
                 break
             wait(seconds)
-            total, rows = _missing(client, begin, end, most)
+            total, rows = _find_missing(client, begin, end, limit)
         missing += total
-        examples += rows[: most - len(examples)]
+        examples += rows[: limit - len(examples)]
     return checked, missing, examples
 
 
 def _chunks(client: Client) -> Iterator[tuple[int, int, int]]:
-    """Yield spans of receipt (seconds since 1970, the end exclusive), and their trades."""
+    """Yield spans of receipt time (seconds since 1970, end exclusive), and their trades."""
     begin, end, trades = 0, 0, 0
     for hour, count in client.query(_HOURS).result_rows:
         if trades and trades + count > CHUNK_TRADES:
@@ -78,8 +78,10 @@ def _chunks(client: Client) -> Iterator[tuple[int, int, int]]:
         yield begin, end, trades
 
 
-def _missing(client: Client, begin: int, end: int, most: int) -> tuple[int, list[dict[str, Any]]]:
+def _find_missing(
+    client: Client, begin: int, end: int, limit: int
+) -> tuple[int, list[dict[str, Any]]]:
     span = {"begin": datetime.fromtimestamp(begin, UTC), "end": datetime.fromtimestamp(end, UTC)}
-    rows = list(client.query(_MISSING, parameters={**span, "limit": most}).named_results())
+    rows = list(client.query(_MISSING, parameters={**span, "limit": limit}).named_results())
     total = rows[0]["total"] if rows else 0
-    return total, [{k: v for k, v in row.items() if k != "total"} for row in rows]
+    return total, [{name: value for name, value in row.items() if name != "total"} for row in rows]

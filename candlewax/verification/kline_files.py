@@ -1,4 +1,4 @@
-"""Files of exchanges' own candles, and our candles of the same markets."""
+"""Comparison of candle files of exchanges with our stored candles."""
 
 import zipfile
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ _BINANCE: Final = ("binance", "binance_usdm")
 
 @dataclass(frozen=True)
 class Market:
-    """What the candles of a file are of; None is what the file itself has to tell."""
+    """Market and timeframe of a file, as far as the command line gives them."""
 
     exchange: str | None = None
     symbol: str | None = None
@@ -49,7 +49,7 @@ class Market:
 
 @dataclass(frozen=True)
 class KlineReport:
-    """The score of a file. `open` counts its rows that the exchange had not finished."""
+    """Score of a file. `open` counts its rows whose window had not ended when published."""
 
     file: str
     exchange: str
@@ -58,39 +58,47 @@ class KlineReport:
     open: int
     score: Score
 
-    def plain(self) -> dict[str, Any]:
-        """For JSON: one level."""
-        found = asdict(self)
-        score = found.pop("score")
-        return {**found, **score}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a flat dict for JSON."""
+        fields = asdict(self)
+        score = fields.pop("score")
+        return {**fields, **score}
 
 
-def board(tables: Database, known: Instruments, path: Path, said: Market) -> KlineReport:
-    """Compare a file with what is stored. Raises KlinesError."""
+def compare_file(
+    tables: Database, instruments: Instruments, path: Path, given: Market
+) -> KlineReport:
+    """Compare a candle file with the stored candles. Raises KlinesError."""
     try:
-        return _board(tables, known, path, said)
+        return _compare_file(tables, instruments, path, given)
     except KlinesError as error:
         raise KlinesError(f"{path}: {error}") from error
     except (OSError, zipfile.BadZipFile) as error:
         raise KlinesError(f"{path}: cannot be read: {error}") from error
 
 
-def _board(tables: Database, known: Instruments, path: Path, said: Market) -> KlineReport:
-    published, exchanges = _read(path, said.exchange)
-    timeframe = said.timeframe or published.timeframe
+def _compare_file(
+    tables: Database, instruments: Instruments, path: Path, given: Market
+) -> KlineReport:
+    published, exchanges = _read(path, given.exchange)
+    timeframe = given.timeframe or published.timeframe
     if timeframe not in TIMEFRAMES:
         raise KlinesError(
-            f"--timeframe: {timeframe or 'neither the file nor its name tells'}; "
+            f"--timeframe: {timeframe or 'neither the file nor its name names one'}; "
             f"takes one of {', '.join(TIMEFRAMES)}"
         )
     stored = tables.query(_MARKETS, {"timeframe": timeframe})
-    exchange, symbol = _market(stored, exchanges, said.symbol, published.native, known)
+    exchange, symbol = _market(
+        stored, exchanges, given.symbol, published.native_symbol, instruments
+    )
     market = (pl.col("exchange") == exchange) & (pl.col("symbol") == symbol)
     begin, end = stored.filter(market).select("begin", "end").row(0)
     rows, length = published.rows, TIMEFRAMES[timeframe][1]
     if (rows["window_start"] % length != 0).any():
         raise KlinesError(f"its times are not those of windows of {timeframe}")
-    first, last = (rows.select(e).item() for e in (pl.min("window_start"), pl.max("window_start")))
+    first, last = (
+        rows.select(column).item() for column in (pl.min("window_start"), pl.max("window_start"))
+    )
     ours = tables.query(
         _OURS,
         {
@@ -106,20 +114,20 @@ def _board(tables: Database, known: Instruments, path: Path, said: Market) -> Kl
 
 
 def _read(path: Path, exchange: str | None) -> tuple[KlineFile, tuple[str, ...]]:
-    """The candles of a file, and the exchanges they may be of."""
+    """Return the candles of a file, and the exchanges that publish such files."""
     if path.suffix == ".json":
         if exchange not in {None, "kraken"}:
             raise KlinesError(f"--exchange: {exchange} publishes no such file, kraken does")
-        return klines.kraken(path.read_bytes()), ("kraken",)
+        return klines.read_kraken(path.read_bytes()), ("kraken",)
     if exchange not in {None, *_BINANCE}:
         raise KlinesError(f"--exchange: {exchange} publishes no such file, binance does")
-    found = klines.binance(_unpacked(path))
-    native, timeframe = klines.named(path.name) or (None, None)
+    candles = klines.read_binance(_unpack(path))
+    native_symbol, timeframe = klines.parse_file_name(path.name) or (None, None)
     exchanges = (exchange,) if exchange else _BINANCE
-    return KlineFile(found.rows, native, timeframe, found.open), exchanges
+    return KlineFile(candles.rows, native_symbol, timeframe, candles.open), exchanges
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpack(path: Path) -> bytes:
     if path.suffix != ".zip":
         return path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -133,33 +141,35 @@ def _market(
     stored: pl.DataFrame,
     exchanges: tuple[str, ...],
     symbol: str | None,
-    native: str | None,
-    known: Instruments,
+    native_symbol: str | None,
+    instruments: Instruments,
 ) -> tuple[str, str]:
-    """Which stored market a file is of."""
-    found = []
+    """Return exchange and symbol of the stored market that a file is of. Raises KlinesError."""
+    markets = []
     for exchange in exchanges:
         symbols = stored.filter(pl.col("exchange") == exchange)["symbol"].to_list()
-        name = symbol or _unified(exchange, native, symbols, known)
+        name = symbol or _unified_symbol(exchange, native_symbol, symbols, instruments)
         if name is not None and name in symbols:
-            found.append((exchange, name))
-    if not found:
-        what = symbol or native
-        if what is None:
-            raise KlinesError("--symbol: neither the file nor its name tells the market")
+            markets.append((exchange, name))
+    if not markets:
+        name = symbol or native_symbol
+        if name is None:
+            raise KlinesError("--symbol: neither the file nor its name names the market")
         where = " or ".join(exchanges)
-        raise KlinesError(f"no closed candle of {what} of {where} is stored in this timeframe")
-    if len(found) > 1:
-        raise KlinesError(f"--exchange: {' and '.join(exchanges)} both have {symbol or native}")
-    return found[0]
+        raise KlinesError(f"no closed candle of {name} of {where} is stored in this timeframe")
+    if len(markets) > 1:
+        raise KlinesError(
+            f"--exchange: {' and '.join(exchanges)} both have {symbol or native_symbol}"
+        )
+    return markets[0]
 
 
-def _unified(
-    exchange: str, native: str | None, symbols: list[str], known: Instruments
+def _unified_symbol(
+    exchange: str, native_symbol: str | None, symbols: list[str], instruments: Instruments
 ) -> str | None:
-    if native is None:
+    if native_symbol is None:
         return None
     if exchange == "kraken":
-        return klines.unified(native, symbols)
-    instrument = known.resolve(exchange, native)
+        return klines.find_unified_symbol(native_symbol, symbols)
+    instrument = instruments.resolve(exchange, native_symbol)
     return instrument.symbol if instrument else None

@@ -1,6 +1,6 @@
-"""Candles as exchanges publish them: Binance's kline files, Kraken's answers of REST.
+"""Readers of candles that exchanges publish: Binance kline files and Kraken REST responses.
 
-Pure functions from bytes to frames. Amounts go from their text to decimals.
+Pure functions from bytes to Polars frames. Amounts are read from text into decimals.
 """
 
 import re
@@ -34,8 +34,8 @@ KLINES: Final[Columns] = {
     "trade_count": pl.UInt64,
     "vwap_digits": pl.UInt32,
 }
-"""Published candles. `window_start` in microseconds since 1970; null is what the
-exchange does not publish; `vwap_digits` tells how many decimals vwap was cut to."""
+"""Columns of published candles. `window_start` in microseconds since 1970. A field is null if the
+exchange does not publish it. `vwap_digits` is the number of decimals that vwap was cut to."""
 
 _BINANCE: Final = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume",
@@ -48,41 +48,39 @@ _NAME: Final = re.compile(
     r"\.(?:csv|zip)"
 )
 _MICROSECONDS: Final = 10**14
-"""A time since 1970 from this on counts microseconds: in milliseconds it were the year
-5138."""
-
+"""Least time that is in microseconds; in milliseconds it would be the year 5138."""
 
 _JSON: Final = msgspec.json.Decoder(dict[str, Any], float_hook=str)
 
 
 class KlinesError(ValueError):
-    """A file is not what its exchange publishes; the text says where and why."""
+    """Error for a file that is not as its exchange publishes it; the text says where and why."""
 
 
 @dataclass(frozen=True)
 class KlineFile:
-    """Candles of one market and timeframe. `native` is the exchange's name of the market,
-    if the file tells. `open` counts rows whose window had not ended when they were
-    published; they are left out of `rows` (KLINES).
+    """Candles (KLINES) of one market and timeframe.
+
+    `native_symbol` and `timeframe` are None if the file does not show them. `open` counts rows that
+    are left out, as their window had not ended when they were published.
     """
 
     rows: pl.DataFrame
-    native: str | None = None
+    native_symbol: str | None = None
     timeframe: str | None = None
     open: int = 0
 
 
-def named(name: str) -> tuple[str, str] | None:
-    """Native symbol and timeframe that a file name of Binance tells:
-    BTCUSDT-1m-2024-01-01.csv.
-    """
-    found = _NAME.fullmatch(name)
-    return (found["native"], found["timeframe"]) if found else None
+def parse_file_name(name: str) -> tuple[str, str] | None:
+    """Return native symbol and timeframe of a Binance file name: BTCUSDT-1m-2024-01-01.csv."""
+    match = _NAME.fullmatch(name)
+    return (match["native"], match["timeframe"]) if match else None
 
 
-def binance(text: bytes) -> KlineFile:
-    """Read a kline file: 12 columns, with a line of names or without, times in
-    milliseconds or (spot, since 2025) in microseconds.
+def read_binance(text: bytes) -> KlineFile:
+    """Read a kline file: 12 columns, with or without a header.
+
+    Times are milliseconds or (spot, since 2025) microseconds.
 
     Source: Binance Public Data, README, section Klines. Raises KlinesError.
     """
@@ -100,61 +98,66 @@ def binance(text: bytes) -> KlineFile:
         raise KlinesError(f"expected {len(_BINANCE)} columns, got {table.width}")
     table.columns = list(_BINANCE)
     line = pl.int_range(pl.len(), dtype=pl.UInt32) + 1 + int(header)
-    rows = _typed(table.with_columns(line=line, window_start=pl.col("open_time")), "line")
+    rows = _convert(table.with_columns(line=line, window_start=pl.col("open_time")), "line")
     scale = pl.when(pl.col("window_start") < _MICROSECONDS).then(1000).otherwise(1)
     return KlineFile(rows.with_columns(pl.col("window_start") * scale))
 
 
-def kraken(text: bytes) -> KlineFile:
-    """Read an answer of /0/public/OHLC: rows of 8 fields, times in seconds, vwap cut to
-    the digits of the pair's prices. Rows behind `last` are not committed.
+def read_kraken(text: bytes) -> KlineFile:
+    """Read a response of /0/public/OHLC: rows of 8 fields, times in seconds.
+
+    vwap is cut to the digits of the pair's prices. Rows after `last` are not committed.
 
     Source: Kraken REST API, Get OHLC Data. Raises KlinesError.
     """
     try:
-        # Numbers as they are written: nothing passes a float.
+        # Numbers keep their text and never become a float.
         answer = _JSON.decode(text.removeprefix(BOM_UTF8))
         result = answer["result"]
         last = result.get("last")
-        ((native, found),) = [(name, rows) for name, rows in result.items() if name != "last"]
-        cells = [[str(cell) for cell in row] for row in found]
+        ((native_symbol, ohlc),) = [(name, rows) for name, rows in result.items() if name != "last"]
+        cells = [[str(cell) for cell in row] for row in ohlc]
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise KlinesError(f"is no answer of OHLC with one market: {error}") from error
-    wrong = next((n for n, row in enumerate(cells) if len(row) != len(_KRAKEN)), None)
-    if wrong is not None:
-        raise KlinesError(f"row {wrong + 1}: expected {len(_KRAKEN)} fields, got {cells[wrong]}")
+    bad_row = next((n for n, row in enumerate(cells) if len(row) != len(_KRAKEN)), None)
+    if bad_row is not None:
+        raise KlinesError(
+            f"row {bad_row + 1}: expected {len(_KRAKEN)} fields, got {cells[bad_row]}"
+        )
     table = pl.DataFrame(cells, schema=dict.fromkeys(_KRAKEN, pl.String), orient="row")
     row = pl.int_range(pl.len(), dtype=pl.UInt32) + 1
-    rows = _typed(table.with_columns(row=row, window_start=pl.col("time")), "row")
+    rows = _convert(table.with_columns(row=row, window_start=pl.col("time")), "row")
     rows = rows.with_columns(pl.col("window_start") * 1_000_000)
-    done = rows.filter(pl.col("window_start") <= int(last) * 1_000_000) if last else rows
-    return KlineFile(done, native, _apart(rows), rows.height - done.height)
+    committed = rows.filter(pl.col("window_start") <= int(last) * 1_000_000) if last else rows
+    return KlineFile(
+        committed, native_symbol, _infer_timeframe(rows), rows.height - committed.height
+    )
 
 
-def unified(native: str, symbols: list[str]) -> str | None:
-    """Which of the unified symbols Kraken's REST means by XBTUSDT or XXBTZUSD."""
+def find_unified_symbol(native_symbol: str, symbols: list[str]) -> str | None:
+    """Return the unified symbol that Kraken's REST calls XBTUSDT or XXBTZUSD, None if none fits."""
     for symbol in symbols:
         base, _, quote = symbol.partition("/")
-        old = {new: old for old, new in ALIASES.items()}
+        old_names = {new: old for old, new in ALIASES.items()}
         names = [
             (first + a) + (second + b)
-            for a in {base, old.get(base, base)}
-            for b in {quote, old.get(quote, quote)}
+            for a in {base, old_names.get(base, base)}
+            for b in {quote, old_names.get(quote, quote)}
             for first, second in (("", ""), ("X", "Z"), ("X", "X"))
         ]
-        if native in names:
+        if native_symbol in names:
             return symbol
     return None
 
 
-def _apart(rows: pl.DataFrame) -> str | None:
-    """The timeframe of rows of which there is one for every window."""
-    least = rows["window_start"].sort().diff().min()
-    return next((name for name, (_, length) in TIMEFRAMES.items() if length == least), None)
+def _infer_timeframe(rows: pl.DataFrame) -> str | None:
+    """Return the timeframe of rows by the least distance of two windows."""
+    distance = rows["window_start"].sort().diff().min()
+    return next((name for name, (_, length) in TIMEFRAMES.items() if length == distance), None)
 
 
-def _typed(table: pl.DataFrame, place: str) -> pl.DataFrame:
-    """KLINES of columns of text; `place` numbers the rows for people."""
+def _convert(table: pl.DataFrame, place: str) -> pl.DataFrame:
+    """Convert columns of text to KLINES. Errors name the row by the column `place`."""
     patterns = {
         name: rf"^[0-9]{{1,19}}(?:\.[0-9]{{1,{kind.scale}}}0*)?$"  # type: ignore[union-attr]
         for name, kind in AMOUNTS.items()
@@ -162,8 +165,10 @@ def _typed(table: pl.DataFrame, place: str) -> pl.DataFrame:
     for name in set(patterns) & set(table.columns):
         bad = table.filter(~pl.col(name).str.contains(patterns[name]).fill_null(False))
         if bad.height:
-            got = bad.select(place, name).row(0)
-            raise KlinesError(f"{place} {got[0]}: {name} is {got[1]!r}, which is no exact amount")
+            first_bad = bad.select(place, name).row(0)
+            raise KlinesError(
+                f"{place} {first_bad[0]}: {name} is {first_bad[1]!r}, which is no exact amount"
+            )
     digits = pl.lit(None, pl.UInt32)
     if "vwap" in table.columns:
         digits = pl.col("vwap").str.split(".").list.get(1, null_on_oob=True).str.len_chars()

@@ -1,7 +1,6 @@
-"""Silver and gold once more, from the stored frames alone: does the same come out?
+"""Rebuild of trades and candles from stored frames, compared with the stored ones.
 
-The frames flow through the pipeline itself into a database beside the stored one,
-which is dropped again, and the two are compared.
+The frames flow through the pipeline into a temporary database, which is compared and dropped.
 """
 
 import os
@@ -21,11 +20,11 @@ from candlewax.verification.content_hash import Comparison, compare
 
 FIRST: Final = 0
 LAST: Final = 10_000_000_000_000_000
-"""Before and after all times, in microseconds since 1970."""
+"""Bounds of all times, in microseconds since 1970."""
 
-# What came before the first frame that is read: the number at which each numbering of a market
-# stood, and where those began.
-_STOOD: Final = """
+# State before the first frame that is read: the last number of each numbering of a market, and the
+# numberings themselves.
+_COPY_LAST_NUMBERS: Final = """
 INSERT INTO {rebuilt}.silver_trades ({columns})
 SELECT {columns}
 FROM silver_trades FINAL
@@ -37,7 +36,7 @@ WHERE (exchange, symbol, numbering, sequence) IN
     GROUP BY exchange, symbol, numbering
 )
 """
-_BEGUN: Final = """
+_COPY_NUMBERINGS: Final = """
 INSERT INTO {rebuilt}.numberings
 SELECT *
 FROM numberings FINAL
@@ -49,7 +48,7 @@ WHERE (exchange, symbol) IN
 )
 """
 
-_GONE: Final = """
+_EXPIRED: Final = """
 SELECT toString(exchange) AS exchange, toString(toDate(received_at)) AS day,
     toString(min(received_at)) AS first
 FROM silver_trades
@@ -71,48 +70,46 @@ ORDER BY position
 
 
 class RebuildError(RuntimeError):
-    """Nothing can be rebuilt; the text says why."""
+    """Error for a rebuild that is not possible; the text says why."""
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """What came out: `frames` were read, `comparison` tells what it equals."""
+class RebuildResult:
+    """Result of a rebuild: the number of frames read, and the comparison."""
 
     frames: int
     comparison: Comparison
 
 
 Play = Callable[[StoredFrameSource, Database, Counters], None]
-"""Plays frames through the whole pipeline into a database, to their end."""
+"""Callable that runs frames through the whole pipeline into a database, to their end."""
 
 
 def rebuild(
     settings: Settings, play: Play, stored: Database, begin: int = FIRST, end: int = LAST
-) -> Rebuilt:
-    """Rebuild from all frames that can hold a trade since `begin`, and compare the trades
-    from `begin` to before `end` and the candles whose windows lie wholly within
+) -> RebuildResult:
+    """Rebuild from all frames that can hold a trade since `begin`, and compare the results.
+
+    Compares the trades from `begin` to before `end`, and the candles whose windows lie within
     (microseconds since 1970).
 
-    All that is compared comes from frames: a trade may be dated 60 s after its frame
-    came, never more, so none since `begin` was received earlier than that; and one that
-    was repeated or repaired later counts, as all frames since are read. Of what was
-    stored before, only the numbers are taken at which each market stood.
-
-    Raises RebuildError.
+    A trade's time is at most 60 s after its receipt, so frames are read from 60 s before `begin`,
+    and to the last one, as trades may be repeated or repaired later. Of earlier rows only the last
+    number of each market is copied. Raises RebuildError.
     """
-    since = max(FIRST, begin - AHEAD_US)
-    _check(stored, since, begin, end)
-    with _beside(settings, stored) as (name, rebuilt):
-        _stand(stored, name, since)
-        tally = Counters()
-        play(StoredFrameSource(stored, since), rebuilt, tally)
-        return Rebuilt(tally.total("frames"), compare(stored, rebuilt, begin, end))
+    since_us = max(FIRST, begin - AHEAD_US)
+    _check_frames(stored, since_us, begin, end)
+    with _temporary_database(settings, stored) as (name, rebuilt):
+        _copy_numbers(stored, name, since_us)
+        counters = Counters()
+        play(StoredFrameSource(stored, since_us), rebuilt, counters)
+        return RebuildResult(counters.total("frames"), compare(stored, rebuilt, begin, end))
 
 
-def _check(stored: Database, since: int, begin: int, end: int) -> None:
-    gone = stored.query(_GONE, {"since": since, "begin": begin, "end": end})
-    if gone.height:
-        exchange, day, first = gone.row(0)
+def _check_frames(stored: Database, since_us: int, begin: int, end: int) -> None:
+    expired = stored.query(_EXPIRED, {"since": since_us, "begin": begin, "end": end})
+    if expired.height:
+        exchange, day, first = expired.row(0)
         raise RebuildError(
             f"trades of {exchange} came by frames of {day} ({first} and later), which are not "
             "stored any more: frames are kept for 7 days; --from takes a later time"
@@ -120,26 +117,26 @@ def _check(stored: Database, since: int, begin: int, end: int) -> None:
 
 
 @contextmanager
-def _beside(settings: Settings, stored: Database) -> Iterator[tuple[str, Database]]:
-    """A database of its own in the same ClickHouse, for a while."""
+def _temporary_database(settings: Settings, stored: Database) -> Iterator[tuple[str, Database]]:
+    """Yield name and connection of a temporary database in the same ClickHouse."""
     name = f"{settings.database}_rebuild_{os.getpid()}_{os.urandom(4).hex()}"
-    opened = open_tables(settings.clickhouse, name)
+    database = open_tables(settings.clickhouse, name)
     try:
-        # The frames are stored already.
-        opened.client.command("DROP TABLE bronze_frames SYNC")
-        opened.client.command(
+        # The frames need not be stored a second time.
+        database.client.command("DROP TABLE bronze_frames SYNC")
+        database.client.command(
             f"CREATE TABLE bronze_frames AS {quote_identifier(settings.database)}.bronze_frames "
             "ENGINE = Null"
         )
-        yield name, opened
+        yield name, database
     finally:
-        opened.close()
+        database.close()
         stored.client.command(f"DROP DATABASE IF EXISTS {quote_identifier(name)} SYNC")
 
 
-def _stand(stored: Database, name: str, since: int) -> None:
+def _copy_numbers(stored: Database, name: str, since_us: int) -> None:
     columns = ", ".join(map(quote_identifier, stored.query(_COLUMNS)["name"]))
-    parameters: dict[str, Any] = {"since": since}
-    for sql in (_STOOD, _BEGUN):
-        filled = sql.format(rebuilt=quote_identifier(name), columns=columns)
-        stored.client.command(filled, parameters=parameters)
+    parameters: dict[str, Any] = {"since": since_us}
+    for sql in (_COPY_LAST_NUMBERS, _COPY_NUMBERINGS):
+        statement = sql.format(rebuilt=quote_identifier(name), columns=columns)
+        stored.client.command(statement, parameters=parameters)

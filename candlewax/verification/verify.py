@@ -1,7 +1,6 @@
-"""The cross-check: is what is stored what the stored trades say?
+"""Full cross-check: all candles, gaps and certificates computed again in SQL and compared.
 
-Every part of it is SQL that shares nothing with the dataflow; see `clickhouse/ddl`,
-files 70 and on.
+The SQL shares no code with the dataflow; see `clickhouse/ddl`, files 70 and on.
 """
 
 import json
@@ -16,10 +15,10 @@ from candlewax.clickhouse.client import short_message
 from candlewax.verification.frame_check import find_missing_trades
 
 EXAMPLES: Final = 20
-"""How many differences are shown."""
+"""Largest number of differences listed."""
 
-_COMPUTED: Final = ("ohlcv_check_mv", "missing_range_check_mv")
-"""What has to be computed before anything is compared."""
+_CHECK_VIEWS: Final = ("ohlcv_check_mv", "missing_range_check_mv")
+"""Views to refresh before the comparison."""
 
 _STATUS: Final = """
 SELECT exception FROM system.view_refreshes
@@ -45,7 +44,7 @@ SELECT count() FROM
 )
 """
 
-_BOOKS: Final = """
+_TOTALS: Final = """
 SELECT exchange,
     sum(fresh) AS fresh,
     sum(dead) AS dead,
@@ -84,7 +83,7 @@ _CERTIFICATES: Final = _TIMEFRAMES.replace("timeframe_mismatches", "certificate_
 
 _PARTS: Final = {
     "gaps": (
-        "holes of silver_trades and gaps",
+        "missing ranges of silver_trades and gaps",
         "SELECT (SELECT count() FROM gaps FINAL) + (SELECT count() FROM missing_range_check)",
         _GAPS,
     ),
@@ -99,23 +98,23 @@ _PARTS: Final = {
         _TIMEFRAMES,
     ),
 }
-"""The parts of the check beside the candles' fields: what they are about, how many things
-are looked at, and which differ."""
+"""Parts of the check other than the candles' fields: description, query for the number of checked
+items, and query for those that differ."""
 
 _FRAMES: Final = "frames"
-_ABOUT: Final = {
-    **{name: about for name, (about, *_) in _PARTS.items()},
+_DESCRIPTIONS: Final = {
+    **{name: description for name, (description, *_) in _PARTS.items()},
     _FRAMES: "trades in bronze_frames and silver_trades",
 }
 
 
 class VerifyError(RuntimeError):
-    """The candles could not be compared; the text says why."""
+    """Error for a comparison that is not possible; the text says why."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the check found: of the `checked` things, `mismatches` differ."""
+    """Result of one part of the check: of `checked` items `mismatches` differ."""
 
     checked: int
     mismatches: int
@@ -124,10 +123,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Verification:
-    """What the comparison found. `candles` counts each candle that either side has.
+    """Result of the comparison. `candles` counts candles that either side has.
 
-    Of the examples each names its candle, its problem, the fields that differ, and
-    what is stored and computed in them, as text. `parts` by name.
+    Each example names its candle, its problem, and the stored and computed values of the fields
+    that differ, as text. `parts` holds the other parts by name.
     """
 
     candles: int
@@ -139,33 +138,33 @@ class Verification:
 
     @property
     def differences(self) -> int:
-        """How much differs, of all parts."""
+        """Return the number of differences of all parts."""
         candles = self.mismatches + self.missing_in_gold + self.missing_in_check
         return candles + sum(part.mismatches for part in self.parts.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to compare: no candle, no hole, no frame of trades."""
-        things = self.candles + sum(part.checked for part in self.parts.values())
-        return not things and not self.differences
+        """Return True if nothing is stored to compare: no candle, no gap, no frame with trades."""
+        items = self.candles + sum(part.checked for part in self.parts.values())
+        return not items and not self.differences
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Return True if nothing differs."""
         return not self.differences
 
 
 def verify(client: Client, settle_s: Sequence[float] = ()) -> Verification:
-    """Compute all candles, holes and certificates again in SQL and compare each.
+    """Compute all candles, missing ranges and certificates again in SQL and compare each.
 
     `settle_s` as in `find_missing_trades`. Raises VerifyError.
     """
     try:
-        for view in _COMPUTED:
-            _compute(client, view)
+        for view in _CHECK_VIEWS:
+            _refresh(client, view)
         problems = {name: count for name, count in client.query(_PROBLEMS).result_rows}  # noqa: C416 - rows are lists
         ((candles,),) = client.query(_CANDLES).result_rows
-        found = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
+        result = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
         parts = {name: _part(client, *queries) for name, (_, *queries) in _PARTS.items()}
         parts[_FRAMES] = _frames_part(client, settle_s)
     except ClickHouseError as error:
@@ -175,12 +174,12 @@ def verify(client: Client, settle_s: Sequence[float] = ()) -> Verification:
         problems.get("mismatch", 0),
         problems.get("missing_in_gold", 0),
         problems.get("missing_in_check", 0),
-        [_example(example, "gold") for example in found.named_results()],
+        [_example(example, "gold") for example in result.named_results()],
         parts,
     )
 
 
-def _compute(client: Client, view: str) -> None:
+def _refresh(client: Client, view: str) -> None:
     client.command(f"SYSTEM REFRESH VIEW {view}")
     client.command(f"SYSTEM WAIT VIEW {view}")
     ((failure,),) = client.query(_STATUS, parameters={"view": view}).result_rows
@@ -192,7 +191,10 @@ def _part(client: Client, count: str, differing: str) -> Part:
     ((checked,),) = client.query(count).result_rows
     rows = list(client.query(differing, parameters={"limit": EXAMPLES}).named_results())
     total = rows[0]["total"] if rows else 0
-    examples = [_example({k: v for k, v in row.items() if k != "total"}, "stored") for row in rows]
+    examples = [
+        _example({name: value for name, value in row.items() if name != "total"}, "stored")
+        for row in rows
+    ]
     return Part(checked, total, examples)
 
 
@@ -201,53 +203,54 @@ def _frames_part(client: Client, settle_s: Sequence[float]) -> Part:
     return Part(checked, missing, [_example(row, "stored") for row in rows])
 
 
-def _example(row: dict[str, Any], ours: str) -> dict[str, Any]:
-    stored, check = row.pop(f"{ours}_values"), row.pop("check_values")
+def _example(row: dict[str, Any], stored_name: str) -> dict[str, Any]:
+    stored, check = row.pop(f"{stored_name}_values"), row.pop("check_values")
     fields = row.pop("fields") if stored and check else []
     return {
         **row,
-        "fields": {name: {ours: stored[name], "check": check[name]} for name in fields},
+        "fields": {name: {stored_name: stored[name], "check": check[name]} for name in fields},
     }
 
 
-def to_json(found: Verification, **more: object) -> str:
-    """The result as JSON, with more keys if wanted."""
-    plain = asdict(found)
-    parts = plain.pop("parts")
-    return json.dumps({**plain, **parts, **more}, ensure_ascii=False)
+def to_json(result: Verification, **more: object) -> str:
+    """Return the result as JSON, with further keys."""
+    fields = asdict(result)
+    parts = fields.pop("parts")
+    return json.dumps({**fields, **parts, **more}, ensure_ascii=False)
 
 
-def report(found: Verification) -> str:
-    """The result for people."""
-    wrong = found.mismatches + found.missing_in_gold + found.missing_in_check
-    if wrong:
-        first = (
-            f"{found.candles:,} candles: {found.mismatches:,} differ, "
-            f"{found.missing_in_gold:,} missing in ohlcv, {found.missing_in_check:,} without trades"
+def report(result: Verification) -> str:
+    """Return the result as text."""
+    differing_candles = result.mismatches + result.missing_in_gold + result.missing_in_check
+    if differing_candles:
+        first_line = (
+            f"{result.candles:,} candles: {result.mismatches:,} differ, "
+            f"{result.missing_in_gold:,} missing in ohlcv, "
+            f"{result.missing_in_check:,} without trades"
         )
     else:
-        first = f"All {found.candles:,} candles equal those computed from silver_trades."
-    lines = [first, *_lines(found.examples)]
-    for name, part in found.parts.items():
-        what = _ABOUT[name]
+        first_line = f"All {result.candles:,} candles equal those computed from silver_trades."
+    lines = [first_line, *_example_lines(result.examples)]
+    for name, part in result.parts.items():
+        description = _DESCRIPTIONS[name]
         if part.mismatches:
-            lines.append(f"{part.mismatches:,} of {part.checked:,} {what} differ")
-            lines += _lines(part.examples)
+            lines.append(f"{part.mismatches:,} of {part.checked:,} {description} differ")
+            lines += _example_lines(part.examples)
         else:
-            lines.append(f"All {part.checked:,} {what} agree.")
+            lines.append(f"All {part.checked:,} {description} agree.")
     return "\n".join(lines)
 
 
-_NAMES: Final = (
+_KEY_COLUMNS: Final = (
     "exchange", "symbol", "timeframe", "window_start", "first_sequence", "last_sequence",
     "native_symbol", "trade_id", "source", "source_partition", "source_offset", "source_index",
 )  # fmt: skip
 
 
-def _lines(examples: list[dict[str, Any]]) -> list[str]:
+def _example_lines(examples: list[dict[str, Any]]) -> list[str]:
     lines = []
     for example in examples:
-        name = " ".join(str(example[part]) for part in _NAMES if part in example)
+        name = " ".join(str(example[part]) for part in _KEY_COLUMNS if part in example)
         lines.append(f"  {name}: {example['problem']}")
         lines += [
             f"    {field}: stored {next(iter(values.values()))}, computed {values['check']}"
@@ -257,9 +260,9 @@ def _lines(examples: list[dict[str, Any]]) -> list[str]:
 
 
 def check_totals(client: Client) -> list[str]:
-    """Whether the tables add up: a line for each exchange and sum that does not."""
+    """Return a line for each exchange and total that does not match between the tables."""
     lines = []
-    for exchange, fresh, dead, trades, letters in client.query(_BOOKS).result_rows:
+    for exchange, fresh, dead, trades, letters in client.query(_TOTALS).result_rows:
         if fresh != trades:
             lines.append(f"{exchange}: frames hold {fresh:,} trades, silver_trades {trades:,}")
         if dead != letters:

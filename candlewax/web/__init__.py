@@ -1,1 +1,1 @@
-"""The page, the API behind it, and read-only SQL: all over HTTP, on the loopback."""
+"""HTTP server of the page, its API and read-only SQL; on the loopback by default."""

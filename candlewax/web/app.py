@@ -1,4 +1,4 @@
-"""The application: which address leads where."""
+"""Routes and error handling of the web application."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from candlewax.clickhouse.client import Busy, Unavailable
+from candlewax.clickhouse.client import BusyError, UnavailableError
 from candlewax.web import problem
 from candlewax.web.api import formats, params
 from candlewax.web.api.endpoints import Api
@@ -33,35 +33,36 @@ STATIC: Final = Path(__file__).with_name("static")
 BASE: Final = "/api/v1"
 
 
-Beside = Callable[[], Coroutine[object, object, None]]
-"""Makes what runs as long as it is served."""
+BackgroundTask = Callable[[], Coroutine[object, object, None]]
+"""Returns a coroutine that runs while the application serves; cancelled at its end."""
 
 
-def make(
+def build_app(
     store: Store,
-    viewers: Subscribers,
-    recent: CandleCache,
+    subscribers: Subscribers,
+    cache: CandleCache,
     reader: Reader | None,
-    beside: Sequence[Beside],
+    background: Sequence[BackgroundTask],
     *,
-    what: str,
+    feed_title: str,
     names: Collection[str] = (),
 ) -> Starlette:
-    """The page and its API, and SQL where there is a reader. `what` says what is shown,
-    `names` are other names of this server.
+    """Return the application: page, API, and SQL if there is a reader.
+
+    `feed_title` names the data source in the API. `names` are other host names of this server.
     """
-    about = {"name": "candlewax", "feed": what}
-    loader = Loader(store, recent, lambda: viewers.markets)
-    api = Api(store, viewers, recent, loader, about)
+    about = {"name": "candlewax", "feed": feed_title}
+    loader = Loader(store, cache, lambda: subscribers.markets)
+    api = Api(store, subscribers, cache, loader, about)
     sql = Sql(reader)
-    described = msgspec.json.encode(document(BASE))
+    openapi_json = msgspec.json.encode(document(BASE))
 
     async def openapi(request: Request) -> Response:
         params.read(params.Nothing, request)
-        return formats.respond(request, described, "json")
+        return formats.respond(request, openapi_json, "json")
 
     async def root(request: Request) -> Response:
-        """The page, unless a query is asked."""
+        """Return the page, or the result of the query in a request that holds one."""
         if request.method == "POST" or "query" in request.query_params:
             return await sql.answer(request)
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
@@ -83,7 +84,7 @@ def make(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        running = [asyncio.create_task(begin()) for begin in (*beside, loader.run)]
+        running = [asyncio.create_task(start_task()) for start_task in (*background, loader.run)]
         try:
             yield
         finally:
@@ -96,30 +97,30 @@ def make(
         middleware=[Middleware(Guard, names=names)],
         exception_handlers={
             Problem: problem.handle,
-            HTTPException: _other,
-            Unavailable: _unavailable,
-            Exception: _failed,
+            HTTPException: _framework_error,
+            UnavailableError: _unavailable,
+            Exception: _unexpected_error,
         },
         lifespan=lifespan,
     )
 
 
-async def _other(request: Request, error: Exception) -> Response:
-    """What the framework refuses, in our shape."""
-    refused = cast(HTTPException, error)
-    words = {404: "not_found", 405: "method_not_allowed"}
-    told = {404: f"there is nothing at {request.url.path}", 405: "this address is only read"}
-    code = refused.status_code
-    found = Problem(code, words.get(code, "refused"), told.get(code, refused.detail))
-    return problem.answer(found, refused.headers)
+async def _framework_error(request: Request, error: Exception) -> Response:
+    """Return an HTTP error of the framework as a problem of this API."""
+    http_error = cast(HTTPException, error)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    messages = {404: f"there is nothing at {request.url.path}", 405: "this address is read-only"}
+    status = http_error.status_code
+    code, message = codes.get(status, "refused"), messages.get(status, http_error.detail)
+    return problem.answer(Problem(status, code, message), http_error.headers)
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
-    """The database is away, or busy: it may be well again soon."""
-    code = "database_busy" if isinstance(error, Busy) else "database_away"
+    """Return 503 with Retry-After: the database is out of reach or busy."""
+    code = "database_busy" if isinstance(error, BusyError) else "database_away"
     return problem.answer(Problem(503, code, str(error)), {"Retry-After": "2"})
 
 
-async def _failed(_: Request, __: Exception) -> Response:
-    """A mistake of ours; the log has it whole."""
+async def _unexpected_error(_: Request, __: Exception) -> Response:
+    """Return 500 for an unexpected error; Starlette re-raises it, so that it is logged."""
     return problem.answer(Problem(500, "failed", "this failed; the log says why"))

@@ -1,9 +1,10 @@
-"""Bounds on connections: how many there are, and how long one may keep the server waiting.
+"""Limits on connections: how many are open, and how long one may occupy the server.
 
-A connection waits while no whole request of it is there: before its first byte, within a head or a
-body, and between two requests. It is stalled while an answer is ready and the client does not read
-it. Both end after a while, and at once where room is needed for a new connection. So a new request
-is answered however many connections hang; a request that is being answered is never cut off.
+A connection is waiting while the server has no complete request of it: before the first byte,
+within a head or a body, and between two requests. It is stalled while an answer is ready and the
+client does not read it. The server ends both kinds after a timeout, and at once if a new connection
+needs the place. So new requests are answered however many connections hang. Connections with a
+request in progress are never cut off.
 """
 
 import asyncio
@@ -16,26 +17,26 @@ from typing import Any, Final
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST: Final = 256
-"""Connections at a time. More than asyncio accepts at once, so that what was just accepted is read
-before it could be the oldest."""
+"""Connections open at a time. More than asyncio accepts in one go (100), so that the server reads
+from a new connection before it could be the oldest."""
 
 MOST_OF_ONE: Final = 160
-"""Of these, those of one address: there may be a proxy with many clients behind it."""
+"""Connections of one address at a time; a proxy may stand for many clients."""
 
 MOST_STREAMS: Final = 32
-"""Of these, those of pages that watch, which do not end."""
+"""Event streams open at a time; unlike other requests they do not end."""
 
 REQUEST_S: Final = 10.0
-"""Seconds for a request to come whole: from the connection, or the answer before it."""
+"""Seconds within which a request must be complete, from the connection or the previous answer."""
 
 STALLED_S: Final = 30.0
-"""Seconds for a client to read on."""
+"""Seconds within which a client must go on reading an answer."""
 
 _PROGRESS: Final = 16 << 10
-"""Bytes that a client takes within that time."""
+"""Bytes a client must read within that time."""
 
 _SPARED_S: Final = 5.0
-"""Seconds that a client may rest in reading although others need its room."""
+"""Seconds a client may stop reading before a new connection may take its place."""
 
 _SWEEP_S: Final = 0.5
 
@@ -61,25 +62,23 @@ _TOO_SLOW: Final = _answer(
 
 
 def most_connections() -> int:
-    """Return how many connections there may be: no more than a quarter of the descriptors that
-    this process may have open.
-    """
+    """Return how many connections may be open: at most a quarter of the file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(8, MOST if soft == resource.RLIM_INFINITY else min(MOST, soft // 4))
 
 
 def most_streams() -> int:
-    """Return how many pages may watch: most connections are for requests that end."""
+    """Return how many event streams may be open: a quarter of the connections, at most 32."""
     return min(MOST_STREAMS, most_connections() // 4)
 
 
 class Connections:
-    """The connections of a server, all of them used in its loop only."""
+    """Open connections of a server; used in its event loop only."""
 
     def __init__(self, most: int | None = None, most_of_one: int = MOST_OF_ONE) -> None:
         self.most = most or most_connections()
         self.most_of_one = min(most_of_one, max(1, self.most - self.most // 4))
-        # In the order in which they came.
+        # In the order of arrival.
         self._open: dict[BoundedProtocol, None] = {}
         self._of_one: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,21 +87,21 @@ class Connections:
         return len(self._open)
 
     def admit(self, connection: "BoundedProtocol") -> bool:
-        """Return whether a connection may stay; another one that waits gives way to it."""
+        """Return whether a connection may stay; a waiting one is ended to make place."""
         address = connection.address
-        admitted = True
+        is_admitted = True
         if self._of_one[address] >= self.most_of_one:
-            admitted = self._evict(address, connection.loop.time())
+            is_admitted = self._evict(address, connection.loop.time())
         elif len(self._open) >= self.most:
-            admitted = self._evict(None, connection.loop.time())
-        if admitted:
+            is_admitted = self._evict(None, connection.loop.time())
+        if is_admitted:
             self._open[connection] = None
             self._of_one[address] += 1
             self._arm(connection.loop)
-        return admitted
+        return is_admitted
 
     def forget(self, connection: "BoundedProtocol") -> None:
-        """Note that a connection has ended."""
+        """Remove a connection that has ended."""
         if connection in self._open:
             del self._open[connection]
             self._of_one[connection.address] -= 1
@@ -110,17 +109,20 @@ class Connections:
                 del self._of_one[connection.address]
 
     def _evict(self, address: str | None, now: float) -> bool:
-        """End the connection that has waited longest, of an address or of all; one whose client
-        does not read only if no other waits.
+        """End the connection that has waited longest, of one address or of all.
+
+        If none waits, end the one that has stalled longest, for at least 5 seconds. Return whether
+        one was ended.
         """
-        near = [one for one in self._open if address is None or one.address == address]
-        found = min((one for one in near if one.waits), key=lambda one: one.since, default=None)
-        if found is None:
-            stalled = ((one.stalled_since or now, one) for one in near)
-            since, found = min(stalled, key=lambda pair: pair[0])
-            if now - since < _SPARED_S:
+        candidates = [c for c in self._open if address is None or c.address == address]
+        waiting = (c for c in candidates if c.is_waiting)
+        victim = min(waiting, key=lambda c: c.waiting_since, default=None)
+        if victim is None:
+            stalled = ((c.stalled_since or now, c) for c in candidates)
+            waiting_since, victim = min(stalled, key=lambda pair: pair[0])
+            if now - waiting_since < _SPARED_S:
                 return False
-        found.cut()
+        victim.cut()
         return True
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -137,66 +139,66 @@ class Connections:
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection, which may not keep the server waiting for long."""
+    """HTTP connection with limits on how long it waits and stalls."""
 
-    def __init__(self, connections: Connections, **given: Any) -> None:  # noqa: ANN401 - uvicorn's
-        super().__init__(**given)
-        self._bounds = connections
+    def __init__(self, connections: Connections, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(**options)
+        self._connections = connections
         self.address = ""
-        self.since = self.loop.time()
-        """When the server began to wait for a request."""
+        self.waiting_since = self.loop.time()
+        """Loop time from which the server waits for a request."""
         self.stalled_since: float | None = None
-        """When the client last took some of an answer that waits to be sent."""
+        """Loop time at which the client last read while an answer waits to be sent; else None."""
         self._unsent_bytes = 0
-        self._received = False
+        self._has_received = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, unless there are too many already."""
+        """Accept the connection, or answer 503 if there are too many."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
-        if not self._bounds.admit(self):
+        if not self._connections.admit(self):
             transport.write(_TOO_MANY)
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
-        self._bounds.forget(self)
+        """Free the place of the connection."""
+        self._connections.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
-        self._received = True
+        """Note that the request has begun, and parse the data."""
+        self._has_received = True
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request from now on."""
-        self.since = self.loop.time()
-        self._received = False
+        """Start the timeout of the next request."""
+        self.waiting_since = self.loop.time()
+        self._has_received = False
         super().on_response_complete()
 
     @property
-    def waits(self) -> bool:
-        """Whether no whole request is there, and nothing of an answer waits to be sent."""
+    def is_waiting(self) -> bool:
+        """Return whether no complete request is there and no answer waits to be sent."""
         if self.stalled_since is not None:
             return False
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def end_if_late(self, now: float) -> None:
-        """End the connection if its client has had its time."""
+        """End the connection if one of its timeouts is over."""
         self._watch_unsent(now)
         if self.stalled_since is not None:
             if now - self.stalled_since > STALLED_S:
                 self.cut()
-        elif self.waits and now - self.since > REQUEST_S:
-            answered = self.cycle is not None and self.cycle.response_started
-            if self._received and not (answered and not self.cycle.response_complete):
+        elif self.is_waiting and now - self.waiting_since > REQUEST_S:
+            has_begun_answer = self.cycle is not None and self.cycle.response_started
+            if self._has_received and not (has_begun_answer and not self.cycle.response_complete):
                 self.transport.write(_TOO_SLOW)
                 self.transport.close()
             else:
                 self.cut()
 
     def _watch_unsent(self, now: float) -> None:
-        """Note whether the client reads: while much is unsent, nothing is added to it."""
+        """Note whether the client reads; while much is unsent, uvicorn adds nothing."""
         unsent_bytes = self.transport.get_write_buffer_size()
         if not (unsent_bytes and (self.flow.write_paused or self.transport.is_closing())):
             self.stalled_since = None
@@ -204,11 +206,11 @@ class BoundedProtocol(H11Protocol):
             self.stalled_since, self._unsent_bytes = now, unsent_bytes
 
     def cut(self) -> None:
-        """End at once."""
-        self._bounds.forget(self)
+        """Abort the connection."""
+        self._connections.forget(self)
         self.transport.abort()
 
 
 def bounded_protocol(connections: Connections) -> Callable[..., BoundedProtocol]:
-    """Return the maker of connections that uvicorn takes for its protocol."""
+    """Return the factory of connections for uvicorn's `http` option."""
     return partial(BoundedProtocol, connections)

@@ -1,4 +1,4 @@
-"""Rows as they leave: exact amounts and UTC times as text, one JSON object a row."""
+"""Encoding of rows for clients: exact decimals and UTC times as text, one JSON object per row."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,14 +26,14 @@ STATUSES: Final = {
 """The values of `status` in `ohlcv`."""
 
 CERTIFICATE: Final = ("status", "missing", "feed_down_ms", "repaired", "revision")
-"""What a candle says about its own completeness."""
+"""Columns of a candle's certificate."""
 
 CANDLE: Final = (
     "window_start", "open", "high", "low", "close", "volume", "quote_volume", "trade_count",
     "buy_volume", "buy_quote_volume", "open_time", "close_time", "first_sequence",
     "last_sequence", "closed", *CERTIFICATE,
 )  # fmt: skip
-"""The fields of a candle."""
+"""Fields of a candle, in order."""
 
 _MORE: Final[Mapping[str, Any]] = {
     "closed": pl.Boolean(),
@@ -44,17 +44,17 @@ _MORE: Final[Mapping[str, Any]] = {
 }
 
 ROWS: Final[Mapping[str, Any]] = {name: _MORE.get(name) or CANDLES[name] for name in CANDLE}
-"""Their types: those of the table."""
+"""Types of the fields of a candle, as in the table."""
 
 TRADE: Final = (
     "timestamp", "side", "price", "quantity", "quote_volume", "trade_id", "sequence",
     "conditions", "received_at",
 )  # fmt: skip
-"""The fields of a trade."""
+"""Fields of a trade, in order."""
 
 
 def candles(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `ohlcv`, from the table or on their way to it, with the columns of CANDLE."""
+    """Return rows of `ohlcv`, stored or about to be, with the columns of CANDLE."""
     if rows.schema["status"].is_integer():
         names = pl.col("status").cast(pl.Int64).replace_strict(STATUSES, return_dtype=pl.String)
         rows = rows.with_columns(names)
@@ -62,22 +62,22 @@ def candles(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def candle(row: Mapping[str, Any]) -> bytes:
-    """The same as JSON, of one row on its way to `ohlcv`."""
-    said = {name: _said(row[name]) for name in CANDLE}
-    said["window_start"] = f"{row['window_start']:%Y-%m-%dT%H:%M:%SZ}"
-    said["status"] = STATUSES[row["status"]]
-    return msgspec.json.encode(said)
+    """Return one row about to be stored in `ohlcv` as JSON."""
+    fields = {name: _plain_value(row[name]) for name in CANDLE}
+    fields["window_start"] = f"{row['window_start']:%Y-%m-%dT%H:%M:%SZ}"
+    fields["status"] = STATUSES[row["status"]]
+    return msgspec.json.encode(fields)
 
 
 def trade(row: Mapping[str, Any]) -> bytes:
-    """A trade on its way to its table (TRADES), as JSON."""
-    said = {name: _said(row[name]) for name in TRADE if name != "conditions"}
-    said["side"] = "BUY" if row["side"] == BUY else "SELL"
-    said["conditions"] = [] if row["condition"] is None else [row["condition"]]
-    return msgspec.json.encode(said)
+    """Return one row about to be stored in `silver_trades` (TRADES) as JSON."""
+    fields = {name: _plain_value(row[name]) for name in TRADE if name != "conditions"}
+    fields["side"] = "BUY" if row["side"] == BUY else "SELL"
+    fields["conditions"] = [] if row["condition"] is None else [row["condition"]]
+    return msgspec.json.encode(fields)
 
 
-def _said(value: Any) -> Any:  # noqa: ANN401 - a value of a frame
+def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any value of a row
     if isinstance(value, Decimal):
         text = f"{value:f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
@@ -87,56 +87,57 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - a value of a frame
 
 
 def lines(rows: pl.DataFrame) -> list[bytes]:
-    """One JSON object for each row."""
+    """Return one JSON object per row."""
     if rows.is_empty():
         return []
-    return readable(rows).write_ndjson().encode().splitlines()
+    return format_values(rows).write_ndjson().encode().splitlines()
 
 
 def starts(rows: pl.DataFrame) -> list[int]:
-    """When candles begin, in seconds since 1970."""
+    """Return the starts of candles in seconds since 1970."""
     return rows["window_start"].dt.epoch("s").to_list()
 
 
-def typed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Candles, as a query gave them, in the columns of ROWS."""
+def cast_candles(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return candles from a query with the columns and types of ROWS."""
     return rows.select(CANDLE).cast(ROWS)  # type: ignore[arg-type]
 
 
-def texts(rows: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
-    """One JSON object for each of some candles (CANDLE), and its row of CSV."""
-    text = readable(rows.select(CANDLE))
-    told = text.write_ndjson(), text.write_csv(include_header=False)
-    said, listed = (one.encode().splitlines() for one in told)
-    return said, listed
+def json_and_csv(rows: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
+    """Return candles (CANDLE) as one JSON object each, and as rows of CSV."""
+    text = format_values(rows.select(CANDLE))
+    csv_text = text.write_csv(include_header=False)
+    return text.write_ndjson().encode().splitlines(), csv_text.encode().splitlines()
 
 
-def listed(encoded: Sequence[bytes]) -> list[bytes]:
-    """What `lines` gave of candles, as rows of CSV; no value of theirs has a quote or a comma."""
+def csv_rows(encoded: Sequence[bytes]) -> list[bytes]:
+    """Return candles that `lines` encoded as rows of CSV. No value has a quote or a comma."""
     rows = b"\n".join(b",".join(_values(row)) for row in _decode(array(encoded)))
     return rows.translate(None, b'"').splitlines()
 
 
 def csv(rows: Iterable[bytes]) -> bytes:
-    """Rows of CSV, with their header."""
+    """Return rows of CSV as a file with its header."""
     return b"\n".join((_HEAD, *rows, b""))
 
 
 _decode: Final = msgspec.json.Decoder(
-    list[msgspec.defstruct("_Said", [(name, msgspec.Raw) for name in CANDLE])]  # type: ignore[misc]  # made here
+    list[msgspec.defstruct("_RawCandle", [(name, msgspec.Raw) for name in CANDLE])]  # type: ignore[misc]  # made here
 ).decode
 _values: Final = attrgetter(*CANDLE)
 _HEAD: Final = ",".join(CANDLE).encode()
 
 
 def array(encoded: Sequence[bytes]) -> bytes:
-    """A JSON array of what `lines` gave."""
+    """Return JSON objects as a JSON array."""
     return b"[" + b",".join(encoded) + b"]"
 
 
-def readable(rows: pl.DataFrame) -> pl.DataFrame:
-    """Amounts and times as text: an amount without the zeros at its end, a time as ISO
-    8601 in UTC, with microseconds unless all of a column stand on whole seconds by name.
+def format_values(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with amounts and times as text.
+
+    Amounts have no trailing zeros. Times are ISO 8601 in UTC: whole seconds for columns named
+    `window_...`, microseconds for the others.
     """
     return rows.with_columns(
         *(_amount(name) for name, kind in rows.schema.items() if isinstance(kind, pl.Decimal)),
@@ -145,10 +146,10 @@ def readable(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _amount(name: str) -> pl.Expr:
-    # A decimal's text always has a point here: its scale is 12 or 18.
+    # The text of a decimal always has a point: the scale is 12 or 18.
     return pl.col(name).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
 
 
 def _time(name: str) -> pl.Expr:
-    form = "%Y-%m-%dT%H:%M:%SZ" if name.startswith("window_") else "%Y-%m-%dT%H:%M:%S%.6fZ"
-    return pl.col(name).dt.strftime(form)
+    pattern = "%Y-%m-%dT%H:%M:%SZ" if name.startswith("window_") else "%Y-%m-%dT%H:%M:%S%.6fZ"
+    return pl.col(name).dt.strftime(pattern)

@@ -1,4 +1,4 @@
-"""What is wrong with a request, in the one shape that all errors have."""
+"""Errors of the API, all in one JSON form."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 
-class Problem(Exception):  # noqa: N818 - it is the client's, not ours
-    """A request that is refused: its HTTP status, a fixed word for programs, a reason
-    for people, and the parameter it is about if there is one.
+class Problem(Exception):  # noqa: N818 - an error of the client, not of the server
+    """A refused request: HTTP status, fixed code for programs, reason for people.
+
+    `parameter` names the parameter at fault, if there is one.
     """
 
     def __init__(self, status: int, code: str, message: str, parameter: str | None = None) -> None:
@@ -22,12 +23,15 @@ class Problem(Exception):  # noqa: N818 - it is the client's, not ours
 
 
 def bad_parameter(parameter: str, message: str) -> Problem:
-    """A parameter that cannot be used."""
+    """Return the problem of a parameter with a bad value."""
     return Problem(400, "bad_parameter", message, parameter)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """{"error": {"code", "message", "parameter"}}; `parameter` only where there is one."""
+    """Return a problem as JSON: {"error": {"code", "message", "parameter"}}.
+
+    `parameter` is left out if there is none.
+    """
     content = {"code": problem.code, "message": problem.message}
     if problem.parameter is not None:
         content["parameter"] = problem.parameter
@@ -36,5 +40,5 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 
 async def handle(_: Request, error: Exception) -> Response:
-    """The answer to a request that raised a Problem."""
+    """Return the response for a request that raised a Problem."""
     return answer(cast(Problem, error))

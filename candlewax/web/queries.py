@@ -1,4 +1,4 @@
-"""What the tables say, for the API: one function for each question."""
+"""Queries of the API on the tables, one function each."""
 
 import queue
 import time
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from candlewax.clickhouse.client import Busy, Database, QueryError
+from candlewax.clickhouse.client import BusyError, Database, QueryError
 from candlewax.core.cross_check import as_report
 from candlewax.core.schema import TIME
 from candlewax.web import encode
@@ -18,7 +18,7 @@ from candlewax.web.database_pulse import Pulse
 
 
 class Series(NamedTuple):
-    """The candles of one market in one timeframe."""
+    """Key of the candles of one market in one timeframe."""
 
     exchange: str
     symbol: str
@@ -79,7 +79,7 @@ _ORDER: Final = (
 
 
 _FEEDS: Final = """
-SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS heard,
+SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS received_us,
     countIf(inserted_at >= now64(6) - INTERVAL 10 SECOND) AS new_frames,
     toUInt64(sumIf(bronze_frames.trades - duplicates,
         inserted_at >= now64(6) - INTERVAL 10 SECOND)) AS new_trades,
@@ -87,7 +87,7 @@ SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) A
     argMaxIf(frame, received_at, kind = 'control' AND startsWith(frame, '{"candlewax":')) AS event
 FROM bronze_frames
 WHERE received_at >= now64(6) - INTERVAL 10 MINUTE
-    -- An answer of REST, or a piece of a dump, is no feed that could stall.
+    -- REST and dump files are no feed that could stall.
     AND NOT startsWith(connection, 'rest/') AND NOT startsWith(connection, 'dump/')
 GROUP BY exchange, connection
 ORDER BY exchange, connection
@@ -110,11 +110,11 @@ WHERE checked_at >= now64(3) - INTERVAL 1 DAY
 """
 
 TURN_S: Final = 1.0
-"""Seconds that a request waits for its turn to ask the database."""
+"""Seconds a request waits for a free database connection."""
 
 
 class Cursor(NamedTuple):
-    """A trade's place in the order of trades."""
+    """Position of a trade in the order of trades."""
 
     time: datetime
     sequence: int
@@ -122,33 +122,41 @@ class Cursor(NamedTuple):
 
 
 class Store:
-    """Asks the tables, by a few connections that threads share."""
+    """Reader of the tables over a few database connections that threads share."""
 
-    def __init__(self, open_one: Callable[[], Database], connections: int = 3) -> None:
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        connections: int = 3,
+        before_query: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_query` is called before each query, in its thread: it may store what is new."""
+        self._before_query = before_query
         self._free: queue.LifoQueue[Database] = queue.LifoQueue()
-        self._all = [open_one() for _ in range(connections)]
+        self._all = [open_database() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
-        first = self._all[0]
-        self._pulse = None if first.embedded else Pulse(first)
+        database = self._all[0]
+        self._pulse = None if database.is_embedded else Pulse(database)
 
     @contextmanager
-    def _one(self) -> Iterator[Database]:
+    def _connection(self) -> Iterator[Database]:
         try:
             database = self._free.get(timeout=TURN_S)
         except queue.Empty:
             if self._pulse:
                 self._pulse.check(time.monotonic() - TURN_S)
-            raise Busy("the database has other requests to answer") from None
+            raise BusyError("the database has other requests to answer") from None
         try:
             yield database
         finally:
-            # A query of a server may still hang on it: several threads may use it.
+            # A query that hangs may still use it; a connection to a server serves several threads.
             self._free.put(database)
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """The rows of a query, times with their zone and names as text. Raises Unavailable."""
-        with self._one() as database:
+        """Return the rows of a query: times in UTC, names as text. Raises Unavailable."""
+        self._before_query()
+        with self._connection() as database:
             query = partial(database.query_once, sql, parameters)
             rows = self._pulse.ask(query) if self._pulse else query()
         return rows.with_columns(
@@ -167,8 +175,8 @@ class Store:
     def candles(
         self, series: Series, begin: datetime, end: datetime, limit: int, *, last: bool
     ) -> pl.DataFrame:
-        """Candles (encode.CANDLE) that begin in a time, in its order: the first ones of
-        it or the `last` ones.
+        """Return the first or `last` candles (encode.CANDLE) that begin in a time range, oldest
+        first.
         """
         rows = self.ask(
             f"SELECT {_CANDLE} FROM ohlcv FINAL WHERE timeframe = {{timeframe:String}} "
@@ -181,9 +189,7 @@ class Store:
         return encode.candles(rows.reverse() if last else rows)
 
     def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
-        """The last candles of each of these markets, in their order, with the columns that
-        name it.
-        """
+        """Return the newest `each` candles of each market, oldest first, and its names."""
         rows = self.ask(
             f"SELECT exchange, symbol, {_CANDLE} FROM ohlcv FINAL "
             "WHERE timeframe = {timeframe:String} "
@@ -195,8 +201,10 @@ class Store:
         return rows.select("exchange", "symbol").hstack(encode.candles(rows))
 
     def changed(self, span: float, limit: int) -> pl.DataFrame:
-        """Candles, with the columns that name their series, of which a row was stored in the
-        last seconds, each once, as the last of these rows has it.
+        """Return candles with a row stored in the last `span` seconds, and the columns of their
+        series.
+
+        Each candle comes once, as its newest row has it.
         """
         rows = self.ask(_CHANGED, {"span": int(span * 1000), "limit": limit})
         return rows.select("timeframe", "exchange", "symbol").hstack(encode.candles(rows))
@@ -211,50 +219,53 @@ class Store:
         *,
         last: bool,
     ) -> pl.DataFrame:
-        """Trades (encode.TRADE) of a time, in their order: the first ones or the `last`
-        ones, behind the cursor or before it.
+        """Return the first or `last` trades (encode.TRADE) of a time range, oldest first.
+
+        With a cursor: only trades behind it, or before it for the last ones.
         """
-        values: dict[str, Any] = {"exchange": market[0], "symbol": market[1]}
-        values |= {"begin": begin, "end": end, "limit": limit}
+        parameters: dict[str, Any] = {"exchange": market[0], "symbol": market[1]}
+        parameters |= {"begin": begin, "end": end, "limit": limit}
         sql = _TRADES
         if cursor:
             sql += _AFTER % ("<" if last else ">")
-            values |= {"at": cursor.time, "number": cursor.sequence, "id": cursor.trade_id}
-        rows = self.ask(sql + _ORDER.format(" DESC" if last else ""), values)
+            parameters |= {"at": cursor.time, "number": cursor.sequence, "id": cursor.trade_id}
+        rows = self.ask(sql + _ORDER.format(" DESC" if last else ""), parameters)
         return rows.reverse() if last else rows
 
     def gaps(
         self, exchanges: list[str], symbol: str, begin: datetime, end: datetime, limit: int
     ) -> pl.DataFrame:
-        """Holes in the numbers of trades that overlap a time."""
-        values = {"exchanges": exchanges, "symbol": symbol, "begin": begin, "end": end}
-        return self.ask(_GAPS, {**values, "limit": limit})
+        """Return gaps that overlap a time range."""
+        parameters = {"exchanges": exchanges, "symbol": symbol, "begin": begin, "end": end}
+        return self.ask(_GAPS, {**parameters, "limit": limit})
 
     def symbols(self) -> pl.DataFrame:
-        """All markets of which there are candles."""
+        """Return all markets that have candles."""
         return self.ask(_SYMBOLS)
 
     def days(self) -> pl.DataFrame:
-        """The last day's candle of each market."""
+        """Return the newest day candle of each market."""
         return self.ask(_DAYS)
 
     def feeds(self) -> tuple[pl.DataFrame, dict[str, float | None]]:
-        """The connections of the last ten minutes, and the milliseconds from the receipt
-        of a trade until it was stored.
+        """Return the connections of the last ten minutes and the delay from receipt to storage.
+
+        The delay is in milliseconds, as p50, p95 and p99 of the last minute's trades.
         """
         waits = self.ask(_WAITS)
-        found = waits["waits"][0] if waits["trades"][0] else [None] * 3
-        rounded = [None if one is None else round(one, 1) for one in found]
+        delays = waits["waits"][0] if waits["trades"][0] else [None] * 3
+        rounded = [None if delay is None else round(delay, 1) for delay in delays]
         return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
 
     def cross_check(self) -> dict[str, Any] | None:
-        """What the cross-check found last of all exchanges, as `as_report` says it; None if
-        nobody looked within a day.
+        """Return the latest cross-check of all exchanges, as `as_report` forms it.
+
+        None if no exchange was checked within a day.
         """
         try:
             rows = self.ask(_CROSS_CHECK)
         except QueryError as error:
-            # Made by a process of before; the next start of one that stores makes the table.
+            # The database is of an older version; the next process that stores creates the table.
             if "UNKNOWN_TABLE" in str(error):
                 return None
             raise
@@ -262,12 +273,12 @@ class Store:
         return as_report(checked_at, *counts) if exchanges else None
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database connections."""
         for database in self._all:
             database.close()
 
 
-def _selected(name: str) -> str:
+def _column_sql(name: str) -> str:
     if name == "window_start":
         return "toDateTime64(ohlcv.window_start, 0, 'UTC') AS window_start"
     if name in {"open_time", "close_time"}:
@@ -277,7 +288,7 @@ def _selected(name: str) -> str:
     return f"ohlcv.{name} AS {name}"
 
 
-_CANDLE: Final = ", ".join(map(_selected, encode.CANDLE))
+_CANDLE: Final = ", ".join(map(_column_sql, encode.CANDLE))
 
 _CHANGED: Final = f"""
 SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE}

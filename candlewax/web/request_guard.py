@@ -1,4 +1,4 @@
-"""Who may ask, and how much: checked before a request is looked at."""
+"""Checks on the origin and size of every request, before it is handled."""
 
 import ipaddress
 from collections.abc import Collection
@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from candlewax.web.problem import Problem, answer
 
 MOST_BYTES: Final = 1 << 20
-"""Of the body of a request."""
+"""Bytes of a request body."""
 
 MOST_ADDRESS: Final = 32 << 10
-"""Of its address."""
+"""Bytes of path and query of a request."""
 
-_SAFE: Final = {
+_SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -29,12 +29,11 @@ _SAFE: Final = {
 
 
 class Guard:
-    """Lets requests through that come to this server under a name that can only be its
-    own, and from no other site's page.
+    """Middleware that refuses requests from pages of other sites.
 
-    A page of another site may let its name point here (DNS rebinding): the Host header
-    then holds that name. So it must hold an address, `localhost`, or a name that was
-    given. A browser says where a request of a page comes from (Origin, Sec-Fetch-Site).
+    The name of another site may point here (DNS rebinding): then the Host header holds that name.
+    So Host must be an IP address, `localhost`, or one of the given names. A browser tells where a
+    page's request comes from in Origin and Sec-Fetch-Site.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
@@ -47,14 +46,14 @@ class Guard:
             return
         headers = Headers(scope=scope)
 
-        async def safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
                     *(
                         (name.lower().encode(), text.encode())
-                        for name, text in _SAFE.items()
+                        for name, text in _SECURITY_HEADERS.items()
                         if name.lower().encode() not in present
                     ),
                 ]
@@ -63,16 +62,16 @@ class Guard:
         try:
             self._check(scope, headers)
         except Problem as problem:
-            await answer(problem)(scope, receive, safely)
+            await answer(problem)(scope, receive, send_with_headers)
             return
-        await self._app(scope, _bounded(receive), safely)
+        await self._app(scope, _limit_body(receive), send_with_headers)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.getlist("host")
-        if len(host) != 1 or not self._own(host[0]):
+        if len(host) != 1 or not self._is_own(host[0]):
             raise Problem(421, "wrong_host", "this server is not known by that name")
         origin = headers.get("origin")
-        if origin is not None and _place(origin) != host[0].lower():
+        if origin is not None and _host_of(origin) != host[0].lower():
             raise Problem(403, "foreign_origin", "pages of other sites may not ask")
         site = headers.get("sec-fetch-site", "none")
         if site not in {"none", "same-origin"} and headers.get("sec-fetch-mode") != "navigate":
@@ -85,7 +84,7 @@ class Guard:
         if not length.isdecimal() or int(length) > MOST_BYTES:
             raise Problem(413, "too_large", f"no more than {MOST_BYTES} bytes")
 
-    def _own(self, host: str) -> bool:
+    def _is_own(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -99,19 +98,22 @@ class Guard:
         return True
 
 
-def _place(origin: str) -> str | None:
-    """Return the host and port of an origin; None if it has none."""
+def _host_of(origin: str) -> str | None:
+    """Return host and port of an origin; None if it has none."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return None
 
 
-def _bounded(receive: Receive) -> Receive:
-    """What a client sends, up to the bound however it announces it."""
+def _limit_body(receive: Receive) -> Receive:
+    """Return a receiver that raises Problem once a body exceeds the limit.
+
+    The length that the client announces does not count.
+    """
     received = 0
 
-    async def bounded() -> Message:
+    async def receive_limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
@@ -119,4 +121,4 @@ def _bounded(receive: Receive) -> Receive:
             raise Problem(413, "too_large", f"no more than {MOST_BYTES} bytes")
         return message
 
-    return bounded
+    return receive_limited

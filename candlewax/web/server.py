@@ -1,4 +1,4 @@
-"""The HTTP server, in a thread of its own."""
+"""HTTP server in a thread of its own."""
 
 import asyncio
 import logging
@@ -14,25 +14,25 @@ from candlewax.web.connection_limits import Connections, bounded_protocol
 from candlewax.web.stream.subscribers import Subscribers
 
 _PATIENCE: Final = 10.0
-"""Seconds for the server to begin, and for requests to be answered at the end."""
+"""Seconds for the server to start, and to answer open requests when it stops."""
 
 
 class ServerError(RuntimeError):
-    """Nobody can listen there; the text says where and why."""
+    """Failure to listen on an address or to start; the text says why."""
 
 
 class Server:
-    """Serves an application while other threads do their work."""
+    """HTTP server for an application, beside the other threads of the process."""
 
-    def __init__(self, app: ASGIApp, viewers: Subscribers, host: str, port: int) -> None:
-        """Raises ServerError."""
-        self._viewers = viewers
+    def __init__(self, app: ASGIApp, subscribers: Subscribers, host: str, port: int) -> None:
+        """Bind the port. Raises ServerError."""
+        self._subscribers = subscribers
         self._socket = listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         self.connections = Connections()
         config = uvicorn.Config(
             app,
-            # It is called as a class would be.
+            # uvicorn calls it like a class.
             http=cast(type[asyncio.Protocol], bounded_protocol(self.connections)),
             ws="none",
             lifespan="on",
@@ -42,7 +42,7 @@ class Server:
             timeout_graceful_shutdown=2,
             backlog=128,
         )
-        # What it tells of its start and end, the command says itself.
+        # The command itself prints start and end.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -51,32 +51,32 @@ class Server:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
-        """Begin; returns when requests are answered."""
+        """Start the thread; return once requests are answered. Raises ServerError."""
         self._thread.start()
         end = time.monotonic() + _PATIENCE
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > end:
-                raise ServerError("the HTTP server did not begin; the log says why")
+                raise ServerError("the HTTP server did not start; the log says why")
             time.sleep(0.005)
 
     def stop(self) -> None:
-        """End; streams are closed, requests answered."""
-        self._viewers.end()
+        """Close streams, answer open requests, and stop."""
+        self._subscribers.end()
         self._server.should_exit = True
         self._thread.join(_PATIENCE)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound there. Raises ServerError."""
+    """Return a socket bound to an address. Raises ServerError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # asyncio turns Nagle's algorithm off only where the protocol is named: with it the
-        # end of an answer, or of an event, waits up to 40 ms for the client's acknowledgement.
-        opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((host, port))
+        # asyncio turns Nagle's algorithm off only if the protocol is given. With Nagle, the end of
+        # an answer or event waits up to 40 ms for the client's acknowledgement.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as error:
         raise ServerError(
-            f"nobody can listen on {host} port {port}: {error.strerror}; --port takes another"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
         ) from error
-    return opened
+    return bound

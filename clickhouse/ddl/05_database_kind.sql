@@ -1,5 +1,5 @@
--- What filled this database: the bundled sample, the simulator, or real markets. Data of another kind
--- is refused, as trades made under an exchange's name must not lie beside real ones.
+-- Kind of data in this database: the bundled sample, the simulator, or real markets. Data of another
+-- kind is refused: simulated trades under an exchange's name must not be stored beside real ones.
 CREATE TABLE IF NOT EXISTS database_kind
 (
     kind  LowCardinality(String) COMMENT 'sample, simulated or real',

@@ -1,9 +1,8 @@
--- Every frame exactly as the exchange sent it, with what became of it.
+-- Every frame exactly as the exchange sent it, with its number of trades and duplicates.
 --
--- A frame that comes again under its own identity (a replay, the same log given
--- twice) replaces its row, and the row with the most trades seen for the first
--- time wins: the second look at a frame finds all its trades known, the first
--- look is the true one.
+-- A frame that is stored again under the same key (a replay, or the same log twice) replaces its
+-- row. The row with the most new trades wins: only when a frame is first processed do its
+-- trades not count as duplicates.
 CREATE TABLE IF NOT EXISTS bronze_frames
 (
     exchange         LowCardinality(String),
@@ -28,5 +27,5 @@ SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
     min_bytes_for_wide_part = 67108864,
-    -- Blocks come large: rewrite them by tens, not by fives.
+    -- Blocks are large: merge ten parts at a time, not five.
     merge_selector_base = 10;

@@ -1,5 +1,5 @@
--- One stream of trades of all exchanges. The order key holds exchange facts
--- only, never a clock of ours: a trade written again falls on its own row.
+-- Trades of all exchanges. The order key holds values of the exchange only, no clock of ours, so a
+-- trade that is written again replaces its own row.
 CREATE TABLE IF NOT EXISTS silver_trades
 (
     exchange         LowCardinality(String),
@@ -33,10 +33,10 @@ SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
     min_bytes_for_wide_part = 67108864,
-    -- Blocks come large: rewrite them by tens, not by fives.
+    -- Blocks are large: merge ten parts at a time, not five.
     merge_selector_base = 10;
 
--- A table of trades that is older than this column.
+-- For tables created before these columns existed.
 ALTER TABLE silver_trades
     ADD COLUMN IF NOT EXISTS via Enum8('websocket' = 1, 'rest' = 2, 'dump' = 3) DEFAULT 'websocket'
     CODEC(ZSTD(1)) AFTER source_index;

@@ -1,9 +1,9 @@
--- What could not be read, whole, with the reason.
+-- Lines, frames and trades that could not be read, kept whole with the reason.
 --
--- scope 'line': a line of a frame log that holds no frame; it has no exchange,
---   its source is the log and its offset the line (counted from 0).
+-- scope 'line': a line of a frame log that holds no frame. It has no exchange, its source is the
+--   log and its offset the number of the line, counted from 0.
 -- scope 'frame': a frame of bronze_frames with kind 'dead'.
--- scope 'trade': one bad trade among good ones; source_index says which.
+-- scope 'trade': a bad trade of a frame with good ones; source_index is its place in the frame.
 CREATE TABLE IF NOT EXISTS dead_letters
 (
     exchange         LowCardinality(String),

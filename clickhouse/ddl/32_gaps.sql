@@ -1,8 +1,8 @@
--- Trades that an exchange numbered and nobody has seen, hole by hole as found.
+-- Gaps: missing ranges of sequence numbers, as they were first detected.
 --
--- Every row of a hole adds to what is known of it, and the order in which rows come
--- does not matter: what is left of it only shrinks, attempts only grow, and its state
--- only moves on, from open to repairing to unrepairable to repaired.
+-- The rows of a gap may be stored in any order, as each column is aggregated: missing only
+-- shrinks, attempts only grow, and state only moves from open over repairing and unrepairable to
+-- repaired.
 CREATE TABLE IF NOT EXISTS gaps
 (
     exchange       LowCardinality(String),
@@ -26,7 +26,7 @@ PRIMARY KEY (exchange, symbol, first_sequence, last_sequence)
 ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- A table of gaps that is older than this column.
+-- For tables created before this column existed.
 ALTER TABLE gaps
     ADD COLUMN IF NOT EXISTS numbering UInt32 COMMENT 'of the trades beside it',
     MODIFY ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering);

@@ -1,6 +1,6 @@
--- When no connection to an exchange was alive: from the moment its last one was gone, or
--- from the last frame received if a process died without a word, until the next one was
--- there. An outage that goes on has no row yet.
+-- Outages: spans of time in which no connection to an exchange was alive. An outage begins when the
+-- last connection closes, or with the last received frame if a process dies, and ends when the
+-- next connection opens. An outage that goes on has no row yet.
 CREATE TABLE IF NOT EXISTS outages
 (
     exchange    LowCardinality(String),

@@ -1,6 +1,6 @@
--- Trades that came under the number of another trade: what is stored, and what came. The one
--- that was stored first stays; the other one is a dead letter. The key holds exchange facts
--- only, so a contradiction that comes again falls on its own row.
+-- Contradictions: trades received under the number of a stored trade with other content. The
+-- stored trade stays, the received one becomes a dead letter. The key holds values of the
+-- exchange only, so a contradiction that is received again replaces its own row.
 CREATE TABLE IF NOT EXISTS contradictions
 (
     exchange         LowCardinality(String),

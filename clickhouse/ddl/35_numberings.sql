@@ -1,6 +1,7 @@
--- Where exchanges began the numbers of a market anew: the beginning of every numbering but the oldest.
--- They are named in the order in which they became known: 0 is the first, and later trades open
--- another; one that a backfill finds before all others has the last name, and then 0 a row.
+-- Numberings: the start of each run of sequence numbers of a market, except the oldest run. They are
+-- numbered in the order of their detection. 0 is the first one detected, and trades with restarted
+-- numbers open the next. If a backfill finds a run before all others, it gets the next free number,
+-- and then 0 has a row.
 CREATE TABLE IF NOT EXISTS numberings
 (
     exchange       LowCardinality(String),
@@ -16,7 +17,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (exchange, symbol, numbering)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- A table of numberings that is older than this column.
+-- For tables created before this column existed.
 ALTER TABLE numberings
     ADD COLUMN IF NOT EXISTS last_sequence UInt64
     COMMENT 'the last number known then of the one before it' AFTER before;

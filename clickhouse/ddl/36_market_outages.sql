@@ -1,5 +1,5 @@
--- When a market was not subscribed though its exchange was connected, as the exchange refused it.
--- Times without any connection are in `outages`.
+-- Market outages: spans of time in which an exchange refused one market while connected. Spans
+-- without any connection are in `outages`.
 CREATE TABLE IF NOT EXISTS market_outages
 (
     exchange    LowCardinality(String),
@@ -13,7 +13,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (exchange, symbol, began)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- A table that is older than this column.
+-- For tables created before this column existed.
 ALTER TABLE market_outages
     ADD COLUMN IF NOT EXISTS since SimpleAggregateFunction(min, DateTime64(6, 'UTC')) DEFAULT began
     COMMENT 'time of the last trade that came, at the exchange, if earlier: no candle since is complete' AFTER began;

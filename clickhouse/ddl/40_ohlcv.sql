@@ -1,7 +1,7 @@
 -- Candles of six timeframes, one row per candle after FINAL.
 --
--- version = 2 * trade_count + closed: it grows with what the candle holds, so
--- neither a replay nor a process that knows less can overwrite a fuller candle.
+-- version = 2 * trade_count + closed. It grows with the trades of a candle, so neither a replay nor
+-- a process with fewer trades can overwrite a candle with more.
 CREATE TABLE IF NOT EXISTS ohlcv
 (
     timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
@@ -32,15 +32,15 @@ CREATE TABLE IF NOT EXISTS ohlcv
     updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
--- All timeframes together: a batch of trades changes all six, and each partition that an
--- insert touches costs as much as another insert.
+-- All timeframes share a partition: a batch of trades changes all six, and each partition of an
+-- insert costs as much as another insert.
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (timeframe, exchange, symbol, window_start)
 TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
     non_replicated_deduplication_window = 1000;
 
--- Tables of candles that are older than these columns: they claim nothing.
+-- For tables created before these columns existed. Their closed candles become unverified.
 ALTER TABLE ohlcv
     ADD COLUMN IF NOT EXISTS repaired UInt32 CODEC(ZSTD(1)) AFTER last_sequence,
     ADD COLUMN IF NOT EXISTS revision UInt16 CODEC(ZSTD(1)) AFTER repaired,
@@ -50,5 +50,5 @@ ALTER TABLE ohlcv
         DEFAULT if(closed, 'unverified', 'forming') CODEC(ZSTD(1)) AFTER missing,
     ADD COLUMN IF NOT EXISTS feed_down_ms UInt64 CODEC(ZSTD(1)) AFTER status;
 
--- What was stored lately is found without reading when everything was.
+-- The index finds recently stored candles without reading updated_at of the whole table.
 ALTER TABLE ohlcv ADD INDEX IF NOT EXISTS by_update updated_at TYPE minmax GRANULARITY 1;

@@ -1,5 +1,4 @@
--- How far the candles of an exchange are closed: every window that ended by its
--- watermark is, no other.
+-- Watermarks: a candle of an exchange is closed if its window ends at or before the watermark.
 CREATE TABLE IF NOT EXISTS watermarks
 (
     exchange   LowCardinality(String),

@@ -1,8 +1,8 @@
--- Every version of a closed candle that ever stood in `ohlcv`, and since when.
+-- Every version of a closed candle that was ever in `ohlcv`, with the time of its first storing.
 --
--- A row is what it says: the same candle stored again, by whom and whenever, is the
--- same row, as known first. What had been missing and came may leave a candle as it
--- was before it was known to be missing; that is another row.
+-- The key holds the content: a candle that is stored again unchanged keeps its row and the earliest
+-- known_at. Repaired trades may bring a candle back to the content that it had before its gap was
+-- detected; the cause 'repaired' is in the key, so that is another row.
 CREATE TABLE IF NOT EXISTS ohlcv_revisions
 (
     timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),

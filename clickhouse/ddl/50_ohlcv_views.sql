@@ -1,5 +1,5 @@
--- Candles as users query them: one row per candle, with its end, its average price and
--- its certificate. vwap is cut, not rounded, after 12 decimals.
+-- Candles for queries: one row per candle, with its end, its volume-weighted average price (vwap)
+-- and its certificate. vwap is truncated after 12 decimals.
 CREATE OR REPLACE VIEW ohlcv_candles AS
 SELECT
     timeframe,
@@ -40,7 +40,7 @@ CREATE OR REPLACE VIEW ohlcv_30m AS SELECT * EXCEPT timeframe FROM ohlcv_candles
 CREATE OR REPLACE VIEW ohlcv_1h AS SELECT * EXCEPT timeframe FROM ohlcv_candles WHERE timeframe = '1h';
 CREATE OR REPLACE VIEW ohlcv_1d AS SELECT * EXCEPT timeframe FROM ohlcv_candles WHERE timeframe = '1d';
 
--- Those only that are closed and of which no trade is missing, as far as can be known.
+-- Closed candles that are certified as complete.
 CREATE OR REPLACE VIEW ohlcv_1m_trusted AS SELECT * FROM ohlcv_1m WHERE status = 'complete';
 CREATE OR REPLACE VIEW ohlcv_5m_trusted AS SELECT * FROM ohlcv_5m WHERE status = 'complete';
 CREATE OR REPLACE VIEW ohlcv_15m_trusted AS SELECT * FROM ohlcv_15m WHERE status = 'complete';
@@ -48,7 +48,7 @@ CREATE OR REPLACE VIEW ohlcv_30m_trusted AS SELECT * FROM ohlcv_30m WHERE status
 CREATE OR REPLACE VIEW ohlcv_1h_trusted AS SELECT * FROM ohlcv_1h WHERE status = 'complete';
 CREATE OR REPLACE VIEW ohlcv_1d_trusted AS SELECT * FROM ohlcv_1d WHERE status = 'complete';
 
--- Closed candles as they were known at a moment of our clock:
+-- Closed candles as they were stored at the time t, by our clock:
 -- SELECT * FROM ohlcv_as_of(t = '2025-06-15 12:00:00') WHERE timeframe = '1h'
 CREATE OR REPLACE VIEW ohlcv_as_of AS
 SELECT

@@ -1,7 +1,6 @@
--- The same without gaps: a window in which nothing traded, between the first and
--- the last candle of a market, shows the last close with no volume and no vwap, and
--- filled = true. These prices are shown, never stored; nothing is certified of them, so
--- these views have no status.
+-- Candles without empty windows. A window without trades between the first and the last candle of
+-- a market has filled = true, the close of the last candle as its prices, no volume and no vwap.
+-- Such prices are never stored and have no certificate, so these views have no status.
 CREATE OR REPLACE VIEW ohlcv_filled AS
 SELECT
     timeframe,

@@ -1,6 +1,6 @@
--- Trades as the exchanges write them, read from the stored frames by SQL alone: a
--- second look at what became of a frame. Amounts stay text, digit for digit. A bad
--- trade among the good ones of a frame shows here too.
+-- Trades in the fields of the exchanges, read from the stored frames by SQL alone and so independent
+-- of the decoder. Amounts stay text, digit for digit. Bad trades of a frame with good ones are
+-- included.
 CREATE VIEW IF NOT EXISTS bronze_trades_binance AS
 WITH if(JSONHas(frame, 'stream') AND JSONHas(frame, 'data'), JSONExtractRaw(frame, 'data'), frame) AS trade
 SELECT
@@ -23,8 +23,8 @@ FROM bronze_frames FINAL
 WHERE exchange IN ('binance', 'binance_usdm') AND kind = 'trade';
 
 --
--- The amounts of v2 are JSON numbers: they are cut out of the text, as reading them as
--- JSON would pass them through a float.
+-- Amounts of v2 are JSON numbers. They are extracted as text, as parsing the JSON would turn them
+-- into floats.
 CREATE VIEW IF NOT EXISTS bronze_trades_kraken AS
 WITH startsWith(trimLeft(frame), '[') AS v1
 SELECT
@@ -52,8 +52,8 @@ ARRAY JOIN
     ) AS place
 WHERE exchange = 'kraken' AND kind = 'trade';
 
--- Of Advanced Trade (market_trades, all events of a frame in their order) and of
--- Exchange (match, last_match: one trade a frame). side is the maker's.
+-- Trades of Advanced Trade (market_trades, all events of a frame in order) and of Exchange (match,
+-- last_match: one trade a frame). side is the maker's.
 CREATE VIEW IF NOT EXISTS bronze_trades_coinbase AS
 SELECT
     exchange,

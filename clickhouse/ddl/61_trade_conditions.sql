@@ -1,5 +1,5 @@
--- Which conditions took trades out of candles, and whether their meaning is known. A condition
--- that is not known may belong into candles: see the notes of its exchange.
+-- Conditions that kept trades out of candles, with known = 1 if their meaning is known. Trades of an
+-- unknown condition may belong in candles: see the notes of the exchange.
 CREATE VIEW IF NOT EXISTS trade_conditions AS
 SELECT
     exchange,

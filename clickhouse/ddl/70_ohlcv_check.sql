@@ -1,6 +1,5 @@
--- The cross-check: all candles once more, from the stored trades, by SQL that shares
--- nothing with the dataflow. It feeds nothing; candlewax verify refreshes and
--- compares.
+-- Cross-check: all candles computed again from the stored trades, by SQL that shares nothing with
+-- the dataflow. No other part reads it: candlewax verify refreshes it and compares.
 CREATE TABLE IF NOT EXISTS ohlcv_check
 (
     timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
@@ -26,9 +25,8 @@ CREATE TABLE IF NOT EXISTS ohlcv_check
 ENGINE = MergeTree
 ORDER BY (timeframe, exchange, symbol, window_start);
 
--- Minutes first, then all timeframes of the minutes. A trade's place is its time,
--- then the exchange's number, then where it came from, so no tie is left; its price
--- stands behind that.
+-- Minutes are computed first, and all timeframes from the minutes. Trades are ordered by time, then
+-- by sequence, then by source and id, so there are no ties; the price only follows in the tuple.
 CREATE MATERIALIZED VIEW IF NOT EXISTS ohlcv_check_mv
 REFRESH EVERY 1 HOUR TO ohlcv_check EMPTY AS
 WITH
@@ -95,9 +93,8 @@ SELECT
 FROM candles
 LEFT JOIN (SELECT exchange, watermark FROM watermarks FINAL) AS marks ON marks.exchange = candles.exchange;
 
--- What differs. A candle outlives its trades; once they are beyond their retention
--- there is nothing to compare it with, and it is left out: no trade of its exchange
--- on its day is stored, and it was last written longer ago than trades are kept.
+-- Candles that differ. A candle is kept longer than its trades. It is left out once no trade of its
+-- exchange is stored for its day and it was last written before the retention of trades.
 CREATE VIEW IF NOT EXISTS ohlcv_mismatches AS
 WITH
     ['open', 'high', 'low', 'close', 'volume', 'quote_volume', 'trade_count', 'buy_volume',

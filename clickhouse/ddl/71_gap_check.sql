@@ -1,11 +1,10 @@
--- The holes between the numbers of the stored trades, found by SQL that shares nothing
--- with the dataflow: what an exchange numbered and is not stored. candlewax verify
--- refreshes it.
+-- Missing ranges between the sequence numbers of the stored trades, found by SQL that shares nothing
+-- with the dataflow. candlewax verify refreshes it.
 --
--- Each numbering of a market is looked at by itself.
+-- Each numbering of a market is checked by itself.
 --
--- `before` and `after` are the times of the two trades beside a hole, the earlier
--- first; `stored_at` is when the one behind it was written.
+-- `before` and `after` are the times of the two trades beside a missing range, the earlier one
+-- first. `stored_at` is when the trade after it was stored.
 CREATE TABLE IF NOT EXISTS missing_range_check
 (
     exchange       LowCardinality(String),
@@ -20,13 +19,12 @@ CREATE TABLE IF NOT EXISTS missing_range_check
 ENGINE = MergeTree
 ORDER BY (exchange, symbol, first_sequence);
 
--- Of databases from before there were numberings.
+-- For databases created before numberings existed.
 DROP VIEW IF EXISTS hole_check_mv;
 DROP TABLE IF EXISTS hole_check;
 
--- The numbers of a symbol are marked in words of 64 bits, so what is looked at together
--- is a word for 64 trades, however many there are. The ends of the runs of marks are the
--- ends of the ranges that are there.
+-- The numbers of a symbol are marked as bits of 64-bit words, so memory holds one word for 64 trades.
+-- The first and last bit of each run of ones are the ends of a range of stored numbers.
 CREATE MATERIALIZED VIEW IF NOT EXISTS missing_range_check_mv
 REFRESH EVERY 1 HOUR TO missing_range_check EMPTY AS
 SELECT
@@ -79,20 +77,18 @@ JOIN
     AND trades.numbering = holes.numbering AND trades.sequence = holes.beside
 GROUP BY exchange, symbol, numbering, lower, upper;
 
--- Where the holes of silver and the table of gaps say different things.
+-- Differences between the missing ranges of silver_trades and the table gaps.
 --
--- no_gap: a hole with numbers that no gap names. missing: a gap of which another number
--- of trades is missing than it says. span: a gap whose times are not those of the trades
--- beside it. state: a gap of which nothing is missing and that is not repaired, or the
--- other way round.
+-- no_gap: a missing range with numbers that no gap covers. missing: a gap with another count of
+-- missing trades than it states. span: a gap whose times are not those of the trades beside it.
+-- state: a gap without missing trades that is not repaired, or a repaired one with missing trades.
 --
--- Both are lists of ranges that do not touch. How many numbers of a list lie up to a
--- number is what the ranges hold that begin by then, less what of the last one lies
--- behind. Beyond the retention of trades there is nothing to compare with: a hole is
--- left out if the trade behind it is about to be dropped, a gap if it was last written
--- so long ago and that trade is gone.
+-- Both are lists of ranges that do not touch. The count of a list's numbers up to a number is the
+-- size of all ranges that begin up to it, less the part of the last one beyond it. Trades past their
+-- retention cannot be compared. So a missing range is left out if the trade after it is about to be
+-- dropped, and a gap if it was last written that long ago and that trade is gone.
 --
--- A later numbering of a market stands here by a name of its own: BTC/USDT #1.
+-- A numbering other than 0 has a name of its own here: BTC/USDT #1.
 CREATE OR REPLACE VIEW gap_mismatches AS
 WITH
     now64(6) - INTERVAL 28 DAY AS oldest,

@@ -1,5 +1,5 @@
--- Whether each candle of a higher timeframe is what its one-minute candles make. A
--- candle is left out when its minutes may be beyond their retention.
+-- Candles of higher timeframes that differ from the combination of their one-minute candles. A candle
+-- is left out if its minutes may be past their retention.
 CREATE OR REPLACE VIEW timeframe_mismatches AS
 WITH
     ['open', 'high', 'low', 'close', 'volume', 'quote_volume', 'trade_count', 'buy_volume',

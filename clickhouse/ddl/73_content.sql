@@ -1,8 +1,7 @@
--- What each row says as one number, so that tables can be compared whatever the order
--- of their rows and parts, and whenever they were written: all columns but the clocks of
--- ours (inserted_at, updated_at) and `revision`, in which our clock may have a part, as it
--- closes candles when an exchange is silent. Summed, the numbers of many rows make one of all of
--- them (modulo 2^128):
+-- Hash of the content of each row, to compare tables whatever the order of their rows and parts. It
+-- covers all columns except those of our clock (inserted_at, updated_at) and `revision`: our clock
+-- may change it, as it closes candles while an exchange is idle. The sum of the hashes (modulo
+-- 2^128) is a hash of many rows:
 --
 --   SELECT toDate(timestamp) AS day, count() AS rows,
 --       lower(leftPad(hex(sum(content)), 32, '0')) AS hash
@@ -17,7 +16,7 @@ SELECT
         exchange, symbol, native_symbol, base, quote, trade_id, sequence, timestamp, side, price,
         quantity, quote_volume, conditions, received_at, source, source_partition, source_offset,
         source_index, via,
-        -- The first numbering of a market leaves the number as it was before there were others.
+        -- Numbering 0 is left out, so that its hashes equal those from before numberings existed.
         mapSort(if(numbering = 0, vendor_data, mapUpdate(vendor_data, map('\0numbering', toString(numbering)))))
     )) AS content
 FROM silver_trades FINAL;

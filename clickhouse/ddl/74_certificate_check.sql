@@ -1,16 +1,15 @@
--- Where the certificate of a candle is not what the stored trades and outages say, by
--- SQL that shares nothing with the dataflow. It reads the holes from missing_range_check.
+-- Candles whose certificate does not match the stored trades and outages, by SQL that shares nothing
+-- with the dataflow. It reads the missing ranges from missing_range_check.
 --
--- The holes that touch a window are those that began before its end, less those that
--- were over before its start. How long the feed was down until a time is what all
--- outages took that began before it, less what of the last one lies behind; an outage is
--- known at the latest when a trade has come after it, before that it may be.
+-- The missing ranges that overlap a window are those that began before its end, less those that
+-- ended before its start. The time without connection up to a moment is the length of all outages
+-- that began before it, less the part of the last one after it. An outage counts at the latest
+-- once a trade was received after it; before that it may count.
 --
--- A candle that the clock closed while the feed was down is partial until the next trade
--- of its market tells by its number what was missed: so it may be partial as long as no
--- later trade is stored. Beyond the retention of trades there is nothing to compare
--- with: a candle is left out if it was last written long ago, and so is a begin that may
--- be no more than the oldest trade that is left.
+-- If our clock closes a candle during an outage, it is partial until the number of the market's next
+-- trade shows what was missed. So it may be partial as long as no later trade is stored. Trades past
+-- their retention cannot be compared: a candle is left out if it was last written long ago, and
+-- so is the start of a feed that may only be the oldest trade left.
 CREATE OR REPLACE VIEW certificate_mismatches AS
 WITH
     now64(6) - INTERVAL 28 DAY AS oldest,
@@ -52,8 +51,8 @@ WITH
         ARRAY JOIN [('1m', 60), ('5m', 300), ('15m', 900), ('30m', 1800), ('1h', 3600), ('1d', 86400)] AS frame
         GROUP BY frame, exchange, symbol, window_start
     ),
-    -- Where the feed of a market, or one of its numberings, began with a number above 1, and
-    -- where a numbering ended and another one followed: nothing is proven there.
+    -- Times at which the feed of a market began with a number above 1 or a later numbering began, and
+    -- at which a numbering ended and another one followed. Trades missing there cannot be detected.
     unproven AS
     (
         SELECT exchange, symbol,
@@ -90,7 +89,7 @@ WITH
         FROM silver_trades
         GROUP BY exchange, symbol
     ),
-    -- A market that was refused, until a trade of it has come over a websocket since.
+    -- Market outages without a trade received by websocket since.
     unsubscribed AS
     (
         SELECT exchange, symbol, groupArray((since, if(ended = 0, toDateTime64('2100-01-01 00:00:00', 6, 'UTC'), ended))) AS spans

@@ -1,6 +1,6 @@
--- The trades that the stored frames hold, read by SQL alone in unified terms: each must be in
--- silver_trades, as itself or as an equal repeat, or be a dead letter. What cannot be read is
--- null, 0 or empty, as it is in a dead letter.
+-- Trades in the stored frames, read by SQL alone in unified terms. Each must be in silver_trades,
+-- itself or as an equal duplicate, or be a dead letter. Values that cannot be read are null, 0 or
+-- empty, as such a trade is a dead letter.
 CREATE VIEW IF NOT EXISTS frame_trades AS
 SELECT
     exchange, connection, source, source_partition, source_offset, source_index, received_at,
@@ -16,7 +16,7 @@ UNION ALL
 SELECT
     exchange, connection, source, source_partition, source_offset, source_index, received_at,
     symbol,
-    -- Without a number the content is the id; the second equal one of a frame ends in #1.
+    -- Trades of v1 have no number. Their content is the id; the second equal one in a frame gets #1.
     if(
         protocol = 'v1',
         concat(content, if(again > 1, concat('#', toString(again - 1)), '')),
@@ -51,12 +51,12 @@ SELECT
     ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(time, 6, 'UTC')), 0),
     toDecimal128OrNull(price, 12),
     toDecimal128OrNull(size, 12),
-    -- The maker sold: the taker bought.
+    -- side is the maker's: if the maker sold, the taker bought.
     toUInt8(lower(side) = 'sell')
 FROM bronze_trades_coinbase
 WHERE NOT startsWith(connection, 'rest/')
 UNION ALL
--- Answers of REST, and pieces of dump files: of the market that the connection names.
+-- REST responses and pieces of dump files; the connection names their market.
 SELECT
     exchange, connection, source, source_partition, source_offset, toUInt16(place - 1), received_at,
     substring(connection, position(connection, '/') + 1),
@@ -110,12 +110,12 @@ FROM
     WHERE kind = 'trade' AND (startsWith(connection, 'rest/') OR startsWith(connection, 'dump/'))
 )
 ARRAY JOIN found AS trade, arrayEnumerate(found) AS place
--- Lines of a dump that are empty, or hold the names of its fields.
+-- Without empty lines of a dump file, and without its header.
 WHERE NOT (startsWith(connection, 'dump/') AND (trade.1 = '' OR (place = 1 AND trade.1 = 'id')));
 
--- The trades of frames received in a span that are neither stored nor dead letters. A trade may be
--- stored as an earlier way told it: in milliseconds where this one tells microseconds, or the other
--- way round, or one microsecond off (Kraken's REST tells times that have passed through a float).
+-- Trades of frames received in a span of time that are neither stored nor dead letters. A trade may
+-- have been stored first from another feed: with milliseconds instead of microseconds or the other
+-- way round, or one microsecond off (Kraken's REST sends times that have passed through a float).
 CREATE VIEW IF NOT EXISTS frame_trade_mismatches AS
 WITH spanned AS
 (

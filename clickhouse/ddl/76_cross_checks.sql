@@ -1,4 +1,4 @@
--- What the cross-check that goes on found last, of each exchange. `candlewax serve` shows it.
+-- Latest result of the continuous cross-check for each exchange; `candlewax serve` shows it.
 CREATE TABLE IF NOT EXISTS cross_checks
 (
     exchange         LowCardinality(String),

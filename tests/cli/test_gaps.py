@@ -151,7 +151,7 @@ def test_each_sentence_is_said_once_with_its_count(
         "1 not repaired: status 503",
         "1 not repaired: too long: 5,000,000,000,000 numbers, more than 1,000,000",
     ]
-    assert "candlewax repair --again asks once more for what was given up" in shown
+    assert "candlewax repair --again requests the given-up gaps again" in shown
     (long,) = [line for line in shown if line.startswith("of more than 1,000,000 numbers:")]
     assert "candlewax repair --first NUMBER" in long
     assert not [line for line in shown if "backfill" in line]

@@ -37,7 +37,7 @@ def forgotten(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], Non
 
         hear(
             tables, simulator, EXCHANGE,
-            lambda n, trade: trade.market.native == "BTCUSDT" and n not in {3, 4},
+            lambda n, trade: trade.market.native_symbol == "BTCUSDT" and n not in {3, 4},
         )  # fmt: skip
         mend(tables, asked(simulator, EXCHANGE))
         (gap,) = gaps(tables)
@@ -89,14 +89,14 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
         "candlewax.pipeline.reports.gap_fill",
         "candlewax.cli.repair",
     ):
-        monkeypatch.setattr(f"{module}.TOO_LONG", 1)
+        monkeypatch.setattr(f"{module}.MAX_GAP_NUMBERS", 1)
     with forgotten(tables) as (simulator, show):
         show(0)
         first = gaps(tables)[0]["first_sequence"]
         done = repair(engine_path, tables, simulator, "--again")
         assert done.returncode == 1
-        assert "1 of them of more than 1 numbers are not asked for" in done.stdout
-        assert "candlewax repair --first NUMBER asks for one" in done.stdout
+        assert "1 of them of more than 1 numbers are not requested" in done.stdout
+        assert "candlewax repair --first NUMBER requests one" in done.stdout
         done = repair(engine_path, tables, simulator, "--first", str(first))
         assert done.returncode == 0, done.stderr
     assert f"binance BTC/USDT from {first}: 2 numbers, up to 1 requests" in done.stdout

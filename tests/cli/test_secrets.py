@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, generate_latest
 
 from candlewax.clickhouse.client import connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
-from candlewax.web.app import make
+from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
@@ -89,13 +89,15 @@ def test_the_page_and_its_answers_do_not_tell_it(
     """While the server is there, and while it is not."""
     place = Address(server.dsn)
     with caplog.at_level(logging.DEBUG), ExitStack() as stack:
-        store = Store(partial(connect, place, "market", hasty=True))
+        store = Store(partial(connect, place, "market", fail_fast=True))
         stack.callback(store.close)
         seen = StoredFeedStatus()
         viewers = Subscribers(seen)
         recent = CandleCache()
         beside = [Poll(store, viewers, seen, recent).run]
-        app = make(store, viewers, recent, None, beside, what=f"{place}, database market")
+        app = build_app(
+            store, viewers, recent, None, beside, feed_title=f"{place}, database market"
+        )
         page = Server(app, viewers, "127.0.0.1", 0)
         page.start()
         stack.callback(page.stop)

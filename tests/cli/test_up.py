@@ -140,7 +140,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         done = candlewax(tmp_path, "up", "--port", port)
     assert done.returncode == 1
-    assert f"nobody can listen on 127.0.0.1 port {port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
 

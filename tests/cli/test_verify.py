@@ -158,7 +158,7 @@ def test_an_archive_is_read_as_it_was_published(tables: Database, say: Say, tmp_
         ("BTCUSDT-1m-2024-01-01.csv", "a,b\n1,2\n", [], "expected 12 columns, got 2"),
         ("BTCUSDT-3m-2024-01-01.csv", kline(0), [], "--timeframe: 3m"),
         ("BTCUSDT-5m-2024-01-01.csv", kline(1), [], "not those of windows of 5m"),
-        ("x.csv", kline(0), [], "--timeframe: neither the file nor its name tells"),
+        ("x.csv", kline(0), [], "--timeframe: neither the file nor its name names one"),
         ("x.csv", kline(0), ["--timeframe", "1m"], "--symbol: neither the file"),
         ("SOLUSDT-1m-2024-01-01.csv", kline(0), [], "no closed candle of SOLUSDT of binance or"),
         ("x.zip", "no archive", [], "cannot be read"),

@@ -26,7 +26,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.free = 10 * LOW_SPACE_BYTES
         self._folder = folder
-        self._real = disk_guard.free
+        self._real = disk_guard.free_bytes
 
     def __call__(self, folder: Path) -> int:
         return self.free if folder.is_relative_to(self._folder) else self._real(folder)
@@ -36,8 +36,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
     """What is free is told by the test."""
     made = Disk(tmp_path)
-    monkeypatch.setattr(disk_guard, "free", made)
-    monkeypatch.setattr("candlewax.clickhouse.client.free", made)
+    monkeypatch.setattr(disk_guard, "free_bytes", made)
     return made
 
 
@@ -45,20 +44,20 @@ def test_with_little_room_nothing_is_merged(disk: Disk, tmp_path: Path) -> None:
     """Until there is more again; each is said once."""
     said: list[str] = []
     looking = DiskGuard(tmp_path, said.append)
-    looking.look()
+    looking.check()
     assert said == []
     disk.free = LOW_SPACE_BYTES - 1
-    looking.look()
-    looking.look()
+    looking.check()
+    looking.check()
     assert said == MERGES
     disk.free = 2 * LOW_SPACE_BYTES - 1
-    looking.look()
+    looking.check()
     assert said == MERGES
     disk.free = 2 * LOW_SPACE_BYTES
-    looking.look()
-    looking.look()
+    looking.check()
+    looking.check()
     assert said == [*MERGES, "SYSTEM START MERGES"]
-    assert looking.left()
+    assert looking.has_space()
 
 
 def test_once_there_was_no_room_all_stays_as_it_is(
@@ -68,14 +67,14 @@ def test_once_there_was_no_room_all_stays_as_it_is(
     said: list[str] = []
     looking = DiskGuard(tmp_path, said.append)
     disk.free = FULL_BYTES
-    assert looking.left()
+    assert looking.has_space()
     disk.free = FULL_BYTES - 1
     with caplog.at_level(logging.ERROR):
-        looking.look()
+        looking.check()
     disk.free = 10 * LOW_SPACE_BYTES
-    looking.look()
+    looking.check()
     assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
-    assert not looking.left()
+    assert not looking.has_space()
     assert "the disk is full; make room and start again" in caplog.text
 
 
@@ -84,10 +83,10 @@ def test_what_an_insert_finds_first_is_acted_upon(disk: Disk, tmp_path: Path) ->
     said: list[str] = []
     looking = DiskGuard(tmp_path, said.append)
     disk.free = 0
-    assert not looking.left()
+    assert not looking.has_space()
     disk.free = 10 * LOW_SPACE_BYTES
-    looking.look()
-    looking.look()
+    looking.check()
+    looking.check()
     assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
 
 
@@ -103,9 +102,9 @@ def test_an_engine_that_refuses_is_told_again(
             raise exceptions.DatabaseError("not now")
 
     looking = DiskGuard(tmp_path, refuse)
-    looking.begin()
+    looking.start()
     disk.free = LOW_SPACE_BYTES - 1
-    until(lambda: "nothing is merged" in caplog.text)
+    until(lambda: "merges are stopped" in caplog.text)
     looking.close()
     assert said == MERGES * 4
     assert caplog.text.count("the engine refuses") == 1
@@ -140,22 +139,22 @@ def test_an_insert_on_a_full_disk_is_an_error(disk: Disk, on_it: Database) -> No
 def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) -> None:
     """Its tables might be empty files."""
     disk.free = LOW_SPACE_BYTES - 1
-    with pytest.raises(DatabaseError, match=r"64\.0 MiB of room on its disk; 64\.0 MiB are needed"):
+    with pytest.raises(DatabaseError, match=r"64\.0 MiB of free disk space; 64\.0 MiB are needed"):
         open_tables(tmp_path / "tables", "market")
 
 
 def test_free_room_is_what_may_be_written(tmp_path: Path) -> None:
     """Of a disk that is there."""
-    assert disk_guard.free(tmp_path) > 0
+    assert disk_guard.free_bytes(tmp_path) > 0
 
 
 MERGE = """
 import sys
 from pathlib import Path
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from candlewax.clickhouse import disk_guard as room
+from candlewax.clickhouse import disk_guard
 from candlewax.clickhouse.client import open_tables
-room._PAUSE = 3600
+disk_guard._CHECK_INTERVAL_S = 3600
 database = open_tables(Path(sys.argv[1]), "market")
 def count():
     return database.query("SELECT count(), sum(length(text)) FROM merged").row(0)
@@ -173,7 +172,7 @@ try:
     print("merged", *count(), flush=True)
 except ClickHouseError:
     print("merged", "unreadable", flush=True)
-database._room.look()
+database._disk_guard.check()
 sys.stdin.readline()
 database.close()
 """

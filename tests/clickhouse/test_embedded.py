@@ -16,12 +16,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from candlewax.clickhouse import embedded as _inserts
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.disk_guard import free
-from candlewax.clickhouse.embedded import BESIDE, Inserts
+from candlewax.clickhouse.disk_guard import free_bytes
+from candlewax.clickhouse.embedded import INLINE_MAX_BYTES, EmbeddedInserter
 
 
 @pytest.fixture
-def ways(tables: Database, engine_path: Path) -> Iterator[tuple[Inserts, list[str]]]:
+def ways(tables: Database, engine_path: Path) -> Iterator[tuple[EmbeddedInserter, list[str]]]:
     """Inserts into a table `texts`, and the statements that went by way of the client."""
     tables.client.command(
         "CREATE TABLE texts (n UInt32, text String) ENGINE = MergeTree ORDER BY n"
@@ -32,7 +32,7 @@ def ways(tables: Database, engine_path: Path) -> Iterator[tuple[Inserts, list[st
         told.append(sql)
         tables.client.raw_query(sql)
 
-    made = Inserts(engine_path, str(tables.client.database), run)
+    made = EmbeddedInserter(engine_path, str(tables.client.database), run)
     yield made, told
     made.close()
     tables.client.command("DROP TABLE texts SYNC")
@@ -48,7 +48,7 @@ def stored(tables: Database) -> list[tuple[int, str]]:
 
 
 def test_a_few_rows_stand_beside_their_statement(
-    tables: Database, ways: tuple[Inserts, list[str]]
+    tables: Database, ways: tuple[EmbeddedInserter, list[str]]
 ) -> None:
     """Whatever is in them, as long as no line of it is empty."""
     inserts, told = ways
@@ -59,10 +59,12 @@ def test_a_few_rows_stand_beside_their_statement(
 
 
 @pytest.mark.parametrize(
-    "text", ["a\n\nb", "\n\n", "x" * (BESIDE + 1)], ids=["an empty line", "only that", "many bytes"]
+    "text",
+    ["a\n\nb", "\n\n", "x" * (INLINE_MAX_BYTES + 1)],
+    ids=["an empty line", "only that", "many bytes"],
 )
 def test_others_come_by_way_of_a_file(
-    tables: Database, ways: tuple[Inserts, list[str]], text: str
+    tables: Database, ways: tuple[EmbeddedInserter, list[str]], text: str
 ) -> None:
     """The engine would take an empty line for the end of them. Again and again, also where
     fewer follow more.
@@ -79,29 +81,31 @@ def test_the_file_has_a_name_where_open_files_have_none(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on macOS; it goes when it is let go of."""
-    monkeypatch.setattr(_inserts, "_OPEN", Path("/nowhere"))
+    monkeypatch.setattr(_inserts, "_OPEN_FILES", Path("/nowhere"))
     told: list[str] = []
 
     def run(sql: str) -> None:
         told.append(sql)
         tables.client.raw_query(sql)
 
-    inserts = Inserts(engine_path, str(tables.client.database), run)
-    inserts.insert("texts", rows("x" * (BESIDE + 1)), {})
+    inserts = EmbeddedInserter(engine_path, str(tables.client.database), run)
+    inserts.insert("texts", rows("x" * (INLINE_MAX_BYTES + 1)), {})
     (statement,) = told
     name = Path(statement.split("INFILE '")[1].split("'")[0])
     assert name.is_file()
     inserts.close()
     assert not name.exists()
-    assert [len(text) for _, text in stored(tables)] == [BESIDE + 1]
+    assert [len(text) for _, text in stored(tables)] == [INLINE_MAX_BYTES + 1]
 
 
-def test_settings_go_with_the_rows(tables: Database, ways: tuple[Inserts, list[str]]) -> None:
+def test_settings_go_with_the_rows(
+    tables: Database, ways: tuple[EmbeddedInserter, list[str]]
+) -> None:
     """The engine refuses what it is told to refuse, in its own words, and takes nothing."""
     inserts, _ = ways
     with pytest.raises(DatabaseError, match="NOT_ENOUGH_SPACE"):
         inserts.insert(
-            "texts", rows("a"), {"min_free_disk_bytes_to_perform_insert": 2 * free(Path("/"))}
+            "texts", rows("a"), {"min_free_disk_bytes_to_perform_insert": 2 * free_bytes(Path("/"))}
         )
     with pytest.raises(DatabaseError, match="nowhere"):
         inserts.insert("nowhere", rows("a"), {})
@@ -109,7 +113,7 @@ def test_settings_go_with_the_rows(tables: Database, ways: tuple[Inserts, list[s
 
 
 def test_rows_that_the_engine_leaves_are_told(
-    ways: tuple[Inserts, list[str]], monkeypatch: pytest.MonkeyPatch
+    ways: tuple[EmbeddedInserter, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it says it has written is counted."""
     inserts, _ = ways
@@ -154,14 +158,15 @@ def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
         "import os, signal, sys",
         "from pathlib import Path",
         "import polars as pl",
-        "from candlewax.clickhouse.embedded import BESIDE",
+        "from candlewax.clickhouse.embedded import INLINE_MAX_BYTES",
         "from candlewax.clickhouse.client import open_tables",
         "tables = open_tables(Path(sys.argv[1]), 'market')",
         "tables.client.command('CREATE TABLE texts (text String) ENGINE = Memory')",
-        "tables.insert('texts', pl.DataFrame({'text': ['a' * BESIDE]}).to_arrow(), 'token')",
+        "rows = pl.DataFrame({'text': ['a' * INLINE_MAX_BYTES]}).to_arrow()",
+        "tables.insert('texts', rows, 'token')",
         "print(tables.query('SELECT length(text) FROM texts').item(), flush=True)",
         "os.kill(os.getpid(), signal.SIGKILL)",
     )
     done = script(tmp_path, *lines, TMPDIR=str(temporary))
-    assert (done.returncode, done.stdout) == (-signal.SIGKILL, f"{BESIDE}\n".encode())
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, f"{INLINE_MAX_BYTES}\n".encode())
     assert list(temporary.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.engine import choose_options
-from candlewax.clickhouse.memory_limit import UNLIMITED, measure_lasting, measure_left
+from candlewax.clickhouse.memory_limit import UNLIMITED, measure_available, measure_long_term
 
 MIB = 1 << 20
 MACHINE = {"proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\nHugePages_Total: 0\n"}
@@ -88,12 +88,12 @@ CASES: dict[str, tuple[dict[str, str], int]] = {
 def test_least_of_machine_and_groups_is_left(
     tmp_path: Path, files: dict[str, str], left: int
 ) -> None:
-    assert measure_left(write(tmp_path, MACHINE | files)) == left
+    assert measure_available(write(tmp_path, MACHINE | files)) == left
 
 
 def test_nothing_is_known_without_these_files(tmp_path: Path) -> None:
     """As on another system."""
-    assert measure_left(tmp_path) == measure_lasting(tmp_path) == UNLIMITED
+    assert measure_available(tmp_path) == measure_long_term(tmp_path) == UNLIMITED
 
 
 def test_engine_follows_the_group_and_the_size_of_the_machine(
@@ -101,10 +101,10 @@ def test_engine_follows_the_group_and_the_size_of_the_machine(
 ) -> None:
     """Not what others take of a machine just now."""
     root = write(tmp_path, MACHINE)
-    assert measure_lasting(root) == 8192 * MIB
+    assert measure_long_term(root) == 8192 * MIB
     write(root, CASES["version 2"][0])
-    assert measure_lasting(root) == 312 * MIB
+    assert measure_long_term(root) == 312 * MIB
     monkeypatch.setattr(
-        "candlewax.clickhouse.engine.measure_lasting", lambda: measure_lasting(root)
+        "candlewax.clickhouse.engine.measure_long_term", lambda: measure_long_term(root)
     )
     assert choose_options() == {"max_server_memory_usage": 234 * MIB}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from prometheus_client import REGISTRY
 
-from candlewax.clickhouse.sink import observe
+from candlewax.clickhouse.sink import observe_delay
 from candlewax.core.batch import Batch
 from candlewax.core.schema import TRADES
 
@@ -35,16 +35,16 @@ def delays(exchange: str) -> list[float]:
 def test_the_last_trade_of_a_batch_tells_its_delay() -> None:
     """Once for a batch; a clock that is ahead makes no negative one."""
     some = trades(900, 30)
-    observe(Batch("delayed", {"silver_trades": some}, some))
+    observe_delay(Batch("delayed", {"silver_trades": some}, some))
     assert delays("delayed") == [1, pytest.approx(0.03)]
     ahead = trades(-5)
-    observe(Batch("delayed", {"silver_trades": ahead}, ahead))
+    observe_delay(Batch("delayed", {"silver_trades": ahead}, ahead))
     assert delays("delayed") == [2, pytest.approx(0.03)]
 
 
 def test_who_does_not_store_trades_tells_nothing_of_their_delay() -> None:
     """Of two processes that see a trade one tells."""
     some = trades(40)
-    observe(Batch("elsewhere", {}, some))
-    observe(Batch("elsewhere", {"silver_trades": trades()}, trades()))
+    observe_delay(Batch("elsewhere", {}, some))
+    observe_delay(Batch("elsewhere", {"silver_trades": trades()}, trades()))
     assert delays("elsewhere") == [0, 0]

@@ -110,13 +110,13 @@ def test_batches_are_stored_and_read_back(served: Database, background: bool) ->
     store.close()
     assert count(served, "bronze_frames") == count(served, "silver_trades") == 20
     history = StateLoader(served)
-    watermark = history.watermark("x")
+    watermark = history.load_watermark("x")
     assert watermark > 0
-    assert history.book("x").watermark == watermark
-    stale = history.stale("x", watermark)
+    assert history.load_open_candles("x").watermark == watermark
+    stale = history.find_stale_windows("x", watermark)
     candles = list(CandleRecomputer(history).candles("x", stale, watermark))
     assert sum(frame.height for frame in candles) == stale.height > 0
-    (ranges,) = history.ledger("x").numbered.values()
+    (ranges,) = history.load_deduplicator("x").ranges_by_series.values()
     assert (ranges.first, ranges.last) == ([1], [20])
 
 

@@ -96,7 +96,7 @@ def test_state_is_read_once_the_server_is_back(own: Serving) -> None:
     """It was away as a process began to read what is stored."""
     with fresh(own.dsn) as opened:
         own.end()
-        assert StateLoader(opened, wait=lambda _: own.start()).watermark("x") == 0
+        assert StateLoader(opened, wait=lambda _: own.start()).load_watermark("x") == 0
 
 
 def test_recording_is_stored_whole_though_the_server_dies(own: Serving, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.runtime.counters import Counters
 from tests.clickhouse.test_writer import batch, count
+from tests.support.batches import as_columns
 
 
 def split(first: EarlyTradeWriter) -> tuple[Batch, Batch]:
     """A batch, and what is left of it for candles."""
     whole = batch()
-    return whole, first(whole)
+    (left,) = as_columns([first(whole)])
+    return whole, left
 
 
 def test_trades_are_stored_while_their_candles_are_made(tables: Database) -> None:

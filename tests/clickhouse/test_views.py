@@ -62,7 +62,7 @@ def test_what_was_changed_is_put_right(tables: Database) -> None:
 def test_statements_end_where_a_semicolon_ends_a_line() -> None:
     """Comments alone are none."""
     sql = "-- a; b\nCREATE x;\n\nCREATE y -- c\n;\n-- the end\n"
-    assert list(ddl.statements(sql)) == ["-- a; b\nCREATE x", "CREATE y -- c"]
+    assert list(ddl.split_statements(sql)) == ["-- a; b\nCREATE x", "CREATE y -- c"]
 
 
 @pytest.mark.parametrize("frame", [test_binance.BARE, test_binance.OLD, test_binance.ENVELOPE])

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,12 +11,14 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.clickhouse import ddl, writer
+from candlewax.clickhouse.block_store import ORDER
 from candlewax.clickhouse.client import RETRIES, Database
-from candlewax.clickhouse.writer import ORDER, Writer
+from candlewax.clickhouse.frame_journal import FrameJournal
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import CertificateInputs
-from candlewax.core.candles.rows import candle_rows, watermarks
+from candlewax.core.candles.rows import candle_rows, watermark_rows
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
 from tests.support.decoding import read
@@ -34,7 +37,8 @@ def batch(offset: int = 0) -> Batch:
         **names,
     )
     return Batch(
-        "x", {"watermarks": watermarks("x", 5), "silver_trades": trades, "bronze_frames": bronze}
+        "x",
+        {"watermarks": watermark_rows("x", 5), "silver_trades": trades, "bronze_frames": bronze},
     )
 
 
@@ -65,6 +69,41 @@ def test_what_is_flushed_is_stored(tables: Database, background: bool) -> None:
     store.put(batch(1))
     store.flush()
     assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 2
+    store.flush()
+    store.close()
+
+
+def test_writer_with_an_interval_stores_few_rows_only_when_flushed(
+    tables: Database, tmp_path: Path
+) -> None:
+    """Until then their frames are in the journal."""
+    journal = FrameJournal(tmp_path)
+    store = Writer(tables, Counters(), background=True, interval_s=3600, journal=journal)
+    store.put(batch())
+    store.put(batch(1))
+    assert not store.is_backlogged
+    assert count(tables, "bronze_frames") == 0
+    assert FrameJournal(tmp_path).read_left_over().height == 2
+    store.flush()
+    assert count(tables, "bronze_frames") == 2
+    assert FrameJournal(tmp_path).read_left_over().height == 0
+    store.put(batch(2))
+    store.flush(60)
+    assert count(tables, "bronze_frames") == 3
+    store.close()
+
+
+def test_flush_waits_no_longer_than_asked(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query is answered also while nothing can be stored."""
+    goes_on = threading.Event()
+    monkeypatch.setattr(Database, "insert", lambda *_: goes_on.wait())
+    store = Writer(tables, Counters(), background=True, interval_s=3600)
+    store.put(batch())
+    store.flush(0.01)
+    assert count(tables, "bronze_frames") == 0
+    goes_on.set()
     store.flush()
     store.close()
 

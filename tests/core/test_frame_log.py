@@ -24,14 +24,14 @@ def rows(data: bytes) -> list[tuple[Any, ...]]:
 @given(st.lists(LINE, min_size=1, max_size=20))
 def test_what_is_written_is_read(lines: list[tuple[int, str, str, int, str]]) -> None:
     """Whatever text a frame holds, a log gives it back."""
-    data = "".join(frame_log.write(*line) for line in lines).encode()
+    data = "".join(frame_log.format_line(*line) for line in lines).encode()
     chunk = frame_log.read(data, "a.tsv", 0)
     expected = [
         (number, exchange, recv_ns, connection, seq, frame)
         for number, (recv_ns, exchange, connection, seq, frame) in enumerate(lines)
     ]
     assert chunk.frames.rows() == expected
-    assert chunk.letters.is_empty()
+    assert chunk.dead_letters.is_empty()
 
 
 def test_a_frame_is_kept_as_it_was_sent() -> None:
@@ -78,9 +78,9 @@ def test_a_line_that_is_none_becomes_a_letter_and_harms_no_other(line: bytes, re
     """A bad line is kept whole with its place and the reason; its neighbours are read."""
     chunk = frame_log.read(GOOD + line + b"\n" + GOOD, "logs/a.tsv", 100)
     assert chunk.frames["line"].to_list() == [0, 2]
-    assert dict(chunk.letters.schema) == dict(pl.DataFrame(schema=DEAD_LETTERS).schema)
-    letter = chunk.letters.row(0, named=True)
-    assert chunk.letters.height == 1
+    assert dict(chunk.dead_letters.schema) == dict(pl.DataFrame(schema=DEAD_LETTERS).schema)
+    letter = chunk.dead_letters.row(0, named=True)
+    assert chunk.dead_letters.height == 1
     assert (letter["source"], letter["source_offset"]) == ("logs/a.tsv", 101)
     assert (letter["reason"], letter["frame"]) == (reason, line)
     assert (letter["scope"], letter["exchange"], letter["detail"] != "") == (SCOPE_LINE, "", True)
@@ -106,10 +106,10 @@ def test_every_line_ends_as_a_frame_or_as_a_letter(lines: list[bytes]) -> None:
     """Whatever bytes a log holds, each line is accounted for once, in its place."""
     text = b"\n".join([*lines, GOOD])
     chunk = frame_log.read(text, "a.tsv", 0)
-    numbers = chunk.frames["line"].to_list() + chunk.letters["source_offset"].to_list()
+    numbers = chunk.frames["line"].to_list() + chunk.dead_letters["source_offset"].to_list()
     assert sorted(numbers) == list(range(text.count(b"\n")))
     split = text.split(b"\n")
-    for number, line in chunk.letters.select("source_offset", "frame").iter_rows():
+    for number, line in chunk.dead_letters.select("source_offset", "frame").iter_rows():
         assert split[number] == line
 
 
@@ -120,11 +120,11 @@ def test_lines_mean_the_same_wherever_they_are_cut(lines: list[bytes]) -> None:
     single = [frame_log.read(line, "a.tsv", number) for number, line in enumerate(lines)]
     frames = [chunk.frames.drop("line") for chunk in single]
     assert whole.frames.drop("line").equals(pl.concat(frames))
-    assert whole.letters.equals(pl.concat([chunk.letters for chunk in single]))
+    assert whole.dead_letters.equals(pl.concat([chunk.dead_letters for chunk in single]))
 
 
 def test_a_bad_line_in_a_large_log_costs_no_other_its_place() -> None:
     """Lines around a bad one are still counted from the first."""
     chunk = frame_log.read(GOOD * 5000 + b"bad\n" + GOOD * 5000, "a.tsv", 0)
     assert chunk.frames["line"].to_list() == [n for n in range(10_001) if n != 5000]
-    assert chunk.letters["source_offset"].to_list() == [5000]
+    assert chunk.dead_letters["source_offset"].to_list() == [5000]

@@ -84,7 +84,7 @@ def test_what_no_rule_resolves_is_not_guessed(exchange: str, native: str) -> Non
 
 def test_a_table_resolves_many_names_at_once() -> None:
     """Null where nothing resolves."""
-    table = INSTRUMENTS.table("kraken", pl.Series(["XBT/USD", "?"]))
+    table = INSTRUMENTS.resolve_all("kraken", pl.Series(["XBT/USD", "?"]))
     assert table["symbol"].cast(pl.String).to_list() == ["BTC/USD", None]
     assert table["base"].cast(pl.String).to_list() == ["BTC", None]
 

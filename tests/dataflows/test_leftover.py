@@ -14,6 +14,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.frame_journal import journal_folder
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
@@ -61,16 +62,16 @@ class _Part(StatefulSourcePartition[Any, None]):
 def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
     """Run the whole pipeline as behind websockets; each batch is an epoch."""
     wanted = INSTRUMENTS.exchanges
-    process = ProcessContext(INSTRUMENTS, wanted, Counters(), live=True, is_replayable=False)
+    process = ProcessContext(INSTRUMENTS, wanted, Counters(), is_live=True, is_replayable=False)
     flow = ohlcv.build(builder.build_embedded(process, Once(items), tables))
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 
 
-def test_a_killed_process_loses_no_frame_that_it_stored(
+def test_killed_process_loses_no_frame_that_reached_its_writer(
     tables: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever insert was the last: the next one stores what those frames hold, and goes on,
-    also with a recovery store that knows of less than the tables.
+    """Whatever insert was the last: the next one reads what is not stored, stores what those frames
+    hold, and goes on, also with a recovery store that knows of less than the tables.
     """
     *frames, later = minutes(110)
     frames[50] = Frame("binance", "b0", 50, frames[50].recv_us, "no JSON", ())
@@ -82,9 +83,9 @@ def test_a_killed_process_loses_no_frame_that_it_stored(
             hear(items, tables, folder)
         if not crashed:
             break
-        offsets = "SELECT source_offset FROM bronze_frames FINAL"
-        had = {offset for (offset,) in tables.query(offsets).rows()}
         hear(received([later]), tables, folder)
+        offsets = "SELECT source_offset FROM bronze_frames FINAL"
+        had = {offset for (offset,) in tables.query(offsets).rows()} - {later.seq}
         fills = all_fills([*(frame for frame in frames if frame.seq in had), later])
         assert silver(tables) == expected_silver(fills)
         assert gold(tables) == expected_gold(fills)
@@ -92,11 +93,19 @@ def test_a_killed_process_loses_no_frame_that_it_stored(
         check_watermarks(fills, tables)
         assert check_totals(tables.client) == []
         assert verify(tables.client).equal
+        assert journal_bytes(tables) == 0
         kept.add(len(had))
         clear(tables)
         last += 1
     assert kept == {60, len(frames)}
     assert last > 10
+
+
+def journal_bytes(tables: Database) -> int:
+    """How much the journal of a database holds."""
+    assert tables.folder
+    folder = journal_folder(tables.folder, tables.client.database or "")
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def test_a_killed_process_loses_no_contradiction_of_a_frame_that_it_stored(

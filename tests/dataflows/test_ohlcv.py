@@ -41,9 +41,9 @@ def test_tables_hold_all_trades_however_frames_are_cut_ordered_and_repeated(
     mixed = interleaved(frames, chance) if chance else frames
     play(received(mixed, cuts), tables)
     check(mixed, tables)
-    before = overview.stored(tables)
+    before = overview.count_stored(tables)
     play(received(mixed), tables)
-    assert overview.stored(tables) == before
+    assert overview.count_stored(tables) == before
     check(mixed, tables)
 
 

@@ -10,7 +10,7 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.player import Tape
+from candlewax.simulator.player import TradeTape
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import check_totals, verify
 from tests.support import oracle
@@ -35,8 +35,8 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> int:
     """
     begin = int(time.time()) * 1_000_000 - 2 * HOUR
     times = itertools.count(begin, HOUR // ORDERS)
-    order = Tape.order
-    monkeypatch.setattr(Tape, "order", lambda tape, _: order(tape, next(times)))
+    order = TradeTape.order
+    monkeypatch.setattr(TradeTape, "order", lambda tape, _: order(tape, next(times)))
     return begin
 
 
@@ -68,13 +68,15 @@ def told(tables: Database, fills: Iterable[Fill]) -> set[str]:
 def listen(tables: Database, simulator: Simulator, exchange: str, begin: int) -> list[Fill]:
     """Store what was heard; gives all that lies between the first and the last of it."""
     skipped = {
-        (one.trade.market.native, one.trade.trade_id) for one in simulator.journal if one.skipped
+        (one.trade.market.native_symbol, one.trade.trade_id)
+        for one in simulator.journal
+        if one.skipped
     }
 
     def heard(_: int, trade: Trade) -> bool:
         second = (trade.time_us - begin) / 1_000_000
         away = any(since <= second < until for since, until in AWAY)
-        return not away and (trade.market.native, trade.trade_id) not in skipped
+        return not away and (trade.market.native_symbol, trade.trade_id) not in skipped
 
     between = hear(tables, simulator, exchange, heard)
     fills = [fill(trade, asked_for=not heard(0, trade)) for trade in between]
@@ -95,9 +97,10 @@ def test_an_hour_of_holes(tables: Database, begin: int, exchange: str) -> None:
         assert span > HOUR
         assert len(fills) - len(heard) > len(fills) * 0.02
         assert "gaps" in told(tables, heard)
-        mend(tables, asked(simulator, exchange), patience=RetryPolicy(first_s=0.01, most_s=0.05))
+        haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
+        mend(tables, asked(simulator, exchange), patience=haste)
         assert "gaps" in told(tables, heard)
-        simulator.failing = 0
+        simulator.fail_rate = 0
         mend(tables, asked(simulator, exchange))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     # The feed began within the first candle of each market.

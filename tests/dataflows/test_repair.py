@@ -11,7 +11,7 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database, connect
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.core.schema import FRAMES, TRADES
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
@@ -23,7 +23,7 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=25)
 
 EVERY = ["binance", "binance_usdm", "kraken", "coinbase"]
 
-HASTE = RetryPolicy(first_s=0.01, most_s=0.05)
+HASTE = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
 
 
 def one_in(count: int) -> Any:
@@ -67,12 +67,12 @@ def test_both_ways_say_the_same(exchange: str) -> None:
             place = Cursor(0, 0)
             if exchange == "coinbase":
                 place = Cursor(markets(simulator, exchange)[native][0].trade_id)
-            answer = client.ask(how.rest.target(native, place, how.rest.page))
+            answer = client.ask(how.rest.trades_path(native, place, how.rest.page_rows))
             rows.append((answer.received_ns, f"rest/{native}", 0, answer.text))
         shown = [
             trade
             for trades in markets(simulator, exchange).values()
-            for trade in trades[: how.rest.page]
+            for trade in trades[: how.rest.page_rows]
             if not trade.condition
         ]
     asking = decode(
@@ -97,7 +97,7 @@ def test_gaps_are_filled(tables: Database, exchange: str) -> None:
         before = gaps(tables)
         assert {gap["state"] for gap in before} == {"open"}
         tally = mend(tables, asked(simulator, exchange))
-        requests = simulator.asked
+        requests = simulator.rest_requests
     # Binance shows no futures trades that carry a condition.
     hidden = {trade for trade in between if trade.condition}
     left = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
@@ -123,12 +123,12 @@ def test_what_refuses_is_named_and_asked_again(tables: Database) -> None:
         between = hear(tables, simulator, "kraken", one_in(20))
         count = len(gaps(tables))
         mend(tables, asked(simulator, "kraken"), patience=HASTE)
-        assert simulator.asked == QUICK.tries
+        assert simulator.rest_requests == QUICK.tries
         found = gaps(tables)
         assert len(found) == count
         assert {(gap["state"], gap["reason"]) for gap in found} == {("repairing", "status 503")}
         assert {gap["attempts"] for gap in found} <= {1, 2, 3}
-        simulator.failing = 0
+        simulator.fail_rate = 0
         mend(tables, asked(simulator, "kraken"))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, "kraken").keys() >= numbers(between)
@@ -154,10 +154,10 @@ def test_what_is_too_old_is_given_up(tables: Database) -> None:
         hear(tables, simulator, "binance", lambda place, _: place != 3)
         found = gaps(tables)
         mend(tables, asked(simulator, "binance"))
-        requests = simulator.asked
+        requests = simulator.rest_requests
         assert requests
         mend(tables, asked(simulator, "binance"))
-        assert simulator.asked == requests
+        assert simulator.rest_requests == requests
     after = gaps(tables)
     assert len(after) == len(found)
     old = [gap for gap in after if gap["state"] == "unrepairable"]
@@ -170,15 +170,15 @@ def test_one_answer_is_no_proof(tables: Database) -> None:
     """What it lacks is asked for once more, not before its time, by the next process too; what
     comes then is stored.
     """
-    patient = replace(QUICK, second_s=3_600.0)
+    patient = replace(QUICK, confirm_s=3_600.0)
     with played(oldest=5) as (simulator, _):
         hear(tables, simulator, "binance", lambda place, _: place != 3)
         for _run in range(2):
             mend(tables, asked(simulator, "binance"), patient)
-            requests = simulator.asked
+            requests = simulator.rest_requests
         lacking = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
         assert lacking
-        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in lacking)
+        assert all(gap["reason"].startswith(f"{RETRY_PREFIX}too old") for gap in lacking)
         assert {gap["attempts"] for gap in lacking} == {1}
     with played() as (simulator, _):
         mend(tables, asked(simulator, "binance"))
@@ -204,10 +204,13 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
     with played() as (simulator, _):
         two = ("BTCUSDT", "ETHUSDT")
         hear(
-            tables, simulator, "binance", lambda n, trade: n != 3 or trade.market.native not in two
+            tables,
+            simulator,
+            "binance",
+            lambda n, trade: n != 3 or trade.market.native_symbol not in two,
         )
         assert len(gaps(tables)) == len(two)
-        source = GapFillSource(asked(simulator, "binance"), tables, Counters(), pace=QUICK)
+        source = GapFillSource(asked(simulator, "binance"), tables, Counters(), timing=QUICK)
         part = source.build_part("", "binance", None)
 
         def given_up() -> bool:
@@ -216,7 +219,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
             return {gap["state"] for gap in gaps(tables)} == {"unrepairable"}
 
         wait(given_up)
-        requests = simulator.asked
+        requests = simulator.rest_requests
         part.close()
     found = gaps(tables)
     assert {gap["attempts"] for gap in found} == {MAX_UNREADABLE_FILLS}
@@ -233,7 +236,7 @@ def test_a_gap_of_millions_is_left_to_backfill(tables: Database) -> None:
         feed: Any = [heard([far])]
         run(tables, feed)
         mend(tables, asked(simulator, "kraken"))
-        assert simulator.asked == 0
+        assert simulator.rest_requests == 0
     (gap,) = gaps(tables)
     assert (gap["state"], gap["missing"]) == ("unrepairable", 5_000_000)
     assert gap["reason"].startswith("too long: 5,000,000 numbers")
@@ -269,7 +272,7 @@ def test_without_a_key_the_newest_futures_trades_are_had(tables: Database) -> No
 
 def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> None:
     """With trades that never come and connections that are cut, in the end all is there."""
-    plan = Plan(rate=2000, trades=3000, waiting=True, mischief=Mischief(skip=0.02))
+    plan = Plan(rate=2000, trades=3000, starts_paused=True, fault_rates=FaultRates(skip=0.02))
     exchanges = ("binance", "kraken", "coinbase")
     natives = {name: INSTRUMENTS.subscriptions(name) for name in exchanges}
     over = threading.Event()
@@ -277,13 +280,13 @@ def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> No
         tally = Counters()
         lives: dict[str, Any] = {}
         for name in exchanges:
-            lives |= quick(name, messages_s=EXCHANGES[name].live.messages_s)
+            lives |= quick(name, messages_per_s=EXCHANGES[name].live.messages_per_s)
         urls = {name: simulator.url(name) for name in exchanges}
-        feed = WebSocketSource(natives, urls, tally, over.is_set, lives=lives, pace=QUICKLY)
+        feed = WebSocketSource(natives, urls, tally, over.is_set, rules=lives, timeouts=QUICKLY)
         name = str(tables.client.command("SELECT currentDatabase()"))
         own = connect(engine_path, name)
-        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, pace=QUICK)
-        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, live=True)
+        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, timing=QUICK)
+        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, is_live=True)
         flow = ohlcv.build(builder.build_embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []
 

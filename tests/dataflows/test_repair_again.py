@@ -9,10 +9,10 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps import fill_plan
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import RetryPolicy
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import RestEndpoint
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
@@ -22,8 +22,8 @@ from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbe
 
 pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=17)
 
-AGAIN = Choice(again=True)
-PATIENT = replace(QUICK, second_s=3600.0)
+AGAIN = GapSelection(include_given_up=True)
+PATIENT = replace(QUICK, confirm_s=3600.0)
 
 
 def without(*places: int) -> Any:
@@ -32,9 +32,9 @@ def without(*places: int) -> Any:
 
 
 @contextmanager
-def forgetful(**mischief: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
+def forgetful(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
     """A simulator, and a way to have it `show` or `lack` so many from now on."""
-    with played(**mischief) as (simulator, run):
+    with played(**fault_rates) as (simulator, run):
 
         def tell(name: str, number: int) -> None:
             async def act() -> None:
@@ -56,7 +56,9 @@ def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
         mend(tables, asked(simulator, exchange), PATIENT)
         (waiting,) = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
         assert waiting["state"] == "repairing"
-        assert waiting["reason"].startswith(f"{ONCE}the exchange does not have 3 of 3 numbers")
+        assert waiting["reason"].startswith(
+            f"{RETRY_PREFIX}the exchange does not have 3 of 3 numbers"
+        )
         mend(tables, asked(simulator, exchange))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, exchange).keys() == numbers(between)
@@ -71,7 +73,7 @@ def test_two_answers_that_lack_for_other_reasons_prove_nothing(tables: Database)
         mend(tables, asked(simulator, "binance"), PATIENT)
         old = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
         assert old
-        assert all(gap["reason"].startswith(f"{ONCE}too old") for gap in old)
+        assert all(gap["reason"].startswith(f"{RETRY_PREFIX}too old") for gap in old)
         tell("show", 0)
         tell("lack", 1_000)
         mend(tables, asked(simulator, "binance"))
@@ -96,9 +98,9 @@ def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Datab
     with forgetful(oldest=5) as (simulator, tell):
         between = too_old(tables, simulator)
         tell("show", 0)
-        before = simulator.asked
+        before = simulator.rest_requests
         mend(tables, asked(simulator, "kraken"))
-        assert simulator.asked == before
+        assert simulator.rest_requests == before
         mend(tables, asked(simulator, "kraken"), choice=AGAIN)
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     assert stored(tables, "kraken").keys() == numbers(between)
@@ -110,10 +112,10 @@ def test_what_is_still_not_to_be_had_stays_given_up(tables: Database) -> None:
     """Since the same time; asked for once, not twice, as two answers had said so."""
     with forgetful(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
-        before, since, requests = gaps(tables), since_when(tables), simulator.asked
+        before, since, requests = gaps(tables), since_when(tables), simulator.rest_requests
         tell("show", 4)
         mend(tables, asked(simulator, "kraken"), choice=AGAIN)
-        assert simulator.asked == requests + len(before)
+        assert simulator.rest_requests == requests + len(before)
     after = gaps(tables)
     assert [{**gap, "attempts": gap["attempts"] + 1, "reason": ""} for gap in before] == [
         {**gap, "reason": ""} for gap in after
@@ -132,11 +134,11 @@ def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> Non
     """Not its reason either: that of the exchange's last answer stays."""
     with forgetful(oldest=5) as (simulator, _):
         too_old(tables, simulator)
-        before, requests = gaps(tables), simulator.asked
-        simulator.failing = 1
-        haste = RetryPolicy(first_s=0.01, most_s=0.05)
+        before, requests = gaps(tables), simulator.rest_requests
+        simulator.fail_rate = 1
+        haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
         mend(tables, asked(simulator, "kraken"), patience=haste, choice=AGAIN)
-        assert simulator.asked == requests + QUICK.tries
+        assert simulator.rest_requests == requests + QUICK.tries
     assert gaps(tables) == before
 
 
@@ -146,11 +148,11 @@ def test_only_the_chosen_gaps_are_asked_for(tables: Database) -> None:
         too_old(tables, simulator)
         one, other, *_ = gaps(tables)
         tell("show", 0)
-        choice = Choice(again=True, symbols=frozenset({one["symbol"]}))
+        choice = GapSelection(include_given_up=True, symbols=frozenset({one["symbol"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
         assert filled == [one["symbol"]]
-        choice = Choice(again=True, firsts=frozenset({other["first_sequence"]}))
+        choice = GapSelection(include_given_up=True, firsts=frozenset({other["first_sequence"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
         assert filled == [one["symbol"], other["symbol"]]
@@ -161,20 +163,21 @@ def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
     tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
     """Also again; a bound of five stands for that of a million."""
-    monkeypatch.setattr(fill_plan, "TOO_LONG", 5)
+    monkeypatch.setattr(fill_plan, "MAX_GAP_NUMBERS", 5)
     with forgetful() as (simulator, _):
         native = next(iter(markets(simulator, "kraken")))
         hear(
             tables, simulator, "kraken",
-            lambda n, trade: trade.market.native == native and not 5 <= n < 11,
+            lambda n, trade: trade.market.native_symbol == native and not 5 <= n < 11,
         )  # fmt: skip
         mend(tables, asked(simulator, "kraken"))
         (gap,) = gaps(tables)
         assert (gap["state"], gap["missing"]) == ("unrepairable", 6)
         assert gap["reason"] == "too long: 6 numbers, more than the 5 that are asked for"
         firsts = frozenset({gap["first_sequence"]} if named else ())
-        mend(tables, asked(simulator, "kraken"), choice=Choice(again=True, firsts=firsts))
-        assert bool(simulator.asked) is named
+        choice = GapSelection(include_given_up=True, firsts=firsts)
+        mend(tables, asked(simulator, "kraken"), choice=choice)
+        assert bool(simulator.rest_requests) is named
     (after,) = gaps(tables)
     assert after["state"] == "repaired" if named else after == gap
 
@@ -201,15 +204,15 @@ def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
         lost = {*range(5, 9), *range(20, 26)}
         hear(
             tables, simulator, "binance",
-            lambda n, trade: trade.market.native == native and n not in lost,
+            lambda n, trade: trade.market.native_symbol == native and n not in lost,
         )  # fmt: skip
     failed: Answered = (503, {}, b"")
     first, second = start + 5, start + 20
     with serving(failed, page(first - 1, first, first + 1), failed) as server:
-        rest = replace(EXCHANGES["binance"].rest, page=3, requests_s=1000.0, burst=1000)
+        rest = replace(EXCHANGES["binance"].rest, page_rows=3, requests_per_s=1000.0, burst=1000)
         mend(
             tables, {"binance": RestEndpoint(rest, server.url)}, replace(QUICK, tries=3),
-            patience=RetryPolicy(first_s=0.001, most_s=0.002),
+            patience=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.002),
         )  # fmt: skip
         targets = [int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.asked]
     assert targets == [

@@ -25,10 +25,10 @@ from candlewax.kafka.arrivals import DeliveryLatency
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
-from candlewax.runtime.http_status import Status
+from candlewax.runtime.http_status import StatusServer
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.simulator.exchanges.registry import PATHS
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.deploy.reading import ROOT
 from tests.support.clickhouse_process import Serving
@@ -59,7 +59,7 @@ class Exchanges:
         """Play, and now and then something that cannot be read."""
         # Who starts again must not give out an id twice.
         ids_from = int(time.time() * 1000)
-        plan = Plan(rate=40, ids_from=ids_from, keep=1000, mischief=Mischief(garbage=garbage))
+        plan = Plan(rate=40, ids_from=ids_from, keep=1000, fault_rates=FaultRates(garbage=garbage))
         self._running.enter_context(running(Simulator(plan, port=self.port)))
 
     def stop(self) -> None:
@@ -151,18 +151,18 @@ class Stack:
             ("rest", "kraken", "answered"),
         ):
             self.told.increment(1, *name)
-        DeliveryLatency(lambda: 0).sent("kraken", 1, time.time())
+        DeliveryLatency(lambda: 0).record_sent("kraken", 1, time.time())
 
         def waiting() -> int:
             # All is stored whenever somebody asks.
-            metrics.committed()
+            metrics.mark_committed()
             return 3
 
         def behind() -> dict[tuple[str, int], int]:
             return {("trades", 0): self.behind}
 
-        counted = MetricsCollector(self.told, lags=[behind], waiting=[waiting])
-        status = Status(counted, Health(), "127.0.0.1", self.ports["ingest"])
+        counted = MetricsCollector(self.told, lags=[behind], undelivered=[waiting])
+        status = StatusServer(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 
     def _prometheus(self, program: str) -> None:

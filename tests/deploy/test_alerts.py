@@ -85,10 +85,10 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
 
 @each_rule
 def test_a_page_answers_four_questions(rule: dict[str, Any]) -> None:
-    """What it means, what to look at, what to do, and how to see that it is over."""
+    """Its meaning, checks, actions, and how to see that it is over."""
     text = (PAGES / f"{rule['alert']}.md").read_text("utf-8")
     assert text.startswith(f"# {rule['alert']}\n")
-    asked = ("What it means.", "What to look at.", "What to do.", "How to see that it is over.")
+    asked = ("Meaning.", "Checks.", "Actions.", "End.")
     assert re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE) == list(asked)
     linked = re.findall(r"\]\(([^)#]+)", text)
     assert all((PAGES / path).exists() for path in linked)

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from candlewax.clickhouse.writer import ORDER
+from candlewax.clickhouse.block_store import ORDER
 from tests.support.processes import ROOT
 
 PAGE: Final = (ROOT / "docs" / "architecture.md").read_text("utf-8")

@@ -156,7 +156,7 @@ def test_command_and_its_options_exist(command: Command) -> None:
     # Two words may be its name only.
     if len(words) > 2 and not _is_synopsis(command):
         try:
-            main.parser(words[1]).parse_args(words[1:])
+            main.build_parser(words[1]).parse_args(words[1:])
         except SystemExit:
             pytest.fail(f"{command}: its options are refused; candlewax {words[1]} --help")
 

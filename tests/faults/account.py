@@ -237,7 +237,7 @@ def _published(journal: Sequence[Published]) -> dict[Market, set[int]]:
     numbers: dict[Market, set[int]] = {}
     for one in journal:
         market, number = one.trade.market, one.trade.trade_id
-        symbol = truth.SYMBOLS.get(market.exchange, {}).get(market.native)
+        symbol = truth.SYMBOLS.get(market.exchange, {}).get(market.native_symbol)
         if symbol:
             numbers.setdefault((market.exchange, symbol), set()).add(number)
     return numbers

@@ -141,7 +141,7 @@ class Alone:
         self.until(
             lambda: enough(
                 [
-                    (one.trade.market.exchange, one.trade.market.native)
+                    (one.trade.market.exchange, one.trade.market.native_symbol)
                     for one in self.simulator.journal[begin:]
                     if not one.skipped
                 ]
@@ -172,7 +172,7 @@ def alone(place: Place, name: str, ahead: float = 0, **more: str) -> Iterator[Al
     """
     folder = place.folder / name
     folder.mkdir()
-    plan = Plan(rate=max(place.size.rate, RATE), seed=place.seed, waiting=True)
+    plan = Plan(rate=max(place.size.rate, RATE), seed=place.seed, starts_paused=True)
     with (
         serving(folder / "tables") as server,
         running(Simulator(plan)) as (simulator, run),

@@ -38,7 +38,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
         stage.settle()
         stage.at(lambda simulator: simulator.lack(LACKING))
         _miss(stage)
-        if stage.simulator.lacking:
+        if stage.simulator.incomplete_answers:
             outcome.wrong.append("not all answers lacked what they were to lack")
         for seconds in (AHEAD, 0.0):
             stage.step_clock(EXCHANGE, seconds)
@@ -52,7 +52,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
 
 
 def _begin_anew(stage: Alone) -> None:
-    stage.at(lambda simulator: simulator.player.begin_anew(EXCHANGE))
+    stage.at(lambda simulator: simulator.player.restart_ids(EXCHANGE))
 
 
 def _miss(stage: Alone) -> None:

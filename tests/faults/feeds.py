@@ -15,7 +15,7 @@ def stalls(stage: Stage) -> Outcome:
 def freezes(stage: Stage) -> Outcome:
     """Nothing at all is said, and nothing heard."""
     seconds = max(stage.size.absence / 2, 1)
-    stage.at_exchanges(lambda simulator: simulator.stall(None, seconds, entirely=True))
+    stage.at_exchanges(lambda simulator: simulator.stall(None, seconds, is_complete=True))
     stage.spend(seconds)
     return Outcome(recovery=stage.recover())
 

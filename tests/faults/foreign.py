@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SIMULATED
 from candlewax.pipeline.data_kind import stored_kind
 from tests.faults.days import around_midnight
 from tests.faults.fault import Fault, Outcome
@@ -59,7 +59,7 @@ def _refused(process: Process, name: str) -> Sequence[str]:
     """What is wrong with the end of a process that must refuse."""
     status, said = process.wait(), process.said_now()
     last = said.strip().rpartition("\n")[2]
-    named = all(DESCRIBED[kind] in last for kind in (REAL, SIMULATED)) and "Set CANDLEWAX_" in last
+    named = all(KIND_TEXTS[kind] in last for kind in (REAL, SIMULATED)) and "Set CANDLEWAX_" in last
     if status and named and "Traceback" not in said:
         return []
     return [f"{name} ended with {status}: {said[-1000:]}"]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from candlewax.clickhouse.client import Database, connect
-from candlewax.core.gaps.fill_plan import ONCE
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.plan import Plan
@@ -25,7 +25,8 @@ from tests.support.kafka import reading, truth
 from tests.support.ports import free_port
 
 HASTE = {
-    "settle_s": 0.2, "first_s": 0.2, "most_s": 1.0, "poll_s": 0.1, "sure_s": 0.0, "second_s": 1.0,
+    "settle_s": 0.2, "first_retry_s": 0.2, "max_retry_s": 1.0, "poll_s": 0.1,
+    "proof_age_s": 0.0, "confirm_s": 1.0,
 }  # fmt: skip
 """Pauses between questions, much shorter than they are; every answer counts at once."""
 
@@ -50,7 +51,7 @@ def rest_incomplete(place: Place) -> Outcome:
     """
     folder = place.folder / "incomplete"
     folder.mkdir()
-    plan = Plan(rate=place.size.rate, seed=place.seed, waiting=True)
+    plan = Plan(rate=place.size.rate, seed=place.seed, starts_paused=True)
     port = free_port()
     settings = {
         "CANDLEWAX_TEST_FLOW": "ohlcv",
@@ -89,7 +90,7 @@ def _lack_once(
         simulator.stall(None, seconds)
 
     _at(run, stall)
-    reading.until(lambda: not simulator.lacking, seconds=120, pause=0.1)
+    reading.until(lambda: not simulator.incomplete_answers, seconds=120, pause=0.1)
     reading.until(lambda: not open_gaps(), seconds=120, pause=0.1)
 
 
@@ -119,7 +120,7 @@ def _compare(folder: Path, journal: list[Published], said: str) -> Outcome:
     left = [gap for gap in gaps if gap["state"] != "repaired"]
     if left:
         outcome.wrong.append(f"{len(left)} gaps are not repaired: {left[:3]}")
-    doubts = said.count(ONCE)
+    doubts = said.count(RETRY_PREFIX)
     if not doubts:
         outcome.wrong.append("no answer lacked what was asked for")
     outcome.seen = f"{len(gaps):,} gaps, {doubts:,} times one was to be asked for once more"
@@ -138,7 +139,7 @@ def _account(tables: Database, journal: list[Published]) -> Account:
     lost = []
     for one in journal:
         exchange, number = one.trade.market.exchange, one.trade.trade_id
-        symbol = truth.SYMBOLS.get(exchange, {}).get(one.trade.market.native, "")
+        symbol = truth.SYMBOLS.get(exchange, {}).get(one.trade.market.native_symbol, "")
         numbers = stored.get((exchange, symbol), set())
         if numbers and min(numbers) <= number <= max(numbers):
             found.trades += 1

@@ -8,7 +8,7 @@ from subprocess import Popen
 from candlewax.clickhouse.client import Database, connect
 from candlewax.runtime.setting_parsers import Server
 from candlewax.simulator.exchanges.published import Published
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.faults.account import Account, account
 from tests.faults.embedded import listen
@@ -21,7 +21,7 @@ from tests.support.exchange_server import running
 from tests.support.kafka import reading, truth
 from tests.support.oracle import Fill
 
-MISCHIEF = Mischief(skip=0.003, repeat=0.01, swap=0.01, truncate=0.002, garbage=0.005)
+MISCHIEF = FaultRates(skip=0.003, repeat=0.01, swap=0.01, truncate=0.002, garbage=0.005)
 
 LONGEST = 6.0
 """Seconds after it has begun to listen when a process is killed at the latest."""
@@ -38,7 +38,7 @@ def at_random(place: Place) -> Outcome:
     """As often as asked: an empty database, and processes that are killed."""
 
     def once(folder: Path, seed: int, chance: random.Random) -> tuple[int, Account]:
-        plan = Plan(rate=place.size.rate, seed=seed, mischief=MISCHIEF)
+        plan = Plan(rate=place.size.rate, seed=seed, fault_rates=MISCHIEF)
         with running(Simulator(plan)) as (simulator, _):
             kills = _live(folder, simulator, chance)
             return kills, _compare(folder, simulator.journal)
@@ -98,6 +98,6 @@ FAULTS = [
         live=False,
         anew=True,
         shortened="tests.dataflows.test_leftover"
-        ".test_a_killed_process_loses_no_frame_that_it_stored",
+        ".test_killed_process_loses_no_frame_that_reached_its_writer",
     )
 ]

@@ -24,8 +24,10 @@ def numbers_anew(place: Place) -> Outcome:
         for number in range(times):
             first = STEP * (times - 1 - number) + 1
             _begin_anew(stage, first, killed=number > 0)
-            if number == 0 and stage.simulator.asked:
-                outcome.wrong.append(f"{stage.simulator.asked} requests though nothing was missed")
+            if number == 0 and stage.simulator.rest_requests:
+                outcome.wrong.append(
+                    f"{stage.simulator.rest_requests} requests though nothing was missed"
+                )
             _miss(stage)
             stage.kill()
             stage.start()
@@ -35,7 +37,9 @@ def numbers_anew(place: Place) -> Outcome:
         outcome.account = compare(stage.tables, stage.simulator.journal)
         markets = sum(len(stage.simulator.subscribed(name)) for name in VENUES)
         known = int(stage.tables.query(_KNOWN).item())
-        outcome.seen = f"{known} numberings begun, {stage.simulator.asked:,} requests by REST"
+        outcome.seen = (
+            f"{known} numberings begun, {stage.simulator.rest_requests:,} requests by REST"
+        )
     if known < markets * times:
         outcome.wrong.append(f"{known} numberings, not {markets * times}")
     return outcome
@@ -44,7 +48,7 @@ def numbers_anew(place: Place) -> Outcome:
 def _begin_anew(stage: Alone, first: int, *, killed: bool) -> None:
     def begin(simulator: Simulator) -> None:
         for exchange in VENUES:
-            simulator.player.begin_anew(exchange, first)
+            simulator.player.restart_ids(exchange, first)
 
     if killed:
         stage.kill()

@@ -54,7 +54,7 @@ def by_series(journal: Sequence[Published]) -> Trades:
     for one in journal:
         trade = one.trade
         market = trade.market
-        symbol = SYMBOLS.get(market.exchange, {}).get(market.native)
+        symbol = SYMBOLS.get(market.exchange, {}).get(market.native_symbol)
         if not symbol:
             continue
         run, before = last.get((market.exchange, symbol), (0, 0))
@@ -106,7 +106,7 @@ def last_told(
     told: dict[Series, int] = {}
     for one in journal[since:]:
         market = one.trade.market
-        symbol = SYMBOLS.get(market.exchange, {}).get(market.native)
+        symbol = SYMBOLS.get(market.exchange, {}).get(market.native_symbol)
         if symbol and not one.skipped:
             told[newest[market.exchange, symbol]] = one.trade.trade_id
     return list(told.items())

@@ -18,7 +18,7 @@ Markets = tuple[tuple[str, str, str], ...]
 REFUSED: Markets = (("kraken", "ETH/USD", "ETH/USD"), ("coinbase", "ETH-USD", "ETH/USD"))
 """Exchange, native and unified symbol. Binance takes every name, and is silent."""
 
-HASTE = json.dumps({"refused_s": 0.2, "first_s": 0.1, "most_s": 1.0, "tick_s": 0.1})
+HASTE = json.dumps({"refused_s": 0.2, "first_backoff_s": 0.1, "max_backoff_s": 1.0, "tick_s": 0.1})
 """How connections are kept where nobody waits long."""
 
 BEHIND = -60
@@ -106,7 +106,7 @@ def refuse(stage: Alone, markets: Markets = REFUSED) -> None:
     stage.flow()
     known = len(outages(stage))
     for exchange, native, _ in markets:
-        stage.at(partial(Simulator.refuse, native=native))
+        stage.at(partial(Simulator.refuse, native_symbol=native))
         stage.at(partial(Simulator.drop, exchange=exchange))
     stage.until(lambda: len(outages(stage)) == known + len(markets))
     stage.until_subscribed()
@@ -123,7 +123,7 @@ def accept(stage: Alone, markets: Markets = REFUSED) -> int:
     """Let the markets be known again; when that was, in microseconds since 1970."""
     now = time.time_ns() // 1000
     for _, native, _ in markets:
-        stage.at(partial(Simulator.refuse, native=native, known=True))
+        stage.at(partial(Simulator.refuse, native_symbol=native, is_known=True))
     return now
 
 

@@ -284,7 +284,7 @@ class Stage:
         heard = {(fill.exchange, fill.symbol, fill.sequence) for fill in fills}
         counts = dict.fromkeys(VENUES, 0)
         for one in self.journal():
-            exchange, native = one.trade.market.exchange, one.trade.market.native
+            exchange, native = one.trade.market.exchange, one.trade.market.native_symbol
             symbol = truth.SYMBOLS.get(exchange, {}).get(native)
             if symbol and since_ns <= one.sent_ns < (until_ns or one.sent_ns + 1):
                 counts[exchange] += (exchange, symbol, one.trade.trade_id) not in heard
@@ -336,7 +336,7 @@ def staged(place: Place, name: str = "market", *, altered: bool = False) -> Iter
     """Everything runs, and trades flow. Where it is `altered`, so that clocks can be stepped
     and memory be made small.
     """
-    plan = Plan(rate=place.size.rate, waiting=True, ids_from=1_000_000)
+    plan = Plan(rate=place.size.rate, starts_paused=True, ids_from=1_000_000)
     reading.delete_topics(place.broker.servers)
     system = place.system(name)
     try:

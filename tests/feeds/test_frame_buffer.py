@@ -13,7 +13,7 @@ FRAME = b"x" * 800
 def line(bound: int) -> tuple[FrameRecorder, FrameQueue, Callable[[], int]]:
     """A line with so much room, its queue, and what is counted as lost."""
     room, tally = MemoryBudget(bound), Counters()
-    queue = room.queue()
+    queue = room.create_queue()
     made = FrameRecorder("binance", "binance-0", queue, room, tally)
     return made, queue, lambda: tally.total("lost", "binance")
 
@@ -42,9 +42,9 @@ def test_a_loss_that_cannot_be_told_yet_is_told_later() -> None:
     """When there is not even room for saying it, it stays to be said."""
     receiving, queue, lost = line(3000)
     while lost() < 7:
-        receiving.event("silent", warn=False)
+        receiving.record_event("silent", warn=False)
     before = lost()
-    receiving.report_dropped(last=True)
+    receiving.report_dropped(is_last=True)
     assert lost() == before + 1
     assert len(queue.rows) * 200 > EVENT_BYTES / 2
     assert told(queue) == []

@@ -36,19 +36,19 @@ def test_a_batch_has_arrived_when_no_more_wait_than_were_sent_after_it() -> None
     producer, now = Producer(), [1_000.0]
     arrivals = DeliveryLatency(producer.waiting, lambda: now[0])
     producer.left = 5
-    arrivals.sent("first", 3, 999.0)
-    arrivals.sent("second", 2, 999.5)
-    arrivals.settle()
+    arrivals.record_sent("first", 3, 999.0)
+    arrivals.record_sent("second", 2, 999.5)
+    arrivals.observe_delivered()
     assert produced("first") == produced("second") == [0, 0]
     # Three of five are there: those of the first batch.
     now[0], producer.left = 1_001.0, 2
-    arrivals.settle()
+    arrivals.observe_delivered()
     assert produced("first") == [1, pytest.approx(2.0)]
     assert produced("second") == [0, 0]
     now[0], producer.left = 1_001.5, 0
-    arrivals.settle()
+    arrivals.observe_delivered()
     assert produced("second") == [1, pytest.approx(2.0)]
-    arrivals.settle()
+    arrivals.observe_delivered()
     assert produced("first")[0] == produced("second")[0] == 1
 
 
@@ -57,7 +57,7 @@ def test_it_looks_by_itself() -> None:
     producer = Producer()
     arrivals = DeliveryLatency(producer.waiting)
     producer.left = 1
-    arrivals.sent("alone", 1, 0.0)
+    arrivals.record_sent("alone", 1, 0.0)
     producer.asked.clear()
     assert producer.asked.wait(10)
     producer.left = 0
@@ -65,5 +65,5 @@ def test_it_looks_by_itself() -> None:
         producer.asked.clear()
         if not producer.asked.wait(0.5):
             break
-    arrivals.settle()
+    arrivals.observe_delivered()
     assert produced("alone")[0] == 1

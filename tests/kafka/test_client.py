@@ -19,7 +19,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 def test_topics_are_made_as_the_design_says(broker: KafkaClient, servers: str) -> None:
     """Partitions, retention, compression, and room for long frames; again, nothing changes."""
-    wanted = topics.wanted(["kraken", "binance"], 3, 5)
+    wanted = topics.required_topics(["kraken", "binance"], 3, 5)
     for _ in range(2):
         broker.create(wanted)
         assert reading.topics(servers) == {
@@ -32,14 +32,14 @@ def test_topics_are_made_as_the_design_says(broker: KafkaClient, servers: str) -
             found = reading.config(servers, f"market.crypto.trades.{name}")
             assert found["retention.ms"] == str(days * DAY_MS)
             assert found["compression.type"] == "lz4"
-            assert int(found["max.message.bytes"]) > topics.MOST_BYTES
+            assert int(found["max.message.bytes"]) > topics.MAX_MESSAGE_BYTES
         # Whoever asks for other numbers later gets what is there.
         wanted = [replace(topic, partitions=9, retention_ms=1) for topic in wanted]
 
 
 def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: KafkaClient, servers: str) -> None:
     """However far it is: a broker's own bound is an hour."""
-    broker.create(topics.wanted(["kraken"], 1, 1))
+    broker.create(topics.required_topics(["kraken"], 1, 1))
     ahead = int(time.time() * 1000) + 30 * DAY_MS
     reading.put(servers, topics.raw("kraken"), [b"x"], b"c", timestamp=ahead)
     assert reading.ends(servers, topics.raw("kraken")) == [(0, 1)]
@@ -50,14 +50,14 @@ def test_a_broker_without_such_a_bound_still_makes_the_topics(
 ) -> None:
     """What it does not know it is not asked for."""
     monkeypatch.setattr("candlewax.kafka.client._ANY_CLOCK", {"no.such.bound": "1"})
-    broker.create(topics.wanted(["kraken"], 3, 1))
+    broker.create(topics.required_topics(["kraken"], 3, 1))
     assert reading.topics(servers)["market.crypto.trades.kraken.raw"] == 3
 
 
 def test_what_is_absent_is_added(broker: KafkaClient, servers: str) -> None:
     """An exchange more."""
-    broker.create(topics.wanted(["kraken"], 1, 1))
-    broker.create(topics.wanted(["kraken", "coinbase"], 2, 2))
+    broker.create(topics.required_topics(["kraken"], 1, 1))
+    broker.create(topics.required_topics(["kraken", "coinbase"], 2, 2))
     assert reading.topics(servers)["market.crypto.trades.coinbase.raw"] == 2
     assert broker.partitions("market.crypto.trades.kraken.raw") == 1
 
@@ -93,7 +93,7 @@ def test_retention_only_ever_grows(broker: KafkaClient, servers: str) -> None:
 
 def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not waited for longer than it may take."""
-    monkeypatch.setattr(module, "_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(BrokerError, match=f"{nobody}: no broker answers"):
         KafkaClient(Brokers(nobody)).create([])

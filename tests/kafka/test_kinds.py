@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND
 from candlewax.pipeline.data_kind import claim
 from tests.support.kafka.system import System
 from tests.support.processes import candlewax
@@ -20,6 +20,6 @@ def test_what_would_send_to_topics_asks_the_database(system: System, tmp_path: P
     address = {"CANDLEWAX_KRAKEN_REST_URL": "http://127.0.0.1:9"}
     repair = system.start("repair", **address)
     assert repair.wait() == 1
-    assert f"holds {DESCRIBED[SAMPLE_KIND]}; {DESCRIBED[REAL]}" in repair.said()
+    assert f"holds {KIND_TEXTS[SAMPLE_KIND]}; {KIND_TEXTS[REAL]}" in repair.said()
     checked = candlewax(tmp_path, "init", **system.settings)
     assert checked.returncode == 0, checked.stderr

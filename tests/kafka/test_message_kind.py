@@ -9,7 +9,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.core.frames import InvalidUtf8Frames
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.trades import messages
 from candlewax.kafka import raw_messages, topic_kind, topics
 from candlewax.kafka.avro import Avro
@@ -35,7 +35,7 @@ def kinds(servers: str) -> list[tuple[str, str]]:
     """What is admitted while all of the topic of Kraken is read."""
     asked: list[tuple[str, str]] = []
     for item in consumed(servers):
-        assert raw_messages.read(item, lambda kind, where: asked.append((kind, where)))
+        assert raw_messages.read_frames(item, lambda kind, where: asked.append((kind, where)))
     return sorted(asked)
 
 
@@ -51,7 +51,7 @@ def sent(broker: KafkaClient, *some: Any, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_raw_message_tells_its_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """Beside the headers that the design names, which stay the first ones."""
-    broker.create(topics.wanted(["kraken"], 1, 1))
+    broker.create(topics.required_topics(["kraken"], 1, 1))
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")])
     sent(broker, table, InvalidUtf8Frames("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
     found = reading.read_all(servers, KRAKEN)
@@ -62,7 +62,7 @@ def test_each_raw_message_tells_its_kind(broker: KafkaClient, servers: str, kind
 
 def test_all_kinds_among_messages_are_told(broker: KafkaClient, servers: str) -> None:
     """Also of those that are no text, lie between others, or are not as we send them."""
-    broker.create(topics.wanted(["kraken"], 1, 1))
+    broker.create(topics.required_topics(["kraken"], 1, 1))
     rows = received([(NOW_S * 10**9, "c", n, "{}") for n in range(3)])
     sent(broker, rows, kind=REAL)
     sent(broker, InvalidUtf8Frames("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
@@ -74,7 +74,7 @@ def test_all_kinds_among_messages_are_told(broker: KafkaClient, servers: str) ->
 
 def test_messages_from_before_are_of_no_kind(broker: KafkaClient, servers: str) -> None:
     """But for our own events of connections to the simulator; what a frame quotes tells nothing."""
-    broker.create(topics.wanted(["kraken"], 1, 1))
+    broker.create(topics.required_topics(["kraken"], 1, 1))
     quoted = b'{"event":"{\\"candlewax\\":\\"connected\\",\\"made\\":\\"simulator\\"}"}'
     real = b'{"candlewax":"connected","url":"wss://ws.kraken.com"}'
     reading.put(servers, KRAKEN, [b"{}", quoted, real, None], b"c", 0, OURS, NOW_S * 1000)
@@ -87,7 +87,7 @@ def test_messages_from_before_are_of_no_kind(broker: KafkaClient, servers: str) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_trades_tell_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """In JSON, and only if it is known."""
-    broker.create(topics.wanted([], 1, 1))
+    broker.create(topics.required_topics([], 1, 1))
     outbox, known = ReliableProducer(broker), [""]
     forward = TradePublisher(broker, outbox, kind=lambda: known[0])
     forward(batch("kraken", range(1)))
@@ -111,7 +111,7 @@ def test_trades_tell_their_kind_in_avro() -> None:
         avro = Avro(schemas.url)
         trades = batch("kraken", range(2)).trades
         assert avro.decode(avro.encode(trades)).kinds == frozenset()
-        marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND))
+        marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND_COLUMN))
         found = avro.decode(avro.encode(marked))
     assert found.faults.is_empty()
     assert found.kinds == {SIMULATED}
@@ -130,8 +130,8 @@ def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
         guard(REAL, "topic, partition 1, offset 7")
     text = str(refused.value)
     assert text.startswith("topic, partition 1, offset 7: /here, database market holds")
-    assert DESCRIBED[REAL] in text
-    assert DESCRIBED[SIMULATED] in text
+    assert KIND_TEXTS[REAL] in text
+    assert KIND_TEXTS[SIMULATED] in text
     assert "CANDLEWAX_BROKERS" in text
     guard(SIMULATED, "topic")
     with pytest.raises(DatabaseError):
@@ -144,17 +144,17 @@ def test_topics_of_another_kind_are_not_sent_to(
 ) -> None:
     """By the last message of each partition; one that tells nothing or is absent is no reason."""
     everywhere = ["kraken", "binance", "coinbase"]
-    broker.create(topics.wanted(["kraken", "binance"], 3, 1))
-    topic_kind.check(broker, everywhere, kind)
+    broker.create(topics.required_topics(["kraken", "binance"], 3, 1))
+    topic_kind.require_kind(broker, everywhere, kind)
     rows = [(NOW_S * 10**9 + n, f"c{n}", n, "{}") for n in range(12)]
     sent(broker, received(rows), kind=kind)
     reading.put(servers, topics.raw("binance"), [b"{}"], b"c", 0, OURS, NOW_S * 1000)
-    topic_kind.check(broker, everywhere, kind)
+    topic_kind.require_kind(broker, everywhere, kind)
     for other in {*KINDS} - {kind}:
-        topic_kind.check(broker, ["binance", "coinbase"], other)
+        topic_kind.require_kind(broker, ["binance", "coinbase"], other)
         with pytest.raises(BrokerError) as refused:
-            topic_kind.check(broker, everywhere, other)
+            topic_kind.require_kind(broker, everywhere, other)
         text = str(refused.value)
         assert f"{KRAKEN}, partition " in text
-        assert f"holds {DESCRIBED[kind]}; {DESCRIBED[other]} would be sent beside it" in text
+        assert f"holds {KIND_TEXTS[kind]}; {KIND_TEXTS[other]} would be sent beside it" in text
         assert "CANDLEWAX_BROKERS" in text

@@ -43,7 +43,7 @@ def test_flush_says_that_all_have_arrived(broker: KafkaClient, servers: str) -> 
     for n in range(1000):
         send(outbox, b"%d" % n, partition=n % 2)
     outbox.flush()
-    assert outbox.waiting() == 0
+    assert outbox.count_undelivered() == 0
     assert reading.ends(servers, NAME) == [(0, 500), (0, 500)]
     found = reading.read_all(servers, NAME)
     assert [m.value() for m in found] == [
@@ -117,7 +117,7 @@ def test_a_partition_that_is_not_there_is_raised(broker: KafkaClient) -> None:
 
 def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No broker: what is undelivered is told."""
-    monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
+    monkeypatch.setattr("candlewax.kafka.producer._STOP_TIMEOUT_S", 0.3)
     outbox = ReliableProducer(KafkaClient(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
     send(outbox, b"x")
     with pytest.raises(DeliveryError, match="1 messages are undelivered at the stop"):
@@ -126,7 +126,7 @@ def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it answers, or the process is to stop; what else it says is told at once."""
-    monkeypatch.setattr("candlewax.kafka.producer._PAUSE", 0)
+    monkeypatch.setattr("candlewax.kafka.producer._RETRY_INTERVAL_S", 0)
     answers: list[int | BrokerError] = [BrokerAwayError("gone"), BrokerAwayError("gone"), 4]
 
     def ask() -> int:
@@ -147,7 +147,7 @@ def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for room is asked to stop as well."""
-    monkeypatch.setattr("candlewax.kafka.producer._PATIENCE", 0.3)
+    monkeypatch.setattr("candlewax.kafka.producer._STOP_TIMEOUT_S", 0.3)
     outbox = ReliableProducer(small(f"127.0.0.1:{free_port()}"), Asked(3))
     with pytest.raises(DeliveryError, match="undelivered at the stop"):
         outbox.send_all(NAME, 0, [{"value": b"x"} for _ in range(50)])

@@ -37,7 +37,7 @@ def received(rows: Sequence[Row], exchange: str = "kraken") -> FrameBatch:
 @pytest.fixture
 def outbox(broker: KafkaClient) -> ReliableProducer:
     """Of a broker with the topics of all that is sent here."""
-    broker.create(topics.wanted(["kraken", "binance"], 3, 1))
+    broker.create(topics.required_topics(["kraken", "binance"], 3, 1))
     return ReliableProducer(broker)
 
 
@@ -55,7 +55,7 @@ def consumed(servers: str, topic: str = KRAKEN) -> list[PartitionMessages]:
     return [PartitionMessages(topic, number, messages) for number, messages in found.items()]
 
 
-TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MOST_BYTES, "\U0001f56f"]
+TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MAX_MESSAGE_BYTES, "\U0001f56f"]
 
 
 def test_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
@@ -83,7 +83,7 @@ def test_they_are_read_as_they_were_sent(frames: RawFrameProducer, servers: str)
     frames.flush()
     found = []
     for item in consumed(servers):
-        (feed,) = raw_messages.read(item)
+        (feed,) = raw_messages.read_frames(item)
         assert isinstance(feed, FrameBatch)
         assert feed.exchange == "kraken"
         places = feed.frames.select("source", "source_partition", "source_offset").rows()
@@ -100,7 +100,7 @@ def test_bytes_that_are_no_text_arrive_verbatim(frames: RawFrameProducer, server
     frames.send(InvalidUtf8Frames("kraken", table, [b"\xff{}"], ["why"]))
     frames.flush()
     (item,) = consumed(servers)
-    (feed,) = raw_messages.read(item)
+    (feed,) = raw_messages.read_frames(item)
     assert isinstance(feed, InvalidUtf8Frames)
     assert list(feed.values) == [b"\xff{}"]
     assert feed.frames["frame"].to_list() == [r"\xff{}"]
@@ -109,7 +109,7 @@ def test_bytes_that_are_no_text_arrive_verbatim(frames: RawFrameProducer, server
 
 def test_messages_of_others_are_read_as_frames(outbox: ReliableProducer, servers: str) -> None:
     """Without headers, with wrong ones, without key or value: received when they came."""
-    assert outbox.waiting() == 0
+    assert outbox.count_undelivered() == 0
     when = NOW_S * 1000 + 7
     odd: list[list[tuple[str, str | bytes | None]]] = [
         [],
@@ -122,7 +122,7 @@ def test_messages_of_others_are_read_as_frames(outbox: ReliableProducer, servers
         reading.put(servers, KRAKEN, [b"{}"], None, 0, headers, when)
     reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], when)
     (item,) = consumed(servers)
-    found = raw_messages.read(item)
+    found = raw_messages.read_frames(item)
     assert [type(feed) for feed in found] == [FrameBatch, InvalidUtf8Frames]
     table = pl.concat(
         [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
@@ -148,7 +148,7 @@ def test_headers_are_known_by_their_names(
     for some in (ours, headers, ours):
         reading.put(servers, KRAKEN, [b"{}"], b"c", 0, some, NOW_S * 1000)
     (item,) = consumed(servers)
-    (feed,) = raw_messages.read(item)
+    (feed,) = raw_messages.read_frames(item)
     assert isinstance(feed, FrameBatch)
     assert feed.frames.select("recv_ns", "seq").rows() == [(3, 4), (7, 5), (3, 4)]
 
@@ -162,7 +162,7 @@ def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) 
         reading.put(servers, KRAKEN, [value], b"c", 0, headers, NOW_S * 1000)
     (item,) = consumed(servers)
     pieces = [replace(item, messages=item.messages[at : at + 1]) for at in range(4)]
-    found = raw_messages.join([raw_messages.read(piece) for piece in pieces])
+    found = raw_messages.join_frames([raw_messages.read_frames(piece) for piece in pieces])
     frames = pl.concat(
         [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
     )
@@ -244,7 +244,7 @@ def test_what_is_too_long_goes_aside() -> None:
     """With its reason; the others go on."""
     tally = Counters()
     route = RouteStep(Instruments({}), ["kraken"], tally)
-    rows_in: list[Row] = [(1, "c", 1, "x"), (2, "c", 2, "é" * (topics.MOST_BYTES // 2 + 1))]
+    rows_in: list[Row] = [(1, "c", 1, "x"), (2, "c", 2, "é" * (topics.MAX_MESSAGE_BYTES // 2 + 1))]
     (aside, letters), (key, kept) = route(received(rows_in))
     assert (aside, key) == (UNKNOWN_EXCHANGE, "kraken")
     assert isinstance(letters, Batch)

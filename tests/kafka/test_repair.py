@@ -24,7 +24,9 @@ def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
     texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, trades)]
     now = time.time_ns()
     log.write_text(
-        "".join(frame_log.write(now + n, "binance", "b0", n, text) for n, text in enumerate(texts))
+        "".join(
+            frame_log.format_line(now + n, "binance", "b0", n, text) for n, text in enumerate(texts)
+        )
     )
     assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
 

@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.source import (
-    BATCH,
     BATCH_BYTES,
-    PIECE,
+    BATCH_MESSAGES,
+    CHUNK_MESSAGES,
     KafkaSource,
     MessageCodec,
     PartitionMessages,
@@ -126,26 +126,26 @@ def test_what_came_of_a_partition_is_taken_at_once() -> None:
 
 def test_what_is_taken_at_once_has_an_end() -> None:
     """The rest comes the next time, and lingering for it would only be late."""
-    alternating: Any = Alternating(BATCH + 3 * PIECE)
+    alternating: Any = Alternating(BATCH_MESSAGES + 3 * CHUNK_MESSAGES)
     linger = timedelta(seconds=8)
     source = KafkaSource(
-        alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, linger=linger
+        alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger
     )
     parts = [source.build_part("", name, None) for name in source.list_parts()]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
-    assert [len(pieces) for pieces in taken] == [BATCH // PIECE] * 2
-    assert [part.looks.left_s for part in parts] == [0, 0]
+    assert [len(pieces) for pieces in taken] == [BATCH_MESSAGES // CHUNK_MESSAGES] * 2
+    assert [part.poll_timer.remaining_s for part in parts] == [0, 0]
     taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
-    assert [sum(map(len, pieces)) for pieces in taken] == [3 * PIECE // 2] * 2
-    assert all(part.looks.left_s > 1 for part in parts)
+    assert [sum(map(len, pieces)) for pieces in taken] == [3 * CHUNK_MESSAGES // 2] * 2
+    assert all(part.poll_timer.remaining_s > 1 for part in parts)
     assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
 
 
 def test_what_is_taken_at_once_has_a_size() -> None:
     """Frames may be large; the rest comes the next time."""
-    alternating: Any = Alternating(3 * PIECE, BATCH_BYTES // (2 * PIECE) + 1)
+    alternating: Any = Alternating(3 * CHUNK_MESSAGES, BATCH_BYTES // (2 * CHUNK_MESSAGES) + 1)
     reader = Reader(alternating)
-    assert [reader.round(), reader.round()] == [2 * PIECE, PIECE]
+    assert [reader.round(), reader.round()] == [2 * CHUNK_MESSAGES, CHUNK_MESSAGES]
 
 
 class Gone(Alternating):
@@ -199,12 +199,12 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     broker: KafkaClient, topic: str, linger: timedelta | None
 ) -> None:
     """Where nothing is asked for, for nothing."""
-    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, linger=linger)
+    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger)
     part = source.build_part("", f"{topic}:1", None)
-    assert part.looks.left_s == 0
+    assert part.poll_timer.remaining_s == 0
     before = time.monotonic()
     part.next_batch()
-    looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
+    looks_at, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
     waited = (linger or timedelta()).total_seconds()
     assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
     part.close()
@@ -271,7 +271,7 @@ def test_an_offset_that_is_gone_is_an_error(broker: KafkaClient, servers: str) -
 def test_an_offset_that_is_still_to_come_is_an_error(broker: KafkaClient) -> None:
     """The topic was made anew under the recovery store."""
     reader = Reader(broker, p0=101)
-    with pytest.raises(BrokerError, match="the topic was made anew"):
+    with pytest.raises(BrokerError, match="the topic was created again"):
         reader.read(250)
     reader.close()
 

@@ -10,7 +10,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 def test_each_exchange_has_a_topic_of_its_own() -> None:
     """And all share the others."""
-    found = topics.wanted(EXCHANGES, 3, 5)
+    found = topics.required_topics(EXCHANGES, 3, 5)
     assert {topic.name: (topic.partitions, topic.retention_ms) for topic in found} == {
         "market.crypto.trades.binance.raw": (3, 7 * DAY_MS),
         "market.crypto.trades.binance_usdm.raw": (3, 7 * DAY_MS),

@@ -38,7 +38,7 @@ def test_trades_lie_by_exchange_in_their_order(
     broker: KafkaClient, servers: str, partitions: int
 ) -> None:
     """Keyed by symbol, each exchange whole in one partition."""
-    broker.create(topics.wanted([], 1, partitions))
+    broker.create(topics.required_topics([], 1, partitions))
     outbox = ReliableProducer(broker)
     forward = TradePublisher(broker, outbox)
     for begin in (0, 50):
@@ -58,7 +58,7 @@ def test_trades_lie_by_exchange_in_their_order(
 
 def test_the_first_trade_behind_an_outage_tells_of_it(broker: KafkaClient, servers: str) -> None:
     """In its message; of those that came before it and after none does."""
-    broker.create(topics.wanted([], 1, 1))
+    broker.create(topics.required_topics([], 1, 1))
     made = batch("kraken", range(4))
     at = pl.Series([EPOCH + timedelta(microseconds=10 * n) for n in range(4)], dtype=TIME)
     outages = pl.DataFrame([(1, 5), (8, 20), (11, 19)], OUTAGES, orient="row")
@@ -75,7 +75,7 @@ def test_the_first_trade_behind_an_outage_tells_of_it(broker: KafkaClient, serve
 
 def test_dead_letters_go_to_their_topic(broker: KafkaClient, servers: str) -> None:
     """By exchange, with the trades they stood among."""
-    broker.create(topics.wanted([], 1, 2))
+    broker.create(topics.required_topics([], 1, 2))
     outbox = ReliableProducer(broker)
     TradePublisher(broker, outbox)(batch("kraken", range(1), letters=3))
     TradePublisher(broker, outbox)(batch("kraken", range(0)))
@@ -87,7 +87,7 @@ def test_dead_letters_go_to_their_topic(broker: KafkaClient, servers: str) -> No
 
 def test_another_encoding_may_be_used(broker: KafkaClient, servers: str) -> None:
     """Whatever makes bytes of trades."""
-    broker.create(topics.wanted([], 1, 1))
+    broker.create(topics.required_topics([], 1, 1))
     outbox = ReliableProducer(broker)
     forward = TradePublisher(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
     forward(batch("kraken", range(2)))

@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.pipeline import data_kind
-from candlewax.pipeline.data_kind import claim, claimed, kind_of, live_kind, settled, stored_kind
-from candlewax.pipeline.stored_kind import Examined, examine
+from candlewax.pipeline.data_kind import (
+    claim,
+    kind_of,
+    live_kind,
+    open_claimed,
+    open_for_kind,
+    stored_kind,
+)
+from candlewax.pipeline.stored_kind import InferredKind, infer_kind
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 from candlewax.simulator.plan import Plan
@@ -40,8 +47,8 @@ def test_database_takes_its_own_kind_and_refuses_others(
     with pytest.raises(DatabaseError) as refused:
         claim(tables, HERE, "market", second)
     text = str(refused.value)
-    assert DESCRIBED[first] in text
-    assert DESCRIBED[second] in text
+    assert KIND_TEXTS[first] in text
+    assert KIND_TEXTS[second] in text
     assert "here, database market" in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
@@ -56,19 +63,19 @@ def test_of_two_claims_at_once_one_wins(
     """The other comes between its look at an empty database and its claim; all goes on for who was
     the first.
     """
-    examined = examine
+    examined = infer_kind
 
-    def overtaken(database: Database) -> Examined | None:
+    def overtaken(database: Database) -> InferredKind | None:
         found = examined(database)
-        monkeypatch.setattr(data_kind, "examine", examined)
+        monkeypatch.setattr(data_kind, "infer_kind", examined)
         claim(database, HERE, "market", first)
         return found
 
-    monkeypatch.setattr(data_kind, "examine", overtaken)
+    monkeypatch.setattr(data_kind, "infer_kind", overtaken)
     if second == first:
         claim(tables, HERE, "market", second)
     else:
-        with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[first]}"):
+        with pytest.raises(DatabaseError, match=f"holds {KIND_TEXTS[first]}"):
             claim(tables, HERE, "market", second)
     claim(tables, HERE, "market", first)
     assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
@@ -135,7 +142,7 @@ def test_exchange_is_asked_what_it_is() -> None:
         return
 
     with (
-        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        running(Simulator(Plan(starts_paused=True))) as (simulator, _),
         running(Exchange(talk)) as (
             other,
             _,
@@ -162,12 +169,12 @@ def test_exchange_that_is_away_does_not_decide(
     monkeypatch.setattr("candlewax.pipeline.data_kind.open_tables", lambda *_: tables)
     place = chosen(is_placed=True)
     if there:
-        claimed(place, there)
+        open_claimed(place, there)
     if there == SAMPLE_KIND:
-        with pytest.raises(DatabaseError, match=DESCRIBED[SAMPLE_KIND]):
-            settled(place, "")
+        with pytest.raises(DatabaseError, match=KIND_TEXTS[SAMPLE_KIND]):
+            open_for_kind(place, "")
         return
-    settings, database = settled(place, "")
+    settings, database = open_for_kind(place, "")
     assert settings.is_simulated is (there == SIMULATED)
     assert stored_kind(database) == there
 
@@ -177,7 +184,7 @@ def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> No
     """Where it is not known at start, the connection tells; what it brings says so."""
     rules = {name: replace(live, is_simulated=wanted) for name, live in quick("kraken").items()}
     with (
-        running(Simulator(Plan(waiting=True))) as (simulator, _),
+        running(Simulator(Plan(starts_paused=True))) as (simulator, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": simulator.url("kraken")}, rules) as reader,
     ):
         if wanted is False:

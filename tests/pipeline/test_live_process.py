@@ -57,7 +57,7 @@ def play(simulator: Simulator, run: Any) -> None:
 def published(simulator: Simulator) -> set[tuple[str, str, str]]:
     """Exchange, native symbol and id of each trade that somebody could hear."""
     return {
-        (one.trade.market.exchange, one.trade.market.native, str(one.trade.trade_id))
+        (one.trade.market.exchange, one.trade.market.native_symbol, str(one.trade.trade_id))
         for one in simulator.journal
         if not one.skipped and one.trade.market.exchange in VENUES
     }
@@ -71,7 +71,7 @@ FROM bronze_frames FINAL WHERE kind = 'control' AND event != '' GROUP BY ALL ORD
 
 def test_every_published_trade_is_stored(tmp_path: Path) -> None:
     """Once the process is stopped; events of connections are stored among the frames."""
-    plan = Plan(rate=1000, trades=1000, waiting=True)
+    plan = Plan(rate=1000, trades=1000, starts_paused=True)
     with running(Simulator(plan)) as (simulator, run):
         with listening(tmp_path, simulator) as process:
             play(simulator, run)

@@ -215,16 +215,16 @@ def test_bad_lines_of_a_log_become_dead_letters(tables: Database, tmp_path: Path
     """Lines of all bad kinds; the good ones around them are stored."""
     trade = '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
     good = [
-        frame_log.write(10**18 + n, "binance", "b", n, trade.replace("N", str(n + 1)))
+        frame_log.format_line(10**18 + n, "binance", "b", n, trade.replace("N", str(n + 1)))
         for n in range(50)
     ]
     bad = [
         b"\x00\xff\xfe binary",
         b"1\tbinance\tc\t1",
         b"",
-        frame_log.write(5, "nasdaq", "n", 0, "x").encode()[:-1],
-        frame_log.write(6, "binance", "b", 0, "").encode()[:-1],
-        frame_log.write(7, "kraken", "k", 0, "y" * 10_000_000).encode()[:-1],
+        frame_log.format_line(5, "nasdaq", "n", 0, "x").encode()[:-1],
+        frame_log.format_line(6, "binance", "b", 0, "").encode()[:-1],
+        frame_log.format_line(7, "kraken", "k", 0, "y" * 10_000_000).encode()[:-1],
         b"8\tbinance\tc\t1\t\xff",
     ]
     log = tmp_path / "bad.tsv"
@@ -274,7 +274,7 @@ def test_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = run(tmp_path, *FLOW, CANDLEWAX_METRICS_PORT=str(port))
     assert done.returncode == 1
-    assert f"CANDLEWAX_METRICS_PORT: nobody can listen on 127.0.0.1 port {port}" in done.stderr
+    assert f"CANDLEWAX_METRICS_PORT: cannot listen on 127.0.0.1 port {port}" in done.stderr
 
 
 def test_unknown_property_of_the_broker_is_named(tmp_path: Path) -> None:

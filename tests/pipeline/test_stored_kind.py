@@ -11,7 +11,7 @@ from bytewax.testing import TestingSource, run_main
 from candlewax.clickhouse.client import Database, DatabaseError
 from candlewax.core import frame_log
 from candlewax.core.frames import FrameBatch, SourceItem
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import blocks
@@ -78,17 +78,17 @@ FILLED: dict[str, tuple[list[SourceItem], str, str]] = {
     "sample and real": (
         [*sample("binance"), frames(GENUINE, trade(1))],
         REAL,
-        f"{DESCRIBED[SAMPLE_KIND]} and {DESCRIBED[REAL]} lie beside each other",
+        f"{KIND_TEXTS[SAMPLE_KIND]} and {KIND_TEXTS[REAL]} lie beside each other",
     ),
     "simulator and real": (
         [frames(MADE, trade(1)), frames(GENUINE, trade(2), recv_ns=1_700_000_100_000_000_000)],
         REAL,
-        f"{DESCRIBED[SIMULATED]} and {DESCRIBED[REAL]} lie beside each other",
+        f"{KIND_TEXTS[SIMULATED]} and {KIND_TEXTS[REAL]} lie beside each other",
     ),
     "sample and simulator": (
         [*sample("coinbase"), frames(MADE, trade(1))],
         SIMULATED,
-        f"{DESCRIBED[SIMULATED]} and {DESCRIBED[SAMPLE_KIND]} lie beside each other",
+        f"{KIND_TEXTS[SIMULATED]} and {KIND_TEXTS[SAMPLE_KIND]} lie beside each other",
     ),
 }  # fmt: skip
 
@@ -102,11 +102,11 @@ def test_database_from_before_is_what_it_holds(
     fill(tables, feeds)
     assert stored_kind(tables) == ""
     wanted = REAL if kind != REAL else SAMPLE_KIND
-    with pytest.raises(DatabaseError, match=f"holds {DESCRIBED[kind]}"):
+    with pytest.raises(DatabaseError, match=f"holds {KIND_TEXTS[kind]}"):
         claim(tables, HERE, "market", wanted)
     said = [record.message for record in caplog.records if "taken for" in record.message]
     assert len(said) == 1
-    assert said[0].endswith(f"it is taken for {DESCRIBED[kind]}: {why}")
+    assert said[0].endswith(f"it is taken for {KIND_TEXTS[kind]}: {why}")
     claim(tables, HERE, "market", kind)
     assert stored_kind(tables) == kind
 

@@ -43,7 +43,7 @@ def test_a_lost_connection_is_fresh_for_a_while() -> None:
     clock.now += 60
     assert feeds.problem("kraken", 60) is None
     clock.now += 15
-    said = "kraken-0 has had no connection for 75 s, 60 s is the most that is fresh"
+    said = "kraken-0 has had no connection for 75 s, the limit is 60 s"
     assert feeds.problem("kraken", 60) == said
     hear("failed")
     assert feeds.problem("kraken", 60) == said

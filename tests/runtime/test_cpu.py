@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.runtime.cpu import cores
+from candlewax.runtime.cpu import count_cores
 
 NOWHERE = Path("/nowhere")
 
@@ -24,15 +24,15 @@ def _eight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_they_are_those_it_may_run_on() -> None:
     """Of sixteen, eight."""
-    assert cores(NOWHERE) == 8
+    assert count_cores(NOWHERE) == 8
 
 
 def test_where_a_system_does_not_say_they_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """One, if it does not even say that."""
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert cores(NOWHERE) == 16
+    assert count_cores(NOWHERE) == 16
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cores(NOWHERE) == 1
+    assert count_cores(NOWHERE) == 1
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_where_a_system_does_not_say_they_are_all(monkeypatch: pytest.MonkeyPatc
 )
 def test_a_container_has_no_more_than_it_is_given(tmp_path: Path, text: str, expected: int) -> None:
     """Time of one core in each period is one core; a part of one is one, too."""
-    assert cores(given(tmp_path, text)) == expected
+    assert count_cores(given(tmp_path, text)) == expected

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from candlewax.runtime.emit_gate import ALWAYS, EmitGate, Looks, Pulse
+from candlewax.runtime.emit_gate import ALWAYS, EmitGate, PollTimer, SourceActivity
 
 
 class Waiting:
@@ -74,9 +74,9 @@ class Time:
         self.now += seconds
 
 
-def looks(time: Time, pulse: Pulse | None = None) -> Looks:
+def looks(time: Time, pulse: SourceActivity | None = None) -> PollTimer:
     """When a part looks, by that clock."""
-    return Looks(pulse or Pulse(time), time, time.rest)
+    return PollTimer(pulse or SourceActivity(time), time, time.rest)
 
 
 @pytest.mark.parametrize("late_s", [0, 0.0003, 0.0011, 0.00199])
@@ -84,12 +84,12 @@ def test_parts_that_wait_as_long_look_again_together(late_s: float) -> None:
     """Whenever they began to wait, never earlier than they wanted, nor much later."""
     time = Time()
     one, other = looks(time), looks(time)
-    one.wait(timedelta(milliseconds=20))
+    one.schedule(timedelta(milliseconds=20))
     time.now += late_s
-    other.wait(timedelta(milliseconds=20))
-    while not one.due():
+    other.schedule(timedelta(milliseconds=20))
+    while not one.is_due():
         pass
-    assert other.due()
+    assert other.is_due()
     assert 100.02 + late_s <= time.now <= 100.02 + 0.002 + 1e-6
 
 
@@ -97,42 +97,42 @@ def test_part_that_comes_early_rests_a_little_at_a_time() -> None:
     """So that what others wait for is not held up."""
     time = Time()
     part = looks(time)
-    part.wait(timedelta(milliseconds=20))
-    while not part.due():
+    part.schedule(timedelta(milliseconds=20))
+    while not part.is_due():
         pass
     assert max(time.rests) <= 0.005
     assert sum(time.rests) == pytest.approx(time.now - 100)
-    part.wait(None)
+    part.schedule(None)
     before = len(time.rests)
-    assert part.due()
+    assert part.is_due()
     assert len(time.rests) == before
 
 
 def test_no_part_rests_while_something_is_to_be_dealt_with() -> None:
     """What was just handed on goes first."""
     time = Time()
-    pulse = Pulse(time)
+    pulse = SourceActivity(time)
     one, other = looks(time, pulse), looks(time, pulse)
-    other.wait(timedelta(seconds=1))
-    one.emitted()
-    assert not other.due()
+    other.schedule(timedelta(seconds=1))
+    one.mark_emitted()
+    assert not other.is_due()
     assert time.rests == []
     time.now += 0.0021
-    assert not other.due()
+    assert not other.is_due()
     assert time.rests == [0.005]
 
 
 def test_sources_that_do_not_look_are_told() -> None:
     """With how long it has been, once it is too long."""
     time = Time()
-    pulse = Pulse(time)
+    pulse = SourceActivity(time)
     part = looks(time, pulse)
     time.now += 60
-    assert pulse.stale(60) is None
+    assert pulse.problem(60) is None
     time.now += 1
-    assert pulse.stale(60) == "no source has read for 61 s, 60 s is the most that is fresh"
-    assert part.due()
-    assert pulse.stale(60) is None
+    assert pulse.problem(60) == "no source has read for 61 s, the limit is 60 s"
+    assert part.is_due()
+    assert pulse.problem(60) is None
 
 
 def test_parts_ask_to_be_woken_at_a_moment_that_has_passed_by_any_clock() -> None:

@@ -10,7 +10,7 @@ from candlewax.runtime.errors import has_failed, log_failure, log_failures
 
 @pytest.fixture(autouse=True)
 def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "_told", [])
+    monkeypatch.setattr(errors, "_failures", [])
 
 
 @log_failures

@@ -116,7 +116,7 @@ def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
 def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
     """Before settings are read."""
     begin = (
-        "; from candlewax.runtime import exit_reasons; exit_reasons.begin()"
+        "; from candlewax.runtime import exit_reasons; exit_reasons.install_hooks()"
         if package == "candlewax.cli.main"
         else ""
     )

@@ -17,5 +17,5 @@ def test_each_check_says_what_is_wrong() -> None:
     assert health.problems() == {
         "well": None,
         "ill": "it coughs",
-        "broken": "cannot be told: OSError('no pulse')",
+        "broken": "the check failed: OSError('no pulse')",
     }

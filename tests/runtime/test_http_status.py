@@ -13,7 +13,7 @@ import pytest
 from candlewax.runtime import errors, metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.health import Health
-from candlewax.runtime.http_status import Status
+from candlewax.runtime.http_status import StatusServer
 from candlewax.runtime.metrics import MetricsCollector
 from tests.support.ports import free_port
 
@@ -35,8 +35,8 @@ class Served:
         self.health = Health()
         self.port = free_port()
         self.counted = MetricsCollector(Counters())
-        metrics.committed()
-        self.status = Status(self.counted, self.health, "127.0.0.1", self.port)
+        metrics.mark_committed()
+        self.status = StatusServer(self.counted, self.health, "127.0.0.1", self.port)
 
     def json(self, path: str) -> tuple[int, Any]:
         """Status and content of an answer."""
@@ -47,7 +47,7 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of a process without checks, in which nothing has failed."""
-    monkeypatch.setattr(errors, "_told", [])
+    monkeypatch.setattr(errors, "_failures", [])
     made = Served()
     yield made
     made.status.close()
@@ -86,7 +86,7 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
     """Ready or not, unless something has failed for good."""
     served.health.add("ill", lambda: "it coughs")
     assert served.json("/healthz") == (200, {"alive": True})
-    monkeypatch.setattr(errors, "_told", [RuntimeError()])
+    monkeypatch.setattr(errors, "_failures", [RuntimeError()])
     assert served.json("/healthz") == (503, {"alive": False})
     served.health.add("ill", lambda: None)
     assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})
@@ -96,9 +96,9 @@ def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a process that commits nothing is not ready."""
     monkeypatch.setattr(metrics, "_committed_monotonic", time.monotonic() - 75)
     said = metrics.commit_problem(60)
-    assert said == "the last commit was 75 s ago, 60 s is the most that is fresh"
+    assert said == "the last commit was 75 s ago, the limit is 60 s"
     assert metrics.commit_problem(90) is None
-    metrics.committed()
+    metrics.mark_committed()
     assert metrics.commit_problem(60) is None
 
 
@@ -114,13 +114,13 @@ def test_a_port_in_use_is_an_error() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            Status(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
+            StatusServer(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
 
 
 def test_an_address_of_the_sixth_version() -> None:
     """It may be listened on too."""
     try:
-        status = Status(MetricsCollector(Counters()), Health(), "::1", free_port())
+        status = StatusServer(MetricsCollector(Counters()), Health(), "::1", free_port())
     except OSError as error:
         pytest.skip(f"this machine has no such address: {error}")
     status.close()

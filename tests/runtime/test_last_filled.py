@@ -8,9 +8,9 @@ import pytest
 from candlewax.cli.main import main
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core.kind_marks import REAL, SAMPLE_KIND, SIMULATED
-from candlewax.pipeline.data_kind import claim, placed
+from candlewax.pipeline.data_kind import claim, settings_for_kind
 from candlewax.runtime import last_filled
-from candlewax.runtime.last_filled import FILE, remember
+from candlewax.runtime.last_filled import FILE, remember_database
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import load
 from tests.support.clickhouse_process import ROOT, Serving, serving
@@ -29,7 +29,7 @@ def test_directory_filled_last_is_read_where_none_is_set(
     monkeypatch.setattr(last_filled, "FILE", FILE)
     assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
     for kind in KINDS:
-        fills = placed(load({}), kind)
+        fills = settings_for_kind(load({}), kind)
         assert fills.clickhouse == Path("data") / kind
         assert fills.is_simulated is (kind == SIMULATED)
     Path("data/real").mkdir(parents=True)
@@ -41,7 +41,7 @@ def test_directory_filled_last_is_read_where_none_is_set(
     assert load({"CANDLEWAX_DATABASE": "mine"}).database == "mine"
     set_here = load({"CANDLEWAX_CLICKHOUSE": "elsewhere"})
     assert (set_here.clickhouse, set_here.database) == (Path("elsewhere"), "market")
-    assert placed(set_here, REAL).clickhouse == Path("elsewhere")
+    assert settings_for_kind(set_here, REAL).clickhouse == Path("elsewhere")
     Path("data/real").rmdir()
     assert load({}).clickhouse == Path("data/sample")
     Path("data/last.json").write_text("{")
@@ -78,7 +78,7 @@ def test_place_that_takes_no_files_stops_nobody(
 ) -> None:
     """It is told where the database was to lie there itself."""
     FILE.parent.write_text("no directory")
-    remember(place, "market")
+    remember_database(place, "market")
     assert ("cannot be written" in caplog.text) is (place == Path("here"))
     assert load({}).clickhouse == Path("data/sample")
 
@@ -107,7 +107,7 @@ def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture
     """It is asked for where it is needed."""
     server = Serving(tmp_path / "server", "reader", "s3cret")
     try:
-        remember(Server(server.dsn), "filled")
+        remember_database(Server(server.dsn), "filled")
         assert "s3cret" not in FILE.read_text()
         assert run("sql", "SELECT 1") == 1
         said = capfd.readouterr().err
@@ -132,11 +132,11 @@ def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture
 )
 def test_address_is_remembered_without_secrets(dsn: str, kept: str, *, lacks: bool) -> None:
     """What cannot be told apart from a secret is not kept."""
-    remember(Server(dsn), "filled")
+    remember_database(Server(dsn), "filled")
     assert json.loads(FILE.read_text()) == {"clickhouse": kept, "database": "filled"}
     settings = load({})
     assert isinstance(settings.clickhouse, Server)
     assert settings.clickhouse.dsn == kept
     assert settings.database == "filled"
     assert last_filled.lacks_password(settings.clickhouse) is lacks
-    assert placed(settings, REAL).clickhouse == Path("data/real")
+    assert settings_for_kind(settings, REAL).clickhouse == Path("data/real")

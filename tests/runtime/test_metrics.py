@@ -15,7 +15,7 @@ import candlewax
 from candlewax.core.candles.combine import STATE
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.metrics import MOST_SYMBOLS, MetricsCollector
+from candlewax.runtime.metrics import MAX_SYMBOLS, MetricsCollector
 from candlewax.verification.cross_check_metrics import CrossCheckMetrics
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -49,7 +49,7 @@ def test_counts_are_told_by_their_labels() -> None:
 
 def test_lag_and_undelivered_messages_are_asked_for() -> None:
     """When Prometheus asks, not before."""
-    lines = shown(Counters(), lags=[lambda: {("t", 1): 7}], waiting=[lambda: 2, lambda: 3])
+    lines = shown(Counters(), lags=[lambda: {("t", 1): 7}], undelivered=[lambda: 2, lambda: 3])
     assert 'candlewax_consumer_lag{partition="1",topic="t"} 7.0' in lines
     assert "candlewax_undelivered_messages 5.0" in lines
 
@@ -61,7 +61,7 @@ def test_connections_are_told() -> None:
     for event in ("connected", "disconnected", "connected"):
         hear(event)
     feeds.register("kraken", "kraken-1")
-    lines = shown(Counters(), feeds=feeds)
+    lines = shown(Counters(), connection_status=feeds)
     assert 'candlewax_connections_wanted{exchange="kraken"} 2.0' in lines
     assert 'candlewax_connections_open{exchange="kraken"} 1.0' in lines
     assert 'candlewax_reconnects_total{exchange="kraken"} 1.0' in lines
@@ -80,7 +80,7 @@ def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
     """The latest of its candles; also when they are no longer kept. No other symbol's."""
     tally = Counters()
     registry = CollectorRegistry()
-    registry.register(MetricsCollector(tally, listed={"kraken": ["BTC/USD", "ETH/USD"]}))
+    registry.register(MetricsCollector(tally, symbols={"kraken": ["BTC/USD", "ETH/USD"]}))
     tally.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
 
     def told() -> dict[str, float]:
@@ -98,12 +98,12 @@ def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
 
 def test_symbols_have_an_end() -> None:
     """However many a file lists, and however often one is listed by another name."""
-    names = [f"S{n}" for n in range(2 * MOST_SYMBOLS)]
+    names = [f"S{n}" for n in range(2 * MAX_SYMBOLS)]
     tally = Counters()
     tally.candles["kraken"] = candles(*((name, 60) for name in names))
-    lines = shown(tally, listed={"kraken": names})
+    lines = shown(tally, symbols={"kraken": names})
     told = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
-    assert len(told) == MOST_SYMBOLS
+    assert len(told) == MAX_SYMBOLS
 
 
 class Described(NamedTuple):

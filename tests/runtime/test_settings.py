@@ -36,7 +36,7 @@ def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Path("instruments.toml"),
         is_placed=False,
     )
-    assert found.logs == (SAMPLE,)
+    assert found.frame_logs == (SAMPLE,)
 
 
 def test_an_empty_text_counts_as_unset() -> None:
@@ -49,7 +49,7 @@ def test_a_feed_may_be_several_logs(tmp_path: Path) -> None:
     logs = [tmp_path / "a.tsv", tmp_path / "b.tsv.gz"]
     for path in logs:
         path.touch()
-    assert read(FEED=f"{logs[0]}, {logs[1]}").logs == tuple(logs)
+    assert read(FEED=f"{logs[0]}, {logs[1]}").frame_logs == tuple(logs)
 
 
 def test_a_server_keeps_its_password_to_itself() -> None:
@@ -221,8 +221,8 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_a_live_feed_reads_no_log() -> None:
     """Nor does it touch the sample."""
     chosen = read(FEED="live", KRAKEN_URL="ws://127.0.0.1:1/v2")
-    assert chosen.live
-    assert chosen.logs == ()
+    assert chosen.is_live
+    assert chosen.frame_logs == ()
     assert chosen.urls == {"kraken": "ws://127.0.0.1:1/v2"}
 
 

@@ -11,8 +11,8 @@ from candlewax.simulator.exchanges.published import Published
 from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import Market, Trade
 from candlewax.simulator.plan import Plan
-from candlewax.simulator.player import Tape
-from candlewax.simulator.replay import recorded
+from candlewax.simulator.player import TradeTape
+from candlewax.simulator.replay import read_frames
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import Ear, listen, wait_until
 
@@ -25,7 +25,7 @@ ALL = [
 
 
 def taped(seed: int, orders: int, ids_from: int = 0) -> list[Trade]:
-    tape = Tape(ALL, seed, 100, ids_from)
+    tape = TradeTape(ALL, seed, 100, ids_from)
     return [trade for number in range(orders) for trade in tape.order(number)]
 
 
@@ -39,7 +39,7 @@ def test_ids_have_no_holes() -> None:
     """Each market counts from its own number on, moved as asked for."""
     by_market: dict[str, list[Trade]] = {}
     for trade in taped(1, 3_000, ids_from=10**9):
-        by_market.setdefault(trade.market.exchange + trade.market.native, []).append(trade)
+        by_market.setdefault(trade.market.exchange + trade.market.native_symbol, []).append(trade)
     assert len(by_market) == len(ALL)
     for found in by_market.values():
         first = found[0].market.first_id + 10**9
@@ -49,15 +49,19 @@ def test_ids_have_no_holes() -> None:
 def test_fills_of_an_order_share_its_time() -> None:
     """And nothing else: orders are numbered within their market."""
     trades = taped(1, 500)
-    times = {(t.market.exchange, t.market.native, t.order): t.time_us for t in trades}
+    times = {(t.market.exchange, t.market.native_symbol, t.order): t.time_us for t in trades}
     assert len(set(times.values())) == len(times) == 500
-    assert all(times[t.market.exchange, t.market.native, t.order] == t.time_us for t in trades)
+    assert all(
+        times[t.market.exchange, t.market.native_symbol, t.order] == t.time_us for t in trades
+    )
 
 
 def test_large_markets_trade_more() -> None:
     """Bitcoin trades more than Polkadot, and all trade at sensible prices."""
     trades = taped(1, 3_000)
-    count = {name: sum(t.market.native == name for t in trades) for name in ("BTCUSDT", "DOTUSDT")}
+    count = {
+        name: sum(t.market.native_symbol == name for t in trades) for name in ("BTCUSDT", "DOTUSDT")
+    }
     assert count["BTCUSDT"] > 5 * count["DOTUSDT"] > 0
     for trade in trades:
         assert trade.quantity > 0
@@ -68,7 +72,7 @@ def test_trades_wait_until_they_are_wanted() -> None:
     """Nothing is published before it begins, and no more than wanted behind the last order."""
 
     async def run() -> None:
-        async with Simulator(Plan(rate=20_000, trades=100, waiting=True)) as simulator:
+        async with Simulator(Plan(rate=20_000, trades=100, starts_paused=True)) as simulator:
             await asyncio.sleep(0.02)
             assert simulator.journal == []
             simulator.begin()
@@ -96,9 +100,9 @@ def test_one_exchange_begins_its_numbers_anew() -> None:
     """
 
     async def run() -> None:
-        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+        async with Simulator(Plan(rate=20_000, starts_paused=True)) as simulator:
             before = await _played_on(simulator)
-            simulator.player.begin_anew("kraken", 7)
+            simulator.player.restart_ids("kraken", 7)
             after = (await _played_on(simulator))[len(before) :]
             last = {one.trade.market: one.trade for one in before}
             counted: dict[Market, int] = {}
@@ -110,9 +114,11 @@ def test_one_exchange_begins_its_numbers_anew() -> None:
                     assert trade.time_us // 1000 > last[market].time_us // 1000
                 counted[market] = trade.trade_id + 1
             assert {market.exchange for market in counted} == simulator.venues.keys()
-            shown = simulator.books.book("kraken", "BTC/USD").all()
+            shown = simulator.published.market_trades("kraken", "BTC/USD").all()
             assert shown[0].trade_id == 7
-            assert simulator.books.book("binance", "BTCUSDT").all()[0] in [b.trade for b in before]
+            assert simulator.published.market_trades("binance", "BTCUSDT").all()[0] in [
+                b.trade for b in before
+            ]
 
     asyncio.run(run())
 
@@ -121,7 +127,7 @@ def test_the_clock_of_one_exchange_is_stepped() -> None:
     """Its trades happen so much later, the others when they do; then all is as before."""
 
     async def run() -> None:
-        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+        async with Simulator(Plan(rate=20_000, starts_paused=True)) as simulator:
             for seconds in (50, -3_600, 0):
                 simulator.player.step_clock("coinbase", seconds)
                 begin = len(simulator.journal)
@@ -146,7 +152,7 @@ def log(tmp_path: Path) -> Path:
     """A frame log of three exchanges."""
     path = tmp_path / "some.tsv"
     lines = [
-        frame_log.write(ns, exchange, name, seq, text)
+        frame_log.format_line(ns, exchange, name, seq, text)
         for seq, (ns, exchange, name, text) in enumerate(FRAMES)
     ]
     path.write_text("".join(lines), encoding="utf-8", newline="")
@@ -184,7 +190,7 @@ def test_a_recording_is_played_verbatim(log: Path, exchange: str, native: str, p
 
 def test_the_sample_is_played_as_fast_as_it_is_taken() -> None:
     """All its frames of an exchange come in their order."""
-    wanted = [text for _, text in recorded(SAMPLE, "coinbase")]
+    wanted = [text for _, text in read_frames(SAMPLE, "coinbase")]
     assert len(wanted) > 1_000
     plan = Plan(recording=SAMPLE, pace=0)
     assert asyncio.run(replayed(plan, "coinbase", "BTC-USD", len(wanted))) == wanted

@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.player import TICK
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import (
@@ -37,7 +37,7 @@ async def play(plan: Plan, exchange: str) -> tuple[Ear, Simulator]:
 @each
 def test_a_client_hears_what_the_journal_says(exchange: str) -> None:
     """Every trade comes once, exactly as it was published, and nothing else does."""
-    plan = Plan(rate=20_000, trades=2_000, waiting=True)
+    plan = Plan(rate=20_000, trades=2_000, starts_paused=True)
     ear, simulator = asyncio.run(play(plan, exchange))
     assert len(simulator.journal) >= 2_000
     assert heard(ear) == told(simulator.journal, exchange, unit_us(exchange))
@@ -47,13 +47,13 @@ def test_a_client_hears_what_the_journal_says(exchange: str) -> None:
 @each
 def test_a_flood_is_heard_completely(exchange: str) -> None:
     """What is sent without pacing comes completely, too."""
-    ear, simulator = asyncio.run(play(Plan(flood=True, trades=5_000, waiting=True), exchange))
+    ear, simulator = asyncio.run(play(Plan(flood=True, trades=5_000, starts_paused=True), exchange))
     assert heard(ear) == told(simulator.journal, exchange, unit_us(exchange))
 
 
 def test_times_are_those_of_sending() -> None:
     """A trade happened before it was sent, and after the one before it."""
-    _, simulator = asyncio.run(play(Plan(rate=20_000, trades=500, waiting=True), "binance"))
+    _, simulator = asyncio.run(play(Plan(rate=20_000, trades=500, starts_paused=True), "binance"))
     by_market: dict[str, int] = {}
     for trade, sent_ns, _ in simulator.journal:
         assert trade.time_us * 1000 <= sent_ns
@@ -65,7 +65,7 @@ def test_all_clients_hear_the_same() -> None:
     """Two clients of an exchange hear the same trades in the same order."""
 
     async def both() -> None:
-        plan = Plan(rate=20_000, trades=1_000, waiting=True)
+        plan = Plan(rate=20_000, trades=1_000, starts_paused=True)
         async with (
             Simulator(plan) as simulator,
             listen(simulator, "binance") as one,
@@ -91,7 +91,7 @@ def test_a_cut_connection_ends_without_a_close_frame(exchange: str) -> None:
 
     async def cut() -> None:
         other = next(name for name in EXCHANGES if name != exchange)
-        plan = Plan(waiting=True)
+        plan = Plan(starts_paused=True)
         async with (
             Simulator(plan) as simulator,
             listen(simulator, exchange) as ear,
@@ -112,7 +112,10 @@ def test_a_connection_is_closed_with_a_code(exchange: str) -> None:
     """The close frame says the code and the reason that were asked for."""
 
     async def close() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, exchange) as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, exchange) as ear,
+        ):
             await ear.subscribe(names(simulator, exchange)[0])
             simulator.close_with(exchange, 4321, "go away")
             assert await ear.closed() == (4321, "go away")
@@ -125,7 +128,7 @@ def test_a_stalled_exchange_says_no_trades(exchange: str) -> None:
     """Its trades are published as skipped, those of the others go on."""
 
     async def stall() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True, manners=QUICK)
+        plan = Plan(rate=20_000, trades=500, starts_paused=True, limits=QUICK)
         async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
             await ear.subscribe(*names(simulator, exchange))
             if exchange == "coinbase":
@@ -149,10 +152,10 @@ def test_a_frozen_exchange_is_silent_and_deaf(exchange: str) -> None:
     """Nothing comes, not even an answer, until it thaws."""
 
     async def freeze() -> None:
-        plan = Plan(rate=20_000, trades=200, waiting=True, manners=QUICK)
+        plan = Plan(rate=20_000, trades=200, starts_paused=True, limits=QUICK)
         async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
             await ear.subscribe(*names(simulator, exchange))
-            simulator.stall(exchange, 3600, entirely=True)
+            simulator.stall(exchange, 3600, is_complete=True)
             before = list(ear.texts)
             answer = asyncio.create_task(ear.catch_up())
             simulator.begin()
@@ -174,12 +177,15 @@ def test_a_freeze_ends_by_itself() -> None:
     """After its time the exchange answers what was asked meanwhile."""
 
     async def freeze() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "kraken") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "kraken") as ear,
+        ):
             await ear.subscribe("BTC/USD")
-            simulator.stall("kraken", 0.05, entirely=True)
-            simulator.stall("kraken", 0.01, entirely=True)
+            simulator.stall("kraken", 0.05, is_complete=True)
+            simulator.stall("kraken", 0.01, is_complete=True)
             await ear.catch_up()
-            assert not simulator.venues["kraken"].frozen
+            assert not simulator.venues["kraken"].is_frozen
 
     asyncio.run(freeze())
 
@@ -188,7 +194,7 @@ def test_a_slow_client_is_dropped() -> None:
     """Who does not take what is sent is cut when too much of it waits."""
 
     async def lag() -> None:
-        plan = Plan(rate=100_000, waiting=True, manners=ExchangeLimits(unsent=100_000))
+        plan = Plan(rate=100_000, starts_paused=True, limits=ExchangeLimits(unsent=100_000))
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             await ear.subscribe(*names(simulator, "binance"))
             ear.connection.transport.pause_reading()
@@ -199,9 +205,9 @@ def test_a_slow_client_is_dropped() -> None:
     asyncio.run(lag())
 
 
-TROUBLES: dict[str, tuple[Mischief, int | None]] = {
-    "drop": (Mischief(drop_every=0.01), None),
-    "close": (Mischief(close_every=0.01, close_code=4010), 4010),
+TROUBLES: dict[str, tuple[FaultRates, int | None]] = {
+    "drop": (FaultRates(drop_every=0.01), None),
+    "close": (FaultRates(close_every=0.01, close_code=4010), 4010),
 }
 
 
@@ -209,10 +215,10 @@ TROUBLES: dict[str, tuple[Mischief, int | None]] = {
 @each
 def test_trouble_comes_by_itself(exchange: str, trouble: str) -> None:
     """Connections are dropped or closed at random times."""
-    mischief, code = TROUBLES[trouble]
+    fault_rates, code = TROUBLES[trouble]
 
     async def wait() -> None:
-        plan = Plan(mischief=mischief)
+        plan = Plan(fault_rates=fault_rates)
         async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
             assert (await ear.closed())[0] == code
 
@@ -223,10 +229,10 @@ def test_stalls_come_by_themselves() -> None:
     """Some trades are on no socket because of stalls and freezes at random times."""
 
     async def wait() -> None:
-        mischief = Mischief(stall_every=0.01, freeze_every=0.01, stall_seconds=0.01)
-        plan = Plan(rate=2_000, mischief=mischief)
+        fault_rates = FaultRates(stall_every=0.01, freeze_every=0.01, stall_seconds=0.01)
+        plan = Plan(rate=2_000, fault_rates=fault_rates)
         async with Simulator(plan) as simulator:
-            await wait_until(lambda: 0 < simulator.books.skipped < len(simulator.journal))
+            await wait_until(lambda: 0 < simulator.published.skipped < len(simulator.journal))
 
     asyncio.run(wait())
 
@@ -235,7 +241,7 @@ def test_elsewhere_is_nothing() -> None:
     """A websocket at an unknown address is refused with 404."""
 
     async def knock() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator:
+        async with Simulator(Plan(starts_paused=True)) as simulator:
             with pytest.raises(InvalidStatus) as refused:
                 await connect(f"ws://127.0.0.1:{simulator.port}/bitmex")
             assert refused.value.response.status_code == 404
@@ -259,7 +265,7 @@ def test_no_trades_happen_in_a_pause() -> None:
     """All that was published before is heard; then it goes on."""
 
     async def pause() -> None:
-        plan = Plan(rate=20_000, waiting=True)
+        plan = Plan(rate=20_000, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             await ear.subscribe(*names(simulator, "binance"))
             simulator.begin()

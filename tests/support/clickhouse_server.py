@@ -85,9 +85,9 @@ class Engine:
 
 def _run(connection: Any, request: Request, spool: IO[bytes]) -> Answer:
     database = request.parameters.get("database") or "default"
-    connection.query(f"USE {http_protocol.quoted(database, '`')}")
+    connection.query(f"USE {http_protocol.quote(database, '`')}")
     only = {"readonly": "2"} if request.reads_only else {}
-    settings = http_protocol.clause({**request.settings, **only})
+    settings = http_protocol.settings_clause({**request.settings, **only})
     found = _INSERT.match(request.sql)
     if found and found.end() < len(request.sql):
         sql = _from_file(found, settings, spool)
@@ -95,7 +95,7 @@ def _run(connection: Any, request: Request, spool: IO[bytes]) -> Answer:
         sql = request.sql
         if settings:
             connection.query(f"SET {settings}")
-    result = connection.query(sql, request.form, params=request.bound)
+    result = connection.query(sql, request.form, params=request.query_parameters)
     return http_protocol.answer(result, sql, request.form)
 
 
@@ -105,7 +105,7 @@ def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes
     spool.write(memoryview(found.string)[found.end() :])
     spool.truncate()
     head, *own = re.split(rb"(?i)\bSETTINGS\s+(?=\w+\s*=)", found[1], maxsplit=1)
-    file = f" FROM INFILE {http_protocol.quoted(spool.name)} ".encode()
+    file = f" FROM INFILE {http_protocol.quote(spool.name)} ".encode()
     # What the statement says itself comes last and holds.
     clauses = b", ".join(filter(None, (settings.encode(), *own)))
     return head + file + (b"SETTINGS " + clauses if clauses else b"") + b" FORMAT " + found[2]
@@ -132,13 +132,13 @@ def _to_lz4(data: bytes) -> bytes:
     return bytes(_lz4.compress(data))
 
 
-_UNPACKED: Final[dict[str, http_protocol.Pack]] = {
+_UNPACKED: Final[dict[str, http_protocol.Compress]] = {
     "identity": bytes,
     "zstd": _from_zstd,
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
 }
-_PACKED: Final = dict(http_protocol.PACKED)
+_PACKED: Final = dict(http_protocol.COMPRESSORS)
 if _lz4:
     _UNPACKED["lz4"], _PACKED["lz4"] = _from_lz4, _to_lz4
 
@@ -189,9 +189,9 @@ class Handler(BaseHTTPRequestHandler):
         given, request = http_protocol.read(
             self._parameters(), headers, body, reads_only=self.command != "POST"
         )
-        user, password = http_protocol.account(headers, given)
+        user, password = http_protocol.read_account(headers, given)
         if (user, password) != self.server.account:
-            raise http_protocol.not_let_in(user)
+            raise http_protocol.authentication_error(user)
         return self.server.engine.run(request, self._spool)
 
     def _body(self) -> bytes:
@@ -209,16 +209,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, error: Exception) -> None:
         otherwise = HTTPStatus.INTERNAL_SERVER_ERROR
-        refused = http_protocol.refusal(error, self.server.engine.version, otherwise)
+        refused = http_protocol.refuse(error, self.server.engine.version, otherwise)
         self._send(HTTPStatus(refused.status), refused.body, refused.headers)
 
     def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
         given = self._parameters()
-        encoding = http_protocol.encoding(given, self.headers.get("Accept-Encoding", ""), _PACKED)
+        encoding = http_protocol.choose_encoding(
+            given, self.headers.get("Accept-Encoding", ""), _PACKED
+        )
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=UTF-8")
         for name, value in {
-            **http_protocol.told(self.server.engine.zone, given),
+            **http_protocol.common_headers(self.server.engine.zone, given),
             **headers,
         }.items():
             self.send_header(name, value)

@@ -77,7 +77,7 @@ def _settings(settings: dict[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         # What failed in a test before this one is no failure of this process.
-        patch.setattr(errors, "_told", [])
+        patch.setattr(errors, "_failures", [])
         for name in os.environ:
             if name.startswith("CANDLEWAX_"):
                 patch.delenv(name)

@@ -9,7 +9,7 @@ import polars as pl
 
 from candlewax.core import instruments
 from candlewax.core.schema import FRAMES, VENDOR
-from candlewax.core.trades.decode import Decoded, decode
+from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.dialect import SELL
 
@@ -27,7 +27,7 @@ def read(
     recv_ns: int = RECEIVED_NS,
     few: int = 0,
     connection: str = "c0",
-) -> Decoded:
+) -> DecodedFrames:
     """Read frames of one connection: in columns, or one by one if they are no more than
     a few.
     """

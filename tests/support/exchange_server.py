@@ -26,15 +26,26 @@ PATIENCE_S = 60
 """How long anything may take before a test fails."""
 
 QUICK = ConnectionTimeouts(
-    first_s=0.01, most_s=0.05, tick_s=0.02, answer_s=30, jitter_s=0, close_s=1, refused_s=0.01
+    first_backoff_s=0.01,
+    max_backoff_s=0.05,
+    tick_s=0.02,
+    answer_s=30,
+    jitter_s=0,
+    close_s=1,
+    refused_s=0.01,
 )
 """Nobody waits long; answers may take their time."""
 
 
 def quick(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without their pauses."""
-    eager = {"messages_s": 1000.0, "connect_every_s": 0.0, "silent_s": None, "stalled_s": 1e9}
-    return {exchange: replace(EXCHANGES[exchange].live, **{**eager, "longest_s": None, **changes})}
+    eager = {
+        "messages_per_s": 1000.0,
+        "connect_every_s": 0.0,
+        "dead_after_s": None,
+        "stalled_after_s": 1e9,
+    }
+    return {exchange: replace(EXCHANGES[exchange].live, **{**eager, "max_age_s": None, **changes})}
 
 
 @contextmanager
@@ -140,7 +151,7 @@ class Reader:
         self.tally = Counters()
         self.stop = False
         self.source = WebSocketSource(
-            plan, urls, self.tally, lambda: self.stop, lives=lives, pace=pace, **options
+            plan, urls, self.tally, lambda: self.stop, rules=lives, timeouts=pace, **options
         )
         self.parts = [self.source.build_part("feed", p, None) for p in self.source.list_parts()]
         self.rows: list[Row] = []

@@ -15,7 +15,7 @@ from candlewax.core.frames import FrameBatch
 from candlewax.core.kind_marks import SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.fill_schedule import Choice, FillTiming
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
@@ -23,13 +23,15 @@ from candlewax.pipeline.data_kind import claim
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from dataflows import ohlcv, repair
 from tests.support.exchange_server import running
 from tests.support.playing import INSTRUMENTS
 
-QUICK = FillTiming(settle_s=0, first_s=0.01, most_s=0.05, poll_s=0.01, sure_s=0, second_s=0)
+QUICK = FillTiming(
+    settle_s=0, first_retry_s=0.01, max_retry_s=0.05, poll_s=0.01, proof_age_s=0, confirm_s=0
+)
 """Nobody waits, and every answer is believed."""
 
 Heard = Callable[[int, Trade], bool]
@@ -37,9 +39,11 @@ Heard = Callable[[int, Trade], bool]
 
 
 @contextmanager
-def played(trades: int = 3000, **mischief: Any) -> Iterator[tuple[Simulator, Callable[..., Any]]]:
+def played(
+    trades: int = 3000, **fault_rates: Any
+) -> Iterator[tuple[Simulator, Callable[..., Any]]]:
     """A simulator whose market is closed; its REST goes on."""
-    plan = Plan(rate=50_000, trades=trades, mischief=Mischief(**mischief))
+    plan = Plan(rate=50_000, trades=trades, fault_rates=FaultRates(**fault_rates))
     with running(Simulator(plan)) as (simulator, run):
         run(simulator.ended())
         yield simulator, run
@@ -50,7 +54,7 @@ def markets(simulator: Simulator, exchange: str) -> dict[str, list[Trade]]:
     found: dict[str, list[Trade]] = {}
     for one in simulator.journal:
         if one.trade.market.exchange == exchange:
-            found.setdefault(one.trade.market.native, []).append(one.trade)
+            found.setdefault(one.trade.market.native_symbol, []).append(one.trade)
     return found
 
 
@@ -95,7 +99,7 @@ def asked(
     """The simulator's REST, as often as one likes."""
     return {
         exchange: RestEndpoint(
-            replace(EXCHANGES[exchange].rest, requests_s=1000.0, burst=100),
+            replace(EXCHANGES[exchange].rest, requests_per_s=1000.0, burst=100),
             simulator.rest_url(exchange),
             key,
         )
@@ -108,12 +112,12 @@ def mend(
     how: Mapping[str, RestEndpoint],
     pace: FillTiming = QUICK,
     patience: Any = None,
-    choice: Choice | None = None,
+    choice: GapSelection | None = None,
 ) -> Counters:
     """Run the pipeline fed by REST until there is nothing left to ask."""
     tally = Counters()
     source = GapFillSource(
-        how, tables, tally, pace=pace, finite=True, patience=patience, choice=choice
+        how, tables, tally, timing=pace, is_finite=True, retry_policy=patience, selection=choice
     )
     process = ProcessContext(INSTRUMENTS, INSTRUMENTS.exchanges, tally)
     run_main(repair.build(builder.build_embedded(process, source, tables)))
@@ -145,4 +149,4 @@ def stored(tables: Database, exchange: str) -> dict[tuple[str, int], str]:
 
 def numbers(trades: Iterable[Trade]) -> set[tuple[str, int]]:
     """Native symbol and number of each trade."""
-    return {(trade.market.native, trade.trade_id) for trade in trades}
+    return {(trade.market.native_symbol, trade.trade_id) for trade in trades}

@@ -15,6 +15,7 @@ from bytewax.testing import TestingSource, run_main
 from candlewax.clickhouse.client import Database
 from candlewax.core import instruments
 from candlewax.core.frames import FrameBatch
+from candlewax.core.rows.records import Frame as FrameRow
 from candlewax.core.schema import FRAMES
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
@@ -70,8 +71,11 @@ def kraken_v1(seq: int, recv_us: int, fills: Sequence[Fill]) -> Frame:
 
 
 def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[FrameBatch]:
-    """The frames in batches cut at these places, each batch of one exchange."""
-    items = []
+    """The frames in batches cut at these places, each batch of one exchange.
+
+    Two of three batches are of rows, the others of columns, so that one follows the other.
+    """
+    items: list[FrameBatch] = []
     bounds = [0, *sorted(set(cuts)), len(frames)]
     for begin, end in pairwise(bounds):
         part = frames[begin:end]
@@ -81,7 +85,11 @@ def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[FrameBat
                 for frame in part
                 if frame.exchange == exchange
             ]
-            items.append(FrameBatch(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
+            if (len(items) + len(frames)) % 3:
+                read = [FrameRow(*row, row[1], 0, row[2]) for row in rows]
+                items.append(FrameBatch(exchange, rows=read))
+            else:
+                items.append(FrameBatch(exchange, pl.DataFrame(rows, schema=FRAMES, orient="row")))
     return items
 
 

@@ -44,7 +44,7 @@ def session(name: str) -> list[tuple[int, str]]:
 def log(path: Path, exchange: str, frames: list[tuple[int, str]], connection: str) -> Path:
     """Write frames as a frame log."""
     text = "".join(
-        frame_log.write(recv_ns, exchange, connection, seq, frame)
+        frame_log.format_line(recv_ns, exchange, connection, seq, frame)
         for seq, (recv_ns, frame) in enumerate(frames)
     )
     path.write_text(text, encoding="utf-8")

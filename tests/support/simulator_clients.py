@@ -23,7 +23,7 @@ PATIENCE = 60
 
 EXCHANGES = ("binance", "binance_usdm", "kraken", "coinbase")
 
-QUICK = ExchangeLimits(beat=0.01)
+QUICK = ExchangeLimits(heartbeat_s=0.01)
 
 Key = tuple[str, str, int, Decimal, Decimal, bool]
 """Native symbol, trade id, microseconds, price, quantity, whether the taker bought."""
@@ -160,7 +160,7 @@ def key(one: Published, unit_us: int = 1) -> Key:
     """A trade of a journal."""
     trade = one.trade
     return (
-        trade.market.native,
+        trade.market.native_symbol,
         str(trade.trade_id),
         trade.time_us // unit_us * unit_us,
         Decimal(trade.price).scaleb(-trade.market.price_decimals),

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from starlette.routing import BaseRoute
 
 from candlewax.clickhouse.client import Database, connect
-from candlewax.web.app import make
+from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
@@ -105,8 +105,8 @@ def serving(
         stack.callback(reader.close)
         recent = CandleCache()
         live = Broadcaster(hub, recent)
-        live.days(store.days())
-        app = make(store, live, recent, reader, (live.run,), what="a test")
+        live.update_days(store.days())
+        app = build_app(store, live, recent, reader, (live.run,), feed_title="a test")
         server = Server(app, live, "127.0.0.1", port)
         server.start()
         stack.callback(server.stop)

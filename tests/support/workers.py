@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from candlewax.runtime.cpu import cores
+from candlewax.runtime.cpu import count_cores
 
 _EACH: Final = 2 << 30
 """Bytes of memory for one: an engine, and a broker or what else its tests start."""
@@ -18,7 +18,7 @@ def workers() -> int:
     """
     if os.environ.get("CANDLEWAX_TEST_BROKERS"):
         return 0
-    return max(1, min(cores() + 1, memory() // _EACH))
+    return max(1, min(count_cores() + 1, memory() // _EACH))
 
 
 def memory(limit: Path = _LIMIT) -> int:

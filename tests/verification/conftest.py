@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.cli.rebuild import player
+from candlewax.cli.rebuild import build_player
 from candlewax.clickhouse.client import Database
 from candlewax.runtime import settings as chosen
 from candlewax.verification.content_hash import Comparison
@@ -24,6 +24,6 @@ def again(tables: Database, engine_path: Path) -> Again:
     wanted = chosen.load(environment, Path("/nowhere"))
 
     def rebuilt(begin: int = FIRST, end: int = LAST) -> Comparison:
-        return rebuild(wanted, player(INSTRUMENTS), tables, begin, end).comparison
+        return rebuild(wanted, build_player(INSTRUMENTS), tables, begin, end).comparison
 
     return rebuilt

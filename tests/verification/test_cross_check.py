@@ -5,7 +5,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from candlewax.verification.cross_check import BACK_S, LATE_S, OFTEN, CrossCheck
+from candlewax.verification.cross_check import (
+    LONG_LOOKBACK_S,
+    LONG_RUN_EVERY,
+    LOOKBACK_S,
+    CrossCheck,
+)
 from candlewax.verification.cross_check_metrics import CrossCheckMetrics, Mismatch, Window
 from tests.core.candles.test_combine import DAY
 from tests.support import oracle
@@ -76,11 +81,11 @@ def test_right_candles_are_found_right(database: Client) -> None:
     check.run_once()
     check.run_once()
     mark_s = MARK // SECOND
-    first = closed(candles, mark_s - LATE_S, mark_s)
-    again = closed(candles, mark_s - BACK_S, mark_s)
+    first = closed(candles, mark_s - LONG_LOOKBACK_S, mark_s)
+    again = closed(candles, mark_s - LOOKBACK_S, mark_s)
     assert {name for name, *_ in candles} == set(oracle.LENGTHS)
     assert (checked.candles, checked.wrong, checked.mismatches) == (first + again, {}, {})
-    assert checked.looked_at > 0
+    assert checked.last_run_at > 0
 
 
 def test_exchanges_of_others_are_left_alone(database: Client) -> None:
@@ -186,7 +191,7 @@ def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client
     check = CrossCheck(database, checked)
     check.run_once()
     spoil(database, Window("x", 1, "A/B", DAY_S + 60), candles)
-    for _ in range(OFTEN - 1):
+    for _ in range(LONG_RUN_EVERY - 1):
         check.run_once()
     assert checked.wrong == {}
     check.run_once()

@@ -51,7 +51,7 @@ def test_each_field_counts_by_the_smallest_difference(field: str) -> None:
     found = score(theirs(wrong, *at(2)), ours(*at(1, 2)))
     assert (found.compared, found.equal, found.differing, found.known) == (2, 1, 1, 0)
     assert found.fields == {field: 1}
-    assert not found.good
+    assert not found.is_consistent
     (example,) = found.examples
     assert list(example["fields"]) == [field]
     assert example["window_start"] == "1970-01-01 00:01:00"
@@ -61,7 +61,7 @@ def test_a_difference_that_the_certificate_tells_is_no_failure() -> None:
     """It is counted, but it was known."""
     partial = {"window_start": MINUTE, "high": Decimal(3), "status": "partial"}
     found = score(theirs(*at(1)), ours(partial))
-    assert (found.differing, found.known, found.good) == (1, 1, True)
+    assert (found.differing, found.known, found.is_consistent) == (1, 1, True)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_candle_of_one_side_is_counted_there() -> None:
     """Within the time that both looked at."""
     found = score(theirs(*at(1, 2, 4)), ours(*at(1, 3)))
     assert (found.compared, found.only_ours, found.only_theirs) == (1, 1, 2)
-    assert not found.good
+    assert not found.is_consistent
     assert [example["problem"] for example in found.examples] == [
         "only_ours",
         "only_theirs",
@@ -99,7 +99,7 @@ def test_a_window_in_which_nothing_traded_needs_no_candle() -> None:
     """Exchanges repeat the last price; we store none. But with a candle it differs."""
     quiet = {"window_start": MINUTE, "trade_count": 0}
     found = score(theirs(quiet), ours())
-    assert (found.empty, found.only_theirs, found.good) == (1, 0, True)
+    assert (found.empty, found.only_theirs, found.is_consistent) == (1, 0, True)
     assert score(theirs(quiet), ours(*at(1))).fields == {"trade_count": 1}
 
 

@@ -4,7 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from candlewax.verification.klines import KlinesError, binance, kraken, named, unified
+from candlewax.verification.klines import (
+    KlinesError,
+    find_unified_symbol,
+    parse_file_name,
+    read_binance,
+    read_kraken,
+)
 
 NAMES = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,"
@@ -24,7 +30,7 @@ OHLC = b"""{"error":[],"result":{"XXBTZUSD":[
 @pytest.mark.parametrize("text", [NAMES + ROW, ROW, b"\xef\xbb\xbf" + ROW, ROW.rstrip()])
 def test_a_kline_is_read_with_names_above_it_or_without(text: bytes) -> None:
     """All its amounts exactly; it has no average price."""
-    (row,) = binance(text).rows.rows(named=True)
+    (row,) = read_binance(text).rows.rows(named=True)
     assert row == {
         "window_start": 1_721_347_020_000_000,
         "open": Decimal("63930.40"), "high": Decimal("63952.70"), "low": Decimal("63930.10"),
@@ -38,13 +44,13 @@ def test_a_kline_is_read_with_names_above_it_or_without(text: bytes) -> None:
 def test_times_in_microseconds_are_told_by_their_size() -> None:
     """As in the files of spot since 2025."""
     later = ROW.replace(b"1721347020000", b"1735689600000000")
-    assert binance(later).rows["window_start"].to_list() == [1_735_689_600_000_000]
+    assert read_binance(later).rows["window_start"].to_list() == [1_735_689_600_000_000]
 
 
 def test_an_answer_of_kraken_is_read_up_to_what_is_committed() -> None:
     """The row behind `last` can still change."""
-    found = kraken(OHLC)
-    assert (found.native, found.timeframe, found.open) == ("XXBTZUSD", "1m", 1)
+    found = read_kraken(OHLC)
+    assert (found.native_symbol, found.timeframe, found.open) == ("XXBTZUSD", "1m", 1)
     assert found.rows["window_start"].to_list() == [1_762_777_140_000_000, 1_762_777_200_000_000]
     first = found.rows.row(0, named=True)
     assert first["vwap"] == Decimal("106038.3")
@@ -56,7 +62,7 @@ def test_an_answer_of_kraken_is_read_up_to_what_is_committed() -> None:
 def test_a_number_without_quotes_keeps_its_digits() -> None:
     """It never becomes a float."""
     long = OHLC.replace(b'"106038.4"', b"106038.123456789012")
-    assert kraken(long).rows["high"][0] == Decimal("106038.123456789012")
+    assert read_kraken(long).rows["high"][0] == Decimal("106038.123456789012")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ def test_a_number_without_quotes_keeps_its_digits() -> None:
 def test_a_file_that_is_not_exact_is_refused(text: bytes, says: str) -> None:
     """With the line and the field."""
     with pytest.raises(KlinesError, match=says):
-        binance(text)
+        read_binance(text)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_a_file_that_is_not_exact_is_refused(text: bytes, says: str) -> None:
 def test_an_answer_that_is_none_is_refused(text: bytes, says: str) -> None:
     """With the row and the field."""
     with pytest.raises(KlinesError, match=says):
-        kraken(text)
+        read_kraken(text)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_an_answer_that_is_none_is_refused(text: bytes, says: str) -> None:
 )
 def test_a_file_name_tells_its_market(name: str, market: tuple[str, str] | None) -> None:
     """As Binance writes it."""
-    assert named(name) == market
+    assert parse_file_name(name) == market
 
 
 @pytest.mark.parametrize(
@@ -122,4 +128,4 @@ def test_a_file_name_tells_its_market(name: str, market: tuple[str, str] | None)
 def test_names_of_krakens_rest_are_understood(native: str, symbol: str | None) -> None:
     """Old names with their X and Z, and new ones without."""
     known = ["BTC/USD", "BTC/USDT", "ETH/BTC", "DOGE/USD", "SOL/USD"]
-    assert unified(native, known) == symbol
+    assert find_unified_symbol(native, known) == symbol

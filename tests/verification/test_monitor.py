@@ -38,28 +38,28 @@ def test_what_differs_is_named_in_the_log(
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
     for _ in range(3):
-        watching.look()
+        watching.run_once()
     named = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
-    assert f"{LAST_MINUTE}: is not what its trades say in close" in named
+    assert f"{LAST_MINUTE}: differs from its trades in close" in named
     assert len(named) == len(set(named))
     caplog.clear()
     mend(database, candles)
-    watching.look()
-    assert f"{LAST_MINUTE}: is right again" in caplog.messages
+    watching.run_once()
+    assert f"{LAST_MINUTE}: equals its trades again" in caplog.messages
     watching.close()
 
 
 def test_what_was_found_last_is_stored(watching: CrossCheckMonitor, database: Client) -> None:
     """By exchange, and replaced by the next look."""
     candles = store(database, FILLS, MARK)
-    watching.look()
+    watching.run_once()
     ((exchange, count, *wrong),) = stored(database)
-    assert (exchange, count, wrong) == ("x", watching.checked.candles, [0, 0, 0])
+    assert (exchange, count, wrong) == ("x", watching.metrics.candles, [0, 0, 0])
     spoil(database, LAST_MINUTE, candles)
     for _ in range(2):
-        watching.look()
+        watching.run_once()
     ((_, count, *wrong),) = stored(database)
-    assert (count, wrong) == (watching.checked.candles, [len(watching.checked.wrong), 0, 0])
+    assert (count, wrong) == (watching.metrics.candles, [len(watching.metrics.wrong), 0, 0])
     assert wrong[0] > 0
     watching.close()
 
@@ -76,12 +76,12 @@ def test_a_result_that_cannot_be_stored_stops_no_look(
     """It is said once; a table of before may lack."""
     store(database, FILLS, MARK)
     database.command("DROP TABLE cross_checks")
-    watching.look()
-    watching.look()
-    assert watching.checked.failures == 0
-    assert watching.stale() is None
+    watching.run_once()
+    watching.run_once()
+    assert watching.metrics.failures == 0
+    assert watching.find_problem() is None
     (said,) = caplog.messages
-    assert said.startswith("the cross-check cannot store its result: ")
+    assert said.startswith("cross-check result not stored: ")
     watching.close()
 
 
@@ -110,7 +110,7 @@ def test_one_process_of_a_cluster_watches(
     watching = watch_beside(chosen(tmp_path, watch_seconds=seconds), process_number=number)
     assert (watching is not None) == is_there
     if watching:
-        REGISTRY.unregister(watching.checked)
+        REGISTRY.unregister(watching.metrics)
 
 
 def test_a_database_that_is_away_is_waited_for(
@@ -118,11 +118,11 @@ def test_a_database_that_is_away_is_waited_for(
 ) -> None:
     """Failures are counted, and told once."""
     watching = CrossCheckMonitor(chosen(tmp_path / "nothing here"))
-    watching.look()
-    watching.look()
-    assert watching.checked.failures == 2
+    watching.run_once()
+    watching.run_once()
+    assert watching.metrics.failures == 2
     (said,) = caplog.messages
-    assert said.startswith("the cross-check has to wait: ")
+    assert said.startswith("cross-check failed, it is tried again: ")
     assert "no database here" in said
 
 
@@ -139,7 +139,7 @@ def test_it_looks_again_and_again_until_it_is_to_end(
         if len(looks) == 3:
             enough.set()
 
-    monkeypatch.setattr(watching, "look", look)
+    monkeypatch.setattr(watching, "run_once", look)
     watching.begin()
     assert enough.wait(30)
     watching.end()
@@ -152,8 +152,8 @@ def test_too_long_without_a_look_is_wrong(
     watching: CrossCheckMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from its beginning, then from the last look."""
-    assert watching.stale() is None
-    monkeypatch.setattr(watching, "_looked", time.monotonic() - 239)
-    assert watching.stale() is None
-    monkeypatch.setattr(watching, "_looked", time.monotonic() - 241)
-    assert watching.stale() == "the last look was 241 s ago"
+    assert watching.find_problem() is None
+    monkeypatch.setattr(watching, "_last_run", time.monotonic() - 239)
+    assert watching.find_problem() is None
+    monkeypatch.setattr(watching, "_last_run", time.monotonic() - 241)
+    assert watching.find_problem() == "the last cross-check was 241 s ago"

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, expect
 from candlewax.clickhouse import client as clickhouse
 from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.runtime.setting_parsers import Server as Address
-from candlewax.web.app import make
+from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
 from candlewax.web.server import Server
@@ -47,7 +47,7 @@ class Shown:
     server: Serving
     between: Mute
     tables: Database
-    """Beside what stands between."""
+    """Run beside what stands between."""
     client: Client
 
 
@@ -64,19 +64,19 @@ def shown(server: Serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
     name = f"market_{next(_numbers)}"
     monkeypatch.setenv("no_proxy", "*")
     # A query that hangs does so until its end: nothing here may wait for its timeout.
-    monkeypatch.setitem(clickhouse.HASTY, "send_receive_timeout", 3_600)
+    monkeypatch.setitem(clickhouse.SHORT_TIMEOUTS, "send_receive_timeout", 3_600)
     with ExitStack() as stack:
         between = stack.enter_context(mute(server.port))
         tables = stack.enter_context(closing(open_tables(Address(server.dsn), name)))
         store_series(tables, COUNT)
         dsn = server.dsn.replace(f":{server.port}", f":{between.port}")
-        store = Store(partial(connect, Address(dsn), name, hasty=True))
+        store = Store(partial(connect, Address(dsn), name, fail_fast=True))
         stack.callback(store.close)
         seen = StoredFeedStatus()
         viewers = Subscribers(seen)
         recent = CandleCache()
         beside = [Poll(store, viewers, seen, recent).run]
-        app = make(store, viewers, recent, None, beside, what="a test")
+        app = build_app(store, viewers, recent, None, beside, feed_title="a test")
         page = Server(app, viewers, "127.0.0.1", 0)
         page.start()
         stack.callback(page.stop)

@@ -6,7 +6,7 @@ from typing import cast
 import polars as pl
 import pytest
 
-from candlewax.clickhouse.client import Busy, Database, Unavailable
+from candlewax.clickhouse.client import BusyError, Database, UnavailableError
 from candlewax.web import database_pulse
 from candlewax.web import queries as store
 from candlewax.web.database_pulse import Pulse
@@ -80,16 +80,16 @@ def test_a_silent_server_gets_no_more_queries_until_it_answers(
         server.awake.wait()
 
     for _ in range(5):
-        with pytest.raises(Unavailable, match="does not answer"):
+        with pytest.raises(UnavailableError, match="does not answer"):
             watched.ask(hang)
     assert (len(queries), server.pings) == (1, 1)
     now += database_pulse.KNOWN_S
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         watched.ask(hang)
     assert (len(queries), server.pings) == (1, 1)
     # A ping that was lost is not waited for, for ever.
     now += 2 * database_pulse.KNOWN_S
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         watched.ask(hang)
     assert (len(queries), server.pings) == (1, 2)
     server.awake.set()
@@ -108,14 +108,14 @@ def test_a_ping_that_fails_is_no_answer() -> None:
             raise OSError("no route")
 
     for answers in (0, 1):
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             Pulse(Failing(answers)).ask(threading.Event().wait)
 
 
 class Occupied(Pinged):
     """A database whose queries run until it is woken."""
 
-    embedded = False
+    is_embedded = False
 
     def __init__(self, answers: int) -> None:
         super().__init__(answers)
@@ -127,7 +127,7 @@ class Occupied(Pinged):
         return pl.DataFrame()
 
 
-@pytest.mark.parametrize(("answers", "error"), [(10**6, Busy), (0, Unavailable)])
+@pytest.mark.parametrize(("answers", "error"), [(10**6, BusyError), (0, UnavailableError)])
 def test_requests_that_get_no_turn_are_told_why(
     monkeypatch: pytest.MonkeyPatch, answers: int, error: type[Exception]
 ) -> None:
@@ -144,7 +144,7 @@ def test_requests_that_get_no_turn_are_told_why(
         database.begun.wait()
     monkeypatch.setattr(database_pulse, "SILENT_S", 60 if answers else 0.01)
     monkeypatch.setattr(asked, "_pulse", Pulse(databases[0]))
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(UnavailableError) as refused:
         asked.ask("")
     assert type(refused.value) is error
     for database in databases:

@@ -1,16 +1,16 @@
-"""What is stored of candles beside their trades: their rows."""
+"""Stored rows of candles."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import polars as pl
 
-from candlewax.core.candles.certificate import ENDED
+from candlewax.core.candles.certificate import FEED_ENDS
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES
 from candlewax.core.candles.rows import ROWS
 
-_SPANS: Final = 1_000
-"""Spans looked for in one query."""
+_QUERY_RANGES: Final = 1_000
+"""Time ranges in one query."""
 
 _LENGTH: Final = """transform(
         toInt8(ohlcv.timeframe), {numbers:Array(Int8)}, {lengths:Array(UInt32)}, toUInt32(0)
@@ -43,9 +43,9 @@ _BETWEEN: Final = f"""{_ALL}
     AND ohlcv.window_start < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
 """
 
-# `after` is the latest of all spans so far, so the last one that began before a
-# window's end tells whether any reaches its start.
-_TOUCHED: Final = f"""
+# `after` is the latest end of all ranges so far. So the last range that began before the end of
+# a window shows if any range reaches its start.
+_OVERLAPPING: Final = f"""
 SELECT found.* EXCEPT (place)
 FROM
 (
@@ -66,9 +66,9 @@ ON found.place = spans.place AND found.window_end > spans.before
 WHERE spans.after >= toUnixTimestamp64Micro(found.window_start)
 """
 
-_DOUBTED: Final = f"{_ALL} AND (ohlcv.missing > 0 OR ohlcv.status = 'partial')"
+_INCOMPLETE: Final = f"{_ALL} AND (ohlcv.missing > 0 OR ohlcv.status = 'partial')"
 
-_ENDED: Final = f"""
+_FEED_ENDS: Final = f"""
 WITH latest AS
 (
     SELECT symbol, max(toUnixTimestamp64Micro(close_time)) AS latest
@@ -87,61 +87,63 @@ Query = Callable[..., pl.DataFrame]
 
 
 class CandleReader:
-    """Reads the rows of `ohlcv` of an exchange, each as it is after FINAL, with their
-    `window_end` in microseconds since 1970.
+    """Reader of the rows of `ohlcv` after FINAL.
+
+    It adds `window_end` in microseconds since 1970.
     """
 
     def __init__(self, query: Query) -> None:
         """`query` takes SQL, an exchange, and parameters by name."""
         self._query = query
 
-    def between(
+    def read_between(
         self, exchange: str, begin: int, end: int, symbols: list[str] | None = None
     ) -> pl.DataFrame:
-        """Candles of some symbols, or all, whose windows start in a span of time."""
+        """Return candles of `symbols`, or of all, whose windows start from `begin` until `end`."""
         return self._rows(
             _BETWEEN, exchange, begin=begin, end=end, every=symbols is None, symbols=symbols or []
         )
 
-    def touched(self, exchange: str, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Candles that lie in spans (TIME_RANGES), some more than once; a span without a symbol
-        is one of all symbols.
+    def read_overlapping(self, exchange: str, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield candles that overlap TIME_RANGES, some of them more than once.
+
+        A range without a symbol holds for all symbols.
         """
-        # One for each beginning: of several the join takes any.
+        # ASOF JOIN takes any of several ranges with the same begin, so keep the longest.
         longest = spans.group_by("symbol", "before").agg(pl.col("after").max())
         latest = pl.col("after").cum_max().over("symbol")
         reaching = longest.sort("symbol", "before").with_columns(latest)
         every = pl.col("symbol").is_null()
-        for some in (reaching.filter(~every), reaching.filter(every)):
-            for part in some.iter_slices(_SPANS):
-                yield self._touched(exchange, part)
+        for ranges in (reaching.filter(~every), reaching.filter(every)):
+            for part in ranges.iter_slices(_QUERY_RANGES):
+                yield self._query_overlapping(exchange, part)
 
-    def _touched(self, exchange: str, spans: pl.DataFrame) -> pl.DataFrame:
+    def _query_overlapping(self, exchange: str, spans: pl.DataFrame) -> pl.DataFrame:
         places = spans["symbol"].fill_null("").to_list()
         begin, end = spans.select(pl.col("before").min(), pl.col("after").max()).row(0)
         return self._rows(
-            _TOUCHED,
+            _OVERLAPPING,
             exchange,
             every=spans["symbol"].null_count() > 0,
             symbols=sorted(set(places)),
             places=places,
             befores=spans["before"].to_list(),
             afters=spans["after"].to_list(),
-            # The longest window that reaches the first span.
+            # The earliest start of a window that overlaps the first range.
             begin=max(0, begin - TIMEFRAMES["1d"][1]),
             end=end + 1,
         )
 
-    def doubted(self, exchange: str) -> pl.DataFrame:
-        """Candles that are said to be incomplete."""
-        return self._rows(_DOUBTED, exchange)
+    def read_incomplete(self, exchange: str) -> pl.DataFrame:
+        """Return candles with missing trades or the status partial."""
+        return self._rows(_INCOMPLETE, exchange)
 
-    def ended(self, exchange: str) -> pl.DataFrame:
-        """ENDED: those in which the feed ended, or began, and after which nothing came."""
-        found = self._query(_ENDED, exchange, **_LENGTHS)
-        return found.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
+    def read_feed_ends(self, exchange: str) -> pl.DataFrame:
+        """Return ENDED: partial candles of symbols without a later trade."""
+        rows = self._query(_FEED_ENDS, exchange, **_LENGTHS)
+        return rows.select(pl.col(name).cast(kind) for name, kind in FEED_ENDS.items())
 
     def _rows(self, sql: str, exchange: str, **parameters: object) -> pl.DataFrame:
-        found = self._query(sql, exchange, **_LENGTHS, **parameters)
+        rows = self._query(sql, exchange, **_LENGTHS, **parameters)
         columns = {**ROWS, "window_end": pl.Int64}
-        return found.select(pl.col(name).cast(kind) for name, kind in columns.items())
+        return rows.select(pl.col(name).cast(kind) for name, kind in columns.items())

@@ -1,4 +1,4 @@
-"""What the tables say of what was not seen: open gaps, and connections."""
+"""Stored gaps, outages and connections of an exchange."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,7 +16,7 @@ from candlewax.core.schema import GAPS
 
 Wait = Callable[[float], object]
 
-_OPEN: Final = """
+_OPEN_GAPS: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
     min(before) AS before, max(after) AS after, max(connection) AS connection,
     min(detected_at) AS detected_at, toInt8(max(state)) AS state, numbering
@@ -27,7 +27,7 @@ HAVING missing > 0
 ORDER BY symbol, first_sequence, last_sequence
 """
 
-_BESIDE: Final = """
+_NEIGHBOURS: Final = """
 SELECT symbol, numbering, sequence, source, source_partition, source_offset,
     toUnixTimestamp64Micro(received_at) AS at
 FROM silver_trades FINAL
@@ -50,7 +50,7 @@ WHERE exchange = {exchange:String} AND (received_at, source_offset) IN
 GROUP BY source, source_partition, source_offset, received_at
 """
 
-# Of a connection that was replaced long ago nothing may be left.
+# Frames beyond their retention are gone, so an old connection may have no event left.
 _EVENTS: Final = """
 WITH (received_at, source_offset) AS place
 SELECT connection, argMax(JSONExtractString(frame, {event:String}), place) AS event,
@@ -63,8 +63,8 @@ GROUP BY connection
 ORDER BY connection
 """
 
-_HEARD: Final = """
-SELECT toUnixTimestamp64Micro(max(received_at)) AS heard FROM bronze_frames
+_LAST_FRAME: Final = """
+SELECT toUnixTimestamp64Micro(max(received_at)) AS last_frame FROM bronze_frames
 WHERE exchange = {exchange:String}
     AND NOT startsWith(connection, {rest:String}) AND NOT startsWith(connection, {dump:String})
 """
@@ -77,93 +77,106 @@ WHERE exchange = {exchange:String}
 ORDER BY began
 """
 
-_GONE: Final = """
-SELECT count() > 0 AS gone
+_HAS_DISCONNECTED: Final = """
+SELECT count() > 0 AS has_disconnected
 FROM bronze_frames
 WHERE exchange = {exchange:String} AND kind = 'control'
     AND received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
     AND JSONExtractString(frame, {event:String}) = {kind:String}
 """
 
-# Where our clock was ahead for a while, the exchange's tells which trade came last.
+# `received_at` may be too late if our clock ran ahead, so the earlier of both times counts.
 _LATEST: Final = """
 SELECT toUnixTimestamp64Micro(max(least(timestamp, received_at))) AS latest FROM silver_trades
 WHERE exchange = {exchange:String}
 """
 
-_AT_ONCE: Final = 500
-"""How many holes are asked for at once."""
+_QUERY_RANGES: Final = 500
+"""Missing ranges in one query."""
 
 
 class GapReader:
-    """Reads what is stored of an exchange's gaps, outages and connections."""
+    """Reader of the gaps, outages and connections of an exchange."""
 
     def __init__(self, database: Database, wait: Wait) -> None:
         self._database = database
         self._wait = wait
 
-    def open_gaps(self, exchange: str) -> pl.DataFrame:
-        """GAPS of which something is missing."""
-        return self._query(_OPEN, exchange).cast(GAPS)  # type: ignore[arg-type]  # names to types
+    def read_open_gaps(self, exchange: str) -> pl.DataFrame:
+        """Return GAPS with missing trades."""
+        return self._query(_OPEN_GAPS, exchange).cast(GAPS)  # type: ignore[arg-type]  # names to types
 
-    def shown(self, exchange: str, holes: Sequence[tuple[str, MissingRange]]) -> list[Detection]:
-        """What showed each hole (by its symbol): of the stored trades beside it the one
-        that was received later. Its connection is empty if its frame is no longer stored.
+    def read_detections(
+        self, exchange: str, missing: Sequence[tuple[str, MissingRange]]
+    ) -> list[Detection]:
+        """Return the trade that revealed each missing range (by the name of its series).
+
+        It is the one of the two stored trades beside the range that was received later. Its
+        connection is empty if its frame is no longer stored.
         """
-        found: list[Detection] = []
-        for begin in range(0, len(holes), _AT_ONCE):
-            found += self._shown(exchange, holes[begin : begin + _AT_ONCE])
-        return found
+        detections: list[Detection] = []
+        for begin in range(0, len(missing), _QUERY_RANGES):
+            detections += self._query_detections(exchange, missing[begin : begin + _QUERY_RANGES])
+        return detections
 
-    def _shown(self, exchange: str, holes: Sequence[tuple[str, MissingRange]]) -> list[Detection]:
-        beside = [(s, n) for s, hole in holes for n in (hole.first - 1, hole.last + 1)]
-        names, numbers = zip(*beside, strict=True)
+    def _query_detections(
+        self, exchange: str, missing: Sequence[tuple[str, MissingRange]]
+    ) -> list[Detection]:
+        neighbours = [(name, n) for name, gap in missing for n in (gap.first - 1, gap.last + 1)]
+        names, numbers = zip(*neighbours, strict=True)
         symbols = [split_series(name)[0] for name in names]
-        found = self._query(_BESIDE, exchange, symbols=symbols, numbers=list(numbers))
+        rows = self._query(_NEIGHBOURS, exchange, symbols=symbols, numbers=list(numbers))
         trades = {
             (series(symbol, numbering), number): place
-            for symbol, numbering, number, *place in found.iter_rows()
+            for symbol, numbering, number, *place in rows.iter_rows()
         }
         later = [
-            max((trades[s, hole.first - 1], trades[s, hole.last + 1]), key=lambda place: place[-1])
-            for s, hole in holes
+            max(
+                trades[name, gap.first - 1], trades[name, gap.last + 1], key=lambda place: place[-1]
+            )
+            for name, gap in missing
         ]
-        connections = self._connections(exchange, later)
+        connections = self._read_connections(exchange, later)
         return [Detection(connections.get(tuple(place), ""), place[-1]) for place in later]
 
-    def _connections(
+    def _read_connections(
         self, exchange: str, places: Sequence[Sequence[Any]]
     ) -> Mapping[tuple[Any, ...], str]:
-        """The connections of frames by source, partition, offset and time of receipt."""
+        """Return the connections of frames by source, partition, offset and time of receipt."""
         times, offsets = [place[-1] for place in places], [place[-2] for place in places]
-        found = self._query(_CONNECTION, exchange, times=times, offsets=offsets)
-        return {tuple(place): connection for *place, connection in found.iter_rows()}
+        rows = self._query(_CONNECTION, exchange, times=times, offsets=offsets)
+        return {tuple(place): connection for *place, connection in rows.iter_rows()}
 
-    def connections(self, exchange: str) -> OutageTracker:
-        """What the stored frames say of connections; an outage after which no trade is
-        stored is still to be told.
+    def read_connections(self, exchange: str) -> OutageTracker:
+        """Return the connections as the events in stored frames show them.
+
+        An outage without a stored trade after it is pending.
         """
         names = {"event": EVENT, "process": PROCESS, "kinds": [CONNECTED, DISCONNECTED]}
         events = self._query(_EVENTS, exchange, **names)
         if events.is_empty():
             return OutageTracker()
-        alive = {name: its for name, kind, its, _ in events.iter_rows() if kind == CONNECTED}
-        known = dict(events.select("connection", "at").iter_rows())
-        heard = self._query(_HEARD, exchange, rest=FROM_REST, dump=FROM_DUMP).item()
+        alive = {
+            name: process for name, kind, process, _ in events.iter_rows() if kind == CONNECTED
+        }
+        known_until_us = dict(events.select("connection", "at").iter_rows())
+        last_frame_us = self._query(_LAST_FRAME, exchange, rest=FROM_REST, dump=FROM_DUMP).item()
         latest = self._query(_LATEST, exchange).item()
-        pending = list(self.outages(exchange, latest + 1).iter_rows())
-        down = None if alive else max(known.values())
-        return OutageTracker(alive, down, heard, pending, known)
+        pending = list(self.read_outages(exchange, latest + 1).iter_rows())
+        down_since_us = None if alive else max(known_until_us.values())
+        return OutageTracker(alive, down_since_us, last_frame_us, pending, known_until_us)
 
     def is_down(self, exchange: str, since: int) -> bool:
-        """Whether no connection is alive to an exchange of which one was at a time, in
-        microseconds since 1970. All its events are looked at only if one has gone since.
-        """
-        gone = self._query(_GONE, exchange, since=since, event=EVENT, kind=DISCONNECTED)
-        return bool(gone.item()) and self.connections(exchange).down is not None
+        """Return True if an exchange with a live connection at `since` has none any more.
 
-    def outages(self, exchange: str, since: int) -> pl.DataFrame:
-        """OUTAGES that ended at a time or later, in microseconds since 1970."""
+        `since` is in microseconds since 1970. All events are read only after a disconnection
+        since then.
+        """
+        gone = self._query(_HAS_DISCONNECTED, exchange, since=since, event=EVENT, kind=DISCONNECTED)
+        return bool(gone.item()) and self.read_connections(exchange).down_since_us is not None
+
+    def read_outages(self, exchange: str, since: int) -> pl.DataFrame:
+        """Return OUTAGES that ended at `since` or later, in microseconds since 1970."""
         return self._query(_OUTAGES, exchange, since=since).cast(OUTAGES)  # type: ignore[arg-type]  # names to types
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401

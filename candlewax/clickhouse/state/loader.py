@@ -1,4 +1,4 @@
-"""What the tables already hold: where a process without a memory of its own begins."""
+"""State of a process without a snapshot, rebuilt from the tables."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from candlewax.clickhouse.state.candle_reader import CandleReader
 from candlewax.clickhouse.state.gap_reader import GapReader
 from candlewax.clickhouse.state.late_trade_reader import LateTradeReader, with_revisions
 from candlewax.clickhouse.state.minute_reader import MinuteReader
-from candlewax.clickhouse.state.store_progress import SETTLE, StoreProgress
+from candlewax.clickhouse.state.store_progress import SETTLE_S, StoreProgress
 from candlewax.clickhouse.state.trade_reader import TradeReader
 from candlewax.core.batch import WINDOW_KEY
 from candlewax.core.candles.certificate import merge_overlapping
@@ -29,17 +29,16 @@ from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Start, series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges, SequenceRun
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.unnumbered import KEPT
+from candlewax.core.trades.unnumbered import ID_RETENTION
 
-_BUCKET: Final = 1024
-"""How many numbers are looked at together."""
+_BUCKET: Final = 1024  # sequence numbers grouped in one row
 
-# Which trades count as stored: all, or those that lie before the cut.
+# Condition on the stored trades that count: all, or those before the end of each source.
 _CUT: Final = """({whole:Bool} OR source_offset < transform(
         concat(source, ':', toString(source_partition)),
         {places:Array(String)}, {ends:Array(UInt64)}, toUInt64(0)))"""
 
-_PLACES: Final = """
+_SOURCE_ENDS: Final = """
 SELECT concat(source, ':', toString(source_partition)) AS place, max(source_offset) + 1 AS end
 FROM silver_trades
 WHERE exchange = {exchange:String}
@@ -125,8 +124,8 @@ SELECT greatest(
 ) AS watermark
 """
 
-# Candles that are not what silver and the watermark say: a process that stopped
-# between storing trades and storing their candles leaves such.
+# Candles that do not match the stored trades and the watermark, left by a process that stopped
+# between storing trades and storing their candles.
 _STALE: Final = """
 WITH minutes AS
 (
@@ -158,143 +157,144 @@ LEFT JOIN
 WHERE stored.version != expected.version
 """
 
-WHOLE: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
-"""All that is stored counts."""
+ALL_STORED: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
+"""Parameters of the condition by which all stored trades count."""
 
 _DAY: Final = TIMEFRAMES["1d"][1]
 
 
 class StateLoader:
-    """Reads what is stored of an exchange, never more than an hour's trades at once.
+    """Loader of an exchange's state from the tables, at most one hour of trades at a time.
 
-    Where another process stores `meanwhile`, all that a process begins with is read
-    as of one moment: up to the same place of each source, until it has `begun`.
+    With a concurrent writer the initial state is read up to the same offset of each source,
+    until `mark_started` is called.
     """
 
     def __init__(
         self,
         database: Database,
         *,
-        meanwhile: bool = False,
+        has_concurrent_writer: bool = False,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.unseen = GapReader(database, wait)
-        self.trades = TradeReader(self._query)
+        self.gap_reader = GapReader(database, wait)
+        self.trade_reader = TradeReader(self._query)
         self._database = database
-        self._meanwhile = meanwhile
+        self._is_alone = not has_concurrent_writer
         self._wait = wait
         self._cuts: dict[str, dict[str, Any]] = {}
-        self._reached = StoreProgress(database, wait)
-        self._begun: set[str] = set()
-        self.stored = CandleReader(self._query)
-        self.latecomers = LateTradeReader(self._query, _CUT)
-        self.minutes = MinuteReader(self._query, _CUT)
+        self._progress = StoreProgress(database, wait)
+        self._started: set[str] = set()
+        self.candle_reader = CandleReader(self._query)
+        self.late_trade_reader = LateTradeReader(self._query, _CUT)
+        self.minute_reader = MinuteReader(self._query, _CUT)
 
     def mark_started(self, exchange: str) -> None:
-        """From now on all that is stored counts."""
-        self._cuts[exchange] = WHOLE
-        self._begun.add(exchange)
+        """Count all stored trades from now on, also those of a concurrent writer."""
+        self._cuts[exchange] = ALL_STORED
+        self._started.add(exchange)
 
     def has_started(self, exchange: str) -> bool:
-        """Whether all that is stored counts."""
-        return exchange in self._begun
+        """Return True once `mark_started` was called for the exchange."""
+        return exchange in self._started
 
     def _cut(self, exchange: str) -> dict[str, Any]:
         if exchange not in self._cuts:
-            self._cuts[exchange] = self._new_cut(exchange) if self._meanwhile else WHOLE
+            self._cuts[exchange] = ALL_STORED if self._is_alone else self._find_cut(exchange)
         return self._cuts[exchange]
 
-    def _new_cut(self, exchange: str) -> dict[str, Any]:
-        """Where each source ends now, once all before is visible."""
-        found = self._database.query(_PLACES, {"exchange": exchange})
-        cut = {**WHOLE, "whole": False}
-        if found.height:
-            cut |= {"places": found["place"].to_list(), "ends": found["end"].to_list()}
+    def _find_cut(self, exchange: str) -> dict[str, Any]:
+        """Return the current end of each source, once all trades before it are visible."""
+        sources = self._database.query(_SOURCE_ENDS, {"exchange": exchange})
+        cut = {**ALL_STORED, "whole": False}
+        if sources.height:
+            cut |= {"places": sources["place"].to_list(), "ends": sources["end"].to_list()}
         before, count = -1, self._count(exchange, cut)
         while count > before:
-            self._wait(SETTLE)
+            self._wait(SETTLE_S)
             before, count = count, self._count(exchange, cut)
         return cut
 
     def _count(self, exchange: str, cut: dict[str, Any]) -> int:
         return int(self._database.query(_COUNT, {"exchange": exchange, **cut}).item())
 
-    def ledger(self, exchange: str) -> Deduplicator:
-        """The stored trades, as a process that stored them itself would know them."""
-        ledger = Deduplicator()
+    def load_deduplicator(self, exchange: str) -> Deduplicator:
+        """Return the deduplicator as if this process had stored the trades itself."""
+        deduplicator = Deduplicator()
         buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
-        ends = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
-        for symbol, numbering, *run in ends.iter_rows():
+        runs = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
+        for symbol, numbering, *run in runs.iter_rows():
             name = series(symbol, numbering)
-            ledger.numbered.setdefault(name, SequenceRanges()).add(SequenceRun(*run))
+            deduplicator.ranges_by_series.setdefault(name, SequenceRanges()).add(SequenceRun(*run))
         times = pl.col("earliest").min(), pl.col("latest").max()
         for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
-            ledger.numberings.see(symbol, earliest, latest)
+            deduplicator.numberings.record_times(symbol, earliest, latest)
         for symbol, *start in self._query(_NUMBERINGS, exchange).iter_rows():
-            ledger.numberings.starts.setdefault(symbol, []).append(Start(*start))
+            deduplicator.numberings.starts.setdefault(symbol, []).append(Start(*start))
         if not buckets.select(whole.all()).item():
-            self._admit(ledger, self._query(_NUMBERS, exchange, bucket=_BUCKET))
-        since = max(0, self.watermark(exchange) - KEPT // timedelta(microseconds=1))
-        self._admit(ledger, self._query(_IDS, exchange, since=since))
-        ledger.add_contradictions(self.trades.contradicted(exchange).iter_rows())
-        ledger.market_outages = self.market_outages(exchange)
-        ledger.begin()
-        return ledger
+            self._add_trades(deduplicator, self._query(_NUMBERS, exchange, bucket=_BUCKET))
+        since = max(0, self.load_watermark(exchange) - ID_RETENTION // timedelta(microseconds=1))
+        self._add_trades(deduplicator, self._query(_IDS, exchange, since=since))
+        minutes = self.trade_reader.read_contradicted_minutes(exchange)
+        deduplicator.add_contradictions(minutes.iter_rows())
+        deduplicator.market_outages = self.load_market_outages(exchange)
+        deduplicator.discard_changes()
+        return deduplicator
 
-    def market_outages(self, exchange: str) -> MarketOutages:
-        """Return the outages of single markets that go on, or that no later trade proves."""
-        found = MarketOutages()
-        for symbol, began, since, ended, heard in self._query(_MARKET_OUTAGES, exchange).rows():
+    def load_market_outages(self, exchange: str) -> MarketOutages:
+        """Return the market outages that go on, or that no later live trade proves."""
+        outages = MarketOutages()
+        rows = self._query(_MARKET_OUTAGES, exchange).rows()
+        for symbol, began, since, ended, last_trade in rows:
             if not ended:
-                found.began[symbol], found.since[symbol] = began, since
-            elif ended > heard:
-                found.unproven.setdefault(symbol, []).append((since, ended))
-        return found
+                outages.began[symbol], outages.since[symbol] = began, since
+            elif ended > last_trade:
+                outages.unproven.setdefault(symbol, []).append((since, ended))
+        return outages
 
-    def _admit(self, ledger: Deduplicator, trades: pl.DataFrame) -> None:
+    def _add_trades(self, deduplicator: Deduplicator, trades: pl.DataFrame) -> None:
         if trades.height:
-            named = trades.with_columns(pl.col("symbol").cast(pl.Categorical))
-            ledger.mark_new(named, decided=True)
+            categorical = trades.with_columns(pl.col("symbol").cast(pl.Categorical))
+            deduplicator.mark_new(categorical, has_numbering=True)
 
-    def watermark(self, exchange: str) -> int:
-        """By when candles are closed, in microseconds since 1970; 0 if nothing is
-        stored.
-        """
-        found = self._query(_WATERMARK, exchange, grace=WATERMARK_DELAY_US)["watermark"][0]
-        return max(0, found or 0)
+    def load_watermark(self, exchange: str) -> int:
+        """Return the watermark in microseconds since 1970; 0 if nothing is stored."""
+        watermark = self._query(_WATERMARK, exchange, grace=WATERMARK_DELAY_US)["watermark"][0]
+        return max(0, watermark or 0)
 
-    def book(self, exchange: str) -> OpenCandles:
-        """The candles that can still change, and the watermark.
-
-        How many trades came late is told by the order in which they came.
-        """
-        watermark = self.watermark(exchange)
+    def load_open_candles(self, exchange: str) -> OpenCandles:
+        """Return the open candles, with revisions that follow from the order of receipt."""
+        watermark = self.load_watermark(exchange)
         oldest = max(0, watermark - ALLOWED_LATENESS_US) // _DAY * _DAY
-        seeded = restore(self.minutes.between(exchange, oldest, watermark + _DAY), watermark)
-        candles = with_revisions(seeded.candles, self.latecomers.late(exchange, oldest))
-        outages = self.unseen.outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
-        ended = self.stored.ended(exchange)
-        return replace(seeded, candles=candles, outages=merge_overlapping(outages), ended=ended)
+        minutes = self.minute_reader.build_candles(exchange, oldest, watermark + _DAY)
+        restored = restore(minutes, watermark)
+        late_counts = self.late_trade_reader.count_late_trades(exchange, oldest)
+        candles = with_revisions(restored.candles, late_counts)
+        outages = self.gap_reader.read_outages(exchange, max(0, watermark - OUTAGE_RETENTION_US))
+        ended = self.candle_reader.read_feed_ends(exchange)
+        return replace(
+            restored, candles=candles, outages=merge_overlapping(outages), feed_ends=ended
+        )
 
-    def stale(self, exchange: str, watermark: int) -> pl.DataFrame:
-        """WINDOW_KEY of the stored candles that are not what the stored trades say."""
-        frame = self._query(
+    def find_stale_windows(self, exchange: str, watermark: int) -> pl.DataFrame:
+        """Return WINDOW_KEY of the stored candles that do not match the stored trades."""
+        windows = self._query(
             _STALE,
             exchange,
             watermark=watermark,
             numbers=[number for number, _ in TIMEFRAMES.values()],
             lengths=[length // SECOND for _, length in TIMEFRAMES.values()],
         )
-        return frame.cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
+        return windows.cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
 
-    def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
-        """Return when these trades (TRADES) are stored, where another process does that."""
-        if self._meanwhile:
-            self._reached.wait_for(exchange, late)
+    def wait_until_stored(self, exchange: str, late: pl.DataFrame) -> None:
+        """Return when the concurrent writer, if any, has stored these trades (TRADES)."""
+        if not self._is_alone:
+            self._progress.wait_until_stored(exchange, late)
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
-        # What is computed anew later counts all that is stored, and says so.
+        # Recomputed candles count all stored trades: their query passes the parameters itself.
         if "{whole:Bool}" in sql and "whole" not in parameters:
             parameters |= self._cut(exchange)
         return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)

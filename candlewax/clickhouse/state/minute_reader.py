@@ -1,4 +1,4 @@
-"""One-minute candles, made of what is stored of their trades."""
+"""One-minute candles, computed from stored trades."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -8,7 +8,7 @@ import polars as pl
 from candlewax.core.candles.combine import STATE, TIMEFRAMES, combine
 from candlewax.core.schema import TRADES, empty
 
-# Which trades count as stored is told by whoever asks.
+# %s is the condition on the stored trades that count, see StateLoader.
 _TRADES: Final = """
 SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
     toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
@@ -35,16 +35,17 @@ Query = Callable[..., pl.DataFrame]
 
 
 class MinuteReader:
-    """Reads stored trades, never more than an hour's at once."""
+    """Reader of stored trades as one-minute candles, one hour of trades at a time."""
 
     def __init__(self, query: Query, cut: str) -> None:
-        """`query` takes SQL, an exchange, and parameters by name; `cut` is SQL that says
-        which trades count as stored.
+        """`query` takes SQL, an exchange, and parameters by name.
+
+        `cut` is the SQL condition on the stored trades that count.
         """
         self._query = query
         self._trades = _TRADES % cut
 
-    def between(
+    def build_candles(
         self,
         exchange: str,
         begin: int,
@@ -53,15 +54,16 @@ class MinuteReader:
         late: pl.DataFrame = _NO_TRADES,
         cut: Mapping[str, Any] | None = None,
     ) -> pl.DataFrame:
-        """Candles (STATE) of a span of whole hours, those of a symbol in order, of the stored
-        trades and those (TRADES) that came `late`; `cut` says which count as stored, if
-        others than those that count now.
+        """Return candles (STATE) of whole hours, from stored trades and `late` ones (TRADES).
+
+        Those of a symbol are in order. `begin` and `end` are microseconds since 1970. `cut` holds
+        the parameters of the condition on stored trades, if they differ from the current ones.
         """
-        stored = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
+        stored_hours = self._query(_HOURS, exchange, begin=begin, end=end)["hour"]
         hour = pl.col("timestamp").cast(pl.Int64) // _HOUR * _HOUR
         late = late.filter(pl.col("condition").is_null()).with_columns(hour=hour)
         late = late.filter(pl.col("hour").is_between(begin, end, closed="left"))
-        hours = pl.concat([stored, late["hour"]]).unique().sort()
+        hours = pl.concat([stored_hours, late["hour"]]).unique().sort()
         parts = [empty(STATE)]
         for hour in hours:
             trades = self._query(
@@ -76,12 +78,12 @@ class MinuteReader:
             trades = trades.with_columns(
                 pl.col("symbol").cast(pl.Categorical), condition=pl.lit(None, pl.String)
             )
-            parts.append(combine(_with(trades, late.filter(pl.col("hour") == hour))))
+            parts.append(combine(_add_late(trades, late.filter(pl.col("hour") == hour))))
         return pl.concat(parts)
 
 
-def _with(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
-    """All trades, each once."""
+def _add_late(stored: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
+    """Return stored and late trades, each once."""
     if late.is_empty():
         return stored
     both = pl.concat([stored, late.select(stored.columns)])

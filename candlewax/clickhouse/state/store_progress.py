@@ -1,4 +1,4 @@
-"""How far another process has stored what it sent."""
+"""Progress of the process that stores the trades of the normalized topic."""
 
 import logging
 import time
@@ -9,61 +9,63 @@ import polars as pl
 
 from candlewax.clickhouse.client import Database
 
-_REACHED: Final = """
+_STORED_OFFSETS: Final = """
 SELECT source, source_partition, max(source_offset) AS reached
 FROM silver_trades
 WHERE exchange = {exchange:String}
 GROUP BY source, source_partition
 """
 
-SETTLE: Final = 0.1
-"""Seconds in which rows of one insert become visible."""
+SETTLE_S: Final = 0.1
+"""Seconds within which the rows of an insert become visible."""
 
-_PATIENCE: Final = 30.0
-"""Seconds that whoever stores the trades has for storing those it has sent."""
+_TIMEOUT_S: Final = 30.0
+"""Seconds to wait until the other process has stored the trades that it sent."""
 
 _log: Final = logging.getLogger(__name__)
 
-_Place = tuple[str, str, int]
+_Partition = tuple[str, str, int]
 """An exchange, a source and its partition."""
 
 
 class StoreProgress:
-    """Waits for trades that were sent before they are stored."""
+    """Wait for another process to store trades that this process has received from it."""
 
     def __init__(self, database: Database, wait: Callable[[float], object] = time.sleep) -> None:
         self._database = database
         self._wait = wait
-        self._reached: dict[_Place, int] = {}
-        self._given_up: set[str] = set()
+        self._stored_offsets: dict[_Partition, int] = {}
+        self._timed_out: set[str] = set()
 
-    def wait_for(self, exchange: str, late: pl.DataFrame) -> None:
-        """Return when these trades (TRADES) are stored, and so all that were sent before
-        them: sent they are a little sooner. Where they never are, nobody waits twice.
+    def wait_until_stored(self, exchange: str, late: pl.DataFrame) -> None:
+        """Return when these trades (TRADES) are stored, and with them all that were sent before.
+
+        The other process sends trades a little before it stores them. After a timeout, log it
+        and return; later calls for the exchange then check only once.
         """
-        place = ("source", "source_partition")
+        partition = ("source", "source_partition")
         ends = {
-            (exchange, *at): end
-            for *at, end in late.group_by(place).agg(pl.col("source_offset").max()).rows()
+            (exchange, *key): end
+            for *key, end in late.group_by(partition).agg(pl.col("source_offset").max()).rows()
         }
-        tries = 1 if exchange in self._given_up else int(_PATIENCE / SETTLE)
-        for left in reversed(range(tries)):
-            if self._stored(exchange, ends):
-                self._given_up.discard(exchange)
+        tries = 1 if exchange in self._timed_out else int(_TIMEOUT_S / SETTLE_S)
+        for tries_left in reversed(range(tries)):
+            if self._are_stored(exchange, ends):
+                self._timed_out.discard(exchange)
                 return
-            if left:
-                self._wait(SETTLE)
-        if exchange not in self._given_up:
-            self._given_up.add(exchange)
-            _log.warning("%s: trades that came are not stored; going on without", exchange)
+            if tries_left:
+                self._wait(SETTLE_S)
+        if exchange not in self._timed_out:
+            self._timed_out.add(exchange)
+            _log.warning("%s: received trades are not stored yet; going on without them", exchange)
 
-    def _stored(self, exchange: str, ends: dict[_Place, int]) -> bool:
-        """Whether each source is stored so far."""
+    def _are_stored(self, exchange: str, ends: dict[_Partition, int]) -> bool:
+        """Return True if each partition is stored up to its end."""
 
-        def reached() -> bool:
-            return all(self._reached.get(place, -1) >= end for place, end in ends.items())
+        def are_reached() -> bool:
+            return all(self._stored_offsets.get(key, -1) >= end for key, end in ends.items())
 
-        if not reached():
-            rows = self._database.query(_REACHED, {"exchange": exchange}, self._wait).rows()
-            self._reached |= {(exchange, source, part): end for source, part, end in rows}
-        return reached()
+        if not are_reached():
+            rows = self._database.query(_STORED_OFFSETS, {"exchange": exchange}, self._wait).rows()
+            self._stored_offsets |= {(exchange, source, part): end for source, part, end in rows}
+        return are_reached()

@@ -1,4 +1,4 @@
-"""The content of stored trades, to compare with what comes under their numbers."""
+"""Content of stored trades, for comparison with trades received under the same numbers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,14 +12,14 @@ from candlewax.runtime.clocks import wall_clock
 
 Query = Callable[..., pl.DataFrame]
 
-_AT_ONCE: Final = 5_000
-"""Numbers that are asked for at once."""
+_QUERY_NUMBERS: Final = 5_000
+"""Sequence numbers in one query."""
 
 RETENTION: Final = timedelta(days=30)
-"""How long a trade is kept after it was stored: the TTL of `silver_trades`."""
+"""Retention of a trade after it was stored: the TTL of `silver_trades`."""
 
-_CLOSE: Final = timedelta(milliseconds=1)
-"""How far the times of the same trade may lie apart."""
+_TIME_TOLERANCE: Final = timedelta(milliseconds=1)
+"""Greatest difference between two times that an exchange gives for the same trade."""
 
 _CONTENT: Final = """
 SELECT symbol, sequence, timestamp, toInt8(side) AS side, price, quantity
@@ -28,13 +28,13 @@ WHERE exchange = {exchange:String} AND symbol IN {symbols:Array(String)}
     AND sequence IN {numbers:Array(UInt64)}
 """
 
-# The times are a part of the key: without them all of a market is looked through.
+# The time is in the table's key: without it the query would read the whole market.
 _NEAR: Final = f"""{_CONTENT}
     AND timestamp >= fromUnixTimestamp64Micro({{begin:Int64}}, 'UTC')
     AND timestamp <= fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
 """
 
-_CONTRADICTED: Final = """
+_CONTRADICTED_MINUTES: Final = """
 SELECT symbol, intDiv(toUnixTimestamp64Micro(moment), 60000000) * 60000000 AS time,
     toUnixTimestamp64Micro(max(inserted_at)) AS inserted
 FROM contradictions
@@ -44,58 +44,60 @@ WHERE exchange = {exchange:String}
 GROUP BY symbol, time
 """
 
-_BACK: Final = timedelta(days=1)
+_REREAD: Final = timedelta(days=1)
 """Time before the last row read that is read again: the database's clock may be set back."""
 
 
 class TradeReader:
-    """Reads the stored trades of an exchange by their numbers."""
+    """Reader of stored trades by their sequence numbers."""
 
     def __init__(self, query: Query, clock: Callable[[], int] = wall_clock) -> None:
         self._query = query
         self._clock = clock
-        self._read: dict[str, int] = {}
+        self._last_read_us: dict[str, int] = {}
 
-    def kept_since(self) -> int:
-        """Return since when all that was stored is there, in microseconds since 1970."""
+    def retained_since_us(self) -> int:
+        """Return the time since which stored trades are all kept, in microseconds since 1970."""
         return self._clock() - RETENTION // timedelta(microseconds=1)
 
-    def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return CONTENT of the stored trades with the numbers of others (CONTENT), as far as
-        they happened about when those did.
+    def read_near(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of stored trades with the sequence numbers of `trades` (CONTENT).
+
+        Only trades from about the time of those in `trades` are read.
         """
-        found = []
-        for part in came.sort("timestamp").iter_slices(_AT_ONCE):
+        parts = []
+        for part in trades.sort("timestamp").iter_slices(_QUERY_NUMBERS):
             begin, end = (
                 part["timestamp"].cast(pl.Int64).min(),
                 part["timestamp"].cast(pl.Int64).max(),
             )
-            close = _CLOSE // timedelta(microseconds=1)
-            times: dict[str, Any] = {"begin": begin - close, "end": end + close}  # type: ignore[operator]
-            found.append(self._content(_NEAR, exchange, part, times))
-        return pl.concat(found)
+            margin_us = _TIME_TOLERANCE // timedelta(microseconds=1)
+            times: dict[str, Any] = {"begin": begin - margin_us, "end": end + margin_us}  # type: ignore[operator]
+            parts.append(self._query_content(_NEAR, exchange, part, times))
+        return pl.concat(parts)
 
-    def by_number(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return CONTENT of all stored trades with the numbers of others (CONTENT)."""
-        parts = came.iter_slices(_AT_ONCE)
-        return pl.concat([self._content(_CONTENT, exchange, part, {}) for part in parts])
+    def read_by_number(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return CONTENT of all stored trades with the sequence numbers of `trades` (CONTENT)."""
+        parts = trades.iter_slices(_QUERY_NUMBERS)
+        return pl.concat([self._query_content(_CONTENT, exchange, part, {}) for part in parts])
 
-    def _content(
-        self, sql: str, exchange: str, came: pl.DataFrame, times: dict[str, Any]
+    def _query_content(
+        self, sql: str, exchange: str, trades: pl.DataFrame, times: dict[str, Any]
     ) -> pl.DataFrame:
-        wanted = {
-            "symbols": came["symbol"].unique().to_list(),
-            "numbers": came["sequence"].unique().to_list(),
+        keys = {
+            "symbols": trades["symbol"].unique().to_list(),
+            "numbers": trades["sequence"].unique().to_list(),
         }
-        return self._query(sql, exchange, **wanted, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
+        return self._query(sql, exchange, **keys, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
 
-    def contradicted(self, exchange: str) -> pl.DataFrame:
-        """Return the minutes (MOMENTS, their starts) that hold trades of which two came under one
-        number: all of them when first asked, later those that may be new.
+    def read_contradicted_minutes(self, exchange: str) -> pl.DataFrame:
+        """Return the minutes (MOMENTS, their starts) that hold a contradiction.
+
+        The first call for an exchange returns all of them, a later one those that may be new.
         """
-        since = self._read.get(exchange, 0)
-        found = self._query(_CONTRADICTED, exchange, since=since)
-        if found.height:
-            latest = int(found["inserted"].max())  # type: ignore[arg-type]  # of integers
-            self._read[exchange] = max(since, latest - _BACK // timedelta(microseconds=1))
-        return found.select(*MOMENTS).cast(MOMENTS)  # type: ignore[arg-type]  # names to types
+        since = self._last_read_us.get(exchange, 0)
+        minutes = self._query(_CONTRADICTED_MINUTES, exchange, since=since)
+        if minutes.height:
+            latest = int(minutes["inserted"].max())  # type: ignore[arg-type]  # of integers
+            self._last_read_us[exchange] = max(since, latest - _REREAD // timedelta(microseconds=1))
+        return minutes.select(*MOMENTS).cast(MOMENTS)  # type: ignore[arg-type]  # names to types

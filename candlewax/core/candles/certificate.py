@@ -1,5 +1,4 @@
-"""The certificate of a candle: whether any of its trades is missing, and how that is
-known.
+"""Certificates of candles: whether trades are missing, and how that is known.
 
 Pure functions over frames.
 """
@@ -21,124 +20,134 @@ CERTIFICATE: Final[Columns] = {
     "status": pl.Int8,
     "feed_down_ms": pl.UInt64,
 }
-"""What a candle's certificate says. `missing`: how many numbers are known to be missing
-that may belong to it. `feed_down_ms`: milliseconds of its window without any connection
-to the exchange."""
+"""Certificate of a candle.
 
-NAMES: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
-"""Which candle it is, of an exchange's."""
+`missing`: missing numbers that may belong to it. `feed_down_ms`: milliseconds of its window without
+any connection to the exchange.
+"""
 
-ENDED: Final[Columns] = {**NAMES, "window_end": pl.Int64}
-"""Closed candles in which the feed ended, as far as is known."""
+CANDLE_KEY: Final[Columns] = {"timeframe": pl.Int8, "symbol": pl.String, "window_start": TIME}
+"""Key of a candle within an exchange."""
+
+FEED_ENDS: Final[Columns] = {**CANDLE_KEY, "window_end": pl.Int64}
+"""Closed candles in which the feed ended, as far as known."""
 
 
 @dataclass(frozen=True)
 class CertificateInputs:
-    """What the certificates of an exchange's candles follow from, besides their trades.
+    """Inputs of an exchange's candle certificates, other than the trades.
 
-    `known`: its unseen trades. `outages`: OUTAGES, apart from each other and in order.
-    `ended`: ENDED.
+    `outages`: OUTAGES, sorted and without overlaps. `feed_ends`: FEED_ENDS.
     """
 
-    known: GapState = NO_GAPS
+    gap_state: GapState = NO_GAPS
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
-    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
+    feed_ends: pl.DataFrame = field(default_factory=lambda: empty(FEED_ENDS))
 
 
 @dataclass(frozen=True)
 class Recertification:
-    """Stored candles whose certificates may be wrong now, as `evidence` says otherwise: of
-    those whose windows ended by `until`, microseconds since 1970, the ones in `spans`
-    (TIME_RANGES). To one who `begins`, those that are said to be incomplete are doubtful too.
+    """Stored candles whose certificates may be wrong now, given new `inputs`.
+
+    They are the candles in `spans` (TIME_RANGES) whose windows ended by `until_us`, microseconds
+    since 1970. For the first batch of a process they include all candles stored as incomplete.
     """
 
-    evidence: CertificateInputs
-    until: int
+    inputs: CertificateInputs
+    until_us: int
     spans: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
-    begins: bool = False
+    is_first_batch: bool = False
 
 
 _FORMING: Final = pl.lit(FORMING)
 _ZERO: Final = pl.lit(0, pl.UInt64)
 
 
-def certificates(
-    candles: pl.DataFrame, closed: pl.Expr | None, evidence: CertificateInputs
+def certificate_columns(
+    candles: pl.DataFrame, closed: pl.Expr | None, inputs: CertificateInputs
 ) -> list[pl.Expr]:
-    """The columns of CERTIFICATE of these candles, to be selected from them.
+    """Return the columns of CERTIFICATE, to be selected from these candles.
 
-    In: timeframe, symbol, window_start, window_end (microseconds since 1970) and
-    `unnumbered`, which is 0 where the exchange numbers all trades of a candle; `closed`
-    tells which candles are, None that none is.
+    In: timeframe, symbol, window_start, window_end (microseconds since 1970), and `unnumbered`,
+    which is 0 if the exchange numbers all trades of the candle. `closed`: which candles are closed;
+    None if none is.
     """
-    numbers = evidence.known.sums.overlapping(candles) if evidence.known.sums else None
-    missing = _ZERO if numbers is None else pl.lit(numbers)
-    down = _down(candles, evidence.outages)
-    status = _FORMING if closed is None else _status(candles, closed, evidence, numbers)
+    missing = (
+        inputs.gap_state.missing_sums.overlapping(candles)
+        if inputs.gap_state.missing_sums
+        else None
+    )
+    missing_column = _ZERO if missing is None else pl.lit(missing)
+    down_us = _down_us(candles, inputs.outages)
+    status = _FORMING if closed is None else _status(candles, closed, inputs, missing)
     return [
-        missing.alias("missing"),
+        missing_column.alias("missing"),
         status.cast(pl.Int8).alias("status"),
-        (_ZERO if down is None else pl.lit(down // 1000)).alias("feed_down_ms"),
+        (_ZERO if down_us is None else pl.lit(down_us // 1000)).alias("feed_down_ms"),
     ]
 
 
 def _status(
-    candles: pl.DataFrame, closed: pl.Expr, evidence: CertificateInputs, missing: pl.Series | None
+    candles: pl.DataFrame, closed: pl.Expr, inputs: CertificateInputs, missing: pl.Series | None
 ) -> pl.Expr:
-    cut = _cut_off(candles, evidence.known, evidence.ended)
-    contradictions = evidence.known.contradictions
-    contradicted = contradictions.overlapping(candles) if contradictions else None
-    unsubscribed = evidence.known.unsubscribed
-    proven = pl.lit(COMPLETE)
+    is_at_feed_edge = _find_feed_edges(candles, inputs.gap_state, inputs.feed_ends)
+    contradictions = inputs.gap_state.contradiction_sums
+    contradiction_counts = contradictions.overlapping(candles) if contradictions else None
+    unsubscribed = inputs.gap_state.unsubscribed_ranges
+    status = pl.lit(COMPLETE)
     if unsubscribed.height:
-        proven = pl.when(pl.lit(overlaps(candles, unsubscribed))).then(PARTIAL).otherwise(proven)
-    if cut is not None:
-        proven = pl.when(pl.lit(cut)).then(PARTIAL).otherwise(proven)
+        status = pl.when(pl.lit(overlaps(candles, unsubscribed))).then(PARTIAL).otherwise(status)
+    if is_at_feed_edge is not None:
+        status = pl.when(pl.lit(is_at_feed_edge)).then(PARTIAL).otherwise(status)
     if missing is not None:
-        proven = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(proven)
-    nothing_proven = pl.col("unnumbered") > 0
-    if contradicted is not None:
-        nothing_proven |= pl.lit(contradicted) > 0
-    numbered = pl.when(nothing_proven).then(UNVERIFIED).otherwise(proven)
-    return pl.when(closed).then(numbered).otherwise(FORMING)
+        status = pl.when(pl.lit(missing) > 0).then(GAPS).otherwise(status)
+    is_unverified = pl.col("unnumbered") > 0
+    if contradiction_counts is not None:
+        is_unverified |= pl.lit(contradiction_counts) > 0
+    closed_status = pl.when(is_unverified).then(UNVERIFIED).otherwise(status)
+    return pl.when(closed).then(closed_status).otherwise(FORMING)
 
 
-def _hold_any(candles: pl.DataFrame, moments: pl.DataFrame) -> pl.Series | None:
-    """Return which candles hold any of their symbol's MOMENTS (Boolean); None if there are none."""
+def _contain_moments(candles: pl.DataFrame, moments: pl.DataFrame) -> pl.Series | None:
+    """Return which candles contain MOMENTS of their symbol (Boolean); None without moments."""
     if moments.is_empty():
         return None
     return overlaps(candles, moments.select("symbol", before="time", after="time"))
 
 
-def missing(candles: pl.DataFrame, known: GapState) -> pl.Series:
-    """How many missing numbers may belong to each candle (symbol, window_start,
-    window_end) (UInt64).
+def missing_counts(candles: pl.DataFrame, gap_state: GapState) -> pl.Series:
+    """Count the missing numbers that may belong to each candle (UInt64).
+
+    In: symbol, window_start, window_end.
     """
-    found = known.sums.overlapping(candles) if known.sums else None
-    return _NONE.new_from_index(0, candles.height) if found is None else found
+    counts = gap_state.missing_sums.overlapping(candles) if gap_state.missing_sums else None
+    return _NO_MISSING.new_from_index(0, candles.height) if counts is None else counts
 
 
-_NONE: Final = pl.Series([0], dtype=pl.UInt64)
+_NO_MISSING: Final = pl.Series([0], dtype=pl.UInt64)
 
 
 def overlaps(candles: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
-    """Which candles (symbol, window_start, window_end) lie in spans (TIME_RANGES) of their
-    symbol (Boolean); a span without a symbol is one of all symbols.
+    """Return which candles overlap spans (TIME_RANGES) of their symbol (Boolean).
+
+    In: symbol, window_start, window_end. A span without a symbol is one of all symbols.
     """
-    each = spans.filter(pl.col("symbol").is_not_null())
-    one = pl.lit(1, pl.UInt64)
-    count = IntervalSums.build(each, one).overlapping(candles) if each.height else None
-    found = _NOWHERE.new_from_index(0, candles.height) if count is None else count > 0
-    every = spans.filter(pl.col("symbol").is_null())
-    down = _down(candles, every.select(began="before", ended=pl.col("after") + 1))
-    return found if down is None else found | (down > 0)
+    of_symbols = spans.filter(pl.col("symbol").is_not_null())
+    weight = pl.lit(1, pl.UInt64)
+    counts = (
+        IntervalSums.build(of_symbols, weight).overlapping(candles) if of_symbols.height else None
+    )
+    is_overlapped = _NO_OVERLAP.new_from_index(0, candles.height) if counts is None else counts > 0
+    of_all = spans.filter(pl.col("symbol").is_null())
+    down_us = _down_us(candles, of_all.select(began="before", ended=pl.col("after") + 1))
+    return is_overlapped if down_us is None else is_overlapped | (down_us > 0)
 
 
-_NOWHERE: Final = pl.Series([False])
+_NO_OVERLAP: Final = pl.Series([False])
 
 
 def merge_overlapping(outages: pl.DataFrame) -> pl.DataFrame:
-    """The same times (OUTAGES), apart from each other and in order."""
+    """Return the same times (OUTAGES), sorted and without overlaps."""
     if outages.height < 2:
         return outages
     began = pl.max_horizontal("began", pl.col("ended").cum_max().shift(1))
@@ -146,88 +155,95 @@ def merge_overlapping(outages: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_time_ranges(outages: pl.DataFrame) -> pl.DataFrame:
-    """The times of OUTAGES as TIME_RANGES of all symbols."""
+    """Return OUTAGES as TIME_RANGES of all symbols."""
     return outages.select(
         symbol=pl.lit(None, pl.String), before="began", after=pl.col("ended") - 1
     ).filter(pl.col("before") <= pl.col("after"))
 
 
-def all_time_ranges(known: GapState) -> pl.DataFrame:
-    """TIME_RANGES of all that is not as it should be: missing ranges, where symbols begin,
-    contradictions, and where markets were not subscribed.
+def incomplete_time_ranges(gap_state: GapState) -> pl.DataFrame:
+    """Return TIME_RANGES of all missing ranges, contradictions and market outages.
+
+    The first trade of each symbol whose feed began after trade 1 is one, too.
     """
-    begins = known.begins.filter(pl.col("sequence") > 1)
+    late_begins = gap_state.first_seen.filter(pl.col("sequence") > 1)
     return pl.concat(
         [
-            known.holes.select(*TIME_RANGES),
-            known.unsubscribed,
+            gap_state.missing_ranges.select(*TIME_RANGES),
+            gap_state.unsubscribed_ranges,
             *(
                 moments.select("symbol", before="time", after="time")
-                for moments in (begins, known.contradicted)
+                for moments in (late_begins, gap_state.contradicted_moments)
             ),
         ]
     )
 
 
-def has_later_trade(ended: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
-    """Of which candles (ENDED) trades of the same symbol came that are later (Boolean):
-    what was missed between is known by their numbers.
+def has_later_trade(feed_ends: pl.DataFrame, trades: pl.DataFrame) -> pl.Series:
+    """Return for which candles (FEED_ENDS) a later trade of their symbol came (Boolean).
+
+    The number of that trade tells what was missed in between.
     """
     latest = trades.group_by(pl.col("symbol").cast(pl.String)).agg(pl.col("timestamp").max())
-    found = ended.join(latest, on="symbol", how="left", maintain_order="left")
-    later = pl.col("timestamp").cast(pl.Int64) >= pl.col("window_end")
-    return found.select(later.fill_null(False).alias("heard")).to_series()
+    joined = feed_ends.join(latest, on="symbol", how="left", maintain_order="left")
+    is_later = pl.col("timestamp").cast(pl.Int64) >= pl.col("window_end")
+    return joined.select(is_later.fill_null(False).alias("is_later")).to_series()
 
 
-_START: Final = pl.col("window_start").cast(pl.Int64)
+_WINDOW_START_US: Final = pl.col("window_start").cast(pl.Int64)
 
 
 def _extent(candles: pl.DataFrame) -> tuple[int, int]:
-    """Where the first window starts and the last one ends."""
+    """Return the start of the first window and the end of the last one."""
     if candles.is_empty():
         return 0, 0
     begin, end = candles["window_start"].to_physical().min(), candles["window_end"].max()
     return begin, end  # type: ignore[return-value]  # of integers
 
 
-def _down(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
-    """How long each window was without a connection, in microseconds; None if no
-    window was.
-    """
+def _down_us(candles: pl.DataFrame, outages: pl.DataFrame) -> pl.Series | None:
+    """Return the microseconds of each window without a connection; None if no window has any."""
     if outages.is_empty():
         return None
     begin, end = _extent(candles)
-    near = merge_overlapping(outages.filter((pl.col("began") < end) & (pl.col("ended") > begin)))
-    if near.is_empty():
+    overlapping = merge_overlapping(
+        outages.filter((pl.col("began") < end) & (pl.col("ended") > begin))
+    )
+    if overlapping.is_empty():
         return None
-    # Before them all stands one that took no time.
-    began = pl.concat([pl.Series([begin]), near["began"]])
-    ended = pl.concat([pl.Series([begin]), near["ended"]])
-    took = (ended - began).cum_sum()
+    # An outage without duration stands first, so that every time has one before it.
+    began = pl.concat([pl.Series([begin]), overlapping["began"]])
+    ended = pl.concat([pl.Series([begin]), overlapping["ended"]])
+    total_us = (ended - began).cum_sum()
 
-    def until(time: pl.Series) -> pl.Series:
-        last = (near["began"].search_sorted(time, side="right")).cast(pl.Int64)
-        return took.gather(last) - (ended.gather(last) - time).clip(lower_bound=0)
+    def down_before_us(time: pl.Series) -> pl.Series:
+        last = (overlapping["began"].search_sorted(time, side="right")).cast(pl.Int64)
+        return total_us.gather(last) - (ended.gather(last) - time).clip(lower_bound=0)
 
-    start, stop = candles.select(a=_START, b="window_end").get_columns()
-    return (until(stop) - until(start)).cast(pl.UInt64)
+    window_starts, window_ends = candles.select(a=_WINDOW_START_US, b="window_end").get_columns()
+    return (down_before_us(window_ends) - down_before_us(window_starts)).cast(pl.UInt64)
 
 
-def _cut_off(candles: pl.DataFrame, known: GapState, ended: pl.DataFrame) -> pl.Series | None:
-    """Which candles the feed began in, or ended in; None if no candle."""
+def _find_feed_edges(
+    candles: pl.DataFrame, gap_state: GapState, feed_ends: pl.DataFrame
+) -> pl.Series | None:
+    """Return in which candles the feed began or ended (Boolean); None if in no candle."""
     begin, end = _extent(candles)
-    late = known.begins.clear()
-    if known.latest_begin >= begin:
+    begins_inside = gap_state.first_seen.clear()
+    if gap_state.latest_begin >= begin:
         time = pl.col("time")
         inside = (pl.col("sequence") > 1) & (time >= begin) & (time < end)
-        late = known.begins.filter(inside)
-    if late.is_empty() and ended.is_empty():
+        begins_inside = gap_state.first_seen.filter(inside)
+    if begins_inside.is_empty() and feed_ends.is_empty():
         return None
-    began = _hold_any(candles, late.select("symbol", "time"))
-    if ended.is_empty():
-        return began
-    names = candles.select("timeframe", "window_start", pl.col("symbol").cast(pl.String))
-    found = names.join(
-        ended.select(*NAMES, ended=True), on=list(NAMES), how="left", maintain_order="left"
+    has_begin = _contain_moments(candles, begins_inside.select("symbol", "time"))
+    if feed_ends.is_empty():
+        return has_begin
+    keys = candles.select("timeframe", "window_start", pl.col("symbol").cast(pl.String))
+    has_end = keys.join(
+        feed_ends.select(*CANDLE_KEY, ended=True),
+        on=list(CANDLE_KEY),
+        how="left",
+        maintain_order="left",
     )["ended"].fill_null(False)
-    return found if began is None else found | began
+    return has_end if has_begin is None else has_end | has_begin

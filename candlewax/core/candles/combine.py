@@ -1,8 +1,7 @@
 """Timeframes, and candle algebra: combining trades, merging candles.
 
-Pure functions over frames. Combining is associative and commutative: however the
-trades are cut into batches and in whatever order the batches come, merging their
-candles gives the candle of all trades.
+Pure functions over frames. Combining is associative and commutative. In whatever batches and order
+trades come, merging the candles of the batches gives the candle of all trades.
 """
 
 from collections.abc import Sequence
@@ -28,10 +27,10 @@ TIMEFRAMES: Final = {
 """Name: the value of `timeframe`, and the length in microseconds. Each length divides the next."""
 
 NUMBERS: Final = 8
-"""More than any value of `timeframe`: the key of a window has room for so many."""
+"""Radix of `timeframe` in the key of a window; above each of its values."""
 
-# Which trade is the first of a window, and which the last: time, then the
-# exchange's order, then where it came from. The id settles what is left.
+# Order of the trades of a window: time, then the exchange's numbers, then the source
+# coordinates, then the id.
 ORDER: Final = ("timestamp", "sequence", "source_offset", "source_index", "trade_id")
 OPEN: Final = ("open_time", "first_sequence", "open_offset", "open_index", "open_id")
 CLOSE: Final = ("close_time", "last_sequence", "close_offset", "close_index", "close_id")
@@ -49,21 +48,23 @@ STATE: Final[Columns] = {
     "close_id": pl.String,
     "unnumbered": pl.UInt32,
 }
-"""Candles with what it takes to merge them, the end of their window in microseconds
-since 1970, and how many of their trades have no number."""
+"""Candles with the columns that merging needs.
+
+`window_end`: microseconds since 1970. `unnumbered`: how many trades have no number.
+"""
 
 MINUTE: Final = TIMEFRAMES["1m"][1]
 MINUTES: Final = 1 << 27
-"""More than there are minutes from 1970 to 2200."""
+"""Radix of the minute in keys; there are fewer minutes from 1970 to 2200."""
 
-_SPAN: Final = 1 << 40
-"""Microseconds, about twelve days: trades of one batch lie closer together."""
+_MAX_SPAN_US: Final = 1 << 40
+"""About twelve days: the trades of most batches lie closer together."""
 
 SMALL_BATCH_ROWS: Final = 1_000
-"""Trades for which the fewest queries are the fastest way."""
+"""Trades below which one query is the fastest way."""
 
 SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
-"""The code of a symbol, as long as this process runs."""
+"""The categorical code of a symbol, valid within this process."""
 
 WINDOW: Final = (SYMBOL * NUMBERS + pl.col("timeframe")) * MINUTES + (
     pl.col("window_start").cast(pl.Int64) // MINUTE
@@ -72,7 +73,7 @@ WINDOW: Final = (SYMBOL * NUMBERS + pl.col("timeframe")) * MINUTES + (
 
 
 BOUGHT: Final = pl.col("side") == BUY
-_COUNTING: Final = (
+_TRADE_COLUMNS: Final = (
     "symbol",
     *ORDER,
     pl.col("price").alias("open"),
@@ -85,12 +86,12 @@ _COUNTING: Final = (
     .alias("buy_quote_volume"),
     (SYMBOL * MINUTES + pl.col("timestamp").cast(pl.Int64) // MINUTE).alias("key"),
 )
-_MARKS: Final = (
+_MARK_COLUMNS: Final = (
     (pl.col("via") != WEBSOCKET).cast(pl.UInt32).alias("repaired"),
     (pl.col("sequence") == 0).cast(pl.UInt32).alias("unnumbered"),
 )
-_MARKED: Final = [pl.col("repaired", "unnumbered").sum()]
-_UNMARKED: Final = [pl.lit(0, pl.UInt32).alias(name) for name in ("repaired", "unnumbered")]
+_SUM_MARKS: Final = [pl.col("repaired", "unnumbered").sum()]
+_ZERO_MARKS: Final = [pl.lit(0, pl.UInt32).alias(name) for name in ("repaired", "unnumbered")]
 _COMBINE: Final = (
     pl.col("symbol", "open").first(),
     pl.col("open").max().alias("high"),
@@ -98,7 +99,7 @@ _COMBINE: Final = (
     pl.col("open").last().alias("close"),
     pl.col(AMOUNTS).sum(),
     pl.len().cast(pl.UInt64).alias("trade_count"),
-    # Whether a trade came late depends on those before it, not on itself.
+    # `late_trade_counts` sets it: lateness depends on earlier trades.
     pl.lit(0, pl.UInt32).alias("revision"),
     *(pl.col(theirs).first().alias(ours) for ours, theirs in zip(OPEN, ORDER, strict=True)),
     *(pl.col(theirs).last().alias(ours) for ours, theirs in zip(CLOSE, ORDER, strict=True)),
@@ -106,28 +107,27 @@ _COMBINE: Final = (
 
 
 def combine(trades: pl.DataFrame) -> pl.DataFrame:
-    """Make one-minute candles (STATE) of the trades (TRADES) that count; those of a
-    symbol are in the order of time.
+    """Combine trades (TRADES) into one-minute candles (STATE).
+
+    Trades with a condition do not count. The candles of a symbol are in the order of time.
     """
-    ordered, marks = _ordered(trades)
-    # As a query of its own: in a lazy one it takes three times as long.
+    ordered, marks = _order_trades(trades)
+    # A query of its own: inside a lazy one this takes three times as long.
     minutes = ordered.group_by("key", maintain_order=True).agg(*_COMBINE, *marks)
-    return minutes.select(_named(1, MINUTE))
+    return minutes.select(_state_columns(1, MINUTE))
 
 
-def _ordered(trades: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Expr]]:
-    """What candles are made of: the trades that count, in order, with `key`; and what
-    counts the odd ones among them.
-    """
+def _order_trades(trades: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Expr]]:
+    """Return the trades that count, in order and with `key`, and the aggregates of their marks."""
     if trades["condition"].null_count() < trades.height:
         trades = trades.filter(pl.col("condition").is_null())
     if needs_general_path(trades):
-        return _in_order(trades.select(*_COUNTING, *_MARKS)), _MARKED
-    return _in_order(trades.select(_COUNTING)), _UNMARKED
+        return _sort_trades(trades.select(*_TRADE_COLUMNS, *_MARK_COLUMNS)), _SUM_MARKS
+    return _sort_trades(trades.select(_TRADE_COLUMNS)), _ZERO_MARKS
 
 
 def needs_general_path(trades: pl.DataFrame) -> bool:
-    """Whether any trade has no number, or did not come over the websocket."""
+    """Return whether any trade has no number, or was not received over a websocket."""
     if trades.is_empty():
         return False
     via, sequence = trades["via"], trades["sequence"]
@@ -135,9 +135,10 @@ def needs_general_path(trades: pl.DataFrame) -> bool:
 
 
 @cache
-def _named(timeframe: int, length: int) -> list[pl.Expr]:
-    """STATE, the name of each candle told by its key: the symbol, and the number of
-    its window since 1970.
+def _state_columns(timeframe: int, length: int) -> list[pl.Expr]:
+    """Return the columns of STATE for aggregates named by `key`.
+
+    The key holds the symbol and the number of the window since 1970.
     """
     window = pl.col("key") % MINUTES
     names = {
@@ -148,16 +149,16 @@ def _named(timeframe: int, length: int) -> list[pl.Expr]:
     return [names.get(name, pl.col(name)).alias(name) for name in STATE]
 
 
-def _in_order(trades: pl.DataFrame) -> pl.DataFrame:
-    """The trades of each symbol in their order."""
+def _sort_trades(trades: pl.DataFrame) -> pl.DataFrame:
+    """Sort the trades of each symbol by ORDER."""
     if trades.height < SMALL_BATCH_ROWS:
         return trades.sort(SYMBOL, *ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)
-    if begin is None or end - begin >= _SPAN:
+    if begin is None or end - begin >= _MAX_SPAN_US:
         return trades.sort(SYMBOL, *ORDER)
     # One wide number sorts several times faster than five columns do.
-    wide = (SYMBOL.cast(pl.Int128) * _SPAN + (time - begin)) * pl.lit(1 << 64, pl.Int128)
+    wide = (SYMBOL.cast(pl.Int128) * _MAX_SPAN_US + (time - begin)) * pl.lit(1 << 64, pl.Int128)
     place = trades.select((wide + pl.col("sequence").cast(pl.Int128)).alias("place")).to_series()
     order = place.arg_sort()
     ordered = place.gather(order)
@@ -176,12 +177,13 @@ _ENDS: Final = (
 
 
 def all_timeframes(minutes: pl.DataFrame) -> pl.DataFrame:
-    """Make candles (STATE) of six timeframes of one-minute candles, each minute of
-    a symbol once, those of a symbol in the order of time.
+    """Return candles (STATE) of all six timeframes.
+
+    In: one-minute candles, each minute of a symbol once, those of a symbol in the order of time.
     """
     frames = [minutes]
     for number, length in list(TIMEFRAMES.values())[1:]:
-        # Each timeframe divides the next: the last made serves.
+        # Each length divides the next, so the previous timeframe serves as input.
         frames.append(_roll_up(frames[-1], number, length))
     return pl.concat(frames)
 
@@ -191,7 +193,7 @@ def _roll_up(candles: pl.DataFrame, number: int, length: int) -> pl.DataFrame:
     return (
         candles.group_by(key=SYMBOL * MINUTES + window, maintain_order=True)
         .agg(_ENDS)
-        .select(_named(number, length))
+        .select(_state_columns(number, length))
     )
 
 
@@ -207,10 +209,11 @@ _FIRSTS: Final = pl.col("timeframe", "window_start", "window_end").first()
 
 
 def small_batch_candles(trades: pl.DataFrame) -> pl.LazyFrame:
-    """The same of a few trades, with `key`, which names the window; in one query, as a
-    small batch costs a query's price, not a row's.
+    """Return a query for the candles of all timeframes of a small batch, with their `key`.
+
+    One query serves: a small batch costs what a query costs, not what its rows cost.
     """
-    ordered, marks = _ordered(trades)
+    ordered, marks = _order_trades(trades)
     return (
         ordered.lazy()
         .group_by("key", maintain_order=True)
@@ -223,15 +226,19 @@ def small_batch_candles(trades: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _before(columns: Sequence[str], one: str, other: str) -> pl.Expr:
-    """Whether one trade comes before the other, by the first column that differs."""
-    first, *rest = columns
-    a, b = pl.col(one + first), pl.col(other + first)
-    return (a < b) | ((a == b) & _before(rest, one, other)) if rest else a < b
+def _precedes(columns: Sequence[str], left_prefix: str, right_prefix: str) -> pl.Expr:
+    """Return whether one trade precedes another, by the first column that differs."""
+    first, *later_columns = columns
+    a, b = pl.col(left_prefix + first), pl.col(right_prefix + first)
+    return (
+        (a < b) | ((a == b) & _precedes(later_columns, left_prefix, right_prefix))
+        if later_columns
+        else a < b
+    )
 
 
-def _merged(name: str) -> pl.Expr:
-    """A column of two candles of the same window merged."""
+def _merge_column(name: str) -> pl.Expr:
+    """Return a column of two candles of the same window, merged."""
     ours, theirs = pl.col(name), pl.col("their_" + name)
     if name in _SUMS:
         return ours + theirs
@@ -246,18 +253,18 @@ def _merged(name: str) -> pl.Expr:
     return ours
 
 
-_MERGE: Final = [_merged(name) for name in STATE]
-_THEIRS: Final = ["their_" + name for name in STATE]
-_WHOSE: Final = (
-    _before(OPEN, "their_", "").alias("opens"),
-    _before(CLOSE, "", "their_").alias("closes"),
+_MERGE: Final = [_merge_column(name) for name in STATE]
+_RENAMED: Final = ["their_" + name for name in STATE]
+_EDGES: Final = (
+    _precedes(OPEN, "their_", "").alias("opens"),
+    _precedes(CLOSE, "", "their_").alias("closes"),
 )
-"""Whether theirs is the first trade, and whether the last."""
+"""Whether the other candle holds the first trade, and whether it holds the last."""
 
 
 def merge(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     """Merge candles (STATE) of the same windows, row by row."""
     renamed = theirs.clone()
-    renamed.columns = _THEIRS
-    both = ours.hstack(renamed).lazy().with_columns(_WHOSE).select(_MERGE)
+    renamed.columns = _RENAMED
+    both = ours.hstack(renamed).lazy().with_columns(_EDGES).select(_MERGE)
     return both.collect(optimizations=PLAIN)

@@ -1,5 +1,4 @@
-"""The book: the candles that can still change, how far the exchange's time has come, and
-what certificates follow from besides trades.
+"""Open candles of an exchange, its watermark, and the inputs of certificates.
 
 Pure functions over frames and state.
 """
@@ -10,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.candles.certificate import (
-    ENDED,
+    FEED_ENDS,
     CertificateInputs,
     as_time_ranges,
     has_later_trade,
@@ -28,202 +27,229 @@ from candlewax.core.candles.combine import (
     merge,
     small_batch_candles,
 )
-from candlewax.core.candles.late_trades import late_trade_counts, out_of_order
+from candlewax.core.candles.late_trades import count_out_of_order, late_trade_counts
 from candlewax.core.candles.small_batch import apply_small_batch
 from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.schema import PLAIN, empty
 
 WATERMARK_DELAY_US: Final = SECOND
-"""How far the watermark stays behind the latest trade, in microseconds."""
+"""Distance of the watermark behind the latest trade, in microseconds."""
 
 ALLOWED_LATENESS_US: Final = 900 * SECOND
-"""How long a closed candle is kept to be changed, in microseconds."""
+"""Time that a closed candle stays in memory, in microseconds."""
 
 OUTAGE_RETENTION_US: Final = 2 * 86_400 * SECOND
-"""How long an outage is kept, in microseconds: longer than any candle of the book."""
+"""Time that an outage stays in memory, in microseconds: longer than any open candle."""
 
 
 @dataclass(frozen=True)
 class OpenCandles:
-    """The candles of one exchange that can still change, and its watermark.
+    """Candles of one exchange that can still change, and its watermark.
 
-    `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a
-    candle is closed if its window ended by then. `outages`: OUTAGES of the last two
-    days, apart from each other and in order. `ended`: ENDED, closed candles in which the
-    feed ended, as long as no later trade of their symbol came.
+    `candles`: STATE, one row a window. `watermark`: microseconds since 1970; a candle is closed if
+    its window ended by then. `outages`: OUTAGES of the last two days, sorted and without overlaps.
+    `feed_ends`: FEED_ENDS, until a later trade of the symbol comes.
     """
 
     candles: pl.DataFrame
     watermark: int = 0
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
-    ended: pl.DataFrame = field(default_factory=lambda: empty(ENDED))
+    feed_ends: pl.DataFrame = field(default_factory=lambda: empty(FEED_ENDS))
 
-    def certificate_inputs(self, known: GapState) -> CertificateInputs:
-        """What the certificates of its candles follow from."""
-        return CertificateInputs(known, self.outages, self.ended)
+    def certificate_inputs(self, gap_state: GapState) -> CertificateInputs:
+        """Return the inputs of the certificates of these candles."""
+        return CertificateInputs(gap_state, self.outages, self.feed_ends)
 
 
 EMPTY: Final = OpenCandles(empty(STATE))
 
 
 def restore(
-    minutes: pl.DataFrame, watermark: int, lateness: int = ALLOWED_LATENESS_US
+    minutes: pl.DataFrame, watermark: int, allowed_lateness_us: int = ALLOWED_LATENESS_US
 ) -> OpenCandles:
-    """The book at a watermark, of the one-minute candles (STATE) of all trades that
-    it can still depend on, those of a symbol in the order of time.
+    """Return the open candles at a watermark.
+
+    In: one-minute candles (STATE) of all trades that open candles can depend on, those of a symbol
+    in the order of time.
     """
     candles = all_timeframes(minutes)
-    return OpenCandles(candles.filter(pl.col("window_end") + lateness > watermark), watermark)
+    return OpenCandles(
+        candles.filter(pl.col("window_end") + allowed_lateness_us > watermark), watermark
+    )
 
 
 @dataclass(frozen=True)
 class CandleUpdate:
-    """What a batch of trades changed.
+    """Changes of the open candles by a batch of trades.
 
-    `changed`: STATE, the candles that trades changed or that closed, as they now are,
-    each once. `late`: STATE, parts of candles whose state was dropped before these
-    trades came; they have to be computed from all their trades. `recertified`: STATE,
-    the other candles whose certificate may be another now; `spans`: the TIME_RANGES in which
-    certificates may be, also those of candles whose state was dropped; those of all
-    symbols have none. `out_of_order`: how many trades are older than one before them.
+    `changed`: STATE, candles that trades changed or that closed, as they are now, each once.
+    `stale_parts`: STATE, the batch's parts of candles no longer in memory; these candles must be
+    recomputed from all their trades. `to_recertify`: STATE, other candles whose certificate may
+    have changed. `spans`: TIME_RANGES in which certificates may have changed, also of candles no
+    longer in memory; without a symbol where all symbols are meant. `out_of_order`: how many trades
+    are older than one before them.
     """
 
-    book: OpenCandles
+    open_candles: OpenCandles
     changed: pl.DataFrame
-    late: pl.DataFrame
-    recertified: pl.DataFrame
+    stale_parts: pl.DataFrame
+    to_recertify: pl.DataFrame
     spans: pl.DataFrame
     out_of_order: int = 0
 
 
 def apply_trades(
-    book: OpenCandles,
+    open_candles: OpenCandles,
     trades: pl.DataFrame,
     watermark: int,
-    lateness: int = ALLOWED_LATENESS_US,
-    known: GapState = NO_GAPS,
+    allowed_lateness_us: int = ALLOWED_LATENESS_US,
+    gap_state: GapState = NO_GAPS,
     *,
-    begins: bool = False,
+    is_first_batch: bool = False,
 ) -> CandleUpdate:
-    """Put new trades (TRADES), in the order they came, and what is `known` with them
-    into the book, and move its watermark on.
+    """Apply new trades (TRADES, in the order received) and the gap state after them.
 
-    `watermark` is the batch's own; the book's never moves back. To one who `begins`, all
-    certificates are new.
+    `watermark` is that of the batch; the exchange's watermark never moves back. In the first batch
+    of a process all certificates are new.
     """
-    state = book.candles
-    moved = max(watermark, book.watermark)
-    latest = book.watermark + WATERMARK_DELAY_US
-    disordered = out_of_order(trades, latest)
-    if moved // MINUTE == book.watermark // MINUTE and not begins and _is_calm(book, known):
-        folded = apply_small_batch(state, trades, moved)
-        if folded:
-            kept, changed = folded
-            book = replace(book, candles=kept, watermark=moved)
+    state = open_candles.candles
+    new_watermark = max(watermark, open_candles.watermark)
+    latest = open_candles.watermark + WATERMARK_DELAY_US
+    out_of_order = count_out_of_order(trades, latest)
+    if (
+        new_watermark // MINUTE == open_candles.watermark // MINUTE
+        and not is_first_batch
+        and _has_no_news(open_candles, gap_state)
+    ):
+        result = apply_small_batch(state, trades, new_watermark)
+        if result:
+            kept, changed = result
+            open_candles = replace(open_candles, candles=kept, watermark=new_watermark)
             return CandleUpdate(
-                book, changed, state.clear(), state.clear(), empty(TIME_RANGES), disordered
+                open_candles,
+                changed,
+                state.clear(),
+                state.clear(),
+                empty(TIME_RANGES),
+                out_of_order,
             )
-    late = late_trade_counts(trades, latest, WATERMARK_DELAY_US) if disordered else None
-    new, place = _placed(trades, state, late)
-    found = place.is_not_null()
+    late_counts = late_trade_counts(trades, latest, WATERMARK_DELAY_US) if out_of_order else None
+    batch_candles, place = _locate_windows(trades, state, late_counts)
+    is_open = place.is_not_null()
     places = place.drop_nulls()
-    unknown, seen = (new.clear(), new) if found.all() else (new.filter(~found), new.filter(found))
-    opened, too_late = _opened(unknown, book.watermark - lateness)
-    merged = merge(state[places], seen)
-    if opened.height:
-        merged = pl.concat([merged, opened])
-    stays = pl.Series([True]).new_from_index(0, state.height).scatter(places, False)
-    untouched = state.filter(stays)
-    # In one piece: a state of thousands of pieces is slower with each batch.
+    unplaced, placed = (
+        (batch_candles.clear(), batch_candles)
+        if is_open.all()
+        else (batch_candles.filter(~is_open), batch_candles.filter(is_open))
+    )
+    new_candles, stale_parts = _split_too_old(
+        unplaced, open_candles.watermark - allowed_lateness_us
+    )
+    merged = merge(state[places], placed)
+    if new_candles.height:
+        merged = pl.concat([merged, new_candles])
+    is_untouched = pl.Series([True]).new_from_index(0, state.height).scatter(places, False)
+    untouched = state.filter(is_untouched)
+    # One chunk: a state of thousands of chunks gets slower with each batch.
     kept = pl.concat([untouched, merged], rechunk=True)
     changed = merged
-    # Windows end on whole minutes: within one none closes, and none is given up.
-    if moved // MINUTE > book.watermark // MINUTE:
+    # Windows end on whole minutes: within a minute no candle closes, and none is dropped.
+    if new_watermark // MINUTE > open_candles.watermark // MINUTE:
         end = pl.col("window_end")
-        closes = (end > book.watermark) & (end <= moved)
-        changed = pl.concat([merged, untouched.filter(closes)])
-        untouched = untouched.filter(~closes)
-        kept = kept.filter(end + lateness > moved)
-    book, spans = _learned(replace(book, candles=kept, watermark=moved), trades, known)
-    if not begins:
+        is_closing = (end > open_candles.watermark) & (end <= new_watermark)
+        changed = pl.concat([merged, untouched.filter(is_closing)])
+        untouched = untouched.filter(~is_closing)
+        kept = kept.filter(end + allowed_lateness_us > new_watermark)
+    open_candles, spans = _apply_gap_state(
+        replace(open_candles, candles=kept, watermark=new_watermark), trades, gap_state
+    )
+    if not is_first_batch:
         untouched = untouched.filter(overlaps(untouched, spans)) if spans.height else state.clear()
-    return CandleUpdate(book, changed, too_late, untouched, spans, disordered)
+    return CandleUpdate(open_candles, changed, stale_parts, untouched, spans, out_of_order)
 
 
-def _is_calm(book: OpenCandles, known: GapState) -> bool:
-    """Whether all that is to be learned of a batch are its trades."""
-    return not (known.changed.height or known.outages.height or book.ended.height)
+def _has_no_news(open_candles: OpenCandles, gap_state: GapState) -> bool:
+    """Return whether a batch brings nothing but trades."""
+    return not (
+        gap_state.changed_ranges.height or gap_state.outages.height or open_candles.feed_ends.height
+    )
 
 
-def _learned(
-    book: OpenCandles, trades: pl.DataFrame, known: GapState
+def _apply_gap_state(
+    open_candles: OpenCandles, trades: pl.DataFrame, gap_state: GapState
 ) -> tuple[OpenCandles, pl.DataFrame]:
-    """The book with what is known now, and the TIME_RANGES in which that says anything new."""
-    spans = known.changed
-    if known.outages.height:
-        outages = merge_overlapping(pl.concat([book.outages, known.outages]))
-        recent = outages.filter(pl.col("ended") > book.watermark - OUTAGE_RETENTION_US)
-        book = replace(book, outages=recent)
-        spans = pl.concat([spans, as_time_ranges(known.outages)])
-    if book.ended.height:
-        again = has_later_trade(book.ended, trades)
-        if again.any():
-            solved = book.ended.filter(again)
-            book = replace(book, ended=book.ended.filter(~again))
+    """Return the open candles with the new gap state, and the TIME_RANGES that it changes."""
+    spans = gap_state.changed_ranges
+    if gap_state.outages.height:
+        outages = merge_overlapping(pl.concat([open_candles.outages, gap_state.outages]))
+        recent = outages.filter(pl.col("ended") > open_candles.watermark - OUTAGE_RETENTION_US)
+        open_candles = replace(open_candles, outages=recent)
+        spans = pl.concat([spans, as_time_ranges(gap_state.outages)])
+    if open_candles.feed_ends.height:
+        is_resumed = has_later_trade(open_candles.feed_ends, trades)
+        if is_resumed.any():
+            resumed = open_candles.feed_ends.filter(is_resumed)
+            open_candles = replace(
+                open_candles, feed_ends=open_candles.feed_ends.filter(~is_resumed)
+            )
             last = pl.col("window_end") - 1
-            windows = solved.select(
+            windows = resumed.select(
                 "symbol", before=pl.col("window_start").cast(pl.Int64), after=last
             )
             spans = pl.concat([spans, windows])
-    return book, spans
+    return open_candles, spans
 
 
 def mark_feed_end(update: CandleUpdate, watermark: int) -> OpenCandles:
-    """The book, when the feed had ended before the candles of an update closed, later
-    than a watermark.
+    """Return the open candles, with a feed end in each candle that an update closed.
+
+    Only candles that closed after `watermark` count.
     """
-    book = update.book
+    open_candles = update.open_candles
     end = pl.col("window_end")
-    closed = update.changed.filter((end > watermark) & (end <= book.watermark))
-    ended = closed.select(pl.col(name).cast(kind) for name, kind in ENDED.items())
-    return replace(book, ended=pl.concat([book.ended, ended]))
+    closed = update.changed.filter((end > watermark) & (end <= open_candles.watermark))
+    feed_ends = closed.select(pl.col(name).cast(kind) for name, kind in FEED_ENDS.items())
+    return replace(open_candles, feed_ends=pl.concat([open_candles.feed_ends, feed_ends]))
 
 
-_PLACES: Final = (WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
+_STATE_PLACES: Final = (WINDOW.alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("place"))
 
 
-def _placed(
-    trades: pl.DataFrame, state: pl.DataFrame, late: pl.DataFrame | None
+def _locate_windows(
+    trades: pl.DataFrame, state: pl.DataFrame, late_counts: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.Series]:
-    """Candles (STATE) of the trades, and for each its row in the state, or null; `late`
-    are their revisions by `key`, where there are any.
+    """Return candles (STATE) of the trades, and the row of each in the state, or null.
+
+    `late_counts`: revisions by `key`, or None.
     """
     if trades.height < SMALL_BATCH_ROWS:
-        new = small_batch_candles(trades)
+        batch_candles = small_batch_candles(trades)
     else:
-        new = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)
-    if late is not None:
-        counted = new.drop("revision").join(late.lazy(), "key", "left", maintain_order="left")
-        new = counted.with_columns(pl.col("revision").fill_null(0))
-    placed = (
-        new.join(state.lazy().select(_PLACES), on="key", how="left", maintain_order="left")
+        batch_candles = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)
+    if late_counts is not None:
+        without_revision = batch_candles.drop("revision").join(
+            late_counts.lazy(), "key", "left", maintain_order="left"
+        )
+        batch_candles = without_revision.with_columns(pl.col("revision").fill_null(0))
+    located = (
+        batch_candles.join(
+            state.lazy().select(_STATE_PLACES), on="key", how="left", maintain_order="left"
+        )
         .select(*STATE, "place")
         .collect(optimizations=PLAIN)
     )
-    return placed, placed.drop_in_place("place")
+    return located, located.drop_in_place("place")
 
 
-def _opened(candles: pl.DataFrame, oldest: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Candles (STATE) that open, and those whose windows are too old for that."""
-    if candles.is_empty() or candles["window_end"].min() > oldest:  # type: ignore[operator]
+def _split_too_old(candles: pl.DataFrame, oldest_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split candles (STATE) into those to open and those whose windows are too old."""
+    if candles.is_empty() or candles["window_end"].min() > oldest_us:  # type: ignore[operator]
         return candles, candles.clear()
-    late = pl.col("window_end") <= oldest
-    return candles.filter(~late), candles.filter(late)
+    is_too_old = pl.col("window_end") <= oldest_us
+    return candles.filter(~is_too_old), candles.filter(is_too_old)
 
 
-def watermark(trades: pl.DataFrame, grace: int = WATERMARK_DELAY_US) -> int:
-    """The watermark that a batch of trades (TRADES) gives, in microseconds; 0 for
-    none.
-    """
+def batch_watermark(trades: pl.DataFrame, delay_us: int = WATERMARK_DELAY_US) -> int:
+    """Return the watermark of a batch of trades (TRADES), in microseconds; 0 without trades."""
     latest = trades["timestamp"].cast(pl.Int64).max()
-    return max(0, latest - grace) if isinstance(latest, int) else 0
+    return max(0, latest - delay_us) if isinstance(latest, int) else 0

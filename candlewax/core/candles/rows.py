@@ -6,21 +6,25 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.candles.certificate import (
+    CANDLE_KEY,
     CERTIFICATE,
     UNVERIFIED,
     CertificateInputs,
-    certificates,
-    missing,
+    certificate_columns,
+    missing_counts,
 )
-from candlewax.core.candles.late_trades import MOST
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.candles.late_trades import MAX_REVISION
 from candlewax.core.candles.open_candles import CandleUpdate
 from candlewax.core.gaps.gap_state import GapState
-from candlewax.core.schema import CANDLES, TIME, Columns
+from candlewax.core.schema import CANDLES, TIME, Columns, empty
 
 CLOSED, LATE, REPAIRED, RECOMPUTED = 1, 2, 3, 4
 """The values of `cause` in `ohlcv_revisions`: why a row of a closed candle was written.
-It closed; trades or news of missing ones came later; what had been missing came; it was
-computed anew of what is stored."""
+
+The candle closed; late trades, or knowledge of missing ones, came; missing trades came; the candle
+was recomputed from the stored trades.
+"""
 
 TRADE_CAUSE: Final = (
     pl.when(pl.col("revision") == 0)
@@ -29,10 +33,12 @@ TRADE_CAUSE: Final = (
     .then(LATE)
     .otherwise(REPAIRED)
 )
-"""Why a candle is written that closed or that trades changed: told by what it holds, so
-that the same candle written again gives the same reason."""
+"""Cause of a candle that closed or that trades changed.
+
+It follows from the content, so a repeated write of the same candle gives the same cause.
+"""
 RECOMPUTE_CAUSE: Final = pl.when(pl.col("revision") == 0).then(RECOMPUTED).otherwise(TRADE_CAUSE)
-"""The same of candles computed anew of what is stored."""
+"""Cause of a candle recomputed from the stored trades."""
 
 
 ROWS: Final[Columns] = {
@@ -46,28 +52,28 @@ ROWS: Final[Columns] = {
 }
 """Rows of `ohlcv`."""
 
-_AS_THEY_ARE: Final = [name for name in CANDLES if name != "revision"]
+_UNCHANGED: Final = [name for name in CANDLES if name != "revision"]
 
 
 def candle_rows(
     exchange: str,
     candles: pl.DataFrame,
     watermark: int,
-    evidence: CertificateInputs,
+    inputs: CertificateInputs,
     cause: pl.Expr = TRADE_CAUSE,
 ) -> pl.DataFrame:
-    """Rows of `ohlcv` of candles (STATE) as they are at a watermark, and the `cause` of
-    those that are closed.
+    """Return rows of `ohlcv` of candles (STATE) at a watermark.
 
-    `version` grows with each trade of a candle, and once more when it closes.
+    `cause` is that of the closed ones. `version` grows with each trade of a candle, and once more
+    when it closes.
     """
     closed = pl.col("window_end") <= watermark
-    least = candles["window_end"].min()
-    some = isinstance(least, int) and least <= watermark
+    first_end = candles["window_end"].min()
+    any_closed = isinstance(first_end, int) and first_end <= watermark
     return candles.select(
-        *_AS_THEY_ARE,
-        pl.col("revision").clip(upper_bound=MOST).cast(pl.UInt16),
-        *certificates(candles, closed if some else None, evidence),
+        *_UNCHANGED,
+        pl.col("revision").clip(upper_bound=MAX_REVISION).cast(pl.UInt16),
+        *certificate_columns(candles, closed if any_closed else None, inputs),
         exchange=pl.lit(exchange),
         closed=closed,
         version=2 * pl.col("trade_count") + closed.cast(pl.UInt64),
@@ -76,46 +82,71 @@ def candle_rows(
 
 
 def changed_rows(
-    exchange: str, update: CandleUpdate, known: GapState, earlier: GapState | None
+    exchange: str, update: CandleUpdate, gap_state: GapState, earlier_state: GapState | None
 ) -> pl.DataFrame:
-    """Rows of `ohlcv` of all candles that a batch changed, by what is known with it and
-    was known before, None if that is not known.
+    """Return rows of `ohlcv` of all candles that a batch changed.
+
+    `gap_state` is the state after the batch, `earlier_state` the one before, or None if unknown.
     """
-    book = update.book
-    evidence = book.certificate_inputs(known)
-    rows = candle_rows(exchange, update.changed, book.watermark, evidence)
-    if update.recertified.is_empty():
+    open_candles = update.open_candles
+    inputs = open_candles.certificate_inputs(gap_state)
+    rows = candle_rows(exchange, update.changed, open_candles.watermark, inputs)
+    if update.to_recertify.is_empty():
         return rows
     cause = RECOMPUTE_CAUSE
-    if earlier:
-        was, now = (missing(update.recertified, k) for k in (earlier, known))
-        cause = pl.when(pl.lit(was) > pl.lit(now)).then(REPAIRED).otherwise(LATE)
-    again = candle_rows(exchange, update.recertified, book.watermark, evidence, cause)
-    return pl.concat([rows, again])
+    if earlier_state:
+        missing_before, missing_now = (
+            missing_counts(update.to_recertify, state) for state in (earlier_state, gap_state)
+        )
+        cause = pl.when(pl.lit(missing_before) > pl.lit(missing_now)).then(REPAIRED).otherwise(LATE)
+    reissued = candle_rows(exchange, update.to_recertify, open_candles.watermark, inputs, cause)
+    return pl.concat([rows, reissued])
 
 
-def recertified(rows: pl.DataFrame, evidence: CertificateInputs, cause: int = LATE) -> pl.DataFrame:
-    """Those of stored rows of `ohlcv`, with `window_end` (microseconds since 1970), whose
-    certificate is another now, with the one it is; the `cause` is REPAIRED where less is
-    missing.
+def recertified_rows(
+    rows: pl.DataFrame, inputs: CertificateInputs, cause: int = LATE
+) -> pl.DataFrame:
+    """Return those stored rows of `ohlcv` whose certificate changed, with the new one.
+
+    In: also `window_end`, microseconds since 1970. `cause` is REPAIRED for a candle with fewer
+    missing trades.
     """
     numbered = rows.with_columns(unnumbered=(pl.col("status") == UNVERIFIED).cast(pl.UInt32))
-    now = numbered.select(certificates(numbered, pl.col("closed"), evidence))
-    new = pl.any_horizontal(pl.col("new_" + name) != pl.col(name) for name in CERTIFICATE)
-    mended = pl.col("new_missing") < pl.col("missing")
+    certificates = numbered.select(certificate_columns(numbered, pl.col("closed"), inputs))
+    is_changed = pl.any_horizontal(pl.col("new_" + name) != pl.col(name) for name in CERTIFICATE)
+    has_fewer_missing = pl.col("new_missing") < pl.col("missing")
     return (
-        rows.hstack(now.rename("new_".__add__))
-        .filter(new)
-        .with_columns(cause=pl.when(mended).then(REPAIRED).otherwise(cause).cast(pl.Int8))
+        rows.hstack(certificates.rename("new_".__add__))
+        .filter(is_changed)
+        .with_columns(
+            cause=pl.when(has_fewer_missing).then(REPAIRED).otherwise(cause).cast(pl.Int8)
+        )
         .with_columns(pl.col("new_" + name).alias(name) for name in CERTIFICATE)
         .drop("window_end", *("new_" + name for name in CERTIFICATE))
     )
 
 
-def watermarks(exchange: str, watermark: int) -> pl.DataFrame:
-    """The row of `watermarks` of an exchange."""
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=watermark)
+def watermark_rows(exchange: str, watermark: int) -> pl.DataFrame:
+    """Return the row of `watermarks` of an exchange."""
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=watermark)
     return pl.DataFrame(
-        {"exchange": [exchange], "watermark": [at]},
+        {"exchange": [exchange], "watermark": [time]},
         schema={"exchange": pl.String, "watermark": TIME},
     )
+
+
+def window_keys(candles: pl.DataFrame) -> pl.DataFrame:
+    """Return the keys (CANDLE_KEY) of candles (STATE)."""
+    if candles.is_empty():
+        return empty(CANDLE_KEY)
+    return candles.select(*CANDLE_KEY).cast(CANDLE_KEY)  # type: ignore[arg-type]  # names to types
+
+
+_LENGTH_US: Final = pl.col("timeframe").replace_strict(
+    dict(TIMEFRAMES.values()), return_dtype=pl.Int64
+)
+
+
+def windows_ended_by(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
+    """Return the windows (CANDLE_KEY) that ended by a time."""
+    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH_US <= time_us)

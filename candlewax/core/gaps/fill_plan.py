@@ -1,9 +1,7 @@
-"""Which trades are asked for to fill gaps, and what an answer proves.
+"""Gaps to request over REST, and conclusions from the responses.
 
-Pure functions. A gap is a run of numbers that an exchange gave out and nobody has seen.
-Gaps near each other are asked for together, as a stretch. A number that answers span
-without holding it does not exist: it is never asked for again. An exchange that refuses
-proves nothing.
+Pure functions. Near gaps are requested together, as a group. A number that responses span without
+holding it does not exist, and is never requested again. A refusal proves nothing.
 """
 
 import re
@@ -17,26 +15,29 @@ from typing import Final
 from candlewax.core.trades.limits import SLACK_US
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 
-TOO_LONG: Final = 1_000_000
-"""Numbers of a gap; a longer one is asked for only if somebody names it."""
+MAX_GAP_NUMBERS: Final = 1_000_000
+"""Most numbers of a gap. A longer one is requested only by name."""
 
 _MARGIN_NS: Final = 1_000_000
-"""How far before the trade in front of a gap is asked from: an exchange may tell the
-same time with more or fewer digits by REST."""
+"""Requests start this long before the trade in front of a gap: REST times may have more or fewer
+digits.
+"""
 
 SETTLE_US: Final = 60_000_000
-"""How long after a gap an exchange's answer is taken for all there is: what it shows by
-REST may come later than what it says on a websocket."""
+"""Time after a gap from which a response counts as complete: REST may show trades later than a
+websocket.
+"""
 
-_LATE_US: Final = 3_600_000_000
-"""An exchange that shows nothing at all where a gap is so old will not show it later."""
+_OLD_GAP_US: Final = 3_600_000_000
+"""Age of a gap from which an empty response counts: the exchange will not show its trades later."""
 
 
 @dataclass(frozen=True, order=True)
 class FillGap:
-    """Numbers not seen, from `first` to `last`, of trades between `before` and `after`
-    (microseconds since 1970), in a numbering of the symbol. `attempts` is how often they were
-    asked for.
+    """Gap to fill: `first` to `last` in a numbering of a symbol.
+
+    Its trades happened between `before` and `after`, microseconds since 1970. `attempts`: how often
+    they were requested.
     """
 
     symbol: str
@@ -49,49 +50,47 @@ class FillGap:
 
     @property
     def size(self) -> int:
-        """How many numbers."""
+        """Count of its numbers."""
         return self.last - self.first + 1
 
-    def spans(self, time: int) -> bool:
-        """Return whether a trade of a time may be one of those missing."""
-        return self.before - SLACK_US <= time <= self.after + SLACK_US
+    def covers(self, time_us: int) -> bool:
+        """Return whether a trade of a time (microseconds since 1970) may be missing in the gap."""
+        return self.before - SLACK_US <= time_us <= self.after + SLACK_US
 
 
 @dataclass(frozen=True)
 class GapGroup:
-    """Gaps of one numbering of a symbol, in order, that are asked for together."""
+    """Sorted gaps of one numbering of a symbol that are requested together."""
 
     gaps: tuple[FillGap, ...]
 
     @property
     def symbol(self) -> str:
-        """The symbol of all."""
+        """Symbol of the gaps."""
         return self.gaps[0].symbol
 
     @property
     def first(self) -> int:
-        """The first missing number."""
+        """First missing number."""
         return self.gaps[0].first
 
     @property
     def last(self) -> int:
-        """The last missing number."""
+        """Last missing number."""
         return self.gaps[-1].last
 
 
-def group_gaps(gaps: Iterable[FillGap], page: int) -> list[GapGroup]:
-    """Gaps put together where a page holds all of them and their neighbours, short ones
-    first.
-    """
-    found: list[list[FillGap]] = []
+def group_gaps(gaps: Iterable[FillGap], page_rows: int) -> list[GapGroup]:
+    """Group gaps that fit on one page with their neighbours. Return short groups first."""
+    members: list[list[FillGap]] = []
     for gap in sorted(gaps, key=lambda gap: (_series(gap), gap)):
-        near = found and _series(found[-1][0]) == _series(gap)
-        if near and gap.last - found[-1][0].first + 3 <= page:
-            found[-1].append(gap)
+        is_same_series = members and _series(members[-1][0]) == _series(gap)
+        if is_same_series and gap.last - members[-1][0].first + 3 <= page_rows:
+            members[-1].append(gap)
         else:
-            found.append([gap])
-    grouped = [GapGroup(tuple(group)) for group in found]
-    return sorted(grouped, key=lambda stretch: stretch.last - stretch.first)
+            members.append([gap])
+    grouped = [GapGroup(tuple(group)) for group in members]
+    return sorted(grouped, key=lambda group: group.last - group.first)
 
 
 def _series(gap: FillGap) -> tuple[str, int]:
@@ -99,162 +98,167 @@ def _series(gap: FillGap) -> tuple[str, int]:
 
 
 class FillStatus(Enum):
-    """What is known of a gap once it was asked for."""
+    """Status of a gap after a request."""
 
-    CAME = "came"
-    """All of it is in the answers."""
-    NEVER = "never"
-    """Some of it is not, and will not be."""
-    LATER = "later"
-    """Perhaps next time."""
+    FILLED = "filled"
+    """Responses hold all trades."""
+    UNAVAILABLE = "unavailable"
+    """The exchange does not have some trades."""
+    RETRY = "retry"
+    """A later request may succeed."""
 
 
 @dataclass
 class FillCursor:
-    """The way through a stretch, answer by answer.
+    """Cursor over the REST pages that cover a group of gaps.
 
-    From the number before the first one on, until a number behind the last one is shown:
-    by then all there are between have come. `key` is what is missing where an exchange
-    shows old trades with a key only.
+    It starts one number before the first gap and ends at the first number behind the last gap.
+    `key`: name of the missing setting, if the exchange shows old trades with an API key only.
     """
 
-    stretch: GapGroup
+    group: GapGroup
     rest: RestRules
     key: str | None = None
-    sure_us: int = SETTLE_US
-    low: int = 0
-    high: int = 0
-    place: Cursor = field(init=False)
+    settle_us: int = SETTLE_US
+    lowest: int = 0
+    highest: int = 0
+    cursor: Cursor = field(init=False)
 
     def __post_init__(self) -> None:
-        before = min(gap.before for gap in self.stretch.gaps)
-        self.place = Cursor(self.stretch.first - 1, before * 1000 - _MARGIN_NS)
-        self._held: Counter[FillGap] = Counter()
-        self._unread = 0
-        self._others: Counter[FillGap] = Counter()
+        before = min(gap.before for gap in self.group.gaps)
+        self.cursor = Cursor(self.group.first - 1, before * 1000 - _MARGIN_NS)
+        self._received: Counter[FillGap] = Counter()
+        self._unreadable_rows = 0
+        self._foreign: Counter[FillGap] = Counter()
 
-    def target(self, native: str) -> str:
-        """What to ask for next: no more than is needed."""
+    def next_path(self, native_symbol: str) -> str:
+        """Return path and query of the next request, for no more trades than needed."""
         if self.key:
-            return self.rest.newest(native, self.rest.newest_page)
-        return self.rest.target(native, self.place, self._limit)
+            return self.rest.latest_path(native_symbol, self.rest.latest_page_rows)
+        return self.rest.trades_path(native_symbol, self.cursor, self._limit)
 
     @property
     def _limit(self) -> int:
-        needed = self.stretch.last - self.place.number + 2
-        # Where times are asked for, the margin may hold any number.
-        return self.rest.page if self.rest.by_time else min(self.rest.page, needed)
+        needed = self.group.last - self.cursor.number + 2
+        # If the exchange pages by time, the margin may hold any number of trades.
+        return self.rest.page_rows if self.rest.pages_by_time else min(self.rest.page_rows, needed)
 
-    def take(self, page: Page) -> bool:
-        """Take an answer; tells whether more is to be asked for."""
-        further = self._note(page)
-        if self.rest.windowed:
-            self.place = Cursor(self.place.number + self._limit)
-            return self.place.number <= self.stretch.last + 1 and self.high <= self.stretch.last
-        self.place = Cursor(self.high + 1, page.until_ns)
-        return further and self.high <= self.stretch.last and not self.key
+    def add_page(self, page: Page) -> bool:
+        """Add a page. Return whether more pages are needed."""
+        advanced = self._count_numbers(page)
+        if self.rest.page_counts_numbers:
+            self.cursor = Cursor(self.cursor.number + self._limit)
+            return self.cursor.number <= self.group.last + 1 and self.highest <= self.group.last
+        self.cursor = Cursor(self.highest + 1, page.until_ns)
+        return advanced and self.highest <= self.group.last and not self.key
 
-    def _note(self, page: Page) -> bool:
-        """Note what an answer holds; tells whether it goes further than those before.
+    def _count_numbers(self, page: Page) -> bool:
+        """Count the received numbers of each gap. Return whether the page advanced.
 
-        Under the numbers of a gap an exchange that has begun its numbers anew shows other
-        trades: those of a gap happened between its neighbours.
+        An exchange that restarted its numbers shows other trades under the numbers of a gap. They
+        are told by their time: trades of a gap happened between its neighbours.
         """
-        self._unread += page.unread
+        self._unreadable_rows += page.unreadable_rows
         if not page.numbers:
             return False
-        new = {n: time for n, time in zip(page.numbers, page.times, strict=True) if n > self.high}
+        new = {
+            n: time for n, time in zip(page.numbers, page.times_us, strict=True) if n > self.highest
+        }
         numbers = sorted(new)
-        for gap in self.stretch.gaps:
+        for gap in self.group.gaps:
             begin, end = bisect_left(numbers, gap.first), bisect_right(numbers, gap.last)
-            held = sum(gap.spans(new[number]) for number in numbers[begin:end])
-            self._held[gap] += held
-            self._others[gap] += end - begin - held
-        self.low = min(self.low or page.numbers[0], page.numbers[0])
-        self.high = max(self.high, page.numbers[-1])
+            received = sum(gap.covers(new[number]) for number in numbers[begin:end])
+            self._received[gap] += received
+            self._foreign[gap] += end - begin - received
+        self.lowest = min(self.lowest or page.numbers[0], page.numbers[0])
+        self.highest = max(self.highest, page.numbers[-1])
         return bool(numbers)
 
-    def refused(self, gap: FillGap, reason: str, now: int) -> "FillResult":
-        """What became of a gap when the exchange refused to go on."""
-        found = self.outcome(gap, now)
-        passed = found.fate is FillStatus.CAME or self.high > gap.last
-        return found if passed else FillResult(FillStatus.LATER, reason)
+    def result_after_refusal(self, gap: FillGap, reason: str, now_us: int) -> "FillResult":
+        """Return the result of a gap if the exchange refused to go on."""
+        result = self.result(gap, now_us)
+        is_final = result.status is FillStatus.FILLED or self.highest > gap.last
+        return result if is_final else FillResult(FillStatus.RETRY, reason)
 
-    def outcome(self, gap: FillGap, now: int) -> "FillResult":
-        """What became of a gap of the stretch; `now` in microseconds since 1970."""
-        held = self._held[gap]
-        if held == gap.size:
-            return FillResult(FillStatus.CAME, f"{CAME}{held:,} trades came")
-        if self.key and self.low >= gap.first:
+    def result(self, gap: FillGap, now_us: int) -> "FillResult":
+        """Return the result of a gap of the group; `now_us` in microseconds since 1970."""
+        received = self._received[gap]
+        if received == gap.size:
+            return FillResult(FillStatus.FILLED, f"{FILLED_PREFIX}{received:,} trades came")
+        if self.key and self.lowest >= gap.first:
             return FillResult(
-                FillStatus.LATER, f"the exchange shows old trades with a key only: {self.key}"
+                FillStatus.RETRY, f"the exchange shows old trades with a key only: {self.key}"
             )
-        return self._lacking(gap, held, now)
+        return self._explain_missing(gap, received, now_us)
 
-    def _lacking(self, gap: FillGap, held: int, now: int) -> "FillResult":
-        """Why answers do not hold all of a gap."""
-        fate = FillStatus.NEVER if now - gap.after > self.sure_us else FillStatus.LATER
-        if self._unread:
-            rows = f"{self._unread:,} rows of the exchange's answers"
-            return FillResult(fate, f"{rows} cannot be read, see dead_letters")
-        if self._others[gap]:
-            other = f"other trades under {self._others[gap]:,} of {gap.size:,} numbers"
-            return FillResult(fate, f"the exchange shows {other}, of another time")
-        if self.low > gap.last:
-            return FillResult(fate, f"too old: the exchange shows trades from {self.low} on")
-        if self.high > gap.last:
-            absent = f"{gap.size - held:,} of {gap.size:,} numbers"
-            shown = f"its answer goes from {self.low} to {self.high} without them"
-            return FillResult(fate, f"the exchange does not have {absent}: {shown}")
-        if not self.high and now - gap.after > _LATE_US:
-            return FillResult(fate, f"the exchange shows no trades from {gap.first - 1} on")
-        reached = f"trades up to {self.high} only" if self.high else "none of them"
-        return FillResult(FillStatus.LATER, f"so far the exchange shows {reached}")
+    def _explain_missing(self, gap: FillGap, received: int, now_us: int) -> "FillResult":
+        """Return the result of a gap of which the responses lack trades."""
+        status = FillStatus.UNAVAILABLE if now_us - gap.after > self.settle_us else FillStatus.RETRY
+        if self._unreadable_rows:
+            rows = f"{self._unreadable_rows:,} rows of the exchange's answers"
+            return FillResult(status, f"{rows} cannot be read, see dead_letters")
+        if self._foreign[gap]:
+            other = f"other trades under {self._foreign[gap]:,} of {gap.size:,} numbers"
+            return FillResult(status, f"the exchange shows {other}, of another time")
+        if self.lowest > gap.last:
+            return FillResult(status, f"too old: the exchange shows trades from {self.lowest} on")
+        if self.highest > gap.last:
+            absent = f"{gap.size - received:,} of {gap.size:,} numbers"
+            shown = f"its answer goes from {self.lowest} to {self.highest} without them"
+            return FillResult(status, f"the exchange does not have {absent}: {shown}")
+        if not self.highest and now_us - gap.after > _OLD_GAP_US:
+            return FillResult(status, f"the exchange shows no trades from {gap.first - 1} on")
+        reached = f"trades up to {self.highest} only" if self.highest else "none of them"
+        return FillResult(FillStatus.RETRY, f"so far the exchange shows {reached}")
 
 
-CAME: Final = "asked for: "
-"""How the reason of a gap begins of which all trades came."""
+FILLED_PREFIX: Final = "asked for: "
+"""First words of the reason of a filled gap."""
 
-ONCE: Final = "asked for once more before it is given up: "
-"""How the reason of a gap begins that one answer lacks: one answer proves nothing."""
+RETRY_PREFIX: Final = "asked for once more before it is given up: "
+"""First words of the reason after one response without the trades: one response proves nothing."""
 
 
 @dataclass(frozen=True)
 class FillResult:
-    """What became of a gap that was asked for, in words too."""
+    """Result of a request for a gap, and the reason as stored in `gaps`."""
 
-    fate: FillStatus
+    status: FillStatus
     reason: str
 
     @property
-    def doubted(self) -> "FillResult":
-        """The same from a single answer: what is not to be had is looked for once more."""
+    def as_unconfirmed(self) -> "FillResult":
+        """Result of a single response: a gap with unavailable trades is requested once more."""
         return (
-            FillResult(FillStatus.LATER, ONCE + self.reason)
-            if self.fate is FillStatus.NEVER
+            FillResult(FillStatus.RETRY, RETRY_PREFIX + self.reason)
+            if self.status is FillStatus.UNAVAILABLE
             else self
         )
 
-    def after(self, before: str) -> "FillResult":
-        """The same after another answer, of which `before` is written: two prove that a gap is not
-        to be had if they say so for the same reason.
+    def confirm(self, previous: str) -> "FillResult":
+        """Return the result of a second response, given the reason stored after the first.
+
+        Trades count as unavailable once two responses give the same reason.
         """
-        proven = before.startswith(ONCE) and kind(before.removeprefix(ONCE)) == kind(self.reason)
-        return self if proven else self.doubted
+        is_confirmed = previous.startswith(RETRY_PREFIX) and remove_numbers(
+            previous.removeprefix(RETRY_PREFIX)
+        ) == remove_numbers(self.reason)
+        return self if is_confirmed else self.as_unconfirmed
 
 
 _NUMBER: Final = re.compile(r"(?<!status )(?<![\d,.])\d[\d,]*(?![\d.])")
 
 
-def kind(reason: str) -> str:
-    """Return a reason with its numbers left out: what gaps have in common that are missing for the
-    same reason. A status is no number.
+def remove_numbers(reason: str) -> str:
+    """Return a reason without its numbers, so that equal reasons of different gaps compare equal.
+
+    An HTTP status stays.
     """
     return _NUMBER.sub("…", reason)
 
 
-def too_long(gap: FillGap) -> str | None:
-    """Why a gap is not asked for, unless somebody names it."""
-    if gap.size <= TOO_LONG:
+def too_long_reason(gap: FillGap) -> str | None:
+    """Return why a gap is requested only by name, or None."""
+    if gap.size <= MAX_GAP_NUMBERS:
         return None
-    return f"too long: {gap.size:,} numbers, more than the {TOO_LONG:,} that are asked for"
+    return f"too long: {gap.size:,} numbers, more than the {MAX_GAP_NUMBERS:,} that are asked for"

@@ -1,9 +1,9 @@
-"""What is known of the trades that were not seen: holes between the numbers that
-were, the spans they may lie in, and the times no connection was alive.
+"""Missing trades of an exchange: missing ranges, the times they may lie in, and outages.
 
 Pure functions over frames.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -11,6 +11,8 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.gaps.interval_sums import IntervalSums
+from candlewax.core.gaps.numberings import split_series
+from candlewax.core.gaps.sequence_ranges import RangeChange
 from candlewax.core.schema import Columns, empty
 
 MISSING_RANGES: Final[Columns] = {
@@ -20,15 +22,17 @@ MISSING_RANGES: Final[Columns] = {
     "before": pl.Int64,
     "after": pl.Int64,
 }
-"""Numbers not seen, from `first` to `last`, between two that were. The missing trades
-happened between `before` and `after`, microseconds since 1970, both inclusive: the
-times of the two neighbours, the earlier one first."""
+"""Missing ranges: `first` to `last`, between two numbers that were received.
+
+The missing trades happened between `before` and `after`, microseconds since 1970, both inclusive:
+the times of the two neighbours, the earlier one first.
+"""
 
 TIME_RANGES: Final[Columns] = {"symbol": pl.String, "before": pl.Int64, "after": pl.Int64}
-"""Spans of a symbol's time, both ends inclusive."""
+"""Time ranges of a symbol, microseconds since 1970, both ends inclusive."""
 
 FIRST_SEEN: Final[Columns] = {"symbol": pl.String, "sequence": pl.UInt64, "time": pl.Int64}
-"""The lowest number seen of each numbered symbol, and when that trade happened."""
+"""Lowest number received of each numbered symbol, and the time of that trade."""
 
 MOMENTS: Final[Columns] = {"symbol": pl.String, "time": pl.Int64}
 """Moments of a symbol's time, microseconds since 1970."""
@@ -39,44 +43,57 @@ OUTAGES: Final[Columns] = {"began": pl.Int64, "ended": pl.Int64}
 
 @dataclass(frozen=True)
 class GapState:
-    """What is known of an exchange's unseen trades once a batch is admitted.
+    """Missing trades of an exchange, as known once a batch is deduplicated.
 
-    `holes`: all MISSING_RANGES there are. `begins`: FIRST_SEEN. `contradicted`: MOMENTS of trades
-    of which two came under one number. `unsubscribed`: TIME_RANGES in which a market was not
-    subscribed, and of which no later trade tells what was missed. `changed`: TIME_RANGES in which
-    any of these are no longer what they were before this batch. `outages`: OUTAGES that
-    ended before its trades, of which one may come again after a crash.
+    `missing_ranges`: all MISSING_RANGES. `first_seen`: FIRST_SEEN. `contradicted_moments`: MOMENTS
+    of contradictions. `unsubscribed_ranges`: TIME_RANGES of market outages after which no later
+    trade proves what was missed. `changed_ranges`: TIME_RANGES in which this batch changed any of
+    these. `outages`: OUTAGES that ended before the batch's trades; after a crash an outage may be
+    repeated.
     """
 
-    holes: pl.DataFrame = field(default_factory=lambda: empty(MISSING_RANGES))
-    begins: pl.DataFrame = field(default_factory=lambda: empty(FIRST_SEEN))
-    contradicted: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
-    unsubscribed: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
-    changed: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
+    missing_ranges: pl.DataFrame = field(default_factory=lambda: empty(MISSING_RANGES))
+    first_seen: pl.DataFrame = field(default_factory=lambda: empty(FIRST_SEEN))
+    contradicted_moments: pl.DataFrame = field(default_factory=lambda: empty(MOMENTS))
+    unsubscribed_ranges: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
+    changed_ranges: pl.DataFrame = field(default_factory=lambda: empty(TIME_RANGES))
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
 
     @cached_property
     def latest_begin(self) -> int:
-        """When the last symbol began that did not begin with its first trade; before all
-        times if none did.
-        """
-        late = self.begins.filter(pl.col("sequence") > 1)["time"].max()
-        return late if isinstance(late, int) else -(2**63)
+        """Time of the latest first trade other than number 1; before all times if there is none."""
+        latest = self.first_seen.filter(pl.col("sequence") > 1)["time"].max()
+        return latest if isinstance(latest, int) else -(2**63)
 
     @cached_property
-    def sums(self) -> IntervalSums | None:
-        """The holes, so that many windows are asked at once; None without any."""
-        if self.holes.is_empty():
+    def missing_sums(self) -> IntervalSums | None:
+        """Sums of missing numbers for many windows at once; None if nothing is missing."""
+        if self.missing_ranges.is_empty():
             return None
-        return IntervalSums.build(self.holes, pl.col("last") - pl.col("first") + 1)
+        return IntervalSums.build(self.missing_ranges, pl.col("last") - pl.col("first") + 1)
 
     @cached_property
-    def contradictions(self) -> IntervalSums | None:
-        """The contradicted moments, so that many windows are asked at once; None without any."""
-        if self.contradicted.is_empty():
+    def contradiction_sums(self) -> IntervalSums | None:
+        """Sums of contradicted moments for many windows at once; None without any."""
+        if self.contradicted_moments.is_empty():
             return None
-        spans = self.contradicted.select("symbol", before="time", after="time")
+        spans = self.contradicted_moments.select("symbol", before="time", after="time")
         return IntervalSums.build(spans, pl.lit(1, pl.UInt64))
 
 
 NO_GAPS: Final = GapState()
+
+
+def find_changed_ranges(
+    changes: Mapping[str, RangeChange], spans: Iterable[tuple[str, int, int]]
+) -> pl.DataFrame:
+    """Return TIME_RANGES in which missing ranges changed, and the given spans."""
+    rows = set(spans) | {
+        (split_series(name)[0], before, after)
+        for name, change in changes.items()
+        for before, after in (
+            *((missing.before, missing.after) for missing in change.removed | change.added),
+            *((time, time) for time in change.begin_times),
+        )
+    }
+    return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")

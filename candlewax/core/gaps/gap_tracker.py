@@ -1,10 +1,8 @@
-"""Which gaps of an exchange are open: the holes as they were first found, until all
-that was missing has come.
+"""Open gaps of an exchange, each from its detection until all its trades are received.
 
-A gap is known by the hole it was when it was found. What comes later makes it smaller,
-but never two of it, so a row says of it only what stays true: rows may come again and in
-any order, and where the rows of a gap are merged the fewest missing and the latest state
-hold.
+A gap keeps the first and last number of its detection. It shrinks as trades come, but never splits.
+So a row of a gap states only what stays true: rows may repeat and come in any order. Where rows of
+a gap are merged, the fewest missing and the latest state hold.
 """
 
 from bisect import bisect_right
@@ -25,8 +23,9 @@ _NONE: Final = empty(GAPS)
 
 
 class Detection(NamedTuple):
-    """What showed that numbers are missing: the connection of a trade beside them, and
-    when its frame was received, in microseconds since 1970.
+    """Frame that showed a gap: its connection, and its receive time in microseconds since 1970.
+
+    It holds a trade beside the missing numbers.
     """
 
     connection: str
@@ -35,28 +34,28 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True)
 class Gap:
-    """What stays to be said of a gap; `missing` counts its numbers not seen yet."""
+    """Content of an open gap, without its key; `missing` counts its numbers not yet received."""
 
     missing: int
     before: int
     after: int
-    shown: Detection
+    detection: Detection
 
 
 Key = tuple[int, int]
-"""The first and the last number of a gap, as it was found."""
+"""First and last number of a gap, as detected."""
 
 
 @dataclass
 class GapTracker:
-    """The open gaps by symbol. Every hole of a symbol lies in one of them.
+    """Open gaps by series. Every missing range of a series lies in one of them.
 
-    `ahead` are the symbols of which a gap reaches beyond what has been seen, on either side:
-    found by a process before this one, in trades that this one has yet to read.
+    `symbols_ahead`: series with a gap that reaches beyond the received numbers, on either side. An
+    earlier process detected it in trades that this one has yet to read.
     """
 
     gaps: dict[str, dict[Key, Gap]] = field(default_factory=dict)
-    ahead: set[str] = field(default_factory=set)
+    symbols_ahead: set[str] = field(default_factory=set)
 
     def update(
         self,
@@ -66,149 +65,165 @@ class GapTracker:
         trades: pl.DataFrame,
         bronze: pl.DataFrame,
     ) -> pl.DataFrame:
-        """Follow a change of holes; gives GAPS, a row for each gap that is new, smaller,
-        or no more.
+        """Apply changed sequence ranges. Return GAPS of gaps that opened, shrank or closed.
 
-        In: `trades` as they were admitted (TRADES with `row`), `bronze` their frames.
+        In: `trades` with their numbering (TRADES with `row`), `bronze` their frames.
         """
-        if not (changes or self.ahead):
+        if not (changes or self.symbols_ahead):
             return _NONE
-        # First, while it is known which gaps reached ahead.
-        found = [
-            (symbol, hole)
+        # Before gaps shrink, which changes `symbols_ahead`.
+        new_ranges = [
+            (symbol, missing_range)
             for symbol in sorted(changes)
-            for hole in self._uncovered(symbol, changes[symbol])
+            for missing_range in self._find_new_ranges(symbol, changes[symbol])
         ]
         rows = [
             (symbol, *row)
-            for symbol in sorted(changes.keys() | self.ahead)
-            for row in self._shrink(symbol, self._touched(symbol, changes), ranges)
+            for symbol in sorted(changes.keys() | self.symbols_ahead)
+            for row in self._shrink_gaps(symbol, self._affected_gaps(symbol, changes), ranges)
         ]
-        if found:
-            rows += self.open(found, _shown(found, trades, bronze))
-        return _frame(exchange, rows)
+        if new_ranges:
+            rows += self.open_gaps(new_ranges, _find_detections(new_ranges, trades, bronze))
+        return _gap_rows(exchange, rows)
 
-    def _touched(self, symbol: str, changes: Mapping[str, RangeChange]) -> list[Key]:
-        """The gaps of which less may be missing."""
+    def _affected_gaps(self, symbol: str, changes: Mapping[str, RangeChange]) -> list[Key]:
+        """Return the gaps that may have fewer missing numbers now."""
         gaps = self.gaps.get(symbol, {})
-        if symbol in self.ahead:
+        if symbol in self.symbols_ahead:
             return list(gaps)
-        gone = changes[symbol].gone
-        if not gone:
+        removed = changes[symbol].removed
+        if not removed:
             return []
-        low, high = min(gone).first, max(gone).last
+        low, high = min(removed).first, max(removed).last
         return [key for key in gaps if key[0] <= high and key[1] >= low]
 
-    def _shrink(
-        self, symbol: str, touched: list[Key], ranges: Mapping[str, SequenceRanges]
+    def _shrink_gaps(
+        self, symbol: str, keys: list[Key], ranges: Mapping[str, SequenceRanges]
     ) -> list[tuple[Key, Gap]]:
-        """The gaps of which less is missing; those of which nothing is are no more."""
-        if not touched:
+        """Return the gaps with fewer missing numbers, and drop those without any."""
+        if not keys:
             return []
-        gaps, seen, smaller = self.gaps[symbol], ranges.get(symbol, SequenceRanges()), []
-        for key in touched:
-            missing = seen.count_missing(*key)
+        gaps, received, smaller = self.gaps[symbol], ranges.get(symbol, SequenceRanges()), []
+        for key in keys:
+            missing = received.count_missing(*key)
             if missing < gaps[key].missing:
                 gaps[key] = replace(gaps[key], missing=missing)
                 smaller.append((key, gaps[key]))
                 if not missing:
                     del gaps[key]
-        self._settle(symbol, seen)
+        self._update_ahead(symbol, received)
         return smaller
 
-    def _settle(self, symbol: str, seen: SequenceRanges) -> None:
-        """Note whether a gap reaches beyond what has been seen."""
+    def _update_ahead(self, symbol: str, received: SequenceRanges) -> None:
+        """Record whether a gap reaches beyond the received numbers."""
         gaps = self.gaps.get(symbol, ())
-        if any(not seen.is_within(first, last) for first, last in gaps):
-            self.ahead.add(symbol)
+        if any(not received.is_within(first, last) for first, last in gaps):
+            self.symbols_ahead.add(symbol)
         else:
-            self.ahead.discard(symbol)
+            self.symbols_ahead.discard(symbol)
 
-    def _uncovered(self, symbol: str, change: RangeChange) -> list[MissingRange]:
-        """The new holes that are no part of an open gap: not what others left over, each
-        of which a gap holds, and in no gap from ahead.
+    def _find_new_ranges(self, symbol: str, change: RangeChange) -> list[MissingRange]:
+        """Return the added missing ranges that no open gap covers.
+
+        A remainder of a removed range lies in the gap of that range.
         """
-        left = _Cover((hole.first, hole.last) for hole in change.gone)
-        gaps = _Cover(self.gaps[symbol] if symbol in self.ahead else ())
+        removed = _Cover(
+            (missing_range.first, missing_range.last) for missing_range in change.removed
+        )
+        gaps_ahead = _Cover(self.gaps[symbol] if symbol in self.symbols_ahead else ())
         return [
-            hole
-            for hole in sorted(change.new)
-            if not (left.holds(hole.first, hole.last) or gaps.holds(hole.first, hole.last))
+            missing_range
+            for missing_range in sorted(change.added)
+            if not (
+                removed.holds(missing_range.first, missing_range.last)
+                or gaps_ahead.holds(missing_range.first, missing_range.last)
+            )
         ]
 
-    def open(
-        self, found: Iterable[tuple[str, MissingRange]], shown: Iterable[Detection]
+    def open_gaps(
+        self, new_ranges: Iterable[tuple[str, MissingRange]], detections: Iterable[Detection]
     ) -> list[tuple[str, Key, Gap]]:
-        """Begin new gaps, each of a symbol and its hole."""
+        """Open a gap for each missing range of a series. Return the gaps."""
         rows = []
-        for (symbol, hole), by in zip(found, shown, strict=True):
-            key = (hole.first, hole.last)
-            gap = Gap(hole.last - hole.first + 1, hole.before, hole.after, by)
+        for (symbol, missing_range), detection in zip(new_ranges, detections, strict=True):
+            key = (missing_range.first, missing_range.last)
+            gap = Gap(
+                missing_range.last - missing_range.first + 1,
+                missing_range.before,
+                missing_range.after,
+                detection,
+            )
             self.gaps.setdefault(symbol, {})[key] = gap
             rows.append((symbol, key, gap))
         return rows
 
     def restore(
-        self, stored: pl.DataFrame, ranges: Mapping[str, SequenceRanges], *, again: bool
+        self, stored: pl.DataFrame, ranges: Mapping[str, SequenceRanges], *, may_replay: bool
     ) -> list[tuple[str, MissingRange]]:
-        """Take over gaps that are open in their table (GAPS); gives the holes that none
-        of them holds. `again` tells whether trades that are stored may yet be read again.
+        """Take over gaps that the table holds as open (GAPS). Return uncovered missing ranges.
 
-        A gap that lies before all that is known of its symbol, or behind it, no longer
-        matters, if nothing is read again.
+        `may_replay`: stored trades may be read again. If they may not, a gap entirely before or
+        behind the received numbers of its symbol is ignored.
         """
-        for name, first, last, missing, *facts, numbering in _plain(stored).iter_rows():
+        for name, first, last, missing, *facts, numbering in _select_columns(stored).iter_rows():
             symbol = series(name, numbering)
-            seen = ranges.get(symbol, SequenceRanges())
-            apart = not seen.first or last < seen.first[0] or first > seen.last[-1]
-            if again or not apart:
+            received = ranges.get(symbol, SequenceRanges())
+            is_apart = not received.first or last < received.first[0] or first > received.last[-1]
+            if may_replay or not is_apart:
                 before, after, connection, detected_at = facts
                 gap = Gap(missing, before, after, Detection(connection, detected_at))
                 self.gaps.setdefault(symbol, {}).setdefault((first, last), gap)
-                self._settle(symbol, seen)
-        found = []
-        for symbol, seen in ranges.items():
+                self._update_ahead(symbol, received)
+        uncovered = []
+        for symbol, received in ranges.items():
             gaps = _Cover(self.gaps.get(symbol, ()))
-            holes = (hole for hole in seen.all_holes() if not gaps.holds(hole.first, hole.last))
-            found += [(symbol, hole) for hole in holes]
-        return found
+            missing_ranges = (
+                missing_range
+                for missing_range in received.missing_ranges()
+                if not gaps.holds(missing_range.first, missing_range.last)
+            )
+            uncovered += [(symbol, missing_range) for missing_range in missing_ranges]
+        return uncovered
 
     def refresh(
-        self, exchange: str, ranges: Mapping[str, SequenceRanges], found: list[tuple[str, Key, Gap]]
+        self,
+        exchange: str,
+        ranges: Mapping[str, SequenceRanges],
+        new_gaps: list[tuple[str, Key, Gap]],
     ) -> pl.DataFrame:
-        """GAPS: the rows of gaps just `found`, and of those adopted of which less is
-        missing than their table says.
+        """Return GAPS of `new_gaps`, and of restored gaps that miss fewer numbers than their row
+        says.
         """
-        shrunk = [
+        smaller_gaps = [
             (symbol, *row)
             for symbol, gaps in self.gaps.items()
-            for row in self._shrink(symbol, list(gaps), ranges)
+            for row in self._shrink_gaps(symbol, list(gaps), ranges)
         ]
-        return _frame(exchange, [*found, *shrunk])
+        return _gap_rows(exchange, [*new_gaps, *smaller_gaps])
 
     @property
     def count(self) -> int:
-        """How many gaps are open."""
+        """Number of open gaps."""
         return sum(map(len, self.gaps.values()))
 
     @property
     def missing(self) -> int:
-        """How many trades are missing in them."""
+        """Number of trades missing in open gaps."""
         return sum(gap.missing for gaps in self.gaps.values() for gap in gaps.values())
 
     def copy(self) -> "GapTracker":
-        """A copy that later changes do not reach."""
+        """Return a copy that later changes do not reach."""
         gaps = {symbol: dict(gaps) for symbol, gaps in self.gaps.items() if gaps}
-        return GapTracker(gaps, set(self.ahead))
+        return GapTracker(gaps, set(self.symbols_ahead))
 
 
 class _Cover:
-    """Tells whether one of some spans of numbers holds another span whole."""
+    """Spans of numbers, queried for one that contains another span."""
 
     def __init__(self, spans: Iterable[Key]) -> None:
         ordered = sorted(spans)
         self._first = [first for first, _ in ordered]
-        # Of all that begin no later the one that reaches furthest.
+        # The furthest end of all spans that begin no later.
         self._last = list(accumulate((last for _, last in ordered), max))
 
     def holds(self, first: int, last: int) -> bool:
@@ -216,42 +231,42 @@ class _Cover:
         return place >= 0 and self._last[place] >= last
 
 
-def _shown(
-    found: list[tuple[str, MissingRange]], trades: pl.DataFrame, bronze: pl.DataFrame
+def _find_detections(
+    new_ranges: list[tuple[str, MissingRange]], trades: pl.DataFrame, bronze: pl.DataFrame
 ) -> list[Detection]:
-    """Of the trades beside each hole the one that came later."""
-    beside = pl.DataFrame(
+    """Return for each missing range the neighbouring trade that came later."""
+    neighbours = pl.DataFrame(
         [
             (place, *split_series(name), number)
-            for place, (name, hole) in enumerate(found)
-            for number in (hole.first - 1, hole.last + 1)
+            for place, (name, missing_range) in enumerate(new_ranges)
+            for number in (missing_range.first - 1, missing_range.last + 1)
         ],
         {"place": pl.UInt32, "symbol": pl.String, "numbering": pl.UInt32, "sequence": pl.UInt64},
         orient="row",
     )
     numbered = trades.select("row", "sequence", "numbering", pl.col("symbol").cast(pl.String))
     rows = (
-        numbered.filter(pl.col("symbol").is_in(beside["symbol"].unique().to_list()))
-        .join(beside, on=["symbol", "numbering", "sequence"])
+        numbered.filter(pl.col("symbol").is_in(neighbours["symbol"].unique().to_list()))
+        .join(neighbours, on=["symbol", "numbering", "sequence"])
         .group_by("place")
         .agg(pl.col("row").max())
         .sort("place")["row"]
     )
     connections = bronze["connection"].gather(rows).to_list()
     times = bronze["received_at"].cast(pl.Int64).gather(rows).to_list()
-    return [Detection(*shown) for shown in zip(connections, times, strict=True)]
+    return [Detection(*detection) for detection in zip(connections, times, strict=True)]
 
 
-def _plain(stored: pl.DataFrame) -> pl.DataFrame:
+def _select_columns(stored: pl.DataFrame) -> pl.DataFrame:
     names = [name for name in GAPS if name not in {"exchange", "state"}]  # numbering is last
     return stored.select(names).with_columns(pl.col(_TIMES).cast(pl.Int64))
 
 
-def _frame(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
-    """GAPS."""
+def _gap_rows(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
+    """Return GAPS of gaps, with a state by their missing numbers."""
     data = [
         (
-            exchange, symbol, first, last, gap.missing, gap.before, gap.after, *gap.shown,
+            exchange, symbol, first, last, gap.missing, gap.before, gap.after, *gap.detection,
             GAP_OPEN if gap.missing else GAP_REPAIRED, numbering,
         )
         for name, (first, last), gap in rows
@@ -259,5 +274,5 @@ def _frame(exchange: str, rows: Iterable[tuple[str, Key, Gap]]) -> pl.DataFrame:
     ]  # fmt: skip
     if not data:
         return _NONE
-    plain = {name: pl.Int64 if name in _TIMES else kind for name, kind in GAPS.items()}
-    return pl.DataFrame(data, plain, orient="row").with_columns(pl.col(_TIMES).cast(TIME))
+    integer_times = {name: pl.Int64 if name in _TIMES else kind for name, kind in GAPS.items()}
+    return pl.DataFrame(data, integer_times, orient="row").with_columns(pl.col(_TIMES).cast(TIME))

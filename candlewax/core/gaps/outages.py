@@ -1,8 +1,8 @@
-"""When no connection to an exchange was alive, told by what its feed says of them.
+"""Outages of an exchange, from the connection events of its feed.
 
-A feed puts events among the frames it receives: a connection is there, a connection is
-gone. One that dies without a word is missed when the next process connects: then all
-that it held are dead since the last frame that was received of the exchange.
+A feed puts events among its frames: a connection opened, a connection closed. If a process dies
+without an event, the next one that connects shows it: all connections of the other process then
+count as dead since the last received frame of the exchange.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ CONNECTED: Final = "connected"
 DISCONNECTED: Final = "disconnected"
 
 PROCESS: Final = "process"
-"""The field of an event that tells the process it speaks for."""
+"""Field of an event for the process that sent it."""
 
 _NONE: Final = pl.DataFrame(schema=OUTAGES)
 
 
 class ConnectionEvent(NamedTuple):
-    """What happened to a connection: `row` is the place of the frame that says so."""
+    """A connection that opened or closed; `row` is the place of the event's frame."""
 
     row: int
     connected: bool
     process: str
 
 
-def event(row: int, content: dict[str, Any]) -> ConnectionEvent | None:
-    """Read an event's frame; None if it is none that matters here."""
+def connection_event(row: int, content: dict[str, Any]) -> ConnectionEvent | None:
+    """Read an event's frame; return None for other events."""
     kind = content[EVENT]
     if kind not in (CONNECTED, DISCONNECTED):
         return None
@@ -43,107 +43,120 @@ def event(row: int, content: dict[str, Any]) -> ConnectionEvent | None:
 
 @dataclass
 class OutageTracker:
-    """The connections of an exchange; times in microseconds since 1970.
+    """Connections of an exchange and its outages; times in microseconds since 1970.
 
-    `alive`: their processes by their names. `down`: since when none is, None while one is
-    or none has ever been. `heard`: when a frame was last received. `pending`: OUTAGES
-    that are over, but no trade came since. `known`: until when the events of each
-    connection are known already, as the tables hold them.
+    `alive`: the process of each open connection, by the connection's name. `down_since_us`: None
+    while a connection is open, and before the first one. `last_frame_us`: when a frame was last
+    received. `pending`: OUTAGES that ended without a trade since. `known_until_us`: by connection,
+    the time up to which the tables hold its events.
     """
 
     alive: dict[str, str] = field(default_factory=dict)
-    down: int | None = None
-    heard: int = 0
+    down_since_us: int | None = None
+    last_frame_us: int = 0
     pending: list[tuple[int, int]] = field(default_factory=list)
-    known: dict[str, int] = field(default_factory=dict)
+    known_until_us: dict[str, int] = field(default_factory=dict)
 
     def observe(self, bronze: pl.DataFrame, events: Sequence[ConnectionEvent]) -> pl.DataFrame:
-        """Follow a batch of frames (BRONZE) and the events among them; gives OUTAGES that
-        end with it.
-        """
+        """Apply a batch of frames (BRONZE) and its events. Return the OUTAGES that ended in it."""
         if not events:
-            self._listen(bronze)
+            self._record_frames(bronze)
             return _NONE
-        over, times = [], bronze["received_at"].cast(pl.Int64)
+        ended, times = [], bronze["received_at"].cast(pl.Int64)
         for row, connected, process in events:
-            name, at = bronze["connection"][row], times[row]
-            if at <= self.known.get(name, -1):
+            name, at_us = bronze["connection"][row], times[row]
+            if at_us <= self.known_until_us.get(name, -1):
                 continue
             if connected:
-                self._listen(bronze[:row])
-                over += self._connected(name, process, at)
+                self._record_frames(bronze[:row])
+                ended += self._apply_connect(name, process, at_us)
             else:
-                self._disconnected(name, process, at)
-        self._listen(bronze)
-        self.pending += over
-        return pl.DataFrame(over, OUTAGES, orient="row")
+                self._apply_disconnect(name, process, at_us)
+        self._record_frames(bronze)
+        self.pending += ended
+        return pl.DataFrame(ended, OUTAGES, orient="row")
 
-    def _listen(self, bronze: pl.DataFrame) -> None:
-        """Note when a frame of a websocket came last."""
-        if self.down is not None:
-            self._doubt(bronze, self.down)
+    @property
+    def awaits_trades(self) -> bool:
+        """True if a trade would say something of an outage."""
+        return bool(self.pending) or self.down_since_us is not None
+
+    def record_received(self, received_us: int) -> None:
+        """Record when a websocket frame was received, while a connection is open."""
+        if self.alive:
+            self.last_frame_us = max(self.last_frame_us, received_us)
+
+    def _record_frames(self, bronze: pl.DataFrame) -> None:
+        """Record when a websocket frame was last received."""
+        if self.down_since_us is not None:
+            self._restore_alive(bronze, self.down_since_us)
         if not self.alive or bronze.is_empty():
             return
         names, times = bronze["connection"], bronze["received_at"].cast(pl.Int64)
         first = names[0]
-        # Nearly always all are of one connection.
+        # Nearly always all frames are of one connection.
         if not (names == first).all():
             times = times.filter(
                 ~(names.str.starts_with(FROM_REST) | names.str.starts_with(FROM_DUMP))
             )
         elif first.startswith((FROM_REST, FROM_DUMP)):
             return
-        self.heard = max(self.heard, int(times.max() or 0))  # type: ignore[arg-type]
+        self.last_frame_us = max(self.last_frame_us, int(times.max() or 0))  # type: ignore[arg-type]
 
-    def _doubt(self, bronze: pl.DataFrame, down: int) -> None:
-        """A trade that came by a websocket meanwhile shows that one was alive all the time:
-        it is of another process, which had connected before.
+    def _restore_alive(self, bronze: pl.DataFrame, down_since_us: int) -> None:
+        """Clear the outage if a websocket delivered a trade in it.
+
+        Such a connection belongs to another process and was open all the time.
         """
-        later = pl.col("received_at").cast(pl.Int64) > down
-        trading = bronze.filter(later & (pl.col("kind") == KIND_TRADE))["connection"].unique()
-        alive = [name for name in trading if not name.startswith((FROM_REST, FROM_DUMP))]
+        later = pl.col("received_at").cast(pl.Int64) > down_since_us
+        sources = bronze.filter(later & (pl.col("kind") == KIND_TRADE))["connection"].unique()
+        alive = [name for name in sources if not name.startswith((FROM_REST, FROM_DUMP))]
         if alive:
-            self.alive, self.down = dict.fromkeys(alive, ""), None
+            self.alive, self.down_since_us = dict.fromkeys(alive, ""), None
 
-    def _connected(self, name: str, process: str, at: int) -> list[tuple[int, int]]:
-        """A connection is there, and whatever another process held is not."""
-        if self._is_new(name, process):
-            for other, its in list(self.alive.items()):
-                if other == name or not process or its != process:
-                    del self.alive[other]
+    def _apply_connect(self, name: str, process: str, at_us: int) -> list[tuple[int, int]]:
+        """Open a connection, and drop those that belong to another process."""
+        if self._has_stale_connection(name, process):
+            for other_name, other_process in list(self.alive.items()):
+                if other_name == name or not process or other_process != process:
+                    del self.alive[other_name]
             if not self.alive:
-                self.down = self.heard
+                self.down_since_us = self.last_frame_us
         self.alive[name] = process
-        began, self.down = self.down, None
-        return [(began, at)] if began is not None and at > began else []
+        began, self.down_since_us = self.down_since_us, None
+        return [(began, at_us)] if began is not None and at_us > began else []
 
-    def _is_new(self, name: str, process: str) -> bool:
-        """Whether some connection that seems alive cannot be."""
-        others = any(its != process for its in self.alive.values()) and bool(process)
-        return name in self.alive or others
+    def _has_stale_connection(self, name: str, process: str) -> bool:
+        """Return whether any connection that counts as open must be dead."""
+        has_other_process = any(
+            other_process != process for other_process in self.alive.values()
+        ) and bool(process)
+        return name in self.alive or has_other_process
 
-    def _disconnected(self, name: str, process: str, at: int) -> None:
-        """A connection is gone, unless another process has taken over its name."""
-        its = self.alive.get(name)
-        if its is None or (its and process and its != process):
+    def _apply_disconnect(self, name: str, process: str, at_us: int) -> None:
+        """Close a connection, unless another process has taken over its name."""
+        owner = self.alive.get(name)
+        if owner is None or (owner and process and owner != process):
             return
         del self.alive[name]
         if not self.alive:
-            self.down = at
+            self.down_since_us = at_us
 
     def take_confirmed(self, trades: pl.DataFrame) -> pl.DataFrame:
-        """OUTAGES that are over and after which one of these trades (TRADES) came; each is
-        given once.
-        """
+        """Return the OUTAGES that ended before one of these trades (TRADES) came, each once."""
         if not self.pending or trades.is_empty():
             return _NONE
         latest = int(trades["received_at"].cast(pl.Int64).max())  # type: ignore[arg-type]
-        over = [outage for outage in self.pending if outage[1] <= latest]
+        confirmed = [outage for outage in self.pending if outage[1] <= latest]
         self.pending = [outage for outage in self.pending if outage[1] > latest]
-        return pl.DataFrame(over, OUTAGES, orient="row") if over else _NONE
+        return pl.DataFrame(confirmed, OUTAGES, orient="row") if confirmed else _NONE
 
     def copy(self) -> "OutageTracker":
-        """A copy that later changes do not reach."""
+        """Return a copy that later changes do not reach."""
         return OutageTracker(
-            dict(self.alive), self.down, self.heard, self.pending[:], dict(self.known)
+            dict(self.alive),
+            self.down_since_us,
+            self.last_frame_us,
+            self.pending[:],
+            dict(self.known_until_us),
         )

@@ -1,4 +1,4 @@
-"""What became of a batch of trades that a ledger was given."""
+"""Result of deduplicating a batch of trades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,30 +10,31 @@ from candlewax.core.gaps.numberings import Opening
 
 @dataclass(frozen=True)
 class Admission:
-    """What became of the trades of a batch: which are seen for the first time (Boolean), to
-    which numbering each belongs (UInt32; None: all to the first), and which opened, of which
-    symbols.
+    """Result of deduplicating a batch of trades.
+
+    `is_new`: trades received for the first time (Boolean). `numbering`: the numbering of each trade
+    (UInt32); None if all belong to the first. `openings`: symbols and the numberings that opened.
     """
 
-    fresh: pl.Series
+    is_new: pl.Series
     numbering: pl.Series | None
-    opened: Sequence[tuple[str, Opening]] = ()
+    openings: Sequence[tuple[str, Opening]] = ()
 
 
 @dataclass
-class Assigned:
-    """Numberings, other than the first, of the trades of a batch."""
+class AssignedNumberings:
+    """Numberings of a batch's trades, other than the first: by symbol, and by place."""
 
-    symbols: dict[str, int] = field(default_factory=dict)
-    places: dict[int, int] = field(default_factory=dict)
-    opened: list[tuple[str, Opening]] = field(default_factory=list)
+    by_symbol: dict[str, int] = field(default_factory=dict)
+    by_place: dict[int, int] = field(default_factory=dict)
+    openings: list[tuple[str, Opening]] = field(default_factory=list)
 
     def column(self, symbols: pl.Series) -> pl.Series | None:
         """Return the numbering of each trade (UInt32); None if all belong to the first."""
-        if not self.symbols and not self.places:
+        if not self.by_symbol and not self.by_place:
             return None
         names = symbols.cast(pl.String).to_list()
-        found = [self.symbols.get(name, 0) for name in names]
-        for place, numbering in self.places.items():
-            found[place] = numbering
-        return pl.Series("numbering", found, pl.UInt32)
+        numberings = [self.by_symbol.get(name, 0) for name in names]
+        for place, numbering in self.by_place.items():
+            numberings[place] = numbering
+        return pl.Series("numbering", numberings, pl.UInt32)

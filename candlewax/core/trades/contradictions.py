@@ -1,6 +1,6 @@
-"""Contradictions among the trades of one exchange: found, and taken out of their frames."""
+"""Contradictions among the trades of one exchange: search, and removal from their frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -9,55 +9,58 @@ import polars as pl
 
 from candlewax.core.gaps.numberings import series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
+from candlewax.core.rows.records import Trade
 from candlewax.core.schema import KIND_DEAD, empty
 from candlewax.core.trades.admission import Admission
-from candlewax.core.trades.dead_letters import letters
+from candlewax.core.trades.dead_letters import dead_letter_rows
 from candlewax.core.trades.identity import (
     CONTENT,
-    RecentTrades,
-    content,
     contradiction_faults,
-    contradictions,
-    gone,
+    drop_repeats,
     is_same_time,
-    not_repeated,
+    pair_with_nulls,
+    pair_with_stored,
+    select_content,
 )
 from candlewax.core.trades.limits import AHEAD_US, SLACK_US
+from candlewax.core.trades.recent_trades import ContentRow, RecentTrades
 
 
 class StoredContent(Protocol):
-    """Reads the content of stored trades (CONTENT) by the numbers of others."""
+    """Reader of stored trades (CONTENT) by the numbers of others."""
 
-    def near(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return those that happened about when the others did."""
+    def read_near(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return the stored trades from about the time of the others."""
 
-    def by_number(self, exchange: str, came: pl.DataFrame) -> pl.DataFrame:
-        """Return all of them."""
+    def read_by_number(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return all stored trades."""
 
-    def kept_since(self) -> int:
-        """Return since when all that was stored is there, in microseconds since 1970."""
+    def retained_since_us(self) -> int:
+        """Return since when no stored trade has expired, in microseconds since 1970."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Of trades under known numbers those that contradict, as `contradictions` says it; and how
-    many could not be compared and count as repeats by their times.
+class ContradictionResult:
+    """Contradictions in a batch, as `pair_with_stored` returns them.
+
+    `uncompared_count`: trades whose stored content has expired. They count as duplicates, as their
+    times fit.
     """
 
     contradictions: pl.DataFrame
-    uncompared: int = 0
+    uncompared_count: int = 0
 
 
 @cache
-def _nothing() -> Found:
-    return Found(gone(empty({"place": pl.UInt32, **CONTENT})))
+def _no_contradictions() -> ContradictionResult:
+    return ContradictionResult(pair_with_nulls(empty({"place": pl.UInt32, **CONTENT})))
 
 
 class ContradictionFinder:
-    """Compares each trade that comes under a known number with the one known by it.
+    """Search for contradictions: compares each trade under a known number with the known one.
 
-    The trades let through last are remembered, as they may not be stored yet; all others are
-    looked up, and only if a number comes again.
+    Recent new trades are kept in memory, as they may not be stored yet. All others are queried,
+    only if a number comes again.
     """
 
     def __init__(self, exchange: str, stored: StoredContent) -> None:
@@ -65,79 +68,115 @@ class ContradictionFinder:
         self._stored = stored
         self._recent = RecentTrades(self._are_stored)
 
+    def remember(self, trades: Sequence[Trade]) -> None:
+        """Remember new trades."""
+        self._recent.add_rows(
+            [
+                ContentRow(*(getattr(trade, name) for name in ContentRow._fields))
+                for trade in trades
+                if trade.sequence
+            ]
+        )
+
     def find(
-        self, trades: pl.DataFrame, admission: Admission, numbered: Mapping[str, SequenceRanges]
-    ) -> Found:
-        """Return which of trades (TRADES) contradict others. `numbered` are the numbers known,
-        by series, once these trades are admitted.
+        self,
+        trades: pl.DataFrame,
+        admission: Admission,
+        ranges_by_series: Mapping[str, SequenceRanges],
+    ) -> ContradictionResult:
+        """Return the contradictions of trades (TRADES) with others.
+
+        `ranges_by_series`: the known numbers after this batch, by series.
         """
         has_number = trades["sequence"] > 0
-        self._recent.add(trades.filter(admission.fresh & has_number))
-        if admission.fresh.all():
-            return _nothing()
-        came = content(trades).filter(~admission.fresh & has_number)
-        left = not_repeated(came, self._recent.find(came)) if came.height else came
-        if left.height:
-            left = not_repeated(left, self._stored.near(self._exchange, left))
-        if left.is_empty():
-            return _nothing()
-        known = pl.concat([self._recent.find(left), self._stored.by_number(self._exchange, left)])
-        found = contradictions(left, known)
-        lost = left.join(found, on="place", how="anti")
-        fits = self._fitting(lost, admission.numbering, numbered)
-        others = gone(lost.filter(~fits)).select(found.columns)
-        return Found(pl.concat([found, others]).sort("place"), int(fits.sum()))
+        self._recent.add(trades.filter(admission.is_new & has_number))
+        if admission.is_new.all():
+            return _no_contradictions()
+        repeated_numbers = select_content(trades).filter(~admission.is_new & has_number)
+        candidates = (
+            drop_repeats(repeated_numbers, self._recent.find(repeated_numbers))
+            if repeated_numbers.height
+            else repeated_numbers
+        )
+        if candidates.height:
+            candidates = drop_repeats(
+                candidates, self._stored.read_near(self._exchange, candidates)
+            )
+        if candidates.is_empty():
+            return _no_contradictions()
+        known_trades = pl.concat(
+            [self._recent.find(candidates), self._stored.read_by_number(self._exchange, candidates)]
+        )
+        pairs = pair_with_stored(candidates, known_trades)
+        unpaired = candidates.join(pairs, on="place", how="anti")
+        may_fit = self._may_be_expired(unpaired, admission.numbering, ranges_by_series)
+        without_stored = pair_with_nulls(unpaired.filter(~may_fit)).select(pairs.columns)
+        return ContradictionResult(
+            pl.concat([pairs, without_stored]).sort("place"), int(may_fit.sum())
+        )
 
-    def _fitting(
+    def _may_be_expired(
         self,
-        lost: pl.DataFrame,
+        trades: pl.DataFrame,
         numbering: pl.Series | None,
-        numbered: Mapping[str, SequenceRanges],
+        ranges_by_series: Mapping[str, SequenceRanges],
     ) -> pl.Series:
-        """Return which trades (CONTENT with `place`), of whose numbers nothing is stored, may be
-        what retention dropped (Boolean).
+        """Return which trades (CONTENT with `place`) may be duplicates of expired ones (Boolean).
+
+        Nothing is stored under their numbers.
         """
-        # What happened later than this was stored later than what may be gone.
-        latest = self._stored.kept_since() + AHEAD_US
-        rows = lost.select("place", "symbol", "sequence", pl.col("timestamp").cast(pl.Int64))
-        found = []
-        for place, symbol, number, time in rows.iter_rows():
-            ranges = numbered.get(series(symbol, numbering[place] if numbering is not None else 0))
+        # A trade that happened later than this was stored too late to have expired.
+        latest_us = self._stored.retained_since_us() + AHEAD_US
+        rows = trades.select("place", "symbol", "sequence", pl.col("timestamp").cast(pl.Int64))
+        results = []
+        for place, symbol, number, time_us in rows.iter_rows():
+            ranges = ranges_by_series.get(
+                series(symbol, numbering[place] if numbering is not None else 0)
+            )
             times = ranges.times(number) if ranges else None
-            found.append(time < latest and times is not None and _fits(time, *times))
-        return pl.Series(found, dtype=pl.Boolean)
+            results.append(
+                time_us < latest_us and times is not None and _fits_time(time_us, *times)
+            )
+        return pl.Series(results, dtype=pl.Boolean)
 
-    def _are_stored(self, some: pl.DataFrame) -> bool:
-        """Whether all of some trades (CONTENT) are stored."""
-        came = some.with_row_index("place")
-        return not_repeated(came, self._stored.near(self._exchange, some)).is_empty()
+    def _are_stored(self, trades: pl.DataFrame) -> bool:
+        """Return whether all trades (CONTENT) are stored."""
+        numbered_trades = trades.with_row_index("place")
+        return drop_repeats(
+            numbered_trades, self._stored.read_near(self._exchange, trades)
+        ).is_empty()
 
 
-def _fits(time: int, earliest: int, latest: int) -> bool:
-    """Return whether a trade that happened between two times may be one of a time."""
-    if earliest == latest:
-        return is_same_time(time, earliest)
-    return earliest - SLACK_US <= time <= latest + SLACK_US
+def _fits_time(time_us: int, earliest_us: int, latest_us: int) -> bool:
+    """Return whether a trade of a time may have happened between two times."""
+    if earliest_us == latest_us:
+        return is_same_time(time_us, earliest_us)
+    return earliest_us - SLACK_US <= time_us <= latest_us + SLACK_US
 
 
 @dataclass(frozen=True)
-class Withdrawn:
-    """Frames (BRONZE) without the contradictions among their trades, and DEAD_LETTERS of these."""
+class CleanedFrames:
+    """Frames (BRONZE) without their contradictions, and DEAD_LETTERS of these."""
 
     bronze: pl.DataFrame
     dead_letters: pl.DataFrame
 
 
-def withdraw(bronze: pl.DataFrame, trades: pl.DataFrame, found: pl.DataFrame) -> Withdrawn:
-    """Take contradictions found among trades (TRADES with `row`) out of their frames (BRONZE): a
-    frame that holds no other trade is dead.
+def remove_contradictions(
+    bronze: pl.DataFrame, trades: pl.DataFrame, contradictions: pl.DataFrame
+) -> CleanedFrames:
+    """Remove contradictions among trades (TRADES with `row`) from their frames (BRONZE).
+
+    A frame without another trade is dead.
     """
-    counts = trades["row"][found["place"]].value_counts()
-    rows, fewer = counts["row"], counts["count"].cast(pl.UInt16)
-    left = bronze["trades"][rows] - fewer
-    kinds = pl.select(pl.when(left == 0).then(KIND_DEAD).otherwise(bronze["kind"][rows]))
+    counts = trades["row"][contradictions["place"]].value_counts()
+    rows, removed_counts = counts["row"], counts["count"].cast(pl.UInt16)
+    remaining = bronze["trades"][rows] - removed_counts
+    kinds = pl.select(pl.when(remaining == 0).then(KIND_DEAD).otherwise(bronze["kind"][rows]))
     bronze = bronze.with_columns(
-        bronze["trades"].scatter(rows, left),
+        bronze["trades"].scatter(rows, remaining),
         bronze["kind"].scatter(rows, kinds.to_series().cast(pl.Int8)),
     )
-    return Withdrawn(bronze, letters(bronze, contradiction_faults(found, trades)))
+    return CleanedFrames(
+        bronze, dead_letter_rows(bronze, contradiction_faults(contradictions, trades))
+    )

@@ -1,8 +1,7 @@
-"""Frames into trades, control frames and dead letters: nothing is left over.
+"""Decoding of frames into trades, control frames and dead letters.
 
-Pure functions over frames. Each frame of a batch ends as exactly one of the three
-kinds; a frame with good and bad trades keeps the good ones and loses none of the
-bad ones.
+Pure functions over frames. Each frame ends as exactly one of the three kinds. A frame with good and
+bad trades keeps the good ones, and each bad one becomes a dead letter.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ import polars as pl
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
-from candlewax.core.gaps.outages import ConnectionEvent, event
+from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import (
     BRONZE,
@@ -28,7 +27,7 @@ from candlewax.core.schema import (
     empty,
 )
 from candlewax.core.trades import small_batch
-from candlewax.core.trades.dead_letters import letters, whole_frame_faults
+from candlewax.core.trades.dead_letters import dead_letter_rows, whole_frame_faults
 from candlewax.core.trades.normalize import FAULTS, NormalizedTrades, normalize
 from candlewax.exchanges import Exchange
 from candlewax.exchanges.protocol.dialect import (
@@ -36,27 +35,26 @@ from candlewax.exchanges.protocol.dialect import (
     Reading,
     extract_columns,
     extract_many,
-    likely_first,
+    order_by_likelihood,
 )
-from candlewax.exchanges.protocol.dump_files import lift_lines
+from candlewax.exchanges.protocol.dump_files import read_lines
 from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, parse
 
 SMALL_BATCH_ROWS: Final = 32
-"""Frames that are sooner read one by one than tried against each layout."""
+"""Frames up to which parsing one by one is faster than trying each layout."""
 
-MOST_TRADES: Final = 65_535
-"""The most trades of one frame: its number of trades is counted in 16 bits."""
+MAX_TRADES: Final = 65_535
+"""Most trades of a frame: `trades` in `bronze_frames` has 16 bits."""
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A batch of frames of one exchange, read.
+class DecodedFrames:
+    """A decoded batch of frames of one exchange.
 
-    `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0.
-    `trades`: TRADES with `row`, the frame's place in `bronze`, and vendor columns.
-    `dead_letters`: DEAD_LETTERS. `events`: what the frames say of connections, in order;
-    `subscriptions`: what they say of single markets.
-    `outages`: OUTAGES that others found before these trades.
+    `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0. `trades`: TRADES with vendor
+    columns and `row`, the place in `bronze`. `events`: connection events, in order;
+    `subscriptions`: those of markets. `outages`: OUTAGES that another process detected before these
+    trades.
     """
 
     exchange: str
@@ -68,75 +66,76 @@ class Decoded:
     subscriptions: Sequence[SubscriptionEvent] = ()
 
 
-def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
-    """Read a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
+def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> DecodedFrames:
+    """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _with_source(frames)
     numbered = frames.with_row_index("row")
-    few = frames.height <= small_batch.SMALL_BATCH_ROWS and small_batch.all_from_websocket(frames)
-    natives, faults, events = (_read_heard if few else _read)(exchange, numbered)
+    is_small = frames.height <= small_batch.SMALL_BATCH_ROWS
+    is_small_batch = is_small and small_batch.all_from_websocket(frames)
+    tables, faults, events = (_read_websocket if is_small_batch else _read)(exchange, numbered)
     parts = [
-        _normalized(exchange, dialect, native, frames, instruments, few=few)
-        for dialect, native in natives
+        _normalize(exchange, dialect, native, frames, instruments, is_small_batch=is_small_batch)
+        for dialect, native in tables
     ]
     trades = _in_order([part.trades for part in parts])
-    all_faults = _joined([faults, *(part.faults for part in parts)])
+    all_faults = _concat_faults([faults, *(part.faults for part in parts)])
     bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
-    told = [one for one in events if isinstance(one, ConnectionEvent)]
+    connections = [event for event in events if isinstance(event, ConnectionEvent)]
     subscriptions = [
-        one.unified(lambda native: instruments.resolve(exchange.id, native))
-        for one in events
-        if isinstance(one, SubscriptionEvent)
+        event.with_unified_symbols(lambda native: instruments.resolve(exchange.id, native))
+        for event in events
+        if isinstance(event, SubscriptionEvent)
     ]
-    dead = letters(bronze, all_faults)
-    return Decoded(exchange.id, bronze, trades, dead, told, subscriptions=subscriptions)
+    letters = dead_letter_rows(bronze, all_faults)
+    return DecodedFrames(
+        exchange.id, bronze, trades, letters, connections, subscriptions=subscriptions
+    )
 
 
-def _normalized(
+def _normalize(
     exchange: Exchange,
     dialect: Dialect,
-    native: pl.DataFrame,
+    native_trades: pl.DataFrame,
     frames: pl.DataFrame,
     instruments: Instruments,
     *,
-    few: bool,
+    is_small_batch: bool,
 ) -> NormalizedTrades:
-    """Unified trades, and what is wrong with the others."""
-    if few:
-        trades = small_batch.normalize(native, dialect, frames, exchange.id, instruments)
+    """Return unified trades and the faults of the others."""
+    if is_small_batch:
+        trades = small_batch.normalize(native_trades, dialect, frames, exchange.id, instruments)
         if trades is not None:
             return NormalizedTrades(trades, empty(FAULTS))
-    return normalize(native, dialect, frames, exchange.id, instruments)
+    return normalize(native_trades, dialect, frames, exchange.id, instruments)
 
 
-def _joined(faults: list[pl.DataFrame]) -> pl.DataFrame:
-    some = [part for part in faults if part.height]
-    return pl.concat(some) if some else empty(FAULTS)
+def _concat_faults(faults: list[pl.DataFrame]) -> pl.DataFrame:
+    filled = [part for part in faults if part.height]
+    return pl.concat(filled) if filled else empty(FAULTS)
 
 
-def reject_frames(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> Decoded:
-    """Make dead letters of all frames (FRAMES, with SOURCE or without), whatever they
-    hold.
-    """
+def reject_frames(exchange: str, frames: pl.DataFrame, reason: str, detail: str) -> DecodedFrames:
+    """Make dead letters of all frames (FRAMES, with SOURCE or without)."""
     numbered = _with_source(frames).with_row_index("row")
     faults = whole_frame_faults(numbered, reason, detail)
-    none = empty({"row": pl.UInt32, **TRADES})
-    bronze = _bronze(exchange, numbered, none["row"], faults["row"])
-    return Decoded(exchange, bronze, none, letters(bronze, faults))
+    no_trades = empty({"row": pl.UInt32, **TRADES})
+    bronze = _bronze(exchange, numbered, no_trades["row"], faults["row"])
+    return DecodedFrames(exchange, bronze, no_trades, dead_letter_rows(bronze, faults))
 
 
 def reject_invalid_utf8(
     exchange: str, frames: pl.DataFrame, values: Sequence[bytes], details: Sequence[str]
-) -> Decoded:
-    """Make dead letters, which hold the bytes, of frames whose text is none."""
-    dead = reject_frames(exchange, frames, "not_utf8", "")
-    letters = dead.dead_letters.with_columns(
+) -> DecodedFrames:
+    """Make dead letters of frames that are not UTF-8; they hold the bytes."""
+    rejected = reject_frames(exchange, frames, "not_utf8", "")
+    dead_letters = rejected.dead_letters.with_columns(
         pl.Series("frame", values, pl.Binary), pl.Series("detail", details, pl.String)
     )
-    return replace(dead, dead_letters=letters)
+    return replace(rejected, dead_letters=dead_letters)
 
 
 def _with_source(frames: pl.DataFrame) -> pl.DataFrame:
-    """Add SOURCE: frames that no topic carried come from their connection."""
+    """Add SOURCE: the source of a frame without topic is its connection."""
     if "source" in frames.columns:
         return frames
     if frames.height <= small_batch.SMALL_BATCH_ROWS:
@@ -147,66 +146,69 @@ def _with_source(frames: pl.DataFrame) -> pl.DataFrame:
 
 
 Events = list[ConnectionEvent | SubscriptionEvent]
-
-Natives = list[tuple[Dialect, pl.DataFrame]]
-"""Tables of native trades, each with what their fields mean."""
+Tables = list[tuple[Dialect, pl.DataFrame]]
 
 
-def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
-    """Read all frames, each as its connection says; FAULTS and events beside."""
-    asked, dumped = (numbered["connection"].str.starts_with(w) for w in (FROM_REST, FROM_DUMP))
-    if not asked.any() and not dumped.any():
-        return _read_heard(exchange, numbered)
-    heard, faults, events = _read_heard(exchange, numbered.filter(~(asked | dumped)))
-    answers, wrong, _ = _read_answers(exchange, numbered.filter(asked))
-    lines, bad = _read_dump(exchange, numbered.filter(dumped))
-    return heard + answers + lines, pl.concat([faults, wrong, bad]), events
+def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Tables, pl.DataFrame, Events]:
+    """Read all frames, each as its connection name says. Return tables, FAULTS and events."""
+    is_rest, is_dump = (numbered["connection"].str.starts_with(p) for p in (FROM_REST, FROM_DUMP))
+    if not is_rest.any() and not is_dump.any():
+        return _read_websocket(exchange, numbered)
+    tables, faults, events = _read_websocket(exchange, numbered.filter(~(is_rest | is_dump)))
+    responses, response_faults, _ = _read_responses(exchange, numbered.filter(is_rest))
+    dumps, dump_faults = _read_dump(exchange, numbered.filter(is_dump))
+    return tables + responses + dumps, pl.concat([faults, response_faults, dump_faults]), events
 
 
-def _read_heard(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
-    """Read what came on websockets."""
-    natives, left = _lift(exchange, frames)
-    rest, faults, events = _read_one_by_one(left, lambda _, content: exchange.read(content))
-    return natives + rest, faults, events
+def _read_websocket(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[Tables, pl.DataFrame, Events]:
+    """Read frames of websockets."""
+    tables, unmatched = _extract_layouts(exchange, frames)
+    others, faults, events = _read_one_by_one(unmatched, lambda _, content: exchange.read(content))
+    return tables + others, faults, events
 
 
-def _read_answers(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame, Events]:
-    """Read answers of REST, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_REST))
-    return _read_one_by_one(named, exchange.answer)
+def _read_responses(
+    exchange: Exchange, frames: pl.DataFrame
+) -> tuple[Tables, pl.DataFrame, Events]:
+    """Read REST responses; the connection names the symbol."""
+    native_symbol = pl.col("connection").str.strip_prefix(FROM_REST)
+    responses = frames.select("row", "frame", native_symbol=native_symbol)
+    return _read_one_by_one(responses, exchange.read_response)
 
 
-def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
-    """Read pieces of dump files, whose connections name the symbol."""
-    named = frames.select("row", "frame", native=pl.col("connection").str.strip_prefix(FROM_DUMP))
-    if named.is_empty():
+def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Tables, pl.DataFrame]:
+    """Read pieces of dump files; the connection names the symbol."""
+    native_symbol = pl.col("connection").str.strip_prefix(FROM_DUMP)
+    pieces = frames.select("row", "frame", native_symbol=native_symbol)
+    if pieces.is_empty():
         return [], empty(FAULTS)
     if exchange.dump is None:
-        return [], whole_frame_faults(named, "bad_shape", f"{exchange.id} publishes no dumps")
-    long = named["frame"].str.count_matches("\n", literal=True) >= MOST_TRADES
-    native, faults = lift_lines(exchange.dump, named.filter(~long))
-    too_long = whole_frame_faults(
-        named.filter(long), "too_many_trades", f"at most {MOST_TRADES} lines"
-    )
-    natives = [(exchange.dump.dialect, native)] if native.height else []
-    return natives, pl.concat([faults, too_long])
+        return [], whole_frame_faults(pieces, "bad_shape", f"{exchange.id} publishes no dumps")
+    is_too_long = pieces["frame"].str.count_matches("\n", literal=True) >= MAX_TRADES
+    native, faults = read_lines(exchange.dump, pieces.filter(~is_too_long))
+    detail = f"at most {MAX_TRADES} lines"
+    length_faults = whole_frame_faults(pieces.filter(is_too_long), "too_many_trades", detail)
+    tables = [(exchange.dump.dialect, native)] if native.height else []
+    return tables, pl.concat([faults, length_faults])
 
 
-def _lift(exchange: Exchange, frames: pl.DataFrame) -> tuple[Natives, pl.DataFrame]:
-    """Read whole columns out of the frames with a known layout; the rest is left."""
-    natives: Natives = []
+def _extract_layouts(exchange: Exchange, frames: pl.DataFrame) -> tuple[Tables, pl.DataFrame]:
+    """Extract columns from frames with a known layout. Return the other frames, too."""
+    tables: Tables = []
     if frames.height <= SMALL_BATCH_ROWS:
-        return natives, frames
-    left = frames.select("row", "frame")
-    for layout in likely_first(exchange.layouts, left):
-        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
-            if left.height <= SMALL_BATCH_ROWS:
+        return tables, frames
+    unmatched = frames.select("row", "frame")
+    for layout in order_by_likelihood(exchange.layouts, unmatched):
+        for extract in (extract_columns, extract_many)[: 1 + layout.has_several_trades]:
+            if unmatched.height <= SMALL_BATCH_ROWS:
                 break
-            native = lifting(layout, left)
+            native = extract(layout, unmatched)
             if native.height:
-                natives.append((layout.dialect, native))
-                left = _without(left, native["row"])
-    return natives, left
+                tables.append((layout.dialect, native))
+                unmatched = _without(unmatched, native["row"])
+    return tables, unmatched
 
 
 def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
@@ -217,38 +219,38 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 def _read_one_by_one(
     frames: pl.DataFrame, read: Callable[[str, Any], Reading]
-) -> tuple[Natives, pl.DataFrame, Events]:
-    """Read frames as JSON; `read` gets the native symbol that is known of a frame."""
-    found: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
+) -> tuple[Tables, pl.DataFrame, Events]:
+    """Parse frames as JSON; `read` gets the native symbol of the frame, if any."""
+    by_dialect: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
     events: Events = []
-    native = frames["native"] if "native" in frames.columns else repeat("")
+    native_symbols = frames["native_symbol"] if "native_symbol" in frames.columns else repeat("")
     rows = zip(frames["row"].to_list(), frames["frame"].to_list(), strict=True)
-    for (row, frame), symbol in zip(rows, native, strict=False):
+    for (row, frame), symbol in zip(rows, native_symbols, strict=False):
         try:
             content = parse(frame)
             if isinstance(content, dict) and EVENT in content:
-                read_event = event(row, content), subscription_event(row, content)
-                events += [said for said in read_event if said]
+                read_event = connection_event(row, content), subscription_event(row, content)
+                events += [event for event in read_event if event]
                 continue
             reading = read(symbol, content)
             if reading is None:
                 continue
             dialect, trades = reading
-            if len(trades) > MOST_TRADES:
-                raise FrameError("too_many_trades", f"at most {MOST_TRADES}, got {len(trades)}")
+            if len(trades) > MAX_TRADES:
+                raise FrameError("too_many_trades", f"at most {MAX_TRADES}, got {len(trades)}")
         except FrameError as error:
             faults.append((row, 0, error.reason, error.detail))
             continue
-        good = found.setdefault(id(dialect), (dialect, []))[1]
+        readable = by_dialect.setdefault(id(dialect), (dialect, []))[1]
         for index, trade in enumerate(trades):
             if isinstance(trade, FrameError):
                 faults.append((row, index, trade.reason, trade.detail))
             else:
-                good.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
-    tables = [(dialect, _table(natives)) for dialect, natives in found.values() if natives]
-    wrong = pl.DataFrame(faults, schema=FAULTS, orient="row") if faults else empty(FAULTS)
-    return tables, wrong, events
+                readable.append({**trade, "row": row, "index": index})  # type: ignore[dict-item]
+    tables = [(dialect, _table(natives)) for dialect, natives in by_dialect.values() if natives]
+    fault_rows = pl.DataFrame(faults, schema=FAULTS, orient="row") if faults else empty(FAULTS)
+    return tables, fault_rows, events
 
 
 def _table(natives: list[NativeTrade]) -> pl.DataFrame:
@@ -267,15 +269,15 @@ def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _bronze(
-    exchange: str, frames: pl.DataFrame, traded: pl.Series, faulty: pl.Series
+    exchange: str, frames: pl.DataFrame, trade_rows: pl.Series, fault_rows: pl.Series
 ) -> pl.DataFrame:
     if frames.height <= small_batch.SMALL_BATCH_ROWS:
-        return small_batch.bronze(exchange, frames, traded, set(faulty.to_list()))
-    counts = _counted(frames.height, traded)
-    dead = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
-    if faulty.len():
-        dead = dead.scatter(faulty.unique(), True)
-    kind = pl.when(counts > 0).then(KIND_TRADE).when(dead).then(KIND_DEAD).otherwise(KIND_CONTROL)
+        return small_batch.bronze(exchange, frames, trade_rows, set(fault_rows.to_list()))
+    counts = _count_rows(frames.height, trade_rows)
+    faulty = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
+    if fault_rows.len():
+        faulty = faulty.scatter(fault_rows.unique(), True)
+    kind = pl.when(counts > 0).then(KIND_TRADE).when(faulty).then(KIND_DEAD).otherwise(KIND_CONTROL)
     return frames.select(
         "connection",
         *SOURCE,
@@ -289,8 +291,8 @@ def _bronze(
     ).select(*BRONZE)
 
 
-def _counted(height: int, rows: pl.Series) -> pl.Series:
-    """How often each row number occurs (UInt16)."""
+def _count_rows(height: int, rows: pl.Series) -> pl.Series:
+    """Count each row number (UInt16)."""
     if rows.len() == height and rows.n_unique() == height:
         return pl.Series(dtype=pl.UInt16, values=[1]).new_from_index(0, height)
     counts = rows.value_counts()

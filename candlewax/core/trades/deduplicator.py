@@ -1,10 +1,9 @@
-"""Which trades of an exchange have been seen: the ledger that tells a repeat.
+"""Deduplication of the trades of one exchange.
 
-Trades that the exchange numbers are kept as ranges of numbers, so the memory is
-that of the holes, not of the trades, and no repeat is too old to be recognized;
-what lies between the ranges is what is missing. Trades without numbers are
-remembered by id for a little more than a day of their own time, as long as any of
-their candles is still open to change; what is missing of them nobody can tell.
+Numbered trades are kept as ranges of sequence numbers. So memory grows with the missing ranges, not
+with the trades, and a duplicate of any age is recognized. Ids of unnumbered trades are kept for a
+little more than a day of market time, as long as one of their candles is open. Missing trades among
+them cannot be detected.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,265 +13,307 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, MOMENTS, TIME_RANGES, GapState
+from candlewax.core.gaps.gap_state import (
+    FIRST_SEEN,
+    MISSING_RANGES,
+    MOMENTS,
+    TIME_RANGES,
+    GapState,
+    find_changed_ranges,
+)
 from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
-from candlewax.core.gaps.numberings import Numberings, seams, series, split_series
+from candlewax.core.gaps.numberings import (
+    Numberings,
+    Opening,
+    find_boundaries,
+    series,
+    split_series,
+)
 from candlewax.core.gaps.outages import OutageTracker
-from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, runs
+from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, find_runs
 from candlewax.core.schema import empty
 from candlewax.core.trades import unnumbered
-from candlewax.core.trades.admission import Admission, Assigned
+from candlewax.core.trades.admission import Admission, AssignedNumberings
 from candlewax.core.trades.extents import extents
 from candlewax.core.trades.openings import may_open
 
 UNPROVEN: Final = 2
-"""A number that is not the first one there was."""
+"""A sequence number other than the first of its symbol."""
 
 
 @dataclass
 class Deduplicator:
-    """What has been seen of one exchange.
+    """Received trades of one exchange.
 
-    `numbered`: the numbers seen, by series. `unnumbered`: chunks of symbol
-    (String), trade_id (String) and timestamp. `gaps`: the gaps that are open.
-    `connections`: which connections are alive. `contradicted`: symbols and minutes (their starts,
-    microseconds since 1970) that hold trades of which two came under one number: no candle is
-    shorter. `numbered` has a series for each
-    numbering of a symbol: `numberings` tells which there are.
+    `ranges_by_series`: received numbers, one series for each numbering of a symbol (`numberings`).
+    `id_chunks`: chunks of symbol (String), trade_id (String) and timestamp. `gaps`: open gaps.
+    `connections`: open connections. `contradicted_minutes`: symbols and minutes (their starts,
+    microseconds since 1970) with a contradiction; no candle is shorter.
     """
 
-    numbered: dict[str, SequenceRanges] = field(default_factory=dict)
-    unnumbered: list[pl.DataFrame] = field(default_factory=list)
+    ranges_by_series: dict[str, SequenceRanges] = field(default_factory=dict)
+    id_chunks: list[pl.DataFrame] = field(default_factory=list)
     gaps: GapTracker = field(default_factory=GapTracker)
     connections: OutageTracker = field(default_factory=OutageTracker)
-    contradicted: set[tuple[str, int]] = field(default_factory=set)
+    contradicted_minutes: set[tuple[str, int]] = field(default_factory=set)
     numberings: Numberings = field(default_factory=Numberings)
     market_outages: MarketOutages = field(default_factory=MarketOutages)
     _changes: dict[str, RangeChange] = field(default_factory=dict, init=False, repr=False)
-    _holes: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
-    _known: GapState | None = field(default=None, init=False, repr=False)
-    _new_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
-    _assigned: Assigned = field(default_factory=Assigned, init=False, repr=False)
-    _known_seams: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
-    _several: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
-    _counted: int = field(default=0, init=False, repr=False)
-    _contradicted: pl.DataFrame | None = field(default=None, init=False, repr=False)
+    _missing_ranges: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _gap_state: GapState | None = field(default=None, init=False, repr=False)
+    _changed_spans: set[tuple[str, int, int]] = field(default_factory=set, init=False, repr=False)
+    _assignments: AssignedNumberings = field(
+        default_factory=AssignedNumberings, init=False, repr=False
+    )
+    _known_boundaries: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
+    _restarted: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
+    _series_count: int = field(default=0, init=False, repr=False)
+    _contradicted_rows: pl.DataFrame | None = field(default=None, init=False, repr=False)
 
-    def mark_new(self, trades: pl.DataFrame, *, decided: bool = False) -> Admission:
-        """Tell which trades are seen for the first time, and remember them.
+    def mark_new(self, trades: pl.DataFrame, *, has_numbering: bool = False) -> Admission:
+        """Mark the trades received for the first time, and remember them.
 
-        Of equal numbers in the batch the first one is. In: symbol, sequence, trade_id,
-        timestamp of TRADES, in the order the trades came; `numbering` too where it is `decided`
-        to which one each trade belongs.
+        Of equal numbers in the batch the first is new. In: symbol, sequence, trade_id, timestamp of
+        TRADES, in the order received. With `has_numbering` also `numbering`, which then stands;
+        else it is determined here.
         """
         keys = trades[["symbol", "sequence", "trade_id", "timestamp"]].with_row_index("place")
-        least: Any = keys["sequence"].min()
-        numbered = keys if keys.height and least > 0 else keys.filter(pl.col("sequence") > 0)
-        self._assigned = Assigned()
-        if decided and trades.height and (trades["numbering"] > 0).any():
+        lowest: Any = keys["sequence"].min()
+        with_numbers = keys if keys.height and lowest > 0 else keys.filter(pl.col("sequence") > 0)
+        self._assignments = AssignedNumberings()
+        if has_numbering and trades.height and (trades["numbering"] > 0).any():
             keys = keys.hstack([trades["numbering"]])
-            repeated = [
-                self._admit_numbered(part, part["numbering"][0])
+            duplicates = [
+                self._add_numbered(part, part["numbering"][0])
                 for part in keys.filter(pl.col("sequence") > 0).partition_by("numbering")
             ]
         else:
-            repeated = [self._admit_numbered(numbered, 0 if decided else None)]
-        if numbered.height < keys.height:
-            without = keys.filter(pl.col("sequence") == 0)
-            repeated.append(unnumbered.admit(without, self.unnumbered))
-        fresh = pl.Series("fresh", [True], dtype=pl.Boolean).new_from_index(0, trades.height)
-        for places in repeated:
+            duplicates = [self._add_numbered(with_numbers, 0 if has_numbering else None)]
+        if with_numbers.height < keys.height:
+            without_numbers = keys.filter(pl.col("sequence") == 0)
+            duplicates.append(unnumbered.add_ids(without_numbers, self.id_chunks))
+        is_new = pl.Series("is_new", [True], dtype=pl.Boolean).new_from_index(0, trades.height)
+        for places in duplicates:
             if places.len():
-                fresh = fresh.scatter(places, False)
-        numbering = trades["numbering"] if decided else self._assigned.column(trades["symbol"])
-        return Admission(fresh, numbering, self._assigned.opened)
+                is_new = is_new.scatter(places, False)
+        numbering = (
+            trades["numbering"] if has_numbering else self._assignments.column(trades["symbol"])
+        )
+        return Admission(is_new, numbering, self._assignments.openings)
 
-    def _admit_numbered(self, keys: pl.DataFrame, decided: int | None) -> pl.Series:
-        """Remember numbered trades, of the numbering that is decided or of any; gives the places
-        of those already seen.
-        """
-        odd = []
+    def _add_numbered(self, keys: pl.DataFrame, target: int | None) -> pl.Series:
+        """Add numbered trades to the numbering `target`, or to any. Return places of duplicates."""
+        unordered = []
         for extent in extents(keys):
             symbol = extent.symbol
-            numbering = self.numberings.newest(symbol) if decided is None else decided
+            numbering = self.numberings.newest(symbol) if target is None else target
             name = series(symbol, numbering)
-            ranges = self.numbered.setdefault(name, SequenceRanges())
-            follows = bool(ranges.last) and extent.least == ranges.last[-1] + 1
-            above = not ranges.last or extent.least > ranges.last[-1]
-            if decided is None and symbol in self.numberings.starts:
-                # Only what continues the newest numbering surely belongs to it.
+            ranges = self.ranges_by_series.setdefault(name, SequenceRanges())
+            follows = bool(ranges.last) and extent.lowest == ranges.last[-1] + 1
+            above = not ranges.last or extent.lowest > ranges.last[-1]
+            if target is None and symbol in self.numberings.starts:
+                # Only trades that continue the newest numbering surely belong to it.
                 above = follows = follows and self.numberings.is_newest(symbol, extent.earliest)
-            elif decided is None and above and ranges.first:
+            elif target is None and above and ranges.first:
                 lowest = ranges.first[0]
                 above = not self.numberings.may_be_older(
-                    symbol, lowest, extent.most, extent.earliest
+                    symbol, lowest, extent.highest, extent.earliest
                 )
-            if not (extent.whole and above):
-                odd.append(symbol)
+            if not (extent.is_whole and above):
+                unordered.append(symbol)
                 continue
             if follows:
-                ranges.last[-1], ranges.end[-1] = extent.most, extent.end
+                ranges.last[-1], ranges.end[-1] = extent.highest, extent.end
             else:
-                self._add(name, [SequenceRun(extent.least, extent.most, extent.begin, extent.end)])
-            self.numberings.see(symbol, extent.earliest, extent.latest)
-            if decided is None and numbering:
-                self._assigned.symbols[symbol] = numbering
-        if not odd:
+                self._add(
+                    name, [SequenceRun(extent.lowest, extent.highest, extent.begin, extent.end)]
+                )
+            self.numberings.record_times(symbol, extent.earliest, extent.latest)
+            if target is None and numbering:
+                self._assignments.by_symbol[symbol] = numbering
+        if not unordered:
             return pl.Series(dtype=pl.UInt32)
-        rest = keys.filter(pl.col("symbol").is_in(pl.Series(odd, dtype=pl.Categorical).implode()))
+        remaining = keys.filter(
+            pl.col("symbol").is_in(pl.Series(unordered, dtype=pl.Categorical).implode())
+        )
         return pl.concat(
             [
-                self._admit_odd(symbol, rest.filter(pl.col("symbol") == symbol), decided)
-                for symbol in odd
+                self._add_unordered(symbol, remaining.filter(pl.col("symbol") == symbol), target)
+                for symbol in unordered
             ]
         )
 
-    def _admit_odd(self, symbol: str, keys: pl.DataFrame, decided: int | None) -> pl.Series:
-        """Remember trades of a symbol that do not all follow on those seen."""
-        name = series(symbol, decided or 0)
-        ranges = self.numbered[name]
-        known = ranges.contains(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
-        if decided is None and (
+    def _add_unordered(self, symbol: str, keys: pl.DataFrame, target: int | None) -> pl.Series:
+        """Add trades of a symbol that are not in sequence. Return places of duplicates."""
+        name = series(symbol, target or 0)
+        ranges = self.ranges_by_series[name]
+        is_known = ranges.contains(keys["sequence"]) | ~keys["sequence"].is_first_distinct()
+        if target is None and (
             self.numberings.count(symbol) > 1
-            or may_open(keys, known, ranges, *self.numberings.span(symbol))
+            or may_open(keys, is_known, ranges, *self.numberings.time_span(symbol))
         ):
-            return self._admit_each(symbol, keys)
-        fresh = keys.filter(~known).sort("sequence")
-        self._add(name, runs(fresh["sequence"], fresh["timestamp"].cast(pl.Int64)))
-        if fresh.height:
-            times: Any = fresh["timestamp"].cast(pl.Int64)
-            self.numberings.see(symbol, times.min(), times.max())
-        return keys["place"].filter(known)
+            return self._add_one_by_one(symbol, keys)
+        new = keys.filter(~is_known).sort("sequence")
+        self._add(name, find_runs(new["sequence"], new["timestamp"].cast(pl.Int64)))
+        if new.height:
+            times: Any = new["timestamp"].cast(pl.Int64)
+            self.numberings.record_times(symbol, times.min(), times.max())
+        return keys["place"].filter(is_known)
 
-    def _admit_each(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
-        """Remember trades of a symbol one by one, each in its numbering."""
-        repeated = []
+    def _add_one_by_one(self, symbol: str, keys: pl.DataFrame) -> pl.Series:
+        """Add trades of a symbol, each to its numbering. Return places of duplicates."""
+        duplicates = []
         times = keys["timestamp"].cast(pl.Int64)
         rows = zip(keys["place"].to_list(), keys["sequence"].to_list(), times, strict=True)
         for place, number, time in rows:
-            numbering, opened = self.numberings.place(symbol, number, time, self.numbered)
-            name = series(symbol, numbering)
-            ranges = self.numbered.setdefault(name, SequenceRanges())
-            if opened:
-                self._assigned.opened.append((symbol, opened))
+            is_new, numbering, opening = self.add_number(symbol, number, time)
+            if opening:
+                self._assignments.openings.append((symbol, opening))
             if numbering:
-                self._assigned.places[place] = numbering
-            if ranges.has(number):
-                repeated.append(place)
-                continue
-            self._add(name, [SequenceRun(number, number, time, time)])
-            self.numberings.see(symbol, time, time)
-        return pl.Series(repeated, dtype=pl.UInt32)
+                self._assignments.by_place[place] = numbering
+            if not is_new:
+                duplicates.append(place)
+        return pl.Series(duplicates, dtype=pl.UInt32)
 
-    def _add(self, symbol: str, found: list[SequenceRun]) -> None:
-        """Put numbers of a symbol in, and remember what that changes."""
-        ranges, change = self.numbered[symbol], self._changes.get(symbol) or RangeChange()
-        for run in found:
+    def add_number(
+        self, symbol: str, number: int, time: int, numbering: int | None = None
+    ) -> tuple[bool, int, Opening | None]:
+        """Add one numbered trade, to the given numbering or to that of its time.
+
+        Return whether it is new, its numbering, and the numbering that it opened.
+        """
+        opening = None
+        if numbering is None:
+            if symbol not in self.numberings.starts and self._continues(symbol, number):
+                numbering = 0
+            else:
+                numbering, opening = self.numberings.assign(
+                    symbol, number, time, self.ranges_by_series
+                )
+        name = series(symbol, numbering)
+        ranges = self.ranges_by_series.setdefault(name, SequenceRanges())
+        if ranges.last and number == ranges.last[-1] + 1:
+            ranges.last[-1], ranges.end[-1] = number, time
+        elif ranges.has(number):
+            return False, numbering, opening
+        else:
+            self._add(name, [SequenceRun(number, number, time, time)])
+        self.numberings.record_times(symbol, time, time)
+        return True, numbering, opening
+
+    def _continues(self, symbol: str, number: int) -> bool:
+        """Return whether a number continues the only numbering of a symbol."""
+        ranges = self.ranges_by_series.get(symbol)
+        return ranges is not None and bool(ranges.last) and number == ranges.last[-1] + 1
+
+    def _add(self, series_name: str, new_runs: list[SequenceRun]) -> None:
+        """Add numbers of a series, and record the change."""
+        ranges = self.ranges_by_series[series_name]
+        change = self._changes.get(series_name) or RangeChange()
+        for run in new_runs:
             change.add(ranges, run)
         if change:
-            self._changes[symbol] = change
+            self._changes[series_name] = change
         else:
-            self._changes.pop(symbol, None)
+            self._changes.pop(series_name, None)
 
-    def begin(self) -> None:
-        """All that is known until now is no change."""
-        self.changes()
-        self._known_seams = self._seams()
-        self._new_spans.clear()
+    def discard_changes(self) -> None:
+        """Discard the changes so far, as when a state was loaded."""
+        self.take_changes()
+        self._known_boundaries = self._boundaries()
+        self._changed_spans.clear()
 
-    def changes(self) -> dict[str, RangeChange]:
-        """How the holes of each symbol have changed since this was asked last."""
+    @property
+    def has_changes(self) -> bool:
+        """True if missing ranges changed since `take_changes`."""
+        return bool(self._changes)
+
+    def take_changes(self) -> dict[str, RangeChange]:
+        """Return the changes of missing ranges by series since the last call."""
         changes, self._changes = self._changes, {}
         return changes
 
     def gap_state(self, changes: Mapping[str, RangeChange], outages: pl.DataFrame) -> GapState:
-        """What is known of unseen trades; `changes` as `changes` gave them last, and
-        OUTAGES that are over.
+        """Return the gap state.
+
+        `changes`: the last result of `take_changes`. `outages`: OUTAGES that ended.
         """
-        seams = self._seams()
-        moved = {(symbol, time, time) for symbol, time in seams ^ self._known_seams}
-        spans, self._new_spans, self._known_seams = self._new_spans | moved, set(), seams
-        if self._known is None or changes or spans:
-            for name in changes if self._known else self.numbered:
+        boundaries = self._boundaries()
+        moved = {(symbol, time, time) for symbol, time in boundaries ^ self._known_boundaries}
+        spans, self._changed_spans = self._changed_spans | moved, set()
+        self._known_boundaries = boundaries
+        if self._gap_state is None or changes or spans:
+            for name in changes if self._gap_state else self.ranges_by_series:
                 symbol, _ = split_series(name)
-                rows = [(symbol, *hole) for hole in self.numbered[name].all_holes()]
-                self._holes[name] = pl.DataFrame(rows, MISSING_RANGES, orient="row")
-            self._known = GapState(
-                pl.concat([empty(MISSING_RANGES), *self._holes.values()]),
-                pl.DataFrame(self._begins(), FIRST_SEEN, orient="row"),
+                missing_ranges = self.ranges_by_series[name].missing_ranges()
+                rows = [(symbol, *missing) for missing in missing_ranges]
+                self._missing_ranges[name] = pl.DataFrame(rows, MISSING_RANGES, orient="row")
+            self._gap_state = GapState(
+                pl.concat([empty(MISSING_RANGES), *self._missing_ranges.values()]),
+                pl.DataFrame(self._first_seen(), FIRST_SEEN, orient="row"),
                 self._moments(),
-                pl.DataFrame(self.market_outages.spans(), TIME_RANGES, orient="row"),
+                pl.DataFrame(self.market_outages.time_ranges(), TIME_RANGES, orient="row"),
             )
         if not changes and not spans and outages.is_empty():
-            return self._known
-        return replace(self._known, changed=_spans(changes, spans), outages=outages)
+            return self._gap_state
+        return replace(
+            self._gap_state, changed_ranges=find_changed_ranges(changes, spans), outages=outages
+        )
 
     def _moments(self) -> pl.DataFrame:
-        """MOMENTS that are contradicted; made anew only if there are more."""
-        if self._contradicted is None or self._contradicted.height < len(self.contradicted):
-            self._contradicted = pl.DataFrame(sorted(self.contradicted), MOMENTS, orient="row")
-        return self._contradicted
+        """Return MOMENTS of contradictions, rebuilt only if there are more."""
+        minutes, rows = self.contradicted_minutes, self._contradicted_rows
+        if rows is None or rows.height < len(minutes):
+            rows = self._contradicted_rows = pl.DataFrame(sorted(minutes), MOMENTS, orient="row")
+        return rows
 
-    def _begins(self) -> list[tuple[str, int, int]]:
-        """Rows of FIRST_SEEN. Where one numbering ended and another followed, as little is proven
-        as where a feed begins: such times stand among them like those of a number not the first.
+    def _first_seen(self) -> list[tuple[str, int, int]]:
+        """Return rows of FIRST_SEEN, with one for each side of a boundary between numberings.
+
+        At a boundary trades may be missing, as where a feed begins.
         """
-        unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_seams]
+        unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_boundaries]
         lowest = [
             (split_series(name)[0], ranges.first[0], ranges.begin[0])
-            for name, ranges in self.numbered.items()
+            for name, ranges in self.ranges_by_series.items()
             if ranges.first
         ]
         return lowest + unproven
 
-    def _seams(self) -> set[tuple[str, int]]:
-        """Where one numbering ended and another followed."""
-        if self._counted < len(self.numbered):
-            self._counted = len(self.numbered)
-            names = {name: split_series(name) for name in self.numbered}
-            several = {symbol for symbol, numbering in names.values() if numbering}
-            self._several = {name: of for name, of in names.items() if of[0] in several}
-        return seams(self.numbered, self._several) if self._several else set()
+    def _boundaries(self) -> set[tuple[str, int]]:
+        """Return the symbols and times at which one numbering ended and another followed."""
+        if self._series_count < len(self.ranges_by_series):
+            self._series_count = len(self.ranges_by_series)
+            names = {name: split_series(name) for name in self.ranges_by_series}
+            restarted = {symbol for symbol, numbering in names.values() if numbering}
+            self._restarted = {name: key for name, key in names.items() if key[0] in restarted}
+        return find_boundaries(self.ranges_by_series, self._restarted) if self._restarted else set()
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
-        """Remember the symbols and times of trades of which two came under one number."""
-        new = {(symbol, time // MINUTE * MINUTE) for symbol, time in moments} - self.contradicted
-        self.contradicted |= new
-        self._new_spans |= {(symbol, time, time) for symbol, time in new}
+        """Add the symbols and times of contradicting trades."""
+        minutes = {(symbol, time // MINUTE * MINUTE) for symbol, time in moments}
+        new = minutes - self.contradicted_minutes
+        self.contradicted_minutes |= new
+        self._changed_spans |= {(symbol, time, time) for symbol, time in new}
 
     def add_spans(self, spans: Iterable[tuple[str, int, int]]) -> None:
-        """Remember spans (symbol, first and last moment) in which something else is known now."""
-        self._new_spans |= set(spans)
+        """Add spans (symbol, first and last moment) in which certificates may have changed."""
+        self._changed_spans |= set(spans)
 
-    def expire(self, latest: int) -> None:
-        """Drop ids that no open candle can need; `latest` in microseconds."""
-        self.unnumbered = unnumbered.recent(self.unnumbered, latest)
+    def expire(self, latest_us: int) -> None:
+        """Drop ids that no open candle can need; `latest_us`: time of the latest trade."""
+        self.id_chunks = unnumbered.drop_expired(self.id_chunks, latest_us)
 
     def copy(self) -> "Deduplicator":
-        """A copy that later changes do not reach."""
-        numbered = {symbol: ranges.copy() for symbol, ranges in self.numbered.items()}
+        """Return a copy that later changes do not reach."""
+        copies = {name: ranges.copy() for name, ranges in self.ranges_by_series.items()}
         return Deduplicator(
-            numbered,
-            self.unnumbered[:],
+            copies,
+            self.id_chunks[:],
             self.gaps.copy(),
             self.connections.copy(),
-            set(self.contradicted),
+            set(self.contradicted_minutes),
             self.numberings.copy(),
             self.market_outages.copy(),
         )
-
-
-def _spans(
-    changes: Mapping[str, RangeChange], more: Iterable[tuple[str, int, int]]
-) -> pl.DataFrame:
-    """TIME_RANGES in which something is known now that was not, or no longer."""
-    rows = set(more) | {
-        (split_series(name)[0], before, after)
-        for name, change in changes.items()
-        for before, after in (
-            *((hole.before, hole.after) for hole in change.gone | change.new),
-            *((time, time) for time in change.begins),
-        )
-    }
-    return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")

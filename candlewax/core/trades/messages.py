@@ -1,7 +1,7 @@
 """Trades as messages of the normalized topic: one JSON object a trade.
 
-Pure functions between frames and texts. Decimals are strings, times whole
-microseconds since 1970, so nothing passes through a float.
+Pure functions between frames and texts. Decimals are strings and times whole microseconds since
+1970, so nothing passes through a float.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,14 +30,14 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.dialect import BUY, SELL
 
 VIA: Final = {"websocket": WEBSOCKET, "rest": REST, "dump": DUMP}
-"""The values of `via` by their names in messages."""
+"""Values of `via` by their names in messages."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
 
 
 class TradeMessage(msgspec.Struct, frozen=True, gc=False):
-    """What candles are made of; other fields of a message are passed over."""
+    """Fields of a message that candles need; other fields are ignored."""
 
     exchange: str
     symbol: str
@@ -63,48 +63,52 @@ class TradeMessage(msgspec.Struct, frozen=True, gc=False):
     kind: Literal["sample", "simulated", "real"] | None = None
 
 
-TOLD: Final = "outages"
-"""A column that trades may have beside those of TRADES: of the first one after some
-outages of its exchange, those; pairs of microseconds since 1970, else null."""
+OUTAGES_COLUMN: Final = "outages"
+"""Extra column of trades: outages that ended before a trade, at the first trade after them.
 
-KIND: Final = "kind"
-"""Another column that trades may have beside those of TRADES: whether they are of the sample, of
-the simulator or of real markets."""
+Pairs of microseconds since 1970; null in all other trades.
+"""
 
-TOLD_TYPE: Final = pl.List(pl.List(pl.Int64))
+KIND_COLUMN: Final = "kind"
+"""Extra column of trades: the kind of data, sample, simulated or real."""
 
-OUTAGES_OF: Final = {"exchange": pl.String, **OUTAGES}
+OUTAGES_COLUMN_TYPE: Final = pl.List(pl.List(pl.Int64))
+
+OUTAGES_BY_EXCHANGE: Final = {"exchange": pl.String, **OUTAGES}
 
 
 @dataclass(frozen=True)
 class ParsedMessages:
-    """`trades`: TRADES with `row`, the place of the message; `faults`: FAULTS.
-    `outages`: OUTAGES by exchange, of which these messages tell; `kinds`: the kinds they name.
+    """Parsed messages: TRADES with `row`, the place of the message, and FAULTS.
+
+    `outages`: OUTAGES by exchange in these messages. `kinds`: the kinds of data they name.
     """
 
     trades: pl.DataFrame
     faults: pl.DataFrame
-    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES_OF))
+    outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES_BY_EXCHANGE))
     kinds: frozenset[str] = frozenset()
 
 
-def key(exchange: str, symbol: str) -> str:
-    """The key of a trade's message."""
+def message_key(exchange: str, symbol: str) -> str:
+    """Return the key of a trade's message."""
     return f"{exchange}:{symbol}"
 
 
 def to_json(trades: pl.DataFrame) -> list[str]:
-    """The messages of trades (TRADES with vendor columns, TOLD, KIND), in their order."""
-    told_of = [TOLD] if TOLD in trades.columns else []
-    partial = [name for name in _vendor(trades) + told_of if trades[name].null_count()]
+    """Return the messages of trades (TRADES with vendor and extra columns), in order."""
+    outages = [OUTAGES_COLUMN] if OUTAGES_COLUMN in trades.columns else []
+    partial = [name for name in _vendor_columns(trades) + outages if trades[name].null_count()]
     if not partial:
         return _encode(trades)
-    # Trades that have the same fields go together.
-    lacks = pl.concat_str(pl.col(*partial).is_null().cast(pl.Int8).cast(pl.String))
+    # Trades with the same fields are encoded together.
+    absent = pl.concat_str(pl.col(*partial).is_null().cast(pl.Int8).cast(pl.String))
     values = [""] * trades.height
-    for part in trades.with_row_index("place").with_columns(lacks=lacks).partition_by("lacks"):
-        there = [name for name in part.columns if name not in partial or part[name][0] is not None]
-        for place, value in zip(part["place"], _encode(part.select(there)), strict=True):
+    for part in trades.with_row_index("place").with_columns(absent=absent).partition_by("absent"):
+        present = [
+            name for name in part.columns if name not in partial or part[name][0] is not None
+        ]
+        for place, value in zip(part["place"], _encode(part.select(present)), strict=True):
             values[place] = value
     return values
 
@@ -113,13 +117,13 @@ def _encode(trades: pl.DataFrame) -> list[str]:
     return trades.select(pl.struct(*_fields(trades)).struct.json_encode()).to_series().to_list()
 
 
-def _vendor(trades: pl.DataFrame) -> list[str]:
+def _vendor_columns(trades: pl.DataFrame) -> list[str]:
     return [name for name in trades.columns if name.startswith(VENDOR)]
 
 
 def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
     names = ("exchange", "symbol", "native_symbol", "base", "quote", "trade_id")
-    vendor = [pl.col(name).alias(name.removeprefix(VENDOR)) for name in _vendor(trades)]
+    vendor = [pl.col(name).alias(name.removeprefix(VENDOR)) for name in _vendor_columns(trades)]
     source = ("source", "source_partition", "source_offset", "source_index")
     no_condition = pl.lit([], pl.List(pl.String))
     return [
@@ -136,7 +140,7 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
         pl.col(*source),
         *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
         *(["numbering"] if (trades["numbering"] > 0).any() else []),
-        *(name for name in (TOLD, KIND) if name in trades.columns),
+        *(name for name in (OUTAGES_COLUMN, KIND_COLUMN) if name in trades.columns),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
 
@@ -147,72 +151,76 @@ _VIA_NAME: Final = pl.col("via").replace_strict(
 
 
 def decimal_text(amount: str) -> pl.Expr:
-    """A decimal as text, without the zeros at its end."""
+    """Return a decimal as text, without trailing zeros."""
     return pl.col(amount).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
 
 
 _NUMBERS: Final = ("price", "quantity", "quote_volume", "sequence", "source_offset")
 
-_POSSIBLE: Final = (
+_IS_VALID: Final = (
     ((pl.col("price") > 0) & (pl.col("quantity") > 0) | pl.col("condition").is_not_null())
     & (pl.col("quantity") < QUANTITY_LIMIT)
     & (pl.col("quote_volume") < QUOTE_VOLUME_LIMIT)
     & (pl.col("timestamp") <= pl.col("received_at") + pl.duration(microseconds=AHEAD_US))
 )
-"""What whoever decodes frames lets through; sums and the watermark rely on it."""
+"""Limits that decoding enforces; sums and the watermark rely on them."""
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-# For each of thousands of messages: what is called is written in C.
-_kind: Final = attrgetter(KIND)
+# attrgetter runs in C, which matters for thousands of messages.
+_kind: Final = attrgetter(KIND_COLUMN)
 
 _decoder: Final = msgspec.json.Decoder(TradeMessage)
 
 
 def from_json(values: Sequence[bytes]) -> ParsedMessages:
-    """Read messages; what is no trade comes out as a fault."""
-    messages = _one_a_line(values)
+    """Parse messages; one that is not a trade becomes a fault."""
+    messages = _decode_lines(values)
     if len(messages) == len(values):
-        return read(messages)
-    good: list[TradeMessage] = []
+        return to_trades(messages)
+    parsed: list[TradeMessage] = []
     rows: list[int] = []
     faults: list[tuple[int, int, str, str]] = []
     for row, value in enumerate(values):
         try:
-            good.append(_decoder.decode(value))
+            parsed.append(_decoder.decode(value))
             rows.append(row)
-        except _UNREADABLE as error:
+        except _DECODE_ERRORS as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
-    return told(read(good, rows), faults)
+    return add_faults(to_trades(parsed, rows), faults)
 
 
-def _one_a_line(values: Sequence[bytes]) -> list[TradeMessage]:
-    """All messages, if each is one line and a trade."""
+def _decode_lines(values: Sequence[bytes]) -> list[TradeMessage]:
+    """Decode all messages if each is one line and a trade; else return none."""
     lines = b"\n".join(values)
-    # A line that is empty is passed over: with others in one value it would make up for them.
+    # The decoder skips empty lines: one could hide that another value holds two lines.
     if lines.count(b"\n") != len(values) - 1:
         return []
     try:
         return _decoder.decode_lines(lines)
-    except _UNREADABLE:
+    except _DECODE_ERRORS:
         return []
 
 
-def told(found: ParsedMessages, faults: Sequence[tuple[int, int, str, str]]) -> ParsedMessages:
-    """The same trades, with more faults (rows of FAULTS)."""
-    more = pl.DataFrame(faults, FAULTS, orient="row")
-    return replace(found, faults=pl.concat([more, found.faults]))
+def add_faults(
+    parsed: ParsedMessages, faults: Sequence[tuple[int, int, str, str]]
+) -> ParsedMessages:
+    """Return the parsed messages with more faults (rows of FAULTS)."""
+    fault_rows = pl.DataFrame(faults, FAULTS, orient="row")
+    return replace(parsed, faults=pl.concat([fault_rows, parsed.faults]))
 
 
-def read(messages: Sequence[TradeMessage], rows: Sequence[int] | None = None) -> ParsedMessages:
-    """Make trades of messages. `rows` are their places, if not one after another."""
+def to_trades(
+    messages: Sequence[TradeMessage], rows: Sequence[int] | None = None
+) -> ParsedMessages:
+    """Convert messages to trades. `rows`: their places, if not consecutive."""
     if not messages:
         return ParsedMessages(empty({"row": pl.UInt32, **TRADES}), empty(FAULTS))
     texts = pl.DataFrame(
         {
             name: [getattr(message, name) for message in messages]
             for name in TradeMessage.__struct_fields__
-            if name not in {"conditions", "via", TOLD, KIND}
+            if name not in {"conditions", "via", OUTAGES_COLUMN, KIND_COLUMN}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
         strict=False,
@@ -221,8 +229,8 @@ def read(messages: Sequence[TradeMessage], rows: Sequence[int] | None = None) ->
         condition=pl.Series([_condition(m.conditions) for m in messages], dtype=pl.String),
         via=pl.Series([VIA[message.via] for message in messages], dtype=pl.Int8),
     )
-    known = pl.col("exchange").is_in(list(EXCHANGES))
-    exact = [
+    is_known_exchange = pl.col("exchange").is_in(list(EXCHANGES))
+    is_exact = [
         pl.col("price", "quantity").str.contains(r"^[0-9]{1,19}(?:\.[0-9]{1,12})?$"),
         pl.col("quote_volume").str.contains(r"^[0-9]{1,19}(?:\.[0-9]{1,18})?$"),
     ]
@@ -235,37 +243,43 @@ def read(messages: Sequence[TradeMessage], rows: Sequence[int] | None = None) ->
         pl.col("source_partition").cast(pl.UInt32),
         pl.col("source_index").cast(pl.UInt16),
         pl.col("numbering").cast(pl.UInt32),
-        exact=pl.all_horizontal(exact),
-        known=known,
+        exact=pl.all_horizontal(is_exact),
+        known=is_known_exchange,
     )
     kinds = frozenset(set(map(_kind, messages)) - {None})
-    telling = [place for place, message in enumerate(messages) if message.outages]
-    numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
-    good = pl.col("known") & numbers & pl.col("exact") & _POSSIBLE & _ends(messages, telling)
-    sound = typed.select(good=good).to_series()
-    outages = _outages(messages[place] for place in telling if sound[place])
-    if sound.all():
+    with_outages = [place for place, message in enumerate(messages) if message.outages]
+    has_numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
+    is_valid = (
+        pl.col("known")
+        & has_numbers
+        & pl.col("exact")
+        & _IS_VALID
+        & _have_valid_outages(messages, with_outages)
+    )
+    valid = typed.select(good=is_valid).to_series()
+    outages = _outages(messages[place] for place in with_outages if valid[place])
+    if valid.all():
         return ParsedMessages(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
-    why = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
-    faults = typed.filter(~sound).select(
+    detail = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
+    faults = typed.filter(~valid).select(
         "row",
         index=pl.lit(0, pl.UInt16),
         reason=pl.lit("bad_message"),
-        detail=why.when(numbers & pl.col("exact"))
+        detail=detail.when(has_numbers & pl.col("exact"))
         .then(pl.lit("an amount or a time that no trade can have, or an outage without an end"))
         .otherwise(pl.lit("a number that cannot be held exactly")),
     )
-    return ParsedMessages(typed.filter(sound).select("row", *TRADES), faults, outages, kinds)
+    return ParsedMessages(typed.filter(valid).select("row", *TRADES), faults, outages, kinds)
 
 
-def _ends(messages: Sequence[TradeMessage], telling: Sequence[int]) -> pl.Expr:
-    """Whether the outages that a message tells of, if it does, end after they began."""
-    wrong = [
+def _have_valid_outages(messages: Sequence[TradeMessage], with_outages: Sequence[int]) -> pl.Expr:
+    """Return whether the outages of a message, if any, end after they began."""
+    invalid = [
         place
-        for place in telling
+        for place in with_outages
         if any(began >= ended for began, ended in messages[place].outages or ())
     ]
-    return ~pl.int_range(pl.len()).is_in(wrong) if wrong else pl.lit(True)
+    return ~pl.int_range(pl.len()).is_in(invalid) if invalid else pl.lit(True)
 
 
 def _outages(messages: Iterable[TradeMessage]) -> pl.DataFrame:
@@ -274,7 +288,7 @@ def _outages(messages: Iterable[TradeMessage]) -> pl.DataFrame:
         for message in messages
         for began, ended in message.outages or ()
     ]
-    return pl.DataFrame(rows, OUTAGES_OF, orient="row")
+    return pl.DataFrame(rows, OUTAGES_BY_EXCHANGE, orient="row")
 
 
 def _condition(conditions: list[str]) -> str | None:

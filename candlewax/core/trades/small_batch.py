@@ -99,7 +99,7 @@ def normalize(
     if not dialect.numbered or native.height > _MOST:
         return None
     meanings = _meanings(native, dialect)
-    places = instruments.places(exchange, meanings["native_symbol"].to_list())
+    places = instruments.find_rows(exchange, meanings["native_symbol"].to_list())
     sequence = meanings["trade_id"].cast(pl.UInt64, strict=False)
     if places is None or sequence.null_count() or meanings["side"].null_count():
         return None
@@ -108,7 +108,7 @@ def normalize(
     times = _received(meanings["time"], frames["recv_ns"], rows.to_list())
     if amounts is None or times is None:
         return None
-    known, place = instruments.known(exchange), pl.Series(places, dtype=pl.UInt32)
+    known, place = instruments.known_table(exchange), pl.Series(places, dtype=pl.UInt32)
     columns = {"row": rows, **meanings, **amounts, **times, "sequence": sequence}
     columns |= {name: known[name][place] for name in ("symbol", "base", "quote")}
     columns |= {name: frames[name][rows] for name in SOURCE}

@@ -1,14 +1,14 @@
-"""What an exchange module declares, and how frames become native columns."""
+"""Declarations of an exchange, and extraction of native columns from its frames."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, pattern
+from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 
@@ -16,22 +16,35 @@ BUY, SELL = 1, 2
 """Values of `side`, the taker's."""
 
 
+class Meaning(NamedTuple):
+    """The fields of one native trade by their meaning, as `Dialect.columns` gives them."""
+
+    native_symbol: str
+    trade_id: str
+    time: int | None
+    side: int | None
+    price: str
+    quantity: str
+    condition: str | None = None
+
+
 @dataclass(frozen=True)
 class Dialect:
-    """One protocol of an exchange: its trade and what each field means.
+    """One trade format of an exchange, and the meaning of its fields.
 
-    `columns` gives, as expressions over text columns named after the native
-    fields: native_symbol and trade_id (String), time (Int64, microseconds since
-    1970, null if unreadable), side (Int8, the taker's, null if unreadable), price
-    and quantity (String), condition (String, null for an ordinary trade).
-    `mapped` names the fields these say all of; every other one is vendor data.
-    `numbered` tells whether trade_id counts the trades of a symbol without holes;
-    if not, it is made of the content. `spellings` says of time and side which native field
-    holds it and what is expected there, for the dead letters of those that cannot be read.
+    `columns` are expressions over text columns named after the native fields. They give
+    native_symbol and trade_id (String), time (Int64, microseconds since 1970, null if unreadable),
+    side (Int8, the taker's, null if unreadable), price and quantity (String), condition (String,
+    null for an ordinary trade). `interpret` gives the same of one native trade.
+
+    `mapped`: the fields that `columns` cover in full; all others are vendor data. `numbered`:
+    trade_id counts the trades of a symbol without holes; else trade_id is made of the content.
+    `spellings`: for time and side, the native field and the text expected there, for dead letters.
     """
 
     shape: Fields
     columns: Mapping[str, pl.Expr]
+    interpret: Callable[[NativeTrade], Meaning]
     mapped: frozenset[str]
     spellings: Mapping[str, "Spelling"]
     numbered: bool = True
@@ -39,7 +52,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Spelling:
-    """The native field that holds a value, and how it is written there."""
+    """Native field of a value, and the text expected there."""
 
     field: str
     expected: str
@@ -47,62 +60,63 @@ class Spelling:
 
 @dataclass(frozen=True)
 class FrameTemplate:
-    """Frames as the exchange sends them, character by character.
+    """Layout of frames, character by character.
 
-    Templates as in `pattern`. `before` and `after` stand around one trade, or
-    around several with commas between them.
+    Templates are as in `build_pattern`. `before` and `after` surround one trade, or several with
+    commas between them.
     """
 
     dialect: Dialect
     trade: str
     before: str = ""
     after: str = ""
-    several: bool = False
+    has_several_trades: bool = False
 
     @cached_property
-    def single(self) -> str:
+    def single_pattern(self) -> str:
         """Pattern of a frame that holds one trade."""
         shape = self.dialect.shape
-        parts = (pattern(shape, part) for part in (self.before, self.trade, self.after))
+        parts = (build_pattern(shape, part) for part in (self.before, self.trade, self.after))
         return "^" + "".join(parts) + "$"
 
     @cached_property
-    def each(self) -> str:
+    def trade_pattern(self) -> str:
         """Pattern of one trade."""
-        return "^" + pattern(self.dialect.shape, self.trade) + "$"
+        return "^" + build_pattern(self.dialect.shape, self.trade) + "$"
 
     @cached_property
     def recognizes(self) -> Callable[[str], object]:
-        """Tells whether a frame holds one trade and has this layout."""
-        return re.compile(uncaptured(self.single)).match
+        """Function that matches a frame of this layout that holds one trade."""
+        return re.compile(remove_groups(self.single_pattern)).match
 
     @cached_property
-    def many(self) -> str:
-        """Pattern of a frame that holds several trades, one group around them all."""
+    def many_pattern(self) -> str:
+        """Pattern of a frame that holds several trades, with one group around them."""
         before, trade, after = (
-            pattern(self.dialect.shape, part) for part in (self.before, self.trade, self.after)
+            build_pattern(self.dialect.shape, part)
+            for part in (self.before, self.trade, self.after)
         )
-        one = uncaptured(trade)
-        return f"^{before}(?<trades>{one}(?:,{one})+){after}$"
+        group_free_trade = remove_groups(trade)
+        return f"^{before}(?<trades>{group_free_trade}(?:,{group_free_trade})+){after}$"
 
     @cached_property
-    def any_trade(self) -> str:
+    def any_trade_pattern(self) -> str:
         """Pattern that finds the trades of a frame one after another."""
-        return uncaptured(pattern(self.dialect.shape, self.trade))
+        return remove_groups(build_pattern(self.dialect.shape, self.trade))
 
 
 _SAMPLE: Final = 4
-"""Frames that are asked which layout to try first."""
+"""Frames that decide which layout is tried first."""
 
 
-def uncaptured(regex: str) -> str:
-    """The same pattern without capture groups."""
+def remove_groups(regex: str) -> str:
+    """Return a pattern without its capture groups."""
     return re.sub(r"\((?!\?)|\(\?<\w+>", "(?:", regex)
 
 
 Trades = Sequence[NativeTrade | FrameError]
 Reading = tuple[Dialect, Trades] | None
-"""What one frame says: a dialect and its trades, or None for a control frame."""
+"""Dialect and trades of one frame; None for a control frame."""
 
 Split = tuple[str, str, str]
 """Unified symbol, base and quote."""
@@ -110,9 +124,9 @@ Split = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class DumpRules:
-    """The lines of an exchange's dump files: the fields of the dialect's shape in its
-    order, the optional ones last. `header` is the first field of a first line that holds
-    names.
+    """Lines of an exchange's dump files: the fields of a dialect's shape, in its order.
+
+    Optional fields come last. `header`: the first field of a header line.
     """
 
     dialect: Dialect
@@ -121,33 +135,35 @@ class DumpRules:
 
 @dataclass(frozen=True)
 class Exchange:
-    """An exchange: how to read its frames and its symbols.
+    """Everything the pipeline needs to know of an exchange.
 
-    `read` takes a frame's decoded JSON and raises FrameError for what is neither
-    trades nor a control frame. `split` takes a native symbol that the instruments
-    file does not list and the assets known from that file; None if no rule resolves it.
-    `quotes` are the known quote assets where symbols have no separator. `known_conditions` are
-    the values of `condition` whose meaning is known. `live` are the rules of its websocket,
-    `rest` those of its REST. `answer` takes a native symbol and the decoded JSON of an
-    answer to a request for its trades; as `read`. `dump` reads the lines of the files an
-    exchange publishes; None if it publishes none.
+    `read` takes a frame's decoded JSON and raises FrameError for anything but trades and control
+    frames. `read_response` does the same for the response to a request for trades of a native
+    symbol. `split_symbol` takes a native symbol that the instruments file does not list, and the
+    assets of that file; it returns None if no rule applies.
+
+    `quotes`: known quote assets, where symbols have no separator. `known_conditions`: values of
+    `condition` with a known meaning. `dump`: None if the exchange publishes no files.
     """
 
     id: str
     layouts: tuple[FrameTemplate, ...]
     read: Callable[[Any], Reading]
-    split: Callable[[str, Collection[str]], Split | None]
+    split_symbol: Callable[[str, Collection[str]], Split | None]
     live: WebSocketRules
     rest: RestRules
-    answer: Callable[[str, Any], Reading]
+    read_response: Callable[[str, Any], Reading]
     dump: DumpRules | None = None
     quotes: tuple[str, ...] = ()
     known_conditions: frozenset[str] = frozenset()
 
 
-def likely_first(layouts: Sequence[FrameTemplate], frames: pl.DataFrame) -> list[FrameTemplate]:
-    """Order layouts: those of the first frames come first, as one that no frame has costs as
-    much to try as one that all have.
+def order_by_likelihood(
+    layouts: Sequence[FrameTemplate], frames: pl.DataFrame
+) -> list[FrameTemplate]:
+    """Order layouts such that those of the first frames come first.
+
+    A layout that no frame has costs as much to try as one that all have.
     """
     sample = frames["frame"].head(_SAMPLE).to_list()
     return sorted(layouts, key=lambda layout: not any(map(layout.recognizes, sample)))
@@ -156,25 +172,27 @@ def likely_first(layouts: Sequence[FrameTemplate], frames: pl.DataFrame) -> list
 def extract_columns(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame:
     """Read the frames that hold one trade and have this layout.
 
-    In: row (UInt32), frame (String). Out: row, index (UInt16), and a text column
-    for each field of the layout; only the frames that match.
+    In: row (UInt32), frame (String). Out: row, index (UInt16) and a text column for each field of
+    the layout, of the frames that match.
     """
-    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.single))
-    return _matched(groups.unnest("groups").with_columns(index=pl.lit(0, pl.UInt16)))
+    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.single_pattern))
+    return _drop_unmatched(groups.unnest("groups").with_columns(index=pl.lit(0, pl.UInt16)))
 
 
 def extract_many(layout: FrameTemplate, frames: pl.DataFrame) -> pl.DataFrame:
-    """Read the frames that hold several trades and have this layout; as `extract_columns`."""
-    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.many))
-    found = groups.unnest("groups").filter(pl.col("trades").is_not_null())
-    trades = found.with_columns(
-        pl.col("trades").str.extract_all(layout.any_trade),
-        index=pl.int_ranges(0, pl.col("trades").str.extract_all(layout.any_trade).list.len()),
+    """Read the frames that hold several trades and have this layout, as `extract_columns` does."""
+    groups = frames.select("row", groups=pl.col("frame").str.extract_groups(layout.many_pattern))
+    matched_rows = groups.unnest("groups").filter(pl.col("trades").is_not_null())
+    trades = matched_rows.with_columns(
+        pl.col("trades").str.extract_all(layout.any_trade_pattern),
+        index=pl.int_ranges(
+            0, pl.col("trades").str.extract_all(layout.any_trade_pattern).list.len()
+        ),
     ).explode("trades", "index")
-    fields = trades["trades"].str.extract_groups(layout.each).struct.unnest()
+    fields = trades["trades"].str.extract_groups(layout.trade_pattern).struct.unnest()
     return trades.drop("trades").with_columns(pl.col("index").cast(pl.UInt16)).hstack(fields)
 
 
-def _matched(groups: pl.DataFrame) -> pl.DataFrame:
+def _drop_unmatched(groups: pl.DataFrame) -> pl.DataFrame:
     first = next(name for name in groups.columns if name not in {"row", "index"})
     return groups if groups[first].null_count() == 0 else groups.filter(pl.col(first).is_not_null())

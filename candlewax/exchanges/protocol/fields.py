@@ -1,10 +1,8 @@
-"""Shapes of exchange messages: one definition, read two ways.
+"""Shapes of exchange messages: the fields of a native trade and their JSON types.
 
-A shape names the fields of a native trade and the JSON type of each. From it
-come both ways of reading a frame: the pattern that lifts whole columns out of
-frames laid out as the exchange sends them today, and the check that reads any
-other frame with the same fields, in whatever order, one by one. Both give the
-same columns of text, so that no number passes through a float.
+A frame is read in one of two ways that give the same text columns. A pattern extracts columns from
+frames that have today's layout. All other frames are parsed as JSON one by one, with their fields
+in any order. No number passes through a float.
 """
 
 import json
@@ -20,8 +18,8 @@ INTEGER = "integer"
 NUMBER = "number"
 BOOLEAN = "boolean"
 
-# Printable ASCII without quote and backslash, whole numbers without a sign:
-# what the exchanges send. Anything else is read one by one.
+# Exchanges send printable ASCII without quote and backslash, and whole numbers without a sign.
+# Frames with anything else are parsed as JSON one by one.
 _PATTERNS = {
     TEXT: r'"([ !#-\[\]-~]*)"',
     INTEGER: r"(0|[1-9][0-9]*)",
@@ -32,9 +30,9 @@ _SCALAR = r'(?:"[ !#-\[\]-~]*"|[0-9.]+)'
 
 
 class FrameError(ValueError):
-    """A frame, or one trade of it, that cannot be read.
+    """Error of a frame, or of one of its trades, that cannot be read.
 
-    `reason` is a short fixed word, `detail` says what was expected and what came.
+    `reason`: a short fixed word. `detail`: the expected and the actual content.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -51,15 +49,15 @@ class Field:
     optional: bool = False
 
 
-MOST_FIELDS = 64
-"""Of a trade; each field is a column of its batch."""
+MAX_FIELDS = 64
+"""Most fields of a trade: each becomes a column of its batch."""
 
 Fields = Mapping[str, Field]
 NativeTrade = dict[str, str]
 
 
 class Number(str):
-    """The text of a JSON number that is not whole."""
+    """Text of a JSON number that is not whole."""
 
     __slots__ = ()
 
@@ -68,7 +66,7 @@ _decoder = msgspec.json.Decoder(float_hook=Number)
 
 
 def parse(frame: str) -> Any:  # noqa: ANN401 - JSON may be anything
-    """Decode JSON with every number that is not whole left as its text.
+    """Decode JSON, and keep every number that is not whole as its text.
 
     Raises FrameError `empty_frame` or `bad_json`.
     """
@@ -80,8 +78,8 @@ def parse(frame: str) -> Any:  # noqa: ANN401 - JSON may be anything
         raise FrameError("bad_json", str(error)) from error
 
 
-def text(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
-    """A decoded JSON value as the text that stands for it."""
+def to_text(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
+    """Return the text of a decoded JSON value."""
     if isinstance(value, str):
         return value
     if value is True or value is False:
@@ -92,29 +90,29 @@ def text(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
 
 
 def bad_shape(expected: str, got: Any) -> FrameError:  # noqa: ANN401 - JSON may be anything
-    """Return the error for JSON that is not what it should be."""
-    return FrameError("bad_shape", f"expected {expected}, got {_described(got)}")
+    """Return the error for JSON of an unexpected shape."""
+    return FrameError("bad_shape", f"expected {expected}, got {_describe(got)}")
 
 
-def _described(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
+def _describe(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
     """Describe a JSON value such that text and numbers of the same digits differ."""
     if isinstance(value, Number) or type(value) is int:
-        return f"the number {text(value)[:100]}"
+        return f"the number {to_text(value)[:100]}"
     if isinstance(value, str):
         return f'the text "{value[:100]}"'
-    return text(value)[:100]
+    return to_text(value)[:100]
 
 
-def read(trade: Any, shape: Fields, ignored: frozenset[str] = frozenset()) -> NativeTrade:  # noqa: ANN401
-    """Read one native trade: its fields as text, unknown fields along with them.
+def read_trade(trade: Any, shape: Fields, ignored: frozenset[str] = frozenset()) -> NativeTrade:  # noqa: ANN401
+    """Read one native trade: the texts of its fields, unknown ones included.
 
-    Raises FrameError `bad_shape` naming the field.
+    Raises FrameError `bad_shape` that names the field.
     """
     if not isinstance(trade, dict):
         raise bad_shape("a trade object", trade)
-    if len(trade) > MOST_FIELDS:
+    if len(trade) > MAX_FIELDS:
         raise FrameError(
-            "bad_shape", f"expected at most {MOST_FIELDS} fields, got {len(trade)} fields"
+            "bad_shape", f"expected at most {MAX_FIELDS} fields, got {len(trade)} fields"
         )
     for name, field in shape.items():
         if name in trade:
@@ -122,34 +120,33 @@ def read(trade: Any, shape: Fields, ignored: frozenset[str] = frozenset()) -> Na
                 raise bad_shape(f"{field.type} in field {name!r}", trade[name])
         elif not field.optional:
             raise bad_shape(f"a field {name!r}", trade)
-    return {name: text(value) for name, value in trade.items() if name not in ignored}
+    return {name: to_text(value) for name, value in trade.items() if name not in ignored}
 
 
-def attempt(trade: Any, shape: Fields) -> NativeTrade | FrameError:  # noqa: ANN401
-    """Read one trade of several: what is wrong with it is its own."""
+def try_read(trade: Any, shape: Fields) -> NativeTrade | FrameError:  # noqa: ANN401
+    """Read one native trade, or return the error: other trades of its frame stay readable."""
     try:
-        return read(trade, shape)
+        return read_trade(trade, shape)
     except FrameError as error:
         return error
 
 
 def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401 - JSON may be anything
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
     if kind == INTEGER:
-        return whole
+        return is_whole
     if kind == NUMBER:
-        return whole or isinstance(value, Number)
+        return is_whole or isinstance(value, Number)
     if kind == BOOLEAN:
         return isinstance(value, bool)
     return isinstance(value, str) and not isinstance(value, Number)
 
 
-def pattern(shape: Fields, template: str) -> str:
-    """The pattern of JSON laid out as `template`.
+def build_pattern(shape: Fields, template: str) -> str:
+    """Return the regular expression of JSON laid out as `template`.
 
-    In the template `<name>` stands for the value of a field, `<*>` for any string
-    or number; everything else is literal. Each field becomes a capture group of
-    its own name.
+    In a template `<name>` is the value of a field, `<*>` any string or number; everything else is
+    literal. Each field is a capture group of its own name.
     """
     parts = []
     for piece in re.split(r"(<[\w*]+>)", template):

@@ -1,4 +1,4 @@
-"""Texts with values in them."""
+"""Texts with values, as Polars expressions."""
 
 from itertools import zip_longest
 
@@ -6,10 +6,10 @@ import polars as pl
 
 
 def phrase(text: str, *values: pl.Expr) -> pl.Expr:
-    """A text (String) with a value in place of each `{}`; null where one of them is.
+    """Return a text (String) with a value in place of each `{}`; null where a value is null.
 
-    `pl.format` panics where the first of a column's chunks is empty (Polars 2.1), as a filter
-    leaves it that follows a join on several threads.
+    `pl.format` panics where the first of a column's chunks is empty (Polars 2.1). A filter after a
+    join on several threads leaves such chunks.
     """
     pieces: list[pl.Expr] = []
     for piece, value in zip_longest(text.split("{}"), values):

@@ -1,20 +1,21 @@
-"""What an exchange module declares for asking by REST: pure rules, no sockets."""
+"""REST rules of an exchange: declarations and pure functions, no sockets."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, attempt, bad_shape
+from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, bad_shape, try_read
 
-NATIVE: Final = "native symbol"
-"""The field of a native trade that holds the symbol its frame does not."""
+NATIVE_SYMBOL: Final = "native symbol"
+"""Field of a native trade for the symbol, if its frame does not hold it."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where trades are asked from: a number, and a time in nanoseconds since 1970. An
-    exchange goes by the one or by the other.
+    """Position from which trades are requested: a trade number, and nanoseconds since 1970.
+
+    An exchange pages by one of the two.
     """
 
     number: int
@@ -23,110 +24,118 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Page:
-    """What an answer holds: the numbers of its trades, ascending, and their times in
-    microseconds since 1970. `until_ns` is from when on an exchange that goes by time is
-    asked for what follows. `unread` rows beside them cannot be read: a page that has only
-    such rows is not empty.
+    """Content of a response, as far as paging needs it.
+
+    `numbers`: the numbers of its trades, ascending. `times_us`: their times, since 1970.
+    `until_ns`: where the next request begins, if the exchange pages by time. `unreadable_rows`:
+    rows that could not be read; a page with only such rows is not empty.
     """
 
     numbers: Sequence[int]
-    times: Sequence[int]
+    times_us: Sequence[int]
     until_ns: int = 0
-    unread: int = 0
+    unreadable_rows: int = 0
 
 
 class RestErrorKind(Enum):
-    """What an exchange says that gives no trades."""
+    """Kind of a response without trades."""
 
-    SLOWER = "slower"
-    """Too many requests: all of them are to wait."""
-    NEVER = "never"
-    """There is nothing to be had, however often one asks."""
-    KEY = "key"
-    """Only to who shows a key."""
+    RATE_LIMITED = "rate limited"
+    """Too many requests: every request must wait."""
+    PERMANENT = "permanent"
+    """The exchange does not have these trades; a retry is useless."""
+    KEY_REQUIRED = "key required"
+    """The exchange answers requests with an API key only."""
     FAILED = "failed"
-    """Anything else: perhaps next time."""
+    """Any other failure; a retry may succeed."""
 
 
 @dataclass(frozen=True)
 class RestError:
-    """An answer without trades: what follows from it, and the exchange's own words."""
+    """A response without trades: its kind, and the exchange's own text."""
 
-    verdict: RestErrorKind
+    kind: RestErrorKind
     reason: str
 
 
 @dataclass(frozen=True)
 class RestRules:
-    """How an exchange is asked for its trades.
+    """Limits, paths and parsers of an exchange's REST interface.
 
-    `target` is path and query for trades of a native symbol from a place on, at most so
-    many and never more than `page`; `newest` for the last ones, at most `newest_page`.
-    `read` gives what a decoded answer holds (raises FrameError), `complaint` what it says
-    instead, from the status and the decoded answer (None where it is no JSON).
-    Requests may come `requests_s` a second, `burst` of them at once. `by_time` tells that
-    places are times, `windowed` that an answer holds the trades with so many numbers from
-    a place on, however few they are. `key_header` is where a key goes; if `key_needed`,
-    who has none is shown the newest trades only. `used` names a header that counts what
-    was spent, and how much of it may be.
+    `trades_path` returns path and query for trades of a native symbol from a cursor on, at most
+    `page_rows` of them; `latest_path` for the last ones, at most `latest_page_rows`. `parse_page`
+    reads a decoded response and raises FrameError. `parse_error` returns the error that a status
+    and a decoded response (None if it is not JSON) mean, or None.
+
+    A client may send `requests_per_s`, `burst` of them at once. `usage_limit`: a response header
+    that counts what was spent, and the most it may count. `pages_by_time`: cursors are times.
+    `page_counts_numbers`: a response covers as many numbers as were requested, however few trades
+    have them. `key_header`: the header of an API key. `requires_key`: without a key the exchange
+    returns the latest trades only.
     """
 
     url: str
-    page: int
-    newest_page: int
-    requests_s: float
+    page_rows: int
+    latest_page_rows: int
+    requests_per_s: float
     burst: int
-    target: Callable[[str, Cursor, int], str]
-    newest: Callable[[str, int], str]
-    read: Callable[[Any], Page]
-    complaint: Callable[[int, Any], RestError | None]
-    by_time: bool = False
-    windowed: bool = False
+    trades_path: Callable[[str, Cursor, int], str]
+    latest_path: Callable[[str, int], str]
+    parse_page: Callable[[Any], Page]
+    parse_error: Callable[[int, Any], RestError | None]
+    pages_by_time: bool = False
+    page_counts_numbers: bool = False
     key_header: str | None = None
-    key_needed: bool = False
-    used: tuple[str, int] | None = None
+    requires_key: bool = False
+    usage_limit: tuple[str, int] | None = None
 
 
-def by_status(status: int, content: Any, said: str) -> RestError | None:  # noqa: ANN401
-    """What statuses mean everywhere; `said` are the exchange's words, if any."""
+def error_for_status(status: int, content: Any, message: str) -> RestError | None:  # noqa: ANN401
+    """Return the error that a status means at every exchange, or None.
+
+    `message`: the exchange's own text, if any.
+    """
     if status == 200 and content is not None:
         return None
-    reason = f"status {status}: {said}" if said else f"status {status}"
+    reason = f"status {status}: {message}" if message else f"status {status}"
     if status in (418, 429):
-        return RestError(RestErrorKind.SLOWER, reason)
+        return RestError(RestErrorKind.RATE_LIMITED, reason)
     if status == 200:
         reason = "the answer is no JSON"
     return RestError(RestErrorKind.FAILED, reason)
 
 
-def rows(value: Any, what: str) -> list[Any]:  # noqa: ANN401 - JSON may be anything
-    """A list of an answer. Raises FrameError."""
+def require_list(value: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON may be anything
+    """Return a list of a response. Raises FrameError for anything else."""
     if not isinstance(value, list):
-        raise bad_shape(f"a list of {what}", value)
+        raise bad_shape(f"a list of {noun}", value)
     return value
 
 
-def named(row: Any, shape: Fields, native: str) -> NativeTrade | FrameError:  # noqa: ANN401
-    """Read one trade of an answer about a native symbol."""
-    trade = attempt(row, shape)
-    return trade if isinstance(trade, FrameError) else {**trade, NATIVE: native}
+def read_row(row: Any, shape: Fields, native_symbol: str) -> NativeTrade | FrameError:  # noqa: ANN401
+    """Read one trade of a response about a native symbol, or return the error."""
+    trade = try_read(row, shape)
+    return trade if isinstance(trade, FrameError) else {**trade, NATIVE_SYMBOL: native_symbol}
 
 
-def page(
+def build_page(
     trades: Iterable[NativeTrade | FrameError],
-    number: Callable[[NativeTrade], int],
-    time: Callable[[NativeTrade], int | None],
+    read_number: Callable[[NativeTrade], int],
+    read_time_us: Callable[[NativeTrade], int | None],
     until_ns: int = 0,
 ) -> Page:
-    """Return the page of trades in any order. Those that cannot be read, or whose time cannot
-    (None), are counted only.
+    """Build a page from trades in any order.
+
+    `unreadable_rows` counts trades that could not be read and those without a readable time.
     """
-    found, unread = [], 0
+    readable, unreadable_rows = [], 0
     for trade in trades:
-        at = None if isinstance(trade, FrameError) else time(trade)
-        if isinstance(trade, FrameError) or at is None:
-            unread += 1
+        time_us = None if isinstance(trade, FrameError) else read_time_us(trade)
+        if isinstance(trade, FrameError) or time_us is None:
+            unreadable_rows += 1
         else:
-            found.append((number(trade), at))
-    found.sort()
-    return Page([n for n, _ in found], [at for _, at in found], until_ns, unread)
+            readable.append((read_number(trade), time_us))
+    readable.sort()
+    return Page(
+        [n for n, _ in readable], [time_us for _, time_us in readable], until_ns, unreadable_rows
+    )

@@ -1,4 +1,4 @@
-"""What an exchange module declares for its live feed: pure rules, no sockets."""
+"""Websocket rules of an exchange: declarations and pure functions, no sockets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from candlewax.exchanges.protocol.fields import FrameError, parse
 
 
 class Kind(Enum):
-    """What a frame that is no trade says to the one who subscribed."""
+    """Kind of a frame that holds no trade."""
 
     OTHER = "other"
     HEARTBEAT = "heartbeat"
@@ -20,15 +20,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class ControlMessage:
-    """What a frame says about a subscription.
+    """Content of a frame that holds no trade, as far as subscriptions need it.
 
-    `request` is the id of the message it answers, `instruments` are the native symbols
-    it names; either may be absent. `reason` is the exchange's own text.
+    `request`: the id of the message that the frame answers. `native_symbols`: the symbols it names.
+    Either may be absent. `reason`: the exchange's own text.
     """
 
     kind: Kind
     request: int | None = None
-    instruments: tuple[str, ...] = ()
+    native_symbols: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -39,39 +39,41 @@ SHUTDOWN = ControlMessage(Kind.SHUTDOWN)
 
 @dataclass(frozen=True)
 class WebSocketRules:
-    """How an exchange wants to be connected to and subscribed to.
+    """Limits and messages of an exchange's websocket.
 
-    `instruments` a connection carries at most; `chunk` of them stand in one message,
-    made by `subscribe` of native symbols and an id; `opening` are messages sent first.
-    `messages_s` messages a second may be sent, and `connect_every_s` is the time between
-    two attempts to connect. After `silent_s` seconds without any message a connection is
-    dead (None: the exchange need not send anything), after `stalled_s` seconds with
-    nothing but heartbeats it is stalled. After `longest_s` seconds the exchange ends it.
-    `whole` tells that a message of which one instrument is refused is refused as a whole,
-    `in_turn` that answers without an id or a name come in the order of the messages.
-    `is_simulated` tells whether it must be the simulator that answers; None if that is open.
-    `is_trade` tells cheaply whether a frame holds new trades, `hear` reads any other.
+    `subscribe` returns a message from at most `symbols_per_message` native symbols and an id;
+    `opening_messages` are sent before it. `connect_every_s`: the least time between two attempts to
+    connect.
+
+    A connection is dead after `dead_after_s` without any message (None: the exchange need not send
+    any), and stalled after `stalled_after_s` with nothing but heartbeats. The exchange closes it
+    after `max_age_s`.
+
+    `rejects_whole_message`: if the exchange refuses one symbol of a message, it refuses the
+    message. `replies_in_order`: replies without id and symbol come in the order of the messages.
+    `is_simulated`: whether the simulator must answer; None accepts both. `is_trade` tells cheaply
+    whether a frame holds new trades; `parse_control` reads all other frames.
     """
 
     url: str
-    instruments: int
-    chunk: int
-    messages_s: float
+    symbols_per_connection: int
+    symbols_per_message: int
+    messages_per_s: float
     connect_every_s: float
-    silent_s: float | None
-    stalled_s: float
-    longest_s: float | None
+    dead_after_s: float | None
+    stalled_after_s: float
+    max_age_s: float | None
     subscribe: Callable[[Sequence[str], int], str]
     is_trade: Callable[[str], bool]
-    hear: Callable[[str], ControlMessage]
-    opening: tuple[str, ...] = ()
-    whole: bool = False
-    in_turn: bool = False
+    parse_control: Callable[[str], ControlMessage]
+    opening_messages: tuple[str, ...] = ()
+    rejects_whole_message: bool = False
+    replies_in_order: bool = False
     is_simulated: bool | None = None
 
 
 def parse_object(frame: str) -> dict[str, Any]:
-    """The JSON object of a frame; empty if it is none."""
+    """Return the JSON object of a frame, or an empty one if the frame holds none."""
     try:
         content = parse(frame)
     except FrameError:
@@ -79,6 +81,6 @@ def parse_object(frame: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def number(value: Any) -> int | None:  # noqa: ANN401 - JSON may be anything
-    """The value if it is an id as we give them."""
+def parse_request_id(value: Any) -> int | None:  # noqa: ANN401 - JSON may be anything
+    """Return the value if it is an integer, as our request ids are; else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Bytes of a frame log, plain or compressed, in chunks of whole lines."""
+"""Reader of frame logs, plain or compressed, in chunks of whole lines."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from typing import Final, Protocol
 import zstandard
 
 LONGEST_LINE: Final = 64 << 20
-"""Bytes; a longer line is cut, so that no file can fill the memory."""
+"""Longest line in bytes; a longer one is cut, so that no file can fill the memory."""
 
 _BLOCK: Final = 64 << 10
 
 
 class LogError(ValueError):
-    """The rest of a log cannot be read. `reason` is a short fixed word."""
+    """Error for a log whose rest cannot be read. `reason` is a short fixed word."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -36,10 +36,10 @@ _INFLATORS: Final[dict[str, Callable[[], _Inflator]]] = {
 
 
 def blocks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
-    """The text of a log, piece by piece.
+    """Yield the decompressed text of a log, block by block.
 
-    `count` is told how many bytes of the file each piece took. Raises LogError
-    where a compressed file ends early or is damaged, after all that could be read.
+    Calls `count` with the bytes of the file that each block took. Raises LogError after the last
+    readable byte if a compressed file is damaged or ends early.
     """
     inflator = _INFLATORS.get(path.suffix)
     with path.open("rb") as file:
@@ -52,18 +52,18 @@ def _counted(block: bytes, count: Callable[[int], None]) -> bytes:
     return block
 
 
-def _inflated(stored: Iterator[bytes], begin: Callable[[], _Inflator]) -> Iterator[bytes]:
-    """Decompress one member after another."""
+def _inflated(stored: Iterator[bytes], create_inflator: Callable[[], _Inflator]) -> Iterator[bytes]:
+    """Yield the decompressed data of one member after another."""
     member: _Inflator | None = None
     try:
         for block in stored:
             rest = block
             while rest:
-                member = member or begin()
+                member = member or create_inflator()
                 yield member.decompress(rest)
                 rest = b""
                 if member.eof:
-                    # Padding with zeros may follow a member.
+                    # Zero padding may follow a member.
                     rest = member.unused_data.lstrip(b"\0")
                     member = None
     except (zlib.error, zstandard.ZstdError) as error:
@@ -73,9 +73,7 @@ def _inflated(stored: Iterator[bytes], begin: Callable[[], _Inflator]) -> Iterat
 
 
 class Lines:
-    """Whole lines of a log in chunks of about `size` bytes, from byte `offset` of
-    its text on.
-    """
+    """Chunks of whole lines of about `size` bytes, from byte `offset` of the text on."""
 
     def __init__(self, pieces: Iterator[bytes], size: int, offset: int) -> None:
         self._pieces = pieces
@@ -83,12 +81,10 @@ class Lines:
         self._skip = offset
         self._rest = b""
         self.error: LogError | None = None
-        """What ended the log early."""
+        """Error that ended the log early."""
 
     def next_chunk(self) -> bytes:
-        """The next lines; only the last one of all may lack its newline. Empty at the
-        end.
-        """
+        """Return the next lines, b"" at the end. Only the last line may lack its newline."""
         parts, size = [self._rest], len(self._rest)
         self._rest = b""
         for piece in self._until_error():

@@ -1,4 +1,4 @@
-"""A recording played at a pace, as if it happened now."""
+"""Bytewax source that plays a recording at a chosen pace, as if live."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -12,101 +12,101 @@ from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.snapshots import Snapshot
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.runtime.clocks import steady_clock
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
 
-STEP: Final = timedelta(milliseconds=20)
-"""Time between two looks at what is due: what a live feed waits too."""
+MAX_WAIT: Final = timedelta(milliseconds=20)
+"""Time between two batches, as in a live feed."""
 
 
 class PlaybackClock:
-    """How far a recording is played; asked by any thread.
+    """Clock of a playback: converts between recorded time and time now. Safe in any thread.
 
-    `begin` is the time of the recording (microseconds since 1970) up to which all of it
-    comes at once; from there on `pace` seconds of it pass in each second.
+    Times are microseconds since 1970. The recording up to `begin` is emitted at once; from there
+    on `pace` seconds of it pass in each second.
     """
 
     def __init__(
-        self, pace: float, begin: int | None = None, now: Callable[[], int] | None = None
+        self, pace: float, begin_us: int | None = None, now: Callable[[], int] | None = None
     ) -> None:
         self.pace = pace
-        self._begin = begin
+        self._begin_us = begin_us
         self._wall_now = now or steady_clock
-        self._began: int | None = None
+        self._started_us: int | None = None
 
-    def start(self, first: int) -> None:
-        """The first frame that is not there at once is at hand, received at `first`."""
-        if self._began is None:
-            self._begin = first if self._begin is None else self._begin
-            self._began = self._wall_now()
+    def start(self, first_us: int) -> None:
+        """Start the clock with the first frame to be paced, received at `first_us`."""
+        if self._started_us is None:
+            self._begin_us = first_us if self._begin_us is None else self._begin_us
+            self._started_us = self._wall_now()
 
     @property
     def begin(self) -> int | None:
-        """Where the playing begins."""
-        return self._begin
+        """Return the recorded time at which pacing begins."""
+        return self._begin_us
 
-    def now(self, wall: int | None = None) -> int:
-        """The time of the recording; `wall` is the time here, of now if none is given."""
-        if self._began is None:
-            return self._begin or 0
-        wall = self._wall_now() if wall is None else wall
-        return (self._begin or 0) + int((wall - self._began) * self.pace)
+    def now(self, wall_us: int | None = None) -> int:
+        """Return the recorded time that corresponds to `wall_us`, by default to the present."""
+        if self._started_us is None:
+            return self._begin_us or 0
+        wall_us = self._wall_now() if wall_us is None else wall_us
+        return (self._begin_us or 0) + int((wall_us - self._started_us) * self.pace)
 
-    def wall(self, received: int) -> int:
-        """When it was, or will be here, that a time of the recording is played."""
-        if self._began is None:
+    def to_wall(self, recorded_us: int) -> int:
+        """Return the present time at which a recorded time is played."""
+        if self._started_us is None:
             return self._wall_now()
-        return self._began + int(max(0, received - (self._begin or 0)) / self.pace)
+        return self._started_us + int(max(0, recorded_us - (self._begin_us or 0)) / self.pace)
 
 
 @log_failures
-class _Paced(StatefulSourcePartition[SourceItem, None]):
+class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(
         self,
         inner: StatefulSourcePartition[SourceItem, Snapshot],
-        play: PlaybackClock,
-        stopping: Callable[[], bool],
+        clock: PlaybackClock,
+        should_stop: Callable[[], bool],
     ) -> None:
         self._inner = inner
-        self._play = play
-        self._stopping = stopping
-        self._held: deque[tuple[FrameBatch, pl.Series]] = deque()
-        self.looks = Looks(PULSE)
+        self._clock = clock
+        self._should_stop = should_stop
+        self._waiting: deque[tuple[FrameBatch, pl.Series]] = deque()
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
 
     def next_batch(self) -> Iterable[SourceItem]:
-        if self._stopping():
+        if self._should_stop():
             raise StopIteration
-        if not self.looks.due():
+        if not self.poll_timer.is_due():
             return []
-        if self._held:
-            return self._due()
-        given: list[SourceItem] = []
+        if self._waiting:
+            return self._take_due()
+        items: list[SourceItem] = []
         for item in self._inner.next_batch():
             if isinstance(item, FrameBatch):
-                # A clock that was set back does not hold up what follows.
-                self._held.append((item, item.frames["recv_ns"].cum_max() // 1000))
+                # If the clock was set back while recording, later frames do not wait for it.
+                self._waiting.append((item, item.frames["recv_ns"].cum_max() // 1000))
             else:
-                given.append(item)
-        return given
+                items.append(item)
+        return items
 
-    def _due(self) -> list[SourceItem]:
-        """What was received by now; of each exchange in its order."""
-        first = min(int(times[0]) for _, times in self._held)
-        if self._play.begin is None or first >= self._play.begin:
-            self._play.start(first)
-        now = self._play.now()
+    def _take_due(self) -> list[SourceItem]:
+        """Remove and return the frames that are due, those of each exchange in their order."""
+        first_us = min(int(times[0]) for _, times in self._waiting)
+        if self._clock.begin is None or first_us >= self._clock.begin:
+            self._clock.start(first_us)
+        now = self._clock.now()
         due: list[SourceItem] = []
         rest: deque[tuple[FrameBatch, pl.Series]] = deque()
-        for item, times in self._held:
+        for item, times in self._waiting:
             count = int(times.search_sorted(now, side="right"))
             if count:
                 due.append(FrameBatch(item.exchange, item.frames.head(count)))
             if count < times.len():
                 rest.append((FrameBatch(item.exchange, item.frames[count:]), times[count:]))
-        self._held = rest
-        self.looks.wait(STEP if rest else None)
+        self._waiting = rest
+        self.poll_timer.schedule(MAX_WAIT if rest else None)
         if due:
-            self.looks.emitted()
+            self.poll_timer.mark_emitted()
         return due
 
     def next_awake(self) -> datetime | None:
@@ -120,24 +120,23 @@ class _Paced(StatefulSourcePartition[SourceItem, None]):
 
 
 class PacedSource(FixedPartitionedSource[SourceItem, None]):
-    """Plays frame logs at the pace of `play`.
+    """Source of recorded frames at the pace of `clock`.
 
-    Emits what `FrameLogSource` emits, each frame when its time has come.
+    Emits the items of `FrameLogSource`, each frame at its time.
 
-    Unit of parallelism: one partition, as the recordings. Delivery: for looking at: it
-    begins anew after a restart.
+    Delivery: for display only; it starts over after a restart. Unit of parallelism: one partition.
     """
 
     def __init__(
-        self, recordings: FrameLogSource, play: PlaybackClock, stopping: Callable[[], bool]
+        self, logs: FrameLogSource, clock: PlaybackClock, should_stop: Callable[[], bool]
     ) -> None:
-        self._recordings = recordings
-        self._play = play
-        self._stopping = stopping
+        self._logs = logs
+        self._clock = clock
+        self._should_stop = should_stop
 
     def list_parts(self) -> list[str]:
-        return self._recordings.list_parts()
+        return self._logs.list_parts()
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Paced:
-        inner = self._recordings.build_part(step_id, for_part, None)
-        return _Paced(inner, self._play, self._stopping)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _PacedPartition:
+        inner = self._logs.build_part(step_id, for_part, None)
+        return _PacedPartition(inner, self._clock, self._should_stop)

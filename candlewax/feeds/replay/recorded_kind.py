@@ -1,4 +1,4 @@
-"""The kind of a recording, by what it holds: its name and its place tell nothing."""
+"""Kind of data of a frame log, determined by its content; name and folder prove nothing."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -6,7 +6,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from candlewax.core.kind_marks import CONNECTED, MADE_BY, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import (
+    CONNECTED_PREFIX,
+    REAL,
+    SAMPLE_KIND,
+    SIMULATED,
+    SIMULATOR_FIELD,
+)
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import Lines, blocks
 
@@ -15,31 +21,30 @@ _CHUNK: Final = 1 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _TABS: Final = 4
-"""In a line that holds a frame."""
+"""Number of tabs in a line that holds a frame."""
 
 
 def kinds_of(path: Path) -> set[str]:
-    """Return the kinds of data that meet in a frame log, all of which is looked through.
+    """Return all kinds of data that a frame log holds; reads the whole log.
 
-    Our own events of connections tell which are the simulator's; the sample is known by its
-    lines. What tells nothing of itself counts as real. So does what cannot be read: that is told
-    by who reads it on.
+    Connection events of our own mark the simulator's frames; the sample is recognized by its lines.
+    Anything else counts as real, also an unreadable log: the source reports the error.
     """
-    found: set[str] = set()
+    kinds: set[str] = set()
     others = False
     for text in _texts(path):
-        found |= _connected(text)
+        kinds |= _event_kinds(text)
         of_sample, of_others = _sample_lines(text)
         if of_sample:
-            found.add(SAMPLE_KIND)
+            kinds.add(SAMPLE_KIND)
         others = others or of_others
-    if SAMPLE_KIND in found and others and len(found) == 1:
-        found.add(REAL)
-    return found or {REAL}
+    if SAMPLE_KIND in kinds and others and len(kinds) == 1:
+        kinds.add(REAL)
+    return kinds or {REAL}
 
 
 def _texts(path: Path) -> Iterator[bytes]:
-    """Whole lines of a log, about a mebibyte at a time."""
+    """Yield whole lines of a log, about 1 MiB at a time."""
     try:
         lines = Lines(blocks(path, lambda _: None), _CHUNK, 0)
         while text := lines.next_chunk():
@@ -48,36 +53,38 @@ def _texts(path: Path) -> Iterator[bytes]:
         return
 
 
-def _connected(text: bytes) -> set[str]:
-    """The kinds that our own events of connections tell of."""
+def _event_kinds(text: bytes) -> set[str]:
+    """Return the kinds that connection events of our own in a text show."""
     kinds: set[str] = set()
-    place = text.find(_IN_A_LINE)
-    while place >= 0:
-        end = text.find(b"\n", place)
-        event = text[place : end if end >= 0 else len(text)]
-        kinds.add(SIMULATED if MADE_BY in event else REAL)
-        place = text.find(_IN_A_LINE, place + len(event))
+    position = text.find(_EVENT_IN_LINE)
+    while position >= 0:
+        end = text.find(b"\n", position)
+        event = text[position : end if end >= 0 else len(text)]
+        kinds.add(SIMULATED if SIMULATOR_FIELD in event else REAL)
+        position = text.find(_EVENT_IN_LINE, position + len(event))
     return kinds
 
 
-_IN_A_LINE: Final = b"\t" + CONNECTED
+_EVENT_IN_LINE: Final = b"\t" + CONNECTED_PREFIX
 
 
 def _sample_lines(text: bytes) -> tuple[bool, bool]:
-    """Whether lines of the sample are among those of a text, and whether others with frames are."""
-    known, prefix = _sample()
+    """Tell if a text holds lines of the sample, and if it holds other lines with frames."""
+    sample_hashes, prefix = _sample()
     if b"\n" + prefix not in text and not text.removeprefix(_BYTE_ORDER_MARK).startswith(prefix):
         return False, text.count(b"\t") >= _TABS
     lines = [line.rstrip(b"\r") for line in text.removeprefix(_BYTE_ORDER_MARK).split(b"\n")]
-    there = [hash(line) in known for line in lines]
-    # The last one may have been cut.
-    others = (line for line, one in zip(lines[:-1], there, strict=False) if not one)
-    return any(there), any(line.count(b"\t") == _TABS for line in others)
+    is_sample_line = [hash(line) in sample_hashes for line in lines]
+    # The last line may be cut.
+    others = (
+        line for line, in_sample in zip(lines[:-1], is_sample_line, strict=False) if not in_sample
+    )
+    return any(is_sample_line), any(line.count(b"\t") == _TABS for line in others)
 
 
 @cache
 def _sample() -> tuple[frozenset[int], bytes]:
-    """What the lines of the sample are known by, and what the times of all of them begin with."""
+    """Return the hashes of the sample's lines, and the common prefix of their times."""
     lines = b"".join(blocks(SAMPLE, lambda _: None)).split(b"\n")[:-1]
     times = [line.partition(b"\t")[0] for line in lines]
     same = takewhile(lambda pair: pair[0] == pair[1], zip(min(times), max(times), strict=False))

@@ -1,4 +1,4 @@
-"""Stored frames as a source: what `bronze_frames` holds, in the order it was received."""
+"""Bytewax source of `bronze_frames` in the order of receipt."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -13,10 +13,10 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.errors import log_failures
 
 CHUNK_BYTES: Final = 32 << 20
-"""About how much is read at once; no less than the frames of a second."""
+"""About how many bytes one query reads; at least the frames of one second."""
 
 _OVERHEAD: Final = 500
-"""What a frame costs beside its text, in bytes."""
+"""Bytes of a frame besides its text."""
 
 _SECONDS: Final = """
 SELECT toInt64(toUnixTimestamp(received_at)) AS second,
@@ -46,18 +46,18 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 """
 
 _COLUMNS: Final = {**FRAMES, **SOURCE}
-_PLACED: Final[Columns] = {
+_READ_COLUMNS: Final[Columns] = {
     **_COLUMNS,
     "stored": pl.Int64,
     "control": pl.Boolean,
     "asked": pl.Boolean,
     "again": pl.Boolean,
 }
-_SECOND: Final = 1_000_000
+_SECOND_US: Final = 1_000_000
 
 
 @log_failures
-class _Frames(StatefulSourcePartition[SourceItem, None]):
+class _StoredFramePartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(self, chunks: Iterator[FrameBatch]) -> None:
         self._chunks = chunks
 
@@ -69,51 +69,50 @@ class _Frames(StatefulSourcePartition[SourceItem, None]):
 
 
 class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
-    """Emits the frames of `bronze_frames` that were received since some time, exchange by
-    exchange, as they came; and before them what happened to connections earlier, so that
-    it is known which are alive.
+    """Source of the frames of `bronze_frames` received since a time, exchange by exchange.
 
-    As they came: in the order of their receive times, those of the same nanosecond by
-    the names of their connections and their numbers. What was asked for (by REST) waited
-    for its turn beside the websockets, so it is put where it was stored.
+    Before them it emits all earlier connection events, which show the open connections.
 
-    Unit of parallelism: one partition. Delivery: none; it does not resume. Memory: a few
-    chunks of CHUNK_BYTES.
+    Order: by receive time; within a nanosecond by connection and frame number. A REST or dump
+    frame waited beside the websocket frames, so it is placed by the time it was stored.
+
+    Delivery: none; it does not resume. Unit of parallelism: one partition. Memory: at most
+    MAX_CHUNKS chunks of about CHUNK_BYTES, and the next one.
     """
 
-    def __init__(self, database: Database, since: int) -> None:
-        """`since` in microseconds since 1970."""
+    def __init__(self, database: Database, since_us: int) -> None:
+        """`since_us` is in microseconds since 1970."""
         self._database = database
-        self._since = since
+        self._since_us = since_us
 
     def list_parts(self) -> list[str]:
         return ["frames"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Frames:
-        return _Frames(self._chunks())
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _StoredFramePartition:
+        return _StoredFramePartition(self._chunks())
 
     def _chunks(self) -> Iterator[FrameBatch]:
         for exchange in EXCHANGES:
             yield from self._events(exchange)
             chunks = (self._read(exchange, *span, every=True) for span in self._spans(exchange))
-            for frames in in_turn(chunks):
+            for frames in sort_chunks(chunks):
                 yield FrameBatch(exchange, frames.select(*_COLUMNS))
 
     def _events(self, exchange: str) -> Iterator[FrameBatch]:
-        events = self._read(exchange, 0, self._since, every=False)
+        events = self._read(exchange, 0, self._since_us, every=False)
         if events.height:
             yield FrameBatch(exchange, events.select(*_COLUMNS))
 
     def _spans(self, exchange: str) -> Iterator[tuple[int, int]]:
-        """Spans of time that hold about a chunk each."""
-        parameters = {"exchange": exchange, "since": self._since, "overhead": _OVERHEAD}
+        """Yield time spans of about one chunk each."""
+        parameters = {"exchange": exchange, "since": self._since_us, "overhead": _OVERHEAD}
         seconds = self._database.query(_SECONDS, parameters)
         chunk = pl.col("bytes").cum_sum() // CHUNK_BYTES
         spans = seconds.group_by(chunk.alias("chunk"), maintain_order=True).agg(
             begin=pl.col("second").first(), end=pl.col("second").last()
         )
         for begin, end in spans.select("begin", "end").iter_rows():
-            yield max(begin * _SECOND, self._since), (end + 1) * _SECOND
+            yield max(begin * _SECOND_US, self._since_us), (end + 1) * _SECOND_US
 
     def _read(self, exchange: str, begin: int, end: int, *, every: bool) -> pl.DataFrame:
         event = f'{{"{EVENT}"'
@@ -126,46 +125,48 @@ class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
             "rest": FROM_REST,
             "dump": FROM_DUMP,
         }
-        return self._database.query(_FRAMES, parameters).cast(_PLACED)  # type: ignore[arg-type]
+        return self._database.query(_FRAMES, parameters).cast(_READ_COLUMNS)  # type: ignore[arg-type]
 
 
-MOST_CHUNKS: Final = 4
-"""How many chunks wait at most for frames that were stored before them."""
+MAX_CHUNKS: Final = 4
+"""Largest number of chunks held back for frames that were stored before theirs."""
 
 
-def in_turn(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Frames, in chunks by their receive times, in the order they came.
+def sort_chunks(chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield frames in processing order, given chunks in the order of receive times.
 
-    Frames of a chunk that were stored later than some of the next wait for it.
+    A frame that was stored later than some frame of the next chunk waits for that chunk.
     """
     waiting: pl.DataFrame | None = None
-    many = 0
+    held_chunks = 0
     for chunk in chunks:
-        frames = _placed(chunk)
+        frames = _with_turn(chunk)
         if waiting is None:
-            waiting, many = frames, 1
+            waiting, held_chunks = frames, 1
             continue
-        least = pl.lit(frames["turn"].min())
-        turn = (pl.col("turn") < least) | ((pl.col("turn") == least) & ~pl.col("last"))
-        ready = waiting.filter(turn) if many < MOST_CHUNKS else waiting
-        many = 1 if many >= MOST_CHUNKS or ready.height else many + 1
+        first_turn = pl.lit(frames["turn"].min())
+        is_ready = (pl.col("turn") < first_turn) | (
+            (pl.col("turn") == first_turn) & ~pl.col("last")
+        )
+        ready = waiting.filter(is_ready) if held_chunks < MAX_CHUNKS else waiting
+        held_chunks = 1 if held_chunks >= MAX_CHUNKS or ready.height else held_chunks + 1
         if ready.height:
             yield ready
-        left = waiting.filter(~turn) if ready.height < waiting.height else waiting.clear()
-        waiting = pl.concat([left, frames]).sort("turn", "last", maintain_order=True)
+        rest = waiting.filter(~is_ready) if ready.height < waiting.height else waiting.clear()
+        waiting = pl.concat([rest, frames]).sort("turn", "last", maintain_order=True)
     if waiting is not None:
         yield waiting
 
 
-def _placed(frames: pl.DataFrame) -> pl.DataFrame:
-    """The frames of a chunk in the order they came, with their `turn`, which is when
-    they were stored, and whether they come `last` of those stored at once: what was asked
-    for and found trades that had been seen came behind the frames that brought them.
+def _with_turn(frames: pl.DataFrame) -> pl.DataFrame:
+    """Sort the frames of a chunk by processing order; add `turn` and `last`.
 
-    A control frame may have been stored again; it came before what was received next.
+    `turn` is the time a frame was stored. `last` marks REST and dump frames with duplicates: among
+    frames stored at once, they come after the frames that first held those trades. A control frame
+    may have been stored again, so it comes no later than the next websocket frame.
     """
-    of_sockets = ~pl.col("control") & ~pl.col("asked")
-    following = pl.when(of_sockets).then("stored").reverse().fill_null(_NEVER).cum_min().reverse()
+    is_websocket = ~pl.col("control") & ~pl.col("asked")
+    following = pl.when(is_websocket).then("stored").reverse().fill_null(_NEVER).cum_min().reverse()
     turn = pl.when(pl.col("control")).then(pl.min_horizontal("stored", following))
     return frames.with_columns(
         turn=turn.otherwise("stored"), last=pl.col("asked") & pl.col("again")

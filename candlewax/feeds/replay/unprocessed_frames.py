@@ -1,4 +1,4 @@
-"""Frames that a killed process had stored, but not what they hold, as a source."""
+"""Bytewax source of frames that a killed process received and did not process."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -7,19 +7,20 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.frame_journal import LEFT_OVER, FrameJournal
 from candlewax.core.frames import FrameBatch, SourceItem
-from candlewax.core.schema import FRAMES, SOURCE, Columns
+from candlewax.core.schema import FRAMES, SOURCE, Columns, empty
 from candlewax.runtime.errors import log_failures
 
 RECENT_S: Final = 10
-"""Frames, dead letters and trades of a block are stored within less, in seconds."""
+"""Seconds within which frames, dead letters and trades of one block are stored."""
 
 _COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
 
-# What is stored of a frame is stored after it. Its text is read only of those that are left. Of a
-# frame whose trades are all repeats nothing says whether it had dead letters, so it is left, too:
-# to read it again changes nothing.
-_LEFT: Final = """
+# Trades and dead letters are stored after their frame. The text is read only of frames that match.
+# If all trades of a frame are duplicates, no table shows that it was processed, so it matches too:
+# reading it again changes nothing.
+_UNPROCESSED: Final = """
 WITH
 (
     SELECT max(received_at) FROM bronze_frames WHERE exchange = {exchange:String}
@@ -58,47 +59,101 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 """
 
 
+_STORED: Final = """
+SELECT toString(connection) AS connection, source_offset AS seq,
+    toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns
+FROM bronze_frames
+WHERE exchange = {exchange:String}
+    AND received_at >= fromUnixTimestamp64Micro(intDiv({first:Int64}, 1000), 'UTC')
+    AND received_at <= fromUnixTimestamp64Micro(intDiv({last:Int64}, 1000), 'UTC')
+"""
+
+
 @log_failures
-class _Part(StatefulSourcePartition[SourceItem, None]):
-    def __init__(self, database: Database, exchanges: Iterable[str]) -> None:
+class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
+    def __init__(
+        self, database: Database, exchanges: Iterable[str], journal: FrameJournal | None
+    ) -> None:
         self._database = database
         self._exchanges = exchanges
+        self._journal = journal
         self._done = False
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._done:
             raise StopIteration
         self._done = True
-        found = ((exchange, left(self._database, exchange)) for exchange in self._exchanges)
-        # At once: before anything else has come.
-        return [FrameBatch(exchange, frames) for exchange, frames in found if frames.height]
+        unprocessed = (
+            (exchange, read_unprocessed(self._database, exchange)) for exchange in self._exchanges
+        )
+        # All in the first batch, so that they precede newly received frames.
+        batches = [
+            FrameBatch(exchange, frames) for exchange, frames in unprocessed if frames.height
+        ]
+        return batches + self._read_journal()
+
+    def _read_journal(self) -> list[FrameBatch]:
+        """Return the frames of the journal that are not stored."""
+        if self._journal is None:
+            return []
+        left_over = self._journal.read_left_over()
+        own = left_over.filter(pl.col("exchange").is_in(list(self._exchanges)))
+        parts = [
+            drop_stored(self._database, exchange, own.filter(exchange=exchange))
+            for exchange in own["exchange"].unique(maintain_order=True)
+        ]
+        if own.height == left_over.height:
+            # Else the files stay for a process of the other exchanges.
+            self._journal.await_frames(pl.concat([empty(LEFT_OVER), *parts]))
+        return [
+            FrameBatch(part["exchange"][0], part.select(*FRAMES)) for part in parts if part.height
+        ]
 
     def snapshot(self) -> None:
         return None
 
 
-def left(database: Database, exchange: str) -> pl.DataFrame:
-    """The frames of an exchange (FRAMES, SOURCE), among those stored last, whose trades or
-    dead letters are not stored, in the order they were received.
+def read_unprocessed(database: Database, exchange: str) -> pl.DataFrame:
+    """Return recently stored frames whose trades or dead letters are not stored.
+
+    Output: FRAMES and SOURCE of one exchange, in the order of receipt.
     """
-    found = database.query(_LEFT, {"exchange": exchange, "recent": RECENT_S})
-    return found.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+    frames = database.query(_UNPROCESSED, {"exchange": exchange, "recent": RECENT_S})
+    return frames.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+
+
+def drop_stored(database: Database, exchange: str, frames: pl.DataFrame) -> pl.DataFrame:
+    """Return the frames (LEFT_OVER) of an exchange that are not in `bronze_frames`."""
+    span = frames.select(
+        pl.col("recv_ns").min().alias("first"), pl.col("recv_ns").max().alias("last")
+    )
+    first, last = span.row(0)
+    stored = database.query(_STORED, {"exchange": exchange, "first": first, "last": last})
+    keys = {"connection": pl.String, "seq": pl.UInt64, "recv_ns": pl.Int64}
+    return frames.join(stored.cast(keys), on=list(keys), how="anti", maintain_order="left")  # type: ignore[arg-type]  # names to types
 
 
 class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
-    """Emits once more what a process that was killed left behind: frames are stored before
-    what they hold, and a websocket repeats nothing.
+    """Source of the frames that a killed process received and did not process.
 
-    Unit of parallelism: one partition. Delivery: at least once, as long as the next process
-    begins before any other stores frames of the exchange for RECENT_S.
+    Frames are stored before their trades, and a websocket repeats nothing. What was received and
+    not stored is in the journal, if there is one.
+
+    Delivery: at least once, if the next process starts before another one has stored frames of the
+    exchange for RECENT_S. Unit of parallelism: one partition.
     """
 
-    def __init__(self, database: Database, exchanges: Sequence[str]) -> None:
+    def __init__(
+        self, database: Database, exchanges: Sequence[str], journal: FrameJournal | None = None
+    ) -> None:
         self._database = database
         self._exchanges = exchanges
+        self._journal = journal
 
     def list_parts(self) -> list[str]:
         return ["leftover"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
-        return _Part(self._database, self._exchanges)
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: None
+    ) -> _UnprocessedFramePartition:
+        return _UnprocessedFramePartition(self._database, self._exchanges, self._journal)

@@ -1,4 +1,4 @@
-"""Asking an exchange by REST: one request at a time, no faster than it allows."""
+"""REST client of an exchange: one request at a time, within its rate limit."""
 
 import logging
 import random
@@ -12,51 +12,54 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from candlewax.core.kind_marks import SIMULATOR_HEADER, refuse_exchange
+from candlewax.core.kind_marks import SIMULATOR_HEADER, wrong_exchange_error
 from candlewax.exchanges.protocol.fields import FrameError, parse
 from candlewax.exchanges.protocol.rest import Page, RestError, RestErrorKind, RestRules
 from candlewax.feeds.frame_buffer import redact_url
 from candlewax.feeds.rest.worker import WorkerStopped
 
-MOST_BYTES: Final = 8 << 20
-"""Of an answer; a full page has about a thirtieth of it."""
+MAX_BYTES: Final = 8 << 20
+"""Largest response in bytes; a full page has about a thirtieth of it."""
 
 _CHUNK: Final = 1 << 16
 
 _AGENT: Final = {"User-Agent": "candlewax", "Accept": "application/json"}
 
-_MOST_RETRY_S: Final = 3 * 86_400.0
-"""The longest an exchange may tell to wait: Binance bans for up to three days."""
+_MAX_RETRY_AFTER_S: Final = 3 * 86_400.0
+"""Longest accepted Retry-After: Binance bans for up to three days."""
 
 _log = logging.getLogger(__name__)
 
 
 class RefusalError(Exception):
-    """An exchange gave no trades. `never` tells that it will give none for this market,
-    however often it is asked.
+    """Error for a request that returned no trades.
+
+    `is_permanent` means that the exchange never serves this market, so a retry is useless.
     """
 
-    def __init__(self, reason: str, *, never: bool = False) -> None:
+    def __init__(self, reason: str, *, is_permanent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.is_permanent = never
+        self.is_permanent = is_permanent
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Seconds: between the tries of one who fails, doubled from `first_s` to `most_s`; for
-    a connection to be made, and for an answer to be read.
+    """Backoff and timeouts of requests, in seconds.
+
+    The backoff doubles from `first_backoff_s` to `max_backoff_s`. `connect_s` is the timeout of a
+    connection, `answer_s` that of a response.
     """
 
-    first_s: float = 1.0
-    most_s: float = 300.0
+    first_backoff_s: float = 1.0
+    max_backoff_s: float = 300.0
     connect_s: float = 10.0
     answer_s: float = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as it came, and what it holds."""
+    """REST response: its text verbatim, and the page read from it."""
 
     text: str
     received_ns: int
@@ -64,15 +67,15 @@ class Answer:
 
 
 class Client:
-    """Asks one exchange; used by one thread.
+    """REST client of one exchange, for use by one thread.
 
-    A bucket of requests keeps to what the exchange allows. When it says that there were
-    too many, or fails, the next request waits: as long as the exchange told (Retry-After),
-    else twice as long each time, by a random part less. Redirects are refused, answers
-    bounded. A key is shown to the exchange and nobody else.
+    A token bucket keeps the rate limit. After a failure or a rate limit error the next request
+    waits for the backoff, which doubles each time and is up to half shorter at random, and at
+    least as long as Retry-After says. Redirects are refused, and responses are bounded. The key
+    is sent to the exchange only.
 
-    `wait` waits for some seconds and tells whether to go on. `is_simulated` tells whether it must
-    be the simulator that answers; None if that is open.
+    `wait` waits some seconds and returns False to end. If `is_simulated` is not None, responses
+    must come from the simulator (True) or from the exchange (False).
     """
 
     def __init__(
@@ -84,8 +87,8 @@ class Client:
         is_simulated: bool | None = None,
         wait: Callable[[float], bool] | None = None,
         now: Callable[[], float] = time.monotonic,
-        patience: RetryPolicy | None = None,
-        chance: random.Random | None = None,
+        retry_policy: RetryPolicy | None = None,
+        random_numbers: random.Random | None = None,
     ) -> None:
         self._rest = rest
         self._url = (url or rest.url).rstrip("/")
@@ -95,46 +98,46 @@ class Client:
         self._is_simulated = is_simulated
         self._wait = wait or _sleep
         self._now = now
-        self._patience = patience or RetryPolicy()
-        self._chance = chance or random.Random()  # noqa: S311 - no secret depends on it
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._random = random_numbers or random.Random()  # noqa: S311 - no secret depends on it
         self._pool = urllib3.PoolManager(maxsize=1, retries=False)
         self._tokens = float(rest.burst)
-        self._filled = now()
-        self._open_at = now()
+        self._refilled_at = now()
+        self._blocked_until = now()
         self._failures = 0
 
     def __str__(self) -> str:
         return redact_url(self._url)
 
-    def ask(self, target: str) -> Answer:
-        """The answer to a request for trades, once it may be sent.
+    def ask(self, path: str) -> Answer:
+        """Wait for the rate limit, request trades and return the response.
 
-        Raises RefusalError if the exchange gives none, WrongKindError if who answers is the
-        simulator and must not be or the other way round, and WorkerStopped.
+        Raises RefusalError if the exchange gives no trades, WrongKindError if the simulator answers
+        instead of the exchange or the other way round, and WorkerStopped.
         """
         self._wait_for_slot()
-        status, headers, body = self._get(target)
+        status, headers, body = self._get(path)
         received_ns = time.time_ns()
-        simulated = SIMULATOR_HEADER in headers
-        if simulated and self._is_simulated is False:
-            raise refuse_exchange(str(self), is_simulated=True)
-        content, text = _decoded(body)
-        complaint = self._rest.complaint(status, content)
-        if complaint:
-            raise self._refuse(complaint, headers)
+        is_simulated = SIMULATOR_HEADER in headers
+        if is_simulated and self._is_simulated is False:
+            raise wrong_exchange_error(str(self), is_simulated=True)
+        content, text = _decode(body)
+        error = self._rest.parse_error(status, content)
+        if error:
+            raise self._to_refusal(error, headers)
         try:
-            page = self._rest.read(content)
-        except FrameError as error:
-            raise self._fail(f"an answer that is none: {error.detail}") from error
-        if self._is_simulated and not simulated:
-            # Only here: what stands before the simulator may refuse in its own name.
-            raise refuse_exchange(str(self), is_simulated=False)
+            page = self._rest.parse_page(content)
+        except FrameError as fault:
+            raise self._back_off(f"an answer that is none: {fault.detail}") from fault
+        if self._is_simulated and not is_simulated:
+            # Checked last: a proxy before the simulator may refuse without its header.
+            raise wrong_exchange_error(str(self), is_simulated=False)
         self._failures = 0
         self._apply_rate_headers(headers)
         return Answer(text, received_ns, page)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._pool.clear()
 
     def _wait_for_slot(self) -> None:
@@ -144,21 +147,23 @@ class Client:
         self._tokens -= 1
 
     def _pause(self) -> float:
-        """Seconds until a request may be sent."""
+        """Return the seconds until a request may be sent."""
         now = self._now()
-        self._tokens += (now - self._filled) * self._rest.requests_s
+        self._tokens += (now - self._refilled_at) * self._rest.requests_per_s
         self._tokens = min(self._tokens, float(self._rest.burst))
-        self._filled = now
-        lacking = max(0.0, 1 - self._tokens) / self._rest.requests_s
-        return max(self._open_at - now, lacking)
+        self._refilled_at = now
+        refill_s = max(0.0, 1 - self._tokens) / self._rest.requests_per_s
+        return max(self._blocked_until - now, refill_s)
 
-    def _get(self, target: str) -> tuple[int, Mapping[str, str], bytes]:
-        timeout = urllib3.Timeout(connect=self._patience.connect_s, read=self._patience.answer_s)
+    def _get(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        timeout = urllib3.Timeout(
+            connect=self._retry_policy.connect_s, read=self._retry_policy.answer_s
+        )
         try:
-            with _released(
+            with _released_response(
                 self._pool.request(
                     "GET",
-                    self._url + target,
+                    self._url + path,
                     headers=self._headers,
                     timeout=timeout,
                     redirect=False,
@@ -167,46 +172,48 @@ class Client:
             ) as response:
                 return response.status, response.headers, self._body(response)
         except (HTTPError, OSError) as error:
-            # What the library says may hold the address, which is known.
+            # The text of the library may hold the full address, and with it secrets.
             reason = f"no answer from {self}: {type(error).__name__}"
-            raise self._fail(reason) from error
+            raise self._back_off(reason) from error
 
     def _body(self, response: BaseHTTPResponse) -> bytes:
-        end = self._now() + self._patience.answer_s
+        end = self._now() + self._retry_policy.answer_s
         parts, size = [], 0
         for part in response.stream(_CHUNK, decode_content=True):
             parts.append(part)
             size += len(part)
-            if size > MOST_BYTES:
-                raise self._fail(f"an answer of more than {MOST_BYTES:,} bytes from {self}")
+            if size > MAX_BYTES:
+                raise self._back_off(f"an answer of more than {MAX_BYTES:,} bytes from {self}")
             if self._now() > end:
-                raise self._fail(f"an answer that does not end from {self}")
+                raise self._back_off(f"an answer that does not end from {self}")
         return b"".join(parts)
 
-    def _refuse(self, complaint: RestError, headers: Mapping[str, str]) -> RefusalError:
-        if complaint.verdict is RestErrorKind.NEVER:
+    def _to_refusal(self, error: RestError, headers: Mapping[str, str]) -> RefusalError:
+        if error.kind is RestErrorKind.PERMANENT:
             self._failures = 0
-            return RefusalError(complaint.reason, never=True)
-        told = _retry_after(headers) if complaint.verdict is RestErrorKind.SLOWER else None
-        return self._fail(complaint.reason, told)
+            return RefusalError(error.reason, is_permanent=True)
+        retry_after_s = _retry_after(headers) if error.kind is RestErrorKind.RATE_LIMITED else None
+        return self._back_off(error.reason, retry_after_s)
 
-    def _fail(self, reason: str, told: float | None = None) -> RefusalError:
-        """Be slower; gives the refusal to raise."""
-        most = min(self._patience.first_s * 2**self._failures, self._patience.most_s)
+    def _back_off(self, reason: str, retry_after_s: float | None = None) -> RefusalError:
+        """Increase the backoff. Return the error to raise."""
+        bound_s = min(
+            self._retry_policy.first_backoff_s * 2**self._failures, self._retry_policy.max_backoff_s
+        )
         self._failures = min(self._failures + 1, 30)
-        pause = max(most * (0.5 + self._chance.random() / 2), told or 0.0)
-        self._open_at = self._now() + pause
+        pause = max(bound_s * (0.5 + self._random.random() / 2), retry_after_s or 0.0)
+        self._blocked_until = self._now() + pause
         _log.warning("%s: %s; the next request waits %.1f s", self, reason, pause)
         return RefusalError(reason)
 
     def _apply_rate_headers(self, headers: Mapping[str, str]) -> None:
-        """Wait for the next minute when most of what it allows is spent."""
-        if self._rest.used is None:
+        """Block requests until the next minute if most of the rate limit is used."""
+        if self._rest.usage_limit is None:
             return
-        name, most = self._rest.used
-        spent = headers.get(name, "")
-        if spent.isascii() and spent.isdigit() and int(spent) > most:
-            self._open_at = max(self._open_at, self._now() + 60 - time.time() % 60)
+        name, max_used = self._rest.usage_limit
+        used = headers.get(name, "")
+        if used.isascii() and used.isdigit() and int(used) > max_used:
+            self._blocked_until = max(self._blocked_until, self._now() + 60 - time.time() % 60)
 
 
 def _sleep(seconds: float) -> bool:
@@ -215,8 +222,8 @@ def _sleep(seconds: float) -> bool:
 
 
 @contextmanager
-def _released(response: BaseHTTPResponse) -> Iterator[BaseHTTPResponse]:
-    """The response; its connection is closed unless all of it was read."""
+def _released_response(response: BaseHTTPResponse) -> Iterator[BaseHTTPResponse]:
+    """Yield the response; close its connection unless all of it was read."""
     try:
         yield response
     except BaseException:
@@ -226,8 +233,8 @@ def _released(response: BaseHTTPResponse) -> Iterator[BaseHTTPResponse]:
         response.release_conn()
 
 
-def _decoded(body: bytes) -> tuple[Any, str]:
-    """The JSON of an answer, None if it is none, and its text."""
+def _decode(body: bytes) -> tuple[Any, str]:
+    """Return the JSON and the text of a body; None and "" if it is not JSON."""
     try:
         text = body.decode()
         return parse(text), text
@@ -236,8 +243,8 @@ def _decoded(body: bytes) -> tuple[Any, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that an exchange told to wait."""
+    """Return the seconds of the Retry-After header, at most _MAX_RETRY_AFTER_S."""
     text = headers.get("Retry-After", "").strip()
     if not text.isascii() or not text.isdigit():
         return None
-    return min(float(text), _MOST_RETRY_S)
+    return min(float(text), _MAX_RETRY_AFTER_S)

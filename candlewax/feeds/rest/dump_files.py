@@ -1,4 +1,4 @@
-"""Dump files as text, piece by piece."""
+"""Reader of dump files, in pieces of whole lines."""
 
 import re
 import zipfile
@@ -9,52 +9,54 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
-from candlewax.exchanges.protocol.dump_files import MOST_LINES
+from candlewax.exchanges.protocol.dump_files import MAX_PIECE_LINES
 
-_NAMED: Final = re.compile(r"([^/]+)-(trades|aggTrades|klines)\b")
+_NAME: Final = re.compile(r"([^/]+)-(trades|aggTrades|klines)\b")
 
 LONGEST_LINE: Final = 1 << 20
-"""Bytes; no dump has a line nearly as long."""
+"""Longest line in bytes; no dump has a line nearly as long."""
 
 
 class DumpError(ValueError):
-    """A file cannot be read as a dump; the text names it."""
+    """Error for a file that cannot be read as a dump; the text names it."""
 
 
-def check(path: Path, native: str) -> None:
-    """Whether a file may hold trades of a market. Raises DumpError."""
+def check(path: Path, native_symbol: str) -> None:
+    """Check that a file may hold trades of a market. Raises DumpError."""
     if not path.is_file():
         raise DumpError(f"{path}: there is no such file")
     if path.suffix.lower() not in (".csv", ".zip"):
         raise DumpError(f"{path}: a dump is a .csv, or a .zip that holds one")
-    named = _NAMED.match(path.name)
-    if named and (named[1] != native or named[2] != "trades"):
-        raise DumpError(f"{path}: named as {named[2]} of {named[1]}, not as trades of {native}")
+    name_match = _NAME.match(path.name)
+    if name_match and (name_match[1] != native_symbol or name_match[2] != "trades"):
+        raise DumpError(
+            f"{path}: named as {name_match[2]} of {name_match[1]}, not as trades of {native_symbol}"
+        )
     with ExitStack() as stack:
-        _opened(path, stack)
+        _open(path, stack)
 
 
 def pieces(path: Path, count: Callable[[int], None]) -> Iterator[str | bytes]:
-    """The lines of a dump in pieces of MOST_LINES; bytes where they are no UTF-8.
+    """Yield the lines of a dump in pieces of MOST_LINES; bytes if a piece is not UTF-8.
 
-    `count` is told how many bytes of the text each piece took. Raises DumpError where
-    the file is damaged, behind all that could be read.
+    Calls `count` with the bytes of each piece. Raises DumpError after the last readable line if
+    the file is damaged.
     """
     with ExitStack() as stack:
-        file = _opened(path, stack)
-        ended, mark = False, BOM_UTF8  # spreadsheets put it before a text
+        file = _open(path, stack)
+        ended, byte_order_mark = False, BOM_UTF8  # spreadsheets write it
         while not ended:
-            lines, ended, damage = _lines(file)
+            lines, ended, error = _read_lines(file)
             if lines:
                 piece = b"".join(lines)
                 count(len(piece))
-                yield _text(piece.removeprefix(mark).removesuffix(b"\n"))
-                mark = b""
-            if damage:
-                raise DumpError(f"{path}: damaged: {damage}")
+                yield _decode(piece.removeprefix(byte_order_mark).removesuffix(b"\n"))
+                byte_order_mark = b""
+            if error:
+                raise DumpError(f"{path}: damaged: {error}")
 
 
-def _text(piece: bytes) -> str | bytes:
+def _decode(piece: bytes) -> str | bytes:
     try:
         return piece.decode()
     except UnicodeDecodeError:
@@ -62,18 +64,18 @@ def _text(piece: bytes) -> str | bytes:
 
 
 def size(path: Path) -> int:
-    """How many bytes of text a dump has."""
+    """Return the bytes of text in a dump."""
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             return archive.getinfo(_member(path, archive)).file_size
     return path.stat().st_size
 
 
-def _lines(file: IO[bytes]) -> tuple[list[bytes], bool, Exception | None]:
-    """The next lines, whether they are the last ones, and what ended them if not the file."""
+def _read_lines(file: IO[bytes]) -> tuple[list[bytes], bool, Exception | None]:
+    """Return the next lines, whether they are the last ones, and the error that ended them."""
     lines: list[bytes] = []
     try:
-        while len(lines) < MOST_LINES:
+        while len(lines) < MAX_PIECE_LINES:
             line = file.readline(LONGEST_LINE)
             if not line:
                 return lines, True, None
@@ -83,7 +85,7 @@ def _lines(file: IO[bytes]) -> tuple[list[bytes], bool, Exception | None]:
     return lines, False, None
 
 
-def _opened(path: Path, stack: ExitStack) -> IO[bytes]:
+def _open(path: Path, stack: ExitStack) -> IO[bytes]:
     try:
         if path.suffix.lower() != ".zip":
             return stack.enter_context(path.open("rb"))

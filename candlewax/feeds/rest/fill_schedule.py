@@ -1,4 +1,4 @@
-"""Which gaps are asked for, and when it is whose turn."""
+"""Schedule of gap filling: which gaps are requested, and when."""
 
 import time
 from collections import Counter
@@ -11,112 +11,118 @@ from candlewax.core.gaps.fill_plan import SETTLE_US, FillGap
 
 @dataclass(frozen=True)
 class FillTiming:
-    """Seconds: `settle_s` is left to a new gap to close by itself, as trades come out of
-    order; it is asked for again after `first_s`, then twice as long each time up to
-    `most_s`; the table is looked at every `poll_s`. An answer that lacks trades proves
-    that there are none `sure_s` after them, if another one `second_s` later lacks them too.
-    Who is to end tries a gap so many `tries`.
+    """Times of gap filling, in seconds.
+
+    A new gap has `settle_s` to close by itself, as trades arrive out of order. Retries start after
+    `first_retry_s` and double up to `max_retry_s`. The table is polled every `poll_s`. A gap is
+    given up if two responses, `confirm_s` apart, lack its trades, and the trades were at least
+    `proof_age_s` old. A finite run tries each gap `tries` times.
     """
 
     settle_s: float = 3.0
-    first_s: float = 5.0
-    most_s: float = 300.0
+    first_retry_s: float = 5.0
+    max_retry_s: float = 300.0
     poll_s: float = 1.0
-    sure_s: float = SETTLE_US / 1e6
-    second_s: float = 180.0
+    proof_age_s: float = SETTLE_US / 1e6
+    confirm_s: float = 180.0
     tries: int = 3
 
-    def due(self, left: PendingGap) -> bool:
-        """Whether it is a gap's turn, by the times in its table."""
-        if not left.gap.attempts:
-            return left.age_s >= self.settle_s
-        if left.doubted:
-            return left.idle_s >= self.second_s
-        doubled: float = self.first_s * 2 ** min(left.gap.attempts - 1, 30)
-        return left.idle_s >= min(doubled, self.most_s)
+    def is_due(self, gap: PendingGap) -> bool:
+        """Return True if a gap is due, by the times in its row."""
+        if not gap.gap.attempts:
+            return gap.age_s >= self.settle_s
+        if gap.needs_confirmation:
+            return gap.idle_s >= self.confirm_s
+        backoff_s: float = self.first_retry_s * 2 ** min(gap.gap.attempts - 1, 30)
+        return gap.idle_s >= min(backoff_s, self.max_retry_s)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which gaps a run asks for: of these `symbols`, beginning with these numbers (`firsts`), of
-    all where there are none. If `again`, also gaps that were given up. A gap that is named by its
-    first number is asked for however long it is.
+class GapSelection:
+    """Selection of the gaps that a run requests.
+
+    Limited to `symbols` and to gaps that begin with the numbers in `firsts`, where these are not
+    empty. With `include_given_up` it also holds gaps that were given up. The limit on the length of
+    a gap does not apply to gaps named in `firsts`.
     """
 
-    again: bool = False
+    include_given_up: bool = False
     symbols: frozenset[str] = frozenset()
     firsts: frozenset[int] = frozenset()
 
-    def names(self, gap: FillGap) -> bool:
-        """Return whether a gap is named by its first number."""
+    def is_named(self, gap: FillGap) -> bool:
+        """Return True if a gap is named by its first number."""
         return gap.first in self.firsts
 
 
 Key = tuple[str, int, int, int]
-"""The symbol, numbering, first and last number of a gap."""
+"""Symbol, numbering, first and last number of a gap."""
 
 
 @dataclass
 class AttemptLog:
-    """Of each gap that is left, how often it was `tried`, when it was `asked` last, by a clock
-    that nobody sets, and how often all of it `came`.
+    """Attempts of this process for each pending gap.
+
+    `attempts` counts requests, `requested_at` is the monotonic time of the last one, `filled`
+    counts responses that held all trades of the gap.
     """
 
-    tried: dict[Key, int] = field(default_factory=dict)
-    asked: dict[Key, float] = field(default_factory=dict)
-    came: Counter[Key] = field(default_factory=Counter)
+    attempts: dict[Key, int] = field(default_factory=dict)
+    requested_at: dict[Key, float] = field(default_factory=dict)
+    filled: Counter[Key] = field(default_factory=Counter)
 
-    def keep(self, left: Iterable[PendingGap]) -> None:
-        """Forget those that are left no more: there is no end of them."""
-        there = {key_of(one) for one in left}
-        for known in (self.tried, self.asked, self.came):
-            for key in known.keys() - there:
-                del known[key]
+    def keep(self, gaps: Iterable[PendingGap]) -> None:
+        """Drop gaps that are no longer pending, so that memory stays bounded."""
+        pending = {key_of(gap) for gap in gaps}
+        for counts in (self.attempts, self.requested_at, self.filled):
+            for key in counts.keys() - pending:
+                del counts[key]
 
 
 class Schedule:
-    """Tells when it is a gap's turn. One that is `finite` tries each some times, without
-    pauses.
+    """Schedule of the requests for gaps of one exchange.
+
+    With `is_finite` each gap is tried a fixed number of times, without pauses.
     """
 
     def __init__(
-        self, pace: FillTiming, *, finite: bool, now: Callable[[], float] = time.monotonic
+        self, timing: FillTiming, *, is_finite: bool, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pace = pace
-        self._finite = finite
+        self._timing = timing
+        self._is_finite = is_finite
         self._now = now
-        self._account = AttemptLog()
+        self._attempt_log = AttemptLog()
 
-    def keep(self, left: Iterable[PendingGap]) -> None:
-        """Forget all but those that are left."""
-        self._account.keep(left)
+    def keep(self, gaps: Iterable[PendingGap]) -> None:
+        """Drop the attempts of gaps that are no longer pending."""
+        self._attempt_log.keep(gaps)
 
-    def is_due(self, left: PendingGap) -> bool:
-        """Return whether it is a gap's turn.
+    def is_due(self, gap: PendingGap) -> bool:
+        """Return True if a gap is due.
 
-        The second look at a gap waits by a clock that nobody sets, if this process had the first
-        one: the times in the table are those of clocks that can be stepped.
+        If this process made the first request, the confirming one waits by the monotonic clock: the
+        times in the table come from wall clocks, which can be stepped.
         """
-        asked = self._account.asked.get(key_of(left))
-        if left.doubted and asked is not None:
-            return self._now() - asked >= self._pace.second_s
-        if left.doubted or not self._finite:
-            return self._pace.due(left)
-        return self._account.tried.get(key_of(left), 0) < self._pace.tries
+        requested_at = self._attempt_log.requested_at.get(key_of(gap))
+        if gap.needs_confirmation and requested_at is not None:
+            return self._now() - requested_at >= self._timing.confirm_s
+        if gap.needs_confirmation or not self._is_finite:
+            return self._timing.is_due(gap)
+        return self._attempt_log.attempts.get(key_of(gap), 0) < self._timing.tries
 
-    def note(self, left: PendingGap, *, over: bool) -> None:
-        """Note that a gap was asked for; if `over`, a finite run does so no more."""
-        key = key_of(left)
-        self._account.asked[key] = self._now()
-        tried = self._account.tried.get(key, 0) + 1
-        self._account.tried[key] = self._pace.tries if over else tried
+    def record(self, gap: PendingGap, *, is_final: bool) -> None:
+        """Record a request for a gap. With `is_final` a finite run does not retry it."""
+        key = key_of(gap)
+        self._attempt_log.requested_at[key] = self._now()
+        attempts = self._attempt_log.attempts.get(key, 0) + 1
+        self._attempt_log.attempts[key] = self._timing.tries if is_final else attempts
 
-    def count_came(self, left: PendingGap) -> int:
-        """Return how often all of a gap came, this time included."""
-        self._account.came[key_of(left)] += 1
-        return self._account.came[key_of(left)]
+    def count_filled(self, gap: PendingGap) -> int:
+        """Count a response with all trades of a gap. Return the count."""
+        self._attempt_log.filled[key_of(gap)] += 1
+        return self._attempt_log.filled[key_of(gap)]
 
 
-def key_of(left: PendingGap) -> Key:
-    """Return what a gap is known by."""
-    return left.gap.symbol, left.row.get("numbering", 0), left.gap.first, left.gap.last
+def key_of(gap: PendingGap) -> Key:
+    """Return the key of a gap."""
+    return gap.gap.symbol, gap.row.get("numbering", 0), gap.gap.first, gap.gap.last

@@ -1,4 +1,4 @@
-"""Filling gaps as a source: trades that exchanges are asked for by REST."""
+"""Bytewax source for gap filling: missing trades requested by REST."""
 
 import logging
 import time
@@ -18,29 +18,29 @@ from candlewax.core.gaps.fill_plan import (
     FillStatus,
     GapGroup,
     group_gaps,
-    too_long,
+    too_long_reason,
 )
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
-from candlewax.feeds.rest.fill_schedule import Choice, FillTiming, Schedule
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, Schedule
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
 from candlewax.runtime.counters import Counters
 
-WAITING: Final = 16
-"""Answers that may wait to be taken; then the exchange is not asked on."""
+MAX_QUEUED: Final = 16
+"""Largest number of queued responses; at this number the thread stops requesting."""
 
 MAX_UNREADABLE_FILLS: Final = 10
-"""Answers that hold all of a gap, after which it is given up if it is still there: what came
-cannot be read.
-"""
+"""Responses with all trades of a gap after which the gap, if still open, is given up: the trades
+cannot be read."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RestEndpoint:
-    """How an exchange is asked: where, if not at its own address, with which key, and whether it
-    must be the simulator (None if that is open).
+    """REST access to an exchange: rules, address if not its own, and key.
+
+    `is_simulated` requires the simulator (True) or the exchange (False); None accepts both.
     """
 
     rest: RestRules
@@ -50,172 +50,191 @@ class RestEndpoint:
 
 
 class _GapFiller:
-    """Asks one exchange. `finite` ends it when nothing is left."""
+    """Worker that fills the gaps of one exchange. With `is_finite` it ends when no gap is due."""
 
     def __init__(
         self,
         exchange: str,
-        asked: RestEndpoint,
+        endpoint: RestEndpoint,
         database: Database,
-        tally: Counters,
-        pace: FillTiming,
-        patience: RetryPolicy,
-        choice: Choice,
+        counters: Counters,
+        timing: FillTiming,
+        retry_policy: RetryPolicy,
+        selection: GapSelection,
         *,
-        finite: bool,
+        is_finite: bool,
     ) -> None:
         self._exchange = exchange
-        self._asked = asked
+        self._endpoint = endpoint
         self._database = database
-        self._tally = tally
-        self._pace = pace
-        self._patience = patience
-        self._finite = finite
-        self._choice = choice
+        self._counters = counters
+        self._timing = timing
+        self._retry_policy = retry_policy
+        self._is_finite = is_finite
+        self._selection = selection
         self._refusals = 0
-        self._why: str | None = None
-        self._schedule = Schedule(pace, finite=finite)
+        self._refusal_reason: str | None = None
+        self._schedule = Schedule(timing, is_finite=is_finite)
         self._seq: dict[str, int] = {}
 
-    def work(self, outlet: WorkerThread) -> None:
-        """Ask for what is due, over and over."""
-        self._outlet = outlet
-        self._gaps = GapTable(self._database, self._exchange, outlet.pause)
-        asked = self._asked
+    def work(self, worker: WorkerThread) -> None:
+        """Request the trades of gaps that are due, round after round."""
+        self._worker = worker
+        self._gaps = GapTable(self._database, self._exchange, worker.pause)
+        endpoint = self._endpoint
         self._client = Client(
-            asked.rest,
-            asked.url,
-            asked.key,
-            is_simulated=asked.is_simulated,
-            wait=outlet.wait,
-            patience=self._patience,
+            endpoint.rest,
+            endpoint.url,
+            endpoint.key,
+            is_simulated=endpoint.is_simulated,
+            wait=worker.wait,
+            retry_policy=self._retry_policy,
         )
         try:
-            while self._round() or not self._finite:
-                outlet.pause(self._pace.poll_s)
+            while self._run_round() or not self._is_finite:
+                worker.pause(self._timing.poll_s)
         finally:
             self._client.close()
 
-    def _round(self) -> bool:
-        """Ask for what is due; tells whether that was anything."""
-        chosen = self._choice
-        there = self._gaps.left(chosen.symbols, chosen.firsts, again=chosen.again)
-        self._schedule.keep(there)
-        due = [left for left in there if self._schedule.is_due(left)]
-        lefts = {left.gap: left for left in due}
-        long = self._leave_long(lefts)
-        for stretch in group_gaps(lefts.keys() - long, self._asked.rest.page):
-            self._why = None
-            found = self._fill(stretch)
-            self._write(lefts, {gap: _proven(lefts[gap], one) for gap, one in found.items()})
-            if self._why is not None:
-                self._refused(lefts, self._why)
+    def _run_round(self) -> bool:
+        """Request the trades of gaps that are due. Return True if any gap was due."""
+        selection = self._selection
+        pending = self._gaps.list_pending(
+            selection.symbols, selection.firsts, include_given_up=selection.include_given_up
+        )
+        self._schedule.keep(pending)
+        due = [each for each in pending if self._schedule.is_due(each)]
+        pending_by_gap = {each.gap: each for each in due}
+        too_long_gaps = self._give_up_long(pending_by_gap)
+        for group in group_gaps(
+            pending_by_gap.keys() - too_long_gaps, self._endpoint.rest.page_rows
+        ):
+            self._refusal_reason = None
+            results = self._fill_group(group)
+            self._store_results(
+                pending_by_gap,
+                {
+                    gap: _with_history(pending_by_gap[gap], result)
+                    for gap, result in results.items()
+                },
+            )
+            if self._refusal_reason is not None:
+                self._end_if_refused(pending_by_gap, self._refusal_reason)
                 break
         return bool(due)
 
-    def _leave_long(self, lefts: Mapping[FillGap, PendingGap]) -> set[FillGap]:
-        """Give up gaps that are too long to be asked for; gives them."""
-        long = {
-            gap: FillResult(FillStatus.NEVER, reason)
-            for gap in lefts
-            if not self._choice.names(gap) and (reason := too_long(gap))
+    def _give_up_long(self, pending_by_gap: Mapping[FillGap, PendingGap]) -> set[FillGap]:
+        """Give up gaps that are too long to request. Return them."""
+        too_long_gaps = {
+            gap: FillResult(FillStatus.UNAVAILABLE, reason)
+            for gap in pending_by_gap
+            if not self._selection.is_named(gap) and (reason := too_long_reason(gap))
         }
-        known = {gap for gap in long if lefts[gap].given_up}
-        for gap in known:
-            self._schedule.note(lefts[gap], over=True)
-        self._write(lefts, {gap: one for gap, one in long.items() if gap not in known})
-        return set(long)
+        given_up = {gap for gap in too_long_gaps if pending_by_gap[gap].given_up}
+        for gap in given_up:
+            self._schedule.record(pending_by_gap[gap], is_final=True)
+        self._store_results(
+            pending_by_gap,
+            {gap: result for gap, result in too_long_gaps.items() if gap not in given_up},
+        )
+        return set(too_long_gaps)
 
-    def _refused(self, lefts: Mapping[FillGap, PendingGap], why: str) -> None:
-        """Others have their turn later; who is to end gives up an exchange at last."""
-        if self._finite and self._refusals >= self._pace.tries:
-            later = FillResult(FillStatus.LATER, why)
-            due = (gap for gap, left in lefts.items() if self._schedule.is_due(left))
-            self._write(lefts, dict.fromkeys(due, later), over=True)
+    def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
+        """End a finite run for all gaps due if too many requests in a row were refused."""
+        if self._is_finite and self._refusals >= self._timing.tries:
+            refused = FillResult(FillStatus.RETRY, reason)
+            due = (gap for gap, each in pending_by_gap.items() if self._schedule.is_due(each))
+            self._store_results(pending_by_gap, dict.fromkeys(due, refused), is_final=True)
 
-    def _fill(self, stretch: GapGroup) -> dict[FillGap, FillResult]:
-        """Ask until all that is to be had has come."""
-        native = self._gaps.native(stretch.gaps[0])
-        if native is None:
-            unknown = "nothing of this market is stored that says how the exchange calls it"
-            return dict.fromkeys(stretch.gaps, FillResult(FillStatus.LATER, unknown))
-        rest = self._asked.rest
-        key = f"CANDLEWAX_{self._exchange.upper()}_KEY" if rest.key_needed else None
-        walk = FillCursor(
-            stretch, rest, None if self._asked.key else key, int(self._pace.sure_s * 1e6)
+    def _fill_group(self, group: GapGroup) -> dict[FillGap, FillResult]:
+        """Request the trades of a group until the last page. Return the result of each gap."""
+        native_symbol = self._gaps.find_native_symbol(group.gaps[0])
+        if native_symbol is None:
+            reason = "nothing of this market is stored that says how the exchange calls it"
+            return dict.fromkeys(group.gaps, FillResult(FillStatus.RETRY, reason))
+        rest = self._endpoint.rest
+        key = f"CANDLEWAX_{self._exchange.upper()}_KEY" if rest.requires_key else None
+        cursor = FillCursor(
+            group, rest, None if self._endpoint.key else key, int(self._timing.proof_age_s * 1e6)
         )
         try:
-            while self._take(native, walk, self._client.ask(walk.target(native))):
+            while self._take(
+                native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))
+            ):
                 pass
         except RefusalError as refusal:
-            self._tally.increment(1, "rest", self._exchange, "refused")
+            self._counters.increment(1, "rest", self._exchange, "refused")
             if refusal.is_permanent:
-                return dict.fromkeys(stretch.gaps, FillResult(FillStatus.NEVER, refusal.reason))
-            self._refusals, self._why = self._refusals + 1, refusal.reason
-            return {gap: walk.refused(gap, refusal.reason, _now()) for gap in stretch.gaps}
-        return {gap: walk.outcome(gap, _now()) for gap in stretch.gaps}
+                return dict.fromkeys(group.gaps, FillResult(FillStatus.UNAVAILABLE, refusal.reason))
+            self._refusals, self._refusal_reason = self._refusals + 1, refusal.reason
+            return {
+                gap: cursor.result_after_refusal(gap, refusal.reason, _now()) for gap in group.gaps
+            }
+        return {gap: cursor.result(gap, _now()) for gap in group.gaps}
 
-    def _take(self, native: str, walk: FillCursor, answer: Answer) -> bool:
-        """Hand an answer on; tells whether there is more to ask for."""
-        self._tally.increment(1, "rest", self._exchange, "answered")
+    def _take(self, native_symbol: str, cursor: FillCursor, answer: Answer) -> bool:
+        """Queue the frame of a response. Return True if there are more pages to request."""
+        self._counters.increment(1, "rest", self._exchange, "answered")
         self._refusals = 0
-        if answer.page.numbers or answer.page.unread:
-            seq = self._seq.get(native, 0)
-            self._seq[native] = seq + 1
-            self._outlet.put((answer.received_ns, FROM_REST + native, seq, answer.text))
-        return walk.take(answer.page)
+        if answer.page.numbers or answer.page.unreadable_rows:
+            seq = self._seq.get(native_symbol, 0)
+            self._seq[native_symbol] = seq + 1
+            self._worker.put((answer.received_ns, FROM_REST + native_symbol, seq, answer.text))
+        return cursor.add_page(answer.page)
 
-    def _write(
+    def _store_results(
         self,
-        lefts: Mapping[FillGap, PendingGap],
-        outcomes: Mapping[FillGap, FillResult],
+        pending_by_gap: Mapping[FillGap, PendingGap],
+        results: Mapping[FillGap, FillResult],
         *,
-        over: bool = False,
+        is_final: bool = False,
     ) -> None:
-        """Write down what became of gaps, and say it. If `over` they are not tried again."""
-        written = []
-        outcomes = {gap: self._judged(lefts[gap], found) for gap, found in outcomes.items()}
-        for gap, outcome in outcomes.items():
-            left, never = lefts[gap], outcome.fate is FillStatus.NEVER
-            later = outcome.fate is FillStatus.LATER
-            self._schedule.note(left, over=over or not later)
-            # Of what was given up, an answer that proves nothing changes nothing.
-            if not (left.given_up and later):
-                written.append(
-                    GapAttempt(left, UNREPAIRABLE if never else REPAIRING, outcome.reason)
-                )
-        self._tell(outcomes)
-        if written:
-            self._gaps.write(written)
+        """Store and log the results of gaps. With `is_final` a finite run does not retry them."""
+        attempts = []
+        results = {
+            gap: self._limit_fills(pending_by_gap[gap], result) for gap, result in results.items()
+        }
+        for gap, result in results.items():
+            pending_gap, is_permanent = pending_by_gap[gap], result.status is FillStatus.UNAVAILABLE
+            is_later = result.status is FillStatus.RETRY
+            self._schedule.record(pending_gap, is_final=is_final or not is_later)
+            # A gap that was given up keeps its row if the response proves nothing.
+            if not (pending_gap.given_up and is_later):
+                state = UNREPAIRABLE if is_permanent else REPAIRING
+                attempts.append(GapAttempt(pending_gap, state, result.reason))
+        self._log_results(results)
+        if attempts:
+            self._gaps.write(attempts)
 
-    def _judged(self, left: PendingGap, outcome: FillResult) -> FillResult:
-        """The outcome, unless all of the gap has come too often. Whoever sees its trades after
-        all says that it is repaired.
+    def _limit_fills(self, pending_gap: PendingGap, result: FillResult) -> FillResult:
+        """Return the result, or one that gives the gap up if its trades came too often in vain.
+
+        If its trades are stored after all, the deduplication step marks the gap as repaired.
         """
-        if outcome.fate is not FillStatus.CAME:
-            return outcome
-        if self._schedule.count_came(left) < MAX_UNREADABLE_FILLS:
-            return outcome
+        if result.status is not FillStatus.FILLED:
+            return result
+        if self._schedule.count_filled(pending_gap) < MAX_UNREADABLE_FILLS:
+            return result
         times = f"asked for {MAX_UNREADABLE_FILLS} times"
-        why = f"{times}: its trades came and were not stored, see dead_letters"
-        return FillResult(FillStatus.NEVER, why)
+        reason = f"{times}: its trades came and were not stored, see dead_letters"
+        return FillResult(FillStatus.UNAVAILABLE, reason)
 
-    def _tell(self, outcomes: Mapping[FillGap, FillResult]) -> None:
-        """A line for each reason why gaps stay."""
-        kept: dict[FillResult, list[FillGap]] = {}
-        for gap, outcome in outcomes.items():
-            if outcome.fate is not FillStatus.CAME:
-                kept.setdefault(outcome, []).append(gap)
-        for outcome, gaps in kept.items():
-            level = logging.WARNING if outcome.fate is FillStatus.NEVER else logging.INFO
+    def _log_results(self, results: Mapping[FillGap, FillResult]) -> None:
+        """Log one line for each reason why gaps stay open."""
+        gaps_by_result: dict[FillResult, list[FillGap]] = {}
+        for gap, result in results.items():
+            if result.status is not FillStatus.FILLED:
+                gaps_by_result.setdefault(result, []).append(gap)
+        for result, gaps in gaps_by_result.items():
+            level = logging.WARNING if result.status is FillStatus.UNAVAILABLE else logging.INFO
             first = f"{gaps[0].symbol} {gaps[0].first} to {gaps[0].last}"
             more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
-            _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, outcome.reason)
+            _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, result.reason)
 
 
-def _proven(left: PendingGap, found: FillResult) -> FillResult:
-    """Return what is known of a gap, given an answer and those before it."""
-    return found if left.given_up else found.after(left.reason)
+def _with_history(pending_gap: PendingGap, result: FillResult) -> FillResult:
+    """Combine a result with the stored result of earlier requests."""
+    return result if pending_gap.given_up else result.confirm(pending_gap.reason)
 
 
 def _now() -> int:
@@ -223,57 +242,56 @@ def _now() -> int:
 
 
 class GapFillSource(FixedPartitionedSource[SourceItem, None]):
-    """Asks exchanges by REST for the trades that the table `gaps` says nobody has seen.
+    """Source of the trades missing in the table `gaps`, requested by REST.
 
-    Emits the answers as frames of the connection `rest/<native symbol>`, verbatim, and
-    writes into the table how often each gap was asked for and what came of it. Whether it
-    is filled is said by who sees the trades. An exchange that refuses is asked again, with
-    growing pauses, for ever; given up is only what two answers lack, minutes apart and for the
-    same reason, what is too long, and what came whole MAX_UNREADABLE_FILLS times and is not there:
-    it cannot be read. A `choice` may ask again for what was given up.
+    Emits each response verbatim as a frame of the connection `rest/<native symbol>`, and stores
+    attempts, state and reason in `gaps`. The deduplication step marks gaps as repaired.
 
-    Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for
-    an answer. Delivery: at least once; a gap whose trades were not stored is asked for
-    again. Ends when `stopping`, or if `finite` when nothing is left to ask.
+    Refused requests are retried with backoff without end. A gap is given up if two responses,
+    minutes apart, lack its trades for the same reason, if it is too long, or if all its trades came
+    MAX_UNREADABLE_FILLS times and are not stored, as they cannot be read. A `selection` can include
+    gaps that were given up.
+
+    Delivery: at least once; a gap whose trades were not stored is requested again.
+    Unit of parallelism: an exchange, in a thread of its own, so that no worker waits for a
+    response. Ends once `should_stop` is true, or with `is_finite` when no gap is due.
     """
 
     def __init__(
         self,
-        asked: Mapping[str, RestEndpoint],
+        endpoints: Mapping[str, RestEndpoint],
         database: Database,
-        tally: Counters,
-        stopping: Callable[[], bool] = lambda: False,
+        counters: Counters,
+        should_stop: Callable[[], bool] = lambda: False,
         *,
-        pace: FillTiming | None = None,
-        patience: RetryPolicy | None = None,
-        finite: bool = False,
-        choice: Choice | None = None,
+        timing: FillTiming | None = None,
+        retry_policy: RetryPolicy | None = None,
+        is_finite: bool = False,
+        selection: GapSelection | None = None,
     ) -> None:
-        """`asked` says how, by exchange, `choice` for which gaps; for all that are not given up if
-        there is none.
-        """
-        self._asked = asked
+        """By default the selection is all gaps that are not given up."""
+        self._endpoints = endpoints
         self._database = database
-        self._tally = tally
-        self._stopping = stopping
-        self._pace = pace or FillTiming()
-        self._patience = patience or RetryPolicy()
-        self._finite = finite
-        self._choice = choice or Choice()
+        self._counters = counters
+        self._should_stop = should_stop
+        self._timing = timing or FillTiming()
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._is_finite = is_finite
+        self._selection = selection or GapSelection()
 
     def list_parts(self) -> list[str]:
-        return list(self._asked)
+        return list(self._endpoints)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> WorkerPartition:
         filler = _GapFiller(
             for_part,
-            self._asked[for_part],
+            self._endpoints[for_part],
             self._database,
-            self._tally,
-            self._pace,
-            self._patience,
-            self._choice,
-            finite=self._finite,
+            self._counters,
+            self._timing,
+            self._retry_policy,
+            self._selection,
+            is_finite=self._is_finite,
         )
-        outlet = WorkerThread(f"rest-{for_part}", filler.work, WAITING)
-        return WorkerPartition(for_part, outlet, self._tally, self._stopping)
+        worker = WorkerThread(f"rest-{for_part}", filler.work, MAX_QUEUED)
+        return WorkerPartition(for_part, worker, self._counters, self._should_stop)

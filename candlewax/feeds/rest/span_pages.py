@@ -1,7 +1,7 @@
-"""The trades of a span of time by REST: only these, as the exchange's own answers.
+"""REST pages with the trades of a time span, and no other trades.
 
-Answers are stored verbatim, so an answer that holds other trades as well is not stored: what it
-holds of the span is asked for once more, exactly.
+Responses are stored verbatim. If a response also holds trades outside the span, it is not stored;
+its trades inside the span are requested again, exactly.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,158 +13,162 @@ from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError
 
 TRIES: Final = 8
-"""How often a request is made that the exchange refuses."""
+"""Number of attempts for a request that the exchange refuses."""
 
 EXACT_TRIES: Final = 4
-"""How often trades are asked for exactly, where an answer lacks some of them or holds others."""
+"""Number of exact requests for trades, if responses lack some of them or hold others."""
 
 Span = tuple[int, int]
 """Times in microseconds since 1970, the end exclusive."""
 
 
 class BackfillError(RuntimeError):
-    """Not all that was asked for has come; the text says why."""
+    """Error for a backfill that is incomplete; the text says why."""
 
 
 @dataclass
-class Found:
-    """What was found of a span: trades `within` it, and rows or lines that are `unread`, as they
-    cannot be.
-    """
+class SpanCounts:
+    """Counts of a span: trades `within` it, and `unreadable` rows or lines."""
 
     within: int = 0
-    unread: int = 0
+    unreadable: int = 0
 
 
 def pages(
     client: Client,
     rest: RestRules,
-    native: str,
+    native_symbol: str,
     span: Span,
     count: Callable[[int], None],
-    found: Found,
+    counts: SpanCounts,
 ) -> Iterator[Answer]:
-    """Give answers that hold all trades of a span and no other trade. `count` is told how far it
-    has come, in microseconds; `found` counts the trades.
+    """Yield responses that hold all trades of a span and no other trade.
 
-    Raises BackfillError where the exchange refuses, answers what cannot be read, or gives no
-    answer without trades outside the span.
+    Calls `count` with the progress in microseconds of the span; `counts` counts the trades. Raises
+    BackfillError if the exchange refuses, if a response is unreadable, or if each response also
+    holds trades outside the span.
     """
-    search = _Search(client, rest, native, span, found)
+    search = _Search(client, rest, native_symbol, span, counts)
     begin, end = span
-    # An exchange may tell its times in whole milliseconds.
-    whole = begin // 1000 * 1000
-    number, newest = (0, 0) if rest.by_time else _numbers(client, rest, native, whole)
-    place, high, reached = Cursor(number, max(begin * 1000 - 1, 0)), -1, begin
+    # Times of an exchange may be whole milliseconds.
+    begin_ms = begin // 1000 * 1000
+    first, newest = (
+        (0, 0) if rest.pages_by_time else _find_first_number(client, rest, native_symbol, begin_ms)
+    )
+    cursor, last_number, reached = Cursor(first, max(begin * 1000 - 1, 0)), -1, begin
     while True:
-        answer = search.ask(place, rest.page)
+        answer = search.ask(cursor, rest.page_rows)
         page = answer.page
-        new = [at for n, at in zip(page.numbers, page.times, strict=True) if n > high]
-        found.within += sum(map(search.holds, new))
-        found.unread += page.unread
-        if new:
-            yield from search.within(place, answer)
-            high, latest = page.numbers[-1], min(max(page.times[-1], reached), end)
+        new_times = [
+            time_us
+            for number, time_us in zip(page.numbers, page.times_us, strict=True)
+            if number > last_number
+        ]
+        counts.within += sum(map(search.holds, new_times))
+        counts.unreadable += page.unreadable_rows
+        if new_times:
+            yield from search.narrow(cursor, answer)
+            last_number, latest = page.numbers[-1], min(max(page.times_us[-1], reached), end)
             count(latest - reached)
             reached = latest
-            if page.times[-1] >= end:
+            if page.times_us[-1] >= end:
                 return
-        elif page.unread:
-            # It holds no trade of another time, and its dead letters say what came.
+        elif page.unreadable_rows:
+            # It holds no trade outside the span, and its rows become dead letters.
             yield answer
             raise _unreadable(client, page)
-        elif not rest.windowed or place.number > newest:
+        elif not rest.page_counts_numbers or cursor.number > newest:
             return
-        following = place.number + rest.page if rest.windowed else high + 1
-        place = Cursor(following, page.until_ns)
+        next_number = (
+            cursor.number + rest.page_rows if rest.page_counts_numbers else last_number + 1
+        )
+        cursor = Cursor(next_number, page.until_ns)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """What is looked for: trades of a market in a span. `found` counts them."""
+    """Search for the trades of a market in a span; `counts` counts them."""
 
     client: Client
     rest: RestRules
-    native: str
+    native_symbol: str
     span: Span
-    found: Found
+    counts: SpanCounts
 
     def holds(self, time: int) -> bool:
-        """Return whether a time lies in the span."""
+        """Return True if a time lies in the span."""
         return self.span[0] <= time < self.span[1]
 
-    def ask(self, place: Cursor, limit: int) -> Answer:
-        """Return the answer for so many trades from a place on. Raises BackfillError."""
-        return _asked(self.client, self.rest.target(self.native, place, limit))
+    def ask(self, cursor: Cursor, limit: int) -> Answer:
+        """Request up to `limit` trades from a cursor on. Raises BackfillError."""
+        return _ask(self.client, self.rest.trades_path(self.native_symbol, cursor, limit))
 
-    def within(self, place: Cursor, answer: Answer) -> Iterator[Answer]:
-        """Give the answer from a place if all its trades lie in the span; else answers to narrower
-        questions.
-        """
+    def narrow(self, cursor: Cursor, answer: Answer) -> Iterator[Answer]:
+        """Yield the response if it lies in the span, else responses to narrower requests."""
         page = answer.page
-        inside = list(map(self.holds, page.times))
+        inside = list(map(self.holds, page.times_us))
         if all(inside):
             yield answer
             return
-        if self.rest.by_time:
-            wanted = [n for n, good in zip(page.numbers, inside, strict=True) if good]
-            runs = [wanted] if wanted else []
-            place = Cursor(place.number, max(place.time_ns, self.span[0] * 1000 - 1))
+        if self.rest.pages_by_time:
+            missing = [n for n, is_inside in zip(page.numbers, inside, strict=True) if is_inside]
+            runs = [missing] if missing else []
+            cursor = Cursor(cursor.number, max(cursor.time_ns, self.span[0] * 1000 - 1))
         else:
-            numbered = groupby(zip(page.numbers, inside, strict=True), key=lambda one: one[1])
-            runs = [[n for n, _ in group] for good, group in numbered if good]
-        for run in runs:
-            yield from self._exactly(place, run)
+            numbered = groupby(zip(page.numbers, inside, strict=True), key=lambda pair: pair[1])
+            runs = [[n for n, _ in group] for is_inside, group in numbered if is_inside]
+        for numbers in runs:
+            yield from self._request_exactly(cursor, numbers)
 
-    def _exactly(self, place: Cursor, run: Sequence[int]) -> Iterator[Answer]:
-        """Give answers that hold a run of numbers, neighbours of one page, and nothing outside the
-        span.
-        """
-        wanted, limit, known = run, len(run), set(run)
+    def _request_exactly(self, cursor: Cursor, numbers: Sequence[int]) -> Iterator[Answer]:
+        """Yield responses with these numbers, neighbours of one page, and none outside the span."""
+        missing, limit, seen = numbers, len(numbers), set(numbers)
         for _ in range(EXACT_TRIES):
-            answer = self.ask(self._start(place, wanted), limit)
+            answer = self.ask(self._start(cursor, missing), limit)
             page = answer.page
-            if not page.numbers or not all(map(self.holds, page.times)):
-                limit = len(wanted)
+            if not page.numbers or not all(map(self.holds, page.times_us)):
+                limit = len(missing)
                 continue
-            # The first answer may have lacked some.
-            self.found.within += len(set(page.numbers) - known)
-            known.update(page.numbers)
+            # The page may have lacked some.
+            self.counts.within += len(set(page.numbers) - seen)
+            seen.update(page.numbers)
             yield answer
-            left = sorted(set(wanted).difference(page.numbers))
-            if not left:
+            remaining = sorted(set(missing).difference(page.numbers))
+            if not remaining:
                 return
-            # By time all are asked for again: rows that cannot be read took the places of some.
-            wanted = wanted if self.rest.by_time else left
-            limit = limit + len(left) if self.rest.by_time else len(left)
+            # By time all are requested again, as unreadable rows took the places of some.
+            missing = missing if self.rest.pages_by_time else remaining
+            limit = limit + len(remaining) if self.rest.pages_by_time else len(remaining)
         raise BackfillError(
-            f"{self.client}: {len(wanted):,} trades at the edge of the span, {wanted[0]} to "
-            f"{wanted[-1]}, do not come without others beside them; they were not stored"
+            f"{self.client}: {len(missing):,} trades at the edge of the span, {missing[0]} to "
+            f"{missing[-1]}, do not come without others beside them; they were not stored"
         )
 
-    def _start(self, place: Cursor, wanted: Sequence[int]) -> Cursor:
-        """Return from where so many trades are exactly the wanted ones."""
-        if self.rest.by_time:
-            return place
-        # A window ends at the last one, however many numbers are left out before it.
-        return Cursor(wanted[-1] + 1 - len(wanted) if self.rest.windowed else wanted[0])
+    def _start(self, cursor: Cursor, numbers: Sequence[int]) -> Cursor:
+        """Return the cursor from which `len(numbers)` trades are exactly these numbers."""
+        if self.rest.pages_by_time:
+            return cursor
+        # A window ends at the last number, even if the exchange left out numbers before it.
+        return Cursor(
+            numbers[-1] + 1 - len(numbers) if self.rest.page_counts_numbers else numbers[0]
+        )
 
 
-def _numbers(client: Client, rest: RestRules, native: str, begin: int) -> tuple[int, int]:
-    """From which number on to ask for the trades from a time on, less than a page before
-    them; and the newest number.
-    """
-    found = _read(client, rest.newest(native, 1))
-    if not found.numbers:
+def _find_first_number(
+    client: Client, rest: RestRules, native_symbol: str, begin: int
+) -> tuple[int, int]:
+    """Return a number at most a page before the first trade since a time, and the newest one."""
+    page = _read_page(client, rest.latest_path(native_symbol, 1))
+    if not page.numbers:
         return 0, 0
-    newest = found.numbers[-1]
+    newest = page.numbers[-1]
     low, high = 0, newest + 1
-    middle = 0  # an exchange may say at once which is the oldest it shows
-    while high - low > rest.page:
-        page = _read(client, rest.target(native, Cursor(middle), 1))
+    middle = 0  # some exchanges answer with the oldest trade they show
+    while high - low > rest.page_rows:
+        page = _read_page(client, rest.trades_path(native_symbol, Cursor(middle), 1))
         if not page.numbers:
             low = middle
-        elif page.times[-1] < begin:
+        elif page.times_us[-1] < begin:
             low = max(middle, page.numbers[-1])
         elif page.numbers[-1] > middle == 0:
             return page.numbers[-1], newest
@@ -174,24 +178,24 @@ def _numbers(client: Client, rest: RestRules, native: str, begin: int) -> tuple[
     return low, newest
 
 
-def _read(client: Client, target: str) -> Page:
-    """Return what an answer holds. Raises BackfillError if it holds only what cannot be read."""
-    page = _asked(client, target).page
-    if page.unread and not page.numbers:
+def _read_page(client: Client, target: str) -> Page:
+    """Return the page of a response. Raises BackfillError if all its rows are unreadable."""
+    page = _ask(client, target).page
+    if page.unreadable_rows and not page.numbers:
         raise _unreadable(client, page)
     return page
 
 
 def _unreadable(client: Client, page: Page) -> BackfillError:
-    rows = "1 row" if page.unread == 1 else f"{page.unread:,} rows"
+    rows = "1 row" if page.unreadable_rows == 1 else f"{page.unreadable_rows:,} rows"
     return BackfillError(f"{client}: an answer of {rows}, of which none can be read as a trade")
 
 
-def _asked(client: Client, target: str) -> Answer:
-    for left in reversed(range(TRIES)):
+def _ask(client: Client, target: str) -> Answer:
+    for retries_left in reversed(range(TRIES)):
         try:
             return client.ask(target)
         except RefusalError as refusal:
-            if refusal.is_permanent or not left:
+            if refusal.is_permanent or not retries_left:
                 raise BackfillError(f"{client}: {refusal.reason}") from refusal
     raise AssertionError

@@ -1,4 +1,4 @@
-"""Frames from a thread that waits for others to workers that never wait."""
+"""Thread that makes frames and may block, and the source partition that takes them."""
 
 import threading
 from collections import deque
@@ -9,71 +9,69 @@ from typing import Final
 from bytewax.inputs import StatefulSourcePartition
 
 from candlewax.core.frames import SourceItem
-from candlewax.feeds.frame_buffer import Row, feed
+from candlewax.feeds.frame_buffer import Row, to_source_items
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
 
-LINGER: Final = timedelta(milliseconds=20)
-"""Time between two looks of a worker at what came."""
+MAX_WAIT: Final = timedelta(milliseconds=20)
+"""Time between two batches of a partition."""
 
 _JOIN_S: Final = 5.0
-"""How long the end of a thread is waited for; a request under way may take longer."""
+"""Timeout of the join of a thread; a request in progress may take longer."""
 
 _TICK_S: Final = 0.1
 
 
-class WorkerStopped(Exception):  # noqa: N818 - nothing is wrong
-    """Nobody wants the frames any more."""
+class WorkerStopped(Exception):  # noqa: N818 - not an error
+    """Signal to a worker thread that it should end."""
 
 
 class WorkerThread:
-    """A thread that makes frames. At most `waiting` of them wait to be taken; then it
-    waits.
-    """
+    """Thread that makes frames. Its `put` blocks while `max_queued` frames are queued."""
 
-    def __init__(self, name: str, work: Callable[["WorkerThread"], None], waiting: int) -> None:
+    def __init__(self, name: str, work: Callable[["WorkerThread"], None], max_queued: int) -> None:
         self._work = work
         self._rows: deque[Row] = deque()
-        self._room = threading.Semaphore(waiting)
+        self._free_slots = threading.Semaphore(max_queued)
         self._stop = threading.Event()
         self.ended = False
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    # What the worker uses.
+    # Called by the partition.
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def take(self) -> list[Row]:
-        """What came, in order."""
+        """Remove and return the queued frames, in order."""
         rows = [self._rows.popleft() for _ in range(len(self._rows))]
         for _ in rows:
-            self._room.release()
+            self._free_slots.release()
         return rows
 
     def stop(self) -> None:
-        """Ask the thread to end."""
+        """Signal the thread to end."""
         self._stop.set()
 
     def join(self) -> None:
-        """Wait for its end, but not for ever."""
+        """Signal the thread to end, and wait for it up to a timeout."""
         self._stop.set()
         self._thread.join(_JOIN_S)
 
-    # What the thread uses.
+    # Called by the thread.
 
     def put(self, row: Row) -> None:
-        """Hand a frame over. Raises WorkerStopped."""
-        while not self._room.acquire(timeout=_TICK_S):
+        """Queue a frame; block while the queue is full. Raises WorkerStopped."""
+        while not self._free_slots.acquire(timeout=_TICK_S):
             if self._stop.is_set():
                 raise WorkerStopped
         self._rows.append(row)
 
     def wait(self, seconds: float) -> bool:
-        """Wait; tells whether to go on."""
+        """Wait. Return False if the thread should end."""
         return not self._stop.wait(seconds)
 
     def pause(self, seconds: float) -> None:
@@ -86,7 +84,7 @@ class WorkerThread:
             self._work(self)
         except WorkerStopped:
             pass
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that takes
+        except BaseException as error:  # noqa: BLE001 - raised again by the partition
             self.failure = error
         finally:
             self.ended = True
@@ -94,36 +92,40 @@ class WorkerThread:
 
 @log_failures
 class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
-    """A part of a source that takes from an outlet, and ends with it."""
+    """Source partition that emits the frames of a worker thread, and ends with it."""
 
     def __init__(
-        self, exchange: str, outlet: WorkerThread, tally: Counters, stopping: Callable[[], bool]
+        self,
+        exchange: str,
+        worker: WorkerThread,
+        counters: Counters,
+        should_stop: Callable[[], bool],
     ) -> None:
         self._exchange = exchange
-        self._outlet = outlet
-        self._tally = tally
-        self._stopping = stopping
-        self._looks = Looks(PULSE)
-        outlet.start()
+        self._worker = worker
+        self._counters = counters
+        self._should_stop = should_stop
+        self._poll_timer = PollTimer(SOURCE_ACTIVITY)
+        worker.start()
 
     def next_batch(self) -> Iterable[SourceItem]:
-        stopping = self._stopping()
-        if stopping:
-            self._outlet.stop()
-        if not self._looks.due():
+        should_stop = self._should_stop()
+        if should_stop:
+            self._worker.stop()
+        if not self._poll_timer.is_due():
             return []
-        # Asked before taking: what is queued by then is all there will be.
-        ended = self._outlet.ended
-        if self._outlet.failure:
-            raise RuntimeError(f"{self._exchange}: asking failed") from self._outlet.failure
-        rows = self._outlet.take()
+        # Read before the queue: if the thread has ended, the queue holds all that is left.
+        ended = self._worker.ended
+        if self._worker.failure:
+            raise RuntimeError(f"{self._exchange}: asking failed") from self._worker.failure
+        rows = self._worker.take()
         if ended and not rows:
-            self._tally.ended = self._tally.ended or not stopping
+            self._counters.ended = self._counters.ended or not should_stop
             raise StopIteration
-        self._looks.wait(LINGER)
+        self._poll_timer.schedule(MAX_WAIT)
         if rows:
-            self._looks.emitted()
-        return feed(self._exchange, rows)
+            self._poll_timer.mark_emitted()
+        return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
         return ALWAYS
@@ -132,4 +134,4 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         return None
 
     def close(self) -> None:
-        self._outlet.join()
+        self._worker.join()

@@ -1,4 +1,4 @@
-"""One connection to an exchange, from its opening to its end."""
+"""One websocket connection to an exchange, from opening to close."""
 
 import asyncio
 import logging
@@ -8,126 +8,137 @@ from typing import Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from candlewax.core.kind_marks import MADE, SIMULATOR_HEADER, refuse_exchange
+from candlewax.core.kind_marks import SIMULATOR_HEADER, SIMULATOR_MARK, wrong_exchange_error
 from candlewax.exchanges.protocol.websocket import Kind, WebSocketRules
 from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
 from candlewax.feeds.websocket.subscriptions import Subscriptions
 
-MOST_MESSAGE: Final = 16 << 20
-"""The longest message that is read, in bytes."""
+MAX_MESSAGE_BYTES: Final = 16 << 20
+"""Longest accepted message, in bytes."""
 
-# What the library says of a connection we say ourselves.
-_quiet = logging.getLogger(f"{__name__}.library")
-_quiet.setLevel(logging.CRITICAL)
+# The recorder logs each event of a connection; the library would log it a second time.
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
 class ConnectionTimeouts:
-    """How long things may take, in seconds."""
+    """Timeouts and pauses of connections, in seconds."""
 
     open_s: float = 10
+    """Time for the handshake."""
     close_s: float = 2
+    """Time for the closing handshake."""
     answer_s: float = 10
-    """For a subscription to be answered."""
+    """Time for the exchange to answer a subscription."""
     refused_s: float = 5
-    """The first wait before a refused subscription is asked for again; each is twice the one
-    before, and none longer than `most_s`."""
+    """First wait before a refused subscription is sent again; it doubles up to `max_backoff_s`."""
     ping_s: float = 20
-    """Between our pings, and until each is answered."""
+    """Interval of our pings, and timeout of each."""
     tick_s: float = 0.5
-    """Between two looks at a connection."""
-    first_s: float = 1
-    """The first wait before connecting again, at most; each is twice the one before."""
-    most_s: float = 60
-    """The longest such wait, but for what the exchange asks for."""
+    """Interval of the watchdog."""
+    first_backoff_s: float = 1
+    """Upper bound of the first random wait before a reconnect; it doubles with each failure."""
+    max_backoff_s: float = 60
+    """Largest such bound; a wait that the exchange asks for may be longer."""
     settled_s: float = 60
-    """A connection that lived so long was a good one."""
+    """Life after which a connection counts as good and the backoff starts over."""
     jitter_s: float = 600
-    """So much earlier than it must a connection is replaced, at most."""
-    patience_s: float = 900
-    """The longest wait for a quiet market to move."""
+    """Largest random time by which a connection is replaced before its maximum age."""
+    max_stalled_s: float = 900
+    """Upper limit of the stall timeout of quiet markets."""
 
 
 class RateLimiter:
-    """Lets one pass at a time, so many seconds after the one before."""
+    """Rate limiter that lets one task pass every `every_s` seconds."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._next = 0.0
+        self._next_at = 0.0
 
     def pause_for(self, seconds: float) -> None:
-        """Let nobody pass for so long."""
-        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+        """Block all tasks for at least `seconds`."""
+        self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
 
     async def wait(self) -> None:
-        """Wait for the turn."""
+        """Wait until this task may pass."""
         now = asyncio.get_running_loop().time()
-        turn = max(now, self._next)
-        self._next = turn + self._every_s
-        if turn > now:
-            await asyncio.sleep(turn - now)
+        pass_at = max(now, self._next_at)
+        self._next_at = pass_at + self._every_s
+        if pass_at > now:
+            await asyncio.sleep(pass_at - now)
 
 
 class Connection:
-    """A connection: reads it, subscribes, and watches over it.
+    """Websocket connection that subscribes, records all frames and watches its own health.
 
-    `due` tells why it is to be replaced while it still delivers, `ended` that it is over.
+    `replace_reason` is set once it should be replaced while it still delivers; `ended` tells
+    that it is closed.
     """
 
     def __init__(
         self,
-        live: WebSocketRules,
-        line: FrameRecorder,
-        natives: list[str],
-        pace: ConnectionTimeouts,
+        rules: WebSocketRules,
+        recorder: FrameRecorder,
+        native_symbols: list[str],
+        timeouts: ConnectionTimeouts,
         stalled_s: float,
     ) -> None:
-        self.line = line
-        self.ready = False
-        """Whether every subscription is answered."""
-        self.due = ""
-        self.why = ""
-        """What was wrong, if we ended it."""
-        self.moved = False
-        """Whether it brought any new trade."""
+        self.recorder = recorder
+        self.is_ready = False
+        """True once every subscription is answered."""
+        self.replace_reason = ""
+        self.close_reason = ""
+        """Reason, if the watchdog closed the connection."""
+        self.has_trades = False
+        """True once a new trade was received."""
         self.life_s = 0.0
-        self._live = live
-        self._pace = pace
+        self._rules = rules
+        self._timeouts = timeouts
         self._stalled_s = stalled_s
-        self._natives = natives
-        self._requests = Subscriptions(natives, live.chunk, whole=live.whole, in_turn=live.in_turn)
-        self._messages = self._beats = 0
-        self._more = asyncio.Event()
-        self._news = asyncio.Event()
+        self._native_symbols = native_symbols
+        self._subscriptions = Subscriptions(
+            native_symbols,
+            rules.symbols_per_message,
+            rejects_whole_message=rules.rejects_whole_message,
+            replies_in_order=rules.replies_in_order,
+        )
+        self._messages = self._heartbeats = 0
+        self._answered = asyncio.Event()
+        self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._socket: ClientConnection
 
     async def open(self, url: str, messages: RateLimiter, longest_s: float | None) -> None:
-        """Connect, and begin. Raises what `connect` raises."""
+        """Connect and start the tasks of the connection. Raises what `connect` raises."""
         self._socket = await connect(
             url,
-            # Frames are short: unpacking each costs more than the bytes saved.
+            # Frames are short: decompressing each costs more than the bytes saved.
             compression=None,
-            max_size=MOST_MESSAGE,
-            # The reader never waits, so nothing piles up before it.
+            max_size=MAX_MESSAGE_BYTES,
+            # The reader never waits, so the unbounded queue stays short.
             max_queue=None,
-            open_timeout=self._pace.open_s,
-            close_timeout=self._pace.close_s,
-            ping_interval=self._pace.ping_s,
-            ping_timeout=self._pace.ping_s,
-            logger=_quiet,
+            open_timeout=self._timeouts.open_s,
+            close_timeout=self._timeouts.close_s,
+            ping_interval=self._timeouts.ping_s,
+            ping_timeout=self._timeouts.ping_s,
+            logger=_library_log,
         )
-        self._began = asyncio.get_running_loop().time()
-        simulated = self._is_simulated()
-        if self._live.is_simulated not in (None, simulated):
+        self._opened_at = asyncio.get_running_loop().time()
+        is_simulated = self._is_simulated()
+        if self._rules.is_simulated not in (None, is_simulated):
             await self._socket.close()
-            raise refuse_exchange(redact_url(url), is_simulated=simulated)
-        made = MADE if simulated else None
-        self.line.event(
-            "connected", warn=False, url=redact_url(url), instruments=self._natives, made=made
+            raise wrong_exchange_error(redact_url(url), is_simulated=is_simulated)
+        marker = SIMULATOR_MARK if is_simulated else None
+        self.recorder.record_event(
+            "connected",
+            warn=False,
+            url=redact_url(url),
+            instruments=self._native_symbols,
+            made=marker,
         )
         self._task = asyncio.create_task(self._run(messages, longest_s))
-        self._task.add_done_callback(lambda _: self._news.set())
+        self._task.add_done_callback(lambda _: self._changed.set())
 
     def _is_simulated(self) -> bool:
         response = self._socket.response
@@ -135,19 +146,19 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over; raises if that is a mistake of ours."""
+        """Return True if the connection is closed. Raises what a task of ours raised."""
         if self._task is None or not self._task.done():
             return False
         self._task.result()
         return True
 
     async def wait_for_change(self) -> None:
-        """Wait until it is ready, due or over, or is so anew."""
-        await self._news.wait()
-        self._news.clear()
+        """Wait until the connection becomes ready, due for replacement, or closed."""
+        await self._changed.wait()
+        self._changed.clear()
 
     async def close(self) -> None:
-        """Say goodbye and wait for the end; what comes until then is still received."""
+        """Close the connection and wait for its end. Until then frames are still recorded."""
         if self._task is not None:
             await self._socket.close()
             await self._task
@@ -163,124 +174,126 @@ class Connection:
                 task.cancel()
 
     async def _read(self) -> None:
-        recv, receive = self._socket.recv, self.line.receive
-        is_trade = self._live.is_trade
+        recv, receive = self._socket.recv, self.recorder.receive
+        is_trade = self._rules.is_trade
         try:
             while True:
                 frame = receive(await recv(decode=False))
                 self._messages += 1
                 if is_trade(frame):
-                    self.moved = True
+                    self.has_trades = True
                 else:
-                    self._hear(frame)
-        except ConnectionClosed as closed:
-            self._end(closed)
+                    self._handle_control(frame)
+        except ConnectionClosed as error:
+            self._record_end(error)
 
-    def _hear(self, frame: str) -> None:
-        heard = self._live.hear(frame)
-        if heard.kind is Kind.HEARTBEAT:
-            self._beats += 1
-        elif heard.kind is Kind.SHUTDOWN:
+    def _handle_control(self, frame: str) -> None:
+        control = self._rules.parse_control(frame)
+        if control.kind is Kind.HEARTBEAT:
+            self._heartbeats += 1
+        elif control.kind is Kind.SHUTDOWN:
             self._replace("the exchange announced a shutdown")
-        elif heard.kind in (Kind.ACK, Kind.REFUSAL):
-            refused = self._requests.hear(heard)
-            # What is refused again and again is told once.
-            known = set(heard.instruments) <= self._requests.refused.keys()
-            again = self.ready or (bool(heard.instruments) and known)
-            if heard.kind is Kind.REFUSAL and (refused or not again):
-                named = refused or list(heard.instruments)
-                self.line.event("refused", instruments=named, reason=heard.reason)
-            self._more.set()
+        elif control.kind in (Kind.ACK, Kind.REFUSAL):
+            refused = self._subscriptions.apply_answer(control)
+            # A market that stays refused is reported once, not at each retry.
+            already_refused = set(control.native_symbols) <= self._subscriptions.refused.keys()
+            is_repeat = self.is_ready or (bool(control.native_symbols) and already_refused)
+            if control.kind is Kind.REFUSAL and (refused or not is_repeat):
+                symbols = refused or list(control.native_symbols)
+                self.recorder.record_event("refused", instruments=symbols, reason=control.reason)
+            self._answered.set()
 
-    def _end(self, closed: ConnectionClosed) -> None:
-        self.life_s = asyncio.get_running_loop().time() - self._began
-        close = closed.rcvd or closed.sent
-        reason = close.reason if close else str(closed.__cause__ or "connection lost")
+    def _record_end(self, error: ConnectionClosed) -> None:
+        self.life_s = asyncio.get_running_loop().time() - self._opened_at
+        close = error.rcvd or error.sent
+        reason = close.reason if close else str(error.__cause__ or "connection lost")
         code = close.code if close else 1006
-        by = "us" if closed.sent and not closed.rcvd_then_sent else "exchange"
+        closed_by = "us" if error.sent and not error.rcvd_then_sent else "exchange"
         after_s = round(self.life_s, 3)
-        self.line.report_dropped()
-        self.line.event(
+        self.recorder.report_dropped()
+        self.recorder.record_event(
             "disconnected",
-            warn=by != "us" or bool(self.why),
+            warn=closed_by != "us" or bool(self.close_reason),
             code=code,
             reason=reason,
-            by=by,
-            why=self.why or None,
+            by=closed_by,
+            why=self.close_reason or None,
             after_s=after_s,
         )
 
-    def _replace(self, why: str) -> None:
-        if not self.due:
-            self.due = why
-            self._news.set()
+    def _replace(self, reason: str) -> None:
+        if not self.replace_reason:
+            self.replace_reason = reason
+            self._changed.set()
 
     async def _subscribe(self, messages: RateLimiter) -> None:
         try:
-            for message in self._live.opening:
+            for message in self._rules.opening_messages:
                 await messages.wait()
                 await self._socket.send(message)
-            await self._ask(messages)
-            self.ready = True
-            self.line.event("subscribed", warn=False, instruments=self._requests.subscribed)
-            self._news.set()
-            await self._ask_again(messages)
+            await self._send_subscriptions(messages)
+            self.is_ready = True
+            self.recorder.record_event(
+                "subscribed", warn=False, instruments=self._subscriptions.subscribed
+            )
+            self._changed.set()
+            await self._retry_refused(messages)
         except ConnectionClosed:
             return
 
-    async def _ask(self, messages: RateLimiter) -> None:
-        """Ask for all that is to be asked for, until all is answered."""
+    async def _send_subscriptions(self, messages: RateLimiter) -> None:
+        """Send all outstanding subscriptions and wait until each is answered."""
         loop = asyncio.get_running_loop()
-        while not self._requests.done:
-            while following := self._requests.send():
+        while not self._subscriptions.is_done:
+            while request := self._subscriptions.next_request():
                 await messages.wait()
-                await self._socket.send(self._live.subscribe(*following))
-                self._requests.sent(following[1], loop.time() + self._pace.answer_s)
-            await self._more.wait()
-            self._more.clear()
+                await self._socket.send(self._rules.subscribe(*request))
+                self._subscriptions.set_deadline(request[1], loop.time() + self._timeouts.answer_s)
+            await self._answered.wait()
+            self._answered.clear()
 
-    async def _ask_again(self, messages: RateLimiter) -> None:
-        """Ask for what was refused again and again, as long as anything is."""
-        wait_s = self._pace.refused_s
-        while self._requests.refused:
+    async def _retry_refused(self, messages: RateLimiter) -> None:
+        """Send refused subscriptions again, with growing waits, until none is refused."""
+        wait_s = self._timeouts.refused_s
+        while self._subscriptions.refused:
             await asyncio.sleep(wait_s)
-            self._requests.ask_again()
-            await self._ask(messages)
-            wait_s = min(2 * wait_s, self._pace.most_s)
-            if recovered := self._requests.take_recovered():
-                self.line.event("subscribed", warn=False, instruments=recovered)
-                wait_s = self._pace.refused_s
+            self._subscriptions.retry_refused()
+            await self._send_subscriptions(messages)
+            wait_s = min(2 * wait_s, self._timeouts.max_backoff_s)
+            if recovered := self._subscriptions.take_recovered():
+                self.recorder.record_event("subscribed", warn=False, instruments=recovered)
+                wait_s = self._timeouts.refused_s
 
     async def _watch(self, longest_s: float | None) -> None:
-        """Look at the connection again and again; end it if it is dead or stalled."""
-        loop, pace, live = asyncio.get_running_loop(), self._pace, self._live
-        messages = beats = 0
-        any_at = good_at = checked = self._began
+        """Close the connection if it is unanswered, silent or stalled; mark it if it is too old."""
+        loop, timeouts, rules = asyncio.get_running_loop(), self._timeouts, self._rules
+        messages = heartbeats = 0
+        last_message_at = last_data_at = last_tick = self._opened_at
         while True:
-            await asyncio.sleep(pace.tick_s)
+            await asyncio.sleep(timeouts.tick_s)
             now = loop.time()
-            late, checked = now - checked > 2 * pace.tick_s + 1, now
-            if self._messages != messages or late:
-                any_at = now
-            if self._messages - self._beats != messages - beats or late:
-                good_at = now
-            messages, beats = self._messages, self._beats
-            self.line.report_dropped()
-            self._requests.expire_retries(now)
-            if self._requests.done:
-                self._more.set()
-            if overdue := self._requests.overdue(now):
-                await self._give_up("unanswered", pace.answer_s, overdue)
-            elif live.silent_s is not None and now - any_at > live.silent_s:
-                await self._give_up("silent", live.silent_s)
-            elif now - good_at > self._stalled_s:
+            is_loop_late, last_tick = now - last_tick > 2 * timeouts.tick_s + 1, now
+            if self._messages != messages or is_loop_late:
+                last_message_at = now
+            if self._messages - self._heartbeats != messages - heartbeats or is_loop_late:
+                last_data_at = now
+            messages, heartbeats = self._messages, self._heartbeats
+            self.recorder.report_dropped()
+            self._subscriptions.expire_retries(now)
+            if self._subscriptions.is_done:
+                self._answered.set()
+            if overdue := self._subscriptions.overdue(now):
+                await self._give_up("unanswered", timeouts.answer_s, overdue)
+            elif rules.dead_after_s is not None and now - last_message_at > rules.dead_after_s:
+                await self._give_up("silent", rules.dead_after_s)
+            elif now - last_data_at > self._stalled_s:
                 await self._give_up("stalled", self._stalled_s)
-            elif longest_s is not None and now - self._began > longest_s:
+            elif longest_s is not None and now - self._opened_at > longest_s:
                 self._replace("the connection is as old as it may be")
 
     async def _give_up(
-        self, why: str, limit_s: float, instruments: list[str] | None = None
+        self, reason: str, limit_s: float, instruments: list[str] | None = None
     ) -> None:
-        self.why = why
-        self.line.event(why, limit_s=limit_s, instruments=instruments)
+        self.close_reason = reason
+        self.recorder.record_event(reason, limit_s=limit_s, instruments=instruments)
         await self._socket.close()

@@ -1,4 +1,4 @@
-"""The thread that runs all connections of a process."""
+"""Event loop thread that runs all websocket connections of a process."""
 
 import asyncio
 import threading
@@ -11,82 +11,82 @@ from candlewax.feeds.websocket.shard import ExchangeRateLimits, Shard
 
 
 class EventLoopError(RuntimeError):
-    """The thread that reads the exchanges ended by a mistake of ours; its cause is set."""
+    """Unexpected end of the thread that reads the exchanges; `__cause__` is the exception."""
 
 
 class EventLoopThread:
-    """Runs shards in an event loop of its own."""
+    """Thread with an event loop that runs the shards of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="exchanges", daemon=True)
-        self._begun: Future[asyncio.AbstractEventLoop] = Future()
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._shards: set[asyncio.Task[None]] = set()
-        self._gates: dict[str, ExchangeRateLimits] = {}
-        self._ending = asyncio.Event()
+        self._limits: dict[str, ExchangeRateLimits] = {}
+        self._should_end = asyncio.Event()
         self._error: BaseException | None = None
         self._users = 0
 
-    def add(self, exchange: str, live: WebSocketRules, shard: Shard) -> None:
-        """Keep a shard connected from now on."""
+    def add(self, exchange: str, rules: WebSocketRules, shard: Shard) -> None:
+        """Start to keep a shard connected; start the thread with the first one."""
         with self._lock:
             self._users += 1
             if not self._thread.ident:
                 self._thread.start()
-        loop = self._begun.result()
-        loop.call_soon_threadsafe(self._add, exchange, live, shard)
+        loop = self._loop.result()
+        loop.call_soon_threadsafe(self._add, exchange, rules, shard)
 
-    def _add(self, exchange: str, live: WebSocketRules, shard: Shard) -> None:
-        if self._ending.is_set():
+    def _add(self, exchange: str, rules: WebSocketRules, shard: Shard) -> None:
+        if self._should_end.is_set():
             return
-        gates = ExchangeRateLimits(
-            RateLimiter(live.connect_every_s), RateLimiter(1 / live.messages_s)
+        limits = ExchangeRateLimits(
+            RateLimiter(rules.connect_every_s), RateLimiter(1 / rules.messages_per_s)
         )
-        gates = self._gates.setdefault(exchange, gates)
-        self._shards.add(self._group.create_task(shard.run(gates)))
+        limits = self._limits.setdefault(exchange, limits)
+        self._shards.add(self._group.create_task(shard.run(limits)))
 
     def end(self) -> None:
-        """Have all connections closed; returns at once."""
+        """Request that all connections be closed, and return at once."""
         with self._lock:
             started = self._thread.ident is not None
         if started and self._thread.is_alive():
-            # It may end by itself meanwhile.
+            # The loop may have ended meanwhile.
             with suppress(RuntimeError):
-                self._begun.result().call_soon_threadsafe(self._end)
+                self._loop.result().call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        if self._ending.is_set():
-            # Whoever says goodbye is not to be disturbed.
+        if self._should_end.is_set():
+            # A second cancellation would interrupt the closing handshakes.
             return
-        self._ending.set()
+        self._should_end.set()
         for task in self._shards:
             task.cancel()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come. Raises EventLoopError."""
+        """Return True if the thread is over and no more frames follow. Raises EventLoopError."""
         if self._thread.ident is None or self._thread.is_alive():
             return False
         if self._error:
             raise EventLoopError("the thread that reads the exchanges died") from self._error
         return True
 
-    def leave(self, timeout_s: float) -> None:
-        """One shard less is wanted; the last one ends all and waits for it."""
+    def release(self, timeout_s: float) -> None:
+        """Release a shard. The last release closes all connections and joins the thread."""
         with self._lock:
             self._users -= 1
-            last = not self._users
-        if last:
+            is_last = not self._users
+        if is_last:
             self.end()
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is noticed
+        except BaseException as error:  # noqa: BLE001 - raised again by `ended`
             self._error = error
 
     async def _main(self) -> None:
         async with asyncio.TaskGroup() as self._group:
-            self._begun.set_result(asyncio.get_running_loop())
-            await self._ending.wait()
+            self._loop.set_result(asyncio.get_running_loop())
+            await self._should_end.wait()

@@ -1,4 +1,4 @@
-"""Keeps a share of an exchange's instruments connected."""
+"""Shard: keeps a share of an exchange's markets connected."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,116 +13,135 @@ from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
 from candlewax.feeds.websocket.connection import Connection, ConnectionTimeouts, RateLimiter
 
-ASKED_TO_WAIT: Final = frozenset({418, 429, 503})
-"""HTTP statuses whose Retry-After is heeded."""
+RETRY_AFTER_STATUSES: Final = frozenset({418, 429, 503})
+"""HTTP statuses whose Retry-After header is respected."""
 
 _random = SystemRandom()
 
 
 @dataclass(frozen=True)
 class ExchangeRateLimits:
-    """What all connections to an exchange share: when to connect and when to send."""
+    """Rate limits shared by all connections to an exchange: to connect, and to send."""
 
     connect: RateLimiter
     send: RateLimiter
 
 
 class Shard:
-    """Connections for the same instruments: one, and two while one replaces the other.
+    """Keeper of the connection of one share of markets.
 
-    The two take turns with two names, so that no number is used twice.
+    There are two connections while one replaces the other. Two recorders take turns, so that no
+    frame number is used twice.
     """
 
     def __init__(
         self,
-        live: WebSocketRules,
+        rules: WebSocketRules,
         url: str,
-        natives: list[str],
-        lines: tuple[FrameRecorder, FrameRecorder],
-        pace: ConnectionTimeouts,
+        native_symbols: list[str],
+        recorders: tuple[FrameRecorder, FrameRecorder],
+        timeouts: ConnectionTimeouts,
     ) -> None:
-        self._live = live
+        self._rules = rules
         self._url = url
-        self._natives = natives
-        self._lines = lines
-        self._pace = pace
+        self._native_symbols = native_symbols
+        self._recorders = recorders
+        self._timeouts = timeouts
         self._failures = 0
-        self._stalled_s = live.stalled_s
-        self._links: list[Connection] = []
+        self._stalled_s = rules.stalled_after_s
+        self._connections: list[Connection] = []
 
-    async def run(self, gates: ExchangeRateLimits) -> None:
-        """Stay connected until cancelled, then close politely."""
+    async def run(self, limits: ExchangeRateLimits) -> None:
+        """Keep the shard connected until cancelled, then close its connections."""
         try:
-            link = await self._open(gates, self._lines[0])
+            connection = await self._open(limits, self._recorders[0])
             while True:
-                if link.ended:
-                    self._adjust_timeout(link)
-                    link = await self._open(gates, link.line)
-                elif link.due:
-                    link = await self._replace(gates, link)
+                if connection.ended:
+                    self._adjust_timeout(connection)
+                    connection = await self._open(limits, connection.recorder)
+                elif connection.replace_reason:
+                    connection = await self._replace(limits, connection)
                 else:
-                    await link.wait_for_change()
+                    await connection.wait_for_change()
         finally:
-            await asyncio.gather(*(link.close() for link in self._links))
-            for line in self._lines:
-                line.report_dropped(last=True)
+            await asyncio.gather(*(connection.close() for connection in self._connections))
+            for recorder in self._recorders:
+                recorder.report_dropped(is_last=True)
 
-    async def _open(self, gates: ExchangeRateLimits, line: FrameRecorder) -> Connection:
-        """Connect, however often it takes."""
-        longest_s = self._live.longest_s
+    async def _open(self, limits: ExchangeRateLimits, recorder: FrameRecorder) -> Connection:
+        """Return an open connection; retry with backoff until there is one."""
+        longest_s = self._rules.max_age_s
         if longest_s is not None:
-            longest_s -= _random.uniform(0, min(self._pace.jitter_s, longest_s / 2))
+            longest_s -= _random.uniform(0, min(self._timeouts.jitter_s, longest_s / 2))
         wait_s = self._backoff() if self._failures else 0.0
         while True:
             await asyncio.sleep(wait_s)
-            await gates.connect.wait()
-            link = Connection(self._live, line, self._natives, self._pace, self._stalled_s)
+            await limits.connect.wait()
+            connection = Connection(
+                self._rules, recorder, self._native_symbols, self._timeouts, self._stalled_s
+            )
             try:
-                await link.open(self._url, gates.send, longest_s)
+                await connection.open(self._url, limits.send, longest_s)
             except (OSError, WebSocketException) as error:
-                asked_s = _asked(error)
-                gates.connect.pause_for(asked_s)
-                wait_s = self._failed(line, error, asked_s)
+                retry_after_s = _retry_after_s(error)
+                limits.connect.pause_for(retry_after_s)
+                wait_s = self._record_failure(recorder, error, retry_after_s)
                 continue
-            self._links = [*(other for other in self._links if not other.ended), link]
-            return link
+            self._connections = [
+                *(other for other in self._connections if not other.ended),
+                connection,
+            ]
+            return connection
 
-    async def _replace(self, gates: ExchangeRateLimits, old: Connection) -> Connection:
-        """Connect anew first, so that nothing is missed; then let the old one go."""
-        first, second = self._lines
-        line = second if old.line is first else first
-        old.line.event("rotating", warn=False, reason=old.due, successor=line.name)
+    async def _replace(self, limits: ExchangeRateLimits, old: Connection) -> Connection:
+        """Return a new, subscribed connection.
+
+        The old one is closed only then, so that no trade is missed.
+        """
+        first, second = self._recorders
+        recorder = second if old.recorder is first else first
+        old.recorder.record_event(
+            "rotating", warn=False, reason=old.replace_reason, successor=recorder.name
+        )
         self._failures = 0
         while True:
-            link = await self._open(gates, line)
-            while not (link.ready or link.ended):
-                await link.wait_for_change()
-            if link.ready and not link.ended:
+            connection = await self._open(limits, recorder)
+            while not (connection.is_ready or connection.ended):
+                await connection.wait_for_change()
+            if connection.is_ready and not connection.ended:
                 break
-            self._adjust_timeout(link)
+            self._adjust_timeout(connection)
         await old.close()
-        return link
+        return connection
 
-    def _adjust_timeout(self, link: Connection) -> None:
-        """What the end of a connection says about the next one."""
-        lived = link.life_s >= self._pace.settled_s
-        self._failures = 1 if lived else self._failures + 1
-        if link.why == "stalled" and not link.moved:
+    def _adjust_timeout(self, connection: Connection) -> None:
+        """Set the backoff and the stall timeout of the next connection from the end of this one.
+
+        The stall timeout doubles if the market brought no trade; one trade resets it.
+        """
+        was_settled = connection.life_s >= self._timeouts.settled_s
+        self._failures = 1 if was_settled else self._failures + 1
+        if connection.close_reason == "stalled" and not connection.has_trades:
             self._stalled_s = min(
-                2 * self._stalled_s, max(self._pace.patience_s, self._live.stalled_s)
+                2 * self._stalled_s, max(self._timeouts.max_stalled_s, self._rules.stalled_after_s)
             )
-        elif link.moved:
-            self._stalled_s = self._live.stalled_s
+        elif connection.has_trades:
+            self._stalled_s = self._rules.stalled_after_s
 
     def _backoff(self) -> float:
-        most = min(self._pace.most_s, self._pace.first_s * 2 ** min(self._failures - 1, 16))
-        return _random.uniform(0, most)
+        bound_s = min(
+            self._timeouts.max_backoff_s,
+            self._timeouts.first_backoff_s * 2 ** min(self._failures - 1, 16),
+        )
+        return _random.uniform(0, bound_s)
 
-    def _failed(self, line: FrameRecorder, error: Exception, asked_s: float) -> float:
-        """Say why a connection did not come about; gives the seconds to wait."""
+    def _record_failure(
+        self, recorder: FrameRecorder, error: Exception, retry_after_s: float
+    ) -> float:
+        """Record a failed attempt to connect. Return the seconds to wait."""
         self._failures += 1
-        wait_s = max(self._backoff(), asked_s)
-        line.event(
+        wait_s = max(self._backoff(), retry_after_s)
+        recorder.record_event(
             "failed",
             url=redact_url(self._url),
             reason=str(error) or type(error).__name__,
@@ -131,9 +150,12 @@ class Shard:
         return wait_s
 
 
-def _asked(error: Exception) -> float:
-    """The seconds that the exchange asks to wait."""
-    if not isinstance(error, InvalidStatus) or error.response.status_code not in ASKED_TO_WAIT:
+def _retry_after_s(error: Exception) -> float:
+    """Return the seconds that the exchange asks to wait by Retry-After, 0 if none."""
+    if (
+        not isinstance(error, InvalidStatus)
+        or error.response.status_code not in RETRY_AFTER_STATUSES
+    ):
         return 0.0
     text = error.response.headers.get("Retry-After", "").strip()
     if text.isdecimal():

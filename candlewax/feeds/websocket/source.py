@@ -1,4 +1,4 @@
-"""The exchanges' websockets as a source: frames as they come."""
+"""Bytewax source of the frames of the exchanges' websockets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from candlewax.feeds.frame_buffer import (
     FrameQueue,
     FrameRecorder,
     MemoryBudget,
-    feed,
     is_event,
+    to_source_items,
 )
 from candlewax.feeds.websocket.connection import ConnectionTimeouts
 from candlewax.feeds.websocket.event_loop import EventLoopThread
@@ -24,56 +24,57 @@ from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, PULSE, EmitGate, Looks
+from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
 
-BATCH: Final = 20_000
-"""The most frames that are taken at once."""
+MAX_FRAMES: Final = 20_000
+"""Largest number of frames in a batch."""
 
-LINGER: Final = timedelta(milliseconds=20)
-"""Time between two batches: one of a few frames costs about as much as a full one."""
+MAX_WAIT: Final = timedelta(milliseconds=20)
+"""Time between two batches: a batch of a few frames costs about as much as a full one."""
 
 
 @dataclass(frozen=True)
 class _Share:
-    """What one part is to read."""
+    """Markets that one partition reads."""
 
     exchange: str
-    natives: list[str]
+    native_symbols: list[str]
 
 
-class _Part(StatefulSourcePartition[SourceItem, None]):
+class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(
-        self, exchange: str, queue: FrameQueue, hub: EventLoopThread, leave: Callable[[], None],
-        stopping: Callable[[], bool], may: Callable[[], bool], linger: timedelta,
+        self, exchange: str, queue: FrameQueue, event_loop: EventLoopThread,
+        release: Callable[[], None], should_stop: Callable[[], bool],
+        may_emit: Callable[[], bool], max_wait: timedelta,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._queue = queue
-        self._hub = hub
-        self._leave = leave
-        self._stopping = stopping
-        self._may = may
-        self._linger = linger
-        self.looks = Looks(PULSE)
+        self._event_loop = event_loop
+        self._release = release
+        self._should_stop = should_stop
+        self._may_emit = may_emit
+        self._max_wait = max_wait
+        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
 
     def next_batch(self) -> Iterable[SourceItem]:
-        if self._stopping():
-            self._hub.end()
-        elif not self.looks.due():
+        if self._should_stop():
+            self._event_loop.end()
+        elif not self.poll_timer.is_due():
             return []
-        elif not self._may():
-            self.looks.wait(timedelta())
+        elif not self._may_emit():
+            self.poll_timer.schedule(timedelta())
             return []
-        # Asked before taking: what is queued by then is all there will be.
-        ended = self._hub.ended
-        rows = self._queue.take(BATCH)
-        self.looks.wait(None if len(rows) == BATCH else self._linger)
+        # Read before the queue: if the thread has ended, the queue holds all that is left.
+        ended = self._event_loop.ended
+        rows = self._queue.take(MAX_FRAMES)
+        self.poll_timer.schedule(None if len(rows) == MAX_FRAMES else self._max_wait)
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
-            metrics.received(self._exchange, rows[-1][0] / 1e9)
+            metrics.set_last_received(self._exchange, rows[-1][0] / 1e9)
         if rows:
-            self.looks.emitted()
-        return feed(self._exchange, rows)
+            self.poll_timer.mark_emitted()
+        return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
         return ALWAYS
@@ -82,89 +83,101 @@ class _Part(StatefulSourcePartition[SourceItem, None]):
         return None
 
     def close(self) -> None:
-        self._leave()
+        self._release()
 
 
 class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
-    """Reads the exchanges' websockets.
+    """Source of websocket frames.
 
-    `plan` gives the native symbols to subscribe to by exchange, `urls` the addresses that
-    are not the exchanges' own, `per_connection` how many instruments a connection carries
-    where not what the exchange allows; `feeds` is told which connections stand. Emits
-    `FrameBatch` and `InvalidUtf8Frames`; what happens to a connection is a frame among those it
-    brings, {"candlewax":"disconnected",...}.
+    `plan` lists the native symbols to subscribe to by exchange. `urls` replaces addresses of
+    exchanges, `per_connection` lowers the number of markets of a connection, `rules` replaces
+    the rules of exchanges. `connection_status` follows which connections are open. `emit_gate`
+    holds frames back under backpressure; `max_wait` is the time between two batches.
 
-    Unit of parallelism: a connection with its share of an exchange's instruments. All of
-    a process are run by one thread, which puts frames into bounded queues; those that
-    find no room are counted and said to be lost.
-    Delivery: a websocket cannot repeat, so at most once for what was sent while the
-    process was down, or received and not yet stored when it died. Within a process a
-    connection is replaced only when its successor delivers, so trades may come twice.
-    Ends when `stopping`, after all that was received. Raises EventLoopError.
+    Emits `FrameBatch` and `InvalidUtf8Frames`. An event of a connection is a frame among its
+    others, {"candlewax":"disconnected",...}.
+
+    Delivery: at most once. A websocket repeats nothing, so frames are lost if they are sent while
+    the process is down, or received and not stored when it dies. Within a process a connection is
+    replaced only once its successor is subscribed, so trades may be received twice.
+    Unit of parallelism: a connection with its share of an exchange's markets. One thread runs all
+    connections of a process and puts frames into bounded queues; if they are full, frames are
+    dropped and counted.
+    Ends once `should_stop` is true, after all received frames are emitted. Raises EventLoopError.
     """
 
     def __init__(
         self,
         plan: Mapping[str, Sequence[str]],
         urls: Mapping[str, str],
-        tally: Counters,
-        stopping: Callable[[], bool],
+        counters: Counters,
+        should_stop: Callable[[], bool],
         *,
         per_connection: Mapping[str, int] | None = None,
         buffer_bytes: int = BUFFER_BYTES,
-        lives: Mapping[str, WebSocketRules] | None = None,
-        pace: ConnectionTimeouts | None = None,
-        feeds: ConnectionStatus | None = None,
-        turns: EmitGate | None = None,
-        linger: timedelta | None = None,
+        rules: Mapping[str, WebSocketRules] | None = None,
+        timeouts: ConnectionTimeouts | None = None,
+        connection_status: ConnectionStatus | None = None,
+        emit_gate: EmitGate | None = None,
+        max_wait: timedelta | None = None,
     ) -> None:
-        """What has come stays where it is until its part has its turn, if there are
-        `turns`; `linger` is the time between two batches, if not LINGER.
-        """
-        self._lives = {name: exchange.live for name, exchange in EXCHANGES.items()}
-        self._lives |= lives or {}
-        self._urls = {name: live.url for name, live in self._lives.items()} | dict(urls)
-        self._shares = _shares(plan, self._lives, per_connection or {})
-        self._tally = tally
-        self._stopping = stopping
-        self._turns = turns or EmitGate()
-        self._linger = linger or LINGER
-        self._pace = pace or ConnectionTimeouts()
-        self._room = MemoryBudget(buffer_bytes)
-        self._hub = EventLoopThread()
-        self._feeds = feeds or ConnectionStatus()
+        self._rules = {name: exchange.live for name, exchange in EXCHANGES.items()}
+        self._rules |= rules or {}
+        self._urls = {name: each.url for name, each in self._rules.items()} | dict(urls)
+        self._shares = _shares(plan, self._rules, per_connection or {})
+        self._counters = counters
+        self._should_stop = should_stop
+        self._emit_gate = emit_gate or EmitGate()
+        self._max_wait = max_wait or MAX_WAIT
+        self._timeouts = timeouts or ConnectionTimeouts()
+        self._memory_budget = MemoryBudget(buffer_bytes)
+        self._event_loop = EventLoopThread()
+        self._connection_status = connection_status or ConnectionStatus()
 
     def list_parts(self) -> list[str]:
         return list(self._shares)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Part:
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _WebSocketPartition:
         share = self._shares[for_part]
-        exchange, live = share.exchange, self._lives[share.exchange]
-        queue = self._room.queue()
-        hear = self._feeds.register(exchange, for_part)
+        exchange, exchange_rules = share.exchange, self._rules[share.exchange]
+        queue = self._memory_budget.create_queue()
+        on_event = self._connection_status.register(exchange, for_part)
         first, second = (
-            FrameRecorder(exchange, name, queue, self._room, self._tally, hear)
+            FrameRecorder(exchange, name, queue, self._memory_budget, self._counters, on_event)
             for name in (for_part, f"{for_part}b")
         )
-        shard = Shard(live, self._urls[exchange], share.natives, (first, second), self._pace)
-        self._hub.add(exchange, live, shard)
-        leave, linger = self._leave, self._linger
-        may = self._turns.for_partition()
-        return _Part(exchange, queue, self._hub, leave, self._stopping, may, linger)
+        shard = Shard(
+            exchange_rules,
+            self._urls[exchange],
+            share.native_symbols,
+            (first, second),
+            self._timeouts,
+        )
+        self._event_loop.add(exchange, exchange_rules, shard)
+        release, max_wait = self._release, self._max_wait
+        may_emit = self._emit_gate.for_partition()
+        return _WebSocketPartition(
+            exchange, queue, self._event_loop, release, self._should_stop, may_emit, max_wait
+        )
 
-    def _leave(self) -> None:
-        self._hub.leave(self._pace.close_s + self._pace.open_s)
+    def _release(self) -> None:
+        self._event_loop.release(self._timeouts.close_s + self._timeouts.open_s)
 
 
 def _shares(
-    plan: Mapping[str, Sequence[str]], lives: Mapping[str, WebSocketRules], per: Mapping[str, int]
+    plan: Mapping[str, Sequence[str]],
+    rules: Mapping[str, WebSocketRules],
+    per_connection: Mapping[str, int],
 ) -> dict[str, _Share]:
-    """The instruments of each exchange dealt out to as few connections as allowed."""
+    """Return the shares of markets, in as few connections per exchange as allowed."""
     shares = {}
-    for exchange, planned in plan.items():
-        natives = list(dict.fromkeys(planned))
-        size = min(per.get(exchange, lives[exchange].instruments), lives[exchange].instruments)
-        count = -(-len(natives) // size)
-        for place in range(count):
-            shares[f"{exchange}-{place}"] = _Share(exchange, natives[place::count])
+    for exchange, symbols in plan.items():
+        native_symbols = list(dict.fromkeys(symbols))
+        size = min(
+            per_connection.get(exchange, rules[exchange].symbols_per_connection),
+            rules[exchange].symbols_per_connection,
+        )
+        count = -(-len(native_symbols) // size)
+        for index in range(count):
+            shares[f"{exchange}-{index}"] = _Share(exchange, native_symbols[index::count])
     return shares

@@ -1,4 +1,4 @@
-"""One run that fills gaps and ends: what it says of itself."""
+"""Report of a run that fills gaps and ends."""
 
 import time
 from collections.abc import Callable, Collection
@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.gaps.fill_plan import CAME, TOO_LONG
-from candlewax.feeds.rest.fill_schedule import Choice
+from candlewax.core.gaps.fill_plan import FILLED_PREFIX, MAX_GAP_NUMBERS
+from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import has_failed
 
@@ -24,120 +24,124 @@ ORDER BY exchange, symbol, numbering, first_sequence
 
 _KEY: Final = ("exchange", "symbol", "numbering", "first_sequence", "last_sequence")
 
-_MOST: Final = 20
-"""Gaps that are named; the table has all."""
+_MAX_LISTED: Final = 20
+"""Largest number of gaps listed; the table holds all."""
 
 
 class GapFillReport:
-    """Tells which gaps a run filled, which it gave up and which are left: of the chosen ones, of
-    these `exchanges` or of all. Where what came is `sent` to topics, others store it later.
+    """Report of the gaps of a selection that a run filled, gave up and left open.
+
+    Limited to `exchanges` if given. With `is_sent` the run sends responses to topics, and another
+    process stores the trades later.
     """
 
     def __init__(
         self,
-        what: str,
+        title: str,
         console: Console,
-        tally: Counters,
+        counters: Counters,
         database: Database,
-        stopped: Callable[[], bool],
-        choice: Choice | None = None,
+        was_stopped: Callable[[], bool],
+        selection: GapSelection | None = None,
         exchanges: Collection[str] | None = None,
         *,
-        sent: bool = False,
+        is_sent: bool = False,
     ) -> None:
-        self._what = what
+        self._title = title
         self._console = console
-        self._tally = tally
+        self._counters = counters
         self._database = database
-        self._stopped = stopped
-        self._choice = choice or Choice()
+        self._was_stopped = was_stopped
+        self._selection = selection or GapSelection()
         self._exchanges = exchanges
-        self._sent = sent
-        self._left = 0
+        self._is_sent = is_sent
+        self._unfilled = 0
         self._before: dict[tuple[Any, ...], dict[str, Any]] = {}
-        self._began = time.monotonic()
-        self._over = False
+        self._started_at = time.monotonic()
+        self._has_ended = False
 
     def begin(self) -> None:
-        """Take stock."""
-        gaps = self._gaps().filter(pl.col("missing") > 0)
-        if not self._choice.again:
+        """Read and print the gaps before the run."""
+        gaps = self._read_gaps().filter(pl.col("missing") > 0)
+        if not self._selection.include_given_up:
             gaps = gaps.filter(pl.col("state") != "unrepairable")
         self._before = _by_key(gaps)
         missing = sum(gap["missing"] for gap in self._before.values())
-        self._say(f"{self._what}: {len(self._before):,} gaps, {missing:,} trades missing")
-        long = [gap for gap in self._before.values() if self._is_long(gap)]
-        if long:
-            self._say(
-                f"{len(long):,} of them of more than {TOO_LONG:,} numbers are not asked for; "
-                "candlewax repair --first NUMBER asks for one"
+        self._print(f"{self._title}: {len(self._before):,} gaps, {missing:,} trades missing")
+        too_long = [gap for gap in self._before.values() if self._is_long(gap)]
+        if too_long:
+            self._print(
+                f"{len(too_long):,} of them of more than {MAX_GAP_NUMBERS:,} numbers are not "
+                "requested; candlewax repair --first NUMBER requests one"
             )
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
     def _is_long(self, gap: dict[str, Any]) -> bool:
         first, last = gap["first_sequence"], gap["last_sequence"]
-        return last - first >= TOO_LONG and first not in self._choice.firsts
+        return last - first >= MAX_GAP_NUMBERS and first not in self._selection.firsts
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of what was chosen is left, once the run has ended."""
-        return not self._left
+        """Return True if no gap of the selection is left after the run."""
+        return not self._unfilled
 
     def end(self) -> None:
-        """Say what became of the gaps, once however many parts end."""
-        if self._over:
+        """Print the results. Only the first call has an effect, however many partitions end."""
+        if self._has_ended:
             return
-        self._over = True
+        self._has_ended = True
         if has_failed():
-            self._say("Ended by a failure; not all that was received is stored.")
+            self._print("Ended by a failure; not all that was received is stored.")
             return
-        if self._stopped():
-            self._say("Stopped as asked; what was received is stored.")
-        after = _by_key(self._gaps())
+        if self._was_stopped():
+            self._print("Stopped as asked; all data received is stored.")
+        after = _by_key(self._read_gaps())
         now = {key: after.get(key, gap) for key, gap in self._before.items()}
-        came = sum(gap["missing"] - now[key]["missing"] for key, gap in self._before.items())
-        left = [gap for gap in now.values() if not self._is_done(gap)]
-        self._left = len(left)
-        given_up = sum(gap["state"] == "unrepairable" for gap in left)
-        what = "gaps' trades sent" if self._sent else f"gaps filled, {came:,} trades"
-        requests, seconds = self._tally.total("rest"), time.monotonic() - self._began
-        self._say(
-            f"{len(now) - len(left):,} {what}; {given_up:,} given up, "
-            f"{len(left) - given_up:,} left; {requests:,} requests in {seconds:.1f} s"
+        filled_trades = sum(
+            gap["missing"] - now[key]["missing"] for key, gap in self._before.items()
         )
-        if self._sent:
-            self._say("candlewax gaps tells what is missing once silver has stored them")
-        self._name(left)
+        unfilled = [gap for gap in now.values() if not self._is_done(gap)]
+        self._unfilled = len(unfilled)
+        given_up = sum(gap["state"] == "unrepairable" for gap in unfilled)
+        outcome = "gaps' trades sent" if self._is_sent else f"gaps filled, {filled_trades:,} trades"
+        requests, seconds = self._counters.total("rest"), time.monotonic() - self._started_at
+        self._print(
+            f"{len(now) - len(unfilled):,} {outcome}; {given_up:,} given up, "
+            f"{len(unfilled) - given_up:,} left; {requests:,} requests in {seconds:.1f} s"
+        )
+        if self._is_sent:
+            self._print("candlewax gaps lists the missing trades once silver has stored these")
+        self._print_gaps(unfilled)
 
     def _is_done(self, gap: dict[str, Any]) -> bool:
-        sent = self._sent and str(gap["reason"]).startswith(CAME)
-        return sent or gap["state"] == "repaired"
+        is_sent = self._is_sent and str(gap["reason"]).startswith(FILLED_PREFIX)
+        return is_sent or gap["state"] == "repaired"
 
-    def _name(self, gaps: list[dict[str, Any]]) -> None:
+    def _print_gaps(self, gaps: list[dict[str, Any]]) -> None:
         if not gaps:
             return
-        shown = Table("exchange", "symbol", "from", "to", "missing", "state", "why")
-        shown.box = box.SIMPLE_HEAD
-        for gap in gaps[:_MOST]:
+        table = Table("exchange", "symbol", "from", "to", "missing", "state", "why")
+        table.box = box.SIMPLE_HEAD
+        for gap in gaps[:_MAX_LISTED]:
             numbers = (gap[name] for name in ("first_sequence", "last_sequence", "missing"))
-            why = gap["reason"] or ""
-            shown.add_row(gap["exchange"], gap["symbol"], *map(str, numbers), gap["state"], why)
-        self._console.print(shown)
-        if len(gaps) > _MOST:
-            self._say(f"and {len(gaps) - _MOST:,} more, in the table gaps")
+            reason = gap["reason"] or ""
+            table.add_row(gap["exchange"], gap["symbol"], *map(str, numbers), gap["state"], reason)
+        self._console.print(table)
+        if len(gaps) > _MAX_LISTED:
+            self._print(f"and {len(gaps) - _MAX_LISTED:,} more, in the table gaps")
 
-    def _gaps(self) -> pl.DataFrame:
-        gaps, chosen = self._database.query(_GAPS), self._choice
+    def _read_gaps(self) -> pl.DataFrame:
+        gaps, selection = self._database.query(_GAPS), self._selection
         for column, values in (
             ("exchange", self._exchanges),
-            ("symbol", chosen.symbols),
-            ("first_sequence", chosen.firsts),
+            ("symbol", selection.symbols),
+            ("first_sequence", selection.firsts),
         ):
             if values:
                 gaps = gaps.filter(pl.col(column).is_in(list(values)))
         return gaps
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""One run of a pipeline, from its start to its summary."""
+"""Report of a replay, from its start to its summary."""
 
 from collections.abc import Callable
 
@@ -6,71 +6,71 @@ from rich.console import Console
 
 from candlewax.clickhouse import overview
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.overview import Stored
+from candlewax.clickhouse.overview import StoredTotals
 from candlewax.pipeline.reports.summary import ReplayProgress, Summary
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import has_failed
 from candlewax.runtime.settings import Settings
 from candlewax.verification.verify import check_totals, verify
 
-_MARKETS = 8
+_MAX_MARKETS = 8
 
 
 class ReplayReport:
-    """Watches a run, and sums it up when the feed has ended."""
+    """Report of a replay: progress, and a summary once the feed has ended."""
 
     def __init__(
         self,
         settings: Settings,
         database: Database,
-        tally: Counters,
-        stopped: Callable[[], bool],
+        counters: Counters,
+        was_stopped: Callable[[], bool],
         console: Console,
         *,
         candles: bool,
     ) -> None:
-        self.tally = tally
+        self.counters = counters
         self._settings = settings
         self._database = database
-        self._stopped = stopped
+        self._was_stopped = was_stopped
         self._console = console
         self._candles = candles
-        size = sum(path.stat().st_size for path in settings.logs)
-        self._watch = ReplayProgress(console, tally, size)
-        self._before: Stored | None = None
-        self._over = False
+        size = sum(path.stat().st_size for path in settings.frame_logs)
+        self._progress = ReplayProgress(console, counters, size)
+        self._before: StoredTotals | None = None
+        self._has_ended = False
 
     def begin(self) -> None:
-        """Take stock and begin to show progress."""
-        self._before = overview.stored(self._database)
+        """Count what is stored, and start to show progress."""
+        self._before = overview.count_stored(self._database)
         self._console.print(f"Reading {self._feed()} into {self._tables()}", highlight=False)
         self._console.file.flush()
-        self._watch.start()
+        self._progress.start()
 
     def end(self) -> None:
-        """Sum up what is stored by now, once however many workers end."""
-        if self._over:
+        """Print the summary. Only the first call has an effect, however many workers end."""
+        if self._has_ended:
             return
-        self._over = True
-        seconds = self._watch.stop()
+        self._has_ended = True
+        seconds = self._progress.stop()
         if has_failed():
             self._console.print("Ended by a failure; not all that was read is stored.")
-        elif self._stopped():
-            self._console.print("Stopped as asked; what was read is stored.")
-        elif self.tally.ended:
+        elif self._was_stopped():
+            self._console.print("Stopped as asked; all data read is stored.")
+        elif self.counters.ended:
             self._sum_up(seconds)
 
     def _sum_up(self, seconds: float) -> None:
         summary = Summary(self._console)
-        summary.feed(f"{self._feed()} → {self._tables()}", self.tally)
-        after = overview.stored(self._database)
+        summary.feed(f"{self._feed()} → {self._tables()}", self.counters)
+        after = overview.count_stored(self._database)
         if self._candles:
-            counts = overview.candles(self._database)
-            summary.candles(counts, overview.latest(self._database, _MARKETS))
+            counts = overview.count_candles(self._database)
+            summary.candles(counts, overview.read_latest_hours(self._database, _MAX_MARKETS))
         if self._candles and after:
             client = self._database.client
             summary.check(verify(client), check_totals(client))
-        summary.outcome(self.tally, seconds, changed=after is None or after != self._before)
+        summary.outcome(self.counters, seconds, changed=after is None or after != self._before)
         summary.next()
 
     def _feed(self) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: its progress, and the summary at its end."""
+"""Console output of a run: progress, and the summary at its end."""
 
 import logging
 import os
@@ -18,38 +18,38 @@ from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.exit_reasons import output_failed
+from candlewax.runtime.exit_reasons import explain_output_error
 from candlewax.verification.verify import Verification
 
-_BLINK: Final = 0.2
-_LINE: Final = 5.0
-"""Seconds between two looks at a terminal, and between two plain lines."""
+_BAR_S: Final = 0.2
+_LINE_S: Final = 5.0
+"""Seconds between two updates on a terminal, and between two plain lines."""
 
 _log: Final = logging.getLogger("candlewax")
 
-NEXT: Final = (
-    (".venv/bin/candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "ask for candles"),
-    (".venv/bin/candlewax sql 'SELECT * FROM dead_letters'", "what could not be read, and why"),
+NEXT_COMMANDS: Final = (
+    (".venv/bin/candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "query candles"),
+    (".venv/bin/candlewax sql 'SELECT * FROM dead_letters'", "unreadable data, with reasons"),
     (".venv/bin/candlewax verify", "compute every candle again and compare"),
     ("CANDLEWAX_FEED=log.tsv.gz make run", "replay recorded frames of your own"),
 )
 
 
 class _Console(Console):
-    """A console whose reader may go away: its errors are those of any other output."""
+    """Console that raises an error if its reader closes the pipe."""
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - Rich calls this while it handles the error
 
 
 def console() -> Console:
-    """Where to print: a terminal as it is, anything else wide enough for the tables."""
-    found = _Console()
-    return found if found.is_terminal else _Console(width=100)
+    """Return a console; if it is no terminal, it is wide enough for the tables."""
+    created = _Console()
+    return created if created.is_terminal else _Console(width=100)
 
 
 class _RunOutput:
-    """The standard output of a run, which goes on storing when nothing can be printed."""
+    """Standard output of a run; if printing fails, that is logged once and the run goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -72,42 +72,42 @@ class _RunOutput:
             action()
         except OSError as error:
             self._failed = True
-            _log.warning("%s; the run goes on", output_failed(error))
-            # Else the interpreter tries again at its end.
+            _log.warning("%s; the run goes on", explain_output_error(error))
+            # Otherwise the interpreter flushes it again at exit and fails.
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def run_console() -> Console:
-    """Return the console of a run: if its output fails, that is logged and the run goes on."""
+    """Return the console of a run, whose failures are logged."""
     stream = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the run
     file = cast("IO[str]", _RunOutput(stream))
-    found = _Console(file=file)
-    return found if found.is_terminal else _Console(file=file, width=100)
+    created = _Console(file=file)
+    return created if created.is_terminal else _Console(file=file, width=100)
 
 
 class ReplayProgress:
-    """Shows how far a run is: a bar on a terminal, else a line now and then."""
+    """Progress of a replay: a bar on a terminal, otherwise a line every few seconds."""
 
-    def __init__(self, console: Console, tally: Counters, size: int) -> None:
+    def __init__(self, console: Console, counters: Counters, size: int) -> None:
         self._console = console
-        self._tally = tally
+        self._counters = counters
         self._size = max(size, 1)
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._done = threading.Event()
         show = self._show_bar if console.is_terminal else self._show_lines
         self._thread = threading.Thread(target=show, name="progress", daemon=True)
 
     def start(self) -> None:
-        """Begin to show."""
-        self._began = time.monotonic()
+        """Start the thread that shows the progress."""
+        self._started_at = time.monotonic()
         self._thread.start()
 
     def stop(self) -> float:
-        """Show no more; the seconds since the start."""
+        """Stop. Return the seconds since the start."""
         self._done.set()
         self._thread.join()
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started_at
 
     def _show_bar(self) -> None:
         columns = (
@@ -118,35 +118,35 @@ class ReplayProgress:
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task("", total=self._size, text="")
-            while not self._done.wait(_BLINK):
-                progress.update(task, completed=self._tally.bytes_read, text=self._text())
+            while not self._done.wait(_BAR_S):
+                progress.update(task, completed=self._counters.bytes_read, text=self._text())
 
     def _show_lines(self) -> None:
-        while not self._done.wait(_LINE):
-            share = self._tally.bytes_read / self._size
+        while not self._done.wait(_LINE_S):
+            share = self._counters.bytes_read / self._size
             self._console.print(f"{share:4.0%} read · {self._text()}", highlight=False)
 
     def _text(self) -> str:
-        frames, trades = self._tally.total("frames"), self._tally.total("trades")
-        rate = trades / (time.monotonic() - self._began)
+        frames, trades = self._counters.total("frames"), self._counters.total("trades")
+        rate = trades / (time.monotonic() - self._started_at)
         return f"{frames:,} frames · {trades:,} trades · {rate:,.0f} trades/s"
 
 
 class Summary:
-    """Prints what a run did and what the tables hold."""
+    """Summary of a run and of the tables."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def feed(self, title: str, tally: Counters) -> None:
-        """What came, for each exchange."""
+    def feed(self, title: str, counters: Counters) -> None:
+        """Print the counts of the feed, for each exchange."""
         self._console.print(f"\n[bold]Candlewax[/]  {title}\n", highlight=False)
         table = _table("exchange", "frames", "control", "dead", "trades", "repeats", "out of order")
-        for exchange in sorted({key[1] for key in tally.counts if key[0] == "frames"}):
+        for exchange in sorted({key[1] for key in counters.counts if key[0] == "frames"}):
             table.add_row(
                 exchange,
                 *(
-                    f"{tally.total(*name):,}"
+                    f"{counters.total(*name):,}"
                     for name in (
                         ("frames", exchange),
                         ("frames", exchange, str(KIND_CONTROL)),
@@ -158,15 +158,15 @@ class Summary:
                 ),
             )
         self._console.print(table)
-        for (what, exchange, *_), count in sorted(tally.counts.items()):
-            if what == "skipped":
-                self._say(
+        for (name, exchange, *_), count in sorted(counters.counts.items()):
+            if name == "skipped":
+                self._print_line(
                     "skipped", f"{count:,} frames of {exchange}, which is not among the exchanges"
                 )
-        self._say("dead letters", _reasons(tally))
-        for (what, exchange, *condition), count in sorted(tally.counts.items()):
-            if what == "unknown_conditions":
-                self._say(
+        self._print_line("dead letters", _reasons(counters))
+        for (name, exchange, *condition), count in sorted(counters.counts.items()):
+            if name == "unknown_conditions":
+                self._print_line(
                     "conditions",
                     f"[yellow]{count:,} trades of {exchange} carry {condition[0]!r}, whose meaning "
                     "is not known: stored, kept out of candles[/]",
@@ -175,7 +175,7 @@ class Summary:
     def candles(
         self, counts: Sequence[tuple[str, int, int]], latest: Sequence[dict[str, Any]]
     ) -> None:
-        """How many candles there are, and the last ones."""
+        """Print the number of candles, and the latest ones."""
         table = _table("", *(name for name, _, _ in counts))
         table.add_row("closed", *(f"{closed:,}" for _, closed, _ in counts))
         table.add_row("forming", *(f"{forming:,}" for _, _, forming in counts))
@@ -185,30 +185,32 @@ class Summary:
             self._console.print("\n[bold]The last hour[/] of the busiest markets")
             self._console.print(_latest(latest))
 
-    def check(self, check: Verification, books: Sequence[str]) -> None:
-        """What the cross-check found, and whether the tables add up."""
+    def check(self, verification: Verification, unbalanced: Sequence[str]) -> None:
+        """Print the result of the cross-check, and totals that differ between tables."""
         self._console.print()
-        self._say("cross-check", _check(check))
-        for line in books:
-            self._say("books", f"[red]{line}[/]")
-        if not books:
-            self._say("books", "frames, trades and dead letters add up")
+        self._print_line("cross-check", _check(verification))
+        for line in unbalanced:
+            self._print_line("books", f"[red]{line}[/]")
+        if not unbalanced:
+            self._print_line("books", "frames, trades and dead letters add up")
 
-    def outcome(self, tally: Counters, seconds: float, *, changed: bool) -> None:
-        """The speed, and whether anything is new."""
-        frames = tally.total("frames")
+    def outcome(self, counters: Counters, seconds: float, *, changed: bool) -> None:
+        """Print the rate, and whether anything new was stored."""
+        frames = counters.total("frames")
         rate = f"{frames:,} frames in {seconds:.1f} s: {frames / seconds:,.0f} a second"
-        self._say("rate", rate)
+        self._print_line("rate", rate)
         if not changed:
-            self._say("news", "[bold]none: all of this was stored before, nothing changed[/]")
+            self._print_line(
+                "news", "[bold]none: all of this was stored before, nothing changed[/]"
+            )
 
     def next(self) -> None:
-        """What to try next."""
+        """Print commands to try next."""
         self._console.print("\n[bold]Try next[/]")
-        for command, what in NEXT:
-            self._console.print(f"  {what}\n    [cyan]{command}[/]", highlight=False)
+        for command, description in NEXT_COMMANDS:
+            self._console.print(f"  {description}\n    [cyan]{command}[/]", highlight=False)
 
-    def _say(self, subject: str, text: str) -> None:
+    def _print_line(self, subject: str, text: str) -> None:
         self._console.print(f"  [dim]{subject:<13}[/]{text}", highlight=False)
 
 
@@ -219,9 +221,9 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _reasons(tally: Counters) -> str:
+def _reasons(counters: Counters) -> str:
     reasons: Counter[str] = Counter()
-    for key, count in tally.counts.items():
+    for key, count in counters.counts.items():
         if key[0] == "dead_letters":
             reasons[key[-1]] += count
     if not reasons:
@@ -245,12 +247,12 @@ def _latest(candles: Sequence[dict[str, Any]]) -> Table:
 
 
 def format_decimal(amount: Decimal) -> str:
-    """A decimal without the zeros at its end."""
+    """Format a decimal without trailing zeros."""
     text = f"{amount:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _check(check: Verification) -> str:
-    if not check.equal:
-        return f"[bold red]{check.differences:,} differences: candlewax verify names them[/]"
-    return f"[green]all {check.candles:,} candles equal those that SQL computes by itself[/]"
+def _check(verification: Verification) -> str:
+    if not verification.equal:
+        return f"[bold red]{verification.differences:,} differences: candlewax verify names them[/]"
+    return f"[green]all {verification.candles:,} candles equal those that SQL computes by itself[/]"

@@ -1,6 +1,6 @@
-"""The step from trades to candles, as Bytewax runs it."""
+"""Bytewax step from trades to candles."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -9,206 +9,268 @@ import polars as pl
 from bytewax.operators import StatefulBatchLogic
 
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import WINDOW_KEY, Batch
+from candlewax.core.batch import Batch
 from candlewax.core.candles import combine, open_candles
-from candlewax.core.candles.certificate import Recertification, all_time_ranges, as_time_ranges
-from candlewax.core.candles.open_candles import CandleUpdate
-from candlewax.core.candles.rows import changed_rows, watermarks
+from candlewax.core.candles.certificate import (
+    CANDLE_KEY,
+    Recertification,
+    as_time_ranges,
+    incomplete_time_ranges,
+)
+from candlewax.core.candles.late_trades import trades_before
+from candlewax.core.candles.open_candles import CandleUpdate, OpenCandles
+from candlewax.core.candles.rows import (
+    changed_rows,
+    watermark_rows,
+    window_keys,
+    windows_ended_by,
+)
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.candle_batch import CandleState
+from candlewax.core.rows.columns import batch_columns, from_open_candles, to_open_candles
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
-_NO_WINDOWS: Final = empty(WINDOW_KEY)
+_NO_WINDOWS: Final = empty(CANDLE_KEY)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 IDLE_TIMEOUT_US: Final = 10 * combine.SECOND
-"""How long all of an exchange is silent, in microseconds, before the wall clock closes
-its candles."""
+"""Microseconds without a frame of an exchange after which elapsed time moves its watermark."""
 
 LIVE_MAX_AGE_US: Final = 60 * combine.SECOND
-"""A feed is live if its trades were received so little time ago, in microseconds."""
+"""Largest age in microseconds of received trades for a feed to count as live."""
 
 
 @log_failures
-class CandleStep(StatefulBatchLogic[Batch, Batch, Snapshot | None]):
-    """Adds to each batch the candles its trades change; keyed by exchange.
+class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
+    """Step that adds to each batch the candles its trades change; keyed by exchange.
 
-    A process that has no state for an exchange begins with the candles that the
-    stored trades make, and mends those that a process before it left behind. Where
-    frames are `live`, the wall clock closes the candles of an exchange that has
-    fallen silent; what a candle holds never depends on it. What was received before
-    `since`, by another process, does not tell that the exchange is heard now.
+    Without state for an exchange it loads open candles from the stored trades, and has stale
+    windows of an earlier process recomputed. With `is_live`, elapsed time closes the candles of an
+    idle exchange; their amounts never depend on it. Trades received before `since_us`, by another
+    process, do not count as live.
     """
 
     def __init__(
         self,
-        history: StateLoader,
-        tally: Counters,
-        resumed: Snapshot | None,
+        state_loader: StateLoader,
+        counters: Counters,
+        snapshot: Snapshot | None,
         *,
-        live: bool = False,
-        since: int = 0,
+        is_live: bool = False,
+        since_us: int = 0,
         now: Callable[[], int] = wall_clock,
         elapsed: Callable[[], int] | None = None,
     ) -> None:
-        """`elapsed` is a clock in microseconds that cannot be set, in tests `now` itself."""
-        self._history = history
-        self._tally = tally
-        self._book = load_open_candles(resumed) if resumed else None
-        self._live = live
-        self._since = since
+        """`elapsed` is a monotonic clock in microseconds; a `now` given alone serves as both."""
+        self._state_loader = state_loader
+        self._counters = counters
+        self._open_candles: OpenCandles | CandleState | None = (
+            load_open_candles(snapshot) if snapshot else None
+        )
+        self._is_live = is_live
+        self._since_us = since_us
         self._now = now
         self._elapsed = elapsed or (monotonic_clock if now is wall_clock else now)
-        self._came_at = 0
+        self._received_elapsed_us = 0
         self._exchange = ""
-        self._known: GapState | None = None
-        self._came: int | None = None
+        self._gap_state: GapState | None = None
+        self._received_us: int | None = None
 
-    def on_batch(self, values: list[Batch]) -> tuple[Iterable[Batch], bool]:
+    def on_batch(self, values: list[AnyBatch]) -> tuple[Iterable[AnyBatch], bool]:
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
-    def _add(self, batch: Batch) -> Batch:
-        exchange, trades, known = batch.exchange, batch.trades, batch.gap_state
-        if not (batch.trades_received or known.changed.height or known.outages.height):
+    def _add(self, batch: AnyBatch) -> AnyBatch:
+        if isinstance(batch, RowBatch):
+            return self._add_candle_rows(batch)
+        return self._add_candles(batch)
+
+    def _add_candle_rows(self, batch: RowBatch) -> AnyBatch:
+        """As `_add_candles`; the first batch of a process is one of columns."""
+        exchange, trades, gap_state = batch.exchange, batch.decoded.trades, batch.gap_state
+        if self._open_candles is None:
+            return self._add_candles(batch_columns([batch]))
+        if not (trades or gap_state.changed_ranges.height or gap_state.outages.height):
             return batch
-        stale, begins = _NO_WINDOWS, self._book is None
-        if self._book is None:
-            self._book = self._history.book(exchange)
-            stale = self._history.stale(exchange, self._book.watermark)
-        self._history.mark_started(exchange)
-        if self._live:
-            came = self._arrival(exchange, trades)
-            if came != self._came:
-                self._came, self._came_at = came, self._elapsed()
-        before = self._book.watermark
-        mark = open_candles.watermark(trades)
-        update = open_candles.apply_trades(self._book, trades, mark, known=known, begins=begins)
-        self._book = update.book
-        tables = self._gold(exchange, update, before, known, begins=begins)
-        self._tally.candles[exchange] = update.book.candles
-        late = _names(update.late)
-        self._tally.increment(late.height, "recomputed", exchange)
-        self._tally.increment(update.out_of_order, "out_of_order", exchange)
+        if self._is_live:
+            self._note_live(exchange, [t.received_at for t in trades if t.via == WEBSOCKET])
+        result, update = self._row_state().add(batch)
+        last_trades = self._counters.last_trades_us
+        for trade in trades:
+            market = exchange, trade.symbol
+            last_trades[market] = max(trade.timestamp, last_trades.get(market, 0))
+        self._counters.increment_all(
+            {
+                ("recomputed", exchange): len(update.stale_parts),
+                ("out_of_order", exchange): update.out_of_order,
+                ("late", exchange): update.late_trades,
+            }
+        )
+        return result
+
+    def _row_state(self) -> CandleState:
+        """Return the open candles as rows, from now on."""
+        if isinstance(self._open_candles, OpenCandles):
+            rows = from_open_candles(self._open_candles)
+            self._open_candles = CandleState(rows, self._gap_state)
+        assert self._open_candles is not None  # noqa: S101 - called with state only
+        return self._open_candles
+
+    def _column_state(self) -> OpenCandles:
+        """Return the open candles as columns, from now on."""
+        if isinstance(self._open_candles, CandleState):
+            self._gap_state = self._open_candles.gap_state
+            self._open_candles = to_open_candles(self._open_candles.open_candles)
+        assert self._open_candles is not None  # noqa: S101 - called with state only
+        return self._open_candles
+
+    @property
+    def _watermark(self) -> int:
+        """Watermark of the exchange; 0 before the first batch."""
+        state = self._open_candles
+        if isinstance(state, CandleState):
+            return state.open_candles.watermark
+        return state.watermark if state else 0
+
+    def _add_candles(self, batch: Batch) -> Batch:
+        exchange, trades, gap_state = batch.exchange, batch.trades, batch.gap_state
+        if not (
+            batch.trades_received or gap_state.changed_ranges.height or gap_state.outages.height
+        ):
+            return batch
+        stale, is_first_batch = _NO_WINDOWS, self._open_candles is None
+        if self._open_candles is None:
+            self._open_candles = self._state_loader.load_open_candles(exchange)
+            stale = self._state_loader.find_stale_windows(exchange, self._watermark)
+        self._state_loader.mark_started(exchange)
+        if self._is_live:
+            received_at = trades["received_at"].filter(trades["via"] == WEBSOCKET)
+            self._note_live(exchange, received_at.cast(pl.Int64).to_list())
+        before = self._watermark
+        watermark = open_candles.batch_watermark(trades)
+        update = open_candles.apply_trades(
+            self._column_state(),
+            trades,
+            watermark,
+            gap_state=gap_state,
+            is_first_batch=is_first_batch,
+        )
+        self._open_candles = update.open_candles
+        tables = self._candle_tables(
+            exchange, update, before, gap_state, is_first_batch=is_first_batch
+        )
+        self._counters.candles[exchange] = update.open_candles.candles
+        late_windows = window_keys(update.stale_parts)
+        self._counters.increment(late_windows.height, "recomputed", exchange)
+        self._counters.increment(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
-            self._tally.increment(_late(trades, before, update.book.watermark), "late", exchange)
+            self._counters.increment(
+                _count_late(trades, before, update.open_candles.watermark), "late", exchange
+            )
         oldest = before - open_candles.ALLOWED_LATENESS_US
-        if stale.height or late.height:
-            stale = pl.concat([_ended(stale, oldest), late])
-        spans = _reaching(update, known, oldest, begins=begins)
-        doubt = Recertification(update.book.certificate_inputs(known), oldest, spans, begins)
+        if stale.height or late_windows.height:
+            stale = pl.concat([windows_ended_by(stale, oldest), late_windows])
+        time_ranges = _closed_time_ranges(update, gap_state, oldest, is_first_batch=is_first_batch)
+        recertification = Recertification(
+            update.open_candles.certificate_inputs(gap_state), oldest, time_ranges, is_first_batch
+        )
         return replace(
             batch,
             tables={**batch.tables, **tables},
             stale_windows=stale,
-            late_trades=_older(trades, oldest) if late.height else empty(TRADES),
-            watermark=update.book.watermark,
+            late_trades=trades_before(trades, oldest) if late_windows.height else empty(TRADES),
+            watermark=update.open_candles.watermark,
             gap_state=NO_GAPS,
-            recertify=doubt if stale.height or spans.height or begins else None,
+            recertify=recertification
+            if stale.height or time_ranges.height or is_first_batch
+            else None,
         )
 
-    def _gold(
+    def _candle_tables(
         self,
         exchange: str,
         update: CandleUpdate,
         before: int,
-        known: GapState,
+        gap_state: GapState,
         *,
-        begins: bool = False,
+        is_first_batch: bool = False,
     ) -> dict[str, pl.DataFrame]:
-        """Rows of the tables of candles. Every window ends on a whole minute, so the
-        watermark tells something new once a minute; and to one who `begins`, as whoever
-        stored the last candles may have stopped before it stored theirs.
+        """Return rows of `ohlcv` and `watermarks`.
+
+        Windows end on whole minutes, so a watermark is stored once a minute. It is also stored with
+        the first batch, as an earlier process may have stopped between candles and watermark.
         """
-        now = update.book.watermark
-        tables = {"ohlcv": changed_rows(exchange, update, known, self._known)}
-        self._known = known
+        now = update.open_candles.watermark
+        tables = {"ohlcv": changed_rows(exchange, update, gap_state, self._gap_state)}
+        self._gap_state = gap_state
         minute = combine.TIMEFRAMES["1m"][1]
-        if now // minute > (0 if begins else before // minute):
-            tables["watermarks"] = watermarks(exchange, now)
+        if now // minute > (0 if is_first_batch else before // minute):
+            tables["watermarks"] = watermark_rows(exchange, now)
         return tables
 
-    def _arrival(self, exchange: str, trades: pl.DataFrame) -> int | None:
-        """When the exchange was last heard of, if it is heard of as it speaks."""
+    def _note_live(self, exchange: str, received_at_us: Sequence[int]) -> None:
+        """Note the wall time of the last live batch, or that the feed is not live.
+
+        `received_at_us`: when the batch's trades came over websockets. REST responses do not show
+        that the feed is alive.
+        """
         self._exchange = exchange
-        # What was asked for the exchange does not say by itself.
-        spoken = trades["received_at"].filter(trades["via"] == WEBSOCKET)
-        latest: Any = spoken.cast(pl.Int64).max()
-        now = self._now()
-        if latest is None or latest < self._since <= now:
-            return self._came
-        return now if now - latest < LIVE_MAX_AGE_US else None
+        latest, now = max(received_at_us, default=None), self._now()
+        if latest is None or latest < self._since_us <= now:
+            return
+        received_us = now if now - latest < LIVE_MAX_AGE_US else None
+        if received_us != self._received_us:
+            self._received_us, self._received_elapsed_us = received_us, self._elapsed()
 
     def notify_at(self) -> datetime | None:
-        if self._came is None or self._book is None:
+        if self._received_us is None or self._open_candles is None:
             return None
         minute = combine.TIMEFRAMES["1m"][1]
-        end = (max(self._book.watermark, self._came) // minute + 1) * minute
-        left = max(end, self._came) + IDLE_TIMEOUT_US - self._steady()
-        # The engine's timers go by the wall clock.
-        return _EPOCH + timedelta(microseconds=self._now() + max(0, left))
+        end = (max(self._watermark, self._received_us) // minute + 1) * minute
+        remaining = max(end, self._received_us) + IDLE_TIMEOUT_US - self._steady_now_us()
+        # Bytewax timers use the wall clock.
+        return _EPOCH + timedelta(microseconds=self._now() + max(0, remaining))
 
-    def _steady(self) -> int:
-        """Return the wall clock as it was when the exchange was last heard of, and what has
-        passed since: a step of the clock neither closes candles early nor holds them open.
+    def _steady_now_us(self) -> int:
+        """Return the wall time of the last live batch plus the time elapsed since.
+
+        So a step of the wall clock neither closes candles early nor holds them open.
         """
-        return (self._came or 0) + self._elapsed() - self._came_at
+        return (self._received_us or 0) + self._elapsed() - self._received_elapsed_us
 
-    def on_notify(self) -> tuple[Iterable[Batch], bool]:
+    def on_notify(self) -> tuple[Iterable[AnyBatch], bool]:
         if (
-            self._came is None
-            or self._book is None
-            or self._steady() - self._came < IDLE_TIMEOUT_US
+            self._received_us is None
+            or self._open_candles is None
+            or self._steady_now_us() - self._received_us < IDLE_TIMEOUT_US
         ):
             return [], StatefulBatchLogic.RETAIN
-        exchange, before = self._exchange, self._book.watermark
+        exchange, before = self._exchange, self._watermark
         update = open_candles.apply_trades(
-            self._book, empty(TRADES), self._steady() - IDLE_TIMEOUT_US
+            self._column_state(), empty(TRADES), self._steady_now_us() - IDLE_TIMEOUT_US
         )
-        since = self._came - LIVE_MAX_AGE_US
-        if update.changed.height and self._history.unseen.is_down(exchange, since):
-            update = replace(update, book=open_candles.mark_feed_end(update, before))
-        self._book = update.book
-        known = self._known or NO_GAPS
-        tables = self._gold(exchange, update, before, known)
-        batch = Batch(exchange, tables, watermark=update.book.watermark)
+        since_us = self._received_us - LIVE_MAX_AGE_US
+        if update.changed.height and self._state_loader.gap_reader.is_down(exchange, since_us):
+            update = replace(update, open_candles=open_candles.mark_feed_end(update, before))
+        self._open_candles = update.open_candles
+        gap_state = self._gap_state or NO_GAPS
+        tables = self._candle_tables(exchange, update, before, gap_state)
+        batch = Batch(exchange, tables, watermark=update.open_candles.watermark)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:
-        return save_open_candles(self._book) if self._book else None
+        return save_open_candles(self._column_state()) if self._open_candles else None
 
 
-def _names(candles: pl.DataFrame) -> pl.DataFrame:
-    """WINDOW_KEY of candles (STATE)."""
-    if candles.is_empty():
-        return _NO_WINDOWS
-    return candles.select(*WINDOW_KEY).cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
-
-
-def _older(trades: pl.DataFrame, time_us: int) -> pl.DataFrame:
-    """The trades (TRADES) before a time."""
-    return trades.filter(pl.col("timestamp").cast(pl.Int64) < time_us).select(*TRADES)
-
-
-_LENGTH: Final = pl.col("timeframe").replace_strict(
-    dict(combine.TIMEFRAMES.values()), return_dtype=pl.Int64
-)
-
-
-def _ended(windows: pl.DataFrame, time_us: int) -> pl.DataFrame:
-    """Those of WINDOW_KEY that ended by a time."""
-    return windows.filter(pl.col("window_start").cast(pl.Int64) + _LENGTH <= time_us)
-
-
-def _late(trades: pl.DataFrame, before: int, now: int) -> int:
-    """How many trades came when their one-minute candle had closed, of a batch that moved
-    the watermark from `before` to `now`.
-    """
+def _count_late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """Count the late trades of a batch that moved the watermark from `before` to `now`."""
     minute = combine.TIMEFRAMES["1m"][1]
     oldest: Any = trades["timestamp"].min()
-    # Most often none can have: the others are not looked at.
+    # Most often the oldest trade is in time, so the others need no check.
     if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
         return 0
     time = pl.col("timestamp").cast(pl.Int64)
@@ -219,11 +281,20 @@ def _late(trades: pl.DataFrame, before: int, now: int) -> int:
     return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 
-def _reaching(update: CandleUpdate, known: GapState, oldest: int, *, begins: bool) -> pl.DataFrame:
-    """The TIME_RANGES that reach candles whose windows ended by a time; for a process that
-    begins, all in which something is missing.
+def _closed_time_ranges(
+    update: CandleUpdate, gap_state: GapState, oldest: int, *, is_first_batch: bool
+) -> pl.DataFrame:
+    """Return TIME_RANGES that begin before `oldest`, the start of the allowed lateness.
+
+    With the first batch of a process these include all missing ranges and outages.
     """
-    spans = update.spans
-    if begins:
-        spans = pl.concat([spans, all_time_ranges(known), as_time_ranges(update.book.outages)])
-    return spans.filter(pl.col("before") < oldest) if spans.height else spans
+    time_ranges = update.spans
+    if is_first_batch:
+        time_ranges = pl.concat(
+            [
+                time_ranges,
+                incomplete_time_ranges(gap_state),
+                as_time_ranges(update.open_candles.outages),
+            ]
+        )
+    return time_ranges.filter(pl.col("before") < oldest) if time_ranges.height else time_ranges

@@ -1,4 +1,4 @@
-"""The steps from frames to trades, as Bytewax runs them."""
+"""Bytewax step from decoded trades to those received for the first time."""
 
 import logging
 from collections import Counter
@@ -8,234 +8,206 @@ from typing import Any, Final, cast
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
-from polars.exceptions import PanicException
 
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
+from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
-from candlewax.core.frames import InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
-from candlewax.core.instruments import Instruments
-from candlewax.core.schema import BRONZE, NUMBERINGS, TRADES, empty, without
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.columns import decoded_columns
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.deduplicate import pass_new
+from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
-from candlewax.core.trades.contradictions import ContradictionFinder, withdraw
-from candlewax.core.trades.decode import Decoded, decode, reject_frames, reject_invalid_utf8
+from candlewax.core.trades.contradictions import ContradictionFinder, remove_contradictions
+from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.identity import CONTRADICTIONS, contradiction_rows, moments
+from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
 from candlewax.core.trades.small_batch import SMALL_BATCH_ROWS
-from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.decode import Decoded
 from candlewax.pipeline.steps.gap_reporter import GapReporter
-from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
-
-_NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 
 _log: Final = logging.getLogger(__name__)
 
 
 @log_failures
-class DecodeStep:
-    """Reads what a feed emits: `FrameBatch` or `UnreadableLines` in, (key, Decoded) out, the key
-    being the exchange.
-    """
+class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
+    """Step that passes each trade of an exchange on once; keyed by exchange.
 
-    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Counters) -> None:
-        self._instruments = instruments
-        self._wanted = frozenset(wanted)
-        self._tally = tally
-        self._unknown = UnknownConditions(tally)
-
-    def __call__(self, received: SourceItem) -> list[tuple[str, Decoded]]:
-        if isinstance(received, UnreadableLines):
-            return [
-                (
-                    UNKNOWN_EXCHANGE,
-                    Decoded(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, received.letters),
-                )
-            ]
-        exchange, frames = received.exchange, received.frames
-        if isinstance(received, InvalidUtf8Frames):
-            return [
-                (exchange, reject_invalid_utf8(exchange, frames, received.values, received.details))
-            ]
-        if exchange not in EXCHANGES:
-            known = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
-            return [(UNKNOWN_EXCHANGE, reject_frames(exchange, frames, "unknown_exchange", known))]
-        if exchange not in self._wanted:
-            self._tally.increment(frames.height, "skipped", exchange)
-            return []
-        found = self._read(exchange, frames)
-        for read in found:
-            self._unknown.count(EXCHANGES[exchange], read.trades["condition"])
-        return [(exchange, read) for read in found]
-
-    def _read(self, exchange: str, frames: pl.DataFrame, *, again: bool = False) -> list[Decoded]:
-        """Read frames. Where reading itself fails, those it fails on are dead letters and the
-        others are read, in their order: no frame ends the pipeline, again at each start.
-        """
-        try:
-            return [decode(EXCHANGES[exchange], frames, self._instruments)]
-        except MemoryError:
-            raise
-        except (Exception, PanicException) as error:  # noqa: BLE001 - told, and kept
-            if not again:
-                _log.exception("%s: reading frames failed; those to blame are kept", exchange)
-            if frames.height <= 1:
-                why = f"{type(error).__name__}: {error}"[:1000]
-                return [reject_frames(exchange, frames, "decoder_failed", why)]
-            half = frames.height // 2
-            parts = frames[:half], frames[half:]
-            return [read for part in parts for read in self._read(exchange, part, again=True)]
-
-
-@log_failures
-class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
-    """Lets each trade of an exchange through once; keyed by exchange.
-
-    A process that has no state for an exchange takes what the tables hold for
-    seen. `stores` tells whether it is the one that stores frames and trades; that one
-    also tells which trades are missing, and when no connection was alive.
+    Without state for an exchange it loads the deduplicator from the tables. With `stores` the
+    process stores frames and trades, and also gaps, outages, contradictions and numberings.
     """
 
     def __init__(
         self,
-        history: StateLoader,
-        tally: Counters,
-        resumed: Snapshot | None,
+        state_loader: StateLoader,
+        counters: Counters,
+        snapshot: Snapshot | None,
         *,
         stores: bool = True,
     ) -> None:
-        self._history = history
-        self._tally = tally
-        self._ledger = load_deduplicator(resumed) if resumed else None
+        self._state_loader = state_loader
+        self._counters = counters
+        self._deduplicator = load_deduplicator(snapshot) if snapshot else None
         self._stores = stores
-        self._watch = GapReporter(history.unseen, tally, resumed=resumed is not None)
+        is_resumed = snapshot is not None
+        self._gap_reporter = GapReporter(state_loader.gap_reader, counters, is_resumed=is_resumed)
         self._finder: ContradictionFinder | None = None
-        self._asked = 0
+        self._last_read_minute = 0
 
-    def on_batch(self, values: list[Decoded]) -> tuple[Iterable[Batch], bool]:
-        return [self._admit(value) for value in values], StatefulBatchLogic.RETAIN
+    def on_batch(
+        self, values: list[DecodedFrames | DecodedRows]
+    ) -> tuple[Iterable[AnyBatch], bool]:
+        batches = [
+            self._deduplicate_rows(value)
+            if isinstance(value, DecodedRows)
+            else self._deduplicate(value)
+            for value in values
+        ]
+        return batches, StatefulBatchLogic.RETAIN
 
-    def _admit(self, decoded: Decoded) -> Batch:
+    def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
+        """As `_deduplicate`; a batch that says more than new trades goes on as columns."""
+        deduplicator, exchange = self._deduplicator, decoded.exchange
+        if deduplicator is None or not self._stores or self._gap_reporter.has_rows:
+            return self._deduplicate(decoded_columns(decoded))
+        result = pass_new(deduplicator, self._contradiction_finder(exchange), decoded)
+        if not isinstance(result, RowBatch):
+            return self._deduplicate(decoded_columns(decoded), result)
+        self._count_rows(decoded)
+        return result
+
+    def _deduplicate(self, decoded: DecodedFrames, admission: Admission | None = None) -> Batch:
         trades = decoded.trades
-        if self._ledger is None and (trades.height or decoded.events or decoded.subscriptions):
-            self._ledger = self._history.ledger(decoded.exchange)
-        if self._ledger and self._stores:
-            self._watch.restore(decoded.exchange, self._ledger)
-        contradicted, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
-        if self._ledger and trades.height:
-            admission = self._ledger.mark_new(trades, decided=not self._stores)
-            fresh = admission.fresh
+        needs_state = trades.height or decoded.events or decoded.subscriptions
+        if self._deduplicator is None and needs_state:
+            self._deduplicator = self._state_loader.load_deduplicator(decoded.exchange)
+        if self._deduplicator and self._stores:
+            self._gap_reporter.restore(decoded.exchange, self._deduplicator)
+        contradictions, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
+        if self._deduplicator and trades.height:
+            admission = admission or self._deduplicator.mark_new(
+                trades, has_numbering=not self._stores
+            )
+            fresh = admission.is_new
             if self._stores:
-                decoded, contradicted = self._compare(self._ledger, decoded, admission)
+                decoded, contradictions = self._compare(self._deduplicator, decoded, admission)
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
             else:
-                self._ask_for_contradictions(self._ledger, decoded)
-            opened = self._tell_opened(decoded.exchange, admission.opened)
+                self._read_contradictions(self._deduplicator, decoded)
+            opened = self._report_opened(decoded.exchange, admission.openings)
             trades = trades if fresh.all() else trades.filter(fresh)
-            self._ledger.expire(open_candles.watermark(decoded.trades))
-        self._count(decoded, trades.height, contradicted.height)
-        unsubscribed = self._follow_subscriptions(decoded)
-        tables, known = self._unseen(decoded, trades)
-        trades = without(trades, "row")
+            self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
+        self._count(decoded, trades.height, contradictions.height)
+        market_outages = self._follow_subscriptions(decoded)
+        tables, gap_state = self._gap_tables(decoded, trades)
+        trades = drop_column(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
         if self._stores:
+            rare = {
+                "contradictions": contradictions,
+                "numberings": opened,
+                "market_outages": market_outages,
+            }
             tables |= {"bronze_frames": decoded.bronze, "silver_trades": trades}
-            if contradicted.height:
-                tables["contradictions"] = contradicted
-            if opened.height:
-                tables["numberings"] = opened
-            if unsubscribed.height:
-                tables["market_outages"] = unsubscribed
-        return Batch(decoded.exchange, tables, trades, decoded.trades.height, gap_state=known)
+            tables |= {name: rows for name, rows in rare.items() if rows.height}
+        return Batch(decoded.exchange, tables, trades, decoded.trades.height, gap_state=gap_state)
 
     def _compare(
-        self, ledger: Deduplicator, decoded: Decoded, admission: Admission
-    ) -> tuple[Decoded, pl.DataFrame]:
-        """Tell repeats of equal trades, which are counted with their frames, from
-        CONTRADICTIONS, which become dead letters.
-        """
+        self, deduplicator: Deduplicator, decoded: DecodedFrames, admission: Admission
+    ) -> tuple[DecodedFrames, pl.DataFrame]:
+        """Count duplicates in their frames, and turn CONTRADICTIONS into dead letters."""
         exchange, trades = decoded.exchange, decoded.trades
-        if self._finder is None:
-            self._finder = ContradictionFinder(exchange, self._history.trades)
-        judged = self._finder.find(trades, admission, ledger.numbered)
-        if admission.fresh.all():
+        finder = self._contradiction_finder(exchange)
+        result = finder.find(trades, admission, deduplicator.ranges_by_series)
+        if admission.is_new.all():
             return decoded, empty(CONTRADICTIONS)
-        self._tell_uncompared(exchange, judged.uncompared)
-        found, repeated = judged.contradictions, ~admission.fresh
+        self._report_uncompared(exchange, result.uncompared_count)
+        contradicting, is_duplicate = result.contradictions, ~admission.is_new
         bronze, dead_letters = decoded.bronze, decoded.dead_letters
         rows = empty(CONTRADICTIONS)
-        if found.height:
-            rows = contradiction_rows(exchange, found, trades)
-            ledger.add_contradictions(moments(rows))
-            withdrawn = withdraw(bronze, trades, found)
+        if contradicting.height:
+            rows = contradiction_rows(exchange, contradicting, trades)
+            deduplicator.add_contradictions(contradicted_moments(rows))
+            withdrawn = remove_contradictions(bronze, trades, contradicting)
             bronze = withdrawn.bronze
             dead_letters = pl.concat([dead_letters, withdrawn.dead_letters])
-            repeated = repeated.scatter(found["place"], False)
+            is_duplicate = is_duplicate.scatter(contradicting["place"], False)
             _log.warning(
-                "%s: %d trades came under known numbers with other content; the first: %s",
+                "%s: %d trades contradict known ones: same number, other content; the first: %s",
                 exchange,
                 rows.height,
                 withdrawn.dead_letters["detail"][0],
             )
-        bronze = _with_duplicates(bronze, trades["row"].filter(repeated))
+        bronze = _with_duplicates(bronze, trades["row"].filter(is_duplicate))
         return replace(decoded, bronze=bronze, dead_letters=dead_letters), rows
 
-    def _tell_uncompared(self, exchange: str, count: int) -> None:
+    def _contradiction_finder(self, exchange: str) -> ContradictionFinder:
+        if self._finder is None:
+            self._finder = ContradictionFinder(exchange, self._state_loader.trade_reader)
+        return self._finder
+
+    def _report_uncompared(self, exchange: str, count: int) -> None:
         if count:
-            self._tally.increment(count, "uncompared", exchange)
+            self._counters.increment(count, "uncompared", exchange)
             _log.warning(
-                "%s: %d trades came under numbers of which nothing is stored any more; by their "
-                "times they are repeats",
+                "%s: %d trades have known numbers whose stored trades have expired; by their times "
+                "they count as duplicates",
                 exchange,
                 count,
             )
 
-    def _ask_for_contradictions(self, ledger: Deduplicator, decoded: Decoded) -> None:
-        """Learn from the tables what the process that stores found, once a minute of the
-        exchange's time: no message tells of a trade that is not let through.
+    def _read_contradictions(self, deduplicator: Deduplicator, decoded: DecodedFrames) -> None:
+        """Read contradictions and market outages from the tables, once a minute of market time.
+
+        The process that stores trades finds them; the normalized topic does not carry them.
         """
         minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
-        if minute > self._asked:
-            self._asked = minute
-            found = self._history.trades.contradicted(decoded.exchange)
-            ledger.add_contradictions(found.iter_rows())
-            outages = self._history.market_outages(decoded.exchange)
-            ledger.add_spans(set(ledger.market_outages.spans()) ^ set(outages.spans()))
-            ledger.market_outages = outages
+        if minute > self._last_read_minute:
+            self._last_read_minute = minute
+            minutes = self._state_loader.trade_reader.read_contradicted_minutes(decoded.exchange)
+            deduplicator.add_contradictions(minutes.iter_rows())
+            outages = self._state_loader.load_market_outages(decoded.exchange)
+            previous = deduplicator.market_outages
+            deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
+            deduplicator.market_outages = outages
 
-    def _follow_subscriptions(self, decoded: Decoded) -> pl.DataFrame:
-        """Follow what frames say of single markets' subscriptions, and which trades came since;
-        gives MARKET_OUTAGES that began or ended.
+    def _follow_subscriptions(self, decoded: DecodedFrames) -> pl.DataFrame:
+        """Apply subscription events and trades to the market outages.
+
+        Return MARKET_OUTAGES that began or ended.
         """
-        ledger = self._ledger
-        if ledger is None or not self._stores:
+        deduplicator = self._deduplicator
+        if deduplicator is None or not self._stores:
             return empty(MARKET_OUTAGES)
-        latest = ledger.numberings.latest
-        changed = ledger.market_outages.follow(decoded.bronze, decoded.subscriptions, latest)
-        proven = ledger.market_outages.prove(decoded.trades)
-        ledger.add_spans((one.symbol, one.since, (one.ended or FOREVER) - 1) for one in changed)
-        ledger.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
-        self._tally.set_gauge(len(ledger.market_outages.began), "refused_markets", decoded.exchange)
+        outages, latest = deduplicator.market_outages, deduplicator.numberings.latest
+        changed = outages.apply_events(decoded.bronze, decoded.subscriptions, latest)
+        proven = outages.take_proven(decoded.trades)
+        deduplicator.add_spans(
+            (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed
+        )
+        deduplicator.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
+        self._counters.set_gauge(len(outages.began), "refused_markets", decoded.exchange)
         return outage_rows(decoded.exchange, changed)
 
-    def _tell_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
-        """Log and count numberings that opened; gives NUMBERINGS."""
+    def _report_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
+        """Log and count numberings that opened. Return NUMBERINGS."""
         for symbol, (numbering, start) in opened:
-            self._tally.increment(1, "numberings", exchange)
+            self._counters.increment(1, "numberings", exchange)
             _log.warning(
-                "%s: the numbers of %s begin anew with %d: numbering %d opens%s",
+                "%s: the numbers of %s restart at %d: numbering %d opens%s",
                 exchange,
                 symbol,
                 start.first,
                 numbering,
-                "" if numbering == start.numbering else " for the trades of before",
+                "" if numbering == start.numbering else " for earlier trades",
             )
         if not opened:
             return empty(NUMBERINGS)
@@ -246,41 +218,52 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, Batch, Snapshot | None]):
         times = {"began": pl.Int64, "before": pl.Int64}
         return pl.DataFrame(rows, {**NUMBERINGS, **times}, orient="row").cast(NUMBERINGS)  # type: ignore[arg-type]  # names to types
 
-    def _unseen(
-        self, decoded: Decoded, trades: pl.DataFrame
+    def _gap_tables(
+        self, decoded: DecodedFrames, trades: pl.DataFrame
     ) -> tuple[dict[str, pl.DataFrame], GapState]:
-        """Rows of tables about what was not seen, and what is known of it, once these
-        trades are admitted.
-        """
-        ledger = self._ledger
-        if ledger is None:
+        """Return rows of `gaps` and `outages`, and the gap state, after new trades are marked."""
+        deduplicator = self._deduplicator
+        if deduplicator is None:
             return {}, NO_GAPS
-        changes = ledger.changes()
+        changes = deduplicator.take_changes()
         if not self._stores:
-            return {}, ledger.gap_state(changes, decoded.outages)
-        tables = self._watch.rows_for(ledger, changes, decoded, trades)
-        return tables, ledger.gap_state(changes, ledger.connections.take_confirmed(trades))
+            return {}, deduplicator.gap_state(changes, decoded.outages)
+        tables = self._gap_reporter.rows_for(deduplicator, changes, decoded, trades)
+        outages = deduplicator.connections.take_confirmed(trades)
+        return tables, deduplicator.gap_state(changes, outages)
 
-    def _count(self, decoded: Decoded, trades: int, contradictions: int) -> None:
+    def _count(self, decoded: DecodedFrames, trades: int, contradictions: int) -> None:
         exchange = decoded.exchange
-        for kind, frames in _counts(decoded.bronze["kind"]):
-            self._tally.increment(frames, "frames", exchange, str(kind))
-        self._tally.increment(trades, "trades", exchange)
-        self._tally.increment(contradictions, "contradictions", exchange)
-        repeats = decoded.trades.height - trades - contradictions
-        self._tally.increment(repeats, "duplicates", exchange)
+        for kind, frames in _value_counts(decoded.bronze["kind"]):
+            self._counters.increment(frames, "frames", exchange, str(kind))
+        self._counters.increment(trades, "trades", exchange)
+        self._counters.increment(contradictions, "contradictions", exchange)
+        duplicates = decoded.trades.height - trades - contradictions
+        self._counters.increment(duplicates, "duplicates", exchange)
         if decoded.dead_letters.is_empty():
             return
         letters = decoded.dead_letters.group_by("scope", "reason").len()
         for scope, reason, count in letters.iter_rows():
-            self._tally.increment(count, "dead_letters", exchange, str(scope), reason)
+            self._counters.increment(count, "dead_letters", exchange, str(scope), reason)
+
+    def _count_rows(self, decoded: DecodedRows) -> None:
+        exchange = decoded.exchange
+        counts: Counter[tuple[str, ...]] = Counter(
+            ("frames", exchange, str(kind)) for kind in decoded.kinds
+        )
+        counts["trades", exchange] = len(decoded.trades)
+        counts.update(
+            ("dead_letters", exchange, str(letter.scope), letter.reason)
+            for letter in decoded.dead_letters
+        )
+        self._counters.increment_all(counts)
 
     def snapshot(self) -> Snapshot | None:
-        return save_deduplicator(self._ledger) if self._ledger else None
+        return save_deduplicator(self._deduplicator) if self._deduplicator else None
 
 
-def _counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
-    """How often each value occurs."""
+def _value_counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
+    """Return each value with its number of occurrences."""
     if values.len() <= SMALL_BATCH_ROWS:
         return Counter(values.to_list()).items()
     return values.value_counts().iter_rows()

@@ -1,4 +1,4 @@
-"""Says what of an exchange was not seen: rows of `gaps` and `outages`."""
+"""Reporter of gaps and outages of an exchange: rows of `gaps` and `outages`."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ import polars as pl
 from candlewax.clickhouse.state.gap_reader import GapReader
 from candlewax.core.gaps.sequence_ranges import RangeChange
 from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
-from candlewax.core.trades.decode import Decoded
+from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.runtime.counters import Counters
 
@@ -16,61 +16,76 @@ _OUTAGE: Final = pl.col("began", "ended").cast(TIME)
 
 
 class GapReporter:
-    """Follows one exchange, from what its tables say on.
+    """Reporter of the gaps and outages of one exchange.
 
-    They are asked in any case: a process that has stopped since its memory was saved may
-    have found gaps in batches that were cut otherwise, and what it found is to be
-    followed to its end.
+    It always starts from the tables, even with a snapshot: the process before may have stored gaps
+    after the snapshot, from other batch boundaries, and these must be followed to their end.
     """
 
-    def __init__(self, unseen: GapReader, tally: Counters, *, resumed: bool) -> None:
-        """`resumed` tells whether the ledger is one that was saved."""
-        self._unseen = unseen
-        self._tally = tally
-        self._resumed = resumed
-        self._begun = False
-        self._first = empty(GAPS)
+    def __init__(self, gap_reader: GapReader, counters: Counters, *, is_resumed: bool) -> None:
+        """`is_resumed`: the deduplicator comes from a snapshot."""
+        self._gap_reader = gap_reader
+        self._counters = counters
+        self._is_resumed = is_resumed
+        self._has_started = False
+        self._restored_rows = empty(GAPS)
 
-    def restore(self, exchange: str, ledger: Deduplicator) -> None:
-        """Take over what is open, before anything is put into the ledger."""
-        if self._begun:
+    @property
+    def has_rows(self) -> bool:
+        """True if rows of restored gaps wait for the next batch."""
+        return not self._has_started or not self._restored_rows.is_empty()
+
+    def restore(self, exchange: str, deduplicator: Deduplicator) -> None:
+        """Load open gaps and connections, before the deduplicator marks any trade."""
+        if self._has_started:
             return
-        self._begun = True
-        if not self._resumed:
-            ledger.connections = self._unseen.connections(exchange)
-        stored = self._unseen.open_gaps(exchange)
-        holes = ledger.gaps.restore(stored, ledger.numbered, again=self._resumed)
-        found = ledger.gaps.open(holes, self._unseen.shown(exchange, holes))
-        self._first = ledger.gaps.refresh(exchange, ledger.numbered, found)
-        self._tally.increment(len(found), "gaps", exchange, "found")
-        self._gauge(exchange, ledger)
+        self._has_started = True
+        if not self._is_resumed:
+            deduplicator.connections = self._gap_reader.read_connections(exchange)
+        stored = self._gap_reader.read_open_gaps(exchange)
+        missing_ranges = deduplicator.gaps.restore(
+            stored, deduplicator.ranges_by_series, may_replay=self._is_resumed
+        )
+        new_gaps = deduplicator.gaps.open_gaps(
+            missing_ranges, self._gap_reader.read_detections(exchange, missing_ranges)
+        )
+        self._restored_rows = deduplicator.gaps.refresh(
+            exchange, deduplicator.ranges_by_series, new_gaps
+        )
+        self._counters.increment(len(new_gaps), "gaps", exchange, "found")
+        self._set_gauges(exchange, deduplicator)
 
     def rows_for(
         self,
-        ledger: Deduplicator,
+        deduplicator: Deduplicator,
         changes: Mapping[str, RangeChange],
-        decoded: Decoded,
+        decoded: DecodedFrames,
         trades: pl.DataFrame,
     ) -> dict[str, pl.DataFrame]:
-        """The rows of a batch whose new trades (TRADES with `row`) are admitted; none of
-        a table to which nothing is added.
+        """Return the rows of `gaps` and `outages` of a batch, without tables that get none.
+
+        `trades` are its new trades (TRADES with `row`), already marked in the deduplicator.
         """
-        exchange, bronze, before = decoded.exchange, decoded.bronze, ledger.gaps.count
-        tables, first, self._first = {}, self._first, empty(GAPS)
-        gaps = ledger.gaps.update(exchange, changes, ledger.numbered, trades, bronze)
+        exchange, bronze, open_before = decoded.exchange, decoded.bronze, deduplicator.gaps.count
+        tables, restored_rows, self._restored_rows = {}, self._restored_rows, empty(GAPS)
+        gaps = deduplicator.gaps.update(
+            exchange, changes, deduplicator.ranges_by_series, trades, bronze
+        )
         if gaps.height:
             repaired = gaps.filter(pl.col("state") == GAP_REPAIRED).height
-            self._tally.increment(ledger.gaps.count - before + repaired, "gaps", exchange, "found")
-            self._tally.increment(repaired, "gaps", exchange, "repaired")
-            self._gauge(exchange, ledger)
-        if gaps.height or first.height:
-            tables["gaps"] = pl.concat([first, gaps])
-        over = ledger.connections.observe(bronze, decoded.events)
-        if over.height:
-            self._tally.increment(over.height, "outages", exchange)
-            tables["outages"] = over.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
+            self._counters.increment(
+                deduplicator.gaps.count - open_before + repaired, "gaps", exchange, "found"
+            )
+            self._counters.increment(repaired, "gaps", exchange, "repaired")
+            self._set_gauges(exchange, deduplicator)
+        if gaps.height or restored_rows.height:
+            tables["gaps"] = pl.concat([restored_rows, gaps])
+        outages = deduplicator.connections.observe(bronze, decoded.events)
+        if outages.height:
+            self._counters.increment(outages.height, "outages", exchange)
+            tables["outages"] = outages.select(pl.lit(exchange).alias("exchange"), _OUTAGE)
         return tables
 
-    def _gauge(self, exchange: str, ledger: Deduplicator) -> None:
-        self._tally.set_gauge(ledger.gaps.count, "open_gaps", exchange)
-        self._tally.set_gauge(ledger.gaps.missing, "missing_trades", exchange)
+    def _set_gauges(self, exchange: str, deduplicator: Deduplicator) -> None:
+        self._counters.set_gauge(deduplicator.gaps.count, "open_gaps", exchange)
+        self._counters.set_gauge(deduplicator.gaps.missing, "missing_trades", exchange)

@@ -1,6 +1,4 @@
-"""What passes between a process and the topics: which frames a raw topic takes, and
-trades as they come from the normalized topic.
-"""
+"""Steps at the topics: routing to raw topics, and reading of the normalized topic."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,18 +7,18 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
-from candlewax.core.frame_log import line_letters
+from candlewax.core.frame_log import line_dead_letters
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
-from candlewax.core.trades.decode import Decoded, reject_frames
+from candlewax.core.trades.decode import DecodedFrames, reject_frames
 from candlewax.core.trades.messages import ParsedMessages, from_json
 from candlewax.exchanges import EXCHANGES
-from candlewax.kafka.raw_messages import Admit
+from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.source import MessageCodec, PartitionMessages
-from candlewax.kafka.topics import MOST_BYTES
-from candlewax.pipeline.steps.deduplicate import DecodeStep
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES
+from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
@@ -29,48 +27,57 @@ _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 
 @log_failures
 class RouteStep:
-    """Parts what a raw topic takes from what none does: `SourceItem` in; (key, item) out, the
-    item being frames of one exchange, or a batch of dead letters.
+    """Step that separates frames for raw topics from dead letters.
+
+    `SourceItem` in, (key, item) out; an item is frames of one exchange or a batch of dead letters.
     """
 
-    def __init__(self, instruments: Instruments, wanted: Iterable[str], tally: Counters) -> None:
-        self._decode = DecodeStep(instruments, wanted, tally)
-        self._wanted = frozenset(wanted)
-        self._tally = tally
+    def __init__(
+        self, instruments: Instruments, exchanges: Iterable[str], counters: Counters
+    ) -> None:
+        self._decode = DecodeStep(instruments, exchanges, counters)
+        self._exchanges = frozenset(exchanges)
+        self._counters = counters
 
     def __call__(
         self, item: SourceItem
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         if isinstance(item, UnreadableLines) or item.exchange not in EXCHANGES:
-            return [(UNKNOWN_EXCHANGE, _letters(decoded)) for _, decoded in self._decode(item)]
-        if item.exchange not in self._wanted:
-            self._tally.increment(item.frames.height, "skipped", item.exchange)
+            return [
+                (UNKNOWN_EXCHANGE, _dead_letter_batch(decoded))
+                for _, decoded in self._decode(item)
+                if isinstance(decoded, DecodedFrames)
+            ]
+        if item.exchange not in self._exchanges:
+            self._counters.increment(item.frames.height, "skipped", item.exchange)
             return []
         if isinstance(item, InvalidUtf8Frames):
             return [(item.exchange, item)]
-        return self._fitting(item)
+        return self._split_by_size(item)
 
-    def _fitting(
+    def _split_by_size(
         self, item: FrameBatch
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
-        long = item.frames["frame"].str.len_bytes() > MOST_BYTES
-        if not long.any():
+        is_too_large = item.frames["frame"].str.len_bytes() > MAX_MESSAGE_BYTES
+        if not is_too_large.any():
             return [(item.exchange, item)]
-        why = f"a message holds at most {MOST_BYTES} bytes"
-        dead = reject_frames(item.exchange, item.frames.filter(long), "too_large", why)
-        rest = FrameBatch(item.exchange, item.frames.filter(~long))
-        kept = [(item.exchange, rest)] if rest.frames.height else []
-        return [(UNKNOWN_EXCHANGE, _letters(dead)), *kept]
+        detail = f"a message holds at most {MAX_MESSAGE_BYTES} bytes"
+        rejected = reject_frames(
+            item.exchange, item.frames.filter(is_too_large), "too_large", detail
+        )
+        rest = FrameBatch(item.exchange, item.frames.filter(~is_too_large))
+        remaining = [(item.exchange, rest)] if rest.frames.height else []
+        return [(UNKNOWN_EXCHANGE, _dead_letter_batch(rejected)), *remaining]
 
 
-def _letters(decoded: Decoded) -> Batch:
+def _dead_letter_batch(decoded: DecodedFrames) -> Batch:
     tables = {"bronze_frames": decoded.bronze, "dead_letters": decoded.dead_letters}
     return Batch(decoded.exchange, tables)
 
 
 @dataclass(frozen=True)
 class MessageValues:
-    """What messages of one partition hold, in their order, and their offsets."""
+    """Values and offsets of messages of one partition, in order."""
 
     topic: str
     partition: int
@@ -78,59 +85,63 @@ class MessageValues:
     values: list[bytes]
 
 
-def values(consumed: PartitionMessages) -> MessageValues:
-    """What messages hold; nothing is an empty value."""
-    messages = consumed.messages
-    found = [message.value() or b"" for message in messages]
+def values(source_messages: PartitionMessages) -> MessageValues:
+    """Return the values of messages; a message without a value has an empty one."""
+    messages = source_messages.messages
+    contents = [message.value() or b"" for message in messages]
     offsets = [message.offset() or 0 for message in messages]
-    return MessageValues(consumed.topic, consumed.partition, offsets, found)
+    return MessageValues(source_messages.topic, source_messages.partition, offsets, contents)
 
 
 def concat(pieces: Sequence[MessageValues]) -> list[MessageValues]:
-    """Those of pieces of one partition as one."""
+    """Concatenate values of one partition."""
     first = pieces[0]
     offsets = [offset for piece in pieces for offset in piece.offsets]
-    found = [value for piece in pieces for value in piece.values]
-    return [MessageValues(first.topic, first.partition, offsets, found)]
+    contents = [value for piece in pieces for value in piece.values]
+    return [MessageValues(first.topic, first.partition, offsets, contents)]
 
 
 READING: Final = MessageCodec(values, concat)
-"""Messages of the normalized topic into what they hold."""
+"""Codec of messages of the normalized topic."""
 
 
 @log_failures
 class ReadTradesStep:
-    """Reads messages of the normalized topic: `MessageValues` in; (key, Decoded) out, without
-    the frames, which others have stored.
+    """Step that reads messages of the normalized topic: `MessageValues` in, (key, Decoded) out.
+
+    The output has no frames, as `silver` has stored them.
     """
 
     def __init__(
         self,
-        wanted: Iterable[str],
+        exchanges: Iterable[str],
         decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
-        admit: Admit = lambda *_: None,
+        admit: KindCheck = lambda *_: None,
     ) -> None:
-        """`admit` raises if trades are of a kind that is not wanted."""
+        """`admit` raises if trades are of another kind of data than the database."""
         self._admit = admit
-        self._wanted = frozenset(wanted)
+        self._exchanges = frozenset(exchanges)
         self._decode = decode or from_json
 
-    def __call__(self, held: MessageValues) -> list[tuple[str, Decoded]]:
-        found = self._decode(held.values)
-        for kind in found.kinds:
-            place = f"partition {held.partition}, offset {held.offsets[0]}"
-            self._admit(kind, f"{held.topic}, {place}")
+    def __call__(self, message_values: MessageValues) -> list[tuple[str, DecodedFrames]]:
+        parsed = self._decode(message_values.values)
+        for kind in parsed.kinds:
+            place = f"partition {message_values.partition}, offset {message_values.offsets[0]}"
+            self._admit(kind, f"{message_values.topic}, {place}")
         decoded = []
-        if found.faults.height:
-            letters = _unread(held, found.faults)
+        if parsed.faults.height:
+            dead_letters = _dead_letters(message_values, parsed.faults)
             decoded.append(
-                (UNKNOWN_EXCHANGE, Decoded(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, letters))
+                (
+                    UNKNOWN_EXCHANGE,
+                    DecodedFrames(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, dead_letters),
+                )
             )
-        for exchange, trades in _by_exchange(found.trades):
-            if exchange in self._wanted:
-                outages = found.outages.filter(exchange=exchange).select(*OUTAGES)
+        for exchange, trades in _by_exchange(parsed.trades):
+            if exchange in self._exchanges:
+                outages = parsed.outages.filter(exchange=exchange).select(*OUTAGES)
                 none = empty(BRONZE), empty(DEAD_LETTERS)
-                read = Decoded(exchange, none[0], trades, none[1], outages=outages)
+                read = DecodedFrames(exchange, none[0], trades, none[1], outages=outages)
                 decoded.append((exchange, read))
         return decoded
 
@@ -142,10 +153,10 @@ def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(part["exchange"][0], part) for part in parts]
 
 
-def _unread(held: MessageValues, faults: pl.DataFrame) -> pl.DataFrame:
-    """Dead letters of messages that hold no trade, by the topic and their offset."""
+def _dead_letters(message_values: MessageValues, faults: pl.DataFrame) -> pl.DataFrame:
+    """Return dead letters of messages without a readable trade, by topic and offset."""
     lines = [
-        (held.offsets[row], reason, detail, held.values[row])
+        (message_values.offsets[row], reason, detail, message_values.values[row])
         for row, _, reason, detail in faults.iter_rows()
     ]
-    return line_letters(f"{held.topic}:{held.partition}", lines)
+    return line_dead_letters(f"{message_values.topic}:{message_values.partition}", lines)

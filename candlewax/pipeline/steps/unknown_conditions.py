@@ -1,4 +1,4 @@
-"""Conditions of trades that no rule explains: counted and logged by value."""
+"""Counts and logs of unknown trade conditions."""
 
 import logging
 from collections import Counter
@@ -9,27 +9,27 @@ import polars as pl
 from candlewax.exchanges import Exchange
 from candlewax.runtime.counters import Counters
 
-MOST_VALUES: Final = 50
-"""Values of an exchange that are counted by name: a feed may bring any number of them."""
+MAX_VALUES: Final = 50
+"""Largest number of values counted by name per exchange, as a feed may send any number."""
 
 OTHERS: Final = "(others)"
-"""The name under which all further values are counted together."""
+"""Name under which all further values are counted."""
 
-_LONGEST: Final = 60
-"""Characters of a value that are shown."""
+_MAX_LENGTH: Final = 60
+"""Largest number of characters of a value in counts and logs."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 class UnknownConditions:
-    """Counts trades whose condition is none of those the exchange is known to send.
+    """Counter of trades whose condition is not among the known ones of the exchange.
 
-    Such trades are stored and take no part in candles, which may be wrong.
+    Such trades are stored and kept out of candles, which may be wrong.
     """
 
-    def __init__(self, tally: Counters) -> None:
-        self._tally = tally
-        self._met: dict[str, set[str]] = {}
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._seen: dict[str, set[str]] = {}
 
     def count(self, exchange: Exchange, conditions: pl.Series) -> None:
         """Count the unknown values among the conditions (String, null if ordinary)."""
@@ -37,17 +37,17 @@ class UnknownConditions:
             return
         for condition, trades in Counter(conditions.drop_nulls().to_list()).items():
             if condition not in exchange.known_conditions:
-                name = self._name(exchange.id, condition[:_LONGEST])
-                self._tally.increment(trades, "unknown_conditions", exchange.id, name)
+                name = self._name(exchange.id, condition[:_MAX_LENGTH])
+                self._counters.increment(trades, "unknown_conditions", exchange.id, name)
 
     def _name(self, exchange: str, condition: str) -> str:
         """Return the name to count a value by; log each value once."""
-        met = self._met.setdefault(exchange, set())
-        if condition in met:
+        seen = self._seen.setdefault(exchange, set())
+        if condition in seen:
             return condition
-        if len(met) >= MOST_VALUES:
+        if len(seen) >= MAX_VALUES:
             return OTHERS
-        met.add(condition)
+        seen.add(condition)
         _log.warning(
             "%s: trades carry the condition %r, whose meaning is not known; they are stored and"
             " kept out of candles",

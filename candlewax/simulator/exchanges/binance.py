@@ -1,7 +1,7 @@
-"""What Binance says to its clients, spot and USD-M futures alike.
+"""Binance's side of a websocket connection, spot and USD-M futures.
 
-Source: Binance Spot API documentation, "WebSocket Streams", sections "General WSS
-information" and "Live Subscribing/Unsubscribing to streams".
+Source: Binance Spot API documentation, "WebSocket Streams", sections "General WSS information" and
+"Live Subscribing/Unsubscribing to streams".
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from candlewax.simulator.frames import control
 from candlewax.simulator.frames.channels import BinanceSpot, BinanceUsdm, Bundle, Feed
 
 _BARE, _MICROSECONDS = 1, 2
-"""Bits of a form: without the envelope, with times in microseconds."""
+"""Bits of a form: no envelope, and times in microseconds."""
 
 _POLICY: Final = 1008
 _GOING_AWAY: Final = 1001
@@ -29,7 +29,7 @@ _METHODS: Final = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
 
 
 class _Bare(Feed):
-    """A feed without the envelope of a combined stream."""
+    """Feed without the envelope of a combined stream."""
 
     single = True
 
@@ -45,97 +45,99 @@ class _Bare(Feed):
 
 
 def feeds(kind: type[BinanceSpot] | type[BinanceUsdm]) -> list[Feed]:
-    """What is said to the clients of each form."""
+    """Return the feed of each form."""
     milliseconds, microseconds = kind(), kind(unit_us=1)
     return [milliseconds, _Bare(milliseconds), microseconds, _Bare(microseconds)]
 
 
 class BinanceSession(Client):
-    """A client of Binance. It may name streams that nobody knows: they stay silent."""
+    """Connection of a Binance client. Unknown streams may be subscribed; they stay silent."""
 
-    _disconnected = False
+    _is_disconnected = False
 
     def __init__(self, venue: Venue, connection: ServerConnection, number: int) -> None:
         super().__init__(venue, connection, number)
-        self._times: deque[float] = deque(maxlen=venue.manners.messages)
+        self._times: deque[float] = deque(maxlen=venue.limits.messages)
         self._streams: dict[str, None] = {}
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
-        bare = parts.path.split("/")[2:3] == ["ws"]
+        is_bare = parts.path.split("/")[2:3] == ["ws"]
         microseconds = query.get("timeUnit", [""])[0].upper() == "MICROSECOND"
-        self.form = (_BARE if bare else 0) | (_MICROSECONDS if microseconds else 0)
-        named = query.get("streams", [""])[0].split("/") if not bare else parts.path.split("/")[3:]
-        self._named = [stream for stream in named if stream]
+        self.form = (_BARE if is_bare else 0) | (_MICROSECONDS if microseconds else 0)
+        streams = (
+            query.get("streams", [""])[0].split("/") if not is_bare else parts.path.split("/")[3:]
+        )
+        self._initial_streams = [stream for stream in streams if stream]
 
-    def opening(self) -> None:
-        self._subscribe(self._named)
+    def send_greeting(self) -> None:
+        self._subscribe(self._initial_streams)
 
-    def duties(self) -> Iterable[Coroutine[None, None, None]]:
-        manners = self.venue.manners
-        return self.ping(manners.ping_every, manners.pong_within), self._grow_old()
+    def background_tasks(self) -> Iterable[Coroutine[None, None, None]]:
+        limits = self.venue.limits
+        return self.ping(limits.ping_every, limits.pong_within), self._end_at_max_age()
 
-    def hear(self, message: str) -> None:
-        if self._disconnected:
+    def handle_message(self, message: str) -> None:
+        if self._is_disconnected:
             return
         now = asyncio.get_running_loop().time()
-        often = len(self._times) == self._times.maxlen and now - self._times[0] < 1
+        is_too_often = len(self._times) == self._times.maxlen and now - self._times[0] < 1
         self._times.append(now)
-        if often:
+        if is_too_often:
             self._disconnect("Too many requests")
             return
         try:
             request = json.loads(message)
         except ValueError as error:
-            self.say(control.binance_error(_CODE_JSON, f"Invalid JSON: {error}", None))
+            self.send(control.binance_error(_CODE_JSON, f"Invalid JSON: {error}", None))
             return
-        self._follow(request)
+        self._handle_request(request)
 
-    def _follow(self, request: Any) -> None:  # noqa: ANN401 - JSON may be anything
+    def _handle_request(self, request: Any) -> None:  # noqa: ANN401 - JSON may be anything
         number = request.get("id") if isinstance(request, dict) else None
-        fault = _fault(request)
+        fault = _request_fault(request)
         if fault:
-            self.say(control.binance_error(_CODE_REQUEST, f"Invalid request: {fault}", number))
+            self.send(control.binance_error(_CODE_REQUEST, f"Invalid request: {fault}", number))
             return
         if request["method"] == "LIST_SUBSCRIPTIONS":
-            self.say(control.binance_ack(number, list(self._streams)))
+            self.send(control.binance_ack(number, list(self._streams)))
             return
         if request["method"] == "SUBSCRIBE":
             self._subscribe(request["params"])
         else:
             for stream in request["params"]:
                 self._streams.pop(stream, None)
-                self.venue.unsubscribe(self, _native(stream) or "")
-        self.say(control.binance_ack(number))
+                self.venue.unsubscribe(self, _native_symbol(stream) or "")
+        self.send(control.binance_ack(number))
 
     def _subscribe(self, streams: Sequence[str]) -> None:
         self._streams |= dict.fromkeys(streams)
-        if len(self._streams) > self.venue.manners.streams:
+        if len(self._streams) > self.venue.limits.streams:
             self._disconnect("Too many streams")
             return
-        for native in filter(None, map(_native, streams)):
-            if self.venue.knows(native):
-                self.venue.subscribe(self, native)
+        for native_symbol in filter(None, map(_native_symbol, streams)):
+            if self.venue.is_known(native_symbol):
+                self.venue.subscribe(self, native_symbol)
 
     def _disconnect(self, reason: str) -> None:
-        self._disconnected = True
-        self.venue.later(self.close(_POLICY, reason))
+        self._is_disconnected = True
+        self.venue.run_in_background(self.close(_POLICY, reason))
 
-    def farewell(self) -> None:
+    def announce_close(self) -> None:
         text = control.binance_shutdown(now_us())
-        bare = self.form & _BARE
-        self.say(text.removeprefix('{"event":').removesuffix("}") if bare else text)
+        is_bare = self.form & _BARE
+        self.send(text.removeprefix('{"event":').removesuffix("}") if is_bare else text)
         self.flush()
 
-    async def _grow_old(self) -> None:
-        manners = self.venue.manners
-        await asyncio.sleep(max(manners.age - manners.notice, 0))
-        self.farewell()
-        await asyncio.sleep(min(manners.notice, manners.age))
-        # The handler of this connection ends with it, and this with the handler.
-        self.venue.later(self.close(_GOING_AWAY))
+    async def _end_at_max_age(self) -> None:
+        limits = self.venue.limits
+        await asyncio.sleep(max(limits.age - limits.notice, 0))
+        self.announce_close()
+        await asyncio.sleep(min(limits.notice, limits.age))
+        # In the background: the connection's handler, which owns this task, ends with the close.
+        self.venue.run_in_background(self.close(_GOING_AWAY))
 
 
-def _fault(request: Any) -> str | None:  # noqa: ANN401 - JSON may be anything
+def _request_fault(request: Any) -> str | None:  # noqa: ANN401 - JSON may be anything
     if not isinstance(request, dict):
         return "request must be an object"
     if request.get("method") not in _METHODS:
@@ -150,7 +152,7 @@ def _fault(request: Any) -> str | None:  # noqa: ANN401 - JSON may be anything
     return None
 
 
-def _native(stream: str) -> str | None:
-    """`btcusdt@trade` is BTCUSDT; names are lowercase, other streams are not played."""
+def _native_symbol(stream: str) -> str | None:
+    """Return the native symbol of a stream `btcusdt@trade`; None for any other stream."""
     name, _, kind = stream.partition("@")
     return name.upper() if kind == "trade" and name == name.lower() else None

@@ -1,4 +1,4 @@
-"""The exchange's end of one connection."""
+"""Exchange's side of one websocket connection."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from candlewax.simulator.exchanges.venue import Venue
 
 _TEXT: Final = 0x81
-"""The first byte of a text message that is whole."""
+"""First byte of an unfragmented text message."""
 
 
 def now_us() -> int:
-    """Microseconds since 1970."""
+    """Return the microseconds since 1970."""
     return time.time_ns() // 1000
 
 
-def framed(text: str) -> bytes:
-    """A text as a websocket message from a server, uncompressed (RFC 6455, 5.2)."""
+def frame_text(text: str) -> bytes:
+    """Return a text as an uncompressed websocket message of a server (RFC 6455, 5.2)."""
     data = text.encode()
     size = len(data)
     if size < 126:
@@ -34,10 +34,9 @@ def framed(text: str) -> bytes:
 
 
 class Client(ABC):
-    """Who listens to an exchange. Messages are gathered and written many at once.
+    """Connection of one client. Messages are gathered and written together.
 
-    `form` names the way this client wants its trades: what is said to one of a form
-    may be said to all.
+    `form` is the format of its trades: clients of one form get the same text.
     """
 
     form: int = 0
@@ -45,96 +44,96 @@ class Client(ABC):
     def __init__(self, venue: "Venue", connection: ServerConnection, number: int) -> None:
         self.venue = venue
         self.number = number
-        self.native: set[str] = set()
-        """The markets it is told of."""
+        self.native_symbols: set[str] = set()
+        """Native symbols of the subscribed markets."""
         self.pongs = 0
-        """How many of our pings it has answered."""
+        """Answered pings."""
         self._connection = connection
         self._unsent: list[bytes] = []
 
     @property
     def path(self) -> str:
-        """What it asked for when it came."""
+        """Return the path that the client requested."""
         request = self._connection.request
         return request.path if request else ""
 
-    def opening(self) -> None:  # noqa: B027 - some say nothing
-        """What is said before the client says anything."""
+    def send_greeting(self) -> None:  # noqa: B027 - optional
+        """Send the first message of the exchange, if it has one."""
 
     @abstractmethod
-    def hear(self, message: str) -> None:
-        """Follow a message of the client."""
+    def handle_message(self, message: str) -> None:
+        """Handle a message of the client."""
 
-    def beat(self) -> None:  # noqa: B027 - some give none
-        """Give a sign of life, if it is time."""
+    def send_heartbeat(self) -> None:  # noqa: B027 - optional
+        """Send a heartbeat if it is due."""
 
-    def duties(self) -> Iterable[Coroutine[None, None, None]]:
-        """What goes on beside while the connection lives."""
+    def background_tasks(self) -> Iterable[Coroutine[None, None, None]]:
+        """Return tasks that run as long as the connection."""
         return ()
 
-    def farewell(self) -> None:  # noqa: B027 - some leave without
-        """What is said some time before the exchange ends the connection."""
+    def announce_close(self) -> None:  # noqa: B027 - optional
+        """Announce that the exchange will end the connection."""
 
     @property
-    def open(self) -> bool:
-        """Whether it can still be told anything."""
+    def is_open(self) -> bool:
+        """Return whether the connection is open."""
         return self._connection.state is State.OPEN
 
     @property
-    def waiting(self) -> int:
-        """How many bytes the client has not taken yet."""
+    def unread_bytes(self) -> int:
+        """Return how many bytes the client has not read yet."""
         return self._connection.transport.get_write_buffer_size()
 
-    def say(self, text: str) -> None:
-        """Send something soon, behind all that was said before."""
-        self._unsent.append(framed(text))
+    def send(self, text: str) -> None:
+        """Queue a message."""
+        self._unsent.append(frame_text(text))
 
-    def tell(self, text: str) -> None:
-        """Send trades soon."""
-        self.say(text)
+    def send_trades(self, text: str) -> None:
+        """Queue a message of trades."""
+        self.send(text)
 
     def flush(self) -> None:
-        """Write what is to be sent; drop a client that takes too little."""
+        """Write queued messages; drop a client that reads too little."""
         if not self._unsent:
             return
         data = b"".join(self._unsent)
         self._unsent.clear()
-        if self.open:
-            # The library would write each message on its own, ten times as slow.
+        if self.is_open:
+            # websockets would write each message by itself, ten times slower.
             self._connection.transport.write(data)
-            if self.waiting > self.venue.manners.unsent:
+            if self.unread_bytes > self.venue.limits.unsent:
                 self.cut()
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
-        if self.open:
+        """Wait until the client has read most of what was written."""
+        if self.is_open:
             await self._connection.drain()
 
     def cut(self) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
         self._connection.transport.abort()
 
     async def close(self, code: int, reason: str = "") -> None:
-        """End the connection as the protocol wants it."""
+        """End the connection with a close frame."""
         self.flush()
         await self._connection.close(code, reason)
 
-    def listen(self, *, listening: bool) -> None:
-        """Read what the client sends, also its pings, or leave it unread."""
+    def set_reading(self, *, is_reading: bool) -> None:
+        """Read what the client sends, including pings, or leave it unread."""
         transport = self._connection.transport
-        if listening:
+        if is_reading:
             transport.resume_reading()
         else:
             transport.pause_reading()
 
-    async def ping(self, every: float, within: float) -> None:
-        """Ping the client, and drop it when it leaves a ping unanswered."""
+    async def ping(self, every_s: float, within_s: float) -> None:
+        """Ping the client, and drop it if a ping stays unanswered."""
         try:
             while True:
-                await asyncio.sleep(every)
-                await self.venue.thawed()
+                await asyncio.sleep(every_s)
+                await self.venue.wait_until_thawed()
                 pong = await self._connection.ping()
-                async with asyncio.timeout(within):
+                async with asyncio.timeout(within_s):
                     await pong
                 self.pongs += 1
         except TimeoutError:

@@ -1,7 +1,7 @@
-"""What Coinbase says to the clients of its Advanced Trade.
+"""Coinbase's side of a websocket connection to its Advanced Trade.
 
-Source: Coinbase Developer Documentation, "Advanced Trade WebSocket", sections
-"WebSocket Overview", "Market Trades Channel" and "Heartbeats Channel".
+Source: Coinbase Developer Documentation, "Advanced Trade WebSocket", sections "WebSocket Overview",
+"Market Trades Channel" and "Heartbeats Channel".
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.frames.channels import AdvancedTrade, Bundle
 
 _UNNUMBERED: Final = '"sequence_num":0'
-"""In a text that is the same for all clients."""
+"""Placeholder in a text shared by all clients."""
 
 _POLICY: Final = 1008
 _FAILED: Final = "failure to subscribe"
 
 
 class Unnumbered(AdvancedTrade):
-    """The feed as all clients share it: each one's messages are numbered later."""
+    """Feed shared by all clients; each connection numbers its messages itself."""
 
     def trades(self, bundle: Bundle, sent_us: int) -> str:
         return frames.coinbase_advanced(bundle, sent_us, 0)
@@ -39,29 +39,29 @@ FEED: Final = Unnumbered()
 
 
 class CoinbaseSession(Client):
-    """A client of Advanced Trade."""
+    """Connection of a client of Advanced Trade."""
 
     def __init__(self, venue: Venue, connection: ServerConnection, number: int) -> None:
         super().__init__(venue, connection, number)
-        self._messages = count()
-        self._beats = count()
-        self._beating = False
+        self._message_numbers = count()
+        self._heartbeat_numbers = count()
+        self._sends_heartbeats = False
         self._subscribed = asyncio.Event()
 
-    def duties(self) -> Iterable[Coroutine[None, None, None]]:
-        return (self._lose_patience(),)
+    def background_tasks(self) -> Iterable[Coroutine[None, None, None]]:
+        return (self._disconnect_without_subscription(),)
 
-    def tell(self, text: str) -> None:
+    def send_trades(self, text: str) -> None:
         if _UNNUMBERED in text:
-            number = next(self._messages)
+            number = next(self._message_numbers)
             text = text.replace(_UNNUMBERED, f'"sequence_num":{number}', 1)
-        self.say(text)
+        self.send(text)
 
-    def beat(self) -> None:
-        if self._beating:
-            self.tell(control.coinbase_heartbeat(now_us(), 0, next(self._beats)))
+    def send_heartbeat(self) -> None:
+        if self._sends_heartbeats:
+            self.send_trades(control.coinbase_heartbeat(now_us(), 0, next(self._heartbeat_numbers)))
 
-    def hear(self, message: str) -> None:
+    def handle_message(self, message: str) -> None:
         try:
             request = json.loads(message)
         except ValueError:
@@ -71,27 +71,27 @@ class CoinbaseSession(Client):
         if kind not in ("subscribe", "unsubscribe"):
             self._refuse("invalid message", "type is none of subscribe, unsubscribe")
         elif channel == "heartbeats":
-            self._follow(beating=kind == "subscribe")
+            self._subscribe_heartbeats(sends_heartbeats=kind == "subscribe")
         elif channel == "market_trades":
-            self._follow_products(kind, request.get("product_ids"))
+            self._subscribe_products(kind, request.get("product_ids"))
         else:
             self._refuse(_FAILED, f"{channel} is not a valid channel")
 
-    def _follow(self, *, beating: bool) -> None:
-        self._beating = beating
+    def _subscribe_heartbeats(self, *, sends_heartbeats: bool) -> None:
+        self._sends_heartbeats = sends_heartbeats
         self._subscribed.set()
         self._confirm()
 
-    def _follow_products(self, kind: str, products: Any) -> None:  # noqa: ANN401 - JSON
+    def _subscribe_products(self, kind: str, products: Any) -> None:  # noqa: ANN401 - JSON
         if not isinstance(products, list) or not all(isinstance(name, str) for name in products):
             self._refuse(_FAILED, "product_ids is not a list of products")
             return
-        unknown = [name for name in products if not self.venue.knows(name)]
+        unknown = [name for name in products if not self.venue.is_known(name)]
         if unknown:
-            # The whole request fails, also for products that are known.
+            # The whole request fails, also for its valid products.
             self._refuse(_FAILED, f"{unknown[0]} is not a valid product")
             return
-        new = [name for name in dict.fromkeys(products) if name not in self.native]
+        new = [name for name in dict.fromkeys(products) if name not in self.native_symbols]
         for name in products:
             if kind == "subscribe":
                 self.venue.subscribe(self, name)
@@ -101,18 +101,22 @@ class CoinbaseSession(Client):
         self._confirm()
         if kind == "subscribe":
             for name in new:
-                self.tell(FEED.snapshot(self.venue.history(name), now_us()))
+                self.send_trades(FEED.snapshot(self.venue.history(name), now_us()))
 
     def _confirm(self) -> None:
-        products = sorted(self.native)
-        self.tell(control.coinbase_subscriptions(products, now_us(), 0, beats=self._beating))
+        products = sorted(self.native_symbols)
+        self.send_trades(
+            control.coinbase_subscriptions(
+                products, now_us(), 0, has_heartbeats=self._sends_heartbeats
+            )
+        )
 
     def _refuse(self, message: str, reason: str) -> None:
-        self.say(control.coinbase_error(message, reason))
+        self.send(control.coinbase_error(message, reason))
 
-    async def _lose_patience(self) -> None:
+    async def _disconnect_without_subscription(self) -> None:
         try:
-            async with asyncio.timeout(self.venue.manners.patience):
+            async with asyncio.timeout(self.venue.limits.patience):
                 await self._subscribed.wait()
         except TimeoutError:
-            self.venue.later(self.close(_POLICY, "no subscription"))
+            self.venue.run_in_background(self.close(_POLICY, "no subscription"))

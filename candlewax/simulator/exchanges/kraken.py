@@ -1,7 +1,7 @@
-"""What Kraken says to the clients of its API v2.
+"""Kraken's side of a websocket connection to its API v2.
 
-Source: Kraken API Center, "Spot Websockets (v2)", sections "Trade", "Heartbeat",
-"Ping" and "Status".
+Source: Kraken API Center, "Spot Websockets (v2)", sections "Trade", "Heartbeat", "Ping" and
+"Status".
 """
 
 import json
@@ -15,25 +15,25 @@ FEED = KrakenV2()
 
 
 class KrakenSession(Client):
-    """A client of Kraken's API v2."""
+    """Connection of a client of Kraken's API v2."""
 
-    _said = False
-    """Whether anything was said since the last heartbeat was due."""
-    _subscribed = False
+    _has_sent = False
+    """True if a message was sent since the last heartbeat was due."""
+    _has_subscribed = False
 
-    def opening(self) -> None:
-        self.say(control.kraken_status(now_us()))
+    def send_greeting(self) -> None:
+        self.send(control.kraken_status(now_us()))
 
-    def say(self, text: str) -> None:
-        self._said = True
-        super().say(text)
+    def send(self, text: str) -> None:
+        self._has_sent = True
+        super().send(text)
 
-    def beat(self) -> None:
-        if self._subscribed and not self._said:
-            self.say(control.KRAKEN_HEARTBEAT)
-        self._said = False
+    def send_heartbeat(self) -> None:
+        if self._has_subscribed and not self._has_sent:
+            self.send(control.KRAKEN_HEARTBEAT)
+        self._has_sent = False
 
-    def hear(self, message: str) -> None:
+    def handle_message(self, message: str) -> None:
         try:
             request = json.loads(message)
         except ValueError:
@@ -43,13 +43,13 @@ class KrakenSession(Client):
         req_id = req_id if isinstance(req_id, int) else None
         method, params = request.get("method"), request.get("params")
         if method == "ping":
-            self.say(control.kraken_pong(now_us(), req_id))
+            self.send(control.kraken_pong(now_us(), req_id))
         elif method in ("subscribe", "unsubscribe"):
-            self._follow(method, params if isinstance(params, dict) else {}, req_id)
+            self._change_subscription(method, params if isinstance(params, dict) else {}, req_id)
         else:
             self._refuse("Malformed request", str(method or ""), req_id)
 
-    def _follow(self, method: str, params: dict[str, Any], req_id: int | None) -> None:
+    def _change_subscription(self, method: str, params: dict[str, Any], req_id: int | None) -> None:
         symbols = params.get("symbol")
         if params.get("channel") != "trade":
             self._refuse("Unsupported channel", method, req_id)
@@ -62,29 +62,29 @@ class KrakenSession(Client):
             new = [symbol for symbol in symbols if self._subscribe(symbol, req_id)]
             if params.get("snapshot", True):
                 for symbol in new:
-                    self.say(FEED.snapshot(self.venue.history(symbol), now_us()))
+                    self.send(FEED.snapshot(self.venue.history(symbol), now_us()))
 
     def _subscribe(self, symbol: str, req_id: int | None) -> bool:
-        if not self.venue.knows(symbol):
+        if not self.venue.is_known(symbol):
             error = f"Currency pair not supported {symbol}"
-        elif symbol in self.native:
+        elif symbol in self.native_symbols:
             error = "Already subscribed"
         else:
-            self._subscribed = True
+            self._has_subscribed = True
             self.venue.subscribe(self, symbol)
-            self.say(control.kraken_ack(symbol, now_us(), req_id))
+            self.send(control.kraken_ack(symbol, now_us(), req_id))
             return True
         self._refuse(error, "subscribe", req_id, symbol)
         return False
 
     def _unsubscribe(self, symbol: str, req_id: int | None) -> None:
-        if symbol in self.native:
+        if symbol in self.native_symbols:
             self.venue.unsubscribe(self, symbol)
-            self.say(control.kraken_unsubscribed(symbol, now_us(), req_id))
+            self.send(control.kraken_unsubscribed(symbol, now_us(), req_id))
         else:
             self._refuse("Subscription Not Found", "unsubscribe", req_id, symbol)
 
     def _refuse(
         self, error: str, method: str, req_id: int | None, symbol: str | None = None
     ) -> None:
-        self.say(control.kraken_refusal(error, method, now_us(), req_id, symbol))
+        self.send(control.kraken_refusal(error, method, now_us(), req_id, symbol))

@@ -1,4 +1,4 @@
-"""The exchanges that are played, each with its markets and its manners."""
+"""Registry of the played exchanges, with their markets, feeds and clients."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ from candlewax.simulator.exchanges import kraken as as_kraken
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
 from candlewax.simulator.exchanges.coinbase import CoinbaseSession
 from candlewax.simulator.exchanges.kraken import KrakenSession
-from candlewax.simulator.exchanges.published import Books
+from candlewax.simulator.exchanges.published import PublishedTrades
 from candlewax.simulator.exchanges.venue import NewClient, Venue
-from candlewax.simulator.frame_faults import Chance
+from candlewax.simulator.frame_faults import FaultPicker
 from candlewax.simulator.frames.channels import BinanceSpot, BinanceUsdm, Feed
 from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import SECOND_US, Market
@@ -21,53 +21,55 @@ PATHS: Final = {
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
 }
-"""Where each exchange is met by a websocket."""
+"""Websocket path of each exchange."""
 
-_KINDS: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
+_EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "binance": (catalog.spot_binance(880_000), feeds(BinanceSpot), BinanceSession),
     "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), BinanceSession),
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
 }
-"""Markets, what is said about their trades, and who hears it."""
+"""Markets, feeds and client class of each exchange."""
 
 
-NATIVES: Final = tuple(market.native for among, _, _ in _KINDS.values() for market in among)
-"""What the exchanges call their markets."""
+NATIVE_SYMBOLS: Final = tuple(
+    market.native_symbol for markets, _, _ in _EXCHANGES.values() for market in markets
+)
+"""Native symbols of all markets."""
 
 
 def markets_of(exchange: str, count: int = 0) -> list[Market]:
-    """The markets of an exchange; of a spot exchange so many at least."""
-    among = _KINDS[exchange][0]
-    if len(among) == 1:
-        return among
-    return [*among, *catalog.made_up(among[-1], max(0, count - len(among)))]
+    """Return the markets of an exchange; of a spot exchange at least `count`."""
+    markets = _EXCHANGES[exchange][0]
+    if len(markets) == 1:
+        return markets
+    return [*markets, *catalog.make_markets(markets[-1], max(0, count - len(markets)))]
 
 
-def opened(plan: Plan, books: Books) -> dict[str, Venue]:
-    """All exchanges, open."""
+def open_venues(plan: Plan, published: PublishedTrades) -> dict[str, Venue]:
+    """Return all exchanges, open."""
     return {
         exchange: Venue(
             exchange,
             markets_of(exchange, plan.markets),
-            said,
+            feeds_by_form,
             new_client,
-            books,
-            plan.manners,
-            Chance(plan.mischief, plan.seed, exchange),
-            plan.mischief.refuse,
-            int(plan.manners.gather * SECOND_US) if exchange == "coinbase" else 0,
+            published,
+            plan.limits,
+            FaultPicker(plan.fault_rates, plan.seed, exchange),
+            plan.fault_rates.refuse,
+            int(plan.limits.gather * SECOND_US) if exchange == "coinbase" else 0,
         )
-        for exchange, (_, said, new_client) in _KINDS.items()
+        for exchange, (_, feeds_by_form, new_client) in _EXCHANGES.items()
     }
 
 
-def met_at(path: str) -> str | None:
-    """The exchange one meets at this path, with or without a query."""
+def exchange_at(path: str) -> str | None:
+    """Return the exchange at a path, with or without a query."""
     place = path.partition("?")[0].rstrip("/")
-    for exchange, known in PATHS.items():
-        bare = known.replace("/stream", "/ws")
-        # Binance takes the names of streams behind this path, too.
-        if place in {known, bare} or (bare != known and place.startswith(f"{bare}/")):
+    for exchange, own_path in PATHS.items():
+        bare = own_path.replace("/stream", "/ws")
+        # Binance also accepts stream names after this path.
+        if place in {own_path, bare} or (bare != own_path and place.startswith(f"{bare}/")):
             return exchange
     return None

@@ -1,9 +1,8 @@
-"""What REST answers: all trades published so far, also those no socket said.
+"""REST endpoints of the exchanges over all trades published so far, including skipped ones.
 
-Sources: Binance Spot API documentation, "Old trade lookup" and "Recent trades list";
-Binance USD-M Futures, "Old Trades Lookup" and "Recent Trades List"; Kraken API Center,
-"Get Recent Trades" and "Spot REST Rate Limits"; Coinbase Exchange, "Get product trades",
-"Pagination" and "REST Rate Limits Overview".
+Sources: Binance Spot API, "Old trade lookup", "Recent trades list"; Binance USD-M Futures, "Old
+Trades Lookup", "Recent Trades List"; Kraken API Center, "Get Recent Trades", "Spot REST Rate
+Limits"; Coinbase Exchange, "Get product trades", "Pagination", "REST Rate Limits Overview".
 """
 
 from bisect import bisect_left
@@ -15,10 +14,10 @@ from typing import Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from candlewax.simulator.exchanges.venue import Venue
-from candlewax.simulator.frames.trades import eight, iso, price, quantity
+from candlewax.simulator.frames.trades import iso, pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.market.rng import decimal_text
-from candlewax.simulator.recording.faults import thinned
+from candlewax.simulator.recording.faults import drop_middle
 
 _NEVER: Final = 2**63
 _KRAKEN_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
@@ -26,7 +25,7 @@ _KRAKEN_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a text in JSON, and headers."""
+    """Response: JSON text, status and headers."""
 
     text: str
     status: HTTPStatus = HTTPStatus.OK
@@ -34,15 +33,15 @@ class Answer:
 
 
 class RequestError(Exception):
-    """What was asked for cannot be answered, but with this."""
+    """A request that is refused with an answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.text)
         self.answer = answer
 
 
-class Trouble(Enum):
-    """What may be wrong with a request, whatever it asks for."""
+class RestFault(Enum):
+    """Fault of a REST request, independent of its content."""
 
     NONE = "none"
     TOO_SOON = "too soon"
@@ -51,22 +50,22 @@ class Trouble(Enum):
 
 
 class Rest:
-    """Answers requests. `trouble` draws what is wrong with the next one, `shown` as in Asked."""
+    """REST server of all exchanges; `draw_fault` draws the fault of the next request."""
 
     def __init__(
         self,
         venues: Mapping[str, Venue],
-        trouble: Callable[[], Trouble],
+        draw_fault: Callable[[], RestFault],
         retry_after: int,
         shown: int = 0,
     ) -> None:
         self._venues = venues
-        self._trouble = trouble
+        self._draw_fault = draw_fault
         self._retry_after = retry_after
         self.shown = shown
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Answer | None:
-        """The answer to a GET; None if this is no address of REST."""
+        """Return the answer to a GET; None if the target is no REST address."""
         parts = urlsplit(target)
         if parts.path == "/health":
             return Answer('{"status":"ok"}')
@@ -75,25 +74,25 @@ class Rest:
         reply = _REPLIES.get(exchange)
         if venue is None or reply is None or not path.startswith(_ROOTS[exchange]):
             return None
-        trouble = self._trouble()
-        if trouble is Trouble.FAILED:
+        fault = self._draw_fault()
+        if fault is RestFault.FAILED:
             return Answer(_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-        if trouble is Trouble.TOO_SOON:
-            return self._too_soon(exchange)
+        if fault is RestFault.TOO_SOON:
+            return self._rate_limited(exchange)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        lacking = trouble is Trouble.LACKING
-        asked = Asked(venue, path, query, headers.get("X-MBX-APIKEY"), self.shown, lacking)
+        key = headers.get("X-MBX-APIKEY")
+        request = RestRequest(venue, path, query, key, self.shown, fault is RestFault.LACKING)
         try:
-            return reply(asked)
+            return reply(request)
         except RequestError as error:
             return error.answer
 
-    def _too_soon(self, exchange: str) -> Answer:
-        if exchange == "kraken":  # which says so in the answer alone
+    def _rate_limited(self, exchange: str) -> Answer:
+        if exchange == "kraken":  # reports it in the body only
             return Answer(_LIMITED[exchange])
         # Coinbase does not document how long to wait.
-        told = exchange != "coinbase"
-        headers = {"Retry-After": str(self._retry_after)} if told else {}
+        tells_wait = exchange != "coinbase"
+        headers = {"Retry-After": str(self._retry_after)} if tells_wait else {}
         return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
 
 
@@ -117,32 +116,32 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: what for, with which key, how many of the newest trades are shown (0 is all)."""
+class RestRequest:
+    """REST request; it may return the `shown` newest trades (0 is all), or with some left out."""
 
     venue: Venue
     path: str
     query: Query
     key: str | None = None
     shown: int = 0
-    lacking: bool = False
-    """Whether the answer lacks some of them."""
+    is_incomplete: bool = False
 
-    def trades(self, native: str) -> Sequence[Trade]:
-        """The trades of a market that are shown, oldest first. Those of futures that carry
-        a condition, as those of the insurance fund, never are.
+    def trades(self, native_symbol: str) -> Sequence[Trade]:
+        """Return the trades of a market that REST shows, oldest first.
+
+        Futures trades with a condition, such as those of the insurance fund, are never shown.
         """
-        trades = self.venue.books.book(self.venue.exchange, native).all()
-        if self.venue.markets[native].conditions:
+        trades = self.venue.published.market_trades(self.venue.exchange, native_symbol).all()
+        if self.venue.markets[native_symbol].conditions:
             trades = [trade for trade in trades if not trade.condition]
         return trades[-self.shown :] if self.shown else trades
 
 
-def _bad(text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> RequestError:
+def _error(text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> RequestError:
     return RequestError(Answer(text, status))
 
 
-def _number(query: Query, name: str, error: RequestError) -> int | None:
+def _parse_number(query: Query, name: str, error: RequestError) -> int | None:
     text = query.get(name)
     if text is None:
         return None
@@ -151,112 +150,113 @@ def _number(query: Query, name: str, error: RequestError) -> int | None:
     return int(text)
 
 
-def _limit(query: Query, name: str, most: int, usual: int, error: RequestError) -> int:
-    limit = _number(query, name, error)
+def _parse_limit(query: Query, name: str, most: int, default: int, error: RequestError) -> int:
+    limit = _parse_number(query, name, error)
     if limit is None:
-        return usual
+        return default
     if limit == 0:
         raise error
     return min(limit, most)
 
 
-def _page(asked: Asked, found: Sequence[T]) -> Sequence[T]:
-    return thinned(found) if asked.lacking else found
+def _page(request: RestRequest, page: Sequence[T]) -> Sequence[T]:
+    return drop_middle(page) if request.is_incomplete else page
 
 
-def _place(trades: Sequence[Trade], number: int) -> int:
-    """Where the trades from a number on begin."""
+def _index_of(trades: Sequence[Trade], number: int) -> int:
+    """Return the index of the first trade from a number on."""
     return bisect_left(trades, number, key=lambda trade: trade.trade_id)
 
 
-def _flag(value: bool) -> str:  # noqa: FBT001 - written as JSON writes it
+def _json_bool(value: bool) -> str:  # noqa: FBT001 - a JSON literal
     return "true" if value else "false"
 
 
-def _binance(asked: Asked) -> Answer:
-    spot, query = asked.venue.exchange == "binance", asked.query
-    root, _, name = asked.path.rpartition("/")
+def _binance(request: RestRequest) -> Answer:
+    spot, query = request.venue.exchange == "binance", request.query
+    root, _, name = request.path.rpartition("/")
     if root != ("api/v3" if spot else "fapi/v1") or name not in ("historicalTrades", "trades"):
-        raise _bad('{"code":-1000,"msg":"Unknown path."}', HTTPStatus.NOT_FOUND)
-    old = name == "historicalTrades"
-    if old and not spot and not asked.key:
-        raise _bad('{"code":-2014,"msg":"API-key format invalid."}', HTTPStatus.UNAUTHORIZED)
-    native = query.get("symbol")
-    if not native:
+        raise _error('{"code":-1000,"msg":"Unknown path."}', HTTPStatus.NOT_FOUND)
+    is_historical = name == "historicalTrades"
+    if is_historical and not spot and not request.key:
+        raise _error('{"code":-2014,"msg":"API-key format invalid."}', HTTPStatus.UNAUTHORIZED)
+    native_symbol = query.get("symbol")
+    if not native_symbol:
         missing = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
-        raise _bad(f'{{"code":-1102,"msg":"{missing}"}}')
-    if not asked.venue.knows(native):
-        raise _bad('{"code":-1121,"msg":"Invalid symbol."}')
-    illegal = _bad('{"code":-1100,"msg":"Illegal characters found in a parameter."}')
-    most, usual = (500, 100) if old and not spot else (1000, 500)
-    limit = _limit(query, "limit", most, usual, illegal)
-    first = _number(query, "fromId", illegal) if old else None
-    shown = asked.trades(native)
+        raise _error(f'{{"code":-1102,"msg":"{missing}"}}')
+    if not request.venue.is_known(native_symbol):
+        raise _error('{"code":-1121,"msg":"Invalid symbol."}')
+    illegal = _error('{"code":-1100,"msg":"Illegal characters found in a parameter."}')
+    most, default = (500, 100) if is_historical and not spot else (1000, 500)
+    limit = _parse_limit(query, "limit", most, default, illegal)
+    first = _parse_number(query, "fromId", illegal) if is_historical else None
+    shown = request.trades(native_symbol)
     if first is None:
         shown = shown[-limit:]
     else:
-        begin = _place(shown, first)
+        begin = _index_of(shown, first)
         shown = shown[begin : begin + limit]
-    rows = (_binance_row(trade, spot=spot) for trade in _page(asked, shown))
+    rows = (_binance_row(trade, spot=spot) for trade in _page(request, shown))
     return Answer(f"[{','.join(rows)}]")
 
 
 def _binance_row(trade: Trade, *, spot: bool) -> str:
-    write = eight if spot else str
+    write = pad_decimals if spot else str
     market = trade.market
-    worth = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
+    value = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
     best = ',"isBestMatch":true' if spot else ""
     return (
         f'{{"id":{trade.trade_id},"price":"{write(price(trade))}",'
-        f'"qty":"{write(quantity(trade))}","quoteQty":"{write(worth)}",'
-        f'"time":{trade.time_us // 1000},"isBuyerMaker":{_flag(not trade.bought)}{best}}}'
+        f'"qty":"{write(quantity(trade))}","quoteQty":"{write(value)}",'
+        f'"time":{trade.time_us // 1000},"isBuyerMaker":{_json_bool(not trade.bought)}{best}}}'
     )
 
 
-def _kraken(request: Asked) -> Answer:
+def _kraken(request: RestRequest) -> Answer:
     query = request.query
     if request.path != "0/public/Trades":
-        raise _bad('{"error":["EGeneral:Unknown method"]}', HTTPStatus.OK)
-    invalid = _bad('{"error":["EGeneral:Invalid arguments"]}', HTTPStatus.OK)
-    asked = query.get("pair")
-    if not asked:
+        raise _error('{"error":["EGeneral:Unknown method"]}', HTTPStatus.OK)
+    invalid = _error('{"error":["EGeneral:Invalid arguments"]}', HTTPStatus.OK)
+    pair = query.get("pair")
+    if not pair:
         raise invalid
-    native = _kraken_name(request.venue, asked)
-    if native is None:
-        raise _bad('{"error":["EQuery:Unknown asset pair"]}', HTTPStatus.OK)
-    limit = _limit(query, "count", 1000, 1000, invalid)
-    since = _number(query, "since", invalid)
-    found = _page(request, _timed(request.trades(native), since, limit))
-    rows = ",".join(_kraken_row(trade, time_ns) for trade, time_ns in found)
-    last = found[-1][1] if found else since or 0
-    return Answer(f'{{"error":[],"result":{{"{asked}":[{rows}],"last":"{last}"}}}}')
+    native_symbol = _kraken_name(request.venue, pair)
+    if native_symbol is None:
+        raise _error('{"error":["EQuery:Unknown asset pair"]}', HTTPStatus.OK)
+    limit = _parse_limit(query, "count", 1000, 1000, invalid)
+    since = _parse_number(query, "since", invalid)
+    page = _page(request, _stamp_ns(request.trades(native_symbol), since, limit))
+    rows = ",".join(_kraken_row(trade, time_ns) for trade, time_ns in page)
+    last = page[-1][1] if page else since or 0
+    return Answer(f'{{"error":[],"result":{{"{pair}":[{rows}],"last":"{last}"}}}}')
 
 
-def _kraken_name(venue: Venue, asked: str) -> str | None:
-    """The market of `BTC/USD`, `XBT/USD`, `XBTUSD` or `BTCUSD`."""
-    base, slash, quote = asked.partition("/")
+def _kraken_name(venue: Venue, pair: str) -> str | None:
+    """Return the native symbol of `BTC/USD`, `XBT/USD`, `XBTUSD` or `BTCUSD`; None if unknown."""
+    base, slash, quote = pair.partition("/")
     if not slash:
-        base, quote = asked[:-3], asked[-3:]
-    native = f"{_KRAKEN_NAMES.get(base, base)}/{quote}"
-    return native if venue.knows(native) else None
+        base, quote = pair[:-3], pair[-3:]
+    native_symbol = f"{_KRAKEN_NAMES.get(base, base)}/{quote}"
+    return native_symbol if venue.is_known(native_symbol) else None
 
 
-def _timed(shown: Sequence[Trade], since: int | None, limit: int) -> list[tuple[Trade, int]]:
-    """Trades after a time in nanoseconds, with times of their own: those that share a
-    microsecond follow each other by nanoseconds, so that no page ends among equals.
+def _stamp_ns(shown: Sequence[Trade], since: int | None, limit: int) -> list[tuple[Trade, int]]:
+    """Return trades after a time, with distinct times in nanoseconds.
+
+    Trades of the same microsecond get consecutive nanoseconds, so that no page ends among equals.
     """
     shown = sorted(shown, key=lambda trade: trade.time_us)  # a clock may have been stepped back
     begin = bisect_left(shown, (since or 0) // 1000, key=lambda trade: trade.time_us)
-    found, before, rank = [], 0, 0
+    timed, last_us, rank = [], 0, 0
     for trade in shown[begin:]:
-        rank = rank + 1 if trade.time_us == before else 0
-        before = trade.time_us
+        rank = rank + 1 if trade.time_us == last_us else 0
+        last_us = trade.time_us
         time_ns = trade.time_us * 1000 + min(rank, 999)
         if since is None or time_ns > since:
-            found.append((trade, time_ns))
-            if since is not None and len(found) == limit:
+            timed.append((trade, time_ns))
+            if since is not None and len(timed) == limit:
                 break
-    return found[-limit:]
+    return timed[-limit:]
 
 
 def _kraken_row(trade: Trade, time_ns: int) -> str:
@@ -268,19 +268,19 @@ def _kraken_row(trade: Trade, time_ns: int) -> str:
     )
 
 
-def _coinbase(asked: Asked) -> Answer:
-    names, query = asked.path.split("/"), asked.query
-    if len(names) != 3 or names[2] != "trades" or not asked.venue.knows(names[1]):
-        raise _bad('{"message":"NotFound"}', HTTPStatus.NOT_FOUND)
-    limit = _limit(query, "limit", 1000, 1000, _bad('{"message":"invalid limit"}'))
-    cursor = _bad('{"message":"invalid cursor"}')
-    before, after = _number(query, "before", cursor), _number(query, "after", cursor)
-    # What is before a page is newer: pages go from new to old.
-    shown = asked.trades(names[1])
-    begin, end = (_place(shown, least) for least in ((before or 0) + 1, after or _NEVER))
-    found = _page(asked, shown[begin:end][-limit:])
-    rows = ",".join(_coinbase_row(trade) for trade in reversed(found))
-    ends = (found[-1], found[0]) if found else ()
+def _coinbase(request: RestRequest) -> Answer:
+    names, query = request.path.split("/"), request.query
+    if len(names) != 3 or names[2] != "trades" or not request.venue.is_known(names[1]):
+        raise _error('{"message":"NotFound"}', HTTPStatus.NOT_FOUND)
+    limit = _parse_limit(query, "limit", 1000, 1000, _error('{"message":"invalid limit"}'))
+    cursor = _error('{"message":"invalid cursor"}')
+    before, after = _parse_number(query, "before", cursor), _parse_number(query, "after", cursor)
+    # "Before" a page are newer trades: pages go from new to old.
+    shown = request.trades(names[1])
+    begin, end = (_index_of(shown, first_id) for first_id in ((before or 0) + 1, after or _NEVER))
+    page = _page(request, shown[begin:end][-limit:])
+    rows = ",".join(_coinbase_row(trade) for trade in reversed(page))
+    ends = (page[-1], page[0]) if page else ()
     cursors = zip(("CB-BEFORE", "CB-AFTER"), ends, strict=False)
     return Answer(f"[{rows}]", headers={name: str(end.trade_id) for name, end in cursors})
 
@@ -292,7 +292,7 @@ def _coinbase_row(trade: Trade) -> str:
     )
 
 
-_REPLIES: Final[Mapping[str, Callable[[Asked], Answer]]] = {
+_REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "binance": _binance,
     "binance_usdm": _binance,
     "kraken": _kraken,

@@ -1,6 +1,6 @@
-"""The exchanges' ends of a connection: what each says, and what it counts.
+"""Feeds: frames of one connection, and the numbers that the connection counts.
 
-A feed lives as long as its connection: a new connection gets a new one.
+A feed lives as long as its connection; a new connection gets a new feed.
 """
 
 from abc import ABC, abstractmethod
@@ -13,17 +13,17 @@ from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade
 
 _COINBASE_TICK_US: Final = 100_000
-"""Advanced Trade gathers the trades of so many microseconds."""
+"""Microseconds of trades that Advanced Trade sends together."""
 
 Bundle = tuple[Trade, ...]
-"""Trades of one market that happen together, oldest first."""
+"""Trades of one market that are sent together, oldest first."""
 
 
 class Feed(ABC):
-    """What an exchange sends on one connection.
+    """Frames that an exchange sends on one connection.
 
-    `single` tells whether each trade has a frame of its own; `history`, how many
-    trades of each market it shows again to who subscribes.
+    `single` tells whether each trade has a frame of its own. `history` is how many past trades of
+    each market a new subscriber gets.
     """
 
     exchange: ClassVar[str]
@@ -32,28 +32,28 @@ class Feed(ABC):
 
     @abstractmethod
     def opening(self, names: Sequence[str], time_us: int) -> Iterator[str]:
-        """What a client hears who connects and subscribes to these markets."""
+        """Return the frames a client gets after it connects and subscribes to these markets."""
 
     @abstractmethod
     def trades(self, bundle: Bundle, sent_us: int) -> str:
-        """The frame of some trades; of one if the feed is `single`."""
+        """Return the frame of some trades, or of one if the feed is `single`."""
 
     def snapshot(self, bundle: Bundle, sent_us: int) -> str:
-        """The frame of the last trades of a market, where there is a `history`."""
+        """Return the frame of a market's last trades, if there is a `history`."""
         raise NotImplementedError
 
-    def heartbeat(self, time_us: int) -> str | None:  # noqa: ARG002 - some tell the time
-        """A sign of life, where there is one."""
+    def heartbeat(self, time_us: int) -> str | None:  # noqa: ARG002 - some feeds use it
+        """Return a heartbeat; None if the feed has none."""
         return None
 
     def bundles(self, trades: Iterable[Trade]) -> Iterator[Bundle]:
-        """The trades of one market, cut into what is sent at once: here an order's."""
+        """Return the trades of one market, split into frames: here one per order."""
         for _, fills in groupby(trades, key=lambda trade: trade.order):
             yield tuple(fills)
 
 
 class BinanceSpot(Feed):
-    """Combined streams of Binance spot, with times in units of so many microseconds."""
+    """Combined streams of Binance spot; `unit_us` is the unit of times in microseconds."""
 
     exchange = "binance"
     single = True
@@ -78,7 +78,7 @@ class BinanceUsdm(BinanceSpot):
 
 
 class KrakenV2(Feed):
-    """The trade channel of Kraken's API v2."""
+    """Trade channel of Kraken's API v2."""
 
     exchange = "kraken"
     history = 50
@@ -88,7 +88,7 @@ class KrakenV2(Feed):
         for name in names:
             yield control.kraken_ack(name, time_us)
 
-    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - v2 does not tell
+    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - v2 has no send time
         return frames.kraken_v2(bundle)
 
     def snapshot(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - the same
@@ -99,7 +99,7 @@ class KrakenV2(Feed):
 
 
 class KrakenV1(Feed):
-    """The trade channel of Kraken's API v1."""
+    """Trade channel of Kraken's API v1."""
 
     exchange = "kraken"
 
@@ -108,7 +108,7 @@ class KrakenV1(Feed):
         for name in names:
             yield control.kraken_v1_ack(name)
 
-    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - v1 does not tell
+    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - v1 has no send time
         return frames.kraken_v1(bundle)
 
     def heartbeat(self, time_us: int) -> str:  # noqa: ARG002 - the same
@@ -116,35 +116,37 @@ class KrakenV1(Feed):
 
 
 class AdvancedTrade(Feed):
-    """The market_trades channel of Coinbase Advanced Trade, with its heartbeats."""
+    """Channel market_trades of Coinbase Advanced Trade, with its heartbeats."""
 
     exchange = "coinbase"
     history = 60
 
     def __init__(self) -> None:
-        self._messages = count()
-        self._beats = count(1)
+        self._message_numbers = count()
+        self._heartbeat_numbers = count(1)
 
     def opening(self, names: Sequence[str], time_us: int) -> Iterator[str]:
-        yield control.coinbase_subscriptions(names, time_us, next(self._messages))
+        yield control.coinbase_subscriptions(names, time_us, next(self._message_numbers))
 
     def trades(self, bundle: Bundle, sent_us: int) -> str:
-        return frames.coinbase_advanced(bundle, sent_us, next(self._messages))
+        return frames.coinbase_advanced(bundle, sent_us, next(self._message_numbers))
 
     def snapshot(self, bundle: Bundle, sent_us: int) -> str:
-        return frames.coinbase_advanced(bundle, sent_us, next(self._messages), "snapshot")
+        return frames.coinbase_advanced(bundle, sent_us, next(self._message_numbers), "snapshot")
 
     def heartbeat(self, time_us: int) -> str:
-        return control.coinbase_heartbeat(time_us, next(self._messages), next(self._beats))
+        return control.coinbase_heartbeat(
+            time_us, next(self._message_numbers), next(self._heartbeat_numbers)
+        )
 
     def bundles(self, trades: Iterable[Trade]) -> Iterator[Bundle]:
-        """The trades of one market, cut by the clock."""
-        for _, some in groupby(trades, key=lambda trade: trade.time_us // _COINBASE_TICK_US):
-            yield tuple(some)
+        """Return the trades of one market, split by time."""
+        for _, bundle in groupby(trades, key=lambda trade: trade.time_us // _COINBASE_TICK_US):
+            yield tuple(bundle)
 
 
 class CoinbaseExchange(Feed):
-    """The matches channel of Coinbase Exchange."""
+    """Matches channel of Coinbase Exchange."""
 
     exchange = "coinbase"
     single = True
@@ -153,7 +155,7 @@ class CoinbaseExchange(Feed):
     def opening(self, names: Sequence[str], time_us: int) -> Iterator[str]:  # noqa: ARG002
         yield control.coinbase_exchange_subscriptions(names)
 
-    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - it does not tell
+    def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - no send time
         return frames.coinbase_match(bundle[0])
 
     def snapshot(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - the same

@@ -1,4 +1,4 @@
-"""The markets of the sample, and how each exchange counts their prices and lots."""
+"""Markets of the sample, with the decimals of prices and lots at each exchange."""
 
 from dataclasses import replace
 from typing import Final, NamedTuple
@@ -7,8 +7,8 @@ from candlewax.simulator.market.market import Market
 
 
 class Asset(NamedTuple):
-    """What an asset costs in millionths of a dollar when the market opens, and its
-    share of an exchange's orders, in thousandths.
+    """Price of an asset at the start in millionths of a dollar, and its share of an exchange's
+    orders in thousandths.
     """
 
     price: int
@@ -73,7 +73,7 @@ _COINBASE: Final = {
 }
 
 ORDINARY_VALUE: Final = 400_000_000
-"""What an ordinary fill is worth, in millionths of a dollar."""
+"""Value of an ordinary fill in millionths of a dollar."""
 
 MILLION: Final = 1_000_000
 
@@ -81,7 +81,7 @@ MILLION: Final = 1_000_000
 def _market(
     exchange: str,
     assets: tuple[str, str],
-    native: str,
+    native_symbol: str,
     decimals: tuple[int, int],
     gap_us: int,
     first_id: int,
@@ -92,7 +92,7 @@ def _market(
     cost = ASSETS[base].price
     return Market(
         exchange=exchange,
-        native=native,
+        native_symbol=native_symbol,
         base=base,
         quote=quote,
         symbol=f"{base}/{quote}",
@@ -112,7 +112,7 @@ def _gap_us(order_us: int, asset: str) -> int:
 
 
 def spot_binance(order_us: int) -> list[Market]:
-    """Binance spot; `order_us` is the mean time between two orders on the exchange."""
+    """Return the markets of Binance spot; `order_us` is the mean time between two orders."""
     return [
         _market(
             "binance",
@@ -128,7 +128,7 @@ def spot_binance(order_us: int) -> list[Market]:
 
 
 def spot_kraken(order_us: int) -> list[Market]:
-    """Kraken spot, named as its API v2 does; `order_us` as for Binance."""
+    """Return the markets of Kraken spot, named as in its API v2; `order_us` as for Binance."""
     return [
         _market(
             "kraken",
@@ -144,7 +144,7 @@ def spot_kraken(order_us: int) -> list[Market]:
 
 
 def spot_coinbase(order_us: int) -> list[Market]:
-    """Coinbase spot; `order_us` as for Binance."""
+    """Return the markets of Coinbase spot; `order_us` as for Binance."""
     return [
         _market(
             "coinbase",
@@ -159,13 +159,13 @@ def spot_coinbase(order_us: int) -> list[Market]:
     ]
 
 
-def made_up(like: Market, count: int) -> list[Market]:
-    """So many more markets of an exchange, of assets that exist nowhere: X00, X01, ..."""
+def make_markets(like: Market, count: int) -> list[Market]:
+    """Return more markets of an exchange, for invented assets X00, X01, ..."""
     names = [f"X{number:02}" for number in range(count)]
     return [
         replace(
             like,
-            native=like.native.replace(like.base, name),
+            native_symbol=like.native_symbol.replace(like.base, name),
             base=name,
             symbol=f"{name}/{like.quote}",
             first_id=like.first_id + 10_000_019 * number,
@@ -176,7 +176,7 @@ def made_up(like: Market, count: int) -> list[Market]:
 
 USDM_BTC: Final = Market(
     exchange="binance_usdm",
-    native="BTCUSDT",
+    native_symbol="BTCUSDT",
     base="BTC",
     quote="USDT",
     symbol="BTC/USDT:USDT",
@@ -191,7 +191,7 @@ USDM_BTC: Final = Market(
 
 KRAKEN_EUR: Final = Market(
     exchange="kraken",
-    native="XBT/EUR",
+    native_symbol="XBT/EUR",
     base="BTC",
     quote="EUR",
     symbol="BTC/EUR",
@@ -201,13 +201,13 @@ KRAKEN_EUR: Final = Market(
     lots=560_000,
     gap_us=19_000_000,
     first_id=1,
-    numbered=False,
+    has_ids=False,
 )
-"""On Kraken's API v1, which shows no trade id."""
+"""Market on Kraken's API v1, which shows no trade id."""
 
 COINBASE_CROSS: Final = Market(
     exchange="coinbase",
-    native="ETH-BTC",
+    native_symbol="ETH-BTC",
     base="ETH",
     quote="BTC",
     symbol="ETH/BTC",
@@ -218,4 +218,4 @@ COINBASE_CROSS: Final = Market(
     gap_us=31_000_000,
     first_id=41_305_117,
 )
-"""On Coinbase Exchange."""
+"""Market on Coinbase Exchange."""

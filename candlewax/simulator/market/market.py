@@ -1,7 +1,7 @@
-"""A seeded market: trades of many instruments in the order of time.
+"""Seeded market: trades of many instruments in the order of time.
 
-Prices are whole ticks and quantities whole lots, and nothing is a float, so a seed
-gives the same trades everywhere. Times are microseconds since 1970.
+Prices are whole ticks, quantities whole lots, and nothing is a float, so a seed gives the same
+trades on every machine. Times are microseconds since 1970.
 """
 
 import random
@@ -15,20 +15,20 @@ SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 
 PARITY: Final = 10**9
-"""A path's value where the price is the one its asset began with."""
+"""Value of a path at the asset's first price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """An instrument on an exchange, and how it trades.
+    """Instrument at an exchange, and how it trades.
 
-    `price` is where its asset's path begins, in ticks of `price_decimals`; `lots` is
-    an ordinary quantity, in lots of `lot_decimals`; `gap_us` the mean time between
-    two orders; `premium` moves its price off the path, in millionths.
+    `price` is the start of its asset's path, in ticks of `price_decimals`. `lots` is an ordinary
+    quantity in lots of `lot_decimals`. `gap_us` is the mean time between two orders. `premium`
+    moves the price off the path, in millionths.
     """
 
     exchange: str
-    native: str
+    native_symbol: str
     base: str
     quote: str
     symbol: str
@@ -42,14 +42,15 @@ class Market:
     conditions: tuple[str, ...] = ()
     """Flags that a few trades carry."""
     dust: int = 0
-    """The smallest order, in lots, if a few of that size are wanted."""
-    numbered: bool = True
-    """Whether the exchange shows the ids of its trades."""
+    """Size of a few smallest orders in lots; 0 for none."""
+    has_ids: bool = True
+    """True if the exchange shows the ids of its trades."""
 
 
 class Trade(NamedTuple):
-    """A fill. `price` counts ticks, `quantity` lots; `bought` and `limit` tell of the
-    taker's order, `order` numbers the orders of the market.
+    """One fill: `price` in ticks, `quantity` in lots.
+
+    `bought` and `limit` describe the taker's order; `order` numbers the orders of the market.
     """
 
     market: Market
@@ -64,8 +65,8 @@ class Trade(NamedTuple):
 
 
 class Path:
-    """The price of an asset, second by second, in parts of PARITY, and how busy its
-    markets are, minute by minute, in hundredths.
+    """Price of an asset by second, in parts of PARITY, and activity of its markets by minute, in
+    hundredths.
     """
 
     _STEP_BITS: Final = 18
@@ -79,36 +80,36 @@ class Path:
         self._start_us = start_us
         self._values = [PARITY]
         self._activity = [100]
-        self.reach(seconds)
+        self.extend_to(seconds)
 
-    def reach(self, seconds: int) -> None:
-        """Go on until so many seconds are known."""
+    def extend_to(self, seconds: int) -> None:
+        """Extend the path to at least `seconds` seconds."""
         for second in range(len(self._values) - 1, seconds):
             step = self._step(self._common) + self._step(self._rng) // 2
             self._values.append(self._values[-1] + step)
             if second % 60 == 0:
-                busier = self._activity[-1] + below(self._rng, 71) - 35
-                self._activity.append(min(max(busier, self._QUIET), self._BUSY))
+                activity = self._activity[-1] + below(self._rng, 71) - 35
+                self._activity.append(min(max(activity, self._QUIET), self._BUSY))
 
     def _step(self, rng: random.Random) -> int:
         step = rng.getrandbits(self._STEP_BITS) - (1 << self._STEP_BITS - 1)
         return step * self._JUMP if one_in(rng, self._JUMP_ONE_IN) else step
 
     def value(self, time_us: int) -> int:
-        """Of the second that holds this time."""
+        """Return the value at a time."""
         return self._values[(time_us - self._start_us) // SECOND_US]
 
     def activity(self, time_us: int) -> int:
-        """Of the minute that holds this time."""
+        """Return the activity at a time."""
         return self._activity[(time_us - self._start_us) // MINUTE_US]
 
 
 def trades(market: Market, path: Path, start_us: int, end_us: int, seed: int) -> Iterator[Trade]:
-    """The trades of one market from start to end, its ids without a hole.
+    """Return the trades of one market from start to end, with consecutive ids.
 
     Fills of one order share its time; orders of one market never do.
     """
-    rng = generator(seed, f"trades {market.exchange} {market.native}")
+    rng = generator(seed, f"trades {market.exchange} {market.native_symbol}")
     time_us = start_us + below(rng, market.gap_us)
     trade_id, order = market.first_id, 0
     while time_us < end_us:
@@ -116,14 +117,15 @@ def trades(market: Market, path: Path, start_us: int, end_us: int, seed: int) ->
             yield Trade(market, trade_id, time_us, *fill, order, condition(market, rng))
             trade_id += 1
         order += 1
-        # The product of two even draws: often close together, at times far apart.
+        # Product of two uniform draws: gaps are mostly short, sometimes long.
         gap = 4 * market.gap_us * rng.getrandbits(16) * rng.getrandbits(16) >> 32
         time_us += 1 + gap * 100 // path.activity(time_us)
 
 
 def fills(market: Market, value: int, rng: random.Random) -> Iterator[tuple[int, int, bool, bool]]:
-    """The fills of one order, each at the price before or a little worse: price,
-    quantity, taker bought, taker's order was a limit order.
+    """Return the fills of one order, each at the previous price or slightly worse.
+
+    A fill is price, quantity, whether the taker bought, and whether its order was a limit order.
     """
     bought = rng.getrandbits(1) == 1
     limit = below(rng, 100) < 55
@@ -144,17 +146,17 @@ def fills(market: Market, value: int, rng: random.Random) -> Iterator[tuple[int,
 
 
 def _quantity(market: Market, rng: random.Random) -> int:
-    """Mostly small, at times large, and as often a round number as not."""
+    """Return a quantity: mostly small, sometimes large, and round half of the time."""
     lots = 1 + (4 * market.lots * rng.getrandbits(16) * rng.getrandbits(16) >> 32)
     if one_in(rng, 60):
         lots *= 5 + below(rng, 20)
-    kept = (1, 1, 2, 2, 3, 4, 5, 8)[rng.getrandbits(3)]
-    unit: int = 10 ** max(len(str(lots)) - kept, 0)
+    digits = (1, 1, 2, 2, 3, 4, 5, 8)[rng.getrandbits(3)]
+    unit: int = 10 ** max(len(str(lots)) - digits, 0)
     return max(lots - lots % unit, 2 * market.dust, 1)
 
 
 def condition(market: Market, rng: random.Random) -> str:
-    """A flag of the market for a few of its trades, for most none."""
+    """Return a flag for a few trades of a market, else an empty text."""
     if market.conditions and one_in(rng, 150):
         return market.conditions[below(rng, len(market.conditions))]
     return ""

@@ -1,4 +1,4 @@
-"""Connections: when trades are published, and who hears of them when."""
+"""Recorded connections: when trades are published, and which connection receives them."""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +14,11 @@ MILLISECOND_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A frame as it was received; `trades` are those it says, `bad` counts what
-    looks like a trade and is none. A dead frame says nothing at all.
+class ReceivedFrame:
+    """Received frame with its trades.
+
+    `bad_trades` counts unreadable entries among its trades. If `is_dead`, the whole frame is
+    unreadable.
     """
 
     recv_us: int
@@ -24,34 +26,34 @@ class Sent:
     connection: str
     text: str
     trades: tuple[Trade, ...] = ()
-    bad: int = 0
-    dead: bool = False
+    bad_trades: int = 0
+    is_dead: bool = False
 
 
 Published = tuple[int, Bundle]
-"""When an exchange sends a bundle, in microseconds, and the bundle."""
+"""Send time of a bundle in microseconds, and the bundle."""
 
 
 def publish(
     feed: Feed, markets: Iterable[Iterable[Trade]], begin_us: int, end_us: int, rng: Random
 ) -> list[Published]:
-    """When each bundle is sent, in that order. Between begin and end a few are late."""
+    """Return the send time of each bundle, in order. Between begin and end a few are late."""
     published = []
     for trades in markets:
         ordinary_us = 0
         for bundle in feed.bundles(trades):
             last_us = bundle[-1].time_us
-            # A market's bundles pass each other only when one of them is late.
+            # Bundles of a market are reordered only if one of them is late.
             ordinary_us = max(ordinary_us, last_us + (1 + below(rng, 3)) * MILLISECOND_US)
-            late_us = ordinary_us + _lateness(rng)
+            late_us = ordinary_us + _delay_us(rng)
             sent_us = late_us if begin_us <= last_us and late_us < end_us else ordinary_us
             parts = [(trade,) for trade in bundle] if feed.single else [bundle]
             published += [(sent_us, part) for part in parts]
-    return sorted(published, key=lambda one: one[0])
+    return sorted(published, key=lambda item: item[0])
 
 
-def _lateness(rng: Random) -> int:
-    """Mostly none; at times some seconds, rarely minutes, very rarely half an hour."""
+def _delay_us(rng: Random) -> int:
+    """Return a delay: mostly none, sometimes seconds, rarely minutes, very rarely half an hour."""
     if one_in(rng, 300):
         return (200 + below(rng, 3_000)) * MILLISECOND_US
     if one_in(rng, 6_000):
@@ -62,21 +64,21 @@ def _lateness(rng: Random) -> int:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A connection by its name, while it is up: spans from a begin to an end, in
-    microseconds. What is published between two of them it does not hear, but for
-    what the exchange shows again.
+class RecordedConnection:
+    """Connection of a recording, with the spans in microseconds during which it is up.
+
+    Between two spans it receives nothing, except what the exchange repeats after a reconnect.
     """
 
     name: str
     spans: Sequence[tuple[int, int]]
-    beat_us: int = 45 * SECOND_US
+    heartbeat_us: int = 45 * SECOND_US
     """Time between two heartbeats."""
 
 
 @dataclass(slots=True)
 class _Clock:
-    """Receive times of a connection: some milliseconds after sending, never back."""
+    """Receive times of a connection: some milliseconds after sending, never decreasing."""
 
     rng: Random
     last_us: int = field(default=0)
@@ -86,55 +88,66 @@ class _Clock:
         return self.last_us
 
 
-def carry(
-    new_feed: Callable[[], Feed], line: Line, published: Sequence[Published], rng: Random
-) -> Iterator[Sent]:
-    """All that comes on a connection, in order."""
+def receive(
+    new_feed: Callable[[], Feed],
+    connection: RecordedConnection,
+    published: Sequence[Published],
+    rng: Random,
+) -> Iterator[ReceivedFrame]:
+    """Return all frames that a connection receives, in order."""
     clock = _Clock(rng)
-    names = sorted({bundle[0].market.native for _, bundle in published})
-    for begin_us, end_us in line.spans:
+    names = sorted({bundle[0].market.native_symbol for _, bundle in published})
+    for begin_us, end_us in connection.spans:
         feed = new_feed()
         for text in feed.opening(names, begin_us):
-            yield Sent(clock.receive(begin_us), feed.exchange, line.name, text)
+            yield ReceivedFrame(clock.receive(begin_us), feed.exchange, connection.name, text)
         for bundle in _histories(published, begin_us, feed.history):
             text = feed.snapshot(bundle, begin_us)
-            yield Sent(clock.receive(begin_us), feed.exchange, line.name, text, bundle)
-        heard = [one for one in published if begin_us <= one[0] < end_us]
-        beats: Iterator[Published] = ((at, ()) for at in range(begin_us, end_us, line.beat_us))
-        for sent_us, bundle in heapq.merge(beats, heard, key=lambda one: one[0]):
-            said = feed.trades(bundle, sent_us) if bundle else feed.heartbeat(sent_us)
-            if said is not None:
-                yield Sent(clock.receive(sent_us), feed.exchange, line.name, said, bundle)
+            yield ReceivedFrame(
+                clock.receive(begin_us), feed.exchange, connection.name, text, bundle
+            )
+        received = [item for item in published if begin_us <= item[0] < end_us]
+        heartbeats: Iterator[Published] = (
+            (at, ()) for at in range(begin_us, end_us, connection.heartbeat_us)
+        )
+        for sent_us, bundle in heapq.merge(heartbeats, received, key=lambda item: item[0]):
+            frame = feed.trades(bundle, sent_us) if bundle else feed.heartbeat(sent_us)
+            if frame is not None:
+                yield ReceivedFrame(
+                    clock.receive(sent_us), feed.exchange, connection.name, frame, bundle
+                )
 
 
 def _histories(published: Sequence[Published], at_us: int, count: int) -> Iterator[Bundle]:
-    """The last trades of each market that were published before this time."""
+    """Return the last trades of each market that were published before a time."""
     if not count:
         return
-    before: dict[str, list[Trade]] = {}
+    earlier: dict[str, list[Trade]] = {}
     for sent_us, bundle in published:
         if sent_us < at_us:
-            before.setdefault(bundle[0].market.native, []).extend(bundle)
-    for name in sorted(before):
-        yield tuple(sorted(before[name], key=lambda trade: trade.trade_id)[-count:])
+            earlier.setdefault(bundle[0].market.native_symbol, []).extend(bundle)
+    for name in sorted(earlier):
+        yield tuple(sorted(earlier[name], key=lambda trade: trade.trade_id)[-count:])
 
 
-def aside(
-    sent: Iterable[Sent], every: int, texts: Sequence[Callable[[Trade, int], str]]
-) -> Iterator[Sent]:
-    """The same frames; behind every so many of them the next control frame, made of
-    a trade and the time.
+def insert_control_frames(
+    frames: Iterable[ReceivedFrame], every: int, texts: Sequence[Callable[[Trade, int], str]]
+) -> Iterator[ReceivedFrame]:
+    """Return the frames with a control frame after every `every` of them.
+
+    Control frames are made of the last trade and its receive time, in turn by each of `texts`.
     """
-    for place, one in enumerate(sent, 1):
-        yield one
-        if place % every == 0 and one.trades:
-            text = texts[place // every % len(texts)](one.trades[-1], one.recv_us)
-            yield replace(one, text=text, trades=())
+    for place, frame in enumerate(frames, 1):
+        yield frame
+        if place % every == 0 and frame.trades:
+            text = texts[place // every % len(texts)](frame.trades[-1], frame.recv_us)
+            yield replace(frame, text=text, trades=())
 
 
 def spans(begin_us: int, end_us: int, outages: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """From begin to end without the outages, each of which is a minute counted from
-    begin, and how many seconds it lasts.
+    """Return the spans from begin to end without the outages.
+
+    An outage is its start in minutes after begin, and its length in seconds.
     """
     downs = [begin_us + minute * MINUTE_US for minute, _ in outages]
     ups = [down + seconds * SECOND_US for down, (_, seconds) in zip(downs, outages, strict=True)]

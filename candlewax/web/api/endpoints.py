@@ -1,4 +1,4 @@
-"""The API: what a request asks for, and the answer to it."""
+"""Endpoints of the API: parameters in, rows of the tables or of the cache out."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from candlewax.web import encode
 from candlewax.web.api import formats, params
 from candlewax.web.api.params import EARLIEST, LATEST
 from candlewax.web.cache.cache import CandleCache
-from candlewax.web.cache.chunks import CandlePage, said
+from candlewax.web.cache.chunks import CandlePage, make_page
 from candlewax.web.cache.loader import Loader
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.queries import Cursor, Series, Store
@@ -29,154 +29,158 @@ from candlewax.web.stream.client import StreamClient
 from candlewax.web.stream.subscribers import Subscribers
 
 _SHORT: Final = 1_000
-"""Candles that are written on the spot: to wake another thread may take longer."""
+"""Candles that the event loop encodes itself; waking another thread may take longer."""
 
 PATIENCE: Final = 15.0
-"""Seconds of silence on a stream before it says that it is still there."""
+"""Seconds of silence after which a stream sends a comment to show that it is alive."""
 
 
 class Api:
-    """Answers requests from the tables and from what is kept of them."""
+    """Handlers of API requests over the tables and the cache of candles."""
 
     def __init__(
         self,
         store: Store,
-        viewers: Subscribers,
-        recent: CandleCache,
+        subscribers: Subscribers,
+        cache: CandleCache,
         loader: Loader,
         about: Mapping[str, object],
     ) -> None:
         self._store = store
-        self._live = viewers
-        self._recent = recent
+        self._subscribers = subscribers
+        self._cache = cache
         self._loader = loader
         self._about = about
         self._markets: set[tuple[str, str]] = set()
 
     async def about(self, request: Request) -> Response:
-        """What is served here."""
+        """Return the name of this server, its data source and how many candles are in memory."""
         params.read(params.Nothing, request)
-        said = {**self._about, "candles_in_memory": self._recent.count}
-        return formats.respond(request, msgspec.json.encode(said), "json")
+        about = {**self._about, "candles_in_memory": self._cache.count}
+        return formats.respond(request, msgspec.json.encode(about), "json")
 
     async def exchanges(self, request: Request) -> Response:
-        """All exchanges, and whether anything is stored of each."""
-        asked = params.read(params.Parameters, request)
+        """Return all exchanges with the number of markets and trades stored of each."""
+        parameters = params.read(params.Parameters, request)
         rows = await run_in_threadpool(self._store.symbols)
         counts = rows.group_by("exchange").agg(symbols=pl.len(), trades=pl.col("trades").sum())
-        known = pl.DataFrame({"exchange": list(EXCHANGES)})
-        rows = known.join(counts, on="exchange", how="left", maintain_order="left")
-        return await self._rows(request, rows.fill_null(0), asked.format)
+        exchanges = pl.DataFrame({"exchange": list(EXCHANGES)})
+        rows = exchanges.join(counts, on="exchange", how="left", maintain_order="left")
+        return await self._respond_rows(request, rows.fill_null(0), parameters.format)
 
     async def symbols(self, request: Request) -> Response:
-        """All markets of which there are candles."""
-        asked = params.read(params.Symbols, request)
+        """Return all markets that have candles."""
+        parameters = params.read(params.Symbols, request)
         rows = await run_in_threadpool(self._store.symbols)
-        if asked.exchange is not UNSET:
-            rows = rows.filter(pl.col("exchange") == asked.exchange)
-        return await self._rows(request, rows, asked.format)
+        if parameters.exchange is not UNSET:
+            rows = rows.filter(pl.col("exchange") == parameters.exchange)
+        return await self._respond_rows(request, rows, parameters.format)
 
     async def candles(self, request: Request) -> Response:
-        """The candles of a market."""
+        """Return candles of a market."""
         timeframe = request.path_params["timeframe"]
         if timeframe not in TIMEFRAMES:
             raise Problem(
                 404, "unknown_timeframe", f"there are {', '.join(TIMEFRAMES)}", "timeframe"
             )
-        asked = params.read(params.Candles, request)
-        form = formats.wanted(request, asked.format)
-        series = Series(asked.exchange, asked.symbol, timeframe)
-        await self._known(asked)
-        found = await self._kept(series, asked)
-        if found is None:
-            # Beyond what is kept.
-            found = await run_in_threadpool(self._between, series, asked)
+        parameters = params.read(params.Candles, request)
+        form = formats.choose_form(request, parameters.format)
+        series = Series(parameters.exchange, parameters.symbol, timeframe)
+        await self._require_known(parameters)
+        page = await self._cached_page(series, parameters)
+        if page is None:
+            page = await run_in_threadpool(self._stored_page, series, parameters)
         link = None
-        if found.count == asked.limit:
-            given = asked.from_ is not UNSET
-            link = _link(request, _after(found.last, timeframe) if given else _before(found.first))
+        if page.count == parameters.limit:
+            has_begin = parameters.from_ is not UNSET
+            edge = _page_after(page.last, timeframe) if has_begin else _page_before(page.first)
+            link = _next_link(request, edge)
         if form == "json":
-            return _page(request, found.lines(), link)
-        if found.count <= _SHORT:
-            body = formats.write_candles(found, form)
+            return _respond_json(request, page.lines(), link)
+        if page.count <= _SHORT:
+            body = formats.write_candles(page, form)
         else:
-            body = await run_in_threadpool(formats.write_candles, found, form)
+            body = await run_in_threadpool(formats.write_candles, page, form)
         return formats.respond(request, body, form, _headers(link))
 
-    async def _kept(self, series: Series, asked: params.Candles) -> CandlePage | None:
-        """What is asked for, of what is kept; None if that does not reach so far."""
-        begin = int(_up(_given(asked.from_, EARLIEST)).timestamp())
-        end = int(_up(_given(asked.to, LATEST)).timestamp())
-        last = asked.from_ is UNSET
-        page = partial(self._recent.page, series, begin, end, asked.limit, last=last)
-        self._live.catch_up()
-        found = page()
-        if found is None and self._recent.since(series) is None:
+    async def _cached_page(self, series: Series, parameters: params.Candles) -> CandlePage | None:
+        """Return the requested candles from the cache; None if it does not reach that far back."""
+        begin = int(_ceil_second(_time_or(parameters.from_, EARLIEST)).timestamp())
+        end = int(_ceil_second(_time_or(parameters.to, LATEST)).timestamp())
+        last = parameters.from_ is UNSET
+        read_page = partial(self._cache.page, series, begin, end, parameters.limit, last=last)
+        self._subscribers.catch_up()
+        page = read_page()
+        if page is None and self._cache.complete_since(series) is None:
             await self._loader.read(series)
-            found = page()
-        return found
+            page = read_page()
+        return page
 
-    def _between(self, series: Series, asked: params.Candles) -> CandlePage:
-        begin, end = _given(asked.from_, EARLIEST), _given(asked.to, LATEST)
-        last = asked.from_ is UNSET
-        rows = self._store.candles(series, _up(begin), _up(end), asked.limit, last=last)
-        return said(rows)
+    def _stored_page(self, series: Series, parameters: params.Candles) -> CandlePage:
+        begin, end = _time_or(parameters.from_, EARLIEST), _time_or(parameters.to, LATEST)
+        last = parameters.from_ is UNSET
+        rows = self._store.candles(
+            series, _ceil_second(begin), _ceil_second(end), parameters.limit, last=last
+        )
+        return make_page(rows)
 
     async def trades(self, request: Request) -> Response:
-        """The trades of a market."""
-        asked = params.read(params.Trades, request)
-        form = formats.wanted(request, asked.format)
-        cursor = _cursor(asked.cursor)
-        await self._known(asked)
-        last = asked.from_ is UNSET
+        """Return trades of a market."""
+        parameters = params.read(params.Trades, request)
+        form = formats.choose_form(request, parameters.format)
+        cursor = _parse_cursor(parameters.cursor)
+        await self._require_known(parameters)
+        last = parameters.from_ is UNSET
         rows = await run_in_threadpool(
             self._store.trades,
-            (asked.exchange, asked.symbol),
-            _given(asked.from_, EARLIEST),
-            _given(asked.to, LATEST),
-            asked.limit,
+            (parameters.exchange, parameters.symbol),
+            _time_or(parameters.from_, EARLIEST),
+            _time_or(parameters.to, LATEST),
+            parameters.limit,
             cursor,
             last=last,
         )
         link = None
-        if rows.height == asked.limit:
+        if rows.height == parameters.limit:
             edge = rows.row(0 if last else -1, named=True)
-            link = _link(request, {"cursor": _at(edge)})
-        return await self._rows(request, rows, form, link)
+            link = _next_link(request, {"cursor": _cursor_text(edge)})
+        return await self._respond_rows(request, rows, form, link)
 
     async def gaps(self, request: Request) -> Response:
-        """Holes in the numbers of trades."""
-        asked = params.read(params.Gaps, request)
-        exchanges = list(EXCHANGES) if asked.exchange is UNSET else [str(asked.exchange)]
-        symbol = "" if asked.symbol is UNSET else str(asked.symbol)
-        begin, end = _given(asked.from_, EARLIEST), _given(asked.to, LATEST)
-        rows = await run_in_threadpool(self._store.gaps, exchanges, symbol, begin, end, asked.limit)
-        return await self._rows(request, rows, asked.format)
+        """Return gaps in the sequences of trades."""
+        parameters = params.read(params.Gaps, request)
+        exchanges = list(EXCHANGES) if parameters.exchange is UNSET else [str(parameters.exchange)]
+        symbol = "" if parameters.symbol is UNSET else str(parameters.symbol)
+        begin, end = _time_or(parameters.from_, EARLIEST), _time_or(parameters.to, LATEST)
+        rows = await run_in_threadpool(
+            self._store.gaps, exchanges, symbol, begin, end, parameters.limit
+        )
+        return await self._respond_rows(request, rows, parameters.format)
 
     async def health(self, request: Request) -> Response:
-        """How the feeds are."""
+        """Return the status of feeds, database and cross-check."""
         params.read(params.Nothing, request)
-        return formats.respond(request, self._live.health(), "json")
+        return formats.respond(request, self._subscribers.health(), "json")
 
     async def stream(self, request: Request) -> Response:
-        """What happens, as server-sent events."""
-        asked = params.read(params.Stream, request)
-        viewer = StreamClient(Series(asked.exchange, asked.symbol, asked.timeframe))
-        self._live.enter(viewer)
+        """Return a stream of server-sent events about one market."""
+        parameters = params.read(params.Stream, request)
+        client = StreamClient(Series(parameters.exchange, parameters.symbol, parameters.timeframe))
+        self._subscribers.add(client)
 
         async def events() -> AsyncIterator[bytes]:
             yield b"retry: 1000\n\n"
-            while (event := await viewer.next(PATIENCE)) is not None:
+            while (event := await client.next(PATIENCE)) is not None:
                 yield event
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         answer = StreamingResponse(events(), 200, headers, "text/event-stream")
-        return _Watched(answer, lambda: self._live.leave(viewer))
+        return _StreamResponse(answer, lambda: self._subscribers.remove(client))
 
-    async def _known(self, market: params.Market) -> None:
-        """Raises Problem if nothing was ever stored of a market."""
+    async def _require_known(self, market: params.Market) -> None:
+        """Raise Problem if nothing was ever stored of a market."""
         key = (market.exchange, market.symbol)
-        if key in self._markets or key in self._live.markets:
+        if key in self._markets or key in self._subscribers.markets:
             return
         rows = await run_in_threadpool(self._store.symbols)
         self._markets = set(rows.select("exchange", "symbol").rows())
@@ -184,39 +188,36 @@ class Api:
             text = f"nothing is stored of {market.symbol} at {market.exchange}"
             raise Problem(404, "unknown_market", text, "symbol")
 
-    async def _rows(
+    async def _respond_rows(
         self,
         request: Request,
         rows: pl.DataFrame,
         form: str | UnsetType,
         link: str | None = None,
     ) -> Response:
-        form = formats.wanted(request, form)
+        form = formats.choose_form(request, form)
         if form == "json":
-            return _page(request, await run_in_threadpool(encode.lines, rows), link)
+            return _respond_json(request, await run_in_threadpool(encode.lines, rows), link)
         body = await run_in_threadpool(formats.write, rows, form)
         return formats.respond(request, body, form, _headers(link))
 
 
-class _Watched(Response):
-    """A stream, after which something is to be done, also where its client was gone before the
-    first event.
-    """
+class _StreamResponse(Response):
+    """Streaming response with a callback at its end, even if the client left before any event."""
 
-    def __init__(self, stream: StreamingResponse, done: Callable[[], None]) -> None:
+    def __init__(self, stream: StreamingResponse, on_end: Callable[[], None]) -> None:
         self._stream = stream
-        self._done = done
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._stream(scope, receive, send)
         finally:
-            self._done()
+            self._on_end()
 
 
-def _page(request: Request, lines: list[bytes], link: str | None) -> Response:
-    told = msgspec.json.encode(link)
-    body = b'{"data":' + encode.array(lines) + b',"next":' + told + b"}"
+def _respond_json(request: Request, lines: list[bytes], link: str | None) -> Response:
+    body = b'{"data":' + encode.array(lines) + b',"next":' + msgspec.json.encode(link) + b"}"
     return formats.respond(request, body, "json", _headers(link))
 
 
@@ -224,36 +225,36 @@ def _headers(link: str | None) -> dict[str, str]:
     return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
-def _link(request: Request, changed: Mapping[str, str]) -> str:
-    """The address of the request with some parameters changed."""
-    given = {**request.query_params, **changed}
-    return f"{request.url.path}?{urlencode(given)}"
+def _next_link(request: Request, changes: Mapping[str, str]) -> str:
+    """Return the address of the request with some parameters changed."""
+    parameters = {**request.query_params, **changes}
+    return f"{request.url.path}?{urlencode(parameters)}"
 
 
-def _given(time: datetime | UnsetType, default: datetime) -> datetime:
+def _time_or(time: datetime | UnsetType, default: datetime) -> datetime:
     return time if isinstance(time, datetime) else default
 
 
-def _up(time: datetime) -> datetime:
-    """The next whole second: candles begin on whole ones."""
+def _ceil_second(time: datetime) -> datetime:
+    """Return the time rounded up to a whole second, as candles begin on whole seconds."""
     return datetime.fromtimestamp(-int(-time.timestamp() // 1), UTC)
 
 
-def _before(first: int) -> dict[str, str]:
-    """Where the page before a candle ends."""
+def _page_before(first: int) -> dict[str, str]:
+    """Return the parameter that ends the page before a candle."""
     return {"to": f"{datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def _after(last: int, timeframe: str) -> dict[str, str]:
-    """Where the page behind a candle begins."""
+def _page_after(last: int, timeframe: str) -> dict[str, str]:
+    """Return the parameter that begins the page after a candle."""
     return {"from": str(last + TIMEFRAMES[timeframe][1] // 1_000_000)}
 
 
-def _at(trade: Mapping[str, Any]) -> str:
+def _cursor_text(trade: Mapping[str, Any]) -> str:
     return f"{trade['timestamp']:%Y-%m-%dT%H:%M:%S.%f}~{trade['sequence']}~{trade['trade_id']}"
 
 
-def _cursor(text: str | UnsetType) -> Cursor | None:
+def _parse_cursor(text: str | UnsetType) -> Cursor | None:
     if text is UNSET:
         return None
     try:
@@ -261,7 +262,7 @@ def _cursor(text: str | UnsetType) -> Cursor | None:
         at = parse_time(f"{time}Z")
         number = int(sequence)
     except ValueError:
-        raise bad_parameter("cursor", "takes what the link to a next page gave") from None
+        raise bad_parameter("cursor", "takes the value from the link to a next page") from None
     if not (EARLIEST <= at < LATEST and 0 <= number < 1 << 64):
-        raise bad_parameter("cursor", "takes what the link to a next page gave")
+        raise bad_parameter("cursor", "takes the value from the link to a next page")
     return Cursor(at, number, trade_id)

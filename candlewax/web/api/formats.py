@@ -1,4 +1,4 @@
-"""In which form rows leave: JSON, CSV, Parquet or Arrow, and whether they are known already."""
+"""Forms of an answer: JSON, CSV, Parquet or Arrow, and 304 for a body the client has."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -32,10 +32,10 @@ _NAMES: Final = {
 }
 
 
-def wanted(request: Request, chosen: str | UnsetType) -> str:
-    """The form a client wants: by parameter, else by its Accept header. Raises Problem."""
-    if chosen is not UNSET:
-        return str(chosen)
+def choose_form(request: Request, form: str | UnsetType) -> str:
+    """Return the form a client asks for, by parameter, else by Accept header. Raises Problem."""
+    if form is not UNSET:
+        return str(form)
     offers = []
     for part in request.headers.get("accept", "*/*").split(","):
         kind, *options = (piece.strip() for piece in part.split(";"))
@@ -43,8 +43,8 @@ def wanted(request: Request, chosen: str | UnsetType) -> str:
             offers.append((_quality(options), _NAMES[kind.lower()]))
     best = max(offers, key=lambda offer: offer[0], default=(0.0, ""))
     if not best[0]:
-        known = ", ".join(kind.partition(";")[0] for kind in TYPES.values())
-        raise Problem(406, "not_acceptable", f"there are {known}")
+        media_types = ", ".join(kind.partition(";")[0] for kind in TYPES.values())
+        raise Problem(406, "not_acceptable", f"there are {media_types}")
     return best[1]
 
 
@@ -59,22 +59,22 @@ def _quality(options: list[str]) -> float:
 
 
 def write(rows: pl.DataFrame, form: str) -> bytes:
-    """Rows in a form that is no JSON."""
+    """Return rows in a form other than JSON."""
     return _WRITERS[form](rows)
 
 
-def write_candles(found: CandlePage, form: str) -> bytes:
-    """Kept candles in a form that is no JSON."""
+def write_candles(page: CandlePage, form: str) -> bytes:
+    """Return cached candles in a form other than JSON."""
     if form == "csv":
-        return found.csv()
+        return page.csv()
     write = columns.as_parquet if form == "parquet" else columns.as_arrow
-    return write(found.table())
+    return write(page.table())
 
 
 def _csv(rows: pl.DataFrame) -> bytes:
     lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
     flat = rows.with_columns(pl.col(name).list.join(" ") for name in lists)
-    return encode.readable(flat).write_csv().encode()
+    return encode.format_values(flat).write_csv().encode()
 
 
 def _parquet(rows: pl.DataFrame) -> bytes:
@@ -99,16 +99,21 @@ _WRITERS: Final[Mapping[str, Callable[[pl.DataFrame], bytes]]] = {
 def respond(
     request: Request, body: bytes, form: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The body; or only that it has not changed, if the client has it."""
-    # Another one after each start. To take a digest lets go of the interpreter's lock, and
-    # to get it back may take longer than all the rest while the pipeline runs beside.
+    """Return the body, or 304 if the client already has it."""
+    # Differs after each start. A digest would release the interpreter's lock, and getting it back
+    # may take longer than all the rest while the pipeline runs in the same process.
     tag = f'"{len(body):x}-{hash(body) % 2**64:016x}"'
-    said = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept", **(headers or {})}
-    known = [name.strip().removeprefix("W/") for name in _known(request).split(",")]
-    if tag in known or "*" in known:
-        return Response(status_code=304, headers=said)
-    return Response(body, 200, said, TYPES[form])
+    merged = {
+        "ETag": tag,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept",
+        **(headers or {}),
+    }
+    cached_tags = [name.strip().removeprefix("W/") for name in _if_none_match(request).split(",")]
+    if tag in cached_tags or "*" in cached_tags:
+        return Response(status_code=304, headers=merged)
+    return Response(body, 200, merged, TYPES[form])
 
 
-def _known(request: Request) -> str:
+def _if_none_match(request: Request) -> str:
     return request.headers.get("if-none-match", "")

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the types that check the requests."""
+"""OpenAPI document, built from the same types that check the requests."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +14,7 @@ _TIME: Final = {"type": "string", "format": "date-time"}
 _WHOLE: Final = {"type": "integer", "minimum": 0}
 
 
-def _perhaps(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"oneOf": [dict(schema), {"type": "null"}]}
 
 
@@ -22,29 +22,29 @@ def _fields(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - schemas of JSON
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-_WORDS: Final = ["forming", "complete", "gaps", "partial", "unverified"]
+_STATUSES: Final = ["forming", "complete", "gaps", "partial", "unverified"]
 
 SCHEMAS: Final[Mapping[str, Any]] = {
     "Candle": _fields(
         window_start=_TIME,
         **dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), _AMOUNT),
         trade_count=_WHOLE,
-        buy_volume={**_AMOUNT, "description": "of the trades whose taker bought"},
-        buy_quote_volume={**_AMOUNT, "description": "of the trades whose taker bought"},
+        buy_volume={**_AMOUNT, "description": "traded by taker buys"},
+        buy_quote_volume={**_AMOUNT, "description": "traded by taker buys"},
         open_time=_TIME,
         close_time=_TIME,
-        first_sequence={**_WHOLE, "description": "number of the first trade; 0: not numbered"},
-        last_sequence={**_WHOLE, "description": "number of the last trade; 0: not numbered"},
-        closed={"type": "boolean", "description": "false while it forms"},
-        status={"type": "string", "enum": _WORDS},
-        missing={**_WHOLE, "description": "trades known missing that may belong to it"},
-        feed_down_ms={**_WHOLE, "description": "of its time, without any connection"},
-        repaired={**_WHOLE, "description": "trades that came otherwise than live"},
-        revision={**_WHOLE, "description": "trades that came after it had closed"},
+        first_sequence={**_WHOLE, "description": "sequence of the first trade; 0: not numbered"},
+        last_sequence={**_WHOLE, "description": "sequence of the last trade; 0: not numbered"},
+        closed={"type": "boolean", "description": "false while the candle is forming"},
+        status={"type": "string", "enum": _STATUSES},
+        missing={**_WHOLE, "description": "missing trades that may belong to the candle"},
+        feed_down_ms={**_WHOLE, "description": "milliseconds of its window in an outage"},
+        repaired={**_WHOLE, "description": "trades received by repair or backfill"},
+        revision={**_WHOLE, "description": "trades received after the candle closed"},
     ),
     "Trade": _fields(
         timestamp=_TIME,
-        side={"type": "string", "enum": ["BUY", "SELL"], "description": "the taker's"},
+        side={"type": "string", "enum": ["BUY", "SELL"], "description": "side of the taker"},
         price=_AMOUNT,
         quantity=_AMOUNT,
         quote_volume=_AMOUNT,
@@ -59,14 +59,17 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         first_sequence=_WHOLE,
         last_sequence=_WHOLE,
         count=_WHOLE,
-        missing={**_WHOLE, "description": "of these, not seen yet"},
-        before={**_TIME, "description": "of the last trade before it"},
-        after={**_TIME, "description": "of the first trade behind it"},
+        missing={**_WHOLE, "description": "trades of the gap not received yet"},
+        before={**_TIME, "description": "time of the last trade before the gap"},
+        after={**_TIME, "description": "time of the first trade after the gap"},
         detected_at=_TIME,
         state={"type": "string", "enum": ["open", "repairing", "unrepairable", "repaired"]},
         attempts=_WHOLE,
-        reason=_perhaps({"type": "string"}),
-        numbering={**_WHOLE, "description": "of the trades beside it, as `silver_trades` names it"},
+        reason=_nullable({"type": "string"}),
+        numbering={
+            **_WHOLE,
+            "description": "numbering of the gap, as in `silver_trades`",
+        },
     ),
     "Symbol": _fields(
         exchange={"type": "string"},
@@ -80,48 +83,52 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         error={
             "type": "object",
             "properties": {
-                "code": {"type": "string", "description": "a fixed word"},
-                "message": {"type": "string", "description": "the reason, for people"},
-                "parameter": {"type": "string", "description": "which one, if it is one"},
+                "code": {"type": "string", "description": "fixed code for programs"},
+                "message": {"type": "string", "description": "reason for people"},
+                "parameter": {
+                    "type": "string",
+                    "description": "name of the bad parameter, if any",
+                },
             },
             "required": ["code", "message"],
         }
     ),
-    "Health": {"type": "object", "description": "how each connection is, rates and latency"},
+    "Health": {"type": "object", "description": "state of each connection, rates and latency"},
     "About": _fields(name={"type": "string"}, feed={"type": "string"}, candles_in_memory=_WHOLE),
 }
 
 _STREAM: Final = (
-    "Server-sent events, each the latest state, about 25 times a second: `candles` "
-    '({"received_us": when the newest trade was received, "data": candles that changed}), '
-    "`trades` (those made since), `tickers` (the day's candle of each market that moved), "
-    "`health`, `database` (whether it is `there` or `away`, and why), and `reset`: something "
-    "was missed, read anew. Where the pipeline runs in the same process, trades and candles "
-    "that form are told beside their insert, before they can be read; closed candles once they "
-    "are stored."
+    "Server-sent events with the latest state, up to 25 times a second: `candles` "
+    '({"received_us": receive time of the newest trade, "data": changed candles}), '
+    "`trades` (new ones), `tickers` (the day candle of each market that moved), `health`, "
+    "`database` (`there` or `away`, and why) and `reset` (events were lost: read again). "
+    "If the pipeline runs in the same process, trades and forming candles are sent while they "
+    "are inserted, before they can be read; closed candles are sent once they are stored."
 )
 
 
 def document(base: str) -> dict[str, Any]:
-    """All addresses below `base`, and SQL at the root."""
+    """Return the OpenAPI document: all addresses below `base`, and SQL at the root."""
     rows: dict[str, tuple[type[msgspec.Struct], str, str]] = {
         "exchanges": (params.Parameters, "Exchange", "All exchanges"),
-        "symbols": (params.Symbols, "Symbol", "Markets of which there are candles"),
+        "symbols": (params.Symbols, "Symbol", "Markets that have candles"),
         "ohlcv/{timeframe}": (params.Candles, "Candle", "Candles of a market"),
         "trades": (params.Trades, "Trade", "Trades of a market, each once"),
-        "gaps": (params.Gaps, "Gap", "Trades that an exchange numbered and nobody has seen"),
+        "gaps": (params.Gaps, "Gap", "Gaps: sequence numbers without a received trade"),
     }
-    paths = {f"{base}/{path}": _rows(path, *what) for path, what in rows.items()}
-    paths[base] = _one("About", "What is served here")
-    paths[f"{base}/health"] = _one("Health", "How the feeds are")
-    paths[f"{base}/stream"] = _stream()
-    paths["/"] = _sql()
+    paths = {
+        f"{base}/{path}": _rows_operation(path, *operation) for path, operation in rows.items()
+    }
+    paths[base] = _json_operation("About", "Name, data source and candles in memory")
+    paths[f"{base}/health"] = _json_operation("Health", "Status of feeds, database and cross-check")
+    paths[f"{base}/stream"] = _stream_operation()
+    paths["/"] = _sql_operation()
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Candlewax",
             "version": "1",
-            "description": "Candles, the trades they are made of, and what is missing. Amounts "
+            "description": "Candles, their trades, and gaps. Amounts "
             "are exact decimals as text. A full page has a link to the next one, in `next` and "
             "in the header Link. Every answer has an ETag.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -131,8 +138,10 @@ def document(base: str) -> dict[str, Any]:
     }
 
 
-def _rows(path: str, kind: type[msgspec.Struct], schema: str, summary: str) -> dict[str, Any]:
-    answer = {
+def _rows_operation(
+    path: str, parameters_type: type[msgspec.Struct], schema: str, summary: str
+) -> dict[str, Any]:
+    body_schema = {
         "type": "object",
         "properties": {
             "data": {"type": "array", "items": _ref(schema)},
@@ -140,14 +149,16 @@ def _rows(path: str, kind: type[msgspec.Struct], schema: str, summary: str) -> d
         },
         "required": ["data", "next"],
     }
-    content: dict[str, Any] = {kind: {} for kind in TYPES.values()}
-    content[TYPES["json"]] = {"schema": answer}
-    given = _parameters(kind)
+    content: dict[str, Any] = {media_type: {} for media_type in TYPES.values()}
+    content[TYPES["json"]] = {"schema": body_schema}
+    parameters = _parameters(parameters_type)
     if "{timeframe}" in path:
-        named = {"type": "string", "enum": list(TIMEFRAMES)}
-        given.insert(0, {"name": "timeframe", "in": "path", "required": True, "schema": named})
-    said = {"description": "rows", "content": content, "headers": _HEADERS}
-    return {"get": _get(summary, kind.__doc__ or "", given, said)}
+        timeframe = {"type": "string", "enum": list(TIMEFRAMES)}
+        parameters.insert(
+            0, {"name": "timeframe", "in": "path", "required": True, "schema": timeframe}
+        )
+    success = {"description": "rows", "content": content, "headers": _HEADERS}
+    return {"get": _operation(summary, parameters_type.__doc__ or "", parameters, success)}
 
 
 _HEADERS: Final = {
@@ -156,44 +167,46 @@ _HEADERS: Final = {
 }
 
 
-def _one(schema: str, summary: str) -> dict[str, Any]:
+def _json_operation(schema: str, summary: str) -> dict[str, Any]:
     content = {TYPES["json"]: {"schema": _ref(schema)}}
-    return {"get": _get(summary, "", [], {"description": summary, "content": content})}
+    return {"get": _operation(summary, "", [], {"description": summary, "content": content})}
 
 
-def _stream() -> dict[str, Any]:
-    said = {"description": "events", "content": {"text/event-stream": {}}}
-    return {"get": _get("What happens, as it happens", _STREAM, _parameters(params.Stream), said)}
-
-
-def _sql() -> dict[str, Any]:
-    query = {"name": "query", "in": "query", "required": True, "schema": {"type": "string"}}
-    said = {"description": "rows in the format of the query", "content": {"*/*": {}}}
-    about = (
-        "One query, as ClickHouse's HTTP interface takes it: in `query` or in the body of a "
-        "POST, with `param_*`, `database` and `default_format`. It may only read. Errors are "
-        "ClickHouse's: text, and its number in X-ClickHouse-Exception-Code. Where the tables "
-        "are a server's, ask that server."
-    )
-    get = _get("SQL, read-only (without `query`: the page)", about, [query], said)
-    return {"get": get}
-
-
-def _get(
-    summary: str, description: str, given: list[dict[str, Any]], said: Mapping[str, Any]
-) -> dict[str, Any]:
-    wrong = {"description": "refused", "content": {TYPES["json"]: {"schema": _ref("Error")}}}
+def _stream_operation() -> dict[str, Any]:
+    success = {"description": "events", "content": {"text/event-stream": {}}}
     return {
-        "summary": summary,
-        "description": " ".join(description.split()),
-        "parameters": given,
-        "responses": {"200": dict(said), "4XX": wrong},
+        "get": _operation("Live events of one market", _STREAM, _parameters(params.Stream), success)
     }
 
 
-def _parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    (_,), defined = msgspec.json.schema_components([kind], ref_template="{name}")
-    schema = defined[kind.__name__]
+def _sql_operation() -> dict[str, Any]:
+    query = {"name": "query", "in": "query", "required": True, "schema": {"type": "string"}}
+    success = {"description": "rows in the format of the query", "content": {"*/*": {}}}
+    about = (
+        "One read-only query in the form of ClickHouse's HTTP interface: in `query` or in the "
+        "body of a POST, with `param_*`, `database` and `default_format`. Errors are "
+        "ClickHouse's: a text, and the number in X-ClickHouse-Exception-Code. If the tables are "
+        "on a ClickHouse server, send queries to that server."
+    )
+    get = _operation("SQL, read-only (without `query`: the page)", about, [query], success)
+    return {"get": get}
+
+
+def _operation(
+    summary: str, description: str, parameters: list[dict[str, Any]], success: Mapping[str, Any]
+) -> dict[str, Any]:
+    failure = {"description": "refused", "content": {TYPES["json"]: {"schema": _ref("Error")}}}
+    return {
+        "summary": summary,
+        "description": " ".join(description.split()),
+        "parameters": parameters,
+        "responses": {"200": dict(success), "4XX": failure},
+    }
+
+
+def _parameters(parameters_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    (_,), schemas = msgspec.json.schema_components([parameters_type], ref_template="{name}")
+    schema = schemas[parameters_type.__name__]
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": field}

@@ -1,6 +1,6 @@
-"""The parameters of each request: what they take, checked before anything is asked.
+"""Parameters of each request, checked before any query runs.
 
-The same types make the OpenAPI document, so that it says what is checked.
+The OpenAPI document is built from the same types.
 """
 
 import re
@@ -26,7 +26,7 @@ Symbol = Annotated[
     Meta(
         min_length=1,
         max_length=100,
-        description="unified symbol, as BTC/USDT",
+        description="unified symbol, such as BTC/USDT",
         examples=["BTC/USDT"],
     ),
 ]
@@ -35,20 +35,20 @@ Time = Annotated[
     datetime,
     Meta(tz=True, description="ISO 8601 with a zone, or seconds since 1970", examples=[1789430400]),
 ]
-"""`read_time` makes it of the text that was given."""
+"""`read_time` parses it from text."""
 Limit = Annotated[int, Meta(ge=1, le=MOST_ROWS, description="rows of one answer, at most")]
 Format = Annotated[
     Literal["json", "csv", "parquet", "arrow"],
-    Meta(description="instead of the Accept header; json if neither says anything"),
+    Meta(description="takes precedence over the Accept header; json if neither names one"),
 ]
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2106, 1, 1, tzinfo=UTC)
-"""The times a candle can have."""
+"""Bound of the times a candle can have, exclusive."""
 
 
 class Parameters(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What all requests for rows take."""
+    """Parameters of all requests for rows."""
 
     format: Format | UnsetType = UNSET
 
@@ -61,23 +61,23 @@ class Market(Parameters, frozen=True, kw_only=True):
 
 
 class Span(Market, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A market's rows of a time: from (inclusive) to (exclusive)."""
+    """Rows of a market in a span of time: `from` (inclusive) to `to` (exclusive)."""
 
     from_: Time | UnsetType = UNSET
     to: Time | UnsetType = UNSET
 
 
 class Candles(Span, frozen=True, kw_only=True):
-    """The candles of a market. With `from` the first ones from there on, without it the
-    last ones before `to`; in either case in the order of time.
+    """Candles of a market, oldest first. With `from` the first ones from there on, without it the
+    last ones before `to`.
     """
 
     limit: Limit = 1000
 
 
 class Trades(Span, frozen=True, kw_only=True):
-    """The trades of a market, chosen and ordered like candles. `cursor` comes from the
-    link to the next page and takes the place of `from` or `to`.
+    """Trades of a market, oldest first, chosen like candles. `cursor` comes from the link to the
+    next page and replaces `from` or `to`.
     """
 
     limit: Limit = 1000
@@ -85,7 +85,7 @@ class Trades(Span, frozen=True, kw_only=True):
 
 
 class Gaps(Parameters, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Holes in the numbers of trades, of all markets or of some."""
+    """Gaps of all markets or of some."""
 
     exchange: Exchange | UnsetType = UNSET
     symbol: Symbol | UnsetType = UNSET
@@ -95,13 +95,13 @@ class Gaps(Parameters, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class Symbols(Parameters, frozen=True, kw_only=True):
-    """Markets, of all exchanges or of one."""
+    """Markets of all exchanges or of one."""
 
     exchange: Exchange | UnsetType = UNSET
 
 
 class Stream(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What a page shows: one market in one timeframe."""
+    """One market in one timeframe."""
 
     exchange: Exchange
     symbol: Symbol
@@ -114,50 +114,50 @@ class Nothing(Struct, forbid_unknown_fields=True, frozen=True):
 
 T = TypeVar("T", bound=Struct)
 
-_WHERE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
+_LOCATION: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
-def read(kind: type[T], request: Request) -> T:
-    """The parameters of a request. Raises Problem."""
-    given = request.query_params.multi_items()
+def read(parameters_type: type[T], request: Request) -> T:
+    """Return the parameters of a request. Raises Problem."""
+    items = request.query_params.multi_items()
     values: dict[str, object] = {}
-    for name, text in given:
+    for name, text in items:
         if name in values:
             raise bad_parameter(name, "given more than once")
         values[name] = text
     for name, field in _TIMES:
-        if name in values and field in kind.__struct_fields__:
+        if name in values and field in parameters_type.__struct_fields__:
             values[name] = read_time(name, str(values[name]))
     try:
-        found = msgspec.convert(values, kind, strict=False)
+        parameters = msgspec.convert(values, parameters_type, strict=False)
     except msgspec.ValidationError as error:
-        raise _told(error) from None
-    _check_times(found)
-    return found
+        raise _to_problem(error) from None
+    _check_times(parameters)
+    return parameters
 
 
 def read_time(name: str, text: str) -> datetime:
-    """Return the time that a parameter's text tells. Raises Problem."""
+    """Return the time that a parameter gives. Raises Problem."""
     try:
         return parse_time(text)
     except ValueError as error:
         raise bad_parameter(name, str(error)) from None
 
 
-def _told(error: msgspec.ValidationError) -> Problem:
+def _to_problem(error: msgspec.ValidationError) -> Problem:
     text = str(error)
-    where = _WHERE.search(text)
-    said = _WHERE.sub("", text)
-    if where:
-        return bad_parameter(where[1], said)
-    named = re.search(r"field `([^`]*)`", said)
-    said = said.replace("Object contains unknown field", "there is no parameter")
-    said = said.replace("Object missing required field", "there must be the parameter")
-    return bad_parameter(named[1] if named else "", said)
+    location = _LOCATION.search(text)
+    message = _LOCATION.sub("", text)
+    if location:
+        return bad_parameter(location[1], message)
+    field_name = re.search(r"field `([^`]*)`", message)
+    message = message.replace("Object contains unknown field", "unknown parameter")
+    message = message.replace("Object missing required field", "missing parameter")
+    return bad_parameter(field_name[1] if field_name else "", message)
 
 
-def _check_times(found: Struct) -> None:
-    times: dict[str, Any] = {name: getattr(found, field, UNSET) for name, field in _TIMES}
+def _check_times(parameters: Struct) -> None:
+    times: dict[str, Any] = {name: getattr(parameters, field, UNSET) for name, field in _TIMES}
     for name, time in times.items():
         if isinstance(time, datetime) and not EARLIEST <= time < LATEST:
             raise bad_parameter(name, "a time from 1970 to 2105")

@@ -1,4 +1,4 @@
-"""The candles of all series, newest first as far as there is room, ready to be sent."""
+"""Cache of encoded candles: of each series the newest, as many as fit."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,141 +7,145 @@ import polars as pl
 
 from candlewax.web import encode
 from candlewax.web.cache.chunks import CandlePage
-from candlewax.web.cache.series import Read, SeriesCache
+from candlewax.web.cache.series import LoadedCandles, SeriesCache
 from candlewax.web.queries import Series
 
 EACH: Final = 1_050
-"""The last candles of a series that are read at once: what a request has if it asks for
-no number, and some that close meanwhile."""
+"""Newest candles of a series that one query reads: the default limit of a request, and some that
+close meanwhile."""
 
 MOST: Final = 1_500_000
-"""Candles of all series together: about 230 bytes each, 340 MB."""
+"""Candles of all series: about 230 bytes each, 340 MB."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 
-Meanwhile = dict[int, bytes]
-"""What came of a series while it was read."""
+ConcurrentChanges = dict[int, bytes]
+"""Candles of a series that changed while it was read: JSON by start."""
 
 
 class CandleCache:
-    """Series kept as they are sent, and kept up to date by what is stored.
+    """Encoded candles of all series, kept up to date by the rows that are stored.
 
-    Not for several threads. What a series does not reach back to is not here. Where there
-    is no more room, the oldest candles of the longest series go.
+    Not thread-safe. A series is complete from some time on; older candles are in the tables only.
+    If the cache is full, the oldest candles of the longest series are dropped.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[Series, SeriesCache] = {}
-        self._loading: dict[Series, Meanwhile] = {}
-        self._backlog: list[pl.DataFrame] = []
+        self._series: dict[Series, SeriesCache] = {}
+        self._loading: dict[Series, ConcurrentChanges] = {}
+        self._queued: list[pl.DataFrame] = []
         self._count = 0
 
     def page(
         self, series: Series, begin: int, end: int, limit: int, *, last: bool
     ) -> CandlePage | None:
-        """The first or the `last` so many candles that begin in a time (seconds since
-        1970), in its order; None if not all of them are here.
-        """
-        self.settle()
-        kept = self._kept.get(series)
-        return None if kept is None else kept.between(begin, end, limit, last=last)
+        """Return the first or `last` candles that begin in a time range, oldest first.
 
-    def since(self, series: Series) -> int | None:
-        """From when on all of a series is here; 0: from its beginning; None: nothing is."""
-        kept = self._kept.get(series)
-        return None if kept is None else kept.since
+        Times are in seconds since 1970. Returns None if the cache does not hold all of them.
+        """
+        self.apply_queued()
+        cached = self._series.get(series)
+        return None if cached is None else cached.page(begin, end, limit, last=last)
+
+    def complete_since(self, series: Series) -> int | None:
+        """Return the time from which a series is complete; 0: all of it; None: not cached."""
+        cached = self._series.get(series)
+        return None if cached is None else cached.since
 
     @property
     def count(self) -> int:
-        """How many candles are here."""
+        """Return how many candles are cached."""
         return self._count
 
     @property
-    def room(self) -> int:
-        """How many more candles may come."""
+    def free_candles(self) -> int:
+        """Return how many more candles fit."""
         return max(0, self._most - self._count)
 
-    def begin(self, series: Series) -> Meanwhile:
-        """Candles are being read from the tables: what comes meanwhile comes on top. What
-        was begun before for the same series will count for nothing.
-        """
-        meanwhile = self._loading[series] = {}
-        return meanwhile
+    def begin_read(self, series: Series) -> ConcurrentChanges:
+        """Collect the changes of a series from now on, while it is read from the tables.
 
-    def extend(self, series: Series, meanwhile: Meanwhile, read: Read) -> None:
-        """What was read of a series, up to what was here when it was begun; for nothing if
-        something was missed since.
+        Any earlier read of the series that is still running is discarded.
         """
-        self.settle()
-        if self._loading.get(series) is not meanwhile:
+        changes = self._loading[series] = {}
+        return changes
+
+    def extend(self, series: Series, changes: ConcurrentChanges, loaded: LoadedCandles) -> None:
+        """Add the candles that were read of a series, then the changes collected since.
+
+        They are discarded if the cache was cleared, or another read began, in the meantime.
+        """
+        self.apply_queued()
+        if self._loading.get(series) is not changes:
             return
         del self._loading[series]
-        kept = self._kept.setdefault(series, SeriesCache())
-        self._count -= len(kept)
-        kept.extend(read)
-        kept.put(meanwhile)
-        self._count += len(kept)
-        self._trim()
+        cached = self._series.setdefault(series, SeriesCache())
+        self._count -= len(cached)
+        cached.extend(loaded)
+        cached.put(changes)
+        self._count += len(cached)
+        self._make_space()
 
     def clear(self) -> None:
-        """Forget all: something was missed."""
-        self._kept.clear()
-        self._backlog.clear()
-        # What is being read may miss it too.
+        """Drop everything, as stored rows were missed."""
+        self._series.clear()
+        self._queued.clear()
+        # Reads in progress may lack the same rows.
         self._loading.clear()
         self._count = 0
 
     def update(self, rows: pl.DataFrame) -> None:
-        """Rows of `ohlcv` that were stored; they are looked at when somebody asks."""
-        if self._kept or self._loading:
-            self._backlog.append(rows)
+        """Queue stored rows of `ohlcv`; they are encoded when a reader needs them."""
+        if self._series or self._loading:
+            self._queued.append(rows)
 
-    def settle(self) -> None:
-        """Bring all series up to date."""
-        if self._backlog:
-            rows = named(pl.concat(self._backlog, how="diagonal"))
-            self._backlog.clear()
+    def apply_queued(self) -> None:
+        """Apply all queued rows."""
+        if self._queued:
+            rows = with_names(pl.concat(self._queued, how="diagonal"))
+            self._queued.clear()
             self.put(rows)
 
     def put(self, rows: pl.DataFrame) -> dict[Series, dict[int, bytes]]:
-        """Take rows (`named`) that were stored; gives the candles that changed, by their
-        starts.
+        """Apply stored rows (`with_names`). Return the candles that changed: JSON by series and
+        start.
         """
-        found: dict[Series, dict[int, bytes]] = {}
-        for series, start, line in encoded(rows):
-            found.setdefault(series, {})[start] = line
-        for series, lines in found.items():
+        by_series: dict[Series, dict[int, bytes]] = {}
+        for series, start, line in encode_latest(rows):
+            by_series.setdefault(series, {})[start] = line
+        for series, lines in by_series.items():
             if series in self._loading:
                 self._loading[series].update(lines)
-            kept = self._kept.get(series)
-            # One without candles is kept too.
-            if kept is not None:
-                self._count -= len(kept)
-                found[series] = kept.put(lines)
-                self._count += len(kept)
-        self._trim()
-        return {series: lines for series, lines in found.items() if lines}
+            cached = self._series.get(series)
+            # A series without candles is cached too.
+            if cached is not None:
+                self._count -= len(cached)
+                by_series[series] = cached.put(lines)
+                self._count += len(cached)
+        self._make_space()
+        return {series: lines for series, lines in by_series.items() if lines}
 
-    def _trim(self) -> None:
+    def _make_space(self) -> None:
         while self._count > self._most:
-            gone = max(self._kept.values(), key=len).shorten()
-            if not gone:
+            removed = max(self._series.values(), key=len).shorten()
+            if not removed:
                 return
-            self._count -= gone
+            self._count -= removed
 
 
-def named(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `ohlcv` on their way to it, with their names as text."""
+def with_names(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows on their way to `ohlcv` with timeframe, exchange and symbol as text."""
     return rows.with_columns(
         pl.col("timeframe").replace_strict(encode.TIMEFRAME_NAMES, return_dtype=pl.String),
         pl.col("exchange", "symbol").cast(pl.String),
     )
 
 
-def encoded(rows: pl.DataFrame) -> Iterable[tuple[Series, int, bytes]]:
-    """Each candle (`named`) once, as the table has it: the row of the highest version, of
-    these the last; its series, its start, its JSON.
+def encode_latest(rows: pl.DataFrame) -> Iterable[tuple[Series, int, bytes]]:
+    """Return series, start and JSON of each candle (`with_names`), once.
+
+    Of several rows of a candle the one of the greatest version counts, of equal ones the last.
     """
     if rows.is_empty():
         return []

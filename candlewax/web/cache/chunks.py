@@ -1,4 +1,4 @@
-"""Candles as they are sent: old ones packed, in each form, new ones as JSON."""
+"""Encoded candles: old ones compressed in every form, new ones as JSON."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,60 +13,60 @@ from candlewax.web import encode
 from candlewax.web.cache import columns
 
 CHUNK: Final = 512
-"""Candles that are packed together. To open a chunk lets go of the interpreter's lock, so
-there should be few of them in an answer."""
+"""Candles per chunk. Decompressing a chunk releases the interpreter's lock, so an answer should
+need few."""
 
 
 class Part(Protocol):
-    """Candles that follow each other; they do not change any more."""
+    """Consecutive encoded candles that do not change any more."""
 
     @property
     def starts(self) -> Sequence[int]:
-        """When they begin, in seconds since 1970."""
+        """Return their starts in seconds since 1970."""
 
     def lines(self) -> list[bytes]:
-        """The JSON of each."""
+        """Return the JSON of each candle."""
 
-    def listed(self) -> list[bytes]:
-        """Their rows of CSV."""
+    def csv_rows(self) -> list[bytes]:
+        """Return the candles as rows of CSV."""
 
     def table(self) -> pa.Table:
-        """The same in columns (`columns.SCHEMA`)."""
+        """Return the candles as an Arrow table (`columns.SCHEMA`)."""
 
 
 class OtherFormats(NamedTuple):
-    """Candles in the forms that are not JSON, packed: about 65 bytes each as rows of CSV, 80
-    in columns.
-    """
+    """Compressed candles in forms other than JSON: about 65 bytes each as CSV, 80 as columns."""
 
-    listed: bytes
+    csv_rows: bytes
     columns: bytes
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Candles, packed: about 75 bytes each for their JSON (of 470), and more where there was
-    time to make it.
-    """
+    """Compressed candles: about 75 bytes each as JSON (470 uncompressed), other forms optional."""
 
     starts: Sequence[int]
-    said: bytes
-    more: OtherFormats | None
+    json: bytes
+    others: OtherFormats | None
 
     def lines(self) -> list[bytes]:
-        """The JSON of each."""
-        return _unpacked(self.said)
+        """Return the JSON of each candle."""
+        return _decompress_lines(self.json)
 
-    def listed(self) -> list[bytes]:
-        """Their rows of CSV."""
-        return _unpacked(self.more.listed) if self.more else encode.listed(self.lines())
+    def csv_rows(self) -> list[bytes]:
+        """Return the candles as rows of CSV."""
+        return (
+            _decompress_lines(self.others.csv_rows)
+            if self.others
+            else encode.csv_rows(self.lines())
+        )
 
     def table(self) -> pa.Table:
-        """The same in columns."""
-        return columns.unpack(self.more.columns) if self.more else _table(self.listed())
+        """Return the candles as an Arrow table."""
+        return columns.unpack(self.others.columns) if self.others else _table(self.csv_rows())
 
     def cut(self, low: int, high: int) -> Part:
-        """Some of them."""
+        """Return the candles from `low` to `high`, exclusive."""
         return _Slice(self, low, high)
 
 
@@ -82,105 +82,110 @@ class _Slice(NamedTuple):
     def lines(self) -> list[bytes]:
         return self.chunk.lines()[self.low : self.high]
 
-    def listed(self) -> list[bytes]:
-        return self.chunk.listed()[self.low : self.high]
+    def csv_rows(self) -> list[bytes]:
+        return self.chunk.csv_rows()[self.low : self.high]
 
     def table(self) -> pa.Table:
         return self.chunk.table()[self.low : self.high]
 
 
 class JsonCandles(NamedTuple):
-    """Candles that are JSON only."""
+    """Candles encoded as JSON only."""
 
     starts: Sequence[int]
-    said: Sequence[bytes]
+    json_lines: Sequence[bytes]
 
     def lines(self) -> list[bytes]:
-        """The JSON of each."""
-        return list(self.said)
+        """Return the JSON of each candle."""
+        return list(self.json_lines)
 
-    def listed(self) -> list[bytes]:
-        """Their rows of CSV."""
-        return encode.listed(self.said)
+    def csv_rows(self) -> list[bytes]:
+        """Return the candles as rows of CSV."""
+        return encode.csv_rows(self.json_lines)
 
     def table(self) -> pa.Table:
-        """The same in columns."""
-        return _table(self.listed())
+        """Return the candles as an Arrow table."""
+        return _table(self.csv_rows())
 
 
 @dataclass(frozen=True)
 class CandlePage:
-    """Candles of a series in their order, in parts none of which is empty."""
+    """Candles of a series, oldest first, in parts of which none is empty."""
 
     parts: Sequence[Part]
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Return how many candles there are."""
         return sum(len(part.starts) for part in self.parts)
 
     @property
     def first(self) -> int:
-        """When the first one begins; there must be one."""
+        """Return the start of the first candle; the page must not be empty."""
         return self.parts[0].starts[0]
 
     @property
     def last(self) -> int:
-        """When the last one begins; there must be one."""
+        """Return the start of the last candle; the page must not be empty."""
         return self.parts[-1].starts[-1]
 
     def lines(self) -> list[bytes]:
-        """The JSON of each."""
+        """Return the JSON of each candle."""
         return [line for part in self.parts for line in part.lines()]
 
     def csv(self) -> bytes:
-        """All as CSV."""
-        return encode.csv(row for part in self.parts for row in part.listed())
+        """Return all candles as CSV with a header."""
+        return encode.csv(row for part in self.parts for row in part.csv_rows())
 
     def table(self) -> pa.Table:
-        """All in columns, in one piece."""
+        """Return all candles as one Arrow table in one piece."""
         tables = [part.table() for part in self.parts] or [_table(())]
         return pa.concat_tables(tables).combine_chunks()
 
 
-def said(rows: pl.DataFrame) -> CandlePage:
-    """Candles (`encode.CANDLE`) in their order, as a query gave them; in any thread."""
+def make_page(rows: pl.DataFrame) -> CandlePage:
+    """Return candles from a query (`encode.CANDLE`) as a page. Thread-safe."""
     if rows.is_empty():
         return CandlePage(())
     return CandlePage((JsonCandles(encode.starts(rows), encode.lines(rows)),))
 
 
 def pack(starts: Sequence[int], lines: Sequence[bytes]) -> list[Chunk]:
-    """Candles in their order, as JSON, in chunks; in any thread."""
+    """Return candles encoded as JSON in compressed chunks. Thread-safe."""
     return [
-        # Four bytes each, where a list takes forty.
-        Chunk(array("I", starts[at : at + CHUNK]), _packed(lines[at : at + CHUNK]), None)
+        # Four bytes per candle; a list takes forty.
+        Chunk(array("I", starts[at : at + CHUNK]), _compress_lines(lines[at : at + CHUNK]), None)
         for at in range(0, len(starts), CHUNK)
     ]
 
 
 def pack_all(rows: pl.DataFrame) -> list[Chunk]:
-    """Candles (`encode.ROWS`) in their order, in all forms, in chunks; in any thread."""
-    starts, (lines, listed) = encode.starts(rows), encode.texts(rows)
-    more = (
-        OtherFormats(_packed(listed[at : at + CHUNK]), _small(columns.pack(rows[at : at + CHUNK])))
+    """Return candles (`encode.ROWS`) in compressed chunks with all forms. Thread-safe."""
+    starts, (lines, csv_rows) = encode.starts(rows), encode.json_and_csv(rows)
+    others = (
+        OtherFormats(
+            _compress_lines(csv_rows[at : at + CHUNK]), _shrink(columns.pack(rows[at : at + CHUNK]))
+        )
         for at in range(0, len(starts), CHUNK)
     )
-    return [replace(chunk, more=own) for chunk, own in zip(pack(starts, lines), more, strict=True)]
+    return [
+        replace(chunk, others=forms)
+        for chunk, forms in zip(pack(starts, lines), others, strict=True)
+    ]
 
 
-def _packed(lines: Sequence[bytes]) -> bytes:
-    return _small(zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines)))
+def _compress_lines(lines: Sequence[bytes]) -> bytes:
+    return _shrink(zstandard.ZstdCompressor(level=1).compress(b"\n".join(lines)))
 
 
-def _small(packed: bytes) -> bytes:
-    # What was made keeps the room that it was given at first, four times as much.
-    return bytes(bytearray(packed))
+def _shrink(compressed: bytes) -> bytes:
+    # The compressor's result keeps its first allocation, four times its size.
+    return bytes(bytearray(compressed))
 
 
-def _unpacked(packed: bytes) -> list[bytes]:
-    return zstandard.ZstdDecompressor().decompress(packed).split(b"\n")
+def _decompress_lines(compressed: bytes) -> list[bytes]:
+    return zstandard.ZstdDecompressor().decompress(compressed).split(b"\n")
 
 
-def _table(listed: Sequence[bytes]) -> pa.Table:
-    return columns.parse(encode.csv(listed))
+def _table(csv_rows: Sequence[bytes]) -> pa.Table:
+    return columns.parse(encode.csv(csv_rows))

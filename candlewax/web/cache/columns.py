@@ -1,7 +1,7 @@
-"""Candles in columns, as Arrow tables of SCHEMA, and the forms that are made of these.
+"""Candles as Arrow tables of SCHEMA, and as Arrow streams and Parquet files.
 
-In the thread that asks: to wake another may take longer than all there is to do. Only to read
-CSV takes others.
+All work runs in the calling thread, as waking another may take longer than the work. Only reading
+CSV uses other threads.
 """
 
 from typing import Final
@@ -16,33 +16,33 @@ from candlewax.web import encode
 SCHEMA: Final[pa.Schema] = (
     pl.DataFrame(schema=encode.ROWS).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 )
-"""`encode.ROWS` in Arrow's types."""
+"""Arrow types of `encode.ROWS`."""
 
-_READING: Final = csv.ReadOptions(use_threads=False)
-_EXACT: Final = csv.ConvertOptions(
+_READ_OPTIONS: Final = csv.ReadOptions(use_threads=False)
+_CONVERT_OPTIONS: Final = csv.ConvertOptions(
     column_types=SCHEMA, include_columns=SCHEMA.names, null_values=[]
 )
 
 
 def parse(text: bytes) -> pa.Table:
-    """Candles that are CSV, in one piece. Raises ArrowInvalid for what is none."""
-    read = csv.read_csv(pa.BufferReader(text), _READING, convert_options=_EXACT)
-    return read.combine_chunks()
+    """Return candles from CSV as one Arrow table in one piece. Raises ArrowInvalid."""
+    table = csv.read_csv(pa.BufferReader(text), _READ_OPTIONS, convert_options=_CONVERT_OPTIONS)
+    return table.combine_chunks()
 
 
 def pack(rows: pl.DataFrame) -> bytes:
-    """Candles (`encode.ROWS`), made small."""
+    """Return candles (`encode.ROWS`) as a compressed Arrow stream."""
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     return zstandard.ZstdCompressor(level=1).compress(as_arrow(table))
 
 
-def unpack(packed: bytes) -> pa.Table:
-    """What `pack` was given."""
-    return ipc.open_stream(zstandard.ZstdDecompressor().decompress(packed)).read_all()
+def unpack(compressed: bytes) -> pa.Table:
+    """Return the table that `pack` compressed."""
+    return ipc.open_stream(zstandard.ZstdDecompressor().decompress(compressed)).read_all()
 
 
 def as_arrow(table: pa.Table) -> bytes:
-    """An Arrow stream."""
+    """Return a table as an Arrow stream."""
     target = pa.BufferOutputStream()
     with ipc.new_stream(target, table.schema) as stream:
         stream.write_table(table)
@@ -50,8 +50,8 @@ def as_arrow(table: pa.Table) -> bytes:
 
 
 def as_parquet(table: pa.Table) -> bytes:
-    """A Parquet file."""
+    """Return a table as a Parquet file."""
     target = pa.BufferOutputStream()
-    # Hardly a value occurs twice.
+    # Values hardly repeat, so a dictionary would only cost time.
     parquet.write_table(table, target, compression="snappy", use_dictionary=False)
     return bytes(target.getvalue())

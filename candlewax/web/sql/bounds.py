@@ -1,16 +1,14 @@
-"""What one query over HTTP may take of the embedded engine, which shares its process and its
-memory with the pipeline.
-"""
+"""Limits of one query on the embedded engine, which shares process and memory with the pipeline."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from candlewax.clickhouse.memory_limit import measure_left
+from candlewax.clickhouse.memory_limit import measure_available
 from candlewax.web.sql.http_protocol import RequestError
 
 AT_ONCE: Final = 2
-"""Queries that are answered at a time."""
+"""Queries that run at a time."""
 
 BOUNDS: Final[Mapping[str, int]] = {
     "max_execution_time": 10,
@@ -19,87 +17,88 @@ BOUNDS: Final[Mapping[str, int]] = {
     "max_result_bytes": 256_000_000,
     "max_threads": 1,
     "max_query_size": 262_144,
-    # The time bound is not looked at while a query is analysed, and aliases that name others
-    # twice double its tree with each: so the tree is bounded, after a fraction of a second.
+    # The time limit is not checked while a query is analysed, and an alias that uses another one
+    # twice doubles the tree. So the tree is limited, which ends such queries in under a second.
     "max_ast_elements": 20_000,
     "max_expanded_ast_elements": 20_000,
     "max_subquery_depth": 50,
     "max_bytes_before_external_sort": 0,
     "max_bytes_before_external_group_by": 0,
 }
-"""Seconds, bytes, rows, elements. A client may ask for less, never for more."""
+"""Seconds, bytes, rows, elements. A client may lower them, never raise them."""
 
 GRACE_S: Final = 2.0
-"""Seconds beyond its time after which a query is answered although it still runs."""
+"""Seconds beyond its time limit after which a query that still runs gets an answer."""
 
 RESERVE: Final = 48 << 20
 """Bytes that are left to the pipeline."""
 
 LEAST: Final = 8 << 20
-"""Bytes without which no query is begun."""
+"""Bytes below which no query starts."""
 
-_FIXED: Final = {
+_FIXED_SETTINGS: Final = {
     "result_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
     "allow_experimental_eval_table_function": "0",
 }
 
-_HARMLESS: Final = re.compile(
+_HARMLESS_SETTINGS: Final = re.compile(
     r"output_format_\w+|date_time_output_format|session_timezone|extremes|limit|offset|final"
 )
-"""Settings that only change how rows look, or which of them come."""
+"""Settings that only change the form of rows, or which of them are returned."""
 
 
-def choose_settings(asked: Mapping[str, str], memory_bytes: int) -> dict[str, str]:
-    """Return the settings of a query: the bounds, and what is harmless of those asked for.
+def choose_settings(requested: Mapping[str, str], memory_bytes: int) -> dict[str, str]:
+    """Return the settings of a query: the limits, and the harmless ones of the request.
 
-    All others are left out, as a client may always send some. `memory_bytes` are those that it
-    may take at most.
+    Others are dropped, as clients send some with every query. `memory_bytes` limits the memory.
     """
-    settings = {name: value for name, value in asked.items() if _HARMLESS.fullmatch(name)}
-    settings |= _FIXED
+    settings = {
+        name: value for name, value in requested.items() if _HARMLESS_SETTINGS.fullmatch(name)
+    }
+    settings |= _FIXED_SETTINGS
     bounds = dict(BOUNDS)
     bounds["max_memory_usage"] = min(bounds["max_memory_usage"], memory_bytes)
-    # An answer is copied on its way out.
+    # The result is copied once more to send it.
     bounds["max_result_bytes"] = min(bounds["max_result_bytes"], bounds["max_memory_usage"] // 2)
     for name, bound in bounds.items():
-        settings[name] = str(_least(asked.get(name, ""), bound))
+        settings[name] = str(_least(requested.get(name, ""), bound))
     return settings
 
 
-def _least(asked: str, bound: int) -> int:
-    """Return what is asked for if it is a bound below ours, else ours."""
-    if not re.fullmatch(r"[0-9]{1,20}", asked) or not 0 < int(asked) < bound:
+def _least(requested: str, bound: int) -> int:
+    """Return the requested limit if it is a number below ours, else ours."""
+    if not re.fullmatch(r"[0-9]{1,20}", requested) or not 0 < int(requested) < bound:
         return bound
-    return int(asked)
+    return int(requested)
 
 
-def choose_seconds(asked: Mapping[str, str]) -> int:
-    """Return the time that a query has."""
-    return _least(asked.get("max_execution_time", ""), BOUNDS["max_execution_time"])
+def choose_seconds(requested: Mapping[str, str]) -> int:
+    """Return the time limit of a query."""
+    return _least(requested.get("max_execution_time", ""), BOUNDS["max_execution_time"])
 
 
 def measure_share(connection: Any) -> int:  # noqa: ANN401 - chDB has no types
-    """Return the bytes that one of the queries that run at a time may take of what is left.
+    """Return the bytes of memory that one of the concurrent queries may use.
 
-    Raises RequestError if nearly nothing is.
+    Raises RequestError if the process has nearly no memory left.
     """
-    most = BOUNDS["max_memory_usage"]
-    share = _share(measure_left())
-    if share < most:
-        # What queries before this one took and gave back is kept for a while.
+    max_bytes = BOUNDS["max_memory_usage"]
+    share = _query_share(measure_available())
+    if share < max_bytes:
+        # The allocator keeps memory that earlier queries freed.
         connection.query("SYSTEM JEMALLOC PURGE")
-        share = min(most, _share(measure_left()))
+        share = min(max_bytes, _query_share(measure_available()))
     if share < LEAST:
         raise RequestError(
             241,
-            "(total) memory limit exceeded: nearly no memory is left to this process, so no query "
-            "is begun",
+            "(total) memory limit exceeded: this process has nearly no memory left, so no query "
+            "starts",
             "MEMORY_LIMIT_EXCEEDED",
         )
     return share
 
 
-def _share(left: int) -> int:
-    """Return one query's part, of which a third is for the answer on its way out."""
+def _query_share(left: int) -> int:
+    """Return the share of one query, less a third for the copy of its result."""
     return (left - RESERVE) // AT_ONCE * 2 // 3

@@ -1,4 +1,4 @@
-"""SQL over HTTP, read-only: what clients of ClickHouse need, over the embedded engine."""
+"""Read-only SQL over HTTP on the embedded engine, for clients of ClickHouse."""
 
 import asyncio
 import logging
@@ -29,70 +29,78 @@ from candlewax.web.sql.http_protocol import Answer, Request, RequestError
 _log: Final = logging.getLogger(__name__)
 
 WAITING: Final = 16
-"""Queries that may wait for their turn."""
+"""Queries that may wait for a free slot."""
 
 END_S: Final = 3.0
-"""Seconds for queries to end when the process does."""
+"""Seconds for running queries to end when the process does."""
 
 TURN_S: Final = 15.0
-"""Seconds that they wait at most."""
+"""Seconds a query waits for a free slot."""
 
 _SETTING: Final = r"\w+ = (?:[^\s',]+|'[^']*')"
 _FORMAT_CLAUSE: Final = re.compile(rf" FORMAT \w+((?: SETTINGS {_SETTING}(?:, {_SETTING})*)?)$")
-"""At the end of a statement as ClickHouse itself writes it."""
+"""FORMAT clause at the end of a statement that ClickHouse formatted."""
 
-_OF_PYTHON: Final = frozenset({"arrowtable", "dataframe", "datastore"})
-"""Formats of chDB that are objects, not bytes."""
+_PYTHON_FORMATS: Final = frozenset({"arrowtable", "dataframe", "datastore"})
+"""Formats of chDB that are Python objects, not bytes."""
 
 
 class Reader:
-    """Answers queries on the embedded engine of a directory, which is open already."""
+    """Runs queries on the embedded engine of a directory that is already open."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(
+        self, folder: Path, database: str, before_query: Callable[[], None] = lambda: None
+    ) -> None:
+        """`before_query` is called before each query, in its thread: it may store what is new."""
+        self._before_query = before_query
         self._path = str(folder.resolve())
         self._database = database
-        # It lives as long as one of its connections.
-        self._kept = engine.connect(self._path)
-        zone, self.version = self._kept.query("SELECT timezone(), version()", "TSV").data().split()
+        # The engine lives as long as one of its connections.
+        self._connection = engine.connect(self._path)
+        facts = self._connection.query("SELECT timezone(), version()", "TSV")
+        zone, self.version = facts.data().split()
         self.zone = str(zone)
-        names = self._kept.query(
+        function_names = self._connection.query(
             "SELECT lower(name) FROM system.table_functions WHERE NOT allow_readonly", "TSVRaw"
         )
-        self._reaching_out = statement_filter.REACHING_OUT | set(names.data().split())
-        self._running = 0
-        self._ended = threading.Condition()
+        self._external_functions = statement_filter.EXTERNAL_FUNCTIONS | set(
+            function_names.data().split()
+        )
+        self._running_count = 0
+        self._query_ended = threading.Condition()
 
     def run(self, request: Request) -> Answer:
-        """Answer a query on a connection of its own: its settings end with it."""
-        if request.form.lower() in _OF_PYTHON or not re.fullmatch(r"\w+", request.form):
+        """Return the answer to a query, run on its own connection: settings end with it."""
+        if request.form.lower() in _PYTHON_FORMATS or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
-        with self._counted(), closing(engine.connect(self._path)) as connection:
+        self._before_query()
+        with self._count_running(), closing(engine.connect(self._path)) as connection:
             database = request.parameters.get("database") or self._database
-            connection.query(f"USE {http_protocol.quoted(database, '`')}")
-            sql = self._one(connection, request.sql)
-            if request.wanted_form:
+            connection.query(f"USE {http_protocol.quote(database, '`')}")
+            sql = self._checked_statement(connection, request.sql)
+            if request.header_format:
                 # As in ClickHouse since 26.8, the header wins over the query.
                 sql = _FORMAT_CLAUSE.sub(r"\1", sql)
             settings = choose_settings(request.settings, measure_share(connection))
-            connection.query(f"SET {http_protocol.clause(settings)}")
-            # From here on nothing can be set any more, this one included.
+            connection.query(f"SET {http_protocol.settings_clause(settings)}")
+            # From here on no setting can be changed, this one included.
             connection.query("SET readonly = 1")
-            result = connection.query(sql, request.form, params=request.bound)
+            result = connection.query(sql, request.form, params=request.query_parameters)
             return http_protocol.answer(result, sql.encode(), request.form)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._ended:
-            self._running += 1
+    def _count_running(self) -> Iterator[None]:
+        with self._query_ended:
+            self._running_count += 1
         try:
             yield
         finally:
-            with self._ended:
-                self._running -= 1
-                self._ended.notify_all()
+            with self._query_ended:
+                self._running_count -= 1
+                self._query_ended.notify_all()
 
-    def _one(self, connection: Any, sql: bytes) -> str:  # noqa: ANN401 - chDB has no types
-        """The statement as ClickHouse itself writes it, if it may be run."""
+    def _checked_statement(self, connection: Any, sql: bytes) -> str:  # noqa: ANN401 - untyped
+        """Return the statement as ClickHouse formats it. Raises RequestError if not allowed."""
         try:
             text = sql.decode()
         except UnicodeDecodeError:
@@ -108,126 +116,127 @@ class Reader:
         formatted = connection.query(
             "SELECT formatQuerySingleLine({query:String})", "TSVRaw", params={"query": escaped}
         )
-        # The last newline is the format's.
-        one = str(formatted.data()).removesuffix("\n")
-        statement_filter.check_statement(one, self._reaching_out)
-        return one
+        # TSVRaw adds the last newline.
+        statement = str(formatted.data()).removesuffix("\n")
+        statement_filter.check_statement(statement, self._external_functions)
+        return statement
 
     def close(self) -> None:
-        """Let go of the engine, once what still runs in it has ended."""
-        with self._ended:
-            if self._running:
-                # Nothing else is run with this setting.
-                self._kept.query("KILL QUERY WHERE Settings['readonly'] = '1' ASYNC")
-            if not self._ended.wait_for(lambda: not self._running, END_S):
-                _log.warning("a query still runs that the engine does not end; it is left behind")
-                engine.leave_behind()
+        """Close the engine after its queries have ended, or leave it behind after END_S."""
+        with self._query_ended:
+            if self._running_count:
+                # Only these queries run with this setting.
+                self._connection.query("KILL QUERY WHERE Settings['readonly'] = '1' ASYNC")
+            if not self._query_ended.wait_for(lambda: not self._running_count, END_S):
+                _log.warning("a query cannot be cancelled; the engine is left behind")
+                engine.mark_still_running()
                 return
-        self._kept.close()
+        self._connection.close()
 
 
 class Sql:
-    """The addresses that clients of ClickHouse use."""
+    """HTTP handlers for clients of ClickHouse."""
 
     def __init__(self, reader: Reader | None) -> None:
         self._reader = reader
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._waiting_count = 0
 
     async def ping(self, _: HttpRequest) -> Response:
-        """Whether anybody is there."""
+        """Return "Ok.", as ClickHouse does."""
         return Response(b"Ok.\n", media_type="text/plain")
 
     async def answer(self, http: HttpRequest) -> Response:
-        """One query."""
+        """Return the answer to one query, or its error in ClickHouse's form."""
         if self._reader is None:
-            text = "the tables are a ClickHouse server's: ask it"
+            text = "the tables are on a ClickHouse server: send queries to it"
             raise Problem(404, "no_sql_here", text)
-        given: Mapping[str, str] = dict(http.query_params)
+        parameters: Mapping[str, str] = dict(http.query_params)
         try:
-            given, answer = await self._answered(self._reader, http, given)
-            status, body, said = 200, answer.body, answer.headers
+            parameters, answer = await self._run_query(self._reader, http, parameters)
+            status, body, own_headers = 200, answer.body, answer.headers
         except Problem:
             raise
-        except Exception as error:  # noqa: BLE001 - all of them are the client's to know
-            refused = http_protocol.refusal(error, self._reader.version)
-            status, body, said = refused.status, refused.body, refused.headers
-        told = {**http_protocol.told(self._reader.zone, given), **said, "Cache-Control": "no-store"}
-        packed = http_protocol.encoding(
-            given, http.headers.get("accept-encoding", ""), http_protocol.PACKED
+        except Exception as error:  # noqa: BLE001 - the client gets every error
+            refusal = http_protocol.refuse(error, self._reader.version)
+            status, body, own_headers = refusal.status, refusal.body, refusal.headers
+        headers = {**http_protocol.common_headers(self._reader.zone, parameters), **own_headers}
+        headers["Cache-Control"] = "no-store"
+        encoding = http_protocol.choose_encoding(
+            parameters, http.headers.get("accept-encoding", ""), http_protocol.COMPRESSORS
         )
-        if packed:
-            body = http_protocol.PACKED[packed](body)
-            told["Content-Encoding"] = packed
-        return Response(body, status, told, "text/plain")
+        if encoding:
+            body = http_protocol.COMPRESSORS[encoding](body)
+            headers["Content-Encoding"] = encoding
+        return Response(body, status, headers, "text/plain")
 
-    async def _answered(
-        self, reader: Reader, http: HttpRequest, given: Mapping[str, str]
+    async def _run_query(
+        self, reader: Reader, http: HttpRequest, parameters: Mapping[str, str]
     ) -> tuple[Mapping[str, str], Answer]:
         if http.headers.get("content-encoding", "identity") != "identity":
-            text = "Nothing compressed is taken here: queries are short, and nothing is inserted"
+            text = "Compressed bodies are not accepted: queries are short, and nothing is inserted"
             raise RequestError(164, text, "READONLY")
         body = await http.body()
-        given, request = http_protocol.read(given, http.headers, body, reads_only=True)
-        user, password = http_protocol.account(http.headers, given)
+        parameters, request = http_protocol.read(parameters, http.headers, body, reads_only=True)
+        user, password = http_protocol.read_account(http.headers, parameters)
         if (user or "default", password) != ("default", ""):
-            raise http_protocol.not_let_in(user)
-        return given, await self._in_turn(partial(reader.run, request), request.settings)
+            raise http_protocol.authentication_error(user)
+        return parameters, await self._run_in_slot(partial(reader.run, request), request.settings)
 
-    async def _in_turn(self, run: Callable[[], Answer], settings: Mapping[str, str]) -> Answer:
-        """Run a query when it is its turn, and answer when its time is over at the latest.
+    async def _run_in_slot(self, run: Callable[[], Answer], settings: Mapping[str, str]) -> Answer:
+        """Run a query once a slot is free, and answer at its time limit at the latest.
 
-        What an engine cannot be stopped in, as a function of a long text, runs on and keeps its
-        turn; of those that wait then the time runs out, too.
+        If the engine cannot stop a query, such as a function over a long text, the query runs on
+        and keeps its slot. The queries that wait for it then time out.
         """
-        if self._waiting >= WAITING:
-            raise _busy()
-        self._waiting += 1
+        if self._waiting_count >= WAITING:
+            raise _too_many_queries()
+        self._waiting_count += 1
         try:
-            await asyncio.wait_for(self._turn.acquire(), TURN_S)
+            await asyncio.wait_for(self._slots.acquire(), TURN_S)
         except TimeoutError:
-            raise _busy() from None
+            raise _too_many_queries() from None
         finally:
-            self._waiting -= 1
-        running = _begin(run)
-        running.add_done_callback(self._end)
+            self._waiting_count -= 1
+        running = _run_in_thread(run)
+        running.add_done_callback(self._free_slot)
         seconds = choose_seconds(settings)
         try:
             done, _ = await asyncio.wait({running}, timeout=seconds + GRACE_S)
         except asyncio.CancelledError:
-            # The server is ending and has waited a while already.
+            # The server is shutting down and has already waited.
             raise RequestError(236, "The server is shutting down.", "ABORTED") from None
         if done:
             return running.result()
-        _log.warning("a query runs on %g s beyond its time; the engine does not end it", GRACE_S)
+        _log.warning("a query runs %g s beyond its time limit; the engine does not end it", GRACE_S)
         raise RequestError(
             159,
-            f"Timeout exceeded: the query was to end within {seconds} seconds and still runs",
+            f"Timeout exceeded: the limit is {seconds} seconds and the query still runs",
             "TIMEOUT_EXCEEDED",
         )
 
-    def _end(self, running: "asyncio.Future[Answer]") -> None:
-        self._turn.release()
-        # Its client may be gone.
+    def _free_slot(self, running: "asyncio.Future[Answer]") -> None:
+        self._slots.release()
+        # Mark the error as read: the client may be gone.
         running.exception()
 
 
-def _begin(run: Callable[[], Answer]) -> "asyncio.Future[Answer]":
-    """Run a query in a thread of its own, for which no end of the process waits."""
+def _run_in_thread(run: Callable[[], Answer]) -> "asyncio.Future[Answer]":
+    """Run a query in a daemon thread of its own, so that the end of the process does not wait."""
     loop = asyncio.get_running_loop()
     running: asyncio.Future[Answer] = loop.create_future()
 
     def work() -> None:
         try:
-            tell: Callable[[], None] = partial(running.set_result, run())
-        except Exception as error:  # noqa: BLE001 - all of them are the client's to know
-            tell = partial(running.set_exception, error)
-        with suppress(RuntimeError):  # the server has ended
-            loop.call_soon_threadsafe(tell)
+            report_result: Callable[[], None] = partial(running.set_result, run())
+        except Exception as error:  # noqa: BLE001 - the client gets every error
+            report_result = partial(running.set_exception, error)
+        with suppress(RuntimeError):  # the event loop has closed
+            loop.call_soon_threadsafe(report_result)
 
     threading.Thread(target=work, name="sql", daemon=True).start()
     return running
 
 
-def _busy() -> RequestError:
+def _too_many_queries() -> RequestError:
     return RequestError(202, "Too many simultaneous queries", "TOO_MANY_SIMULTANEOUS_QUERIES")

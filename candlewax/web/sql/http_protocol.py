@@ -1,7 +1,6 @@
-"""ClickHouse's HTTP interface: how a query is asked for, and how it is answered.
+"""ClickHouse's HTTP interface: parameters of a query, formats, headers and errors.
 
-What clients rely on is in ClickHouse's documentation, "HTTP interface", and in
-clickhouse-connect: parameters, settings, formats, headers, and errors with their numbers.
+Sources: "HTTP interface" in ClickHouse's documentation, and clickhouse-connect.
 """
 
 import gzip
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 import zstandard
 
-OF_HTTP: Final = frozenset(
+HTTP_PARAMETERS: Final = frozenset(
     {
         "query", "database", "user", "password", "default_format", "session_id",
         "session_timeout", "session_check", "query_id", "quota_key", "role",
@@ -26,9 +25,9 @@ OF_HTTP: Final = frozenset(
         "enable_http_compression",
     }
 )  # fmt: skip
-"""Parameters of a request that are no settings."""
+"""Request parameters that are not settings."""
 
-_STATUS: Final = {
+_HTTP_STATUS: Final = {
     **dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 456, 457), HTTPStatus.BAD_REQUEST),
     **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115), HTTPStatus.NOT_FOUND),
     **dict.fromkeys((192, 193, 497, 516), HTTPStatus.FORBIDDEN),
@@ -38,10 +37,10 @@ _STATUS: Final = {
     209: HTTPStatus.SERVICE_UNAVAILABLE,
     236: HTTPStatus.SERVICE_UNAVAILABLE,
     373: HTTPStatus.LOCKED,
-    # Wrong in the engine, or on its disk: LOGICAL_ERROR, files, STD_EXCEPTION, UNKNOWN_EXCEPTION.
+    # Faults of the engine or its disk: LOGICAL_ERROR, files, STD_EXCEPTION, UNKNOWN_EXCEPTION.
     **dict.fromkeys((49, 74, 75, 76, 243, 1001, 1002), HTTPStatus.INTERNAL_SERVER_ERROR),
 }
-"""By the number of an error."""
+"""HTTP status by error number."""
 
 _SELECTS: Final = re.compile(
     rb"\s*\(*\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN)\b", re.IGNORECASE
@@ -51,7 +50,7 @@ _CODE: Final = re.compile(r"Code: (\d+)\. DB::Exception: ")
 
 
 class RequestError(Exception):
-    """A request that is refused, with the number and the name ClickHouse has for it."""
+    """A refused request, with ClickHouse's number and name of the error."""
 
     def __init__(self, code: int, text: str, name: str) -> None:
         super().__init__(f"Code: {code}. DB::Exception: {text} ({name})")
@@ -59,26 +58,26 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for."""
+    """One query of a client."""
 
     parameters: Mapping[str, str]
     sql: bytes
     reads_only: bool
-    wanted_form: str = ""
-    """The format that the header X-ClickHouse-Format asks for, whatever the query names."""
+    header_format: str = ""
+    """Format in the header X-ClickHouse-Format; it takes precedence over the query's."""
 
     @property
     def settings(self) -> dict[str, str]:
-        """What is to be set for the query."""
+        """Return the settings of the query."""
         return {
             name: value
             for name, value in self.parameters.items()
-            if name not in OF_HTTP and not name.startswith("param_")
+            if name not in HTTP_PARAMETERS and not name.startswith("param_")
         }
 
     @property
-    def bound(self) -> dict[str, str]:
-        """The values of the query's parameters."""
+    def query_parameters(self) -> dict[str, str]:
+        """Return the values of the query's parameters."""
         return {
             name.removeprefix("param_"): value
             for name, value in self.parameters.items()
@@ -87,13 +86,13 @@ class Request:
 
     @property
     def form(self) -> str:
-        """The format of rows, if the query names none."""
-        return self.wanted_form or self.parameters.get("default_format") or "TabSeparated"
+        """Return the format of rows for a query that names none."""
+        return self.header_format or self.parameters.get("default_format") or "TabSeparated"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the engine says."""
+    """Result of a query."""
 
     body: bytes
     form: str | None
@@ -101,14 +100,14 @@ class Answer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client learns besides the rows."""
+        """Return the headers about format and summary."""
         format_ = {"X-ClickHouse-Format": self.form} if self.form else {}
         return {"X-ClickHouse-Summary": json.dumps(self.summary), **format_}
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a client is told when something is wrong."""
+    """Response to a request that failed."""
 
     status: int
     body: bytes
@@ -116,43 +115,44 @@ class Refusal:
 
 
 def read(
-    given: Mapping[str, str], headers: Mapping[str, str], body: bytes, *, reads_only: bool
+    parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes, *, reads_only: bool
 ) -> tuple[Mapping[str, str], Request]:
-    """Return the parameters and the request of an address, its headers (by small names) and a
-    body. Raises RequestError.
+    """Return parameters and query of an HTTP request. Header names are lower case.
+
+    Raises RequestError.
     """
     kind = headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
-        given, body = {**given, **_fields(kind, body)}, b""
+        parameters, body = {**parameters, **_form_fields(kind, body)}, b""
     for name in ("compress", "decompress"):
-        if given.get(name, "0") not in ("0", "false", ""):
+        if parameters.get(name, "0") not in ("0", "false", ""):
             raise RequestError(
                 48,
-                f"{name}={given[name]} is not supported here: it asks for ClickHouse's own "
+                f"{name}={parameters[name]} is not supported here: it asks for ClickHouse's own "
                 "compressed blocks. Use enable_http_compression=1 with the header "
                 "Accept-Encoding, and send bodies as they are",
                 "NOT_IMPLEMENTED",
             )
-    if "database" not in given and headers.get("x-clickhouse-database"):
-        given = {**given, "database": headers["x-clickhouse-database"]}
-    if not is_header_text(given.get("query_id", "")):
+    if "database" not in parameters and headers.get("x-clickhouse-database"):
+        parameters = {**parameters, "database": headers["x-clickhouse-database"]}
+    if not is_header_text(parameters.get("query_id", "")):
         raise RequestError(
             36,
             "query_id takes printable ASCII characters, at most 200, no blank at either end",
             "BAD_ARGUMENTS",
         )
-    query = given.get("query", "").encode()
+    query = parameters.get("query", "").encode()
     sql = query + b"\n" + body if query and body else query or body
-    return given, Request(given, sql, reads_only, headers.get("x-clickhouse-format", ""))
+    return parameters, Request(parameters, sql, reads_only, headers.get("x-clickhouse-format", ""))
 
 
 def is_header_text(text: str) -> bool:
-    """Return whether a text may stand in a header of an answer."""
+    """Return whether a text may stand in a response header."""
     return len(text) <= 200 and text.isascii() and text.isprintable() and text == text.strip()
 
 
-def _fields(kind: str, body: bytes) -> dict[str, str]:
-    """The fields of a form."""
+def _form_fields(kind: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a multipart form. Raises RequestError."""
     form: Any = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     if not form.is_multipart():
         raise RequestError(117, "The form cannot be read", "INCORRECT_DATA")
@@ -173,43 +173,43 @@ def _fields(kind: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-def account(headers: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, str]:
-    """The user and the password that a request comes with; headers by small names."""
-    user = headers.get("x-clickhouse-user", given.get("user", "default"))
-    password = headers.get("x-clickhouse-key", given.get("password", ""))
-    kind, _, coded = headers.get("authorization", "").partition(" ")
+def read_account(headers: Mapping[str, str], parameters: Mapping[str, str]) -> tuple[str, str]:
+    """Return user and password of a request. Header names are lower case."""
+    user = headers.get("x-clickhouse-user", parameters.get("user", "default"))
+    password = headers.get("x-clickhouse-key", parameters.get("password", ""))
+    kind, _, encoded = headers.get("authorization", "").partition(" ")
     if kind == "Basic":
         try:
-            user, _, password = b64decode(coded, validate=True).decode().partition(":")
-        except ValueError:  # no base64, or no text within
-            raise not_let_in("") from None
+            user, _, password = b64decode(encoded, validate=True).decode().partition(":")
+        except ValueError:  # not base64, or not UTF-8
+            raise authentication_error("") from None
     return user, password
 
 
-def not_let_in(user: str) -> RequestError:
-    """The account is none."""
+def authentication_error(user: str) -> RequestError:
+    """Return the error for a wrong user or password."""
     text = (
         f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
     )
     return RequestError(516, text, "AUTHENTICATION_FAILED")
 
 
-def quoted(text: str, mark: str = "'") -> str:
-    """A string, or between backticks a name, as it stands in SQL."""
+def quote(text: str, mark: str = "'") -> str:
+    """Return text as a SQL string, or with backticks as a name."""
     escaped = text.replace("\\", "\\\\").replace(mark, "\\" + mark)
     return f"{mark}{escaped}{mark}"
 
 
-def clause(settings: Mapping[str, str]) -> str:
-    """Settings as they stand behind SET or SETTINGS. Raises RequestError."""
+def settings_clause(settings: Mapping[str, str]) -> str:
+    """Return settings as they follow SET or SETTINGS. Raises RequestError."""
     for name in settings:
         if not re.fullmatch(r"\w+", name):
             raise RequestError(115, f"Unknown setting '{name}'", "UNKNOWN_SETTING")
-    return ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items())
+    return ", ".join(f"{name} = {quote(value)}" for name, value in settings.items())
 
 
-def answer(result: Any, sql: bytes, default: str) -> Answer:  # noqa: ANN401 - chDB's own
-    """The answer that a result of the engine makes."""
+def answer(result: Any, sql: bytes, default: str) -> Answer:  # noqa: ANN401 - chDB has no types
+    """Return the answer for a result of the engine."""
     numbers = {
         "read_rows": result.storage_rows_read(),
         "read_bytes": result.storage_bytes_read(),
@@ -218,57 +218,57 @@ def answer(result: Any, sql: bytes, default: str) -> Answer:  # noqa: ANN401 - c
         "elapsed_ns": int(result.elapsed() * 1e9),
     }
     summary = {name: str(number) for name, number in numbers.items()}
-    return Answer(result.bytes() or b"", _form(sql, default), summary)
+    return Answer(result.bytes() or b"", _format_of(sql, default), summary)
 
 
-def _form(sql: bytes, default: str) -> str | None:
-    """The format of a query's rows; None if it has none."""
+def _format_of(sql: bytes, default: str) -> str | None:
+    """Return the format of a query's rows; None if the query has none."""
     if not _SELECTS.match(re.sub(rb"^(\s*--[^\n]*\n)+", b"", sql)):
         return None
-    found = _FORMAT.search(sql)
-    return found[1].decode() if found else default
+    match = _FORMAT.search(sql)
+    return match[1].decode() if match else default
 
 
-def refusal(
-    error: Exception, version: str, otherwise: HTTPStatus = HTTPStatus.BAD_REQUEST
+def refuse(
+    error: Exception, version: str, default_status: HTTPStatus = HTTPStatus.BAD_REQUEST
 ) -> Refusal:
-    """What a client is told of an error; `otherwise` is the status of those without one of their
-    own.
-    """
+    """Return the response for an error; `default_status` is for numbers not listed here."""
     text = str(error)
-    found = _CODE.search(text)
-    code = int(found[1]) if found else 1002
-    text = text[found.start() :] if found else f"Code: 1002. DB::Exception: {text} (UNKNOWN)"
-    status = _STATUS.get(code, otherwise)
+    match = _CODE.search(text)
+    code = int(match[1]) if match else 1002
+    text = text[match.start() :] if match else f"Code: 1002. DB::Exception: {text} (UNKNOWN)"
+    status = _HTTP_STATUS.get(code, default_status)
     body = f"{text.strip()} (version {version})\n".encode()
     return Refusal(int(status), body, {"X-ClickHouse-Exception-Code": str(code)})
 
 
-def told(zone: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The headers of every answer."""
+def common_headers(zone: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of every answer."""
     return {
         "X-ClickHouse-Timezone": zone,
-        "X-ClickHouse-Query-Id": _query_id(given.get("query_id", "")),
+        "X-ClickHouse-Query-Id": _query_id(parameters.get("query_id", "")),
     }
 
 
-def _query_id(given: str) -> str:
-    return given if given and is_header_text(given) else str(uuid.uuid4())
+def _query_id(requested: str) -> str:
+    return requested if requested and is_header_text(requested) else str(uuid.uuid4())
 
 
-Pack = Callable[[bytes], bytes]
+Compress = Callable[[bytes], bytes]
 
-PACKED: Final[dict[str, Pack]] = {
+COMPRESSORS: Final[dict[str, Compress]] = {
     "zstd": lambda data: zstandard.ZstdCompressor(level=1).compress(data),
     "gzip": lambda data: gzip.compress(data, 1),
     "deflate": zlib.compress,
 }
-"""How answers are compressed."""
+"""Compression by Content-Encoding."""
 
 
-def encoding(given: Mapping[str, str], offered: str, known: Mapping[str, Pack]) -> str | None:
-    """How the answer is to be compressed, if a client asks for that."""
-    if given.get("enable_http_compression") != "1":
+def choose_encoding(
+    parameters: Mapping[str, str], offered: str, supported: Mapping[str, Compress]
+) -> str | None:
+    """Return the Content-Encoding of the answer; None if the client asks for none."""
+    if parameters.get("enable_http_compression") != "1":
         return None
     names = (part.partition(";")[0].strip() for part in offered.split(","))
-    return next((name for name in names if name in known), None)
+    return next((name for name in names if name in supported), None)

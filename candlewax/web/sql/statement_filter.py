@@ -1,18 +1,17 @@
-"""Which statements may be run for whoever asks.
+"""Filter of the statements that HTTP clients may run.
 
-The embedded engine has one user, who may do all, and acts as a client too: it writes the
-files that a query's INTO OUTFILE names. `readonly = 1` is ClickHouse's own and stops
-what writes, what changes settings and what reads through table functions; measured on
-ClickHouse 26.9 it does not stop these:
+The embedded engine has one user with all rights. It also acts as a client and writes the files that
+INTO OUTFILE names. ClickHouse's `readonly = 1` stops writes, changes of settings and table
+functions that read elsewhere. Measured on ClickHouse 26.9, it does not stop:
 
 - INTO OUTFILE,
 - `SYSTEM STOP MERGES` and `KILL QUERY`,
 - the function `file`, and DESCRIBE of table functions that open files or addresses,
-- object stores, which are spoken to before anybody asks whether that is allowed.
+- object stores, which are contacted before the engine checks whether that is allowed.
 
-So a statement has to be one that reads, and may not name what reaches out. ClickHouse's
-own parser says what the statement is: `formatQuery` takes exactly one and writes it in
-one canonical way, without comments, and what it wrote is what is looked at and run.
+So a statement must be one that reads, and must not name a function that reaches outside.
+ClickHouse's own parser formats it: `formatQuery` takes exactly one statement and writes it in one
+canonical form without comments. That form is checked and run.
 """
 
 import re
@@ -21,7 +20,7 @@ from typing import Final
 
 from candlewax.web.sql.http_protocol import RequestError
 
-_READS: Final = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
+_READ_KEYWORDS: Final = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
 
 _WORD: Final = re.compile(
     r"'(?:[^'\\]|\\.|'')*'"  # a string
@@ -32,41 +31,44 @@ _WORD: Final = re.compile(
     re.DOTALL,
 )
 
-REACHING_OUT: Final = frozenset({"file", "eval", "cluster", "clusterallreplicas"})
-"""Functions that read files, run text as a query, or ask other servers, besides the table
-functions that ClickHouse itself does not allow where only reading is."""
+EXTERNAL_FUNCTIONS: Final = frozenset({"file", "eval", "cluster", "clusterallreplicas"})
+"""Functions that read files, run text as a query or ask other servers. ClickHouse itself refuses
+the other table functions in read-only mode."""
 
-_MODEL: Final = re.compile(r"ai_?(classify|embed|extract|filter|generate|redact|similarity|trans)")
-"""Functions that ask a service."""
+_AI_FUNCTIONS: Final = re.compile(
+    r"ai_?(classify|embed|extract|filter|generate|redact|similarity|trans)"
+)
+"""Functions that call an AI service."""
 
 
-def check_statement(formatted: str, reaching_out: Collection[str]) -> None:
-    """Let one statement pass, as `formatQuery` wrote it; `reaching_out` are small names of
-    functions. Raises RequestError.
+def check_statement(formatted: str, external_functions: Collection[str]) -> None:
+    """Raise RequestError unless a statement formatted by `formatQuery` only reads.
+
+    `external_functions` are names, in lower case, of functions that reach outside.
     """
     words = list(_words(formatted))
     first = next((word for word, _ in words if word), "")
-    if first not in _READS:
+    if first not in _READ_KEYWORDS:
         raise RequestError(164, f"Only reading is allowed here, not {first}", "READONLY")
-    for (word, _), (after, _) in zip(words, [*words[1:], ("", False)], strict=True):
-        small = word.lower()
-        if word == "INTO" and after == "OUTFILE":
+    for (word, _), (next_word, _) in zip(words, [*words[1:], ("", False)], strict=True):
+        lower = word.lower()
+        if word == "INTO" and next_word == "OUTFILE":
             raise RequestError(164, "INTO OUTFILE is not allowed here", "READONLY")
-        called = after == "(" and small in reaching_out
-        # A function can be handed over by its name alone: APPLY file, arrayMap(file, ...).
-        if called or small in REACHING_OUT or _MODEL.match(small):
+        is_call = next_word == "(" and lower in external_functions
+        # A function can be passed by its bare name: APPLY file, arrayMap(file, ...).
+        if is_call or lower in EXTERNAL_FUNCTIONS or _AI_FUNCTIONS.match(lower):
             raise RequestError(164, f"{word} is not allowed here", "READONLY")
 
 
 def _words(sql: str) -> list[tuple[str, bool]]:
-    """Words, names and brackets in their order, and whether each was quoted."""
-    found = []
+    """Return words, names and brackets in order, and whether each was quoted."""
+    words = []
     for match in _WORD.finditer(sql):
         name = match["quoted"] if match["quoted"] is not None else match["double"]
         if name is not None:
-            found.append((name, True))
+            words.append((name, True))
         elif match["word"] or match["other"] == "(":
-            found.append((match[0], False))
+            words.append((match[0], False))
         else:
-            found.append(("", False))
-    return found
+            words.append(("", False))
+    return words

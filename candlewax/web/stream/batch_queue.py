@@ -1,4 +1,4 @@
-"""What comes and what was just stored, handed from the pipeline to the thread that serves."""
+"""Queue of batches from the pipeline to the thread of the web server."""
 
 import threading
 from collections import deque
@@ -10,41 +10,42 @@ from candlewax.core.batch import Batch
 from candlewax.runtime.clocks import steady_clock
 
 MOST_ROWS: Final = 200_000
-"""Rows that may wait to be shown. A page shows the latest; what finds no room is read
-from the tables again."""
+"""Rows that may wait to be shown. Pages show the latest rows; dropped ones are read from the
+tables."""
 
 
-MOST_COMING: Final = 1_000
-"""Batches that come and wait to be shown."""
+MOST_ANNOUNCED: Final = 1_000
+"""Announced batches that may wait to be shown."""
 
 
-Awaited = Callable[[Batch, bool], bool]
-"""Whether somebody waits for a batch, and is to be woken; it is said if it came before, and
-is known since."""
+IsAwaited = Callable[[Batch, bool], bool]
+"""Returns whether the listener must be woken for a batch; the flag says if it was announced."""
 
 
-def _always(_: Batch, known: bool) -> bool:  # noqa: ARG001, FBT001 - as it is called
+def _always(_: Batch, was_announced: bool) -> bool:  # noqa: ARG001, FBT001 - an IsAwaited
     return True
 
 
 @dataclass(frozen=True)
 class DrainedBatches:
-    """What was stored since the last time: batches with the time (microseconds since
-    1970) each was stored; `dropped` if some found no room. `coming` are those that are
-    about to be stored, `known` the ids of those stored that were among them before.
+    """Batches since the last drain.
+
+    `batches` were stored, each with its time in microseconds since 1970. `has_dropped` tells that
+    some were dropped. `announced` are about to be stored. `announced_ids` are the ids of those
+    stored batches that were announced before.
     """
 
     batches: Sequence[tuple[int, Batch]] = field(default_factory=list)
-    dropped: bool = False
-    coming: Sequence[Batch] = ()
-    known: Collection[int] = ()
+    has_dropped: bool = False
+    announced: Sequence[Batch] = ()
+    announced_ids: Collection[int] = ()
 
 
 class BatchQueue:
-    """Batches that come or were stored, and were not yet shown.
+    """Announced and stored batches that were not shown yet.
 
-    Nothing here ever waits: if nobody takes, the oldest are forgotten. Delivery: at most
-    once, in their order; who takes is told if something was dropped that was stored.
+    Never blocks: if nothing drains it, the oldest batches are dropped. Delivery: at most once, in
+    order; the reader is told if stored batches were dropped.
     """
 
     def __init__(self, most_rows: int = MOST_ROWS) -> None:
@@ -52,68 +53,68 @@ class BatchQueue:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, Batch]] = deque()
         self._rows = 0
-        self._dropped = False
-        self._coming: deque[Batch] = deque(maxlen=MOST_COMING)
+        self._has_dropped = False
+        self._announced: deque[Batch] = deque(maxlen=MOST_ANNOUNCED)
         self._unstored: dict[int, Batch] = {}
-        self._known: set[int] = set()
+        self._announced_ids: set[int] = set()
         self._wake: Callable[[], None] = lambda: None
-        self._awaited: Awaited = _always
-        self._woken = False
+        self._is_awaited: IsAwaited = _always
+        self._is_woken = False
 
-    def listen(self, wake: Callable[[], None], awaited: Awaited = _always) -> None:
-        """Have `wake` called, from any thread, when something is there that is `awaited`: once
-        until it is taken.
-        """
-        self._wake, self._awaited = wake, awaited
+    def listen(self, wake: Callable[[], None], is_awaited: IsAwaited = _always) -> None:
+        """Have `wake` called from any thread when an awaited batch arrives, once per drain."""
+        self._wake, self._is_awaited = wake, is_awaited
 
-    def come(self, batch: Batch) -> None:
-        """A batch is about to be stored."""
+    def announce(self, batch: Batch) -> None:
+        """Add a batch that is about to be stored."""
         with self._lock:
-            self._coming.append(batch)
+            self._announced.append(batch)
             self._unstored[id(batch)] = batch
-        self._tell(batch, known=False)
+        self._wake_listener(batch, was_announced=False)
 
     @property
     def unstored(self) -> list[Batch]:
-        """What came and is not stored yet."""
+        """Return the announced batches that are not stored yet."""
         with self._lock:
             return list(self._unstored.values())
 
     def put(self, batches: Sequence[Batch]) -> None:
-        """Hand over what is stored."""
+        """Add batches that were stored."""
         now = steady_clock()
-        known = []
+        were_announced = []
         with self._lock:
             for batch in batches:
-                known.append(self._unstored.pop(id(batch), None) is not None)
-                if known[-1]:
-                    self._known.add(id(batch))
+                were_announced.append(self._unstored.pop(id(batch), None) is not None)
+                if were_announced[-1]:
+                    self._announced_ids.add(id(batch))
                 self._waiting.append((now, batch))
                 self._rows += batch.rows
             while self._rows > self._most and self._waiting:
                 _, old = self._waiting.popleft()
                 self._rows -= old.rows
-                self._known.discard(id(old))
-                self._dropped = True
-        for batch, came in zip(batches, known, strict=True):
-            self._tell(batch, known=came)
+                self._announced_ids.discard(id(old))
+                self._has_dropped = True
+        for batch, was_announced in zip(batches, were_announced, strict=True):
+            self._wake_listener(batch, was_announced=was_announced)
 
-    def _tell(self, batch: Batch, *, known: bool) -> None:
-        if not self._woken and self._awaited(batch, known):
-            # Before it is called: who is woken takes, and is to be woken again.
-            self._woken = True
+    def _wake_listener(self, batch: Batch, *, was_announced: bool) -> None:
+        if not self._is_woken and self._is_awaited(batch, was_announced):
+            # Set before the call: the listener drains, and must be woken again afterwards.
+            self._is_woken = True
             self._wake()
 
-    def take(self) -> DrainedBatches:
-        """All that waits."""
-        # First: what comes meanwhile wakes again, if in vain.
-        self._woken = False
+    def drain(self) -> DrainedBatches:
+        """Remove and return all waiting batches."""
+        # Reset first: a batch that arrives meanwhile wakes again, at worst in vain.
+        self._is_woken = False
         with self._lock:
-            coming = list(self._coming)
-            taken = DrainedBatches(list(self._waiting), self._dropped, coming, self._known)
-            self._known = set()
+            announced = list(self._announced)
+            drained = DrainedBatches(
+                list(self._waiting), self._has_dropped, announced, self._announced_ids
+            )
+            self._announced_ids = set()
             self._waiting.clear()
-            self._coming.clear()
+            self._announced.clear()
             self._rows = 0
-            self._dropped = False
-        return taken
+            self._has_dropped = False
+        return drained

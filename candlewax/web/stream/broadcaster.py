@@ -1,7 +1,7 @@
-"""What comes and what was stored, on its way to the pages.
+"""Broadcasting of batches from the pipeline to the pages.
 
-Trades and candles that form are shown as they come, beside their insert; a closed candle
-once it is stored. Answers of the API hold what is stored.
+Trades and forming candles are sent while they are inserted, closed candles once they are stored.
+Answers of the API hold stored rows only.
 """
 
 import asyncio
@@ -18,61 +18,61 @@ from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series
 from candlewax.web.stream.batch_queue import BatchQueue
 from candlewax.web.stream.client import TAPE, StreamClient
-from candlewax.web.stream.feed_status import SECOND, Clock, Feeds
-from candlewax.web.stream.subscribers import MARKET, Report, Subscribers
+from candlewax.web.stream.feed_status import SECOND_US, Clock, LiveFeedStatus
+from candlewax.web.stream.subscribers import MARKET, ReadReport, Subscribers
 
 TICK: Final = 0.04
-"""Seconds between two looks at what came while pages watch: 25 a second."""
+"""Seconds between two broadcasts while pages watch: 25 per second."""
 
 IDLE: Final = 0.5
-"""The same while none does."""
+"""Seconds between two rounds while no page watches."""
 
 TICKERS: Final = 0.5
 HEALTH: Final = 1.0
-"""Seconds between two rounds of all markets' prices, and of how the feeds are."""
+"""Seconds between two broadcasts of all markets' prices, and of the feeds' status."""
 
-_OF_DAYS: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
+_IS_DAY: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
 
 
 class Broadcaster(Subscribers):
-    """Takes what comes and what was just stored and gives each page what it watches.
+    """Subscribers that are sent announced and stored batches of a pipeline in the same process.
 
-    Only the hub is shared with another thread.
+    Only the queue is shared with another thread.
     """
 
     def __init__(
         self,
-        hub: BatchQueue,
-        recent: CandleCache,
+        queue: BatchQueue,
+        cache: CandleCache,
         clock: Clock | None = None,
-        cross_check: Report | None = None,
+        cross_check: ReadReport | None = None,
     ) -> None:
         self.clock = clock or Clock()
-        self.feeds = Feeds(self.clock)
+        self.feeds = LiveFeedStatus(self.clock)
         super().__init__(self.feeds, cross_check)
-        self.recent = recent
-        self._hub = hub
-        self._told = 0.0
-        self._unlearned: list[tuple[int, Batch]] = []
-        self._fresh: list[pl.DataFrame] = []
+        self.cache = cache
+        self._queue = queue
+        self._sent_at = 0.0
+        self._unread: list[tuple[int, Batch]] = []
+        self._new_candles: list[pl.DataFrame] = []
 
     async def run(self) -> None:
-        """Look, tell, wait; until cancelled."""
-        loop = self.begun()
-        self._hub.listen(lambda: _wake(loop, self._news), self.awaits)
+        """Wait for batches and send them; until cancelled."""
+        loop = self.attach_loop()
+        self._queue.listen(lambda: _wake(loop, self._news), self.is_awaited)
         tickers = health = 0.0
         while True:
             await self._wait()
             self.catch_up()
             now = loop.time()
-            if now - tickers >= (TICKERS if self._viewers else HEALTH):
+            if now - tickers >= (TICKERS if self._clients else HEALTH):
                 tickers = now
-                self._moved_days()
-                self.tell_tickers()
+                self._update_days()
+                self.send_tickers()
             if now - health >= HEALTH:
                 health = now
-                self._settle()
-                self.tell_health()
+                self._update_slow()
+                self.send_health()
 
     async def _wait(self) -> None:
         try:
@@ -80,103 +80,105 @@ class Broadcaster(Subscribers):
         except TimeoutError:
             return
         self._news.clear()
-        # What comes within this time is shown together.
-        if not self._viewers:
+        # Batches of this time are sent together.
+        if not self._clients:
             await asyncio.sleep(IDLE)
-        elif (rest := self._told + TICK - time.monotonic()) > 0:
+        elif (rest := self._sent_at + TICK - time.monotonic()) > 0:
             await asyncio.sleep(rest)
-        self._told = time.monotonic()
+        self._sent_at = time.monotonic()
 
-    def awaits(self, batch: Batch, known: bool) -> bool:  # noqa: FBT001 - as the hub calls it
-        """Whether a page waits for a batch; in any thread. Trades are shown with the candles
-        that they make, so that a page draws once.
+    def is_awaited(self, batch: Batch, was_announced: bool) -> bool:  # noqa: FBT001 - an IsAwaited
+        """Return whether a page waits for a batch. Thread-safe.
+
+        Only batches with candles count: trades are sent with their candles, so that a page draws
+        once.
         """
         rows = batch.tables.get("ohlcv")
         if rows is None or batch.exchange not in self._exchanges:
             return False
-        # Of what was shown as it came only closed candles are news.
-        return not known or bool(rows["closed"].any())
+        # Of an announced batch only the closed candles were not sent yet.
+        return not was_announced or bool(rows["closed"].any())
 
     def catch_up(self) -> None:
-        """Take what came and what was just stored, and tell the pages."""
-        taken = self._hub.take()
-        if taken.dropped:
-            self.recent.clear()
+        """Drain the queue, update the cache and send the changes to the pages."""
+        drained = self._queue.drain()
+        if drained.has_dropped:
+            self.cache.clear()
             self.reset()
-        self._unlearned.extend(taken.batches)
-        for _, batch in taken.batches:
+        self._unread.extend(drained.batches)
+        for _, batch in drained.batches:
             rows = batch.tables.get("ohlcv")
             if rows is not None and rows.height:
-                self.recent.update(rows)
-                self._fresh.append(rows)
-        if self._viewers:
-            fresh = [batch for _, batch in taken.batches if id(batch) not in taken.known]
-            known = [batch for _, batch in taken.batches if id(batch) in taken.known]
-            for series in self.watched:
-                self.tell_candles(series, _candles(series, [*taken.coming, *fresh], closed=False))
-                self.tell_candles(series, _candles(series, [*known, *fresh], closed=True))
-            for market in {series[:2] for series in self.watched}:
-                lines, received = _trades(market, [*taken.coming, *fresh])
+                self.cache.update(rows)
+                self._new_candles.append(rows)
+        if self._clients:
+            ids = drained.announced_ids
+            new = [batch for _, batch in drained.batches if id(batch) not in ids]
+            old = [batch for _, batch in drained.batches if id(batch) in ids]
+            unsent = [*drained.announced, *new]
+            for series in self.watched_series:
+                self.send_candles(series, _candles(series, unsent, closed=False))
+                self.send_candles(series, _candles(series, [*old, *new], closed=True))
+            for market in {series[:2] for series in self.watched_series}:
+                lines, received_us = _trades(market, unsent)
                 if lines:
-                    self.tell_trades(market, lines, self.clock.wall(received))
+                    self.send_trades(market, lines, self.clock.wall_time_us(received_us))
 
-    def enter(self, viewer: StreamClient) -> None:
-        """A page begins to watch: what it reads lacks what is not stored yet."""
+    def add(self, client: StreamClient) -> None:
+        """Add a page, and queue the rows that are not stored yet, which its reads lack."""
         self.catch_up()
-        super().enter(viewer)
-        coming = self._hub.unstored
-        for start, line in _candles(viewer.series, coming, closed=False):
-            viewer.candle(start, line)
-        if lines := _trades(viewer.series[:2], coming)[0]:
-            viewer.trades(lines)
+        super().add(client)
+        unstored = self._queue.unstored
+        for start, line in _candles(client.series, unstored, closed=False):
+            client.put_candle(start, line)
+        if lines := _trades(client.series[:2], unstored)[0]:
+            client.put_trades(lines)
 
-    def _settle(self) -> None:
-        """What need not be known at once."""
-        self.feeds.learn(self._unlearned)
-        self._unlearned.clear()
-        self.recent.settle()
+    def _update_slow(self) -> None:
+        """Update feed status and cache, which need not happen at once."""
+        self.feeds.read_batches(self._unread)
+        self._unread.clear()
+        self.cache.apply_queued()
 
-    def _moved_days(self) -> None:
-        if self._fresh:
-            rows = pl.concat(self._fresh, how="diagonal").filter(_OF_DAYS)
-            self._fresh.clear()
-            self.days(rows.unique(MARKET, keep="last", maintain_order=True))
+    def _update_days(self) -> None:
+        if self._new_candles:
+            rows = pl.concat(self._new_candles, how="diagonal").filter(_IS_DAY)
+            self._new_candles.clear()
+            self.update_days(rows.unique(MARKET, keep="last", maintain_order=True))
 
 
-# Without queries: one would take longer than all of this.
+# These read Polars columns directly: one query would take longer than all of it.
 
 
 def _candles(
     series: Series, batches: Sequence[Batch], *, closed: bool
 ) -> Iterable[tuple[int, bytes]]:
-    """The candles of a series among what comes, each as it was last: starts and JSON."""
-    given = (one.tables.get("ohlcv") for one in batches if one.exchange == series.exchange)
-    frames = [rows for rows in given if rows is not None and rows.height]
+    """Return start and JSON of a series' candles in the batches, each in its last state."""
+    tables = [batch.tables for batch in batches if batch.exchange == series.exchange]
+    frames = [own["ohlcv"] for own in tables if "ohlcv" in own and own["ohlcv"].height]
     if not frames:
         return []
     number, _ = TIMEFRAMES[series.timeframe]
     rows = pl.concat(frames, how="diagonal")
-    own = (rows["timeframe"] == number) & (rows["symbol"] == series.symbol)
-    hits = (own & (rows["closed"] == closed)).arg_true()
+    is_own = (rows["timeframe"] == number) & (rows["symbol"] == series.symbol)
+    hits = (is_own & (rows["closed"] == closed)).arg_true()
     latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
     lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
-    return zip((start // SECOND for start in latest), lines, strict=True)
+    return zip((start // SECOND_US for start in latest), lines, strict=True)
 
 
 def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[bytes], int]:
-    """The last trades of a market among what comes, as JSON, and when the last of them was
-    received.
-    """
+    """Return the last trades of a market in the batches as JSON, and the last receive time."""
     exchange, symbol = market
-    own = (one for one in batches if one.exchange == exchange and "silver_trades" in one.tables)
-    frames = [one.trades for one in own if one.trades.height]
+    own = [batch for batch in batches if batch.exchange == exchange]
+    frames = [b.trades for b in own if "silver_trades" in b.tables and b.trades.height]
     if not frames:
         return [], 0
     trades = pl.concat(frames, how="diagonal")
     hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
-    received = trades["received_at"].to_physical()
-    last = max((int(received[place]) for place in hits), default=0)
-    return [encode.trade(trades.row(place, named=True)) for place in hits], last
+    received_us = trades["received_at"].to_physical()
+    last_us = max((int(received_us[place]) for place in hits), default=0)
+    return [encode.trade(trades.row(place, named=True)) for place in hits], last_us
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

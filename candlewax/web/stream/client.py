@@ -1,4 +1,4 @@
-"""One page that watches: what it has not been sent yet, and only the latest of it."""
+"""Client of the event stream: the events that wait for one page."""
 
 import asyncio
 from collections import deque
@@ -10,95 +10,97 @@ from candlewax.web import encode
 from candlewax.web.queries import Series
 
 TAPE: Final = 60
-"""Trades that wait for a page; more than it shows are of no use."""
+"""Trades that wait for a page; it shows no more."""
 
 
 class StreamClient:
-    """What waits to be sent to one page. However slow it is, no more waits than it can
-    show: of a candle, a market, or the health the latest, of trades the last few.
+    """Events that wait for one page, bounded however slow it is.
+
+    Of a candle, a market and the health only the latest state waits; of trades the last TAPE.
     """
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self._head = _identity(series)
-        self._news = asyncio.Event()
+        self._series_fields = _encode_series(series)
+        self._has_events = asyncio.Event()
         self._candles: dict[int, bytes] = {}
         self._trades: deque[bytes] = deque(maxlen=TAPE)
         self._tickers: dict[tuple[str, str], bytes] = {}
         self._health: bytes | None = None
         self._database: bytes | None = None
-        self._seen: int | None = None
+        self._received_us: int | None = None
         self._reset = False
         self._ended = False
 
-    def candle(self, start: int, line: bytes) -> None:
-        """A candle changed."""
+    def put_candle(self, start: int, line: bytes) -> None:
+        """Queue a candle that changed."""
         self._candles[start] = line
-        self._news.set()
+        self._has_events.set()
 
-    def seen(self, received: int) -> None:
-        """When (microseconds since 1970) the newest trade of what waits was received."""
-        self._seen = max(received, self._seen or 0)
+    def note_received(self, received_us: int) -> None:
+        """Note the receive time (microseconds since 1970) of the newest queued trade."""
+        self._received_us = max(received_us, self._received_us or 0)
 
-    def trades(self, lines: list[bytes]) -> None:
-        """Trades were made."""
+    def put_trades(self, lines: list[bytes]) -> None:
+        """Queue trades."""
         self._trades.extend(lines)
-        self._news.set()
+        self._has_events.set()
 
-    def ticker(self, market: tuple[str, str], line: bytes) -> None:
-        """A market's price moved."""
+    def put_ticker(self, market: tuple[str, str], line: bytes) -> None:
+        """Queue a market's new price."""
         self._tickers[market] = line
-        self._news.set()
+        self._has_events.set()
 
-    def health(self, line: bytes) -> None:
-        """How the feeds are."""
+    def put_health(self, line: bytes) -> None:
+        """Queue the status of feeds and database."""
         self._health = line
-        self._news.set()
+        self._has_events.set()
 
-    def database(self, line: bytes) -> None:
-        """The database is away, or there again."""
+    def put_database(self, line: bytes) -> None:
+        """Queue that the database is away or back."""
         self._database = line
-        self._news.set()
+        self._has_events.set()
 
     def reset(self) -> None:
-        """Something was missed: the page has to read anew."""
+        """Drop the queue and tell the page to read again, as changes were missed."""
         self._candles.clear()
         self._trades.clear()
         self._reset = True
-        self._news.set()
+        self._has_events.set()
 
     def end(self) -> None:
-        """Nothing more will be sent."""
+        """End the stream."""
         self._ended = True
-        self._news.set()
+        self._has_events.set()
 
     async def next(self, patience: float) -> bytes | None:
-        """Events as they are sent, when there is news or patience is at its end; None
-        when there will be none.
-        """
+        """Return queued events, a comment after `patience` seconds without any, None at the end."""
         try:
-            await asyncio.wait_for(self._news.wait(), patience)
+            await asyncio.wait_for(self._has_events.wait(), patience)
         except TimeoutError:
             return b": still here\n\n"
-        self._news.clear()
-        return None if self._ended else self._take()
+        self._has_events.clear()
+        return None if self._ended else self._drain()
 
-    def _take(self) -> bytes:
+    def _drain(self) -> bytes:
         parts = []
         if self._database:
             parts.append(_event(b"database", self._database))
             self._database = None
         if self._reset:
-            parts.append(_event(b"reset", b"{" + self._head + b"}"))
+            parts.append(_event(b"reset", b"{" + self._series_fields + b"}"))
             self._reset = False
         if self._candles:
             rows = encode.array([line for _, line in sorted(self._candles.items())])
-            seen = b"null" if self._seen is None else str(self._seen).encode()
-            parts.append(self._of_series(b"candles", b'"received_us":' + seen + b',"data":' + rows))
+            received_us = b"null" if self._received_us is None else str(self._received_us).encode()
+            fields = b'"received_us":' + received_us + b',"data":' + rows
+            parts.append(self._series_event(b"candles", fields))
             self._candles.clear()
-            self._seen = None
+            self._received_us = None
         if self._trades:
-            parts.append(self._of_series(b"trades", b'"data":' + encode.array(list(self._trades))))
+            parts.append(
+                self._series_event(b"trades", b'"data":' + encode.array(list(self._trades)))
+            )
             self._trades.clear()
         if self._tickers:
             parts.append(_event(b"tickers", encode.array(list(self._tickers.values()))))
@@ -108,12 +110,12 @@ class StreamClient:
             self._health = None
         return b"".join(parts)
 
-    def _of_series(self, name: bytes, fields: bytes) -> bytes:
-        return _event(name, b"{" + self._head + b"," + fields + b"}")
+    def _series_event(self, name: bytes, fields: bytes) -> bytes:
+        return _event(name, b"{" + self._series_fields + b"," + fields + b"}")
 
 
-def _identity(series: Series) -> bytes:
-    """Return the fields of an object that say to which series it belongs."""
+def _encode_series(series: Series) -> bytes:
+    """Return the JSON fields that name a series."""
     return msgspec.json.encode(series._asdict())[1:-1]
 
 

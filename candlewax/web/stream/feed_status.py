@@ -1,4 +1,4 @@
-"""How the feeds are: each connection, what comes and how fast, and how long it takes."""
+"""Status of the feeds: state of each connection, rates and delay until storage."""
 
 import math
 from collections import deque
@@ -10,23 +10,23 @@ import msgspec
 import polars as pl
 
 from candlewax.core.batch import Batch
-from candlewax.core.frames import EVENT, is_asked_for
+from candlewax.core.frames import EVENT, is_requested
 from candlewax.core.schema import KIND_CONTROL
 
-SECOND: Final = 1_000_000
+SECOND_US: Final = 1_000_000
 
-STALLED: Final = 15 * SECOND
-"""A connection that brings nothing for so long, here, is stalled."""
+STALLED_US: Final = 15 * SECOND_US
+"""Microseconds without a stored frame after which a connection is stalled."""
 
-OVER: Final = 600 * SECOND
-"""One that brings nothing for so long, or was closed so long ago, by the time of the
-feed, is shown no more, as long as another one of its exchange delivers."""
+HIDE_AFTER_US: Final = 600 * SECOND_US
+"""Microseconds of the feed's time without a frame or event after which a connection is hidden, if
+another one of its exchange delivers."""
 
-SPAN: Final = 5 * SECOND
-"""What rates are taken over."""
+RATE_SPAN_US: Final = 5 * SECOND_US
+"""Microseconds that rates cover."""
 
 SAMPLES: Final = 2_000
-"""Batches whose time to the tables is remembered."""
+"""Batches whose delay until storage is kept."""
 
 _EVENTS: Final = {
     "connected": "live",
@@ -37,204 +37,210 @@ _EVENTS: Final = {
 }
 
 
-class Reports(Protocol):
-    """What can say how the feeds are."""
+class FeedReporter(Protocol):
+    """Reporter of the feeds' status."""
 
-    def report(self, wall: int) -> dict[str, Any]:
-        """All of it, as JSON can say it; `wall` is the time here, in microseconds."""
+    def report(self, wall_us: int) -> dict[str, Any]:
+        """Return the status as JSON values; `wall_us` is the time here in microseconds."""
 
 
 class Clock:
-    """What time it is where the trades come from: here, as they are live."""
+    """Clock of a live feed: the time here."""
 
-    def now(self, wall: int) -> int:
-        """The time of the feed, when it is `wall` here; microseconds since 1970."""
-        return wall
+    def feed_time_us(self, wall_us: int) -> int:
+        """Return the feed's time at a time here; microseconds since 1970."""
+        return wall_us
 
-    def wall(self, received: int) -> int:
-        """When it was here what was received at a time of the feed."""
-        return received
+    def wall_time_us(self, received_us: int) -> int:
+        """Return the time here at which a trade was received, by its time in the feed."""
+        return received_us
 
 
 @dataclass
 class Rate:
-    """How many a second, over the last seconds."""
+    """Count per second over the last seconds."""
 
     total: int = 0
     _recent: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def add(self, now: int, count: int) -> None:
-        """Count so many that came, and forget what is too old to matter: nobody may ever ask."""
+    def add(self, now_us: int, count: int) -> None:
+        """Add a count, and drop counts that are too old."""
         self.total += count
-        self._recent.append((now, count))
-        self._forget(now)
+        self._recent.append((now_us, count))
+        self._forget(now_us)
 
-    def a_second(self, now: int) -> float:
-        """The rate up to now."""
-        self._forget(now)
-        return sum(count for _, count in self._recent) / (SPAN / SECOND)
+    def per_second(self, now_us: int) -> float:
+        """Return the rate up to now."""
+        self._forget(now_us)
+        return sum(count for _, count in self._recent) / (RATE_SPAN_US / SECOND_US)
 
-    def _forget(self, now: int) -> None:
-        while self._recent and self._recent[0][0] < now - SPAN:
+    def _forget(self, now_us: int) -> None:
+        while self._recent and self._recent[0][0] < now_us - RATE_SPAN_US:
             self._recent.popleft()
 
 
 @dataclass
 class Connection:
-    """What is known of one connection; times of the feed, microseconds since 1970."""
+    """Status of one connection; times of the feed, in microseconds since 1970."""
 
     exchange: str
     name: str
     state: str = "live"
     reason: str = ""
-    heard: int = 0
-    changed: int = 0
+    received_us: int = 0
+    changed_us: int = 0
     frames: Rate = field(default_factory=Rate)
     trades: Rate = field(default_factory=Rate)
 
-    stored: int = 0
-    """When a frame of it was last stored, here."""
+    stored_us: int = 0
+    """Time here at which one of its frames was last stored."""
 
-    def condition(self, wall: int) -> str:
-        """live, stalled, or what its last event said."""
-        if self.state in {"live", "rotating"} and wall - self.stored > STALLED:
+    def current_state(self, wall_us: int) -> str:
+        """Return the state: live, stalled, or as its last event says."""
+        if self.state in {"live", "rotating"} and wall_us - self.stored_us > STALLED_US:
             return "stalled"
         return self.state
 
 
-class Feeds:
-    """Learns from what was stored how the feeds are."""
+class LiveFeedStatus:
+    """Status of the feeds, derived from the batches that were stored."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._connections: dict[tuple[str, str], Connection] = {}
         self._frames, self._trades = Rate(), Rate()
-        self._taken: deque[tuple[int, int]] = deque(maxlen=SAMPLES)
-        self.ended = False
-        """Whether nothing more will come."""
+        self._delays: deque[tuple[int, int]] = deque(maxlen=SAMPLES)
+        self.has_ended = False
+        """True once the feed has ended."""
 
-    def learn(self, batches: Sequence[tuple[int, Batch]]) -> None:
-        """Batches were stored, each at a time (here); those of about a second at once."""
+    def read_batches(self, batches: Sequence[tuple[int, Batch]]) -> None:
+        """Add stored batches, each with its time here; those of about a second at once."""
         frames = []
-        for stored, batch in batches:
+        for stored_us, batch in batches:
             bronze = batch.tables.get("bronze_frames")
             if bronze is not None and bronze.height:
-                self._frames.add(stored, bronze.height)
+                self._frames.add(stored_us, bronze.height)
                 frames.append(bronze)
                 if (bronze["kind"] == KIND_CONTROL).any():
-                    self._listen(batch.exchange, bronze)
+                    self._read_events(batch.exchange, bronze)
             if "silver_trades" in batch.tables:
-                self._trades.add(stored, batch.trades.height)
+                self._trades.add(stored_us, batch.trades.height)
             if "ohlcv" in batch.tables and batch.trades.height:
                 last = cast(int, batch.trades["received_at"].to_physical().max())
-                self._taken.append((stored, max(0, stored - self._clock.wall(last))))
+                self._delays.append((stored_us, max(0, stored_us - self._clock.wall_time_us(last))))
         if frames:
-            self._hear(batches[-1][0], pl.concat(frames))
+            self._count_frames(batches[-1][0], pl.concat(frames))
 
-    def _hear(self, stored: int, frames: pl.DataFrame) -> None:
-        # An answer of REST, or a piece of a dump, is no feed that could stall.
-        websockets = frames.filter(~is_asked_for("connection"))
-        heard = websockets.group_by("exchange", "connection").agg(
+    def _count_frames(self, stored_us: int, frames: pl.DataFrame) -> None:
+        # REST and dump files are no feed that could stall.
+        websockets = frames.filter(~is_requested("connection"))
+        counts = websockets.group_by("exchange", "connection").agg(
             pl.len().alias("frames"),
             pl.col("trades").cast(pl.Int64).sum(),
             pl.col("received_at").max().cast(pl.Int64).alias("last"),
         )
-        for exchange, name, count, trades, last in heard.iter_rows():
-            connection = self._of(str(exchange), str(name))
-            connection.frames.add(stored, count)
-            connection.trades.add(stored, trades)
-            connection.heard = max(connection.heard, last)
-            connection.stored = stored
+        for exchange, name, count, trades, last in counts.iter_rows():
+            connection = self._connection(str(exchange), str(name))
+            connection.frames.add(stored_us, count)
+            connection.trades.add(stored_us, trades)
+            connection.received_us = max(connection.received_us, last)
+            connection.stored_us = stored_us
 
-    def _listen(self, exchange: str, frames: pl.DataFrame) -> None:
+    def _read_events(self, exchange: str, frames: pl.DataFrame) -> None:
         events = frames.filter(
             (pl.col("kind") == KIND_CONTROL) & pl.col("frame").str.starts_with(f'{{"{EVENT}"')
         )
         for row in events.select("connection", "received_at", "frame").iter_rows():
-            self._happened(self._of(exchange, str(row[0])), _us(row[1]), row[2])
+            self._apply_event(self._connection(exchange, str(row[0])), _to_us(row[1]), row[2])
 
-    def _of(self, exchange: str, name: str) -> Connection:
+    def _connection(self, exchange: str, name: str) -> Connection:
         key = (exchange, name)
         if key not in self._connections:
             self._connections[key] = Connection(exchange, name)
         return self._connections[key]
 
-    def _happened(self, connection: Connection, time: int, frame: str) -> None:
+    def _apply_event(self, connection: Connection, time_us: int, frame: str) -> None:
         state, reason = state_of(frame, "")
         if state:
             connection.state = state
-            connection.changed = time
+            connection.changed_us = time_us
             connection.reason = reason
 
-    def report(self, wall: int) -> dict[str, Any]:
-        """All of it, as JSON can say it; `wall` is the time here."""
-        now = self._clock.now(wall)
-        waits = sorted(wait for stored, wait in self._taken if wall - stored < 60 * SECOND)
+    def report(self, wall_us: int) -> dict[str, Any]:
+        """Return the status as JSON values; `wall_us` is the time here."""
+        now_us = self._clock.feed_time_us(wall_us)
+        recent = (
+            delay for stored_us, delay in self._delays if wall_us - stored_us < 60 * SECOND_US
+        )
+        delays = sorted(recent)
         return {
-            "status": "ended" if self.ended else self._status(now, wall),
-            "now": now // 1000,
-            "feeds": [self._shown(one, now, wall) for one in self._alive(now, wall)],
-            "frames_per_second": round(self._frames.a_second(wall), 1),
-            "trades_per_second": round(self._trades.a_second(wall), 1),
+            "status": "ended" if self.has_ended else self._status(now_us, wall_us),
+            "now": now_us // 1000,
+            "feeds": [
+                self._as_json(c, now_us, wall_us) for c in self._shown_connections(now_us, wall_us)
+            ],
+            "frames_per_second": round(self._frames.per_second(wall_us), 1),
+            "trades_per_second": round(self._trades.per_second(wall_us), 1),
             "frames": self._frames.total,
             "trades": self._trades.total,
             "received_to_stored_ms": {
-                "p50": _quantile(waits, 0.5),
-                "p95": _quantile(waits, 0.95),
-                "p99": _quantile(waits, 0.99),
+                "p50": _quantile(delays, 0.5),
+                "p95": _quantile(delays, 0.95),
+                "p99": _quantile(delays, 0.99),
             },
         }
 
-    def _status(self, now: int, wall: int) -> str:
-        states = {one.condition(wall) for one in self._alive(now, wall)}
+    def _status(self, now_us: int, wall_us: int) -> str:
+        states = {c.current_state(wall_us) for c in self._shown_connections(now_us, wall_us)}
         if not states:
             return "waiting"
         return "live" if states <= {"live", "rotating"} else "degraded"
 
-    def _alive(self, now: int, wall: int) -> list[Connection]:
-        """The connections worth showing."""
+    def _shown_connections(self, now_us: int, wall_us: int) -> list[Connection]:
+        """Return the connections to show."""
         delivering = {
-            one.exchange
-            for one in self._connections.values()
-            if one.condition(wall) in {"live", "rotating"}
+            connection.exchange
+            for connection in self._connections.values()
+            if connection.current_state(wall_us) in {"live", "rotating"}
         }
         return [
-            one
-            for _, one in sorted(self._connections.items())
-            if now - max(one.heard, one.changed) < OVER or one.exchange not in delivering
+            c
+            for _, c in sorted(self._connections.items())
+            if now_us - max(c.received_us, c.changed_us) < HIDE_AFTER_US
+            or c.exchange not in delivering
         ]
 
-    def _shown(self, one: Connection, now: int, wall: int) -> dict[str, Any]:
+    def _as_json(self, connection: Connection, now_us: int, wall_us: int) -> dict[str, Any]:
         return {
-            "exchange": one.exchange,
-            "connection": one.name,
-            "state": "ended" if self.ended else one.condition(wall),
-            "reason": one.reason,
-            "silent_ms": max(0, now - one.heard) // 1000,
-            "frames_per_second": round(one.frames.a_second(wall), 1),
-            "trades_per_second": round(one.trades.a_second(wall), 1),
-            "frames": one.frames.total,
-            "trades": one.trades.total,
+            "exchange": connection.exchange,
+            "connection": connection.name,
+            "state": "ended" if self.has_ended else connection.current_state(wall_us),
+            "reason": connection.reason,
+            "silent_ms": max(0, now_us - connection.received_us) // 1000,
+            "frames_per_second": round(connection.frames.per_second(wall_us), 1),
+            "trades_per_second": round(connection.trades.per_second(wall_us), 1),
+            "frames": connection.frames.total,
+            "trades": connection.trades.total,
         }
 
 
 def state_of(event: str, default: str = "live") -> tuple[str, str]:
-    """What an event frame of ours says of its connection, and why; the default if nothing."""
+    """Return the state and reason in one of our event frames; `default` if it has none."""
     try:
-        said = msgspec.json.decode(event)
+        fields = msgspec.json.decode(event)
     except msgspec.DecodeError:
         return default, ""
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         return default, ""
-    return _EVENTS.get(str(said.get(EVENT)), default), str(said.get("reason") or "")[:200]
+    return _EVENTS.get(str(fields.get(EVENT)), default), str(fields.get("reason") or "")[:200]
 
 
-def _us(time: Any) -> int:  # noqa: ANN401 - a datetime with a zone
-    return int(time.timestamp() * SECOND)
+def _to_us(time_us: Any) -> int:  # noqa: ANN401 - a datetime with a zone
+    return int(time_us.timestamp() * SECOND_US)
 
 
 def _quantile(ordered: list[int], share: float) -> float | None:
-    """Milliseconds; the nearest rank."""
+    """Return a quantile by nearest rank, in milliseconds."""
     if not ordered:
         return None
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)] / 1000, 1)

@@ -1,4 +1,4 @@
-"""The pages that watch, and what each is told."""
+"""Subscribers of the event stream, and the events sent to all of them."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -14,55 +14,55 @@ from candlewax.web.connection_limits import most_streams
 from candlewax.web.problem import Problem
 from candlewax.web.queries import Series
 from candlewax.web.stream.client import StreamClient
-from candlewax.web.stream.feed_status import Reports
+from candlewax.web.stream.feed_status import FeedReporter
 
 MARKET: Final = ("exchange", "symbol")
 
-Report = Callable[[], dict[str, Any] | None]
-"""Gives a report as JSON can say it; None as long as there is none."""
+ReadReport = Callable[[], dict[str, Any] | None]
+"""Returns a report of JSON values; None while there is none."""
 
 
 class Subscribers:
-    """The pages that watch, and what each is told; all of it runs in the server's loop."""
+    """Pages that watch, and their events. Used in the server's event loop only."""
 
-    def __init__(self, feeds: Reports, cross_check: Report | None = None) -> None:
-        """`cross_check` gives the last result of this process's cross-check, if it makes one."""
-        self._reports = feeds
+    def __init__(self, feeds: FeedReporter, cross_check: ReadReport | None = None) -> None:
+        """`cross_check` returns the last cross-check of this process, if it makes any."""
+        self._feeds = feeds
         self._cross_check = cross_check
-        self._viewers: set[StreamClient] = set()
+        self._clients: set[StreamClient] = set()
         self._exchanges: frozenset[str] = frozenset()
-        self._away: str | None = None
+        self._away_reason: str | None = None
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
-        self._moved: set[tuple[str, str]] = set()
+        self._changed_markets: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
-        self._ended = False
+        self._has_ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def enter(self, viewer: StreamClient) -> None:
-        """A page begins to watch. Raises Problem if there are too many."""
+    def add(self, client: StreamClient) -> None:
+        """Add a page. Raises Problem if there are too many."""
         most = most_streams()
-        if self._ended or len(self._viewers) >= most:
+        if self._has_ended or len(self._clients) >= most:
             raise Problem(503, "too_many", f"no more than {most} pages at a time")
-        self._viewers.add(viewer)
-        self._exchanges = frozenset(series.exchange for series in self.watched)
+        self._clients.add(client)
+        self._exchanges = frozenset(series.exchange for series in self.watched_series)
         for market, (_, line) in self._days.items():
-            viewer.ticker(market, line)
-        viewer.health(self.health())
-        if self._away is not None:
-            viewer.database(_database(self._away))
-        # The wait between two looks is a long one while nobody watches.
+            client.put_ticker(market, line)
+        client.put_health(self.health())
+        if self._away_reason is not None:
+            client.put_database(_database_event(self._away_reason))
+        # Without pages the wait between two rounds is long: end it.
         self._news.set()
 
-    def leave(self, viewer: StreamClient) -> None:
-        """A page watches no longer."""
-        self._viewers.discard(viewer)
-        self._exchanges = frozenset(series.exchange for series in self.watched)
+    def remove(self, client: StreamClient) -> None:
+        """Remove a page."""
+        self._clients.discard(client)
+        self._exchanges = frozenset(series.exchange for series in self.watched_series)
 
     def health(self) -> bytes:
-        """How the feeds and the database are, and what the cross-check found, as JSON."""
-        report = self._reports.report(steady_clock())
-        report["database"] = "there" if self._away is None else "away"
-        if self._away is not None:
+        """Return the status of feeds, database and cross-check as JSON."""
+        report = self._feeds.report(steady_clock())
+        report["database"] = "there" if self._away_reason is None else "away"
+        if self._away_reason is not None:
             report["status"] = "degraded"
         if self._cross_check:
             report["cross_check"] = self._cross_check()
@@ -71,95 +71,96 @@ class Subscribers:
 
     @property
     def markets(self) -> set[tuple[str, str]]:
-        """The markets that are known by what came."""
+        """Return the markets that have a day candle."""
         return set(self._days)
 
-    def days(self, rows: pl.DataFrame) -> None:
-        """The last day's candle of each market, from the tables or as they come."""
+    def update_days(self, rows: pl.DataFrame) -> None:
+        """Update the last day candle of markets from rows of candles."""
         if rows.is_empty():
             return
-        shown = rows.select(
+        tickers = rows.select(
             *(pl.col(name).cast(pl.String) for name in MARKET),
             "open", "close", "volume", "trade_count", pl.col("close_time").alias("time"),
         )  # fmt: skip
-        keys = shown.select(MARKET).rows()
-        for market, end, line in zip(keys, shown["time"], encode.lines(shown), strict=True):
-            last, before = self._days.get(market, (end, b""))
-            # Late trades change days that are over, too.
-            if line != before and end >= last:
+        keys = tickers.select(MARKET).rows()
+        for market, end, line in zip(keys, tickers["time"], encode.lines(tickers), strict=True):
+            last_end, last_line = self._days.get(market, (end, b""))
+            # Late trades also change past days.
+            if line != last_line and end >= last_end:
                 self._days[market] = (end, line)
-                self._moved.add(market)
+                self._changed_markets.add(market)
 
     @property
-    def watched(self) -> set[Series]:
-        """What pages watch."""
-        return {viewer.series for viewer in self._viewers}
+    def watched_series(self) -> set[Series]:
+        """Return the series that pages watch."""
+        return {client.series for client in self._clients}
 
-    def tell_candles(self, series: Series, lines: Iterable[tuple[int, bytes]]) -> None:
-        """Candles of a series changed: their starts and their JSON."""
+    def send_candles(self, series: Series, lines: Iterable[tuple[int, bytes]]) -> None:
+        """Queue changed candles of a series: start and JSON."""
         for start, line in lines:
-            for viewer in self._viewers:
-                if viewer.series == series:
-                    viewer.candle(start, line)
+            for client in self._clients:
+                if client.series == series:
+                    client.put_candle(start, line)
 
-    def tell_trades(self, market: tuple[str, str], lines: list[bytes], received: int) -> None:
-        """Trades of a market were made, as JSON; the last was received then, here."""
-        for viewer in self._viewers:
-            if viewer.series[:2] == market:
-                viewer.trades(lines)
-                viewer.seen(received)
+    def send_trades(self, market: tuple[str, str], lines: list[bytes], received_us: int) -> None:
+        """Queue new trades of a market as JSON, and the last receive time."""
+        for client in self._clients:
+            if client.series[:2] == market:
+                client.put_trades(lines)
+                client.note_received(received_us)
 
-    def tell_tickers(self) -> None:
-        """All markets' prices that moved."""
-        for market in self._moved:
-            for viewer in self._viewers:
-                viewer.ticker(market, self._days[market][1])
-        self._moved.clear()
+    def send_tickers(self) -> None:
+        """Queue the day candles that changed."""
+        for market in self._changed_markets:
+            for client in self._clients:
+                client.put_ticker(market, self._days[market][1])
+        self._changed_markets.clear()
 
-    def tell_health(self) -> None:
-        """How the feeds are."""
-        if self._viewers:
+    def send_health(self) -> None:
+        """Queue the status of feeds and database."""
+        if self._clients:
             health = self.health()
-            for viewer in self._viewers:
-                viewer.health(health)
+            for client in self._clients:
+                client.put_health(health)
 
-    def tell_database(self, away: str | None) -> None:
-        """Why the database is away; None if it is there. When it is back all is read anew: what
-        was stored meanwhile was told to nobody.
+    def send_database(self, away_reason: str | None) -> None:
+        """Queue why the database is away; None if it is there.
+
+        When it is back, all pages read again, as rows stored meanwhile were not sent.
         """
-        if away == self._away:
+        if away_reason == self._away_reason:
             return
-        was_away, self._away = self._away is not None, away
-        for viewer in self._viewers:
-            viewer.database(_database(away))
-        if was_away and away is None:
+        was_away, self._away_reason = self._away_reason is not None, away_reason
+        for client in self._clients:
+            client.put_database(_database_event(away_reason))
+        if was_away and away_reason is None:
             self.reset()
-        self.tell_health()
+        self.send_health()
 
     def reset(self) -> None:
-        """Something was missed: all pages read anew."""
-        for viewer in self._viewers:
-            viewer.reset()
+        """Make all pages read again, as changes were missed."""
+        for client in self._clients:
+            client.reset()
 
-    def begun(self) -> asyncio.AbstractEventLoop:
-        """The server's loop, in which this is called first."""
+    def attach_loop(self) -> asyncio.AbstractEventLoop:
+        """Store and return the running loop; must be called in it before `end`."""
         self._loop = asyncio.get_running_loop()
         return self._loop
 
     def catch_up(self) -> None:
-        """Take what is known to be stored by now, before a request is answered."""
+        """Send changes known so far, before a request is answered; here there are none."""
 
     def end(self) -> None:
-        """Send every page away, from any thread; none comes any more."""
+        """End all streams, from any thread, and refuse new ones."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        self._ended = True
-        for viewer in self._viewers:
-            viewer.end()
+        self._has_ended = True
+        for client in self._clients:
+            client.end()
 
 
-def _database(away: str | None) -> bytes:
-    state = "there" if away is None else "away"
-    return msgspec.json.encode({"state": state, "message": away})
+def _database_event(away_reason: str | None) -> bytes:
+    state = "there" if away_reason is None else "away"
+    return msgspec.json.encode({"state": state, "message": away_reason})

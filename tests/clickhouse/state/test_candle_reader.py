@@ -48,7 +48,7 @@ def check(candles: Database, spans: Sequence[Span]) -> None:
     rows = [(symbol, BEGIN + before, BEGIN + after) for symbol, before, after in spans]
     frame = pl.DataFrame(rows, TIME_RANGES, orient="row")
     found = set()
-    for part in StateLoader(candles).stored.touched("binance", frame):
+    for part in StateLoader(candles).candle_reader.read_overlapping("binance", frame):
         ends = zip(part["symbol"], part["window_end"], strict=True)
         found |= {(symbol, (end - BEGIN) // MINUTE - 1) for symbol, end in ends}
     assert found == {

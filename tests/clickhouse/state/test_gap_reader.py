@@ -16,6 +16,7 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.runtime.counters import Counters
+from tests.support.batches import as_columns
 from tests.support.decoding import INSTRUMENTS
 
 BEGIN = 1_790_000_000
@@ -57,7 +58,7 @@ class Process:
         decoded = decode(
             EXCHANGES["binance"], pl.DataFrame(rows, FRAMES, orient="row"), INSTRUMENTS
         )
-        ((batch,), _) = self.step.on_batch([decoded])
+        (batch,) = as_columns(self.step.on_batch([decoded])[0])
         if store:
             self._writer.put(batch)
             self._writer.flush()
@@ -108,12 +109,16 @@ def test_a_process_without_a_memory_goes_on_with_the_gaps_of_the_tables(
     before = Process(tables).take(trade(1), trade(9), trade(5, 10))
     process = Process(tables)
     known = process.take(trade(4, 11), trade(10, 12))
-    assert known.holes.rows() == [
+    assert known.missing_ranges.rows() == [
         ("BTC/USDT", 2, 3, (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
         ("BTC/USDT", 6, 8, (BEGIN + 5) * 10**6, (BEGIN + 9) * 10**6),
     ]
-    assert known.begins.rows() == before.begins.rows() == [("BTC/USDT", 1, (BEGIN + 1) * 10**6)]
-    assert known.changed.rows() == [
+    assert (
+        known.first_seen.rows()
+        == before.first_seen.rows()
+        == [("BTC/USDT", 1, (BEGIN + 1) * 10**6)]
+    )
+    assert known.changed_ranges.rows() == [
         ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
         ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 5) * 10**6),
     ]
@@ -167,7 +172,7 @@ def test_what_is_no_longer_stored_no_longer_matters(tables: Database) -> None:
     tables.client.command("DELETE FROM silver_trades WHERE sequence < 5")
     process = Process(tables)
     known = process.take(trade(10))
-    assert known.holes["first"].to_list() == [6]
+    assert known.missing_ranges["first"].to_list() == [6]
     assert process.tally.gauges()["open_gaps", "binance"] == 1
     assert [gap[3] for gap in gaps(tables)] == [3, 3]
 
@@ -220,8 +225,10 @@ def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database
     Process(tables).take(event("connected", 1), trade(2), event("disconnected", 4))
     Process(tables).take(event("connected", 9, process="q"), trade(10))
     assert outages(tables) == [("binance", 4.0, 9.0)]
-    assert StateLoader(tables).unseen.outages("binance", (BEGIN + 9) * 10**6).height == 1
-    assert StateLoader(tables).unseen.outages("binance", (BEGIN + 9) * 10**6 + 1).is_empty()
+    assert StateLoader(tables).gap_reader.read_outages("binance", (BEGIN + 9) * 10**6).height == 1
+    assert (
+        StateLoader(tables).gap_reader.read_outages("binance", (BEGIN + 9) * 10**6 + 1).is_empty()
+    )
 
 
 def test_frames_without_events_have_no_outages(tables: Database) -> None:
@@ -239,7 +246,7 @@ def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
     assert saved is not None
     process.take(event("connected", 9), trade(2, 8.5))
     ledger = load_deduplicator(saved)
-    assert (ledger.gaps.missing, ledger.connections.down) == (3, (BEGIN + 7) * 10**6)
+    assert (ledger.gaps.missing, ledger.connections.down_since_us) == (3, (BEGIN + 7) * 10**6)
     again = Process(tables, saved)
     again.take(event("connected", 9), trade(2, 8.5))
     assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open")]
@@ -255,11 +262,12 @@ def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
         orient="row",
     )
     step = DeduplicateStep(StateLoader(tables), Counters(), None)
-    ((batch,), _) = step.on_batch([decode(EXCHANGES["kraken"], frames, INSTRUMENTS)])
+    decoded = decode(EXCHANGES["kraken"], frames, INSTRUMENTS)
+    (batch,) = as_columns(step.on_batch([decoded])[0])
     assert batch.trades.height == 3
     assert "gaps" not in batch.tables
-    assert batch.gap_state.holes.is_empty()
-    assert batch.gap_state.begins.is_empty()
+    assert batch.gap_state.missing_ranges.is_empty()
+    assert batch.gap_state.first_seen.is_empty()
 
 
 @pytest.mark.parametrize("kind", ["connected", "disconnected"])

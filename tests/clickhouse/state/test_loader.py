@@ -47,16 +47,21 @@ def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> No
     """What is stored between two looks is in neither."""
     store(tables, fills(1, 2, 3))
     store(tables, fills(1), "other")
-    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
-    ledger = history.ledger("x")
+    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
+    ledger = history.load_deduplicator("x")
     store(tables, fills(4, 70))
     store(tables, fills(9), "third")
-    book = history.book("x")
-    assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [3])
+    book = history.load_open_candles("x")
+    assert (ledger.ranges_by_series["A/B"].first, ledger.ranges_by_series["A/B"].last) == ([1], [3])
     assert book.candles["trade_count"].to_list() == [3] * 6
     assert book.watermark == DAY + 2 * SECOND
     history.mark_started("x")
-    assert history.book("x").candles.filter(pl.col("timeframe") == 6)["trade_count"].item() == 6
+    assert (
+        history.load_open_candles("x")
+        .candles.filter(pl.col("timeframe") == 6)["trade_count"]
+        .item()
+        == 6
+    )
 
 
 def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
@@ -69,23 +74,23 @@ def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
         if len(waits) < 3:
             store(tables, fills(len(waits)))
 
-    history = StateLoader(tables, meanwhile=True, wait=late)
-    assert history.ledger("x").numbered["A/B"].first == [1]
+    history = StateLoader(tables, has_concurrent_writer=True, wait=late)
+    assert history.load_deduplicator("x").ranges_by_series["A/B"].first == [1]
     assert len(waits) == 3
 
 
 def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
     """And what comes then is not of the beginning."""
-    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
-    assert history.ledger("x").numbered == {}
+    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
+    assert history.load_deduplicator("x").ranges_by_series == {}
     store(tables, fills(1))
-    assert history.book("x").candles.is_empty()
+    assert history.load_open_candles("x").candles.is_empty()
 
 
 def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> None:
     """Also in a process that began with a memory of its own, and read nothing before."""
     store(tables, fills(1, 2))
-    history = StateLoader(tables, meanwhile=True, wait=lambda _: None)
+    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
     windows = pl.DataFrame(
         {"timeframe": [6], "symbol": ["A/B"], "window_start": [DAY]},
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},

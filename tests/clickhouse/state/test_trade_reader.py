@@ -45,18 +45,18 @@ def test_contradicted_minutes_are_read_once_each(tables: Database) -> None:
     """However many contradictions they hold; of an unknown trade nothing is said."""
     store(tables, [("A/B", n, n, 60 + n, 0) for n in range(1, 50)] + [("C/D", 1, None, 3600, 0)])
     store(tables, [("E/F", 1, 0, 0, 0)], "kraken")
-    found = StateLoader(tables).trades.contradicted("binance")
+    found = StateLoader(tables).trade_reader.read_contradicted_minutes("binance")
     assert minutes(found) == [("A/B", 0), ("A/B", 1), ("C/D", 60)]
 
 
 def test_what_was_stored_since_is_read_and_what_was_long_before_is_not(tables: Database) -> None:
     """A day is looked back, as the database's clock may have been set meanwhile."""
-    trades = StateLoader(tables).trades
+    trades = StateLoader(tables).trade_reader
     store(tables, [("A/B", 1, 0, 0, 0), ("A/B", 2, 60, 60, 10)])
-    assert minutes(trades.contradicted("binance")) == [("A/B", 0), ("A/B", 1)]
+    assert minutes(trades.read_contradicted_minutes("binance")) == [("A/B", 0), ("A/B", 1)]
     store(tables, [("A/B", 3, 120, 120, 9)])
-    assert minutes(trades.contradicted("binance")) == [("A/B", 1), ("A/B", 2)]
-    assert minutes(trades.contradicted("kraken")) == []
+    assert minutes(trades.read_contradicted_minutes("binance")) == [("A/B", 1), ("A/B", 2)]
+    assert minutes(trades.read_contradicted_minutes("kraken")) == []
 
 
 @pytest.mark.parametrize("count", [10, 10_000])
@@ -66,5 +66,7 @@ def test_memory_of_contradictions_is_that_of_their_minutes(count: int) -> None:
     for part in range(3):
         step = 3 * MINUTE // count
         ledger.add_contradictions(("A/B", ZERO + n * step + part) for n in range(count))
-    assert sorted(ledger.contradicted) == [("A/B", ZERO + n * MINUTE) for n in range(3)]
-    assert ledger.gap_state({}, pl.DataFrame()).contradicted.rows() == sorted(ledger.contradicted)
+    assert sorted(ledger.contradicted_minutes) == [("A/B", ZERO + n * MINUTE) for n in range(3)]
+    assert ledger.gap_state({}, pl.DataFrame()).contradicted_moments.rows() == sorted(
+        ledger.contradicted_minutes
+    )

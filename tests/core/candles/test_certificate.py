@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.candles.certificate import (
+    CANDLE_KEY,
     COMPLETE,
-    ENDED,
+    FEED_ENDS,
     FORMING,
     GAPS,
-    NAMES,
     PARTIAL,
     UNVERIFIED,
     CertificateInputs,
-    certificates,
+    certificate_columns,
     has_later_trade,
     merge_overlapping,
-    missing,
+    missing_counts,
     overlaps,
 )
 from candlewax.core.candles.combine import STATE, TIMEFRAMES
@@ -129,10 +129,10 @@ def test_a_certificate_says_what_is_known(
             pl.DataFrame(begins, FIRST_SEEN, orient="row"),
         ),
         merge_overlapping(pl.DataFrame(down, OUTAGES, orient="row")),
-        cut.select(pl.col(name).cast(kind) for name, kind in ENDED.items()),
+        cut.select(pl.col(name).cast(kind) for name, kind in FEED_ENDS.items()),
     )
     closed = pl.col("window_end") <= watermark
-    found = candles.select(certificates(candles, closed, evidence)).rows()
+    found = candles.select(certificate_columns(candles, closed, evidence)).rows()
     expected = []
     for place, ((_, symbol, start), end) in enumerate(
         zip(some, candles["window_end"], strict=True)
@@ -172,7 +172,7 @@ def test_spans_touch_the_windows_that_lie_in_them(
 def test_only_a_later_trade_tells_what_ended(second: int, expected: bool) -> None:
     """One of the same symbol, behind the end of the window."""
     ended = windows([(1, "A/B", DAY), (1, "C/D", DAY)]).select(
-        pl.col(name).cast(kind) for name, kind in ENDED.items()
+        pl.col(name).cast(kind) for name, kind in FEED_ENDS.items()
     )
     later: Any = Fill("x", "A/B", "1", 1, DAY + second * SECOND, True, 1, 1)  # type: ignore[arg-type]
     assert has_later_trade(ended, table([later])).to_list() == [expected, False]
@@ -183,7 +183,7 @@ def test_many_holes_are_counted_at_once() -> None:
     many = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
             for n in range(40_000)]  # fmt: skip
     candles = windows([(1, "A/B", DAY + 60 * SECOND * n) for n in range(600)])
-    found = missing(candles, GapState(pl.DataFrame(many, MISSING_RANGES, orient="row")))
+    found = missing_counts(candles, GapState(pl.DataFrame(many, MISSING_RANGES, orient="row")))
     assert found.to_list() == [
         sum(n % 7 + 1 for n in range(60 * minute, 60 * minute + 60)) for minute in range(600)
     ]
@@ -191,4 +191,4 @@ def test_many_holes_are_counted_at_once() -> None:
 
 def test_names_are_what_candles_are_called() -> None:
     """The columns that tell one candle of an exchange from another."""
-    assert set(NAMES) < set(ENDED) < set(STATE)
+    assert set(CANDLE_KEY) < set(FEED_ENDS) < set(STATE)

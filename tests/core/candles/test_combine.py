@@ -91,10 +91,10 @@ def play(
     late: set[oracle.Window] = set()
     for batch in batches:
         trades = table(batch)
-        update: CandleUpdate = books.apply_trades(book, trades, books.watermark(trades))
-        book = update.book
+        update: CandleUpdate = books.apply_trades(book, trades, books.batch_watermark(trades))
+        book = update.open_candles
         last |= told(update.changed, book.watermark)
-        late |= set(told(update.late, book.watermark))
+        late |= set(told(update.stale_parts, book.watermark))
         assert len(told(update.changed, 0)) == update.changed.height
     return book, last, late
 
@@ -248,7 +248,7 @@ def test_the_watermark_never_moves_back() -> None:
     """An older batch leaves it where it was."""
     book, _, _ = play([[fill(100)], [fill(5)]])
     assert book.watermark == DAY + 99_000_000
-    assert books.watermark(empty(TRADES)) == 0
+    assert books.batch_watermark(empty(TRADES)) == 0
 
 
 def test_many_symbols_keep_apart() -> None:

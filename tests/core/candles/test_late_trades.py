@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from candlewax.core.batch import WINDOW_KEY
 from candlewax.core.candles import open_candles as books
-from candlewax.core.candles.certificate import NAMES
+from candlewax.core.candles.certificate import CANDLE_KEY
 from candlewax.core.candles.combine import all_timeframes, combine
-from candlewax.core.candles.late_trades import MOST, STORED, restore_revisions
+from candlewax.core.candles.late_trades import MAX_REVISION, STORED_COUNTS, restore_revisions
 from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US, OpenCandles
 from candlewax.core.schema import empty
 from tests.core.candles.test_combine import DAY, FILLS, cut, fill, table
@@ -49,8 +49,10 @@ def play(batches: Sequence[Sequence[Fill]], book: OpenCandles = EMPTY) -> dict[o
     last: dict[oracle.Window, int] = {}
     for batch in batches:
         trades = table(batch)
-        update = books.apply_trades(book, trades, books.watermark(trades), lateness=10**15)
-        book = update.book
+        update = books.apply_trades(
+            book, trades, books.batch_watermark(trades), allowed_lateness_us=10**15
+        )
+        book = update.open_candles
         last |= told(update.changed)
     return last
 
@@ -72,15 +74,17 @@ def test_revisions_are_known_again_from_stored_rows(
     rows = {}
     for batch in batches[:stop]:
         trades = table(batch)
-        update = books.apply_trades(book, trades, books.watermark(trades), lateness=10**15)
-        book = update.book
+        update = books.apply_trades(
+            book, trades, books.batch_watermark(trades), allowed_lateness_us=10**15
+        )
+        book = update.open_candles
         for row in update.changed.rows(named=True):
-            name = tuple(row[n] for n in NAMES)
+            name = tuple(row[n] for n in CANDLE_KEY)
             closed = row["window_end"] <= book.watermark
             rows[name] = (*name, closed, row["trade_count"], row["revision"])
-    stored = pl.DataFrame(list(rows.values()), STORED, orient="row")
+    stored = pl.DataFrame(list(rows.values()), STORED_COUNTS, orient="row")
     minutes = combine(table(before))
-    seeded = books.restore(minutes, book.watermark, lateness=10**15)
+    seeded = books.restore(minutes, book.watermark, allowed_lateness_us=10**15)
     again = restore_revisions(seeded.candles, stored, empty(WINDOW_KEY))
     whole = expected(fills)
     seen = told(again)
@@ -91,14 +95,14 @@ def test_revisions_are_known_again_from_stored_rows(
 def stored(closed: bool, trades: int, revision: int) -> pl.DataFrame:
     """A stored row of a minute."""
     name = (1, "A/B", DAY * 1)
-    return pl.DataFrame([(*name, closed, trades, revision)], STORED, orient="row")
+    return pl.DataFrame([(*name, closed, trades, revision)], STORED_COUNTS, orient="row")
 
 
 def revision_of(rows: pl.DataFrame, *, late: bool, trades: int = 5) -> int:
     """What a minute of so many trades is said to have been changed."""
     minute = all_timeframes(combine(table([fill(n, sequence=n + 1) for n in range(trades)])))
     minute = minute.filter(pl.col("timeframe") == 1)
-    names = minute.select(pl.col(n).cast(k) for n, k in NAMES.items())
+    names = minute.select(pl.col(n).cast(k) for n, k in CANDLE_KEY.items())
     return int(restore_revisions(minute, rows, names if late else names.clear())["revision"].item())
 
 
@@ -111,11 +115,11 @@ def test_what_a_candle_held_as_it_closed_tells_how_many_came_late() -> None:
 
 def test_all_trades_of_a_candle_that_closed_without_any_came_late() -> None:
     """If some come late now; of others nobody knows."""
-    assert revision_of(empty(STORED), late=True) == 5
-    assert revision_of(empty(STORED), late=False) == 0
+    assert revision_of(empty(STORED_COUNTS), late=True) == 5
+    assert revision_of(empty(STORED_COUNTS), late=False) == 0
     assert revision_of(stored(False, 3, 0), late=False) == 0
 
 
 def test_a_count_that_is_full_stays_full() -> None:
     """It tells no longer what the candle held."""
-    assert revision_of(stored(True, 70_000, MOST), late=True) == MOST
+    assert revision_of(stored(True, 70_000, MAX_REVISION), late=True) == MAX_REVISION

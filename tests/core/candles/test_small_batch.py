@@ -59,8 +59,8 @@ def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
     last: dict[oracle.Window, dict[str, Any]] = {}
     for batch in batches:
         trades = table(batch)
-        update = books.apply_trades(book, trades, books.watermark(trades))
-        book = update.book
+        update = books.apply_trades(book, trades, books.batch_watermark(trades))
+        book = update.open_candles
         last |= told(update.changed, book.watermark)
     every = [fill for batch in batches for fill in batch]
     expected = oracle.candles(every, {"x": book.watermark})
@@ -72,7 +72,7 @@ def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
 def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
     """It is not only a way that is there: a live feed's batches take it."""
     first = table([fill(symbol="C/D", sequence=1, time=DAY)])
-    book = books.apply_trades(EMPTY, first, DAY).book
+    book = books.apply_trades(EMPTY, first, DAY).open_candles
     later = [f for f in fills if f.symbol != "C/D"]
     with mock.patch(
         "candlewax.core.candles.open_candles.small_batch_candles",

@@ -64,8 +64,8 @@ def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFra
 def put(ledger: Deduplicator, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
     """Admit a batch; the rows of gaps it makes."""
     trades, bronze = frames(batch)
-    fresh = trades.filter(ledger.mark_new(trades).fresh)
-    rows = ledger.gaps.update("x", ledger.changes(), ledger.numbered, fresh, bronze)
+    fresh = trades.filter(ledger.mark_new(trades).is_new)
+    rows = ledger.gaps.update("x", ledger.take_changes(), ledger.ranges_by_series, fresh, bronze)
     assert dict(rows.schema) == dict(empty(GAPS).schema)
     return rows.to_dicts()
 
@@ -184,11 +184,11 @@ def test_what_a_process_found_before_it_died_is_followed_to_its_end(
     found = merged(rows).keys() - known.keys()
     assert not any(within(gap) <= numbers for gap in found for numbers in adopted)
     settled(rows, set(arrivals))
-    assert not resumed.gaps.ahead
+    assert not resumed.gaps.symbols_ahead
     # And once more, by one that remembers nothing but what is stored.
     begun = Deduplicator()
     put(begun, list(enumerate(arrivals)))
-    begun = Deduplicator(begun.numbered)
+    begun = Deduplicator(begun.ranges_by_series)
     rows += adopt(begun, rows, again=False)
     for batch in cut([("A/B", n) for n in range(1, 17)], last):
         rows += put(begun, batch)
@@ -213,9 +213,9 @@ def adopt(ledger: Deduplicator, rows: list[dict[str, Any]], *, again: bool) -> l
         if (key := (row["symbol"], row["first_sequence"], row["last_sequence"])) in of
     }
     table = pl.DataFrame(list(stored.values()), GAPS, orient="row")
-    uncovered = ledger.gaps.restore(table, ledger.numbered, again=again)
-    found = ledger.gaps.open(uncovered, [Detection("", 0)] * len(uncovered))
-    return ledger.gaps.refresh("x", ledger.numbered, found).to_dicts()
+    uncovered = ledger.gaps.restore(table, ledger.ranges_by_series, may_replay=again)
+    found = ledger.gaps.open_gaps(uncovered, [Detection("", 0)] * len(uncovered))
+    return ledger.gaps.refresh("x", ledger.ranges_by_series, found).to_dicts()
 
 
 def test_a_hole_that_no_gap_holds_gets_one() -> None:
@@ -223,7 +223,7 @@ def test_a_hole_that_no_gap_holds_gets_one() -> None:
     ledger = Deduplicator()
     rows = put(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 20)])))
     put(ledger, [(3, ("A/B", 5))])
-    begun = Deduplicator(ledger.numbered)
+    begun = Deduplicator(ledger.ranges_by_series)
     known = [row for row in rows if row["first_sequence"] == 2]
     assert merged(adopt(begun, known, again=False)) == {
         ("A/B", 2, 8): (6, OPEN),
@@ -238,7 +238,7 @@ def test_a_gap_without_neighbours_no_longer_matters() -> None:
         full, list(enumerate([("A/B", n) for n in (1, 5, 9, 20, 40)] + [("C/D", 1), ("C/D", 3)]))
     )
     put(ledger, list(enumerate([("A/B", 12), ("A/B", 20)])))
-    begun = Deduplicator(ledger.numbered)
+    begun = Deduplicator(ledger.ranges_by_series)
     adopt(begun, rows, again=False)
     assert set(begun.gaps.gaps["A/B"]) == {(10, 19)}
     assert "C/D" not in begun.gaps.gaps

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from candlewax.core.gaps.gap_state import OUTAGES
-from candlewax.core.gaps.numberings import FAR, is_far_below, series, split_series
+from candlewax.core.gaps.numberings import FAR_BELOW, is_far_below, series, split_series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.schema import empty
 from candlewax.core.snapshots import load_deduplicator, save_deduplicator
@@ -148,8 +148,8 @@ def admitted(rows: list[Row], cuts: list[int], *, saved: bool = False) -> list[t
         count = end - begin
         numbering = admission.numbering
         numbers = [0] * count if numbering is None else numbering.to_list()
-        found += list(zip(admission.fresh.to_list(), numbers, strict=True))
-        ledger.changes()
+        found += list(zip(admission.is_new.to_list(), numbers, strict=True))
+        ledger.take_changes()
         if saved:
             ledger = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
     return found
@@ -178,10 +178,10 @@ def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> No
     found = []
     for row, numbering in zip(rows, [0, 1, 0], strict=True):
         batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
-        ledger.mark_new(batch, decided=decided)
-        known = ledger.gap_state(ledger.changes(), empty(OUTAGES))
-        ends = known.begins.filter(pl.col("sequence") == UNPROVEN)["time"]
-        found.append((seconds(ends), seconds(known.changed["before"])))
+        ledger.mark_new(batch, has_numbering=decided)
+        known = ledger.gap_state(ledger.take_changes(), empty(OUTAGES))
+        ends = known.first_seen.filter(pl.col("sequence") == UNPROVEN)["time"]
+        found.append((seconds(ends), seconds(known.changed_ranges["before"])))
     assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
 
 
@@ -192,7 +192,8 @@ def seconds(times: pl.Series) -> list[int]:
 @pytest.mark.parametrize(
     ("number", "last", "far"),
     [
-        (9_000, 9_000 + FAR, True), (9_001, 9_000 + FAR, False), (1, 21, True), (1, 20, False),
+        (9_000, 9_000 + FAR_BELOW, True), (9_001, 9_000 + FAR_BELOW, False),
+        (1, 21, True), (1, 20, False),
         (21, 41, False), (20, 40, True), (5, 5, False), (6, 5, False),
     ],
 )  # fmt: skip

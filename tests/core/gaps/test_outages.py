@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.outages import ConnectionEvent, OutageTracker, event
+from candlewax.core.gaps.outages import ConnectionEvent, OutageTracker, connection_event
 from candlewax.core.schema import KIND_CONTROL, KIND_TRADE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +30,9 @@ def hear(connections: OutageTracker, frames: Sequence[Frame]) -> list[tuple[int,
         {"received_at": pl.Datetime("us", "UTC"), "connection": pl.String, "kind": pl.Int8},
     )
     found = [
-        event(row, {"candlewax": said, "process": process} if process else {"candlewax": said})
+        connection_event(
+            row, {"candlewax": said, "process": process} if process else {"candlewax": said}
+        )
         for row, (_, _, said, process) in enumerate(frames)
         if said
     ]
@@ -236,5 +238,7 @@ def test_events_that_are_known_already_are_passed_over() -> None:
 )
 def test_what_matters_to_no_outage_is_no_event(content: dict[str, Any]) -> None:
     """Whatever a frame says."""
-    assert event(3, content) is None
-    assert event(3, {"candlewax": "connected", "process": 7}) == ConnectionEvent(3, True, "")
+    assert connection_event(3, content) is None
+    assert connection_event(3, {"candlewax": "connected", "process": 7}) == ConnectionEvent(
+        3, True, ""
+    )

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.sequence_ranges import MissingRange, SequenceRanges, SequenceRun, runs
+from candlewax.core.gaps.sequence_ranges import MissingRange, SequenceRanges, SequenceRun, find_runs
 
 TIME_RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25)
 
@@ -46,10 +46,10 @@ def test_holes_lie_between_two_ranges(spans: list[tuple[int, int]], one: int, tw
         for low, high in itertools.pairwise(sorted(numbers))
         if high - low > 1
     ]
-    assert ranges.all_holes() == expected
+    assert ranges.missing_ranges() == expected
     first, last = sorted((one, two))
     around = [hole for hole in expected if hole.first <= last and hole.last >= first]
-    assert ranges.holes(first, last) == around
+    assert ranges.missing_between(first, last) == around
     assert ranges.count_missing(first, last) == len(set(range(first, last + 1)) - numbers)
 
 
@@ -67,7 +67,7 @@ def test_runs_are_of_consecutive_numbers(numbers: set[int]) -> None:
     """With the times at their ends, also beyond what a signed number holds."""
     ordered = sorted(numbers)
     times = [when(number) for number in ordered]
-    found = runs(pl.Series(ordered, dtype=pl.UInt64), pl.Series(times, dtype=pl.Int64))
+    found = find_runs(pl.Series(ordered, dtype=pl.UInt64), pl.Series(times, dtype=pl.Int64))
     assert [n for run in found for n in range(run.first, run.last + 1)] == ordered
     assert all(a.last + 1 < b.first for a, b in itertools.pairwise(found))
     assert all((run.begin, run.end) == (when(run.first), when(run.last)) for run in found)

@@ -12,7 +12,8 @@ from candlewax.core.schema import TRADES
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.identity import CONTENT, RecentTrades, content
+from candlewax.core.trades.identity import CONTENT, select_content
+from candlewax.core.trades.recent_trades import RecentTrades
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,14 +55,14 @@ class Stored:
         self.asked = 0
         self.since = 0
 
-    def near(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
+    def read_near(self, _: str, trades: pl.DataFrame) -> pl.DataFrame:
         self.asked += 1
-        return self.rows.join(came.select("sequence").unique(), on="sequence", how="semi")
+        return self.rows.join(trades.select("sequence").unique(), on="sequence", how="semi")
 
-    def by_number(self, _: str, came: pl.DataFrame) -> pl.DataFrame:
-        return self.near(_, came)
+    def read_by_number(self, _: str, trades: pl.DataFrame) -> pl.DataFrame:
+        return self.read_near(_, trades)
 
-    def kept_since(self) -> int:
+    def retained_since_us(self) -> int:
         return self.since
 
 
@@ -108,7 +109,7 @@ def test_repeat_of_a_trade_just_let_through_is_not_looked_up() -> None:
 
 def remembered(recent: RecentTrades, numbers: range) -> list[int]:
     """Of some trades those that are."""
-    wanted = content(trades([(n, 0, 1, 1, 1) for n in numbers]))
+    wanted = select_content(trades([(n, 0, 1, 1, 1) for n in numbers]))
     return sorted(recent.find(wanted)["sequence"].to_list())
 
 
@@ -122,7 +123,7 @@ def test_recent_trades_are_forgotten_once_they_are_stored(lag: int) -> None:
         asked += 1
         return bool(max(some["sequence"].to_list()) <= count - lag)
 
-    recent = RecentTrades(are_stored, most=1_000, chunk=100)
+    recent = RecentTrades(are_stored, max_trades=1_000, chunk_rows=100)
     for count in range(1, 5_001):
         recent.add(trades([(count, 0, 1, 1, 1)]))
     found = remembered(recent, range(1, 5_001))
@@ -154,10 +155,10 @@ def test_trade_that_waits_to_be_stored_is_compared_however_many_came_since() -> 
     for part in many(500_000).iter_slices(100_000):
         repeat = trades([(1, 0, 1, 1, 1)])
         batch = pl.concat([part, repeat])
-        found = finder.find(batch, admitted(ledger, batch), ledger.numbered)
-        assert (found.contradictions.height, found.uncompared) == (0, 0)
+        found = finder.find(batch, admitted(ledger, batch), ledger.ranges_by_series)
+        assert (found.contradictions.height, found.uncompared_count) == (0, 0)
     other = trades([(1, 0, 1, 2, 1)])
-    found = finder.find(other, admitted(ledger, other), ledger.numbered)
+    found = finder.find(other, admitted(ledger, other), ledger.ranges_by_series)
     assert found.contradictions["their_price"].to_list() == [Decimal(1)]
 
 
@@ -187,7 +188,7 @@ def test_known_trade_of_which_nothing_is_stored_is_judged_by_its_time(
     stored.since = moment + SINCE
     finder = ContradictionFinder("x", stored)
     batch = trades([(n, time, 1, 2, 1) for n, time in came if n in numbers])
-    found = finder.find(batch, admitted(ledger, batch), ledger.numbered)
+    found = finder.find(batch, admitted(ledger, batch), ledger.ranges_by_series)
     expected = []
     for place, (n, time) in enumerate((n, time) for n, time in came if n in numbers):
         low = high = n
@@ -202,4 +203,4 @@ def test_known_trade_of_which_nothing_is_stored_is_judged_by_its_time(
         if not fits or time >= SINCE + 60 * SECOND:
             expected.append(place)
     assert found.contradictions["place"].to_list() == expected
-    assert found.uncompared == batch.height - len(expected)
+    assert found.uncompared_count == batch.height - len(expected)

@@ -12,7 +12,7 @@ from candlewax.core.gaps.gap_state import MISSING_RANGES, OUTAGES
 from candlewax.core.schema import empty
 from candlewax.core.snapshots import load_deduplicator, save_deduplicator
 from candlewax.core.trades.deduplicator import Deduplicator
-from candlewax.core.trades.unnumbered import KEPT
+from candlewax.core.trades.unnumbered import ID_RETENTION
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def test_a_trade_is_let_through_once(batches: list[list[Row]]) -> None:
     """In whatever order numbers come, within a batch and across batches."""
     ledger, seen = Deduplicator(), set[Row]()
     for rows in batches:
-        assert ledger.mark_new(table(rows)).fresh.to_list() == expected(rows, seen)
+        assert ledger.mark_new(table(rows)).is_new.to_list() == expected(rows, seen)
 
 
 @given(BATCHES)
@@ -69,7 +69,7 @@ def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
     for rows in batches[2:]:
         ledger.mark_new(table(rows))
     for rows in batches:
-        assert copy.copy().mark_new(table(rows)).fresh.to_list() == expected(rows, set(seen))
+        assert copy.copy().mark_new(table(rows)).is_new.to_list() == expected(rows, set(seen))
 
 
 def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
@@ -77,7 +77,10 @@ def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
     ledger = Deduplicator()
     for begin in range(0, 100_000, 1000):
         ledger.mark_new(table([("A/B", n + 1, "", 0) for n in range(begin, begin + 1000)]))
-    assert (ledger.numbered["A/B"].first, ledger.numbered["A/B"].last) == ([1], [100_000])
+    assert (ledger.ranges_by_series["A/B"].first, ledger.ranges_by_series["A/B"].last) == (
+        [1],
+        [100_000],
+    )
 
 
 def test_ids_without_numbers_are_kept_for_a_day() -> None:
@@ -86,10 +89,10 @@ def test_ids_without_numbers_are_kept_for_a_day() -> None:
     row: Row = ("A/B", 0, "a", 0)
     ledger.mark_new(table([row]))
     moment = int(START.timestamp() * 1_000_000)
-    ledger.expire(moment + KEPT // timedelta(microseconds=1))
-    assert ledger.copy().mark_new(table([row])).fresh.to_list() == [False]
-    ledger.expire(moment + 1 + KEPT // timedelta(microseconds=1))
-    assert ledger.mark_new(table([row])).fresh.to_list() == [True]
+    ledger.expire(moment + ID_RETENTION // timedelta(microseconds=1))
+    assert ledger.copy().mark_new(table([row])).is_new.to_list() == [False]
+    ledger.expire(moment + 1 + ID_RETENTION // timedelta(microseconds=1))
+    assert ledger.mark_new(table([row])).is_new.to_list() == [True]
 
 
 NO_OUTAGE = empty(OUTAGES)
@@ -138,16 +141,16 @@ def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) ->
         before, first = holes(seen), begins(seen)
         seen |= set(pairs)
         ledger.mark_new(numbered(pairs))
-        known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-        assert dict(known.holes.schema) == dict(empty(MISSING_RANGES).schema)
-        assert known.holes.height == len(holes(seen))
-        assert set(known.holes.rows()) == holes(seen)
-        assert set(known.begins.rows()) == begins(seen)
-        assert known.begins.height == len(begins(seen))
+        known = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+        assert dict(known.missing_ranges.schema) == dict(empty(MISSING_RANGES).schema)
+        assert known.missing_ranges.height == len(holes(seen))
+        assert set(known.missing_ranges.rows()) == holes(seen)
+        assert set(known.first_seen.rows()) == begins(seen)
+        assert known.first_seen.height == len(begins(seen))
         spans = {(symbol, *times) for symbol, _, _, *times in holes(seen) ^ before}
         spans |= {(symbol, time, time) for symbol, _, time in begins(seen) ^ first}
-        assert set(known.changed.rows()) == spans
-        assert known.changed.height == len(spans)
+        assert set(known.changed_ranges.rows()) == spans
+        assert known.changed_ranges.height == len(spans)
 
 
 @given(TIMED)
@@ -157,29 +160,29 @@ def test_a_ledger_goes_on_from_its_copy(batches: list[list[tuple[str, int]]]) ->
     for pairs in batches:
         ledger.mark_new(numbered(pairs))
     copy = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
-    known = copy.gap_state(copy.changes(), NO_OUTAGE)
-    assert (set(known.holes.rows()), known.changed.height) == (holes(seen), 0)
-    assert set(known.begins.rows()) == begins(seen)
+    known = copy.gap_state(copy.take_changes(), NO_OUTAGE)
+    assert (set(known.missing_ranges.rows()), known.changed_ranges.height) == (holes(seen), 0)
+    assert set(known.first_seen.rows()) == begins(seen)
 
 
 def test_what_is_known_is_made_once_while_nothing_changes() -> None:
     """A run that goes on where the last one ended leaves the holes as they are."""
     ledger = Deduplicator()
     ledger.mark_new(numbered([("A/B", 1), ("A/B", 4), ("C/D", 7)]))
-    first = ledger.gap_state(ledger.changes(), NO_OUTAGE)
+    first = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
     ledger.mark_new(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
-    second_ = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-    assert second_.holes is first.holes
-    assert second_.changed.is_empty()
+    second_ = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+    assert second_.missing_ranges is first.missing_ranges
+    assert second_.changed_ranges.is_empty()
     ledger.mark_new(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
-    assert ledger.gap_state(ledger.changes(), NO_OUTAGE) is second_
+    assert ledger.gap_state(ledger.take_changes(), NO_OUTAGE) is second_
 
 
 def test_unnumbered_trades_have_no_holes_and_no_begin() -> None:
     """Nobody can tell what is missing of them."""
     ledger = Deduplicator()
     ledger.mark_new(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
-    known = ledger.gap_state(ledger.changes(), NO_OUTAGE)
-    assert known.holes.is_empty()
-    assert known.begins.is_empty()
-    assert known.changed.is_empty()
+    known = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+    assert known.missing_ranges.is_empty()
+    assert known.first_seen.is_empty()
+    assert known.changed_ranges.is_empty()

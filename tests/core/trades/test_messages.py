@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE, TRADES
-from candlewax.core.trades.messages import from_json, key, to_json
+from candlewax.core.trades.messages import from_json, message_key, to_json
 from candlewax.exchanges import EXCHANGES
-from candlewax.kafka.trade_publisher import dead_letter
+from candlewax.kafka.trade_publisher import encode_dead_letter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = 253_402_300_799_999_999 - 60_000_000
@@ -259,7 +259,7 @@ def test_several_conditions_are_kept() -> None:
 
 def test_the_key_of_a_trade() -> None:
     """The same symbol at two exchanges is two."""
-    assert key("kraken", "BTC/USD") == "kraken:BTC/USD"
+    assert message_key("kraken", "BTC/USD") == "kraken:BTC/USD"
 
 
 def letter(**changed: Any) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def letter(**changed: Any) -> dict[str, Any]:
 
 def test_a_dead_letter_is_whole() -> None:
     """Its frame as text, with all that is known of it."""
-    said = json.loads(dead_letter(letter()))
+    said = json.loads(encode_dead_letter(letter()))
     assert said == letter(
         received_at=1_749_988_800_000_001, scope="trade", frame='{"a":"é"}'
     )  # fmt: skip
@@ -282,7 +282,7 @@ def test_a_dead_letter_is_whole() -> None:
 
 def test_a_dead_letter_that_is_no_text_is_whole_too() -> None:
     """In base 64; and a line of a log was received at no time."""
-    said = json.loads(dead_letter(letter(frame=b"\xff", received_at=None, scope=SCOPE_LINE)))
+    said = json.loads(encode_dead_letter(letter(frame=b"\xff", received_at=None, scope=SCOPE_LINE)))
     assert (said["frame"], said["frame_base64"]) == (None, "/w==")
     assert (said["received_at"], said["scope"]) == (None, "line")
-    assert json.loads(dead_letter(letter(scope=SCOPE_FRAME)))["scope"] == "frame"
+    assert json.loads(encode_dead_letter(letter(scope=SCOPE_FRAME)))["scope"] == "frame"

@@ -3,7 +3,7 @@
 import polars as pl
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.dialect import likely_first
+from candlewax.exchanges.protocol.dialect import order_by_likelihood
 
 _BARE = '{"e":"trade","E":2,"T":1,"s":"AB","t":3,"p":"4.5","q":"6","X":"MARKET","m":false}'
 _WRAPPED = f'{{"stream":"ab@trade","data":{_BARE}}}'
@@ -12,7 +12,7 @@ _LAYOUTS = EXCHANGES["binance_usdm"].layouts
 
 def _order(*frames: str) -> list[bool]:
     """For each layout in turn, whether it is that of the first frame."""
-    ordered = likely_first(_LAYOUTS, pl.DataFrame({"frame": frames}))
+    ordered = order_by_likelihood(_LAYOUTS, pl.DataFrame({"frame": frames}))
     assert sorted(map(id, ordered)) == sorted(map(id, _LAYOUTS))
     return [bool(layout.recognizes(frames[-1])) for layout in ordered]
 
@@ -27,4 +27,4 @@ def test_the_layout_that_frames_have_is_tried_first() -> None:
 def test_frames_of_no_layout_leave_the_order() -> None:
     """Then nothing is likely."""
     frames = pl.DataFrame({"frame": ['{"result":null,"id":1}']})
-    assert likely_first(_LAYOUTS, frames) == list(_LAYOUTS)
+    assert order_by_likelihood(_LAYOUTS, frames) == list(_LAYOUTS)

@@ -71,8 +71,8 @@ def test_what_is_asked_for(exchange: str, target: str, newest: str) -> None:
     """Trades from a number or from a time on, and the last ones."""
     rest = EXCHANGES[exchange].rest
     place = Cursor(28457, 1688671969993150842)
-    assert rest.target(NATIVES[exchange], place, 7) == target
-    assert rest.newest(NATIVES[exchange], 7) == newest
+    assert rest.trades_path(NATIVES[exchange], place, 7) == target
+    assert rest.latest_path(NATIVES[exchange], 7) == newest
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_what_an_answer_holds(
     exchange: str, numbers: list[int], times: list[int], until_ns: int
 ) -> None:
     """Numbers, their times in microseconds, and where the next answer begins."""
-    page = EXCHANGES[exchange].rest.read(parse(ANSWERS[exchange]))
-    assert (page.numbers, page.times, page.until_ns) == (numbers, times, until_ns)
+    page = EXCHANGES[exchange].rest.parse_page(parse(ANSWERS[exchange]))
+    assert (page.numbers, page.times_us, page.until_ns) == (numbers, times, until_ns)
 
 
 def test_numbers_ascend_however_they_come() -> None:
     """Coinbase shows the newest first."""
     rows = [row(number, '"2020-03-20T00:36:59.860Z"') for number in (9, 8)]
-    page = EXCHANGES["coinbase"].rest.read(parse(f"[{','.join(rows)}]"))
-    assert (list(page.numbers), page.unread) == ([8, 9], 0)
+    page = EXCHANGES["coinbase"].rest.parse_page(parse(f"[{','.join(rows)}]"))
+    assert (list(page.numbers), page.unreadable_rows) == ([8, 9], 0)
 
 
 def row(number: int, time: str) -> str:
@@ -122,8 +122,8 @@ def row(number: int, time: str) -> str:
 )
 def test_rows_that_cannot_be_read_are_counted(exchange: str, answer: str) -> None:
     """Also those whose time cannot: a page that holds nothing else is not empty."""
-    page = EXCHANGES[exchange].rest.read(parse(answer))
-    assert (list(page.numbers), page.unread) == ([], 2)
+    page = EXCHANGES[exchange].rest.parse_page(parse(answer))
+    assert (list(page.numbers), page.unreadable_rows) == ([], 2)
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -132,36 +132,46 @@ def test_an_answer_of_another_shape_is_none(exchange: str) -> None:
     others: list[Any] = [{}, {"result": []}, "trades", 1, None]
     for content in others:
         with pytest.raises(FrameError):
-            EXCHANGES[exchange].rest.read(content)
+            EXCHANGES[exchange].rest.parse_page(content)
 
 
 @pytest.mark.parametrize(
     ("exchange", "status", "content", "verdict"),
     [
         ("binance", 200, [], None),
-        ("binance", 400, {"code": -1121, "msg": "Invalid symbol."}, RestErrorKind.NEVER),
+        ("binance", 400, {"code": -1121, "msg": "Invalid symbol."}, RestErrorKind.PERMANENT),
         ("binance", 400, {"code": -1100, "msg": "Illegal characters."}, RestErrorKind.FAILED),
         (
             "binance",
             429,
             {"code": -1003, "msg": "Too much request weight used."},
-            RestErrorKind.SLOWER,
+            RestErrorKind.RATE_LIMITED,
         ),
-        ("binance", 418, {"code": -1003, "msg": "Way too many requests."}, RestErrorKind.SLOWER),
-        ("binance", 403, None, RestErrorKind.SLOWER),
+        (
+            "binance",
+            418,
+            {"code": -1003, "msg": "Way too many requests."},
+            RestErrorKind.RATE_LIMITED,
+        ),
+        ("binance", 403, None, RestErrorKind.RATE_LIMITED),
         ("binance", 503, None, RestErrorKind.FAILED),
         ("binance", 200, None, RestErrorKind.FAILED),
-        ("binance_usdm", 401, {"code": -2014, "msg": "API-key format invalid."}, RestErrorKind.KEY),
+        (
+            "binance_usdm",
+            401,
+            {"code": -2014, "msg": "API-key format invalid."},
+            RestErrorKind.KEY_REQUIRED,
+        ),
         ("kraken", 200, {"error": [], "result": {}}, None),
-        ("kraken", 200, {"error": ["EAPI:Rate limit exceeded"]}, RestErrorKind.SLOWER),
-        ("kraken", 200, {"error": ["EGeneral:Too many requests"]}, RestErrorKind.SLOWER),
-        ("kraken", 200, {"error": ["EService: Throttled: 1699999999"]}, RestErrorKind.SLOWER),
-        ("kraken", 200, {"error": ["EQuery:Unknown asset pair"]}, RestErrorKind.NEVER),
+        ("kraken", 200, {"error": ["EAPI:Rate limit exceeded"]}, RestErrorKind.RATE_LIMITED),
+        ("kraken", 200, {"error": ["EGeneral:Too many requests"]}, RestErrorKind.RATE_LIMITED),
+        ("kraken", 200, {"error": ["EService: Throttled: 1699999999"]}, RestErrorKind.RATE_LIMITED),
+        ("kraken", 200, {"error": ["EQuery:Unknown asset pair"]}, RestErrorKind.PERMANENT),
         ("kraken", 200, {"error": ["EService:Unavailable"]}, RestErrorKind.FAILED),
         ("kraken", 520, None, RestErrorKind.FAILED),
         ("coinbase", 200, [], None),
-        ("coinbase", 429, {"message": "Public rate limit exceeded"}, RestErrorKind.SLOWER),
-        ("coinbase", 404, {"message": "NotFound"}, RestErrorKind.NEVER),
+        ("coinbase", 429, {"message": "Public rate limit exceeded"}, RestErrorKind.RATE_LIMITED),
+        ("coinbase", 404, {"message": "NotFound"}, RestErrorKind.PERMANENT),
         ("coinbase", 404, None, RestErrorKind.FAILED),
         ("coinbase", 302, None, RestErrorKind.FAILED),
     ],
@@ -172,8 +182,8 @@ def test_complaints(
     """What is too often, what is never, and what may pass. A page that somebody between
     says is not there does not prove that the exchange knows no such market.
     """
-    found = EXCHANGES[exchange].rest.complaint(status, content)
-    assert (found and found.verdict) == verdict
+    found = EXCHANGES[exchange].rest.parse_error(status, content)
+    assert (found and found.kind) == verdict
     assert found is None or isinstance(found, RestError)
 
 

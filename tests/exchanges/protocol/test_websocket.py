@@ -106,7 +106,7 @@ ANSWERS = [
 def test_answers_are_understood(exchange: str, frame: str, heard: ControlMessage) -> None:
     """Acks and refusals tell which instruments or which message they are about."""
     live = EXCHANGES[exchange].live
-    assert live.hear(frame) == heard
+    assert live.parse_control(frame) == heard
     assert not live.is_trade(frame)
 
 
@@ -117,16 +117,16 @@ def test_trades_are_told_from_all_else(exchange: str) -> None:
     assert all(live.is_trade(frame) for frame in TRADES[exchange])
     for frame in [*OTHERS[exchange], *NONSENSE]:
         assert not live.is_trade(frame)
-        assert live.hear(frame).kind is Kind.OTHER
+        assert live.parse_control(frame).kind is Kind.OTHER
     for frame in HEARTBEATS.get(exchange, []):
         assert not live.is_trade(frame)
-        assert live.hear(frame).kind is Kind.HEARTBEAT
+        assert live.parse_control(frame).kind is Kind.HEARTBEAT
 
 
 @pytest.mark.parametrize("exchange", ["binance", "binance_usdm"])
 def test_an_announced_shutdown_is_understood(exchange: str) -> None:
     """Binance says before it goes, bare or in an envelope."""
-    hear = EXCHANGES[exchange].live.hear
+    hear = EXCHANGES[exchange].live.parse_control
     bare = '{"e":"serverShutdown","E":1770123456789}'
     envelopes = [f'{{"stream":"!serverShutdown","data":{bare}}}', f'{{"event":{bare}}}']
     assert {hear(frame).kind for frame in [bare, *envelopes]} == {Kind.SHUTDOWN}
@@ -147,7 +147,9 @@ def test_subscriptions_are_written_as_documented() -> None:
         "product_ids": ["BTC-USD", "X"],
         "channel": "market_trades",
     }
-    assert EXCHANGES["coinbase"].live.opening == ('{"type":"subscribe","channel":"heartbeats"}',)
+    assert EXCHANGES["coinbase"].live.opening_messages == (
+        '{"type":"subscribe","channel":"heartbeats"}',
+    )
 
 
 @pytest.mark.parametrize("exchange", list(EXCHANGES))
@@ -155,13 +157,14 @@ def test_limits_of_the_exchange_are_kept(exchange: str) -> None:
     """Messages are short enough, come seldom enough, and watching begins late enough."""
     live = EXCHANGES[exchange].live
     assert live.url.startswith("wss://")
-    assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.chunk, 10**6)) < 4096
+    assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.symbols_per_message, 10**6)) < 4096
     assert (
-        live.messages_s <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
+        live.messages_per_s
+        <= {"binance": 4, "binance_usdm": 9, "kraken": 5, "coinbase": 8}[exchange]
     )
-    assert live.stalled_s >= 60
+    assert live.stalled_after_s >= 60
     if exchange.startswith("binance"):
-        assert live.longest_s is not None
-        assert live.longest_s < 24 * 3600
-        assert live.instruments <= 1024
+        assert live.max_age_s is not None
+        assert live.max_age_s < 24 * 3600
+        assert live.symbols_per_connection <= 1024
         assert 300 / live.connect_every_s < 300

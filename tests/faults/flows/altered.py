@@ -5,8 +5,8 @@ while it runs. What is stepped is what our own code reads, `time.time` and `time
 engine's own timers and those of the clients go on as they were.
 CANDLEWAX_TEST_BUFFER_BYTES is how much memory there is for frames, CANDLEWAX_TEST_BATCH_BYTES
 how much of a recording is read at a time, CANDLEWAX_TEST_FILLS how gaps are asked for, and
-CANDLEWAX_TEST_CONNECTIONS how connections are kept: fields of the one Pace and of the other, as
-JSON.
+CANDLEWAX_TEST_CONNECTIONS how connections are kept: fields of FillTiming and of
+ConnectionTimeouts, as JSON.
 """
 
 import json
@@ -49,14 +49,14 @@ if _bytes := os.environ.get("CANDLEWAX_TEST_BUFFER_BYTES"):
 if _fields := os.environ.get("CANDLEWAX_TEST_CONNECTIONS"):
     _connection = import_module("candlewax.feeds.websocket.connection")
     _timeouts = _connection.ConnectionTimeouts(**json.loads(_fields))
-    vars(_sources)["WebSocketSource"] = partial(_sources.WebSocketSource, pace=_timeouts)
+    vars(_sources)["WebSocketSource"] = partial(_sources.WebSocketSource, timeouts=_timeouts)
 
 if _fields := os.environ.get("CANDLEWAX_TEST_FILLS"):
     _timing = import_module("candlewax.feeds.rest.fill_schedule").FillTiming(**json.loads(_fields))
-    vars(_sources)["GapFillSource"] = partial(_sources.GapFillSource, pace=_timing)
+    vars(_sources)["GapFillSource"] = partial(_sources.GapFillSource, timing=_timing)
 
 if _bytes := os.environ.get("CANDLEWAX_TEST_BATCH_BYTES"):
-    _sizes = dict.fromkeys(("BATCH_BYTES", "LEAST_BYTES"), int(_bytes))
+    _sizes = dict.fromkeys(("BATCH_BYTES", "MIN_LOG_BYTES"), int(_bytes))
     vars(import_module("candlewax.feeds.replay.source")).update(_sizes)
 
 __getattr__ = _app.lazy_flow(_flow.build)

@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
     """A frame each second of two exchanges, and a line that is none."""
     path = tmp_path / "log.tsv"
     lines = [
-        frame_log.write(second * 10**9, exchange, f"{exchange}-0", second, str(second))
+        frame_log.format_line(second * 10**9, exchange, f"{exchange}-0", second, str(second))
         for second in range(1, 11)
         for exchange in ("binance", "kraken")
     ]
@@ -49,7 +49,7 @@ def seen(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
 
 def taken(part: Any) -> Iterable[SourceItem]:
     """What the part gives when it looks again."""
-    while not part.looks.due():
+    while not part.poll_timer.is_due():
         pass
     return cast("Iterable[SourceItem]", part.next_batch())
 
@@ -93,13 +93,13 @@ def test_times_of_the_recording_have_their_times_here() -> None:
     hands = Hands()
     play = PlaybackClock(10.0, 100 * SECOND, hands)
     assert play.now() == 100 * SECOND
-    assert play.wall(50 * SECOND) == hands.now
+    assert play.to_wall(50 * SECOND) == hands.now
     play.start(100 * SECOND)
     began = hands.now
     hands.now += 3 * SECOND
     assert play.now() == 130 * SECOND
-    assert play.wall(120 * SECOND) == began + 2 * SECOND
-    assert play.wall(10 * SECOND) == began
+    assert play.to_wall(120 * SECOND) == began + 2 * SECOND
+    assert play.to_wall(10 * SECOND) == began
 
 
 def test_it_stops_when_it_is_asked_to(log: Path) -> None:

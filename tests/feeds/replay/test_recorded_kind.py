@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from candlewax.core import frame_log
-from candlewax.core.kind_marks import DESCRIBED, REAL, SAMPLE_KIND, SIMULATED
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SAMPLE_KIND, SIMULATED
 from candlewax.data import SAMPLE
 from candlewax.feeds.replay.log_reader import blocks
 from candlewax.feeds.replay.recorded_kind import kinds_of
@@ -26,7 +26,7 @@ HOLDERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 
 def line(seq: int, frame: str, recv_ns: int = 1_600_000_000_000_000_000) -> str:
-    return frame_log.write(recv_ns + seq, "binance", "b0", seq, frame)
+    return frame_log.format_line(recv_ns + seq, "binance", "b0", seq, frame)
 
 
 REAL_EVENT = line(0, '{"candlewax":"connected","url":"wss://stream.binance.com"}')
@@ -115,7 +115,7 @@ def test_logs_of_which_kinds_meet_are_refused(tmp_path: Path) -> None:
             kind_of(replace(load({}), feed=feed))
         assert str(refused.value).startswith("CANDLEWAX_FEED: ")
         assert all(str(path) in str(refused.value) for path in feed)
-        assert sum(text in str(refused.value) for text in DESCRIBED.values()) == 2
+        assert sum(text in str(refused.value) for text in KIND_TEXTS.values()) == 2
     assert kind_of(replace(load({}), feed=(made, made))) == SIMULATED
 
 

@@ -22,7 +22,7 @@ Row = tuple[int, str, str, int, str]
 
 
 def log(path: Path, rows: list[Row]) -> Path:
-    text = "".join(frame_log.write(*row) for row in rows).encode()
+    text = "".join(frame_log.format_line(*row) for row in rows).encode()
     packed = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
     path.write_bytes(packed.get(path.suffix, bytes)(text))
     return path
@@ -57,7 +57,7 @@ def reasons(items: list[SourceItem]) -> list[str]:
         reason
         for item in items
         if isinstance(item, UnreadableLines)
-        for reason in item.letters["reason"]
+        for reason in item.dead_letters["reason"]
     ]
 
 
@@ -69,7 +69,7 @@ def numbered(times: list[int], exchange: str = "binance", name: str = "a") -> li
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few lines."""
     monkeypatch.setattr(recordings, "BATCH_BYTES", 0)
-    monkeypatch.setattr(recordings, "LEAST_BYTES", 60)
+    monkeypatch.setattr(recordings, "MIN_LOG_BYTES", 60)
     monkeypatch.setattr("candlewax.feeds.replay.log_reader._BLOCK", 40)
 
 
@@ -87,7 +87,7 @@ def test_packed_members_may_follow_each_other(
     """Compressed files put one after another are one log."""
     path = tmp_path / ("a.gz" if pack is gzip.compress else "a.zst")
     rows = numbered([1, 2])
-    path.write_bytes(b"".join(pack(frame_log.write(*row).encode()) for row in rows))
+    path.write_bytes(b"".join(pack(frame_log.format_line(*row).encode()) for row in rows))
     assert frames(rest(opened([path]))) == rows
 
 
@@ -148,7 +148,7 @@ def test_a_replay_goes_on_where_its_snapshot_was_taken(
     paths = [log(folder / f"{n}.tsv", numbered(times, name=str(n))) for n, times in enumerate(logs)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recordings, "BATCH_BYTES", 0)
-        patch.setattr(recordings, "LEAST_BYTES", 60)
+        patch.setattr(recordings, "MIN_LOG_BYTES", 60)
         patch.setattr("candlewax.feeds.replay.log_reader._BLOCK", 40)
         whole = frames(rest(opened(paths)))
         first = opened(paths)
@@ -173,7 +173,7 @@ def test_bad_lines_are_told_once_with_their_number(tmp_path: Path) -> None:
         n
         for item in items
         if isinstance(item, UnreadableLines)
-        for n in item.letters["source_offset"]
+        for n in item.dead_letters["source_offset"]
     ]
     assert offsets == list(range(40))
 
@@ -207,7 +207,7 @@ def test_a_long_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("candlewax.feeds.replay.log_reader.LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(recordings, "BATCH_BYTES", 1 << 18)
     path = tmp_path / "a.tsv"
-    path.write_bytes(b"x" * (5 << 20) + b"\n" + frame_log.write(*numbered([1])[0]).encode())
+    path.write_bytes(b"x" * (5 << 20) + b"\n" + frame_log.format_line(*numbered([1])[0]).encode())
     items = rest(opened([path]))
     assert set(reasons(items)) == {"bad_line"}
     assert frames(items) == numbered([1])

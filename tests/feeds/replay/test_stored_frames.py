@@ -154,7 +154,7 @@ def test_frames_stored_the_wrong_way_round_are_not_held_for_ever(
     monkeypatch.setattr(stored_frames, "CHUNK_BYTES", 1)
     found = read(tables)
     assert sorted(texts(found)) == [f"{n:02}" for n in range(12)]
-    assert max(received.frames.height for received in found) <= stored_frames.MOST_CHUNKS + 1
+    assert max(received.frames.height for received in found) <= stored_frames.MAX_CHUNKS + 1
 
 
 def test_earlier_frames_are_left_out_but_for_what_happened_to_connections(

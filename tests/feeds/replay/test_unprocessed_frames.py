@@ -6,7 +6,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.schema import FRAMES, SOURCE
-from candlewax.feeds.replay.unprocessed_frames import RECENT_S, left
+from candlewax.feeds.replay.unprocessed_frames import RECENT_S, read_unprocessed
 from tests.support.oracle import Fill
 from tests.support.playing import EPOCH_ZERO, Frame, binance, play, received
 
@@ -33,7 +33,7 @@ def frames(tables: Database) -> list[Frame]:
 
 
 def numbers(tables: Database, exchange: str = "binance") -> list[int]:
-    return left(tables, exchange)["seq"].to_list()
+    return read_unprocessed(tables, exchange)["seq"].to_list()
 
 
 def test_nothing_is_left_where_all_was_stored(tables: Database, frames: list[Frame]) -> None:
@@ -46,7 +46,7 @@ def test_nothing_is_left_where_all_was_stored(tables: Database, frames: list[Fra
 def test_frames_without_their_trades_are_left(tables: Database, frames: list[Frame]) -> None:
     """As they were received."""
     tables.client.command("DELETE FROM silver_trades WHERE sequence IN (1, 3)")
-    found = left(tables, "binance")
+    found = read_unprocessed(tables, "binance")
     assert found.schema == {**FRAMES, **SOURCE}
     assert found.select(*FRAMES).rows() == [
         (frame.recv_us * 1000, frame.connection, frame.seq, frame.text)

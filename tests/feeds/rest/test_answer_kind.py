@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.client import Database
-from candlewax.core.kind_marks import DESCRIBED, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
+from candlewax.core.kind_marks import KIND_TEXTS, REAL, SIMULATED, SIMULATOR_HEADER, WrongKindError
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
-from candlewax.feeds.rest.span_pages import Found, pages
-from candlewax.pipeline.data_kind import placed
+from candlewax.feeds.rest.span_pages import SpanCounts, pages
+from candlewax.pipeline.data_kind import settings_for_kind
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.settings import load
 from tests.feeds.rest.test_backfill import store
@@ -36,8 +36,8 @@ def test_client_takes_answers_of_its_kind_only(*, wanted: bool | None, simulated
         with pytest.raises(WrongKindError) as refused:
             client.ask("/x")
     text = str(refused.value)
-    assert DESCRIBED[REAL] in text
-    assert DESCRIBED[SIMULATED] in text
+    assert KIND_TEXTS[REAL] in text
+    assert KIND_TEXTS[SIMULATED] in text
     assert "CANDLEWAX_CLICKHOUSE" in text
     assert "CANDLEWAX_DATABASE" in text
 
@@ -65,7 +65,7 @@ def test_gaps_of_real_markets_are_not_filled_by_the_simulator(
         }
         with pytest.raises(RuntimeError):
             mend(tables, how)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "kraken") == before
     assert gaps(tables) == there
 
@@ -77,15 +77,15 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
     with played() as (simulator, _):
         (how,) = asked(simulator, "binance").values()
         native, trades = next(iter(markets(simulator, "binance").items()))
-        quick = RetryPolicy(first_s=0.001, most_s=0.001)
-        client = Client(how.rest, how.url, how.key, is_simulated=False, patience=quick)
+        quick = RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001)
+        client = Client(how.rest, how.url, how.key, is_simulated=False, retry_policy=quick)
         texts = pages(
             client, how.rest, native, (trades[0].time_us, trades[-1].time_us), lambda _: None,
-            Found(),
+            SpanCounts(),
         )  # fmt: skip
         with pytest.raises(RuntimeError):
             store(tables, "binance", native, texts)
-    assert "brings data of the simulator" in caplog.text
+    assert "sends data of the simulator" in caplog.text
     assert stored(tables, "binance") == {}
     assert tables.query("SELECT count() FROM bronze_frames").item() == 0
 
@@ -94,7 +94,7 @@ def test_backfill_of_a_real_market_takes_nothing_of_the_simulator(
 def test_process_asks_for_its_kind(tmp_path: Path, kind: str) -> None:
     """What it was started for is demanded of every answer."""
     chosen = load({"CANDLEWAX_CLICKHOUSE": str(tmp_path)}, tmp_path / "none")
-    how = rest_endpoints(placed(chosen, kind), INSTRUMENTS.exchanges, real=True)
+    how = rest_endpoints(settings_for_kind(chosen, kind), INSTRUMENTS.exchanges, real=True)
     assert {one.is_simulated for one in how.values()} == {kind == SIMULATED}
 
 
@@ -113,5 +113,5 @@ def test_backfill_from_the_simulator_is_refused_by_a_real_database(tmp_path: Pat
         made = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
         refused = candlewax(tmp_path, "backfill", "binance", "BTCUSDT", *span, **made)
     assert refused.returncode == 1
-    assert f"holds {DESCRIBED[REAL]}; {DESCRIBED[SIMULATED]} would be stored" in refused.stderr
+    assert f"holds {KIND_TEXTS[REAL]}; {KIND_TEXTS[SIMULATED]} would be stored" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -13,11 +13,11 @@ from candlewax.exchanges.binance_rest import DUMP
 from candlewax.feeds.rest import dump_files
 from candlewax.feeds.rest.backfill import BackfillSource, Texts, pieces
 from candlewax.feeds.rest.client import Client, RetryPolicy
-from candlewax.feeds.rest.span_pages import Found, pages
+from candlewax.feeds.rest.span_pages import SpanCounts, pages
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.counters import Counters
-from candlewax.simulator.frames.trades import eight, price, quantity
+from candlewax.simulator.frames.trades import pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.market.rng import decimal_text
 from candlewax.simulator.server import Simulator
@@ -45,8 +45,13 @@ def from_rest(
 ) -> Texts:
     """What REST has of a span."""
     (how,) = asked(simulator, exchange).values()
-    client = Client(how.rest, how.url, how.key, patience=RetryPolicy(first_s=0.001, most_s=0.001))
-    count, found = changes.get("count", lambda _: None), changes.get("found", Found())
+    client = Client(
+        how.rest,
+        how.url,
+        how.key,
+        retry_policy=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001),
+    )
+    count, found = changes.get("count", lambda _: None), changes.get("found", SpanCounts())
     return pages(client, how.rest, native, span, count, found)
 
 
@@ -56,7 +61,7 @@ def test_exactly_the_trades_of_a_span_come(tables: Database, exchange: str) -> N
     are all known: the tables stay as they are.
     """
     told: list[int] = []
-    found = Found()
+    found = SpanCounts()
     with played(8_000) as (simulator, _):
         native, trades = max(markets(simulator, exchange).items(), key=lambda item: len(item[1]))
         times = [trade.time_us for trade in trades]
@@ -78,7 +83,7 @@ def test_exactly_the_trades_of_a_span_come(tables: Database, exchange: str) -> N
     }
     assert wanted
     assert before.keys() == wanted
-    assert found == Found(within=len(wanted))
+    assert found == SpanCounts(within=len(wanted))
     assert set(before.values()) == {"rest"}
     assert sum(told) == span[1] - span[0]
     assert stored(tables, exchange) == before
@@ -93,10 +98,10 @@ def test_more_than_a_page_comes(tables: Database) -> None:
     with played() as (simulator, _):
         native, trades = "BTC-USD", markets(simulator, "coinbase")["BTC-USD"]
         (how,) = asked(simulator, "coinbase").values()
-        small = EXCHANGES["coinbase"].rest.__class__(**{**vars(how.rest), "page": 50})
+        small = EXCHANGES["coinbase"].rest.__class__(**{**vars(how.rest), "page_rows": 50})
         client = Client(small, how.url)
         span = trades[0].time_us, trades[-1].time_us + 1
-        texts = pages(client, small, native, span, lambda _: None, Found())
+        texts = pages(client, small, native, span, lambda _: None, SpanCounts())
         tally, _ = store(tables, "coinbase", native, texts)
     assert tally.total("trades") == len(trades) > 100
     assert tally.total("duplicates") < 50
@@ -107,10 +112,10 @@ def test_a_span_without_trades_stores_none(tables: Database) -> None:
     with played() as (simulator, _):
         times = [trade.time_us for trade in markets(simulator, "kraken")["BTC/USD"]]
         for span in ((0, times[0]), (times[-1] + 1, times[-1] + 10**9)):
-            found = Found()
+            found = SpanCounts()
             texts = from_rest(simulator, "kraken", "BTC/USD", span, found=found)
             tally, source = store(tables, "kraken", "BTC/USD", texts)
-            assert (tally.total("frames"), found, source.error) == (0, Found(), None)
+            assert (tally.total("frames"), found, source.error) == (0, SpanCounts(), None)
     assert stored(tables, "kraken") == {}
 
 
@@ -122,12 +127,12 @@ def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
             tables, "kraken", "ETH/USD", from_rest(simulator, "kraken", "ETH/USD", span)
         )
         assert "Unknown asset pair" in str(source.error)
-        simulator.failing = 1
+        simulator.fail_rate = 1
         _, source = store(
             tables, "kraken", "BTC/USD", from_rest(simulator, "kraken", "BTC/USD", span)
         )
         assert "status 503" in str(source.error)
-        assert simulator.asked == 1 + 8
+        assert simulator.rest_requests == 1 + 8
 
 
 def line(trade: Trade, unit_us: int = 1000) -> str:
@@ -135,7 +140,7 @@ def line(trade: Trade, unit_us: int = 1000) -> str:
     market = trade.market
     worth = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
     return (
-        f"{trade.trade_id},{eight(price(trade))},{eight(quantity(trade))},{eight(worth)},"
+        f"{trade.trade_id},{pad_decimals(price(trade))},{pad_decimals(quantity(trade))},{pad_decimals(worth)},"
         f"{trade.time_us // unit_us},{not trade.bought},True"
     )
 
@@ -157,7 +162,7 @@ def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix
         files.append(path)
     for known in (0, len(trades)):
         read: list[int] = []
-        texts = pieces(files, DUMP, None, read.append, Found())
+        texts = pieces(files, DUMP, None, read.append, SpanCounts())
         tally, _ = store(tables, "binance", "BTCUSDT", texts)
         assert tally.total("trades") == len(trades) - known
         assert tally.total("duplicates") == known

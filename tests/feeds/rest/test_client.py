@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.client import MOST_BYTES, Client, RefusalError, RetryPolicy
+from candlewax.feeds.rest.client import MAX_BYTES, Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.worker import WorkerStopped
 
 ROW = (
@@ -103,15 +103,15 @@ def client(
     chance: random.Random | None = None,
     **changes: Any,
 ) -> Client:
-    rest = replace(EXCHANGES[exchange].rest, **{"requests_s": 1000.0, "burst": 1000, **changes})
+    rest = replace(EXCHANGES[exchange].rest, **{"requests_per_s": 1000.0, "burst": 1000, **changes})
     return Client(
         rest,
         server.url,
         key,
         wait=clock.wait,
         now=lambda: clock.now,
-        patience=RetryPolicy(first_s=1, most_s=8, connect_s=5, answer_s=5),
-        chance=chance or Highest(),
+        retry_policy=RetryPolicy(first_backoff_s=1, max_backoff_s=8, connect_s=5, answer_s=5),
+        random_numbers=chance or Highest(),
     )
 
 
@@ -135,13 +135,13 @@ def test_requests_keep_to_the_budget() -> None:
     """A burst at once, then no more than so many a second."""
     clock = Clock()
     with serving(GOOD) as server:
-        asking = client(server, clock, requests_s=4.0, burst=3)
+        asking = client(server, clock, requests_per_s=4.0, burst=3)
         for _ in range(7):
             asking.ask("/x")
     assert clock.waits == pytest.approx([0.25] * 4)
     clock.now += 60
     with serving(GOOD) as server:
-        asking = client(server, clock, requests_s=4.0, burst=3)
+        asking = client(server, clock, requests_per_s=4.0, burst=3)
         for _ in range(4):
             asking.ask("/x")
     assert len(clock.waits) == 5
@@ -220,7 +220,7 @@ def test_pauses_are_cut_by_chance() -> None:
         ((200, {}, b'{"trades":[]}'), "an answer that is none"),
         ((200, {}, b""), "the answer is no JSON"),
         ((200, {"Content-Length": "9000"}, b"[]"), "no answer from"),
-        ((200, {}, b"[" + b" " * MOST_BYTES + b"]"), "an answer of more than"),
+        ((200, {}, b"[" + b" " * MAX_BYTES + b"]"), "an answer of more than"),
         ((302, {"Location": "/elsewhere"}, b""), "status 302"),
         ((400, {}, b'{"code":-1100,"msg":"Illegal characters"}'), "Illegal characters"),
     ],

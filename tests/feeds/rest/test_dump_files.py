@@ -9,7 +9,7 @@ from candlewax.exchanges.binance_rest import DUMP
 from candlewax.feeds.rest import dump_files
 from candlewax.feeds.rest.backfill import pieces
 from candlewax.feeds.rest.dump_files import DumpError
-from candlewax.feeds.rest.span_pages import BackfillError, Found
+from candlewax.feeds.rest.span_pages import BackfillError, SpanCounts
 
 
 def test_a_dump_is_cut_to_a_span(tmp_path: Path) -> None:
@@ -18,9 +18,9 @@ def test_a_dump_is_cut_to_a_span(tmp_path: Path) -> None:
     lines = [f"{n},1,1,1,{1_700_000_000_000 + n},True,True" for n in range(10)]
     path.write_text("\n".join([*lines[:5], "what is this", *lines[5:]]))
     span = 1_700_000_000_003_000, 1_700_000_000_007_000
-    found = Found()
+    found = SpanCounts()
     (piece,) = pieces([path], DUMP, span, lambda _: None, found)
-    assert found == Found(within=4, unread=1)
+    assert found == SpanCounts(within=4, unreadable=1)
     assert piece == "\n".join([*lines[3:5], "what is this", *lines[5:7]])
 
 
@@ -31,15 +31,15 @@ HEADER = "id,price,qty,quote_qty,time,is_buyer_maker"
     ("text", "span", "kept", "expected"),
     [
         # Other days: nothing is left, neither of the lines nor of the names above them.
-        (f"{HEADER}\n1,1,1,1,5,true\n", (9_000, 10_000), [], Found()),
-        (f"{HEADER}\r\n1,1,1,1,5,true\r\n\r\n", (9_000, 10_000), [], Found()),
-        (f"{HEADER}\n", None, [], Found()),
-        ("", None, [], Found()),
-        ("1,1,1,1,5,true", None, ["1,1,1,1,5,true"], Found(1)),
+        (f"{HEADER}\n1,1,1,1,5,true\n", (9_000, 10_000), [], SpanCounts()),
+        (f"{HEADER}\r\n1,1,1,1,5,true\r\n\r\n", (9_000, 10_000), [], SpanCounts()),
+        (f"{HEADER}\n", None, [], SpanCounts()),
+        ("", None, [], SpanCounts()),
+        ("1,1,1,1,5,true", None, ["1,1,1,1,5,true"], SpanCounts(1)),
         # What is no trade stays, whatever is asked for.
-        ("1,1,1,1,soon,true", (9_000, 10_000), ["1,1,1,1,soon,true"], Found(0, 1)),
-        ("oops\n\nno", (9_000, 10_000), ["oops\n\nno"], Found(0, 2)),
-        (f"1,1,1,1,9,true\n{HEADER}", None, [f"1,1,1,1,9,true\n{HEADER}"], Found(1, 1)),
+        ("1,1,1,1,soon,true", (9_000, 10_000), ["1,1,1,1,soon,true"], SpanCounts(0, 1)),
+        ("oops\n\nno", (9_000, 10_000), ["oops\n\nno"], SpanCounts(0, 2)),
+        (f"1,1,1,1,9,true\n{HEADER}", None, [f"1,1,1,1,9,true\n{HEADER}"], SpanCounts(1, 1)),
     ],
 )
 def test_lines_of_a_span_are_counted(
@@ -47,12 +47,12 @@ def test_lines_of_a_span_are_counted(
     text: str,
     span: tuple[int, int] | None,
     kept: list[str],
-    expected: Found,
+    expected: SpanCounts,
 ) -> None:
     """And those that cannot be read; a text without either is dropped."""
     path = tmp_path / "x.csv"
     path.write_text(text)
-    found = Found()
+    found = SpanCounts()
     assert list(pieces([path], DUMP, span, lambda _: None, found)) == kept
     assert found == expected
 
@@ -61,9 +61,9 @@ def test_bytes_that_are_no_text_are_counted_as_unread(tmp_path: Path) -> None:
     """They are kept as dead letters."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"\xff\n1,2,3")
-    found = Found()
+    found = SpanCounts()
     assert list(pieces([path], DUMP, None, lambda _: None, found)) == [b"\xff\n1,2,3"]
-    assert found == Found(unread=2)
+    assert found == SpanCounts(unreadable=2)
 
 
 def test_a_dump_comes_in_pieces(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[15_000] ^= 0xFF
     path.write_bytes(bytes(content))
-    texts = pieces([path], DUMP, None, lambda _: None, Found())
+    texts = pieces([path], DUMP, None, lambda _: None, SpanCounts())
     assert next(texts)
     with pytest.raises(BackfillError, match=r"x\.zip: damaged"):
         list(texts)

@@ -8,13 +8,13 @@ import pytest
 
 from candlewax.clickhouse.gap_table import PendingGap
 from candlewax.core.frames import FrameBatch
-from candlewax.core.gaps.fill_plan import ONCE, FillGap
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
 from candlewax.feeds.frame_buffer import Row
 from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, Schedule
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
 from candlewax.runtime.counters import Counters
 
-PACE = FillTiming(settle_s=3, first_s=5, most_s=300)
+PACE = FillTiming(settle_s=3, first_retry_s=5, max_retry_s=300)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ PACE = FillTiming(settle_s=3, first_s=5, most_s=300)
 def test_whose_turn_it_is(attempts: int, age_s: float, idle_s: float, due: bool) -> None:
     """After a moment first, then after pauses that double up to a bound."""
     gap = FillGap("BTC/USDT", 2, 3, 0, 1, attempts)
-    assert PACE.due(PendingGap(gap, age_s, idle_s, {"reason": ""})) is due
+    assert PACE.is_due(PendingGap(gap, age_s, idle_s, {"reason": ""})) is due
 
 
 def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
@@ -42,28 +42,28 @@ def test_of_gaps_that_are_no_more_nothing_is_remembered() -> None:
     account = AttemptLog()
     for number in range(5):
         key = ("BTC/USDT", 1, number, number)
-        account.tried[key] = account.came[key] = 2
-        account.asked[key] = 7.0
+        account.attempts[key] = account.filled[key] = 2
+        account.requested_at[key] = 7.0
     there = [FillGap("BTC/USDT", number, number, 0, 1, 2) for number in (1, 3)]
     account.keep([PendingGap(gap, 9.0, 9.0, {"numbering": 1}) for gap in there])
     expected = {("BTC/USDT", 1, 1, 1): 2, ("BTC/USDT", 1, 3, 3): 2}
-    assert account.tried == expected
-    assert account.came == expected
-    assert account.asked == dict.fromkeys(expected, 7.0)
+    assert account.attempts == expected
+    assert account.filled == expected
+    assert account.requested_at == dict.fromkeys(expected, 7.0)
     account.keep([])
     assert account == AttemptLog()
 
 
-DOUBTED = {"reason": f"{ONCE}too old: the exchange shows trades from 50 on"}
+DOUBTED = {"reason": f"{RETRY_PREFIX}too old: the exchange shows trades from 50 on"}
 
 
 @pytest.mark.parametrize("finite", [False, True])
 def test_the_second_look_waits_by_a_clock_that_nobody_sets(*, finite: bool) -> None:
     """The table's times say an hour after a step of the database's clock, or nothing at all."""
     now = 1000.0
-    schedule = Schedule(replace(PACE, second_s=180), finite=finite, now=lambda: now)
+    schedule = Schedule(replace(PACE, confirm_s=180), is_finite=finite, now=lambda: now)
     gap = FillGap("BTC/USDT", 2, 3, 0, 1, 1)
-    schedule.note(PendingGap(gap, 3600.0, 0.0, {"reason": ""}), over=False)
+    schedule.record(PendingGap(gap, 3600.0, 0.0, {"reason": ""}), is_final=False)
     for idle_s in (-3600.0, 3600.0):
         left = PendingGap(gap, 3600.0, idle_s, DOUBTED)
         now = 1179.9
@@ -75,20 +75,20 @@ def test_the_second_look_waits_by_a_clock_that_nobody_sets(*, finite: bool) -> N
 @pytest.mark.parametrize(("idle_s", "due"), [(179.9, False), (180.0, True)])
 def test_the_next_process_has_only_the_times_of_the_table(idle_s: float, *, due: bool) -> None:
     """It did not take the first look."""
-    schedule = Schedule(replace(PACE, second_s=180), finite=True, now=lambda: 5.0)
+    schedule = Schedule(replace(PACE, confirm_s=180), is_finite=True, now=lambda: 5.0)
     left = PendingGap(FillGap("BTC/USDT", 2, 3, 0, 1, 1), 3600.0, idle_s, DOUBTED)
     assert schedule.is_due(left) is due
 
 
 def test_a_finite_run_tries_each_gap_some_times() -> None:
     """Unless it is over before; pauses between them are the client's."""
-    schedule = Schedule(replace(PACE, tries=3), finite=True)
+    schedule = Schedule(replace(PACE, tries=3), is_finite=True)
     one, other = (PendingGap(FillGap("X", n, n, 0, 1, 9), 9.0, 0.0, {"reason": ""}) for n in (1, 2))
     for _ in range(3):
         assert schedule.is_due(one)
-        schedule.note(one, over=False)
+        schedule.record(one, is_final=False)
     assert not schedule.is_due(one)
-    schedule.note(other, over=True)
+    schedule.record(other, is_final=True)
     assert not schedule.is_due(other)
 
 

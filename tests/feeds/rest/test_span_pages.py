@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Page
 from candlewax.feeds.rest.client import Answer
-from candlewax.feeds.rest.span_pages import BackfillError, Found, pages
+from candlewax.feeds.rest.span_pages import BackfillError, SpanCounts, pages
 
 Trades = Sequence[tuple[int, int]]
 """Number and time (microseconds) of each, oldest first."""
@@ -55,9 +55,9 @@ class Exchange:
         return [trade for trade in self.trades if trade[0] < before][-limit:]
 
 
-def come(exchange: Exchange, span: tuple[int, int], page: int, found: Found) -> Iterator[Page]:
+def come(exchange: Exchange, span: tuple[int, int], page: int, found: SpanCounts) -> Iterator[Page]:
     """The pages that are stored."""
-    rest = replace(EXCHANGES[exchange.name].rest, page=page)
+    rest = replace(EXCHANGES[exchange.name].rest, page_rows=page)
     client: Any = exchange
     for answer in pages(client, rest, "X", span, lambda _: None, found):
         yield answer.page
@@ -80,11 +80,11 @@ def test_only_and_all_trades_of_a_span_are_stored(
     step = 1 if name == "kraken" else step
     trades = [(number, 1_000 * (n // step)) for n, number in enumerate(sorted(numbers))]
     span = 1_000 * begin, 1_000 * (begin + length)
-    found = Found()
+    found = SpanCounts()
     stored = list(come(Exchange(name, trades), span, page, found))
     wanted = {number for number, at in trades if span[0] <= at < span[1]}
     assert {number for one in stored for number in one.numbers} == wanted
-    assert found == Found(within=len(wanted))
+    assert found == SpanCounts(within=len(wanted))
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["binance", "coinbase"]))
@@ -93,7 +93,7 @@ def test_trades_out_of_order_at_an_edge_are_asked_for_run_by_run(seed: int, name
     chance = random.Random(seed)
     trades = [(n, 1_000 * max(0, n + chance.randint(-3, 3))) for n in range(1, 200)]
     span = 40_000, 120_000
-    found = Found()
+    found = SpanCounts()
     stored = {n for one in come(Exchange(name, trades), span, 30, found) for n in one.numbers}
     # A page that ends behind the span ends the search: what comes later still is not looked for.
     assert stored == {n for n, at in trades if span[0] <= at < span[1]} & stored
@@ -111,9 +111,9 @@ def test_an_exact_answer_that_lacks_some_is_asked_for_again(name: str) -> None:
         if len(page.numbers) == 20 or spoilt or len(page.numbers) < 5:
             return page
         spoilt.append(page)
-        return replace(page, numbers=page.numbers[3:], times=page.times[3:])
+        return replace(page, numbers=page.numbers[3:], times_us=page.times_us[3:])
 
-    found = Found()
+    found = SpanCounts()
     stored = list(come(Exchange(name, trades, spoil), (5_000, 33_000), 20, found))
     assert spoilt
     assert {number for one in stored for number in one.numbers} == set(range(5, 33))
@@ -132,14 +132,14 @@ def test_what_only_an_exact_answer_holds_is_counted(name: str) -> None:
             return page
         spoilt.append(page)
         kept = [n for n in page.numbers if n not in {27, 28}]
-        return replace(page, numbers=kept, times=[1_000 * n for n in kept])
+        return replace(page, numbers=kept, times_us=[1_000 * n for n in kept])
 
-    found = Found()
+    found = SpanCounts()
     stored = list(come(Exchange(name, trades, spoil), (5_000, 33_000), 20, found))
     assert spoilt
     numbers = {number for one in stored for number in one.numbers}
     assert numbers <= set(range(5, 33))
-    assert found == Found(len(numbers))
+    assert found == SpanCounts(len(numbers))
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -150,10 +150,10 @@ def test_an_exchange_that_always_adds_others_is_told(name: str) -> None:
     def spoil(page: Page) -> Page:
         numbers = list(page.numbers)
         more = [*numbers, *range(numbers[-1] + 1, 60)] if numbers and len(numbers) > 1 else numbers
-        return replace(page, numbers=more, times=[1_000 * n for n in more])
+        return replace(page, numbers=more, times_us=[1_000 * n for n in more])
 
     with pytest.raises(BackfillError, match="do not come without others") as failure:
-        list(come(Exchange(name, trades, spoil), (5_000, 33_000), 20, Found()))
+        list(come(Exchange(name, trades, spoil), (5_000, 33_000), 20, SpanCounts()))
     assert failure.match("they were not stored")
 
 
@@ -166,19 +166,19 @@ def test_rows_that_cannot_be_read_are_no_empty_answer(name: str) -> None:
         return Page([], [], 0, len(page.numbers))
 
     with pytest.raises(BackfillError, match="none can be read as a trade"):
-        list(come(Exchange(name, trades, spoil), (0, 10_000), 20, Found()))
+        list(come(Exchange(name, trades, spoil), (0, 10_000), 20, SpanCounts()))
 
 
 def test_an_unreadable_page_is_stored_before_it_is_told() -> None:
     """By time it is met without a search; its rows are counted."""
     trades = [(n, 1_000 * n) for n in range(1, 9)]
     exchange = Exchange("kraken", trades, lambda page: Page([], [], 0, len(page.numbers)))
-    found = Found()
+    found = SpanCounts()
     stored = come(exchange, (0, 10_000), 20, found)
     assert next(stored) == Page([], [], 0, 8)
     with pytest.raises(BackfillError, match="kraken: an answer of 8 rows"):
         next(stored)
-    assert found == Found(0, 8)
+    assert found == SpanCounts(0, 8)
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -190,10 +190,10 @@ def test_rows_that_cannot_be_read_beside_others_are_counted(name: str) -> None:
         good = [n for n in page.numbers if n != 7]
         return Page(good, [1_000 * n for n in good], page.until_ns, len(page.numbers) - len(good))
 
-    found = Found()
+    found = SpanCounts()
     stored = list(come(Exchange(name, trades, spoil), (5_000, 12_000), 20, found))
     assert {number for one in stored for number in one.numbers} == {5, 6, 8, 9, 10, 11}
-    assert found == Found(6, 1)
+    assert found == SpanCounts(6, 1)
 
 
 @pytest.mark.parametrize("count", [999, 1000, 1001])
@@ -203,9 +203,9 @@ def test_windows_at_the_bound_of_a_page(count: int) -> None:
     """
     trades = [(n, 1_000 * n) for n in range(1, count + 1)]
     exchange = Exchange("coinbase", trades)
-    found = Found()
+    found = SpanCounts()
     stored = list(come(exchange, (0, 2**40), 1000, found))
     came = [number for one in stored for number in one.numbers]
     assert sorted(set(came)) == list(range(1, count + 1))
-    assert found == Found(count)
+    assert found == SpanCounts(count)
     assert len([one for one in exchange.asked if "limit=1000" in one]) <= 3

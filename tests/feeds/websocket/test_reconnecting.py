@@ -49,7 +49,7 @@ def test_silence_is_noticed() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance", silent_s=0.3)) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance", dead_after_s=0.3)) as reader,
     ):
         reader.until(lambda: len(reader.events("connected")) >= 2)
         reader.until(lambda: "{}" in reader.frames)
@@ -71,7 +71,7 @@ def test_heartbeats_do_not_hide_a_stall() -> None:
             await connection.send('{"channel":"heartbeat"}')
             await asyncio.sleep(0.01)
 
-    lives = quick("kraken", silent_s=30, stalled_s=0.1)
+    lives = quick("kraken", dead_after_s=30, stalled_after_s=0.1)
     with (
         running(Exchange(talk)) as (server, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,
@@ -95,7 +95,7 @@ def test_trades_reset_the_patience() -> None:
             await connection.send(trades)
         await connection.wait_closed()
 
-    lives = quick("kraken", stalled_s=0.1)
+    lives = quick("kraken", stalled_after_s=0.1)
     with (
         running(Exchange(talk)) as (server, _),
         Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,

@@ -50,7 +50,7 @@ def assert_nothing_lost(reader: Reader) -> None:
 def test_an_old_connection_is_replaced_without_loss() -> None:
     """Before it is too old a connection gets a successor, and both deliver for a while."""
     market = Numbering()
-    lives = quick("binance", longest_s=0.3)
+    lives = quick("binance", max_age_s=0.3)
     with (
         running(Exchange(market.talk)) as (server, run),
         Reader(BTC, {"binance": server.url}, lives) as reader,

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from candlewax.core.schema import FRAMES
-from candlewax.core.trades.decode import Decoded, decode
+from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.simulator.plan import ExchangeLimits, Plan
@@ -25,8 +25,8 @@ def happened(reader: Reader, event: str, times: int) -> bool:
 
 def rules(exchange: str, **changes: Any) -> dict[str, WebSocketRules]:
     """The rules of an exchange without pauses, but for what the simulator would punish."""
-    allowed = EXCHANGES[exchange].live.messages_s
-    return quick(exchange, **{"messages_s": allowed, **changes})
+    allowed = EXCHANGES[exchange].live.messages_per_s
+    return quick(exchange, **{"messages_per_s": allowed, **changes})
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def reading(
         yield simulator, run, reader
 
 
-def decoded(reader: Reader, exchange: str) -> Decoded:
+def decoded(reader: Reader, exchange: str) -> DecodedFrames:
     """What the frames say."""
     frames = pl.DataFrame(reader.rows, schema=FRAMES, orient="row")
     return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
@@ -59,7 +59,7 @@ def came(reader: Reader, exchange: str) -> set[tuple[str, str]]:
 def published(simulator: Simulator, exchange: str) -> set[tuple[str, str]]:
     """Native symbol and id of each trade that was published."""
     return {
-        (one.trade.market.native, str(one.trade.trade_id))
+        (one.trade.market.native_symbol, str(one.trade.trade_id))
         for one in simulator.journal
         if one.trade.market.exchange == exchange
     }
@@ -84,7 +84,7 @@ def begun(simulator: Simulator, run: Any) -> Iterator[None]:
 def test_all_that_is_published_comes(exchange: str) -> None:
     """Every trade on every subscribed market is received, and no frame is unreadable."""
     natives = INSTRUMENTS.subscriptions(exchange) or ["BTCUSDT"]
-    plan = Plan(rate=2000, trades=2000, waiting=True)
+    plan = Plan(rate=2000, trades=2000, starts_paused=True)
     with reading(plan, exchange, natives) as (simulator, run, reader):
         with begun(simulator, run):
             pass
@@ -103,7 +103,7 @@ def test_an_unknown_market_is_named_and_the_others_are_kept(exchange: str) -> No
     good = INSTRUMENTS.subscriptions(exchange)
     bad = [good[0].replace("BTC", "BAD"), good[0].replace("BTC", "WORSE")]
     natives = [*good[:3], bad[0], *good[3:], bad[1]]
-    plan = Plan(rate=2000, trades=500, waiting=True)
+    plan = Plan(rate=2000, trades=500, starts_paused=True)
     with reading(plan, exchange, natives) as (simulator, run, reader):
         with begun(simulator, run):
             pass
@@ -120,7 +120,7 @@ def test_an_unknown_market_is_named_and_the_others_are_kept(exchange: str) -> No
 
 def test_a_binance_shutdown_loses_nothing() -> None:
     """The market goes on while one connection takes over from another."""
-    plan = Plan(rate=500, waiting=True)
+    plan = Plan(rate=500, starts_paused=True)
     natives = INSTRUMENTS.subscriptions("binance")
     with reading(plan, "binance", natives) as (simulator, run, reader):
 
@@ -141,7 +141,7 @@ def test_a_binance_shutdown_loses_nothing() -> None:
 
 def test_a_snapshot_brings_what_a_drop_took() -> None:
     """Kraken shows the latest trades again to who comes back."""
-    plan = Plan(rate=100, waiting=True)
+    plan = Plan(rate=100, starts_paused=True)
     with reading(plan, "kraken", INSTRUMENTS.subscriptions("kraken")) as (simulator, run, reader):
 
         async def begin() -> None:
@@ -163,13 +163,13 @@ def test_a_stalled_exchange_is_left_and_found_again(
     exchange: str, entirely: bool, event: str
 ) -> None:
     """Silence and mere heartbeats end a connection; the next one delivers."""
-    plan = Plan(rate=500, manners=ExchangeLimits(beat=0.02))
-    impatience = {"silent_s" if entirely else "stalled_s": 0.5}
+    plan = Plan(rate=500, limits=ExchangeLimits(heartbeat_s=0.02))
+    impatience = {"dead_after_s" if entirely else "stalled_after_s": 0.5}
     natives = INSTRUMENTS.subscriptions(exchange)
     with reading(plan, exchange, natives, **impatience) as (simulator, run, reader):
 
         async def stall() -> None:
-            simulator.stall(exchange, 2, entirely=entirely)
+            simulator.stall(exchange, 2, is_complete=entirely)
 
         run(stall())
         reader.until(lambda: reader.events(event))
@@ -189,10 +189,10 @@ def test_a_stalled_exchange_is_left_and_found_again(
 )
 def test_market_that_was_refused_comes_back_by_itself(exchange: str, natives: list[str]) -> None:
     """In the way of each exchange that refuses a name, on the same connection."""
-    with running(Simulator(Plan(rate=2000, trades=2000, waiting=True))) as (simulator, run):
+    with running(Simulator(Plan(rate=2000, trades=2000, starts_paused=True))) as (simulator, run):
 
         async def refuse(*, known: bool) -> None:
-            simulator.refuse(natives[1], known=known)
+            simulator.refuse(natives[1], is_known=known)
 
         run(refuse(known=False))
         with Reader(

@@ -17,7 +17,7 @@ from candlewax.core.schema import FRAMES, KIND_CONTROL
 from candlewax.core.trades.decode import decode, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.websocket.event_loop import EventLoopError
-from candlewax.feeds.websocket.source import LINGER, WebSocketSource
+from candlewax.feeds.websocket.source import MAX_WAIT, WebSocketSource
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.emit_gate import ALWAYS, STEP, EmitGate
 from tests.support.exchange_server import (
@@ -71,8 +71,8 @@ def test_batches_have_the_columns_of_frames() -> None:
             {"binance": server.url},
             Counters(),
             lambda: False,
-            lives=quick("binance"),
-            pace=QUICK,
+            rules=quick("binance"),
+            timeouts=QUICK,
         )
         part = source.build_part("feed", "binance-0", None)
         items: list[SourceItem] = []
@@ -93,14 +93,14 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
     with running(Exchange(talk)) as (server, _):
         source = WebSocketSource(
             BTC, {"binance": server.url}, Counters(), lambda: False,
-            lives=quick("binance"), pace=QUICK, linger=linger,
+            rules=quick("binance"), timeouts=QUICK, max_wait=linger,
         )  # fmt: skip
         part = source.build_part("feed", "binance-0", None)
         before = time.monotonic()
         part.next_batch()
-        looks_at, after = time.monotonic() + part.looks.left_s, time.monotonic()
+        looks_at, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
         part.close()
-    waited = (linger or LINGER).total_seconds()
+    waited = (linger or MAX_WAIT).total_seconds()
     assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
     assert part.next_awake() == ALWAYS
 
@@ -120,7 +120,7 @@ def test_a_held_source_keeps_what_comes() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance"), turns=turns) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance"), emit_gate=turns) as reader,
     ):
         reader.until(lambda: said)
         assert reader.rows == []
@@ -233,7 +233,7 @@ def test_a_mistake_of_ours_ends_the_feed_with_its_cause() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance", hear=hear)) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance", parse_control=hear)) as reader,
         pytest.raises(EventLoopError) as raised,
     ):
         reader.until(lambda: False)
@@ -261,8 +261,8 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
             Counters(),
             lambda: len(stop) == 2,
             per_connection={"binance": 1},
-            lives=quick("binance"),
-            pace=QUICK,
+            rules=quick("binance"),
+            timeouts=QUICK,
         )
         items: list[SourceItem] = []
         flow = Dataflow("live")

@@ -4,7 +4,7 @@ import json
 
 from websockets.asyncio.server import ServerConnection
 
-from candlewax.feeds.websocket import connection as _link
+from candlewax.feeds.websocket import connection as _connection
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import QUICK, Exchange, Reader, acknowledge, quick, running
@@ -60,7 +60,7 @@ def test_a_subscription_without_an_answer_is_asked_for_anew() -> None:
             await acknowledge(connection)
         await connection.wait_closed()
 
-    pace = _link.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
+    pace = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance"), pace) as reader,
@@ -146,7 +146,7 @@ def test_refused_instrument_without_an_answer_ends_no_connection() -> None:
             elif asked.count(request["params"]) == 1:
                 await connection.send(f'{{"code":2,"msg":"no","id":{request["id"]}}}')
 
-    pace = _link.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
+    pace = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
     plan = {"binance": ["BTCUSDT", "BADUSDT"]}
     with (
         running(Exchange(talk)) as (server, _),

@@ -25,7 +25,7 @@ def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
     writer.put(Batch("x", {"silver_trades": rows([*some, *old])}))
     writer.flush()
     history = StateLoader(tables)
-    for candles in CandleRecomputer(history).candles("x", history.stale("x", 0), 0):
+    for candles in CandleRecomputer(history).candles("x", history.find_stale_windows("x", 0), 0):
         writer.put(Batch("x", {"ohlcv": candles}))
     writer.flush()
     tally = Counters()
@@ -34,7 +34,7 @@ def test_the_last_minute_of_each_market_is_shown(tables: Database) -> None:
     out = io.StringIO()
     console = Console(file=out, width=120)
     board = LiveReport("what", console, tally, tables, lambda: True)
-    console.print(board._picture())  # noqa: SLF001 - what it shows, at a moment of our choice
+    console.print(board._render())  # noqa: SLF001 - what it shows, at a moment of our choice
     shown = out.getvalue()
     (line,) = [line for line in shown.splitlines() if "x A/B" in line]
     assert line.split()[3:] == ["7", "7", "7", "7", "1", "1", "forming"]

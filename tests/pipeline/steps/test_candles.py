@@ -16,16 +16,18 @@ from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND
 from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
-from candlewax.core.frame_log import line_letters
+from candlewax.core.frame_log import line_dead_letters
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
+from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.schema import FRAMES, REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
-from candlewax.kafka.topics import MOST_BYTES
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep
 from candlewax.pipeline.steps.route import RouteStep
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
+from tests.support.batches import as_columns
 from tests.support.decoding import INSTRUMENTS
 from tests.support.oracle import Fill
 
@@ -52,7 +54,7 @@ def batch(time_us: int, received_us: int) -> Batch:
 def logic(tables: Database, clock: Clock, *, live: bool = True) -> CandleStep:
     """The step as it begins with empty tables."""
     return CandleStep(
-        StateLoader(tables), Counters(), save_open_candles(EMPTY), live=live, now=clock
+        StateLoader(tables), Counters(), save_open_candles(EMPTY), is_live=live, now=clock
     )
 
 
@@ -112,8 +114,8 @@ def test_what_another_process_heard_does_not_set_the_wall_clock_on(
         StateLoader(tables),
         Counters(),
         save_open_candles(EMPTY),
-        live=True,
-        since=clock.now + back,
+        is_live=True,
+        since_us=clock.now + back,
         now=clock,
     )
     step.on_batch([batch(DAY - 2 * SECOND, DAY - SECOND)])
@@ -131,7 +133,7 @@ def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> N
     step.on_notify()
     late = batch(DAY + 2 * SECOND, clock.now)
     late = replace(late, trades=late.trades.with_columns(trade_id=pl.lit("2")))
-    (sent,) = step.on_batch([late])[0]
+    (sent,) = as_columns(step.on_batch([late])[0])
     minute = sent.tables["ohlcv"].filter(pl.col("timeframe") == 1)
     assert minute.select("trade_count", "closed").rows() == [(2, True)]
 
@@ -145,8 +147,9 @@ def trade(number: int, second: int, via: int = WEBSOCKET, symbol: str = "A/B") -
     return Batch("x", {}, trades, 1)
 
 
-def told(sent: Batch, minute: int = 0) -> Any:
+def told(sent: AnyBatch, minute: int = 0) -> Any:
     """What was sent of the certificate of a minute of A/B, and why it was sent."""
+    (sent,) = as_columns([sent])
     rows = (
         sent.tables["ohlcv"]
         .filter(
@@ -172,9 +175,9 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
     sent, _ = logic(tables, Clock()).on_batch(
         [
             trade(1, 59),
-            replace(trade(4, 62), gap_state=GapState(found, changed=spans)),
+            replace(trade(4, 62), gap_state=GapState(found, changed_ranges=spans)),
             replace(trade(5, 65), gap_state=GapState(found)),
-            replace(trade(2, 63, REST), gap_state=GapState(changed=spans)),
+            replace(trade(2, 63, REST), gap_state=GapState(changed_ranges=spans)),
         ]
     )
     assert [told(batch) for batch in sent] == [
@@ -189,7 +192,9 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
 def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
     """Also of one that is closed; what lies further back is left to who stores."""
     outage = pl.DataFrame([(DAY + 10 * SECOND, DAY + 63 * SECOND + 1500)], OUTAGES, orient="row")
-    begun = GapState(begins=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row"))
+    begun = GapState(
+        first_seen=pl.DataFrame([("A/B", 9, DAY + 5 * SECOND)], FIRST_SEEN, orient="row")
+    )
     sent, _ = logic(tables, Clock()).on_batch(
         [
             replace(trade(9, 5), gap_state=begun),
@@ -227,7 +232,7 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
     event(tables, "connected", 0)
     event(tables, "disconnected", 5)
     clock.now = DAY + (later + 20) * SECOND
-    (ended,) = step.on_notify()[0]
+    (ended,) = as_columns(step.on_notify()[0])
     other, early, again = step.on_batch(
         [trade(1, later + 21, symbol="C/D"), trade(2, 59), trade(3, later + 22)]
     )[0]
@@ -239,9 +244,9 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
     else:
         # The candle is no longer at hand: who stores computes it anew.
         assert early.recertify is not None
-        assert early.recertify.evidence.ended["timeframe"].to_list() == [1, 2, 3, 4, 5]
+        assert early.recertify.inputs.feed_ends["timeframe"].to_list() == [1, 2, 3, 4, 5]
         assert again.recertify is not None
-        assert again.recertify.evidence.ended.is_empty()
+        assert again.recertify.inputs.feed_ends.is_empty()
         assert DAY in again.recertify.spans["before"]
 
 
@@ -254,7 +259,7 @@ def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
     event(tables, "disconnected", 5)
     event(tables, "connected", 6)
     clock.now = DAY + 80 * SECOND
-    (sent,) = step.on_notify()[0]
+    (sent,) = as_columns(step.on_notify()[0])
     assert told(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
 
 
@@ -265,7 +270,7 @@ def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -
     step.on_batch([trade(1, 1)])
     clock.now = DAY + 80 * SECOND
     step.on_batch([trade(2, 2, REST)])
-    (sent,) = step.on_notify()[0]
+    (sent,) = as_columns(step.on_notify()[0])
     assert told(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
 
 
@@ -319,7 +324,7 @@ def test_frames_go_to_the_topic_of_their_exchange() -> None:
 
 def test_what_no_topic_takes_becomes_dead_letters() -> None:
     """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
-    letters = line_letters("log", [(0, "bad_line", "why", b"x")])
+    letters = line_dead_letters("log", [(0, "bad_line", "why", b"x")])
     ((key, lines),) = routed(UnreadableLines(letters))
     assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (
         UNKNOWN_EXCHANGE,
@@ -329,6 +334,6 @@ def test_what_no_topic_takes_becomes_dead_letters() -> None:
     assert key == UNKNOWN_EXCHANGE
     assert unknown.tables["bronze_frames"].height == 2
     assert unknown.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"] * 2
-    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MOST_BYTES + 1))))
+    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MAX_MESSAGE_BYTES + 1))))
     assert aside[1].tables["dead_letters"]["reason"].to_list() == ["too_large"]
     assert (kept[0], kept[1].frames["frame"].to_list()) == ("kraken", ["x"])

@@ -12,10 +12,10 @@ from polars.exceptions import PanicException
 from candlewax.core.frames import FrameBatch
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
-from candlewax.core.trades.decode import Decoded, decode
+from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import Exchange
-from candlewax.pipeline.steps import deduplicate
-from candlewax.pipeline.steps.deduplicate import DecodeStep
+from candlewax.pipeline.steps import decode as decode_step
+from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.runtime.counters import Counters
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS
 
@@ -39,19 +39,21 @@ def failing(
 ) -> None:
     """Have reading fail as told."""
 
-    def reading(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> Decoded:
+    def reading(
+        exchange: Exchange, frames: pl.DataFrame, instruments: Instruments
+    ) -> DecodedFrames:
         if error := fails(frames):
             raise error
         return decode(exchange, frames, instruments)
 
-    patch.setattr(deduplicate, "decode", reading)
+    patch.setattr(decode_step, "decode", reading)
 
 
-def read(poisoned: Sequence[bool]) -> list[Decoded]:
+def read(poisoned: Sequence[bool]) -> list[DecodedFrames]:
     decoder = DecodeStep(INSTRUMENTS, ["binance"], Counters())
     found = decoder(FrameBatch("binance", frames(poisoned)))
     assert {exchange for exchange, _ in found} == {"binance"}
-    return [decoded for _, decoded in found]
+    return [decoded for _, decoded in found if isinstance(decoded, DecodedFrames)]
 
 
 def by_poison(error: BaseException) -> Callable[[pl.DataFrame], BaseException | None]:

@@ -9,6 +9,7 @@ from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, concat
 from candlewax.runtime.counters import Counters
 from tests.core.trades.test_messages import trade
+from tests.support.batches import as_columns
 
 
 def held(*values: Any) -> MessageValues:
@@ -39,11 +40,11 @@ def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Databas
     values = [trade(trade_id=str(n), sequence=n) for n in (3, 9, 4)]
     values[1]["outages"] = [[1, 2]]
     ((_, decoded),) = read(held(*values))
-    ((batch,), _) = step.on_batch([decoded])
+    (batch,) = as_columns(step.on_batch([decoded])[0])
     assert batch.gap_state.outages.rows() == [(1, 2)]
     at = values[0]["timestamp"]
-    assert batch.gap_state.holes.rows() == [("BTC/USDT", 5, 8, at, at)]
-    assert batch.gap_state.begins.rows() == [("BTC/USDT", 3, at)]
+    assert batch.gap_state.missing_ranges.rows() == [("BTC/USDT", 5, 8, at, at)]
+    assert batch.gap_state.first_seen.rows() == [("BTC/USDT", 3, at)]
     assert set(batch.tables) == {"dead_letters"}
 
 

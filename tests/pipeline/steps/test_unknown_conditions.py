@@ -7,7 +7,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.steps.unknown_conditions import MOST_VALUES, OTHERS, UnknownConditions
+from candlewax.pipeline.steps.unknown_conditions import MAX_VALUES, OTHERS, UnknownConditions
 from candlewax.runtime.counters import Counters
 
 USDM = EXCHANGES["binance_usdm"]
@@ -48,10 +48,10 @@ def test_values_without_end_share_one_count() -> None:
     """A feed that brings a new value each time does not grow the metrics."""
     tally = Counters()
     unknown = UnknownConditions(tally)
-    for n in range(MOST_VALUES + 30):
+    for n in range(MAX_VALUES + 30):
         unknown.count(USDM, conditions(f"V{n}" + "x" * 1000))
     counts = tally.all_counts()
-    assert len(counts) == MOST_VALUES + 1
+    assert len(counts) == MAX_VALUES + 1
     assert counts["unknown_conditions", "binance_usdm", OTHERS] == 30
     assert max(len(name[2]) for name in counts) == 60
 

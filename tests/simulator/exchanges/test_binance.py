@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import PATIENCE, Ear, heard, listen, told, wait_until
@@ -18,7 +18,7 @@ each = pytest.mark.parametrize("exchange", BOTH)
 
 async def answers(exchange: str, *messages: Any) -> list[Any]:
     """The answer to each message of a client."""
-    async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, exchange) as ear:
+    async with Simulator(Plan(starts_paused=True)) as simulator, listen(simulator, exchange) as ear:
         found = []
         for message in messages:
             await ear.say(message)
@@ -72,7 +72,7 @@ def test_a_malformed_request_gets_an_error(message: Any, code: int, number: int 
 
 async def played(path: str, exchange: str = "binance") -> tuple[Ear, Simulator]:
     """What comes on a connection that names its streams in its address."""
-    plan = Plan(rate=20_000, trades=500, waiting=True)
+    plan = Plan(rate=20_000, trades=500, starts_paused=True)
     async with Simulator(plan) as simulator:
         url = f"ws://127.0.0.1:{simulator.port}{path}"
         async with listen(simulator, exchange, url) as ear:
@@ -94,7 +94,9 @@ async def played(path: str, exchange: str = "binance") -> tuple[Ear, Simulator]:
 def test_streams_may_stand_in_the_address(path: str, bare: bool, unit_us: int) -> None:
     """In an envelope or bare, in milliseconds or microseconds; E and T are of one kind."""
     ear, simulator = asyncio.run(played(path))
-    wanted = [one for one in simulator.journal if one.trade.market.native in ("BTCUSDT", "ETHUSDT")]
+    wanted = [
+        one for one in simulator.journal if one.trade.market.native_symbol in ("BTCUSDT", "ETHUSDT")
+    ]
     assert heard(ear) == told(wanted, "binance", unit_us)
     first = json.loads(ear.texts[0])
     assert (first.keys() == {"stream", "data"}) != bare
@@ -107,7 +109,7 @@ def test_a_stream_may_be_left() -> None:
     """After UNSUBSCRIBE nothing more comes; names are lowercase, or nobody knows them."""
 
     async def leave() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True)
+        plan = Plan(rate=20_000, trades=500, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             await ear.subscribe("BTCUSDT", "ETHUSDT")
             await ear.say({"method": "UNSUBSCRIBE", "params": ["btcusdt@trade"], "id": 2})
@@ -125,7 +127,9 @@ def test_a_refused_symbol_is_silent() -> None:
     """It is acknowledged, for so is any name."""
 
     async def listening() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True, mischief=Mischief(refuse=("BTCUSDT",)))
+        plan = Plan(
+            rate=20_000, trades=500, starts_paused=True, fault_rates=FaultRates(refuse=("BTCUSDT",))
+        )
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             simulator.refuse("SOLUSDT")
             await ear.subscribe("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -142,7 +146,10 @@ def test_too_many_messages_end_the_connection(exchange: str) -> None:
     """More than five within a second are against the rules."""
 
     async def chat() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, exchange) as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, exchange) as ear,
+        ):
             for number in range(60):
                 ear.connection.protocol.send_text(
                     json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}).encode()
@@ -159,7 +166,10 @@ def test_a_connection_has_so_many_streams(count: int) -> None:
     """1024 are taken, one more ends the connection."""
 
     async def ask() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "binance") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "binance") as ear,
+        ):
             streams = [f"a{number}usdt@trade" for number in range(count)]
             await ear.say({"method": "SUBSCRIBE", "params": streams, "id": 1})
             if count == 1024:
@@ -175,8 +185,8 @@ def test_an_old_connection_ends_after_a_notice(path: str) -> None:
     """The end is announced, and comes."""
 
     async def grow_old() -> None:
-        manners = ExchangeLimits(age=0.2, notice=0.1)
-        async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
+        limits = ExchangeLimits(age=0.2, notice=0.1)
+        async with Simulator(Plan(starts_paused=True, limits=limits)) as simulator:
             url = f"ws://127.0.0.1:{simulator.port}{path}"
             async with listen(simulator, "binance", url) as ear:
                 event = await ear.next()
@@ -193,7 +203,10 @@ def test_the_end_can_be_announced() -> None:
     """Clients hear of it when asked for, and when the simulator stops."""
 
     async def announce() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "binance") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "binance") as ear,
+        ):
             simulator.announce_end("binance")
             assert "serverShutdown" in await ear.next_text()
 
@@ -211,8 +224,8 @@ def test_who_does_not_answer_pings_is_dropped(exchange: str) -> None:
     """A client is pinged, and cut without a close frame when no pong comes."""
 
     async def ignore() -> bytes:
-        manners = ExchangeLimits(ping_every=0.01, pong_within=0.05)
-        async with Simulator(Plan(waiting=True, manners=manners)) as simulator:
+        limits = ExchangeLimits(ping_every=0.01, pong_within=0.05)
+        async with Simulator(Plan(starts_paused=True, limits=limits)) as simulator:
             reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
             key = base64.b64encode(bytes(16)).decode()
             writer.write(HANDSHAKE.format(exchange, key).encode())
@@ -233,8 +246,8 @@ def test_who_answers_pings_stays() -> None:
     """Ping after ping is answered by the client's library."""
 
     async def answer() -> None:
-        manners = ExchangeLimits(ping_every=0.01, pong_within=PATIENCE)
-        plan = Plan(waiting=True, manners=manners)
+        limits = ExchangeLimits(ping_every=0.01, pong_within=PATIENCE)
+        plan = Plan(starts_paused=True, limits=limits)
         async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
             (client,) = simulator.connections()
             await wait_until(lambda: client.pongs >= 3)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import QUICK, Ear, heard, key, listen, names, told
@@ -30,7 +30,10 @@ def test_a_subscription_is_confirmed_with_a_snapshot() -> None:
     """First what is subscribed by now, then the last trades, numbered from 0."""
 
     async def subscribe() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "coinbase") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "coinbase") as ear,
+        ):
             await ear.say(subscription("BTC-USD"))
             confirmed, snapshot = await ear.next(), await ear.next()
             assert confirmed["channel"] == "subscriptions"
@@ -55,12 +58,14 @@ def test_a_snapshot_shows_the_last_trades() -> None:
     """Newest first, also those no socket said."""
 
     async def come_late() -> None:
-        plan = Plan(rate=20_000, trades=3_000, mischief=Mischief(skip=0.5))
+        plan = Plan(rate=20_000, trades=3_000, fault_rates=FaultRates(skip=0.5))
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await simulator.ended()
             await ear.subscribe("BTC-USD")
             (event,) = (await ear.next())["events"]
-            trades = [one for one in simulator.journal if one.trade.market.native == "BTC-USD"]
+            trades = [
+                one for one in simulator.journal if one.trade.market.native_symbol == "BTC-USD"
+            ]
             ids = [int(row["trade_id"]) for row in event["trades"]]
             assert ids == [one.trade.trade_id for one in reversed(trades[-60:])]
             assert heard(ear).keys() == {key(one) for one in trades[-60:]}
@@ -72,7 +77,7 @@ def test_messages_are_counted_on_each_connection() -> None:
     """Trades, heartbeats and confirmations share one count without holes."""
 
     async def listening() -> None:
-        plan = Plan(rate=2_000, trades=1_000, waiting=True, manners=QUICK)
+        plan = Plan(rate=2_000, trades=1_000, starts_paused=True, limits=QUICK)
         async with (
             Simulator(plan) as simulator,
             listen(simulator, "coinbase") as one,
@@ -96,7 +101,7 @@ def test_trades_are_gathered() -> None:
     """What comes at once stands in one message, newest first."""
 
     async def gather() -> None:
-        plan = Plan(rate=20_000, trades=3_000, waiting=True)
+        plan = Plan(rate=20_000, trades=3_000, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.subscribe("BTC-USD")
             simulator.begin()
@@ -117,7 +122,7 @@ def test_heartbeats_are_counted() -> None:
     """The channel of heartbeats brings one after another."""
 
     async def wait() -> None:
-        plan = Plan(waiting=True, manners=QUICK)
+        plan = Plan(starts_paused=True, limits=QUICK)
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.say(HEARTBEATS)
             await ear.next()
@@ -134,7 +139,7 @@ def test_a_product_may_be_left() -> None:
     """After its end nothing more comes."""
 
     async def leave() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True)
+        plan = Plan(rate=20_000, trades=500, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.subscribe("BTC-USD", "ETH-USD")
             await ear.say(subscription("BTC-USD", kind="unsubscribe"))
@@ -152,7 +157,7 @@ def test_a_request_with_a_refused_product_fails(product: str) -> None:
     """The error names the product; nothing of the request is subscribed."""
 
     async def ask() -> None:
-        plan = Plan(waiting=True, mischief=Mischief(refuse=("ADA-USD",)))
+        plan = Plan(starts_paused=True, fault_rates=FaultRates(refuse=("ADA-USD",)))
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.say(subscription("BTC-USD", product))
             assert await ear.next() == {
@@ -182,7 +187,10 @@ def test_what_cannot_be_followed_gets_an_error(message: Any) -> None:
     """The connection goes on."""
 
     async def ask() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "coinbase") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "coinbase") as ear,
+        ):
             await ear.say(message)
             assert (await ear.next())["type"] == "error"
             await ear.catch_up()
@@ -194,7 +202,7 @@ def test_who_does_not_subscribe_is_disconnected() -> None:
     """A refused request is no subscription either."""
 
     async def idle() -> None:
-        plan = Plan(waiting=True, manners=ExchangeLimits(patience=0.05))
+        plan = Plan(starts_paused=True, limits=ExchangeLimits(patience=0.05))
         async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
             await ear.say(subscription("FOO-USD"))
             assert (await ear.closed())[0] == 1008

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from candlewax.simulator.plan import Mischief, Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
 from tests.support.simulator_clients import QUICK, heard, key, listen, told
@@ -27,7 +27,10 @@ def test_the_status_comes_first() -> None:
     """A client hears that the exchange is online before it says anything."""
 
     async def come() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "kraken") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "kraken") as ear,
+        ):
             status = await ear.next()
             assert status["channel"] == "status"
             assert status["data"][0]["system"] == "online"
@@ -39,7 +42,7 @@ def test_each_symbol_is_acknowledged_or_refused() -> None:
     """Acks and refusals come one by one with the number of the request, snapshots behind."""
 
     async def subscribe() -> None:
-        plan = Plan(waiting=True, mischief=Mischief(refuse=("ADA/USD",)))
+        plan = Plan(starts_paused=True, fault_rates=FaultRates(refuse=("ADA/USD",)))
         async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
             await ear.say(subscription("BTC/USD", "FOO/USD", "ADA/USD", "ETH/USD"))
             await ear.next()
@@ -73,12 +76,14 @@ def test_a_snapshot_shows_the_last_trades() -> None:
     """Fifty trades of each market, oldest first, also those no socket said."""
 
     async def come_late() -> None:
-        plan = Plan(rate=20_000, trades=3_000, mischief=Mischief(skip=0.5))
+        plan = Plan(rate=20_000, trades=3_000, fault_rates=FaultRates(skip=0.5))
         async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
             await simulator.ended()
             await ear.subscribe("BTC/USD", "ETH/USD")
             for name in ("BTC/USD", "ETH/USD"):
-                last = [one for one in simulator.journal if one.trade.market.native == name][-50:]
+                last = [one for one in simulator.journal if one.trade.market.native_symbol == name][
+                    -50:
+                ]
                 frame = next(t for t in ear.texts if '"snapshot","data"' in t and name in t)
                 rows = json.loads(frame)["data"]
                 assert [row["trade_id"] for row in rows] == [one.trade.trade_id for one in last]
@@ -93,7 +98,7 @@ def test_a_snapshot_may_be_declined() -> None:
     """Behind the acks come updates only."""
 
     async def decline() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True)
+        plan = Plan(rate=20_000, trades=500, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
             await ear.say(subscription("BTC/USD", snapshot=False))
             await ear.until(lambda text: '"success":true' in text)
@@ -101,7 +106,9 @@ def test_a_snapshot_may_be_declined() -> None:
             await simulator.ended()
             await ear.catch_up()
             assert not any('"type":"snapshot"' in text for text in ear.texts)
-            wanted = [one for one in simulator.journal if one.trade.market.native == "BTC/USD"]
+            wanted = [
+                one for one in simulator.journal if one.trade.market.native_symbol == "BTC/USD"
+            ]
             assert heard(ear) == told(wanted, "kraken")
 
     asyncio.run(decline())
@@ -111,7 +118,7 @@ def test_a_market_may_be_left() -> None:
     """After its end nothing more comes; ending it twice is refused."""
 
     async def leave() -> None:
-        plan = Plan(rate=20_000, trades=500, waiting=True)
+        plan = Plan(rate=20_000, trades=500, starts_paused=True)
         async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
             await ear.subscribe("BTC/USD", "ETH/USD")
             params = {"channel": "trade", "symbol": ["ETH/USD", "ETH/USD"]}
@@ -144,7 +151,10 @@ def test_what_cannot_be_followed_gets_an_error(message: Any) -> None:
     """The answer says so, and the connection goes on."""
 
     async def ask() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "kraken") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "kraken") as ear,
+        ):
             await ear.next()
             await ear.say(message)
             answer = plain(await ear.next())
@@ -160,7 +170,10 @@ def test_a_ping_is_answered() -> None:
     """The pong carries the number of the ping."""
 
     async def ping() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "kraken") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "kraken") as ear,
+        ):
             await ear.next()
             await ear.say({"method": "ping", "req_id": 42})
             assert plain(await ear.next()) == {"method": "pong", "req_id": 42}
@@ -174,7 +187,7 @@ def test_heartbeats_fill_the_silence() -> None:
     """After a subscription a heartbeat comes whenever nothing else was sent."""
 
     async def wait() -> None:
-        plan = Plan(waiting=True, manners=QUICK)
+        plan = Plan(starts_paused=True, limits=QUICK)
         async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
             await ear.subscribe("BTC/USD")
             for _ in range(3):
@@ -187,18 +200,21 @@ def test_no_heartbeat_comes_where_something_was_said() -> None:
     """A client that has not subscribed hears none, nor one that hears trades."""
 
     async def count() -> None:
-        async with Simulator(Plan(waiting=True)) as simulator, listen(simulator, "kraken") as ear:
+        async with (
+            Simulator(Plan(starts_paused=True)) as simulator,
+            listen(simulator, "kraken") as ear,
+        ):
             await ear.next()
             venue = simulator.venues["kraken"]
-            venue.beat()
-            venue.beat()
+            venue.send_heartbeats()
+            venue.send_heartbeats()
             await ear.subscribe("BTC/USD")
-            venue.beat()
+            venue.send_heartbeats()
             await ear.catch_up()
             assert not any("heartbeat" in text for text in ear.texts)
             # The pong came since the last beat, so that only the second one is heard.
-            venue.beat()
-            venue.beat()
+            venue.send_heartbeats()
+            venue.send_heartbeats()
             await ear.catch_up()
             assert sum("heartbeat" in text for text in ear.texts) == 1
 

@@ -16,19 +16,20 @@ def test_more_markets_are_played_if_asked_for() -> None:
         plan = Plan(rate=20_000, trades=5_000, markets=20)
         async with Simulator(plan) as simulator:
             await simulator.ended()
-        played = {(one.market.exchange, one.market.native) for one, *_ in simulator.journal}
+        played = {(one.market.exchange, one.market.native_symbol) for one, *_ in simulator.journal}
         for exchange in ("binance", "kraken", "coinbase"):
             markets = markets_of(exchange, 20)
-            assert len({one.native for one in markets}) == 20
+            assert len({one.native_symbol for one in markets}) == 20
             for one in markets:
-                found = known.resolve(exchange, one.native)
+                found = known.resolve(exchange, one.native_symbol)
                 assert found is not None
                 assert found.symbol == one.symbol
             assert {native for where, native in played if where == exchange} == {
-                one.native for one in markets
+                one.native_symbol for one in markets
             }
         ids = [
-            (one.market.exchange, one.market.native, one.trade_id) for one, *_ in simulator.journal
+            (one.market.exchange, one.market.native_symbol, one.trade_id)
+            for one, *_ in simulator.journal
         ]
         assert len(set(ids)) == len(ids)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from candlewax.simulator.exchanges.published import Published
-from candlewax.simulator.plan import ExchangeLimits, Mischief, Plan
+from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import heard, key, listen, names, wait_until
 
@@ -68,7 +68,9 @@ def asked(*paths: str, plan: Plan = PLAYED) -> tuple[list[Reply], list[Published
 def of(journal: list[Published], exchange: str, native: str | None = None) -> list[Published]:
     market = exchange, native or BITCOIN[exchange]
     return [
-        one for one in journal if (one.trade.market.exchange, one.trade.market.native) == market
+        one
+        for one in journal
+        if (one.trade.market.exchange, one.trade.market.native_symbol) == market
     ]
 
 
@@ -187,7 +189,7 @@ def test_what_no_socket_said_is_shown(exchange: str) -> None:
     """Skipped trades and those of a stall fill the holes of what was heard."""
 
     async def run() -> None:
-        plan = Plan(rate=20_000, trades=400, waiting=True, mischief=Mischief(skip=0.3))
+        plan = Plan(rate=20_000, trades=400, starts_paused=True, fault_rates=FaultRates(skip=0.3))
         async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
             await ear.subscribe(*names(simulator, exchange))
             simulator.begin()
@@ -225,7 +227,7 @@ ERRORS: list[tuple[str, int, Any]] = [
 
 def test_errors_look_like_those_of_the_exchange() -> None:
     """Each wrong request gets a status and a text of its exchange."""
-    replies, _ = asked(*(path for path, _, _ in ERRORS), plan=Plan(waiting=False, trades=1))
+    replies, _ = asked(*(path for path, _, _ in ERRORS), plan=Plan(starts_paused=False, trades=1))
     for reply, (path, status, expected) in zip(replies, ERRORS, strict=True):
         assert (path, reply.status) == (path, status)
         assert reply.json.items() >= expected.items()
@@ -251,7 +253,7 @@ def test_requests_may_come_too_often(exchange: str) -> None:
     """
 
     async def run() -> None:
-        plan = Plan(trades=1, manners=ExchangeLimits(retry_after=7))
+        plan = Plan(trades=1, limits=ExchangeLimits(retry_after=7))
         async with Simulator(plan) as simulator:
             simulator.limit(2)
             path = HISTORY[exchange].format(BITCOIN[exchange])
@@ -267,7 +269,7 @@ def test_requests_may_come_too_often(exchange: str) -> None:
             reply = await ask(simulator, path)
             assert reply.status == 200
             assert reply.json != LIMITED
-            assert simulator.asked == 3
+            assert simulator.rest_requests == 3
 
     asyncio.run(run())
 
@@ -293,7 +295,7 @@ def test_an_answer_may_lack_some_trades(exchange: str) -> None:
 
 def test_requests_may_be_limited_by_chance() -> None:
     """With a chance of one all are too many."""
-    plan = Plan(trades=1, mischief=Mischief(limit=1))
+    plan = Plan(trades=1, fault_rates=FaultRates(limit=1))
     replies, _ = asked(*[HISTORY["kraken"].format("BTC/USD")] * 3, plan=plan)
     assert [reply.json for reply in replies] == [LIMITED] * 3
 
@@ -302,7 +304,7 @@ def test_requests_may_fail_by_chance() -> None:
     """With a chance of one all do: a gateway says so, not the exchange."""
 
     async def run() -> None:
-        async with Simulator(Plan(trades=1, mischief=Mischief(fail=1))) as simulator:
+        async with Simulator(Plan(trades=1, fault_rates=FaultRates(fail=1))) as simulator:
             url = f"{simulator.rest_url('kraken')}/0/public/Trades?pair=XBTUSD"
             with pytest.raises(urllib.error.HTTPError) as failure:
                 await asyncio.to_thread(urllib.request.urlopen, url)
@@ -334,7 +336,7 @@ def test_only_the_last_trades_may_be_shown(exchange: str) -> None:
     """Asked for older ones, an exchange begins with the oldest it shows, or has none."""
 
     async def run() -> None:
-        plan = Plan(rate=50_000, trades=6_000, mischief=Mischief(oldest=20))
+        plan = Plan(rate=50_000, trades=6_000, fault_rates=FaultRates(oldest=20))
         async with Simulator(plan) as simulator:
             await simulator.ended()
             path = HISTORY[exchange].format(BITCOIN[exchange])
@@ -369,7 +371,7 @@ def test_kraken_shows_trades_by_time_after_a_clock_was_stepped_back() -> None:
     """Each once, page by page, though their numbers are in another order."""
 
     async def run() -> None:
-        async with Simulator(Plan(rate=20_000, waiting=True)) as simulator:
+        async with Simulator(Plan(rate=20_000, starts_paused=True)) as simulator:
             for seconds in (30, 0):
                 simulator.player.step_clock("kraken", seconds)
                 await _play_on(simulator)
@@ -382,7 +384,7 @@ def test_kraken_shows_trades_by_time_after_a_clock_was_stepped_back() -> None:
                     break
                 shown += [row[-1] for row in result["BTC/USD"]]
                 since = result["last"]
-            trades = simulator.books.book("kraken", "BTC/USD").all()
+            trades = simulator.published.market_trades("kraken", "BTC/USD").all()
             assert sorted(shown) == [trade.trade_id for trade in trades]
             assert shown != sorted(shown)
 

@@ -106,7 +106,9 @@ def test_frames_have_a_layout_that_is_known(new_feed: type[Feed], market: Market
     frames = pl.DataFrame({"row": range(len(texts)), "frame": texts}).cast({"row": pl.UInt32})
     rows: set[int] = set()
     for layout in EXCHANGES[feed.exchange].layouts:
-        for lifting in (extract_columns, extract_many) if layout.several else (extract_columns,):
+        for lifting in (
+            (extract_columns, extract_many) if layout.has_several_trades else (extract_columns,)
+        ):
             rows |= set(lifting(layout, frames)["row"])
     assert rows == set(range(len(texts)))
 
@@ -115,7 +117,7 @@ def test_frames_have_a_layout_that_is_known(new_feed: type[Feed], market: Market
 def test_a_feed_opens_with_control_frames(new_feed: type[Feed], market: Market) -> None:
     """What a client hears at first, and signs of life, are no trades."""
     feed = new_feed()
-    texts = [*feed.opening([market.native], TIME_US), feed.heartbeat(TIME_US)]
+    texts = [*feed.opening([market.native_symbol], TIME_US), feed.heartbeat(TIME_US)]
     heard = [text for text in texts if text is not None]
     assert decoding.kinds(feed.exchange, *heard) == ["control"] * len(heard)
 

@@ -26,7 +26,7 @@ def made(market: Market, seed: int = 1) -> list[Trade]:
     return list(trades(market, path, START_US, END_US, seed))
 
 
-each = pytest.mark.parametrize("market", MARKETS, ids=lambda m: f"{m.exchange} {m.native}")
+each = pytest.mark.parametrize("market", MARKETS, ids=lambda m: f"{m.exchange} {m.native_symbol}")
 
 
 @each

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.simulator.market.rng import below, decimal_text, generator, one_in, trimmed
+from candlewax.simulator.market.rng import below, decimal_text, generator, one_in, strip_zeros
 
 
 def test_chance_is_the_same_everywhere() -> None:
@@ -44,12 +44,12 @@ def test_decimals_are_written_out(units: int, decimals: int) -> None:
     text = decimal_text(units, decimals)
     assert Decimal(text) == Decimal(units).scaleb(-decimals)
     assert len(text.partition(".")[2]) == decimals
-    assert Decimal(trimmed(text)) == Decimal(text)
+    assert Decimal(strip_zeros(text)) == Decimal(text)
 
 
 def test_zeros_at_the_end_are_trimmed() -> None:
     """Only zeros of the fraction are left out."""
-    assert [trimmed(text) for text in ("100", "100.0", "1.050", "0.00000000")] == [
+    assert [strip_zeros(text) for text in ("100", "100.0", "1.050", "0.00000000")] == [
         "100",
         "100",
         "1.05",

@@ -7,12 +7,12 @@ from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import MINUTE_US, SECOND_US, Market, Path, Trade, trades
 from candlewax.simulator.market.rng import generator
 from candlewax.simulator.recording.connections import (
-    Line,
     Published,
-    Sent,
-    aside,
-    carry,
+    ReceivedFrame,
+    RecordedConnection,
+    insert_control_frames,
     publish,
+    receive,
     spans,
 )
 
@@ -32,12 +32,16 @@ def published(among: list[Market]) -> list[Published]:
     return publish(feed, map(made, among), START_US, END_US, generator(1, "published"))
 
 
-def told(sent: list[Sent]) -> list[Trade]:
+def told(sent: list[ReceivedFrame]) -> list[Trade]:
     return [trade for one in sent for trade in one.trades]
 
 
-def heard(periods: list[tuple[int, int]]) -> list[Sent]:
-    return list(carry(KrakenV2, Line("k", periods), published(KRAKEN), generator(1, "carried")))
+def heard(periods: list[tuple[int, int]]) -> list[ReceivedFrame]:
+    return list(
+        receive(
+            KrakenV2, RecordedConnection("k", periods), published(KRAKEN), generator(1, "carried")
+        )
+    )
 
 
 def test_everything_is_published_once() -> None:
@@ -74,7 +78,11 @@ def test_an_outage_is_made_up_for_by_the_snapshot() -> None:
     quiet = [s for s in sent if down_us + SECOND_US < s.recv_us < down_us + 20 * SECOND_US]
     assert not quiet
     again = [s for s in sent if s.trades and '"snapshot"' in s.text]
-    assert sorted(s.trades[0].market.native for s in again) == ["BTC/USD", "ETH/USD", "SOL/USD"]
+    assert sorted(s.trades[0].market.native_symbol for s in again) == [
+        "BTC/USD",
+        "ETH/USD",
+        "SOL/USD",
+    ]
     assert all(len(s.trades) == KrakenV2.history for s in again)
     assert set(told(sent)) == {t for market in KRAKEN for t in made(market)}
     assert len(told(sent)) > len(set(told(sent)))
@@ -82,8 +90,8 @@ def test_an_outage_is_made_up_for_by_the_snapshot() -> None:
 
 def test_an_outage_without_snapshot_is_a_hole() -> None:
     """Where the exchange shows nothing again, what was published meanwhile is lost."""
-    line = Line("b", spans(START_US, END_US, [(100, 20)]))
-    sent = list(carry(BinanceSpot, line, published(BINANCE), generator(1, "carried")))
+    line = RecordedConnection("b", spans(START_US, END_US, [(100, 20)]))
+    sent = list(receive(BinanceSpot, line, published(BINANCE), generator(1, "carried")))
     down_us = START_US + 100 * MINUTE_US
     lost = [
         bundle
@@ -98,7 +106,7 @@ def test_an_outage_without_snapshot_is_a_hole() -> None:
 def test_asides_leave_the_trades_alone() -> None:
     """Control frames stand between the others and change none."""
     sent = heard([(START_US, END_US)])
-    mixed = list(aside(sent, 100, (lambda *_: "one", lambda *_: "two")))
+    mixed = list(insert_control_frames(sent, 100, (lambda *_: "one", lambda *_: "two")))
     added = [s.text for s in mixed if s.text in {"one", "two"}]
     assert [s for s in mixed if s.text not in {"one", "two"}] == sent
     assert added[:3] == ["two", "one", "two"]

@@ -276,7 +276,8 @@ def market(count: int, seed: int, begin: int = 0) -> list[Frame]:
 def record(path: Path, frames: Sequence[Frame]) -> Path:
     """Write frames as a log."""
     lines = [
-        frame_log.write(f.recv_us * 1000, f.exchange, f.connection, f.seq, f.text) for f in frames
+        frame_log.format_line(f.recv_us * 1000, f.exchange, f.connection, f.seq, f.text)
+        for f in frames
     ]
     path.write_text("".join(lines))
     return path

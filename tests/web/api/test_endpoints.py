@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 import pytest
 
-from candlewax.clickhouse.client import Busy, Database, Unavailable, open_tables
+from candlewax.clickhouse.client import BusyError, Database, UnavailableError, open_tables
 from candlewax.core.batch import Batch
 from candlewax.web.cache.cache import CandleCache
 from tests.support.web_server import (
@@ -400,7 +400,10 @@ def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
 
 def test_a_busy_database_is_not_called_away(long: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are for now, and may be asked again."""
-    for error, code in ((Busy("later"), "database_busy"), (Unavailable("none"), "database_away")):
+    for error, code in (
+        (BusyError("later"), "database_busy"),
+        (UnavailableError("none"), "database_away"),
+    ):
         monkeypatch.setattr(long.store, "ask", Mock(side_effect=error))
         answer = long.client.ask("/api/v1/symbols")
         assert answer.refusal[:2] == (503, code)

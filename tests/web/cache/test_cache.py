@@ -12,9 +12,9 @@ from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.schema import CANDLES
 from candlewax.web import encode
 from candlewax.web.api.params import Candles
-from candlewax.web.cache.cache import EACH, MOST, CandleCache, named
+from candlewax.web.cache.cache import EACH, MOST, CandleCache, with_names
 from candlewax.web.cache.chunks import CHUNK
-from candlewax.web.cache.series import LATEST, Read, read
+from candlewax.web.cache.series import LATEST, LoadedCandles, pack_loaded
 from candlewax.web.queries import Series
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
@@ -55,14 +55,14 @@ def seconds(minute: int) -> int:
     return int((BEGIN + timedelta(minutes=minute)).timestamp())
 
 
-def of_tables(minutes: list[int], *, whole: bool) -> Read:
+def of_tables(minutes: list[int], *, whole: bool) -> LoadedCandles:
     """What a query gave: the last candles there are, or all of them."""
     since = 0 if whole else seconds(minutes[0])
-    return read(since, encode.typed(encode.candles(rows(minutes))), 1)
+    return pack_loaded(since, encode.cast_candles(encode.candles(rows(minutes))), 1)
 
 
 def fill(recent: CandleCache, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
-    recent.extend(series, recent.begin(series), of_tables(minutes, whole=whole))
+    recent.extend(series, recent.begin_read(series), of_tables(minutes, whole=whole))
 
 
 def page(
@@ -110,7 +110,7 @@ def test_older_candles_are_put_before_what_is_there() -> None:
     """And what was stored of them while they were read comes on top."""
     recent = CandleCache()
     fill(recent, [5, 6], whole=False)
-    meanwhile = recent.begin(SERIES)
+    meanwhile = recent.begin_read(SERIES)
     recent.update(rows([3], trades=9))
     recent.extend(SERIES, meanwhile, of_tables([3, 4], whole=True))
     assert page(recent, 9) == [(3, 9), (4, 1), (5, 1), (6, 1)]
@@ -119,7 +119,7 @@ def test_older_candles_are_put_before_what_is_there() -> None:
 def test_what_comes_while_it_is_read_comes_on_top() -> None:
     """It may be newer than what is read."""
     recent = CandleCache()
-    meanwhile = recent.begin(SERIES)
+    meanwhile = recent.begin_read(SERIES)
     recent.update(rows([7, 8], trades=9))
     recent.extend(SERIES, meanwhile, of_tables([6, 7], whole=False))
     assert page(recent, 2) == [(7, 9), (8, 9)]
@@ -128,7 +128,7 @@ def test_what_comes_while_it_is_read_comes_on_top() -> None:
 def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
     """What it read may be older than what is there by then."""
     recent = CandleCache()
-    first, second = recent.begin(SERIES), recent.begin(SERIES)
+    first, second = recent.begin_read(SERIES), recent.begin_read(SERIES)
     recent.extend(SERIES, second, of_tables([6], whole=False))
     recent.update(rows([7]))
     recent.extend(SERIES, first, of_tables([5], whole=False))
@@ -138,7 +138,7 @@ def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
 def test_what_was_being_read_when_something_was_missed_counts_for_nothing() -> None:
     """It may lack what was missed."""
     recent = CandleCache()
-    meanwhile = recent.begin(SERIES)
+    meanwhile = recent.begin_read(SERIES)
     recent.clear()
     recent.extend(SERIES, meanwhile, of_tables([6], whole=False))
     assert page(recent, 1) is None
@@ -181,7 +181,9 @@ def test_what_says_less_than_what_is_there_changes_nothing() -> None:
     recent.update(rows([5], trades=7))
     recent.update(rows([5], trades=6))
     assert page(recent, 1) == [(5, 7)]
-    (changed,) = recent.put(named(rows([5], trades=7).with_columns(missing=pl.lit(3, pl.UInt64))))
+    (changed,) = recent.put(
+        with_names(rows([5], trades=7).with_columns(missing=pl.lit(3, pl.UInt64)))
+    )
     assert changed == SERIES
     found = recent.page(SERIES, 0, LATEST, 1, last=True)
     assert found is not None

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from candlewax.web import encode
 from candlewax.web.api import formats
 from candlewax.web.cache import columns
-from candlewax.web.cache.chunks import CHUNK, CandlePage, JsonCandles, Part, pack, pack_all, said
+from candlewax.web.cache.chunks import (
+    CHUNK,
+    CandlePage,
+    JsonCandles,
+    Part,
+    make_page,
+    pack,
+    pack_all,
+)
 
 AMOUNT = st.decimals(0, 10**9, places=12, allow_nan=False)
 COUNT = st.integers(0, 2**63)
@@ -88,10 +96,10 @@ def same(table: pa.Table, expected: list[dict[str, Any]]) -> None:
 def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
     """Exactly, and of the types of the table, whichever of them they are made from."""
     lines = [as_json(candle) for candle in expected]
-    found = said(rows_of(expected))
+    found = make_page(rows_of(expected))
     assert found.lines() == lines
     same(found.table(), expected)
-    assert encode.texts(rows_of(expected)) == (lines, encode.listed(lines))
+    assert encode.json_and_csv(rows_of(expected)) == (lines, encode.csv_rows(lines))
     same(pa.ipc.open_stream(formats.write_candles(found, "arrow")).read_all(), expected)
     parquet = pl.read_parquet(io.BytesIO(formats.write_candles(found, "parquet")))
     assert parquet.equals(rows_of(expected))
@@ -115,7 +123,7 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
     """
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
-    listed = encode.texts(rows_of(expected))[1]
+    listed = encode.json_and_csv(rows_of(expected))[1]
     chunks = pack_all(rows_of(expected)) if both else pack(starts, lines)
     assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
     for place, chunk in enumerate(chunks):
@@ -124,7 +132,7 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
         if low < high:
             assert list(part.starts) == starts[wanted]
             assert part.lines() == lines[wanted]
-            assert part.listed() == listed[wanted]
+            assert part.csv_rows() == listed[wanted]
             same(CandlePage([part]).table(), expected[wanted])
 
 
@@ -143,7 +151,7 @@ def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]])
 
 def test_nothing_found_has_the_columns_of_candles() -> None:
     """So that a file of it can be read."""
-    empty = said(rows_of([]))
+    empty = make_page(rows_of([]))
     assert (empty.count, empty.lines()) == (0, [])
     assert empty.table().schema == columns.SCHEMA
     assert formats.write_candles(empty, "csv").decode() == ",".join(encode.CANDLE) + "\n"

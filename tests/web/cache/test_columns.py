@@ -16,7 +16,7 @@ from tests.web.cache.test_chunks import as_json, candles, rows_of, same
 @given(candles(4))
 def test_each_value_of_csv_is_there_with_every_digit(expected: list[dict[str, Any]]) -> None:
     """In a file, too."""
-    table = columns.parse(encode.csv(encode.texts(rows_of(expected))[1]))
+    table = columns.parse(encode.csv(encode.json_and_csv(rows_of(expected))[1]))
     same(table, expected)
     assert columns.unpack(columns.pack(rows_of(expected))).equals(table)
     assert pl.read_ipc_stream(columns.as_arrow(table)).equals(rows_of(expected))
@@ -28,7 +28,7 @@ def test_an_amount_with_more_digits_than_a_table_has_is_an_error(
     expected: list[dict[str, Any]],
 ) -> None:
     """It is not rounded."""
-    (row,) = encode.listed([as_json(expected[0] | {"low": Decimal("1.0000000000001")})])
+    (row,) = encode.csv_rows([as_json(expected[0] | {"low": Decimal("1.0000000000001")})])
     with pytest.raises(pa.ArrowInvalid):
         columns.parse(encode.csv([row]))
 

@@ -178,11 +178,11 @@ def test_a_feed_that_stalls_is_shown_as_stalled(
     served.hub.put([of_frames("binance-0", now)])
     expect(line).to_contain_text("binance-0")
     expect(state).to_have_attribute("data-state", "live")
-    monkeypatch.setattr(feed_status, "STALLED", 0)
+    monkeypatch.setattr(feed_status, "STALLED_US", 0)
     expect(line).to_contain_text("silent")
     expect(line.locator(".dot")).to_have_attribute("data-state", "stalled")
     expect(state).to_have_attribute("data-state", "degraded")
-    monkeypatch.setattr(feed_status, "STALLED", 3600 * feed_status.SECOND)
+    monkeypatch.setattr(feed_status, "STALLED_US", 3600 * feed_status.SECOND_US)
     served.hub.put([of_frames("binance-0", now)])
     expect(line.locator(".dot")).to_have_attribute("data-state", "live")
 

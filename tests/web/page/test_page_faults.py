@@ -187,7 +187,7 @@ def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
         expect(faulty.page.locator("#state")).to_have_attribute("data-state", "lost")
         news = [changed(COUNT + 1, "150.5", closed=True), changed(COUNT + 2, "151", closed=False)]
         served.hub.put([Batch("binance", {"ohlcv": one}) for one in news])
-        served.live._ended = False  # noqa: SLF001 - the server takes pages again
+        served.live._has_ended = False  # noqa: SLF001 - the server takes pages again
         faulty.release("stream")
         faulty.expect_drawn(served.client, BTC, COUNT + 2)
 
@@ -202,6 +202,6 @@ def test_the_address_of_an_unknown_market_is_named_until_it_is_known(
     ):
         faulty.load()
         empty = faulty.page.locator("#empty")
-        expect(empty).to_have_text("nothing is stored of ETH/USDT at binance. Asking again…")
+        expect(empty).to_have_text("nothing is stored of ETH/USDT at binance. Retrying…")
         store_series(tables, COUNT)
         faulty.expect_drawn(served.client, ETH)

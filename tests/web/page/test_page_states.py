@@ -61,7 +61,11 @@ def answer(faulty: Faulty, kind: str, status: int, body: object) -> None:
 
 _ANSWERED: Final[dict[str, tuple[int, object, str]]] = {
     "empty": (200, {"data": [], "next": None}, "No candles of BTC/USDT 1m yet"),
-    "error": (500, {"error": {"code": "failed", "message": "this failed"}}, "this failed. Asking"),
+    "error": (
+        500,
+        {"error": {"code": "failed", "message": "this failed"}},
+        "this failed. Retrying",
+    ),
     "database": (503, {"error": AWAY}, "The database is away: tables.example does not answer"),
 }
 """How candles are answered in a state, and what the page must say."""

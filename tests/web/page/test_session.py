@@ -128,7 +128,7 @@ def test_a_failed_read_is_named_by_its_cause(
     )
     assert said["word"] == word
     assert text in said["text"]
-    assert said["text"].endswith("Asking again…")
+    assert said["text"].endswith("Retrying…")
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_query_takes_no_more_memory_than_is_left(
 ) -> None:
     """Of a container, say; and what needs little is answered."""
     left = RESERVE + 96 * MIB
-    monkeypatch.setattr(bounds, "measure_left", lambda: left)
+    monkeypatch.setattr(bounds, "measure_available", lambda: left)
     assert post(client, "SELECT 1").body == b"1\n"
     peak_bytes()
     before = peak_bytes()
@@ -221,7 +221,7 @@ def test_query_takes_no_more_memory_than_is_left(
 def test_no_query_is_begun_without_memory(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """And again when there is some."""
     with monkeypatch.context() as patched:
-        patched.setattr(bounds, "measure_left", lambda: RESERVE + MIB)
+        patched.setattr(bounds, "measure_available", lambda: RESERVE + MIB)
         assert code(post(client, "SELECT 1")) == (400, "241")
     assert post(client, "SELECT 1").body == b"1\n"
 
@@ -230,7 +230,7 @@ def test_no_query_is_begun_without_memory(client: Client, monkeypatch: pytest.Mo
 def test_queries_at_once_fit_into_what_is_left(left: int) -> None:
     """With their answers on the way out, and what the pipeline needs."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bounds, "measure_left", lambda: left)
+        patched.setattr(bounds, "measure_available", lambda: left)
         try:
             share = bounds.measure_share(Purged())
         except RequestError:

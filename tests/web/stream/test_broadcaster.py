@@ -35,7 +35,7 @@ class Told:
 
     def __init__(self, live: Broadcaster, series: Series = SERIES) -> None:
         self.viewer = StreamClient(series)
-        live.enter(self.viewer)
+        live.add(self.viewer)
         self.take()
 
     def take(self) -> dict[str, list[str]]:
@@ -56,7 +56,7 @@ def test_trades_and_what_forms_are_told_as_they_come() -> None:
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
     page, coming = Told(live), batch(3, closed=False)
-    hub.come(coming)
+    hub.announce(coming)
     live.catch_up()
     assert page.take() == {"candles": ["3"], "trades": ["1003"]}
     hub.put([coming])
@@ -69,7 +69,7 @@ def test_a_closed_candle_is_told_once_it_is_stored() -> None:
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
     page, coming = Told(live), batch(3, closed=True)
-    hub.come(coming)
+    hub.announce(coming)
     live.catch_up()
     assert page.take() == {"trades": ["1003"]}
     hub.put([coming])
@@ -93,9 +93,9 @@ def test_who_comes_between_misses_nothing() -> None:
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
     first = Told(live)
-    hub.come(batch(3, closed=False))
+    hub.announce(batch(3, closed=False))
     viewer = StreamClient(SERIES)
-    live.enter(viewer)
+    live.add(viewer)
     assert b'"1003"' in (asyncio.run(viewer.next(0.001)) or b"")
     assert first.take() == {"candles": ["3"], "trades": ["1003"]}
     live.catch_up()
@@ -106,13 +106,15 @@ def test_pages_are_told_at_once_what_they_watch() -> None:
     """Trades with the candles they make; of other exchanges with whatever comes next."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
-    assert not live.awaits(batch(3, closed=False), known=False)
+    assert not live.is_awaited(batch(3, closed=False), was_announced=False)
     page = Told(live)
     one = batch(3, closed=False)
-    assert live.awaits(one, known=False)
-    assert not live.awaits(one, known=True)
-    assert live.awaits(batch(3, closed=True), known=True)
-    assert not live.awaits(Batch("kraken", one.tables), known=False)
-    assert not live.awaits(replace(one, tables={"silver_trades": one.trades}), known=False)
-    live.leave(page.viewer)
-    assert not live.awaits(one, known=False)
+    assert live.is_awaited(one, was_announced=False)
+    assert not live.is_awaited(one, was_announced=True)
+    assert live.is_awaited(batch(3, closed=True), was_announced=True)
+    assert not live.is_awaited(Batch("kraken", one.tables), was_announced=False)
+    assert not live.is_awaited(
+        replace(one, tables={"silver_trades": one.trades}), was_announced=False
+    )
+    live.remove(page.viewer)
+    assert not live.is_awaited(one, was_announced=False)

@@ -8,10 +8,18 @@ import pytest
 
 from candlewax.core.batch import Batch
 from candlewax.core.schema import BRONZE, KIND_CONTROL, KIND_TRADE, TRADES
-from candlewax.web.stream.feed_status import OVER, SECOND, SPAN, STALLED, Clock, Feeds, Rate
+from candlewax.web.stream.feed_status import (
+    HIDE_AFTER_US,
+    RATE_SPAN_US,
+    SECOND_US,
+    STALLED_US,
+    Clock,
+    LiveFeedStatus,
+    Rate,
+)
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
-NOW = int(BEGIN.timestamp()) * SECOND
+NOW = int(BEGIN.timestamp()) * SECOND_US
 
 
 def batch(connection: str, after: float, frame: str = "{}", trades: int = 0) -> Batch:
@@ -29,26 +37,26 @@ def batch(connection: str, after: float, frame: str = "{}", trades: int = 0) -> 
     return Batch("x", tables, rows)
 
 
-def learned(*batches: tuple[float, Batch]) -> Feeds:
+def learned(*batches: tuple[float, Batch]) -> LiveFeedStatus:
     """What is learned of batches, each stored some seconds after the beginning."""
-    feeds = Feeds(Clock())
+    feeds = LiveFeedStatus(Clock())
     for after, one in batches:
-        feeds.learn([(NOW + int(after * SECOND), one)])
+        feeds.read_batches([(NOW + int(after * SECOND_US), one)])
     return feeds
 
 
-def states(feeds: Feeds, after: float) -> dict[str, str]:
-    report = feeds.report(NOW + int(after * SECOND))
+def states(feeds: LiveFeedStatus, after: float) -> dict[str, str]:
+    report = feeds.report(NOW + int(after * SECOND_US))
     return {feed["connection"]: feed["state"] for feed in report["feeds"]}
 
 
 def test_a_connection_that_falls_silent_is_stalled() -> None:
     """And live again with its next frame."""
-    silence = STALLED / SECOND + 1
+    silence = STALLED_US / SECOND_US + 1
     feeds = learned((0, batch("a", 0)), (0, batch("b", 0)), (silence, batch("b", silence)))
     assert states(feeds, silence) == {"a": "stalled", "b": "live"}
-    assert feeds.report(NOW + int(silence * SECOND))["status"] == "degraded"
-    feeds.learn([(NOW + int(silence * SECOND), batch("a", silence))])
+    assert feeds.report(NOW + int(silence * SECOND_US))["status"] == "degraded"
+    feeds.read_batches([(NOW + int(silence * SECOND_US), batch("a", silence))])
     assert states(feeds, silence) == {"a": "live", "b": "live"}
 
 
@@ -58,8 +66,8 @@ def test_a_connection_says_itself_that_it_is_gone() -> None:
     back = '{"candlewax":"connected"}'
     feeds = learned((0, batch("a", 0)), (1, batch("a", 1, gone)))
     assert states(feeds, 1) == {"a": "disconnected"}
-    assert feeds.report(NOW + SECOND)["feeds"][0]["reason"] == "stalled"
-    feeds.learn([(NOW + 2 * SECOND, batch("a", 2, back))])
+    assert feeds.report(NOW + SECOND_US)["feeds"][0]["reason"] == "stalled"
+    feeds.read_batches([(NOW + 2 * SECOND_US, batch("a", 2, back))])
     assert states(feeds, 2) == {"a": "live"}
 
 
@@ -71,17 +79,17 @@ def test_frames_that_only_look_like_ours_say_nothing() -> None:
 
 def test_what_is_long_over_is_shown_no_more() -> None:
     """As long as another connection of its exchange delivers."""
-    later = OVER / SECOND + 1
+    later = HIDE_AFTER_US / SECOND_US + 1
     feeds = learned((0, batch("a", 0)))
     assert states(feeds, later) == {"a": "stalled"}
-    feeds.learn([(NOW + int(later * SECOND), batch("b", later))])
+    feeds.read_batches([(NOW + int(later * SECOND_US), batch("b", later))])
     assert states(feeds, later) == {"b": "live"}
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
     """Trades of five seconds, each a fifth."""
     feeds = learned((0, batch("a", 0, trades=100)), (6, batch("a", 6, trades=10)))
-    report = feeds.report(NOW + 7 * SECOND)
+    report = feeds.report(NOW + 7 * SECOND_US)
     assert report["trades_per_second"] == 2.0
     assert report["trades"] == 110
 
@@ -90,25 +98,25 @@ def test_latency_is_from_receipt_to_the_tables() -> None:
     """Of each batch its newest trade; by nearest rank."""
     waits = [0.010, 0.020, 0.030, 0.040]
     feeds = learned(*((n + wait, batch("a", n, trades=1)) for n, wait in enumerate(waits)))
-    told = feeds.report(NOW + 5 * SECOND)["received_to_stored_ms"]
+    told = feeds.report(NOW + 5 * SECOND_US)["received_to_stored_ms"]
     assert told == {"p50": 20.0, "p95": 40.0, "p99": 40.0}
 
 
 def test_a_feed_that_ended_is_neither_stalled_nor_live() -> None:
     """A recording is over, and nothing is wrong."""
     feeds = learned((0, batch("a", 0)))
-    feeds.ended = True
+    feeds.has_ended = True
     assert states(feeds, 100) == {"a": "ended"}
-    assert feeds.report(NOW + 100 * SECOND)["status"] == "ended"
-    assert Feeds(Clock()).report(NOW)["status"] == "waiting"
+    assert feeds.report(NOW + 100 * SECOND_US)["status"] == "ended"
+    assert LiveFeedStatus(Clock()).report(NOW)["status"] == "waiting"
 
 
 @pytest.mark.parametrize("asked", ["rest/BTCUSDT", "dump/BTCUSDT"])
 def test_answer_of_rest_is_no_feed_that_stalls(asked: str) -> None:
     """Its frames and trades are counted; how the feeds are is told by the websockets alone."""
     feeds = learned((0, batch("a", 0)), (0, batch(asked, 0, trades=3)))
-    feeds.learn([(NOW + 200 * SECOND, batch("a", 200))])
-    report = feeds.report(NOW + 201 * SECOND)
+    feeds.read_batches([(NOW + 200 * SECOND_US, batch("a", 200))])
+    report = feeds.report(NOW + 201 * SECOND_US)
     assert report["status"] == "live"
     assert [feed["connection"] for feed in report["feeds"]] == ["a"]
     assert (report["frames"], report["trades"]) == (3, 3)
@@ -118,6 +126,6 @@ def test_rate_nobody_asks_for_remembers_only_the_last_seconds() -> None:
     """A process that no page watches does not grow by it."""
     rate = Rate()
     for n in range(10_000):
-        rate.add(NOW + n * SECOND, 3)
-    assert (rate.total, len(rate._recent)) == (30_000, SPAN // SECOND + 1)  # noqa: SLF001
-    assert rate.a_second(NOW + 9_999 * SECOND) == 18 / 5
+        rate.add(NOW + n * SECOND_US, 3)
+    assert (rate.total, len(rate._recent)) == (30_000, RATE_SPAN_US // SECOND_US + 1)  # noqa: SLF001
+    assert rate.per_second(NOW + 9_999 * SECOND_US) == 18 / 5

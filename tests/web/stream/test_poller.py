@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import Busy, Database, Unavailable, connect
+from candlewax.clickhouse.client import BusyError, Database, UnavailableError, connect
 from candlewax.core.cross_check import COLUMNS
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
@@ -34,7 +34,7 @@ class Watched:
     def __init__(self, store: Store) -> None:
         self.recent = CandleCache()
         self.viewers = Subscribers(StoredFeedStatus())
-        self.viewers.days(store.days())
+        self.viewers.update_days(store.days())
         self.changes = Changes(store, self.viewers, self.recent)
         self.loader = Loader(store, self.recent, lambda: self.viewers.markets)
 
@@ -42,7 +42,7 @@ class Watched:
         asyncio.run(self.loader.fill())
 
     def look(self) -> dict[Series, dict[int, bytes]]:
-        return asyncio.run(self.changes.look())
+        return asyncio.run(self.changes.poll())
 
     def rows(self) -> list[dict[str, Any]]:
         found = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
@@ -70,7 +70,7 @@ def test_all_that_is_stored_is_read_beforehand(watched: Watched) -> None:
     """Of each series from its first candle on."""
     starts = [one["trade_count"] for one in watched.rows()]
     assert starts == [candle(number)["trade_count"] for number in range(COUNT)]
-    assert watched.recent.since(SERIES) == 0
+    assert watched.recent.complete_since(SERIES) == 0
     assert watched.recent.count == COUNT + 1
 
 
@@ -115,11 +115,11 @@ def test_when_too_much_changes_at_once_all_is_read_anew(
     tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By pages, too. And what was stored before that is no reason to do it again."""
-    monkeypatch.setattr(poller, "MANY", 20)
-    monkeypatch.setattr(poller, "BACK", 0.0)
+    monkeypatch.setattr(poller, "MOST_CHANGES", 20)
+    monkeypatch.setattr(poller, "OVERLAP_S", 0.0)
     store_candles(tables, 50, "ETH/USDT")
     viewer = StreamClient(SERIES)
-    watched.viewers.enter(viewer)
+    watched.viewers.add(viewer)
     watched.look()
     assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
     assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
@@ -152,7 +152,7 @@ def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_pat
     }
     seen = StoredFeedStatus()
     assert json.loads(Subscribers(seen).health())["cross_check"] is None
-    seen.check = found
+    seen.cross_check = found
     assert json.loads(Subscribers(seen).health())["cross_check"] == found
     # A database of before has no such table.
     tables.client.command("DROP TABLE cross_checks")
@@ -182,17 +182,17 @@ def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) ->
     """
     viewers = Subscribers(StoredFeedStatus())
     viewer = StreamClient(SERIES)
-    viewers.enter(viewer)
+    viewers.add(viewer)
     said: list[str] = []
 
     async def take(_: float) -> None:
         said.append((await viewer.next(0.01) or b"").decode())
 
     changes = Changes(cast(Store, None), viewers, CandleCache())
-    monkeypatch.setattr(changes, "look", Failing(errors).look)
+    monkeypatch.setattr(changes, "poll", Failing(errors).look)
     monkeypatch.setattr("candlewax.web.stream.poller.asyncio.sleep", take)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(changes.follow())
+        asyncio.run(changes.run())
     lines = "".join(said).splitlines()
     return [
         f"{name.removeprefix('event: ')} {json.loads(data.removeprefix('data: ')).get('state')}"
@@ -205,7 +205,7 @@ def test_tables_that_cannot_be_read_are_told_once_and_read_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the reason is; a database that is just busy is not away."""
-    away, busy = Unavailable("no answer"), Busy("later")
+    away, busy = UnavailableError("no answer"), BusyError("later")
     refused = ClickHouseError("Code: 516. DB::Exception: no")
     assert told(monkeypatch, [None, busy, None]) == []
     for errors in ([away], [away, away], [away, busy, away], [None, refused]):

@@ -1,4 +1,4 @@
-// Requests to the server, and its stream.
+// Requests to the API, and its event stream.
 
 const BASE = "/api/v1";
 const PAGE = 1000;
@@ -39,8 +39,8 @@ export async function read(part, series, next, signal) {
   return LISTS.includes(part) ? body.data : body;
 }
 
-// Listens until closed. The browser's own reconnecting is not relied on: it gives up for good
-// where an answer is no stream.
+// Receives events until closed. EventSource's own reconnect is not used: it gives up for good if
+// a response is not an event stream.
 export function stream({ exchange, symbol, timeframe }, { onOpen, onLost, onEvent }) {
   const source = new EventSource(market("stream", { exchange, symbol }, { timeframe }));
   source.onopen = onOpen;

@@ -1,4 +1,4 @@
-// The page: what is chosen by address, hand and key, and how its parts are wired.
+// Entry point: wires the parts of the page, and chooses the series by address, click and key.
 
 import * as api from "./api.js";
 import { SECONDS } from "./chart.js";
@@ -32,16 +32,16 @@ for (const timeframe of Object.keys(SECONDS)) {
 
 for (const tab of byId("tabs").children) {
   tab.addEventListener("click", () => {
-    for (const one of byId("tabs").children) {
-      one.ariaSelected = String(one === tab);
-      byId(one.getAttribute("aria-controls")).toggleAttribute("data-shown", one === tab);
+    for (const other of byId("tabs").children) {
+      other.ariaSelected = String(other === tab);
+      byId(other.getAttribute("aria-controls")).toggleAttribute("data-shown", other === tab);
     }
   });
 }
 byId("markets").toggleAttribute("data-shown", true);
 
 const help = byId("help");
-const turn = theme(byId("theme"), () => chart.paint());
+const toggleTheme = theme(byId("theme"), () => chart.paint());
 byId("keys").addEventListener("click", () => help.showModal());
 byId("now").addEventListener("click", () => chart.now());
 keys({
@@ -55,12 +55,12 @@ keys({
   "=": () => chart.zoom(1.25),
   "-": () => chart.zoom(0.8),
   f: () => chart.now(),
-  t: turn,
+  t: toggleTheme,
   "?": () => help.showModal(),
 }, help);
 
-// The series that the address names, if it names one.
-function addressed() {
+// Returns the series in the address, or null.
+function seriesOfAddress() {
   let text;
   try {
     text = decodeURIComponent(location.hash);
@@ -71,15 +71,15 @@ function addressed() {
   return exchange && Object.hasOwn(SECONDS, timeframe) ? { exchange, symbol, timeframe } : null;
 }
 
-// For measurements and tests: milliseconds from the receipt of trades until they were on the
-// screen, and the candles that the chart itself holds.
+// For measurements and tests: milliseconds from the receipt of trades until they were drawn, and the
+// candles in the chart library.
 window.candlewax = { waits: () => view.feeds.waits, drawn: () => chart.drawn() };
 
-// Without an address the busiest market; there may be none yet.
+// Without a series in the address, the busiest market is chosen once there is one.
 view.onMarkets = () => {
   const [first] = markets.shown();
   if (!runner.state.series && first) choose(first);
 };
 runner.send({ type: "begin" });
-const named = addressed();
-if (named) choose(named);
+const initialSeries = seriesOfAddress();
+if (initialSeries) choose(initialSeries);

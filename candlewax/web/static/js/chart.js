@@ -1,4 +1,4 @@
-// The chart: candles, their volume, and a ribbon that shows what each candle's certificate says.
+// Chart: candles, their volume, and a ribbon that shows the status of each candle's certificate.
 
 import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart, createSeriesMarkers,
@@ -7,7 +7,7 @@ import { digits } from "./format.js";
 
 export const SECONDS = { "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 86400 };
 
-// Empty windows between two candles are shown as room, so that a hole looks like one.
+// Empty windows between two candles are drawn as space, so that they are visible; at most this many.
 const MOST_EMPTY = 300;
 
 const start = (candle) => Date.parse(candle.window_start) / 1000;
@@ -46,7 +46,7 @@ export class Chart {
     this.paint();
   }
 
-  // Take the colours of the theme.
+  // Applies the colours of the theme.
   paint() {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -76,7 +76,7 @@ export class Chart {
     this.chart.timeScale().applyOptions({ timeVisible: timeframe !== "1d" });
   }
 
-  // The view stays where it is, unless it followed what happens now.
+  // Keeps the visible range, unless it followed the latest candle.
   show(rows) {
     const scale = this.chart.timeScale();
     const range = this.rows.size && !this.follows() ? scale.getVisibleRange() : null;
@@ -95,26 +95,26 @@ export class Chart {
     if (range) scale.setVisibleRange(range);
   }
 
-  // Gives whether the missing trades of any of them changed.
+  // Returns whether the number of missing trades of any candle changed.
   update(rows) {
-    let anew = false;
-    let gaps = false;
+    let needsRedraw = false;
+    let gapsChanged = false;
     for (const row of rows) {
       const time = start(row);
       const last = this.lastTime();
-      // Only the last candle can be changed in place; a gap before a new one is to be shown.
-      anew ||= last !== undefined && (time < last || time > last + this.step);
+      // The library updates only the last candle; space before a new one needs a full redraw.
+      needsRedraw ||= last !== undefined && (time < last || time > last + this.step);
       const changed = (this.rows.get(time)?.missing ?? 0) !== (row.missing ?? 0);
-      gaps ||= changed;
-      anew ||= changed;
+      gapsChanged ||= changed;
+      needsRedraw ||= changed;
       this.rows.set(time, row);
-      if (!anew) this.put(time, row);
+      if (!needsRedraw) this.put(time, row);
     }
-    if (anew) {
+    if (needsRedraw) {
       this.rows = new Map([...this.rows].sort(([a], [b]) => a - b));
       this.draw();
     }
-    return gaps;
+    return gapsChanged;
   }
 
   put(time, row) {
@@ -125,13 +125,13 @@ export class Chart {
 
   draw() {
     const candles = [], volume = [], ribbon = [], marks = [];
-    let before;
+    let lastTime;
     for (const [time, row] of this.rows) {
-      if (before !== undefined) {
-        const end = Math.min(time, before + this.step * MOST_EMPTY);
-        for (let empty = before + this.step; empty < end; empty += this.step) candles.push({ time: empty });
+      if (lastTime !== undefined) {
+        const end = Math.min(time, lastTime + this.step * MOST_EMPTY);
+        for (let empty = lastTime + this.step; empty < end; empty += this.step) candles.push({ time: empty });
       }
-      before = time;
+      lastTime = time;
       candles.push(this.candle(time, row));
       volume.push(this.bar(time, row));
       ribbon.push(this.seal(time, row));
@@ -149,7 +149,7 @@ export class Chart {
   candle(time, row) {
     const side = Number(row.close) >= Number(row.open) ? "up" : "down";
     const shape = { time, open: Number(row.open), high: Number(row.high), low: Number(row.low), close: Number(row.close) };
-    // A forming candle is pale, with an edge of its own.
+    // A forming candle is pale, with a border of its own colour.
     return row.closed ? shape : { ...shape, color: this.colours[`${side}-soft`], borderColor: this.colours.forming, wickColor: this.colours.forming };
   }
 
@@ -176,12 +176,12 @@ export class Chart {
     return this.rows.get(this.lastTime());
   }
 
-  // The candle under the pointer, or the last one.
+  // Returns the candle under the pointer, or the last one.
   seen() {
     return this.rows.get(this.pointed) ?? this.last();
   }
 
-  // The candles that the library itself holds, without the room of empty windows.
+  // Returns the candles in the library, without the space of empty windows.
   drawn() {
     return this.candles.data().filter((point) => "open" in point);
   }
@@ -194,7 +194,7 @@ export class Chart {
     this.chart.timeScale().scrollToRealTime();
   }
 
-  // Bring a time (seconds) into view.
+  // Scrolls to a time in seconds.
   look(time) {
     const half = 40 * this.step;
     this.chart.timeScale().setVisibleRange({ from: time - half, to: time + half });

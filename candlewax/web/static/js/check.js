@@ -1,26 +1,26 @@
-// The last cross-check of stored candles against candles computed from the stored trades.
+// Status of the last cross-check: stored candles against candles computed from the stored trades.
 
 import { grouped } from "./format.js";
 
 const count = (number) => grouped(String(number));
 
-// Nothing where the server does not say whether it checks.
-export function describe(found) {
-  if (found === undefined) return null;
-  if (found === null) return { state: "none", text: "cross-check: not checked yet", title: "" };
-  const title = `checked at ${found.checked_at}: ${count(found.mismatches)} of ${count(found.candles)} candles differ, `
-    + `${count(found.missing_in_gold)} are not stored, ${count(found.missing_in_check)} have no trades`;
-  const wrong = found.mismatches + found.missing_in_gold + found.missing_in_check;
-  const time = `${found.checked_at.slice(0, 16).replace("T", " ")} UTC`;
-  if (wrong) return { state: "alarm", text: `cross-check: ${count(wrong)} of ${count(found.candles)} candles are wrong · ${time}`, title };
-  return { state: "passed", text: `cross-check: ${count(found.candles)} candles agree · ${time}`, title };
+// Returns null if the server does not report cross-checks.
+export function describe(check) {
+  if (check === undefined) return null;
+  if (check === null) return { state: "none", text: "cross-check: not checked yet", title: "" };
+  const title = `checked at ${check.checked_at}: ${count(check.mismatches)} of ${count(check.candles)} candles differ, `
+    + `${count(check.missing_in_gold)} are not stored, ${count(check.missing_in_check)} have no trades`;
+  const wrong = check.mismatches + check.missing_in_gold + check.missing_in_check;
+  const time = `${check.checked_at.slice(0, 16).replace("T", " ")} UTC`;
+  if (wrong) return { state: "alarm", text: `cross-check: ${count(wrong)} of ${count(check.candles)} candles are wrong · ${time}`, title };
+  return { state: "passed", text: `cross-check: ${count(check.candles)} candles agree · ${time}`, title };
 }
 
 export function showCheck(element, health) {
-  const said = describe(health.cross_check);
-  element.hidden = said === null;
-  if (said === null) return;
-  element.dataset.state = said.state;
-  element.textContent = said.text;
-  element.title = said.title;
+  const result = describe(health.cross_check);
+  element.hidden = result === null;
+  if (result === null) return;
+  element.dataset.state = result.state;
+  element.textContent = result.text;
+  element.title = result.title;
 }

@@ -1,4 +1,4 @@
-// How the feeds are: a line for each connection, and the figures in the strip below.
+// Status of the feeds: one row per connection, and the figures in the bottom strip.
 
 import { clock, milliseconds, rate } from "./format.js";
 
@@ -28,7 +28,7 @@ export class Feeds {
     byId("stored").textContent = p50 === null ? "–" : `${Math.round(p50)} / ${milliseconds(p95)}`;
   }
 
-  // The feeds' own state counts only where the page follows them.
+  // Shows the feeds' own status only while the page is live.
   state(condition) {
     const word = condition === "live" ? this.health?.status ?? "waiting" : condition;
     const shown = byId("state");
@@ -62,7 +62,7 @@ export class Feeds {
     return feed.state === "stalled" ? `silent ${milliseconds(feed.silent_ms)}` : feed.state;
   }
 
-  // A trade received at a time (microseconds) is on the screen with the next frame.
+  // Measures until the next frame is drawn: `received` is the receive time in microseconds.
   seen(received) {
     if (!received) return;
     requestAnimationFrame(() => setTimeout(() => {

@@ -1,4 +1,4 @@
-// Figures as people read them. Amounts come as text and stay text wherever they are shown.
+// Formatting of figures. Amounts arrive as text and are shown without a conversion to numbers.
 
 const GROUPS = /\B(?=(\d{3})+(?!\d))/g;
 
@@ -12,7 +12,7 @@ export function grouped(text) {
   return whole.replace(GROUPS, ",") + (rest === undefined ? "" : "." + rest);
 }
 
-// With at least so many digits behind the point: columns of prices stand in line.
+// Pads to at least `places` decimals, so that columns of prices align.
 export function price(text, places) {
   const [whole, rest = ""] = text.split(".");
   const padded = rest.padEnd(places, "0");

@@ -1,4 +1,4 @@
-// The trades of a market that its exchange numbered and nobody has seen.
+// List of a market's gaps.
 
 import { grouped } from "./format.js";
 
@@ -9,13 +9,13 @@ export class Gaps {
     this.onChoose = onChoose;
   }
 
-  // Nothing is claimed of what was not read.
+  // Empties the list; `text` tells why, for example that gaps could not be read.
   clear(text = "") {
     this.sum.textContent = text;
     this.list.replaceChildren();
   }
 
-  // The latest on top; those that were filled are of no more interest.
+  // Shows gaps that still miss trades, the latest on top.
   show(gaps) {
     const open = gaps.filter((gap) => gap.missing > 0).reverse();
     const missing = open.reduce((sum, gap) => sum + gap.missing, 0);

@@ -1,4 +1,4 @@
-// The chosen market and its price, above the chart.
+// Header: the chosen market and its price.
 
 import { EXCHANGES, percent, price } from "./format.js";
 

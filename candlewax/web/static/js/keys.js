@@ -1,4 +1,4 @@
-// What the keyboard does; the same is said in the dialog of the page and in docs/api.md.
+// Keyboard shortcuts; the dialog in index.html and docs/api.md list the same keys.
 
 export function keys(actions, help) {
   document.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-// What stands above the chart: the candle under the pointer, or the last one, in full.
+// Legend above the chart: all fields of the candle under the pointer, or of the last one.
 
 import { grouped, price, short } from "./format.js";
 import { status } from "./chart.js";

@@ -1,10 +1,10 @@
-// The list of markets: filtered by text and exchange, with prices that move.
+// List of markets with live prices, filtered by text and exchange.
 
 import { EXCHANGES, digits, percent, price } from "./format.js";
 
 const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 
-// The same text again would be laid out again.
+// Writing equal text would cause a layout.
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -32,12 +32,12 @@ export class Markets {
     this.draw();
   }
 
-  narrow(how) {
-    Object.assign(this, how);
+  narrow(criteria) {
+    Object.assign(this, criteria);
     this.draw();
   }
 
-  // In the order of the list: the busiest first.
+  // Returns the filtered markets, the busiest first.
   shown() {
     const words = this.text.toUpperCase().split(/\s+/).filter(Boolean);
     return [...this.markets.values()]
@@ -52,7 +52,7 @@ export class Markets {
   }
 
   drawChips() {
-    const present = ["", ...Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((one) => one.exchange === id))];
+    const present = ["", ...Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((market) => market.exchange === id))];
     this.chips.replaceChildren(...present.map((id) => {
       const chip = document.createElement("button");
       chip.textContent = id ? EXCHANGES[id] : "All";
@@ -66,7 +66,7 @@ export class Markets {
     const row = document.createElement("div");
     row.className = "row";
     row.role = "option";
-    row.ariaSelected = String(key(market) === this.chosen);
+    row.ariaSelected = String(key(market) === this.selected);
     const name = document.createElement("span");
     name.className = "name";
     const where = document.createElement("small");
@@ -94,24 +94,24 @@ export class Markets {
   }
 
   tickers(rows) {
-    const fresh = rows.filter((row) => !this.markets.has(key(row)));
+    const newRows = rows.filter((row) => !this.markets.has(key(row)));
     for (const row of rows) this.figures(this.markets.get(key(row)) ?? row);
-    if (fresh.length) this.add(fresh.map((row) => ({ ...row, trades: row.trade_count })));
+    if (newRows.length) this.add(newRows.map((row) => ({ ...row, trades: row.trade_count })));
   }
 
   choose(market) {
-    this.chosen = key(market);
-    for (const one of this.markets.values()) {
-      if (one.row) one.row.ariaSelected = String(key(one) === this.chosen);
+    this.selected = key(market);
+    for (const other of this.markets.values()) {
+      if (other.row) other.row.ariaSelected = String(key(other) === this.selected);
     }
-    this.markets.get(this.chosen)?.row?.scrollIntoView({ block: "nearest" });
+    this.markets.get(this.selected)?.row?.scrollIntoView({ block: "nearest" });
   }
 
   next(step) {
     const shown = this.shown();
-    const place = shown.findIndex((market) => key(market) === this.chosen);
-    const found = shown[(place + step + shown.length) % shown.length];
-    if (found) this.onChoose(found);
+    const place = shown.findIndex((market) => key(market) === this.selected);
+    const market = shown[(place + step + shown.length) % shown.length];
+    if (market) this.onChoose(market);
   }
 
   get(market) {

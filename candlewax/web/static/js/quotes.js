@@ -1,12 +1,12 @@
-// The prices of all markets. The chosen market's is the close of its last drawn candle, wherever
-// it is shown: header, list and chart never tell two prices of one market.
+// Prices of all markets. The chosen market's price is the close of its last drawn candle everywhere,
+// so that header, list and chart never disagree.
 
 const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 
 export class Quotes {
   constructor() {
     this.days = new Map();
-    this.chosen = null;
+    this.selected = null;
     this.candle = null;
   }
 
@@ -15,7 +15,7 @@ export class Quotes {
   }
 
   choose(market) {
-    this.chosen = key(market);
+    this.selected = key(market);
     this.candle = null;
   }
 
@@ -25,7 +25,7 @@ export class Quotes {
 
   of(market) {
     const day = this.days.get(key(market));
-    if (key(market) !== this.chosen || !this.candle) return day ?? null;
+    if (key(market) !== this.selected || !this.candle) return day ?? null;
     return { open: day?.open ?? null, close: this.candle.close };
   }
 }

@@ -1,4 +1,4 @@
-// Runs the effects of the state machine: requests, streams and timers. Drawing goes to the view.
+// Runs the effects of the state machine: requests, streams and timers. The view draws.
 
 import { initial, step } from "./session.js";
 
@@ -15,7 +15,7 @@ export class Runner {
     this.isRunning = false;
   }
 
-  // One event is wholly done, its drawing included, before the next one begins.
+  // Each event is handled completely, drawing included, before the next one.
   send(event) {
     this.queue.push(event);
     if (this.isRunning) return;

@@ -1,6 +1,6 @@
-// The state machine behind the page: which series is chosen, its stream, and every read.
-// It is pure. `step` takes a state and an event and returns the next state with the effects to
-// run; requests, timers and streams are the runner's (runner.js), drawing is the view's.
+// State machine of the page: the chosen series, its stream, and every read.
+// It is pure: `step` takes a state and an event, and returns the next state with the effects to
+// run. The runner (runner.js) makes requests, timers and streams; the view draws.
 
 export const SILENCE_MS = 10_000;
 export const DEADLINE_MS = 20_000;
@@ -10,17 +10,17 @@ const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000];
 
 export const backoff = (attempt) => BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length) - 1];
 
-// Reads of the chosen series, and reads of the page itself.
+// Reads of the chosen series, and reads of the whole page.
 export const OF_SERIES = ["candles", "trades", "gaps"];
 export const OF_PAGE = ["about", "symbols", "health"];
 
-// Milliseconds until an answered read is asked again, or none.
+// Milliseconds until a read that was answered is repeated; null for never.
 const PERIODS_MS = {
   health: () => 5_000,
   symbols: (rows) => (rows.length ? null : 500),
 };
 
-// Trades that wait to be shown; more than the tape holds are of no use.
+// Trades that wait for their read; the tape holds no more.
 const MAX_EARLY_TRADES = 60;
 
 const idle = () => ({ phase: "idle", id: 0, attempt: 0, again: false, shown: false, error: null, early: [] });
@@ -41,7 +41,7 @@ export function isSame(one, other) {
     && ["exchange", "symbol", "timeframe"].every((name) => one[name] === other[name]);
 }
 
-// Live: the series is loaded, its stream is open, and the server follows its tables.
+// Live: the series is loaded, its stream is open, and the server reaches its database.
 export function isLive(state) {
   return state.stream.phase === "open" && state.stream.away === null && state.reads.candles.phase === "loaded";
 }
@@ -74,7 +74,7 @@ const HANDLERS = {
   opened(state, { id }, effects) {
     if (id !== state.stream.id || state.stream.phase !== "opening") return;
     Object.assign(state.stream, { phase: "open", heard: true });
-    // The stream is open before the read begins: nothing can fall between the two.
+    // The stream is open before the read starts, so no change is lost between them.
     for (const part of OF_SERIES) {
       state.reads[part].early = [];
       load(state, part, effects);
@@ -97,7 +97,7 @@ const HANDLERS = {
     if (read.phase !== "loaded") read.early = keep(part, [...read.early, ...rows]);
   },
 
-  // Why the database is away, or null. What it missed meanwhile is told by a reset.
+  // `away` is the reason, or null once the database is back; a reset then repeats the reads.
   database(state, { id, away }) {
     if (!isCurrent(state, id)) return;
     hear(state);
@@ -108,7 +108,7 @@ const HANDLERS = {
     if (!isCurrent(state, id)) return;
     hear(state);
     for (const part of OF_SERIES) {
-      // An update from before the miss must not be laid over what is read after it.
+      // Updates from before the reset must not overwrite what is read after it.
       state.reads[part].early = [];
       loadAgain(state, part, effects);
     }
@@ -175,7 +175,7 @@ function loseStream(state, effects) {
   const { stream } = state;
   effects.push({ type: "close", id: stream.id });
   wait(state, stream, backoff(++stream.attempt), effects);
-  // The tables may answer though the stream does not.
+  // Reads may work although the stream does not.
   for (const part of OF_SERIES) {
     if (state.reads[part].phase === "idle") load(state, part, effects);
   }
@@ -226,7 +226,7 @@ function partOf(state, id, phase) {
   return Object.keys(state.reads).find((part) => state.reads[part].id === id && state.reads[part].phase === phase);
 }
 
-// Of a candle the latest, of trades the last few: what waits is bounded.
+// Bounds waiting rows: of each candle the latest, of trades the last few.
 function keep(part, rows) {
   if (part !== "candles") return rows.slice(-MAX_EARLY_TRADES);
   return [...new Map(rows.map((row) => [row.window_start, row])).values()];

@@ -1,4 +1,4 @@
-// The trades of a market as they come, the newest on top.
+// Live trades of a market, the newest on top.
 
 import { digits, grouped, price } from "./format.js";
 
@@ -22,7 +22,7 @@ export class Tape {
     this.list.append(Object.assign(document.createElement("p"), { className: "note", textContent: text }));
   }
 
-  // Trades in the order they were made; one that is on the tape comes on it once.
+  // Adds trades, oldest first; a trade that is already on the tape is skipped.
   add(trades) {
     for (const trade of trades.slice(-MOST)) {
       const name = `${trade.trade_id} ${trade.timestamp}`;

@@ -1,23 +1,23 @@
-// Light or dark: as the system has it, until somebody says otherwise.
+// Light or dark theme: the system's, until the user chooses.
 
-const KEPT = "candlewax-theme";
+const STORAGE_KEY = "candlewax-theme";
 const system = matchMedia("(prefers-color-scheme: light)");
 
-function chosen() {
-  return localStorage.getItem(KEPT) ?? (system.matches ? "light" : "dark");
+function currentTheme() {
+  return localStorage.getItem(STORAGE_KEY) ?? (system.matches ? "light" : "dark");
 }
 
 export function theme(button, onChange) {
   const apply = () => {
-    document.documentElement.dataset.theme = chosen();
+    document.documentElement.dataset.theme = currentTheme();
     onChange();
   };
-  const turn = () => {
-    localStorage.setItem(KEPT, chosen() === "light" ? "dark" : "light");
+  const toggle = () => {
+    localStorage.setItem(STORAGE_KEY, currentTheme() === "light" ? "dark" : "light");
     apply();
   };
-  button.addEventListener("click", turn);
+  button.addEventListener("click", toggle);
   system.addEventListener("change", apply);
   apply();
-  return turn;
+  return toggle;
 }

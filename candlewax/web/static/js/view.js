@@ -1,5 +1,5 @@
-// Draws what the state machine decides: every event is drawn whole, in one go, so that no two
-// places of the page tell of two moments.
+// Draws the state. Every event is drawn in one go, so that all parts of the page show the same
+// moment.
 
 import { Chart } from "./chart.js";
 import { showCheck } from "./check.js";
@@ -16,15 +16,15 @@ import { Tape } from "./tape.js";
 const byId = (id) => document.getElementById(id);
 
 export class View {
-  // `say` takes events for the state machine, `choose` a market.
-  constructor(say, choose) {
-    this.say = say;
+  // `sendEvent` takes events for the state machine, `choose` a market.
+  constructor(sendEvent, choose) {
+    this.sendEvent = sendEvent;
     this.series = null;
     this.onMarkets = () => {};
     this.quotes = new Quotes();
     this.chart = new Chart(byId("chart"), {
       onSeen: (candle) => legend(byId("legend"), candle, this.chart?.places ?? 2),
-      onEarlier: () => say({ type: "earlier" }),
+      onEarlier: () => sendEvent({ type: "earlier" }),
       onFollow: (follows) => { byId("now").hidden = follows; },
     });
     this.tape = new Tape(byId("tape-rows"));
@@ -34,7 +34,7 @@ export class View {
   }
 
   clear({ series }) {
-    const before = this.series;
+    const oldSeries = this.series;
     this.series = series;
     this.chart.clear(series.timeframe);
     this.tape.clear();
@@ -42,7 +42,7 @@ export class View {
     nameSeries(series);
     this.quotes.choose(series);
     this.markets.choose(series);
-    if (before) this.showQuote(before);
+    if (oldSeries) this.showQuote(oldSeries);
   }
 
   show({ part, value }) {
@@ -60,12 +60,12 @@ export class View {
 
   merge({ part, rows }) {
     if (part === "trades") this.tape.add(rows);
-    else if (this.chart.update(rows)) this.say({ type: "refresh", part: "gaps" });
+    else if (this.chart.update(rows)) this.sendEvent({ type: "refresh", part: "gaps" });
   }
 
   unread({ part }) {
-    if (part === "trades") this.tape.say("not read; asking again…");
-    if (part === "gaps") this.gaps.clear("not read; asking again…");
+    if (part === "trades") this.tape.say("could not be read; retrying…");
+    if (part === "gaps") this.gaps.clear("could not be read; retrying…");
   }
 
   tickers(rows) {
@@ -101,11 +101,11 @@ export class View {
     if (series === this.series) showPrice(this.quotes.of(series), market?.places ?? 2);
   }
 
-  // The chart in words, for screen readers.
+  // Describes the chart for screen readers.
   describe(last) {
     const { exchange, symbol, timeframe } = this.series;
-    const what = `Candles of ${symbol} at ${EXCHANGES[exchange] ?? exchange}, ${timeframe}`;
+    const title = `Candles of ${symbol} at ${EXCHANGES[exchange] ?? exchange}, ${timeframe}`;
     byId("chart").setAttribute("aria-label",
-      last ? `${what}; the last opened at ${last.open} and is at ${last.close}` : `${what}; none is shown`);
+      last ? `${title}; the last opened at ${last.open} and is at ${last.close}` : `${title}; none is shown`);
   }
 }

@@ -1,0 +1,62 @@
+"""A batch of rows on its way to the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.batch import WINDOW_KEY, Batch
+from candlewax.core.candles.certificate import Recertification
+from candlewax.core.gaps.gap_state import NO_GAPS, GapState
+from candlewax.core.rows.candle_rows import CandleRow
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.records import Trade
+from candlewax.core.schema import TRADES, empty
+
+SMALL_BATCH_ROWS: Final = 500
+"""Frames of a batch that are read row by row; more are read as columns."""
+
+FRAME_BYTES: Final = 400
+"""About how much memory a frame and its trade take besides the text."""
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows of one exchange; as `Batch`, but before they become columns.
+
+    `decoded` are its frames, of whose trades each is new. `candles` are the rows of those that
+    changed. `tells_watermark` says that the watermark belongs into its table.
+    """
+
+    exchange: str
+    decoded: DecodedRows
+    gap_state: GapState = NO_GAPS
+    candles: Sequence[CandleRow] = ()
+    watermark: int = 0
+    tells_watermark: bool = False
+    stale_windows: pl.DataFrame = field(default_factory=lambda: empty(WINDOW_KEY))
+    late_trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    recertify: Recertification | None = None
+
+    @property
+    def trades(self) -> Sequence[Trade]:
+        """The new trades."""
+        return self.decoded.trades
+
+    @property
+    def rows(self) -> int:
+        """Rows in all tables."""
+        decoded = self.decoded
+        stored = len(decoded.frames) + len(decoded.trades) + len(decoded.dead_letters)
+        return stored + len(self.candles)
+
+    @property
+    def estimated_bytes(self) -> int:
+        """About how much memory the batch holds."""
+        frames = self.decoded.frames
+        return sum(len(frame.text) for frame in frames) + FRAME_BYTES * self.rows
+
+
+AnyBatch = Batch | RowBatch
+"""A batch of either form."""

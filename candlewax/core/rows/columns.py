@@ -1,0 +1,194 @@
+"""Rows as columns: what the tables, and the steps that work on columns, take."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.batch import WINDOW_KEY, Batch
+from candlewax.core.candles.certificate import Recertification
+from candlewax.core.candles.combine import CLOSE, OPEN, STATE
+from candlewax.core.candles.open_candles import OpenCandles
+from candlewax.core.candles.rows import ROWS, watermark_rows
+from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.candle import Candle, Place, WindowName
+from candlewax.core.rows.candle_rows import CandleRow
+from candlewax.core.rows.candles import OpenCandleRows
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.records import Frame, Trade
+from candlewax.core.rows.table import build_table
+from candlewax.core.schema import (
+    BRONZE,
+    DEAD_LETTERS,
+    FRAMES,
+    SOURCE,
+    TRADES,
+    VENDOR,
+    Columns,
+    repeated,
+)
+from candlewax.core.trades.decode import DecodedFrames
+
+_TRADE_COLUMNS: Final[Columns] = {
+    "row": pl.UInt32,
+    **{name: kind for name, kind in TRADES.items() if name != "exchange"},
+}
+_CANDLE_COLUMNS: Final[Columns] = {**ROWS, "symbol": pl.Categorical, "cause": pl.Int8}
+
+
+def frame_columns(frames: Sequence[Frame]) -> pl.DataFrame:
+    """Return FRAMES with SOURCE."""
+    return build_table({**FRAMES, **SOURCE}, frames)
+
+
+def trade_columns(exchange: str, trades: Sequence[Trade]) -> pl.DataFrame:
+    """Return TRADES with `row` and vendor columns."""
+    table = build_table(_TRADE_COLUMNS, [trade[:-1] for trade in trades])
+    named = table.insert_column(1, repeated("exchange", exchange, pl.String, len(trades)))
+    fields = dict.fromkeys(name for trade in trades for name in trade.vendor)
+    vendor = [
+        pl.Series(VENDOR + name, [trade.vendor.get(name) for trade in trades], pl.String)
+        for name in fields
+    ]
+    return named.hstack(vendor) if vendor else named
+
+
+def decoded_columns(decoded: DecodedRows) -> DecodedFrames:
+    """Return a decoded batch as columns."""
+    bronze = _bronze(decoded.exchange, [decoded])
+    letters = _letters(decoded.exchange, [decoded])
+    return DecodedFrames(
+        decoded.exchange,
+        bronze,
+        trade_columns(decoded.exchange, decoded.trades),
+        letters,
+        decoded.events,
+        subscriptions=decoded.subscriptions,
+    )
+
+
+def batch_columns(batches: Sequence[RowBatch]) -> Batch:
+    """Return several batches of one exchange, one after another, as one of columns. Of each candle
+    only its last row is kept.
+    """
+    exchange, last = batches[-1].exchange, batches[-1]
+    decoded = [batch.decoded for batch in batches]
+    trades = trade_columns(exchange, [trade for part in decoded for trade in part.trades])
+    trades = trades.drop("row")
+    tables = {
+        "bronze_frames": _bronze(exchange, decoded),
+        "dead_letters": _letters(exchange, decoded),
+        "silver_trades": trades,
+    }
+    candles = {row[:3]: row for row in chain.from_iterable(batch.candles for batch in batches)}
+    if candles:
+        tables["ohlcv"] = candle_columns(list(candles.values()))
+    if any(batch.tells_watermark for batch in batches):
+        tables["watermarks"] = watermark_rows(exchange, last.watermark)
+    received = sum(sum(part.counts) for part in decoded)
+    return Batch(
+        exchange, tables, trades, received,
+        pl.concat([batch.stale_windows for batch in batches]),
+        pl.concat([batch.late_trades for batch in batches]),
+        last.watermark, last.gap_state, _recertification(batches),
+    )  # fmt: skip
+
+
+def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
+    """Return batches as columns; those of rows of one exchange that follow each other as one."""
+    columns: list[Batch] = []
+    pending: dict[str, list[RowBatch]] = {}
+    for batch in batches:
+        if isinstance(batch, RowBatch):
+            pending.setdefault(batch.exchange, []).append(batch)
+            continue
+        if batch.exchange in pending:
+            columns.append(batch_columns(pending.pop(batch.exchange)))
+        columns.append(batch)
+    return columns + [batch_columns(rows) for rows in pending.values()]
+
+
+def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
+    """Return what all batches say of stored candles; the last one knows most."""
+    found = [batch.recertify for batch in batches if batch.recertify]
+    if not found:
+        return None
+    ranges = pl.concat([each.spans for each in found])
+    return replace(
+        found[-1], spans=ranges, is_first_batch=any(each.is_first_batch for each in found)
+    )
+
+
+def candle_columns(rows: Sequence[CandleRow]) -> pl.DataFrame:
+    """Return ROWS with `cause`."""
+    return build_table(_CANDLE_COLUMNS, rows)
+
+
+def window_keys(candles: Sequence[Candle]) -> pl.DataFrame:
+    """Return the keys (WINDOW_KEY) of candles."""
+    return build_table(WINDOW_KEY, [(c.timeframe, c.symbol, c.start) for c in candles])
+
+
+def _bronze(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
+    """Return BRONZE of decoded frames."""
+    rows = [
+        (
+            exchange, frame.connection, frame.source, frame.source_partition, frame.source_offset,
+            frame.recv_ns // 1000, frame.recv_ns % 1000, frame.text, kind, count, 0,
+        )
+        for decoded in batches
+        for frame, kind, count in zip(decoded.frames, decoded.kinds, decoded.counts, strict=True)
+    ]  # fmt: skip
+    return build_table(BRONZE, rows)
+
+
+def _letters(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
+    """Return DEAD_LETTERS of decoded frames."""
+    rows = []
+    for decoded in batches:
+        for row, index, scope, reason, detail in decoded.dead_letters:
+            frame = decoded.frames[row]
+            rows.append((
+                exchange, frame.connection, frame.source, frame.source_partition,
+                frame.source_offset, index, frame.recv_ns // 1000, frame.recv_ns % 1000, scope,
+                reason, detail, frame.text.encode(),
+            ))  # fmt: skip
+    return build_table(DEAD_LETTERS, rows)
+
+
+def to_open_candles(book: OpenCandleRows) -> OpenCandles:
+    """Return open candles as columns."""
+    rows = [
+        (
+            c.timeframe, c.symbol, c.start, c.open, c.high, c.low, c.close, c.volume,
+            c.quote_volume, c.trade_count, c.buy_volume, c.buy_quote_volume, c.first.timestamp,
+            c.last.timestamp, c.first.sequence, c.last.sequence, c.repaired, c.revision, c.end,
+            *c.first[2:], *c.last[2:], c.unnumbered,
+        )
+        for c in book.candles.values()
+    ]  # fmt: skip
+    return OpenCandles(build_table(STATE, rows), book.watermark, book.outages, book.feed_ends)
+
+
+def from_open_candles(candles: OpenCandles) -> OpenCandleRows:
+    """Return open candles as rows."""
+    book = OpenCandleRows(
+        watermark=candles.watermark, outages=candles.outages, feed_ends=candles.feed_ends
+    )
+    plain = candles.candles.select(
+        pl.col(pl.Datetime).cast(pl.Int64),
+        pl.col(pl.Categorical).cast(pl.String),
+        pl.col(pl.Decimal).map_batches(pl.Series.to_physical, return_dtype=pl.Int128),
+        pl.exclude(pl.Datetime, pl.Categorical, pl.Decimal),
+    ).select(*STATE)
+    for row in plain.iter_rows(named=True):
+        candle = Candle.__new__(Candle)
+        candle.first = Place(*(row.pop(name) for name in OPEN))
+        candle.last = Place(*(row.pop(name) for name in CLOSE))
+        candle.start, candle.end = row.pop("window_start"), row.pop("window_end")
+        for name, value in row.items():
+            setattr(candle, name, value)
+        book.candles[WindowName(candle.symbol, candle.timeframe, candle.start)] = candle
+    return book

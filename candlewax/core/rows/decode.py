@@ -1,0 +1,159 @@
+"""Frames into trades, control frames and dead letters, frame by frame: nothing is left over."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
+from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
+from candlewax.core.gaps.outages import ConnectionEvent, connection_event
+from candlewax.core.instruments import Instruments
+from candlewax.core.rows.normalize import normalize
+from candlewax.core.rows.records import DeadLetter, Fault, Frame, Trade
+from candlewax.core.schema import (
+    KIND_CONTROL,
+    KIND_DEAD,
+    KIND_TRADE,
+    SCOPE_FRAME,
+    SCOPE_TRADE,
+)
+from candlewax.exchanges import Exchange
+from candlewax.exchanges.protocol.dialect import Dialect
+from candlewax.exchanges.protocol.dump_files import NumberedLine, read_piece
+from candlewax.exchanges.protocol.fields import FrameError, parse
+
+MOST_TRADES: Final = 65_535
+"""The most trades of one frame: its number of trades is counted in 16 bits."""
+
+
+@dataclass
+class DecodedRows:
+    """A batch of frames of one exchange, read.
+
+    `kinds` and `counts`: of each frame its kind (as in BRONZE) and its number of trades. `trades`
+    and `dead_letters` are in the order of frames, and within a frame by `source_index`. `events`
+    are what the frames say of connections, `subscriptions` what they say of single markets.
+    """
+
+    exchange: str
+    frames: Sequence[Frame]
+    kinds: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    events: list[ConnectionEvent] = field(default_factory=list)
+    subscriptions: list[SubscriptionEvent] = field(default_factory=list)
+
+
+def decode(exchange: Exchange, frames: Sequence[Frame], instruments: Instruments) -> DecodedRows:
+    """Read a batch of frames of one exchange, in the order they came."""
+    decoded = DecodedRows(exchange.id, frames)
+    for row, frame in enumerate(frames):
+        trades, faults = _read_frame(exchange, frame, row, instruments, decoded)
+        kind = KIND_TRADE if trades else KIND_DEAD if faults else KIND_CONTROL
+        decoded.kinds.append(kind)
+        decoded.counts.append(len(trades))
+        decoded.trades += trades
+        if faults:
+            decoded.dead_letters += _letters(faults, kind)
+    return decoded
+
+
+def _read_frame(
+    exchange: Exchange, frame: Frame, row: int, instruments: Instruments, decoded: DecodedRows
+) -> tuple[list[Trade], list[Fault]]:
+    """Read one frame; put its event into what is decoded."""
+    trades: list[Trade] = []
+    faults: list[Fault] = []
+    try:
+        reading = _reading(exchange, frame, row, instruments, decoded)
+    except FrameError as error:
+        return trades, [Fault(row, 0, error.reason, error.detail)]
+    if reading is None:
+        return trades, faults
+    dialect, natives = reading
+    for index, native in natives:
+        if isinstance(native, FrameError):
+            faults.append(Fault(row, index, native.reason, native.detail))
+            continue
+        read = normalize(native, index, dialect, frame, row, exchange.id, instruments)
+        if isinstance(read, Trade):
+            trades.append(read)
+        else:
+            faults.append(read)
+    if trades and not dialect.numbered:
+        trades = _number_equal_fills(trades)
+    return trades, faults
+
+
+def _reading(
+    exchange: Exchange, frame: Frame, row: int, instruments: Instruments, decoded: DecodedRows
+) -> tuple[Dialect, Iterable[NumberedLine]] | None:
+    """Return the native trades of a frame with their places in it; None if it is a control frame.
+    Raises FrameError.
+    """
+    connection = frame.connection
+    if connection.startswith(FROM_DUMP):
+        return _dump_piece(exchange, frame)
+    content = parse(frame.text)
+    asked = connection.startswith(FROM_REST)
+    if isinstance(content, dict) and EVENT in content:
+        if not asked:
+            _note_event(exchange, row, content, instruments, decoded)
+        return None
+    native_symbol = connection.removeprefix(FROM_REST)
+    reading = exchange.read_response(native_symbol, content) if asked else exchange.read(content)
+    if reading is None:
+        return None
+    dialect, natives = reading
+    if len(natives) > MOST_TRADES:
+        raise FrameError("too_many_trades", f"at most {MOST_TRADES}, got {len(natives)}")
+    return dialect, enumerate(natives)
+
+
+def _dump_piece(exchange: Exchange, frame: Frame) -> tuple[Dialect, list[NumberedLine]]:
+    dump = exchange.dump
+    if dump is None:
+        raise FrameError("bad_shape", f"{exchange.id} publishes no dumps")
+    if frame.text.count("\n") >= MOST_TRADES:
+        raise FrameError("too_many_trades", f"at most {MOST_TRADES} lines")
+    return dump.dialect, read_piece(dump, frame.connection.removeprefix(FROM_DUMP), frame.text)
+
+
+def _note_event(
+    exchange: Exchange,
+    row: int,
+    content: dict[str, Any],
+    instruments: Instruments,
+    decoded: DecodedRows,
+) -> None:
+    """Put what a frame of ours says of its connection, and of markets, into what is decoded."""
+    connected, subscribed = connection_event(row, content), subscription_event(row, content)
+    if connected:
+        decoded.events.append(connected)
+    if subscribed:
+        unified = subscribed.with_unified_symbols(
+            lambda name: instruments.resolve(exchange.id, name)
+        )
+        decoded.subscriptions.append(unified)
+
+
+def _number_equal_fills(trades: list[Trade]) -> list[Trade]:
+    """Keep equal fills of one frame distinct: the second gets `#1`, and so on."""
+    seen: dict[tuple[str, str], int] = {}
+    numbered = []
+    for trade in trades:
+        key = trade.native_symbol, trade.trade_id
+        again = seen.get(key, 0)
+        seen[key] = again + 1
+        numbered.append(trade._replace(trade_id=f"{trade.trade_id}#{again}") if again else trade)
+    return numbered
+
+
+def _letters(faults: list[Fault], kind: int) -> list[DeadLetter]:
+    """Return one dead letter for a frame without any good trade, else one for each bad trade."""
+    if kind == KIND_DEAD:
+        row, _, reason, _ = faults[0]
+        details = "; ".join(fault.detail for fault in faults)
+        return [DeadLetter(row, 0, SCOPE_FRAME, reason, details)]
+    return [DeadLetter(row, index, SCOPE_TRADE, why, text) for row, index, why, text in faults]

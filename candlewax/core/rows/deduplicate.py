@@ -1,0 +1,110 @@
+"""Which trades of a batch are new, trade by trade."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from candlewax.core.candles.open_candles import WATERMARK_DELAY_US
+from candlewax.core.gaps.gap_state import OUTAGES
+from candlewax.core.gaps.numberings import Opening
+from candlewax.core.rows.batch import RowBatch
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.normalize import is_from_websocket
+from candlewax.core.rows.records import Trade
+from candlewax.core.schema import TIME, empty
+from candlewax.core.trades import unnumbered
+from candlewax.core.trades.admission import Admission
+from candlewax.core.trades.contradictions import ContradictionFinder
+from candlewax.core.trades.deduplicator import Deduplicator
+
+_NO_OUTAGES: Final = empty(OUTAGES)
+
+
+@dataclass
+class RowAdmission:
+    """What became of the trades of a batch: which are new, to which numbering each belongs, and
+    which numberings opened, of which symbols.
+    """
+
+    is_new: list[bool] = field(default_factory=list)
+    numbering: list[int] = field(default_factory=list)
+    openings: list[tuple[str, Opening]] = field(default_factory=list)
+
+    def columns(self) -> Admission:
+        """Return the same as columns."""
+        several = pl.Series("numbering", self.numbering, pl.UInt32) if any(self.numbering) else None
+        return Admission(pl.Series("fresh", self.is_new, pl.Boolean), several, self.openings)
+
+
+def pass_new(
+    deduplicator: Deduplicator, finder: ContradictionFinder, decoded: DecodedRows
+) -> RowBatch | Admission | None:
+    """Pass a batch on if all its trades are new and nothing else is to be told of it.
+
+    Otherwise it must go on as columns: with the admission of its trades, or None if none is marked.
+    """
+    if not _is_calm(deduplicator, decoded):
+        return None
+    trades = decoded.trades
+    admission = mark_new(deduplicator, trades)
+    if deduplicator.has_changes or admission.openings or not all(admission.is_new):
+        return admission.columns()
+    if any(admission.numbering):
+        numbered = zip(trades, admission.numbering, strict=True)
+        decoded.trades = [trade._replace(numbering=number) for trade, number in numbered]
+    finder.remember(trades)
+    received = [frame.recv_ns // 1000 for frame in decoded.frames if is_from_websocket(frame)]
+    deduplicator.connections.record_received(max(received, default=0))
+    if trades:
+        deduplicator.expire(max(trade.timestamp for trade in trades) - WATERMARK_DELAY_US)
+    return RowBatch(decoded.exchange, decoded, deduplicator.gap_state({}, _NO_OUTAGES))
+
+
+def _is_calm(deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
+    """Return whether a batch can concern nothing but trades."""
+    return not (
+        decoded.events
+        or decoded.subscriptions
+        or deduplicator.market_outages.unproven
+        or deduplicator.connections.awaits_trades
+        or deduplicator.gaps.symbols_ahead
+    )
+
+
+def mark_new(
+    seen: Deduplicator, trades: Sequence[Trade], *, has_numbering: bool = False
+) -> RowAdmission:
+    """Tell which trades are seen for the first time, and remember them. Of equal ones the first is
+    new. With `has_numbering` each trade says its numbering.
+    """
+    admission = RowAdmission()
+    without_number = []
+    for place, trade in enumerate(trades):
+        is_new, numbering = True, trade.numbering if has_numbering else 0
+        if trade.sequence:
+            is_new, numbering, opening = seen.add_number(
+                trade.symbol,
+                trade.sequence,
+                trade.timestamp,
+                trade.numbering if has_numbering else None,
+            )
+            if opening:
+                admission.openings.append((trade.symbol, opening))
+        else:
+            without_number.append((place, trade.symbol, trade.trade_id, trade.timestamp))
+        admission.is_new.append(is_new)
+        admission.numbering.append(numbering)
+    if without_number:
+        schema = {
+            "place": pl.UInt32,
+            "symbol": pl.String,
+            "trade_id": pl.String,
+            "timestamp": pl.Int64,
+        }
+        keys = pl.DataFrame(without_number, schema, orient="row")
+        keys = keys.with_columns(pl.col("timestamp").cast(TIME))
+        for place in unnumbered.add_ids(keys, seen.id_chunks):
+            admission.is_new[place] = False
+    return admission

@@ -1,0 +1,30 @@
+"""Rows of plain values as a frame."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from candlewax.core.schema import Columns, empty
+
+
+def build_table(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return rows with these columns, times in microseconds and amounts in units of their last
+    decimal.
+    """
+    if not rows:
+        return empty(columns)
+    values = zip(*rows, strict=True)
+    pairs = zip(columns.items(), values, strict=True)
+    return pl.DataFrame([_column(name, kind, column) for (name, kind), column in pairs])
+
+
+def _column(name: str, kind: pl.DataType | type[pl.DataType], values: Sequence[Any]) -> pl.Series:
+    if isinstance(kind, pl.Decimal):
+        units = pl.Series(name, values, pl.Int128).cast(pl.Decimal(38, 0))
+        one = pl.Series([Decimal(1).scaleb(-kind.scale)], dtype=kind)
+        return units * one
+    if isinstance(kind, pl.Datetime):
+        return pl.Series(name, values, pl.Int64).cast(kind)
+    return pl.Series(name, values, kind)

@@ -1,0 +1,103 @@
+"""Bytewax step from frames to native trades in unified terms."""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+from polars.exceptions import PanicException
+
+from candlewax.core.batch import UNKNOWN_EXCHANGE
+from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
+from candlewax.core.instruments import Instruments
+from candlewax.core.rows import decode as rows
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.schema import BRONZE, TRADES, empty
+from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
+from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
+from candlewax.runtime.counters import Counters
+from candlewax.runtime.errors import log_failures
+
+_NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
+
+_log: Final = logging.getLogger(__name__)
+
+
+Decoded = DecodedFrames | DecodedRows
+"""A decoded batch of either form."""
+
+
+@log_failures
+class DecodeStep:
+    """Step that decodes frames: `SourceItem` in, (exchange, DecodedFrames or DecodedRows) out."""
+
+    def __init__(
+        self, instruments: Instruments, exchanges: Iterable[str], counters: Counters
+    ) -> None:
+        self._instruments = instruments
+        self._exchanges = frozenset(exchanges)
+        self._counters = counters
+        self._unknown_conditions = UnknownConditions(counters)
+
+    def __call__(self, received: SourceItem) -> list[tuple[str, Decoded]]:
+        if isinstance(received, UnreadableLines):
+            dead_letters = received.dead_letters
+            decoded = DecodedFrames(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, dead_letters)
+            return [(UNKNOWN_EXCHANGE, decoded)]
+        exchange = received.exchange
+        if isinstance(received, InvalidUtf8Frames):
+            decoded = reject_invalid_utf8(
+                exchange, received.frames, received.values, received.details
+            )
+            return [(exchange, decoded)]
+        if received.rows and exchange in self._exchanges and exchange in EXCHANGES:
+            return self._decode_rows(exchange, received)
+        if exchange not in EXCHANGES:
+            detail = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
+            rejected = reject_frames(exchange, received.frames, "unknown_exchange", detail)
+            return [(UNKNOWN_EXCHANGE, rejected)]
+        if exchange not in self._exchanges:
+            self._counters.increment(received.frames.height, "skipped", exchange)
+            return []
+        return self._decode_columns(exchange, received.frames)
+
+    def _decode_rows(self, exchange: str, received: FrameBatch) -> list[tuple[str, Decoded]]:
+        try:
+            decoded = rows.decode(EXCHANGES[exchange], received.rows, self._instruments)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - logged there, and kept as a dead letter
+            return self._decode_columns(exchange, received.frames)
+        conditions = [trade.condition for trade in decoded.trades if trade.condition is not None]
+        if conditions:
+            self._unknown_conditions.count(EXCHANGES[exchange], pl.Series(conditions))
+        return [(exchange, decoded)]
+
+    def _decode_columns(self, exchange: str, frames: pl.DataFrame) -> list[tuple[str, Decoded]]:
+        results = self._read(exchange, frames)
+        for decoded in results:
+            self._unknown_conditions.count(EXCHANGES[exchange], decoded.trades["condition"])
+        return [(exchange, decoded) for decoded in results]
+
+    def _read(
+        self, exchange: str, frames: pl.DataFrame, *, is_retry: bool = False
+    ) -> list[DecodedFrames]:
+        """Decode frames in their order. Frames on which the decoder fails become dead letters.
+
+        Otherwise one such frame would end the pipeline at each start.
+        """
+        try:
+            return [decode(EXCHANGES[exchange], frames, self._instruments)]
+        except MemoryError:
+            raise
+        except (Exception, PanicException) as error:  # noqa: BLE001 - logged, and kept as a dead letter
+            if not is_retry:
+                _log.exception("%s: decoding failed; such frames become dead letters", exchange)
+            if frames.height <= 1:
+                detail = f"{type(error).__name__}: {error}"[:1000]
+                return [reject_frames(exchange, frames, "decoder_failed", detail)]
+            half = frames.height // 2
+            parts = frames[:half], frames[half:]
+            retried = (self._read(exchange, part, is_retry=True) for part in parts)
+            return [decoded for results in retried for decoded in results]

@@ -1,0 +1,106 @@
+"""The journal of frames that are not stored yet."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from candlewax.clickhouse.frame_journal import LEFT_OVER, FrameJournal, journal_folder
+from candlewax.core.batch import Batch
+from candlewax.core.rows.batch import RowBatch
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.records import Frame
+from tests.support.decoding import RECEIVED_NS, read
+
+ODD = "a\tb\\n\r\n\u2028"
+
+
+def batch(*seqs: int, text: str = ODD) -> RowBatch:
+    """A batch of frames of Kraken, with text that a log must escape."""
+    frames = [Frame(RECEIVED_NS + seq, "k0", seq, text, "k0", 0, seq) for seq in seqs]
+    return RowBatch("kraken", DecodedRows("kraken", frames))
+
+
+def left_over(folder: Path) -> list[tuple[object, ...]]:
+    """What a process that starts now finds."""
+    return FrameJournal(folder).read_left_over().select(*LEFT_OVER).rows()
+
+
+def row(seq: int) -> tuple[object, ...]:
+    return ("kraken", RECEIVED_NS + seq, "k0", seq, ODD)
+
+
+def test_frames_that_are_not_stored_are_found_as_they_were_received(tmp_path: Path) -> None:
+    """Of rows and of columns alike, in the order received."""
+    journal = FrameJournal(tmp_path)
+    journal.append(batch(2, 1))
+    bronze = read("binance", "x").bronze
+    journal.append(Batch("binance", {"bronze_frames": bronze}))
+    journal.append(Batch("binance", {}))
+    assert left_over(tmp_path) == [("binance", RECEIVED_NS, "c0", 0, "x"), row(1), row(2)]
+
+
+def test_journal_forgets_frames_once_they_are_stored(tmp_path: Path) -> None:
+    """And keeps those that came while the others were being stored."""
+    journal = FrameJournal(tmp_path)
+    journal.append(batch(1))
+    journal.switch()
+    journal.append(batch(2))
+    assert left_over(tmp_path) == [row(1), row(2)]
+    journal.empty_other()
+    assert left_over(tmp_path) == [row(2)]
+    journal.switch()
+    journal.append(batch(3))
+    journal.empty_other()
+    assert left_over(tmp_path) == [row(3)]
+
+
+def test_line_that_was_being_written_is_dropped(tmp_path: Path) -> None:
+    """Its frame did not reach the writer."""
+    FrameJournal(tmp_path).append(batch(1, 2))
+    (path,) = (path for path in tmp_path.iterdir() if path.stat().st_size)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - 3])
+    assert left_over(tmp_path) == [row(1)]
+
+
+def test_left_over_files_go_once_their_frames_are_written_again(tmp_path: Path) -> None:
+    """Not before: this process may be killed, too."""
+    FrameJournal(tmp_path).append(batch(1, 2))
+    journal = FrameJournal(tmp_path)
+    frames = journal.read_left_over()
+    journal.await_frames(frames)
+    journal.append(batch(1))
+    assert left_over(tmp_path) == [row(1), row(1), row(2)]
+    journal.append(batch(2, 3))
+    assert left_over(tmp_path) == [row(1), row(2), row(3)]
+
+
+def test_left_over_files_go_at_once_if_all_their_frames_are_stored(tmp_path: Path) -> None:
+    """A process may be killed between storing and emptying the file."""
+    FrameJournal(tmp_path).append(batch(1))
+    journal = FrameJournal(tmp_path)
+    journal.await_frames(journal.read_left_over().clear())
+    assert left_over(tmp_path) == []
+
+
+def test_journal_that_cannot_be_written_warns_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frames are stored all the same."""
+    journal = FrameJournal(tmp_path)
+
+    def fail(_: int, __: bytes) -> int:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "write", fail)
+    journal.append(batch(1))
+    journal.append(batch(2))
+    assert [record.getMessage() for record in caplog.records] == [
+        "a kill would lose frames that are not stored yet: no space left"
+    ]
+
+
+def test_each_database_of_a_directory_has_a_journal_of_its_own(tmp_path: Path) -> None:
+    """Beside the directory, which is the engine's."""
+    assert journal_folder(tmp_path / "data", "candlewax") == tmp_path / "data-candlewax.journal"

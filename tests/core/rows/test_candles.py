@@ -1,0 +1,200 @@
+"""Candles changed trade by trade: the same candles, rows and certificates as by columns."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.core.candles import open_candles as columns
+from candlewax.core.candles import rows as column_rows
+from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US, EMPTY, WATERMARK_DELAY_US
+from candlewax.core.gaps.gap_state import (
+    FIRST_SEEN,
+    MISSING_RANGES,
+    MOMENTS,
+    OUTAGES,
+    TIME_RANGES,
+    GapState,
+)
+from candlewax.core.rows import candles as rows
+from candlewax.core.rows.amounts import quote_volume
+from candlewax.core.rows.candle import Candle
+from candlewax.core.rows.candle_rows import changed_rows
+from candlewax.core.rows.candles import OpenCandleRows
+from candlewax.core.rows.evidence import Evidence
+from candlewax.core.rows.records import Trade
+from candlewax.core.schema import REST, WEBSOCKET
+from candlewax.exchanges.protocol.dialect import BUY, SELL
+from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table
+from tests.support.oracle import Fill
+
+MINUTE = 60_000_000
+SYMBOLS = ["A/B", "C/D"]
+EDGES = [
+    edge + step
+    for edge in (
+        DAY,
+        DAY + MINUTE,
+        DAY + MINUTE + WATERMARK_DELAY_US,
+        DAY + ALLOWED_LATENESS_US,
+        DAY + ALLOWED_LATENESS_US + MINUTE,
+        DAY + ALLOWED_LATENESS_US + MINUTE + WATERMARK_DELAY_US,
+        DAY + 2 * ALLOWED_LATENESS_US + WATERMARK_DELAY_US,
+        DAY + 86_400_000_000 + WATERMARK_DELAY_US,
+    )
+    for step in (-1, 0, 1)
+]
+"""Times at which windows begin, close and are dropped."""
+
+TIMES = st.one_of(
+    st.sampled_from(EDGES[:3]),
+    st.sampled_from(EDGES),
+    st.integers(DAY - 90_000_000, DAY + 90_000_000),
+    st.integers(DAY - 7_200_000_000, DAY + 2_400_000_000),
+)
+FILLS = st.builds(
+    Fill,
+    st.just("x"),
+    st.sampled_from(SYMBOLS),
+    st.sampled_from(["1", "2", "10"]),
+    st.sampled_from([0, 0, 1, 2, 2**64 - 1]),
+    TIMES,
+    st.booleans(),
+    PRICES,
+    QUANTITIES,
+    st.sampled_from([(), (), (), ("ADL",)]),
+    st.integers(0, 2),
+    st.integers(0, 1),
+    st.booleans(),
+)
+RANGE = st.tuples(TIMES, TIMES).map(sorted)
+
+
+@st.composite
+def gap_states(draw: st.DrawFn) -> GapState:
+    """What may be known besides trades."""
+    symbols = st.sampled_from(SYMBOLS)
+    holes = [
+        (draw(symbols), first, first + draw(st.integers(0, 5)), *draw(RANGE))
+        for first in draw(st.lists(st.sampled_from([1, 2**63, 2**64 - 9]), max_size=2))
+    ]
+    first_seen = [(s, draw(st.integers(1, 2)), draw(TIMES)) for s in draw(st.sets(symbols))]
+    moments = [(s, draw(TIMES)) for s in draw(st.lists(symbols, max_size=1))]
+    unsubscribed = [(s, *draw(RANGE)) for s in draw(st.lists(symbols, max_size=1))]
+    changed = [(s, *draw(RANGE)) for s in draw(st.lists(symbols, max_size=2))]
+    outages = [span for span in draw(st.lists(RANGE, max_size=2)) if span[0] < span[1]]
+    return GapState(
+        *(
+            pl.DataFrame(data, schema, orient="row")
+            for data, schema in (
+                (holes, MISSING_RANGES), (first_seen, FIRST_SEEN), (moments, MOMENTS),
+                (unsubscribed, TIME_RANGES), (changed, TIME_RANGES), (outages, OUTAGES),
+            )
+        )
+    )  # fmt: skip
+
+
+BATCHES = st.lists(
+    st.tuples(st.lists(FILLS, max_size=6), gap_states() | st.just(GapState()), st.booleans()),
+    min_size=1,
+    max_size=5,
+).filter(lambda batches: _are_distinct([fill for fills, *_ in batches for fill in fills]))
+
+
+def _are_distinct(fills: Sequence[Fill]) -> bool:
+    return len({(fill.symbol, fill.order) for fill in fills}) == len(fills)
+
+
+def units(amount: Decimal) -> int:
+    """Return an amount in units of 10^-12."""
+    return int(amount.scaleb(12))
+
+
+def trade(fill: Fill) -> Trade:
+    """A trade as the reference holds it."""
+    price, quantity = units(fill.price), units(fill.quantity)
+    return Trade(
+        0, fill.symbol, "", "", "", fill.trade_id, fill.sequence, fill.time,
+        BUY if fill.bought else SELL, price, quantity, quote_volume(price, quantity),
+        fill.conditions[0] if fill.conditions else None, 0, "", 0, fill.offset, fill.index,
+        REST if fill.asked_for else WEBSOCKET, 0, {},
+    )  # fmt: skip
+
+
+def frame(fills: Sequence[Fill]) -> pl.DataFrame:
+    """The same trades as columns."""
+    via = [REST if fill.asked_for else WEBSOCKET for fill in fills]
+    return table(fills).with_columns(via=pl.Series(via, dtype=pl.Int8))
+
+
+def plain(rows_of_table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows with integers for times and amounts."""
+    return (
+        rows_of_table.with_columns(pl.col(pl.Datetime).cast(pl.Int64))
+        .with_columns(pl.col(pl.Decimal).to_physical(), pl.col(pl.Categorical).cast(pl.String))
+        .sort("symbol", "timeframe", "window_start")
+        .to_dicts()
+    )
+
+
+def parts(candles: Sequence[Candle]) -> list[tuple[Any, ...]]:
+    """What parts of candles hold, in order."""
+    return sorted(
+        (c.symbol, c.timeframe, c.start, c.trade_count, c.volume, c.quote_volume, c.open, c.close,
+         c.high, c.low, c.revision)
+        for c in candles
+    )  # fmt: skip
+
+
+@given(BATCHES)
+def test_rows_and_columns_make_equal_candles(
+    batches: list[tuple[list[Fill], GapState, bool]],
+) -> None:
+    """Batch after batch the rows of all changed candles are equal, and so is what else follows."""
+    book, row_book = EMPTY, OpenCandleRows()
+    earlier: tuple[GapState | None, Evidence | None] = (None, None)
+    for place, (fills, known, feed_ends) in enumerate(batches):
+        first = place == 0
+        trades, row_trades = frame(fills), [trade(fill) for fill in fills]
+        mark = columns.batch_watermark(trades)
+        before = book.watermark
+        update = columns.apply_trades(book, trades, mark, gap_state=known, is_first_batch=first)
+        assert rows.batch_watermark(row_trades) == mark
+        row_update = rows.apply_trades(
+            row_book, row_trades, mark, gap_state=known, is_first_batch=first
+        )
+        book = update.open_candles
+        evidence = Evidence(row_book.certificate_inputs(known))
+        expected = column_rows.changed_rows("x", update, known, earlier[0])
+        found = changed_rows("x", row_update, row_book.watermark, evidence, earlier[1])
+        assert sorted(
+            (row._asdict() for row in found),
+            key=lambda row: (row["symbol"], row["timeframe"], row["window_start"]),
+        ) == plain(expected)
+        assert parts(row_update.stale_parts) == late_parts(update.stale_parts)
+        assert row_update.out_of_order == update.out_of_order
+        assert sorted(row_update.spans.rows(), key=str) == sorted(update.spans.rows(), key=str)
+        if feed_ends:
+            book = columns.mark_feed_end(update, before)
+            rows.mark_feed_end(row_book, row_update.changed, before)
+        assert row_book.watermark == book.watermark
+        assert row_book.outages.equals(book.outages)
+        assert sorted(row_book.feed_ends.rows()) == sorted(book.feed_ends.rows())
+        assert sorted(row_book.candles) == sorted(
+            book.candles.select(
+                pl.col("symbol").cast(pl.String), "timeframe", pl.col("window_start").cast(pl.Int64)
+            ).rows()
+        )
+        earlier = known, evidence
+
+
+def late_parts(candles: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """The same of parts of candles in columns."""
+    names = (
+        "symbol", "timeframe", "window_start", "trade_count", "volume", "quote_volume", "open",
+        "close", "high", "low", "revision",
+    )  # fmt: skip
+    return sorted(tuple(row[name] for name in names) for row in plain(candles))

@@ -1,0 +1,52 @@
+"""Rows as columns: the same frames as the columnar way makes, and there and back again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from candlewax.core.candles import open_candles as columns
+from candlewax.core.candles.open_candles import EMPTY
+from candlewax.core.rows import decode as rows
+from candlewax.core.rows.columns import (
+    decoded_columns,
+    frame_columns,
+    from_open_candles,
+    to_open_candles,
+)
+from candlewax.core.rows.records import Frame
+from candlewax.core.trades.decode import decode
+from candlewax.exchanges import EXCHANGES
+from tests.core.rows.test_candles import FILLS, frame
+from tests.core.rows.test_decode import CONNECTIONS, FRAME_TEXTS, numbered
+from tests.core.trades.test_decode import NAMES
+from tests.support.decoding import INSTRUMENTS
+from tests.support.oracle import Fill
+
+
+@given(
+    st.sampled_from(NAMES),
+    st.lists(st.tuples(st.just("c0") | CONNECTIONS, FRAME_TEXTS), max_size=6),
+)
+def test_decoded_rows_become_the_frames_of_columns(
+    exchange: str, texts: list[tuple[str, str]]
+) -> None:
+    """Bronze, trades and dead letters have equal columns, types and values."""
+    frames = [Frame(*frame, frame[1], 0, frame[2]) for frame in numbered(texts)]
+    expected = decode(EXCHANGES[exchange], frame_columns(frames), INSTRUMENTS)
+    found = decoded_columns(rows.decode(EXCHANGES[exchange], frames, INSTRUMENTS))
+    assert_frame_equal(found.bronze, expected.bronze)
+    assert_frame_equal(found.dead_letters, expected.dead_letters)
+    trades = expected.trades
+    empty_columns = [name for name in trades.columns if name not in found.trades.columns]
+    assert all(trades[name].null_count() == trades.height for name in empty_columns)
+    assert_frame_equal(found.trades, trades.drop(empty_columns), check_column_order=False)
+
+
+@given(st.lists(FILLS, max_size=10, unique_by=lambda fill: (fill.symbol, fill.order)))
+def test_open_candles_as_rows_and_back_are_the_same(fills: list[Fill]) -> None:
+    """Nothing of their state is lost on the way."""
+    trades = frame(fills)
+    book = columns.apply_trades(EMPTY, trades, columns.batch_watermark(trades)).open_candles
+    again = to_open_candles(from_open_candles(book))
+    assert_frame_equal(again.candles, book.candles)
+    assert again.watermark == book.watermark
