@@ -18,8 +18,9 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.faults.embedded import listen
 from tests.faults.incomplete import HASTE
+from tests.faults.place import Place
 from tests.faults.published import SYMBOLS, Stored, by_series, last_told
-from tests.faults.stage import VENUES, Place
+from tests.faults.stage import VENUES
 from tests.support.clickhouse_process import serving
 from tests.support.exchange_server import running
 from tests.support.kafka import reading

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.fault import SHORT
-from tests.faults.stage import Stage, opened, staged
+from tests.faults.place import opened
+from tests.faults.stage import Stage, staged
 from tests.support.kafka.fixtures import need_jars
 
 

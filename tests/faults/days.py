@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tests.faults.account import account
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import Place
+from tests.faults.place import Place
 from tests.support import playing
 from tests.support.kafka import reading
 from tests.support.kafka.system import record

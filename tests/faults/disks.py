@@ -13,8 +13,9 @@ from tests.faults.days import around_midnight
 from tests.faults.disk import Disk
 from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
+from tests.faults.place import Place
 from tests.faults.restarts import memory
-from tests.faults.stage import PATIENCE, Place, Stage
+from tests.faults.stage import PATIENCE, Stage
 from tests.support import playing
 from tests.support.clickhouse_process import Serving
 from tests.support.kafka.system import record

@@ -9,7 +9,8 @@ from tests.faults.account import account
 from tests.faults.days import around_midnight
 from tests.faults.embedded import listen, play
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import Place, Stage
+from tests.faults.place import Place
+from tests.faults.stage import Stage
 from tests.support import playing
 from tests.support.clickhouse_process import serving
 from tests.support.kafka.system import record

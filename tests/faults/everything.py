@@ -6,9 +6,9 @@ from candlewax.simulator.server import Simulator
 from tests.faults.alone import Alone, alone
 from tests.faults.fault import Fault, Outcome
 from tests.faults.incomplete import LACKING
+from tests.faults.place import Place
 from tests.faults.published import compare
 from tests.faults.refusals import BEHIND, REFUSED, accept, haste, look, refuse
-from tests.faults.stage import Place
 
 MARKETS = REFUSED[:1]
 EXCHANGE = MARKETS[0][0]

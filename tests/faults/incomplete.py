@@ -18,7 +18,8 @@ from candlewax.verification.verify import check_totals, report, verify
 from tests.faults.account import Account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import VENUES, Place
+from tests.faults.place import Place
+from tests.faults.stage import VENUES
 from tests.support.clickhouse_process import serving
 from tests.support.exchange_server import running
 from tests.support.kafka import reading, truth

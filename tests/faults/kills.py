@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tests.faults.account import Account
 from tests.faults.fault import Fault, Outcome
-from tests.faults.stage import FLOWS, Place, Stage, staged
+from tests.faults.place import Place
+from tests.faults.stage import FLOWS, Stage, staged
 
 
 def killed(name: str) -> Callable[[Stage], Outcome]:

@@ -13,9 +13,10 @@ from candlewax.simulator.server import Simulator
 from tests.faults.account import Account, account
 from tests.faults.embedded import listen
 from tests.faults.fault import Fault, Outcome
+from tests.faults.place import Place
 from tests.faults.restarts import memory
 from tests.faults.runs import again_and_again
-from tests.faults.stage import VENUES, Place
+from tests.faults.stage import VENUES
 from tests.support.clickhouse_process import serving
 from tests.support.exchange_server import running
 from tests.support.kafka import reading, truth

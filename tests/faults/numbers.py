@@ -5,8 +5,9 @@ from functools import partial
 from candlewax.simulator.server import Simulator
 from tests.faults.alone import Alone, alone
 from tests.faults.fault import Fault, Outcome
+from tests.faults.place import Place
 from tests.faults.published import compare
-from tests.faults.stage import VENUES, Place
+from tests.faults.stage import VENUES
 
 STEP = 100_000
 """So much lower than the time before do numbers begin, at least."""

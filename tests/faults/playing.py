@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome, Size
-from tests.faults.stage import Place, Stage, opened, staged
+from tests.faults.place import Place, opened
+from tests.faults.stage import Stage, staged
 from tests.faults.table import Result
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from candlewax.simulator.server import Simulator
 from tests.faults.alone import Alone, alone
 from tests.faults.fault import Fault, Outcome
+from tests.faults.place import Place
 from tests.faults.published import compare
-from tests.faults.stage import Place
 from tests.support.oracle import LENGTHS
 
 Markets = tuple[tuple[str, str, str], ...]

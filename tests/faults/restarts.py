@@ -16,8 +16,8 @@ from tests.faults.account import Account, account
 from tests.faults.days import around_midnight
 from tests.faults.embedded import PIECEWISE, begin, play
 from tests.faults.fault import Fault, Outcome
+from tests.faults.place import Place
 from tests.faults.runs import again_and_again
-from tests.faults.stage import Place
 from tests.support import playing
 from tests.support.clickhouse_process import serving
 from tests.support.kafka.system import record

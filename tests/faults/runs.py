@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.account import Account
 from tests.faults.fault import Outcome
-from tests.faults.stage import Place
+from tests.faults.place import Place
 
 Once = Callable[[Path, int, random.Random], tuple[int, Account]]
 """Plays it in an empty folder, with a seed and what chance makes of it; gives how many processes

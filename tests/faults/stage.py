@@ -8,10 +8,9 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from candlewax.simulator.exchanges.published import Published
@@ -19,13 +18,11 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from tests.faults.account import Account, account
 from tests.faults.clock import ALTERED, Clock
-from tests.faults.disk import Disk
 from tests.faults.fault import Size
+from tests.faults.place import Place
 from tests.support import oracle
-from tests.support.clickhouse_process import Serving
 from tests.support.exchange_server import running
 from tests.support.kafka import reading, truth
-from tests.support.kafka.broker import Broker
 from tests.support.kafka.system import RAW, Process, System
 from tests.support.oracle import Fill
 
@@ -50,59 +47,6 @@ FROM ohlcv
 WHERE timeframe = '1m'
 GROUP BY exchange
 """
-
-
-@dataclass
-class Place:
-    """Where things are kept, and served once somebody asks for it."""
-
-    folder: Path
-    size: Size
-    runs: int = 1
-    """How often what begins anew each time is done."""
-    seed: int = 0
-    """What chance begins with in the first of these; in the next it is one more."""
-    closing: ExitStack = field(default_factory=ExitStack)
-
-    @cached_property
-    def broker(self) -> Broker:
-        """A broker that runs."""
-        broker = Broker(self.folder / "kafka")
-        broker.start()
-        self.closing.callback(broker.stop, signal.SIGKILL)
-        return broker
-
-    @cached_property
-    def disk(self) -> Disk | None:
-        """A small disk for the files of the server, where one can be had."""
-        if not Disk.possible():
-            return None
-        disk = Disk(self.folder / "disk")
-        self.closing.callback(disk.close)
-        return disk
-
-    @cached_property
-    def server(self) -> Serving:
-        """A server that runs."""
-        disk = self.disk
-        within = disk.within if disk else list
-        server = Serving(disk.folder if disk else self.folder / "server", within=within)
-        self.closing.callback(server.end, signal.SIGKILL)
-        return server
-
-    def system(self, name: str) -> System:
-        """A database of this name, with nothing in it."""
-        folder = self.folder / name
-        folder.mkdir()
-        return System(folder, self.broker.servers, self.server.dsn, name)
-
-
-@contextmanager
-def opened(folder: Path, size: Size, runs: int = 1, seed: int = 0) -> Iterator[Place]:
-    """A place of which nothing stays."""
-    place = Place(folder, size, runs, seed)
-    with place.closing:
-        yield place
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.all import FAULTS
 from tests.faults.fault import SHORT, Fault
-from tests.faults.stage import opened
+from tests.faults.place import opened
 
 pytestmark = pytest.mark.slow("processes that are killed and begin again", seconds=90)
 

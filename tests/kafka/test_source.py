@@ -2,74 +2,19 @@
 
 import time
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.source import (
-    BATCH_BYTES,
-    BATCH_MESSAGES,
-    CHUNK_MESSAGES,
     KafkaSource,
-    MessageCodec,
-    PartitionMessages,
 )
 from candlewax.kafka.topics import Topic
-from candlewax.runtime.emit_gate import ALWAYS, STEP, EmitGate
+from candlewax.runtime.emit_gate import STEP, EmitGate
 from candlewax.runtime.settings import Brokers
 from tests.support.kafka import reading
-
-NAME = "market.crypto.trades.test"
-GROUP = "candlewax-test"
-
-AS_THEY_ARE = MessageCodec[PartitionMessages, PartitionMessages](lambda consumed: consumed, list)
-"""Messages are handed on."""
-
-
-class Reader:
-    """Drives a source as the engine does."""
-
-    def __init__(self, broker: KafkaClient, group: str = GROUP, **resumed: int) -> None:
-        self.stopping = False
-        self.source = KafkaSource(broker, {NAME: None}, AS_THEY_ARE, group, lambda: self.stopping)
-        states = {f"{NAME}:{name[1:]}": offset for name, offset in resumed.items()}
-        self.parts = {
-            name: self.source.build_part("", name, states.get(name))
-            for name in self.source.list_parts()
-        }
-        self.values: dict[int, list[bytes | None]] = {}
-
-    def round(self) -> int:
-        """Ask each partition once; how many messages came."""
-        count = 0
-        for part in self.parts.values():
-            for consumed in part.next_batch():
-                assert isinstance(consumed, PartitionMessages)
-                assert consumed.topic == NAME
-                values = self.values.setdefault(consumed.partition, [])
-                values += [message.value() for message in consumed.messages]
-                count += len(consumed.messages)
-        return count
-
-    def read(self, count: int) -> dict[int, list[bytes | None]]:
-        """Ask until so many messages have come."""
-
-        def enough() -> bool:
-            self.round()
-            return sum(map(len, self.values.values())) >= count
-
-        reading.until(enough)
-        return self.values
-
-    def close(self) -> None:
-        for part in self.parts.values():
-            part.close()
-
-
-def numbers(begin: int, end: int) -> list[bytes | None]:
-    return [b"%d" % n for n in range(begin, end)]
+from tests.support.kafka.source_reading import AS_THEY_ARE, GROUP, NAME, Reader, numbers
 
 
 def delete_before(servers: str, offset: int) -> None:
@@ -77,96 +22,6 @@ def delete_before(servers: str, offset: int) -> None:
     client = reading.admin(servers)
     (done,) = client.delete_records([TopicPartition(NAME, 0, offset)]).values()
     done.result(timeout=30)
-
-
-class Said:
-    """A message, as far as a source looks at it."""
-
-    def __init__(self, partition: int, offset: int, size: int = 1) -> None:
-        self.size = size
-        self.partition = lambda: partition
-        self.offset = lambda: offset
-        self.topic = lambda: NAME
-        self.error = lambda: None
-        self.value = lambda: b"%d" % offset
-
-    def __len__(self) -> int:
-        return self.size
-
-
-class Alternating:
-    """A broker whose two partitions take turns, one message each."""
-
-    def partitions(self, _: str) -> int:
-        return 2
-
-    def __init__(self, count: int = 200, size: int = 1) -> None:
-        self.count = count
-        self.size = size
-
-    def consumer(self, *_: object) -> "Alternating":
-        self.messages = [Said(number % 2, number // 2, self.size) for number in range(self.count)]
-        return self
-
-    def incremental_assign(self, _: object) -> None:
-        pass
-
-    def consume(self, count: int, _: float) -> list[Said]:
-        messages, self.messages = self.messages[:count], self.messages[count:]
-        return messages
-
-
-def test_what_came_of_a_partition_is_taken_at_once() -> None:
-    """Who is behind catches up: a batch of one message costs as much as a full one."""
-    alternating: Any = Alternating()
-    reader = Reader(alternating)
-    assert [reader.round(), reader.round()] == [200, 0]
-    assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
-
-
-def test_what_is_taken_at_once_has_an_end() -> None:
-    """The rest comes the next time, and lingering for it would only be late."""
-    alternating: Any = Alternating(BATCH_MESSAGES + 3 * CHUNK_MESSAGES)
-    linger = timedelta(seconds=8)
-    source = KafkaSource(
-        alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger
-    )
-    parts = [source.build_part("", name, None) for name in source.list_parts()]
-    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
-    assert [len(pieces) for pieces in taken] == [BATCH_MESSAGES // CHUNK_MESSAGES] * 2
-    assert [part.poll_timer.remaining_s for part in parts] == [0, 0]
-    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
-    assert [sum(map(len, pieces)) for pieces in taken] == [3 * CHUNK_MESSAGES // 2] * 2
-    assert all(part.poll_timer.remaining_s > 1 for part in parts)
-    assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
-
-
-def test_what_is_taken_at_once_has_a_size() -> None:
-    """Frames may be large; the rest comes the next time."""
-    alternating: Any = Alternating(3 * CHUNK_MESSAGES, BATCH_BYTES // (2 * CHUNK_MESSAGES) + 1)
-    reader = Reader(alternating)
-    assert [reader.round(), reader.round()] == [2 * CHUNK_MESSAGES, CHUNK_MESSAGES]
-
-
-class Gone(Alternating):
-    """A broker that is away when it is asked for."""
-
-    def list_topics(self, *_: object, **__: object) -> None:
-        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "nobody there"))  # noqa: SLF001
-
-    def __str__(self) -> str:
-        return "kafka:9092"
-
-
-def test_a_broker_that_is_away_is_told() -> None:
-    """Who reads nothing, not yet or no longer, does not ask for it."""
-    gone: Any = Gone()
-    assert (
-        KafkaSource(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).unavailable_reason()
-        is None
-    )
-    reader = Reader(gone)
-    assert reader.source.unavailable_reason() == "kafka:9092: nobody there"
 
 
 @pytest.fixture

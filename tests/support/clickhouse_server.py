@@ -7,34 +7,24 @@ compression, passwords, and errors with their codes.
 """
 
 import argparse
-import gzip
-import io
 import os
 import re
 import signal
 import tempfile
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-import zstandard
 from chdb.state.sqlitelike import Connection
 
 from candlewax.web.sql import http_protocol
 from candlewax.web.sql.http_protocol import Answer, Request, RequestError
-
-_lz4: Any
-try:
-    _lz4 = import_module("lz4.frame")
-except ImportError:
-    _lz4 = None
+from tests.support.compression import COMPRESSORS, inflate
 
 _INSERT: Final = re.compile(
     rb"""(\s*INSERT\s(?:[^'"`;]|'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`)*?\b)"""
@@ -111,38 +101,6 @@ def _from_file(found: re.Match[bytes], settings: str, spool: IO[bytes]) -> bytes
     return head + file + (b"SETTINGS " + clauses if clauses else b"") + b" FORMAT " + found[2]
 
 
-def _inflate(data: bytes, encoding: str) -> bytes:
-    if encoding not in _UNPACKED:
-        raise RequestError(48, f"Unknown compression method: {encoding}", "NOT_IMPLEMENTED")
-    return _UNPACKED[encoding](data)
-
-
-def _from_zstd(data: bytes) -> bytes:
-    # Each block of a client is a frame of its own; the same for LZ4.
-    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-        return reader.read()
-
-
-def _from_lz4(data: bytes) -> bytes:
-    with _lz4.open(io.BytesIO(data), "rb") as reader:
-        return bytes(reader.read())
-
-
-def _to_lz4(data: bytes) -> bytes:
-    return bytes(_lz4.compress(data))
-
-
-_UNPACKED: Final[dict[str, http_protocol.Compress]] = {
-    "identity": bytes,
-    "zstd": _from_zstd,
-    "gzip": gzip.decompress,
-    "deflate": zlib.decompress,
-}
-_PACKED: Final = dict(http_protocol.COMPRESSORS)
-if _lz4:
-    _UNPACKED["lz4"], _PACKED["lz4"] = _from_lz4, _to_lz4
-
-
 class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
@@ -199,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
             data = b"".join(self._chunks())
         else:
             data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        return _inflate(data, self.headers.get("Content-Encoding", "identity"))
+        return inflate(data, self.headers.get("Content-Encoding", "identity"))
 
     def _chunks(self) -> Iterator[bytes]:
         while size := int(self.rfile.readline(), 16):
@@ -215,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
         given = self._parameters()
         encoding = http_protocol.choose_encoding(
-            given, self.headers.get("Accept-Encoding", ""), _PACKED
+            given, self.headers.get("Accept-Encoding", ""), COMPRESSORS
         )
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=UTF-8")
@@ -225,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         if encoding:
-            body = _PACKED[encoding](body)
+            body = COMPRESSORS[encoding](body)
             self.send_header("Content-Encoding", encoding)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -15,6 +15,7 @@ from tests.core.candles.test_combine import DAY
 from tests.support import oracle
 from tests.support.examples import examples
 from tests.support.oracle import Fill, Window
+from tests.support.stored import FIELDS as CANDLE_FIELDS
 from tests.verification.test_verify import (
     moment,
     store_candles,
@@ -87,13 +88,8 @@ def test_right_certificates_are_found_right(
     """Of every status there is."""
     found = verify(database)
     assert found.equal, report(found)
-    assert {candle["status"] for candle in right.values()} == {
-        "forming",
-        "complete",
-        "gaps",
-        "partial",
-        "unverified",
-    }
+    statuses = {candle["status"] for candle in right.values()}
+    assert statuses == {"forming", "complete", "gaps", "partial", "unverified"}
     assert {c["feed_down_ms"] for c in right.values()} > {0, 30_000}
     assert {candle["repaired"] for candle in right.values()} == {0, 1}
 
@@ -265,10 +261,7 @@ def test_a_certificate_beyond_the_retention_of_trades_is_left_out(
     assert verify(database).parts["certificates"].mismatches == 0
 
 
-FIELDS = (
-    "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "buy_volume",
-    "buy_quote_volume", "open_time", "close_time", "first_sequence", "last_sequence", "repaired",
-)  # fmt: skip
+FIELDS = (*CANDLE_FIELDS[:-2], "repaired")
 
 
 def test_a_longer_candle_that_is_not_what_its_minutes_make_is_told(

@@ -11,24 +11,19 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
+from candlewax.core.batch import Batch
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND
 from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
-from candlewax.core.frame_log import line_dead_letters
-from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.rows.batch import AnyBatch
-from candlewax.core.schema import FRAMES, REST, WEBSOCKET
+from candlewax.core.schema import REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
-from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep
-from candlewax.pipeline.steps.route import RouteStep
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, table
 from tests.support.batches import as_columns
-from tests.support.decoding import INSTRUMENTS
 from tests.support.oracle import Fill
 
 MINUTE = 60 * SECOND
@@ -299,41 +294,3 @@ def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -
         step.on_batch([Batch("x", {}, table(some), len(some))])
     assert tally.total("out_of_order") == disordered
     assert tally.total("late") == late
-
-
-def frames(*texts: str) -> pl.DataFrame:
-    """Frames of one connection."""
-    return pl.DataFrame([(n, "c", n, text) for n, text in enumerate(texts)], FRAMES, orient="row")
-
-
-def routed(item: SourceItem) -> list[tuple[str, Any]]:
-    """Where an item goes."""
-    return list(RouteStep(INSTRUMENTS, ["binance", "kraken"], Counters())(item))
-
-
-def test_frames_go_to_the_topic_of_their_exchange() -> None:
-    """As they are, readable or not."""
-    received, garbled = (
-        FrameBatch("kraken", frames("x")),
-        InvalidUtf8Frames("binance", frames("x"), [b""], [""]),
-    )
-    assert routed(received) == [("kraken", received)]
-    assert routed(garbled) == [("binance", garbled)]
-    assert routed(FrameBatch("coinbase", frames("x"))) == []
-
-
-def test_what_no_topic_takes_becomes_dead_letters() -> None:
-    """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
-    letters = line_dead_letters("log", [(0, "bad_line", "why", b"x")])
-    ((key, lines),) = routed(UnreadableLines(letters))
-    assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (
-        UNKNOWN_EXCHANGE,
-        ["bad_line"],
-    )
-    ((key, unknown),) = routed(FrameBatch("nasdaq", frames("a", "b")))
-    assert key == UNKNOWN_EXCHANGE
-    assert unknown.tables["bronze_frames"].height == 2
-    assert unknown.tables["dead_letters"]["reason"].to_list() == ["unknown_exchange"] * 2
-    (aside, kept) = routed(FrameBatch("kraken", frames("x", "y" * (MAX_MESSAGE_BYTES + 1))))
-    assert aside[1].tables["dead_letters"]["reason"].to_list() == ["too_large"]
-    assert (kept[0], kept[1].frames["frame"].to_list()) == ("kraken", ["x"])

@@ -2,71 +2,28 @@
 
 import csv
 import io
-import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
-from urllib.parse import parse_qsl, urlsplit
 
 import polars as pl
 import pytest
 
-from candlewax.clickhouse.client import BusyError, Database, UnavailableError, open_tables
-from candlewax.core.batch import Batch
-from candlewax.web.cache.cache import CandleCache
+from candlewax.clickhouse.client import Database, open_tables
+from tests.support.api_candles import COUNT, at, follow, plain, said, shown
 from tests.support.web_server import (
     BEGIN,
     CANDLES,
     MARKET,
     Client,
-    Served,
     candle,
     serving,
     store_candles,
     store_trades,
     trade,
 )
-from tests.web.page.test_page import changed
 
-COUNT = 25
-LONG = 1_500
 TRADES = "/api/v1/trades"
-
-
-@pytest.fixture(scope="module")
-def tables(engine: Database, engine_path: Path) -> Iterator[Database]:
-    """Tables with a few rows for all tests of this module, which only read."""
-    opened = open_tables(engine_path, "of_the_api")
-    store_candles(opened, COUNT)
-    store_trades(opened, COUNT)
-    yield opened
-    opened.close()
-    engine.client.command("DROP DATABASE of_the_api SYNC")
-
-
-@pytest.fixture(scope="module")
-def client(tables: Database, engine_path: Path) -> Iterator[Client]:
-    with serving(tables, engine_path) as served:
-        yield served.client
-
-
-@pytest.fixture(scope="module")
-def long(engine: Database, engine_path: Path) -> Iterator[Served]:
-    """More candles than an answer has, all of them read."""
-    opened = open_tables(engine_path, "of_warmth")
-    store_candles(opened, LONG)
-    with serving(opened, engine_path) as served:
-        end = time.monotonic() + 60
-        while served.client.ask("/api/v1").json["candles_in_memory"] <= LONG:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        yield served
-    opened.close()
-    engine.client.command("DROP DATABASE of_warmth SYNC")
 
 
 @pytest.mark.parametrize(
@@ -105,35 +62,6 @@ def test_market_that_is_named_can_be_asked_for(
     finally:
         opened.close()
         engine.client.command("DROP DATABASE of_names SYNC")
-
-
-def at(minutes: int) -> str:
-    return f"{BEGIN + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def said(number: int) -> dict[str, Any]:
-    """What the API says of a candle: amounts as exact text."""
-    known = candle(number)
-    return {
-        **{name: plain(known[name]) for name in ("open", "high", "low", "close", "volume")},
-        "window_start": at(number),
-        "trade_count": known["trade_count"],
-    }
-
-
-def plain(amount: Decimal) -> str:
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: row[name] for name in said(0)} for row in rows]
-
-
-def follow(client: Client, link: str | None) -> Any:
-    assert link is not None
-    parts = urlsplit(link)
-    return client.ask(parts.path, dict(parse_qsl(parts.query)))
 
 
 def test_candles_are_said_exactly(client: Client) -> None:
@@ -352,59 +280,3 @@ def test_the_document_names_every_address_and_what_it_takes(client: Client) -> N
     assert set(document["components"]["schemas"]["Trade"]["properties"]) == set(
         client.ask(TRADES, MARKET).rows[0]
     )
-
-
-@pytest.mark.parametrize("form", ["json", "csv", "parquet", "arrow"])
-@pytest.mark.parametrize("span", [{}, {"to": at(1_200)}, {"from": at(7), "to": at(900)}])
-def test_what_is_kept_says_what_the_tables_say(
-    long: Served, form: str, span: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Byte by byte, in every form; and the tables are not asked."""
-    given = {**MARKET, **span, "format": form}
-    with monkeypatch.context() as only:
-        only.setattr(CandleCache, "page", lambda *_, **__: None)
-        expected = long.client.ask(CANDLES, given)
-
-    def refuse(*_: object, **__: object) -> pl.DataFrame:
-        raise AssertionError("the tables were asked")
-
-    monkeypatch.setattr(long.store, "candles", refuse)
-    answer = long.client.ask(CANDLES, given)
-    assert (answer.status, answer.headers.get("link")) == (200, expected.headers.get("link"))
-    assert answer.body == expected.body
-
-
-def test_what_was_just_stored_is_in_the_next_answer(long: Served) -> None:
-    """Without anybody watching a page."""
-    long.hub.put([Batch("binance", {"ohlcv": changed(LONG, "150.5", closed=False)})])
-    (answer,) = long.client.ask(CANDLES, {**MARKET, "limit": 1}).rows
-    assert (answer["window_start"], answer["close"]) == (at(LONG), "150.5")
-
-
-def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
-    engine: Database, engine_path: Path
-) -> None:
-    """And older ones are asked of the tables."""
-    opened = open_tables(engine_path, "of_cold")
-    try:
-        with serving(opened, engine_path) as served:
-            store_candles(opened, 1_500)
-            pages = [served.client.ask(CANDLES, MARKET)]
-            pages.append(follow(served.client, pages[0].json["next"]))
-            rows = [*pages[1].rows, *pages[0].rows]
-            assert shown(rows) == [said(number) for number in range(1_500)]
-    finally:
-        opened.close()
-        engine.client.command("DROP DATABASE of_cold SYNC")
-
-
-def test_a_busy_database_is_not_called_away(long: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are for now, and may be asked again."""
-    for error, code in (
-        (BusyError("later"), "database_busy"),
-        (UnavailableError("none"), "database_away"),
-    ):
-        monkeypatch.setattr(long.store, "ask", Mock(side_effect=error))
-        answer = long.client.ask("/api/v1/symbols")
-        assert answer.refusal[:2] == (503, code)
-        assert answer.headers["retry-after"] == "2"

@@ -1,0 +1,105 @@
+"""How much a topic's source takes at once, and what it says while its broker is away."""
+
+from datetime import timedelta
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from candlewax.kafka.source import (
+    BATCH_BYTES,
+    BATCH_MESSAGES,
+    CHUNK_MESSAGES,
+    KafkaSource,
+)
+from candlewax.runtime.emit_gate import ALWAYS
+from tests.support.kafka.source_reading import AS_THEY_ARE, GROUP, NAME, Reader, numbers
+
+
+class Said:
+    """A message, as far as a source looks at it."""
+
+    def __init__(self, partition: int, offset: int, size: int = 1) -> None:
+        self.size = size
+        self.partition = lambda: partition
+        self.offset = lambda: offset
+        self.topic = lambda: NAME
+        self.error = lambda: None
+        self.value = lambda: b"%d" % offset
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class Alternating:
+    """A broker whose two partitions take turns, one message each."""
+
+    def partitions(self, _: str) -> int:
+        return 2
+
+    def __init__(self, count: int = 200, size: int = 1) -> None:
+        self.count = count
+        self.size = size
+
+    def consumer(self, *_: object) -> "Alternating":
+        self.messages = [Said(number % 2, number // 2, self.size) for number in range(self.count)]
+        return self
+
+    def incremental_assign(self, _: object) -> None:
+        pass
+
+    def consume(self, count: int, _: float) -> list[Said]:
+        messages, self.messages = self.messages[:count], self.messages[count:]
+        return messages
+
+
+def test_what_came_of_a_partition_is_taken_at_once() -> None:
+    """Who is behind catches up: a batch of one message costs as much as a full one."""
+    alternating: Any = Alternating()
+    reader = Reader(alternating)
+    assert [reader.round(), reader.round()] == [200, 0]
+    assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
+
+
+def test_what_is_taken_at_once_has_an_end() -> None:
+    """The rest comes the next time, and lingering for it would only be late."""
+    alternating: Any = Alternating(BATCH_MESSAGES + 3 * CHUNK_MESSAGES)
+    linger = timedelta(seconds=8)
+    source = KafkaSource(
+        alternating, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger
+    )
+    parts = [source.build_part("", name, None) for name in source.list_parts()]
+    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
+    assert [len(pieces) for pieces in taken] == [BATCH_MESSAGES // CHUNK_MESSAGES] * 2
+    assert [part.poll_timer.remaining_s for part in parts] == [0, 0]
+    taken = [[consumed.messages for consumed in part.next_batch()] for part in parts]
+    assert [sum(map(len, pieces)) for pieces in taken] == [3 * CHUNK_MESSAGES // 2] * 2
+    assert all(part.poll_timer.remaining_s > 1 for part in parts)
+    assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
+
+
+def test_what_is_taken_at_once_has_a_size() -> None:
+    """Frames may be large; the rest comes the next time."""
+    alternating: Any = Alternating(3 * CHUNK_MESSAGES, BATCH_BYTES // (2 * CHUNK_MESSAGES) + 1)
+    reader = Reader(alternating)
+    assert [reader.round(), reader.round()] == [2 * CHUNK_MESSAGES, CHUNK_MESSAGES]
+
+
+class Gone(Alternating):
+    """A broker that is away when it is asked for."""
+
+    def list_topics(self, *_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "nobody there"))  # noqa: SLF001
+
+    def __str__(self) -> str:
+        return "kafka:9092"
+
+
+def test_a_broker_that_is_away_is_told() -> None:
+    """Who reads nothing, not yet or no longer, does not ask for it."""
+    gone: Any = Gone()
+    assert (
+        KafkaSource(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).unavailable_reason()
+        is None
+    )
+    reader = Reader(gone)
+    assert reader.source.unavailable_reason() == "kafka:9092: nobody there"
