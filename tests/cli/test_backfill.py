@@ -37,7 +37,9 @@ def us(text: str) -> int:
         ("coinbase", "BTC/USD", "BTC-USD"),
     ],
 )
-def test_markets_by_either_name(exchange: str, symbol: str, native: str) -> None:
+def test_market_is_found_by_native_and_unified_symbol(
+    exchange: str, symbol: str, native: str
+) -> None:
     """As the exchange writes it, or unified."""
     found = wished(exchange, symbol, "--from", "2026-01-31", "--to", "2026-01-31T12:30:00")
     span = us("2026-01-31"), us("2026-01-31T12:30:00")
@@ -52,7 +54,7 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
     assert found.span == (us("2026-01-31"), us("2026-02-01"))
 
 
-def test_a_dump_needs_no_times() -> None:
+def test_dump_is_read_whole_without_times() -> None:
     """All of it, then."""
     found = wished("binance", "BTCUSDT", "--dump", "a.csv", "b.zip")
     assert found == BackfillRequest("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
@@ -68,7 +70,7 @@ def test_a_dump_needs_no_times() -> None:
         (("binance", "BTCUSDT", "--from", "2200-01-01", "--to", "2200-01-02"), "in the future"),
     ],
 )
-def test_wrong_wishes(arguments: tuple[str, ...], why: str) -> None:
+def test_wrong_request_is_named(arguments: tuple[str, ...], why: str) -> None:
     """Each with what is wrong."""
     with pytest.raises(BackfillRequestError, match=why):
         wished(*arguments)
@@ -108,7 +110,7 @@ def test_command_stores_a_dump_once(tables: Database, engine_path: Path, tmp_pat
         ("oops\n", (), "no trade that can be read of BTCUSDT; no trade was stored", 1),
     ],
 )
-def test_a_dump_without_a_trade_ends_with_1(
+def test_dump_without_trades_ends_with_1(
     tables: Database,
     engine_path: Path,
     tmp_path: Path,
@@ -126,7 +128,7 @@ def test_a_dump_without_a_trade_ends_with_1(
     assert f"{frames} frames in" in done.stdout
 
 
-def test_a_span_before_the_first_trade_ends_with_1(
+def test_span_before_the_first_trade_ends_with_1(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By REST nothing is stored then; of one that holds some it is said how many."""
@@ -168,7 +170,7 @@ SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")
         ),
     ],
 )
-def test_the_command_says_what_is_wrong(
+def test_command_names_what_is_wrong_before_asking(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],

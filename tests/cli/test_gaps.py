@@ -100,7 +100,7 @@ def test_filters_choose_and_the_exit_status_tells_whether_a_chosen_one_is_open(
     assert sum(state["gaps"] for state in totals["totals"].values()) == len(firsts)
 
 
-def test_people_see_a_table_and_how_much_it_leaves_out(
+def test_table_says_how_many_gaps_it_leaves_out(
     gaps: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,7 +118,7 @@ def test_people_see_a_table_and_how_much_it_leaves_out(
 LACKS = "the exchange does not have 2 of 5 numbers: its answer goes from {} to {} without them"
 
 
-def test_each_sentence_is_said_once_with_its_count(
+def test_each_reason_is_printed_once_with_its_count(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +157,7 @@ def test_each_sentence_is_said_once_with_its_count(
     assert not [line for line in shown if "backfill" in line]
 
 
-def test_nothing_is_advised_where_nothing_was_given_up(
+def test_no_advice_is_printed_without_given_up_gaps(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +171,7 @@ def test_nothing_is_advised_where_nothing_was_given_up(
     assert "candlewax repair" not in shown
 
 
-def test_no_gaps_are_no_gaps(
+def test_database_without_gaps_ends_with_0(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,7 +192,7 @@ def test_no_gaps_are_no_gaps(
         (["--symbol", "BTCUSDT"], "--symbol: nothing is stored of 'BTCUSDT'"),
     ],
 )
-def test_a_wrong_filter_is_named(
+def test_wrong_filter_is_named(
     gaps: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -205,7 +205,7 @@ def test_a_wrong_filter_is_named(
     assert named in capsys.readouterr().err
 
 
-def test_where_there_is_no_table_nobody_could_look(
+def test_database_without_tables_ends_with_2(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,

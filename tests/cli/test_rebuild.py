@@ -11,7 +11,7 @@ from tests.support.playing import kraken_v1, play, received
 from tests.support.rebuilding import BEGIN, SECOND, fill, minutely
 
 
-def test_the_command_tells_it_all(
+def test_rebuild_prints_differences_and_ends_with_0_1_or_2(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -57,7 +57,7 @@ def repair(place: object, tables: Database, simulator: Simulator, *arguments: st
     )
 
 
-def test_what_was_given_up_is_filled_again(tables: Database, engine_path: Path) -> None:
+def test_again_fills_a_given_up_gap(tables: Database, engine_path: Path) -> None:
     """Only if that is asked for; the status says whether anything is left."""
     with forgotten(tables) as (simulator, show):
         show(0)
@@ -71,7 +71,9 @@ def test_what_was_given_up_is_filled_again(tables: Database, engine_path: Path) 
     assert gaps(tables)[0]["state"] == "repaired"
 
 
-def test_what_is_still_not_to_be_had_is_named(tables: Database, engine_path: Path) -> None:
+def test_gap_that_is_still_lacking_is_named_with_status_1(
+    tables: Database, engine_path: Path
+) -> None:
     """With its reason, and status 1."""
     with forgotten(tables) as (simulator, _):
         done = repair(engine_path, tables, simulator, "--again")
@@ -80,7 +82,7 @@ def test_what_is_still_not_to_be_had_is_named(tables: Database, engine_path: Pat
     assert "too old: the exchange shows trades from" in re.sub(r"\s+", " ", done.stdout)
 
 
-def test_a_long_gap_is_asked_for_only_if_it_is_named(
+def test_long_gap_is_requested_only_if_it_is_named(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound is said; and of one that is named, how long it takes."""
@@ -103,7 +105,7 @@ def test_a_long_gap_is_asked_for_only_if_it_is_named(
     assert gaps(tables)[0]["state"] == "repaired"
 
 
-def test_it_works_with_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_again_fills_gaps_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As embedded."""
     monkeypatch.setenv("no_proxy", "*")
     with serving(tmp_path) as server:
@@ -116,7 +118,7 @@ def test_it_works_with_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         tables.close()
 
 
-def test_a_directory_in_use_is_refused_in_one_sentence(
+def test_directory_in_use_is_refused_in_one_sentence(
     tables: Database, engine_path: Path, tmp_path: Path
 ) -> None:
     """Here that of this test has it."""
@@ -144,7 +146,7 @@ def test_a_directory_in_use_is_refused_in_one_sentence(
         ),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_wrong_options_end_with_2_before_anyone_is_asked(
     tables: Database,
     engine_path: Path,
     arguments: tuple[str, ...],
@@ -164,7 +166,7 @@ def test_what_cannot_be_done_is_told(
     assert "Traceback" not in done.stderr
 
 
-def test_nothing_is_made_where_nothing_is(tmp_path: Path) -> None:
+def test_missing_directory_is_not_created(tmp_path: Path) -> None:
     """A mistyped directory stays what it is."""
     place = tmp_path / "none"
     done = command("repair", CANDLEWAX_CLICKHOUSE=str(place))

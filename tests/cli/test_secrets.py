@@ -64,7 +64,7 @@ def check(dsn: str, *told: str) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_commands_do_not_tell_it(
+def test_commands_do_not_print_passwords(
     server: Serving, caplog: pytest.LogCaptureFixture, *, is_there: bool
 ) -> None:
     """Whatever becomes of them, and whoever listens."""
@@ -83,7 +83,7 @@ def test_commands_do_not_tell_it(
     check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
 
 
-def test_the_page_and_its_answers_do_not_tell_it(
+def test_page_and_api_do_not_show_passwords(
     server: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the server is there, and while it is not."""

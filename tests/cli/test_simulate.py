@@ -65,7 +65,7 @@ def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_plays_until_it_is_stopped(number: signal.Signals) -> None:
+def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
     """It tells where to listen, serves all exchanges, and ends well on a signal."""
 
     async def come(exchange: str, url: str, native: str) -> None:
@@ -87,7 +87,7 @@ def test_it_plays_until_it_is_stopped(number: signal.Signals) -> None:
         assert "Stopped." in stop(process, number)
 
 
-def test_a_client_does_not_keep_it(tmp_path: Path) -> None:
+def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
     """It ends with a client connected, whose trades are in the journal file."""
     file = tmp_path / "journal.tsv"
 
@@ -117,7 +117,7 @@ def test_a_client_does_not_keep_it(tmp_path: Path) -> None:
     assert all(int(row[0]) >= int(row[4]) * 1000 for row in rows)
 
 
-def test_it_stops_after_some_seconds() -> None:
+def test_simulate_stops_after_its_seconds() -> None:
     """By itself, and with a summary."""
     with simulating("--seconds", "0.1") as (process, _):
         assert "Stopped." in rest(process)
@@ -156,7 +156,7 @@ def test_wrong_options_are_named(options: list[str], message: str) -> None:
     assert message in result.stderr
 
 
-def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_unreadable_recording_is_named(tmp_path: Path) -> None:
     """A port that is taken or a journal in no folder ends it with a message."""
     journal = str(tmp_path / "none" / "journal.tsv")
     result = command_inside.command("simulate", "--port", "0", "--journal", journal)
@@ -171,7 +171,7 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         assert "Traceback" not in taken.stderr
 
 
-def test_a_damaged_recording_is_told(tmp_path: Path) -> None:
+def test_damaged_recording_is_named(tmp_path: Path) -> None:
     """When its end cannot be read, the command ends with a message."""
     file = tmp_path / "cut.tsv.zst"
     file.write_bytes(SAMPLE.read_bytes()[:5000])

@@ -69,7 +69,7 @@ def trades_of(client: Client) -> int:
     return sum(row["trade_count"] for row in answer.rows) if answer.status == 200 else 0
 
 
-def test_the_sample_moves_at_once_and_stays_when_it_has_ended(tmp_path: Path) -> None:
+def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> None:
     """Hours of it are there from the start, the rest follows; nothing is left behind."""
     manifest = json.loads((ROOT / "candlewax/data/sample.json").read_text())
     expected = manifest["markets"]["binance BTC/USDT"]["trades"]
@@ -96,7 +96,7 @@ def test_the_sample_moves_at_once_and_stays_when_it_has_ended(tmp_path: Path) ->
     assert not list(tmp_path.glob("candlewax-*"))
 
 
-def test_it_stops_in_the_middle(tmp_path: Path) -> None:
+def test_up_stops_in_the_middle_with_a_stream_open(tmp_path: Path) -> None:
     """With a stream open."""
     with started(tmp_path, "up") as (client, process):
         until(lambda: trades_of(client) > 0)
@@ -110,7 +110,7 @@ def test_it_stops_in_the_middle(tmp_path: Path) -> None:
             assert process.wait(PATIENCE) == 0
 
 
-def test_what_was_stored_is_served(tmp_path: Path) -> None:
+def test_serve_shows_a_directory_and_keeps_others_out(tmp_path: Path) -> None:
     """From a directory that nobody has open, with SQL; and others are kept out of it."""
     feed = str(record(tmp_path / "market.tsv", market(500, seed=7)))
     assert run(tmp_path, *FLOW, CANDLEWAX_FEED=feed).returncode == 0
@@ -121,7 +121,7 @@ def test_what_was_stored_is_served(tmp_path: Path) -> None:
         assert client.ask("/api/v1/health").json["feeds"] == []
 
 
-def test_what_a_server_stores_is_served(tmp_path: Path) -> None:
+def test_serve_shows_a_server_without_sql(tmp_path: Path) -> None:
     """And SQL is to be asked of that server."""
     with serving(tmp_path / "server") as front:
         settings = {"CANDLEWAX_CLICKHOUSE": front.dsn, "no_proxy": "*"}
@@ -132,7 +132,7 @@ def test_what_a_server_stores_is_served(tmp_path: Path) -> None:
             assert client.ask("/?query=SELECT+1").refusal == (404, "no_sql_here", None)
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
     """With what to do; status 1, no traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -157,7 +157,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         (("serve",), {}, "no database here"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_wrong_options_are_named_before_anything_starts(
     tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], text: str
 ) -> None:
     """Before anything starts."""
@@ -168,7 +168,7 @@ def test_what_cannot_be_is_told(
     assert "Traceback" not in done.stderr
 
 
-def test_other_machines_are_warned_of(tmp_path: Path) -> None:
+def test_listening_for_other_machines_is_warned_of(tmp_path: Path) -> None:
     """When it listens for them."""
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, "up", "--port=0", "--host=0.0.0.0"],

@@ -63,7 +63,7 @@ def kline(minute: int, **more: object) -> str:
     return ",".join(map(str, values)) + "\n"
 
 
-def test_a_score_tells_what_agrees_and_what_does_not(
+def test_comparison_counts_equal_and_different_candles(
     tables: Database, say: Say, tmp_path: Path
 ) -> None:
     """Of both forms: for people and as JSON, beside what verify always tells."""
@@ -95,7 +95,7 @@ def test_a_score_tells_what_agrees_and_what_does_not(
     assert "low: ours 1.000000000000, theirs 0.500000000000" in out
 
 
-def test_an_empty_database_proves_nothing(tables: Database, say: Say) -> None:
+def test_empty_database_is_no_agreement(tables: Database, say: Say) -> None:
     """Its JSON is the same as ever. With a single candle there is something."""
     for words in ((), ("--json",)):
         status, out, err = say(*words)
@@ -108,7 +108,7 @@ def test_an_empty_database_proves_nothing(tables: Database, say: Say) -> None:
     assert "1 without trades" in out
 
 
-def test_without_files_nothing_is_said_of_them(tables: Database, say: Say) -> None:
+def test_verify_without_kline_files_prints_nothing_of_them(tables: Database, say: Say) -> None:
     """Today's keys and those of the parts."""
     status, out, _ = say("--json")
     assert status == 2
@@ -129,7 +129,7 @@ def test_without_files_nothing_is_said_of_them(tables: Database, say: Say) -> No
         ("x.csv", ["--symbol", "BTC/USDT:USDT", "--timeframe", "1m"], "binance_usdm BTC/USDT:USDT"),
     ],
 )
-def test_the_market_is_told_by_the_name_or_by_words(
+def test_market_comes_from_the_file_name_or_the_options(
     tables: Database, say: Say, tmp_path: Path, name: str, arguments: list[str], market: str
 ) -> None:
     """Whichever of Binance's markets has candles."""
@@ -142,7 +142,7 @@ def test_the_market_is_told_by_the_name_or_by_words(
     assert (f"{score['exchange']} {score['symbol']}", score["equal"]) == (market, 1)
 
 
-def test_an_archive_is_read_as_it_was_published(tables: Database, say: Say, tmp_path: Path) -> None:
+def test_archive_is_read_as_published(tables: Database, say: Say, tmp_path: Path) -> None:
     """One file within."""
     store(tables, 0)
     path = tmp_path / "BTCUSDT-1m-2024-01-01.zip"
@@ -166,7 +166,7 @@ def test_an_archive_is_read_as_it_was_published(tables: Database, say: Say, tmp_
         ("x.json", "{}", ["--exchange", "binance"], "--exchange: binance publishes no such"),
     ],
 )
-def test_a_file_that_cannot_be_compared_is_named(
+def test_file_that_cannot_be_compared_is_named(
     tables: Database,
     say: Say,
     tmp_path: Path,
@@ -186,9 +186,7 @@ def test_a_file_that_cannot_be_compared_is_named(
     assert complaint in err
 
 
-def test_two_markets_of_one_name_have_to_be_told_apart(
-    tables: Database, say: Say, tmp_path: Path
-) -> None:
+def test_ambiguous_market_name_is_refused(tables: Database, say: Say, tmp_path: Path) -> None:
     """Nobody guesses."""
     store(tables, 0)
     store(tables, 0, market="binance_usdm BTC/USDT:USDT")
@@ -199,9 +197,7 @@ def test_two_markets_of_one_name_have_to_be_told_apart(
 
 
 @recorded.needed
-def test_klines_of_binance_as_they_were_published(
-    tables: Database, say: Say, tmp_path: Path
-) -> None:
+def test_published_binance_klines_agree(tables: Database, say: Say, tmp_path: Path) -> None:
     """Seven whole minutes agree; the first one was recorded in part, and says so."""
     frames = [
         frame
@@ -228,9 +224,7 @@ def test_klines_of_binance_as_they_were_published(
 
 
 @recorded.needed
-def test_candles_of_kraken_as_they_were_published(
-    tables: Database, say: Say, tmp_path: Path
-) -> None:
+def test_published_kraken_candles_agree(tables: Database, say: Say, tmp_path: Path) -> None:
     """Every minute with trades agrees, averages too; those without need no candle."""
     frames = [
         (int(time * 10**9) + 40_000_000, v2(list(fills)))

@@ -90,7 +90,7 @@ def test_open_tables_makes_what_is_absent(front: Serving) -> None:
     assert {"ohlcv_1m", "ohlcv_1d_filled", "ohlcv_check_mv", "bronze_trades_kraken"} <= tables
 
 
-def test_the_same_token_inserts_once(served: Database) -> None:
+def test_same_token_inserts_once(served: Database) -> None:
     """Another token inserts the same rows again."""
     served.client.command("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a "
                           "SETTINGS non_replicated_deduplication_window = 10")  # fmt: skip
@@ -148,7 +148,7 @@ def test_a_long_query_holds_up_no_insert(served: Database) -> None:
     assert seen == [20]
 
 
-def test_a_wrong_password_is_told_and_not_shown(front: Serving) -> None:
+def test_wrong_password_is_named_but_not_shown(front: Serving) -> None:
     """Neither the wrong one nor the right one."""
     wrong = f"http://can%20dle:se%40cret@127.0.0.1:{front.port}"
     for opening in (open_tables, connect):
@@ -160,7 +160,7 @@ def test_a_wrong_password_is_told_and_not_shown(front: Serving) -> None:
         assert not [word for word in ("se@cret", "se%40cret", PASSWORD) if word in text]
 
 
-def test_an_encrypted_address_is_never_asked_in_the_clear(front: Serving) -> None:
+def test_encrypted_address_is_never_asked_in_the_clear(front: Serving) -> None:
     """Whatever its port: a password would be read on the way."""
     encrypted = front.dsn.replace("http:", "https:")
     for opening in (open_tables, connect):
@@ -169,7 +169,7 @@ def test_an_encrypted_address_is_never_asked_in_the_clear(front: Serving) -> Non
         assert PASSWORD not in str(error.value)
 
 
-def test_an_unreachable_server_is_named() -> None:
+def test_unreachable_server_is_named() -> None:
     """Without the password."""
     for opening in (open_tables, connect):
         with pytest.raises(DatabaseError, match=r"^http://127\.0\.0\.1:1: .*refused") as error:
@@ -185,7 +185,9 @@ def test_an_unreachable_server_is_named() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_passes_is_waited_for(between: Faulty, shaky: Database, fault: Fault) -> None:
+def test_insert_is_retried_after_a_transient_fault_and_stored_once(
+    between: Faulty, shaky: Database, fault: Fault
+) -> None:
     """Whatever went wrong and wherever, each row is stored once."""
     between.faults += [fault] * 3 + [LOST, fault]
     waits: list[float] = []
@@ -199,7 +201,7 @@ def test_what_passes_is_waited_for(between: Faulty, shaky: Database, fault: Faul
 
 
 @pytest.mark.parametrize("fault", [404, 400, (404, 60), (500, 49), (403, 516)], ids=str)
-def test_what_stays_is_raised_at_once(between: Faulty, shaky: Database, fault: Fault) -> None:
+def test_permanent_fault_is_raised_at_once(between: Faulty, shaky: Database, fault: Fault) -> None:
     """No waiting for a table that is not there."""
     between.faults.append(fault)
     waits: list[float] = []
@@ -210,7 +212,7 @@ def test_what_stays_is_raised_at_once(between: Faulty, shaky: Database, fault: F
     assert waits == []
 
 
-def test_a_server_is_waited_for_ten_minutes() -> None:
+def test_retries_last_ten_minutes() -> None:
     """In pauses of five seconds at most."""
     assert sum(RETRIES) == pytest.approx(600, abs=10)
     assert max(RETRIES) == 5
@@ -222,7 +224,7 @@ def of(front: Serving, database: str) -> dict[str, str]:
     return {"CANDLEWAX_CLICKHOUSE": front.dsn, "CANDLEWAX_DATABASE": database}
 
 
-def test_the_command_works_on_a_server(front: Serving) -> None:
+def test_commands_work_on_a_server(front: Serving) -> None:
     """It makes a database, asks it, and has nothing to compare."""
     settings = of(front, "of_a_command")
     made = command_inside.command("init", **settings)
@@ -239,7 +241,7 @@ def test_the_command_works_on_a_server(front: Serving) -> None:
     assert "UNKNOWN_IDENTIFIER" in wrong.stderr
 
 
-def test_the_command_names_a_server_that_is_away() -> None:
+def test_commands_name_a_server_that_is_away() -> None:
     """One line, without the password, and at once."""
     settings = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
     for arguments, status in ((("init",), 1), (("sql", "SELECT 1"), 1), (("verify",), 2)):
@@ -250,7 +252,7 @@ def test_the_command_names_a_server_that_is_away() -> None:
         assert "secret" not in done.stderr
 
 
-def test_a_database_that_is_not_there_is_told(front: Serving) -> None:
+def test_missing_database_is_named_and_not_created(front: Serving) -> None:
     """Asking does not create it."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
         done = command_inside.command(*arguments, **of(front, "nowhere"))

@@ -78,7 +78,7 @@ def versions(tables: Database, second: int = 0) -> list[tuple[Any, ...]]:
     ).rows()
 
 
-def test_candles_of_numbers_without_a_hole_are_complete(tables: Database) -> None:
+def test_candle_without_missing_numbers_is_complete(tables: Database) -> None:
     """From the first trade there ever was on."""
     run(tables, fills((1, 1), (2, 30), (3, 61), (4, 119), (5, 182)))
     assert told(tables, "1m") == told(tables, "1m", 60) == ("complete", 0, 0)
@@ -87,14 +87,14 @@ def test_candles_of_numbers_without_a_hole_are_complete(tables: Database) -> Non
     assert rows == [("complete", 2)]
 
 
-def test_the_candle_in_which_a_feed_begins_is_partial(tables: Database) -> None:
+def test_candle_in_which_the_feed_begins_is_partial(tables: Database) -> None:
     """In every timeframe, as nobody knows what was before."""
     run(tables, fills((7, 1), (8, 61), (9, 122), (10, 86_402)))
     assert told(tables, "1m") == told(tables, "1d") == ("partial", 0, 0)
     assert told(tables, "1m", 60) == ("complete", 0, 0)
 
 
-def test_a_hole_inside_a_minute_is_a_hole_of_all_its_candles(tables: Database) -> None:
+def test_missing_range_inside_a_minute_counts_in_all_its_timeframes(tables: Database) -> None:
     """And of no other."""
     run(tables, fills((1, 1), (4, 30), (5, 61), (6, 86_402)))
     for timeframe in oracle.LENGTHS:
@@ -103,7 +103,9 @@ def test_a_hole_inside_a_minute_is_a_hole_of_all_its_candles(tables: Database) -
 
 
 @pytest.mark.parametrize("length", [60, 3600, 86_400])
-def test_a_hole_across_a_boundary_counts_on_both_sides(tables: Database, length: int) -> None:
+def test_missing_range_across_a_boundary_counts_on_both_sides(
+    tables: Database, length: int
+) -> None:
     """Of a minute, an hour, a day: where the missing trades belong nobody knows."""
     run(tables, fills((1, length - 1), (3, length), (4, length + 62), (5, 2 * 86_400 + 2)))
     names = {60: ["1m"], 3600: ["1m", "1h"], 86_400: list(oracle.LENGTHS)}[length]
@@ -113,7 +115,7 @@ def test_a_hole_across_a_boundary_counts_on_both_sides(tables: Database, length:
         assert told(tables, timeframe, length) == ("gaps", 1, 0)
 
 
-def test_a_hole_that_is_found_later_changes_a_closed_candle(tables: Database) -> None:
+def test_missing_range_found_later_changes_a_closed_candle(tables: Database) -> None:
     """It closed when others traded; what is missing of it the next trade shows."""
     run(
         tables,
@@ -125,14 +127,14 @@ def test_a_hole_that_is_found_later_changes_a_closed_candle(tables: Database) ->
     assert versions(tables) == [("closed", 1, 0, "complete"), ("late", 1, 2, "gaps")]
 
 
-def test_a_candle_is_complete_again_when_what_was_missing_comes(tables: Database) -> None:
+def test_candle_is_complete_once_its_missing_trades_come(tables: Database) -> None:
     """Its revision counts what came late, and its versions are kept."""
     run(tables, fills((1, 5), (4, 30)), fills((5, 70)), fills((2, 10), (3, 20)))
     assert told(tables, "1m") == ("complete", 0, 2)
     assert versions(tables) == [("closed", 2, 2, "gaps"), ("late", 4, 0, "complete")]
 
 
-def test_a_candle_that_misses_nothing_any_more_is_told_again(tables: Database) -> None:
+def test_candle_whose_gap_is_filled_elsewhere_is_certified_again(tables: Database) -> None:
     """Though what came belongs to the next one: it is known now what it was once."""
     run(
         tables,
@@ -149,7 +151,7 @@ def test_a_candle_that_misses_nothing_any_more_is_told_again(tables: Database) -
     ]
 
 
-def test_a_candle_is_told_again_long_after(tables: Database) -> None:
+def test_candle_dropped_from_memory_is_certified_again(tables: Database) -> None:
     """Also one whose state is gone, whether the trades are its own or its neighbour's."""
     run(tables, fills((1, 5), (3, 80)), fills((4, 4000)), fills((2, 70)))
     assert told(tables, "1m") == ("complete", 0, 0)
@@ -158,7 +160,7 @@ def test_a_candle_is_told_again_long_after(tables: Database) -> None:
     assert versions(tables, 60)[-1] == ("late", 2, 0, "complete")
 
 
-def test_a_candle_is_shown_as_it_was_known_at_a_moment(tables: Database) -> None:
+def test_view_as_of_a_time_shows_the_candle_known_then(tables: Database) -> None:
     """Before it was changed and after."""
     run(tables, fills((1, 5), (4, 30)), fills((5, 70)), fills((2, 10)))
     times = tables.query(
@@ -178,7 +180,7 @@ def test_a_candle_is_shown_as_it_was_known_at_a_moment(tables: Database) -> None
     assert seen == [[], [(2, 2, 0)], [(3, 1, 1)]]
 
 
-def test_trades_without_numbers_prove_nothing(tables: Database) -> None:
+def test_candle_of_unnumbered_trades_is_unverified(tables: Database) -> None:
     """Their candles say so."""
     one = Fill("kraken", "BTC/USD", "", 0, DAY + SECOND, True, Decimal(1), Decimal(1))
     made = [kraken_v1(n, LATER + n, [replace(one, time=DAY + n * 61 * SECOND)]) for n in range(3)]
@@ -189,7 +191,7 @@ def test_trades_without_numbers_prove_nothing(tables: Database) -> None:
     assert tables.query("SELECT count() FROM ohlcv_1m_trusted").item() == 0
 
 
-def test_trades_that_do_not_count_are_not_missing(tables: Database) -> None:
+def test_trades_outside_candles_are_not_missing(tables: Database) -> None:
     """They have numbers like others."""
     text = (
         '{{"e":"trade","E":1,"T":{time},"s":"BTCUSDT","t":{number},"p":"1","q":"1","X":"{kind}",'
@@ -212,7 +214,9 @@ def test_trades_that_do_not_count_are_not_missing(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("number", [3, 4])
-def test_numbers_tell_across_a_restart(tables: Database, number: int) -> None:
+def test_restarted_process_finds_numbers_missing_across_its_start(
+    tables: Database, number: int
+) -> None:
     """A process that begins with the tables knows the last number before it."""
     first, second = fills((1, 5), (2, 20)), fills((number, 40), (number + 1, 70))
     play(received(frames(first)), tables)
@@ -224,7 +228,7 @@ def test_numbers_tell_across_a_restart(tables: Database, number: int) -> None:
 @pytest.mark.parametrize("recovering", [True, False])
 @given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
 @examples(4)
-def test_times_without_a_connection_are_told(
+def test_certificates_count_outages_for_any_batches_and_restarts(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
     kinds: list[str],

@@ -82,7 +82,7 @@ def judge(came: Sequence[Delivery]) -> Expected:
 
 @given(deliveries(), st.lists(st.integers(1, 45), min_size=1, max_size=3), st.booleans())
 @examples(3)
-def test_every_trade_is_stored_once_or_is_a_repeat_or_is_told(
+def test_each_trade_is_stored_once_or_counted_as_duplicate_or_contradiction(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
     came: list[Delivery],

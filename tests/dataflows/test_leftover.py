@@ -108,7 +108,7 @@ def journal_bytes(tables: Database) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_a_killed_process_loses_no_contradiction_of_a_frame_that_it_stored(
+def test_killed_process_loses_no_contradiction_of_a_stored_frame(
     tables: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Also where all other trades of its frame are known: neither its dead letter nor its row."""

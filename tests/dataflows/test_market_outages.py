@@ -167,7 +167,7 @@ def test_candle_before_the_cut_is_partial_if_trades_take_time_to_come(
     assert verify(tables.client).equal
 
 
-def test_verify_finds_a_candle_that_is_called_complete_while_its_market_is_refused(
+def test_verify_finds_a_complete_candle_of_a_refused_market(
     tables: Database,
 ) -> None:
     """Whoever wrote it."""

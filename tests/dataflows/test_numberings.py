@@ -60,7 +60,7 @@ def of_time(second: int) -> dict[str, int]:
     st.integers(0, 3), st.integers(1, 4), st.lists(st.integers(0, 60), max_size=4), st.booleans(),
 )  # fmt: skip
 @examples(4)
-def test_numbers_that_begin_anew_open_a_numbering(
+def test_restarted_numbers_open_a_numbering(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
     skipped: int,
@@ -114,7 +114,7 @@ def test_numbers_that_begin_anew_open_a_numbering(
         ({"time": EPOCH_ZERO + 400 * 1_000_000}, True),
     ],
 )
-def test_known_number_with_other_content_is_told(
+def test_known_number_with_other_content_is_a_contradiction(
     tables: Database, change: dict[str, object], *, restart: bool
 ) -> None:
     """The first one stays; no candle of either is called complete, from then on."""
@@ -149,7 +149,7 @@ def test_known_number_with_other_content_is_told(
     assert verify(tables.client).equal
 
 
-def test_corrected_dump_beside_stored_trades_is_told_whole(tables: Database) -> None:
+def test_corrected_dump_gives_a_contradiction_for_each_stored_trade(tables: Database) -> None:
     """Each of its trades that differs; no candle it touches is complete."""
     empty(tables)
     fills = [fill(n + 1, 20 * n) for n in range(30)]
@@ -160,7 +160,7 @@ def test_corrected_dump_beside_stored_trades_is_told_whole(tables: Database) -> 
     assert verify(tables.client).equal
 
 
-def test_known_number_of_which_nothing_is_stored_is_never_dropped_unsaid(
+def test_known_number_without_its_trade_is_counted_or_a_contradiction(
     tables: Database, tmp_path: Path
 ) -> None:
     """Retention has dropped its trade: by its time it is a repeat, which is counted, or none."""
@@ -189,7 +189,7 @@ def test_known_number_of_which_nothing_is_stored_is_never_dropped_unsaid(
 
 
 @pytest.mark.parametrize(("cuts", "recover"), [([20], True), ([7, 20, 23, 35, 45], False)])
-def test_trades_of_before_numbers_began_anew_are_of_an_older_numbering(
+def test_backfilled_trades_from_before_a_restart_of_numbers_get_an_older_numbering(
     tables: Database, tmp_path: Path, cuts: list[int], *, recover: bool
 ) -> None:
     """Where a backfill brings them last; no gap lies between, and what follows is no other."""

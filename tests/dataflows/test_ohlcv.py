@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=20
 
 @given(markets(), st.none() | st.randoms(use_true_random=False), CUTS)
 @examples(6)
-def test_tables_hold_all_trades_however_frames_are_cut_ordered_and_repeated(
+def test_tables_do_not_depend_on_batches_order_and_repeats(
     tables: Database, frames: list[Frame], chance: random.Random | None, cuts: list[int]
 ) -> None:
     """Silver and gold equal the oracle's, late trades, ties and repeats included; connections
@@ -58,7 +58,7 @@ def interleaved(frames: list[Frame], chance: random.Random) -> list[Frame]:
 
 @given(markets(), CUTS, st.integers(0, 6))
 @examples(3)
-def test_flow_aborted_anywhere_and_resumed_gives_the_same_tables(
+def test_resumed_flow_gives_the_same_tables_wherever_it_was_aborted(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
     frames: list[Frame],

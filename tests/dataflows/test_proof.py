@@ -85,7 +85,9 @@ def listen(tables: Database, simulator: Simulator, exchange: str, begin: int) ->
 
 
 @pytest.mark.parametrize("exchange", ["binance", "kraken", "coinbase"])
-def test_an_hour_of_holes(tables: Database, begin: int, exchange: str) -> None:
+def test_candles_of_an_hour_with_gaps_are_exact_before_and_after_filling(
+    tables: Database, begin: int, exchange: str
+) -> None:
     """Two trades of a hundred are skipped, and the connection is lost now and then. While
     REST refuses, exactly the candles that may miss a trade say how many; once it answers,
     all are complete, and are those of all trades.

@@ -51,7 +51,9 @@ def minutes(tables: Database, symbol: str) -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("asset", ["BTC", "ETH"])
-def test_minutes_of_binance_equal_its_klines(tables: Database, tmp_path: Path, asset: str) -> None:
+def test_minutes_of_recorded_binance_equal_its_klines(
+    tables: Database, tmp_path: Path, asset: str
+) -> None:
     """Every field of every whole minute, over midnight and two recordings."""
     logs = [
         recorded.log(
@@ -119,7 +121,9 @@ def v1(trades: list[list[Any]]) -> str:
 
 
 @pytest.mark.parametrize("write", [v1, v2])
-def test_minutes_of_kraken_equal_its_ohlc(tables: Database, tmp_path: Path, write: Any) -> None:
+def test_minutes_of_recorded_kraken_equal_its_ohlc(
+    tables: Database, tmp_path: Path, write: Any
+) -> None:
     """Every field of every minute with trades; Kraken cuts vwap to a tenth."""
     # The fills of one moment come in one frame.
     frames = [
@@ -145,7 +149,7 @@ def test_minutes_of_kraken_equal_its_ohlc(tables: Database, tmp_path: Path, writ
     assert verify(tables.client).equal
 
 
-def test_a_whole_session_of_each_exchange_adds_up(tables: Database, tmp_path: Path) -> None:
+def test_recorded_session_of_each_exchange_adds_up(tables: Database, tmp_path: Path) -> None:
     """Recorded sessions with all their other frames give the trades they hold."""
     sessions = {
         "binance": ("BINANCE.ws.1.0.gz", 0),
@@ -171,7 +175,7 @@ def test_a_whole_session_of_each_exchange_adds_up(tables: Database, tmp_path: Pa
     assert check_totals(tables.client) == []
 
 
-def test_a_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Path) -> None:
+def test_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Path) -> None:
     """Thousands of real trades, some of which came in a later minute than theirs."""
     frames = recorded.binance("binance_spot_btcusdt_20230405.raw.gz")
     replay([recorded.log(tmp_path / "s.tsv", "binance", frames, "b0")], tables)

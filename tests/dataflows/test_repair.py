@@ -47,7 +47,7 @@ def one_in(count: int) -> Any:
 
 
 @pytest.mark.parametrize("exchange", EVERY)
-def test_both_ways_say_the_same(exchange: str) -> None:
+def test_trade_is_the_same_by_rest_and_by_websocket(exchange: str) -> None:
     """Every trade of every market, in all that candles are made of."""
     same = [name for name in TRADES if name not in {"received_at", "source", "source_partition",
             "source_offset", "source_index", "via"}]  # fmt: skip
@@ -81,7 +81,7 @@ def test_both_ways_say_the_same(exchange: str) -> None:
 
 # The others are filled in `test_proof.py`, where candles are compared, too.
 @pytest.mark.parametrize("exchange", ["binance_usdm", "coinbase"])
-def test_gaps_are_filled(tables: Database, exchange: str) -> None:
+def test_repair_stores_all_missing_trades(tables: Database, exchange: str) -> None:
     """All trades between those that were heard are stored, and the candles are theirs."""
     with played(1500) as (simulator, _):
         between = hear(tables, simulator, exchange, one_in(20))
@@ -108,7 +108,9 @@ def test_gaps_are_filled(tables: Database, exchange: str) -> None:
     assert not check_totals(client)
 
 
-def test_what_refuses_is_named_and_asked_again(tables: Database) -> None:
+def test_gap_of_a_failing_exchange_stays_with_its_reason_and_is_filled_later(
+    tables: Database,
+) -> None:
     """A gap stays, with the reason and a count; when REST is well again it is filled."""
     with played(fail=1) as (simulator, _):
         between = hear(tables, simulator, "kraken", one_in(20))
@@ -125,7 +127,7 @@ def test_what_refuses_is_named_and_asked_again(tables: Database) -> None:
     assert stored(tables, "kraken").keys() >= numbers(between)
 
 
-def test_too_many_requests_are_waited_for(tables: Database) -> None:
+def test_rate_limited_repair_waits_and_loses_nothing(tables: Database) -> None:
     """Nothing is lost by them."""
     with played() as (simulator, run):
 
@@ -139,7 +141,7 @@ def test_too_many_requests_are_waited_for(tables: Database) -> None:
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
 
 
-def test_what_is_too_old_is_given_up(tables: Database) -> None:
+def test_gap_older_than_the_exchange_shows_is_given_up_once(tables: Database) -> None:
     """Once, with the reason; it is not asked for again."""
     with played(oldest=5) as (simulator, _):
         hear(tables, simulator, "binance", lambda place, _: place != 3)
@@ -157,7 +159,7 @@ def test_what_is_too_old_is_given_up(tables: Database) -> None:
     assert {gap["state"] for gap in after} <= {"unrepairable", "repaired"}
 
 
-def test_one_answer_is_no_proof(tables: Database) -> None:
+def test_gap_is_not_given_up_after_one_answer(tables: Database) -> None:
     """What it lacks is asked for once more, not before its time, by the next process too; what
     comes then is stored.
     """
@@ -177,7 +179,7 @@ def test_one_answer_is_no_proof(tables: Database) -> None:
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
 
 
-def test_a_market_the_exchange_knows_no_more_is_given_up(tables: Database) -> None:
+def test_gap_of_a_delisted_market_is_given_up_with_its_reason(tables: Database) -> None:
     """With the exchange's own words; others are filled."""
     with played(refuse=("BTC-USD",)) as (simulator, _):
         hear(tables, simulator, "coinbase", one_in(20))
@@ -188,7 +190,7 @@ def test_a_market_the_exchange_knows_no_more_is_given_up(tables: Database) -> No
     assert "NotFound" in reason
 
 
-def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
+def test_gap_whose_answers_cannot_be_read_is_given_up_after_some(tables: Database) -> None:
     """After some answers that hold all of it, as none of it is ever stored; then it is not
     asked for again.
     """
@@ -218,7 +220,7 @@ def test_what_comes_and_cannot_be_read_is_given_up(tables: Database) -> None:
     assert requests == len(two) * MAX_UNREADABLE_FILLS
 
 
-def test_a_gap_of_millions_is_left_to_backfill(tables: Database) -> None:
+def test_gap_of_millions_is_not_requested(tables: Database) -> None:
     """And said to be."""
     with played() as (simulator, _):
         hear(tables, simulator, "kraken", lambda place, _: place < 2)
@@ -245,7 +247,7 @@ def run(tables: Database, items: list[Any]) -> None:
     )
 
 
-def test_without_a_key_the_newest_futures_trades_are_had(tables: Database) -> None:
+def test_futures_gap_older_than_the_newest_trades_waits_for_a_key(tables: Database) -> None:
     """Older ones wait for a key, and their gaps say for which."""
     with played(40_000) as (simulator, _):
         (trades,) = markets(simulator, "binance_usdm").values()

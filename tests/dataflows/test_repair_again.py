@@ -46,7 +46,7 @@ def forgetful(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, in
 
 
 @pytest.mark.parametrize("exchange", ["binance", "coinbase"])
-def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
+def test_gap_is_kept_after_one_answer_that_lacks_three_numbers(
     tables: Database, exchange: str
 ) -> None:
     """The next one holds them, and nothing is ever called unrepairable."""
@@ -66,7 +66,7 @@ def test_one_answer_that_lacks_three_numbers_gives_nothing_up(
     assert not check_totals(tables.client)
 
 
-def test_two_answers_that_lack_for_other_reasons_prove_nothing(tables: Database) -> None:
+def test_gap_is_kept_if_two_answers_lack_it_for_different_reasons(tables: Database) -> None:
     """Too old once, and then answered without these: that is looked at once more, too."""
     with forgetful(oldest=5) as (simulator, tell):
         hear(tables, simulator, "binance", without(3))
@@ -93,7 +93,7 @@ def too_old(tables: Database, simulator: Simulator) -> list[Trade]:
     return between
 
 
-def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Database) -> None:
+def test_given_up_gap_is_requested_again_only_if_selected(tables: Database) -> None:
     """Not otherwise; and then it is filled."""
     with forgetful(oldest=5) as (simulator, tell):
         between = too_old(tables, simulator)
@@ -108,7 +108,7 @@ def test_what_was_given_up_is_asked_for_again_if_somebody_wants_it(tables: Datab
     assert not check_totals(tables.client)
 
 
-def test_what_is_still_not_to_be_had_stays_given_up(tables: Database) -> None:
+def test_given_up_gap_that_is_still_lacking_stays_given_up(tables: Database) -> None:
     """Since the same time; asked for once, not twice, as two answers had said so."""
     with forgetful(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
@@ -130,7 +130,7 @@ def since_when(tables: Database) -> list[Any]:
     return tables.query(sql)["updated_at"].to_list()
 
 
-def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> None:
+def test_failed_request_changes_nothing_of_a_given_up_gap(tables: Database) -> None:
     """Not its reason either: that of the exchange's last answer stays."""
     with forgetful(oldest=5) as (simulator, _):
         too_old(tables, simulator)
@@ -142,7 +142,7 @@ def test_a_refusal_changes_nothing_of_what_was_given_up(tables: Database) -> Non
     assert gaps(tables) == before
 
 
-def test_only_the_chosen_gaps_are_asked_for(tables: Database) -> None:
+def test_selection_limits_the_gaps_that_are_requested(tables: Database) -> None:
     """By market, and by their first numbers."""
     with forgetful(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
@@ -159,7 +159,7 @@ def test_only_the_chosen_gaps_are_asked_for(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_gap_of_millions_is_asked_for_only_if_it_is_named(
+def test_gap_of_millions_is_requested_only_if_it_is_named(
     tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
     """Also again; a bound of five stands for that of a million."""
@@ -193,7 +193,7 @@ def page(*ids: int) -> Answered:
     return 200, {}, f"[{','.join(map(row, ids))}]".encode()
 
 
-def test_a_refusal_behind_an_answer_ends_the_round(tables: Database) -> None:
+def test_refusal_after_an_answer_ends_the_round(tables: Database) -> None:
     """Nothing else is asked for before the exchange's pause, though the answer had reset the
     count of refusals; after three in a row a run that is to end gives the exchange up.
     """

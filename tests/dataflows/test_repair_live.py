@@ -37,7 +37,9 @@ from tests.support.playing import INSTRUMENTS
 pytestmark = pytest.mark.slow("live feeds until all is there", seconds=6)
 
 
-def test_a_live_pipeline_mends_itself(tables: Database, engine_path: Path) -> None:
+def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
+    tables: Database, engine_path: Path
+) -> None:
     """With trades that never come and connections that are cut, in the end all is there."""
     plan = Plan(rate=2000, trades=3000, starts_paused=True, fault_rates=FaultRates(skip=0.02))
     exchanges = ("binance", "kraken", "coinbase")

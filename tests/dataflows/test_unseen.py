@@ -59,7 +59,7 @@ def outages(tables: Database) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("recovering", [True, False])
 @given(kinds=KINDS, cuts=CUTS, place=st.integers(0, 6))
 @examples(4)
-def test_outages_are_the_same_however_frames_are_cut_and_read_again(
+def test_outages_do_not_depend_on_batches_and_restarts(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
     kinds: list[str],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow("processes that are killed and begin again", secon
     [fault for fault in FAULTS.values() if not fault.live and not fault.shortened],
     ids=lambda fault: fault.name,
 )
-def test_exactly_what_came_is_stored(tmp_path: Path, fault: Fault) -> None:
+def test_each_received_trade_is_stored_once_after_a_fault(tmp_path: Path, fault: Fault) -> None:
     """Each trade once, with its candles and certificates."""
     if not fault.needs():
         pytest.skip("it takes root, and a system that lets it mount")

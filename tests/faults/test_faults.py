@@ -47,23 +47,23 @@ def perform(stage: Stage, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", STEADY, ids=lambda fault: fault.name)
-def test_all_goes_on_by_itself(stage: Stage, fault: Fault) -> None:
+def test_dataflows_recover_from_a_fault(stage: Stage, fault: Fault) -> None:
     """Trades that happen when it is over are in their candles soon."""
     perform(stage, fault)
 
 
-def test_after_all_these_faults_each_trade_is_stored_once(stage: Stage) -> None:
+def test_each_trade_is_stored_once_after_all_faults(stage: Stage) -> None:
     """So it is, and candles and certificates are right."""
     check(stage, steady=True)
 
 
 @pytest.mark.parametrize("fault", UNSTEADY, ids=lambda fault: fault.name)
-def test_all_goes_on_after_a_wrong_clock(stage: Stage, fault: Fault) -> None:
+def test_dataflows_recover_from_a_wrong_clock(stage: Stage, fault: Fault) -> None:
     """Trades that happen when it is right again are in their candles soon."""
     perform(stage, fault)
 
 
-def test_after_wrong_clocks_each_trade_is_stored_once(stage: Stage) -> None:
+def test_each_trade_is_stored_once_after_wrong_clocks(stage: Stage) -> None:
     """So it is, and candles and certificates are right."""
     check(stage, steady=False)
 

@@ -31,7 +31,7 @@ class Producer:
         return self.left
 
 
-def test_a_batch_has_arrived_when_no_more_wait_than_were_sent_after_it() -> None:
+def test_batch_has_arrived_once_only_later_messages_wait() -> None:
     """It took the time since its oldest frame was received."""
     producer, now = Producer(), [1_000.0]
     arrivals = DeliveryLatency(producer.waiting, lambda: now[0])
@@ -52,7 +52,7 @@ def test_a_batch_has_arrived_when_no_more_wait_than_were_sent_after_it() -> None
     assert produced("first")[0] == produced("second")[0] == 1
 
 
-def test_it_looks_by_itself() -> None:
+def test_arrivals_are_measured_in_the_background() -> None:
     """Nobody has to send more for an arrival to be noticed in time."""
     producer = Producer()
     arrivals = DeliveryLatency(producer.waiting)

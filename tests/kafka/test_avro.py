@@ -29,7 +29,7 @@ def schemas() -> Iterator[Registry]:
         yield serving
 
 
-def test_messages_come_back_as_they_went(schemas: Registry) -> None:
+def test_decoded_trades_equal_the_encoded_ones(schemas: Registry) -> None:
     """Exact decimals, microseconds, numbers of 64 bits."""
     trades = read("binance", *TEXTS).trades.with_columns(via=pl.Series([1, 2, 3], dtype=pl.Int8))
     avro = Avro(schemas.url)
@@ -38,7 +38,7 @@ def test_messages_come_back_as_they_went(schemas: Registry) -> None:
     assert found.trades.equals(trades.select(found.trades.columns))
 
 
-def test_outages_come_back_as_they_went(schemas: Registry) -> None:
+def test_decoded_outages_equal_the_encoded_ones(schemas: Registry) -> None:
     """By the message that tells of them."""
     told = pl.Series("outages", [None, [[1, 2], [5, 9]], None], pl.List(pl.List(pl.Int64)))
     avro = Avro(schemas.url)
@@ -99,7 +99,7 @@ def test_the_schema_is_registered_once_for_the_topic(schemas: Registry) -> None:
     assert schemas.levels == {SUBJECT: "BACKWARD"}
 
 
-def test_what_is_no_trade_becomes_a_fault(schemas: Registry) -> None:
+def test_message_without_a_trade_becomes_a_fault(schemas: Registry) -> None:
     """And takes no good one with it."""
     avro = Avro(schemas.url)
     (good,) = avro.encode(read("binance", TEXTS[0]).trades)
@@ -110,7 +110,7 @@ def test_what_is_no_trade_becomes_a_fault(schemas: Registry) -> None:
     assert set(found.faults["reason"]) == {"bad_message"}
 
 
-def test_a_registry_that_refuses_or_is_away_ends_the_start(schemas: Registry) -> None:
+def test_start_fails_if_the_registry_refuses_or_is_away(schemas: Registry) -> None:
     """With a message that says so."""
     schemas.refuses = True
     with pytest.raises(BrokerError, match=r"refuses market\.crypto.trades\.normalized-value"):

@@ -37,7 +37,7 @@ def test_topics_are_made_as_the_design_says(broker: KafkaClient, servers: str) -
         wanted = [replace(topic, partitions=9, retention_ms=1) for topic in wanted]
 
 
-def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: KafkaClient, servers: str) -> None:
+def test_topic_takes_messages_of_a_clock_that_is_ahead(broker: KafkaClient, servers: str) -> None:
     """However far it is: a broker's own bound is an hour."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     ahead = int(time.time() * 1000) + 30 * DAY_MS
@@ -45,7 +45,7 @@ def test_messages_of_a_clock_that_runs_ahead_are_taken(broker: KafkaClient, serv
     assert reading.ends(servers, topics.raw("kraken")) == [(0, 1)]
 
 
-def test_a_broker_without_such_a_bound_still_makes_the_topics(
+def test_topics_are_made_on_a_broker_without_that_bound(
     broker: KafkaClient, servers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it does not know it is not asked for."""
@@ -54,7 +54,7 @@ def test_a_broker_without_such_a_bound_still_makes_the_topics(
     assert reading.topics(servers)["market.crypto.trades.kraken.raw"] == 3
 
 
-def test_what_is_absent_is_added(broker: KafkaClient, servers: str) -> None:
+def test_missing_topics_and_partitions_are_added(broker: KafkaClient, servers: str) -> None:
     """An exchange more."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     broker.create(topics.required_topics(["kraken", "coinbase"], 2, 2))
@@ -62,14 +62,14 @@ def test_what_is_absent_is_added(broker: KafkaClient, servers: str) -> None:
     assert broker.partitions("market.crypto.trades.kraken.raw") == 1
 
 
-def test_a_topic_that_is_not_there_is_named(broker: KafkaClient, servers: str) -> None:
+def test_missing_topic_is_named(broker: KafkaClient, servers: str) -> None:
     """With what makes it."""
     with pytest.raises(BrokerError, match=r"there is no topic nowhere; candlewax init makes it"):
         broker.partitions("nowhere")
     assert str(broker) == servers
 
 
-def test_what_the_broker_refuses_is_told(broker: KafkaClient) -> None:
+def test_refusal_of_the_broker_is_raised(broker: KafkaClient) -> None:
     """Its own words."""
     with pytest.raises(BrokerError, match=r"topic a b: .+"):
         broker.create([Topic("a b", 1, 1)])
@@ -91,7 +91,7 @@ def test_retention_only_ever_grows(broker: KafkaClient, servers: str) -> None:
     assert reading.config(servers, name)["retention.ms"] == "-1"
 
 
-def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not waited for longer than it may take."""
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
     nobody = f"127.0.0.1:{free_port()}"
@@ -111,7 +111,7 @@ def test_no_broker_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> 
         ("plugin.library.paths", "/none", "CANDLEWAX_KAFKA_PLUGIN_LIBRARY_PATHS: .*/none"),
     ],
 )
-def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: str) -> None:
+def test_property_refused_by_librdkafka_is_named(name: str, text: str, why: str) -> None:
     """Before any broker is asked, and without its value."""
     started = KafkaClient(Brokers("127.0.0.1:1", {name: text}))
     for action in (
@@ -125,7 +125,7 @@ def test_a_property_that_librdkafka_refuses_is_named(name: str, text: str, why: 
         assert "secret" not in str(error.value)
 
 
-def test_properties_that_do_not_fit_together_are_named() -> None:
+def test_conflicting_properties_are_named() -> None:
     """All that were given: which of them is wrong librdkafka cannot say."""
     given = {"security.protocol": "ssl", "ssl.key.location": "/none", "ssl.key.password": "secret"}
     with pytest.raises(
@@ -142,14 +142,14 @@ def test_properties_of_the_user_reach_the_client(servers: str) -> None:
         producer.produce("any", b"x" * 2000)
 
 
-def test_a_producer_and_a_consumer_need_no_broker_to_be_made() -> None:
+def test_producer_and_consumer_are_made_without_a_broker() -> None:
     """They find it when it comes."""
     nobody = KafkaClient(Brokers(f"127.0.0.1:{free_port()}"))
     nobody.consumer("any", lambda _: None).close()
     assert nobody.producer(lambda _: None).flush(0) == 0
 
 
-def test_the_same_is_not_said_again_and_again() -> None:
+def test_repeated_log_message_is_limited() -> None:
     """What differs only in its numbers is the same; after a while it may be said again."""
     clock = [0.0]
     hush = LogRateLimit(lambda: clock[0])

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60
 HERE = Path("/here")
 
 
-def test_what_would_send_to_topics_asks_the_database(system: System, tmp_path: Path) -> None:
+def test_repair_refuses_a_database_of_another_kind(system: System, tmp_path: Path) -> None:
     """Of which it takes the gaps, or stores in it what no topic takes."""
     claim(system.tables, HERE, system.settings["CANDLEWAX_DATABASE"], SAMPLE_KIND)
     address = {"CANDLEWAX_KRAKEN_REST_URL": "http://127.0.0.1:9"}

@@ -49,7 +49,7 @@ def sent(broker: KafkaClient, *some: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_raw_message_tells_its_kind(broker: KafkaClient, servers: str, kind: str) -> None:
+def test_raw_message_carries_its_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """Beside the headers that the design names, which stay the first ones."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")])
@@ -60,7 +60,7 @@ def test_each_raw_message_tells_its_kind(broker: KafkaClient, servers: str, kind
     assert kinds(servers) == [(kind, f"{KRAKEN}, partition 0, offset 0")]
 
 
-def test_all_kinds_among_messages_are_told(broker: KafkaClient, servers: str) -> None:
+def test_each_kind_among_raw_messages_is_checked(broker: KafkaClient, servers: str) -> None:
     """Also of those that are no text, lie between others, or are not as we send them."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     rows = received([(NOW_S * 10**9, "c", n, "{}") for n in range(3)])
@@ -72,7 +72,7 @@ def test_all_kinds_among_messages_are_told(broker: KafkaClient, servers: str) ->
     assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED, "strange"]
 
 
-def test_messages_from_before_are_of_no_kind(broker: KafkaClient, servers: str) -> None:
+def test_raw_messages_without_a_header_have_no_kind(broker: KafkaClient, servers: str) -> None:
     """But for our own events of connections to the simulator; what a frame quotes tells nothing."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     quoted = b'{"event":"{\\"candlewax\\":\\"connected\\",\\"made\\":\\"simulator\\"}"}'
@@ -85,7 +85,7 @@ def test_messages_from_before_are_of_no_kind(broker: KafkaClient, servers: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trades_tell_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
+def test_trade_messages_carry_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """In JSON, and only if it is known."""
     broker.create(topics.required_topics([], 1, 1))
     outbox, known = ReliableProducer(broker), [""]
@@ -105,7 +105,7 @@ def test_trades_tell_their_kind(broker: KafkaClient, servers: str, kind: str) ->
     assert asked == [(kind, f"{topics.NORMALIZED}, partition 0, offset 5")]
 
 
-def test_trades_tell_their_kind_in_avro() -> None:
+def test_avro_trades_carry_their_kind() -> None:
     """And older ones none."""
     with registry.serving() as schemas:
         avro = Avro(schemas.url)
@@ -117,7 +117,7 @@ def test_trades_tell_their_kind_in_avro() -> None:
     assert found.kinds == {SIMULATED}
 
 
-def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
+def test_guard_admits_only_the_kind_of_the_database(tables: Database) -> None:
     """The first that comes decides for an empty one; others are refused, naming where they lie."""
     guard = Guard(tables, HERE, "market")
     assert guard.kind == ""
@@ -139,7 +139,7 @@ def test_guard_lets_in_what_is_of_the_database(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_topics_of_another_kind_are_not_sent_to(
+def test_ingest_refuses_topics_of_another_kind(
     broker: KafkaClient, servers: str, kind: str
 ) -> None:
     """By the last message of each partition; one that tells nothing or is absent is no reason."""

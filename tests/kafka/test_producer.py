@@ -36,7 +36,7 @@ def send(outbox: ReliableProducer, value: bytes, partition: int = 0, topic: str 
     outbox.send(topic, partition, value, "key", 1_750_000_000_123, [("seq", b"1")])
 
 
-def test_flush_says_that_all_have_arrived(broker: KafkaClient, servers: str) -> None:
+def test_flush_returns_once_all_messages_arrived(broker: KafkaClient, servers: str) -> None:
     """With key, time and headers, in their order, in the partition named."""
     broker.create([Topic(NAME, 2, -1)])
     outbox = ReliableProducer(broker)
@@ -54,7 +54,7 @@ def test_flush_says_that_all_have_arrived(broker: KafkaClient, servers: str) -> 
     }
 
 
-def test_a_full_queue_waits_for_room(broker: KafkaClient, servers: str) -> None:
+def test_full_queue_waits_for_space(broker: KafkaClient, servers: str) -> None:
     """Nothing is left out, whichever way it is handed over."""
     broker.create([Topic(NAME, 1, -1)])
     outbox = ReliableProducer(small(servers))
@@ -66,7 +66,7 @@ def test_a_full_queue_waits_for_room(broker: KafkaClient, servers: str) -> None:
     assert found == list(range(60))
 
 
-def test_a_full_queue_keeps_the_order(broker: KafkaClient, servers: str) -> None:
+def test_full_queue_keeps_the_order(broker: KafkaClient, servers: str) -> None:
     """What found room only later stands later."""
     broker.create([Topic(NAME, 1, -1)])
     outbox = ReliableProducer(small(servers))
@@ -77,7 +77,7 @@ def test_a_full_queue_keeps_the_order(broker: KafkaClient, servers: str) -> None
     assert [int(m.value() or b"") for m in reading.read_all(servers, NAME)] == list(range(200))
 
 
-def test_what_the_broker_refuses_is_raised(broker: KafkaClient, servers: str) -> None:
+def test_refusal_of_the_broker_is_raised(broker: KafkaClient, servers: str) -> None:
     """A message longer than the topic takes; by the next call and each after it."""
     reading.create(servers, NAME, {"max.message.bytes": "1000"})
     outbox = ReliableProducer(broker)
@@ -90,14 +90,14 @@ def test_what_the_broker_refuses_is_raised(broker: KafkaClient, servers: str) ->
     assert reading.ends(servers, NAME) == [(0, 0)]
 
 
-def test_what_the_client_refuses_is_raised(broker: KafkaClient) -> None:
+def test_refusal_of_the_client_is_raised(broker: KafkaClient) -> None:
     """A message longer than any may be."""
     outbox = ReliableProducer(broker)
     with pytest.raises(DeliveryError, match=r"a message for .* was refused: .*"):
         outbox.send_all(NAME, 0, [{"value": b"x" * (20 << 20)}])
 
 
-def test_a_topic_that_is_not_there_is_raised(broker: KafkaClient) -> None:
+def test_missing_topic_is_raised(broker: KafkaClient) -> None:
     """Once the broker has said so."""
     quick = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "100"})
     outbox = ReliableProducer(KafkaClient(quick))
@@ -106,7 +106,7 @@ def test_a_topic_that_is_not_there_is_raised(broker: KafkaClient) -> None:
         outbox.flush()
 
 
-def test_a_partition_that_is_not_there_is_raised(broker: KafkaClient) -> None:
+def test_missing_partition_is_raised(broker: KafkaClient) -> None:
     """The topic has fewer."""
     broker.create([Topic(NAME, 1, -1)])
     outbox = ReliableProducer(broker)
@@ -115,7 +115,7 @@ def test_a_partition_that_is_not_there_is_raised(broker: KafkaClient) -> None:
         outbox.flush()
 
 
-def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_does_not_wait_for_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """No broker: what is undelivered is told."""
     monkeypatch.setattr("candlewax.kafka.producer._STOP_TIMEOUT_S", 0.3)
     outbox = ReliableProducer(KafkaClient(Brokers(f"127.0.0.1:{free_port()}")), Asked(3))
@@ -124,7 +124,7 @@ def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         outbox.flush()
 
 
-def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flush_retries_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it answers, or the process is to stop; what else it says is told at once."""
     monkeypatch.setattr("candlewax.kafka.producer._RETRY_INTERVAL_S", 0)
     answers: list[int | BrokerError] = [BrokerAwayError("gone"), BrokerAwayError("gone"), 4]
@@ -145,7 +145,7 @@ def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
         ReliableProducer(nobody).retry_while_unavailable(ask)
 
 
-def test_a_stop_while_the_queue_is_full_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_a_wait_for_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for room is asked to stop as well."""
     monkeypatch.setattr("candlewax.kafka.producer._STOP_TIMEOUT_S", 0.3)
     outbox = ReliableProducer(small(f"127.0.0.1:{free_port()}"), Asked(3))

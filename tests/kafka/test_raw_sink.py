@@ -58,7 +58,7 @@ def consumed(servers: str, topic: str = KRAKEN) -> list[PartitionMessages]:
 TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MAX_MESSAGE_BYTES, "\U0001f56f"]
 
 
-def test_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
+def test_raw_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
     """Key, headers, time and partition as the design says."""
     sent = [(NOW_S * 10**9 + n * 1_234_567, f"c{n % 5}", n, text) for n, text in enumerate(TEXTS)]
     sent.append((NOW_S * 10**9 + 999, "c1", 2**64 - 1, "last"))
@@ -76,7 +76,7 @@ def test_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
         assert message.partition() == topics.raw_partition(connection, 3)
 
 
-def test_they_are_read_as_they_were_sent(frames: RawFrameProducer, servers: str) -> None:
+def test_raw_frames_are_read_as_sent(frames: RawFrameProducer, servers: str) -> None:
     """With where they lie."""
     sent = [(NOW_S * 10**9 + n, f"c{n % 4}", n, f"frame {n}") for n in range(100)]
     frames.send(received(sent))
@@ -94,7 +94,7 @@ def test_they_are_read_as_they_were_sent(frames: RawFrameProducer, servers: str)
     assert sorted(found) == sorted(sent)
 
 
-def test_bytes_that_are_no_text_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
+def test_invalid_utf8_arrives_verbatim(frames: RawFrameProducer, servers: str) -> None:
     """And are read as what they are."""
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")]).frames
     frames.send(InvalidUtf8Frames("kraken", table, [b"\xff{}"], ["why"]))
@@ -107,7 +107,9 @@ def test_bytes_that_are_no_text_arrive_verbatim(frames: RawFrameProducer, server
     assert "invalid start byte" in feed.details[0]
 
 
-def test_messages_of_others_are_read_as_frames(outbox: ReliableProducer, servers: str) -> None:
+def test_messages_of_other_programs_are_read_as_frames(
+    outbox: ReliableProducer, servers: str
+) -> None:
     """Without headers, with wrong ones, without key or value: received when they came."""
     assert outbox.count_undelivered() == 0
     when = NOW_S * 1000 + 7
@@ -155,7 +157,7 @@ def test_headers_are_known_by_their_names(
 
 @pytest.mark.parametrize("odd", [b"{}", b"\xff"], ids=["all frames", "not all frames"])
 @pytest.mark.usefixtures("outbox")
-def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) -> None:
+def test_messages_read_in_pieces_equal_those_read_at_once(servers: str, odd: bytes) -> None:
     """Also where one is not as we send it, or no text."""
     ours: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
     for headers, value in ((ours, b"[1]"), (ours, b"[2]"), (SWAPPED, odd), (ours, b"[3]")):
@@ -175,7 +177,7 @@ def test_what_is_read_in_pieces_is_as_if_read_at_once(servers: str, odd: bytes) 
     assert [type(feed) for feed in found] == kinds
 
 
-def test_what_is_replayed_is_kept(
+def test_retention_is_extended_for_replayed_frames(
     broker: KafkaClient, frames: RawFrameProducer, servers: str
 ) -> None:
     """A recording older than the retention raises it, or its frames would vanish."""
@@ -195,7 +197,7 @@ def test_what_is_replayed_is_kept(
     assert broker.partitions(KRAKEN) == 3
 
 
-def test_the_broker_keeps_what_is_replayed(
+def test_broker_keeps_replayed_frames(
     broker: KafkaClient, outbox: ReliableProducer, servers: str
 ) -> None:
     """By the real clock; without it what is as old as the epoch is gone in a moment."""
@@ -210,7 +212,7 @@ def test_the_broker_keeps_what_is_replayed(
     assert len(reading.read_all(servers, KRAKEN)) == 50
 
 
-def test_a_clock_that_runs_ahead_loses_no_frame(frames: RawFrameProducer, servers: str) -> None:
+def test_frames_of_a_clock_that_is_ahead_are_sent(frames: RawFrameProducer, servers: str) -> None:
     """A broker refuses messages from the future; the header still tells the time."""
     ahead = (NOW_S + 90 * DAY_S) * 10**9
     frames.send(received([(ahead, "c", 1, "x")]))
@@ -220,7 +222,7 @@ def test_a_clock_that_runs_ahead_loses_no_frame(frames: RawFrameProducer, server
     assert dict(message.headers() or [])["recv_ns"] == b"%d" % ahead
 
 
-def test_a_snapshot_of_the_sink_covers_all_before(frames: RawFrameProducer, servers: str) -> None:
+def test_snapshot_of_the_sink_flushes_all_before(frames: RawFrameProducer, servers: str) -> None:
     """And a failure to deliver ends it."""
     ended: list[int] = []
     sink = RawTopicSink(["kraken", UNKNOWN_EXCHANGE], frames, pytest.fail, lambda: ended.append(1))
@@ -240,7 +242,7 @@ def test_a_snapshot_of_the_sink_covers_all_before(frames: RawFrameProducer, serv
     assert ended == [1]
 
 
-def test_what_is_too_long_goes_aside() -> None:
+def test_frame_beyond_the_message_size_goes_to_the_fallback() -> None:
     """With its reason; the others go on."""
     tally = Counters()
     route = RouteStep(Instruments({}), ["kraken"], tally)

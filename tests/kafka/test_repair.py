@@ -31,7 +31,7 @@ def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
     assert system.start("ingest", CANDLEWAX_FEED=str(log)).wait() == 0
 
 
-def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -> None:
+def test_repair_fills_gaps_through_the_raw_topic(system: System, tmp_path: Path) -> None:
     """A recording that lacks trades goes to the raw topic, `silver` finds the gaps, `repair` sends
     what REST says of them the same way, and in the end nothing is missing.
     """
@@ -55,7 +55,7 @@ def test_gaps_are_filled_through_the_raw_topic(system: System, tmp_path: Path) -
     assert set(found.values()) == {"websocket", "rest"}
 
 
-def test_what_was_given_up_is_asked_for_beside_the_processes(
+def test_repair_again_fills_a_given_up_gap_beside_running_dataflows(
     system: System, tmp_path: Path
 ) -> None:
     """`candlewax repair --again` sends what came to the raw topic, while `silver` stores it."""
@@ -86,7 +86,7 @@ def test_what_was_given_up_is_asked_for_beside_the_processes(
     }
 
 
-def test_with_nobody_to_ask_it_ends(system: System) -> None:
+def test_repair_ends_if_no_exchange_may_be_asked(system: System) -> None:
     """Frames of a recording are no reason to ask an exchange."""
     repair = system.start("repair")
     assert repair.wait() == 0, repair.said()
@@ -94,7 +94,7 @@ def test_with_nobody_to_ask_it_ends(system: System) -> None:
     assert stored_kind(system.tables) == ""
 
 
-def test_a_dump_goes_to_the_raw_topic(system: System, tmp_path: Path) -> None:
+def test_backfill_sends_a_dump_to_the_raw_topic(system: System, tmp_path: Path) -> None:
     """As data of real markets, of which `silver` stores each trade."""
     dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
     dump.write_text("".join(f"{n},2,3,6,{1767225600000 + n},True,True\n" for n in range(1, 50)))

@@ -34,7 +34,7 @@ def topic(broker: KafkaClient, servers: str) -> str:
 
 
 @pytest.mark.usefixtures("topic")
-def test_a_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
+def test_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
     """Every partition in its order."""
     reader = Reader(broker)
     assert reader.source.list_parts() == [f"{NAME}:0", f"{NAME}:1"]
@@ -43,14 +43,14 @@ def test_a_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
     reader.close()
 
 
-def test_some_partitions_are_read(broker: KafkaClient, topic: str) -> None:
+def test_only_the_named_partitions_are_read(broker: KafkaClient, topic: str) -> None:
     """Others are another process's."""
     source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False)
     assert source.list_parts() == [f"{NAME}:1"]
 
 
 @pytest.mark.parametrize("linger", [None, timedelta(seconds=8)])
-def test_what_comes_waits_for_others_as_long_as_is_asked_for(
+def test_messages_wait_for_more_as_long_as_configured(
     broker: KafkaClient, topic: str, linger: timedelta | None
 ) -> None:
     """Where nothing is asked for, for nothing."""
@@ -65,7 +65,7 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(
     part.close()
 
 
-def test_a_held_source_keeps_what_comes(broker: KafkaClient, topic: str) -> None:
+def test_held_source_keeps_its_messages(broker: KafkaClient, topic: str) -> None:
     """Until it is let go; nothing is lost by it."""
     held, turns = True, EmitGate()
     turns.add_backpressure(lambda: held)
@@ -85,7 +85,9 @@ def test_a_held_source_keeps_what_comes(broker: KafkaClient, topic: str) -> None
     part.close()
 
 
-def test_it_resumes_where_the_snapshot_ends(broker: KafkaClient, topic: str, servers: str) -> None:
+def test_source_resumes_where_its_snapshot_ends(
+    broker: KafkaClient, topic: str, servers: str
+) -> None:
     """Each message comes once, over both lives, in any cut."""
     first = Reader(broker)
     first.read(200)
@@ -100,7 +102,7 @@ def test_it_resumes_where_the_snapshot_ends(broker: KafkaClient, topic: str, ser
 
 
 @pytest.mark.usefixtures("topic")
-def test_a_snapshot_before_anything_came_changes_nothing(broker: KafkaClient) -> None:
+def test_snapshot_before_the_first_message_changes_nothing(broker: KafkaClient) -> None:
     """Who resumes at it gets the same."""
     reader = Reader(broker, p1=50)
     states = [part.snapshot() for part in reader.parts.values()]
@@ -112,7 +114,7 @@ def test_a_snapshot_before_anything_came_changes_nothing(broker: KafkaClient) ->
 
 
 @pytest.mark.usefixtures("topic")
-def test_an_offset_that_is_gone_is_an_error(broker: KafkaClient, servers: str) -> None:
+def test_deleted_offset_is_an_error(broker: KafkaClient, servers: str) -> None:
     """Never a leap over what is lost."""
     delete_before(servers, 60)
     reader = Reader(broker, p0=50)
@@ -123,7 +125,7 @@ def test_an_offset_that_is_gone_is_an_error(broker: KafkaClient, servers: str) -
 
 
 @pytest.mark.usefixtures("topic")
-def test_an_offset_that_is_still_to_come_is_an_error(broker: KafkaClient) -> None:
+def test_offset_beyond_the_end_is_an_error(broker: KafkaClient) -> None:
     """The topic was made anew under the recovery store."""
     reader = Reader(broker, p0=101)
     with pytest.raises(BrokerError, match="the topic was created again"):
@@ -132,7 +134,9 @@ def test_an_offset_that_is_still_to_come_is_an_error(broker: KafkaClient) -> Non
 
 
 @pytest.mark.usefixtures("topic")
-def test_without_a_snapshot_it_begins_with_what_is_left(broker: KafkaClient, servers: str) -> None:
+def test_source_without_a_snapshot_begins_with_the_first_kept_message(
+    broker: KafkaClient, servers: str
+) -> None:
     """Retention has run, nobody was there."""
     delete_before(servers, 60)
     reader = Reader(broker)
@@ -141,7 +145,7 @@ def test_without_a_snapshot_it_begins_with_what_is_left(broker: KafkaClient, ser
     reader.close()
 
 
-def test_a_topic_deleted_under_it_is_an_error(
+def test_topic_deleted_while_read_is_an_error(
     broker: KafkaClient, topic: str, servers: str
 ) -> None:
     """Not silence, once the broker had time to spread the word."""
@@ -154,14 +158,16 @@ def test_a_topic_deleted_under_it_is_an_error(
     reader.close()
 
 
-def test_a_topic_that_is_not_there_is_named(broker: KafkaClient) -> None:
+def test_missing_topic_is_named(broker: KafkaClient) -> None:
     """Before anything begins."""
     with pytest.raises(BrokerError, match="there is no topic"):
         KafkaSource(broker, {"nowhere": None}, AS_THEY_ARE, GROUP, lambda: False)
 
 
 @pytest.mark.usefixtures("topic")
-def test_lag_tools_see_what_is_durable(broker: KafkaClient, servers: str) -> None:
+def test_committed_offset_is_that_of_the_durable_snapshot(
+    broker: KafkaClient, servers: str
+) -> None:
     """What a snapshot covered, once the next says that it holds."""
     group = f"{GROUP}-seen"
     reader = Reader(broker, group, p1=50)
@@ -176,7 +182,7 @@ def test_lag_tools_see_what_is_durable(broker: KafkaClient, servers: str) -> Non
 
 
 @pytest.mark.usefixtures("topic")
-def test_what_is_left_to_read_is_told(broker: KafkaClient, servers: str) -> None:
+def test_lag_counts_the_messages_left_to_read(broker: KafkaClient, servers: str) -> None:
     """Of each partition: not what lies before it, nor what retention took."""
     delete_before(servers, 60)
     reader = Reader(broker, p1=100)
@@ -196,7 +202,7 @@ def test_what_is_left_to_read_is_told(broker: KafkaClient, servers: str) -> None
 
 
 @pytest.mark.usefixtures("topic")
-def test_it_ends_when_asked_to_stop(broker: KafkaClient) -> None:
+def test_source_ends_when_asked_to_stop(broker: KafkaClient) -> None:
     """Each partition, and its place stays known."""
     reader = Reader(broker)
     reader.read(200)

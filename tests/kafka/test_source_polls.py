@@ -52,7 +52,7 @@ class Alternating:
         return messages
 
 
-def test_what_came_of_a_partition_is_taken_at_once() -> None:
+def test_messages_of_a_partition_are_taken_at_once() -> None:
     """Who is behind catches up: a batch of one message costs as much as a full one."""
     alternating: Any = Alternating()
     reader = Reader(alternating)
@@ -60,7 +60,7 @@ def test_what_came_of_a_partition_is_taken_at_once() -> None:
     assert reader.values == {0: numbers(0, 100), 1: numbers(0, 100)}
 
 
-def test_what_is_taken_at_once_has_an_end() -> None:
+def test_poll_takes_a_bounded_number_of_messages() -> None:
     """The rest comes the next time, and lingering for it would only be late."""
     alternating: Any = Alternating(BATCH_MESSAGES + 3 * CHUNK_MESSAGES)
     linger = timedelta(seconds=8)
@@ -77,7 +77,7 @@ def test_what_is_taken_at_once_has_an_end() -> None:
     assert [part.next_awake() for part in parts] == [ALWAYS, ALWAYS]
 
 
-def test_what_is_taken_at_once_has_a_size() -> None:
+def test_poll_takes_a_bounded_number_of_bytes() -> None:
     """Frames may be large; the rest comes the next time."""
     alternating: Any = Alternating(3 * CHUNK_MESSAGES, BATCH_BYTES // (2 * CHUNK_MESSAGES) + 1)
     reader = Reader(alternating)
@@ -94,7 +94,7 @@ class Gone(Alternating):
         return "kafka:9092"
 
 
-def test_a_broker_that_is_away_is_told() -> None:
+def test_source_reports_a_broker_that_is_away() -> None:
     """Who reads nothing, not yet or no longer, does not ask for it."""
     gone: Any = Gone()
     assert (

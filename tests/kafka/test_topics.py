@@ -21,7 +21,7 @@ def test_each_exchange_has_a_topic_of_its_own() -> None:
     }
 
 
-def test_a_connection_stays_where_it_is() -> None:
+def test_connection_keeps_its_partition() -> None:
     """The same in every process and version, or its order were lost: known numbers."""
     assert [topics.raw_partition(name, 4) for name in ("b0", "b1", "kraken-0", "")] == [
         2, 0, 1, 0,

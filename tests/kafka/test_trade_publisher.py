@@ -34,7 +34,7 @@ def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
-def test_trades_lie_by_exchange_in_their_order(
+def test_trades_keep_their_order_within_an_exchange(
     broker: KafkaClient, servers: str, partitions: int
 ) -> None:
     """Keyed by symbol, each exchange whole in one partition."""
@@ -56,7 +56,7 @@ def test_trades_lie_by_exchange_in_their_order(
     assert reading.ends(servers, topics.DEAD_LETTERS) == [(0, 0)]
 
 
-def test_the_first_trade_behind_an_outage_tells_of_it(broker: KafkaClient, servers: str) -> None:
+def test_first_trade_after_an_outage_carries_it(broker: KafkaClient, servers: str) -> None:
     """In its message; of those that came before it and after none does."""
     broker.create(topics.required_topics([], 1, 1))
     made = batch("kraken", range(4))
@@ -85,7 +85,7 @@ def test_dead_letters_go_to_their_topic(broker: KafkaClient, servers: str) -> No
     assert {m.key() for m in found} == {b"kraken"}
 
 
-def test_another_encoding_may_be_used(broker: KafkaClient, servers: str) -> None:
+def test_publisher_uses_the_given_encoding(broker: KafkaClient, servers: str) -> None:
     """Whatever makes bytes of trades."""
     broker.create(topics.required_topics([], 1, 1))
     outbox = ReliableProducer(broker)
@@ -95,7 +95,7 @@ def test_another_encoding_may_be_used(broker: KafkaClient, servers: str) -> None
     assert [m.value() for m in reading.read_all(servers, topics.NORMALIZED)] == [b"\0\xff"] * 2
 
 
-def test_without_its_topic_it_says_so(broker: KafkaClient) -> None:
+def test_missing_topic_is_named(broker: KafkaClient) -> None:
     """Before anything is sent."""
     with pytest.raises(BrokerError, match="there is no topic"):
         TradePublisher(broker, ReliableProducer(broker))(batch("kraken", range(1)))

@@ -57,7 +57,7 @@ def test_database_takes_its_own_kind_and_refuses_others(
 
 @pytest.mark.parametrize("first", KINDS)
 @pytest.mark.parametrize("second", KINDS)
-def test_of_two_claims_at_once_one_wins(
+def test_one_of_two_claims_at_once_wins(
     tables: Database, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
     """The other comes between its look at an empty database and its claim; all goes on for who was
@@ -81,7 +81,7 @@ def test_of_two_claims_at_once_one_wins(
     assert tables.query("SELECT DISTINCT kind FROM database_kind")["kind"].to_list() == [first]
 
 
-def test_of_many_claims_of_a_server_one_kind_wins(tmp_path: Path) -> None:
+def test_one_kind_wins_among_many_claims_of_a_server(tmp_path: Path) -> None:
     """Each on a connection of its own; all that are of that kind are let in, others never."""
     with serving(tmp_path) as server:
         place = Server(server.dsn)
@@ -106,7 +106,7 @@ def test_of_many_claims_of_a_server_one_kind_wins(tmp_path: Path) -> None:
         database.close()
 
 
-def test_of_two_claims_from_before_the_first_counts(tables: Database) -> None:
+def test_first_of_two_older_claims_counts(tables: Database) -> None:
     """Then each of two that began at once stored its own, and nobody was let in any more."""
     tables.client.command(
         "INSERT INTO database_kind VALUES "
@@ -121,7 +121,7 @@ def chosen(**changes: object) -> Settings:
     return replace(load({}), **changes)  # type: ignore[arg-type]  # of its fields
 
 
-def test_feed_tells_its_kind(tmp_path: Path) -> None:
+def test_kind_follows_from_the_feed(tmp_path: Path) -> None:
     """The sample by name or path; logs by what their first connection says."""
     real, made = tmp_path / "real.tsv", tmp_path / "made.tsv"
     real.write_text('1\tbinance\tb0\t0\t{"candlewax":"connected"}\n')
@@ -135,7 +135,7 @@ def test_feed_tells_its_kind(tmp_path: Path) -> None:
     assert kind_of(chosen(feed=(tmp_path / "none.tsv",))) == REAL
 
 
-def test_exchange_is_asked_what_it_is() -> None:
+def test_exchange_is_asked_for_its_kind() -> None:
     """At addresses that are not its own; one that is away does not tell."""
 
     async def talk(*_: object) -> None:
@@ -180,7 +180,7 @@ def test_exchange_that_is_away_does_not_decide(
 
 
 @pytest.mark.parametrize("wanted", [False, True, None])
-def test_connection_of_another_kind_brings_nothing(*, wanted: bool | None) -> None:
+def test_connection_of_another_kind_delivers_nothing(*, wanted: bool | None) -> None:
     """Where it is not known at start, the connection tells; what it brings says so."""
     rules = {name: replace(live, is_simulated=wanted) for name, live in quick("kraken").items()}
     with (

@@ -40,7 +40,7 @@ def _other(store: Path) -> None:
         (_other, "the recovery store of the dataflow silver; ohlcv needs one of its own"),
     ],
 )
-def test_recovery_store_that_cannot_be_used_is_told(
+def test_unusable_recovery_store_is_named(
     tmp_path: Path, make: Callable[[Path], None], says: str
 ) -> None:
     """Before the database is opened."""
@@ -51,7 +51,7 @@ def test_recovery_store_that_cannot_be_used_is_told(
         check_store(store, "ohlcv")
 
 
-def test_recovery_store_of_the_dataflow_is_taken(tmp_path: Path) -> None:
+def test_recovery_store_of_the_dataflow_is_accepted(tmp_path: Path) -> None:
     """New, or its own."""
     init_db_dir(tmp_path, 2)
     check_store(tmp_path, "ohlcv")

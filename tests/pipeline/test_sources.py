@@ -23,7 +23,7 @@ URL = "http://127.0.0.1:1/kraken"
         ({"KRAKEN_URL": "ws://127.0.0.1:1/v2", "KRAKEN_REST_URL": URL}, False, {"kraken": URL}),
     ],
 )
-def test_who_is_asked(
+def test_rest_is_asked_only_where_it_may_be(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, str],
     real: bool,
@@ -37,7 +37,7 @@ def test_who_is_asked(
     assert all(how.rest is EXCHANGES[exchange].rest for exchange, how in found.items())
 
 
-def test_a_key_goes_to_its_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_sent_to_its_exchange_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """And to no other; it is not shown."""
     monkeypatch.chdir(ROOT)
     chosen = load({"CANDLEWAX_BINANCE_KEY": "secret"}, Path("none"))

@@ -94,7 +94,7 @@ FILLED: dict[str, tuple[list[SourceItem], str, str]] = {
 
 
 @pytest.mark.parametrize("name", FILLED)
-def test_database_from_before_is_what_it_holds(
+def test_kind_of_an_older_database_follows_from_its_rows(
     tables: Database, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     """One line says what it is taken for, and why; what is of another kind is refused then."""
@@ -111,7 +111,7 @@ def test_database_from_before_is_what_it_holds(
     assert stored_kind(tables) == kind
 
 
-def test_empty_database_is_of_no_kind(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_database_has_no_kind(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever fills it decides, and nothing need be said."""
     claim(tables, HERE, "market", SIMULATED)
     assert stored_kind(tables) == SIMULATED

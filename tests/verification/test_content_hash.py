@@ -9,7 +9,7 @@ from tests.support.playing import play, received
 from tests.support.rebuilding import Again, minutely
 
 
-def test_the_hash_is_that_of_the_documented_query(tables: Database, again: Again) -> None:
+def test_hash_equals_the_documented_query_in_any_order(tables: Database, again: Again) -> None:
     """Users compute it themselves; no order, part or clock of ours is in it."""
     play(received(minutely(30)), tables)
     query = """
@@ -37,7 +37,7 @@ def test_the_hash_is_that_of_the_documented_query(tables: Database, again: Again
         ("ohlcv", "ohlcv_content", {"updated_at", "revision"}),
     ],
 )
-def test_every_column_is_in_the_hash(
+def test_hash_covers_every_column_except_clocks(
     tables: Database, table: str, view: str, clocks: set[str]
 ) -> None:
     """But what a clock of ours has a part in: what is added to a table must be added there."""

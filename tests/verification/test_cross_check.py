@@ -73,7 +73,7 @@ def closed(candles: Candles, begin_s: int, mark_s: int) -> int:
     return sum(begin_s < end <= mark_s for end in ends)
 
 
-def test_right_candles_are_found_right(database: Client) -> None:
+def test_cross_check_accepts_right_candles(database: Client) -> None:
     """All that closed since a little before are looked at, also the day's."""
     candles = store(database, FILLS, MARK)
     checked = CrossCheckMetrics()
@@ -88,7 +88,7 @@ def test_right_candles_are_found_right(database: Client) -> None:
     assert checked.last_run_at > 0
 
 
-def test_exchanges_of_others_are_left_alone(database: Client) -> None:
+def test_cross_check_skips_exchanges_of_other_processes(database: Client) -> None:
     """Where each process that makes candles looks at its own."""
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
@@ -102,7 +102,7 @@ def test_exchanges_of_others_are_left_alone(database: Client) -> None:
         assert [row[0] for row in checked.rows()] == (["x"] if wrong else [])
 
 
-def test_a_wrong_candle_is_found(database: Client) -> None:
+def test_cross_check_finds_a_wrong_candle(database: Client) -> None:
     """By the second look that sees it, once; and it is forgotten when it is right again."""
     candles = store(database, FILLS, MARK)
     for number, start in {1: DAY_S + 840, 2: DAY_S + 600, 3: DAY_S, 6: DAY_S - 86_400}.items():
@@ -123,7 +123,7 @@ def test_a_wrong_candle_is_found(database: Client) -> None:
         assert sum(checked.mismatches.values()) > 0
 
 
-def test_each_field_of_a_minute_counts(database: Client) -> None:
+def test_cross_check_compares_each_field_of_a_minute(database: Client) -> None:
     """By the smallest difference there is, and it is named."""
     candles = store(database, FILLS, MARK)
     key = ("1m", "x", "A/B", LAST_MINUTE.start)
@@ -140,7 +140,7 @@ def test_each_field_of_a_minute_counts(database: Client) -> None:
         assert checked.wrong[LAST_MINUTE] == Mismatch("mismatch", (field,))
 
 
-def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client) -> None:
+def test_cross_check_finds_missing_and_extra_candles(database: Client) -> None:
     """Each by its name."""
     candles = store(database, FILLS, MARK)
     key = ("1m", "x", "A/B", LAST_MINUTE.start)
@@ -154,7 +154,7 @@ def test_a_candle_that_is_not_there_and_one_too_many_are_found(database: Client)
     assert checked.wrong[LAST_MINUTE._replace(symbol="Z/B")] == Mismatch("missing_in_check")
 
 
-def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -> None:
+def test_difference_between_two_inserts_is_no_mismatch(database: Client) -> None:
     """A late trade is stored a little before its candle."""
     candles = store(database, FILLS, MARK)
     late = fill(100, 850, "1.7")
@@ -168,7 +168,7 @@ def test_what_looks_wrong_between_two_inserts_is_no_mismatch(database: Client) -
     assert (checked.wrong, checked.mismatches) == ({}, {})
 
 
-def test_a_wrong_candle_is_remembered_however_far_time_goes_on(database: Client) -> None:
+def test_mismatch_is_remembered_after_its_window(database: Client) -> None:
     """Until it is right, beyond what is looked at otherwise."""
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
@@ -184,7 +184,7 @@ def test_a_wrong_candle_is_remembered_however_far_time_goes_on(database: Client)
     assert checked.wrong == {}
 
 
-def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client) -> None:
+def test_some_runs_go_back_as_far_as_candles_change(database: Client) -> None:
     """A wrong revision of a candle that closed a quarter of an hour ago is found then."""
     candles = store(database, FILLS, MARK)
     checked = CrossCheckMetrics()
@@ -199,7 +199,7 @@ def test_now_and_then_a_look_goes_back_as_far_as_candles_change(database: Client
     assert Window("x", 1, "A/B", DAY_S + 60) in checked.wrong
 
 
-def test_candles_that_form_are_left_alone(database: Client) -> None:
+def test_cross_check_skips_forming_candles(database: Client) -> None:
     """Nobody claims that they are right."""
     candles = store(database, FILLS, MARK - 30 * SECOND)
     assert not candles["1m", "x", "A/B", LAST_MINUTE.start]["closed"]
@@ -211,14 +211,14 @@ def test_candles_that_form_are_left_alone(database: Client) -> None:
     assert checked.wrong == {}
 
 
-def test_nothing_stored_is_nothing_wrong(database: Client) -> None:
+def test_cross_check_of_an_empty_database_finds_nothing(database: Client) -> None:
     """A database may be empty."""
     checked = CrossCheckMetrics()
     CrossCheck(database, checked).run_once()
     assert (checked.candles, checked.wrong, checked.gaps) == (0, {}, [])
 
 
-def test_gaps_are_told_by_state(database: Client) -> None:
+def test_gaps_are_counted_by_state(database: Client) -> None:
     """What is done with counts for a day, what is to be done as long as it takes."""
     now, before = "now64(6)", "now64(6) - INTERVAL 3 DAY"
     rows: list[tuple[Any, ...]] = [

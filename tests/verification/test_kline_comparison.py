@@ -38,13 +38,13 @@ def score(
     return compare(published, stored, begin, end)
 
 
-def test_equal_candles_are_equal() -> None:
+def test_equal_candles_agree() -> None:
     """And nothing else is counted."""
     assert score(theirs(*at(1, 2)), ours(*at(1, 2))) == Score(compared=2, equal=2)
 
 
 @pytest.mark.parametrize("field", [name for name in CANDLE if name != "vwap"])
-def test_each_field_counts_by_the_smallest_difference(field: str) -> None:
+def test_smallest_difference_of_each_field_is_found(field: str) -> None:
     """One candle differs, in one field, and both values are shown."""
     step = 1 if field == "trade_count" else Decimal("0.000000000001")
     wrong = {"window_start": MINUTE, field: CANDLE[field] + step}
@@ -57,7 +57,7 @@ def test_each_field_counts_by_the_smallest_difference(field: str) -> None:
     assert example["window_start"] == "1970-01-01 00:01:00"
 
 
-def test_a_difference_that_the_certificate_tells_is_no_failure() -> None:
+def test_difference_explained_by_the_certificate_is_no_failure() -> None:
     """It is counted, but it was known."""
     partial = {"window_start": MINUTE, "high": Decimal(3), "status": "partial"}
     found = score(theirs(*at(1)), ours(partial))
@@ -75,15 +75,13 @@ def test_a_difference_that_the_certificate_tells_is_no_failure() -> None:
         (12, "1.504950495049", 1),
     ],
 )
-def test_an_average_is_compared_as_far_as_it_is_published(
-    digits: int, vwap: str, equal: int
-) -> None:
+def test_average_is_compared_to_the_published_precision(digits: int, vwap: str, equal: int) -> None:
     """Cut, not rounded."""
     average = {"window_start": MINUTE, "vwap": Decimal(vwap), "vwap_digits": digits}
     assert score(theirs(average), ours(*at(1))).equal == equal
 
 
-def test_a_candle_of_one_side_is_counted_there() -> None:
+def test_candle_of_one_side_only_is_counted_there() -> None:
     """Within the time that both looked at."""
     found = score(theirs(*at(1, 2, 4)), ours(*at(1, 3)))
     assert (found.compared, found.only_ours, found.only_theirs) == (1, 1, 2)
@@ -95,7 +93,7 @@ def test_a_candle_of_one_side_is_counted_there() -> None:
     ]
 
 
-def test_a_window_in_which_nothing_traded_needs_no_candle() -> None:
+def test_window_without_trades_needs_no_candle() -> None:
     """Exchanges repeat the last price; we store none. But with a candle it differs."""
     quiet = {"window_start": MINUTE, "trade_count": 0}
     found = score(theirs(quiet), ours())
@@ -103,7 +101,7 @@ def test_a_window_in_which_nothing_traded_needs_no_candle() -> None:
     assert score(theirs(quiet), ours(*at(1))).fields == {"trade_count": 1}
 
 
-def test_what_lies_beyond_our_closed_candles_is_not_compared() -> None:
+def test_klines_beyond_closed_candles_are_not_compared() -> None:
     """Before the first and behind the last."""
     found = score(theirs(*at(1, 2, 3, 4)), ours(*at(2, 3)), 2 * MINUTE, 3 * MINUTE)
     assert (found.compared, found.beyond, found.only_theirs) == (2, 2, 0)

@@ -28,7 +28,7 @@ OHLC = b"""{"error":[],"result":{"XXBTZUSD":[
 
 
 @pytest.mark.parametrize("text", [NAMES + ROW, ROW, b"\xef\xbb\xbf" + ROW, ROW.rstrip()])
-def test_a_kline_is_read_with_names_above_it_or_without(text: bytes) -> None:
+def test_kline_is_read_with_and_without_a_header(text: bytes) -> None:
     """All its amounts exactly; it has no average price."""
     (row,) = read_binance(text).rows.rows(named=True)
     assert row == {
@@ -41,13 +41,13 @@ def test_a_kline_is_read_with_names_above_it_or_without(text: bytes) -> None:
     }  # fmt: skip
 
 
-def test_times_in_microseconds_are_told_by_their_size() -> None:
+def test_microseconds_are_recognized_by_size() -> None:
     """As in the files of spot since 2025."""
     later = ROW.replace(b"1721347020000", b"1735689600000000")
     assert read_binance(later).rows["window_start"].to_list() == [1_735_689_600_000_000]
 
 
-def test_an_answer_of_kraken_is_read_up_to_what_is_committed() -> None:
+def test_kraken_answer_is_read_up_to_the_committed_candle() -> None:
     """The row behind `last` can still change."""
     found = read_kraken(OHLC)
     assert (found.native_symbol, found.timeframe, found.open) == ("XXBTZUSD", "1m", 1)
@@ -59,7 +59,7 @@ def test_an_answer_of_kraken_is_read_up_to_what_is_committed() -> None:
     assert first["quote_volume"] is None
 
 
-def test_a_number_without_quotes_keeps_its_digits() -> None:
+def test_unquoted_number_keeps_its_digits() -> None:
     """It never becomes a float."""
     long = OHLC.replace(b'"106038.4"', b"106038.123456789012")
     assert read_kraken(long).rows["high"][0] == Decimal("106038.123456789012")
@@ -77,7 +77,7 @@ def test_a_number_without_quotes_keeps_its_digits() -> None:
         (ROW + ROW, "a window twice"),
     ],
 )
-def test_a_file_that_is_not_exact_is_refused(text: bytes, says: str) -> None:
+def test_inexact_file_is_refused(text: bytes, says: str) -> None:
     """With the line and the field."""
     with pytest.raises(KlinesError, match=says):
         read_binance(text)
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_exact_is_refused(text: bytes, says: str) -> None:
         (OHLC.replace(b'"0.00032101"', b'"x"'), "row 1: volume is 'x'"),
     ],
 )
-def test_an_answer_that_is_none_is_refused(text: bytes, says: str) -> None:
+def test_malformed_answer_is_refused(text: bytes, says: str) -> None:
     """With the row and the field."""
     with pytest.raises(KlinesError, match=says):
         read_kraken(text)
@@ -109,7 +109,7 @@ def test_an_answer_that_is_none_is_refused(text: bytes, says: str) -> None:
         ("BTCUSDT-1m.csv", None),
     ],
 )
-def test_a_file_name_tells_its_market(name: str, market: tuple[str, str] | None) -> None:
+def test_file_name_gives_the_market(name: str, market: tuple[str, str] | None) -> None:
     """As Binance writes it."""
     assert parse_file_name(name) == market
 
@@ -125,7 +125,7 @@ def test_a_file_name_tells_its_market(name: str, market: tuple[str, str] | None)
         ("USDTZUSD", None),
     ],
 )
-def test_names_of_krakens_rest_are_understood(native: str, symbol: str | None) -> None:
+def test_kraken_rest_names_are_understood(native: str, symbol: str | None) -> None:
     """Old names with their X and Z, and new ones without."""
     known = ["BTC/USD", "BTC/USDT", "ETH/BTC", "DOGE/USD", "SOL/USD"]
     assert find_unified_symbol(native, known) == symbol

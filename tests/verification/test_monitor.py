@@ -30,7 +30,7 @@ def watching(engine_path: Path, tables: Database) -> CrossCheckMonitor:
     return CrossCheckMonitor(chosen(engine_path, name))
 
 
-def test_what_differs_is_named_in_the_log(
+def test_mismatch_is_logged(
     watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it is found, not at every look; and when it is right again."""
@@ -49,7 +49,7 @@ def test_what_differs_is_named_in_the_log(
     watching.close()
 
 
-def test_what_was_found_last_is_stored(watching: CrossCheckMonitor, database: Client) -> None:
+def test_last_result_is_stored(watching: CrossCheckMonitor, database: Client) -> None:
     """By exchange, and replaced by the next look."""
     candles = store(database, FILLS, MARK)
     watching.run_once()
@@ -70,7 +70,7 @@ def stored(database: Client) -> Sequence[Sequence[Any]]:
     return list(rows)
 
 
-def test_a_result_that_cannot_be_stored_stops_no_look(
+def test_monitor_goes_on_if_a_result_cannot_be_stored(
     watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once; a table of before may lack."""
@@ -96,7 +96,7 @@ def test_a_result_that_cannot_be_stored_stops_no_look(
         ((), 0.0, False),
     ],
 )
-def test_one_process_of_a_cluster_watches(
+def test_only_the_first_process_of_a_cluster_monitors(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
@@ -113,7 +113,7 @@ def test_one_process_of_a_cluster_watches(
         REGISTRY.unregister(watching.metrics)
 
 
-def test_a_database_that_is_away_is_waited_for(
+def test_monitor_waits_for_a_database_that_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Failures are counted, and told once."""
@@ -126,7 +126,7 @@ def test_a_database_that_is_away_is_waited_for(
     assert "no database here" in said
 
 
-def test_it_looks_again_and_again_until_it_is_to_end(
+def test_monitor_runs_repeatedly_until_it_is_stopped(
     engine_path: Path, tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without anybody asking."""
@@ -148,7 +148,7 @@ def test_it_looks_again_and_again_until_it_is_to_end(
     assert len(looks) == count
 
 
-def test_too_long_without_a_look_is_wrong(
+def test_monitor_without_a_recent_run_is_unhealthy(
     watching: CrossCheckMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from its beginning, then from the last look."""

@@ -38,7 +38,9 @@ def scratches(tables: Database) -> list[str]:
 
 @given(markets())
 @examples(2)
-def test_whatever_came_comes_out_again(tables: Database, again: Again, frames: list[Frame]) -> None:
+def test_rebuild_of_any_market_gives_the_stored_tables(
+    tables: Database, again: Again, frames: list[Frame]
+) -> None:
     """Repeats, ties, late trades, candles that form, two exchanges; and nothing is left."""
     clear(tables)
     play(received(frames, [3, 9]), tables)
@@ -123,7 +125,7 @@ def test_rebuild_shows_exactly_the_rows_that_were_changed(tables: Database, agai
     assert [day.stored == day.rebuilt for day in corrupted] == [False, False]
 
 
-def test_what_began_before_is_known_and_what_came_later_counts(
+def test_rebuild_of_a_span_knows_earlier_trades_and_reads_later_frames(
     tables: Database, again: Again
 ) -> None:
     """A trade dated ahead of its frame, one that was repeated after the begin, one that
@@ -147,7 +149,7 @@ def test_what_began_before_is_known_and_what_came_later_counts(
     assert [day.stored.rows for day in candles] == [10 + 2 + 2 + 1]
 
 
-def test_numbers_that_began_anew_before_go_on(tables: Database, again: Again) -> None:
+def test_rebuild_continues_numberings_from_before_its_begin(tables: Database, again: Again) -> None:
     """Each numbering stands where it stood; one that begins later begins again."""
     frames = minutely(180)
     firsts = {0: 5_000, 60: 1_000, 120: 1}
@@ -166,7 +168,7 @@ def test_numbers_that_began_anew_before_go_on(tables: Database, again: Again) ->
         assert found.same, (begin, found.examples)
 
 
-def test_a_candle_across_the_begin_is_not_compared(tables: Database, again: Again) -> None:
+def test_rebuild_skips_candles_across_its_begin(tables: Database, again: Again) -> None:
     """Only windows wholly within are: what is wrong before them is nobody's matter."""
     play(received(minutely(60)), tables)
     begin = BEGIN + 7 * 60 * SECOND
@@ -177,7 +179,7 @@ def test_a_candle_across_the_begin_is_not_compared(tables: Database, again: Agai
     assert not again().same
 
 
-def test_frames_that_are_gone_cannot_be_read(tables: Database, again: Again) -> None:
+def test_rebuild_fails_if_frames_are_gone(tables: Database, again: Again) -> None:
     """It is told since when they are."""
     play(received(minutely(5)), tables)
     tables.client.command("TRUNCATE TABLE bronze_frames")
@@ -186,7 +188,7 @@ def test_frames_that_are_gone_cannot_be_read(tables: Database, again: Again) -> 
     assert scratches(tables) == []
 
 
-def test_a_failure_leaves_nothing_behind(
+def test_failed_rebuild_drops_its_database(
     tables: Database, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database beside is dropped all the same."""
@@ -201,7 +203,7 @@ def test_a_failure_leaves_nothing_behind(
     assert scratches(tables) == []
 
 
-def test_little_memory_gives_the_same(
+def test_rebuild_in_small_pieces_gives_the_same(
     tables: Database, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However the frames are cut."""

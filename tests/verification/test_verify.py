@@ -90,7 +90,7 @@ def right(database: Client) -> dict[oracle.Window, dict[str, Any]]:
     return candles
 
 
-def test_right_candles_are_found_equal(
+def test_verify_accepts_right_candles(
     database: Client, right: dict[oracle.Window, dict[str, Any]]
 ) -> None:
     """Every candle of every timeframe, and the report says so."""
@@ -109,7 +109,7 @@ def test_right_candles_are_found_equal(
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_each_single_corrupted_field_is_found(
+def test_verify_finds_each_corrupted_field(
     database: Client, right: dict[oracle.Window, dict[str, Any]], field: str
 ) -> None:
     """By the smallest difference there is, and it is named."""
@@ -128,7 +128,7 @@ def test_each_single_corrupted_field_is_found(
     assert field in report(found)
 
 
-def test_a_missing_candle_is_found(
+def test_verify_finds_a_missing_candle(
     database: Client, right: dict[oracle.Window, dict[str, Any]]
 ) -> None:
     """Trades without their candle."""
@@ -139,7 +139,7 @@ def test_a_missing_candle_is_found(
     assert found.candles == len(right)
 
 
-def test_a_candle_without_trades_is_found(
+def test_verify_finds_a_candle_without_trades(
     database: Client, right: dict[oracle.Window, dict[str, Any]]
 ) -> None:
     """A price that nobody paid."""
@@ -149,7 +149,7 @@ def test_a_candle_without_trades_is_found(
     assert found.candles == len(right) + 1
 
 
-def test_a_candle_that_outlived_its_trades_is_left_out(
+def test_verify_skips_candles_that_outlived_their_trades(
     database: Client, right: dict[oracle.Window, dict[str, Any]]
 ) -> None:
     """Once they are beyond their retention there is nothing to compare it with."""
@@ -162,7 +162,7 @@ def test_a_candle_that_outlived_its_trades_is_left_out(
     assert verify(database).equal
 
 
-def test_a_database_without_tables_cannot_be_compared(database: Client) -> None:
+def test_verify_fails_without_tables(database: Client) -> None:
     """It is told, not taken for equal."""
     database.command("DROP VIEW ohlcv_check_mv SYNC")
     with pytest.raises(VerifyError, match="ohlcv_check_mv"):
@@ -171,7 +171,7 @@ def test_a_database_without_tables_cannot_be_compared(database: Client) -> None:
 
 @given(FILLS)
 @examples(6)
-def test_the_check_computes_what_the_oracle_does(database: Client, fills: list[Fill]) -> None:
+def test_verify_agrees_with_the_oracle(database: Client, fills: list[Fill]) -> None:
     """Ties, conditions, midnight and trades without numbers included."""
     # A trade has one id, and a number that no other has.
     fills = list({(f.symbol, f.trade_id): f for f in fills}.values())
@@ -216,7 +216,7 @@ FRAME = {
         (FRAME, 1, ["x: 0 dead frames, dead_letters holds 1"]),
     ],
 )
-def test_books_tell_what_does_not_add_up(
+def test_check_totals_names_what_does_not_add_up(
     database: Client, frame: dict[str, Any], letters: int, says: list[str]
 ) -> None:
     """Trades of frames against trades stored, dead frames against letters."""

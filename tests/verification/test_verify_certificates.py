@@ -82,7 +82,7 @@ def right(database: Client) -> dict[Window, dict[str, Any]]:
     return store(database, FILLS, OUTAGES)
 
 
-def test_right_certificates_are_found_right(
+def test_verify_accepts_right_certificates_of_each_status(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """Of every status there is."""
@@ -110,7 +110,7 @@ WRONG = {
 }
 
 
-def test_each_wrong_word_of_a_certificate_is_told(
+def test_verify_finds_each_wrong_field_of_a_certificate(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """Those candles, those fields, both values."""
@@ -128,7 +128,7 @@ def test_each_wrong_word_of_a_certificate_is_told(
 
 
 @pytest.mark.parametrize("status", ["complete", "gaps"])
-def test_a_feed_that_began_in_a_window_makes_it_partial(
+def test_window_in_which_the_feed_began_must_be_partial(
     database: Client, right: dict[Window, dict[str, Any]], status: str
 ) -> None:
     """Nothing else will do."""
@@ -141,7 +141,7 @@ def test_a_feed_that_began_in_a_window_makes_it_partial(
     ]
 
 
-def test_a_candle_that_closed_while_the_feed_was_down_may_be_partial(
+def test_candle_closed_during_an_outage_may_be_partial(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """As long as no later trade of its market tells by its number what was missed."""
@@ -157,7 +157,7 @@ def test_a_candle_that_closed_while_the_feed_was_down_may_be_partial(
     ]
 
 
-def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
+def test_verify_finds_a_rest_trade_that_is_not_marked(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """In all candles that hold it."""
@@ -171,7 +171,7 @@ def test_a_trade_that_came_by_rest_but_does_not_say_so_is_told(
     )
 
 
-def test_an_outage_is_known_when_a_trade_has_come_after_it(
+def test_outage_counts_once_a_later_trade_has_come(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """The certificates that it changes are written by then; before that they may be."""
@@ -211,7 +211,7 @@ _OFFSETS = st.sampled_from([0, 1, 999, 1_000, 59_999_999])
     st.lists(st.tuples(_TIMES, _OFFSETS, _OFFSETS), max_size=3, unique_by=lambda t: t[0]),
 )
 @examples(6)
-def test_the_check_counts_as_the_oracle_does(
+def test_certificate_check_agrees_with_the_oracle(
     database: Client,
     trades: list[tuple[str, int, int, int, bool]],
     downs: list[tuple[int, int, int]],
@@ -248,7 +248,7 @@ def test_overlapping_outages_count_once(database: Client) -> None:
     assert found.equal, report(found)
 
 
-def test_a_certificate_beyond_the_retention_of_trades_is_left_out(
+def test_verify_skips_certificates_beyond_the_retention_of_trades(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """There is nothing to count any more."""
@@ -264,7 +264,7 @@ def test_a_certificate_beyond_the_retention_of_trades_is_left_out(
 FIELDS = (*CANDLE_FIELDS[:-2], "repaired")
 
 
-def test_a_longer_candle_that_is_not_what_its_minutes_make_is_told(
+def test_verify_finds_a_longer_candle_that_differs_from_its_minutes(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """By the smallest difference in one field: one for each candle here."""
@@ -283,7 +283,7 @@ def test_a_longer_candle_that_is_not_what_its_minutes_make_is_told(
     ) == sorted((w[0], w[2], "mismatch", field) for w, field in wrong.items())
 
 
-def test_a_longer_candle_without_minutes_and_minutes_without_it_are_told(
+def test_verify_finds_longer_candles_without_minutes_and_the_reverse(
     database: Client, right: dict[Window, dict[str, Any]]
 ) -> None:
     """One of each."""

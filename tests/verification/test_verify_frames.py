@@ -132,7 +132,7 @@ def missing_ids(tables: Database) -> set[tuple[str, str]]:
     return {(row["exchange"], row["trade_id"]) for row in rows}
 
 
-def test_frames_of_every_kind_and_way_agree(filled: Database) -> None:
+def test_verify_accepts_frames_of_every_kind(filled: Database) -> None:
     """Websocket, REST and dump; repeats told in other units; bad trades beside good ones."""
     assert stored_ids(filled) == STORED
     checked, missing, _ = find_missing_trades(filled.client, 100)
@@ -142,7 +142,7 @@ def test_frames_of_every_kind_and_way_agree(filled: Database) -> None:
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_trades_that_are_gone_are_named(filled: Database, half: int) -> None:
+def test_verify_names_missing_trades_of_a_frame(filled: Database, half: int) -> None:
     """Whichever way they came, and nothing else with them."""
     gone = set(sorted(STORED)[half::2])
     ids = ", ".join(f"('{exchange}', '{trade_id}')" for exchange, trade_id in gone)
@@ -158,7 +158,7 @@ def test_trades_that_are_gone_are_named(filled: Database, half: int) -> None:
     ["price = price + 0.000000000001", "quantity = quantity * 2", "side = 3 - toInt8(side)",
      "native_symbol = 'ETHUSDC'"],
 )  # fmt: skip
-def test_trade_that_is_stored_otherwise_is_named(filled: Database, change: str) -> None:
+def test_verify_names_a_trade_stored_with_other_content(filled: Database, change: str) -> None:
     """A number that is known is no repeat where anything of its content differs."""
     filled.client.command(
         f"ALTER TABLE silver_trades UPDATE {change} WHERE exchange = 'binance' AND trade_id = '2' "
@@ -167,7 +167,7 @@ def test_trade_that_is_stored_otherwise_is_named(filled: Database, change: str) 
     assert missing_ids(filled) == {("binance", "2")}
 
 
-def test_dead_letter_that_is_gone_leaves_its_trade_missing(filled: Database) -> None:
+def test_missing_dead_letter_leaves_its_trade_missing(filled: Database) -> None:
     """The bad trade of a frame with good ones."""
     filled.client.command(
         "ALTER TABLE dead_letters DELETE WHERE scope = 'trade' AND exchange = 'kraken' "
@@ -179,7 +179,7 @@ def test_dead_letter_that_is_gone_leaves_its_trade_missing(filled: Database) -> 
     }
 
 
-def test_verify_says_which_trade_of_which_frame_is_missing(filled: Database) -> None:
+def test_verify_command_names_the_frame_of_a_missing_trade(filled: Database) -> None:
     """With the coordinates of its frame."""
     filled.client.command(
         "ALTER TABLE silver_trades DELETE WHERE trade_id = '22' SETTINGS mutations_sync = 1"

@@ -74,7 +74,7 @@ def right(database: Client) -> Client:
     return database
 
 
-def test_right_gaps_are_found_right(right: Client) -> None:
+def test_verify_accepts_right_gaps(right: Client) -> None:
     """Whole, in part, given up and repaired."""
     assert found(right) == []
     part = verify(right).parts["gaps"]
@@ -123,7 +123,9 @@ DELETE = "DELETE FROM {} WHERE {}"
         ),
     ],
 )
-def test_what_is_gone_is_told(right: Client, change: str, reported: list[tuple[Any, ...]]) -> None:
+def test_verify_finds_missing_rows_of_gaps(
+    right: Client, change: str, reported: list[tuple[Any, ...]]
+) -> None:
     """Exactly that, and nothing else."""
     right.command(change)
     assert found(right) == reported
@@ -161,7 +163,7 @@ def test_what_is_gone_is_told(right: Client, change: str, reported: list[tuple[A
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told(
+def test_verify_finds_wrong_rows_of_gaps(
     right: Client, row: dict[str, Any], reported: list[tuple[Any, ...]]
 ) -> None:
     """By its field; a gap that is none misses nothing."""
@@ -170,7 +172,7 @@ def test_what_is_wrong_is_told(
     assert reported[0][3] in report(verify(right))
 
 
-def test_a_hole_that_no_longer_is_none_by_retention_is_left_out(right: Client) -> None:
+def test_verify_skips_gaps_whose_trades_are_beyond_retention(right: Client) -> None:
     """Trades are dropped by when they were written: nobody can tell what was there."""
     right.command("DELETE FROM silver_trades WHERE sequence = 140")
     assert len(found(right)) == 1
@@ -182,7 +184,7 @@ def test_a_hole_that_no_longer_is_none_by_retention_is_left_out(right: Client) -
     assert found(right) == []
 
 
-def test_many_words_of_numbers_are_followed(database: Client) -> None:
+def test_verify_follows_many_ranges_of_numbers(database: Client) -> None:
     """Numbers at the edges of words of 64, and across them."""
     lacking = {63, 64, 127, 192, 256, 257, *range(300, 500)}
     store_trades(database, [fill(n) for n in range(1, 700) if n not in lacking])
@@ -195,7 +197,7 @@ def test_many_words_of_numbers_are_followed(database: Client) -> None:
     assert found(database) == []
 
 
-def test_times_out_of_order_make_spans_the_right_way_round(database: Client) -> None:
+def test_spans_of_trades_out_of_order_are_ordered(database: Client) -> None:
     """The earlier of the two neighbours comes first."""
     late = fill(1, time=DAY + 90 * SECOND)
     store_trades(database, [late, fill(4)])

@@ -148,7 +148,7 @@ def store_one(tables: Database, number: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.HALF])
-def test_a_stream_tells_that_the_database_is_away_and_goes_on(shown: Shown, mode: Mode) -> None:
+def test_stream_reports_a_database_that_is_away_and_continues(shown: Shown, mode: Mode) -> None:
     """What was stored meanwhile is told or to be read anew, before anything else."""
     with streaming(shown.client) as told:
         assert next(said for name, said in told if name == "health")["database"] == "there"
@@ -183,9 +183,7 @@ def candles(told: Iterator[tuple[str, Any]]) -> Iterator[Any]:
                 return
 
 
-def test_the_page_says_that_its_stream_cannot_ask_the_database(
-    browser: Browser, shown: Shown
-) -> None:
+def test_page_shows_that_the_database_is_away(browser: Browser, shown: Shown) -> None:
     """Beside the candles that it has; then it shows what was stored meanwhile."""
     chosen = Chosen("BTC/USDT", "1m")
     with opened(browser, shown.client.port, chosen) as faulty:

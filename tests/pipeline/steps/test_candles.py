@@ -59,7 +59,7 @@ def closed(batches: Any) -> list[tuple[int, bool]]:
     return list(sent.tables["ohlcv"].select("timeframe", "closed").iter_rows())
 
 
-def test_the_wall_clock_closes_the_candles_of_a_silent_exchange(tables: Database) -> None:
+def test_wall_clock_closes_candles_of_a_silent_exchange(tables: Database) -> None:
     """When nothing came for QUIET, those that ended before."""
     clock = Clock()
     step = logic(tables, clock)
@@ -75,7 +75,7 @@ def test_the_wall_clock_closes_the_candles_of_a_silent_exchange(tables: Database
     assert step.snapshot() is not None
 
 
-def test_a_trade_in_time_keeps_the_wall_clock_out(tables: Database) -> None:
+def test_recent_trade_keeps_the_wall_clock_from_closing(tables: Database) -> None:
     """The exchange's own time is enough."""
     clock = Clock()
     step = logic(tables, clock)
@@ -86,7 +86,7 @@ def test_a_trade_in_time_keeps_the_wall_clock_out(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_the_wall_clock_never_closes_candles_of_old_frames(tables: Database, live: bool) -> None:
+def test_wall_clock_never_closes_candles_of_old_frames(tables: Database, live: bool) -> None:
     """Neither of a recording nor of what had to wait."""
     clock = Clock()
     clock.now = DAY + LIVE_MAX_AGE_US + SECOND if live else DAY
@@ -98,9 +98,7 @@ def test_the_wall_clock_never_closes_candles_of_old_frames(tables: Database, liv
 
 
 @pytest.mark.parametrize("back", [0, 3600 * SECOND], ids=["steady", "set back"])
-def test_what_another_process_heard_does_not_set_the_wall_clock_on(
-    tables: Database, back: int
-) -> None:
+def test_trades_of_another_process_do_not_start_the_wall_clock(tables: Database, back: int) -> None:
     """Whether the exchange is heard now only what comes now tells, also by a clock that was
     set back.
     """
@@ -119,7 +117,7 @@ def test_what_another_process_heard_does_not_set_the_wall_clock_on(
     assert step.notify_at() is not None
 
 
-def test_what_the_clock_closed_a_late_trade_still_changes(tables: Database) -> None:
+def test_late_trade_changes_a_candle_closed_by_the_clock(tables: Database) -> None:
     """The candle stays closed, and holds one trade more."""
     clock = Clock()
     step = logic(tables, clock)
@@ -163,7 +161,7 @@ def hole(before: int, after: int) -> pl.DataFrame:
     return pl.DataFrame([("A/B", 2, 3, *times)], MISSING_RANGES, orient="row")
 
 
-def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -> None:
+def test_closed_candle_is_sent_again_when_its_missing_ranges_change(tables: Database) -> None:
     """Though its own trades are the same; what came was asked for, and is its neighbour's."""
     found = hole(59, 62)
     spans = found.select(*TIME_RANGES)
@@ -184,7 +182,7 @@ def test_a_closed_candle_is_sent_again_when_its_holes_change(tables: Database) -
     assert told(list(sent)[-1], 1) == (FORMING, 0, 0, 1, 0, CLOSED)
 
 
-def test_an_outage_is_told_of_all_candles_it_touches(tables: Database) -> None:
+def test_outage_recertifies_all_candles_it_touches(tables: Database) -> None:
     """Also of one that is closed; what lies further back is left to who stores."""
     outage = pl.DataFrame([(DAY + 10 * SECOND, DAY + 63 * SECOND + 1500)], OUTAGES, orient="row")
     begun = GapState(
@@ -219,7 +217,7 @@ def event(tables: Database, what: str, second: int) -> None:
 
 
 @pytest.mark.parametrize("later", [60, 3600])
-def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: int) -> None:
+def test_candle_in_which_the_feed_ended_is_partial(tables: Database, later: int) -> None:
     """Until a later trade of its symbol tells by its number what was missed."""
     clock = Clock()
     step = logic(tables, clock)
@@ -245,7 +243,7 @@ def test_a_candle_in_which_the_feed_ended_is_partial(tables: Database, later: in
         assert DAY in again.recertify.spans["before"]
 
 
-def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
+def test_quiet_feed_has_not_ended(tables: Database) -> None:
     """As long as a connection is alive: nothing was traded."""
     clock = Clock()
     step = logic(tables, clock)
@@ -258,7 +256,7 @@ def test_a_quiet_feed_has_not_ended(tables: Database) -> None:
     assert told(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
 
 
-def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -> None:
+def test_rest_trades_do_not_keep_the_wall_clock_from_closing(tables: Database) -> None:
     """The exchange is as silent as before."""
     clock = Clock()
     step = logic(tables, clock)
@@ -270,7 +268,7 @@ def test_what_was_asked_for_does_not_keep_the_wall_clock_out(tables: Database) -
 
 
 @pytest.mark.parametrize("size", [1, 7, 60])
-def test_trades_that_come_behind_time_are_counted(tables: Database, size: int) -> None:
+def test_late_trades_are_counted(tables: Database, size: int) -> None:
     """Those older than one before them, and of these those whose minute had closed, however
     the batches are cut.
     """

@@ -62,7 +62,7 @@ def by_poison(error: BaseException) -> Callable[[pl.DataFrame], BaseException | 
 
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), PanicException("no luck")])
 @given(poisoned=st.lists(st.booleans(), min_size=1, max_size=24))
-def test_those_are_dead_letters_and_all_others_are_read(
+def test_failing_frame_becomes_a_dead_letter_and_others_are_read(
     error: BaseException, poisoned: list[bool]
 ) -> None:
     """Whole, with what went wrong; all frames stay in their order."""
@@ -94,7 +94,7 @@ def test_frames_that_fail_only_together_are_all_read(
     assert str(record.exc_info[1]) == "too many"
 
 
-def test_want_of_memory_is_no_fault_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_memory_is_not_blamed_on_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends the pipeline, and they come again."""
     failing(monkeypatch, lambda _: MemoryError())
     with pytest.raises(MemoryError):

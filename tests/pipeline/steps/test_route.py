@@ -33,7 +33,7 @@ def test_outages_go_to_their_exchange() -> None:
     assert told == {"binance": [(1, 2)], "kraken": [(3, 4), (5, 6)]}
 
 
-def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Database) -> None:
+def test_reader_of_trades_knows_outages_and_missing_ranges(tables: Database) -> None:
     """As whoever stored them does, and writes no gaps of its own."""
     read = ReadTradesStep(["binance"])
     step = DeduplicateStep(StateLoader(tables), Counters(), None, stores=False)
@@ -48,7 +48,7 @@ def test_whoever_reads_trades_knows_of_the_outages_and_the_holes(tables: Databas
     assert set(batch.tables) == {"dead_letters"}
 
 
-def test_pieces_of_messages_are_put_together() -> None:
+def test_pieces_of_messages_are_concatenated() -> None:
     """In their order, with their offsets: what holds no trade is told by its own."""
     first = MessageValues("t", 1, [5, 6], [json.dumps(trade()).encode(), b""])
     second = MessageValues("t", 1, [9], [b"no trade"])

@@ -35,7 +35,7 @@ def test_frames_go_to_the_topic_of_their_exchange() -> None:
     assert routed(FrameBatch("coinbase", frames("x"))) == []
 
 
-def test_what_no_topic_takes_becomes_dead_letters() -> None:
+def test_frames_without_a_topic_become_dead_letters() -> None:
     """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
     letters = line_dead_letters("log", [(0, "bad_line", "why", b"x")])
     ((key, lines),) = routed(UnreadableLines(letters))

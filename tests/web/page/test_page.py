@@ -90,7 +90,7 @@ def pixels(page: Page) -> bytes:
     return page.locator("#chart").screenshot()
 
 
-def test_the_page_shows_the_candles_that_are_stored(page: Page) -> None:
+def test_page_shows_stored_candles(page: Page) -> None:
     """The last one in words, all of them as a picture, and the market's trades."""
     legend = page.locator("#legend")
     expect(legend).to_contain_text("129.25")
@@ -111,7 +111,7 @@ def test_the_page_shows_the_candles_that_are_stored(page: Page) -> None:
     assert "53,179,148" in colours
 
 
-def test_a_candle_that_forms_moves_and_closes(page: Page, served: Served) -> None:
+def test_forming_candle_changes_and_closes(page: Page, served: Served) -> None:
     """Its price, its shape, its seal; and the next one opens beside it."""
     before = pixels(page)
     store(served, changed(COUNT - 1, "150.5", closed=False))
@@ -129,7 +129,7 @@ def test_a_candle_that_forms_moves_and_closes(page: Page, served: Served) -> Non
     expect(legend.locator(".seal")).to_have_text("forming")
 
 
-def test_trades_run_over_the_tape(page: Page, served: Served) -> None:
+def test_new_trades_appear_on_the_tape(page: Page, served: Served) -> None:
     """The newest on top, on the side its taker took."""
     now = datetime.now(UTC)
     row = {
@@ -144,7 +144,7 @@ def test_trades_run_over_the_tape(page: Page, served: Served) -> None:
     expect(first).to_have_attribute("data-side", "SELL")
 
 
-def test_the_timeframe_is_switched_by_hand_and_by_key(page: Page) -> None:
+def test_timeframe_is_switched_by_mouse_and_key(page: Page) -> None:
     """The address follows, and so does what is shown."""
     page.get_by_role("button", name="1d", exact=True).click()
     expect(page.locator("#legend")).to_contain_text("2026-09-14 00:00")
@@ -154,7 +154,7 @@ def test_the_timeframe_is_switched_by_hand_and_by_key(page: Page) -> None:
     expect(page.locator("#legend")).to_contain_text("12:29")
 
 
-def test_markets_are_chosen_by_name_by_key_and_by_hand(page: Page) -> None:
+def test_market_is_chosen_by_filter_key_and_mouse(page: Page) -> None:
     """The list narrows to what is written."""
     page.keyboard.press("/")
     page.keyboard.type("eth")
@@ -169,7 +169,7 @@ def test_markets_are_chosen_by_name_by_key_and_by_hand(page: Page) -> None:
     expect(page.locator("#symbol")).to_have_text("ETH/USDT")
 
 
-def test_a_feed_that_stalls_is_shown_as_stalled(
+def test_stalled_feed_is_shown_as_stalled(
     page: Page, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its line and above the chart; live again with its next frame."""
@@ -187,7 +187,7 @@ def test_a_feed_that_stalls_is_shown_as_stalled(
     expect(line.locator(".dot")).to_have_attribute("data-state", "live")
 
 
-def test_what_was_missed_is_read_again(page: Page, served: Served) -> None:
+def test_page_reads_the_tables_after_a_full_queue(page: Page, served: Served) -> None:
     """The hub had no room for all: the page asks the tables."""
     store_candles(served.tables, COUNT + 5)
     empty = changed(0, "1", closed=False)
@@ -195,7 +195,7 @@ def test_what_was_missed_is_read_again(page: Page, served: Served) -> None:
     expect(page.locator("#legend")).to_contain_text("134.25")
 
 
-def test_light_and_dark_and_the_keys(page: Page) -> None:
+def test_keys_toggle_theme_and_help(page: Page) -> None:
     """By key; the dialog closes with Escape and says what keys there are."""
     before = page.evaluate("document.documentElement.dataset.theme")
     page.keyboard.press("t")
@@ -206,7 +206,7 @@ def test_light_and_dark_and_the_keys(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_earlier_candles_are_read_when_one_scrolls_back(
+def test_scrolling_back_reads_earlier_candles(
     browser: Browser, tables: Database, engine_path: Path
 ) -> None:
     """A page has a thousand; what lies before them comes when it is looked for."""
@@ -231,7 +231,7 @@ def test_earlier_candles_are_read_when_one_scrolls_back(
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 844), (768, 1024)])
-def test_a_phone_shows_all_of_it_without_scrolling_aside(
+def test_phone_shows_each_panel_without_scrolling_sideways(
     browser: Browser, served: Served, width: int, height: int
 ) -> None:
     """One panel at a time, behind tabs, with room for fingers."""

@@ -36,7 +36,7 @@ def served(databases: Databases, engine_path: Path) -> Iterator[Served]:
 @pytest.mark.parametrize(
     ("kind", "how"), [*((kind, "abort") for kind in KINDS), ("ohlcv", "html"), ("stream", "html")]
 )
-def test_a_request_that_fails_at_the_start_is_made_again(
+def test_page_retries_a_request_that_fails_at_the_start(
     browser: Browser, served: Served, kind: str, how: str
 ) -> None:
     """Whichever it is: after its third attempt all is shown."""
@@ -61,7 +61,7 @@ def test_a_request_that_fails_at_the_start_is_made_again(
         ("gaps", ETH_5M),
     ],
 )
-def test_a_request_that_fails_after_a_change_leaves_nothing_of_the_series_before(
+def test_failed_request_after_a_change_leaves_nothing_of_the_previous_series(
     browser: Browser, served: Served, kind: str, chosen: Chosen
 ) -> None:
     """The chart is cleared, and holds the chosen series as soon as the answers come."""
@@ -78,7 +78,7 @@ def test_a_request_that_fails_after_a_change_leaves_nothing_of_the_series_before
     ("kind", "backwards"),
     [("ohlcv", False), ("ohlcv", True), ("stream", True), ("trades", False), ("gaps", True)],
 )
-def test_delayed_requests_of_several_series_end_in_the_last_one_chosen(
+def test_delayed_requests_end_in_the_series_chosen_last(
     browser: Browser, served: Served, kind: str, *, backwards: bool
 ) -> None:
     """Whatever order they are let go in."""
@@ -93,9 +93,7 @@ def test_delayed_requests_of_several_series_end_in_the_last_one_chosen(
         faulty.expect_drawn(served.client, ETH)
 
 
-def test_while_candles_are_awaited_the_chart_is_empty_and_says_so(
-    browser: Browser, served: Served
-) -> None:
+def test_chart_is_empty_and_says_so_while_candles_load(browser: Browser, served: Served) -> None:
     """No price, no candle in words, no trades of the series before."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.load()
@@ -119,7 +117,7 @@ def test_while_candles_are_awaited_the_chart_is_empty_and_says_so(
 
 
 @pytest.mark.parametrize("kind", ["stream", "ohlcv"])
-def test_updates_of_another_series_are_dropped(browser: Browser, served: Served, kind: str) -> None:
+def test_page_drops_updates_of_another_series(browser: Browser, served: Served, kind: str) -> None:
     """By the series they carry, whichever stream they come on, and whatever else is slow."""
     foreign = {
         "window_start": "2026-09-14T12:00:00Z", "open": "77777", "high": "77777", "low": "77777",
@@ -147,7 +145,7 @@ def test_updates_of_another_series_are_dropped(browser: Browser, served: Served,
 
 
 @pytest.mark.parametrize("chosen", [BTC, ETH_5M])
-def test_a_server_that_ends_and_begins_again_is_followed_again(
+def test_page_follows_a_restarted_server(
     browser: Browser, tables: Database, engine_path: Path, chosen: Chosen
 ) -> None:
     """What was stored meanwhile is shown, of the series that was chosen meanwhile."""
@@ -171,7 +169,7 @@ def test_a_server_that_ends_and_begins_again_is_followed_again(
         context.__exit__(None, None, None)
 
 
-def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
+def test_page_reopens_a_broken_stream_and_reads_what_it_missed(
     browser: Browser, tables: Database, engine_path: Path
 ) -> None:
     """Candles that were stored while no stream was open are drawn."""
@@ -192,7 +190,7 @@ def test_a_stream_that_breaks_is_opened_again_and_what_was_missed_is_read(
         faulty.expect_drawn(served.client, BTC, COUNT + 2)
 
 
-def test_the_address_of_an_unknown_market_is_named_until_it_is_known(
+def test_page_retries_an_unknown_market_until_it_is_known(
     browser: Browser, tables: Database, engine_path: Path
 ) -> None:
     """It is asked again: with its first candles it is shown."""

@@ -115,7 +115,9 @@ def coloured(page: Page) -> int:
     "state",
     ["loading", "empty", "unknown", "error", "database", "database, with candles", "server away"],
 )
-def test_a_message_is_seen_above_the_chart(browser: Browser, served: Served, state: str) -> None:
+def test_message_is_visible_above_the_chart_in_both_themes(
+    browser: Browser, served: Served, state: str
+) -> None:
     """Its letters are on the screen, dark and light, and are gone where it is hidden."""
     chosen = NOWHERE if state == "unknown" else BTC
     with opened(browser, served.client.port, chosen) as faulty:
@@ -157,7 +159,7 @@ def day(close: str, number: int) -> pl.DataFrame:
     )
 
 
-def test_header_list_and_candle_tell_one_price_after_every_event(
+def test_header_list_and_candle_show_one_price_after_every_event(
     browser: Browser, served: Served
 ) -> None:
     """Also where the day's price comes later or earlier than the candle's."""
@@ -215,7 +217,7 @@ def checked(mismatches: int) -> dict[str, Any]:
         ({"cross_check": checked(5)}, "alarm", "5 of 1,234 candles are wrong", 360),
     ],
 )
-def test_the_last_cross_check_is_shown(
+def test_page_shows_the_last_cross_check(
     browser: Browser,
     served: Served,
     found: dict[str, Any],
@@ -240,7 +242,7 @@ def test_the_last_cross_check_is_shown(
         assert faulty.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_database_that_comes_back_is_followed_again(browser: Browser, served: Served) -> None:
+def test_page_recovers_when_the_database_is_back(browser: Browser, served: Served) -> None:
     """The page says that it is away, beside the candles it has, and stops when it is back."""
     with opened(browser, served.client.port, BTC) as faulty:
         answer(faulty, "health", 503, {"error": AWAY})

@@ -44,7 +44,7 @@ def _give(route: Route) -> None:
     route.fulfill(body=(FOLDERS[folder] / path).read_text(), content_type="text/javascript")
 
 
-def test_every_short_sequence_keeps_the_invariants_and_heals(modules: Page) -> None:
+def test_session_recovers_after_every_short_sequence(modules: Page) -> None:
     """Choices, answers, failures, losses, resets, hangs and timers, in every order."""
     found = modules.evaluate("model.playAll(machine, 3)")
     assert found["wrong"] is None
@@ -52,7 +52,7 @@ def test_every_short_sequence_keeps_the_invariants_and_heals(modules: Page) -> N
 
 
 @pytest.mark.parametrize("first", range(0, 1000, 250))
-def test_long_random_sequences_keep_the_invariants_and_heal(modules: Page, first: int) -> None:
+def test_session_recovers_after_long_random_sequences(modules: Page, first: int) -> None:
     """A row is never drawn under another name, live is the server's state, and it heals."""
     play = """(first) => Array.from({length: 250}, (_, place) => first + place)
         .map((seed) => model.playAtRandom(machine, seed, 150)).filter(Boolean)"""
@@ -69,7 +69,7 @@ def test_backoff_grows_and_is_bounded(modules: Page) -> None:
     assert waits[-1] == 8000
 
 
-def test_updates_that_wait_for_a_read_are_bounded(modules: Page) -> None:
+def test_updates_waiting_for_a_read_are_bounded(modules: Page) -> None:
     """Of a candle the last one waits, of trades the last sixty."""
     early: dict[str, list[Any]] = modules.evaluate(
         """() => {
@@ -112,7 +112,7 @@ def test_updates_that_wait_for_a_read_are_bounded(modules: Page) -> None:
         ),
     ],
 )
-def test_a_failed_read_is_named_by_its_cause(
+def test_failed_read_is_shown_with_its_cause(
     modules: Page, error: dict[str, Any], word: str, text: str
 ) -> None:
     """Whatever it is, the page says that it asks again."""
@@ -141,7 +141,7 @@ def test_a_failed_read_is_named_by_its_cause(
         ((2, 3, 4), "alarm"),
     ],
 )
-def test_a_cross_check_passes_only_without_any_difference(
+def test_cross_check_passes_only_without_a_difference(
     modules: Page, found: tuple[int, int, int], state: str
 ) -> None:
     """Candles that differ, that are not stored, and that have no trades count alike."""
@@ -155,7 +155,7 @@ def test_a_cross_check_passes_only_without_any_difference(
     assert (f"{sum(found)} of 4,321" in said["text"]) == (state == "alarm")
 
 
-def test_a_server_that_does_not_check_is_told_from_one_that_has_not_yet(modules: Page) -> None:
+def test_server_without_a_cross_check_differs_from_one_not_run_yet(modules: Page) -> None:
     """An absent field shows nothing; null says that nothing was checked yet."""
     assert modules.evaluate("checks.describe(undefined)") is None
     said: dict[str, str] = modules.evaluate("checks.describe(null)")
