@@ -9,7 +9,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live help test test-thorough test-fast check bench bench-live soak small-memory chaos faults lock clean
+.PHONY: run up live help test test-thorough test-fast check mutants bench bench-live soak small-memory chaos faults lock clean
 
 ## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
@@ -52,6 +52,11 @@ check: $(READY)
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+
+# NAMES="merge-close-by-time-and-number"; tests/mutants.toml lists all.
+## break the product line by line, in a copy, and name the breaks that no test catches
+mutants: $(READY)
+	@TMPDIR=$(TEMPORARY) $(PYTHON) tools/mutants.py $(NAMES)
 
 ## measure one core from a log to candles, beside ClickHouse and Bytewax windows
 bench: $(READY)

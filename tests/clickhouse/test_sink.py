@@ -1,13 +1,16 @@
 """The sink of the tables, and what goes ahead of it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.sink import ClickHouseSink, EarlyTradeWriter
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
+from candlewax.core.candles.certificate import CertificateInputs, Recertification
 from candlewax.runtime.counters import Counters
 from tests.clickhouse.test_writer import batch, count
 from tests.support.batches import as_columns
@@ -75,3 +78,14 @@ def test_a_snapshot_covers_what_went_ahead(tables: Database) -> None:
 def _watermark() -> Any:
     made: pl.DataFrame = batch().tables["watermarks"]
     return made
+
+
+@pytest.mark.parametrize("news", [True, False])
+def test_batch_that_only_tells_of_certificates_is_handed_over(news: bool) -> None:
+    """All its rows went ahead, or it never had any; one that tells nothing is not."""
+    taken: list[Batch] = []
+    writer: Any = SimpleNamespace(put=taken.append)
+    part = ClickHouseSink(["x"], writer).build_part("", "x", None)
+    one = Batch("x", {}, recertify=Recertification(CertificateInputs(), 5) if news else None)
+    part.write_batch([one])
+    assert taken == ([one] if news else [])

@@ -120,6 +120,48 @@ def test_tables_are_written_in_their_order(
     assert order == [name for name in ORDER if name in batch().tables]
 
 
+EVERY_TABLE = [
+    "outages", "market_outages", "bronze_frames", "contradictions", "dead_letters", "numberings",
+    "silver_trades", "gaps", "ohlcv_revisions", "ohlcv", "watermarks",
+]  # fmt: skip
+"""As docs/architecture.md gives the order, and why."""
+
+
+def test_all_tables_are_written_in_the_order_of_the_page(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is stored last, no table claims more than those before it hold."""
+    order: list[str] = []
+    row = pl.DataFrame({"x": [1]})
+    monkeypatch.setattr(Database, "insert", lambda _, table, *__: order.append(table))
+    monkeypatch.setattr("candlewax.clickhouse.block_store.arrow.rows", lambda *_: row.to_arrow())
+    filled = dict.fromkeys(reversed(EVERY_TABLE), row) | {"ohlcv": candles(closed=True)}
+    del filled["ohlcv_revisions"]
+    store = Writer(tables, Counters(), background=False)
+    store.put(Batch("x", filled))
+    store.flush()
+    assert order == EVERY_TABLE
+
+
+def test_candle_that_several_batches_changed_is_written_as_it_was_last(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, in one insert."""
+    written: list[list[int]] = []
+
+    def note(_: Database, table: str, rows: Any, *__: object) -> None:
+        if table == "ohlcv":
+            written.append(rows["trade_count"].to_pylist())
+
+    monkeypatch.setattr(Database, "insert", note)
+    store = Writer(tables, Counters(), background=False)
+    for count in (1, 3, 2):
+        changed = candles(closed=False).with_columns(trade_count=pl.lit(count, pl.UInt64))
+        store.put(Batch("x", {"ohlcv": changed}))
+    store.flush()
+    assert written == [[2] * 6]
+
+
 def test_more_days_than_an_insert_may_touch_are_split(tables: Database) -> None:
     """Two hundred and fifty days of trades in one go."""
     store = Writer(tables, Counters(), background=False)
@@ -252,6 +294,29 @@ class Slowly:
 
     def go_on(self, inserts: int = 1) -> None:
         self._go_on.release(inserts)
+
+
+def test_flush_waits_for_what_is_being_stored(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing else waits any more; here it goes on once the flush waits for it."""
+    inserts = Slowly(monkeypatch)
+    store = Writer(tables, Counters(), background=True)
+    store.put(batch())
+    inserts.begins()
+    wait_for = store._signal.wait_for  # noqa: SLF001 - the moment in which it waits
+
+    def let_go(predicate: Any, timeout: float | None = None) -> object:
+        if threading.current_thread() is threading.main_thread() and not predicate():
+            inserts.go_on(100)
+        return wait_for(predicate, timeout)
+
+    monkeypatch.setattr(store._signal, "wait_for", let_go)  # noqa: SLF001 - as above
+    store.flush()
+    stored = [count(tables, table) for table in ("bronze_frames", "silver_trades", "watermarks")]
+    inserts.go_on(100)
+    store.close()
+    assert stored == [1, 1, 1]
 
 
 def test_it_is_behind_until_the_last_of_a_few_rows_is_on_its_way(

@@ -1,9 +1,11 @@
 """Binance spot, by frames of its documentation."""
 
+import json
 from decimal import Decimal
 
 import pytest
 
+from candlewax.exchanges import EXCHANGES
 from tests.support.decoding import at, kinds, ms, reasons, trades
 
 BARE = (
@@ -46,6 +48,22 @@ def test_times_may_be_microseconds() -> None:
     """A connection may have asked for microseconds."""
     frame = BARE.replace("1672515782134", "1672515782134567")
     assert trades("binance", frame)[0]["timestamp"] == at("2022-12-31T19:43:02.134567")
+
+
+def test_times_are_microseconds_from_their_first_one_on() -> None:
+    """In frames and in answers alike; below they are milliseconds, of a year that nobody sees."""
+    first = 10**15
+    frame = BARE.replace("1672515782134", str(first))
+    assert trades("binance", frame)[0]["timestamp"] == at("2001-09-09T01:46:40")
+    assert reasons("binance", frame.replace(str(first), str(first - 1))) == ["bad_time"]
+    row = (
+        f'{{"id":1,"price":"4","qty":"12","quoteQty":"48","time":{first},"isBuyerMaker":true,'
+        '"isBestMatch":true}'
+    )
+    rest = EXCHANGES["binance"].rest
+    assert rest.parse_page(json.loads(f"[{row}]")).times_us == [first]
+    earlier = row.replace(str(first), str(first - 1))
+    assert rest.parse_page(json.loads(f"[{earlier}]")).times_us == [(first - 1) * 1000]
 
 
 def test_the_largest_ids_are_read() -> None:

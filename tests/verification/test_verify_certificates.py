@@ -94,6 +94,41 @@ def test_verify_accepts_right_certificates_of_each_status(
     assert {candle["repaired"] for candle in right.values()} == {0, 1}
 
 
+EDGES = [
+    # The feed begins with number 5 where a minute begins, and an earlier trade has a later number.
+    fill(5, DAY + MINUTE),
+    fill(6, DAY + MINUTE // 2),
+    # Numbers are missing up to where a minute begins, and from there on.
+    fill(7, DAY + 2 * MINUTE + 30 * SECOND),
+    fill(10, DAY + 3 * MINUTE),
+    fill(20, DAY + 3 * MINUTE + 10 * SECOND),
+    # From where a minute ends on, of which a trade came with a later number.
+    fill(21, DAY + 6 * MINUTE),
+    fill(25, DAY + 6 * MINUTE + 10 * SECOND),
+    fill(26, DAY + 5 * MINUTE + 50 * SECOND),
+    # The watermark stands where this minute ends.
+    fill(27, DAY + 9 * MINUTE),
+    fill(28, DAY + 10 * MINUTE + SECOND),
+]
+
+
+def test_the_check_agrees_with_the_oracle_at_the_edges_of_windows(database: Client) -> None:
+    """Feeds that begin, gaps that begin and end, and the watermark: exactly there."""
+    full = store(database, EDGES)
+    minutes = {
+        (window[3] - DAY // SECOND) // 60: (candle["closed"], candle["status"], candle["missing"])
+        for window, candle in full.items()
+        if window[0] == "1m"
+    }
+    assert minutes == {
+        0: (True, "complete", 0), 1: (True, "partial", 0), 2: (True, "gaps", 2),
+        3: (True, "gaps", 11), 5: (True, "complete", 0), 6: (True, "gaps", 3),
+        9: (True, "complete", 0), 10: (False, "forming", 0),
+    }  # fmt: skip
+    found = verify(database)
+    assert found.equal, report(found)
+
+
 WINDOW = ("1m", "x", "A/B", DAY // SECOND + 360)
 
 WRONG = {

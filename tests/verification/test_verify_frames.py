@@ -1,6 +1,8 @@
 """The check of stored frames finds each trade that is neither stored nor a dead letter."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -123,6 +125,34 @@ def stored_ids(tables: Database) -> set[tuple[str, str]]:
     """Exchange and id of each stored trade."""
     rows = tables.query("SELECT exchange, trade_id FROM silver_trades FINAL").rows()
     return {(exchange, trade_id) for exchange, trade_id in rows}
+
+
+@pytest.mark.parametrize(
+    ("told", "stored", "missing"),
+    [(999, 1_000, 0), (999, 1_001, 1), (1_000, 999, 0), (1_000, 998, 1), (999, 999, 0)],
+    ids=["one later", "two later", "one earlier", "two earlier", "equal"],
+)
+def test_trade_may_be_stored_one_microsecond_off(
+    tables: Database, told: int, stored: int, missing: int
+) -> None:
+    """Also where that is in another millisecond; times in microseconds of a second."""
+    clear(tables)
+    second = datetime(2026, 9, 15, 12, 0, 5, tzinfo=UTC)
+    frame = {
+        "exchange": "kraken", "connection": "k0", "source": "k0", "source_offset": 1,
+        "received_at": second, "kind": "trade", "trades": 1,
+        "frame": _v2((7, "0.1")).replace("05.000001Z", f"05.{told:06}Z"),
+    }  # fmt: skip
+    trade = {
+        "exchange": "kraken", "native_symbol": "ETH/EUR", "trade_id": "7", "side": "SELL",
+        "price": Decimal("0.1"), "quantity": Decimal(1),
+        "timestamp": second + timedelta(microseconds=stored),
+    }  # fmt: skip
+    for table, row in (("bronze_frames", frame), ("silver_trades", trade)):
+        tables.client.insert(table, [list(row.values())], column_names=list(row))
+    checked, total, _ = find_missing_trades(tables.client, 100)
+    assert (checked, total) == (1, missing)
+    clear(tables)
 
 
 def missing_ids(tables: Database) -> set[tuple[str, str]]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from candlewax.core.gaps.interval_sums import IntervalSums
 from candlewax.core.gaps.numberings import split_series
-from candlewax.core.gaps.sequence_ranges import RangeChange
+from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges
 from candlewax.core.schema import Columns, empty
 
 MISSING_RANGES: Final[Columns] = {
@@ -97,3 +97,23 @@ def find_changed_ranges(
         )
     }
     return pl.DataFrame(sorted(rows), TIME_RANGES, orient="row")
+
+
+UNPROVEN: Final = 2
+"""A sequence number other than the first of its symbol."""
+
+
+def first_seen_rows(
+    ranges_by_series: Mapping[str, SequenceRanges], boundaries: Iterable[tuple[str, int]]
+) -> list[tuple[str, int, int]]:
+    """Return rows of FIRST_SEEN, with one for each side of a boundary between numberings.
+
+    At a boundary trades may be missing, as where a feed begins.
+    """
+    unproven = [(symbol, UNPROVEN, time) for symbol, time in boundaries]
+    lowest = [
+        (split_series(name)[0], ranges.first[0], ranges.begin[0])
+        for name, ranges in ranges_by_series.items()
+        if ranges.first
+    ]
+    return lowest + unproven

@@ -65,6 +65,23 @@ def find_boundaries(
     }
 
 
+@dataclass
+class BoundaryFinder:
+    """Boundaries between the numberings of an exchange; looks only at symbols with several."""
+
+    _restarted: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _series_count: int = 0
+
+    def find(self, ranges_by_series: Mapping[str, SequenceRanges]) -> set[tuple[str, int]]:
+        """Return the symbols and times at which one numbering ended and another followed."""
+        if self._series_count < len(ranges_by_series):
+            self._series_count = len(ranges_by_series)
+            names = {name: split_series(name) for name in ranges_by_series}
+            restarted = {symbol for symbol, numbering in names.values() if numbering}
+            self._restarted = {name: key for name, key in names.items() if key[0] in restarted}
+        return find_boundaries(ranges_by_series, self._restarted) if self._restarted else set()
+
+
 class Start(NamedTuple):
     """Boundary at which a numbering follows another.
 

@@ -8,7 +8,7 @@ them cannot be detected.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -20,13 +20,14 @@ from candlewax.core.gaps.gap_state import (
     TIME_RANGES,
     GapState,
     find_changed_ranges,
+    first_seen_rows,
 )
 from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import (
+    BoundaryFinder,
     Numberings,
     Opening,
-    find_boundaries,
     series,
     split_series,
 )
@@ -37,9 +38,6 @@ from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission, AssignedNumberings
 from candlewax.core.trades.extents import extents
 from candlewax.core.trades.openings import may_open
-
-UNPROVEN: Final = 2
-"""A sequence number other than the first of its symbol."""
 
 
 @dataclass
@@ -67,8 +65,7 @@ class Deduplicator:
         default_factory=AssignedNumberings, init=False, repr=False
     )
     _known_boundaries: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
-    _restarted: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
-    _series_count: int = field(default=0, init=False, repr=False)
+    _boundary_finder: BoundaryFinder = field(default_factory=BoundaryFinder, init=False, repr=False)
     _contradicted_rows: pl.DataFrame | None = field(default=None, init=False, repr=False)
 
     def mark_new(self, trades: pl.DataFrame, *, has_numbering: bool = False) -> Admission:
@@ -221,7 +218,7 @@ class Deduplicator:
     def discard_changes(self) -> None:
         """Discard the changes so far, as when a state was loaded."""
         self.take_changes()
-        self._known_boundaries = self._boundaries()
+        self._known_boundaries = self._boundary_finder.find(self.ranges_by_series)
         self._changed_spans.clear()
 
     @property
@@ -239,7 +236,7 @@ class Deduplicator:
 
         `changes`: the last result of `take_changes`. `outages`: OUTAGES that ended.
         """
-        boundaries = self._boundaries()
+        boundaries = self._boundary_finder.find(self.ranges_by_series)
         moved = {(symbol, time, time) for symbol, time in boundaries ^ self._known_boundaries}
         spans, self._changed_spans = self._changed_spans | moved, set()
         self._known_boundaries = boundaries
@@ -251,7 +248,9 @@ class Deduplicator:
                 self._missing_ranges[name] = pl.DataFrame(rows, MISSING_RANGES, orient="row")
             self._gap_state = GapState(
                 pl.concat([empty(MISSING_RANGES), *self._missing_ranges.values()]),
-                pl.DataFrame(self._first_seen(), FIRST_SEEN, orient="row"),
+                pl.DataFrame(
+                    first_seen_rows(self.ranges_by_series, boundaries), FIRST_SEEN, orient="row"
+                ),
                 self._moments(),
                 pl.DataFrame(self.market_outages.time_ranges(), TIME_RANGES, orient="row"),
             )
@@ -267,28 +266,6 @@ class Deduplicator:
         if rows is None or rows.height < len(minutes):
             rows = self._contradicted_rows = pl.DataFrame(sorted(minutes), MOMENTS, orient="row")
         return rows
-
-    def _first_seen(self) -> list[tuple[str, int, int]]:
-        """Return rows of FIRST_SEEN, with one for each side of a boundary between numberings.
-
-        At a boundary trades may be missing, as where a feed begins.
-        """
-        unproven = [(symbol, UNPROVEN, time) for symbol, time in self._known_boundaries]
-        lowest = [
-            (split_series(name)[0], ranges.first[0], ranges.begin[0])
-            for name, ranges in self.ranges_by_series.items()
-            if ranges.first
-        ]
-        return lowest + unproven
-
-    def _boundaries(self) -> set[tuple[str, int]]:
-        """Return the symbols and times at which one numbering ended and another followed."""
-        if self._series_count < len(self.ranges_by_series):
-            self._series_count = len(self.ranges_by_series)
-            names = {name: split_series(name) for name in self.ranges_by_series}
-            restarted = {symbol for symbol, numbering in names.values() if numbering}
-            self._restarted = {name: key for name, key in names.items() if key[0] in restarted}
-        return find_boundaries(self.ranges_by_series, self._restarted) if self._restarted else set()
 
     def add_contradictions(self, moments: Iterable[tuple[str, int]]) -> None:
         """Add the symbols and times of contradicting trades."""

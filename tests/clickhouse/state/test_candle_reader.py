@@ -74,3 +74,22 @@ def test_of_spans_that_begin_together_the_longest_counts(candles: Database, shor
     begin = MINUTE - 10
     spans: list[Span] = [("A/B", begin, begin + n) for n in range(shorter)]
     check(candles, [*spans, ("A/B", begin, MINUTE)])
+
+
+@pytest.mark.parametrize(("time", "ended"), [(-1, True), (0, False), (1, False)])
+def test_partial_candle_counts_as_cut_off_until_a_trade_came_at_its_end_or_later(
+    tables: Database, time: int, ended: bool
+) -> None:
+    """As the candle of the day tells, which holds the last trade of its market."""
+    latest = BEGIN + MINUTE + time
+    tables.client.command(
+        """
+        INSERT INTO ohlcv (timeframe, exchange, symbol, window_start, close_time, status, version)
+        SELECT timeframe, 'binance', 'A/B', fromUnixTimestamp({begin:Int64}),
+            fromUnixTimestamp64Micro({latest:Int64}, 'UTC'), status, 2
+        FROM VALUES('timeframe String, status String', ('1m', 'partial'), ('1d', 'complete'))
+        """,
+        parameters={"begin": BEGIN // 1_000_000, "latest": latest},
+    )
+    found = StateLoader(tables).candle_reader.read_feed_ends("binance")
+    assert found["window_end"].to_list() == ([BEGIN + MINUTE] if ended else [])

@@ -102,6 +102,30 @@ def test_a_gap_is_stored_from_its_finding_to_its_end(tables: Database) -> None:
     assert process.tally.counts["gaps", "binance", "repaired"] == 2
 
 
+def test_gap_that_opens_as_another_one_closes_is_counted(tables: Database) -> None:
+    """In one batch, also where it closes itself again by the next one."""
+    process = Process(tables)
+    process.take(trade(1), trade(3))
+    process.take(trade(2, 4), trade(6, 6))
+    process.take(trade(4, 7), trade(5, 8), trade(9, 9))
+    counts = process.tally.counts
+    assert counts["gaps", "binance", "found"] == 3
+    assert counts["gaps", "binance", "repaired"] == 2
+    assert process.tally.gauges()["open_gaps", "binance"] == 1
+
+
+def test_contradicting_trade_counts_as_no_repeat(tables: Database) -> None:
+    """Trades, repeats and contradictions add up to what came."""
+    process = Process(tables)
+    process.take(trade(1), trade(2))
+    second, name, text = trade(2, 3)
+    process.take(trade(1, 3), (second, name, text.replace('"p":"1"', '"p":"2"')), trade(3))
+    totals = [
+        process.tally.total(what, "binance") for what in ("trades", "duplicates", "contradictions")
+    ]
+    assert totals == [3, 1, 1]
+
+
 def test_a_process_without_a_memory_goes_on_with_the_gaps_of_the_tables(
     tables: Database,
 ) -> None:

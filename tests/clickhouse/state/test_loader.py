@@ -1,20 +1,30 @@
 """Where a process without a memory begins, while another one stores."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
+import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.recompute import CandleRecomputer
+from candlewax.clickhouse.state.late_trade_reader import with_revisions
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
+from candlewax.core.candles.certificate import CertificateInputs
+from candlewax.core.candles.combine import all_timeframes, combine
+from candlewax.core.candles.rows import candle_rows
+from candlewax.core.gaps.market_outages import MarketOutage, outage_rows
 from candlewax.runtime.counters import Counters
 from tests.core.candles.test_combine import DAY, NAMES, table
 from tests.support import oracle
 from tests.support.oracle import Fill
 
 SECOND = 1_000_000
+DAY_US = 86_400 * SECOND
 
 
 def fills(*numbers: int) -> list[Fill]:
@@ -125,3 +135,92 @@ def test_late_trades_count_stored_or_not(tables: Database) -> None:
         for window, candle in expected.items()
         if window[0] in ("1m", "1h", "1d") and window[3] == DAY // SECOND
     }
+
+
+def at(seconds: float, offset: int, **more: Any) -> Fill:
+    """A trade at a time since the midnight."""
+    return replace(fills(offset)[0], time=DAY + int(seconds * SECOND), **more)
+
+
+def test_book_begins_with_the_candles_of_yesterday_that_can_still_change(tables: Database) -> None:
+    """Shortly after midnight: those that closed no longer ago than candles may change."""
+    some = [at(-5, 1), at(5, 2)]
+    store(tables, some)
+    book = StateLoader(tables).load_open_candles("x")
+    shown = [
+        (NAMES[row["timeframe"]], int(row["window_start"].timestamp()), row["trade_count"])
+        for row in book.candles.rows(named=True)
+    ]
+    expected = oracle.candles(some, {"x": book.watermark})
+    assert sorted(shown) == sorted(
+        (name, start, candle["trade_count"]) for (name, _, _, start), candle in expected.items()
+    )
+    assert len(shown) == 12
+
+
+@pytest.mark.parametrize(("late", "stale"), [(-1, False), (0, True), (1, True)])
+def test_candle_is_stale_once_the_watermark_has_reached_the_end_of_its_window(
+    tables: Database, late: int, stale: bool
+) -> None:
+    """A process that stopped may have left it as it was while it formed."""
+    some = fills(1, 2)
+    forming = candle_rows("x", all_timeframes(combine(rows(some))), DAY, CertificateInputs())
+    writer = Writer(tables, Counters(), background=False)
+    writer.put(Batch("x", {"silver_trades": rows(some), "ohlcv": forming}))
+    writer.flush()
+    found = StateLoader(tables).find_stale_windows("x", DAY + 60 * SECOND + late)
+    assert found["timeframe"].to_list() == ([1] if stale else [])
+
+
+@pytest.mark.parametrize(("heard", "proven"), [(-1, False), (0, True), (1, True)])
+def test_market_outage_is_over_with_the_first_trade_received_since(
+    tables: Database, heard: int, proven: bool
+) -> None:
+    """Also one received in the microsecond in which it ended."""
+    ended = DAY + 9 * SECOND
+    received = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ended + heard)
+    trades = rows(fills(1)).with_columns(received_at=pl.lit(received))
+    outage = outage_rows("x", [MarketOutage("A/B", DAY, DAY - 5, ended)])
+    writer = Writer(tables, Counters(), background=False)
+    writer.put(Batch("x", {"silver_trades": trades, "market_outages": outage}))
+    writer.flush()
+    found = StateLoader(tables).load_market_outages("x")
+    assert found.unproven == ({} if proven else {"A/B": [(DAY - 5, ended)]})
+    assert found.began == {}
+
+
+def test_minutes_of_a_span_hold_late_trades_from_its_begin_to_before_its_end(
+    tables: Database,
+) -> None:
+    """Those of the next day are of its own candles."""
+    store(tables, [at(3, 1)])
+    late = [at(-1, 2), at(0, 3), at(86_399, 4), at(86_400, 5)]
+    minutes = StateLoader(tables).minute_reader.build_candles(
+        "x", DAY, DAY + DAY_US, late=rows(late)
+    )
+    shown = [
+        (int(row["window_start"].timestamp()) - DAY // SECOND, row["trade_count"])
+        for row in minutes.rows(named=True)
+    ]
+    assert shown == [(0, 2), (86_340, 1)]
+
+
+def test_trades_received_in_a_later_hour_are_late_by_all_before_them(tables: Database) -> None:
+    """An hour of late trades only does not move the exchange's time back."""
+    hour = 3_600
+
+    def received(fill: Fill, seconds: int) -> pl.DataFrame:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=DAY // SECOND + seconds)
+        return rows([fill]).with_columns(received_at=pl.lit(moment))
+
+    came = pl.concat(
+        [received(at(2 * hour, 1), 2 * hour), received(at(10, 2), 3 * hour),
+         received(at(20, 3), 4 * hour)]
+    )  # fmt: skip
+    writer = Writer(tables, Counters(), background=False)
+    writer.put(Batch("x", {"silver_trades": came}))
+    writer.flush()
+    history = StateLoader(tables)
+    minute = history.minute_reader.build_candles("x", DAY, DAY + 60 * SECOND)
+    found = with_revisions(minute, history.late_trade_reader.count_late_trades("x", DAY))
+    assert found.select("trade_count", "revision").rows() == [(2, 2)]

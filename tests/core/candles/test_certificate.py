@@ -21,6 +21,7 @@ from candlewax.core.candles.certificate import (
     CertificateInputs,
     certificate_columns,
     has_later_trade,
+    incomplete_time_ranges,
     merge_overlapping,
     missing_counts,
     overlaps,
@@ -166,6 +167,57 @@ def test_spans_touch_the_windows_that_lie_in_them(
         any(s in (symbol, None) and b < end and a >= start for s, (b, a) in spans)
         for (_, symbol, start), end in zip(some, candles["window_end"], strict=True)
     ]
+
+
+MINUTE = 60 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("number", "time", "expected"),
+    [
+        (1, 0, COMPLETE), (2, -1, COMPLETE), (2, 0, PARTIAL), (2, MINUTE - 1, PARTIAL),
+        (2, MINUTE, COMPLETE), (3, 0, PARTIAL),
+    ],
+)  # fmt: skip
+def test_window_in_which_a_feed_began_is_partial(number: int, time: int, expected: int) -> None:
+    """From its first moment to its last one, unless the feed began with trade 1."""
+    known = GapState(
+        first_seen=pl.DataFrame([("A/B", number, DAY + time)], FIRST_SEEN, orient="row")
+    )
+    minute = windows([(1, "A/B", DAY)])
+    status = minute.select(certificate_columns(minute, pl.lit(True), CertificateInputs(known)))[
+        "status"
+    ]
+    assert status.to_list() == [expected]
+    spans = incomplete_time_ranges(known).rows()
+    assert spans == ([] if number == 1 else [("A/B", DAY + time, DAY + time)])
+
+
+@pytest.mark.parametrize("symbol", ["A/B", None], ids=["of its symbol", "of all"])
+@pytest.mark.parametrize(
+    ("time", "expected"), [(-1, False), (0, True), (MINUTE - 1, True), (MINUTE, False)]
+)
+def test_span_of_one_moment_touches_the_window_that_holds_it(
+    symbol: str | None, time: int, expected: bool
+) -> None:
+    """A market's, and one of all markets of an exchange."""
+    span = pl.DataFrame([(symbol, DAY + time, DAY + time)], TIME_RANGES, orient="row")
+    assert overlaps(windows([(1, "A/B", DAY)]), span).to_list() == [expected]
+
+
+@pytest.mark.parametrize(("before", "expected"), [(MINUTE - 1, 3), (MINUTE, 0)])
+def test_gaps_that_begin_where_a_window_ends_are_not_of_it(before: int, expected: int) -> None:
+    """Also several of the same moment, and beside those of another symbol."""
+    holes = [
+        (symbol, 10 * n, 10 * n, DAY + before, DAY + before + after)
+        for symbol in SYMBOLS
+        for n, after in enumerate((0, 0, 7), 1)
+    ]
+    known = GapState(pl.DataFrame(holes, MISSING_RANGES, orient="row"))
+    found = missing_counts(windows([(1, symbol, DAY) for symbol in (*SYMBOLS, "E/F")]), known)
+    assert found.to_list() == [expected, expected, 0]
+    late = missing_counts(windows([(1, symbol, DAY + 10 * MINUTE) for symbol in SYMBOLS]), known)
+    assert late.to_list() == [0, 0]
 
 
 @pytest.mark.parametrize(("second", "expected"), [(59, False), (60, True)])

@@ -24,7 +24,7 @@ from candlewax.core.candles.open_candles import (
     CandleUpdate,
     OpenCandles,
 )
-from candlewax.core.schema import TRADES, WEBSOCKET, empty
+from candlewax.core.schema import REST, TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import load_open_candles, save_open_candles
 from candlewax.exchanges.protocol.dialect import BUY, SELL
 from tests.support import oracle
@@ -102,6 +102,7 @@ def play(
 PRICES = st.integers(1, 400).map(lambda n: Decimal(n).scaleb(-2))
 QUANTITIES = st.integers(1, 10**15).map(lambda n: Decimal(n).scaleb(-12))
 TIMES = st.one_of(
+    st.sampled_from([DAY - 1, DAY, DAY + 61_000_000]),
     st.integers(DAY - 5, DAY + 5),
     st.integers(DAY - 90_000_000, DAY + 90_000_000),
     st.integers(DAY - 7_200_000_000, DAY + 600_000_000),
@@ -209,6 +210,51 @@ def test_windows_include_their_start_and_not_their_end() -> None:
     _, last, _ = play([[fill(59), fill(60)]])
     minutes = {w[3] - DAY // 1_000_000: c["trade_count"] for w, c in last.items() if w[0] == "1m"}
     assert minutes == {0: 1, 60: 1}
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+@pytest.mark.parametrize("first", [0, 1], ids=["in order", "the later one first"])
+def test_unnumbered_trades_of_one_moment_in_two_batches_keep_the_order_of_their_source(
+    few: int, first: int
+) -> None:
+    """The lower offset opens the candle and the higher one closes it, whichever comes first."""
+    fills = [fill(5, str(offset + 1), sequence=0, offset=offset) for offset in (0, 1)]
+    with (
+        mock.patch("candlewax.core.candles.open_candles.SMALL_BATCH_ROWS", few),
+        mock.patch("candlewax.core.candles.combine.SMALL_BATCH_ROWS", few),
+    ):
+        _, last, _ = play([[fills[first]], [fills[1 - first]]])
+    candle = last["1m", "x", "A/B", DAY // 1_000_000]
+    assert (candle["open"], candle["close"]) == (Decimal(1), Decimal(2))
+
+
+@pytest.mark.parametrize("number", [0, 7], ids=["unnumbered", "of one number"])
+def test_many_trades_of_one_moment_keep_the_order_of_their_source(number: int) -> None:
+    """The lowest offset of the first moment opens the candle, the highest of the last closes it."""
+    fills = [
+        fill(second, str(offset + 1), sequence=number, offset=offset)
+        for second in (5, 6)
+        for offset in range(600)
+    ]
+    random.Random(3).shuffle(fills)
+    _, last, _ = play([fills])
+    candle = last["1m", "x", "A/B", DAY // 1_000_000]
+    assert (candle["open"], candle["close"]) == (Decimal(1), Decimal(600))
+
+
+@pytest.mark.parametrize("count", [2, candles.SMALL_BATCH_ROWS], ids=["few", "many"])
+def test_odd_trades_beside_others_of_a_batch_are_counted(count: int) -> None:
+    """Those that came another way, and those without a number: wherever they stand."""
+    for place in (0, count - 1):
+        trades = table([fill(5, sequence=n + 1) for n in range(count)])
+        ways, numbers = trades["via"].to_list(), trades["sequence"].to_list()
+        ways[place], numbers[count - 1 - place] = REST, 0
+        odd = trades.with_columns(
+            pl.Series("via", ways, pl.Int8), pl.Series("sequence", numbers, pl.UInt64)
+        )
+        for made in (candles.combine(odd), candles.small_batch_candles(odd).collect()):
+            minute = made.filter(pl.col("timeframe") == 1)
+            assert minute.select("trade_count", "repaired", "unnumbered").row(0) == (count, 1, 1)
 
 
 def test_a_candle_is_told_again_when_it_closes() -> None:

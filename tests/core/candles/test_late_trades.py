@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,12 @@ from candlewax.core.batch import WINDOW_KEY
 from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.certificate import CANDLE_KEY
 from candlewax.core.candles.combine import all_timeframes, combine
-from candlewax.core.candles.late_trades import MAX_REVISION, STORED_COUNTS, restore_revisions
+from candlewax.core.candles.late_trades import (
+    MAX_REVISION,
+    STORED_COUNTS,
+    count_out_of_order,
+    restore_revisions,
+)
 from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US, OpenCandles
 from candlewax.core.schema import empty
 from tests.core.candles.test_combine import DAY, FILLS, cut, fill, table
@@ -55,6 +61,21 @@ def play(batches: Sequence[Sequence[Fill]], book: OpenCandles = EMPTY) -> dict[o
         book = update.open_candles
         last |= told(update.changed)
     return last
+
+
+@pytest.mark.parametrize(
+    ("seconds", "latest", "count"),
+    [
+        ([], 9, 0), ([5, 5, 6], 0, 0), ([5, 5, 6], 5, 0), ([5, 5, 6], 6, 2), ([5, 6, 6, 5], 0, 1),
+        ([6, 5, 5, 6, 7], 0, 2), ([6, 5, 5, 6, 7], 7, 4),
+    ],
+)  # fmt: skip
+def test_trade_is_out_of_order_if_it_is_older_than_one_before_it(
+    seconds: list[int], latest: int, count: int
+) -> None:
+    """Not if it is as old; `latest` is the second of the latest one of the batches before."""
+    trades = table([fill(second, sequence=n + 1) for n, second in enumerate(seconds)])
+    assert count_out_of_order(trades, DAY + latest * 1_000_000) == count
 
 
 @given(FILLS, st.lists(st.integers(0, 40), max_size=6))

@@ -13,26 +13,39 @@ from hypothesis import strategies as st
 from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.open_candles import EMPTY, OpenCandles
 from candlewax.core.candles.small_batch import SMALL_BATCH_ROWS, apply_small_batch
-from candlewax.core.schema import REST
+from candlewax.core.schema import REST, WEBSOCKET
 from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table, told
 from tests.support import oracle
 from tests.support.oracle import Fill
 
-NUMBERED = st.builds(
-    Fill,
-    st.just("x"),
-    st.sampled_from(["A/B", "C/D", "E/F"]),
-    st.just("1"),
-    st.integers(1, 2**64 - 1),
+TIMES = st.one_of(
     st.integers(DAY, DAY + 59_000_000),
-    st.booleans(),
-    PRICES,
-    QUANTITIES,
-    st.just(()),
-    st.integers(0, 2),
-    st.integers(0, 1),
+    st.integers(DAY, DAY + 9),
+    st.sampled_from([DAY, DAY + 1, DAY + 59_000_000]),
 )
-BATCHES = st.lists(st.lists(NUMBERED, min_size=1, max_size=12), min_size=1, max_size=6).filter(
+
+
+def fills(conditions: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[Fill]:
+    """Numbered trades of one minute; times and numbers are often the same."""
+    return st.builds(
+        Fill,
+        st.just("x"),
+        st.sampled_from(["A/B", "C/D", "E/F"]),
+        st.just("1"),
+        st.one_of(st.integers(1, 2**64 - 1), st.integers(1, 3)),
+        TIMES,
+        st.booleans(),
+        PRICES,
+        QUANTITIES,
+        conditions,
+        st.integers(0, 2),
+        st.integers(0, 1),
+    )
+
+
+NUMBERED = fills(st.just(()))
+SOME_APART = fills(st.sampled_from([(), (), (), ("ADL",)]))
+BATCHES = st.lists(st.lists(SOME_APART, min_size=1, max_size=12), min_size=1, max_size=6).filter(
     lambda batches: _distinct([fill for batch in batches for fill in batch])
 )
 
@@ -86,16 +99,37 @@ def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
     "trades",
     [
         table([fill(sequence=0)]),
+        table([fill(sequence=0), fill()]),
         table([fill(conditions=("ADL",))]),
+        table([fill(), fill(sequence=6, conditions=("ADL",))]),
         table([fill()]).with_columns(via=pl.lit(REST, pl.Int8)),
+        table([fill(), fill(sequence=6)]).with_columns(
+            via=pl.Series([WEBSOCKET, REST], dtype=pl.Int8)
+        ),
         table([fill(time=DAY - 1)]),
         table([fill(), fill(sequence=6, time=DAY + 60_000_000)]),
         table([fill(), fill(offset=1)]),
+        table([fill(), fill(sequence=6), fill(offset=1)]),
+        table([fill(sequence=4), fill(), fill(offset=1)]),
         table([fill(sequence=n) for n in range(1, SMALL_BATCH_ROWS + 2)]),
         table([]),
     ],
-    ids=["unnumbered", "left out", "asked for", "late", "two minutes", "a tie", "many", "none"],
-)
+    ids=[
+        "unnumbered",
+        "one unnumbered",
+        "left out",
+        "one left out",
+        "asked for",
+        "one asked for",
+        "late",
+        "two minutes",
+        "a tie",
+        "a tie of the first",
+        "a tie of the last",
+        "many",
+        "none",
+    ],
+)  # fmt: skip
 def test_others_are_left_to_the_way_of_many(trades: pl.DataFrame) -> None:
     """Each of these asks for more than this does."""
     assert apply_small_batch(EMPTY.candles, trades, DAY) is None

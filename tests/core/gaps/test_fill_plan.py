@@ -18,6 +18,7 @@ from candlewax.core.gaps.fill_plan import (
     remove_numbers,
     too_long_reason,
 )
+from candlewax.core.trades.limits import SLACK_US
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 
@@ -108,7 +109,12 @@ def test_what_just_happened_may_be_shown_later() -> None:
 @pytest.mark.parametrize(
     ("times", "fate"),
     [([1_000, 1_500, 2_000], FillStatus.FILLED), ([1_000, -HOUR, 2_000], FillStatus.UNAVAILABLE),
-     ([1_000, 2_000 + HOUR, 3 * HOUR], FillStatus.UNAVAILABLE)],
+     ([1_000, 2_000 + HOUR, 3 * HOUR], FillStatus.UNAVAILABLE),
+     # A second outside its neighbours, and a microsecond more.
+     ([1_000, 1_000 - SLACK_US, 2_000], FillStatus.FILLED),
+     ([1_000, 999 - SLACK_US, 2_000], FillStatus.UNAVAILABLE),
+     ([1_000, 2_000 + SLACK_US, 2_000], FillStatus.FILLED),
+     ([1_000, 2_001 + SLACK_US, 2_000], FillStatus.UNAVAILABLE)],
 )  # fmt: skip
 def test_numbers_of_trades_of_another_time_fill_no_gap(times: list[int], fate: FillStatus) -> None:
     """An exchange that has begun its numbers anew shows others under them."""
@@ -158,6 +164,30 @@ def test_a_refusal_proves_nothing() -> None:
     assert found.result_after_refusal(first, "status 503", HOUR).status is FillStatus.FILLED
     outcome = found.result_after_refusal(second, "status 503", HOUR)
     assert (outcome.status, outcome.reason) == (FillStatus.RETRY, "status 503")
+
+
+@pytest.mark.parametrize("last", [11, 12])
+def test_refusal_before_the_number_behind_a_gap_proves_nothing(last: int) -> None:
+    """Also if the last answer ended with the last number of the gap: others may follow."""
+    found = walk(gap(10, 12))
+    assert found.add_page(page(9, last))
+    outcome = found.result_after_refusal(found.group.gaps[0], "status 503", HOUR)
+    assert (outcome.status, outcome.reason) == (FillStatus.RETRY, "status 503")
+    assert not found.add_page(page(13))
+    assert (
+        found.result_after_refusal(found.group.gaps[0], "status 503", HOUR).status
+        is FillStatus.UNAVAILABLE
+    )
+
+
+def test_trade_that_two_pages_hold_counts_once() -> None:
+    """A page may begin with the trade that ended the one before."""
+    found = walk(gap(10, 13))
+    assert found.add_page(page(9, 10, 11))
+    assert not found.add_page(page(11, 13, 14))
+    outcome = found.result(found.group.gaps[0], HOUR)
+    assert outcome.status is FillStatus.UNAVAILABLE
+    assert "1 of 4 numbers" in outcome.reason
 
 
 def test_without_a_key_only_the_newest_are_asked_for() -> None:

@@ -10,12 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.gap_state import OUTAGES
-from candlewax.core.gaps.numberings import FAR_BELOW, is_far_below, series, split_series
+from candlewax.core.gaps.gap_state import OUTAGES, UNPROVEN
+from candlewax.core.gaps.numberings import (
+    FAR_BELOW,
+    Numberings,
+    Start,
+    is_far_below,
+    series,
+    split_series,
+)
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.schema import empty
 from candlewax.core.snapshots import load_deduplicator, save_deduplicator
-from candlewax.core.trades.deduplicator import UNPROVEN, Deduplicator
+from candlewax.core.trades.deduplicator import Deduplicator
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -202,6 +209,29 @@ def test_number_is_far_below_from_both_sides_of_the_limit(
 ) -> None:
     """A thousand below the last one; or in the lower half, and twenty below."""
     assert is_far_below(number, last) is far
+
+
+@pytest.mark.parametrize(
+    ("number", "between", "resumes"),
+    [
+        (5_001, 10, True), (5_000 + FAR_BELOW - 1, 10, True), (5_000 + FAR_BELOW, 10, False),
+        (5_000, 10, False), (5_001, 11, False),
+    ],
+    ids=["the next", "the last near", "too far", "no further", "too many between"],
+)  # fmt: skip
+def test_numbering_before_resumes_behind_a_slip_of_a_few_numbers(
+    number: int, between: int, *, resumes: bool
+) -> None:
+    """With a number less than 1,000 behind its last one, after ten others at most."""
+    numberings = Numberings(
+        {"A/B": [Start(1, 200, 100, 5_000, 1)]}, {"A/B": 200 + between}, {"A/B": 0}
+    )
+    known = {
+        "A/B": SequenceRanges([4_000], [5_000], [0], [100]),
+        series("A/B", 1): SequenceRanges([1], [between], [200], [200 + between]),
+    }
+    numbering, opening = numberings.assign("A/B", number, 300 + between, known)
+    assert (numbering, opening is not None) == ((2, True) if resumes else (1, False))
 
 
 def test_series_have_names_that_tell_symbol_and_numbering() -> None:

@@ -1,15 +1,19 @@
 """Candles changed trade by trade: the same candles, rows and certificates as by columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.candles import open_candles as columns
 from candlewax.core.candles import rows as column_rows
+from candlewax.core.candles.certificate import FEED_ENDS
 from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US, EMPTY, WATERMARK_DELAY_US
 from candlewax.core.gaps.gap_state import (
     FIRST_SEEN,
@@ -198,3 +202,88 @@ def late_parts(candles: pl.DataFrame) -> list[tuple[Any, ...]]:
         "close", "high", "low", "revision",
     )  # fmt: skip
     return sorted(tuple(row[name] for name in names) for row in plain(candles))
+
+
+DELAY = WATERMARK_DELAY_US
+FIRST = Fill("x", "A/B", "1", 1, DAY + 5_000_000, True, Decimal(1), Decimal(1))
+
+
+def add(book: OpenCandleRows, *fills: Fill) -> rows.RowUpdate:
+    """Apply a batch of trades to candles."""
+    trades = [trade(fill) for fill in fills]
+    return rows.apply_trades(book, trades, rows.batch_watermark(trades))
+
+
+def moving(watermark: int) -> Fill:
+    """A trade of another market that moves the watermark to a time since the midnight."""
+    return replace(FIRST, symbol="C/D", time=DAY + watermark + DELAY)
+
+
+def minutes(candles: Iterable[Candle]) -> list[int]:
+    """The starts of the one-minute candles of the first market, in seconds since the midnight."""
+    own = (candle for candle in candles if candle.timeframe == 1 and candle.symbol == "A/B")
+    return [(candle.start - DAY) // 1_000_000 for candle in own]
+
+
+@pytest.mark.parametrize(("late", "closes"), [(-1, False), (0, True), (1, True)])
+def test_window_closes_when_the_watermark_reaches_its_end(late: int, closes: bool) -> None:
+    """Not before, and not again; a candle that no trade of the batch touches is told then."""
+    book = OpenCandleRows()
+    add(book, FIRST)
+    assert minutes(add(book, moving(MINUTE + late)).changed) == ([0] if closes else [])
+    assert minutes(add(book, moving(2 * MINUTE)).changed) == ([] if closes else [0])
+
+
+@pytest.mark.parametrize(("late", "kept"), [(-1, True), (0, False), (1, False)])
+def test_closed_candle_is_kept_up_to_the_allowed_lateness(late: int, kept: bool) -> None:
+    """One in memory, and one that opens."""
+    watermark = MINUTE + ALLOWED_LATENESS_US + late
+    book = OpenCandleRows()
+    add(book, FIRST)
+    add(book, moving(watermark))
+    assert minutes(book.candles.values()) == ([0] if kept else [])
+    update = add(OpenCandleRows(watermark=DAY + watermark), FIRST)
+    found = minutes(update.changed), minutes(update.stale_parts)
+    assert found == (([0], []) if kept else ([], [0]))
+
+
+@pytest.mark.parametrize("places", list(permutations([(0, 1), (1, 0), (1, 1)])), ids=str)
+def test_trades_of_one_moment_keep_the_order_of_their_source(
+    places: Sequence[tuple[int, int]],
+) -> None:
+    """First by the frame, then by the place in it, in whatever order they come."""
+    book = OpenCandleRows()
+    for offset, index in places:
+        price = Decimal(10 * offset + index + 1)
+        add(book, replace(FIRST, sequence=0, offset=offset, index=index, price=price))
+    (candle,) = (candle for candle in book.candles.values() if candle.timeframe == 1)
+    assert (candle.open, candle.close) == (units(Decimal(2)), units(Decimal(12)))
+
+
+@pytest.mark.parametrize(("time", "solved"), [(-1, False), (0, True), (1, True)])
+def test_feed_end_is_over_with_a_trade_at_the_end_of_its_window(time: int, solved: bool) -> None:
+    """Or later: its number tells what was missed, and the candle gets another certificate."""
+    feed_ends = pl.DataFrame(
+        [(1, "A/B", DAY, DAY + MINUTE)], {**FEED_ENDS, "window_start": pl.Int64}, orient="row"
+    ).cast(FEED_ENDS)  # type: ignore[arg-type]  # names to types
+    book = OpenCandleRows(feed_ends=feed_ends)
+    update = add(book, replace(FIRST, time=DAY + MINUTE + time))
+    assert book.feed_ends.is_empty() is solved
+    assert update.spans.rows() == ([("A/B", DAY, DAY + MINUTE - 1)] if solved else [])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "ends"),
+    [(MINUTE - 1, MINUTE, [0]), (MINUTE, MINUTE, []), (MINUTE - 2, MINUTE - 1, [])],
+    ids=["reached now", "reached before", "not reached"],
+)
+def test_feed_end_is_noted_in_the_candles_that_the_clock_closes(
+    before: int, now: int, ends: list[int]
+) -> None:
+    """Those that closed by a watermark before closed while the feed was there."""
+    book = OpenCandleRows()
+    add(book, FIRST)
+    rows.apply_trades(book, [], DAY + now)
+    rows.mark_feed_end(book, book.candles.values(), DAY + before)
+    found = book.feed_ends.filter(pl.col("timeframe") == 1)["window_start"].cast(pl.Int64)
+    assert [(start - DAY) // 1_000_000 for start in found] == ends

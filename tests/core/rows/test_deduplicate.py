@@ -1,12 +1,22 @@
 """New trades told one by one: the same as by columns, and the same memory after them."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.rows.deduplicate import mark_new
-from candlewax.core.rows.records import Trade
+from candlewax.core.gaps.gap_tracker import GapTracker
+from candlewax.core.gaps.market_outages import REFUSED, MarketOutages, SubscriptionEvent
+from candlewax.core.gaps.outages import ConnectionEvent, OutageTracker
+from candlewax.core.rows.batch import RowBatch
+from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.deduplicate import mark_new, pass_new
+from candlewax.core.rows.records import Frame, Trade
 from candlewax.core.schema import TRADES, WEBSOCKET
+from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.exchanges.protocol.dialect import BUY
 
@@ -77,3 +87,60 @@ def test_rows_and_columns_let_the_same_trades_through(
             )
             # One by one a symbol may have begun earlier several times.
             assert row_changes[name].begin_times >= change.begin_times
+
+
+RECEIVED_US = 9 * SECOND
+
+
+def passed(deduplicator: Deduplicator, *keys: tuple[str, int, str, int, int], **more: Any) -> Any:
+    """What becomes of a batch of one frame; and which trades are remembered."""
+    trades = [trade(*key) for key in keys]
+    frame = Frame(RECEIVED_US * 1000, "c0", 0, "", "c0", 0, 0)
+    remembered: list[Trade] = []
+    finder: Any = SimpleNamespace(remember=remembered.extend)
+    result = pass_new(deduplicator, finder, DecodedRows("x", [frame], trades=trades, **more))
+    assert remembered == (trades if isinstance(result, RowBatch) else [])
+    return result
+
+
+def test_batch_of_new_trades_passes_as_rows() -> None:
+    """As long as each follows on what is known; another one goes on as columns, marked."""
+    seen = Deduplicator()
+    passed(seen, ("A/B", 7, "a", 0, 0))
+    seen.take_changes()
+    assert isinstance(passed(seen, ("A/B", 8, "b", 1, 0), ("A/B", 9, "c", 2, 0)), RowBatch)
+    for number, is_new in ((9, False), (11, True)):
+        found = passed(seen, ("A/B", number, "d", 3, 0))
+        assert isinstance(found, Admission)
+        assert found.is_new.to_list() == [is_new]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Deduplicator(connections=OutageTracker(pending=[(1, 5)])),
+        Deduplicator(connections=OutageTracker(down_since_us=5)),
+        Deduplicator(gaps=GapTracker(symbols_ahead={"A/B"})),
+        Deduplicator(market_outages=MarketOutages(unproven={"A/B": [(1, 5)]})),
+    ],
+    ids=["an outage is over", "an outage goes on", "a gap ahead", "a market outage is over"],
+)
+def test_batch_whose_trades_tell_more_goes_on_as_columns(seen: Deduplicator) -> None:
+    """Nothing of it is remembered yet."""
+    before = seen.copy()
+    assert passed(seen, ("A/B", 7, "a", 0, 0)) is None
+    assert seen.ranges_by_series == before.ranges_by_series
+    assert seen.connections == before.connections
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"events": [ConnectionEvent(0, connected=True, process="p")]},
+        {"subscriptions": [SubscriptionEvent(0, REFUSED, ("A/B",))]},
+    ],
+    ids=["of a connection", "of a market"],
+)
+def test_batch_with_an_event_goes_on_as_columns(told: dict[str, Any]) -> None:
+    """Whatever its trades are."""
+    assert passed(Deduplicator(), ("A/B", 7, "a", 0, 0), **told) is None

@@ -177,6 +177,8 @@ SINCE = 50 * SECOND
 @example([1, 2, 3], [(2, 2 * SECOND), (2, -SECOND), (2, 4 * SECOND), (2, 4 * SECOND + 1)])
 @example([1, 2, 3, 5], [(3, 3 * SECOND), (3, 3 * SECOND + 2_000), (5, 5 * SECOND), (5, 1)])
 @example([12], [(12, 12 * SECOND)])
+@example([1], [(1, SECOND - 2), (1, SECOND - 1), (1, SECOND), (1, SECOND + 1)])
+@example([1, 2, 3], [(3, 3 * SECOND - 1), (3, 3 * SECOND - 2), (2, 0), (2, -1)])
 def test_known_trade_of_which_nothing_is_stored_is_judged_by_its_time(
     numbers: list[int], came: list[tuple[int, int]]
 ) -> None:

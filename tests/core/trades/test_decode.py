@@ -4,12 +4,14 @@ import json
 import random
 from decimal import Decimal, localcontext
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candlewax.core.frames import FROM_DUMP
 from candlewax.core.schema import (
     BRONZE,
     DEAD_LETTERS,
@@ -172,6 +174,20 @@ def test_a_frame_of_more_trades_than_can_be_counted_is_dead() -> None:
     row = '["1.5","0.1","1534614057.321597","s","l",""]'
     frame = "[0,[" + ", ".join([row] * 65_536) + '],"trade","XBT/USD"]'
     assert read("kraken", frame).dead_letters["reason"].to_list() == ["too_many_trades"]
+
+
+@pytest.mark.parametrize(("count", "reasons"), [(3, []), (4, ["too_many_trades"])])
+def test_frame_of_as_many_trades_as_can_be_counted_is_read(count: int, reasons: list[str]) -> None:
+    """One trade more is too many, of a websocket and of a dump."""
+    row = '["1.5","0.1","1534614057.321597","s","l",""]'
+    frame = "[0,[" + ",".join([row] * count) + '],"trade","XBT/USD"]'
+    lines = "\n".join(f"{n},1.5,0.1,0.15,1700000000000,True,True" for n in range(1, count + 1))
+    with mock.patch("candlewax.core.trades.decode.MAX_TRADES", 3):
+        live = read("kraken", frame, few=1)
+        dump = read("binance", lines, connection=FROM_DUMP + "BTCUSDT")
+    for found in (live, dump):
+        assert found.dead_letters["reason"].to_list() == reasons
+        assert found.bronze["trades"].to_list() == [0 if reasons else count]
 
 
 def test_a_trade_of_too_many_fields_is_a_letter() -> None:

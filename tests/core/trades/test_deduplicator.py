@@ -95,6 +95,16 @@ def test_ids_without_numbers_are_kept_for_a_day() -> None:
     assert ledger.mark_new(table([row])).is_new.to_list() == [True]
 
 
+def test_id_is_known_as_long_as_the_candle_of_its_day_can_change() -> None:
+    """A trade of the first moment of a day, until that day is over by a quarter of an hour."""
+    ledger = Deduplicator()
+    row: Row = ("A/B", 0, "a", 0)
+    ledger.mark_new(table([row]))
+    until = 24 * 3_600 + 15 * 60  # seconds
+    ledger.expire((int(START.timestamp()) + until) * 1_000_000)
+    assert ledger.mark_new(table([row])).is_new.to_list() == [False]
+
+
 NO_OUTAGE = empty(OUTAGES)
 
 TIMED = st.lists(st.lists(st.tuples(SYMBOLS, st.integers(1, 14)), max_size=8), max_size=8)

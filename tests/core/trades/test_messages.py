@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,6 +165,23 @@ WRONG: list[tuple[bytes, str]] = [
     (encoded(trade()) + b"{}", "trailing"),
     (encoded(trade()) + b"\n" + encoded(trade()), "trailing"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("field", "limit"),
+    [
+        ("timestamp", 1_750_000_060_100_000),
+        ("quantity", "999999999999999999.999999999999"),
+        ("quote_volume", "999999999999999.999999999999999999"),
+        ("price", "0.000000000001"),
+    ],
+)
+def test_message_within_its_limits_by_the_least_is_a_trade(field: str, limit: Any) -> None:
+    """The next value is a fault, see WRONG."""
+    read = from_json([encoded(trade(**{field: limit}))])
+    assert read.faults.is_empty()
+    found = read.trades.with_columns(pl.col("timestamp").cast(pl.Int64))[field].item()
+    assert found == (limit if isinstance(limit, int) else Decimal(limit))
 
 
 def test_messages_of_others_become_faults() -> None:

@@ -1,5 +1,6 @@
 """A few frames and trades: the same as by the way of many."""
 
+from decimal import Context, Decimal
 from unittest import mock
 
 import pytest
@@ -7,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from candlewax.core.rows.decode import decode as decode_rows
+from candlewax.core.rows.records import Frame
 from candlewax.core.trades import small_batch
+from candlewax.core.trades.normalize import normalize
+from candlewax.exchanges import EXCHANGES
 from tests.core.trades.test_decode import NAMES, TEXTS, sound
-from tests.support.decoding import read
+from tests.support.decoding import INSTRUMENTS, RECEIVED_NS, read
 
 BINANCE = (
     '{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":7,"p":"1.5","q":"2","T":1700000000000,'
@@ -61,3 +66,55 @@ def test_a_trade_that_asks_for_more_is_read_by_the_way_of_many(plain: str, other
         pytest.raises(NotImplementedError),
     ):
         read("binance", *texts)
+
+
+RECEIVED_US = RECEIVED_NS // 1000
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "time", "reason"),
+    [
+        ("0.0001", "999999999999999999.999999999999", 0, None),
+        ("0.0001", "1000000000000000000", 0, "out_of_range"),
+        ("0.0001", "1000000000000000000.000000000001", 0, "out_of_range"),
+        ("999999999999999.999999999999", "1", 0, None),
+        ("1000000000", "1000000", 0, "out_of_range"),
+        ("1000000000000000.000000000001", "1", 0, "out_of_range"),
+        ("0.000000000001", "0.000000000001", 0, None),
+        ("0", "1", 0, "bad_price"),
+        ("1", "0", 0, "bad_quantity"),
+        ("1", "1", 59_999_999, None),
+        ("1", "1", 60_000_000, None),
+        ("1", "1", 60_000_001, "bad_time"),
+        ("1", "1", -RECEIVED_US, None),
+    ],
+)
+def test_trade_at_a_limit_is_judged_alike_by_all_ways(
+    price: str, quantity: str, time: int, reason: str | None
+) -> None:
+    """Quantities below 10^18, worth below 10^15, no later than 60 s after the frame came: at the
+    limit, one below, one above. `time` in microseconds since then.
+    """
+    moment = RECEIVED_US + time
+    text = (
+        f'{{"e":"trade","E":1,"s":"BTCUSDT","t":7,"p":"{price}","q":"{quantity}","T":{moment},'
+        '"m":true,"M":true}'
+    )
+    way = mock.patch("candlewax.core.trades.decode.normalize", wraps=normalize)
+    with way as by_many:
+        few = read("binance", text)
+    assert by_many.called == (reason is not None)
+    with mock.patch.object(small_batch, "SMALL_BATCH_ROWS", -1):
+        many = read("binance", text)
+    for found in (few, many):
+        assert found.dead_letters["reason"].to_list() == ([] if reason is None else [reason])
+        amounts = found.trades.select("price", "quantity").rows()
+        assert amounts == ([] if reason else [(Decimal(price), Decimal(quantity))])
+    frame = Frame(RECEIVED_NS, "c0", 0, text, "c0", 0, 0)
+    by_rows = decode_rows(EXCHANGES["binance"], [frame], INSTRUMENTS)
+    assert [letter.reason for letter in by_rows.dead_letters] == (
+        [] if reason is None else [reason]
+    )
+    units = [(trade.price, trade.quantity) for trade in by_rows.trades]
+    expected = tuple(int(Decimal(text).scaleb(12, Context(prec=60))) for text in (price, quantity))
+    assert units == ([] if reason else [expected])

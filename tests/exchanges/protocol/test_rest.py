@@ -171,6 +171,17 @@ def test_an_answer_of_another_shape_is_none(exchange: str) -> None:
         ("kraken", 520, None, RestErrorKind.FAILED),
         ("coinbase", 200, [], None),
         ("coinbase", 429, {"message": "Public rate limit exceeded"}, RestErrorKind.RATE_LIMITED),
+        # Whatever stands before an exchange bans without a word.
+        *(
+            (name, status, None, RestErrorKind.RATE_LIMITED)
+            for name in EXCHANGES
+            for status in (418, 429)
+        ),
+        *(
+            (name, status, None, RestErrorKind.FAILED)
+            for name in EXCHANGES
+            for status in (417, 430)
+        ),
         ("coinbase", 404, {"message": "NotFound"}, RestErrorKind.PERMANENT),
         ("coinbase", 404, None, RestErrorKind.FAILED),
         ("coinbase", 302, None, RestErrorKind.FAILED),

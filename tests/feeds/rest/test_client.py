@@ -4,6 +4,7 @@ import logging
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -274,6 +275,26 @@ def test_most_of_what_is_allowed_is_spent() -> None:
             asking.ask("/x")
     (wait,) = clock.waits
     assert 0 < wait <= 60
+
+
+@pytest.mark.parametrize(
+    ("spent", "second", "waits"),
+    [
+        ("4500", 15, []), ("4501", 15, [45]), ("4501", 59, [1]), ("4501", 0, [60]), ("", 15, []),
+        ("-9999", 15, []), ("9_999", 15, []),
+    ],
+)  # fmt: skip
+def test_next_minute_is_waited_for_once_more_is_spent_than_may_be(
+    monkeypatch: pytest.MonkeyPatch, spent: str, second: int, waits: list[float]
+) -> None:
+    """It begins by the wall clock; a header that counts nothing is passed over."""
+    clock = Clock()
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_040.0 + second)
+    with serving((200, {"X-MBX-USED-WEIGHT-1M": spent}, GOOD[2]), GOOD) as server:
+        asking = client(server, clock)
+        for _ in range(2):
+            asking.ask("/x")
+    assert clock.waits == waits
 
 
 def test_who_is_stopped_asks_no_more() -> None:

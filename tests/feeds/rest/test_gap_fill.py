@@ -2,16 +2,25 @@
 
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from candlewax.clickhouse.gap_table import PendingGap
+from candlewax.clickhouse.gap_table import REPAIRING, UNREPAIRABLE, GapAttempt, PendingGap
 from candlewax.core.frames import FrameBatch
 from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.rest import Page
 from candlewax.feeds.frame_buffer import Row
-from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, Schedule
-from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
+from candlewax.feeds.rest import gap_fill
+from candlewax.feeds.rest.client import Answer, RefusalError
+from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, GapSelection, Schedule
+from candlewax.feeds.rest.gap_fill import RestEndpoint
+from candlewax.feeds.rest.worker import WorkerPartition, WorkerStopped, WorkerThread
 from candlewax.runtime.counters import Counters
 
 PACE = FillTiming(settle_s=3, first_retry_s=5, max_retry_s=300)
@@ -90,6 +99,104 @@ def test_a_finite_run_tries_each_gap_some_times() -> None:
     assert not schedule.is_due(one)
     schedule.record(other, is_final=True)
     assert not schedule.is_due(other)
+
+
+class Table:
+    """Gaps that are left, and what is written of them; all wait for nothing."""
+
+    def __init__(self, *gaps: FillGap) -> None:
+        self._left = {gap: {"reason": "", "numbering": 0} for gap in gaps}
+        self.written: list[tuple[int, int, str]] = []
+
+    def list_pending(self, *_: object, **__: object) -> list[PendingGap]:
+        return [PendingGap(gap, 9.0, 9.0, row) for gap, row in self._left.items()]
+
+    def find_native_symbol(self, _: FillGap) -> str:
+        return "BTCUSDT"
+
+    def write(self, attempts: Sequence[GapAttempt]) -> None:
+        for one in attempts:
+            gap = one.pending.gap
+            self.written.append((gap.first, one.state, one.reason))
+            row = self._left.pop(gap)
+            if one.state != UNREPAIRABLE:
+                self._left[gap] = {**row, "reason": one.reason}
+
+
+class Asked:
+    """Answers: the numbers of a page each, a refusal where there are none; the last for ever."""
+
+    def __init__(self, *answers: Sequence[int]) -> None:
+        self._answers = list(answers)
+        self.froms: list[int] = []
+
+    def ask(self, target: str) -> Answer:
+        self.froms.append(int(target.partition("fromId=")[2].partition("&")[0]))
+        numbers = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if not numbers:
+            raise RefusalError("status 503")
+        return Answer("", 0, Page(numbers, [0] * len(numbers)))
+
+    def close(self) -> None:
+        """There is no connection."""
+
+
+def fill(
+    monkeypatch: pytest.MonkeyPatch, gaps: Sequence[FillGap], asked: Asked, *, finite: bool
+) -> list[tuple[int, int, str]]:
+    """What is written of gaps that are asked for, round after round, forty at most."""
+    table = Table(*gaps)
+    monkeypatch.setattr(gap_fill, "GapTable", lambda *_: table)
+    monkeypatch.setattr(gap_fill, "Client", lambda *_, **__: asked)
+    rounds = 0
+
+    def pause(_: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 40:
+            raise WorkerStopped
+
+    pace = replace(PACE, settle_s=0, first_retry_s=0, proof_age_s=0, confirm_s=0, tries=3)
+    rest: Any = RestEndpoint(EXCHANGES["binance"].rest)
+    nothing: Any = None
+    filler = gap_fill._GapFiller(  # noqa: SLF001 - without a thread of its own
+        "binance", rest, nothing, Counters(), pace, nothing, GapSelection(), is_finite=finite
+    )
+    outlet: Any = SimpleNamespace(pause=pause, wait=nothing, put=lambda _: None)
+    with suppress(WorkerStopped):
+        filler.work(outlet)
+    return table.written
+
+
+FIRST, SECOND = FillGap("BTC/USDT", 10, 12, 0, 1), FillGap("BTC/USDT", 5_000, 5_009, 0, 1)
+
+
+def test_gap_that_comes_whole_and_is_still_there_is_asked_for_ten_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then it is given up: what came cannot be stored."""
+    asked = Asked(range(9, 14))
+    written = fill(monkeypatch, [FIRST], asked, finite=False)
+    assert [state for _, state, _ in written] == [REPAIRING] * 9 + [UNREPAIRABLE]
+    assert asked.froms == [9] * 10
+
+
+def test_exchange_that_refuses_three_times_in_a_row_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a run that is to end: its other gaps are not asked for."""
+    asked = Asked([])
+    written = fill(monkeypatch, [FIRST, SECOND], asked, finite=True)
+    assert asked.froms == [9] * 3
+    assert written[-1] == (5_000, REPAIRING, "status 503")
+
+
+def test_refusals_count_anew_after_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there were before: here one, and then twice one behind an answer."""
+    asked = Asked([], [9, 10], [], [9, 10], [], range(4_999, 5_011))
+    written = fill(monkeypatch, [FIRST, SECOND], asked, finite=True)
+    assert asked.froms == [9, 9, 11, 9, 11, 4_999]
+    assert written[-1] == (5_000, REPAIRING, "asked for: 10 trades came")
 
 
 def row(number: int) -> Row:

@@ -87,6 +87,31 @@ def test_only_and_all_trades_of_a_span_are_stored(
     assert found == SpanCounts(within=len(wanted))
 
 
+@pytest.mark.parametrize(("end", "behind"), [(20_000, 0), (20_001, 1), (21_000, 1)])
+def test_page_that_reaches_the_end_of_a_span_is_the_last_one(end: int, behind: int) -> None:
+    """Also if its last trade is of the very moment of the end, which is exclusive. A page holds
+    the trades from 1 to 20; the next one is asked for only if the span may go on there.
+    """
+    exchange = Exchange("binance", [(n, 1_000 * n) for n in range(1, 61)])
+    stored = [n for one in come(exchange, (1_000, end), 20, SpanCounts()) for n in one.numbers]
+    assert stored == [n for n in range(1, 61) if 1_000 * n < end]
+    froms = [
+        int(target.partition("fromId=")[2].partition("&")[0] or 0) for target in exchange.asked
+    ]
+    assert len([number for number in froms if number > 20]) == behind
+
+
+@pytest.mark.parametrize("name", ["binance", "coinbase"])
+@pytest.mark.parametrize("begin", [39_999, 40_000, 40_001])
+def test_all_trades_of_the_moment_at_which_a_span_begins_are_found(name: str, begin: int) -> None:
+    """However many pages they are: the number to begin with is searched for by times."""
+    trades = [(n, 1_000 * min(n, max(40, n - 60))) for n in range(1, 161)]
+    span = begin, 70_000
+    stored = {n for one in come(Exchange(name, trades), span, 5, SpanCounts()) for n in one.numbers}
+    assert stored == {n for n, at in trades if begin <= at < 70_000}
+    assert len(stored) == (90 if begin <= 40_000 else 29)
+
+
 @given(st.integers(0, 2**32), st.sampled_from(["binance", "coinbase"]))
 def test_trades_out_of_order_at_an_edge_are_asked_for_run_by_run(seed: int, name: str) -> None:
     """An exchange may number trades in another order than that of their times."""

@@ -11,10 +11,11 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL
 from candlewax.core.candles.combine import SECOND
-from candlewax.core.candles.open_candles import EMPTY, WATERMARK_DELAY_US
+from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US, EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
 from candlewax.core.rows.batch import AnyBatch
@@ -129,6 +130,76 @@ def test_late_trade_changes_a_candle_closed_by_the_clock(tables: Database) -> No
     (sent,) = as_columns(step.on_batch([late])[0])
     minute = sent.tables["ohlcv"].filter(pl.col("timeframe") == 1)
     assert minute.select("trade_count", "closed").rows() == [(2, True)]
+
+
+@pytest.mark.parametrize(("late", "closes"), [(-1, False), (0, True), (1, True)])
+def test_wall_clock_closes_a_window_once_the_exchange_was_silent_so_long(
+    tables: Database, late: int, closes: bool
+) -> None:
+    """Here it ended in the moment in which the exchange was heard last."""
+    clock = Clock()
+    clock.now = DAY + MINUTE
+    step = logic(tables, clock)
+    step.on_batch([batch(DAY + SECOND, clock.now)])
+    clock.now += IDLE_TIMEOUT_US + late
+    found = [closed([sent]) for sent in step.on_notify()[0]]
+    assert found == ([[(1, True)]] if closes else [])
+
+
+@pytest.mark.parametrize(
+    ("age", "live"), [(LIVE_MAX_AGE_US - 1, True), (LIVE_MAX_AGE_US, False), (0, True)]
+)
+def test_wall_clock_knows_of_an_exchange_that_was_heard_within_a_minute(
+    tables: Database, age: int, live: bool
+) -> None:
+    """What was received earlier had to wait, or is a recording's."""
+    step = logic(tables, Clock())
+    step.on_batch([batch(DAY - MINUTE, DAY - age)])
+    assert (step.notify_at() is not None) is live
+
+
+def stored(tables: Database, *fills: Fill) -> None:
+    """Trades that a process before has stored, without their candles."""
+    names = {name: pl.lit("n").cast(pl.Categorical) for name in ("native_symbol", "base", "quote")}
+    trades = table(fills).with_columns(
+        received_at="timestamp", source=pl.lit("t"), source_partition=pl.lit(0, pl.UInt32), **names
+    )
+    writer = Writer(tables, Counters(), background=False)
+    writer.put(Batch("x", {"silver_trades": trades}))
+    writer.flush()
+
+
+@pytest.mark.parametrize(("late", "stale"), [(-1, False), (0, True), (1, True)])
+def test_candle_that_a_process_left_behind_is_mended_where_it_is_not_in_memory(
+    tables: Database, late: int, stale: bool
+) -> None:
+    """It closed exactly the allowed lateness ago, or a moment more; before that it is in memory,
+    and the row of each candle there is written.
+    """
+    first = Fill("x", "A/B", "1", 1, DAY + SECOND, True, Decimal(1), Decimal(1))
+    watermark = DAY + MINUTE + ALLOWED_LATENESS_US + late
+    last = replace(first, symbol="C/D", time=watermark + WATERMARK_DELAY_US)
+    stored(tables, first, last)
+    step = CandleStep(StateLoader(tables), Counters(), None)
+    # A repeat: it brings no trade.
+    (sent,) = step.on_batch([Batch("x", {}, trades_received=1)])[0]
+    names = sent.stale_windows.filter(pl.col("timeframe") == 1, pl.col("symbol") == "A/B")
+    assert names.height == stale
+    kept = step._open_candles.candles.filter(pl.col("timeframe") == 1)["symbol"]  # type: ignore[union-attr]  # noqa: SLF001 - its memory
+    assert ("A/B" in kept.to_list()) is not stale
+
+
+@pytest.mark.parametrize(("time", "count"), [(MINUTE - 1, 1), (MINUTE, 0)])
+def test_trade_counts_as_late_once_its_minute_has_closed(
+    tables: Database, time: int, count: int
+) -> None:
+    """The watermark stands where the first minute ends."""
+    tally = Counters()
+    step = CandleStep(StateLoader(tables), tally, save_open_candles(EMPTY))
+    step.on_batch([batch(DAY + MINUTE + WATERMARK_DELAY_US, DAY)])
+    step.on_batch([batch(DAY + time, DAY)])
+    assert tally.total("late", "x") == count
+    assert tally.total("out_of_order", "x") == 1
 
 
 def trade(number: int, second: int, via: int = WEBSOCKET, symbol: str = "A/B") -> Batch:

@@ -3,13 +3,21 @@
 import json
 from typing import Any
 
+import polars as pl
+import pytest
+
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.core.batch import Batch
+from candlewax.core.frames import FrameBatch
+from candlewax.core.schema import FRAMES
+from candlewax.pipeline.steps import route
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, concat
+from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep, concat
 from candlewax.runtime.counters import Counters
 from tests.core.trades.test_messages import trade
 from tests.support.batches import as_columns
+from tests.support.decoding import INSTRUMENTS
 
 
 def held(*values: Any) -> MessageValues:
@@ -58,3 +66,19 @@ def test_pieces_of_messages_are_concatenated() -> None:
     assert unread.dead_letters["source_offset"].to_list() == [6, 9]
     assert unread.dead_letters["frame"].to_list() == [b"", b"no trade"]
     assert read.trades.height == 1
+
+
+@pytest.mark.parametrize(("characters", "fits"), [(5, True), (6, False)])
+def test_frame_too_long_for_a_message_in_bytes_is_a_dead_letter(
+    monkeypatch: pytest.MonkeyPatch, characters: int, fits: bool
+) -> None:
+    """A character may be several bytes; the frames beside it are sent."""
+    monkeypatch.setattr(route, "MAX_MESSAGE_BYTES", 10)
+    rows = [(7, "c", 1, "\u00e9" * characters), (8, "c", 2, "0123456789")]
+    frames = FrameBatch("binance", pl.DataFrame(rows, FRAMES, orient="row"))
+    found = RouteStep(INSTRUMENTS, ["binance"], Counters())(frames)
+    sent = [item for _, item in found if isinstance(item, FrameBatch)]
+    dead = [item for _, item in found if isinstance(item, Batch)]
+    assert [one.frames["seq"].to_list() for one in sent] == [[1, 2] if fits else [2]]
+    letters = [one.tables["dead_letters"].select("source_offset", "reason").rows() for one in dead]
+    assert letters == ([] if fits else [[(1, "too_large")]])

@@ -172,6 +172,8 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     kept = page(recent, CHUNK, series=long)
     assert kept == [(minute, 1) for minute in range(2 * CHUNK, 3 * CHUNK)]
     assert page(recent, 3 * CHUNK, series=long) is None
+    assert page(recent, 1, begin=CHUNK - 1, series=long) is None
+    assert page(recent, 1, begin=CHUNK, series=long) == [(CHUNK, 1)]
 
 
 def test_what_says_less_than_what_is_there_changes_nothing() -> None:

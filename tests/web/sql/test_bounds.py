@@ -226,6 +226,18 @@ def test_no_query_is_begun_without_memory(client: Client, monkeypatch: pytest.Mo
     assert post(client, "SELECT 1").body == b"1\n"
 
 
+@pytest.mark.parametrize("name", ["max_execution_time", "max_result_rows", "max_result_bytes"])
+def test_client_may_ask_for_less_than_a_bound_only(name: str) -> None:
+    """Zero, which means no bound to ClickHouse, is not less."""
+    bound = int(choose_settings({}, 1 << 40)[name])
+    asked = {
+        "1": 1, str(bound - 1): bound - 1, str(bound): bound, str(bound + 1): bound, "0": bound,
+        "00": bound, "-1": bound, "": bound, "1e1": bound, "1" * 21: bound, "\u0663": bound,
+    }  # fmt: skip
+    given_ = {text: int(choose_settings({name: text}, 1 << 40)[name]) for text in asked}
+    assert given_ == asked
+
+
 @given(st.integers(0, 1 << 40))
 def test_queries_at_once_fit_into_what_is_left(left: int) -> None:
     """With their answers on the way out, and what the pipeline needs."""

@@ -1,0 +1,80 @@
+"""Candles whose state is gone, from what is stored: by the news that came last."""
+
+import polars as pl
+import pytest
+
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.recompute import CandleRecomputer
+from candlewax.clickhouse.state.loader import StateLoader
+from candlewax.clickhouse.writer import Writer
+from candlewax.core.batch import WINDOW_KEY, Batch
+from candlewax.core.candles.certificate import COMPLETE, GAPS, CertificateInputs, Recertification
+from candlewax.core.candles.combine import all_timeframes, combine
+from candlewax.core.candles.rows import LATE, candle_rows
+from candlewax.core.gaps.gap_state import MISSING_RANGES, TIME_RANGES, GapState
+from candlewax.runtime.counters import Counters
+from tests.clickhouse.state.test_loader import fills, rows
+from tests.core.candles.test_combine import DAY
+
+SECOND = 1_000_000
+END = DAY + 60 * SECOND
+"""Where the first minute ends."""
+
+MINUTE = pl.DataFrame([(1, "A/B", DAY)], {**WINDOW_KEY, "window_start": pl.Int64}, orient="row")
+SPANS = pl.DataFrame([("A/B", DAY, DAY + 5 * SECOND)], TIME_RANGES, orient="row")
+
+
+@pytest.fixture
+def history(tables: Database) -> StateLoader:
+    """Two trades of a minute, and their candles as they closed, nothing missing."""
+    some = rows(fills(1, 4))
+    closed = candle_rows("x", all_timeframes(combine(some)), END, CertificateInputs())
+    writer = Writer(tables, Counters(), background=False)
+    writer.put(Batch("x", {"silver_trades": some, "ohlcv": closed}))
+    writer.flush()
+    return StateLoader(tables)
+
+
+def doubt(missing: int, until: int = END) -> Recertification:
+    """News: so many numbers are missing in the minute."""
+    holes = [("A/B", 2, 1 + missing, DAY, DAY + 4 * SECOND)] if missing else []
+    known = GapState(pl.DataFrame(holes, MISSING_RANGES, orient="row"))
+    return Recertification(CertificateInputs(known), until, SPANS)
+
+
+def said(history: StateLoader, *batches: Batch) -> list[tuple[object, ...]]:
+    """What is written anew of the minute."""
+    found = [
+        frame.filter(pl.col("timeframe") == 1).select("closed", "missing", "status", "cause").rows()
+        for frame in CandleRecomputer(history).recompute("x", batches)
+    ]
+    return [row for rows in found for row in rows]
+
+
+@pytest.mark.parametrize(("late", "mended"), [(-1, False), (0, True), (1, True)])
+def test_certificate_is_mended_where_the_candle_is_no_longer_in_memory(
+    history: StateLoader, late: int, mended: bool
+) -> None:
+    """From the moment on at which its window ended the allowed lateness ago."""
+    expected = [(True, 2, GAPS, LATE)] if mended else []
+    assert said(history, Batch("x", {}, recertify=doubt(2, END + late))) == expected
+
+
+def test_certificate_says_what_the_last_batch_knew(history: StateLoader) -> None:
+    """Of several that are stored together."""
+    batches = [Batch("x", {}, recertify=doubt(missing)) for missing in (2, 1)]
+    assert said(history, *batches) == [(True, 1, GAPS, LATE)]
+    assert said(history, *reversed(batches)) == [(True, 2, GAPS, LATE)]
+
+
+@pytest.mark.parametrize("marks", [(END - 1, END), (END, 0)], ids=["moves on", "unknown"])
+def test_candle_is_computed_anew_at_the_latest_watermark(
+    history: StateLoader, marks: tuple[int, int]
+) -> None:
+    """That of any of the batches that are stored together."""
+    windows = MINUTE.cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
+    batches = [
+        Batch("x", {}, stale_windows=windows, watermark=mark, recertify=doubt(0)) for mark in marks
+    ]
+    ((closed, missing, status, _),) = said(history, *batches)
+    assert (closed, missing, status) == (True, 0, COMPLETE)
