@@ -8,7 +8,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
-from candlewax.core.rows.batch import AnyBatch
+from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 from dataflows import silver

@@ -9,7 +9,7 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from candlewax.core.frames import SourceItem
-from candlewax.core.rows.batch import AnyBatch
+from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.pipeline.app import lazy_flow
 from candlewax.pipeline.builder import Components
 from dataflows import ingest

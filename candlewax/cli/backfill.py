@@ -54,13 +54,13 @@ def add(
     )
     command.add_argument("exchange", metavar="EXCHANGE", choices=EXCHANGES)
     command.add_argument("symbol", metavar="SYMBOL", help="native or unified: BTCUSDT, BTC/USDT")
-    for name, what in (("from", "begin"), ("to", "end, exclusive")):
+    for name, description in (("from", "begin"), ("to", "end, exclusive")):
         command.add_argument(
             f"--{name}",
             type=_parse_time,
             metavar="T",
             dest=name,
-            help=f"{what}: 2026-01-31 or 2026-01-31T12:30:00, UTC; needed without --dump",
+            help=f"{description}: 2026-01-31 or 2026-01-31T12:30:00, UTC; needed without --dump",
         )
     command.add_argument(
         "--dump",
@@ -209,19 +209,19 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
 
 def _report(screen: Console, request: BackfillRequest, counts: SpanCounts) -> int:
     """Print the number of trades of the span. Return the exit status."""
-    source, what = request.exchange, "rows of its answers"
+    source, unit = request.exchange, "rows of its answers"
     if request.files:
-        source, what = ", ".join(path.name for path in request.files), "lines"
+        source, unit = ", ".join(path.name for path in request.files), "lines"
     of_what = f"of {request.native_symbol}" + (" in that span" if request.span else "")
     if counts.unreadable:
-        text = f"candlewax: {source}: {counts.unreadable:,} {what} cannot be read, see dead_letters"
+        text = f"candlewax: {source}: {counts.unreadable:,} {unit} cannot be read, see dead_letters"
         print(text, file=sys.stderr)
     if counts.within:
         trades = "1 trade" if counts.within == 1 else f"{counts.within:,} trades"
         screen.print(f"{source}: {trades} {of_what}", highlight=False)
         return 0
-    what = "no trade that can be read" if counts.unreadable else "no trade"
-    text = f"candlewax: {source}: {what} {of_what}; no trade was stored"
+    nothing = "no trade that can be read" if counts.unreadable else "no trade"
+    text = f"candlewax: {source}: {nothing} {of_what}; no trade was stored"
     print(text, file=sys.stderr)
     return 1
 

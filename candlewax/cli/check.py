@@ -141,7 +141,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
             return
     try:
         with closing(connect(place, "default")) as database:
-            found = database.client.query(
+            result = database.client.query(
                 "SELECT count() FROM system.databases WHERE name = {name:String}",
                 parameters={"name": settings.database},
             )
@@ -156,7 +156,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         reason = exit_reasons.explain_no_answer(error) or short_message(error)
         yield Finding(WRONG, "database", f"{place}: {reason}")
     else:
-        if found.result_rows[0][0]:
+        if result.result_rows[0][0]:
             yield Finding(OK, "database", f"{place}: database {settings.database} is there")
         else:
             text = f"{place}: no database {settings.database} yet; the first start makes it"
@@ -180,14 +180,14 @@ def _check_space(where: str, space: int) -> Finding:
 
 def _check_broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:
     try:
-        found = KafkaClient(brokers).topics()
+        present = KafkaClient(brokers).topics()
     except BrokerError as error:
         yield Finding(WRONG, "broker", str(error))
     else:
         yield Finding(OK, "broker", f"{brokers}: answers")
         counts = brokers.raw_partitions, brokers.normalized_partitions
         expected = topics.required_topics(exchanges, *counts)
-        missing = [topic.name for topic in expected if topic.name not in found]
+        missing = [topic.name for topic in expected if topic.name not in present]
         if missing:
             text = f"not there yet, the first start makes them: {', '.join(missing)}"
             yield Finding(NOTE, "topics", text)

@@ -219,12 +219,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="list missing trades by the numbers of the exchanges; exit 0: no gap is open, "
         "1: some are open or cannot be repaired, 2: could not look",
     )
-    for name, choices, what in (
+    for name, choices, description in (
         ("--exchange", EXCHANGES, "only of this exchange"),
         ("--symbol", None, "only of this market, unified, as BTC/USDT"),
         ("--state", STATES, "only those in this state"),
     ):
-        text = f"{what}; may come several times"
+        text = f"{description}; may come several times"
         command.add_argument(name, choices=choices, action="append", default=[], help=text)
     command.add_argument(
         "--since",

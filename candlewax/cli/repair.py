@@ -60,11 +60,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
     command.add_argument(
         "--again", action="store_true", help="also gaps that were given up (unrepairable)"
     )
-    for name, choices, what in (
+    for name, choices, description in (
         ("--exchange", EXCHANGES, "only of this exchange"),
         ("--symbol", None, "only of this market, unified, as BTC/USDT"),
     ):
-        text = f"{what}; may come several times"
+        text = f"{description}; may come several times"
         command.add_argument(name, choices=choices, action="append", default=[], help=text)
     command.add_argument(
         "--first",

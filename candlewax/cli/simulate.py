@@ -83,18 +83,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     command.add_argument("--seconds", type=_parse_positive, help="stop after so many")
     command.add_argument("--journal", type=Path, help="write each trade played into this file")
-    _add_mischief(command.add_argument_group("what goes wrong"))
+    _add_faults(command.add_argument_group("what goes wrong"))
     command.set_defaults(run=_run)
 
 
-def _add_mischief(group: "argparse._ArgumentGroup") -> None:
-    for name, what in PROBABILITIES.items():
+def _add_faults(group: "argparse._ArgumentGroup") -> None:
+    for name, description in PROBABILITIES.items():
         group.add_argument(
-            f"--{name}", type=_parse_probability, default=0.0, help=f"the chance {what}"
+            f"--{name}", type=_parse_probability, default=0.0, help=f"the chance {description}"
         )
-    for name, what in INTERVALS.items():
+    for name, description in INTERVALS.items():
         option = f"--{name.replace('_', '-')}"
-        text = f"{what}; a mean time in seconds, 0 is never"
+        text = f"{description}; a mean time in seconds, 0 is never"
         group.add_argument(option, type=_parse_not_negative, default=0.0, help=text)
     group.add_argument(
         "--oldest",
@@ -253,8 +253,8 @@ async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | Non
 
 
 def _statistics(simulator: Simulator) -> str:
-    what = "frames" if simulator.plan.recording else "trades"
+    unit = "frames" if simulator.plan.recording else "trades"
     return (
-        f"{len(simulator.connections())} connections, {simulator.sent:,} {what} played, "
+        f"{len(simulator.connections())} connections, {simulator.sent:,} {unit} played, "
         f"{simulator.published.skipped:,} on no socket, {simulator.rest_requests:,} REST requests"
     )

@@ -15,7 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.core import frame_log
-from candlewax.core.rows.batch import AnyBatch, RowBatch
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import FRAMES, Columns, empty
 
 FOLDER_SUFFIX: Final = ".journal"

@@ -16,8 +16,8 @@ from prometheus_client import Histogram
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.frames import SourceItem, UnreadableLines
-from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.columns import batch_columns
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures

@@ -11,8 +11,8 @@ from candlewax.clickhouse.frame_journal import FrameJournal
 from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import Batch
-from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.rows.columns import merge_rows
+from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import count_cores
 

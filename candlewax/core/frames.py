@@ -48,7 +48,7 @@ class FrameBatch:
 
     @property
     def frames(self) -> pl.DataFrame:
-        """The frames as columns, built when they are first asked for."""
+        """Frames as columns, built at the first access."""
         if self._frames is None:
             data = [row[:4] for row in self.rows]
             self._frames = pl.DataFrame(data, FRAMES, orient="row")

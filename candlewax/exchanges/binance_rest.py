@@ -20,7 +20,6 @@ from candlewax.exchanges.protocol.dialect import (
     Spelling,
 )
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, try_read
-from candlewax.exchanges.protocol.numbers import parse_int64
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -33,6 +32,7 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
+from candlewax.exchanges.protocol.times import parse_int64
 
 FIRST_MICROSECOND_VALUE = 10**15
 """Times from this value on are microseconds (as milliseconds it would be the year 33658).

@@ -13,8 +13,8 @@ import polars as pl
 
 from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.gaps.outages import PROCESS
-from candlewax.core.rows.batch import SMALL_BATCH_ROWS
 from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.schema import FRAMES
 from candlewax.runtime.counters import Counters
 

@@ -17,7 +17,7 @@ from candlewax.clickhouse.writer import INTERVAL_S, Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
-from candlewax.core.rows.batch import AnyBatch
+from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.messages import ParsedMessages
 from candlewax.exchanges import EXCHANGES

@@ -7,9 +7,9 @@ import pytest
 
 from candlewax.clickhouse.frame_journal import LEFT_OVER, FrameJournal, journal_folder
 from candlewax.core.batch import Batch
-from candlewax.core.rows.batch import RowBatch
-from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import RowBatch
 from tests.support.decoding import RECEIVED_NS, read
 
 ODD = "a\tb\\n\r\n\u2028"

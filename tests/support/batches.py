@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from candlewax.core.batch import Batch
-from candlewax.core.rows.batch import AnyBatch
 from candlewax.core.rows.columns import merge_rows
+from candlewax.core.rows.row_batch import AnyBatch
 
 
 def as_columns(batches: Iterable[AnyBatch]) -> list[Batch]:

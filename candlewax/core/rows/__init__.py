@@ -1,5 +1,5 @@
-"""The semantics of Candlewax, trade by trade: plain Python over integers.
+"""Reference implementation, trade by trade: plain Python over integers.
 
 Frames become trades, trades change candles, candles get certificates. The columnar modules beside
-this package give the same result for large batches.
+this package give the same result, faster for large batches.
 """

@@ -12,9 +12,7 @@ LENGTHS_US: Final = tuple(TIMEFRAMES.values())
 
 
 class Place(NamedTuple):
-    """Where a trade stands among those of its market: by time, then in the order of the exchange,
-    then by its frame. The id decides what is left.
-    """
+    """Order of a trade within its market: time, then number, then frame, then id."""
 
     timestamp: int
     sequence: int
@@ -101,12 +99,12 @@ class Candle:
 
     @property
     def name(self) -> "WindowName":
-        """Which candle of its exchange this is."""
+        """Key of the candle within its exchange."""
         return WindowName(self.symbol, self.timeframe, self.start)
 
 
 class WindowName(NamedTuple):
-    """Which candle of an exchange: as NAMES."""
+    """Key of a candle within its exchange, as CANDLE_KEY."""
 
     symbol: str
     timeframe: int

@@ -8,7 +8,6 @@ from candlewax.core.candles.certificate import CertificateInputs, Recertificatio
 from candlewax.core.candles.combine import MINUTE
 from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
-from candlewax.core.rows.batch import RowBatch
 from candlewax.core.rows.candle_rows import CandleRow, changed_rows
 from candlewax.core.rows.candles import (
     OpenCandleRows,
@@ -18,6 +17,7 @@ from candlewax.core.rows.candles import (
 )
 from candlewax.core.rows.columns import trade_columns, window_keys
 from candlewax.core.rows.evidence import Evidence
+from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.schema import TRADES
 
 
@@ -72,10 +72,10 @@ class CandleState:
         return self._evidence[1]
 
 
-def _are_same(one: CertificateInputs, other: CertificateInputs) -> bool:
+def _are_same(left: CertificateInputs, right: CertificateInputs) -> bool:
     """Return whether two inputs hold the same frames."""
     return (
-        one.gap_state is other.gap_state
-        and one.outages is other.outages
-        and one.feed_ends is other.feed_ends
+        left.gap_state is right.gap_state
+        and left.outages is right.outages
+        and left.feed_ends is right.feed_ends
     )

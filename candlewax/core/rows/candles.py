@@ -1,4 +1,4 @@
-"""The open candles of an exchange, changed trade by trade."""
+"""Open candles of an exchange, changed trade by trade."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _NO_RANGES: Final = empty(TIME_RANGES)
 
 @dataclass
 class OpenCandleRows:
-    """The candles of one exchange that can still change, and its watermark; as `OpenCandles`.
+    """Open candles of one exchange and its watermark, as in `OpenCandles`.
 
     `candles` by name. `watermark` in microseconds since 1970. `outages` (OUTAGES) of the last two
     days, apart from each other and in order. `feed_ends`: FEED_ENDS, until a later
@@ -58,7 +58,7 @@ class OpenCandleRows:
         current = self._current.get(trade.symbol)
         if current and current[0] == minute:
             return current[1]
-        found = []
+        windows = []
         for timeframe, length in LENGTHS_US:
             start = minute - minute % length
             name = WindowName(trade.symbol, timeframe, start)
@@ -69,10 +69,10 @@ class OpenCandleRows:
                 if candle is None:
                     candle = Candle(timeframe, trade.symbol, start, start + length, trade)
                     candles[name] = candle
-            found.append(candle)
+            windows.append(candle)
         if minute + MINUTE > oldest_us:
-            self._current[trade.symbol] = minute, found
-        return found
+            self._current[trade.symbol] = minute, windows
+        return windows
 
     def drop(self, watermark: int, allowed_lateness_us: int) -> None:
         """Drop the candles that no trade can reach any more."""
@@ -89,7 +89,7 @@ class OpenCandleRows:
 
 @dataclass(frozen=True)
 class RowUpdate:
-    """What a batch of trades changed; as `CandleUpdate`.
+    """Changes of the open candles by a batch of trades, as in `CandleUpdate`.
 
     `changed`: candles that trades changed or that closed. `stale_parts`: the batch's parts of
     candles no longer in memory. `to_recertify`: other candles whose certificate may have changed.
@@ -152,7 +152,7 @@ def apply_trades(
 
 @dataclass
 class _Added:
-    """What trades did to candles; the fields as in `RowUpdate`, `changed` by identity."""
+    """Changes by the trades alone, as in `RowUpdate`; `changed` by identity."""
 
     changed: dict[int, Candle] = field(default_factory=dict)
     stale_parts: dict[WindowName, Candle] = field(default_factory=dict)

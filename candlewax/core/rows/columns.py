@@ -12,12 +12,12 @@ from candlewax.core.candles.certificate import Recertification
 from candlewax.core.candles.combine import CLOSE, OPEN, STATE
 from candlewax.core.candles.open_candles import OpenCandles
 from candlewax.core.candles.rows import ROWS, watermark_rows
-from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.candle import Candle, Place, WindowName
 from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.candles import OpenCandleRows
-from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Frame, Trade
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.rows.table import build_table
 from candlewax.core.schema import (
     BRONZE,
@@ -112,13 +112,12 @@ def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
 
 def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
     """Return what all batches say of stored candles; the last one knows most."""
-    found = [batch.recertify for batch in batches if batch.recertify]
-    if not found:
+    recertifications = [batch.recertify for batch in batches if batch.recertify]
+    if not recertifications:
         return None
-    ranges = pl.concat([each.spans for each in found])
-    return replace(
-        found[-1], spans=ranges, is_first_batch=any(each.is_first_batch for each in found)
-    )
+    spans = pl.concat([each.spans for each in recertifications])
+    is_first_batch = any(each.is_first_batch for each in recertifications)
+    return replace(recertifications[-1], spans=spans, is_first_batch=is_first_batch)
 
 
 def candle_columns(rows: Sequence[CandleRow]) -> pl.DataFrame:

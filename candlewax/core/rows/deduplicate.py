@@ -1,4 +1,4 @@
-"""Which trades of a batch are new, trade by trade."""
+"""Deduplication, trade by trade."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ import polars as pl
 from candlewax.core.candles.open_candles import WATERMARK_DELAY_US
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.numberings import Opening
-from candlewax.core.rows.batch import RowBatch
-from candlewax.core.rows.decode import DecodedRows
-from candlewax.core.rows.normalize import is_from_websocket
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
+from candlewax.core.rows.row_batch import RowBatch
+from candlewax.core.rows.trade_normalizer import is_from_websocket
 from candlewax.core.schema import TIME, empty
 from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission
@@ -24,9 +24,7 @@ _NO_OUTAGES: Final = empty(OUTAGES)
 
 @dataclass
 class RowAdmission:
-    """What became of the trades of a batch: which are new, to which numbering each belongs, and
-    which numberings opened, of which symbols.
-    """
+    """Result of deduplicating a batch, as in `Admission`: one value a trade."""
 
     is_new: list[bool] = field(default_factory=list)
     numbering: list[int] = field(default_factory=list)

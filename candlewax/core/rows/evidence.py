@@ -1,4 +1,4 @@
-"""What certificates follow from besides trades: missing ranges, outages, and where feeds begin."""
+"""Certificates of single candles, from missing ranges, outages and the begins of feeds."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -27,7 +27,7 @@ _NO_RANGES: Final[Sequence[Range]] = ()
 
 
 class Evidence:
-    """The certificate inputs of an exchange, so that one candle after another can be asked for."""
+    """Certificate inputs of an exchange, indexed for one candle after another."""
 
     def __init__(self, inputs: CertificateInputs) -> None:
         gap_state = inputs.gap_state
@@ -83,10 +83,10 @@ class Evidence:
 
 
 def _by_symbol(ranges: pl.DataFrame) -> dict[str, list[Range]]:
-    found: dict[str, list[Range]] = defaultdict(list)
+    ranges_by_symbol: dict[str, list[Range]] = defaultdict(list)
     for symbol, before, after in ranges.iter_rows():
-        found[symbol].append((before, after))
-    return found
+        ranges_by_symbol[symbol].append((before, after))
+    return ranges_by_symbol
 
 
 def _overlaps(ranges: dict[str, list[Range]], candle: Candle) -> bool:

@@ -48,7 +48,7 @@ class Trade(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a trade of a frame, or with the whole frame (`source_index` 0)."""
+    """Fault of one trade of a frame, or of the whole frame (`source_index` 0)."""
 
     row: int
     source_index: int

@@ -23,8 +23,8 @@ def build_table(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> pl.DataFra
 def _column(name: str, kind: pl.DataType | type[pl.DataType], values: Sequence[Any]) -> pl.Series:
     if isinstance(kind, pl.Decimal):
         units = pl.Series(name, values, pl.Int128).cast(pl.Decimal(38, 0))
-        one = pl.Series([Decimal(1).scaleb(-kind.scale)], dtype=kind)
-        return units * one
+        last_decimal = pl.Series([Decimal(1).scaleb(-kind.scale)], dtype=kind)
+        return units * last_decimal
     if isinstance(kind, pl.Datetime):
         return pl.Series(name, values, pl.Int64).cast(kind)
     return pl.Series(name, values, kind)

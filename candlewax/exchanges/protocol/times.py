@@ -53,3 +53,15 @@ def parse_iso_time(text: str | None) -> int | None:
     except (ValueError, OverflowError):
         return None
     return (since_1970.days * 86_400 + since_1970.seconds) * 1_000_000 + since_1970.microseconds
+
+
+_is_whole: Final = re.compile(r"[+-]?[0-9]{1,100}").fullmatch
+_INT64_LIMIT: Final = 2**63
+
+
+def parse_int64(text: str) -> int | None:
+    """Return a whole number that fits 64 bits with a sign, or None."""
+    if not _is_whole(text):
+        return None
+    number = int(text)
+    return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None

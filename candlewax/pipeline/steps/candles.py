@@ -26,9 +26,9 @@ from candlewax.core.candles.rows import (
     windows_ended_by,
 )
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
-from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.candle_batch import CandleState
 from candlewax.core.rows.columns import batch_columns, from_open_candles, to_open_candles
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock

@@ -10,8 +10,8 @@ from polars.exceptions import PanicException
 from candlewax.core.batch import UNKNOWN_EXCHANGE
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.instruments import Instruments
-from candlewax.core.rows import decode as rows
-from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows import frame_decoder as rows
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.schema import BRONZE, TRADES, empty
 from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES

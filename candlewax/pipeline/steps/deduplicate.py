@@ -16,10 +16,10 @@ from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
-from candlewax.core.rows.batch import AnyBatch, RowBatch
 from candlewax.core.rows.columns import decoded_columns
-from candlewax.core.rows.decode import DecodedRows
 from candlewax.core.rows.deduplicate import pass_new
+from candlewax.core.rows.frame_decoder import DecodedRows
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission

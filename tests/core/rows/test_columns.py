@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 
 from candlewax.core.candles import open_candles as columns
 from candlewax.core.candles.open_candles import EMPTY
-from candlewax.core.rows import decode as rows
+from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.rows.columns import (
     decoded_columns,
     frame_columns,
@@ -17,7 +17,7 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from tests.core.rows.test_candles import FILLS, frame
-from tests.core.rows.test_decode import CONNECTIONS, FRAME_TEXTS, numbered
+from tests.core.rows.test_frame_decoder import CONNECTIONS, FRAME_TEXTS, numbered
 from tests.core.trades.test_decode import NAMES
 from tests.support.decoding import INSTRUMENTS
 from tests.support.oracle import Fill

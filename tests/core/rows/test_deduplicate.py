@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from candlewax.core.gaps.gap_tracker import GapTracker
 from candlewax.core.gaps.market_outages import REFUSED, MarketOutages, SubscriptionEvent
 from candlewax.core.gaps.outages import ConnectionEvent, OutageTracker
-from candlewax.core.rows.batch import RowBatch
-from candlewax.core.rows.decode import DecodedRows
 from candlewax.core.rows.deduplicate import mark_new, pass_new
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Frame, Trade
+from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.schema import TRADES, WEBSOCKET
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.deduplicator import Deduplicator

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from candlewax.core.rows.decode import decode as decode_rows
+from candlewax.core.rows.frame_decoder import decode as decode_rows
 from candlewax.core.rows.records import Frame
 from candlewax.core.trades import small_batch
 from candlewax.core.trades.normalize import normalize

@@ -18,7 +18,7 @@ from candlewax.core.candles.combine import SECOND
 from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US, EMPTY, WATERMARK_DELAY_US
 from candlewax.core.candles.rows import CLOSED, LATE, REPAIRED
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
-from candlewax.core.rows.batch import AnyBatch
+from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.core.schema import REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
 from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep

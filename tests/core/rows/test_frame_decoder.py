@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from candlewax.core.rows import decode as rows
+from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.rows.records import Frame
 from candlewax.core.schema import FRAMES, TRADES, VENDOR
 from candlewax.core.trades import decode as columns

@@ -8,8 +8,8 @@ from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_event
 from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
-from candlewax.core.rows.normalize import normalize
 from candlewax.core.rows.records import DeadLetter, Fault, Frame, Trade
+from candlewax.core.rows.trade_normalizer import normalize
 from candlewax.core.schema import (
     KIND_CONTROL,
     KIND_DEAD,

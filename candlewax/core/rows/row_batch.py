@@ -10,7 +10,7 @@ from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import Recertification
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.rows.candle_rows import CandleRow
-from candlewax.core.rows.decode import DecodedRows
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
 from candlewax.core.schema import TRADES, empty
 
@@ -41,7 +41,7 @@ class RowBatch:
 
     @property
     def trades(self) -> Sequence[Trade]:
-        """The new trades."""
+        """New trades of the batch."""
         return self.decoded.trades
 
     @property
