@@ -31,8 +31,8 @@ class Score:
     `compared` counts candles of both sides: `equal` ones, in all fields that the exchange
     publishes, and `differing` ones. `fields` counts differences by field. `explained` counts
     differing candles whose certificate is not complete. `only_ours` and `only_theirs` count candles
-    of one side, within the time of both. `empty` counts windows without trades on both sides, `beyond`
-    their rows before our first or after our last closed candle.
+    of one side, within the time of both. `empty` counts windows without trades on both sides,
+    `beyond` their rows before our first or after our last closed candle.
     """
 
     compared: int = 0
