@@ -8,8 +8,11 @@ from typing import Final
 
 import polars as pl
 
-ID_RETENTION: Final = timedelta(days=1, minutes=30)
-"""Time behind the latest trade for which ids are kept."""
+from candlewax.core.candles.open_candles import ALLOWED_LATENESS_US
+
+ID_RETENTION: Final = timedelta(days=1, microseconds=2 * ALLOWED_LATENESS_US)
+"""Time behind the latest trade for which ids are kept: that of the longest candle, and then for as
+long as it may change."""
 
 _CHUNK_ROWS: Final = 20_000
 """Ids in a chunk, about. A chunk is dropped whole when it is old."""
