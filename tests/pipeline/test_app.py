@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.pipeline import builder
+from candlewax.pipeline import app, builder
 from candlewax.pipeline.builder import ProcessContext
 from tests.support import command_inside
 from tests.support.databases import Databases
@@ -31,6 +31,8 @@ def test_only_a_recording_is_read_again_after_a_restart(
         raise StartedError
 
     monkeypatch.setattr(builder, "build_embedded", made)
+    # Its metrics may be registered once in a process.
+    monkeypatch.setattr(app, "watch_beside", lambda *_, **__: None)
     log = tmp_path / "empty.tsv"
     log.write_text("")
     with databases.one() as tables:
