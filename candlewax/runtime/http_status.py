@@ -90,6 +90,6 @@ def serve_status(settings: Settings, collector: Collector, health: Health) -> No
         StatusServer(collector, health, settings.metrics_address, settings.metrics_port)
     except OSError as error:
         raise SettingsError(
-            f"CANDLEWAX_METRICS_PORT: nobody can listen on {settings.metrics_address} port "
+            f"CANDLEWAX_METRICS_PORT: cannot listen on {settings.metrics_address} port "
             f"{settings.metrics_port}: {error.strerror}"
         ) from error

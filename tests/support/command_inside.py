@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import pytest
+from prometheus_client import REGISTRY
 
 from candlewax.cli.main import main
 from candlewax.runtime import errors
@@ -59,12 +60,15 @@ def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
 
 @contextmanager
 def _hooks() -> Iterator[None]:
-    """Leave to the tests the signals, hooks and pace that a process of ours sets for itself."""
+    """Leave to the tests the signals, hooks, pace and metrics that a process sets for itself."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     hooks = sys.excepthook, threading.excepthook
     collects, switches = gc.get_threshold(), sys.getswitchinterval()
+    collectors = set(REGISTRY._collector_to_names)  # noqa: SLF001 - there is no other way
     yield
+    for collector in set(REGISTRY._collector_to_names) - collectors:  # noqa: SLF001
+        REGISTRY.unregister(collector)
     sys.excepthook, threading.excepthook = hooks
     gc.set_threshold(*collects)
     sys.setswitchinterval(switches)
