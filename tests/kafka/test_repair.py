@@ -90,7 +90,7 @@ def test_repair_ends_if_no_exchange_may_be_asked(system: System) -> None:
     """Frames of a recording are no reason to ask an exchange."""
     repair = system.start("repair")
     assert repair.wait() == 0, repair.said()
-    assert "no exchange that may be asked" in repair.said()
+    assert "no exchange may be requested by REST" in repair.said()
     assert stored_kind(system.tables) == ""
 
 
