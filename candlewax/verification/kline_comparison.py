@@ -29,7 +29,7 @@ class Score:
     """Result of the comparison of a file.
 
     `compared` counts candles of both sides: `equal` ones, in all fields that the exchange
-    publishes, and `differing` ones. `fields` counts differences by field. `explained` counts
+    publishes, and `differing` ones. `fields` counts differences by field. `known` counts
     differing candles whose certificate is not complete. `only_ours` and `only_theirs` count candles
     of one side, within the time of both. `empty` counts windows without trades on both sides,
     `beyond` their rows before our first or after our last closed candle.
@@ -38,7 +38,7 @@ class Score:
     compared: int = 0
     equal: int = 0
     differing: int = 0
-    explained: int = 0
+    known: int = 0
     fields: dict[str, int] = field(default_factory=dict)
     only_ours: int = 0
     only_theirs: int = 0
@@ -49,7 +49,7 @@ class Score:
     @property
     def is_consistent(self) -> bool:
         """Return True if every difference is in a candle that is not certified as complete."""
-        return self.differing == self.explained and not (self.only_ours or self.only_theirs)
+        return self.differing == self.known and not (self.only_ours or self.only_theirs)
 
 
 def compare(theirs: pl.DataFrame, ours: pl.DataFrame, begin: int, end: int) -> Score:
@@ -80,7 +80,7 @@ def compare(theirs: pl.DataFrame, ours: pl.DataFrame, begin: int, end: int) -> S
         compared=in_both.height,
         equal=in_both.height - differing.height,
         differing=differing.height,
-        explained=differing.filter(pl.col("status") != "complete").height,
+        known=differing.filter(pl.col("status") != "complete").height,
         fields={name: n for name, n in zip(FIELDS, counts, strict=True) if n},
         only_ours=only_ours.height,
         only_theirs=only_theirs.height,

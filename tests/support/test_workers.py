@@ -11,14 +11,15 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize(
-    ("cores", "gib", "expected"), [(2, 24, 3), (16, 16, 8), (64, 256, 65), (1, 4, 2), (8, 1, 1)]
+    ("cores", "gib", "expected"),
+    [(2, 24, 3), (16, 16, 8), (64, 256, 65), (1, 4, 2), (8, 1, 1)],
 )
 def test_cores_and_memory_bound_them(
     monkeypatch: pytest.MonkeyPatch, cores: int, gib: int, expected: int
 ) -> None:
     """One more than cores, one for each two gibibytes, one at least."""
     monkeypatch.delenv("CANDLEWAX_TEST_BROKERS", raising=False)
-    monkeypatch.setattr(workers, "cores", lambda: cores)
+    monkeypatch.setattr(workers, "count_cores", lambda: cores)
     monkeypatch.setattr(workers, "memory", lambda: gib * GIB)
     assert workers.workers() == expected
 

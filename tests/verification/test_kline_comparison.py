@@ -49,7 +49,7 @@ def test_smallest_difference_of_each_field_is_found(field: str) -> None:
     step = 1 if field == "trade_count" else Decimal("0.000000000001")
     wrong = {"window_start": MINUTE, field: CANDLE[field] + step}
     found = score(theirs(wrong, *at(2)), ours(*at(1, 2)))
-    assert (found.compared, found.equal, found.differing, found.explained) == (2, 1, 1, 0)
+    assert (found.compared, found.equal, found.differing, found.known) == (2, 1, 1, 0)
     assert found.fields == {field: 1}
     assert not found.is_consistent
     (example,) = found.examples
@@ -61,7 +61,7 @@ def test_difference_explained_by_the_certificate_is_no_failure() -> None:
     """It is counted, but it was known."""
     partial = {"window_start": MINUTE, "high": Decimal(3), "status": "partial"}
     found = score(theirs(*at(1)), ours(partial))
-    assert (found.differing, found.explained, found.is_consistent) == (1, 1, True)
+    assert (found.differing, found.known, found.is_consistent) == (1, 1, True)
 
 
 @pytest.mark.parametrize(
