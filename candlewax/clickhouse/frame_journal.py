@@ -1,8 +1,8 @@
 """Journal of frames that were received and are not stored yet.
 
 A live feed repeats nothing, and the writer stores frames once a second. So each frame is first
-written to a file beside the database, and the file is emptied once its frames are stored. Frames
-that a killed process leaves there are read by the next one.
+written to a file in the database's directory, and the file is emptied once its frames are stored.
+Frames that a killed process leaves there are read by the next one.
 """
 
 import logging
@@ -18,8 +18,8 @@ from candlewax.core import frame_log
 from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import FRAMES, Columns, empty
 
-FOLDER_SUFFIX: Final = ".journal"
-"""End of the folder's name, after those of the database's directory and the database."""
+FOLDER: Final = "journal"
+"""Folder of all journals, in the directory of the embedded engine: deleted with it."""
 
 LEFT_OVER: Final[Columns] = {"exchange": pl.String, **FRAMES}
 """Frames that a killed process left, with their exchange."""
@@ -37,7 +37,7 @@ _log: Final = logging.getLogger(__name__)
 
 def journal_folder(database_folder: Path, database: str) -> Path:
     """Return the folder of a database's journal."""
-    return database_folder.with_name(f"{database_folder.name}-{database}{FOLDER_SUFFIX}")
+    return database_folder / FOLDER / database
 
 
 class FrameJournal:

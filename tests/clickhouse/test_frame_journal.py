@@ -102,5 +102,5 @@ def test_journal_that_cannot_be_written_warns_once(
 
 
 def test_each_database_of_a_directory_has_a_journal_of_its_own(tmp_path: Path) -> None:
-    """Beside the directory, which is the engine's."""
-    assert journal_folder(tmp_path / "data", "candlewax") == tmp_path / "data-candlewax.journal"
+    """In the directory, so that it goes with the data."""
+    assert journal_folder(tmp_path, "candlewax") == tmp_path / "journal" / "candlewax"
