@@ -43,6 +43,8 @@ def _embedded(rate: int, seconds: float, *, snapshots: bool) -> Result:
     with Stage() as stage:
         simulator, urls = stage.simulator(f"--rate={rate}", f"--journal={_journal(stage)}")
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
+        # Stored at once: what is stored once a second tells nothing of the pipeline.
+        urls["CANDLEWAX_LINGER_SECONDS"] = "0.02"
         piece = _start_stamped(stage, "ohlcv", urls, snapshots=snapshots)
         piece.wait_for_output("Live feeds")
         used, began_ns = _run_for(stage, seconds)

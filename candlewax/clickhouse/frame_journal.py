@@ -58,7 +58,7 @@ class FrameJournal:
         self._files = [os.open(folder / f"{process}-{place}.log", flags) for place in range(2)]
         weakref.finalize(self, _close, self._files)
         self._current = 0
-        self._has_failed = False
+        self._has_failed = self._has_half_line = False
 
     def read_left_over(self) -> pl.DataFrame:
         """Return the frames that a killed process left (LEFT_OVER), in the order received.
@@ -89,14 +89,18 @@ class FrameJournal:
         frames = _frames(batch)
         if not frames:
             return
-        lines = "".join(frame_log.format_line(*frame) for frame in frames)
+        # A write that failed may have left half a line.
+        lines = "\n" if self._has_half_line else ""
+        lines += "".join(frame_log.format_line(*frame) for frame in frames)
         try:
             _write(self._files[self._current], lines.encode())
         except OSError as error:
             if not self._has_failed:
                 _log.warning("a kill would lose frames that are not stored yet: %s", error)
             self._has_failed = True
+            self._has_half_line = True
             return
+        self._has_half_line = False
         if self._awaited:
             self._awaited -= {(frame[1], frame[2], frame[3], frame[0]) for frame in frames}
             self._drop_left_over()

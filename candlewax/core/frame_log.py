@@ -47,7 +47,7 @@ _MAX_SEQ: Final = 2**64 - 1
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a log, parsed.
+    """Parsed lines of a log.
 
     `frames`: LINES, in order. `dead_letters`: DEAD_LETTERS, one for each line without a frame.
     """

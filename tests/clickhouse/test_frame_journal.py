@@ -22,7 +22,7 @@ def batch(*seqs: int, text: str = ODD) -> RowBatch:
 
 
 def left_over(folder: Path) -> list[tuple[object, ...]]:
-    """What a process that starts now finds."""
+    """Return the frames that a process which starts now finds."""
     return FrameJournal(folder).read_left_over().select(*LEFT_OVER).rows()
 
 
@@ -31,7 +31,7 @@ def row(seq: int) -> tuple[object, ...]:
 
 
 def test_frames_that_are_not_stored_are_found_as_they_were_received(tmp_path: Path) -> None:
-    """Of rows and of columns alike, in the order received."""
+    """Rows and columns are alike; the order is that of receipt."""
     journal = FrameJournal(tmp_path)
     journal.append(batch(2, 1))
     bronze = read("binance", "x").bronze
@@ -99,6 +99,24 @@ def test_journal_that_cannot_be_written_warns_once(
     assert [record.getMessage() for record in caplog.records] == [
         "a kill would lose frames that are not stored yet: no space left"
     ]
+
+
+def test_frames_after_a_half_written_line_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line itself is dropped: its write failed, and a warning said so."""
+    journal = FrameJournal(tmp_path)
+    write = os.write
+
+    def write_half(file: int, data: bytes) -> int:
+        write(file, data[: len(data) // 2])
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_half)
+        journal.append(batch(1))
+    journal.append(batch(2, 3))
+    assert left_over(tmp_path) == [row(2), row(3)]
 
 
 def test_each_database_of_a_directory_has_a_journal_of_its_own(tmp_path: Path) -> None:

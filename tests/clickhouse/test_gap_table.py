@@ -16,7 +16,7 @@ ROWS: list[dict[str, Any]] = [
     {"missing": 1, "state": "repairing", "attempts": 2, "at": 3, "before": 3, "after": 4},
     {"missing": 2, "state": "unrepairable", "attempts": 1, "at": 2, "before": 2, "after": 6},
 ]
-"""What is written of one gap: seconds from BEGIN, as different processes may know them."""
+"""Rows of one gap, in seconds from BEGIN, as different processes may write them."""
 
 
 def at(second: int) -> datetime:
@@ -38,7 +38,7 @@ def store(tables: Database, row: dict[str, Any]) -> None:
 def test_gap_says_the_same_in_whatever_order_its_rows_come(
     tables: Database, order: Sequence[int]
 ) -> None:
-    """What is missing only shrinks; its state and its attempts only grow."""
+    """The missing trades only shrink; state and attempts only grow."""
     for place in (*order, order[0]):
         store(tables, ROWS[place])
     sql = (

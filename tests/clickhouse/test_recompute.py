@@ -42,8 +42,8 @@ def doubt(missing: int, until: int = END) -> Recertification:
     return Recertification(CertificateInputs(known), until, SPANS)
 
 
-def said(history: StateLoader, *batches: Batch) -> list[tuple[object, ...]]:
-    """What is written anew of the minute."""
+def recomputed_rows(history: StateLoader, *batches: Batch) -> list[tuple[object, ...]]:
+    """Return the rows of the minute that are recomputed."""
     found = [
         frame.filter(pl.col("timeframe") == 1).select("closed", "missing", "status", "cause").rows()
         for frame in CandleRecomputer(history).recompute("x", batches)
@@ -57,14 +57,14 @@ def test_certificate_is_mended_where_the_candle_is_no_longer_in_memory(
 ) -> None:
     """From the moment on at which its window ended the allowed lateness ago."""
     expected = [(True, 2, GAPS, LATE)] if mended else []
-    assert said(history, Batch("x", {}, recertify=doubt(2, END + late))) == expected
+    assert recomputed_rows(history, Batch("x", {}, recertify=doubt(2, END + late))) == expected
 
 
 def test_certificate_says_what_the_last_batch_knew(history: StateLoader) -> None:
     """Of several that are stored together."""
     batches = [Batch("x", {}, recertify=doubt(missing)) for missing in (2, 1)]
-    assert said(history, *batches) == [(True, 1, GAPS, LATE)]
-    assert said(history, *reversed(batches)) == [(True, 2, GAPS, LATE)]
+    assert recomputed_rows(history, *batches) == [(True, 1, GAPS, LATE)]
+    assert recomputed_rows(history, *reversed(batches)) == [(True, 2, GAPS, LATE)]
 
 
 @pytest.mark.parametrize("marks", [(END - 1, END), (END, 0)], ids=["moves on", "unknown"])
@@ -76,5 +76,5 @@ def test_candle_is_computed_anew_at_the_latest_watermark(
     batches = [
         Batch("x", {}, stale_windows=windows, watermark=mark, recertify=doubt(0)) for mark in marks
     ]
-    ((closed, missing, status, _),) = said(history, *batches)
+    ((closed, missing, status, _),) = recomputed_rows(history, *batches)
     assert (closed, missing, status) == (True, 0, COMPLETE)

@@ -75,7 +75,7 @@ def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
                     until(reached)
                     run_there(trouble())
                 run_there(simulator.ended())
-                until(lambda: all(mended(own, simulator, one) for one in exchanges))
+                until(lambda: all(has_filled_gaps(own, simulator, one) for one in exchanges))
                 until(lambda: not left(own))
             except BaseException as failure:  # noqa: BLE001 - raised below
                 failures.append(failure)
@@ -95,7 +95,7 @@ def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
         }
         # What was heard after the last look may have shown more gaps: the next run's.
         mend(tables, asked(simulator, *exchanges))
-        assert all(mended(tables, simulator, one) for one in exchanges)
+        assert all(has_filled_gaps(tables, simulator, one) for one in exchanges)
     assert not left(tables)
     assert verify(tables.client).equal
     assert not check_totals(tables.client)
@@ -112,7 +112,7 @@ def left(database: Database) -> list[dict[str, Any]]:
     return [gap for gap in gaps(database) if gap["state"] in ("open", "repairing")]
 
 
-def mended(database: Database, simulator: Simulator, exchange: str) -> bool:
+def has_filled_gaps(database: Database, simulator: Simulator, exchange: str) -> bool:
     """Whether all trades between those that were heard are stored."""
     found = stored(database, exchange)
     wanted: set[tuple[str, int]] = set()

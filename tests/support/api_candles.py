@@ -18,7 +18,7 @@ def at(minutes: int) -> str:
     return f"{BEGIN + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def said(number: int) -> dict[str, Any]:
+def candle_json(number: int) -> dict[str, Any]:
     """What the API says of a candle: amounts as exact text."""
     known = candle(number)
     return {
@@ -34,7 +34,7 @@ def plain(amount: Decimal) -> str:
 
 
 def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: row[name] for name in said(0)} for row in rows]
+    return [{name: row[name] for name in candle_json(0)} for row in rows]
 
 
 def follow(client: Client, link: str | None) -> Any:

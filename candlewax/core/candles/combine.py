@@ -259,7 +259,7 @@ _EDGES: Final = (
     _precedes(OPEN, "their_", "").alias("opens"),
     _precedes(CLOSE, "", "their_").alias("closes"),
 )
-"""Whether the other candle holds the first trade, and whether it holds the last."""
+"""Flags: the other candle holds the first trade; it holds the last trade."""
 
 
 def merge(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:

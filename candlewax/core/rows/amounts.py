@@ -7,10 +7,10 @@ from typing import Final
 from candlewax.core.trades.limits import PLAIN_NUMBER
 
 DECIMALS: Final = 12
-"""Of prices and quantities."""
+"""Decimals of prices and quantities."""
 
 QUOTE_DECIMALS: Final = 18
-"""Of quote volumes."""
+"""Decimals of quote volumes."""
 
 _CUT: Final = 10 ** (2 * DECIMALS - QUOTE_DECIMALS)
 """A price times a quantity has 24 decimals, of which a quote volume keeps 18."""

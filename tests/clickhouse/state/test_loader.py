@@ -192,7 +192,7 @@ def test_market_outage_is_over_with_the_first_trade_received_since(
 def test_minutes_of_a_span_hold_late_trades_from_its_begin_to_before_its_end(
     tables: Database,
 ) -> None:
-    """Those of the next day are of its own candles."""
+    """Late trades of the next day belong to its own candles."""
     store(tables, [at(3, 1)])
     late = [at(-1, 2), at(0, 3), at(86_399, 4), at(86_400, 5)]
     minutes = StateLoader(tables).minute_reader.build_candles(

@@ -36,7 +36,7 @@ def minute() -> pl.DataFrame:
     return found
 
 
-def known(missing: int, *, begins: bool = False) -> GapState:
+def gap_state_missing(missing: int, *, begins: bool = False) -> GapState:
     """What is known where so many numbers of the minute are missing, and whether its feed
     began in it, not with trade 1.
     """
@@ -86,23 +86,27 @@ def test_stored_row_is_repaired_only_where_less_is_missing(
     before: int, now: int, outage: int, cause: int
 ) -> None:
     """Any other change of its certificate is news that came late; none is no row."""
-    stored = candle_rows("x", minute(), END, CertificateInputs(known(before)))
+    stored = candle_rows("x", minute(), END, CertificateInputs(gap_state_missing(before)))
     stored = stored.drop("cause").with_columns(window_end=pl.lit(END))
     outages = down(outage) if outage else empty(OUTAGES)
-    found = recertified_rows(stored, CertificateInputs(known(now), outages))
+    found = recertified_rows(stored, CertificateInputs(gap_state_missing(now), outages))
     status = GAPS if now else COMPLETE
     assert found.select("missing", "status", "feed_down_ms", "cause").rows() == [
         (now, status, outage, cause)
     ]
-    assert recertified_rows(stored, CertificateInputs(known(before))).is_empty()
+    assert recertified_rows(stored, CertificateInputs(gap_state_missing(before))).is_empty()
 
 
 @pytest.mark.parametrize("begins", [False, True], ids=["to complete", "to partial"])
 def test_stored_row_of_another_status_alone_keeps_the_cause_that_is_given(begins: bool) -> None:
     """As nothing that had been missing has come."""
-    stored = candle_rows("x", minute(), END, CertificateInputs(known(0, begins=not begins)))
+    stored = candle_rows(
+        "x", minute(), END, CertificateInputs(gap_state_missing(0, begins=not begins))
+    )
     stored = stored.drop("cause").with_columns(window_end=pl.lit(END))
-    found = recertified_rows(stored, CertificateInputs(known(0, begins=begins)), RECOMPUTED)
+    found = recertified_rows(
+        stored, CertificateInputs(gap_state_missing(0, begins=begins)), RECOMPUTED
+    )
     assert found.select("missing", "status", "cause").rows() == [
         (0, PARTIAL if begins else COMPLETE, RECOMPUTED)
     ]
@@ -115,8 +119,8 @@ def test_candle_in_memory_is_repaired_only_where_less_is_missing(
     """The same of candles that no trade of the batch changed."""
     book = OpenCandles(minute(), END, down(outage) if outage else empty(OUTAGES))
     nothing = EMPTY.candles
-    update = CandleUpdate(book, nothing, nothing, minute(), known(now).changed_ranges)
-    rows = changed_rows("x", update, known(now), known(before))
+    update = CandleUpdate(book, nothing, nothing, minute(), gap_state_missing(now).changed_ranges)
+    rows = changed_rows("x", update, gap_state_missing(now), gap_state_missing(before))
     assert rows.select("missing", "feed_down_ms", "cause").rows() == [(now, outage, cause)]
 
 
@@ -124,7 +128,7 @@ def test_candle_in_memory_is_recomputed_where_nothing_was_known_before() -> None
     """A process that has just begun cannot tell what had been missing."""
     book = books.OpenCandles(minute(), END)
     nothing = EMPTY.candles
-    update = CandleUpdate(book, nothing, nothing, minute(), known(1).changed_ranges)
-    rows = changed_rows("x", update, known(1), None)
+    update = CandleUpdate(book, nothing, nothing, minute(), gap_state_missing(1).changed_ranges)
+    rows = changed_rows("x", update, gap_state_missing(1), None)
     assert rows.select("missing", "status", "cause").rows() == [(1, GAPS, RECOMPUTED)]
     assert changed_rows("x", update, NO_GAPS, NO_GAPS)["cause"].to_list() == [LATE]

@@ -211,7 +211,7 @@ def trade(number: int, second: int, via: int = WEBSOCKET, symbol: str = "A/B") -
     return Batch("x", {}, trades, 1)
 
 
-def told(sent: AnyBatch, minute: int = 0) -> Any:
+def written_certificate(sent: AnyBatch, minute: int = 0) -> Any:
     """What was sent of the certificate of a minute of A/B, and why it was sent."""
     (sent,) = as_columns([sent])
     rows = (
@@ -244,13 +244,13 @@ def test_closed_candle_is_sent_again_when_its_missing_ranges_change(tables: Data
             replace(trade(2, 63, REST), gap_state=GapState(changed_ranges=spans)),
         ]
     )
-    assert [told(batch) for batch in sent] == [
+    assert [written_certificate(batch) for batch in sent] == [
         (FORMING, 0, 0, 0, 0, CLOSED),
         (GAPS, 2, 0, 0, 0, CLOSED),
         None,
         (COMPLETE, 0, 0, 0, 0, REPAIRED),
     ]
-    assert told(list(sent)[-1], 1) == (FORMING, 0, 0, 1, 0, CLOSED)
+    assert written_certificate(list(sent)[-1], 1) == (FORMING, 0, 0, 1, 0, CLOSED)
 
 
 def test_outage_recertifies_all_candles_it_touches(tables: Database) -> None:
@@ -267,13 +267,13 @@ def test_outage_recertifies_all_candles_it_touches(tables: Database) -> None:
             replace(trade(12, 70), gap_state=begun),
         ]
     )
-    assert [told(batch) for batch in sent] == [
+    assert [written_certificate(batch) for batch in sent] == [
         (FORMING, 0, 0, 0, 0, CLOSED),
         (PARTIAL, 0, 0, 0, 0, CLOSED),
         (PARTIAL, 0, 50_000, 0, 0, LATE),
         None,
     ]
-    assert told(list(sent)[-1], 1) == (FORMING, 0, 3001, 0, 0, CLOSED)
+    assert written_certificate(list(sent)[-1], 1) == (FORMING, 0, 3001, 0, 0, CLOSED)
     assert [batch.recertify for batch in sent] == [None] * 4
 
 
@@ -300,11 +300,11 @@ def test_candle_in_which_the_feed_ended_is_partial(tables: Database, later: int)
     other, early, again = step.on_batch(
         [trade(1, later + 21, symbol="C/D"), trade(2, 59), trade(3, later + 22)]
     )[0]
-    assert told(ended) == (PARTIAL, 0, 0, 0, 0, CLOSED)
-    assert told(other) is None
+    assert written_certificate(ended) == (PARTIAL, 0, 0, 0, 0, CLOSED)
+    assert written_certificate(other) is None
     if later == 60:
-        assert told(early) == (PARTIAL, 0, 0, 0, 1, LATE)
-        assert told(again) == (COMPLETE, 0, 0, 0, 1, LATE)
+        assert written_certificate(early) == (PARTIAL, 0, 0, 0, 1, LATE)
+        assert written_certificate(again) == (COMPLETE, 0, 0, 0, 1, LATE)
     else:
         # The candle is no longer at hand: who stores computes it anew.
         assert early.recertify is not None
@@ -324,7 +324,7 @@ def test_quiet_feed_has_not_ended(tables: Database) -> None:
     event(tables, "connected", 6)
     clock.now = DAY + 80 * SECOND
     (sent,) = as_columns(step.on_notify()[0])
-    assert told(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
+    assert written_certificate(sent) == (COMPLETE, 0, 0, 0, 0, CLOSED)
 
 
 def test_rest_trades_do_not_keep_the_wall_clock_from_closing(tables: Database) -> None:
@@ -335,7 +335,7 @@ def test_rest_trades_do_not_keep_the_wall_clock_from_closing(tables: Database) -
     clock.now = DAY + 80 * SECOND
     step.on_batch([trade(2, 2, REST)])
     (sent,) = as_columns(step.on_notify()[0])
-    assert told(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
+    assert written_certificate(sent) == (COMPLETE, 0, 0, 1, 0, CLOSED)
 
 
 @pytest.mark.parametrize("size", [1, 7, 60])

@@ -32,11 +32,11 @@ def published(among: list[Market]) -> list[Published]:
     return publish(feed, map(made, among), START_US, END_US, generator(1, "published"))
 
 
-def told(sent: list[ReceivedFrame]) -> list[Trade]:
+def received_trades(sent: list[ReceivedFrame]) -> list[Trade]:
     return [trade for one in sent for trade in one.trades]
 
 
-def heard(periods: list[tuple[int, int]]) -> list[ReceivedFrame]:
+def received_frames(periods: list[tuple[int, int]]) -> list[ReceivedFrame]:
     return list(
         receive(
             KrakenV2, RecordedConnection("k", periods), published(KRAKEN), generator(1, "carried")
@@ -65,15 +65,15 @@ def test_few_are_late() -> None:
 
 def test_a_connection_keeps_its_order() -> None:
     """Frames are received in the order they were sent, behind the opening."""
-    sent = heard([(START_US, END_US)])
+    sent = received_frames([(START_US, END_US)])
     assert all(before.recv_us <= after.recv_us for before, after in pairwise(sent))
     assert sent[0].text.startswith('{"channel":"status"')
-    assert len(told(sent)) == sum(len(made(market)) for market in KRAKEN)
+    assert len(received_trades(sent)) == sum(len(made(market)) for market in KRAKEN)
 
 
 def test_an_outage_is_made_up_for_by_the_snapshot() -> None:
     """Who connects again is shown the trades missed, along with some known before."""
-    sent = heard(spans(START_US, END_US, [(100, 20)]))
+    sent = received_frames(spans(START_US, END_US, [(100, 20)]))
     down_us = START_US + 100 * MINUTE_US
     quiet = [s for s in sent if down_us + SECOND_US < s.recv_us < down_us + 20 * SECOND_US]
     assert not quiet
@@ -84,8 +84,8 @@ def test_an_outage_is_made_up_for_by_the_snapshot() -> None:
         "SOL/USD",
     ]
     assert all(len(s.trades) == KrakenV2.history for s in again)
-    assert set(told(sent)) == {t for market in KRAKEN for t in made(market)}
-    assert len(told(sent)) > len(set(told(sent)))
+    assert set(received_trades(sent)) == {t for market in KRAKEN for t in made(market)}
+    assert len(received_trades(sent)) > len(set(received_trades(sent)))
 
 
 def test_an_outage_without_snapshot_is_a_hole() -> None:
@@ -99,13 +99,13 @@ def test_an_outage_without_snapshot_is_a_hole() -> None:
         if down_us <= sent_us < down_us + 20 * SECOND_US
     ]
     assert lost
-    assert set(told(sent)).isdisjoint(trade for bundle in lost for trade in bundle)
-    assert len(told(sent)) + len(lost) == len(published(BINANCE))
+    assert set(received_trades(sent)).isdisjoint(trade for bundle in lost for trade in bundle)
+    assert len(received_trades(sent)) + len(lost) == len(published(BINANCE))
 
 
 def test_asides_leave_the_trades_alone() -> None:
     """Control frames stand between the others and change none."""
-    sent = heard([(START_US, END_US)])
+    sent = received_frames([(START_US, END_US)])
     mixed = list(insert_control_frames(sent, 100, (lambda *_: "one", lambda *_: "two")))
     added = [s.text for s in mixed if s.text in {"one", "two"}]
     assert [s for s in mixed if s.text not in {"one", "two"}] == sent

@@ -11,7 +11,7 @@ import pytest
 from candlewax.clickhouse.client import BusyError, Database, UnavailableError, open_tables
 from candlewax.core.batch import Batch
 from candlewax.web.cache.cache import CandleCache
-from tests.support.api_candles import at, follow, said, shown
+from tests.support.api_candles import at, candle_json, follow, shown
 from tests.support.web_server import (
     CANDLES,
     MARKET,
@@ -77,7 +77,7 @@ def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
             pages = [served.client.ask(CANDLES, MARKET)]
             pages.append(follow(served.client, pages[0].json["next"]))
             rows = [*pages[1].rows, *pages[0].rows]
-            assert shown(rows) == [said(number) for number in range(1_500)]
+            assert shown(rows) == [candle_json(number) for number in range(1_500)]
     finally:
         opened.close()
         engine.client.command("DROP DATABASE of_cold SYNC")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database, open_tables
-from tests.support.api_candles import COUNT, at, follow, plain, said, shown
+from tests.support.api_candles import COUNT, at, candle_json, follow, plain, shown
 from tests.support.web_server import (
     BEGIN,
     CANDLES,
@@ -67,7 +67,7 @@ def test_market_that_is_named_can_be_asked_for(
 def test_candles_are_said_exactly(client: Client) -> None:
     """The last ones in the order of time, with every digit they have."""
     answer = client.ask(CANDLES, {**MARKET, "limit": 3})
-    assert shown(answer.rows) == [said(number) for number in range(COUNT - 3, COUNT)]
+    assert shown(answer.rows) == [candle_json(number) for number in range(COUNT - 3, COUNT)]
     assert [row["closed"] for row in answer.rows] == [True, True, False]
     assert [row["status"] for row in answer.rows] == ["complete", "complete", "forming"]
 
@@ -88,7 +88,7 @@ def test_a_span_begins_with_its_start_and_ends_before_its_end(
 ) -> None:
     """Given as text in any zone or as seconds."""
     answer = client.ask(CANDLES, {**MARKET, **span})
-    assert shown(answer.rows) == [said(number) for number in range(first, last + 1)]
+    assert shown(answer.rows) == [candle_json(number) for number in range(first, last + 1)]
 
 
 @pytest.mark.parametrize("begin", [None, at(0)])
@@ -102,7 +102,9 @@ def test_links_lead_through_all_candles_each_once(client: Client, begin: str | N
         answer = follow(client, answer.json["next"])
         pages.append(answer.rows)
     ordered = pages if begin else pages[::-1]
-    assert shown(list(chain.from_iterable(ordered))) == [said(number) for number in range(COUNT)]
+    assert shown(list(chain.from_iterable(ordered))) == [
+        candle_json(number) for number in range(COUNT)
+    ]
 
 
 @pytest.mark.parametrize("begin", [None, at(0)])
@@ -134,7 +136,7 @@ def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
         return answer.body
 
     rows = list(csv.DictReader(io.StringIO(ask("csv", "text/csv").decode())))
-    assert [row["low"] for row in rows] == [said(number)["low"] for number in range(COUNT)]
+    assert [row["low"] for row in rows] == [candle_json(number)["low"] for number in range(COUNT)]
     parquet = pl.read_parquet(io.BytesIO(ask("parquet", "application/vnd.apache.parquet")))
     arrow = pl.read_ipc_stream(io.BytesIO(ask("arrow", "application/vnd.apache.arrow.stream")))
     for frame in (parquet, arrow):
