@@ -1,4 +1,4 @@
-"""Open gaps against plain sets, however batches are cut and rows repeated."""
+"""The gap tracker against plain sets, for any cut into batches and any repeated rows."""
 
 import itertools
 import random
@@ -30,7 +30,7 @@ CUTS = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 
 
 def cut(arrivals: Sequence[Trade], sizes: Sequence[int]) -> Iterable[list[tuple[int, Trade]]]:
-    """Arrivals with their places, in batches of these sizes, again and again."""
+    """Arrivals with their places, in batches whose sizes repeat in a cycle."""
     left = list(enumerate(arrivals))
     for size in itertools.cycle(sizes):
         if not left:
@@ -40,7 +40,7 @@ def cut(arrivals: Sequence[Trade], sizes: Sequence[int]) -> Iterable[list[tuple[
 
 
 def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Trades with the frames they came by, each of a connection and a time of its own."""
+    """Trades and their frames, each with its own connection and receive time."""
     rows = [(place, *trade) for place, trade in batch]
     trades = pl.DataFrame(
         {
@@ -61,8 +61,8 @@ def frames(batch: Iterable[tuple[int, Trade]]) -> tuple[pl.DataFrame, pl.DataFra
     return trades, bronze
 
 
-def put(ledger: Deduplicator, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
-    """Admit a batch; the rows of gaps it makes."""
+def apply_batch(ledger: Deduplicator, batch: list[tuple[int, Trade]]) -> list[dict[str, Any]]:
+    """Deduplicate a batch; return its rows of `gaps`."""
     trades, bronze = frames(batch)
     fresh = trades.filter(ledger.mark_new(trades).is_new)
     rows = ledger.gaps.update("x", ledger.take_changes(), ledger.ranges_by_series, fresh, bronze)
@@ -71,22 +71,22 @@ def put(ledger: Deduplicator, batch: list[tuple[int, Trade]]) -> list[dict[str, 
 
 
 def merged(rows: Iterable[dict[str, Any]]) -> dict[Gap, tuple[int, int]]:
-    """What the table makes of its rows: the fewest missing and the latest state."""
-    found: dict[Gap, tuple[int, int]] = {}
+    """The state that the table derives from its rows: fewest missing and latest state."""
+    states: dict[Gap, tuple[int, int]] = {}
     for row in rows:
         key = row["symbol"], row["first_sequence"], row["last_sequence"]
-        missing, state = found.get(key, (row["missing"], row["state"]))
-        found[key] = min(missing, row["missing"]), max(state, row["state"])
-    return found
+        missing, state = states.get(key, (row["missing"], row["state"]))
+        states[key] = min(missing, row["missing"]), max(state, row["state"])
+    return states
 
 
-def holes(seen: set[Trade]) -> set[Gap]:
-    found = set()
+def missing_ranges(seen: set[Trade]) -> set[Gap]:
+    ranges = set()
     for symbol in {symbol for symbol, _ in seen}:
         numbers = sorted(number for name, number in seen if name == symbol)
         pairs = itertools.pairwise(numbers)
-        found |= {(symbol, low + 1, high - 1) for low, high in pairs if high - low > 1}
-    return found
+        ranges |= {(symbol, low + 1, high - 1) for low, high in pairs if high - low > 1}
+    return ranges
 
 
 def within(gap: Gap) -> set[Trade]:
@@ -94,13 +94,13 @@ def within(gap: Gap) -> set[Trade]:
     return {(symbol, number) for number in range(first, last + 1)}
 
 
-def missing(seen: set[Trade]) -> set[Trade]:
-    return {trade for hole in holes(seen) for trade in within(hole)}
+def missing_trades(seen: set[Trade]) -> set[Trade]:
+    return {trade for gap in missing_ranges(seen) for trade in within(gap)}
 
 
 @dataclass
 class Oracle:
-    """Gaps as anyone would keep them who has all numbers in a set."""
+    """Gaps kept with all numbers in plain sets."""
 
     seen: dict[Trade, int] = field(default_factory=dict)
     gaps: dict[Gap, set[Trade]] = field(default_factory=dict)
@@ -111,148 +111,151 @@ class Oracle:
             self.seen.setdefault(trade, place)
         for gap in self.gaps:
             self.gaps[gap] = within(gap) - self.seen.keys()
-        for hole in holes(set(self.seen)):
-            if not any(within(hole) <= left for left in self.gaps.values()):
-                symbol, first, last = hole
-                self.gaps[hole] = within(hole)
-                beside = self.seen[symbol, first - 1], self.seen[symbol, last + 1]
-                self.shown[hole] = max(beside)
+        for new_gap in missing_ranges(set(self.seen)):
+            if not any(within(new_gap) <= left for left in self.gaps.values()):
+                symbol, first, last = new_gap
+                self.gaps[new_gap] = within(new_gap)
+                neighbours = self.seen[symbol, first - 1], self.seen[symbol, last + 1]
+                self.shown[new_gap] = max(neighbours)
 
 
 @given(ARRIVALS, CUTS, st.randoms(use_true_random=False))
-def test_gaps_are_those_of_plain_sets(
-    arrivals: list[Trade], sizes: list[int], chance: random.Random
+def test_gaps_match_plain_sets_after_every_batch(
+    arrivals: list[Trade], sizes: list[int], rng: random.Random
 ) -> None:
-    """After every batch; their rows may come again and in any order."""
+    """Rows may repeat and arrive in any order."""
     ledger, oracle, rows = Deduplicator(), Oracle(), list[dict[str, Any]]()
     for batch in cut(arrivals, sizes):
-        rows += put(ledger, batch)
+        rows += apply_batch(ledger, batch)
         oracle.put(batch)
-        again = rows + chance.choices(rows, k=5) if rows else []
-        chance.shuffle(again)
-        assert merged(again) == {
+        repeated = rows + rng.choices(rows, k=5) if rows else []
+        rng.shuffle(repeated)
+        assert merged(repeated) == {
             gap: (len(left), OPEN if left else REPAIRED) for gap, left in oracle.gaps.items()
         }
         assert ledger.gaps.count == sum(bool(left) for left in oracle.gaps.values())
-        assert ledger.gaps.missing == len(missing(set(oracle.seen)))
+        assert ledger.gaps.missing == len(missing_trades(set(oracle.seen)))
     for row in rows:
         gap = row["symbol"], row["first_sequence"], row["last_sequence"]
         place = oracle.shown[gap]
-        shown = row["connection"], row["detected_at"]
-        assert shown == (f"c{place}", START + timedelta(minutes=place))
+        detection = row["connection"], row["detected_at"]
+        assert detection == (f"c{place}", START + timedelta(minutes=place))
         before, after = START + timedelta(seconds=gap[1] - 1), START + timedelta(seconds=gap[2] + 1)
         assert (row["before"], row["after"]) == (before, after)
 
 
-def test_holes_that_open_and_close_within_a_batch_leave_no_trace() -> None:
-    """In whatever order its trades come."""
+def test_range_that_opens_and_closes_within_a_batch_makes_no_gap() -> None:
+    """The order of the batch's trades does not matter."""
     ledger = Deduplicator()
-    assert put(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 5)])))
+    assert apply_batch(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 5)])))
     rest = [("A/B", n) for n in (8, 20, 6, 2, 7, 4, 3, *range(10, 20))]
-    rows = put(ledger, list(enumerate(rest)))
+    rows = apply_batch(ledger, list(enumerate(rest)))
     assert merged(rows) == {("A/B", 2, 4): (0, REPAIRED), ("A/B", 6, 8): (0, REPAIRED)}
 
 
-# A gap below all that has been read again so far: of it, a rest; all of it; and one that the
-# process remembers nothing below.
+# Gaps below everything replayed so far: partly filled; wholly missing; and with no restored trade
+# below it.
 @example([("A/B", 4), ("A/B", 1), ("A/B", 2)], [1], [1, 2], [1], 0, 2)
 @example([("A/B", 3), ("A/B", 1), ("A/B", 2)], [1], [1, 2], [1], 0, 2)
 @example([("A/B", 3), ("A/B", 1), ("A/B", 2)], [1], [2], [1], 1, 1)
 @given(ARRIVALS, CUTS, CUTS, CUTS, st.integers(0, 6), st.integers(0, 6))
-def test_what_a_process_found_before_it_died_is_followed_to_its_end(
+def test_restored_gaps_are_followed_when_state_is_older_than_the_table(
     arrivals: list[Trade],
-    first: list[int],
-    again: list[int],
-    last: list[int],
+    first_cuts: list[int],
+    replay_cuts: list[int],
+    final_cuts: list[int],
     saved: int,
     lost: int,
 ) -> None:
-    """It comes again in other batches, to one that remembers less than the table holds."""
+    """After a restart, the same trades come again in other batches."""
     ledger, rows, done = Deduplicator(), list[dict[str, Any]](), 0
-    batches = list(cut(arrivals, first))
+    batches = list(cut(arrivals, first_cuts))
     for batch in batches[:saved]:
-        rows += put(ledger, batch)
+        rows += apply_batch(ledger, batch)
         done += len(batch)
     resumed = ledger.copy()
     for batch in batches[saved : saved + lost]:
-        rows += put(ledger, batch)
-    assert adopt(resumed, rows, again=True) == []
+        rows += apply_batch(ledger, batch)
+    assert restore_gaps(resumed, rows, may_replay=True) == []
     adopted = [within((symbol, *key)) for symbol, gaps in resumed.gaps.gaps.items() for key in gaps]
-    known = merged(rows)
-    for batch in cut(arrivals[done:], again):
-        rows += put(resumed, batch)
-    found = merged(rows).keys() - known.keys()
-    assert not any(within(gap) <= numbers for gap in found for numbers in adopted)
-    settled(rows, set(arrivals))
+    known_gaps = merged(rows)
+    for batch in cut(arrivals[done:], replay_cuts):
+        rows += apply_batch(resumed, batch)
+    new_gaps = merged(rows).keys() - known_gaps.keys()
+    assert not any(within(gap) <= numbers for gap in new_gaps for numbers in adopted)
+    assert_gaps_match(rows, set(arrivals))
     assert not resumed.gaps.symbols_ahead
-    # And once more, by one that remembers nothing but what is stored.
-    begun = Deduplicator()
-    put(begun, list(enumerate(arrivals)))
-    begun = Deduplicator(begun.ranges_by_series)
-    rows += adopt(begun, rows, again=False)
-    for batch in cut([("A/B", n) for n in range(1, 17)], last):
-        rows += put(begun, batch)
-    settled(rows, set(arrivals) | {("A/B", n) for n in range(1, 17)})
+    # Then a restart from the tables alone.
+    restarted = Deduplicator()
+    apply_batch(restarted, list(enumerate(arrivals)))
+    restarted = Deduplicator(restarted.ranges_by_series)
+    rows += restore_gaps(restarted, rows, may_replay=False)
+    for batch in cut([("A/B", n) for n in range(1, 17)], final_cuts):
+        rows += apply_batch(restarted, batch)
+    assert_gaps_match(rows, set(arrivals) | {("A/B", n) for n in range(1, 17)})
 
 
-def settled(rows: list[dict[str, Any]], seen: set[Trade]) -> None:
-    """The table knows what is missing, and of nothing else that it is."""
-    found = merged(rows)
-    for gap, (left, state) in found.items():
+def assert_gaps_match(rows: list[dict[str, Any]], seen: set[Trade]) -> None:
+    """Assert that the stored gaps cover every missing trade and no seen one."""
+    gaps = merged(rows)
+    for gap, (left, state) in gaps.items():
         assert left == len(within(gap) - seen)
         assert state == (OPEN if left else REPAIRED)
-    assert {trade for gap in found for trade in within(gap)} >= missing(seen)
+    assert {trade for gap in gaps for trade in within(gap)} >= missing_trades(seen)
 
 
-def adopt(ledger: Deduplicator, rows: list[dict[str, Any]], *, again: bool) -> list[dict[str, Any]]:
-    """Begin with the gaps that are open in their table."""
-    of = {gap: left for gap, (left, _) in merged(rows).items() if left}
+def restore_gaps(
+    ledger: Deduplicator, rows: list[dict[str, Any]], *, may_replay: bool
+) -> list[dict[str, Any]]:
+    """Restore the gaps that are open in their table; return the rows that this adds."""
+    missing_by_gap = {gap: left for gap, (left, _) in merged(rows).items() if left}
     stored = {
-        key: {**row, "missing": of[key]}
+        key: {**row, "missing": missing_by_gap[key]}
         for row in rows
-        if (key := (row["symbol"], row["first_sequence"], row["last_sequence"])) in of
+        if (key := (row["symbol"], row["first_sequence"], row["last_sequence"])) in missing_by_gap
     }
     table = pl.DataFrame(list(stored.values()), GAPS, orient="row")
-    uncovered = ledger.gaps.restore(table, ledger.ranges_by_series, may_replay=again)
-    found = ledger.gaps.open_gaps(uncovered, [Detection("", 0)] * len(uncovered))
-    return ledger.gaps.refresh("x", ledger.ranges_by_series, found).to_dicts()
+    uncovered = ledger.gaps.restore(table, ledger.ranges_by_series, may_replay=may_replay)
+    opened = ledger.gaps.open_gaps(uncovered, [Detection("", 0)] * len(uncovered))
+    return ledger.gaps.refresh("x", ledger.ranges_by_series, opened).to_dicts()
 
 
-def test_a_hole_that_no_gap_holds_gets_one() -> None:
-    """When a process begins; a gap says at once what came meanwhile."""
+def test_restore_opens_gap_for_missing_range_outside_all_gaps() -> None:
+    """A restored gap counts trades that arrived after its row was written."""
     ledger = Deduplicator()
-    rows = put(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 20)])))
-    put(ledger, [(3, ("A/B", 5))])
-    begun = Deduplicator(ledger.ranges_by_series)
+    rows = apply_batch(ledger, list(enumerate([("A/B", 1), ("A/B", 9), ("A/B", 20)])))
+    apply_batch(ledger, [(3, ("A/B", 5))])
+    restarted = Deduplicator(ledger.ranges_by_series)
     known = [row for row in rows if row["first_sequence"] == 2]
-    assert merged(adopt(begun, known, again=False)) == {
+    assert merged(restore_gaps(restarted, known, may_replay=False)) == {
         ("A/B", 2, 8): (6, OPEN),
         ("A/B", 10, 19): (10, OPEN),
     }
 
 
-def test_a_gap_without_neighbours_no_longer_matters() -> None:
-    """The trades beside it are kept no more; the rest of one that reaches so far does."""
+def test_restore_drops_gap_whose_neighbours_are_unknown() -> None:
+    """Of a gap whose end is known, the part between known trades stays."""
     ledger, full = Deduplicator(), Deduplicator()
-    rows = put(
+    rows = apply_batch(
         full, list(enumerate([("A/B", n) for n in (1, 5, 9, 20, 40)] + [("C/D", 1), ("C/D", 3)]))
     )
-    put(ledger, list(enumerate([("A/B", 12), ("A/B", 20)])))
-    begun = Deduplicator(ledger.ranges_by_series)
-    adopt(begun, rows, again=False)
-    assert set(begun.gaps.gaps["A/B"]) == {(10, 19)}
-    assert "C/D" not in begun.gaps.gaps
+    apply_batch(ledger, list(enumerate([("A/B", 12), ("A/B", 20)])))
+    restarted = Deduplicator(ledger.ranges_by_series)
+    restore_gaps(restarted, rows, may_replay=False)
+    assert set(restarted.gaps.gaps["A/B"]) == {(10, 19)}
+    assert "C/D" not in restarted.gaps.gaps
 
 
 @given(ARRIVALS, CUTS)
-def test_a_copy_does_not_follow(arrivals: list[Trade], sizes: list[int]) -> None:
-    """What is found later is not in a copy taken before."""
+def test_copy_of_gaps_is_unchanged_by_later_batches(
+    arrivals: list[Trade], sizes: list[int]
+) -> None:
     ledger = Deduplicator()
     batches = list(cut(arrivals, sizes))
     for batch in batches[:2]:
-        put(ledger, batch)
+        apply_batch(ledger, batch)
     copy = ledger.gaps.copy()
     before = copy.missing, copy.count
     for batch in batches[2:]:
-        put(ledger, batch)
+        apply_batch(ledger, batch)
     assert (copy.missing, copy.count) == before

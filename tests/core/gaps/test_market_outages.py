@@ -1,4 +1,4 @@
-"""Outages of single markets: since when, until when, and when they are proven."""
+"""Outages of single markets: start, end and proof by a later trade."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,33 +23,35 @@ START = 1_790_000_000_000_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Said = tuple[int, str, str]
+Event = tuple[int, str, str]
 """A time, what happened to the connection `c`, and the market it names."""
 
 
-def follow(
-    outages: MarketOutages, said: Sequence[Said], latest: dict[str, int] | None = None
+def apply_events(
+    outages: MarketOutages, events: Sequence[Event], latest: dict[str, int] | None = None
 ) -> list[tuple[str, int, int, int]]:
-    """What a batch of such events says; times from START, of one that goes on 0."""
+    """Apply events as one batch; return outages with times from START and end 0 if open."""
     bronze = pl.DataFrame(
-        [("c", EPOCH + timedelta(microseconds=START + at)) for at, *_ in said],
+        [("c", EPOCH + timedelta(microseconds=START + at)) for at, *_ in events],
         {"connection": pl.String, "received_at": TIME},
         orient="row",
     )
-    events = [
+    subscription_events = [
         SubscriptionEvent(row, kind, (symbol,) if symbol else ())
-        for row, (_, kind, symbol) in enumerate(said)
+        for row, (_, kind, symbol) in enumerate(events)
     ]
     times = {symbol: START + time for symbol, time in (latest or {}).items()}
-    return [_from_start(one) for one in outages.apply_events(bronze, events, times)]
+    return [
+        _from_start(outage) for outage in outages.apply_events(bronze, subscription_events, times)
+    ]
 
 
-def _from_start(one: MarketOutage) -> tuple[str, int, int, int]:
-    return one.symbol, one.began - START, one.since - START, max(0, one.ended - START)
+def _from_start(outage: MarketOutage) -> tuple[str, int, int, int]:
+    return outage.symbol, outage.began - START, outage.since - START, max(0, outage.ended - START)
 
 
-def over(since: int, ended: int) -> MarketOutages:
-    """An outage of a market that is over."""
+def ended_outage(since: int, ended: int) -> MarketOutages:
+    """An outage of a market that has ended."""
     return MarketOutages(unproven={"A/B": [(START + since, START + ended)]})
 
 
@@ -77,39 +79,39 @@ def trades(received: int, via: int = WEBSOCKET, symbol: str = "A/B") -> pl.DataF
     ],
 )  # fmt: skip
 def test_outage_begins_when_the_market_was_last_subscribed(
-    before: list[Said], latest: dict[str, int], began: int, since: int
+    before: list[Event], latest: dict[str, int], began: int, since: int
 ) -> None:
-    """And no candle since the last trade before is proven, as others may have been on their way."""
+    """Candles since the last trade before it are unproven: a trade may have been in flight."""
     outages = MarketOutages()
-    found = follow(outages, [*before, (50, REFUSED, "A/B")], latest)
-    assert found == [("A/B", began, since, 0)]
+    begun = apply_events(outages, [*before, (50, REFUSED, "A/B")], latest)
+    assert begun == [("A/B", began, since, 0)]
     assert outages.time_ranges() == [("A/B", START + since, FOREVER)]
-    assert follow(outages, [(60, REFUSED, "A/B")]) == []
+    assert apply_events(outages, [(60, REFUSED, "A/B")]) == []
 
 
 @pytest.mark.parametrize(("at", "ended"), [(49, 51), (50, 51), (51, 51), (80, 80)])
-def test_outage_ends_after_it_began(at: int, ended: int) -> None:
-    """Also by a clock that was set back; a window that begins at its end is none of it."""
+def test_outage_ends_after_its_start_even_when_clock_is_set_back(at: int, ended: int) -> None:
+    """A window that starts at its end is outside it."""
     outages = MarketOutages()
-    follow(outages, [(50, REFUSED, "A/B")])
-    assert follow(outages, [(at, SUBSCRIBED, "A/B")]) == [("A/B", 50, 50, ended)]
+    apply_events(outages, [(50, REFUSED, "A/B")])
+    assert apply_events(outages, [(at, SUBSCRIBED, "A/B")]) == [("A/B", 50, 50, ended)]
     assert outages.time_ranges() == [("A/B", START + 50, START + ended - 1)]
 
 
 @pytest.mark.parametrize(
-    ("came", "proven"),
+    ("received", "proven"),
     [
         (trades(8), False), (trades(9), True), (trades(10), True), (trades(99, REST), False),
         (trades(99, DUMP), False), (trades(99, symbol="C/D"), False),
     ],
     ids=["before its end", "at its end", "later", "by REST", "of a dump", "of another market"],
 )  # fmt: skip
-def test_outage_is_proven_by_a_trade_received_over_a_websocket_since(
-    came: pl.DataFrame, proven: bool
+def test_outage_is_proven_by_the_first_websocket_trade_received_after_its_end(
+    received: pl.DataFrame, proven: bool
 ) -> None:
-    """Its number tells what was missed; the outage is told once and then forgotten."""
-    outages = over(3, 9)
-    assert outages.take_proven(came) == ([("A/B", START + 3, START + 9)] if proven else [])
+    """Its number shows which trades were missed. A proven outage is returned only once."""
+    outages = ended_outage(3, 9)
+    assert outages.take_proven(received) == ([("A/B", START + 3, START + 9)] if proven else [])
     assert bool(outages) is not proven
     assert outages.take_proven(trades(100)) == ([] if proven else [("A/B", START + 3, START + 9)])
     assert outages.time_ranges() == []

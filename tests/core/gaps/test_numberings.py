@@ -1,4 +1,4 @@
-"""Numberings and contradictions against a plain model that looks at one trade after another."""
+"""Numberings against a plain model that reads one trade at a time."""
 
 import pickle
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ Row = tuple[str, int, int]
 
 
 def table(rows: list[Row]) -> pl.DataFrame:
-    """Trades of which only these three facts matter."""
+    """Trades with only the columns that deduplication reads."""
     return pl.DataFrame(
         [(s, n, str(n), START + timedelta(seconds=second)) for s, n, second in rows],
         schema={
@@ -44,10 +44,9 @@ def table(rows: list[Row]) -> pl.DataFrame:
 
 @dataclass
 class Model:
-    """The rule of docs/candles.md, over plain sets: one trade after another.
-
-    `order`: the numberings in the order of time. `starts`: between each two of them the first
-    number and time of the later one, the latest time and the last number of the earlier one.
+    """The rule of docs/candles.md over plain sets, one trade at a time. `order` lists the
+    numberings by time. `starts` holds, between two neighbours, the first number and time of the
+    later one, and the latest time and last number of the earlier one.
     """
 
     seen: list[dict[int, int]] = field(default_factory=lambda: [{}])
@@ -112,7 +111,7 @@ NUMBERS = st.one_of(
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[Row]:
-    """Trades in the order they come: runs of numbers, jumps, late ones, repeats, new beginnings."""
+    """Trades in order of arrival: runs, jumps, late trades, repeats and restarted numberings."""
     rows: list[Row] = []
     second, number = 0, draw(NUMBERS)
     for _ in range(draw(st.integers(1, 40))):
@@ -138,58 +137,60 @@ def arrivals(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-ANEW = [("A/B", 5000, 0), ("A/B", 1, 1), ("A/B", 2, 2), ("A/B", 5001, 3)]
-WILD = [("A/B", 30, 0), ("A/B", 2**63, 1), ("A/B", 31, 2), ("A/B", 32, 3)]
+RESTARTED = [("A/B", 5000, 0), ("A/B", 1, 1), ("A/B", 2, 2), ("A/B", 5001, 3)]
+OUTLIER = [("A/B", 30, 0), ("A/B", 2**63, 1), ("A/B", 31, 2), ("A/B", 32, 3)]
 BACKFILLED = [("A/B", 1, 50), ("A/B", 2, 51), ("A/B", 7000, 10), ("A/B", 7001, 11), ("A/B", 3, 60)]
 BETWEEN = [("A/B", 5000, 5), ("A/B", 1, 9), ("A/B", 5001, 7), ("A/B", 2, 8)]
 
 CUTS = st.lists(st.integers(0, 40), max_size=5)
 
 
-def admitted(rows: list[Row], cuts: list[int], *, saved: bool = False) -> list[tuple[bool, int]]:
-    """What the ledger makes of the rows in batches, its state saved and taken up between them."""
-    ledger, found = Deduplicator(), []
+def mark_in_batches(
+    rows: list[Row], cuts: list[int], *, saved: bool = False
+) -> list[tuple[bool, int]]:
+    """Deduplicate rows in batches, optionally restoring saved state after each one."""
+    ledger, marks = Deduplicator(), []
     bounds = sorted({0, *(cut for cut in cuts if cut < len(rows)), len(rows)})
     for begin, end in pairwise(bounds):
         admission = ledger.mark_new(table(rows[begin:end]))
         count = end - begin
         numbering = admission.numbering
         numbers = [0] * count if numbering is None else numbering.to_list()
-        found += list(zip(admission.is_new.to_list(), numbers, strict=True))
+        marks += list(zip(admission.is_new.to_list(), numbers, strict=True))
         ledger.take_changes()
         if saved:
             ledger = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
-    return found
+    return marks
 
 
 @given(rows=arrivals(), cuts=CUTS, saved=st.booleans())
-@example(rows=ANEW, cuts=[2], saved=False)
-@example(rows=WILD, cuts=[], saved=True)
+@example(rows=RESTARTED, cuts=[2], saved=False)
+@example(rows=OUTLIER, cuts=[], saved=True)
 @example(rows=BETWEEN, cuts=[1, 2, 3], saved=True)
 @example(rows=BACKFILLED, cuts=[2, 4], saved=True)
-def test_ledger_does_as_the_model_however_batches_are_cut(
+def test_deduplicator_matches_model_for_any_cut_into_batches(
     rows: list[Row], cuts: list[int], *, saved: bool
 ) -> None:
-    """Which trades are new, and to which numbering each belongs."""
+    """The same trades are new, and each belongs to the same numbering."""
     model = Model()
     expected = [model.admit(number, second) for _, number, second in rows]
-    found = admitted(rows, cuts, saved=saved)
-    assert found == expected
+    marks = mark_in_batches(rows, cuts, saved=saved)
+    assert marks == expected
 
 
-@pytest.mark.parametrize("decided", [False, True])
-def test_end_of_a_numbering_is_known_as_long_as_it_moves(*, decided: bool) -> None:
-    """To who is told the numberings, too: where it ended nothing is proven, and where it did."""
+@pytest.mark.parametrize("has_numbering", [False, True])
+def test_moved_end_of_a_numbering_changes_its_old_and_new_range(*, has_numbering: bool) -> None:
+    """The batch may already carry its numberings."""
     ledger = Deduplicator()
     rows = [("A/B", 5000, 0), ("A/B", 1, 100), ("A/B", 5001, 30)]
-    found = []
+    ends_and_changes = []
     for row, numbering in zip(rows, [0, 1, 0], strict=True):
         batch = table([row]).with_columns(numbering=pl.lit(numbering, pl.UInt32))
-        ledger.mark_new(batch, has_numbering=decided)
-        known = ledger.gap_state(ledger.take_changes(), empty(OUTAGES))
-        ends = known.first_seen.filter(pl.col("sequence") == UNPROVEN)["time"]
-        found.append((seconds(ends), seconds(known.changed_ranges["before"])))
-    assert found == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
+        ledger.mark_new(batch, has_numbering=has_numbering)
+        state = ledger.gap_state(ledger.take_changes(), empty(OUTAGES))
+        ends = state.first_seen.filter(pl.col("sequence") == UNPROVEN)["time"]
+        ends_and_changes.append((seconds(ends), seconds(state.changed_ranges["before"])))
+    assert ends_and_changes == [([], [0]), ([0, 100], [0, 100]), ([30, 100], [0, 30])]
 
 
 def seconds(times: pl.Series) -> list[int]:
@@ -204,45 +205,43 @@ def seconds(times: pl.Series) -> list[int]:
         (21, 41, False), (20, 40, True), (5, 5, False), (6, 5, False),
     ],
 )  # fmt: skip
-def test_number_is_far_below_from_both_sides_of_the_limit(
-    number: int, last: int, *, far: bool
-) -> None:
-    """A thousand below the last one; or in the lower half, and twenty below."""
+def test_number_is_far_below_from_each_limit_on(number: int, last: int, *, far: bool) -> None:
+    """Either 1,000 below the last number, or 20 below it and in its lower half."""
     assert is_far_below(number, last) is far
 
 
 @pytest.mark.parametrize(
-    ("number", "between", "resumes"),
+    ("number", "strays", "resumes"),
     [
         (5_001, 10, True), (5_000 + FAR_BELOW - 1, 10, True), (5_000 + FAR_BELOW, 10, False),
         (5_000, 10, False), (5_001, 11, False),
     ],
     ids=["the next", "the last near", "too far", "no further", "too many between"],
 )  # fmt: skip
-def test_numbering_before_resumes_behind_a_slip_of_a_few_numbers(
-    number: int, between: int, *, resumes: bool
+def test_earlier_numbering_resumes_after_a_few_stray_numbers(
+    number: int, strays: int, *, resumes: bool
 ) -> None:
-    """With a number less than 1,000 behind its last one, after ten others at most."""
+    """The number is less than 1,000 above its last one, after at most ten stray numbers."""
     numberings = Numberings(
-        {"A/B": [Start(1, 200, 100, 5_000, 1)]}, {"A/B": 200 + between}, {"A/B": 0}
+        {"A/B": [Start(1, 200, 100, 5_000, 1)]}, {"A/B": 200 + strays}, {"A/B": 0}
     )
     known = {
         "A/B": SequenceRanges([4_000], [5_000], [0], [100]),
-        series("A/B", 1): SequenceRanges([1], [between], [200], [200 + between]),
+        series("A/B", 1): SequenceRanges([1], [strays], [200], [200 + strays]),
     }
-    numbering, opening = numberings.assign("A/B", number, 300 + between, known)
+    numbering, opening = numberings.assign("A/B", number, 300 + strays, known)
     assert (numbering, opening is not None) == ((2, True) if resumes else (1, False))
 
 
-def test_series_have_names_that_tell_symbol_and_numbering() -> None:
-    """The first one is the symbol itself, as saved states and tables know it."""
+def test_series_name_splits_into_symbol_and_numbering() -> None:
+    """The first numbering is named by the symbol alone, as in saved states and tables."""
     for name, numbering in (("BTC/USDT:USDT-250627", 0), ("龙虾/USDT", 3), ("A/B", 12)):
         assert split_series(series(name, numbering)) == (name, numbering)
     assert series("A/B", 0) == "A/B"
 
 
-def test_ranges_know_what_they_hold_and_what_follows() -> None:
-    """Against a plain set."""
+def test_sequence_ranges_match_plain_set() -> None:
+    """Membership, following numbers, count and neighbours."""
     ranges = SequenceRanges([3, 10], [5, 10], [0, 0], [0, 0])
     held = {3, 4, 5, 10}
     assert [n for n in range(13) if ranges.has(n)] == sorted(held)

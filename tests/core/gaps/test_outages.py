@@ -1,4 +1,4 @@
-"""Outages against a timeline walked through second by second."""
+"""Outages against a timeline of connections, second by second."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,27 +16,27 @@ from candlewax.core.schema import KIND_CONTROL, KIND_TRADE
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Frame = tuple[int, str, str, str]
-"""Microseconds, connection, what it says ("" if no event), process."""
+"""Microseconds, connection, event ("" if none), process."""
 
 
-def hear(connections: OutageTracker, frames: Sequence[Frame]) -> list[tuple[int, int]]:
-    """What ends with a batch."""
+def observe(connections: OutageTracker, frames: Sequence[Frame]) -> list[tuple[int, int]]:
+    """Apply frames as one batch; return the outages that end in it."""
     bronze = pl.DataFrame(
         {
             "received_at": [EPOCH + timedelta(microseconds=at) for at, *_ in frames],
             "connection": [name for _, name, *_ in frames],
-            "kind": [KIND_TRADE if said == "trade" else KIND_CONTROL for *_, said, _ in frames],
+            "kind": [KIND_TRADE if event == "trade" else KIND_CONTROL for *_, event, _ in frames],
         },
         {"received_at": pl.Datetime("us", "UTC"), "connection": pl.String, "kind": pl.Int8},
     )
-    found = [
+    events = [
         connection_event(
-            row, {"candlewax": said, "process": process} if process else {"candlewax": said}
+            row, {"candlewax": event, "process": process} if process else {"candlewax": event}
         )
-        for row, (_, _, said, process) in enumerate(frames)
-        if said
+        for row, (_, _, event, process) in enumerate(frames)
+        if event
     ]
-    return list(connections.observe(bronze, [e for e in found if e]).iter_rows())
+    return list(connections.observe(bronze, [e for e in events if e]).iter_rows())
 
 
 def up(at: int, name: str = "a", process: str = "p") -> Frame:
@@ -160,16 +160,16 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
     [story[1:] for story in STORIES],
     ids=[story[0] for story in STORIES],
 )
-def test_an_outage_is_the_time_without_any_connection(
+def test_outage_is_the_time_without_any_connection(
     frames: list[Frame], expected: list[tuple[int, int]]
 ) -> None:
-    """However its frames are cut into batches."""
+    """The cut of frames into batches does not matter."""
     for size in (1, 2, 3, len(frames)):
-        connections, found = OutageTracker(), []
+        connections, outages = OutageTracker(), []
         for begin in range(0, len(frames), size):
-            found += hear(connections.copy(), frames[begin : begin + size])
-            hear(connections, frames[begin : begin + size])
-        assert found == expected
+            outages += observe(connections.copy(), frames[begin : begin + size])
+            observe(connections, frames[begin : begin + size])
+        assert outages == expected
         assert connections.pending == expected
 
 
@@ -177,36 +177,36 @@ def test_an_outage_is_the_time_without_any_connection(
     st.lists(st.tuples(st.sampled_from("abk."), st.integers(1, 4)), max_size=40),
     st.integers(1, 7),
 )
-def test_outages_are_those_of_a_timeline(steps: list[tuple[str, int]], size: int) -> None:
-    """Of connections that come and go, of frames, and of processes that are killed."""
+def test_outages_match_timeline(steps: list[tuple[str, int]], size: int) -> None:
+    """Connections come and go, frames arrive, and processes are killed."""
     frames, alive, at = list[Frame](), set[str](), 0
-    process, processes, dark = "p0", (f"p{n}" for n in count(1)), None
-    heard, known, expected = 0, False, list[tuple[int, int]]()
-    for what, after in steps:
-        at += after
-        if what == "k":
+    process, processes, down_since = "p0", (f"p{n}" for n in count(1)), None
+    last_frame, was_alive, expected = 0, False, list[tuple[int, int]]()
+    for step, pause in steps:
+        at += pause
+        if step == "k":
             if alive:
-                dark = heard
+                down_since = last_frame
             alive, process = set(), next(processes)
             continue
-        if what == ".":
+        if step == ".":
             if not alive:
                 continue
             frames.append(frame(at, min(alive)))
-        elif what in alive:
-            frames.append(down(at, what, process))
-            alive.remove(what)
-            dark = dark if alive else at
+        elif step in alive:
+            frames.append(down(at, step, process))
+            alive.remove(step)
+            down_since = down_since if alive else at
         else:
-            frames.append(up(at, what, process))
-            if not alive and known and dark is not None:
-                expected.append((dark, at))
-            alive, known, dark = alive | {what}, True, None
-        heard = at
-    connections, found = OutageTracker(), []
+            frames.append(up(at, step, process))
+            if not alive and was_alive and down_since is not None:
+                expected.append((down_since, at))
+            alive, was_alive, down_since = alive | {step}, True, None
+        last_frame = at
+    connections, outages = OutageTracker(), []
     for begin in range(0, len(frames), size):
-        found += hear(connections, frames[begin : begin + size])
-    assert found == expected
+        outages += observe(connections, frames[begin : begin + size])
+    assert outages == expected
 
 
 def trades(*times: int) -> pl.DataFrame:
@@ -215,10 +215,9 @@ def trades(*times: int) -> pl.DataFrame:
     return pl.DataFrame({"received_at": at}, {"received_at": pl.Datetime("us", "UTC")})
 
 
-def test_an_outage_waits_for_the_first_trade_behind_it() -> None:
-    """And is given once."""
+def test_outage_is_confirmed_once_by_the_first_trade_after_it() -> None:
     connections = OutageTracker()
-    hear(connections, [up(1), down(4), up(9), down(12), up(15)])
+    observe(connections, [up(1), down(4), up(9), down(12), up(15)])
     assert connections.take_confirmed(trades()).is_empty()
     assert connections.take_confirmed(trades(8)).is_empty()
     assert connections.copy().take_confirmed(trades(9, 3)).rows() == [(4, 9)]
@@ -226,18 +225,18 @@ def test_an_outage_waits_for_the_first_trade_behind_it() -> None:
     assert connections.take_confirmed(trades(30)).is_empty()
 
 
-def test_events_that_are_known_already_are_passed_over() -> None:
-    """A process that begins with the tables may read the same frames again."""
+def test_events_before_the_restored_time_are_skipped() -> None:
+    """A process that restarts from the tables may read the same frames again."""
     connections = OutageTracker({"a": "p"}, None, 20, [], {"a": 11})
-    assert hear(connections, [up(5), down(8), up(11), frame(12)]) == []
-    assert hear(connections, [frame(22), down(25), up(27)]) == [(25, 27)]
+    assert observe(connections, [up(5), down(8), up(11), frame(12)]) == []
+    assert observe(connections, [frame(22), down(25), up(27)]) == [(25, 27)]
 
 
 @pytest.mark.parametrize(
     "content", [{"candlewax": 5}, {"candlewax": None}, {"candlewax": []}, {"candlewax": "stalled"}]
 )
-def test_what_matters_to_no_outage_is_no_event(content: dict[str, Any]) -> None:
-    """Whatever a frame says."""
+def test_control_frame_of_other_kind_is_no_connection_event(content: dict[str, Any]) -> None:
+    """Only "connected" and "disconnected" count, whatever the type of the field."""
     assert connection_event(3, content) is None
     assert connection_event(3, {"candlewax": "connected", "process": 7}) == ConnectionEvent(
         3, True, ""
