@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from candlewax.clickhouse import arrow
 from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
-from tests.core.candles.test_combine import table
 from tests.core.candles.test_small_batch import fill
 from tests.core.trades.test_decode import sound
+from tests.support.candles import table
 from tests.support.decoding import read
 
 VENDORS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.text(max_size=3))

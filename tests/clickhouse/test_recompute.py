@@ -14,7 +14,7 @@ from candlewax.core.candles.rows import LATE, candle_rows
 from candlewax.core.gaps.gap_state import MISSING_RANGES, TIME_RANGES, GapState
 from candlewax.runtime.counters import Counters
 from tests.clickhouse.state.test_loader import fills, rows
-from tests.core.candles.test_combine import DAY
+from tests.support.candles import DAY
 
 SECOND = 1_000_000
 END = DAY + 60 * SECOND

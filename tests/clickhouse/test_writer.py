@@ -20,7 +20,7 @@ from candlewax.core.candles import open_candles
 from candlewax.core.candles.certificate import CertificateInputs
 from candlewax.core.candles.rows import candle_rows, watermark_rows
 from candlewax.runtime.counters import Counters
-from tests.core.candles.test_combine import DAY, table
+from tests.support.candles import DAY, table
 from tests.support.decoding import read
 from tests.verification.test_verify import TRADES
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
-from tests.core.candles.test_combine import DAY
 from tests.dataflows.test_unseen import KINDS, feed
 from tests.support import oracle
+from tests.support.candles import DAY
 from tests.support.crashing import stores
 from tests.support.examples import examples
 from tests.support.markets import CUTS

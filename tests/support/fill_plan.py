@@ -1,10 +1,6 @@
 """Gaps, pages and cursors for tests of the fill plan."""
 
-from candlewax.core.gaps.fill_plan import (
-    FillCursor,
-    FillGap,
-    GapGroup,
-)
+from candlewax.core.gaps.fill_plan import FillCursor, FillGap, GapGroup
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Page, RestRules
 

@@ -12,8 +12,8 @@ from candlewax.verification.cross_check import (
     CrossCheck,
 )
 from candlewax.verification.cross_check_metrics import CrossCheckMetrics, Mismatch, Window
-from tests.core.candles.test_combine import DAY
 from tests.support import oracle
+from tests.support.candles import DAY
 from tests.support.oracle import Fill
 from tests.support.stored import FIELDS
 from tests.verification.test_verify import store_candles, store_trades, store_watermark

@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given
 
 from candlewax.verification.verify import VerifyError, check_totals, report, to_json, verify
-from tests.core.candles.test_combine import DAY, FILLS
 from tests.support import evidence, oracle
+from tests.support.candles import DAY, FILLS
 from tests.support.examples import examples
 from tests.support.oracle import Fill
 from tests.support.stored import FIELDS

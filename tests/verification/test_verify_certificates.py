@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.verification.verify import report, verify
-from tests.core.candles.test_combine import DAY
 from tests.support import oracle
+from tests.support.candles import DAY
 from tests.support.examples import examples
 from tests.support.oracle import Fill, Window
 from tests.support.stored import FIELDS as CANDLE_FIELDS

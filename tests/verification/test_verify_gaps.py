@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from candlewax.verification.verify import report, verify
-from tests.core.candles.test_combine import DAY
+from tests.support.candles import DAY
 from tests.support.oracle import Fill
 from tests.verification.test_verify import moment, store_trades
 

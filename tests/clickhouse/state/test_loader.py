@@ -19,8 +19,8 @@ from candlewax.core.candles.combine import all_timeframes, combine
 from candlewax.core.candles.rows import candle_rows
 from candlewax.core.gaps.market_outages import MarketOutage, outage_rows
 from candlewax.runtime.counters import Counters
-from tests.core.candles.test_combine import DAY, NAMES, table
 from tests.support import oracle
+from tests.support.candles import DAY, NAMES, table
 from tests.support.oracle import Fill
 
 SECOND = 1_000_000

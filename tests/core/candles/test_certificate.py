@@ -28,7 +28,7 @@ from candlewax.core.candles.certificate import (
 )
 from candlewax.core.candles.combine import STATE, TIMEFRAMES
 from candlewax.core.gaps.gap_state import FIRST_SEEN, MISSING_RANGES, OUTAGES, TIME_RANGES, GapState
-from tests.core.candles.test_combine import DAY, table
+from tests.support.candles import DAY, table
 from tests.support.oracle import Fill
 
 SECOND = 1_000_000
@@ -38,8 +38,8 @@ Window = tuple[int, str, int]
 """timeframe, symbol, window_start in microseconds since 1970."""
 
 
-def windows(some: Sequence[Window], unnumbered: Sequence[int] = ()) -> pl.DataFrame:
-    """Candles of these windows, as far as certificates need them."""
+def windows(candle_windows: Sequence[Window], unnumbered: Sequence[int] = ()) -> pl.DataFrame:
+    """Candles of these windows, with the columns that certificates read."""
     lengths = {number: length for number, length in TIMEFRAMES.values()}  # noqa: C416
     rows = [
         {
@@ -50,7 +50,7 @@ def windows(some: Sequence[Window], unnumbered: Sequence[int] = ()) -> pl.DataFr
             "window_end": start + lengths[timeframe],
             "unnumbered": place in unnumbered,
         }
-        for place, (timeframe, symbol, start) in enumerate(some)
+        for place, (timeframe, symbol, start) in enumerate(candle_windows)
     ]
     return pl.DataFrame(rows, schema=STATE)
 
@@ -65,18 +65,18 @@ TIMES = st.one_of(
 
 
 @st.composite
-def holes(draw: st.DrawFn) -> list[tuple[str, int, int, int, int]]:
-    """Holes between numbers, each in its place; the times of their ends in any order."""
-    found = []
+def missing_ranges(draw: st.DrawFn) -> list[tuple[str, int, int, int, int]]:
+    """Missing ranges in ascending order of numbers; the times of their ends are in any order."""
+    ranges = []
     for symbol in SYMBOLS:
         number = draw(st.sampled_from([0, 2**63, 2**64 - 400]))
         for _ in range(draw(st.integers(0, 5))):
             first = number + draw(st.integers(1, 9))
             last = first + draw(st.integers(0, 20))
             times = sorted([draw(TIMES), draw(TIMES)])
-            found.append((symbol, first, last, times[0], times[1]))
+            ranges.append((symbol, first, last, times[0], times[1]))
             number = last + 1
-    return found
+    return ranges
 
 
 WINDOWS = st.lists(
@@ -93,7 +93,7 @@ SPAN = st.tuples(TIMES, TIMES).map(sorted)
 
 
 def overlap(begin: int, end: int, others: list[list[int]]) -> int:
-    """How many microseconds of a window lie in some of these times, by their edges."""
+    """Microseconds of a window that lie in any of the given times."""
     edges = sorted({begin, end, *(t for other in others for t in other)})
     return sum(
         b - a
@@ -104,7 +104,7 @@ def overlap(begin: int, end: int, others: list[list[int]]) -> int:
 
 @given(
     WINDOWS,
-    holes(),
+    missing_ranges(),
     st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 3), TIMES), max_size=2,
              unique_by=lambda b: b[0]),
     st.lists(SPAN, max_size=4),
@@ -112,8 +112,8 @@ def overlap(begin: int, end: int, others: list[list[int]]) -> int:
     st.lists(st.integers(0, 11), max_size=3),
     TIMES,
 )  # fmt: skip
-def test_a_certificate_says_what_is_known(
-    some: list[Window],
+def test_certificate_matches_oracle(
+    candle_windows: list[Window],
     missing: list[tuple[str, int, int, int, int]],
     begins: list[tuple[str, int, int]],
     down: list[list[int]],
@@ -121,10 +121,10 @@ def test_a_certificate_says_what_is_known(
     ended: list[int],
     watermark: int,
 ) -> None:
-    """In all timeframes, of holes, begins, ends and outages anywhere."""
-    candles = windows(some, unnumbered)
+    """For any missing ranges, feed starts, feed ends and outages, in all timeframes."""
+    candles = windows(candle_windows, unnumbered)
     cut = candles[[n for n in ended if n < candles.height]].unique()
-    evidence = CertificateInputs(
+    inputs = CertificateInputs(
         GapState(
             pl.DataFrame(missing, MISSING_RANGES, orient="row"),
             pl.DataFrame(begins, FIRST_SEEN, orient="row"),
@@ -133,10 +133,10 @@ def test_a_certificate_says_what_is_known(
         cut.select(pl.col(name).cast(kind) for name, kind in FEED_ENDS.items()),
     )
     closed = pl.col("window_end") <= watermark
-    found = candles.select(certificate_columns(candles, closed, evidence)).rows()
+    certificates = candles.select(certificate_columns(candles, closed, inputs)).rows()
     expected = []
     for place, ((_, symbol, start), end) in enumerate(
-        zip(some, candles["window_end"], strict=True)
+        zip(candle_windows, candles["window_end"], strict=True)
     ):
         count = sum(
             last - first + 1
@@ -153,19 +153,19 @@ def test_a_certificate_says_what_is_known(
         else:
             status = PARTIAL if began or place in ended else COMPLETE
         expected.append((count, status, overlap(start, end, down) // 1000))
-    assert found == expected
+    assert certificates == expected
 
 
 @given(WINDOWS, st.lists(st.tuples(st.sampled_from([*SYMBOLS, None]), SPAN), max_size=5))
-def test_spans_touch_the_windows_that_lie_in_them(
-    some: list[Window], spans: list[tuple[str | None, list[int]]]
+def test_time_range_overlaps_windows_that_share_a_microsecond(
+    candle_windows: list[Window], spans: list[tuple[str | None, list[int]]]
 ) -> None:
-    """Both ends of a span are in it, the end of a window is not."""
-    candles = windows(some)
+    """A range includes both of its ends, a window excludes its end."""
+    candles = windows(candle_windows)
     frame = pl.DataFrame([(s, *times) for s, times in spans], TIME_RANGES, orient="row")
     assert overlaps(candles, frame).to_list() == [
         any(s in (symbol, None) and b < end and a >= start for s, (b, a) in spans)
-        for (_, symbol, start), end in zip(some, candles["window_end"], strict=True)
+        for (_, symbol, start), end in zip(candle_windows, candles["window_end"], strict=True)
     ]
 
 
@@ -179,17 +179,19 @@ MINUTE = 60 * SECOND
         (2, MINUTE, COMPLETE), (3, 0, PARTIAL),
     ],
 )  # fmt: skip
-def test_window_in_which_a_feed_began_is_partial(number: int, time: int, expected: int) -> None:
-    """From its first moment to its last one, unless the feed began with trade 1."""
-    known = GapState(
+def test_window_is_partial_when_its_feed_began_in_it(number: int, time: int, expected: int) -> None:
+    """From the first microsecond of the window to the last one, unless the feed began with
+    trade 1.
+    """
+    gap_state = GapState(
         first_seen=pl.DataFrame([("A/B", number, DAY + time)], FIRST_SEEN, orient="row")
     )
     minute = windows([(1, "A/B", DAY)])
-    status = minute.select(certificate_columns(minute, pl.lit(True), CertificateInputs(known)))[
+    status = minute.select(certificate_columns(minute, pl.lit(True), CertificateInputs(gap_state)))[
         "status"
     ]
     assert status.to_list() == [expected]
-    spans = incomplete_time_ranges(known).rows()
+    spans = incomplete_time_ranges(gap_state).rows()
     assert spans == ([] if number == 1 else [("A/B", DAY + time, DAY + time)])
 
 
@@ -197,50 +199,52 @@ def test_window_in_which_a_feed_began_is_partial(number: int, time: int, expecte
 @pytest.mark.parametrize(
     ("time", "expected"), [(-1, False), (0, True), (MINUTE - 1, True), (MINUTE, False)]
 )
-def test_span_of_one_moment_touches_the_window_that_holds_it(
+def test_time_range_of_one_microsecond_overlaps_the_window_around_it(
     symbol: str | None, time: int, expected: bool
 ) -> None:
-    """A market's, and one of all markets of an exchange."""
+    """For a range of one market, and for one of all markets of an exchange."""
     span = pl.DataFrame([(symbol, DAY + time, DAY + time)], TIME_RANGES, orient="row")
     assert overlaps(windows([(1, "A/B", DAY)]), span).to_list() == [expected]
 
 
 @pytest.mark.parametrize(("before", "expected"), [(MINUTE - 1, 3), (MINUTE, 0)])
-def test_gaps_that_begin_where_a_window_ends_are_not_of_it(before: int, expected: int) -> None:
-    """Also several of the same moment, and beside those of another symbol."""
-    holes = [
+def test_missing_range_that_begins_at_the_window_end_is_not_counted(
+    before: int, expected: int
+) -> None:
+    """For several ranges of one time, and beside ranges of another symbol."""
+    missing_ranges = [
         (symbol, 10 * n, 10 * n, DAY + before, DAY + before + after)
         for symbol in SYMBOLS
         for n, after in enumerate((0, 0, 7), 1)
     ]
-    known = GapState(pl.DataFrame(holes, MISSING_RANGES, orient="row"))
-    found = missing_counts(windows([(1, symbol, DAY) for symbol in (*SYMBOLS, "E/F")]), known)
-    assert found.to_list() == [expected, expected, 0]
-    late = missing_counts(windows([(1, symbol, DAY + 10 * MINUTE) for symbol in SYMBOLS]), known)
-    assert late.to_list() == [0, 0]
+    gap_state = GapState(pl.DataFrame(missing_ranges, MISSING_RANGES, orient="row"))
+    counts = missing_counts(windows([(1, symbol, DAY) for symbol in (*SYMBOLS, "E/F")]), gap_state)
+    assert counts.to_list() == [expected, expected, 0]
+    later_counts = missing_counts(
+        windows([(1, symbol, DAY + 10 * MINUTE) for symbol in SYMBOLS]), gap_state
+    )
+    assert later_counts.to_list() == [0, 0]
 
 
 @pytest.mark.parametrize(("second", "expected"), [(59, False), (60, True)])
-def test_only_a_later_trade_tells_what_ended(second: int, expected: bool) -> None:
-    """One of the same symbol, behind the end of the window."""
-    ended = windows([(1, "A/B", DAY), (1, "C/D", DAY)]).select(
+def test_feed_end_is_resolved_by_a_trade_after_the_window(second: int, expected: bool) -> None:
+    """The trade must be of the same symbol."""
+    feed_ends = windows([(1, "A/B", DAY), (1, "C/D", DAY)]).select(
         pl.col(name).cast(kind) for name, kind in FEED_ENDS.items()
     )
-    later: Any = Fill("x", "A/B", "1", 1, DAY + second * SECOND, True, 1, 1)  # type: ignore[arg-type]
-    assert has_later_trade(ended, table([later])).to_list() == [expected, False]
+    trade: Any = Fill("x", "A/B", "1", 1, DAY + second * SECOND, True, 1, 1)  # type: ignore[arg-type]
+    assert has_later_trade(feed_ends, table([trade])).to_list() == [expected, False]
 
 
-def test_many_holes_are_counted_at_once() -> None:
-    """Each window's own, of forty thousand."""
-    many = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
+def test_missing_counts_of_forty_thousand_ranges_match_plain_sums() -> None:
+    ranges = [("A/B", 10 * n, 10 * n + n % 7, DAY + n * SECOND, DAY + n * SECOND + 5)
             for n in range(40_000)]  # fmt: skip
     candles = windows([(1, "A/B", DAY + 60 * SECOND * n) for n in range(600)])
-    found = missing_counts(candles, GapState(pl.DataFrame(many, MISSING_RANGES, orient="row")))
-    assert found.to_list() == [
+    counts = missing_counts(candles, GapState(pl.DataFrame(ranges, MISSING_RANGES, orient="row")))
+    assert counts.to_list() == [
         sum(n % 7 + 1 for n in range(60 * minute, 60 * minute + 60)) for minute in range(600)
     ]
 
 
-def test_names_are_what_candles_are_called() -> None:
-    """The columns that tell one candle of an exchange from another."""
+def test_candle_key_is_part_of_feed_ends_and_state() -> None:
     assert set(CANDLE_KEY) < set(FEED_ENDS) < set(STATE)

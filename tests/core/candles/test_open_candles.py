@@ -1,4 +1,4 @@
-"""The candles that can still change, at their limits: at the watermark, and at the lateness."""
+"""Open candles at their limits: the watermark and the allowed lateness."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from candlewax.core.candles.open_candles import (
 )
 from candlewax.core.gaps.gap_state import OUTAGES, GapState
 from candlewax.core.schema import TRADES, empty
-from tests.core.candles.test_combine import DAY, NAMES, fill, table
+from tests.support.candles import DAY, NAMES, fill, table
 from tests.support.oracle import Fill
 
 SECOND = 1_000_000
@@ -27,25 +27,27 @@ A_DAY = 86_400 * SECOND
 
 
 def trade(time: int, **more: Any) -> Fill:
-    """A trade at a time in microseconds since the midnight."""
+    """A trade at a time in microseconds since midnight."""
     return fill(0, time=DAY + time, **more)
 
 
 def other(watermark: int, number: int = 1) -> Fill:
-    """A trade of another symbol that moves the watermark to a time since the midnight."""
+    """A trade of another symbol that moves the watermark to a time since midnight."""
     return trade(watermark + WATERMARK_DELAY_US, symbol="C/D", sequence=number)
 
 
-def add(book: OpenCandles, fills: Sequence[Fill], known: GapState | None = None) -> CandleUpdate:
-    """Put a batch into a book."""
+def add(
+    book: OpenCandles, fills: Sequence[Fill], gap_state: GapState | None = None
+) -> CandleUpdate:
+    """Apply a batch."""
     trades = table(fills)
     return books.apply_trades(
-        book, trades, books.batch_watermark(trades), gap_state=known or GapState()
+        book, trades, books.batch_watermark(trades), gap_state=gap_state or GapState()
     )
 
 
 def minutes(frame: pl.DataFrame, symbol: str = "A/B") -> list[int]:
-    """The starts of a symbol's one-minute candles, in seconds since the midnight."""
+    """The starts of a symbol's one-minute candles, in seconds since midnight."""
     return sorted(
         int(row["window_start"].timestamp()) - DAY // SECOND
         for row in frame.rows(named=True)
@@ -54,7 +56,7 @@ def minutes(frame: pl.DataFrame, symbol: str = "A/B") -> list[int]:
 
 
 def down(*times: tuple[int, int]) -> GapState:
-    """What is known where the feed was down, by times since the midnight."""
+    """The gap state of a feed with these outages, in microseconds since midnight."""
     return GapState(
         outages=pl.DataFrame([(DAY + a, DAY + b) for a, b in times], OUTAGES, orient="row")
     )
@@ -62,14 +64,14 @@ def down(*times: tuple[int, int]) -> GapState:
 
 @pytest.mark.parametrize(("watermark", "closes"), [(-1, False), (0, True), (1, True)])
 def test_window_closes_when_the_watermark_reaches_its_end(watermark: int, closes: bool) -> None:
-    """Not before; a candle that no trade of the batch touches is told then."""
+    """Even if the batch has no trade in the window."""
     book = add(EMPTY, [trade(5 * SECOND)]).open_candles
     update = add(book, [other(MINUTE + watermark)])
     assert minutes(update.changed) == ([0] if closes else [])
 
 
 def test_window_that_ended_at_the_watermark_closes_once() -> None:
-    """The next batch, a minute on, does not tell it again."""
+    """The next batch, a minute later, does not emit it again."""
     book = add(EMPTY, [trade(5 * SECOND)]).open_candles
     book = add(book, [other(MINUTE)]).open_candles
     update = add(book, [other(2 * MINUTE, 2)])
@@ -78,8 +80,8 @@ def test_window_that_ended_at_the_watermark_closes_once() -> None:
 
 
 @pytest.mark.parametrize(("late", "kept"), [(-1, True), (0, False), (1, False)])
-def test_closed_candle_is_kept_up_to_the_allowed_lateness(late: int, kept: bool) -> None:
-    """The same for a candle in memory, for one made of stored trades, and for one that opens."""
+def test_closed_candle_is_kept_until_the_allowed_lateness_has_passed(late: int, kept: bool) -> None:
+    """In memory, when restored from stored trades, and when a late trade opens it."""
     watermark = MINUTE + ALLOWED_LATENESS_US + late
     old = [trade(5 * SECOND)]
     book = add(add(EMPTY, old).open_candles, [other(watermark)]).open_candles
@@ -93,7 +95,7 @@ def test_closed_candle_is_kept_up_to_the_allowed_lateness(late: int, kept: bool)
 
 
 def test_outage_is_kept_as_long_as_the_candle_of_its_day() -> None:
-    """Also one at its very begin, when another one comes: late trades may change the candle."""
+    """Late trades may still change that candle, so its first outage must outlast a new one."""
     last = A_DAY + ALLOWED_LATENESS_US - 1
     book = add(EMPTY, [trade(5 * SECOND)], down((0, SECOND))).open_candles
     book = add(book, [other(last)]).open_candles
@@ -111,8 +113,8 @@ def test_outage_is_kept_as_long_as_the_candle_of_its_day() -> None:
     ]
 
 
-def test_outage_that_a_small_batch_tells_of_is_learned() -> None:
-    """Nothing else but its trades is new: it is no batch to be put in without a look."""
+def test_outage_of_a_small_batch_is_applied() -> None:
+    """The fast path for small batches must not skip it."""
     book = add(EMPTY, [trade(5 * SECOND)]).open_candles
     update = add(book, [trade(7 * SECOND, sequence=2)], down((6 * SECOND, 7 * SECOND)))
     assert update.open_candles.outages.rows() == [(DAY + 6 * SECOND, DAY + 7 * SECOND)]
@@ -124,15 +126,15 @@ def test_outage_that_a_small_batch_tells_of_is_learned() -> None:
     [(MINUTE - 1, MINUTE, [0]), (MINUTE, MINUTE, []), (MINUTE - 2, MINUTE - 1, [])],
     ids=["reached now", "reached before", "not reached"],
 )
-def test_feed_end_cuts_off_the_candles_that_the_clock_closes(
+def test_feed_end_marks_only_candles_closed_since_the_last_watermark(
     before: int, now: int, ends: list[int]
 ) -> None:
-    """Those that closed by a watermark before closed while the feed was there."""
+    """Candles that an earlier watermark closed had closed while the feed was up."""
     book = add(EMPTY, [trade(5 * SECOND)]).open_candles
     none = empty(TRADES)
     book = books.apply_trades(book, none, DAY + before).open_candles
     update = books.apply_trades(book, none, DAY + now)
-    # All that a book holds: also what it told before.
+    # All open candles, also those emitted before.
     everything = CandleUpdate(update.open_candles, update.open_candles.candles, none, none, none)
     marked = mark_feed_end(everything, DAY + before)
     assert minutes(marked.feed_ends) == ends

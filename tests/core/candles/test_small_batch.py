@@ -1,4 +1,4 @@
-"""A few trades into candles: the same as by the way of many."""
+"""Candles of small batches: the fast path gives the candles of the general path."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -14,8 +14,8 @@ from candlewax.core.candles import open_candles as books
 from candlewax.core.candles.open_candles import EMPTY, OpenCandles
 from candlewax.core.candles.small_batch import SMALL_BATCH_ROWS, apply_small_batch
 from candlewax.core.schema import REST, WEBSOCKET
-from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table, told
 from tests.support import oracle
+from tests.support.candles import DAY, PRICES, QUANTITIES, candles_by_window, table
 from tests.support.oracle import Fill
 
 TIMES = st.one_of(
@@ -44,10 +44,10 @@ def fills(conditions: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[F
 
 
 NUMBERED = fills(st.just(()))
-SOME_APART = fills(st.sampled_from([(), (), (), ("ADL",)]))
-BATCHES = st.lists(st.lists(SOME_APART, min_size=1, max_size=12), min_size=1, max_size=6).filter(
-    lambda batches: _distinct([fill for batch in batches for fill in batch])
-)
+WITH_CONDITIONS = fills(st.sampled_from([(), (), (), ("ADL",)]))
+BATCHES = st.lists(
+    st.lists(WITH_CONDITIONS, min_size=1, max_size=12), min_size=1, max_size=6
+).filter(lambda batches: _distinct([fill for batch in batches for fill in batch]))
 
 
 def _distinct(fills: Sequence[Fill]) -> bool:
@@ -64,32 +64,30 @@ def fill(**facts: Any) -> Fill:
 
 
 @given(BATCHES)
-def test_candles_are_those_of_all_trades(batches: list[list[Fill]]) -> None:
-    """Whatever the order within batches and between them; candles that a batch does not
-    touch stay as they are.
-    """
+def test_candles_of_small_batches_match_oracle_for_any_order(batches: list[list[Fill]]) -> None:
+    """Candles without a trade in the batch stay as they are."""
     book: OpenCandles = EMPTY
-    last: dict[oracle.Window, dict[str, Any]] = {}
+    latest: dict[oracle.Window, dict[str, Any]] = {}
     for batch in batches:
         trades = table(batch)
         update = books.apply_trades(book, trades, books.batch_watermark(trades))
         book = update.open_candles
-        last |= told(update.changed, book.watermark)
-    every = [fill for batch in batches for fill in batch]
-    expected = oracle.candles(every, {"x": book.watermark})
-    assert last == expected
-    assert told(book.candles, book.watermark) == expected
+        latest |= candles_by_window(update.changed, book.watermark)
+    all_fills = [fill for batch in batches for fill in batch]
+    expected = oracle.candles(all_fills, {"x": book.watermark})
+    assert latest == expected
+    assert candles_by_window(book.candles, book.watermark) == expected
 
 
 @given(st.lists(NUMBERED, min_size=1, max_size=12, unique_by=lambda f: (f.symbol, f.time)))
-def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
-    """It is not only a way that is there: a live feed's batches take it."""
+def test_fast_path_takes_later_batch_of_one_minute(fills: list[Fill]) -> None:
+    """Batches of a live feed must not fall back to the general path."""
     first = table([fill(symbol="C/D", sequence=1, time=DAY)])
     book = books.apply_trades(EMPTY, first, DAY).open_candles
     later = [f for f in fills if f.symbol != "C/D"]
     with mock.patch(
         "candlewax.core.candles.open_candles.small_batch_candles",
-        side_effect=AssertionError("the other way"),
+        side_effect=AssertionError("the general path"),
     ):
         if later:
             books.apply_trades(book, table(later), book.watermark)
@@ -130,14 +128,12 @@ def test_a_later_batch_of_one_minute_goes_this_way(fills: list[Fill]) -> None:
         "none",
     ],
 )  # fmt: skip
-def test_others_are_left_to_the_way_of_many(trades: pl.DataFrame) -> None:
-    """Each of these asks for more than this does."""
+def test_fast_path_refuses_batch_that_needs_the_general_path(trades: pl.DataFrame) -> None:
     assert apply_small_batch(EMPTY.candles, trades, DAY) is None
 
 
-def test_a_trade_older_than_its_candle_is_left_to_the_way_of_many() -> None:
-    """What a candle holds may end later than what comes."""
-    found = apply_small_batch(EMPTY.candles, table([fill(sequence=5)]), DAY)
-    assert found is not None
-    assert apply_small_batch(found[0], table([fill(sequence=4)]), DAY) is None
-    assert apply_small_batch(found[0], table([fill(sequence=6)]), DAY) is not None
+def test_fast_path_refuses_trade_older_than_its_candle() -> None:
+    applied = apply_small_batch(EMPTY.candles, table([fill(sequence=5)]), DAY)
+    assert applied is not None
+    assert apply_small_batch(applied[0], table([fill(sequence=4)]), DAY) is None
+    assert apply_small_batch(applied[0], table([fill(sequence=6)]), DAY) is not None

@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candlewax.core.gaps.fill_plan import (
-    MAX_GAP_NUMBERS,
-    FillStatus,
-    group_gaps,
-    too_long_reason,
-)
+from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS, FillStatus, group_gaps, too_long_reason
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Cursor
 from tests.support.fill_plan import HOUR, gap, page, walk

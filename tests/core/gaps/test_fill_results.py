@@ -2,12 +2,7 @@
 
 import pytest
 
-from candlewax.core.gaps.fill_plan import (
-    RETRY_PREFIX,
-    FillResult,
-    FillStatus,
-    remove_numbers,
-)
+from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillResult, FillStatus, remove_numbers
 from candlewax.core.trades.limits import SLACK_US
 from candlewax.exchanges.protocol.rest import Cursor, Page
 from tests.support.fill_plan import HOUR, gap, page, walk

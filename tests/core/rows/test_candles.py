@@ -32,7 +32,7 @@ from candlewax.core.rows.evidence import Evidence
 from candlewax.core.rows.records import Trade
 from candlewax.core.schema import REST, WEBSOCKET
 from candlewax.exchanges.protocol.dialect import BUY, SELL
-from tests.core.candles.test_combine import DAY, PRICES, QUANTITIES, table
+from tests.support.candles import DAY, PRICES, QUANTITIES, table
 from tests.support.oracle import Fill
 
 MINUTE = 60_000_000

@@ -23,8 +23,8 @@ from candlewax.core.schema import REST, WEBSOCKET
 from candlewax.core.snapshots import save_open_candles
 from candlewax.pipeline.steps.candles import IDLE_TIMEOUT_US, LIVE_MAX_AGE_US, CandleStep
 from candlewax.runtime.counters import Counters
-from tests.core.candles.test_combine import DAY, table
 from tests.support.batches import as_columns
+from tests.support.candles import DAY, table
 from tests.support.oracle import Fill
 
 MINUTE = 60 * SECOND
