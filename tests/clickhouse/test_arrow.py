@@ -14,7 +14,7 @@ from candlewax.clickhouse import arrow
 from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
 from tests.core.candles.test_small_batch import fill
-from tests.core.trades.test_decode import sound
+from tests.core.trades.test_decode import valid_frames
 from tests.support.candles import table
 from tests.support.decoding import read
 
@@ -53,7 +53,7 @@ def test_conditions_and_vendor_data_are_those_of_each_trade(
     assert set(found) == {*TRADES, "conditions", "vendor_data"} - {"condition"}
 
 
-@given(st.lists(sound(), min_size=1, max_size=4))
+@given(st.lists(valid_frames(), min_size=1, max_size=4))
 def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> None:
     """Frames and trades, value by value."""
     for exchange in {name for name, _, _ in frames}:

@@ -1,4 +1,4 @@
-"""Frame logs: what a line is, and what becomes of a line that is none."""
+"""Frame logs: valid lines, escapes, and dead letters of invalid lines."""
 
 from typing import Any
 
@@ -22,8 +22,10 @@ def rows(data: bytes) -> list[tuple[Any, ...]]:
 
 
 @given(st.lists(LINE, min_size=1, max_size=20))
-def test_what_is_written_is_read(lines: list[tuple[int, str, str, int, str]]) -> None:
-    """Whatever text a frame holds, a log gives it back."""
+def test_written_lines_read_back_as_the_same_frames(
+    lines: list[tuple[int, str, str, int, str]],
+) -> None:
+    """For any text of a frame."""
     data = "".join(frame_log.format_line(*line) for line in lines).encode()
     chunk = frame_log.read(data, "a.tsv", 0)
     expected = [
@@ -34,8 +36,7 @@ def test_what_is_written_is_read(lines: list[tuple[int, str, str, int, str]]) ->
     assert chunk.dead_letters.is_empty()
 
 
-def test_a_frame_is_kept_as_it_was_sent() -> None:
-    """Quotes and braces need no escape in a log."""
+def test_frame_with_quotes_and_braces_needs_no_escape() -> None:
     assert rows(GOOD) == [(0, "binance", 1721347201288432323, "binance-0", 7, '{"e":"trade"}')]
 
 
@@ -52,7 +53,7 @@ def test_a_frame_is_kept_as_it_was_sent() -> None:
     ],
 )
 def test_escapes_are_read_from_left_to_right(escaped: str, frame: str) -> None:
-    """A backslash escapes what follows it, once; before anything else it stays."""
+    """A backslash escapes one following character; before any other character it stays."""
     assert rows(f"1\tb\tc\t2\t{escaped}\n".encode())[0][-1] == frame
 
 
@@ -74,8 +75,10 @@ def test_escapes_are_read_from_left_to_right(escaped: str, frame: str) -> None:
         (b"1\tb\t\xe2\x28\t2\tx", "not_utf8"),
     ],
 )
-def test_a_line_that_is_none_becomes_a_letter_and_harms_no_other(line: bytes, reason: str) -> None:
-    """A bad line is kept whole with its place and the reason; its neighbours are read."""
+def test_invalid_line_is_a_dead_letter_and_its_neighbours_are_read(
+    line: bytes, reason: str
+) -> None:
+    """The dead letter holds the whole line, its offset and the reason."""
     chunk = frame_log.read(GOOD + line + b"\n" + GOOD, "logs/a.tsv", 100)
     assert chunk.frames["line"].to_list() == [0, 2]
     assert dict(chunk.dead_letters.schema) == dict(pl.DataFrame(schema=DEAD_LETTERS).schema)
@@ -86,24 +89,22 @@ def test_a_line_that_is_none_becomes_a_letter_and_harms_no_other(line: bytes, re
     assert (letter["scope"], letter["exchange"], letter["detail"] != "") == (SCOPE_LINE, "", True)
 
 
-def test_an_empty_frame_is_a_frame() -> None:
-    """A line with five fields is a frame, even if the frame holds no text."""
+def test_line_with_empty_frame_is_read() -> None:
     assert rows(b"1\tb\tc\t2\t\n") == [(0, "b", 1, "c", 2, "")]
 
 
-def test_the_last_line_may_lack_its_newline() -> None:
-    """The end of a log ends its last line."""
+def test_last_line_without_newline_is_read() -> None:
     assert [row[-1] for row in rows(b"1\tb\tc\t2\tx\n1\tb\tc\t3\ty")] == ["x", "y"]
 
 
-def test_a_carriage_return_belongs_to_the_frame() -> None:
+def test_carriage_return_is_part_of_the_frame() -> None:
     """Only a newline ends a line."""
     assert rows(b"1\tb\tc\t2\tx\r\n")[0][-1] == "x\r"
 
 
 @given(st.lists(st.one_of(st.just(GOOD[:-1]), st.binary(max_size=30)), max_size=60))
-def test_every_line_ends_as_a_frame_or_as_a_letter(lines: list[bytes]) -> None:
-    """Whatever bytes a log holds, each line is accounted for once, in its place."""
+def test_every_line_is_a_frame_or_a_dead_letter_for_any_bytes(lines: list[bytes]) -> None:
+    """Each line is counted once, at its offset."""
     text = b"\n".join([*lines, GOOD])
     chunk = frame_log.read(text, "a.tsv", 0)
     numbers = chunk.frames["line"].to_list() + chunk.dead_letters["source_offset"].to_list()
@@ -114,8 +115,7 @@ def test_every_line_ends_as_a_frame_or_as_a_letter(lines: list[bytes]) -> None:
 
 
 @given(st.lists(st.sampled_from([GOOD, b"bad\n", b"1\tb\tc\t2\t\\t\n", b"\n"]), min_size=1))
-def test_lines_mean_the_same_wherever_they_are_cut(lines: list[bytes]) -> None:
-    """Reading line by line gives what reading all at once gives."""
+def test_log_read_line_by_line_equals_log_read_at_once(lines: list[bytes]) -> None:
     whole = frame_log.read(b"".join(lines), "a.tsv", 0)
     single = [frame_log.read(line, "a.tsv", number) for number, line in enumerate(lines)]
     frames = [chunk.frames.drop("line") for chunk in single]
@@ -123,8 +123,7 @@ def test_lines_mean_the_same_wherever_they_are_cut(lines: list[bytes]) -> None:
     assert whole.dead_letters.equals(pl.concat([chunk.dead_letters for chunk in single]))
 
 
-def test_a_bad_line_in_a_large_log_costs_no_other_its_place() -> None:
-    """Lines around a bad one are still counted from the first."""
+def test_lines_after_an_invalid_one_keep_their_numbers_in_a_large_log() -> None:
     chunk = frame_log.read(GOOD * 5000 + b"bad\n" + GOOD * 5000, "a.tsv", 0)
     assert chunk.frames["line"].to_list() == [n for n in range(10_001) if n != 5000]
     assert chunk.dead_letters["source_offset"].to_list() == [5000]

@@ -1,4 +1,4 @@
-"""Instruments: what is listed, and the rules for the rest."""
+"""Instruments: listed symbols, and the rules for all others."""
 
 from pathlib import Path
 
@@ -12,21 +12,20 @@ ASSETS = ["BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LINK", "DOGE", "LTC", "AVAX
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_the_markets_are_known_on_all_exchanges(asset: str) -> None:
-    """Each by its exchange's own name."""
+def test_listed_market_resolves_on_every_exchange(asset: str) -> None:
+    """By the native symbol of each exchange."""
     for exchange, native, symbol in (
         ("binance", f"{asset}USDT", f"{asset}/USDT"),
         ("binance_usdm", f"{asset}USDT", f"{asset}/USDT:USDT"),
         ("kraken", f"{asset}/USD", f"{asset}/USD"),
         ("coinbase", f"{asset}-USD", f"{asset}/USD"),
     ):
-        found = INSTRUMENTS.resolve(exchange, native)
-        assert found is not None
-        assert (found.symbol, found.base) == (symbol, asset)
+        instrument = INSTRUMENTS.resolve(exchange, native)
+        assert instrument is not None
+        assert (instrument.symbol, instrument.base) == (symbol, asset)
 
 
-def test_a_live_feed_knows_what_to_subscribe_to() -> None:
-    """What stands under `subscribe`, and nothing that is only known."""
+def test_subscriptions_hold_only_the_subscribe_section() -> None:
     subscribed = {name: INSTRUMENTS.subscriptions(name) for name in INSTRUMENTS.exchanges}
     assert sum(map(len, subscribed.values())) == 34
     assert subscribed["binance_usdm"] == []
@@ -51,13 +50,13 @@ def test_a_live_feed_knows_what_to_subscribe_to() -> None:
         ("coinbase", "ETH-BTC", "ETH/BTC"),
     ],
 )
-def test_what_is_not_listed_follows_the_rule_of_its_exchange(
+def test_unlisted_symbol_resolves_by_the_rule_of_its_exchange(
     exchange: str, native: str, symbol: str
 ) -> None:
-    """The separator and asset names; on Binance the known quote asset at the end."""
-    found = INSTRUMENTS.resolve(exchange, native)
-    assert found is not None
-    assert found.symbol == symbol
+    """By separator and asset names; on Binance by a known quote asset at the end."""
+    instrument = INSTRUMENTS.resolve(exchange, native)
+    assert instrument is not None
+    assert instrument.symbol == symbol
 
 
 @pytest.mark.parametrize(
@@ -77,20 +76,18 @@ def test_what_is_not_listed_follows_the_rule_of_its_exchange(
         ("coinbase", "BTC-\n"),
     ],
 )
-def test_what_no_rule_resolves_is_not_guessed(exchange: str, native: str) -> None:
-    """It has no instrument."""
+def test_symbol_that_no_rule_resolves_has_no_instrument(exchange: str, native: str) -> None:
     assert INSTRUMENTS.resolve(exchange, native) is None
 
 
-def test_a_table_resolves_many_names_at_once() -> None:
-    """Null where nothing resolves."""
+def test_resolve_all_gives_null_for_unknown_symbols() -> None:
     table = INSTRUMENTS.resolve_all("kraken", pl.Series(["XBT/USD", "?"]))
     assert table["symbol"].cast(pl.String).to_list() == ["BTC/USD", None]
     assert table["base"].cast(pl.String).to_list() == ["BTC", None]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "lists no exchange"),
         ("[nasdaq.subscribe]\nAAPL = 'A/B'", "none of binance"),
@@ -112,18 +109,18 @@ def test_a_table_resolves_many_names_at_once() -> None:
         ),
     ],
 )
-def test_a_wrong_file_is_told(tmp_path: Path, text: str, says: str) -> None:
-    """With its path and what is wrong."""
+def test_invalid_file_error_names_path_and_fault(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "instruments.toml"
     path.write_text(text)
     with pytest.raises(InstrumentsError) as error:
         load(path)
     assert str(path) in str(error.value)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """With the setting that names it, its path, and the reason."""
-    wrong = r"CANDLEWAX_INSTRUMENTS: got '.*none\.toml', takes the path of a readable file: No such"
-    with pytest.raises(InstrumentsError, match=wrong):
+def test_missing_file_error_names_setting_path_and_reason(tmp_path: Path) -> None:
+    message = (
+        r"CANDLEWAX_INSTRUMENTS: got '.*none\.toml', takes the path of a readable file: No such"
+    )
+    with pytest.raises(InstrumentsError, match=message):
         load(tmp_path / "none.toml")

@@ -1,4 +1,4 @@
-"""Snapshots in a recovery store: plain data of one version, and nothing else."""
+"""Snapshots in a recovery store: plain data with a version."""
 
 import base64
 import pickle
@@ -24,7 +24,7 @@ from candlewax.pipeline.recovery_store import RecoveryError, check_store
 from tests.support.oracle import Fill
 from tests.support.playing import binance, play, received
 
-# What was remembered of an exchange before snapshots were plain data: its class by its path.
+# A snapshot from before snapshots were plain data: it names a class by its path.
 _OLDER: Final = zlib.decompress(
     base64.b64decode(
         "eNp1UsFu1DAQXXWT7Ha3rUAg0R9AKpfCL0CROAS6Ei0nVEVOPJtEzY4j2+mWw0r00gOyxKHmX+BXkJD4EsTY2SYREj"
@@ -49,10 +49,12 @@ def _store(folder: Path, step: str, saved: bytes) -> Path:
     return folder
 
 
-def test_everything_a_dataflow_saves_names_no_class(tables: Database, tmp_path: Path) -> None:
-    """So classes can be renamed and moved, and the store is taken up again."""
-    one = Decimal(1)
-    fills = [Fill("binance", "BTC/USDT", str(n), n, _BEGIN + n, True, one, one) for n in (1, 2, 5)]
+def test_snapshots_of_a_dataflow_name_no_class(tables: Database, tmp_path: Path) -> None:
+    """Classes can then be renamed and moved without a new store."""
+    unit = Decimal(1)
+    fills = [
+        Fill("binance", "BTC/USDT", str(n), n, _BEGIN + n, True, unit, unit) for n in (1, 2, 5)
+    ]
     init_db_dir(tmp_path, 1)
     play(received([binance(n, fill.time, fill) for n, fill in enumerate(fills)]), tables, tmp_path)
     check_store(tmp_path, "ohlcv")
@@ -68,15 +70,14 @@ def test_everything_a_dataflow_saves_names_no_class(tables: Database, tmp_path: 
     [_OLDER, pickle.dumps({"version": 2}), pickle.dumps({}), pickle.dumps([1]), b"", b"\x80\x04"],
     ids=["classes", "newer", "no version", "a list", "nothing", "cut short"],
 )
-def test_store_of_another_form_ends_the_start(tmp_path: Path, saved: bytes) -> None:
-    """With what to do about it."""
+def test_store_with_snapshot_of_another_form_is_refused(tmp_path: Path, saved: bytes) -> None:
+    """The error says to delete the store."""
     store = _store(tmp_path, "ohlcv.deduplicate", saved)
     with pytest.raises(RecoveryError, match="by another version of Candlewax; delete it"):
         check_store(store, "ohlcv")
 
 
-def test_only_the_newest_snapshot_of_a_part_counts(tmp_path: Path) -> None:
-    """Older ones are not read again."""
+def test_only_the_newest_snapshot_of_a_part_is_checked(tmp_path: Path) -> None:
     store = _store(tmp_path, "ohlcv.deduplicate", _OLDER)
     with closing(sqlite3.connect(store / "part-0.sqlite3")) as part:
         newer = pickle.dumps({"version": 1})
@@ -88,8 +89,7 @@ def test_only_the_newest_snapshot_of_a_part_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("load", [load_open_candles, load_deduplicator, load_positions])
-def test_snapshot_of_another_version_is_never_guessed_at(load: object) -> None:
-    """Whatever else it holds."""
+def test_snapshot_of_another_version_is_refused(load: object) -> None:
     assert callable(load)
     with pytest.raises(SnapshotError, match="another version"):
         load({"version": 2})

@@ -17,8 +17,8 @@ from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
 from candlewax.kafka.source import KafkaSource, MessageCodec, PartitionMessages
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.runtime.counters import Counters
-from tests.core.trades.test_messages import EPOCH
 from tests.kafka.test_trade_publisher import batch
+from tests.support.trade_messages import EPOCH
 
 TOPIC: Final = topics.raw("kraken")
 NOW_MS: Final = 1_800_000_000_000

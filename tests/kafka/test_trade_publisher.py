@@ -15,8 +15,8 @@ from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.trade_publisher import TradePublisher
-from tests.core.trades.test_messages import EPOCH, frame, letter, trade
 from tests.support.kafka import reading
+from tests.support.trade_messages import EPOCH, frame, letter, trade
 
 
 def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:

@@ -1,4 +1,4 @@
-"""Amounts as integers, against decimals of plain Python."""
+"""Amounts as integers, against decimals in plain Python."""
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -19,7 +19,7 @@ EXACT = Context(prec=80)
 @example(5, 100_000)
 @example(15, 100_000)
 def test_quote_volume_is_the_product_rounded_half_even(price: int, quantity: int) -> None:
-    """To 18 decimals; prices and quantities have 12."""
+    """Quote volume has 18 decimals; price and quantity have 12."""
     product = EXACT.multiply(
         Decimal(price).scaleb(-12, EXACT), Decimal(quantity).scaleb(-12, EXACT)
     )
@@ -35,8 +35,8 @@ def test_quote_volume_is_the_product_rounded_half_even(price: int, quantity: int
         ("", None), ("-1", None), ("1.", None),
     ],
 )  # fmt: skip
-def test_amount_has_nineteen_digits_and_twelve_decimals_at_most(
+def test_amount_has_at_most_nineteen_digits_and_twelve_decimals(
     text: str, units: int | None
 ) -> None:
-    """With an exponent, too."""
+    """Also with an exponent."""
     assert parse_amount(text) == units

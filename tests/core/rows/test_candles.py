@@ -1,4 +1,4 @@
-"""Candles changed trade by trade: the same candles, rows and certificates as by columns."""
+"""Candles in rows, changed trade by trade: equal to candles in columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ EDGES = [
     )
     for step in (-1, 0, 1)
 ]
-"""Times at which windows begin, close and are dropped."""
+"""Times at which windows start, close and are dropped, and one microsecond beside them."""
 
 TIMES = st.one_of(
     st.sampled_from(EDGES[:3]),
@@ -79,9 +79,9 @@ RANGE = st.tuples(TIMES, TIMES).map(sorted)
 
 @st.composite
 def gap_states(draw: st.DrawFn) -> GapState:
-    """What may be known besides trades."""
+    """A gap state of any content."""
     symbols = st.sampled_from(SYMBOLS)
-    holes = [
+    missing_ranges = [
         (draw(symbols), first, first + draw(st.integers(0, 5)), *draw(RANGE))
         for first in draw(st.lists(st.sampled_from([1, 2**63, 2**64 - 9]), max_size=2))
     ]
@@ -94,7 +94,7 @@ def gap_states(draw: st.DrawFn) -> GapState:
         *(
             pl.DataFrame(data, schema, orient="row")
             for data, schema in (
-                (holes, MISSING_RANGES), (first_seen, FIRST_SEEN), (moments, MOMENTS),
+                (missing_ranges, MISSING_RANGES), (first_seen, FIRST_SEEN), (moments, MOMENTS),
                 (unsubscribed, TIME_RANGES), (changed, TIME_RANGES), (outages, OUTAGES),
             )
         )
@@ -118,7 +118,7 @@ def units(amount: Decimal) -> int:
 
 
 def trade(fill: Fill) -> Trade:
-    """A trade as the reference holds it."""
+    """A trade in rows."""
     price, quantity = units(fill.price), units(fill.quantity)
     return Trade(
         0, fill.symbol, "", "", "", fill.trade_id, fill.sequence, fill.time,
@@ -129,7 +129,7 @@ def trade(fill: Fill) -> Trade:
 
 
 def frame(fills: Sequence[Fill]) -> pl.DataFrame:
-    """The same trades as columns."""
+    """Trades as columns."""
     via = [REST if fill.asked_for else WEBSOCKET for fill in fills]
     return table(fills).with_columns(via=pl.Series(via, dtype=pl.Int8))
 
@@ -145,7 +145,7 @@ def plain(rows_of_table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def parts(candles: Sequence[Candle]) -> list[tuple[Any, ...]]:
-    """What parts of candles hold, in order."""
+    """The contents of parts of candles, in order."""
     return sorted(
         (c.symbol, c.timeframe, c.start, c.trade_count, c.volume, c.quote_volume, c.open, c.close,
          c.high, c.low, c.revision)
@@ -154,31 +154,31 @@ def parts(candles: Sequence[Candle]) -> list[tuple[Any, ...]]:
 
 
 @given(BATCHES)
-def test_rows_and_columns_make_equal_candles(
+def test_rows_and_columns_give_equal_candles_after_every_batch(
     batches: list[tuple[list[Fill], GapState, bool]],
 ) -> None:
-    """Batch after batch the rows of all changed candles are equal, and so is what else follows."""
+    """Changed rows, stale parts, spans, outages, feed ends and open candles are equal."""
     book, row_book = EMPTY, OpenCandleRows()
     earlier: tuple[GapState | None, Evidence | None] = (None, None)
-    for place, (fills, known, feed_ends) in enumerate(batches):
+    for place, (fills, gap_state, feed_ends) in enumerate(batches):
         first = place == 0
         trades, row_trades = frame(fills), [trade(fill) for fill in fills]
         mark = columns.batch_watermark(trades)
         before = book.watermark
-        update = columns.apply_trades(book, trades, mark, gap_state=known, is_first_batch=first)
+        update = columns.apply_trades(book, trades, mark, gap_state=gap_state, is_first_batch=first)
         assert rows.batch_watermark(row_trades) == mark
         row_update = rows.apply_trades(
-            row_book, row_trades, mark, gap_state=known, is_first_batch=first
+            row_book, row_trades, mark, gap_state=gap_state, is_first_batch=first
         )
         book = update.open_candles
-        evidence = Evidence(row_book.certificate_inputs(known))
-        expected = column_rows.changed_rows("x", update, known, earlier[0])
-        found = changed_rows("x", row_update, row_book.watermark, evidence, earlier[1])
+        evidence = Evidence(row_book.certificate_inputs(gap_state))
+        expected = column_rows.changed_rows("x", update, gap_state, earlier[0])
+        row_result = changed_rows("x", row_update, row_book.watermark, evidence, earlier[1])
         assert sorted(
-            (row._asdict() for row in found),
+            (row._asdict() for row in row_result),
             key=lambda row: (row["symbol"], row["timeframe"], row["window_start"]),
         ) == plain(expected)
-        assert parts(row_update.stale_parts) == late_parts(update.stale_parts)
+        assert parts(row_update.stale_parts) == stale_parts(update.stale_parts)
         assert row_update.out_of_order == update.out_of_order
         assert sorted(row_update.spans.rows(), key=str) == sorted(update.spans.rows(), key=str)
         if feed_ends:
@@ -192,11 +192,11 @@ def test_rows_and_columns_make_equal_candles(
                 pl.col("symbol").cast(pl.String), "timeframe", pl.col("window_start").cast(pl.Int64)
             ).rows()
         )
-        earlier = known, evidence
+        earlier = gap_state, evidence
 
 
-def late_parts(candles: pl.DataFrame) -> list[tuple[Any, ...]]:
-    """The same of parts of candles in columns."""
+def stale_parts(candles: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """The contents of parts of candles in columns, in order."""
     names = (
         "symbol", "timeframe", "window_start", "trade_count", "volume", "quote_volume", "open",
         "close", "high", "low", "revision",
@@ -214,44 +214,48 @@ def add(book: OpenCandleRows, *fills: Fill) -> rows.RowUpdate:
     return rows.apply_trades(book, trades, rows.batch_watermark(trades))
 
 
-def moving(watermark: int) -> Fill:
-    """A trade of another market that moves the watermark to a time since the midnight."""
+def moving_watermark(watermark: int) -> Fill:
+    """A trade of another market that moves the watermark to a time since midnight."""
     return replace(FIRST, symbol="C/D", time=DAY + watermark + DELAY)
 
 
 def minutes(candles: Iterable[Candle]) -> list[int]:
-    """The starts of the one-minute candles of the first market, in seconds since the midnight."""
+    """The starts of the one-minute candles of the first market, in seconds since midnight."""
     own = (candle for candle in candles if candle.timeframe == 1 and candle.symbol == "A/B")
     return [(candle.start - DAY) // 1_000_000 for candle in own]
 
 
 @pytest.mark.parametrize(("late", "closes"), [(-1, False), (0, True), (1, True)])
-def test_window_closes_when_the_watermark_reaches_its_end(late: int, closes: bool) -> None:
-    """Not before, and not again; a candle that no trade of the batch touches is told then."""
+def test_window_in_rows_closes_once_when_the_watermark_reaches_its_end(
+    late: int, closes: bool
+) -> None:
+    """Even if the batch has no trade in the window."""
     book = OpenCandleRows()
     add(book, FIRST)
-    assert minutes(add(book, moving(MINUTE + late)).changed) == ([0] if closes else [])
-    assert minutes(add(book, moving(2 * MINUTE)).changed) == ([] if closes else [0])
+    assert minutes(add(book, moving_watermark(MINUTE + late)).changed) == ([0] if closes else [])
+    assert minutes(add(book, moving_watermark(2 * MINUTE)).changed) == ([] if closes else [0])
 
 
 @pytest.mark.parametrize(("late", "kept"), [(-1, True), (0, False), (1, False)])
-def test_closed_candle_is_kept_up_to_the_allowed_lateness(late: int, kept: bool) -> None:
-    """One in memory, and one that opens."""
+def test_closed_candle_in_rows_is_kept_until_the_allowed_lateness_has_passed(
+    late: int, kept: bool
+) -> None:
+    """In memory, and when a late trade opens it."""
     watermark = MINUTE + ALLOWED_LATENESS_US + late
     book = OpenCandleRows()
     add(book, FIRST)
-    add(book, moving(watermark))
+    add(book, moving_watermark(watermark))
     assert minutes(book.candles.values()) == ([0] if kept else [])
     update = add(OpenCandleRows(watermark=DAY + watermark), FIRST)
-    found = minutes(update.changed), minutes(update.stale_parts)
-    assert found == (([0], []) if kept else ([], [0]))
+    minutes_of_update = minutes(update.changed), minutes(update.stale_parts)
+    assert minutes_of_update == (([0], []) if kept else ([], [0]))
 
 
 @pytest.mark.parametrize("places", list(permutations([(0, 1), (1, 0), (1, 1)])), ids=str)
-def test_trades_of_one_moment_keep_the_order_of_their_source(
+def test_trades_of_one_time_are_ordered_by_offset_and_index(
     places: Sequence[tuple[int, int]],
 ) -> None:
-    """First by the frame, then by the place in it, in whatever order they come."""
+    """The order of arrival does not matter."""
     book = OpenCandleRows()
     for offset, index in places:
         price = Decimal(10 * offset + index + 1)
@@ -260,16 +264,18 @@ def test_trades_of_one_moment_keep_the_order_of_their_source(
     assert (candle.open, candle.close) == (units(Decimal(2)), units(Decimal(12)))
 
 
-@pytest.mark.parametrize(("time", "solved"), [(-1, False), (0, True), (1, True)])
-def test_feed_end_is_over_with_a_trade_at_the_end_of_its_window(time: int, solved: bool) -> None:
-    """Or later: its number tells what was missed, and the candle gets another certificate."""
+@pytest.mark.parametrize(("time", "resolved"), [(-1, False), (0, True), (1, True)])
+def test_feed_end_is_resolved_by_a_trade_at_or_after_the_window_end(
+    time: int, resolved: bool
+) -> None:
+    """The number of that trade shows what was missed, and the candle gets a new certificate."""
     feed_ends = pl.DataFrame(
         [(1, "A/B", DAY, DAY + MINUTE)], {**FEED_ENDS, "window_start": pl.Int64}, orient="row"
     ).cast(FEED_ENDS)  # type: ignore[arg-type]  # names to types
     book = OpenCandleRows(feed_ends=feed_ends)
     update = add(book, replace(FIRST, time=DAY + MINUTE + time))
-    assert book.feed_ends.is_empty() is solved
-    assert update.spans.rows() == ([("A/B", DAY, DAY + MINUTE - 1)] if solved else [])
+    assert book.feed_ends.is_empty() is resolved
+    assert update.spans.rows() == ([("A/B", DAY, DAY + MINUTE - 1)] if resolved else [])
 
 
 @pytest.mark.parametrize(
@@ -277,13 +283,13 @@ def test_feed_end_is_over_with_a_trade_at_the_end_of_its_window(time: int, solve
     [(MINUTE - 1, MINUTE, [0]), (MINUTE, MINUTE, []), (MINUTE - 2, MINUTE - 1, [])],
     ids=["reached now", "reached before", "not reached"],
 )
-def test_feed_end_is_noted_in_the_candles_that_the_clock_closes(
+def test_feed_end_is_recorded_only_for_candles_closed_since_the_last_watermark(
     before: int, now: int, ends: list[int]
 ) -> None:
-    """Those that closed by a watermark before closed while the feed was there."""
+    """Candles that an earlier watermark closed had closed while the feed was up."""
     book = OpenCandleRows()
     add(book, FIRST)
     rows.apply_trades(book, [], DAY + now)
     rows.mark_feed_end(book, book.candles.values(), DAY + before)
-    found = book.feed_ends.filter(pl.col("timeframe") == 1)["window_start"].cast(pl.Int64)
-    assert [(start - DAY) // 1_000_000 for start in found] == ends
+    starts = book.feed_ends.filter(pl.col("timeframe") == 1)["window_start"].cast(pl.Int64)
+    assert [(start - DAY) // 1_000_000 for start in starts] == ends

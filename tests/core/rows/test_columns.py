@@ -1,4 +1,4 @@
-"""Rows as columns: the same frames as the columnar way makes, and there and back again."""
+"""Rows as columns: equal to the columnar decoder, and convertible both ways."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,26 +27,25 @@ from tests.support.oracle import Fill
     st.sampled_from(NAMES),
     st.lists(st.tuples(st.just("c0") | CONNECTIONS, FRAME_TEXTS), max_size=6),
 )
-def test_decoded_rows_become_the_frames_of_columns(
+def test_decoded_rows_convert_to_the_tables_of_the_columnar_decoder(
     exchange: str, texts: list[tuple[str, str]]
 ) -> None:
-    """Bronze, trades and dead letters have equal columns, types and values."""
+    """Columns, types and values of bronze, trades and dead letters are equal."""
     frames = [Frame(*frame, frame[1], 0, frame[2]) for frame in numbered(texts)]
     expected = decode(EXCHANGES[exchange], frame_columns(frames), INSTRUMENTS)
-    found = decoded_columns(rows.decode(EXCHANGES[exchange], frames, INSTRUMENTS))
-    assert_frame_equal(found.bronze, expected.bronze)
-    assert_frame_equal(found.dead_letters, expected.dead_letters)
+    converted = decoded_columns(rows.decode(EXCHANGES[exchange], frames, INSTRUMENTS))
+    assert_frame_equal(converted.bronze, expected.bronze)
+    assert_frame_equal(converted.dead_letters, expected.dead_letters)
     trades = expected.trades
-    empty_columns = [name for name in trades.columns if name not in found.trades.columns]
+    empty_columns = [name for name in trades.columns if name not in converted.trades.columns]
     assert all(trades[name].null_count() == trades.height for name in empty_columns)
-    assert_frame_equal(found.trades, trades.drop(empty_columns), check_column_order=False)
+    assert_frame_equal(converted.trades, trades.drop(empty_columns), check_column_order=False)
 
 
 @given(st.lists(FILLS, max_size=10, unique_by=lambda fill: (fill.symbol, fill.order)))
-def test_open_candles_as_rows_and_back_are_the_same(fills: list[Fill]) -> None:
-    """Nothing of their state is lost on the way."""
+def test_open_candles_convert_to_rows_and_back_unchanged(fills: list[Fill]) -> None:
     trades = frame(fills)
     book = columns.apply_trades(EMPTY, trades, columns.batch_watermark(trades)).open_candles
-    again = to_open_candles(from_open_candles(book))
-    assert_frame_equal(again.candles, book.candles)
-    assert again.watermark == book.watermark
+    converted = to_open_candles(from_open_candles(book))
+    assert_frame_equal(converted.candles, book.candles)
+    assert converted.watermark == book.watermark

@@ -1,4 +1,4 @@
-"""New trades told one by one: the same as by columns, and the same memory after them."""
+"""Deduplication trade by trade: equal to deduplication in columns, with equal state after it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ NUMBERS = st.one_of(
     st.integers(1, 12),
     st.sampled_from([19, 20, 21, 40, 41, 999, 1000, 1001, 1002, 5000, 5001, 2**63, 2**64 - 1]),
 )
-"""Among them such as lie just as far below another that numbers begin anew, and one less."""
+"""Some are just far enough below another one to start a new numbering, others one short."""
 
 KEYS = st.tuples(
     st.sampled_from(["A/B", "C/D"]),
@@ -39,7 +39,7 @@ BATCHES = st.lists(st.lists(KEYS, max_size=8), max_size=5)
 
 
 def trade(symbol: str, sequence: int, trade_id: str, second: int, numbering: int) -> Trade:
-    """A trade of which only these fields matter."""
+    """A trade with only the fields that deduplication reads."""
     return Trade(
         0, symbol, "", "", "", trade_id, sequence, second * SECOND, BUY, 1, 1, 1, None, 0, "", 0, 0,
         0, WEBSOCKET, numbering, {},
@@ -47,7 +47,7 @@ def trade(symbol: str, sequence: int, trade_id: str, second: int, numbering: int
 
 
 def columns(trades: list[Trade]) -> pl.DataFrame:
-    """The same trades as columns."""
+    """Trades as columns."""
     names = ("symbol", "sequence", "trade_id", "timestamp", "numbering")
     rows = [tuple(getattr(each, name) for name in names) for each in trades]
     schema = {name: pl.Int64 if name == "timestamp" else TRADES[name] for name in names}
@@ -57,25 +57,25 @@ def columns(trades: list[Trade]) -> pl.DataFrame:
 
 
 @given(BATCHES, st.booleans())
-def test_rows_and_columns_let_the_same_trades_through(
+def test_rows_and_columns_mark_the_same_trades_as_new(
     batches: list[list[tuple[str, int, str, int, int]]], has_numbering: bool
 ) -> None:
-    """Batch after batch the same trades are new, of the same numbering; the same is known."""
+    """The numberings and the state after every batch are equal as well."""
     by_columns, by_rows = Deduplicator(), Deduplicator()
     for batch in batches:
         trades = [trade(*key) for key in batch]
         expected = by_columns.mark_new(columns(trades), has_numbering=has_numbering)
-        found = mark_new(by_rows, trades, has_numbering=has_numbering)
-        assert found.is_new == expected.is_new.to_list()
+        actual = mark_new(by_rows, trades, has_numbering=has_numbering)
+        assert actual.is_new == expected.is_new.to_list()
         numbering = expected.numbering
-        assert found.numbering == (
+        assert actual.numbering == (
             numbering.to_list()
             if numbering is not None
             else [each.numbering for each in trades]
             if has_numbering
             else [0] * len(trades)
         )
-        assert sorted(found.openings) == sorted(expected.openings)
+        assert sorted(actual.openings) == sorted(expected.openings)
         assert by_rows.ranges_by_series == by_columns.ranges_by_series
         assert by_rows.numberings == by_columns.numberings
         changes, row_changes = by_columns.take_changes(), by_rows.take_changes()
@@ -85,15 +85,17 @@ def test_rows_and_columns_let_the_same_trades_through(
                 change.removed,
                 change.added,
             )
-            # One by one a symbol may have begun earlier several times.
+            # Trade by trade, the first number of a symbol may move several times.
             assert row_changes[name].begin_times >= change.begin_times
 
 
 RECEIVED_US = 9 * SECOND
 
 
-def passed(deduplicator: Deduplicator, *keys: tuple[str, int, str, int, int], **more: Any) -> Any:
-    """What becomes of a batch of one frame; and which trades are remembered."""
+def pass_batch(
+    deduplicator: Deduplicator, *keys: tuple[str, int, str, int, int], **more: Any
+) -> Any:
+    """Pass a batch of one frame; check which trades the finder remembers."""
     trades = [trade(*key) for key in keys]
     frame = Frame(RECEIVED_US * 1000, "c0", 0, "", "c0", 0, 0)
     remembered: list[Trade] = []
@@ -103,20 +105,22 @@ def passed(deduplicator: Deduplicator, *keys: tuple[str, int, str, int, int], **
     return result
 
 
-def test_batch_of_new_trades_passes_as_rows() -> None:
-    """As long as each follows on what is known; another one goes on as columns, marked."""
-    seen = Deduplicator()
-    passed(seen, ("A/B", 7, "a", 0, 0))
-    seen.take_changes()
-    assert isinstance(passed(seen, ("A/B", 8, "b", 1, 0), ("A/B", 9, "c", 2, 0)), RowBatch)
+def test_batch_of_consecutive_new_trades_passes_as_rows() -> None:
+    """Any other batch is marked and continues as columns."""
+    deduplicator = Deduplicator()
+    pass_batch(deduplicator, ("A/B", 7, "a", 0, 0))
+    deduplicator.take_changes()
+    assert isinstance(
+        pass_batch(deduplicator, ("A/B", 8, "b", 1, 0), ("A/B", 9, "c", 2, 0)), RowBatch
+    )
     for number, is_new in ((9, False), (11, True)):
-        found = passed(seen, ("A/B", number, "d", 3, 0))
-        assert isinstance(found, Admission)
-        assert found.is_new.to_list() == [is_new]
+        admission = pass_batch(deduplicator, ("A/B", number, "d", 3, 0))
+        assert isinstance(admission, Admission)
+        assert admission.is_new.to_list() == [is_new]
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "deduplicator",
     [
         Deduplicator(connections=OutageTracker(pending=[(1, 5)])),
         Deduplicator(connections=OutageTracker(down_since_us=5)),
@@ -125,22 +129,23 @@ def test_batch_of_new_trades_passes_as_rows() -> None:
     ],
     ids=["an outage is over", "an outage goes on", "a gap ahead", "a market outage is over"],
 )
-def test_batch_whose_trades_tell_more_goes_on_as_columns(seen: Deduplicator) -> None:
-    """Nothing of it is remembered yet."""
-    before = seen.copy()
-    assert passed(seen, ("A/B", 7, "a", 0, 0)) is None
-    assert seen.ranges_by_series == before.ranges_by_series
-    assert seen.connections == before.connections
+def test_batch_continues_as_columns_when_outages_or_gaps_are_pending(
+    deduplicator: Deduplicator,
+) -> None:
+    """The state is unchanged by the attempt."""
+    before = deduplicator.copy()
+    assert pass_batch(deduplicator, ("A/B", 7, "a", 0, 0)) is None
+    assert deduplicator.ranges_by_series == before.ranges_by_series
+    assert deduplicator.connections == before.connections
 
 
 @pytest.mark.parametrize(
-    "told",
+    "events",
     [
         {"events": [ConnectionEvent(0, connected=True, process="p")]},
         {"subscriptions": [SubscriptionEvent(0, REFUSED, ("A/B",))]},
     ],
     ids=["of a connection", "of a market"],
 )
-def test_batch_with_an_event_goes_on_as_columns(told: dict[str, Any]) -> None:
-    """Whatever its trades are."""
-    assert passed(Deduplicator(), ("A/B", 7, "a", 0, 0), **told) is None
+def test_batch_with_an_event_continues_as_columns(events: dict[str, Any]) -> None:
+    assert pass_batch(Deduplicator(), ("A/B", 7, "a", 0, 0), **events) is None

@@ -1,4 +1,4 @@
-"""Frames read one by one: the same trades, kinds and dead letters as by columns."""
+"""Decoding frame by frame: equal to decoding in columns."""
 
 import json
 from decimal import Decimal, localcontext
@@ -13,7 +13,7 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.schema import FRAMES, TRADES, VENDOR
 from candlewax.core.trades import decode as columns
 from candlewax.exchanges import EXCHANGES
-from tests.core.trades.test_decode import NAMES, TEXTS, sound
+from tests.core.trades.test_decode import NAMES, TEXTS, valid_frames
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS
 
 RECEIVED_MS = RECEIVED_NS // 1_000_000
@@ -24,7 +24,7 @@ AMOUNTS = st.sampled_from(
      "9999999999999999999", "10000000000000000000", "1E5", "1e99999", "-1", "+1", "", " 1", "1_0",
      "0.000001", "0.0000005", "0.0000015", ".5", "5.", "NaN", "\u0661"]
 )  # fmt: skip
-"""Around each limit: decimals, digits, signs, exponents, halves of the last decimal."""
+"""Values at each limit: decimals, digits, signs, exponents, halves of the last decimal."""
 
 TIMES_MS = st.sampled_from(
     [0, -1, 1, RECEIVED_MS, RECEIVED_MS + 60_000, RECEIVED_MS + 60_001, 10**15 - 1, 10**15,
@@ -47,7 +47,7 @@ IDS = st.sampled_from(
 
 @st.composite
 def binance(draw: st.DrawFn) -> str:
-    """A trade of Binance with values around the limits."""
+    """A trade of Binance with values at the limits."""
     fields = {
         "e": "trade", "E": 1, "s": draw(st.sampled_from(["BTCUSDT", "QQQ"])),
         "t": draw(st.sampled_from([0, 7, 2**64 - 1, 2**64, -1])), "p": draw(AMOUNTS),
@@ -62,7 +62,7 @@ def binance(draw: st.DrawFn) -> str:
 
 @st.composite
 def kraken(draw: st.DrawFn) -> str:
-    """Trades of Kraken, v2 or v1, with values around the limits; of v1 several may be equal."""
+    """Trades of Kraken, v2 or v1, with values at the limits; v1 trades may be equal."""
     if draw(st.booleans()):
         fills = draw(
             st.lists(
@@ -87,7 +87,7 @@ def kraken(draw: st.DrawFn) -> str:
 
 @st.composite
 def coinbase(draw: st.DrawFn) -> str:
-    """A match of Coinbase with values around the limits."""
+    """A match of Coinbase with values at the limits."""
     trade = {
         "product_id": "BTC-USD", "trade_id": draw(IDS), "price": draw(AMOUNTS),
         "size": draw(AMOUNTS), "side": draw(st.sampled_from(["BUY", "sell", "Sell", "x", " buy"])),
@@ -121,8 +121,8 @@ ANSWERS = st.sampled_from(
 )  # fmt: skip
 
 FRAME_TEXTS = st.one_of(
-    TEXTS, sound().map(lambda one: one[1]), binance(), kraken(), coinbase(), EVENTS, ANSWERS,
-    DUMP_LINES,
+    TEXTS, valid_frames().map(lambda example: example[1]), binance(), kraken(), coinbase(),
+    EVENTS, ANSWERS, DUMP_LINES,
 )  # fmt: skip
 CONNECTIONS = st.sampled_from(
     ["c0", "c1", "rest/BTCUSDT", "rest/BTC/USD", "rest/BTC-USD", "dump/BTCUSDT", "rest/", "dump/"]
@@ -136,11 +136,11 @@ def scaled(units: int, decimals: int) -> Decimal:
 
 
 def by_columns(exchange: str, frames: list[tuple[int, str, int, str]]) -> list[Any]:
-    """What the columnar way gives, in plain rows."""
+    """Return what the columnar decoder gives, as plain rows."""
     table = pl.DataFrame(frames, schema=FRAMES, orient="row")
-    found = columns.decode(EXCHANGES[exchange], table, INSTRUMENTS)
-    vendor = [name for name in found.trades.columns if name.startswith(VENDOR)]
-    plain = found.trades.with_columns(
+    decoded = columns.decode(EXCHANGES[exchange], table, INSTRUMENTS)
+    vendor = [name for name in decoded.trades.columns if name.startswith(VENDOR)]
+    plain = decoded.trades.with_columns(
         pl.col("timestamp", "received_at").cast(pl.Int64),
         pl.col("symbol", "native_symbol", "base", "quote").cast(pl.String),
     )
@@ -153,33 +153,33 @@ def by_columns(exchange: str, frames: list[tuple[int, str, int, str]]) -> list[A
         }
         for row in plain.iter_rows(named=True)
     ]
-    letters = found.dead_letters.select(
+    letters = decoded.dead_letters.select(
         "source_offset", "source_index", "scope", "reason", "detail"
     )
     return [
-        found.bronze["kind"].to_list(), found.bronze["trades"].to_list(), trades, letters.rows(),
-        list(found.events), list(found.subscriptions),
+        decoded.bronze["kind"].to_list(), decoded.bronze["trades"].to_list(), trades,
+        letters.rows(), list(decoded.events), list(decoded.subscriptions),
     ]  # fmt: skip
 
 
 def by_rows(exchange: str, frames: list[tuple[int, str, int, str]]) -> list[Any]:
-    """What the reference gives, in the same form."""
+    """Return what the row decoder gives, in the same form."""
     batch = [Frame(ns, name, seq, text, name, 0, seq) for ns, name, seq, text in frames]
-    found = rows.decode(EXCHANGES[exchange], batch, INSTRUMENTS)
+    decoded = rows.decode(EXCHANGES[exchange], batch, INSTRUMENTS)
     trades = []
-    for trade in found.trades:
+    for trade in decoded.trades:
         row = {"exchange": exchange, **trade._asdict()}
         for name, decimals in (("price", 12), ("quantity", 12), ("quote_volume", 18)):
             row[name] = scaled(row[name], decimals)
         trades.append(row)
-    letters = [(batch[row].source_offset, *rest) for row, *rest in found.dead_letters]
+    letters = [(batch[row].source_offset, *rest) for row, *rest in decoded.dead_letters]
     return [
-        found.kinds, found.counts, trades, letters, found.events, found.subscriptions,
+        decoded.kinds, decoded.counts, trades, letters, decoded.events, decoded.subscriptions,
     ]  # fmt: skip
 
 
 def numbered(texts: list[tuple[str, str]]) -> list[tuple[int, str, int, str]]:
-    """Frames of these connections, one after another."""
+    """Frames with these connections and texts, numbered in order."""
     return [(RECEIVED_NS + n, name, n, text) for n, (name, text) in enumerate(texts)]
 
 
@@ -191,7 +191,9 @@ def numbered(texts: list[tuple[str, str]]) -> list[tuple[int, str, int, str]]:
     "kraken",
     [("c0", '[0,[["1.5","2","1.5","b","l",""],["1.5","2","1.5","b","l",""]],"trade","XBT/USD"]')],
 )
-def test_rows_and_columns_read_equal(exchange: str, texts: list[tuple[str, str]]) -> None:
-    """Whatever frames hold, both ways give the same trades, kinds, counts, letters and events."""
+def test_rows_and_columns_decode_any_text_equally(
+    exchange: str, texts: list[tuple[str, str]]
+) -> None:
+    """Trades, kinds, counts, dead letters and events are equal."""
     frames = numbered(texts)
     assert by_rows(exchange, frames) == by_columns(exchange, frames)

@@ -1,4 +1,4 @@
-"""Decoding: every frame ends as one of three kinds, and nothing is left over."""
+"""Decoding: every frame becomes trades, a control frame or a dead letter."""
 
 import json
 import random
@@ -52,18 +52,18 @@ TEXTS = st.one_of(st.text(), JSON.map(json.dumps), NEARLY.map(json.dumps))
 
 
 @given(st.sampled_from(NAMES), st.lists(TEXTS, max_size=8))
-def test_whatever_a_frame_holds_it_is_accounted_for(exchange: str, texts: list[str]) -> None:
-    """Frames, trades and letters add up, and every letter holds its frame."""
-    found = read(exchange, *texts)
-    bronze = found.bronze
+def test_every_frame_is_stored_and_counted_for_any_text(exchange: str, texts: list[str]) -> None:
+    """Frames, trades and dead letters add up, and each dead letter holds its frame."""
+    decoded = read(exchange, *texts)
+    bronze = decoded.bronze
     assert bronze["frame"].to_list() == texts
     assert dict(bronze.schema) == dict(pl.DataFrame(schema=BRONZE).schema)
-    assert dict(found.dead_letters.schema) == dict(pl.DataFrame(schema=DEAD_LETTERS).schema)
-    assert bronze["trades"].sum() == found.trades.height
-    whole = found.dead_letters.filter(pl.col("scope") == SCOPE_FRAME)
+    assert dict(decoded.dead_letters.schema) == dict(pl.DataFrame(schema=DEAD_LETTERS).schema)
+    assert bronze["trades"].sum() == decoded.trades.height
+    of_frames = decoded.dead_letters.filter(pl.col("scope") == SCOPE_FRAME)
     dead = bronze.filter(pl.col("kind") == KIND_DEAD)
-    assert whole["source_offset"].to_list() == dead["source_offset"].to_list()
-    for letter in found.dead_letters.rows(named=True):
+    assert of_frames["source_offset"].to_list() == dead["source_offset"].to_list()
+    for letter in decoded.dead_letters.rows(named=True):
         assert letter["frame"] == texts[letter["source_offset"]].encode()
         assert letter["reason"]
         assert letter["detail"]
@@ -98,8 +98,8 @@ def kraken_fields(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def sound(draw: st.DrawFn) -> tuple[str, str, str]:
-    """An exchange, a frame as it sends it, and the same written otherwise."""
+def valid_frames(draw: st.DrawFn) -> tuple[str, str, str]:
+    """An exchange, a frame as it sends it, and the same frame in another layout."""
     if draw(st.booleans()):
         fields = binance_fields(draw)
         mixed = list(fields.items())
@@ -113,35 +113,39 @@ def sound(draw: st.DrawFn) -> tuple[str, str, str]:
     return "kraken", text, text.replace(",", " ,").replace("{", "{ ")
 
 
-@given(st.lists(sound(), min_size=1, max_size=6))
-def test_the_fast_and_the_general_way_read_the_same(frames: list[tuple[str, str, str]]) -> None:
-    """The layout of a frame changes nothing of its trades and faults."""
+@given(st.lists(valid_frames(), min_size=1, max_size=6))
+def test_fast_and_general_path_decode_equally(frames: list[tuple[str, str, str]]) -> None:
+    """The layout of a frame changes neither its trades nor its dead letters."""
     for exchange in ("binance", "kraken"):
-        fast = read(exchange, *(a for name, a, _ in frames if name == exchange))
-        slow = read(exchange, *(b for name, _, b in frames if name == exchange))
-        columns = sorted(set(fast.trades.columns) & set(slow.trades.columns))
-        assert fast.trades.select(columns).equals(slow.trades.select(columns))
-        told = ["source_offset", "source_index", "scope", "reason", "detail"]
-        assert fast.dead_letters.select(told).equals(slow.dead_letters.select(told))
+        compact = read(exchange, *(a for name, a, _ in frames if name == exchange))
+        spaced = read(exchange, *(b for name, _, b in frames if name == exchange))
+        columns = sorted(set(compact.trades.columns) & set(spaced.trades.columns))
+        assert compact.trades.select(columns).equals(spaced.trades.select(columns))
+        facts = ["source_offset", "source_index", "scope", "reason", "detail"]
+        assert compact.dead_letters.select(facts).equals(spaced.dead_letters.select(facts))
 
 
-@given(st.lists(st.one_of(TEXTS, sound().map(lambda f: f[1])), min_size=1, max_size=10))
-def test_few_frames_are_read_as_many_are(texts: list[str]) -> None:
-    """One by one or in columns: the same trades, the same faults."""
+@given(st.lists(st.one_of(TEXTS, valid_frames().map(lambda f: f[1])), min_size=1, max_size=10))
+def test_small_and_large_batches_decode_equally(texts: list[str]) -> None:
+    """Frame by frame or in columns, trades and dead letters are equal."""
     for exchange in ("binance", "kraken", "coinbase"):
-        many, few = read(exchange, *texts), read(exchange, *texts, few=len(texts))
-        assert many.bronze.equals(few.bronze)
-        assert many.dead_letters.equals(few.dead_letters)
-        columns = sorted(set(many.trades.columns) & set(few.trades.columns))
-        assert many.trades.select(columns).equals(few.trades.select(columns))
-        for other in set(many.trades.columns) ^ set(few.trades.columns):
-            for trades in (many.trades, few.trades):
-                assert other not in trades.columns or trades[other].null_count() == trades.height
+        large, small = read(exchange, *texts), read(exchange, *texts, few=len(texts))
+        assert large.bronze.equals(small.bronze)
+        assert large.dead_letters.equals(small.dead_letters)
+        columns = sorted(set(large.trades.columns) & set(small.trades.columns))
+        assert large.trades.select(columns).equals(small.trades.select(columns))
+        for column in set(large.trades.columns) ^ set(small.trades.columns):
+            for trades in (large.trades, small.trades):
+                assert column not in trades.columns or trades[column].null_count() == trades.height
 
 
-@given(st.lists(st.one_of(TEXTS, sound().map(lambda f: f[1])), min_size=1, max_size=10), st.data())
-def test_decoding_does_not_depend_on_the_cut(texts: list[str], data: st.DataObject) -> None:
-    """A batch gives what its parts give one after another."""
+@given(
+    st.lists(st.one_of(TEXTS, valid_frames().map(lambda f: f[1])), min_size=1, max_size=10),
+    st.data(),
+)
+def test_decoding_is_the_same_for_any_cut_into_batches(
+    texts: list[str], data: st.DataObject
+) -> None:
     rows = [(10**18 + n, "c", n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
     cut = data.draw(st.integers(0, len(texts)))
@@ -156,88 +160,88 @@ def test_decoding_does_not_depend_on_the_cut(texts: list[str], data: st.DataObje
         assert whole.trades.drop("row").equals(joined.select(whole.trades.drop("row").columns))
 
 
-def test_a_frame_of_ten_megabytes_is_read_or_kept() -> None:
+def test_frame_of_ten_megabytes_is_decoded_or_kept_as_dead_letter() -> None:
     """Size alone is no fault."""
     row = '["1.5","0.1","1534614057.321597","s","l",""]'
     large = "[0,[" + ",".join([row] * 60_000) + '],"trade","XBT/USD"]'
     garbage = "x" * 10_000_000
-    nearly = large[:-1] + "?"
-    found = read("kraken", large, garbage, nearly)
-    assert found.bronze["trades"].to_list() == [60_000, 0, 0]
-    assert found.trades["trade_id"].n_unique() == 60_000
-    assert found.dead_letters["reason"].to_list() == ["bad_json", "bad_json"]
-    assert found.dead_letters["frame"][0] == garbage.encode()
+    truncated = large[:-1] + "?"
+    decoded = read("kraken", large, garbage, truncated)
+    assert decoded.bronze["trades"].to_list() == [60_000, 0, 0]
+    assert decoded.trades["trade_id"].n_unique() == 60_000
+    assert decoded.dead_letters["reason"].to_list() == ["bad_json", "bad_json"]
+    assert decoded.dead_letters["frame"][0] == garbage.encode()
 
 
-def test_a_frame_of_more_trades_than_can_be_counted_is_dead() -> None:
-    """Its number of trades is stored in sixteen bits."""
+def test_frame_of_65_536_trades_is_a_dead_letter() -> None:
+    """The number of trades of a frame is stored in 16 bits."""
     row = '["1.5","0.1","1534614057.321597","s","l",""]'
     frame = "[0,[" + ", ".join([row] * 65_536) + '],"trade","XBT/USD"]'
     assert read("kraken", frame).dead_letters["reason"].to_list() == ["too_many_trades"]
 
 
 @pytest.mark.parametrize(("count", "reasons"), [(3, []), (4, ["too_many_trades"])])
-def test_frame_of_as_many_trades_as_can_be_counted_is_read(count: int, reasons: list[str]) -> None:
-    """One trade more is too many, of a websocket and of a dump."""
+def test_frame_of_max_trades_is_decoded_and_one_more_is_a_dead_letter(
+    count: int, reasons: list[str]
+) -> None:
+    """For a frame of a websocket and for lines of a dump."""
     row = '["1.5","0.1","1534614057.321597","s","l",""]'
     frame = "[0,[" + ",".join([row] * count) + '],"trade","XBT/USD"]'
     lines = "\n".join(f"{n},1.5,0.1,0.15,1700000000000,True,True" for n in range(1, count + 1))
     with mock.patch("candlewax.core.trades.decode.MAX_TRADES", 3):
         live = read("kraken", frame, few=1)
         dump = read("binance", lines, connection=FROM_DUMP + "BTCUSDT")
-    for found in (live, dump):
-        assert found.dead_letters["reason"].to_list() == reasons
-        assert found.bronze["trades"].to_list() == [0 if reasons else count]
+    for decoded in (live, dump):
+        assert decoded.dead_letters["reason"].to_list() == reasons
+        assert decoded.bronze["trades"].to_list() == [0 if reasons else count]
 
 
-def test_a_trade_of_too_many_fields_is_a_letter() -> None:
-    """Each would be a column of all trades of its batch."""
+def test_trade_of_too_many_fields_is_a_dead_letter() -> None:
+    """Each field would be a column of all trades of the batch."""
     fields = {"e": "trade", "E": 1, "s": "BTCUSDT", "t": 1, "p": "1", "q": "1", "T": 1, "m": True}
     wide = {**fields, **{f"k{n}": n for n in range(60)}}
-    found = read("binance", json.dumps(fields), json.dumps(wide))
-    assert found.trades.height == 1
-    assert found.dead_letters["reason"].to_list() == ["bad_shape"]
-    assert "68 fields" in found.dead_letters["detail"][0]
+    decoded = read("binance", json.dumps(fields), json.dumps(wide))
+    assert decoded.trades.height == 1
+    assert decoded.dead_letters["reason"].to_list() == ["bad_shape"]
+    assert "68 fields" in decoded.dead_letters["detail"][0]
 
 
-def test_deep_json_is_a_letter() -> None:
-    """Nesting without end is refused, not followed."""
+def test_deeply_nested_json_is_a_dead_letter() -> None:
     assert read("kraken", "[" * 100_000).dead_letters["reason"].to_list() == ["bad_json"]
 
 
-def test_good_trades_of_a_frame_pass_and_bad_ones_are_told() -> None:
-    """One letter for each bad trade, with its place."""
+def test_bad_trades_beside_good_ones_are_dead_letters_of_their_own() -> None:
+    """Each dead letter holds the place of its trade in the frame."""
     row = '["{}","0.1","1534614057.321597","s","l",""]'
     rows = ",".join(row.format(price) for price in ("1.5", "NaN", "2.5", "0"))
-    found = read("kraken", f'[0,[{rows}],"trade","XBT/USD"]')
-    assert found.trades["source_index"].to_list() == [0, 2]
-    assert found.dead_letters["source_index"].to_list() == [1, 3]
-    assert set(found.dead_letters["scope"]) == {SCOPE_TRADE}
-    assert found.bronze["trades"].to_list() == [2]
+    decoded = read("kraken", f'[0,[{rows}],"trade","XBT/USD"]')
+    assert decoded.trades["source_index"].to_list() == [0, 2]
+    assert decoded.dead_letters["source_index"].to_list() == [1, 3]
+    assert set(decoded.dead_letters["scope"]) == {SCOPE_TRADE}
+    assert decoded.bronze["trades"].to_list() == [2]
 
 
-def test_a_frame_of_bad_trades_alone_is_one_letter() -> None:
-    """Its details are told together."""
+def test_frame_of_bad_trades_only_is_one_dead_letter() -> None:
+    """Its detail lists the reasons of all trades."""
     row = '["0","0.1","1534614057.321597","s","l",""]'
-    found = read("kraken", f'[0,[{row},{row}],"trade","XBT/USD"]')
-    assert found.bronze["kind"].to_list() == [KIND_DEAD]
-    (letter,) = found.dead_letters.rows(named=True)
+    decoded = read("kraken", f'[0,[{row},{row}],"trade","XBT/USD"]')
+    assert decoded.bronze["kind"].to_list() == [KIND_DEAD]
+    (letter,) = decoded.dead_letters.rows(named=True)
     assert (letter["scope"], letter["source_index"]) == (SCOPE_FRAME, 0)
     assert letter["detail"].count(";") == 1
 
 
-def test_rejected_frames_are_letters_whole() -> None:
-    """Whatever they hold."""
+def test_rejected_frames_are_dead_letters_with_their_whole_text() -> None:
     frames = pl.DataFrame([(5, "c", 0, "x"), (6, "c", 1, "")], schema=FRAMES, orient="row")
-    found = reject_frames("nowhere", frames, "unknown_exchange", "why")
-    assert found.bronze["kind"].to_list() == [KIND_DEAD, KIND_DEAD]
-    assert found.bronze["exchange"].to_list() == ["nowhere", "nowhere"]
-    assert found.dead_letters["reason"].to_list() == ["unknown_exchange"] * 2
-    assert found.dead_letters["frame"].to_list() == [b"x", b""]
+    decoded = reject_frames("nowhere", frames, "unknown_exchange", "why")
+    assert decoded.bronze["kind"].to_list() == [KIND_DEAD, KIND_DEAD]
+    assert decoded.bronze["exchange"].to_list() == ["nowhere", "nowhere"]
+    assert decoded.dead_letters["reason"].to_list() == ["unknown_exchange"] * 2
+    assert decoded.dead_letters["frame"].to_list() == [b"x", b""]
 
 
 def test_receive_times_keep_their_nanoseconds() -> None:
-    """Microseconds in one column, the rest in another."""
+    """Microseconds are in one column, the remaining nanoseconds in another."""
     bronze = read("binance", "x", recv_ns=1_700_000_000_123_456_789).bronze
     assert bronze["received_ns"].to_list() == [789]
     assert bronze["received_at"].dt.timestamp("us").to_list() == [1_700_000_000_123_456]
@@ -246,8 +250,10 @@ def test_receive_times_keep_their_nanoseconds() -> None:
 @given(
     st.decimals(Decimal("1e-12"), 10**9, places=12), st.decimals(Decimal("1e-12"), 10**5, places=12)
 )
-def test_amounts_are_exact(price: Decimal, quantity: Decimal) -> None:
-    """Twelve decimals go through; their product is exact to eighteen, then half-even."""
+def test_amounts_are_exact_and_quote_volume_is_rounded_half_even(
+    price: Decimal, quantity: Decimal
+) -> None:
+    """Amounts have twelve decimals, quote volume eighteen."""
     frame = json.dumps(
         {"e": "trade", "E": 1, "s": "BTCUSDT", "t": 1, "p": f"{price:f}", "q": f"{quantity:f}",
          "T": 1, "m": True, "M": True}, separators=(",", ":"),
@@ -259,28 +265,27 @@ def test_amounts_are_exact(price: Decimal, quantity: Decimal) -> None:
 
 
 @pytest.mark.parametrize("exchange", NAMES)
-def test_no_frame_at_all_is_fine(exchange: str) -> None:
-    """A batch may be empty."""
-    found = read(exchange)
-    assert found.bronze.is_empty()
-    assert found.trades.is_empty()
-    assert found.dead_letters.is_empty()
+def test_empty_batch_decodes_to_empty_tables(exchange: str) -> None:
+    decoded = read(exchange)
+    assert decoded.bronze.is_empty()
+    assert decoded.trades.is_empty()
+    assert decoded.dead_letters.is_empty()
 
 
 @pytest.mark.parametrize("exchange", NAMES)
-def test_what_happened_to_a_connection_is_a_control_frame(exchange: str) -> None:
-    """A feed's own frames stand among the exchange's, and are no dead letters."""
-    found = read(
+def test_connection_event_of_the_feed_is_a_control_frame(exchange: str) -> None:
+    """The feed writes such events among the exchange's frames."""
+    decoded = read(
         exchange,
         '{"candlewax":"disconnected","exchange":"x","connection":"x-0","code":1006,"reason":""}',
         '{"candlewax":null}',
     )
-    assert found.bronze["kind"].to_list() == [KIND_CONTROL, KIND_CONTROL]
-    assert found.dead_letters.is_empty()
+    assert decoded.bronze["kind"].to_list() == [KIND_CONTROL, KIND_CONTROL]
+    assert decoded.dead_letters.is_empty()
 
 
-def test_a_trade_knows_how_it_came() -> None:
-    """By the name of its frame's connection alone; a bad trade among them changes nothing."""
+def test_via_of_a_trade_follows_the_connection_name() -> None:
+    """A bad trade in the batch does not shift it."""
     names = ["b0", "rest/BTCUSDT", "dump/BTCUSDT", "restless", "my/rest/x", "b0"]
     rows = [(RECEIVED_NS, name, n, "") for n, name in enumerate(names)]
     frames = pl.DataFrame(rows, FRAMES, orient="row").with_columns(
@@ -292,8 +297,10 @@ def test_a_trade_knows_how_it_came() -> None:
             for n in range(len(names))
         ]
     ).with_columns(row=pl.int_range(len(names), dtype=pl.UInt32), index=pl.lit(0, pl.UInt16))
-    worse = native.with_columns(p=pl.when(pl.col("t") == "5").then(pl.lit("-1")).otherwise("p"))
-    for table in (native, worse):
-        found = normalize(table, SPOT, frames, "binance", INSTRUMENTS).trades
-        assert found["via"].to_list() == [1, 2, 3, 1, 1, 1][: found.height]
-        assert found.height == native.height - (table is worse)
+    with_bad_trade = native.with_columns(
+        p=pl.when(pl.col("t") == "5").then(pl.lit("-1")).otherwise("p")
+    )
+    for table in (native, with_bad_trade):
+        trades = normalize(table, SPOT, frames, "binance", INSTRUMENTS).trades
+        assert trades["via"].to_list() == [1, 2, 3, 1, 1, 1][: trades.height]
+        assert trades.height == native.height - (table is with_bad_trade)

@@ -1,4 +1,4 @@
-"""The ledger against a plain set."""
+"""The deduplicator against a plain set."""
 
 import itertools
 import pickle
@@ -43,24 +43,23 @@ BATCHES = st.lists(st.lists(NUMBERED | UNNUMBERED, max_size=12), max_size=6)
 
 
 def expected(rows: list[Row], seen: set[Row]) -> list[bool]:
-    fresh = []
+    is_new = []
     for row in rows:
-        fresh.append(row not in seen)
+        is_new.append(row not in seen)
         seen.add(row)
-    return fresh
+    return is_new
 
 
 @given(BATCHES)
-def test_a_trade_is_let_through_once(batches: list[list[Row]]) -> None:
-    """In whatever order numbers come, within a batch and across batches."""
+def test_trade_is_new_once(batches: list[list[Row]]) -> None:
+    """Within a batch and across batches, whatever the order of numbers."""
     ledger, seen = Deduplicator(), set[Row]()
     for rows in batches:
         assert ledger.mark_new(table(rows)).is_new.to_list() == expected(rows, seen)
 
 
 @given(BATCHES)
-def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
-    """What is put in later is not in a copy taken before."""
+def test_copy_is_unchanged_by_later_batches(batches: list[list[Row]]) -> None:
     ledger, seen = Deduplicator(), set[Row]()
     for rows in batches[:2]:
         ledger.mark_new(table(rows))
@@ -72,8 +71,8 @@ def test_a_copy_does_not_follow(batches: list[list[Row]]) -> None:
         assert copy.copy().mark_new(table(rows)).is_new.to_list() == expected(rows, set(seen))
 
 
-def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
-    """Memory is that of the holes."""
+def test_consecutive_numbers_are_kept_as_one_range() -> None:
+    """Memory grows with the missing ranges only."""
     ledger = Deduplicator()
     for begin in range(0, 100_000, 1000):
         ledger.mark_new(table([("A/B", n + 1, "", 0) for n in range(begin, begin + 1000)]))
@@ -83,8 +82,8 @@ def test_a_run_of_numbers_takes_the_room_of_one_range() -> None:
     )
 
 
-def test_ids_without_numbers_are_kept_for_a_day() -> None:
-    """Longer than any of their candles is open."""
+def test_id_of_unnumbered_trade_expires_after_the_retention() -> None:
+    """Every candle of the trade is closed by then."""
     ledger = Deduplicator()
     row: Row = ("A/B", 0, "a", 0)
     ledger.mark_new(table([row]))
@@ -95,8 +94,8 @@ def test_ids_without_numbers_are_kept_for_a_day() -> None:
     assert ledger.mark_new(table([row])).is_new.to_list() == [True]
 
 
-def test_id_is_known_as_long_as_the_candle_of_its_day_can_change() -> None:
-    """A trade of the first moment of a day, until that day is over by a quarter of an hour."""
+def test_id_of_unnumbered_trade_is_kept_while_its_daily_candle_can_change() -> None:
+    """The first trade of a day can change its daily candle until 15 minutes after that day."""
     ledger = Deduplicator()
     row: Row = ("A/B", 0, "a", 0)
     ledger.mark_new(table([row]))
@@ -108,11 +107,11 @@ def test_id_is_known_as_long_as_the_candle_of_its_day_can_change() -> None:
 NO_OUTAGE = empty(OUTAGES)
 
 TIMED = st.lists(st.lists(st.tuples(SYMBOLS, st.integers(1, 14)), max_size=8), max_size=8)
-"""Batches of numbers. The time of each trade follows from its number, not in its order."""
+"""Batches of numbers. Times follow from numbers, in another order."""
 
 
 def second(number: int) -> int:
-    """When a trade happened."""
+    """The second of a trade."""
     return number * 7 % 11
 
 
@@ -120,19 +119,19 @@ def micros(number: int) -> int:
     return int((START + timedelta(seconds=second(number))).timestamp()) * 1_000_000
 
 
-def holes(seen: set[tuple[str, int]]) -> set[tuple[str, int, int, int, int]]:
-    """The holes of a plain set."""
-    found = set()
+def missing_ranges(seen: set[tuple[str, int]]) -> set[tuple[str, int, int, int, int]]:
+    """The missing ranges of a plain set."""
+    ranges = set()
     for symbol in {symbol for symbol, _ in seen}:
         numbers = sorted(number for name, number in seen if name == symbol)
         for low, high in itertools.pairwise(numbers):
             if high - low > 1:
                 times = sorted([micros(low), micros(high)])
-                found.add((symbol, low + 1, high - 1, times[0], times[1]))
-    return found
+                ranges.add((symbol, low + 1, high - 1, times[0], times[1]))
+    return ranges
 
 
-def begins(seen: set[tuple[str, int]]) -> set[tuple[str, int, int]]:
+def first_numbers(seen: set[tuple[str, int]]) -> set[tuple[str, int, int]]:
     lowest: dict[str, int] = {}
     for symbol, number in seen:
         lowest[symbol] = min(number, lowest.get(symbol, number))
@@ -144,55 +143,61 @@ def numbered(pairs: list[tuple[str, int]]) -> pl.DataFrame:
 
 
 @given(TIMED)
-def test_holes_are_those_of_a_plain_set(batches: list[list[tuple[str, int]]]) -> None:
-    """Also in front of the lowest number, and with what has changed since the batch before."""
+def test_gap_state_matches_plain_set_after_every_batch(
+    batches: list[list[tuple[str, int]]],
+) -> None:
+    """Missing ranges, first numbers, and the ranges that changed since the batch before."""
     ledger, seen = Deduplicator(), set[tuple[str, int]]()
     for pairs in batches:
-        before, first = holes(seen), begins(seen)
+        before, first = missing_ranges(seen), first_numbers(seen)
         seen |= set(pairs)
         ledger.mark_new(numbered(pairs))
-        known = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
-        assert dict(known.missing_ranges.schema) == dict(empty(MISSING_RANGES).schema)
-        assert known.missing_ranges.height == len(holes(seen))
-        assert set(known.missing_ranges.rows()) == holes(seen)
-        assert set(known.first_seen.rows()) == begins(seen)
-        assert known.first_seen.height == len(begins(seen))
-        spans = {(symbol, *times) for symbol, _, _, *times in holes(seen) ^ before}
-        spans |= {(symbol, time, time) for symbol, _, time in begins(seen) ^ first}
-        assert set(known.changed_ranges.rows()) == spans
-        assert known.changed_ranges.height == len(spans)
+        state = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+        assert dict(state.missing_ranges.schema) == dict(empty(MISSING_RANGES).schema)
+        assert state.missing_ranges.height == len(missing_ranges(seen))
+        assert set(state.missing_ranges.rows()) == missing_ranges(seen)
+        assert set(state.first_seen.rows()) == first_numbers(seen)
+        assert state.first_seen.height == len(first_numbers(seen))
+        spans = {(symbol, *times) for symbol, _, _, *times in missing_ranges(seen) ^ before}
+        spans |= {(symbol, time, time) for symbol, _, time in first_numbers(seen) ^ first}
+        assert set(state.changed_ranges.rows()) == spans
+        assert state.changed_ranges.height == len(spans)
 
 
 @given(TIMED)
-def test_a_ledger_goes_on_from_its_copy(batches: list[list[tuple[str, int]]]) -> None:
-    """With all the holes there are, and none said to have changed."""
+def test_deduplicator_restored_from_snapshot_has_the_same_gap_state(
+    batches: list[list[tuple[str, int]]],
+) -> None:
+    """No range counts as changed."""
     ledger, seen = Deduplicator(), {pair for pairs in batches for pair in pairs}
     for pairs in batches:
         ledger.mark_new(numbered(pairs))
-    copy = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
-    known = copy.gap_state(copy.take_changes(), NO_OUTAGE)
-    assert (set(known.missing_ranges.rows()), known.changed_ranges.height) == (holes(seen), 0)
-    assert set(known.first_seen.rows()) == begins(seen)
+    restored = load_deduplicator(pickle.loads(pickle.dumps(save_deduplicator(ledger))))  # noqa: S301 - our own
+    state = restored.gap_state(restored.take_changes(), NO_OUTAGE)
+    assert (set(state.missing_ranges.rows()), state.changed_ranges.height) == (
+        missing_ranges(seen),
+        0,
+    )
+    assert set(state.first_seen.rows()) == first_numbers(seen)
 
 
-def test_what_is_known_is_made_once_while_nothing_changes() -> None:
-    """A run that goes on where the last one ended leaves the holes as they are."""
+def test_gap_state_is_reused_while_missing_ranges_stay() -> None:
+    """A run that continues the last one leaves the missing ranges as they are."""
     ledger = Deduplicator()
     ledger.mark_new(numbered([("A/B", 1), ("A/B", 4), ("C/D", 7)]))
-    first = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+    first_state = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
     ledger.mark_new(numbered([("A/B", 5), ("A/B", 6), ("C/D", 8), ("A/B", 4)]))
-    second_ = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
-    assert second_.missing_ranges is first.missing_ranges
-    assert second_.changed_ranges.is_empty()
+    second_state = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+    assert second_state.missing_ranges is first_state.missing_ranges
+    assert second_state.changed_ranges.is_empty()
     ledger.mark_new(numbered([("A/B", 9), ("A/B", 8), ("A/B", 7)]))
-    assert ledger.gap_state(ledger.take_changes(), NO_OUTAGE) is second_
+    assert ledger.gap_state(ledger.take_changes(), NO_OUTAGE) is second_state
 
 
-def test_unnumbered_trades_have_no_holes_and_no_begin() -> None:
-    """Nobody can tell what is missing of them."""
+def test_unnumbered_trades_have_no_missing_ranges_and_no_first_number() -> None:
     ledger = Deduplicator()
     ledger.mark_new(table([("A/B", 0, "a", 0), ("A/B", 0, "c", 9)]))
-    known = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
-    assert known.missing_ranges.is_empty()
-    assert known.first_seen.is_empty()
-    assert known.changed_ranges.is_empty()
+    state = ledger.gap_state(ledger.take_changes(), NO_OUTAGE)
+    assert state.missing_ranges.is_empty()
+    assert state.first_seen.is_empty()
+    assert state.changed_ranges.is_empty()

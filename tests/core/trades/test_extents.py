@@ -1,4 +1,4 @@
-"""What a batch holds of each symbol: by the way of few trades and by that of many."""
+"""Extent of a batch per symbol, for small and large batches."""
 
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -29,17 +29,17 @@ ROWS = st.lists(
 
 
 def expected(rows: list[Row], symbol: str) -> tuple[Extent, bool]:
-    """The same in plain Python, and whether the numbers are one run in order."""
+    """The extent in plain Python, and whether the numbers are one ascending run."""
     own = [(number, time) for name, number, time in rows if name == symbol]
     numbers, times = [number for number, _ in own], [time for _, time in own]
     least, most = min(numbers), max(numbers)
-    # Of trades that share a number the first one has it.
+    # The first trade with a number defines its time.
     begin, end = times[numbers.index(least)], times[numbers.index(most)]
-    found = Extent(
+    extent = Extent(
         symbol, least, most, START + begin, START + end, len(own), len(set(numbers)),
         START + min(times), START + max(times), numbers == sorted(numbers),
     )  # fmt: skip
-    return found, numbers == list(range(least, least + len(numbers)))
+    return extent, numbers == list(range(least, least + len(numbers)))
 
 
 @pytest.mark.parametrize("few", [0, 300], ids=["many", "few"])
@@ -47,9 +47,9 @@ def expected(rows: list[Row], symbol: str) -> tuple[Extent, bool]:
 @example(rows=[("A/B", 5, 9), ("A/B", 6, 1), ("A/B", 7, 3)])
 @example(rows=[("A/B", 5, 1), ("A/B", 6, 2), ("A/B", 3, 3), ("A/B", 4, 4)])
 @example(rows=[("A/B", 5, 1), ("A/B", 5, 2), ("A/B", 7, 3)])
-def test_extent_is_that_of_a_plain_list(few: int, rows: list[Row]) -> None:
-    """Times of the ends are those of their trades, whichever is earlier; a run that begins anew
-    within the batch is none.
+def test_extent_matches_plain_list(few: int, rows: list[Row]) -> None:
+    """Times of the ends are those of their trades. A run that starts again within the batch is
+    none.
     """
     moments = [EPOCH + timedelta(microseconds=START + time) for *_, time in rows]
     keys = pl.DataFrame(
@@ -60,7 +60,7 @@ def test_extent_is_that_of_a_plain_list(few: int, rows: list[Row]) -> None:
         }
     )
     with mock.patch("candlewax.core.trades.extents._SMALL_BATCH_ROWS", few):
-        found = sorted(extents(keys))
-    wanted = [expected(rows, symbol) for symbol in sorted({row[0] for row in rows})]
-    assert found == [one for one, _ in wanted]
-    assert [one.is_whole for one in found] == [whole for _, whole in wanted]
+        actual = sorted(extents(keys))
+    expected_extents = [expected(rows, symbol) for symbol in sorted({row[0] for row in rows})]
+    assert actual == [extent for extent, _ in expected_extents]
+    assert [extent.is_whole for extent in actual] == [whole for _, whole in expected_extents]

@@ -1,4 +1,4 @@
-"""A few frames and trades: the same as by the way of many."""
+"""Decoding of small batches: the fast path gives the same as the general path."""
 
 from decimal import Context, Decimal
 from unittest import mock
@@ -13,7 +13,7 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.trades import small_batch
 from candlewax.core.trades.normalize import normalize
 from candlewax.exchanges import EXCHANGES
-from tests.core.trades.test_decode import NAMES, TEXTS, sound
+from tests.core.trades.test_decode import NAMES, TEXTS, valid_frames
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS, read
 
 BINANCE = (
@@ -22,25 +22,27 @@ BINANCE = (
 )
 
 
-@given(st.sampled_from(NAMES), st.lists(TEXTS | sound().map(lambda one: one[1]), max_size=8))
-def test_frames_are_read_as_by_the_way_of_many(exchange: str, texts: list[str]) -> None:
-    """Good frames, nearly good ones and garbage: rows, trades and letters are the same."""
-    few = read(exchange, *texts)
+@given(
+    st.sampled_from(NAMES),
+    st.lists(TEXTS | valid_frames().map(lambda example: example[1]), max_size=8),
+)
+def test_fast_and_general_path_decode_any_text_equally(exchange: str, texts: list[str]) -> None:
+    """For valid frames, nearly valid ones and garbage."""
+    by_fast_path = read(exchange, *texts)
     with mock.patch.object(small_batch, "SMALL_BATCH_ROWS", -1):
-        many = read(exchange, *texts)
-    assert_frame_equal(few.bronze, many.bronze)
-    assert_frame_equal(few.dead_letters, many.dead_letters)
-    assert_frame_equal(few.trades, many.trades)
-    assert few.events == many.events
+        by_general_path = read(exchange, *texts)
+    assert_frame_equal(by_fast_path.bronze, by_general_path.bronze)
+    assert_frame_equal(by_fast_path.dead_letters, by_general_path.dead_letters)
+    assert_frame_equal(by_fast_path.trades, by_general_path.trades)
+    assert by_fast_path.events == by_general_path.events
 
 
-def test_plain_trades_go_this_way() -> None:
-    """It is not only a way that is there: what exchanges send nearly always takes it."""
+def test_ordinary_trades_take_the_fast_path() -> None:
     with mock.patch(
-        "candlewax.core.trades.decode.normalize", side_effect=AssertionError("the other way")
+        "candlewax.core.trades.decode.normalize", side_effect=AssertionError("the general path")
     ):
-        found = read("binance", BINANCE, BINANCE.replace('"t":7', '"t":8'))
-    assert found.trades["sequence"].to_list() == [7, 8]
+        decoded = read("binance", BINANCE, BINANCE.replace('"t":7', '"t":8'))
+    assert decoded.trades["sequence"].to_list() == [7, 8]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,7 @@ def test_plain_trades_go_this_way() -> None:
         ('"T":1700000000000', '"T":1800000060124'),
     ],
 )
-def test_a_trade_that_asks_for_more_is_read_by_the_way_of_many(plain: str, other: str) -> None:
-    """And so are those beside it."""
+def test_unusual_trade_takes_the_general_path_with_its_batch(plain: str, other: str) -> None:
     texts = BINANCE, BINANCE.replace('"t":7', '"t":8').replace(plain, other)
     assert other in texts[1]
     with (
@@ -89,26 +90,26 @@ RECEIVED_US = RECEIVED_NS // 1000
         ("1", "1", -RECEIVED_US, None),
     ],
 )
-def test_trade_at_a_limit_is_judged_alike_by_all_ways(
+def test_trade_at_a_limit_is_judged_equally_by_all_paths(
     price: str, quantity: str, time: int, reason: str | None
 ) -> None:
-    """Quantities below 10^18, worth below 10^15, no later than 60 s after the frame came: at the
-    limit, one below, one above. `time` in microseconds since then.
+    """Quantity below 10^18, quote volume below 10^15, time at most 60 s after receipt. `time`
+    counts microseconds since receipt.
     """
     moment = RECEIVED_US + time
     text = (
         f'{{"e":"trade","E":1,"s":"BTCUSDT","t":7,"p":"{price}","q":"{quantity}","T":{moment},'
         '"m":true,"M":true}'
     )
-    way = mock.patch("candlewax.core.trades.decode.normalize", wraps=normalize)
-    with way as by_many:
-        few = read("binance", text)
-    assert by_many.called == (reason is not None)
+    general_path = mock.patch("candlewax.core.trades.decode.normalize", wraps=normalize)
+    with general_path as general_path_mock:
+        by_fast_path = read("binance", text)
+    assert general_path_mock.called == (reason is not None)
     with mock.patch.object(small_batch, "SMALL_BATCH_ROWS", -1):
-        many = read("binance", text)
-    for found in (few, many):
-        assert found.dead_letters["reason"].to_list() == ([] if reason is None else [reason])
-        amounts = found.trades.select("price", "quantity").rows()
+        by_general_path = read("binance", text)
+    for decoded in (by_fast_path, by_general_path):
+        assert decoded.dead_letters["reason"].to_list() == ([] if reason is None else [reason])
+        amounts = decoded.trades.select("price", "quantity").rows()
         assert amounts == ([] if reason else [(Decimal(price), Decimal(quantity))])
     frame = Frame(RECEIVED_NS, "c0", 0, text, "c0", 0, 0)
     by_rows = decode_rows(EXCHANGES["binance"], [frame], INSTRUMENTS)

@@ -15,9 +15,9 @@ from candlewax.pipeline.steps import route
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep, concat
 from candlewax.runtime.counters import Counters
-from tests.core.trades.test_messages import trade
 from tests.support.batches import as_columns
 from tests.support.decoding import INSTRUMENTS
+from tests.support.trade_messages import trade
 
 
 def held(*values: Any) -> MessageValues:
