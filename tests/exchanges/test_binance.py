@@ -1,4 +1,4 @@
-"""Binance spot, by frames of its documentation."""
+"""Binance spot, by frames from its documentation."""
 
 import json
 from decimal import Decimal
@@ -17,8 +17,8 @@ ENVELOPE = f'{{"stream":"bnbbtc@trade","data":{BARE}}}'
 
 
 @pytest.mark.parametrize("frame", [BARE, OLD, ENVELOPE, " " + BARE.replace(",", ", ")])
-def test_a_trade_is_read_bare_enveloped_old_and_new(frame: str) -> None:
-    """The taker sold where the buyer was the maker; the time is that of the trade."""
+def test_trade_is_decoded_bare_enveloped_old_and_new(frame: str) -> None:
+    """If the buyer is the maker, the taker sold. The time is that of the trade."""
     (trade,) = trades("binance", frame)
     assert trade["symbol"] == "BNB/BTC"
     assert (trade["base"], trade["quote"], trade["native_symbol"]) == ("BNB", "BTC", "BNBBTC")
@@ -32,26 +32,25 @@ def test_a_trade_is_read_bare_enveloped_old_and_new(frame: str) -> None:
     assert trade["received_at"] == at("2027-01-15T08:00:00.123456")
 
 
-def test_a_buyer_who_is_no_maker_took() -> None:
-    """M false: the taker bought."""
+def test_side_is_buy_when_the_buyer_is_not_the_maker() -> None:
     assert trades("binance", BARE.replace('"m":true', '"m":false'))[0]["side"] == "BUY"
 
 
-def test_what_is_not_mapped_is_kept_verbatim() -> None:
-    """Orders and the event's time are vendor data."""
+def test_unmapped_fields_are_kept_as_vendor_data() -> None:
+    """Among them are order ids and the event time."""
     assert trades("binance", OLD)[0]["vendor"] == {
         "E": "1672515782136", "b": "88", "a": "50", "M": "true",
     }  # fmt: skip
 
 
-def test_times_may_be_microseconds() -> None:
-    """A connection may have asked for microseconds."""
+def test_trade_time_in_microseconds_is_decoded() -> None:
+    """Clients may request microseconds when they connect."""
     frame = BARE.replace("1672515782134", "1672515782134567")
     assert trades("binance", frame)[0]["timestamp"] == at("2022-12-31T19:43:02.134567")
 
 
-def test_times_are_microseconds_from_their_first_one_on() -> None:
-    """In frames and in answers alike; below they are milliseconds, of a year that nobody sees."""
+def test_trade_time_is_microseconds_from_ten_to_the_fifteenth_on() -> None:
+    """In frames and REST responses alike; smaller times are milliseconds."""
     first = 10**15
     frame = BARE.replace("1672515782134", str(first))
     assert trades("binance", frame)[0]["timestamp"] == at("2001-09-09T01:46:40")
@@ -66,8 +65,7 @@ def test_times_are_microseconds_from_their_first_one_on() -> None:
     assert rest.parse_page(json.loads(f"[{earlier}]")).times_us == [(first - 1) * 1000]
 
 
-def test_the_largest_ids_are_read() -> None:
-    """Ids are whole numbers of 64 bits; beyond them a letter says so."""
+def test_ids_up_to_64_bits_are_decoded_and_others_are_dead_letters() -> None:
     assert trades("binance", BARE.replace("12345", str(2**64 - 1)))[0]["sequence"] == 2**64 - 1
     assert trades("binance", BARE.replace("12345", str(2**63 + 5)))[0]["sequence"] == 2**63 + 5
     assert reasons("binance", BARE.replace("12345", str(2**64))) == ["bad_id"]
@@ -93,7 +91,7 @@ def test_the_largest_ids_are_read() -> None:
     ],
 )
 def test_other_events_are_control_frames(frame: str) -> None:
-    """Acks, errors, depth, tickers, candles, aggregates, answers of REST."""
+    """Acks, errors, depth, tickers, klines, aggregate trades and REST responses."""
     assert kinds("binance", frame) == ["control"]
 
 
@@ -125,8 +123,7 @@ def test_other_events_are_control_frames(frame: str) -> None:
         ('"s":"BNBBTC"', '"s":"BTCUSDT_210625"', "unknown_instrument"),
     ],
 )
-def test_a_trade_that_is_none_becomes_a_letter(old: str, new: str, reason: str) -> None:
-    """Each limit of a trade has its reason, and the frame is kept."""
+def test_invalid_trade_is_a_dead_letter_with_its_reason(old: str, new: str, reason: str) -> None:
     frame = BARE.replace(old, new)
     assert frame != BARE
     assert reasons("binance", frame) == [reason]

@@ -1,4 +1,4 @@
-"""Coinbase, Advanced Trade and Exchange, by frames of its documentation."""
+"""Coinbase, Advanced Trade and Exchange, by frames from its documentation."""
 
 from decimal import Decimal
 
@@ -25,15 +25,14 @@ MATCH = (
 )
 
 
-def test_the_taker_is_on_the_other_side() -> None:
-    """Coinbase names the maker's side."""
+def test_side_is_the_opposite_of_the_maker_side_sent() -> None:
     assert [trade["side"] for trade in trades("coinbase", ADVANCED)] == ["SELL", "BUY"]
     assert trades("coinbase", NEWEST)[0]["side"] == "BUY"
     assert trades("coinbase", MATCH)[0]["side"] == "BUY"
 
 
-def test_trades_of_one_frame_come_in_its_order_and_keep_their_numbers() -> None:
-    """Newest first as they are sent; the numbers tell the exchange's order."""
+def test_trades_of_one_frame_keep_its_order_and_their_numbers() -> None:
+    """Coinbase sends the newest first."""
     first, second = trades("coinbase", ADVANCED)
     assert (first["sequence"], second["sequence"]) == (2, 1)
     assert first["trade_id"] == "000000002"
@@ -41,15 +40,15 @@ def test_trades_of_one_frame_come_in_its_order_and_keep_their_numbers() -> None:
     assert [first["source_index"], second["source_index"]] == [0, 1]
 
 
-def test_nanoseconds_are_cut() -> None:
-    """Not rounded: the trade stays in its window."""
+def test_trade_time_is_truncated_to_microseconds() -> None:
+    """Rounding could move the trade into the next window."""
     first, second = trades("coinbase", ADVANCED)
     assert first["timestamp"] == at("2019-08-14T20:42:27.265999")
     assert second["timestamp"] == at("2019-08-14T20:42:27")
 
 
-def test_a_match_of_exchange_is_a_trade() -> None:
-    """`last_match`, from before the subscription, too."""
+def test_match_and_last_match_are_trades() -> None:
+    """`last_match` is from before the subscription."""
     for frame in (MATCH, MATCH.replace('"match"', '"last_match"')):
         (trade,) = trades("coinbase", frame)
         assert (trade["symbol"], trade["sequence"]) == ("BTC/USD", 10)
@@ -58,8 +57,7 @@ def test_a_match_of_exchange_is_a_trade() -> None:
         assert trade["vendor"]["sequence"] == "50"
 
 
-def test_several_events_of_one_frame_count_on() -> None:
-    """The place of a trade is its place in the whole frame."""
+def test_source_index_counts_across_the_events_of_a_frame() -> None:
     event = NEWEST[NEWEST.index('{"type":"update"') : -2]
     frame = NEWEST[:-2] + "," + event.replace("1100253573", "1100253574") + "]}"
     assert [trade["source_index"] for trade in trades("coinbase", frame)] == [0, 1]
@@ -80,8 +78,8 @@ def test_several_events_of_one_frame_count_on() -> None:
         '{"channel":"market_trades","events":[{"type":"update","trades":[]}]}',
     ],
 )
-def test_other_frames_are_control_frames(frame: str) -> None:
-    """Subscriptions, heartbeats, tickers, books, errors."""
+def test_other_coinbase_frames_are_control_frames(frame: str) -> None:
+    """Subscriptions, heartbeats, tickers, order books and errors."""
     assert kinds("coinbase", frame) == ["control"]
 
 
@@ -99,6 +97,5 @@ def test_other_frames_are_control_frames(frame: str) -> None:
         ('{"price":"1"}', "bad_shape"),
     ],
 )
-def test_what_cannot_be_read_becomes_a_letter(frame: str, reason: str) -> None:
-    """With the reason."""
+def test_invalid_trade_or_frame_is_a_dead_letter_with_its_reason(frame: str, reason: str) -> None:
     assert reasons("coinbase", frame) == [reason]

@@ -1,4 +1,4 @@
-"""Details of dead letters: each says what was expected and what came."""
+"""Details of dead letters: the expected value and the actual one."""
 
 import pytest
 
@@ -57,10 +57,10 @@ ADVANCED = (
          "got 2026-09-15T12:00:07.5"),
     ],
 )  # fmt: skip
-def test_dead_letter_says_what_was_expected_and_what_came(
+def test_detail_names_expected_and_actual_value(
     exchange: str, frame: str, old: str, new: str, detail: str, few: int
 ) -> None:
-    """In both ways of reading, among good frames."""
+    """In both decoding paths; the frames beside it are decoded."""
     assert old in frame
     decoded = read(exchange, frame, frame.replace(old, new), frame, few=few)
     (letter,) = decoded.dead_letters.rows(named=True)
@@ -77,8 +77,8 @@ def test_dead_letter_says_what_was_expected_and_what_came(
         ("two,1.5,2,3,1789473605000,True,True", "expected a whole number below 2^64, got two"),
     ],
 )  # fmt: skip
-def test_dead_letter_of_a_dump_says_what_came(line: str, detail: str) -> None:
-    """The lines beside it are read."""
+def test_detail_of_a_dump_line_names_expected_and_actual_value(line: str, detail: str) -> None:
+    """The lines beside it are decoded."""
     good = "1,1.5,2,3,1789473605000,True,True"
     decoded = read("binance", f"{good}\n{line}", connection=f"{FROM_DUMP}BTCUSDT")
     (letter,) = decoded.dead_letters.rows(named=True)
@@ -98,8 +98,8 @@ def test_dead_letter_of_a_dump_says_what_came(line: str, detail: str) -> None:
         ("2026-09-15t12:00:07z", 1_789_473_607_000_000),
     ],
 )
-def test_time_with_an_offset_is_read_in_utc(text: str, microseconds: int, few: int) -> None:
-    """Digits beyond the microsecond are cut; times beside it are read as ever."""
+def test_time_with_an_offset_is_converted_to_utc(text: str, microseconds: int, few: int) -> None:
+    """Digits beyond the microsecond are cut; other times of the batch are unaffected."""
     frames = [frame.replace("2026-09-15T12:00:07.5Z", text) for frame in (ADVANCED, ADVANCED)]
     decoded = read("coinbase", ADVANCED, *frames, few=few)
     assert decoded.dead_letters.is_empty()
@@ -111,7 +111,6 @@ def test_time_with_an_offset_is_read_in_utc(text: str, microseconds: int, few: i
     "text", ["2026-09-15T12:00:075Z", "2026-09-15T12:00:07.Z", "2026-09-31T12:00:07+00:00",
              "2026-09-15T12:00:07+25:00", "2026-09-15T12:00:07 +00:00", ""],
 )  # fmt: skip
-def test_text_that_is_no_time_is_a_dead_letter(text: str) -> None:
-    """However near it comes to one."""
+def test_invalid_time_is_a_dead_letter(text: str) -> None:
     frame = ADVANCED.replace("2026-09-15T12:00:07.5Z", text)
     assert read("coinbase", frame).dead_letters["reason"].to_list() == ["bad_time"]

@@ -1,4 +1,4 @@
-"""Kraken, both protocols, by frames of its documentation."""
+"""Kraken, both protocols, by frames from its documentation."""
 
 from decimal import Decimal
 
@@ -19,8 +19,8 @@ V1 = (
 )
 
 
-def test_v2_trades_of_one_frame_are_read_in_their_places() -> None:
-    """Side and number as they stand, amounts digit for digit."""
+def test_v2_trades_of_one_frame_are_decoded_in_order() -> None:
+    """Amounts are exact."""
     first, second = trades("kraken", V2)
     assert (first["symbol"], first["sequence"], first["side"]) == ("MATIC/USD", 4665906, "SELL")
     assert (second["sequence"], second["side"]) == (4665907, "BUY")
@@ -42,35 +42,34 @@ def test_v2_trades_of_one_frame_are_read_in_their_places() -> None:
         ("123456789012345.678901", "123456789012345.678901"),
     ],
 )
-def test_a_json_number_never_passes_through_a_float(number: str, value: str) -> None:
-    """Seventeen digits and more come out as they went in."""
+def test_amounts_in_json_numbers_are_exact(number: str, value: str) -> None:
+    """Even with more digits than a float holds."""
     (trade, _) = trades("kraken", V2.replace("40.0", number))
     assert trade["quantity"] == Decimal(value)
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e400", "-0", "0", "1e-13", "0.1234567890123"])
-def test_an_amount_that_is_none_costs_its_own_trade_only(number: str) -> None:
-    """The other trade of the frame passes."""
+def test_invalid_amount_is_a_dead_letter_of_its_trade_only(number: str) -> None:
+    """The other trade of the frame is decoded."""
     frame = V2.replace("40.0", number)
-    found = read("kraken", frame)
+    decoded = read("kraken", frame)
     if number == "NaN":  # no JSON at all
         assert reasons("kraken", frame) == ["bad_json"]
         return
-    assert found.trades["sequence"].to_list() == [4665907]
-    (letter,) = found.dead_letters.rows(named=True)
+    assert decoded.trades["sequence"].to_list() == [4665907]
+    (letter,) = decoded.dead_letters.rows(named=True)
     assert (letter["reason"], letter["source_index"], letter["scope"]) == ("bad_quantity", 0, 3)
     assert letter["frame"] == frame.encode()
-    assert found.bronze["trades"].to_list() == [1]
+    assert decoded.bronze["trades"].to_list() == [1]
     assert kinds("kraken", frame) == ["trade"]
 
 
-def test_a_snapshot_holds_ordinary_trades() -> None:
-    """What was before the subscription is read like the rest."""
+def test_trades_of_a_snapshot_are_decoded() -> None:
     assert len(trades("kraken", V2.replace('"update"', '"snapshot"'))) == 2
 
 
-def test_v1_trades_are_not_numbered() -> None:
-    """The content makes their id; the side is the taker's."""
+def test_v1_trades_are_unnumbered_with_an_id_of_their_content() -> None:
+    """The side is the taker's."""
     first, second = trades("kraken", V1)
     assert (first["symbol"], first["base"], first["native_symbol"]) == ("BTC/USD", "BTC", "XBT/USD")
     assert (first["sequence"], second["sequence"]) == (0, 0)
@@ -80,8 +79,8 @@ def test_v1_trades_are_not_numbered() -> None:
     assert first["trade_id"] != second["trade_id"]
 
 
-def test_equal_fills_of_one_frame_stay_distinct() -> None:
-    """Their ids differ, and are the same whenever the frame is read."""
+def test_equal_fills_of_one_frame_have_distinct_stable_ids() -> None:
+    """The ids are the same each time the frame is decoded."""
     row = '["5541.20000","0.15850568","1534614057.321597","s","l",""]'
     frame = f'[0,[{row},{row},{row}],"trade","XBT/USD"]'
     ids = [trade["trade_id"] for trade in trades("kraken", frame)]
@@ -106,8 +105,8 @@ def test_equal_fills_of_one_frame_stay_distinct() -> None:
         '{"channel":"trade","type":"update","data":[]}',
     ],
 )
-def test_other_frames_are_control_frames(frame: str) -> None:
-    """Heartbeats, status, acks, books, answers of REST."""
+def test_other_kraken_frames_are_control_frames(frame: str) -> None:
+    """Heartbeats, status, acks, order books and REST responses."""
     assert kinds("kraken", frame) == ["control"]
 
 
@@ -123,14 +122,12 @@ def test_other_frames_are_control_frames(frame: str) -> None:
         (V2.replace("2023-09-25T07:49:37.708706Z", "9999-12-31T23:59:59.999999Z", 1), "bad_time"),
     ],
 )
-def test_a_bad_trade_among_good_ones_is_a_letter(frame: str, reason: str) -> None:
-    """The good one passes, the bad one is told with its place."""
-    found = read("kraken", frame)
-    assert found.trades.height == 1
-    assert found.dead_letters["reason"].to_list() == [reason]
+def test_invalid_trade_beside_a_valid_one_is_a_dead_letter(frame: str, reason: str) -> None:
+    decoded = read("kraken", frame)
+    assert decoded.trades.height == 1
+    assert decoded.dead_letters["reason"].to_list() == [reason]
 
 
 @pytest.mark.parametrize("frame", ["[]", "[1,2]", '"text"', "7", '{"data":[]}', "null"])
-def test_other_json_is_dead(frame: str) -> None:
-    """What Kraken does not send is kept with a reason."""
+def test_json_of_another_shape_is_a_dead_letter(frame: str) -> None:
     assert reasons("kraken", frame) == ["bad_shape"]

@@ -1,4 +1,4 @@
-"""Every kind of frame that clients were seen to meet, where recordings are at hand."""
+"""Recorded messages of every kind, if recordings are available."""
 
 import json
 from decimal import Decimal
@@ -15,7 +15,7 @@ EXCHANGES = {"binance": "binance", "kraken": "kraken", "coinbase_pro": "coinbase
 
 
 def messages() -> list[tuple[str, str, str]]:
-    """Exchange, kind as its recorder named it, frame."""
+    """Exchange, kind as its recorder named it, and frame."""
     path = recorded.DATA / "single_messages" / "crypto_msg_parser_odd.jsonl"
     rows = [json.loads(line) for line in recorded.lines(path)]
     return [
@@ -26,7 +26,7 @@ def messages() -> list[tuple[str, str, str]]:
 
 
 def prices(frame: str) -> list[Decimal]:
-    """The prices of the trades a frame holds, by hand."""
+    """Prices of the trades of a frame, read with plain JSON."""
     content: Any = json.loads(frame, parse_float=Decimal, parse_int=Decimal)
     if isinstance(content, list):
         return [Decimal(row[0]) for row in content[1]] if content[-2] == "trade" else []
@@ -39,17 +39,17 @@ def prices(frame: str) -> list[Decimal]:
 
 
 def test_every_recorded_message_is_a_trade_or_a_control_frame() -> None:
-    """None is dead, and those with trades give them."""
-    found = messages()
-    assert len(found) > 30
-    for exchange, name, frame in found:
+    """Frames with trades give all of their prices."""
+    recorded_messages = messages()
+    assert len(recorded_messages) > 30
+    for exchange, name, frame in recorded_messages:
         expected = prices(frame)
         assert kinds(exchange, frame) == ["trade" if expected else "control"], name
         assert [trade["price"] for trade in trades(exchange, frame)] == expected, name
 
 
-def test_the_frames_of_coinbase_of_today_are_read() -> None:
-    """Advanced Trade and Exchange, as recorded in 2026."""
+def test_coinbase_frames_recorded_in_2026_are_decoded() -> None:
+    """Advanced Trade and Exchange."""
     path = recorded.DATA / "single_messages" / "coinbase_2026_frames.txt"
     frames = [line.split("\t", 1)[1] for line in recorded.lines(path)]
     advanced, match = frames
@@ -58,14 +58,14 @@ def test_the_frames_of_coinbase_of_today_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["BINANCE.ws.1.0.gz", "BINANCE_US.ws.1.0.gz"])
-def test_sessions_without_trades_are_control_frames(name: str) -> None:
-    """Aggregated trades, candles, depth and tickers of Binance spot."""
+def test_recorded_binance_sessions_without_trades_are_control_frames(name: str) -> None:
+    """Aggregate trades, klines, depth and tickers."""
     frames = [frame for _, frame in recorded.session(name)]
     assert len(frames) > 200
     assert set(kinds("binance", *frames)) == {"control"}
 
 
-def test_a_session_of_kraken_tickers_holds_no_trade() -> None:
-    """Arrays of another channel, acks, heartbeats."""
+def test_recorded_kraken_ticker_session_is_control_frames() -> None:
+    """Arrays of another channel, acks and heartbeats."""
     frames = [frame for _, frame in recorded.session("KRAKEN.ws.49.0.gz")]
     assert set(kinds("kraken", *frames)) == {"control"}

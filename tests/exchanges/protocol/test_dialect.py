@@ -1,4 +1,4 @@
-"""Frames read by their layouts, in bulk."""
+"""Layouts of frames, ordered by likelihood for decoding in bulk."""
 
 import polars as pl
 
@@ -11,20 +11,19 @@ _LAYOUTS = EXCHANGES["binance_usdm"].layouts
 
 
 def _order(*frames: str) -> list[bool]:
-    """For each layout in turn, whether it is that of the first frame."""
+    """Return for each layout in order whether it recognizes the last frame."""
     ordered = order_by_likelihood(_LAYOUTS, pl.DataFrame({"frame": frames}))
     assert sorted(map(id, ordered)) == sorted(map(id, _LAYOUTS))
     return [bool(layout.recognizes(frames[-1])) for layout in ordered]
 
 
-def test_the_layout_that_frames_have_is_tried_first() -> None:
-    """No matter where an exchange lists it."""
+def test_layout_of_the_frames_is_tried_first() -> None:
+    """Regardless of its place in the exchange's list."""
     assert _order(_BARE) == [True, False, False, False]
     assert _order(_WRAPPED) == [True, False, False, False]
     assert _order('{"result":null,"id":1}', _WRAPPED) == [True, False, False, False]
 
 
-def test_frames_of_no_layout_leave_the_order() -> None:
-    """Then nothing is likely."""
+def test_order_of_layouts_is_kept_when_no_frame_matches() -> None:
     frames = pl.DataFrame({"frame": ['{"result":null,"id":1}']})
     assert order_by_likelihood(_LAYOUTS, frames) == list(_LAYOUTS)

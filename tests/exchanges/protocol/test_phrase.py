@@ -1,4 +1,4 @@
-"""Texts with values in them."""
+"""Texts with values of columns."""
 
 import polars as pl
 import pytest
@@ -11,16 +11,16 @@ ROWS = st.lists(st.tuples(st.none() | st.text(max_size=5), st.none() | st.intege
 
 
 def texts(frame: pl.DataFrame, text: str, *names: str) -> list[str | None]:
-    said = phrase(text, *(pl.col(name) for name in names))
-    return frame.select(said.alias("said"))["said"].to_list()
+    filled = phrase(text, *(pl.col(name) for name in names))
+    return frame.select(filled.alias("text"))["text"].to_list()
 
 
 @pytest.mark.parametrize("text", ["{}", "a {}, b {}", "{}{}", "{} b", "a {}", " {} µs ({})"])
 @given(rows=ROWS)
-def test_values_stand_where_the_braces_are(
+def test_phrase_fills_braces_as_str_format_does(
     text: str, rows: list[tuple[str | None, int | None]]
 ) -> None:
-    """As Python writes them; null where one is null."""
+    """The text is null if a value is null."""
     frame = pl.DataFrame(rows, {"a": pl.String, "b": pl.Int64}, orient="row")
     names = ["a", "b"][: text.count("{}")]
     values = [row[: len(names)] for row in rows]
@@ -30,8 +30,8 @@ def test_values_stand_where_the_braces_are(
 
 
 @given(st.lists(st.booleans(), min_size=8, max_size=32))
-def test_in_whatever_pieces_a_frame_is(kept: list[bool]) -> None:
-    """A filter behind a join leaves one for each thread, with rows or without."""
+def test_phrase_fills_every_row_of_a_frame_with_many_chunks(kept: list[bool]) -> None:
+    """A filter after a join leaves one chunk per thread, some without rows."""
     numbers = pl.DataFrame({"n": range(len(kept))})
     joined = numbers.lazy().join(numbers.lazy(), on="n", how="left", maintain_order="left")
     frame = joined.collect().filter(pl.Series(kept))

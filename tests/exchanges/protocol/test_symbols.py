@@ -1,4 +1,4 @@
-"""Symbols: what the rules split, and what they leave to the instruments file."""
+"""Symbols: splits by rule, and symbols that need the instruments file."""
 
 import tomllib
 from pathlib import Path
@@ -28,16 +28,18 @@ QUOTES = EXCHANGES["binance"].quotes
         ("USDCEURI", "USDC/EURI"),
     ],
 )
-def test_symbol_with_two_quotes_is_split_by_the_known_base(native: str, symbol: str) -> None:
-    """The base of the other split is no asset that is known."""
-    found = INSTRUMENTS.resolve("binance", native)
-    assert found is not None
-    assert found.symbol == symbol
+def test_symbol_with_two_possible_quotes_is_split_at_the_known_base(
+    native: str, symbol: str
+) -> None:
+    """The base of the other split is no known asset."""
+    instrument = INSTRUMENTS.resolve("binance", native)
+    assert instrument is not None
+    assert instrument.symbol == symbol
 
 
 @pytest.mark.parametrize("native", ["QQAEUR", "QQBIDR", "USDTUSD", "WWWTUSD"])
-def test_symbol_with_two_quotes_and_no_single_known_base_is_a_dead_letter(native: str) -> None:
-    """Neither base is known, or both are: the detail names the splits and the mend."""
+def test_symbol_with_two_splits_and_no_single_known_base_is_a_dead_letter(native: str) -> None:
+    """The detail names both splits and the instruments file; once listed there, it resolves."""
     text = (
         f'{{"e":"trade","E":1789473605000,"s":"{native}","t":7,"p":"1.5","q":"2",'
         '"T":1789473605000,"m":false,"M":true}'
@@ -58,10 +60,10 @@ _ASSET = st.one_of(
 
 
 @given(_ASSET, st.sampled_from(QUOTES), st.sets(_ASSET))
-def test_split_is_the_only_one_or_the_only_one_with_a_known_base(
+def test_split_needs_a_single_cut_or_a_single_known_base(
     base: str, quote: str, assets: set[str]
 ) -> None:
-    """Against all places a symbol can be cut at."""
+    """Compared with all places at which the symbol can be cut."""
     native = base + quote
     cuts = [(native[:n], native[n:]) for n in range(1, len(native)) if native[n:] in QUOTES]
     known = [cut for cut in cuts if cut[0] in {*assets, *QUOTES}]
@@ -82,11 +84,13 @@ def test_split_is_the_only_one_or_the_only_one_with_a_known_base(
         ("binance_usdm", "龙虾USDT", "龙虾/USDT:USDT"),
     ],
 )
-def test_letter_case_and_script_follow_the_rule(exchange: str, native: str, symbol: str) -> None:
-    """With a separator nothing is guessed; without one, letters without case are plain."""
-    found = INSTRUMENTS.resolve(exchange, native)
-    assert found is not None
-    assert found.symbol == symbol
+def test_mixed_case_and_other_scripts_resolve_by_rule(
+    exchange: str, native: str, symbol: str
+) -> None:
+    """Only a symbol without a separator must be free of lower-case letters."""
+    instrument = INSTRUMENTS.resolve(exchange, native)
+    assert instrument is not None
+    assert instrument.symbol == symbol
 
 
 @pytest.mark.parametrize(
@@ -105,12 +109,11 @@ def test_letter_case_and_script_follow_the_rule(exchange: str, native: str, symb
     ],
 )
 def test_symbol_that_looks_like_another_is_unknown(exchange: str, native: str) -> None:
-    """Full-width letters, ligatures, blanks and characters that cannot be seen."""
+    """Full-width letters, ligatures, blanks and invisible characters."""
     assert INSTRUMENTS.resolve(exchange, native) is None
 
 
-def test_listed_assets_are_codes_of_the_exchange() -> None:
-    """The bundled list holds each once, and no quote that would make a pair of two assets."""
+def test_bundled_file_lists_each_binance_asset_once() -> None:
     content = tomllib.loads((Path(__file__).parents[3] / "instruments.toml").read_text("utf-8"))
     assets = content["binance"]["assets"]
     assert len(set(assets)) == len(assets) > 100
@@ -121,8 +124,8 @@ def test_listed_assets_are_codes_of_the_exchange() -> None:
     ["[binance]\nassets = 'ADA'", "[binance]\nassets = [1]", "[binance]\nassets = ['']",
      "[binance]\nsubscribe = ['BTCUSDT']", "[binance]\nquotes = ['EUR']"],
 )  # fmt: skip
-def test_instruments_file_with_a_wrong_section_is_refused(tmp_path: Path, text: str) -> None:
-    """The error names the file and the exchange."""
+def test_instruments_file_with_an_invalid_section_is_refused(tmp_path: Path, text: str) -> None:
+    """The error names file and exchange."""
     path = tmp_path / "i.toml"
     path.write_text(text)
     with pytest.raises(InstrumentsError, match=r"i\.toml: \[binance\]"):

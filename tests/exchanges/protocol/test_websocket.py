@@ -1,4 +1,4 @@
-"""The rules of each exchange's websocket: messages, answers, limits."""
+"""Websocket rules of each exchange: messages, answers and limits."""
 
 import json
 
@@ -102,17 +102,19 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("exchange", "frame", "heard"), ANSWERS)
-def test_answers_are_understood(exchange: str, frame: str, heard: ControlMessage) -> None:
-    """Acks and refusals tell which instruments or which message they are about."""
+@pytest.mark.parametrize(("exchange", "frame", "expected"), ANSWERS)
+def test_control_message_names_its_symbols_or_its_request(
+    exchange: str, frame: str, expected: ControlMessage
+) -> None:
+    """Acks and refusals."""
     live = EXCHANGES[exchange].live
-    assert live.parse_control(frame) == heard
+    assert live.parse_control(frame) == expected
     assert not live.is_trade(frame)
 
 
 @pytest.mark.parametrize("exchange", list(EXCHANGES))
-def test_trades_are_told_from_all_else(exchange: str) -> None:
-    """New trades are known at a glance; nothing else is taken for them, nor for a heartbeat."""
+def test_only_trade_frames_are_trades(exchange: str) -> None:
+    """Snapshots, control frames and garbage are neither trades nor heartbeats."""
     live = EXCHANGES[exchange].live
     assert all(live.is_trade(frame) for frame in TRADES[exchange])
     for frame in [*OTHERS[exchange], *NONSENSE]:
@@ -124,25 +126,24 @@ def test_trades_are_told_from_all_else(exchange: str) -> None:
 
 
 @pytest.mark.parametrize("exchange", ["binance", "binance_usdm"])
-def test_an_announced_shutdown_is_understood(exchange: str) -> None:
-    """Binance says before it goes, bare or in an envelope."""
-    hear = EXCHANGES[exchange].live.parse_control
+def test_announced_shutdown_of_binance_is_recognized(exchange: str) -> None:
+    """Bare or in an envelope."""
+    parse_control = EXCHANGES[exchange].live.parse_control
     bare = '{"e":"serverShutdown","E":1770123456789}'
     envelopes = [f'{{"stream":"!serverShutdown","data":{bare}}}', f'{{"event":{bare}}}']
-    assert {hear(frame).kind for frame in [bare, *envelopes]} == {Kind.SHUTDOWN}
+    assert {parse_control(frame).kind for frame in [bare, *envelopes]} == {Kind.SHUTDOWN}
 
 
-def test_subscriptions_are_written_as_documented() -> None:
-    """Each exchange is asked in its own words."""
-    asked = {
+def test_subscribe_message_follows_the_documentation() -> None:
+    messages = {
         name: json.loads(exchange.live.subscribe(["BTC-USD", "X"], 9))
         for name, exchange in EXCHANGES.items()
     }
     binance = {"method": "SUBSCRIBE", "params": ["btc-usd@trade", "x@trade"], "id": 9}
-    assert asked["binance"] == asked["binance_usdm"] == binance
+    assert messages["binance"] == messages["binance_usdm"] == binance
     params = {"channel": "trade", "symbol": ["BTC-USD", "X"], "snapshot": True}
-    assert asked["kraken"] == {"method": "subscribe", "params": params, "req_id": 9}
-    assert asked["coinbase"] == {
+    assert messages["kraken"] == {"method": "subscribe", "params": params, "req_id": 9}
+    assert messages["coinbase"] == {
         "type": "subscribe",
         "product_ids": ["BTC-USD", "X"],
         "channel": "market_trades",
@@ -153,8 +154,8 @@ def test_subscriptions_are_written_as_documented() -> None:
 
 
 @pytest.mark.parametrize("exchange", list(EXCHANGES))
-def test_limits_of_the_exchange_are_kept(exchange: str) -> None:
-    """Messages are short enough, come seldom enough, and watching begins late enough."""
+def test_rules_stay_within_the_documented_limits(exchange: str) -> None:
+    """Message length, message rate, connection rate and connection age."""
     live = EXCHANGES[exchange].live
     assert live.url.startswith("wss://")
     assert len(live.subscribe(["ABCDEFGHIJUSDT_250627"] * live.symbols_per_message, 10**6)) < 4096
