@@ -17,8 +17,8 @@ from candlewax.feeds.rest.gap_fill import RestEndpoint
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import check_totals, verify
-from tests.feeds.rest.test_client import Answered, serving
 from tests.support.mending import QUICK, asked, gaps, hear, markets, mend, numbers, played, stored
+from tests.support.rest_client import Response, serving
 
 pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=17)
 
@@ -189,7 +189,7 @@ def row(number: int) -> str:
     )
 
 
-def page(*ids: int) -> Answered:
+def page(*ids: int) -> Response:
     return 200, {}, f"[{','.join(map(row, ids))}]".encode()
 
 
@@ -206,7 +206,7 @@ def test_refusal_after_an_answer_ends_the_round(tables: Database) -> None:
             tables, simulator, "binance",
             lambda n, trade: trade.market.native_symbol == native and n not in lost,
         )  # fmt: skip
-    failed: Answered = (503, {}, b"")
+    failed: Response = (503, {}, b"")
     first, second = start + 5, start + 20
     with serving(failed, page(first - 1, first, first + 1), failed) as server:
         rest = replace(EXCHANGES["binance"].rest, page_rows=3, requests_per_s=1000.0, burst=1000)
@@ -214,7 +214,9 @@ def test_refusal_after_an_answer_ends_the_round(tables: Database) -> None:
             tables, {"binance": RestEndpoint(rest, server.url)}, replace(QUICK, tries=3),
             patience=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.002),
         )  # fmt: skip
-        targets = [int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.asked]
+        targets = [
+            int(path.partition("fromId=")[2].partition("&")[0]) for path, _ in server.requests
+        ]
     assert targets == [
         # A failure; an answer and a failure; a failure: three tries of the shorter one.
         first - 1,

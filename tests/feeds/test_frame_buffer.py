@@ -1,4 +1,4 @@
-"""Frames that wait to be taken, and those that find no room."""
+"""Frame queue and memory budget: frames that find no room are counted and reported."""
 
 import json
 from collections.abc import Callable
@@ -7,46 +7,45 @@ from candlewax.feeds.frame_buffer import EVENT_BYTES, FrameQueue, FrameRecorder,
 from candlewax.runtime.counters import Counters
 
 FRAME = b"x" * 800
-"""With what a row needs besides, a thousand bytes."""
+"""With the overhead of a row, 1,000 bytes."""
 
 
-def line(bound: int) -> tuple[FrameRecorder, FrameQueue, Callable[[], int]]:
-    """A line with so much room, its queue, and what is counted as lost."""
-    room, tally = MemoryBudget(bound), Counters()
-    queue = room.create_queue()
-    made = FrameRecorder("binance", "binance-0", queue, room, tally)
-    return made, queue, lambda: tally.total("lost", "binance")
+def make_recorder(bound: int) -> tuple[FrameRecorder, FrameQueue, Callable[[], int]]:
+    """A recorder with a memory budget, its queue, and a count of its lost frames."""
+    budget, counters = MemoryBudget(bound), Counters()
+    queue = budget.create_queue()
+    recorder = FrameRecorder("binance", "binance-0", queue, budget, counters)
+    return recorder, queue, lambda: counters.total("lost", "binance")
 
 
-def told(queue: FrameQueue) -> list[int]:
-    """What was said to be lost, of all that waits."""
+def reported_losses(queue: FrameQueue) -> list[int]:
+    """The losses that queued events report."""
     frames = [row[3] for row in queue.take(10**6)]
     return [json.loads(frame)["lost"] for frame in frames if "overflow" in str(frame)]
 
 
-def test_what_is_lost_is_counted_at_once() -> None:
-    """Before there is room again, when it is told."""
-    receiving, queue, lost = line(3000)
+def test_lost_frames_are_counted_before_they_are_reported() -> None:
+    """The report waits for room in the queue."""
+    recorder, queue, lost = make_recorder(3000)
     for _ in range(5):
-        receiving.receive(FRAME)
+        recorder.receive(FRAME)
     assert lost() == 2
-    receiving.report_dropped()
-    assert told(queue) == []
+    recorder.report_dropped()
+    assert reported_losses(queue) == []
     assert lost() == 2
-    receiving.receive(FRAME)
-    assert told(queue) == [2]
+    recorder.receive(FRAME)
+    assert reported_losses(queue) == [2]
     assert lost() == 2
 
 
-def test_a_loss_that_cannot_be_told_yet_is_told_later() -> None:
-    """When there is not even room for saying it, it stays to be said."""
-    receiving, queue, lost = line(3000)
+def test_loss_is_reported_later_when_the_queue_has_no_room_for_the_event() -> None:
+    recorder, queue, lost = make_recorder(3000)
     while lost() < 7:
-        receiving.record_event("silent", warn=False)
+        recorder.record_event("silent", warn=False)
     before = lost()
-    receiving.report_dropped(is_last=True)
+    recorder.report_dropped(is_last=True)
     assert lost() == before + 1
     assert len(queue.rows) * 200 > EVENT_BYTES / 2
-    assert told(queue) == []
-    receiving.report_dropped()
-    assert told(queue) == [before + 1]
+    assert reported_losses(queue) == []
+    recorder.report_dropped()
+    assert reported_losses(queue) == [before + 1]

@@ -1,4 +1,4 @@
-"""Trades of a span of time, from REST and from dump files, through the whole pipeline."""
+"""Backfill from REST and from dump files, through the whole pipeline."""
 
 import zipfile
 from pathlib import Path
@@ -32,95 +32,99 @@ pytestmark = pytest.mark.slow("each test runs the whole pipeline", seconds=10)
 def store(
     tables: Database, exchange: str, native: str, texts: Texts
 ) -> tuple[Counters, BackfillSource]:
-    """Run the pipeline over some texts."""
-    tally = Counters()
-    source = BackfillSource(exchange, native, lambda _: texts, tally, lambda: False)
-    process = ProcessContext(INSTRUMENTS, (exchange,), tally)
+    """Run the pipeline on these texts."""
+    counters = Counters()
+    source = BackfillSource(exchange, native, lambda _: texts, counters, lambda: False)
+    process = ProcessContext(INSTRUMENTS, (exchange,), counters)
     run_main(ohlcv.build(builder.build_embedded(process, source, tables)))
-    return tally, source
+    return counters, source
 
 
 def from_rest(
     simulator: Simulator, exchange: str, native: str, span: tuple[int, int], **changes: Any
 ) -> Texts:
-    """What REST has of a span."""
-    (how,) = asked(simulator, exchange).values()
+    """The REST responses for a time range."""
+    (endpoint,) = asked(simulator, exchange).values()
     client = Client(
-        how.rest,
-        how.url,
-        how.key,
+        endpoint.rest,
+        endpoint.url,
+        endpoint.key,
         retry_policy=RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001),
     )
-    count, found = changes.get("count", lambda _: None), changes.get("found", SpanCounts())
-    return pages(client, how.rest, native, span, count, found)
+    count, counts = changes.get("count", lambda _: None), changes.get("found", SpanCounts())
+    return pages(client, endpoint.rest, native, span, count, counts)
 
 
 @pytest.mark.parametrize("exchange", ["binance", "binance_usdm", "kraken", "coinbase"])
-def test_exactly_the_trades_of_a_span_come(tables: Database, exchange: str) -> None:
-    """None before it or behind it, and every stored answer is the exchange's own; once more they
-    are all known: the tables stay as they are.
-    """
-    told: list[int] = []
-    found = SpanCounts()
+def test_backfill_stores_exactly_the_trades_of_its_time_range(
+    tables: Database, exchange: str
+) -> None:
+    """A second run finds only duplicates and leaves the tables as they are."""
+    progress: list[int] = []
+    counts = SpanCounts()
     with played(8_000) as (simulator, _):
         native, trades = max(markets(simulator, exchange).items(), key=lambda item: len(item[1]))
         times = [trade.time_us for trade in trades]
-        # Binance tells whole milliseconds by REST.
+        # REST times of Binance are whole milliseconds.
         begin, end = (times[len(times) * share // 4] // 1000 * 1000 for share in (1, 3))
         span = begin, end
-        first, _ = store(
+        first_run, _ = store(
             tables,
             exchange,
             native,
-            from_rest(simulator, exchange, native, span, count=told.append, found=found),
+            from_rest(simulator, exchange, native, span, count=progress.append, found=counts),
         )
         before = stored(tables, exchange)
-        again, _ = store(tables, exchange, native, from_rest(simulator, exchange, native, span))
-    wanted = {
+        second_run, _ = store(
+            tables, exchange, native, from_rest(simulator, exchange, native, span)
+        )
+    expected = {
         (native, trade.trade_id)
         for trade in trades
         if span[0] <= trade.time_us < span[1] and not trade.condition
     }
-    assert wanted
-    assert before.keys() == wanted
-    assert found == SpanCounts(within=len(wanted))
+    assert expected
+    assert before.keys() == expected
+    assert counts == SpanCounts(within=len(expected))
     assert set(before.values()) == {"rest"}
-    assert sum(told) == span[1] - span[0]
+    assert sum(progress) == span[1] - span[0]
     assert stored(tables, exchange) == before
-    assert again.total("trades") == 0
-    assert again.total("duplicates") == first.total("trades") == len(before)
+    assert second_run.total("trades") == 0
+    assert second_run.total("duplicates") == first_run.total("trades") == len(before)
     assert verify(tables.client).equal
     assert not check_totals(tables.client)
 
 
-def test_more_than_a_page_comes(tables: Database) -> None:
-    """Page after page; only the last one, which is full as well, holds some again."""
+def test_backfill_of_many_pages_stores_each_trade_once(tables: Database) -> None:
+    """Only the last page, which is full as well, repeats some trades."""
     with played() as (simulator, _):
         native, trades = "BTC-USD", markets(simulator, "coinbase")["BTC-USD"]
-        (how,) = asked(simulator, "coinbase").values()
-        small = EXCHANGES["coinbase"].rest.__class__(**{**vars(how.rest), "page_rows": 50})
-        client = Client(small, how.url)
+        (endpoint,) = asked(simulator, "coinbase").values()
+        small_pages = EXCHANGES["coinbase"].rest.__class__(
+            **{**vars(endpoint.rest), "page_rows": 50}
+        )
+        client = Client(small_pages, endpoint.url)
         span = trades[0].time_us, trades[-1].time_us + 1
-        texts = pages(client, small, native, span, lambda _: None, SpanCounts())
-        tally, _ = store(tables, "coinbase", native, texts)
-    assert tally.total("trades") == len(trades) > 100
-    assert tally.total("duplicates") < 50
+        texts = pages(client, small_pages, native, span, lambda _: None, SpanCounts())
+        counters, _ = store(tables, "coinbase", native, texts)
+    assert counters.total("trades") == len(trades) > 100
+    assert counters.total("duplicates") < 50
 
 
-def test_a_span_without_trades_stores_none(tables: Database) -> None:
+def test_backfill_of_a_range_without_trades_stores_nothing(tables: Database) -> None:
     """Before the first trade of a market, and after its last one."""
     with played() as (simulator, _):
         times = [trade.time_us for trade in markets(simulator, "kraken")["BTC/USD"]]
         for span in ((0, times[0]), (times[-1] + 1, times[-1] + 10**9)):
-            found = SpanCounts()
-            texts = from_rest(simulator, "kraken", "BTC/USD", span, found=found)
-            tally, source = store(tables, "kraken", "BTC/USD", texts)
-            assert (tally.total("frames"), found, source.error) == (0, SpanCounts(), None)
+            counts = SpanCounts()
+            texts = from_rest(simulator, "kraken", "BTC/USD", span, found=counts)
+            counters, source = store(tables, "kraken", "BTC/USD", texts)
+            assert (counters.total("frames"), counts, source.error) == (0, SpanCounts(), None)
     assert stored(tables, "kraken") == {}
 
 
-def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
-    """After some tries, with a message; what came before is stored."""
+def test_backfill_ends_with_an_error_when_the_exchange_refuses(tables: Database) -> None:
+    """At once for an unknown market, after several attempts for a failing server."""
     with played(refuse=("ETH/USD",)) as (simulator, _):
         span = 0, 10**18
         _, source = store(
@@ -135,8 +139,8 @@ def test_an_exchange_that_refuses_ends_it(tables: Database) -> None:
         assert simulator.rest_requests == 1 + 8
 
 
-def line(trade: Trade, unit_us: int = 1000) -> str:
-    """A line of a dump, as Binance writes it for spot."""
+def dump_line(trade: Trade, unit_us: int = 1000) -> str:
+    """A line of a dump file, as Binance writes it for spot."""
     market = trade.market
     worth = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
     return (
@@ -146,13 +150,15 @@ def line(trade: Trade, unit_us: int = 1000) -> str:
 
 
 @pytest.mark.parametrize(("unit_us", "suffix"), [(1000, ".csv"), (1, ".zip")])
-def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix: str) -> None:
-    """Plain and zipped, in either unit of time, several files; twice changes nothing."""
+def test_backfill_stores_dump_files_once(
+    tables: Database, tmp_path: Path, unit_us: int, suffix: str
+) -> None:
+    """Plain and zipped, in either unit of time. A second run finds only duplicates."""
     with played(6000) as (simulator, _):
         trades = markets(simulator, "binance")["BTCUSDT"]
     files = []
     for n, part in enumerate((trades[:1200], trades[1200:])):
-        text = "".join(line(trade, unit_us) + "\n" for trade in part)
+        text = "".join(dump_line(trade, unit_us) + "\n" for trade in part)
         path = tmp_path / f"BTCUSDT-trades-2026-01-0{n + 1}{suffix}"
         if suffix == ".zip":
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -160,14 +166,14 @@ def test_dumps_are_stored(tables: Database, tmp_path: Path, unit_us: int, suffix
         else:
             path.write_text(text)
         files.append(path)
-    for known in (0, len(trades)):
+    for known_count in (0, len(trades)):
         read: list[int] = []
         texts = pieces(files, DUMP, None, read.append, SpanCounts())
-        tally, _ = store(tables, "binance", "BTCUSDT", texts)
-        assert tally.total("trades") == len(trades) - known
-        assert tally.total("duplicates") == known
+        counters, _ = store(tables, "binance", "BTCUSDT", texts)
+        assert counters.total("trades") == len(trades) - known_count
+        assert counters.total("duplicates") == known_count
         assert sum(read) == sum(map(dump_files.size, files))
-    found = stored(tables, "binance")
-    assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
-    assert set(found.values()) == {"dump"}
+    stored_trades = stored(tables, "binance")
+    assert stored_trades.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
+    assert set(stored_trades.values()) == {"dump"}
     assert verify(tables.client).equal

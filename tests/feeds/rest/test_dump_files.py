@@ -1,4 +1,4 @@
-"""Dump files as text: pieces, spans, and files that are none."""
+"""Dump files: pieces of text, time ranges and invalid files."""
 
 import zipfile
 from pathlib import Path
@@ -12,15 +12,14 @@ from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import BackfillError, SpanCounts
 
 
-def test_a_dump_is_cut_to_a_span(tmp_path: Path) -> None:
-    """Lines outside are left out; those that cannot be read never are."""
+def test_dump_keeps_lines_of_the_time_range_and_unreadable_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     lines = [f"{n},1,1,1,{1_700_000_000_000 + n},True,True" for n in range(10)]
     path.write_text("\n".join([*lines[:5], "what is this", *lines[5:]]))
     span = 1_700_000_000_003_000, 1_700_000_000_007_000
-    found = SpanCounts()
-    (piece,) = pieces([path], DUMP, span, lambda _: None, found)
-    assert found == SpanCounts(within=4, unreadable=1)
+    counts = SpanCounts()
+    (piece,) = pieces([path], DUMP, span, lambda _: None, counts)
+    assert counts == SpanCounts(within=4, unreadable=1)
     assert piece == "\n".join([*lines[3:5], "what is this", *lines[5:7]])
 
 
@@ -30,44 +29,44 @@ HEADER = "id,price,qty,quote_qty,time,is_buyer_maker"
 @pytest.mark.parametrize(
     ("text", "span", "kept", "expected"),
     [
-        # Other days: nothing is left, neither of the lines nor of the names above them.
+        # Other days: no line is kept, nor is the header.
         (f"{HEADER}\n1,1,1,1,5,true\n", (9_000, 10_000), [], SpanCounts()),
         (f"{HEADER}\r\n1,1,1,1,5,true\r\n\r\n", (9_000, 10_000), [], SpanCounts()),
         (f"{HEADER}\n", None, [], SpanCounts()),
         ("", None, [], SpanCounts()),
         ("1,1,1,1,5,true", None, ["1,1,1,1,5,true"], SpanCounts(1)),
-        # What is no trade stays, whatever is asked for.
+        # Unreadable lines are kept for any time range.
         ("1,1,1,1,soon,true", (9_000, 10_000), ["1,1,1,1,soon,true"], SpanCounts(0, 1)),
         ("oops\n\nno", (9_000, 10_000), ["oops\n\nno"], SpanCounts(0, 2)),
         (f"1,1,1,1,9,true\n{HEADER}", None, [f"1,1,1,1,9,true\n{HEADER}"], SpanCounts(1, 1)),
     ],
 )
-def test_lines_of_a_span_are_counted(
+def test_dump_counts_lines_in_the_time_range_and_unreadable_lines(
     tmp_path: Path,
     text: str,
     span: tuple[int, int] | None,
     kept: list[str],
     expected: SpanCounts,
 ) -> None:
-    """And those that cannot be read; a text without either is dropped."""
+    """A text without either is dropped."""
     path = tmp_path / "x.csv"
     path.write_text(text)
-    found = SpanCounts()
-    assert list(pieces([path], DUMP, span, lambda _: None, found)) == kept
-    assert found == expected
+    counts = SpanCounts()
+    assert list(pieces([path], DUMP, span, lambda _: None, counts)) == kept
+    assert counts == expected
 
 
-def test_bytes_that_are_no_text_are_counted_as_unread(tmp_path: Path) -> None:
-    """They are kept as dead letters."""
+def test_lines_of_a_dump_without_utf8_count_as_unreadable(tmp_path: Path) -> None:
+    """The bytes are kept as dead letters."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"\xff\n1,2,3")
-    found = SpanCounts()
-    assert list(pieces([path], DUMP, None, lambda _: None, found)) == [b"\xff\n1,2,3"]
-    assert found == SpanCounts(unreadable=2)
+    counts = SpanCounts()
+    assert list(pieces([path], DUMP, None, lambda _: None, counts)) == [b"\xff\n1,2,3"]
+    assert counts == SpanCounts(unreadable=2)
 
 
-def test_a_dump_comes_in_pieces(tmp_path: Path) -> None:
-    """Of whole lines; what is no UTF-8 as it is."""
+def test_dump_is_split_into_pieces_of_whole_lines(tmp_path: Path) -> None:
+    """A piece without valid UTF-8 stays bytes."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"a\n" * 1000 + b"b\n" * 999 + b"\xff\n" + b"c")
     first, second, third = dump_files.pieces(path, lambda _: None)
@@ -81,7 +80,7 @@ def test_a_dump_comes_in_pieces(tmp_path: Path) -> None:
 def test_dump_with_a_byte_order_mark_keeps_its_first_line(
     tmp_path: Path, header: str, *, packed: bool
 ) -> None:
-    """Only the mark before the first line is dropped; one further on is content."""
+    """Only a mark before the first line is dropped."""
     content = b"\xef\xbb\xbf" + f"{header}1,2,3\n\ufeff4,5,6".encode()
     path = tmp_path / ("x.zip" if packed else "x.csv")
     if packed:
@@ -94,8 +93,7 @@ def test_dump_with_a_byte_order_mark_keeps_its_first_line(
     assert sum(read) == dump_files.size(path) == len(content)
 
 
-def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
-    """After what could be read."""
+def test_damaged_dump_raises_after_its_readable_pieces(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.csv", "1,2,3\n" * 3000)
@@ -109,7 +107,7 @@ def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "why"),
+    ("name", "content", "reason"),
     [
         ("no.csv", None, "there is no such file"),
         ("x.txt", b"", "a dump is a .csv"),
@@ -118,20 +116,20 @@ def test_a_damaged_dump_says_so(tmp_path: Path) -> None:
         ("BTCUSDT-aggTrades-2026-01-01.csv", b"", "named as aggTrades of BTCUSDT"),
     ],
 )
-def test_files_that_are_no_dumps(
-    tmp_path: Path, name: str, content: bytes | None, why: str
+def test_invalid_dump_file_is_refused_by_name_and_reason(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
-    """Each is named, before anything starts."""
+    """Before the run starts."""
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DumpError, match=why) as error:
+    with pytest.raises(DumpError, match=reason) as error:
         dump_files.check(path, "BTCUSDT")
     assert str(path) in str(error.value)
 
 
-def test_a_zip_holds_one_file(tmp_path: Path) -> None:
-    """Not two, whose order nobody knows."""
+def test_zip_with_two_files_is_refused(tmp_path: Path) -> None:
+    """Their order would be unknown."""
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.csv", "")
