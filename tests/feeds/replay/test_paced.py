@@ -1,4 +1,4 @@
-"""A recording played at a pace: what is due, and when."""
+"""Paced replay: which frames are due, and when."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +15,7 @@ from candlewax.runtime.counters import Counters
 SECOND = 1_000_000
 
 
-class Hands:
+class ManualClock:
     """A clock that tests move."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Hands:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A frame each second of two exchanges, and a line that is none."""
+    """A log with a frame per second of two exchanges, and an invalid line."""
     path = tmp_path / "log.tsv"
     lines = [
         frame_log.format_line(second * 10**9, exchange, f"{exchange}-0", second, str(second))
@@ -38,7 +38,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def seen(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
+def exchanges_and_frames(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
     return [
         (item.exchange, frame)
         for item in items
@@ -47,69 +47,73 @@ def seen(items: Iterable[SourceItem]) -> list[tuple[str, str]]:
     ]
 
 
-def taken(part: Any) -> Iterable[SourceItem]:
-    """What the part gives when it looks again."""
+def poll(part: Any) -> Iterable[SourceItem]:
+    """The items of the next poll of the part."""
     while not part.poll_timer.is_due():
         pass
     return cast("Iterable[SourceItem]", part.next_batch())
 
 
-def test_what_lies_before_the_beginning_comes_at_once(log: Path) -> None:
-    """Then each frame when its time has come, at the pace."""
-    hands = Hands()
-    play = PlaybackClock(2.0, 4 * SECOND, hands)
-    part = PacedSource(FrameLogSource([log], Counters()), play, lambda: False).build_part(
+def test_frames_before_the_start_are_emitted_at_once_and_others_when_due(log: Path) -> None:
+    """Later frames follow the recorded times at the given speed."""
+    clock = ManualClock()
+    playback = PlaybackClock(2.0, 4 * SECOND, clock)
+    part = PacedSource(FrameLogSource([log], Counters()), playback, lambda: False).build_part(
         "s", "logs", None
     )
     assert any(isinstance(item, UnreadableLines) for item in part.next_batch())
-    both = ("binance", "kraken")
-    assert seen(taken(part)) == [(name, str(n)) for name in both for n in range(1, 5)]
-    assert seen(taken(part)) == []
-    hands.now += SECOND // 2
-    assert seen(taken(part)) == [(name, "5") for name in both]
-    hands.now += SECOND
-    assert seen(taken(part)) == [(name, n) for name in both for n in ("6", "7")]
-    hands.now += 60 * SECOND
-    assert seen(taken(part)) == [(name, str(n)) for name in both for n in range(8, 11)]
+    exchanges = ("binance", "kraken")
+    assert exchanges_and_frames(poll(part)) == [
+        (name, str(n)) for name in exchanges for n in range(1, 5)
+    ]
+    assert exchanges_and_frames(poll(part)) == []
+    clock.now += SECOND // 2
+    assert exchanges_and_frames(poll(part)) == [(name, "5") for name in exchanges]
+    clock.now += SECOND
+    assert exchanges_and_frames(poll(part)) == [(name, n) for name in exchanges for n in ("6", "7")]
+    clock.now += 60 * SECOND
+    assert exchanges_and_frames(poll(part)) == [
+        (name, str(n)) for name in exchanges for n in range(8, 11)
+    ]
     with pytest.raises(StopIteration):
-        taken(part)
+        poll(part)
 
 
-def test_without_a_beginning_it_is_the_first_frame(log: Path) -> None:
-    """Which comes at once."""
-    hands = Hands()
-    play = PlaybackClock(1.0, None, hands)
-    part = PacedSource(FrameLogSource([log], Counters()), play, lambda: False).build_part(
+def test_replay_without_a_start_begins_with_the_first_frame(log: Path) -> None:
+    """The first frame is emitted at once."""
+    clock = ManualClock()
+    playback = PlaybackClock(1.0, None, clock)
+    part = PacedSource(FrameLogSource([log], Counters()), playback, lambda: False).build_part(
         "s", "logs", None
     )
     part.next_batch()
-    assert seen(taken(part)) == [("binance", "1"), ("kraken", "1")]
-    hands.now += SECOND
-    assert seen(taken(part)) == [("binance", "2"), ("kraken", "2")]
+    assert exchanges_and_frames(poll(part)) == [("binance", "1"), ("kraken", "1")]
+    clock.now += SECOND
+    assert exchanges_and_frames(poll(part)) == [("binance", "2"), ("kraken", "2")]
 
 
-def test_times_of_the_recording_have_their_times_here() -> None:
-    """So that latency can be told, and the page knows how late it is there."""
-    hands = Hands()
-    play = PlaybackClock(10.0, 100 * SECOND, hands)
-    assert play.now() == 100 * SECOND
-    assert play.to_wall(50 * SECOND) == hands.now
-    play.start(100 * SECOND)
-    began = hands.now
-    hands.now += 3 * SECOND
-    assert play.now() == 130 * SECOND
-    assert play.to_wall(120 * SECOND) == began + 2 * SECOND
-    assert play.to_wall(10 * SECOND) == began
+def test_playback_clock_maps_recorded_times_to_wall_times() -> None:
+    """Latencies and staleness on the page follow from it."""
+    clock = ManualClock()
+    playback = PlaybackClock(10.0, 100 * SECOND, clock)
+    assert playback.now() == 100 * SECOND
+    assert playback.to_wall(50 * SECOND) == clock.now
+    playback.start(100 * SECOND)
+    started_at = clock.now
+    clock.now += 3 * SECOND
+    assert playback.now() == 130 * SECOND
+    assert playback.to_wall(120 * SECOND) == started_at + 2 * SECOND
+    assert playback.to_wall(10 * SECOND) == started_at
 
 
-def test_it_stops_when_it_is_asked_to(log: Path) -> None:
-    """In the middle of what it holds."""
-    asked: list[bool] = []
-    recordings = FrameLogSource([log], Counters())
-    part = PacedSource(recordings, PlaybackClock(1.0), lambda: bool(asked)).build_part(
+def test_paced_replay_ends_when_stopped(log: Path) -> None:
+    """Even with frames left."""
+    stop_requests: list[bool] = []
+    source = FrameLogSource([log], Counters())
+    part = PacedSource(source, PlaybackClock(1.0), lambda: bool(stop_requests)).build_part(
         "s", "logs", None
     )
     part.next_batch()
-    asked.append(True)
+    stop_requests.append(True)
     with pytest.raises(StopIteration):
         part.next_batch()

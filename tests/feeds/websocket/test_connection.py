@@ -1,4 +1,4 @@
-"""One connection by a clock of its own: what ends it, and when others have their turn."""
+"""One websocket connection with a clock of its own: why it ends, and its rate limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MODULE = "candlewax.feeds.websocket.connection.asyncio"
 
 
 class Clock:
-    """A loop's clock that moves as far as each wait says, or as the next of some pauses does."""
+    """Clock of an event loop that moves by each wait, or by the next of the given pauses."""
 
     def __init__(self, pauses: Sequence[float] = ()) -> None:
         self.now = 1000.0
@@ -34,16 +34,18 @@ class Clock:
         self.now += self._pauses.pop(0) if self._pauses else seconds
 
     def patched(self) -> Any:
-        """Replace what a connection knows of time."""
+        """Replace the clock that a connection uses."""
         return mock.patch.multiple(MODULE, get_running_loop=lambda: self, sleep=self.sleep)
 
 
-class Watched(Connection):
-    """A connection that is watched over some pauses between two looks."""
+class WatchedConnection(Connection):
+    """A connection that is checked after each of the given pauses."""
 
     def __init__(self, rules: WebSocketRules, pauses: Sequence[float]) -> None:
-        line = FrameRecorder("kraken", "k", FrameQueue(), MemoryBudget(10**6), Counters())
-        super().__init__(rules, line, [], ConnectionTimeouts(tick_s=TICK_S), rules.stalled_after_s)
+        recorder = FrameRecorder("kraken", "k", FrameQueue(), MemoryBudget(10**6), Counters())
+        super().__init__(
+            rules, recorder, [], ConnectionTimeouts(tick_s=TICK_S), rules.stalled_after_s
+        )
         self._clock = Clock(pauses)
         self._opened_at = self._clock.now
         socket: Any = SimpleNamespace(close=self.count)
@@ -53,11 +55,11 @@ class Watched(Connection):
     async def count(self) -> None:
         self.closed += 1
 
-    def watch(self, came: Sequence[tuple[int, int]]) -> str:
-        """Tell why it was ended, empty if it was not; before each look so many messages, and
-        heartbeats among them, have come.
+    def watch(self, received: Sequence[tuple[int, int]]) -> str:
+        """Return why the connection was ended, or "". Each pair counts the messages, and the
+        heartbeats among them, before a check.
         """
-        left = list(came)
+        left = list(received)
 
         async def sleep(seconds: float) -> None:
             if not left:
@@ -79,28 +81,30 @@ RULES = quick("kraken", dead_after_s=10, stalled_after_s=60)["kraken"]
 
 
 @pytest.mark.parametrize(
-    ("pauses", "why"),
+    ("pauses", "reason"),
     [
         ([TICK_S] * 20, ""),
         ([TICK_S] * 21, "silent"),
-        # The machine slept: nothing can have come meanwhile.
+        # The machine was suspended: no message could arrive.
         ([TICK_S] * 19 + [3600.0], ""),
         ([TICK_S] * 19 + [3600.0] + [TICK_S] * 20, ""),
         ([TICK_S] * 19 + [3600.0] + [TICK_S] * 21, "silent"),
-        # A look a little late is none after sleep.
+        # A check that is slightly late is no suspension.
         ([TICK_S] * 19 + [2 * TICK_S + 1], "silent"),
     ],
     ids=["in time", "too long", "asleep", "in time since", "too long since", "a late look"],
 )
-def test_silence_counts_from_the_end_of_a_sleep(pauses: list[float], why: str) -> None:
-    """Where an exchange always says something: no message for 10 s while the machine is awake."""
-    watched = Watched(RULES, pauses)
-    assert watched.watch([(0, 0)] * len(pauses)) == why
-    assert bool(watched.closed) == bool(why)
+def test_silent_connection_ends_after_its_limit_not_counting_suspension(
+    pauses: list[float], reason: str
+) -> None:
+    """Without a message for 10 s while the machine is awake."""
+    watched = WatchedConnection(RULES, pauses)
+    assert watched.watch([(0, 0)] * len(pauses)) == reason
+    assert bool(watched.closed) == bool(reason)
 
 
 @pytest.mark.parametrize(
-    ("came", "why"),
+    ("received", "reason"),
     [
         ([(1, 1)] * 121, "stalled"),
         ([(1, 1)] * 120, ""),
@@ -109,22 +113,24 @@ def test_silence_counts_from_the_end_of_a_sleep(pauses: list[float], why: str) -
     ],
     ids=["heartbeats only", "not for long", "since a message", "too long since a message"],
 )
-def test_heartbeats_alone_are_a_stall(came: list[tuple[int, int]], why: str) -> None:
-    """For more than 60 s; a message beside a heartbeat is none."""
-    watched = Watched(RULES, [TICK_S] * len(came))
-    assert watched.watch(came) == why
+def test_connection_with_heartbeats_only_ends_as_stalled_after_its_limit(
+    received: list[tuple[int, int]], reason: str
+) -> None:
+    """The limit is 60 s without any other message."""
+    watched = WatchedConnection(RULES, [TICK_S] * len(received))
+    assert watched.watch(received) == reason
 
 
-def test_pause_is_not_cut_by_a_shorter_one() -> None:
-    """Of what several connections were asked to wait, the longest holds for all."""
-    clock, gate = Clock(), RateLimiter(2.0)
+def test_rate_limiter_keeps_the_longest_pause() -> None:
+    """The longest pause holds for all connections."""
+    clock, limiter = Clock(), RateLimiter(2.0)
 
     async def wait() -> None:
-        gate.pause_for(30.0)
-        gate.pause_for(1.0)
-        gate.pause_for(0.0)
-        await gate.wait()
-        await gate.wait()
+        limiter.pause_for(30.0)
+        limiter.pause_for(1.0)
+        limiter.pause_for(0.0)
+        await limiter.wait()
+        await limiter.wait()
 
     with clock.patched():
         asyncio.run(wait())

@@ -1,4 +1,4 @@
-"""Websockets as a source: what is lost, silent or stalled is made anew."""
+"""Websocket source: lost, silent and stalled connections are replaced."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from tests.support.exchange_server import Exchange, Reader, acknowledge, quick, 
 BTC = {"binance": ["BTCUSDT"]}
 
 
-def test_a_lost_connection_is_made_anew_and_numbering_goes_on() -> None:
-    """A drop is an event with its code and reason; no number is used twice."""
+def test_lost_connection_is_replaced_and_frame_numbers_continue() -> None:
+    """The event holds code and reason."""
 
     async def talk(connection: ServerConnection, number: int) -> None:
         await acknowledge(connection)
@@ -29,16 +29,16 @@ def test_a_lost_connection_is_made_anew_and_numbering_goes_on() -> None:
     ):
         reader.until(lambda: trade(2) in reader.frames)
         reader.finish()
-    closed, dropped, stopped = reader.events("disconnected")
+    closed, dropped, ended = reader.events("disconnected")
     assert (closed["code"], closed["reason"], closed["by"]) == (1012, "restart", "exchange")
     assert (dropped["code"], dropped["by"]) == (1006, "exchange")
-    assert (stopped["code"], stopped["by"]) == (1000, "us")
+    assert (ended["code"], ended["by"]) == (1000, "us")
     assert reader.numbers() == {"binance-0": list(range(len(reader.rows)))}
     assert reader.tally.total("connections", "binance", "connected") == 3
 
 
-def test_silence_is_noticed() -> None:
-    """Where an exchange always says something, a connection without any message is dead."""
+def test_connection_without_any_message_is_replaced() -> None:
+    """For exchanges that send heartbeats."""
 
     async def talk(connection: ServerConnection, number: int) -> None:
         await acknowledge(connection)
@@ -58,9 +58,7 @@ def test_silence_is_noticed() -> None:
     assert reader.events("disconnected")[0]["why"] == "silent"
 
 
-def test_heartbeats_do_not_hide_a_stall() -> None:
-    """Only heartbeats for so long is a stall, and patience grows while nothing comes."""
-
+def test_connection_with_heartbeats_only_is_replaced_with_a_growing_limit() -> None:
     async def talk(connection: ServerConnection, _: int) -> None:
         request = json.loads(await connection.recv())
         for symbol in request["params"]["symbol"]:
@@ -71,10 +69,10 @@ def test_heartbeats_do_not_hide_a_stall() -> None:
             await connection.send('{"channel":"heartbeat"}')
             await asyncio.sleep(0.01)
 
-    lives = quick("kraken", dead_after_s=30, stalled_after_s=0.1)
+    rules = quick("kraken", dead_after_s=30, stalled_after_s=0.1)
     with (
         running(Exchange(talk)) as (server, _),
-        Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,
+        Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, rules) as reader,
     ):
         reader.until(lambda: len(reader.events("stalled")) >= 3)
         reader.finish()
@@ -82,8 +80,8 @@ def test_heartbeats_do_not_hide_a_stall() -> None:
     assert not reader.events("silent")
 
 
-def test_trades_reset_the_patience() -> None:
-    """A connection that brought trades before it stalled is no sign of a quiet market."""
+def test_stall_limit_is_reset_by_trades() -> None:
+    """A connection that brought trades is no sign of a quiet market."""
     trades = '{"channel":"trade","type":"update","data":[]}'
 
     async def talk(connection: ServerConnection, number: int) -> None:
@@ -95,20 +93,20 @@ def test_trades_reset_the_patience() -> None:
             await connection.send(trades)
         await connection.wait_closed()
 
-    lives = quick("kraken", stalled_after_s=0.1)
+    rules = quick("kraken", stalled_after_s=0.1)
     with (
         running(Exchange(talk)) as (server, _),
-        Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, lives) as reader,
+        Reader({"kraken": ["BTC/USD"]}, {"kraken": server.url}, rules) as reader,
     ):
         reader.until(lambda: len(reader.events("stalled")) >= 4)
         reader.finish()
     assert [event["limit_s"] for event in reader.events("stalled")][:4] == [0.1, 0.2, 0.4, 0.1]
 
 
-def test_an_exchange_that_asks_to_wait_is_heeded() -> None:
-    """Too many attempts: the wait is the one the exchange names, and is an event."""
+def test_reconnect_waits_for_retry_after() -> None:
+    """The wait is part of the event."""
 
-    def answer(number: int, connection: ServerConnection) -> Response | None:
+    def respond(number: int, connection: ServerConnection) -> Response | None:
         if number > 1:
             return None
         response = connection.respond(429 if number else 418, "slower")
@@ -120,18 +118,18 @@ def test_an_exchange_that_asks_to_wait_is_heeded() -> None:
         await connection.wait_closed()
 
     with (
-        running(Exchange(talk, answer)) as (server, _),
+        running(Exchange(talk, respond)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance")) as reader,
     ):
         reader.until(lambda: reader.events("subscribed"))
         reader.finish()
-    teapot, often = reader.events("failed")
-    assert ("418" in teapot["reason"], "429" in often["reason"]) == (True, True)
-    assert teapot["retry_s"] < 1 <= often["retry_s"]
+    banned, rate_limited = reader.events("failed")
+    assert ("418" in banned["reason"], "429" in rate_limited["reason"]) == (True, True)
+    assert banned["retry_s"] < 1 <= rate_limited["retry_s"]
 
 
-def test_nobody_listening_is_tried_again() -> None:
-    """An exchange that is not there is an event, and no end of the feed."""
+def test_unreachable_exchange_is_retried() -> None:
+    """The event holds the URL without its secrets."""
     url = "ws://name:secret@127.0.0.1:1/stream?key=secret"
     with Reader(BTC, {"binance": url}, quick("binance")) as reader:
         reader.until(lambda: len(reader.events("failed")) >= 3)

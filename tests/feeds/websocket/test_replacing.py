@@ -1,4 +1,4 @@
-"""Websockets as a source: a connection takes over from another without loss."""
+"""Websocket source: a successor takes over from a connection without loss."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from tests.support.exchange_server import Exchange, Reader, acknowledge, ids, qu
 BTC = {"binance": ["BTCUSDT"]}
 
 
-class Numbering:
-    """Sends each trade to all who are connected, as exchanges do."""
+class Market:
+    """A market that sends each trade to every connection."""
 
     def __init__(self, shutdown: str = "") -> None:
         self.number = 0
@@ -41,27 +41,27 @@ class Numbering:
 
 
 def assert_nothing_lost(reader: Reader) -> None:
-    came = sorted({number for numbers in ids(reader).values() for number in numbers})
-    assert came == list(range(came[0], came[-1] + 1))
+    received = sorted({number for numbers in ids(reader).values() for number in numbers})
+    assert received == list(range(received[0], received[-1] + 1))
     for numbers in reader.numbers().values():
         assert numbers == list(range(len(numbers)))
 
 
-def test_an_old_connection_is_replaced_without_loss() -> None:
-    """Before it is too old a connection gets a successor, and both deliver for a while."""
-    market = Numbering()
-    lives = quick("binance", max_age_s=0.3)
+def test_connection_is_replaced_before_its_maximum_age_without_loss() -> None:
+    """Both connections deliver for a while."""
+    market = Market()
+    rules = quick("binance", max_age_s=0.3)
     with (
         running(Exchange(market.talk)) as (server, run),
-        Reader(BTC, {"binance": server.url}, lives) as reader,
+        Reader(BTC, {"binance": server.url}, rules) as reader,
     ):
         reader.until(lambda: len(reader.events("disconnected")) >= 3)
         reader.finish()
         run(market.end())
     assert_nothing_lost(reader)
     assert set(ids(reader)) == {"binance-0", "binance-0b"}
-    rotating = reader.events("rotating")
-    assert [event["successor"] for event in rotating[:2]] == ["binance-0b", "binance-0"]
+    rotations = reader.events("rotating")
+    assert [event["successor"] for event in rotations[:2]] == ["binance-0b", "binance-0"]
     assert {event["by"] for event in reader.events("disconnected")} == {"us"}
 
 
@@ -73,16 +73,15 @@ def test_an_old_connection_is_replaced_without_loss() -> None:
         '{"e":"serverShutdown","E":1770123456789}',
     ],
 )
-def test_an_announced_shutdown_is_not_waited_for(shutdown: str) -> None:
-    """A successor is opened at once when the exchange says that it will go."""
-    market = Numbering(shutdown)
+def test_connection_is_replaced_at_once_on_an_announced_shutdown(shutdown: str) -> None:
+    market = Market(shutdown)
     with (
         running(Exchange(market.talk)) as (server, run),
         Reader(BTC, {"binance": server.url}, quick("binance")) as reader,
     ):
         reader.until(lambda: reader.events("disconnected"))
-        seen = market.number
-        reader.until(lambda: seen + 20 in ids(reader).get("binance-0b", []))
+        last_number = market.number
+        reader.until(lambda: last_number + 20 in ids(reader).get("binance-0b", []))
         reader.finish()
         run(market.end())
     assert_nothing_lost(reader)

@@ -1,4 +1,4 @@
-"""A share of an exchange's markets: how long it waits, and for how long it is patient."""
+"""A shard of an exchange's markets: its backoff and its stall limit."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -15,51 +15,51 @@ from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import quick
 
-PACE = ConnectionTimeouts(first_backoff_s=1, max_backoff_s=60, settled_s=60, max_stalled_s=900)
+TIMEOUTS = ConnectionTimeouts(first_backoff_s=1, max_backoff_s=60, settled_s=60, max_stalled_s=900)
 
 
-class Share(Shard):
-    """A share of Kraken's markets that is not connected; chance never shortens a pause."""
+class OfflineShard(Shard):
+    """A shard of Kraken's markets without a connection and without jitter."""
 
     def __init__(self) -> None:
         self.line = FrameRecorder("kraken", "k", FrameQueue(), MemoryBudget(10**6), Counters())
         rules = quick("kraken", stalled_after_s=60.0)["kraken"]
-        super().__init__(rules, "ws://127.0.0.1:1", ["BTC/USD"], (self.line, self.line), PACE)
+        super().__init__(rules, "ws://127.0.0.1:1", ["BTC/USD"], (self.line, self.line), TIMEOUTS)
 
     def fail(self, error: Exception) -> float:
-        """Tell how long it waits after a failure."""
+        """Return the pause after a failure."""
         return self._record_failure(self.line, error, module._retry_after_s(error))  # noqa: SLF001 - as it does itself
 
-    def end(self, why: str, *, moved: bool) -> float:
-        """Tell how long the next connection may bring nothing after one that ended."""
-        link: Any = SimpleNamespace(close_reason=why, has_trades=moved, life_s=1.0)
-        self._adjust_timeout(link)
+    def end(self, reason: str, *, has_trades: bool) -> float:
+        """Return the stall limit after a connection that ended."""
+        connection: Any = SimpleNamespace(close_reason=reason, has_trades=has_trades, life_s=1.0)
+        self._adjust_timeout(connection)
         return self._stalled_s
 
 
-def refused(status: int, told: str) -> InvalidStatus:
-    """An answer that tells to wait."""
-    return InvalidStatus(Response(status, "no", Headers({"Retry-After": told})))
+def rejected(status: int, retry_after: str) -> InvalidStatus:
+    """A response with Retry-After."""
+    return InvalidStatus(Response(status, "no", Headers({"Retry-After": retry_after})))
 
 
 @pytest.mark.parametrize(
-    ("error", "last"),
-    [(OSError("gone"), 8), (refused(429, "1"), 8), (refused(429, "30"), 30),
-     (refused(500, "30"), 8), (refused(418, "0"), 8)],
+    ("error", "last_pause"),
+    [(OSError("gone"), 8), (rejected(429, "1"), 8), (rejected(429, "30"), 30),
+     (rejected(500, "30"), 8), (rejected(418, "0"), 8)],
     ids=["no answer", "asked for less", "asked for more", "asked by others", "asked for nothing"],
 )  # fmt: skip
-def test_pause_before_connecting_again_grows_and_is_no_shorter_than_asked(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, last: float
+def test_backoff_doubles_and_is_at_least_retry_after(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, last_pause: float
 ) -> None:
-    """Three failures, then this one: twice as long each time, at most."""
-    share = Share()
+    """Three failures come first. Retry-After counts only with 418 and 429."""
+    shard = OfflineShard()
     monkeypatch.setattr("candlewax.feeds.websocket.shard._random.uniform", lambda _, high: high)
-    waits = [share.fail(one) for one in (*[OSError("gone")] * 3, error)]
-    assert waits == [1, 2, 4, last]
+    pauses = [shard.fail(failure) for failure in (*[OSError("gone")] * 3, error)]
+    assert pauses == [1, 2, 4, last_pause]
 
 
 @pytest.mark.parametrize(
-    ("ends", "patience"),
+    ("ends", "limits"),
     [
         ([("stalled", False)], [120]),
         ([("stalled", False)] * 5, [120, 240, 480, 900, 900]),
@@ -69,9 +69,9 @@ def test_pause_before_connecting_again_grows_and_is_no_shorter_than_asked(
     ],
     ids=["stalled", "again and again", "after trades", "trades", "ended otherwise"],
 )
-def test_patience_grows_only_where_nothing_moved(
-    ends: list[tuple[str, bool]], patience: list[float]
+def test_stall_limit_grows_only_after_stalls_without_trades(
+    ends: list[tuple[str, bool]], limits: list[float]
 ) -> None:
-    """A market that brought trades before it stalled is no quiet one."""
-    share = Share()
-    assert [share.end(why, moved=moved) for why, moved in ends] == patience
+    """A market with trades before the stall is no quiet one."""
+    shard = OfflineShard()
+    assert [shard.end(reason, has_trades=has_trades) for reason, has_trades in ends] == limits

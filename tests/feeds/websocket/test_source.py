@@ -1,4 +1,4 @@
-"""Websockets as a source: frames verbatim, bounded memory, a polite end."""
+"""Websocket source: verbatim frames, bounded memory and an orderly end."""
 
 import time
 from datetime import timedelta
@@ -34,8 +34,7 @@ from tests.support.exchange_server import (
 BTC = {"binance": ["BTCUSDT"]}
 
 
-def test_frames_come_verbatim_in_order_and_numbered() -> None:
-    """What the exchange sends is what is emitted, under the columns of frames."""
+def test_frames_are_emitted_verbatim_in_order_and_numbered() -> None:
     sent = [trade(1), '{"e" : "depthUpdate",\t"x":"é\\u00e9𝄞"}', "", "no JSON at all", trade(2)]
 
     async def talk(connection: ServerConnection, _: int) -> None:
@@ -58,9 +57,7 @@ def test_frames_come_verbatim_in_order_and_numbered() -> None:
     assert before <= times[0] <= times[-1] <= time.time_ns()
 
 
-def test_batches_have_the_columns_of_frames() -> None:
-    """A batch is a table of frames, as from any other source."""
-
+def test_batch_has_the_columns_of_frames() -> None:
     async def talk(connection: ServerConnection, _: int) -> None:
         await acknowledge(connection)
         await connection.wait_closed()
@@ -83,9 +80,9 @@ def test_batches_have_the_columns_of_frames() -> None:
     assert dict(items[0].frames.schema) == FRAMES
 
 
-@pytest.mark.parametrize("linger", [None, timedelta(seconds=8)])
-def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta | None) -> None:
-    """Where nothing is asked for, for a moment."""
+@pytest.mark.parametrize("max_wait", [None, timedelta(seconds=8)])
+def test_source_waits_for_more_frames_up_to_max_wait(max_wait: timedelta | None) -> None:
+    """Without a setting, up to MAX_WAIT."""
 
     async def talk(connection: ServerConnection, _: int) -> None:
         await connection.wait_closed()
@@ -93,51 +90,50 @@ def test_what_comes_waits_for_others_as_long_as_is_asked_for(linger: timedelta |
     with running(Exchange(talk)) as (server, _):
         source = WebSocketSource(
             BTC, {"binance": server.url}, Counters(), lambda: False,
-            rules=quick("binance"), timeouts=QUICK, max_wait=linger,
+            rules=quick("binance"), timeouts=QUICK, max_wait=max_wait,
         )  # fmt: skip
         part = source.build_part("feed", "binance-0", None)
         before = time.monotonic()
         part.next_batch()
-        looks_at, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
+        next_poll, after = time.monotonic() + part.poll_timer.remaining_s, time.monotonic()
         part.close()
-    waited = (linger or MAX_WAIT).total_seconds()
-    assert before + waited <= looks_at <= after + waited + STEP.total_seconds() + 1e-3
+    wait_s = (max_wait or MAX_WAIT).total_seconds()
+    assert before + wait_s <= next_poll <= after + wait_s + STEP.total_seconds() + 1e-3
     assert part.next_awake() == ALWAYS
 
 
-def test_a_held_source_keeps_what_comes() -> None:
-    """Until it is let go; nothing is lost by it."""
-    held, turns = True, EmitGate()
-    turns.add_backpressure(lambda: held)
-    said: list[int] = []
+def test_source_under_backpressure_keeps_frames_and_emits_them_later() -> None:
+    is_held, emit_gate = True, EmitGate()
+    emit_gate.add_backpressure(lambda: is_held)
+    sent_counts: list[int] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
         await acknowledge(connection)
         for number in range(3):
             await connection.send(trade(number))
-        said.append(3)
+        sent_counts.append(3)
         await connection.wait_closed()
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance"), emit_gate=turns) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance"), emit_gate=emit_gate) as reader,
     ):
-        reader.until(lambda: said)
+        reader.until(lambda: sent_counts)
         assert reader.rows == []
-        held = False
+        is_held = False
         reader.until(lambda: len(reader.frames) == 4)
         reader.finish()
     assert reader.frames[1:] == [trade(number) for number in range(3)]
 
 
-def test_binary_messages_are_text_or_garbled() -> None:
-    """Bytes that are UTF-8 are text; all others keep their bytes and are dead letters."""
+def test_binary_message_is_text_if_utf8_and_else_a_dead_letter() -> None:
+    """The dead letter keeps the bytes."""
 
     async def talk(connection: ServerConnection, _: int) -> None:
         await acknowledge(connection)
         await connection.send(trade(1).encode())
         await connection.send(b"\xff\xfe{}")
-        # A text frame whose bytes are no UTF-8 does not end the connection either.
+        # A text frame with invalid UTF-8 does not end the connection either.
         connection.protocol.send_text(b'"\xc3"')
         connection.send_data()
         await connection.send(trade(2))
@@ -159,8 +155,8 @@ def test_binary_messages_are_text_or_garbled() -> None:
     assert decoded.dead_letters["frame"][0] == values[0]
 
 
-def test_what_finds_no_room_is_counted_and_said() -> None:
-    """Beyond the bound frames are dropped, none that is queued; the loss is an event."""
+def test_frames_beyond_the_memory_budget_are_dropped_counted_and_reported() -> None:
+    """Queued frames are kept."""
     total = 2000
 
     async def talk(connection: ServerConnection, _: int) -> None:
@@ -170,62 +166,62 @@ def test_what_finds_no_room_is_counted_and_said() -> None:
         await connection.wait_closed()
 
     def accounted(reader: Reader) -> int:
-        came = sum(map(len, ids(reader).values()))
-        return came + sum(int(event["lost"]) for event in reader.events("overflow"))
+        received = sum(map(len, ids(reader).values()))
+        return received + sum(int(event["lost"]) for event in reader.events("overflow"))
 
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance"), buffer_bytes=100_000) as reader,
     ):
-        queue = reader.parts[0]._queue  # noqa: SLF001 - nobody takes for now
+        queue = reader.parts[0]._queue  # noqa: SLF001 - no frame is taken yet
         deadline = time.monotonic() + 60
-        while (held := sum(len(row[3]) + 200 for row in list(queue.rows))) < 99_000:
-            assert time.monotonic() < deadline, held
+        while (queued_bytes := sum(len(row[3]) + 200 for row in list(queue.rows))) < 99_000:
+            assert time.monotonic() < deadline, queued_bytes
             time.sleep(0.01)
-        assert held < 101_000
+        assert queued_bytes < 101_000
         reader.until(lambda: accounted(reader) == total)
         reader.finish()
     lost = reader.tally.total("lost", "binance")
     assert sum(event["lost"] for event in reader.events("overflow")) == lost > 0
-    came = [number for numbers in ids(reader).values() for number in numbers]
-    assert len(came) + lost == total
-    assert came[:100] == list(range(100))
+    received = [number for numbers in ids(reader).values() for number in numbers]
+    assert len(received) + lost == total
+    assert received[:100] == list(range(100))
     assert reader.numbers()["binance-0"] == list(range(len(reader.rows)))
 
 
-def test_stopping_closes_politely_and_keeps_what_came() -> None:
-    """All that was received before the end is emitted, then the source ends."""
-    goodbye: list[Any] = []
+def test_stop_closes_connections_and_emits_every_received_frame() -> None:
+    """The close code is 1000."""
+    close_codes: list[Any] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
         await acknowledge(connection)
         for number in range(500):
             await connection.send(trade(number))
         await connection.wait_closed()
-        goodbye.append(connection.close_code)
+        close_codes.append(connection.close_code)
 
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance")) as reader,
     ):
-        queue = reader.parts[0]._queue  # noqa: SLF001 - all came, none is taken
+        queue = reader.parts[0]._queue  # noqa: SLF001 - all are received, none is taken
         deadline = time.monotonic() + 60
         while len(queue.rows) < 503:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         reader.finish()
-        while not goodbye:
+        while not close_codes:
             time.sleep(0.01)
     assert [number for numbers in ids(reader).values() for number in numbers] == list(range(500))
-    assert goodbye == [1000]
+    assert close_codes == [1000]
     assert '"disconnected"' in reader.rows[-1][3]
 
 
-def test_a_mistake_of_ours_ends_the_feed_with_its_cause() -> None:
-    """A dead thread is not silence."""
+def test_exception_in_the_event_loop_ends_the_feed_with_its_cause() -> None:
+    """A dead thread must not look like silence."""
 
-    def hear(_: str) -> Any:
-        raise ZeroDivisionError("a mistake")
+    def parse_control(_: str) -> Any:
+        raise ZeroDivisionError("a defect")
 
     async def talk(connection: ServerConnection, _: int) -> None:
         await acknowledge(connection)
@@ -233,16 +229,18 @@ def test_a_mistake_of_ours_ends_the_feed_with_its_cause() -> None:
 
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance", parse_control=hear)) as reader,
+        Reader(
+            BTC, {"binance": server.url}, quick("binance", parse_control=parse_control)
+        ) as reader,
         pytest.raises(EventLoopError) as raised,
     ):
         reader.until(lambda: False)
     assert "ZeroDivisionError" in repr(raised.value.__cause__)
 
 
-def test_a_dataflow_ends_when_it_is_to_stop() -> None:
-    """In a dataflow the parts share one thread, and the run ends by itself."""
-    stop: list[str] = []
+def test_dataflow_ends_when_the_source_is_stopped() -> None:
+    """The parts share one event loop thread."""
+    trade_frames: list[str] = []
 
     async def talk(connection: ServerConnection, number: int) -> None:
         await acknowledge(connection)
@@ -251,7 +249,7 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
 
     def watch(item: SourceItem) -> SourceItem:
         assert isinstance(item, FrameBatch)
-        stop.extend(frame for frame in item.frames["frame"] if '"trade"' in frame)
+        trade_frames.extend(frame for frame in item.frames["frame"] if '"trade"' in frame)
         return item
 
     with running(Exchange(talk)) as (server, _):
@@ -259,7 +257,7 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
             {"binance": ["BTCUSDT", "ETHUSDT"]},
             {"binance": server.url},
             Counters(),
-            lambda: len(stop) == 2,
+            lambda: len(trade_frames) == 2,
             per_connection={"binance": 1},
             rules=quick("binance"),
             timeouts=QUICK,
@@ -268,7 +266,7 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
         flow = Dataflow("live")
         op.output("out", op.map("watch", op.input("feed", flow, source), watch), TestingSink(items))
         run_main(flow)
-    assert len(stop) == 2
+    assert len(trade_frames) == 2
     texts = [
         text for item in items if isinstance(item, FrameBatch) for text in item.frames["frame"]
     ]
@@ -276,8 +274,7 @@ def test_a_dataflow_ends_when_it_is_to_stop() -> None:
 
 
 @pytest.mark.parametrize("exchange", list(EXCHANGES))
-def test_events_are_control_frames(exchange: str) -> None:
-    """What happens to a connection is stored with its frames and is no dead letter."""
+def test_connection_events_are_control_frames(exchange: str) -> None:
     with Reader({exchange: ["A"]}, {exchange: "ws://127.0.0.1:1"}, quick(exchange)) as reader:
         reader.until(lambda: reader.events("failed"))
         reader.finish()

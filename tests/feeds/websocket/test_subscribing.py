@@ -1,4 +1,4 @@
-"""Websockets as a source: what is asked for, and what is refused."""
+"""Websocket source: subscriptions, and refused symbols."""
 
 import json
 
@@ -12,16 +12,16 @@ from tests.support.exchange_server import QUICK, Exchange, Reader, acknowledge, 
 BTC = {"binance": ["BTCUSDT"]}
 
 
-def test_instruments_are_dealt_out_to_connections() -> None:
-    """No connection carries more than the exchange allows, and none is forgotten."""
+def test_symbols_are_distributed_over_connections_within_the_limit() -> None:
+    """Each symbol is requested once."""
     natives = [f"S{number}USDT" for number in range(450)]
-    heard: list[list[str]] = []
+    requested: list[list[str]] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
-        mine: list[str] = []
-        heard.append(mine)
+        symbols: list[str] = []
+        requested.append(symbols)
         while True:
-            mine += (await acknowledge(connection))["params"]
+            symbols += (await acknowledge(connection))["params"]
 
     with (
         running(Exchange(talk)) as (server, _),
@@ -30,40 +30,39 @@ def test_instruments_are_dealt_out_to_connections() -> None:
         assert reader.source.list_parts() == ["binance-0", "binance-1", "binance-2"]
         reader.until(lambda: len(reader.events("subscribed")) == 3)
         reader.finish()
-    assert sorted(name for mine in heard for name in mine) == sorted(
+    assert sorted(name for symbols in requested for name in symbols) == sorted(
         f"{native.lower()}@trade" for native in natives
     )
-    assert max(len(mine) for mine in heard) == 150
+    assert max(len(symbols) for symbols in requested) == 150
 
 
-def test_fewer_instruments_a_connection_may_be_asked_for() -> None:
-    """The limit of an exchange can be lowered, never raised."""
+def test_per_connection_limit_can_be_lowered_but_not_raised() -> None:
     plan = {"kraken": ["A/USD", "B/USD", "C/USD"], "binance": ["XUSDT"] * 2}
-    few = WebSocketSource(plan, {}, Counters(), lambda: False, per_connection={"kraken": 2})
-    assert few.list_parts() == ["kraken-0", "kraken-1", "binance-0"]
-    many = {"kraken": [f"S{number}/USD" for number in range(101)]}
+    lowered = WebSocketSource(plan, {}, Counters(), lambda: False, per_connection={"kraken": 2})
+    assert lowered.list_parts() == ["kraken-0", "kraken-1", "binance-0"]
+    symbols = {"kraken": [f"S{number}/USD" for number in range(101)]}
     assert (
         len(
             WebSocketSource(
-                many, {}, Counters(), lambda: False, per_connection={"kraken": 999}
+                symbols, {}, Counters(), lambda: False, per_connection={"kraken": 999}
             ).list_parts()
         )
         == 2
     )
 
 
-def test_a_subscription_without_an_answer_is_asked_for_anew() -> None:
-    """Instruments that nobody confirms are named, and the connection is made anew."""
+def test_connection_is_replaced_when_a_subscription_is_unanswered() -> None:
+    """The event names the symbols."""
 
     async def talk(connection: ServerConnection, number: int) -> None:
         if number:
             await acknowledge(connection)
         await connection.wait_closed()
 
-    pace = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
+    timeouts = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(BTC, {"binance": server.url}, quick("binance"), pace) as reader,
+        Reader(BTC, {"binance": server.url}, quick("binance"), timeouts) as reader,
     ):
         reader.until(lambda: reader.events("subscribed"))
         reader.finish()
@@ -72,16 +71,16 @@ def test_a_subscription_without_an_answer_is_asked_for_anew() -> None:
     assert reader.tally.total("connections", "binance", "unanswered") >= 1
 
 
-def test_a_message_refused_as_a_whole_is_asked_for_one_by_one() -> None:
-    """Only the instrument that is refused by itself is given up."""
+def test_refused_message_is_repeated_symbol_by_symbol() -> None:
+    """Only the symbol that is refused alone is dropped."""
 
     async def talk(connection: ServerConnection, _: int) -> None:
         while True:
             request = json.loads(await connection.recv())
-            bad = "badusdt@trade" in request["params"]
+            is_refused = "badusdt@trade" in request["params"]
             await connection.send(
                 f'{{"code":2,"msg":"Invalid request: no","id":{request["id"]}}}'
-                if bad
+                if is_refused
                 else f'{{"result":null,"id":{request["id"]}}}'
             )
 
@@ -98,18 +97,20 @@ def test_a_message_refused_as_a_whole_is_asked_for_one_by_one() -> None:
     assert server.count == 1
 
 
-def test_refused_instrument_is_asked_for_until_it_is_subscribed() -> None:
-    """On the same connection, told once when it is refused and once when it is subscribed."""
-    asked: list[str] = []
+def test_refused_symbol_is_requested_again_until_it_is_subscribed() -> None:
+    """On the same connection, with one event for the refusal and one for the subscription."""
+    requested: list[str] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
         while True:
             request = json.loads(await connection.recv())
-            asked.extend(request["params"])
-            bad = "badusdt@trade" in request["params"] and asked.count("badusdt@trade") < 5
+            requested.extend(request["params"])
+            is_refused = (
+                "badusdt@trade" in request["params"] and requested.count("badusdt@trade") < 5
+            )
             await connection.send(
                 f'{{"code":2,"msg":"no","id":{request["id"]}}}'
-                if bad
+                if is_refused
                 else f'{{"result":null,"id":{request["id"]}}}'
             )
 
@@ -125,34 +126,34 @@ def test_refused_instrument_is_asked_for_until_it_is_subscribed() -> None:
         ["BADUSDT"],
     ]
     assert [e["instruments"] for e in reader.events("refused")].count(["BADUSDT"]) == 1
-    assert asked.count("btcusdt@trade") == 2  # with the other one, and by itself
+    assert requested.count("btcusdt@trade") == 2  # with the other one, and by itself
     assert server.count == 1
 
 
-def test_refused_instrument_without_an_answer_ends_no_connection() -> None:
-    """It is asked for again, and the others go on."""
-    asked: list[list[str]] = []
+def test_unanswered_repeat_of_a_refused_symbol_ends_no_connection() -> None:
+    """The symbol is requested again."""
+    requests: list[list[str]] = []
 
     async def talk(connection: ServerConnection, _: int) -> None:
         while True:
             request = json.loads(await connection.recv())
-            asked.append(request["params"])
+            requests.append(request["params"])
             if request["params"] != ["badusdt@trade"]:
                 await connection.send(
                     f'{{"code":2,"msg":"no","id":{request["id"]}}}'
                     if len(request["params"]) > 1
                     else f'{{"result":null,"id":{request["id"]}}}'
                 )
-            elif asked.count(request["params"]) == 1:
+            elif requests.count(request["params"]) == 1:
                 await connection.send(f'{{"code":2,"msg":"no","id":{request["id"]}}}')
 
-    pace = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
+    timeouts = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
     plan = {"binance": ["BTCUSDT", "BADUSDT"]}
     with (
         running(Exchange(talk)) as (server, _),
-        Reader(plan, {"binance": server.url}, quick("binance"), pace) as reader,
+        Reader(plan, {"binance": server.url}, quick("binance"), timeouts) as reader,
     ):
-        reader.until(lambda: asked.count(["badusdt@trade"]) >= 4)
+        reader.until(lambda: requests.count(["badusdt@trade"]) >= 4)
         reader.finish()
     assert server.count == 1
     assert reader.events("unanswered") == []
