@@ -14,9 +14,9 @@ from candlewax.clickhouse import arrow
 from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
 from tests.core.candles.test_small_batch import fill
-from tests.core.trades.test_decode import valid_frames
 from tests.support.candles import table
 from tests.support.decoding import read
+from tests.support.frame_texts import valid_frames
 
 VENDORS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.none() | st.text(max_size=3))
 ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_size=1, max_size=5)

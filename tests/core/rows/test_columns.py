@@ -18,8 +18,8 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from tests.core.rows.test_candles import FILLS, frame
 from tests.core.rows.test_frame_decoder import CONNECTIONS, FRAME_TEXTS, numbered
-from tests.core.trades.test_decode import NAMES
 from tests.support.decoding import INSTRUMENTS
+from tests.support.frame_texts import NAMES
 from tests.support.oracle import Fill
 
 

@@ -13,8 +13,8 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.schema import FRAMES, TRADES, VENDOR
 from candlewax.core.trades import decode as columns
 from candlewax.exchanges import EXCHANGES
-from tests.core.trades.test_decode import NAMES, TEXTS, valid_frames
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS
+from tests.support.frame_texts import NAMES, TEXTS, valid_frames
 
 RECEIVED_MS = RECEIVED_NS // 1_000_000
 

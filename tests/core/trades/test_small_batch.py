@@ -13,8 +13,8 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.trades import small_batch
 from candlewax.core.trades.normalize import normalize
 from candlewax.exchanges import EXCHANGES
-from tests.core.trades.test_decode import NAMES, TEXTS, valid_frames
 from tests.support.decoding import INSTRUMENTS, RECEIVED_NS, read
+from tests.support.frame_texts import NAMES, TEXTS, valid_frames
 
 BINANCE = (
     '{"e":"trade","E":1700000000001,"s":"BTCUSDT","t":7,"p":"1.5","q":"2","T":1700000000000,'
