@@ -130,13 +130,13 @@ def test_trade_in_two_pages_counts_once() -> None:
     [
         ("", "too old: the exchange shows trades from 50 on", False),
         ("status 503", "too old: the exchange shows trades from 50 on", False),
-        # The same, whatever the numbers are.
+        # The same reason with other numbers.
         (
             f"{RETRY_PREFIX}too old: the exchange shows trades from 1,050 on",
             "too old: the exchange shows trades from 70 on",
             True,
         ),
-        # Another reason is another single answer.
+        # Another reason needs a confirmation of its own.
         (
             f"{RETRY_PREFIX}too old: the exchange shows trades from 50 on",
             "the exchange does not have 1 of 3 numbers: its answer goes from 9 to 15 without them",

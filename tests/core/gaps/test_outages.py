@@ -56,19 +56,23 @@ def trade(at: int, name: str = "a") -> Frame:
 
 
 STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
-    ("nothing was there before", [up(5), frame(6)], []),
+    ("no connection before", [up(5), frame(6)], []),
     ("a reconnect", [up(5), frame(6), down(8), up(11)], [(8, 11)]),
-    ("what goes on is not over", [up(5), down(8), frame(9)], []),
+    ("an outage without an end", [up(5), down(8), frame(9)], []),
     ("a rotation overlaps", [up(5), up(9, "ab"), down(10), down(20, "ab"), up(22)], [(20, 22)]),
-    ("another one lives", [up(1), up(2, "b"), down(3), up(5), down(6, "b"), up(7, "b")], []),
     (
-        "the last one counts",
+        "another connection is alive",
+        [up(1), up(2, "b"), down(3), up(5), down(6, "b"), up(7, "b")],
+        [],
+    ),
+    (
+        "the last connection to end counts",
         [up(1), up(2, "b"), down(3), down(4, "b"), up(8), up(9, "b")],
         [(4, 8)],
     ),
     ("a killed process", [up(1), frame(4), up(9, process="q")], [(4, 9)]),
     (
-        "a killed process takes all it held with it",
+        "a killed process ends all its connections",
         [
             up(1),
             up(2, "b"),
@@ -80,7 +84,7 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
         [(4, 9), (12, 15)],
     ),
     (
-        "a killed process that held other names",
+        "a killed process with connections of other names",
         [
             up(1),
             up(2, "ab"),
@@ -93,24 +97,24 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
         [(4, 9), (10, 12)],
     ),
     (
-        "what is killed while it is down",
+        "a process killed during an outage",
         [up(1), down(4), frame(5), up(9, process="q")],
         [(4, 9)],
     ),
-    ("an end that was lost", [up(1), frame(4), up(9)], [(4, 9)]),
-    ("an end that was lost while another one lives", [up(1), up(2, "b"), frame(4), up(9)], []),
+    ("a lost end", [up(1), frame(4), up(9)], [(4, 9)]),
+    ("a lost end while another connection is alive", [up(1), up(2, "b"), frame(4), up(9)], []),
     ("processes without names", [up(1, process=""), frame(4), up(9, process="")], [(4, 9)]),
     (
-        "all die with a process without a name",
+        "all connections of a process without a name end",
         [up(1, process=""), up(2, "b", ""), frame(4), up(9, process=""), up(10, "b", "")],
         [(4, 9)],
     ),
     (
-        "answers of REST keep nobody alive",
+        "REST frames keep no connection alive",
         [up(1), frame(4), frame(6, "rest/X"), frame(7, "dump/X"), up(9, process="q")],
         [(4, 9)],
     ),
-    ("one that nobody saw begin", [frame(1), down(2), up(5)], []),
+    ("a connection without a start", [frame(1), down(2), up(5)], []),
     ("frames without events", [frame(1), frame(1000)], []),
     (
         "the parts of a feed are read in turn",
@@ -118,12 +122,12 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
         [(9, 12)],
     ),
     (
-        "a process takes over before the one before it ends",
+        "a process starts before the last one ends",
         [up(1), up(5, process="q"), down(7), frame(8), down(12, process="q"), up(15, process="q")],
         [(1, 5), (12, 15)],
     ),
     (
-        "a second process that goes again",
+        "a second process that ends",
         [
             up(1),
             trade(4),
@@ -136,7 +140,7 @@ STORIES: list[tuple[str, list[Frame], list[tuple[int, int]]]] = [
         [(20, 30)],
     ),
     (
-        "trades from before it was down, from REST and by dumps tell nothing",
+        "trades from before the outage, from REST and from dumps",
         [up(1), down(9), trade(8, "b"), trade(12, "rest/X"), trade(13, "dump/X"), up(20)],
         [(9, 20)],
     ),

@@ -121,12 +121,12 @@ class Table:
         return "BTCUSDT"
 
     def write(self, attempts: Sequence[GapAttempt]) -> None:
-        for one in attempts:
-            gap = one.pending.gap
-            self.written.append((gap.first, one.state, one.reason))
+        for attempt in attempts:
+            gap = attempt.pending.gap
+            self.written.append((gap.first, attempt.state, attempt.reason))
             row = self._left.pop(gap)
-            if one.state != UNREPAIRABLE:
-                self._left[gap] = {**row, "reason": one.reason}
+            if attempt.state != UNREPAIRABLE:
+                self._left[gap] = {**row, "reason": attempt.reason}
 
 
 class ScriptedClient:
