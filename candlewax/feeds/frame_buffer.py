@@ -43,12 +43,20 @@ _log = logging.getLogger(__name__)
 
 
 class FrameQueue:
-    """Queued frames of one source partition: one thread appends, another takes."""
+    """Queued frames of one source partition: one thread puts them, another takes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_input: Callable[[], object] = lambda: None) -> None:
+        """Call `on_input` when a frame is put into an empty queue."""
+        self._on_input = on_input
         self.rows: deque[Row] = deque()
         self.taken_bytes = 0
         """Bytes taken since the start."""
+
+    def put(self, row: Row) -> None:
+        """Add a frame."""
+        self.rows.append(row)
+        if len(self.rows) == 1:
+            self._on_input()
 
     def take(self, max_frames: int) -> list[Row]:
         """Remove and return up to `max_frames` of the oldest frames."""
@@ -67,9 +75,12 @@ class MemoryBudget:
         self._limit_bytes = bound_bytes
         self._queues: list[FrameQueue] = []
 
-    def create_queue(self) -> FrameQueue:
-        """Return a new queue whose frames count against this budget."""
-        queue = FrameQueue()
+    def create_queue(self, on_input: Callable[[], object] = lambda: None) -> FrameQueue:
+        """Return a new queue whose frames count against this budget.
+
+        It calls `on_input` when a frame is put while it is empty.
+        """
+        queue = FrameQueue(on_input)
         self._queues.append(queue)
         return queue
 
@@ -132,7 +143,7 @@ class FrameRecorder:
         if self._dropped or not self._memory_budget.reserve(len(frame) + ROW_BYTES):
             self._drop()
         else:
-            self._queue.rows.append((recv_ns, self.name, self._seq, frame))
+            self._queue.put((recv_ns, self.name, self._seq, frame))
             self._seq += 1
         return frame if isinstance(frame, str) else ""
 
@@ -152,7 +163,7 @@ class FrameRecorder:
         _log.log(level, "%s: %s%s", self.name, kind, text and f": {text}")
         frame = json.dumps(content, separators=(",", ":"))
         if self._memory_budget.reserve(len(frame) + ROW_BYTES, EVENT_BYTES):
-            self._queue.rows.append((time.time_ns(), self.name, self._seq, frame))
+            self._queue.put((time.time_ns(), self.name, self._seq, frame))
             self._seq += 1
         else:
             self._drop()

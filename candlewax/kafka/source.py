@@ -18,8 +18,9 @@ from confluent_kafka import (
 from candlewax.kafka.client import BrokerError, KafkaClient, log
 from candlewax.kafka.messages import group_by_partition
 from candlewax.runtime import metrics
-from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
+from candlewax.runtime.emit_gate import EmitGate
 from candlewax.runtime.errors import log_failures
+from candlewax.runtime.poll_timer import ALWAYS, RETRY, PollTimer, worker_group
 
 CHUNK_MESSAGES: Final = 10_000
 """Messages taken from the client at once. A message is several Python objects. In chunks they
@@ -80,6 +81,8 @@ class _SharedConsumer(Generic[X]):
         # Chunks that were read, with the offset after each.
         self._queues: dict[tuple[str, int], list[tuple[X, int]]] = {}
         self._next: dict[tuple[str, int], int] = {}
+        self._first: list[Message] = []
+        """What ended the wait for input."""
         self.has_more = False
         """True if the client held a full chunk when it was last read."""
 
@@ -91,6 +94,9 @@ class _SharedConsumer(Generic[X]):
     def remove(self, topic: str, partition: int) -> None:
         self._queues.pop((topic, partition), None)
         self._next.pop((topic, partition), None)
+        # Whoever reads the partition next begins at the offset of the last snapshot.
+        place = topic, partition
+        self._first = [one for one in self._first if (one.topic(), one.partition()) != place]
         if self._queues:
             self.consumer.incremental_unassign([TopicPartition(topic, partition)])
         else:
@@ -105,6 +111,18 @@ class _SharedConsumer(Generic[X]):
         if taken:
             self._next[key] = taken[-1][1]
         return taken
+
+    def has_input(self, topic: str, partition: int) -> bool:
+        """Return True if there may be messages of a partition to take."""
+        return self.has_more or bool(self._first or self._queues[topic, partition])
+
+    def await_input(self, timeout_s: float) -> None:
+        """Return when the client holds a message, at the latest after a timeout."""
+        message = self.consumer.poll(timeout_s)
+        if self._failure:
+            raise BrokerError(self._failure)
+        if message is not None:
+            self._first.append(message)
 
     def lag(self) -> Iterable[tuple[tuple[str, int], int]]:
         """Yield for each partition how many messages have not been taken yet."""
@@ -124,7 +142,8 @@ class _SharedConsumer(Generic[X]):
     def _fill(self) -> None:
         self.has_more, count, size = True, 0, 0
         while self.has_more and count < BATCH_MESSAGES and size < BATCH_BYTES:
-            messages = self.consumer.consume(CHUNK_MESSAGES, 0)
+            first, self._first = self._first, []
+            messages = first + self.consumer.consume(CHUNK_MESSAGES - len(first), 0)
             if self._failure:
                 raise BrokerError(self._failure)
             self.has_more = len(messages) == CHUNK_MESSAGES
@@ -155,7 +174,9 @@ class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
         self._should_stop = should_stop
         self._may_emit = may_emit
         self._max_wait = max_wait
-        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
+        self.poll_timer = PollTimer(
+            worker_group(), lambda: consumer.has_input(topic, partition), consumer.await_input
+        )
         consumer.add(topic, partition, offset)
 
     def next_batch(self) -> Iterable[Y]:
@@ -164,13 +185,14 @@ class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
         if not self.poll_timer.is_due():
             return []
         if not self._may_emit():
-            self.poll_timer.schedule(timedelta())
+            self.poll_timer.schedule(RETRY)
             return []
         taken = self._consumer.take(self._topic, self._partition)
-        self.poll_timer.schedule(None if self._consumer.has_more else self._max_wait or timedelta())
+        if taken:
+            self.poll_timer.mark_emitted()
+        self.poll_timer.schedule(None if self._consumer.has_more else self._max_wait)
         if not taken:
             return []
-        self.poll_timer.mark_emitted()
         self._next = taken[-1][1]
         return self._join([chunk for chunk, _ in taken])
 
@@ -186,6 +208,7 @@ class _SourcePartition(StatefulSourcePartition[Y, int], Generic[X, Y]):
         return self._next
 
     def close(self) -> None:
+        self.poll_timer.close()
         self._commit(self._durable)
         self._consumer.remove(self._topic, self._partition)
 

@@ -41,10 +41,10 @@ from candlewax.pipeline.sources import (
 )
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import SOURCE_ACTIVITY
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.metrics import MetricsCollector
+from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVITY
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -69,6 +69,8 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()
+        if recovery_store.has_other_workers():
+            SOURCE_ACTIVITY.max_idle_s = MAX_IDLE_AMONG_WORKERS_S
         exchanges = settings.exchanges or instruments.exchanges
         process = ProcessContext(
             instruments,

@@ -58,6 +58,17 @@ def process_number() -> int:
     return int(options.process_id) if (options.process_id or "").isdecimal() else 0
 
 
+def has_other_workers() -> bool:
+    """Return True if the Bytewax options ask for more than one worker or process."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "-w", "--workers-per-process", default=os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
+    )
+    parser.add_argument("-i", "--process-id", default=os.environ.get("BYTEWAX_PROCESS_ID"))
+    options, _ = parser.parse_known_args(sys.argv[1:])
+    return (options.workers_per_process or "1") != "1" or options.process_id is not None
+
+
 def check_store(store: Path, flow: str) -> None:
     """Check that a dataflow can use a recovery store. Raises RecoveryError."""
     if not store.is_dir():

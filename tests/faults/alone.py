@@ -151,6 +151,11 @@ class Alone:
 
     def settle(self) -> None:
         """Let no more trades happen until what was missed is stored; it goes on then."""
+        self.finish()
+        self.at(lambda simulator: simulator.begin())
+
+    def finish(self) -> None:
+        """Let no more trades happen, and wait until what was missed is stored."""
         self.come()
         self.at(lambda simulator: simulator.pause())
         journal = list(self.simulator.journal)
@@ -163,7 +168,6 @@ class Alone:
 
         self.until(stored, pause=0.3)
         self.until(lambda: not int(self.tables.query(_OPEN).item()), pause=0.3)
-        self.at(lambda simulator: simulator.begin())
 
 
 @contextmanager

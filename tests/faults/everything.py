@@ -43,7 +43,7 @@ def all_at_one_exchange(place: Place) -> Outcome:
         for seconds in (AHEAD, 0.0):
             stage.step_clock(EXCHANGE, seconds)
             _miss(stage)
-        stage.at(lambda simulator: simulator.pause())
+        stage.finish()
         outcome.wrong += stage.end()
         outcome.account = compare(stage.tables, stage.simulator.journal)
         windows = stage.tables.query(_CLOSED).rows()

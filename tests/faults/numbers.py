@@ -33,7 +33,7 @@ def numbers_anew(place: Place) -> Outcome:
             stage.kill()
             stage.start()
             stage.settle()
-        stage.at(lambda simulator: simulator.pause())
+        stage.finish()
         outcome.wrong += stage.end()
         outcome.account = compare(stage.tables, stage.simulator.journal)
         markets = sum(len(stage.simulator.subscribed(name)) for name in VENUES)

@@ -115,6 +115,10 @@ def last_told(
 def compare(tables: Database, journal: Sequence[Published]) -> Account:
     """Each trade between the first and the last one of a run of numbers is stored once, as it was
     published; each closed candle is `complete` if its trades are, and no other one is.
+
+    Trades after the last one stored of a market are not known to be missing (docs/candles.md): they
+    were on their way when the process ended. If a clock was set back, they may belong to a closed
+    candle.
     """
     found, stored = Account(), Stored(tables)
     found.frames = int(tables.query("SELECT count() FROM bronze_frames FINAL").item())
@@ -148,7 +152,8 @@ def _odd_gaps(tables: Database, published: Trades) -> Iterator[object]:
 
 def _candles(found: Account, tables: Database, stored: Stored, published: Trades) -> None:
     """Candles of what was published against those stored."""
-    expected = oracle.candles(_fills(published), dict.fromkeys(SYMBOLS, _FAR_US))
+    known = _without_last(stored, published)
+    expected = oracle.candles(_fills(known), dict.fromkeys(SYMBOLS, _FAR_US))
     held = oracle.candles(_fills(stored.trades), dict.fromkeys(SYMBOLS, _FAR_US))
     ends = _unproven(stored, published)
     certified, candles = certificates(tables), gold(tables)
@@ -181,6 +186,17 @@ def _fills(series: Trades) -> list[Fill]:
         for (exchange, symbol, run), trades in series.items()
         for number, content in trades.items()
     ]
+
+
+def _without_last(stored: Stored, published: Trades) -> Trades:
+    """Return what was published, without the trades after the last one stored of each market."""
+    newest = {series[:2]: series for series in sorted(published)}
+    known = dict(published)
+    for series in newest.values():
+        if last := max(stored.trades.get(series, ()), default=0):
+            trades = published[series]
+            known[series] = {number: trades[number] for number in trades if number <= last}
+    return known
 
 
 def _unproven(stored: Stored, published: Trades) -> dict[tuple[str, str], list[int]]:

@@ -83,7 +83,7 @@ def refused_market(place: Place) -> Outcome:
                 accepted.append(accept(stage))
             stage.until_subscribed()
             stage.settle()
-        stage.at(lambda simulator: simulator.pause())
+        stage.finish()
         outcome.wrong += stage.end()
         outcome.wrong += _check_outages(stage, accepted)
         outcome.account = compare(stage.tables, stage.simulator.journal)

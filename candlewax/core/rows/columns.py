@@ -73,6 +73,8 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     """Return several batches of one exchange, one after another, as one of columns. Of each candle
     only its last row is kept.
     """
+    # A batch without trades, such as one of heartbeats, has no watermark.
+    watermark = max(batch.watermark for batch in batches)
     exchange, last = batches[-1].exchange, batches[-1]
     decoded = [batch.decoded for batch in batches]
     trades = trade_columns(exchange, [trade for part in decoded for trade in part.trades])
@@ -86,13 +88,13 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     if candles:
         tables["ohlcv"] = candle_columns(list(candles.values()))
     if any(batch.tells_watermark for batch in batches):
-        tables["watermarks"] = watermark_rows(exchange, last.watermark)
+        tables["watermarks"] = watermark_rows(exchange, watermark)
     received = sum(sum(part.counts) for part in decoded)
     return Batch(
         exchange, tables, trades, received,
         pl.concat([batch.stale_windows for batch in batches]),
         pl.concat([batch.late_trades for batch in batches]),
-        last.watermark, last.gap_state, _recertification(batches),
+        watermark, last.gap_state, _recertification(batches),
     )  # fmt: skip
 
 

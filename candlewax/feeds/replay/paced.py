@@ -12,8 +12,8 @@ from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.snapshots import Snapshot
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.runtime.clocks import steady_clock
-from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
+from candlewax.runtime.poll_timer import ALWAYS, PollTimer, worker_group
 
 MAX_WAIT: Final = timedelta(milliseconds=20)
 """Time between two batches, as in a live feed."""
@@ -71,7 +71,7 @@ class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
         self._clock = clock
         self._should_stop = should_stop
         self._waiting: deque[tuple[FrameBatch, pl.Series]] = deque()
-        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
+        self.poll_timer = PollTimer(worker_group())
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._should_stop():
@@ -104,9 +104,9 @@ class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
             if count < times.len():
                 rest.append((FrameBatch(item.exchange, item.frames[count:]), times[count:]))
         self._waiting = rest
-        self.poll_timer.schedule(MAX_WAIT if rest else None)
         if due:
             self.poll_timer.mark_emitted()
+        self.poll_timer.schedule(MAX_WAIT if rest else None)
         return due
 
     def next_awake(self) -> datetime | None:
@@ -116,6 +116,7 @@ class _PacedPartition(StatefulSourcePartition[SourceItem, None]):
         return None
 
     def close(self) -> None:
+        self.poll_timer.close()
         self._inner.close()
 
 

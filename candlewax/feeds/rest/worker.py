@@ -11,8 +11,8 @@ from bytewax.inputs import StatefulSourcePartition
 from candlewax.core.frames import SourceItem
 from candlewax.feeds.frame_buffer import Row, to_source_items
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, PollTimer
 from candlewax.runtime.errors import log_failures
+from candlewax.runtime.poll_timer import ALWAYS, PollTimer, worker_group
 
 MAX_WAIT: Final = timedelta(milliseconds=20)
 """Time between two batches of a partition."""
@@ -41,9 +41,15 @@ class WorkerThread:
 
     # Called by the partition.
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, on_input: Callable[[], object]) -> None:
+        """Start the thread; it calls `on_input` after it has queued a frame, and at its end."""
+        self._on_input = on_input
         self._thread.start()
+
+    @property
+    def has_frames(self) -> bool:
+        """Return True if frames are queued."""
+        return bool(self._rows)
 
     def take(self) -> list[Row]:
         """Remove and return the queued frames, in order."""
@@ -69,6 +75,7 @@ class WorkerThread:
             if self._stop.is_set():
                 raise WorkerStopped
         self._rows.append(row)
+        self._on_input()
 
     def wait(self, seconds: float) -> bool:
         """Wait. Return False if the thread should end."""
@@ -88,6 +95,7 @@ class WorkerThread:
             self.failure = error
         finally:
             self.ended = True
+            self._on_input()
 
 
 @log_failures
@@ -105,8 +113,9 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         self._worker = worker
         self._counters = counters
         self._should_stop = should_stop
-        self._poll_timer = PollTimer(SOURCE_ACTIVITY)
-        worker.start()
+        group = worker_group()
+        self._poll_timer = PollTimer(group, lambda: worker.has_frames or worker.ended)
+        worker.start(group.wake)
 
     def next_batch(self) -> Iterable[SourceItem]:
         should_stop = self._should_stop()
@@ -122,9 +131,9 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         if ended and not rows:
             self._counters.ended = self._counters.ended or not should_stop
             raise StopIteration
-        self._poll_timer.schedule(MAX_WAIT)
         if rows:
             self._poll_timer.mark_emitted()
+        self._poll_timer.schedule(MAX_WAIT)
         return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
@@ -134,4 +143,5 @@ class WorkerPartition(StatefulSourcePartition[SourceItem, None]):
         return None
 
     def close(self) -> None:
+        self._poll_timer.close()
         self._worker.join()

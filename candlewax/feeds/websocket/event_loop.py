@@ -65,11 +65,14 @@ class EventLoopThread:
     @property
     def ended(self) -> bool:
         """Return True if the thread is over and no more frames follow. Raises EventLoopError."""
-        if self._thread.ident is None or self._thread.is_alive():
-            return False
-        if self._error:
+        if self.is_over and self._error:
             raise EventLoopError("the thread that reads the exchanges died") from self._error
-        return True
+        return self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Return True if the thread has run and ended, for whatever reason."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     def release(self, timeout_s: float) -> None:
         """Release a shard. The last release closes all connections and joins the thread."""

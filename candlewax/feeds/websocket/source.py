@@ -24,7 +24,8 @@ from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import ALWAYS, SOURCE_ACTIVITY, EmitGate, PollTimer
+from candlewax.runtime.emit_gate import EmitGate
+from candlewax.runtime.poll_timer import ALWAYS, RETRY, PollGroup, PollTimer, worker_group
 
 MAX_FRAMES: Final = 20_000
 """Largest number of frames in a batch."""
@@ -45,7 +46,7 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(
         self, exchange: str, queue: FrameQueue, event_loop: EventLoopThread,
         release: Callable[[], None], should_stop: Callable[[], bool],
-        may_emit: Callable[[], bool], max_wait: timedelta,
+        may_emit: Callable[[], bool], max_wait: timedelta, group: PollGroup,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._queue = queue
@@ -54,7 +55,7 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
         self._should_stop = should_stop
         self._may_emit = may_emit
         self._max_wait = max_wait
-        self.poll_timer = PollTimer(SOURCE_ACTIVITY)
+        self.poll_timer = PollTimer(group, lambda: bool(queue.rows) or event_loop.is_over)
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._should_stop():
@@ -62,18 +63,18 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
         elif not self.poll_timer.is_due():
             return []
         elif not self._may_emit():
-            self.poll_timer.schedule(timedelta())
+            self.poll_timer.schedule(RETRY)
             return []
         # Read before the queue: if the thread has ended, the queue holds all that is left.
         ended = self._event_loop.ended
         rows = self._queue.take(MAX_FRAMES)
+        if rows:
+            self.poll_timer.mark_emitted()
         self.poll_timer.schedule(None if len(rows) == MAX_FRAMES else self._max_wait)
         if ended and not rows:
             raise StopIteration
         if rows and not is_event(rows[-1]):
             metrics.set_last_received(self._exchange, rows[-1][0] / 1e9)
-        if rows:
-            self.poll_timer.mark_emitted()
         return to_source_items(self._exchange, rows)
 
     def next_awake(self) -> datetime | None:
@@ -83,6 +84,7 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
         return None
 
     def close(self) -> None:
+        self.poll_timer.close()
         self._release()
 
 
@@ -140,7 +142,8 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _WebSocketPartition:
         share = self._shares[for_part]
         exchange, exchange_rules = share.exchange, self._rules[share.exchange]
-        queue = self._memory_budget.create_queue()
+        group = worker_group()
+        queue = self._memory_budget.create_queue(group.wake)
         on_event = self._connection_status.register(exchange, for_part)
         first, second = (
             FrameRecorder(exchange, name, queue, self._memory_budget, self._counters, on_event)
@@ -157,7 +160,7 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
         release, max_wait = self._release, self._max_wait
         may_emit = self._emit_gate.for_partition()
         return _WebSocketPartition(
-            exchange, queue, self._event_loop, release, self._should_stop, may_emit, max_wait
+            exchange, queue, self._event_loop, release, self._should_stop, may_emit, max_wait, group
         )
 
     def _release(self) -> None:

@@ -1,5 +1,6 @@
 """Rows as columns: equal to the columnar decoder, and convertible both ways."""
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -8,12 +9,15 @@ from candlewax.core.candles import open_candles as columns
 from candlewax.core.candles.open_candles import EMPTY
 from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.rows.columns import (
+    batch_columns,
     decoded_columns,
     frame_columns,
     from_open_candles,
     to_open_candles,
 )
+from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from tests.core.rows.test_candles import FILLS, frame
@@ -49,3 +53,19 @@ def test_open_candles_convert_to_rows_and_back_unchanged(fills: list[Fill]) -> N
     converted = to_open_candles(from_open_candles(book))
     assert_frame_equal(converted.candles, book.candles)
     assert converted.watermark == book.watermark
+
+
+def test_batches_end_at_the_watermark_of_the_last_one_with_trades() -> None:
+    """One of heartbeats has none; merged with others it must not take theirs away."""
+    heartbeat = RowBatch("coinbase", DecodedRows("coinbase", []))
+    at_minute = RowBatch(
+        "coinbase", DecodedRows("coinbase", []), watermark=120_000_000, tells_watermark=True
+    )
+    later = RowBatch("coinbase", DecodedRows("coinbase", []), watermark=125_000_000)
+    for batches in ([at_minute, heartbeat], [heartbeat, at_minute], [at_minute, later, heartbeat]):
+        merged = batch_columns(batches)
+        watermark = max(batch.watermark for batch in batches)
+        assert merged.watermark == watermark
+        stored = merged.tables["watermarks"]["watermark"].cast(pl.Int64).to_list()
+        assert stored == [watermark]
+    assert "watermarks" not in batch_columns([later, heartbeat]).tables
