@@ -1,4 +1,4 @@
-"""The latest candles that are kept ready: always what the tables would say."""
+"""The cache of the latest candles answers as the tables would."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ SERIES = Series("x", "A/B", "1m")
 
 
 def rows(minutes: list[int], trades: int = 1, symbol: str = "A/B") -> pl.DataFrame:
-    """Rows of `ohlcv` on their way to it."""
+    """Rows as the pipeline inserts them into `ohlcv`."""
     times = [BEGIN + timedelta(minutes=minute) for minute in minutes]
     known: dict[str, Any] = {
         "timeframe": 1,
@@ -55,14 +55,14 @@ def seconds(minute: int) -> int:
     return int((BEGIN + timedelta(minutes=minute)).timestamp())
 
 
-def of_tables(minutes: list[int], *, whole: bool) -> LoadedCandles:
-    """What a query gave: the last candles there are, or all of them."""
+def loaded(minutes: list[int], *, whole: bool) -> LoadedCandles:
+    """The result of a query: the last stored candles, or the whole series."""
     since = 0 if whole else seconds(minutes[0])
     return pack_loaded(since, encode.cast_candles(encode.candles(rows(minutes))), 1)
 
 
 def fill(recent: CandleCache, minutes: list[int], *, whole: bool, series: Series = SERIES) -> None:
-    recent.extend(series, recent.begin_read(series), of_tables(minutes, whole=whole))
+    recent.extend(series, recent.begin_read(series), loaded(minutes, whole=whole))
 
 
 def page(
@@ -72,21 +72,23 @@ def page(
     begin: int | None = None,
     series: Series = SERIES,
 ) -> list[tuple[int, int]] | None:
-    """Minutes and how many trades each has: the last ones, or the first ones from `begin` on."""
+    """The minute and trade count of each candle of a page: the last, or the first from `begin`."""
     start = 0 if begin is None else seconds(begin)
     end = LATEST if before is None else seconds(before)
-    found = recent.page(series, start, end, limit, last=begin is None)
-    if found is None:
+    cached = recent.page(series, start, end, limit, last=begin is None)
+    if cached is None:
         return None
-    said = [json.loads(line) for line in found.lines()]
-    assert found.table()["trade_count"].to_pylist() == [one["trade_count"] for one in said]
-    times = [datetime.fromisoformat(one["window_start"]) - BEGIN for one in said]
-    counts = [one["trade_count"] for one in said]
+    candles = [json.loads(line) for line in cached.lines()]
+    assert cached.table()["trade_count"].to_pylist() == [
+        candle["trade_count"] for candle in candles
+    ]
+    times = [datetime.fromisoformat(candle["window_start"]) - BEGIN for candle in candles]
+    counts = [candle["trade_count"] for candle in candles]
     return [(int(time.total_seconds()) // 60, n) for time, n in zip(times, counts, strict=True)]
 
 
-def test_what_was_read_is_there_and_what_lies_before_is_not() -> None:
-    """A page that reaches further back has to be read from the tables."""
+def test_cache_answers_only_pages_within_the_loaded_candles() -> None:
+    """A page that reaches before the first loaded candle is a miss."""
     recent = CandleCache()
     assert page(recent, 1) is None
     fill(recent, [5, 6, 7], whole=False)
@@ -97,8 +99,8 @@ def test_what_was_read_is_there_and_what_lies_before_is_not() -> None:
     assert page(recent, 1, begin=4) is None
 
 
-def test_a_series_that_was_read_whole_has_no_before() -> None:
-    """Fewer candles than were asked for are all there are."""
+def test_cache_answers_any_page_of_a_completely_loaded_series() -> None:
+    """A page may hold fewer candles than its limit, or none."""
     recent = CandleCache()
     fill(recent, [5, 6], whole=True)
     assert page(recent, 100) == [(5, 1), (6, 1)]
@@ -106,46 +108,46 @@ def test_a_series_that_was_read_whole_has_no_before() -> None:
     assert page(recent, 1, begin=0) == [(5, 1)]
 
 
-def test_older_candles_are_put_before_what_is_there() -> None:
-    """And what was stored of them while they were read comes on top."""
+def test_older_candles_are_put_before_the_cached_ones() -> None:
+    """An update that arrives during the read replaces the candle that was read."""
     recent = CandleCache()
     fill(recent, [5, 6], whole=False)
     meanwhile = recent.begin_read(SERIES)
     recent.update(rows([3], trades=9))
-    recent.extend(SERIES, meanwhile, of_tables([3, 4], whole=True))
+    recent.extend(SERIES, meanwhile, loaded([3, 4], whole=True))
     assert page(recent, 9) == [(3, 9), (4, 1), (5, 1), (6, 1)]
 
 
-def test_what_comes_while_it_is_read_comes_on_top() -> None:
-    """It may be newer than what is read."""
+def test_update_during_the_first_read_is_kept() -> None:
+    """It replaces the candle that was read, which may be older."""
     recent = CandleCache()
     meanwhile = recent.begin_read(SERIES)
     recent.update(rows([7, 8], trades=9))
-    recent.extend(SERIES, meanwhile, of_tables([6, 7], whole=False))
+    recent.extend(SERIES, meanwhile, loaded([6, 7], whole=False))
     assert page(recent, 2) == [(7, 9), (8, 9)]
 
 
-def test_of_two_who_read_at_once_the_first_counts_for_nothing() -> None:
-    """What it read may be older than what is there by then."""
+def test_cache_discards_the_first_of_two_reads_at_once() -> None:
+    """It ends last, and may be older than the candles cached by then."""
     recent = CandleCache()
-    first, second = recent.begin_read(SERIES), recent.begin_read(SERIES)
-    recent.extend(SERIES, second, of_tables([6], whole=False))
+    first_read, second_read = recent.begin_read(SERIES), recent.begin_read(SERIES)
+    recent.extend(SERIES, second_read, loaded([6], whole=False))
     recent.update(rows([7]))
-    recent.extend(SERIES, first, of_tables([5], whole=False))
+    recent.extend(SERIES, first_read, loaded([5], whole=False))
     assert page(recent, 2, begin=6) == [(6, 1), (7, 1)]
 
 
-def test_what_was_being_read_when_something_was_missed_counts_for_nothing() -> None:
-    """It may lack what was missed."""
+def test_cache_discards_a_read_begun_before_it_was_cleared() -> None:
+    """The read may lack the updates that were dropped."""
     recent = CandleCache()
     meanwhile = recent.begin_read(SERIES)
     recent.clear()
-    recent.extend(SERIES, meanwhile, of_tables([6], whole=False))
+    recent.extend(SERIES, meanwhile, loaded([6], whole=False))
     assert page(recent, 1) is None
 
 
-def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
-    """Between it and the rest others may be missing."""
+def test_cache_drops_an_update_older_than_its_first_candle() -> None:
+    """Candles between the two may be missing from the cache."""
     recent = CandleCache()
     fill(recent, [5, 6], whole=False)
     recent.update(rows([1]))
@@ -153,8 +155,7 @@ def test_a_candle_older_than_what_is_kept_is_not_put_among_it() -> None:
     assert page(recent, 3) is None
 
 
-def test_after_a_miss_nothing_is_known() -> None:
-    """Until it is read again."""
+def test_cleared_cache_answers_nothing() -> None:
     recent = CandleCache()
     fill(recent, [5], whole=True)
     recent.clear()
@@ -162,8 +163,8 @@ def test_after_a_miss_nothing_is_known() -> None:
     assert recent.count == 0
 
 
-def test_no_more_is_kept_than_there_is_room_for() -> None:
-    """The oldest candles of the longest series go first, some at a time."""
+def test_full_cache_evicts_the_oldest_candles_of_the_longest_series() -> None:
+    """Whole chunks are evicted; pages of the kept candles are still answered."""
     recent, long = CandleCache(most=3 * CHUNK), Series("x", "C/D", "1m")
     fill(recent, list(range(CHUNK)), whole=True)
     fill(recent, list(range(3 * CHUNK)), whole=True, series=long)
@@ -176,8 +177,8 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     assert page(recent, 1, begin=CHUNK, series=long) == [(CHUNK, 1)]
 
 
-def test_what_says_less_than_what_is_there_changes_nothing() -> None:
-    """As in the table, whose version grows; what says as much and comes later counts."""
+def test_cache_ignores_a_row_with_fewer_trades() -> None:
+    """As in the table, whose version grows with the trades. Of equal rows the later one counts."""
     recent = CandleCache()
     fill(recent, [5], whole=True)
     recent.update(rows([5], trades=7))
@@ -193,8 +194,8 @@ def test_what_says_less_than_what_is_there_changes_nothing() -> None:
     assert found.table()["missing"].to_pylist() == [3]
 
 
-def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
-    """Else each request would push out what the next one asks for."""
+def test_cache_holds_a_default_page_of_every_series_of_sixty_markets() -> None:
+    """With less space each request would evict the candles of the next one."""
     assert MOST // (60 * len(TIMEFRAMES)) >= EACH >= Candles.__struct_defaults__[-1] == 1_000
 
 
@@ -203,40 +204,39 @@ def test_there_is_room_for_a_request_of_every_series_of_sixty_markets() -> None:
     st.integers(0, 700),
     st.data(),
 )
-def test_it_says_what_a_table_would_say(
+def test_cache_answers_as_the_table_for_any_updates_and_pages(
     changes: list[tuple[int, int]], count: int, data: st.DataObject
 ) -> None:
-    """However candles come, in whatever order, and whenever somebody asks: the first or the
-    last ones of any time; packed or not.
-    """
-    there = list(range(0, count, 2))
-    recent, table = CandleCache(), dict.fromkeys(there, 1)
-    fill(recent, there, whole=True)
-    for some in (changes[:5], changes[5:]):
-        for minute, trades in some:
+    """A page holds the first or last candles of any span, packed or not."""
+    stored = list(range(0, count, 2))
+    recent, table = CandleCache(), dict.fromkeys(stored, 1)
+    fill(recent, stored, whole=True)
+    for part in (changes[:5], changes[5:]):
+        for minute, trades in part:
             recent.update(rows([minute], trades))
             # The version grows with the number of trades.
             table[minute] = max(trades, table.get(minute, 0))
         limit = data.draw(st.sampled_from([1, 7, CHUNK, CHUNK + 1, 1_000]))
         begin = data.draw(st.none() | st.integers(0, 701))
         before = data.draw(st.none() | st.integers(0, 701))
-        among = sorted(
-            one for one in table.items()
-            if (begin is None or one[0] >= begin) and (before is None or one[0] < before)
+        within = sorted(
+            candle for candle in table.items()
+            if (begin is None or candle[0] >= begin) and (before is None or candle[0] < before)
         )  # fmt: skip
-        expected = among[-limit:] if begin is None else among[:limit]
+        expected = within[-limit:] if begin is None else within[:limit]
         assert page(recent, limit, before, begin) == expected
     assert recent.count == len(table)
 
 
-def test_amounts_and_times_are_text() -> None:
-    """Exact, without zeros at the end; a candle's start without a fraction; alike, whether
-    one or many are made into JSON.
+def test_json_candle_holds_exact_amounts_and_times_as_text() -> None:
+    """Amounts have no trailing zeros, and the window start has no fraction of a second.
+
+    One candle gives the same JSON as a candle among many.
     """
     (line,) = encode.lines(encode.candles(rows([0])))
     alone = encode.candle(rows([0]).row(0, named=True))
     assert json.loads(alone) == json.loads(line)
-    said = json.loads(line)
-    assert (said["close"], said["status"]) == ("1", "forming")
-    assert said["window_start"] == "2026-09-14T00:00:00Z"
-    assert said["open_time"] == "2026-09-14T00:00:00.000000Z"
+    fields = json.loads(line)
+    assert (fields["close"], fields["status"]) == ("1", "forming")
+    assert fields["window_start"] == "2026-09-14T00:00:00Z"
+    assert fields["open_time"] == "2026-09-14T00:00:00.000000Z"

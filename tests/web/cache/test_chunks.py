@@ -1,4 +1,4 @@
-"""Packed candles say what they said before, in all forms."""
+"""Packed candles give back the same candles in every format."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ TIME = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001 
 
 
 def text(amount: Decimal) -> str:
-    """Without the zeros at its end."""
+    """An amount in decimal notation, without trailing zeros."""
     plain = format(amount, "f")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
@@ -39,7 +39,7 @@ def text(amount: Decimal) -> str:
 @st.composite
 def candles(draw: st.DrawFn, count: int) -> list[dict[str, Any]]:
     """Candles a minute apart, alike but for their starts and one amount."""
-    one: dict[str, Any] = {
+    common: dict[str, Any] = {
         **{name: draw(AMOUNT) for name in ("open", "high", "low", "close", "volume")},
         **{name: draw(AMOUNT) for name in ("quote_volume", "buy_volume", "buy_quote_volume")},
         **{name: draw(TIME) for name in ("open_time", "close_time")},
@@ -50,36 +50,38 @@ def candles(draw: st.DrawFn, count: int) -> list[dict[str, Any]]:
         "closed": draw(st.booleans()),
         "status": draw(st.sampled_from(["forming", "complete", "gaps", "partial", "unverified"])),
     }
-    return [{**one, "start": 60 * number, "low": one["low"] + number} for number in range(count)]
+    return [
+        {**common, "start": 60 * number, "low": common["low"] + number} for number in range(count)
+    ]
 
 
 def as_json(candle: dict[str, Any]) -> bytes:
-    """As the API says it, written another way."""
-    told: dict[str, Any] = {}
+    """The JSON of the API, written independently of it."""
+    fields: dict[str, Any] = {}
     for name, value in candle.items():
         if isinstance(value, datetime):
-            told[name] = value.isoformat(timespec="microseconds") + "Z"
+            fields[name] = value.isoformat(timespec="microseconds") + "Z"
         elif isinstance(value, Decimal):
-            told[name] = text(value)
+            fields[name] = text(value)
         elif name != "start":
-            told[name] = value
+            fields[name] = value
     start = datetime.fromtimestamp(candle["start"], UTC)
-    told["window_start"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    ordered = {name: told[name] for name in encode.CANDLE}
+    fields["window_start"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ordered = {name: fields[name] for name in encode.CANDLE}
     return json.dumps(ordered, separators=(",", ":")).encode()
 
 
 def rows_of(expected: list[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a query gives them."""
-    found = [
+    """Rows as a query returns them."""
+    rows = [
         {**candle, "window_start": datetime.fromtimestamp(candle["start"], UTC)}
         for candle in expected
     ]
-    return pl.DataFrame(found, encode.ROWS, infer_schema_length=None)
+    return pl.DataFrame(rows, encode.ROWS, infer_schema_length=None)
 
 
-def same(table: pa.Table, expected: list[dict[str, Any]]) -> None:
-    """The columns have exactly these values."""
+def assert_table_holds(table: pa.Table, expected: list[dict[str, Any]]) -> None:
+    """Assert that the table holds exactly these candles, with the columns of the API."""
     assert table.schema == columns.SCHEMA
     assert table.schema.names == list(encode.CANDLE)
     for row, candle in zip(table.to_pylist(), expected, strict=True):
@@ -93,34 +95,34 @@ def same(table: pa.Table, expected: list[dict[str, Any]]) -> None:
 
 
 @given(candles(3))
-def test_all_forms_say_the_same(expected: list[dict[str, Any]]) -> None:
-    """Exactly, and of the types of the table, whichever of them they are made from."""
+def test_every_format_of_a_page_holds_the_same_candles(expected: list[dict[str, Any]]) -> None:
+    """Values are exact, and Arrow and Parquet have the types of the table."""
     lines = [as_json(candle) for candle in expected]
-    found = make_page(rows_of(expected))
-    assert found.lines() == lines
-    same(found.table(), expected)
+    page = make_page(rows_of(expected))
+    assert page.lines() == lines
+    assert_table_holds(page.table(), expected)
     assert encode.json_and_csv(rows_of(expected)) == (lines, encode.csv_rows(lines))
-    same(pa.ipc.open_stream(formats.write_candles(found, "arrow")).read_all(), expected)
-    parquet = pl.read_parquet(io.BytesIO(formats.write_candles(found, "parquet")))
+    assert_table_holds(
+        pa.ipc.open_stream(formats.write_candles(page, "arrow")).read_all(), expected
+    )
+    parquet = pl.read_parquet(io.BytesIO(formats.write_candles(page, "parquet")))
     assert parquet.equals(rows_of(expected))
-    text = io.StringIO(formats.write_candles(found, "csv").decode())
-    told = [json.loads(line) for line in lines]
+    text = io.StringIO(formats.write_candles(page, "csv").decode())
+    parsed = [json.loads(line) for line in lines]
     assert list(csv.DictReader(text)) == [
         {
             name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in one.items()
+            for name, value in candle.items()
         }
-        for one in told
+        for candle in parsed
     ]
 
 
 @given(candles(2 * CHUNK + 3), st.integers(0, CHUNK), st.integers(0, CHUNK), st.booleans())
-def test_a_cut_of_packed_candles_is_what_was_packed(
+def test_cut_of_a_packed_chunk_equals_its_candles_in_every_format(
     expected: list[dict[str, Any]], low: int, high: int, both: bool
 ) -> None:
-    """In all forms, packed in all of them or as JSON alone, whatever is cut out of
-    whichever chunk.
-    """
+    """For any part of any chunk, packed in all formats or as JSON alone."""
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
     listed = encode.json_and_csv(rows_of(expected))[1]
@@ -128,29 +130,29 @@ def test_a_cut_of_packed_candles_is_what_was_packed(
     assert [len(chunk.starts) for chunk in chunks] == [CHUNK, CHUNK, 3]
     for place, chunk in enumerate(chunks):
         part = chunk.cut(low, high)
-        wanted = slice(place * CHUNK + low, place * CHUNK + min(high, len(chunk.starts)))
+        span = slice(place * CHUNK + low, place * CHUNK + min(high, len(chunk.starts)))
         if low < high:
-            assert list(part.starts) == starts[wanted]
-            assert part.lines() == lines[wanted]
-            assert part.csv_rows() == listed[wanted]
-            same(CandlePage([part]).table(), expected[wanted])
+            assert list(part.starts) == starts[span]
+            assert part.lines() == lines[span]
+            assert part.csv_rows() == listed[span]
+            assert_table_holds(CandlePage([part]).table(), expected[span])
 
 
 @given(candles(5))
-def test_packed_and_open_candles_make_one_answer(expected: list[dict[str, Any]]) -> None:
-    """In their order, with the first and the last start."""
+def test_page_joins_packed_and_open_candles(expected: list[dict[str, Any]]) -> None:
+    """Candles are in order; the page knows its count, first and last start."""
     lines = [as_json(candle) for candle in expected]
     starts = [candle["start"] for candle in expected]
     (chunk,) = pack(starts[:3], lines[:3])
     parts: list[Part] = [chunk.cut(1, 3), JsonCandles(starts[3:], lines[3:])]
-    found = CandlePage(parts)
-    assert (found.count, found.first, found.last) == (4, starts[1], starts[4])
-    assert found.lines() == lines[1:]
-    same(found.table(), expected[1:])
+    page = CandlePage(parts)
+    assert (page.count, page.first, page.last) == (4, starts[1], starts[4])
+    assert page.lines() == lines[1:]
+    assert_table_holds(page.table(), expected[1:])
 
 
-def test_nothing_found_has_the_columns_of_candles() -> None:
-    """So that a file of it can be read."""
+def test_empty_page_has_the_columns_of_candles() -> None:
+    """A file of an empty page can be read."""
     empty = make_page(rows_of([]))
     assert (empty.count, empty.lines()) == (0, [])
     assert empty.table().schema == columns.SCHEMA

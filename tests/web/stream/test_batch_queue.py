@@ -1,4 +1,4 @@
-"""What is handed from the thread that stores to the one that serves."""
+"""The queue of batches between the writing thread and the serving thread."""
 
 from typing import Any
 
@@ -12,78 +12,81 @@ def batch(number: int, rows: int = 1) -> Batch:
     return Batch("x", {"ohlcv": pl.DataFrame({"n": [number] * rows})})
 
 
-def numbers(hub: BatchQueue) -> list[int]:
-    return [batch.tables["ohlcv"]["n"][0] for _, batch in hub.drain().batches]
+def numbers(queue: BatchQueue) -> list[int]:
+    return [batch.tables["ohlcv"]["n"][0] for _, batch in queue.drain().batches]
 
 
-def test_what_is_put_is_taken_once_in_its_order() -> None:
-    """And then there is nothing."""
-    hub = BatchQueue()
-    hub.put([batch(1), batch(2)])
-    hub.put([batch(3)])
-    assert numbers(hub) == [1, 2, 3]
-    assert numbers(hub) == []
+def test_drain_returns_each_batch_once_in_order() -> None:
+    queue = BatchQueue()
+    queue.put([batch(1), batch(2)])
+    queue.put([batch(3)])
+    assert numbers(queue) == [1, 2, 3]
+    assert numbers(queue) == []
 
 
-def test_the_oldest_goes_where_nobody_takes() -> None:
-    """And who takes at last is told, once."""
-    hub = BatchQueue(most_rows=3)
+def test_full_queue_drops_its_oldest_batches() -> None:
+    """The next drain reports it, once."""
+    queue = BatchQueue(most_rows=3)
     for number in range(10):
-        hub.put([batch(number)])
-    taken = hub.drain()
-    assert taken.has_dropped
-    assert [one.tables["ohlcv"]["n"][0] for _, one in taken.batches] == [7, 8, 9]
-    hub.put([batch(10)])
-    assert not hub.drain().has_dropped
+        queue.put([batch(number)])
+    drained = queue.drain()
+    assert drained.has_dropped
+    assert [kept.tables["ohlcv"]["n"][0] for _, kept in drained.batches] == [7, 8, 9]
+    queue.put([batch(10)])
+    assert not queue.drain().has_dropped
 
 
-def test_a_batch_larger_than_the_room_is_dropped_whole() -> None:
-    """The pipeline does not wait for it."""
-    hub = BatchQueue(most_rows=3)
-    hub.put([batch(0, rows=4)])
-    taken = hub.drain()
-    assert (list(taken.batches), taken.has_dropped) == ([], True)
+def test_batch_larger_than_the_queue_is_dropped() -> None:
+    """The writer never waits for space."""
+    queue = BatchQueue(most_rows=3)
+    queue.put([batch(0, rows=4)])
+    drained = queue.drain()
+    assert (list(drained.batches), drained.has_dropped) == ([], True)
 
 
-def test_who_listens_is_woken_once_until_it_takes() -> None:
-    """Not for every batch."""
-    hub, woken = BatchQueue(), []
-    hub.listen(lambda: woken.append(1))
+def test_listener_is_woken_once_between_drains() -> None:
+    """Not for each batch."""
+    queue, woken = BatchQueue(), []
+    queue.listen(lambda: woken.append(1))
     for number in range(3):
-        hub.put([batch(number)])
+        queue.put([batch(number)])
     assert len(woken) == 1
-    hub.drain()
-    hub.put([batch(3)])
+    queue.drain()
+    queue.put([batch(3)])
     assert len(woken) == 2
 
 
-def test_who_listens_is_woken_by_what_it_awaits() -> None:
-    """And takes what came before with it; of each batch it is said whether it is known."""
-    hub, one, other = BatchQueue(), batch(1), batch(2)
+def test_listener_is_woken_by_the_batch_it_awaits() -> None:
+    """Batches before it are drained with it. The check is told whether a batch was announced."""
+    queue, awaited, other = BatchQueue(), batch(1), batch(2)
     woken: list[tuple[Batch, bool]] = []
-    asked: list[tuple[Batch, bool]] = []
+    checked: list[tuple[Batch, bool]] = []
 
-    def if_known(*batch: Any) -> bool:
-        asked.append(batch)
-        return bool(batch[1])
+    def is_awaited(*arguments: Any) -> bool:
+        checked.append(arguments)
+        return bool(arguments[1])
 
-    hub.listen(lambda: woken.append(asked[-1]), if_known)
-    hub.announce(one)
-    hub.put([other])
+    queue.listen(lambda: woken.append(checked[-1]), is_awaited)
+    queue.announce(awaited)
+    queue.put([other])
     assert woken == []
-    hub.put([one])
-    assert woken == [(one, True)]
-    assert asked == [(one, False), (other, False), (one, True)]
-    assert [stored for _, stored in hub.drain().batches] == [other, one]
+    queue.put([awaited])
+    assert woken == [(awaited, True)]
+    assert checked == [(awaited, False), (other, False), (awaited, True)]
+    assert [stored for _, stored in queue.drain().batches] == [other, awaited]
 
 
-def test_what_comes_is_told_before_it_is_stored_and_known_then() -> None:
-    """Each of the two once; meanwhile it is unstored."""
-    hub, one, other = BatchQueue(), batch(1), batch(2)
-    hub.announce(one)
-    assert (list(hub.drain().announced), hub.unstored) == ([one], [one])
-    hub.put([one, other])
-    taken = hub.drain()
-    assert [stored for _, stored in taken.batches] == [one, other]
-    assert (list(taken.announced), set(taken.announced_ids), hub.unstored) == ([], {id(one)}, [])
-    assert not hub.drain().announced_ids
+def test_announced_batch_is_recognized_once_it_is_stored() -> None:
+    """It is drained once as announced and once as stored, and counts as unstored in between."""
+    queue, arriving, other = BatchQueue(), batch(1), batch(2)
+    queue.announce(arriving)
+    assert (list(queue.drain().announced), queue.unstored) == ([arriving], [arriving])
+    queue.put([arriving, other])
+    drained = queue.drain()
+    assert [stored for _, stored in drained.batches] == [arriving, other]
+    assert (list(drained.announced), set(drained.announced_ids), queue.unstored) == (
+        [],
+        {id(arriving)},
+        [],
+    )
+    assert not queue.drain().announced_ids

@@ -1,4 +1,4 @@
-"""What a page is told, and when: as it comes, or once it is stored."""
+"""Events that a page receives: on arrival of trades, or once a batch is stored."""
 
 import asyncio
 import json
@@ -30,91 +30,91 @@ def batch(number: int, *, closed: bool) -> Batch:
     return Batch("binance", {"silver_trades": rows, "ohlcv": candles}, rows)
 
 
-class Told:
-    """A page, and all it was told."""
+class Subscriber:
+    """A client of the stream that parses its events."""
 
     def __init__(self, live: Broadcaster, series: Series = SERIES) -> None:
-        self.viewer = StreamClient(series)
-        live.add(self.viewer)
+        self.client = StreamClient(series)
+        live.add(self.client)
         self.take()
 
     def take(self) -> dict[str, list[str]]:
-        """Prices of candles and ids of trades, since the last time."""
-        text = (asyncio.run(self.viewer.next(0.001)) or b"").decode()
-        found: dict[str, Any] = {}
+        """Return the closes of candles and ids of trades received since the last call."""
+        text = (asyncio.run(self.client.next(0.001)) or b"").decode()
+        received: dict[str, Any] = {}
         for event in text.split("\n\n"):
             name, _, data = event.removeprefix("event: ").partition("\ndata: ")
             if name == "candles":
-                found[name] = [one["close"] for one in json.loads(data)["data"]]
+                received[name] = [candle["close"] for candle in json.loads(data)["data"]]
             if name == "trades":
-                found[name] = [one["trade_id"] for one in json.loads(data)["data"]]
-        return found
+                received[name] = [trade["trade_id"] for trade in json.loads(data)["data"]]
+        return received
 
 
-def test_trades_and_what_forms_are_told_as_they_come() -> None:
-    """And not again when they are stored."""
+def test_trades_and_forming_candles_are_sent_on_arrival() -> None:
+    """They are not sent again once stored."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
-    page, coming = Told(live), batch(3, closed=False)
-    hub.announce(coming)
+    page, arriving = Subscriber(live), batch(3, closed=False)
+    hub.announce(arriving)
     live.catch_up()
     assert page.take() == {"candles": ["3"], "trades": ["1003"]}
-    hub.put([coming])
+    hub.put([arriving])
     live.catch_up()
     assert page.take() == {}
 
 
-def test_a_closed_candle_is_told_once_it_is_stored() -> None:
-    """Its trades were told before."""
+def test_closed_candle_is_sent_once_it_is_stored() -> None:
+    """Its trades are sent on arrival."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
-    page, coming = Told(live), batch(3, closed=True)
-    hub.announce(coming)
+    page, arriving = Subscriber(live), batch(3, closed=True)
+    hub.announce(arriving)
     live.catch_up()
     assert page.take() == {"trades": ["1003"]}
-    hub.put([coming])
+    hub.put([arriving])
     live.catch_up()
     assert page.take() == {"candles": ["3"]}
 
 
-def test_what_was_not_told_before_is_told_when_it_is_stored() -> None:
-    """As a candle that was computed anew."""
+def test_batch_that_was_not_announced_is_sent_once_it_is_stored() -> None:
+    """A recomputed candle, for example. Clients of another timeframe get the trades alone."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
-    page, other = Told(live), Told(live, OTHER)
+    page, other = Subscriber(live), Subscriber(live, OTHER)
     hub.put([batch(3, closed=False)])
     live.catch_up()
     assert page.take() == {"candles": ["3"], "trades": ["1003"]}
     assert other.take() == {"trades": ["1003"]}
 
 
-def test_who_comes_between_misses_nothing() -> None:
-    """What came before and is not stored yet is not in what it reads."""
+def test_client_that_connects_before_a_batch_is_stored_receives_it() -> None:
+    """An announced batch is not yet in the tables that the client reads."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
-    first = Told(live)
+    first = Subscriber(live)
     hub.announce(batch(3, closed=False))
-    viewer = StreamClient(SERIES)
-    live.add(viewer)
-    assert b'"1003"' in (asyncio.run(viewer.next(0.001)) or b"")
+    client = StreamClient(SERIES)
+    live.add(client)
+    assert b'"1003"' in (asyncio.run(client.next(0.001)) or b"")
     assert first.take() == {"candles": ["3"], "trades": ["1003"]}
     live.catch_up()
     assert first.take() == {}
 
 
-def test_pages_are_told_at_once_what_they_watch() -> None:
-    """Trades with the candles they make; of other exchanges with whatever comes next."""
+def test_only_batches_that_a_client_watches_are_awaited() -> None:
+    """Others are sent with the next batch: other exchanges, and trades without candles."""
     hub = BatchQueue()
     live = Broadcaster(hub, CandleCache())
     assert not live.is_awaited(batch(3, closed=False), was_announced=False)
-    page = Told(live)
-    one = batch(3, closed=False)
-    assert live.is_awaited(one, was_announced=False)
-    assert not live.is_awaited(one, was_announced=True)
+    page = Subscriber(live)
+    watched = batch(3, closed=False)
+    assert live.is_awaited(watched, was_announced=False)
+    assert not live.is_awaited(watched, was_announced=True)
     assert live.is_awaited(batch(3, closed=True), was_announced=True)
-    assert not live.is_awaited(Batch("kraken", one.tables), was_announced=False)
+    assert not live.is_awaited(Batch("kraken", watched.tables), was_announced=False)
     assert not live.is_awaited(
-        replace(one, tables={"silver_trades": one.trades}), was_announced=False
+        replace(watched, tables={"silver_trades": watched.trades}), was_announced=False
     )
-    live.remove(page.viewer)
-    assert not live.is_awaited(one, was_announced=False)
+    live.remove(page.client)
+    assert not live.is_awaited(watched, was_announced=False)

@@ -1,4 +1,4 @@
-"""How the feeds are said to be, by what was stored and when."""
+"""The status of feeds, derived from stored batches and their times."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ NOW = int(BEGIN.timestamp()) * SECOND_US
 
 
 def batch(connection: str, after: float, frame: str = "{}", trades: int = 0) -> Batch:
-    """A frame received some seconds after the beginning, and its trades."""
+    """A batch of one frame, received `after` seconds from BEGIN, and its trades."""
     at = BEGIN + timedelta(seconds=after)
     kind = KIND_TRADE if trades else KIND_CONTROL
     known: dict[str, Any] = {
@@ -37,11 +37,11 @@ def batch(connection: str, after: float, frame: str = "{}", trades: int = 0) -> 
     return Batch("x", tables, rows)
 
 
-def learned(*batches: tuple[float, Batch]) -> LiveFeedStatus:
-    """What is learned of batches, each stored some seconds after the beginning."""
+def status_after(*batches: tuple[float, Batch]) -> LiveFeedStatus:
+    """The status after batches, each stored so many seconds after BEGIN."""
     feeds = LiveFeedStatus(Clock())
-    for after, one in batches:
-        feeds.read_batches([(NOW + int(after * SECOND_US), one)])
+    for after, stored in batches:
+        feeds.read_batches([(NOW + int(after * SECOND_US), stored)])
     return feeds
 
 
@@ -50,71 +50,71 @@ def states(feeds: LiveFeedStatus, after: float) -> dict[str, str]:
     return {feed["connection"]: feed["state"] for feed in report["feeds"]}
 
 
-def test_a_connection_that_falls_silent_is_stalled() -> None:
-    """And live again with its next frame."""
+def test_silent_connection_is_stalled_until_its_next_frame() -> None:
+    """While it is stalled, the status of all feeds is degraded."""
     silence = STALLED_US / SECOND_US + 1
-    feeds = learned((0, batch("a", 0)), (0, batch("b", 0)), (silence, batch("b", silence)))
+    feeds = status_after((0, batch("a", 0)), (0, batch("b", 0)), (silence, batch("b", silence)))
     assert states(feeds, silence) == {"a": "stalled", "b": "live"}
     assert feeds.report(NOW + int(silence * SECOND_US))["status"] == "degraded"
     feeds.read_batches([(NOW + int(silence * SECOND_US), batch("a", silence))])
     assert states(feeds, silence) == {"a": "live", "b": "live"}
 
 
-def test_a_connection_says_itself_that_it_is_gone() -> None:
-    """By the frames that our feed puts among its own, with the reason."""
+def test_connection_event_sets_the_state_and_its_reason() -> None:
+    """The feed records events as frames: disconnected with a reason, then connected."""
     gone = '{"candlewax":"disconnected","reason":"stalled"}'
     back = '{"candlewax":"connected"}'
-    feeds = learned((0, batch("a", 0)), (1, batch("a", 1, gone)))
+    feeds = status_after((0, batch("a", 0)), (1, batch("a", 1, gone)))
     assert states(feeds, 1) == {"a": "disconnected"}
     assert feeds.report(NOW + SECOND_US)["feeds"][0]["reason"] == "stalled"
     feeds.read_batches([(NOW + 2 * SECOND_US, batch("a", 2, back))])
     assert states(feeds, 2) == {"a": "live"}
 
 
-def test_frames_that_only_look_like_ours_say_nothing() -> None:
-    """An exchange may send anything."""
+def test_frame_of_an_exchange_is_no_connection_event() -> None:
+    """Not even if it holds the key or the word of our events."""
     for frame in ('{"candlewax":', '{"candlewax":7}', '{"candlewax":"x"}', '{"a":"candlewax"}'):
-        assert states(learned((0, batch("a", 0, frame))), 0) == {"a": "live"}
+        assert states(status_after((0, batch("a", 0, frame))), 0) == {"a": "live"}
 
 
-def test_what_is_long_over_is_shown_no_more() -> None:
-    """As long as another connection of its exchange delivers."""
+def test_connection_silent_for_long_is_hidden() -> None:
+    """Only while another connection of its exchange delivers."""
     later = HIDE_AFTER_US / SECOND_US + 1
-    feeds = learned((0, batch("a", 0)))
+    feeds = status_after((0, batch("a", 0)))
     assert states(feeds, later) == {"a": "stalled"}
     feeds.read_batches([(NOW + int(later * SECOND_US), batch("b", later))])
     assert states(feeds, later) == {"b": "live"}
 
 
-def test_rates_are_those_of_the_last_seconds() -> None:
-    """Trades of five seconds, each a fifth."""
-    feeds = learned((0, batch("a", 0, trades=100)), (6, batch("a", 6, trades=10)))
+def test_rate_is_the_average_of_the_last_seconds() -> None:
+    """Ten trades within five seconds are two per second; the total counts all."""
+    feeds = status_after((0, batch("a", 0, trades=100)), (6, batch("a", 6, trades=10)))
     report = feeds.report(NOW + 7 * SECOND_US)
     assert report["trades_per_second"] == 2.0
     assert report["trades"] == 110
 
 
-def test_latency_is_from_receipt_to_the_tables() -> None:
-    """Of each batch its newest trade; by nearest rank."""
+def test_latency_is_measured_from_receipt_to_storage() -> None:
+    """The newest trade of each batch counts; percentiles are by nearest rank."""
     waits = [0.010, 0.020, 0.030, 0.040]
-    feeds = learned(*((n + wait, batch("a", n, trades=1)) for n, wait in enumerate(waits)))
-    told = feeds.report(NOW + 5 * SECOND_US)["received_to_stored_ms"]
-    assert told == {"p50": 20.0, "p95": 40.0, "p99": 40.0}
+    feeds = status_after(*((n + wait, batch("a", n, trades=1)) for n, wait in enumerate(waits)))
+    latency = feeds.report(NOW + 5 * SECOND_US)["received_to_stored_ms"]
+    assert latency == {"p50": 20.0, "p95": 40.0, "p99": 40.0}
 
 
-def test_a_feed_that_ended_is_neither_stalled_nor_live() -> None:
-    """A recording is over, and nothing is wrong."""
-    feeds = learned((0, batch("a", 0)))
+def test_ended_feed_is_neither_stalled_nor_live() -> None:
+    """The end of a recording is no failure. Without any batch the status is waiting."""
+    feeds = status_after((0, batch("a", 0)))
     feeds.has_ended = True
     assert states(feeds, 100) == {"a": "ended"}
     assert feeds.report(NOW + 100 * SECOND_US)["status"] == "ended"
     assert LiveFeedStatus(Clock()).report(NOW)["status"] == "waiting"
 
 
-@pytest.mark.parametrize("asked", ["rest/BTCUSDT", "dump/BTCUSDT"])
-def test_answer_of_rest_is_no_feed_that_stalls(asked: str) -> None:
-    """Its frames and trades are counted; how the feeds are is told by the websockets alone."""
-    feeds = learned((0, batch("a", 0)), (0, batch(asked, 0, trades=3)))
+@pytest.mark.parametrize("source", ["rest/BTCUSDT", "dump/BTCUSDT"])
+def test_rest_response_is_not_a_feed(source: str) -> None:
+    """Its frames and trades are counted; only websockets are listed as feeds and set the status."""
+    feeds = status_after((0, batch("a", 0)), (0, batch(source, 0, trades=3)))
     feeds.read_batches([(NOW + 200 * SECOND_US, batch("a", 200))])
     report = feeds.report(NOW + 201 * SECOND_US)
     assert report["status"] == "live"
@@ -122,8 +122,8 @@ def test_answer_of_rest_is_no_feed_that_stalls(asked: str) -> None:
     assert (report["frames"], report["trades"]) == (3, 3)
 
 
-def test_rate_nobody_asks_for_remembers_only_the_last_seconds() -> None:
-    """A process that no page watches does not grow by it."""
+def test_rate_that_is_never_read_keeps_only_the_last_seconds() -> None:
+    """The memory of a process without clients does not grow."""
     rate = Rate()
     for n in range(10_000):
         rate.add(NOW + n * SECOND_US, 3)

@@ -1,4 +1,4 @@
-"""Pages that watch: how many, and what becomes their tickers."""
+"""Subscribers of the stream: their number, and the tickers they get."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ SERIES = Series("x", "A/B", "1m")
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
 
 
-def viewers() -> Subscribers:
-    """Nobody yet."""
+def no_subscribers() -> Subscribers:
+    """Subscribers without a client."""
     return Subscribers(StoredFeedStatus())
 
 
@@ -41,35 +41,35 @@ def day(number: int, close: int, symbol: str = "A/B") -> pl.DataFrame:
     )
 
 
-def tickers(watching: Subscribers) -> dict[str, str]:
-    """The last price of each market, as a page that comes now is told."""
-    viewer = StreamClient(SERIES)
-    watching.add(viewer)
-    text = (asyncio.run(viewer.next(0.001)) or b"").decode()
+def tickers(subscribers_: Subscribers) -> dict[str, str]:
+    """The last price of each market, as a client that connects now receives it."""
+    client = StreamClient(SERIES)
+    subscribers_.add(client)
+    text = (asyncio.run(client.next(0.001)) or b"").decode()
     for event in text.split("\n\n"):
         name, _, data = event.removeprefix("event: ").partition("\ndata: ")
         if name == "tickers":
-            return {one["symbol"]: one["close"] for one in json.loads(data)}
+            return {ticker["symbol"]: ticker["close"] for ticker in json.loads(data)}
     return {}
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_no_more_pages_watch_than_there_is_room_for(
+def test_client_beyond_the_limit_of_streams_is_refused(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """The next one is refused until one leaves."""
+    """It is admitted once another client has left."""
     monkeypatch.setattr(subscribers, "most_streams", lambda: most)
-    watching, pages = viewers(), [StreamClient(SERIES) for _ in range(most)]
-    for page in pages:
-        watching.add(page)
+    watching, clients = no_subscribers(), [StreamClient(SERIES) for _ in range(most)]
+    for client in clients:
+        watching.add(client)
     with pytest.raises(Problem):
         watching.add(StreamClient(SERIES))
-    watching.remove(pages[0])
+    watching.remove(clients[0])
     watching.add(StreamClient(SERIES))
 
 
 @pytest.mark.parametrize(
-    ("told", "close"),
+    ("updates", "close"),
     [
         ([day(0, 1), day(1, 2)], "2"),
         ([day(1, 2), day(0, 1)], "2"),
@@ -79,19 +79,19 @@ def test_no_more_pages_watch_than_there_is_room_for(
     ],
     ids=["in order", "out of order", "a late change of yesterday", "of today", "of both"],
 )
-def test_ticker_is_of_the_last_day(told: list[pl.DataFrame], close: str) -> None:
-    """In whatever order candles of days change."""
-    watching = viewers()
-    for rows_ in told:
+def test_ticker_is_the_close_of_the_latest_day(updates: list[pl.DataFrame], close: str) -> None:
+    """For any order in which candles of days change."""
+    watching = no_subscribers()
+    for rows_ in updates:
         watching.update_days(rows_)
     assert tickers(watching) == {"A/B": close}
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_ticker_is_of_the_last_of_the_days_found_at_once(order: tuple[int, ...]) -> None:
-    """In whatever order the tables give them."""
-    found = pl.concat([day(number, number + 1) for number in order])
-    named = found.with_columns(
+def test_ticker_is_the_latest_of_the_days_polled_at_once(order: tuple[int, ...]) -> None:
+    """For any order of the rows that the poll reads."""
+    days = pl.concat([day(number, number + 1) for number in order])
+    named = days.with_columns(
         timeframe=pl.lit("1d"), exchange=pl.lit("x"), symbol=pl.col("symbol").cast(pl.String)
     )
 
@@ -101,18 +101,18 @@ def test_ticker_is_of_the_last_of_the_days_found_at_once(order: tuple[int, ...])
             keys = named.select("timeframe", "exchange", "symbol")
             return keys.hstack(encode.candles(named))
 
-    watching, tables = viewers(), Tables()
+    watching, tables = no_subscribers(), Tables()
     asyncio.run(Changes(tables, watching, CandleCache()).poll())  # type: ignore[arg-type]  # all of a store that is asked
     assert tickers(watching) == {"A/B": "3"}
 
 
-def test_ticker_is_the_last_of_the_changes_that_came_together() -> None:
-    """Of each market, whatever its other candles."""
+def test_ticker_is_the_latest_of_the_changes_drained_at_once() -> None:
+    """For each market apart; candles of other timeframes do not count."""
     hub = BatchQueue()
-    live: Any = Broadcaster(hub, CandleCache())
+    broadcaster: Any = Broadcaster(hub, CandleCache())
     parts = [day(0, 1), day(0, 2, "C/D"), rows([5], trades=9), day(0, 3), day(0, 2)]
     for part in parts:
         hub.put([Batch("x", {"ohlcv": part})])
-    live.catch_up()
-    live._update_days()  # noqa: SLF001 - what its loop does now and then
-    assert tickers(live) == {"A/B": "2", "C/D": "2"}
+    broadcaster.catch_up()
+    broadcaster._update_days()  # noqa: SLF001 - its loop calls it from time to time
+    assert tickers(broadcaster) == {"A/B": "2", "C/D": "2"}
