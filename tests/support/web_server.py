@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
-from candlewax.clickhouse.client import Database, connect
+from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.web.app import build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
@@ -111,6 +111,20 @@ def serving(
         server.start()
         stack.callback(server.stop)
         yield Served(Client(server.port), hub, live, store, tables, app.routes)
+
+
+@contextmanager
+def filled_tables(
+    engine: Database, path: Path, name: str, candles: int, trades: int = 0
+) -> Iterator[Database]:
+    """The tables of a database with so many candles and trades, which is dropped at the end."""
+    opened = open_tables(path, name)
+    store_candles(opened, candles)
+    if trades:
+        store_trades(opened, trades)
+    yield opened
+    opened.close()
+    engine.client.command(f"DROP DATABASE {name} SYNC")
 
 
 def candle(number: int) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from urllib.parse import quote, quote_from_bytes, urlencode
 import pytest
 from starlette.routing import Mount, Route
 
-from candlewax.clickhouse.client import Database, open_tables
+from candlewax.clickhouse.client import Database
 from candlewax.web.api.openapi import document
-from tests.support.web_server import MARKET, serving, store_candles, store_trades
+from tests.support.web_server import MARKET, filled_tables, serving
 
 WILD: Final = (
     "", " ", "0", "-1", "1.5", "NaN", "nan", "inf", "-Infinity", "1e400", "true", "null", "[]",
@@ -132,13 +132,11 @@ class Raw:
 
 @pytest.fixture(scope="module")
 def raw(engine: Database, engine_path: Path) -> Iterator[Raw]:
-    opened = open_tables(engine_path, "of_bad_requests")
-    store_candles(opened, 3)
-    store_trades(opened, 3)
-    with serving(opened, engine_path) as served:
+    with (
+        filled_tables(engine, engine_path, "of_bad_requests", 3, 3) as opened,
+        serving(opened, engine_path) as served,
+    ):
         yield Raw(served.client.port, served.routes)
-    opened.close()
-    engine.client.command("DROP DATABASE of_bad_requests SYNC")
 
 
 def refused(said: Said, *context: object) -> None:

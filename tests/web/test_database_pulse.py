@@ -1,4 +1,4 @@
-"""A query that runs is told from a server that is silent."""
+"""The pulse tells a long query from a silent server."""
 
 import threading
 from typing import cast
@@ -16,7 +16,7 @@ QUICK_S, SILENT_S, LEAST_S = database_pulse.QUICK_S, database_pulse.SILENT_S, da
 
 
 class Pinged:
-    """A server that answers so many pings, and then none until it is woken."""
+    """A server that answers so many pings, and no more until the test sets `awake`."""
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
@@ -35,27 +35,26 @@ class Pinged:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that are over at once."""
+    """Timeouts that pass at once."""
     for name in ("QUICK_S", "SILENT_S", "LEAST_S"):
         monkeypatch.setattr(database_pulse, name, 0.01)
 
 
-def test_a_silent_server_is_told_within_two_seconds() -> None:
-    """With some time for the answer itself."""
+def test_silent_server_is_reported_within_two_seconds() -> None:
+    """Including the time of the answer to the client."""
     assert SILENT_S <= 1.9
     assert QUICK_S + LEAST_S < SILENT_S
 
 
-def test_a_query_that_runs_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as pings are answered."""
+def test_long_query_is_waited_for_while_pings_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_pulse, "SILENT_S", 60)
     server = Pinged(5)
-    found = Pulse(server).ask(lambda: server.enough.wait(60))
-    assert (found, server.pings) == (True, 5)
+    answer = Pulse(server).ask(lambda: server.enough.wait(60))
+    assert (answer, server.pings) == (True, 5)
 
 
-def test_what_a_query_raises_is_raised() -> None:
-    """Its own timeout, too."""
+def test_error_of_a_query_is_raised() -> None:
+    """Also a timeout of the query itself."""
     for error in (TimeoutError("of the query"), ValueError("of the query")):
 
         def fail(error: Exception = error) -> None:
@@ -65,14 +64,14 @@ def test_what_a_query_raises_is_raised() -> None:
             Pulse(Pinged(0)).ask(fail)
 
 
-def test_a_silent_server_gets_no_more_queries_until_it_answers(
+def test_silent_server_gets_no_query_until_it_answers_a_ping(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor a second ping while one is under way."""
+    """Nor a second ping while one is pending, until that one counts as lost."""
     now = 0.0
     monkeypatch.setattr(database_pulse, "SILENT_S", 0.01)
     server = Pinged(0)
-    watched = Pulse(server, clock=lambda: now)
+    pulse = Pulse(server, clock=lambda: now)
     queries = []
 
     def hang() -> None:
@@ -81,25 +80,25 @@ def test_a_silent_server_gets_no_more_queries_until_it_answers(
 
     for _ in range(5):
         with pytest.raises(UnavailableError, match="does not answer"):
-            watched.ask(hang)
+            pulse.ask(hang)
     assert (len(queries), server.pings) == (1, 1)
     now += database_pulse.KNOWN_S
     with pytest.raises(UnavailableError):
-        watched.ask(hang)
+        pulse.ask(hang)
     assert (len(queries), server.pings) == (1, 1)
-    # A ping that was lost is not waited for, for ever.
+    # A lost ping is given up after a while.
     now += 2 * database_pulse.KNOWN_S
     with pytest.raises(UnavailableError):
-        watched.ask(hang)
+        pulse.ask(hang)
     assert (len(queries), server.pings) == (1, 2)
     server.awake.set()
     now += 2 * database_pulse.KNOWN_S
     monkeypatch.setattr(database_pulse, "LEAST_S", 60)
-    assert watched.ask(lambda: "found") == "found"
+    assert pulse.ask(lambda: "found") == "found"
 
 
-def test_a_ping_that_fails_is_no_answer() -> None:
-    """Whatever it raises, or if something else answers for the server."""
+def test_failed_ping_counts_as_no_answer() -> None:
+    """A ping fails if it raises, or if something other than the server answers."""
 
     class Failing(Pinged):
         def ping(self) -> bool:
@@ -113,7 +112,7 @@ def test_a_ping_that_fails_is_no_answer() -> None:
 
 
 class Occupied(Pinged):
-    """A database whose queries run until it is woken."""
+    """A database whose queries run until the test sets `awake`."""
 
     is_embedded = False
 
@@ -128,24 +127,24 @@ class Occupied(Pinged):
 
 
 @pytest.mark.parametrize(("answers", "error"), [(10**6, BusyError), (0, UnavailableError)])
-def test_requests_that_get_no_turn_are_told_why(
+def test_request_without_a_free_connection_fails_with_the_cause(
     monkeypatch: pytest.MonkeyPatch, answers: int, error: type[Exception]
 ) -> None:
-    """The database has others to answer, or is silent to all of them."""
+    """The database is busy with other queries, or it is silent."""
     monkeypatch.setattr(store, "TURN_S", 0.01)
     databases = [Occupied(answers) for _ in range(3)]
     free = iter(databases)
-    asked = Store(lambda: cast(Database, next(free)))
-    # Those that wait are patient, until all turns are taken.
-    monkeypatch.setattr(asked, "_pulse", None)
-    threads = [threading.Thread(target=asked.ask, args=("",)) for _ in databases]
+    store_ = Store(lambda: cast(Database, next(free)))
+    # The queries that occupy the connections are not given up.
+    monkeypatch.setattr(store_, "_pulse", None)
+    threads = [threading.Thread(target=store_.ask, args=("",)) for _ in databases]
     for thread, database in zip(threads, reversed(databases), strict=True):
         thread.start()
         database.begun.wait()
     monkeypatch.setattr(database_pulse, "SILENT_S", 60 if answers else 0.01)
-    monkeypatch.setattr(asked, "_pulse", Pulse(databases[0]))
+    monkeypatch.setattr(store_, "_pulse", Pulse(databases[0]))
     with pytest.raises(UnavailableError) as refused:
-        asked.ask("")
+        store_.ask("")
     assert type(refused.value) is error
     for database in databases:
         database.awake.set()

@@ -1,4 +1,4 @@
-"""Who may ask the server, and how much."""
+"""Requests that the server refuses by host, origin, size or form."""
 
 import errno
 import socket
@@ -22,10 +22,10 @@ def client(tables: Database, engine_path: Path) -> Iterator[Client]:
 
 
 def raw(client: Client, request: bytes) -> bytes:
-    """What comes back for bytes that no client would send."""
+    """Send raw bytes and return the answer."""
     with socket.create_connection(("127.0.0.1", client.port), 10) as opened:
         parts = []
-        # A server that has heard enough may hang up, whatever is on its way to it.
+        # The server may close the connection while the request is still being sent.
         try:
             opened.sendall(request)
             opened.shutdown(socket.SHUT_WR)
@@ -38,8 +38,8 @@ def raw(client: Client, request: bytes) -> bytes:
         return b"".join(parts)
 
 
-def test_only_a_name_that_can_be_its_own_is_answered(client: Client) -> None:
-    """A name that somebody lets point here is none (DNS rebinding)."""
+def test_request_for_a_foreign_host_is_refused(client: Client) -> None:
+    """Another name may point here by DNS rebinding. Local names and addresses are answered."""
     for name in ("localhost", f"localhost:{client.port}", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"):
         assert client.ask(HEALTH, headers={"Host": name}).status == 200
     for name in (
@@ -60,8 +60,8 @@ def test_only_a_name_that_can_be_its_own_is_answered(client: Client) -> None:
         )
 
 
-def test_pages_of_other_sites_may_not_ask(client: Client) -> None:
-    """Not even simple requests, which need no permission of ours; nothing is shared."""
+def test_request_from_another_site_is_refused(client: Client) -> None:
+    """Also a simple request, which browsers send without asking. A link to the page is followed."""
     for headers in (
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
@@ -69,17 +69,21 @@ def test_pages_of_other_sites_may_not_ask(client: Client) -> None:
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
     ):
         assert client.ask(HEALTH, headers=headers).refusal == (403, "foreign_origin", None)
-    led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert client.ask("/?query=SELECT+1", headers=led).refusal == (403, "foreign_origin", None)
-    assert client.ask("/", headers=led).status == 200
+    navigation = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.ask("/?query=SELECT+1", headers=navigation).refusal == (
+        403,
+        "foreign_origin",
+        None,
+    )
+    assert client.ask("/", headers=navigation).status == 200
     origin = f"http://127.0.0.1:{client.port}"
     own = client.ask(HEALTH, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"})
     assert own.status == 200
     assert "access-control-allow-origin" not in own.headers
 
 
-def test_every_answer_says_how_it_may_be_used(client: Client) -> None:
-    """The page loads nothing from elsewhere, and stands in no frame."""
+def test_every_answer_has_the_security_headers(client: Client) -> None:
+    """The page loads nothing from other sites and is shown in no frame."""
     for path in ("/", HEALTH, "/api/v1/nothing", "/?query=SELECT+1"):
         headers = client.ask(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -87,8 +91,8 @@ def test_every_answer_says_how_it_may_be_used(client: Client) -> None:
         assert "default-src 'self'" in headers["content-security-policy"]
 
 
-def test_large_requests_are_refused(client: Client) -> None:
-    """By what they announce, by what they send, and by their address."""
+def test_too_large_request_is_refused(client: Client) -> None:
+    """By its announced length, its actual length, or its address."""
     announced = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
     assert b" 413 " in raw(client, announced).split(b"\r\n")[0]
     chunk = b"x" * 65536
@@ -111,8 +115,8 @@ def test_large_requests_are_refused(client: Client) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00",
     ],
 )
-def test_requests_that_are_none_are_refused(client: Client, request_: bytes) -> None:
-    """And the server goes on."""
+def test_malformed_request_is_refused(client: Client, request_: bytes) -> None:
+    """The server answers the next request."""
     answer = raw(client, request_)
     assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
     assert client.ask(HEALTH).status == 200

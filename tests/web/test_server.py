@@ -6,24 +6,24 @@ import socket
 from candlewax.web.server import listen
 
 
-def test_nothing_that_is_sent_waits_for_an_acknowledgement() -> None:
-    """Nagle's algorithm is off on what the server's loop accepts from it."""
-    found: list[int] = []
+def test_accepted_sockets_send_without_nagles_delay() -> None:
+    """TCP_NODELAY is set on each connection that the server's loop accepts."""
+    no_delay: list[int] = []
 
     async def accept() -> None:
-        met = asyncio.Event()
+        was_accepted = asyncio.Event()
 
-        def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             accepted = writer.get_extra_info("socket")
-            found.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            no_delay.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
-            met.set()
+            was_accepted.set()
 
         opened = listen("127.0.0.1", 0)
-        async with await asyncio.start_server(meet, sock=opened):
+        async with await asyncio.start_server(on_connection, sock=opened):
             _, writer = await asyncio.open_connection(*opened.getsockname())
-            await met.wait()
+            await was_accepted.wait()
             writer.close()
 
     asyncio.run(accept())
-    assert found[0] != 0
+    assert no_delay[0] != 0

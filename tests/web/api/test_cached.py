@@ -1,4 +1,4 @@
-"""What the cache answers is what the tables say."""
+"""Answers from the cache equal those from the tables."""
 
 import time
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from tests.support.web_server import (
     CANDLES,
     MARKET,
     Served,
+    filled_tables,
     serving,
     store_candles,
 )
@@ -25,51 +26,50 @@ LONG = 1_500
 
 
 @pytest.fixture(scope="module")
-def long(engine: Database, engine_path: Path) -> Iterator[Served]:
-    """More candles than an answer has, all of them read."""
-    opened = open_tables(engine_path, "of_warmth")
-    store_candles(opened, LONG)
-    with serving(opened, engine_path) as served:
+def served(engine: Database, engine_path: Path) -> Iterator[Served]:
+    """A server with more candles than one page holds, all of them cached."""
+    with (
+        filled_tables(engine, engine_path, "of_warmth", LONG) as opened,
+        serving(opened, engine_path) as served,
+    ):
         end = time.monotonic() + 60
         while served.client.ask("/api/v1").json["candles_in_memory"] <= LONG:
             assert time.monotonic() < end
             time.sleep(0.02)
         yield served
-    opened.close()
-    engine.client.command("DROP DATABASE of_warmth SYNC")
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "parquet", "arrow"])
 @pytest.mark.parametrize("span", [{}, {"to": at(1_200)}, {"from": at(7), "to": at(900)}])
-def test_what_is_kept_says_what_the_tables_say(
-    long: Served, form: str, span: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_cached_page_equals_the_page_of_the_tables(
+    served: Served, form: str, span: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Byte by byte, in every form; and the tables are not asked."""
-    given = {**MARKET, **span, "format": form}
-    with monkeypatch.context() as only:
-        only.setattr(CandleCache, "page", lambda *_, **__: None)
-        expected = long.client.ask(CANDLES, given)
+    """Byte by byte in every format, without a query."""
+    request = {**MARKET, **span, "format": form}
+    with monkeypatch.context() as uncached:
+        uncached.setattr(CandleCache, "page", lambda *_, **__: None)
+        expected = served.client.ask(CANDLES, request)
 
     def refuse(*_: object, **__: object) -> pl.DataFrame:
-        raise AssertionError("the tables were asked")
+        raise AssertionError("the tables were queried")
 
-    monkeypatch.setattr(long.store, "candles", refuse)
-    answer = long.client.ask(CANDLES, given)
+    monkeypatch.setattr(served.store, "candles", refuse)
+    answer = served.client.ask(CANDLES, request)
     assert (answer.status, answer.headers.get("link")) == (200, expected.headers.get("link"))
     assert answer.body == expected.body
 
 
-def test_what_was_just_stored_is_in_the_next_answer(long: Served) -> None:
-    """Without anybody watching a page."""
-    long.hub.put([Batch("binance", {"ohlcv": changed(LONG, "150.5", closed=False)})])
-    (answer,) = long.client.ask(CANDLES, {**MARKET, "limit": 1}).rows
+def test_stored_candle_is_in_the_next_answer(served: Served) -> None:
+    """Without any client of the stream."""
+    served.hub.put([Batch("binance", {"ohlcv": changed(LONG, "150.5", closed=False)})])
+    (answer,) = served.client.ask(CANDLES, {**MARKET, "limit": 1}).rows
     assert (answer["window_start"], answer["close"]) == (at(LONG), "150.5")
 
 
-def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
+def test_market_that_was_not_cached_is_read_from_the_tables(
     engine: Database, engine_path: Path
 ) -> None:
-    """And older ones are asked of the tables."""
+    """Its latest page and the page before it."""
     opened = open_tables(engine_path, "of_cold")
     try:
         with serving(opened, engine_path) as served:
@@ -83,13 +83,15 @@ def test_of_a_market_that_nobody_read_yet_the_last_candles_are_there(
         engine.client.command("DROP DATABASE of_cold SYNC")
 
 
-def test_a_busy_database_is_not_called_away(long: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are for now, and may be asked again."""
+def test_busy_database_has_another_error_code_than_one_away(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both answers are 503 and say when to retry."""
     for error, code in (
         (BusyError("later"), "database_busy"),
         (UnavailableError("none"), "database_away"),
     ):
-        monkeypatch.setattr(long.store, "ask", Mock(side_effect=error))
-        answer = long.client.ask("/api/v1/symbols")
+        monkeypatch.setattr(served.store, "ask", Mock(side_effect=error))
+        answer = served.client.ask("/api/v1/symbols")
         assert answer.refusal[:2] == (503, code)
         assert answer.headers["retry-after"] == "2"

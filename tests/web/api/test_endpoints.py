@@ -1,4 +1,4 @@
-"""The API over HTTP: what it says, in which form, how much, and what it refuses."""
+"""The API over HTTP: its answers, formats, pages and refusals."""
 
 import csv
 import io
@@ -31,16 +31,16 @@ TRADES = "/api/v1/trades"
 )
 @pytest.mark.parametrize("path", [CANDLES, "/api/v1/trades"])
 def test_market_that_is_not_stored_is_not_found(client: Client, path: str, symbol: str) -> None:
-    """Whatever its name holds: names are values, never SQL."""
+    """Whatever its name holds: names are passed as values, never as SQL."""
     answer = client.ask(path, {**MARKET, "symbol": symbol})
     assert answer.refusal == (404, "unknown_market", "symbol")
 
 
 @pytest.mark.parametrize("symbol", ["龙虾/USDT", "TSLAx/USD", "A&B+C/D E", "BTC/USDT:USDT-250627"])
-def test_market_that_is_named_can_be_asked_for(
+def test_market_with_any_name_is_found_by_each_endpoint(
     engine: Database, engine_path: Path, symbol: str
 ) -> None:
-    """By every address that takes a symbol, whatever script it is written in."""
+    """Names hold other scripts and characters that addresses must escape."""
     opened = open_tables(engine_path, "of_names")
     store_candles(opened, 2, symbol)
     store_trades(opened, 2)
@@ -64,8 +64,8 @@ def test_market_that_is_named_can_be_asked_for(
         engine.client.command("DROP DATABASE of_names SYNC")
 
 
-def test_candles_are_said_exactly(client: Client) -> None:
-    """The last ones in the order of time, with every digit they have."""
+def test_candles_are_returned_with_every_digit(client: Client) -> None:
+    """The latest candles, ordered by time, with their status."""
     answer = client.ask(CANDLES, {**MARKET, "limit": 3})
     assert shown(answer.rows) == [candle_json(number) for number in range(COUNT - 3, COUNT)]
     assert [row["closed"] for row in answer.rows] == [True, True, False]
@@ -83,19 +83,19 @@ def test_candles_are_said_exactly(client: Client) -> None:
         ({"to": "2026-09-14T12:02:00.5Z"}, 0, 2),
     ],
 )
-def test_a_span_begins_with_its_start_and_ends_before_its_end(
+def test_span_includes_its_start_and_excludes_its_end(
     client: Client, span: dict[str, str], first: int, last: int
 ) -> None:
-    """Given as text in any zone or as seconds."""
+    """Times are given as text with any offset, or as seconds."""
     answer = client.ask(CANDLES, {**MARKET, **span})
     assert shown(answer.rows) == [candle_json(number) for number in range(first, last + 1)]
 
 
 @pytest.mark.parametrize("begin", [None, at(0)])
-def test_links_lead_through_all_candles_each_once(client: Client, begin: str | None) -> None:
-    """Backwards from now, or forwards from a time."""
-    given = {**MARKET, "limit": 7, **({"from": begin} if begin else {})}
-    answer = client.ask(CANDLES, given)
+def test_next_links_page_through_each_candle_once(client: Client, begin: str | None) -> None:
+    """Backwards from the latest, or forwards from a given time."""
+    request = {**MARKET, "limit": 7, **({"from": begin} if begin else {})}
+    answer = client.ask(CANDLES, request)
     pages = [answer.rows]
     while answer.json["next"]:
         assert answer.headers["link"] == f'<{answer.json["next"]}>; rel="next"'
@@ -108,8 +108,8 @@ def test_links_lead_through_all_candles_each_once(client: Client, begin: str | N
 
 
 @pytest.mark.parametrize("begin", [None, at(0)])
-def test_links_lead_through_all_trades_each_once(client: Client, begin: str | None) -> None:
-    """Also where a page ends between trades of the same microsecond."""
+def test_next_links_page_through_each_trade_once(client: Client, begin: str | None) -> None:
+    """Also if a page ends between trades of the same microsecond."""
     answer = client.ask(TRADES, {**MARKET, "limit": 4, **({"from": begin} if begin else {})})
     pages = [answer.rows]
     while answer.json["next"]:
@@ -122,8 +122,8 @@ def test_links_lead_through_all_trades_each_once(client: Client, begin: str | No
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
-    """Chosen by a parameter or by the Accept header."""
+def test_every_format_holds_the_same_candles(client: Client, by_header: bool) -> None:
+    """The format is chosen by a parameter or by the Accept header."""
 
     def ask(form: str, kind: str) -> bytes:
         if by_header:
@@ -146,8 +146,8 @@ def test_all_forms_say_the_same(client: Client, by_header: bool) -> None:
         ]
 
 
-def test_a_form_that_is_not_there_is_not_acceptable(client: Client) -> None:
-    """Neither by the header nor by the parameter."""
+def test_unknown_format_is_refused(client: Client) -> None:
+    """With 406 for the header, and 400 for the parameter."""
     assert client.ask(CANDLES, MARKET, headers={"Accept": "image/png"}).refusal == (
         406,
         "not_acceptable",
@@ -157,14 +157,14 @@ def test_a_form_that_is_not_there_is_not_acceptable(client: Client) -> None:
     assert refused.refusal == (400, "bad_parameter", "format")
 
 
-def test_what_has_not_changed_is_not_sent_again(client: Client) -> None:
-    """The client shows the tag it has; another form has another one."""
+def test_unchanged_answer_is_304_without_a_body(client: Client) -> None:
+    """For a client that sends the entity tag it has. Another page has another tag."""
     first = client.ask(CANDLES, MARKET)
-    known = {"If-None-Match": first.headers["etag"]}
-    again = client.ask(CANDLES, MARKET, headers=known)
+    headers = {"If-None-Match": first.headers["etag"]}
+    again = client.ask(CANDLES, MARKET, headers=headers)
     assert (again.status, again.body) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
-    other = client.ask(CANDLES, {**MARKET, "limit": 2}, headers=known)
+    other = client.ask(CANDLES, {**MARKET, "limit": 2}, headers=headers)
     assert other.status == 200
 
 
@@ -189,16 +189,14 @@ def test_what_has_not_changed_is_not_sent_again(client: Client) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_parameter_that_cannot_be_used_is_named(
+def test_invalid_parameter_is_refused_by_name(
     client: Client, changed: dict[str, str], parameter: str
 ) -> None:
-    """With a reason, in the shape of all errors."""
     answer = client.ask(CANDLES, {**MARKET, **changed})
     assert answer.refusal == (400, "bad_parameter", parameter)
 
 
-def test_a_parameter_that_must_be_there_or_comes_twice_is_named(client: Client) -> None:
-    """What a client leaves out is not guessed."""
+def test_missing_or_repeated_parameter_is_refused_by_name(client: Client) -> None:
     assert client.ask(CANDLES, {"exchange": "binance"}).refusal[2] == "symbol"
     twice = client.ask(f"{CANDLES}?exchange=binance&exchange=kraken&symbol=BTC/USDT")
     assert twice.refusal == (400, "bad_parameter", "exchange")
@@ -207,14 +205,12 @@ def test_a_parameter_that_must_be_there_or_comes_twice_is_named(client: Client) 
 @pytest.mark.parametrize(
     "cursor", ["", "x", "~~", "2026-09-14T12:00:00.000000~-1~a", "2026-09-14T12:00:00.0~1' OR 1~"]
 )
-def test_a_cursor_that_nobody_gave_out_is_refused(client: Client, cursor: str) -> None:
-    """It is no place in the order of trades."""
+def test_cursor_that_is_not_from_a_link_is_refused(client: Client, cursor: str) -> None:
     answer = client.ask(TRADES, {**MARKET, "cursor": cursor})
     assert answer.refusal == (400, "bad_parameter", "cursor")
 
 
-def test_what_is_not_there_is_told_apart(client: Client) -> None:
-    """An address, a timeframe, a market, a method."""
+def test_unknown_path_timeframe_market_and_method_have_their_own_errors(client: Client) -> None:
     assert client.ask("/api/v1/nothing").refusal == (404, "not_found", None)
     assert client.ask("/api/v1/ohlcv/2m", MARKET).refusal == (404, "unknown_timeframe", "timeframe")
     unknown = client.ask(CANDLES, {**MARKET, "symbol": "ABC/USDT"})
@@ -224,8 +220,8 @@ def test_what_is_not_there_is_told_apart(client: Client) -> None:
     assert client.ask("/static/%2e%2e/app.py").status == 404
 
 
-def test_symbols_and_exchanges_are_those_of_the_tables(client: Client) -> None:
-    """And exchanges of which there is nothing are told too."""
+def test_symbols_and_exchanges_are_read_from_the_tables(client: Client) -> None:
+    """Exchanges without rows are listed too, with no symbols."""
     (symbol,) = client.ask("/api/v1/symbols").rows
     assert (symbol["exchange"], symbol["symbol"]) == ("binance", "BTC/USDT")
     assert client.ask("/api/v1/symbols", {"exchange": "kraken"}).rows == []
@@ -233,11 +229,11 @@ def test_symbols_and_exchanges_are_those_of_the_tables(client: Client) -> None:
     assert counts == {"binance": 1, "binance_usdm": 0, "kraken": 0, "coinbase": 0}
 
 
-def test_gaps_are_those_that_overlap_a_time(client: Client, tables: Database) -> None:
-    """Each once, as it is known by now, however many rows say something of it."""
+def test_gaps_are_filtered_by_overlap_with_a_span(client: Client, shared_tables: Database) -> None:
+    """Each gap is returned once, in its latest state."""
     before, after = BEGIN + timedelta(minutes=3), BEGIN + timedelta(minutes=4)
     for missing, state in ((5, "open"), (2, "repairing")):
-        tables.client.command(
+        shared_tables.client.command(
             "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
             "after, connection, detected_at, state, attempts) VALUES ('binance', 'BTC/USDT', 10, "
             f"14, {missing}, {before.timestamp()}, {after.timestamp()}, 'b', "
@@ -246,32 +242,32 @@ def test_gaps_are_those_that_overlap_a_time(client: Client, tables: Database) ->
     (gap,) = client.ask("/api/v1/gaps", MARKET).rows
     assert (gap["count"], gap["missing"], gap["state"]) == (5, 2, "repairing")
     assert datetime.fromisoformat(gap["before"]) == before
-    for span, found in (({"to": at(3)}, 0), ({"to": at(4)}, 1), ({"from": at(5)}, 0)):
-        assert len(client.ask("/api/v1/gaps", span).rows) == found
+    for span, count in (({"to": at(3)}, 0), ({"to": at(4)}, 1), ({"from": at(5)}, 0)):
+        assert len(client.ask("/api/v1/gaps", span).rows) == count
 
 
-def test_gaps_of_two_numberings_are_two(client: Client, tables: Database) -> None:
-    """Though their numbers are the same."""
+def test_gaps_of_two_numberings_are_listed_apart(client: Client, shared_tables: Database) -> None:
+    """Though their sequence numbers are the same."""
     for numbering, missing in ((0, 5), (1, 3)):
         time = (BEGIN + timedelta(minutes=3)).timestamp()
-        tables.client.command(
+        shared_tables.client.command(
             "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
             f"after, state, numbering) VALUES ('binance', 'BTC/USDT', 20, 24, {missing}, {time}, "
             f"{time}, 'open', {numbering})"
         )
     rows = [row for row in client.ask("/api/v1/gaps").rows if row["first_sequence"] == 20]
-    tables.client.command("DELETE FROM gaps WHERE first_sequence = 20")
+    shared_tables.client.command("DELETE FROM gaps WHERE first_sequence = 20")
     assert [(row["numbering"], row["missing"]) for row in rows] == [(0, 5), (1, 3)]
     document = client.ask("/openapi.json").json
     assert set(document["components"]["schemas"]["Gap"]["properties"]) == set(rows[0])
 
 
-def test_the_document_names_every_address_and_what_it_takes(client: Client) -> None:
-    """And what it says is required is what is asked for."""
+def test_openapi_document_describes_every_endpoint(client: Client) -> None:
+    """Its required parameters are required, and its schemas have the fields of the answers."""
     document = client.ask("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     for path, item in document["paths"].items():
-        needed = [one["name"] for one in item["get"]["parameters"] if one["required"]]
+        needed = [taken["name"] for taken in item["get"]["parameters"] if taken["required"]]
         answer = client.ask(path.replace("{timeframe}", "1m"))
         if set(needed) - {"timeframe", "query"}:
             assert answer.refusal[1] == "bad_parameter"

@@ -1,4 +1,4 @@
-"""Parameters of requests at their limits."""
+"""Parameters of requests at the edges of their ranges."""
 
 import pytest
 from starlette.requests import Request
@@ -12,8 +12,8 @@ LAST = 4_291_747_199
 MARKET = "exchange=binance&symbol=BTC%2FUSDT"
 
 
-def asked(query: str) -> Candles:
-    """What is asked for by the query of an address."""
+def parse(query: str) -> Candles:
+    """Parse the query string of a request for candles."""
     scope = {"type": "http", "query_string": f"{MARKET}&{query}".encode(), "headers": []}
     return read(Candles, Request(scope))
 
@@ -23,9 +23,9 @@ def asked(query: str) -> Candles:
     ["from=0", f"from={LAST}", f"to={LAST}.999999", "limit=1", f"limit={MOST_ROWS}",
      "from=5&to=5.000001", "from=5&to=6"],
 )  # fmt: skip
-def test_value_within_its_limits_by_the_least_is_taken(query: str) -> None:
-    """Each is the last one before the next test's."""
-    assert asked(query).exchange == "binance"
+def test_parameter_at_the_edge_of_its_range_is_accepted(query: str) -> None:
+    """Each value is one step from a value that the next test refuses."""
+    assert parse(query).exchange == "binance"
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_value_within_its_limits_by_the_least_is_taken(query: str) -> None:
         ("from=5.000001&to=5", "to"),
     ],
 )  # fmt: skip
-def test_value_beyond_its_limits_is_refused_by_its_name(query: str, parameter: str) -> None:
-    """A span has a length, times are those of tables, and an answer so many rows."""
+def test_parameter_beyond_its_range_is_refused_by_name(query: str, parameter: str) -> None:
+    """Spans must not be empty, times must fit the tables, and the number of rows is bounded."""
     with pytest.raises(Problem) as refused:
-        asked(query)
+        parse(query)
     assert (refused.value.status, refused.value.parameter) == (400, parameter)

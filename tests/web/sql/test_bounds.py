@@ -1,4 +1,4 @@
-"""What a query over HTTP may take: time that ends, memory that is left."""
+"""Limits of queries over HTTP: time, memory and size."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from candlewax.clickhouse.client import Database, open_tables
+from candlewax.clickhouse.client import Database
 from candlewax.web.server import Server
 from candlewax.web.sql import bounds, endpoint
 from candlewax.web.sql.bounds import AT_ONCE, BOUNDS, RESERVE, choose_settings
@@ -20,24 +20,16 @@ from candlewax.web.sql.http_protocol import Answer as Result
 from candlewax.web.sql.http_protocol import Request, RequestError
 from candlewax.web.stream.poller import StoredFeedStatus
 from candlewax.web.stream.subscribers import Subscribers
-from tests.support.web_server import Answer, Client, serving, store_candles
+from tests.support.web_server import Answer, Client, filled_tables
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def tables(engine: Database, engine_path: Path) -> Iterator[Database]:
-    opened = open_tables(engine_path, "bounded")
-    store_candles(opened, 5)
-    yield opened
-    opened.close()
-    engine.client.command("DROP DATABASE bounded SYNC")
-
-
-@pytest.fixture(scope="module")
-def client(tables: Database, engine_path: Path) -> Iterator[Client]:
-    with serving(tables, engine_path) as served:
-        yield served.client
+def shared_tables(engine: Database, engine_path: Path) -> Iterator[Database]:
+    """A few candles, which no test changes."""
+    with filled_tables(engine, engine_path, "bounded", 5) as tables:
+        yield tables
 
 
 def post(client: Client, query: str, **parameters: str) -> Answer:
@@ -48,10 +40,10 @@ def code(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.headers["x-clickhouse-exception-code"]
 
 
-def chain(first: str, step: str, last: str, count: int) -> str:
-    """Names of which each says the one before it more than once."""
+def chain(first: str, repeated: str, last: str, count: int) -> str:
+    """A query of `count` names, each of which uses the one before it more than once."""
     parts = [first.format(name="n0")]
-    parts += [step.format(name=f"n{i}", before=f"n{i - 1}") for i in range(1, count)]
+    parts += [repeated.format(name=f"n{i}", before=f"n{i - 1}") for i in range(1, count)]
     return f"WITH {', '.join(parts)} {last.format(name=f'n{count - 1}')}"
 
 
@@ -89,10 +81,10 @@ DOUBLING = {
 
 @pytest.mark.parametrize("before", ["", "EXPLAIN "])
 @pytest.mark.parametrize("kind", DOUBLING)
-def test_query_that_doubles_with_each_name_is_refused(
+def test_query_whose_size_doubles_with_each_name_is_refused(
     client: Client, kind: str, before: str
 ) -> None:
-    """By the size of its tree, long before its time is over."""
+    """By the size of its syntax tree, long before its time limit."""
     query = chain(*DOUBLING[kind], 18)
     assert len(query) < 2500
     answer = post(client, before + query)
@@ -102,35 +94,35 @@ def test_query_that_doubles_with_each_name_is_refused(
 
 @pytest.mark.parametrize("count", [3, 6])
 @pytest.mark.parametrize("kind", DOUBLING)
-def test_query_that_names_a_few_is_answered(client: Client, kind: str, count: int) -> None:
+def test_query_with_a_few_repeated_names_is_answered(client: Client, kind: str, count: int) -> None:
     assert post(client, chain(*DOUBLING[kind], count)).status == 200
 
 
-def test_long_lists_are_answered(client: Client) -> None:
-    """Of thousands of values, as programs write them."""
+def test_list_of_thousands_of_values_is_answered(client: Client) -> None:
+    """Programs write such lists."""
     values = ", ".join(map(str, range(5000)))
     assert post(client, f"SELECT count() FROM ohlcv WHERE trade_count IN ({values})").body == b"6\n"
 
 
-def test_query_longer_than_the_bound_is_refused(client: Client) -> None:
-    """Before it is parsed."""
-    most = BOUNDS["max_query_size"]
-    assert post(client, "SELECT 1" + " " * (most - 8)).body == b"1\n"
-    assert code(post(client, "SELECT 1" + " " * (most - 7))) == (400, "62")
+def test_query_longer_than_the_limit_is_refused(client: Client) -> None:
+    """With the error of the parser, for one byte too many."""
+    limit = BOUNDS["max_query_size"]
+    assert post(client, "SELECT 1" + " " * (limit - 8)).body == b"1\n"
+    assert code(post(client, "SELECT 1" + " " * (limit - 7))) == (400, "62")
 
 
 @pytest.mark.parametrize("name", ["max_expanded_ast_elements", "max_memory_usage"])
-def test_bounds_cannot_be_raised(client: Client, name: str) -> None:
-    """Only lowered."""
-    asked = f"SELECT getSetting('{name}')"
-    most = BOUNDS[name]
-    for text in (str(most + 1), "0", "-1", "9" * 30, "٣", "x"):
-        assert post(client, asked, **{name: text}).body == f"{most}\n".encode()
-    assert post(client, asked, **{name: str(most - 1)}).body == f"{most - 1}\n".encode()
+def test_setting_above_its_limit_becomes_the_limit(client: Client, name: str) -> None:
+    """Texts that are no number become the limit too; a lower value is kept."""
+    query = f"SELECT getSetting('{name}')"
+    limit = BOUNDS[name]
+    for text in (str(limit + 1), "0", "-1", "9" * 30, "٣", "x"):
+        assert post(client, query, **{name: text}).body == f"{limit}\n".encode()
+    assert post(client, query, **{name: str(limit - 1)}).body == f"{limit - 1}\n".encode()
 
 
 class Stuck:
-    """A reader whose queries end when a test says so."""
+    """A reader whose queries run until the test sets `go`."""
 
     zone, version = "UTC", "0"
 
@@ -147,7 +139,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stuck, Client]]:
     monkeypatch.setattr(endpoint, "GRACE_S", 0.01)
     monkeypatch.setattr(endpoint, "TURN_S", 0.01)
     reader = Stuck()
-    answer = Sql(reader).answer  # type: ignore[arg-type]  # it does what a reader does
+    answer = Sql(reader).answer  # type: ignore[arg-type]  # it has the methods of a reader
     app = Starlette(routes=[Route("/", answer, methods=["POST"])])
     server = Server(app, Subscribers(StoredFeedStatus()), "127.0.0.1", 0)
     server.start()
@@ -156,8 +148,10 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stuck, Client]]:
     server.stop()
 
 
-def test_query_that_the_engine_does_not_end_is_answered(stuck: tuple[Stuck, Client]) -> None:
-    """It keeps its turn until it has ended; those that come meanwhile are told so."""
+def test_query_that_does_not_end_is_answered_after_its_time_limit(
+    stuck: tuple[Stuck, Client],
+) -> None:
+    """It keeps its slot until it ends; other queries are refused until then."""
     reader, client = stuck
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = pool.map(lambda _: post(client, "q", max_execution_time="1"), range(AT_ONCE))
@@ -169,17 +163,17 @@ def test_query_that_the_engine_does_not_end_is_answered(stuck: tuple[Stuck, Clie
     assert answer.body == b"1\n"
 
 
-def test_engine_ends_queries_that_run_when_the_process_ends(
-    tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_closing_the_reader_cancels_its_running_queries(
+    shared_tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for their time to be over."""
+    """It does not wait for their time limit."""
     monkeypatch.setattr(endpoint, "END_S", 60.0)
     reader = endpoint.Reader(engine_path, "bounded")
-    began = "SELECT count() FROM system.processes WHERE Settings['readonly'] = '1'"
+    running_count = "SELECT count() FROM system.processes WHERE Settings['readonly'] = '1'"
     with ThreadPoolExecutor(1) as pool:
-        asked = Request({}, b"SELECT count() FROM numbers(1000000000000)", reads_only=True)
-        running = pool.submit(reader.run, asked)
-        while not tables.query(began).item():
+        request = Request({}, b"SELECT count() FROM numbers(1000000000000)", reads_only=True)
+        running = pool.submit(reader.run, request)
+        while not shared_tables.query(running_count).item():
             pass
         reader.close()
         with pytest.raises(Exception, match="QUERY_WAS_CANCELLED"):
@@ -187,11 +181,11 @@ def test_engine_ends_queries_that_run_when_the_process_ends(
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had since the last time."""
+    """Return the peak memory of this process since the last call."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    found = next(line for line in lines if line.startswith("VmHWM"))
+    peak = next(line for line in lines if line.startswith("VmHWM"))
     Path("/proc/self/clear_refs").write_text("5")
-    return int(found.split()[1]) << 10
+    return int(peak.split()[1]) << 10
 
 
 GREEDY = [
@@ -205,10 +199,10 @@ GREEDY = [
 
 
 @pytest.mark.parametrize("query", GREEDY)
-def test_query_takes_no_more_memory_than_is_left(
+def test_query_that_needs_more_memory_than_is_left_is_refused(
     client: Client, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    """Of a container, say; and what needs little is answered."""
+    """Without using it: the peak stays below what is left. A small query is answered."""
     left = RESERVE + 96 * MIB
     monkeypatch.setattr(bounds, "measure_available", lambda: left)
     assert post(client, "SELECT 1").body == b"1\n"
@@ -218,8 +212,10 @@ def test_query_takes_no_more_memory_than_is_left(
     assert peak_bytes() - before < 96 * MIB
 
 
-def test_no_query_is_begun_without_memory(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And again when there is some."""
+def test_query_is_refused_while_too_little_memory_is_left(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered once memory is free again."""
     with monkeypatch.context() as patched:
         patched.setattr(bounds, "measure_available", lambda: RESERVE + MIB)
         assert code(post(client, "SELECT 1")) == (400, "241")
@@ -227,20 +223,20 @@ def test_no_query_is_begun_without_memory(client: Client, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ["max_execution_time", "max_result_rows", "max_result_bytes"])
-def test_client_may_ask_for_less_than_a_bound_only(name: str) -> None:
-    """Zero, which means no bound to ClickHouse, is not less."""
-    bound = int(choose_settings({}, 1 << 40)[name])
-    asked = {
-        "1": 1, str(bound - 1): bound - 1, str(bound): bound, str(bound + 1): bound, "0": bound,
-        "00": bound, "-1": bound, "": bound, "1e1": bound, "1" * 21: bound, "\u0663": bound,
+def test_client_can_only_lower_a_limit(name: str) -> None:
+    """Zero means no limit to ClickHouse and does not count as lower."""
+    limit = int(choose_settings({}, 1 << 40)[name])
+    chosen = {
+        "1": 1, str(limit - 1): limit - 1, str(limit): limit, str(limit + 1): limit, "0": limit,
+        "00": limit, "-1": limit, "": limit, "1e1": limit, "1" * 21: limit, "\u0663": limit,
     }  # fmt: skip
-    given_ = {text: int(choose_settings({name: text}, 1 << 40)[name]) for text in asked}
-    assert given_ == asked
+    settings = {text: int(choose_settings({name: text}, 1 << 40)[name]) for text in chosen}
+    assert settings == chosen
 
 
 @given(st.integers(0, 1 << 40))
-def test_queries_at_once_fit_into_what_is_left(left: int) -> None:
-    """With their answers on the way out, and what the pipeline needs."""
+def test_shares_of_all_queries_at_once_fit_into_the_memory_left(left: int) -> None:
+    """Together with their buffered answers and the reserve of the pipeline."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bounds, "measure_available", lambda: left)
         try:
@@ -255,7 +251,7 @@ def test_queries_at_once_fit_into_what_is_left(left: int) -> None:
 
 
 class Purged:
-    """An engine that has nothing to give back."""
+    """An engine that has no memory to release."""
 
     def query(self, _: str) -> None:
         pass

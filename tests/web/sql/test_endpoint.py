@@ -1,4 +1,4 @@
-"""SQL over HTTP: what clients of ClickHouse read by it, and that nobody writes."""
+"""SQL over HTTP: clients of ClickHouse can read, and cannot write."""
 
 import json
 from collections.abc import Iterator
@@ -23,35 +23,35 @@ def connect(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
         yield opened
 
 
-def test_clickhouse_connect_reads(connect: Connect) -> None:
-    """Rows with exact amounts, Arrow for Polars, parameters."""
-    question = "SELECT close FROM ohlcv_1m WHERE trade_count <= {n:UInt64} ORDER BY window_start"
-    rows = connect.query(question, parameters={"n": 3}).result_rows
+def test_clickhouse_connect_reads_exact_rows(connect: Connect) -> None:
+    """As rows, as Arrow for Polars, and with parameters."""
+    query = "SELECT close FROM ohlcv_1m WHERE trade_count <= {n:UInt64} ORDER BY window_start"
+    rows = connect.query(query, parameters={"n": 3}).result_rows
     assert rows == [(candle(number)["close"],) for number in range(3)]
     frame = pl.DataFrame(connect.query_arrow("SELECT volume FROM ohlcv_1m ORDER BY window_start"))
     assert frame["volume"].to_list() == [candle(number)["volume"] for number in range(COUNT)]
     assert connect.command("SELECT count() FROM ohlcv_1m") == COUNT
 
 
-def test_large_parameters_come_as_a_form(connect: Connect) -> None:
-    """A client sends them so when an address would grow too long."""
+def test_large_parameters_are_read_from_a_form(connect: Connect) -> None:
+    """The client sends a form if the address would become too long."""
     names = [f"it's {n}\n" for n in range(3000)]
     rows = connect.query("SELECT {names:Array(String)}", parameters={"names": names}).result_rows
     assert rows == [(names,)]
 
 
-def test_clickhouse_connect_cannot_write(connect: Connect, read_tables: Database) -> None:
+def test_clickhouse_connect_cannot_write(connect: Connect, shared_tables: Database) -> None:
     """Neither by a statement nor by an insert."""
     with pytest.raises(DatabaseError):
         connect.command("DROP TABLE ohlcv")
     with pytest.raises(DatabaseError):
         connect.insert("watermarks", [["x"]], column_names=["exchange"])
-    assert read_tables.query("SELECT count() FROM ohlcv FINAL").item() == COUNT + 1
+    assert shared_tables.query("SELECT count() FROM ohlcv FINAL").item() == COUNT + 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_query_stands_in_the_address_or_in_the_body(client: Client, method: str) -> None:
-    """In the format it names, or that the client prefers."""
+def test_query_is_read_from_the_address_or_the_body(client: Client, method: str) -> None:
+    """The answer has the format that the query names, or the default of the client."""
     query = "SELECT 1 AS a, 'é' AS b"
     answer = client.ask("/", {"query": f"{query} FORMAT JSONEachRow"}, method=method)
     assert answer.json == {"a": 1, "b": "é"}
@@ -73,20 +73,20 @@ def test_a_query_stands_in_the_address_or_in_the_body(client: Client, method: st
         ({"Authorization": "Basic !!"}, 403),
     ],
 )
-def test_there_is_one_account(client: Client, headers: dict[str, str], status: int) -> None:
-    """It has no password, and there is no other."""
+def test_only_the_default_user_without_a_password_is_admitted(
+    client: Client, headers: dict[str, str], status: int
+) -> None:
     answer = client.ask("/", method="POST", body=b"SELECT 1", headers=headers)
     assert answer.status == status
 
 
-def test_formats_that_are_no_bytes_are_unknown(client: Client) -> None:
-    """The engine has some for Python alone."""
+def test_format_for_python_objects_is_refused(client: Client) -> None:
+    """The engine has formats that are no bytes; unknown names are refused too."""
     for name in ("DataFrame", "ArrowTable", "x; y", "Nonsense"):
         assert post(client, "SELECT 1", default_format=name).status >= 400
 
 
-def test_decimals_are_exact(connect: Connect) -> None:
-    """All twelve digits of the table."""
+def test_decimal_keeps_its_twelve_digits(connect: Connect) -> None:
     low = connect.query("SELECT min(low) FROM ohlcv_1m").result_rows[0][0]
     assert low == Decimal("99.999999999999")
 
@@ -95,8 +95,8 @@ def test_decimals_are_exact(connect: Connect) -> None:
     "SELECT 1 AS one SETTINGS max_threads = 1 FORMAT CSV",
     "SELECT 1 AS one FORMAT CSV SETTINGS max_threads = 1, extremes = 0",
 ])  # fmt: skip
-def test_header_for_the_format_wins(client: Client, query: str) -> None:
-    """Over the parameter and over the query, as in ClickHouse since 26.8."""
+def test_format_header_overrides_the_parameter_and_the_query(client: Client, query: str) -> None:
+    """As in ClickHouse since 26.8."""
     header = {"X-ClickHouse-Format": "JSONCompact"}
     answer = client.ask(
         "/", {"default_format": "TSV"}, method="POST", body=query.encode(), headers=header
@@ -106,8 +106,8 @@ def test_header_for_the_format_wins(client: Client, query: str) -> None:
     assert answer.headers["x-clickhouse-format"] == "JSONCompact"
 
 
-def test_header_with_a_format_that_does_not_exist_is_an_error(client: Client) -> None:
-    """The same as of the parameter."""
+def test_format_header_with_an_unknown_format_is_an_error(client: Client) -> None:
+    """The same error as for the parameter."""
     answer = client.ask(
         "/", method="POST", body=b"SELECT 1", headers={"X-ClickHouse-Format": "NoSuchFormat"}
     )
@@ -115,15 +115,14 @@ def test_header_with_a_format_that_does_not_exist_is_an_error(client: Client) ->
 
 
 def test_string_that_looks_like_a_format_is_kept(client: Client) -> None:
-    """Only the clause at the end of the statement gives way."""
+    """The header replaces only the clause at the end of the statement."""
     query = b"SELECT 'x FORMAT CSV' AS one, ' FORMAT CSV SETTINGS a = 1' AS two"
     header = {"X-ClickHouse-Format": "TSV"}
     answer = client.ask("/", method="POST", body=query, headers=header)
     assert answer.body == b"x FORMAT CSV\t FORMAT CSV SETTINGS a = 1\n"
 
 
-def test_header_for_the_database_is_taken(client: Client) -> None:
-    """If no parameter names one."""
+def test_database_header_applies_unless_a_parameter_names_one(client: Client) -> None:
     header = {"X-ClickHouse-Database": "system"}
     query = b"SELECT currentDatabase()"
     assert client.ask("/", method="POST", body=query, headers=header).body == b"system\n"
@@ -132,8 +131,8 @@ def test_header_for_the_database_is_taken(client: Client) -> None:
 
 
 @pytest.mark.parametrize("parameter", ["compress", "decompress"])
-def test_native_compression_is_refused_by_name(client: Client, parameter: str) -> None:
-    """With what to use instead; 0 asks for nothing."""
+def test_native_compression_is_refused_with_its_alternative(client: Client, parameter: str) -> None:
+    """The value 0 is accepted: it asks for no compression."""
     answer = client.ask("/", {parameter: "1"}, method="POST", body=b"SELECT 1")
     assert code(answer) == "48"
     assert f"{parameter}=1" in answer.body.decode()
@@ -142,15 +141,15 @@ def test_native_compression_is_refused_by_name(client: Client, parameter: str) -
 
 
 @pytest.mark.parametrize("query_id", ["é", "龙", "a\nb", "a\r\nX-Evil: 1", "x" * 201, "\x7f"])
-def test_query_id_that_no_header_can_hold_is_refused(client: Client, query_id: str) -> None:
-    """Instead of an answer that breaks off, or a header more."""
+def test_query_id_that_does_not_fit_a_header_is_refused(client: Client, query_id: str) -> None:
+    """The answer is complete and has no injected header."""
     answer = client.ask("/", {"query_id": query_id}, method="POST", body=b"SELECT 1")
     assert (answer.status, code(answer)) == (400, "36")
     assert "x-evil" not in {name.lower() for name in answer.headers}
 
 
 def test_form_that_is_not_utf8_is_refused(client: Client) -> None:
-    """With the name of the field."""
+    """The error names the field."""
     body = b'--b\r\nContent-Disposition: form-data; name="query"\r\n\r\nSELECT \xff\r\n--b--\r\n'
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
     answer = client.ask("/", method="POST", body=body, headers=kind)

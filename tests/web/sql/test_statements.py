@@ -1,4 +1,4 @@
-"""Statements that SQL over HTTP lets through, and all that it refuses."""
+"""Statements that SQL over HTTP accepts and refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +15,7 @@ from tests.support.web_server import Client
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file that no query may show."""
+    """A file that no query may read."""
     path = tmp_path / "secret.csv"
     path.write_text("hush,1\n")
     return path
@@ -37,8 +37,8 @@ def secret(tmp_path: Path) -> Path:
         "SELECT url FROM (SELECT 'x' AS url)",
     ],
 )
-def test_what_only_reads_is_let_through(client: Client, query: str) -> None:
-    """Whatever its strings and comments look like."""
+def test_statement_that_only_reads_is_accepted(client: Client, query: str) -> None:
+    """Also with words of refused statements in strings and comments."""
     assert post(client, query).status == 200
 
 
@@ -84,17 +84,17 @@ WRITES = [
 
 @pytest.mark.parametrize("query", WRITES)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_writes_or_sets_is_refused(
-    client: Client, read_tables: Database, query: str, method: str
+def test_statement_that_writes_or_sets_is_refused(
+    client: Client, shared_tables: Database, query: str, method: str
 ) -> None:
-    """By POST as by GET, and nothing has changed."""
-    before = read_tables.query(
+    """By GET and by POST, and the tables stay as they are."""
+    before = shared_tables.query(
         "SELECT name, total_rows FROM system.tables WHERE database = 'of_sql'"
     )
     by_get = method == "GET"
     answer = client.ask("/", {"query": query}) if by_get else post(client, query)
     assert code(answer) in {"164", "62"}
-    after = read_tables.query(
+    after = shared_tables.query(
         "SELECT name, total_rows FROM system.tables WHERE database = 'of_sql'"
     )
     assert before.sort("name").equals(after.sort("name"))
@@ -126,8 +126,8 @@ def test_what_writes_or_sets_is_refused(
         "SELECT * FROM Python(secret)",
     ],
 )
-def test_no_file_is_read(client: Client, secret: Path, query: str) -> None:
-    """By no function, under no spelling, not even its columns."""
+def test_statement_cannot_read_a_file(client: Client, secret: Path, query: str) -> None:
+    """By any function, in any spelling; not even the names of its columns."""
     answer = post(client, query.format(path=secret))
     assert answer.status >= 400
     assert b"hush" not in answer.body
@@ -147,20 +147,20 @@ def test_no_file_is_read(client: Client, secret: Path, query: str) -> None:
         "SELECT 1 INTO OUTFILE '{path}' AND STDOUT",
     ],
 )
-def test_no_file_is_written(client: Client, tmp_path: Path, query: str) -> None:
-    """Also not by what merely explains."""
+def test_statement_cannot_write_a_file(client: Client, tmp_path: Path, query: str) -> None:
+    """Nor can EXPLAIN, SHOW or DESCRIBE."""
     answer = post(client, query.format(path=tmp_path / "out"))
     assert code(answer) == "164"
     assert not list(tmp_path.iterdir())
 
 
-class Counting(BaseHTTPRequestHandler):
-    """Somebody in the network, who counts who comes."""
+class Recording(BaseHTTPRequestHandler):
+    """A server in the network that records the paths of its requests."""
 
-    asked: list[str] = []  # noqa: RUF012 - one for all requests
+    paths: list[str] = []  # noqa: RUF012 - shared by all requests
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.paths.append(self.path)
         self.send_error(404)
 
     do_POST = do_HEAD = do_PUT = do_GET  # noqa: N815 - the library's names
@@ -192,9 +192,9 @@ class Counting(BaseHTTPRequestHandler):
         "SELECT * FROM odbc('DSN=x', 's', 't')",
     ],
 )
-def test_nobody_in_the_network_is_asked(client: Client, query: str) -> None:
-    """Neither before the refusal nor after it."""
-    with HTTPServer(("127.0.0.1", 0), Counting) as server:
+def test_statement_cannot_reach_the_network(client: Client, query: str) -> None:
+    """The server gets no request before or after the refusal."""
+    with HTTPServer(("127.0.0.1", 0), Recording) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         host = f"127.0.0.1:{server.server_port}"
@@ -202,11 +202,11 @@ def test_nobody_in_the_network_is_asked(client: Client, query: str) -> None:
         server.shutdown()
         thread.join()
     assert code(answer) == "164"
-    assert Counting.asked == []
+    assert Recording.paths == []
 
 
-def test_settings_are_bounded_or_left_out(client: Client) -> None:
-    """Less may be asked for, more is not given; what is unknown does no harm."""
+def test_settings_are_limited_or_ignored(client: Client) -> None:
+    """A lower value is kept, a higher one becomes the limit, and unknown settings are ignored."""
     setting = "SELECT getSetting('max_execution_time')"
     assert post(client, setting).body == b"10\n"
     assert post(client, setting, max_execution_time="3").body == b"3\n"
@@ -227,21 +227,22 @@ def test_settings_are_bounded_or_left_out(client: Client) -> None:
         ("SELECT groupArray(number) FROM numbers(1000000000)", "241"),
     ],
 )
-def test_large_answers_are_refused(client: Client, query: str, number: str) -> None:
-    """Too many rows, too much memory."""
+def test_answer_of_too_many_rows_or_bytes_is_refused(
+    client: Client, query: str, number: str
+) -> None:
     assert code(post(client, query)) == number
 
 
-def test_long_queries_are_ended(client: Client) -> None:
-    """When their time is over, or the little of it that the client gives."""
+def test_query_ends_at_its_time_limit(client: Client) -> None:
+    """A client can lower the limit."""
     answer = post(client, "SELECT count() FROM numbers(1000000000000)", max_execution_time="1")
     assert code(answer) == "159"
 
 
-def test_too_many_queries_at_a_time_are_refused(
+def test_queries_beyond_the_waiting_queue_are_refused(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some wait for their turn, the rest is told to come again."""
+    """Queries within the queue are answered; the others get 503."""
     monkeypatch.setattr(endpoint, "WAITING", 2)
     slow = "SELECT count() FROM numbers(20) WHERE sleepEachRow(0.1) = 0"
     with ThreadPoolExecutor(6) as pool:

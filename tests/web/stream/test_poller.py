@@ -1,4 +1,4 @@
-"""What others store is found in the tables, whatever it is and however old."""
+"""The poller finds what other processes store, of any kind and age."""
 
 import asyncio
 import json
@@ -28,37 +28,37 @@ SERIES = Series("binance", "BTC/USDT", "1m")
 COUNT = 700
 
 
-class Watched:
-    """What is kept of the tables, and who looks for changes."""
+class Polled:
+    """The cache and subscribers of one server, with a poller that is called by hand."""
 
     def __init__(self, store: Store) -> None:
-        self.recent = CandleCache()
-        self.viewers = Subscribers(StoredFeedStatus())
-        self.viewers.update_days(store.days())
-        self.changes = Changes(store, self.viewers, self.recent)
-        self.loader = Loader(store, self.recent, lambda: self.viewers.markets)
+        self.cache = CandleCache()
+        self.subscribers = Subscribers(StoredFeedStatus())
+        self.subscribers.update_days(store.days())
+        self.changes = Changes(store, self.subscribers, self.cache)
+        self.loader = Loader(store, self.cache, lambda: self.subscribers.markets)
 
     def fill(self) -> None:
         asyncio.run(self.loader.fill())
 
-    def look(self) -> dict[Series, dict[int, bytes]]:
+    def poll(self) -> dict[Series, dict[int, bytes]]:
         return asyncio.run(self.changes.poll())
 
     def rows(self) -> list[dict[str, Any]]:
-        found = self.recent.page(SERIES, 0, LATEST, 10_000, last=True)
-        assert found is not None
-        return [json.loads(line) for line in found.lines()]
+        page = self.cache.page(SERIES, 0, LATEST, 10_000, last=True)
+        assert page is not None
+        return [json.loads(line) for line in page.lines()]
 
 
 @pytest.fixture
-def watched(tables: Database, engine_path: Path) -> Iterator[Watched]:
+def polled(tables: Database, engine_path: Path) -> Iterator[Polled]:
     store_candles(tables, COUNT)
     store = Store(partial(connect, engine_path, str(tables.client.database)))
-    watched = Watched(store)
-    watched.fill()
-    # What was stored before is nothing new.
-    watched.look()
-    yield watched
+    polled = Polled(store)
+    polled.fill()
+    # Rows stored before the first poll are no changes.
+    polled.poll()
+    yield polled
     store.close()
 
 
@@ -66,72 +66,74 @@ def at(number: int) -> int:
     return int((BEGIN + timedelta(minutes=number)).timestamp())
 
 
-def test_all_that_is_stored_is_read_beforehand(watched: Watched) -> None:
-    """Of each series from its first candle on."""
-    starts = [one["trade_count"] for one in watched.rows()]
+def test_cache_is_filled_with_every_stored_candle(polled: Polled) -> None:
+    """Each series is complete from its first candle."""
+    starts = [row["trade_count"] for row in polled.rows()]
     assert starts == [candle(number)["trade_count"] for number in range(COUNT)]
-    assert watched.recent.complete_since(SERIES) == 0
-    assert watched.recent.count == COUNT + 1
+    assert polled.cache.complete_since(SERIES) == 0
+    assert polled.cache.count == COUNT + 1
 
 
-def test_a_new_candle_and_one_of_long_ago_are_found(tables: Database, watched: Watched) -> None:
-    """Late trades change what was closed and packed away."""
+def test_poll_finds_a_new_candle_and_an_old_one_that_changed(
+    tables: Database, polled: Polled
+) -> None:
+    """Late trades change candles that are closed and packed. The next poll finds no change."""
     late = {**candle(3), "trade_count": 99}
     store_rows(tables, [row("1m", closed=True, **late), row("1m", closed=False, **candle(COUNT))])
-    found = watched.look()
-    assert set(found[SERIES]) == {at(3), at(COUNT)}
-    rows = watched.rows()
+    changes = polled.poll()
+    assert set(changes[SERIES]) == {at(3), at(COUNT)}
+    rows = polled.rows()
     assert (len(rows), rows[3]["trade_count"]) == (COUNT + 1, 99)
-    assert watched.look() == {}
+    assert polled.poll() == {}
 
 
-def test_a_certificate_that_changes_is_found(tables: Database, watched: Watched) -> None:
-    """It leaves the version as it is: the row stored last counts."""
+def test_poll_finds_a_changed_certificate(tables: Database, polled: Polled) -> None:
+    """A certificate does not change the version of a candle: the row stored last counts."""
     store_rows(tables, [{**row("1m", closed=True, **candle(3)), "missing": 5, "status": "gaps"}])
-    watched.look()
-    assert (watched.rows()[3]["missing"], watched.rows()[3]["status"]) == (5, "gaps")
+    polled.poll()
+    assert (polled.rows()[3]["missing"], polled.rows()[3]["status"]) == (5, "gaps")
 
 
-def test_a_poorer_row_changes_nothing(tables: Database, watched: Watched) -> None:
-    """Nor does it in the table."""
+def test_poll_ignores_a_row_with_fewer_trades(tables: Database, polled: Polled) -> None:
+    """The table ignores it too."""
     poorer = {**candle(3), "trade_count": 1}
     store_rows(tables, [row("1m", closed=True, **poorer)])
-    watched.look()
-    assert watched.rows()[3]["trade_count"] == candle(3)["trade_count"]
+    polled.poll()
+    assert polled.rows()[3]["trade_count"] == candle(3)["trade_count"]
 
 
-def test_a_market_that_is_new_is_known_and_read(tables: Database, watched: Watched) -> None:
-    """By its day's candle."""
+def test_poll_finds_a_new_market(tables: Database, polled: Polled) -> None:
+    """By its candle of a day; the loader then reads its other series."""
     store_candles(tables, 2, "ETH/USDT")
-    watched.look()
-    assert ("binance", "ETH/USDT") in watched.viewers.markets
-    watched.fill()
-    found = watched.recent.page(Series("binance", "ETH/USDT", "1m"), 0, LATEST, 9, last=True)
-    assert found is not None
-    assert found.count == 2
+    polled.poll()
+    assert ("binance", "ETH/USDT") in polled.subscribers.markets
+    polled.fill()
+    page = polled.cache.page(Series("binance", "ETH/USDT", "1m"), 0, LATEST, 9, last=True)
+    assert page is not None
+    assert page.count == 2
 
 
-def test_when_too_much_changes_at_once_all_is_read_anew(
-    tables: Database, watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_cache_is_read_again_after_too_many_changes(
+    tables: Database, polled: Polled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By pages, too. And what was stored before that is no reason to do it again."""
+    """Clients receive a reset. The same changes cause no second reset."""
     monkeypatch.setattr(poller, "MOST_CHANGES", 20)
     monkeypatch.setattr(poller, "OVERLAP_S", 0.0)
     store_candles(tables, 50, "ETH/USDT")
-    viewer = StreamClient(SERIES)
-    watched.viewers.add(viewer)
-    watched.look()
-    assert b"event: reset" in (asyncio.run(viewer.next(1.0)) or b"")
-    assert watched.recent.page(SERIES, 0, LATEST, 1, last=True) is None
-    watched.fill()
-    watched.look()
-    assert len(watched.rows()) == COUNT
+    client = StreamClient(SERIES)
+    polled.subscribers.add(client)
+    polled.poll()
+    assert b"event: reset" in (asyncio.run(client.next(1.0)) or b"")
+    assert polled.cache.page(SERIES, 0, LATEST, 1, last=True) is None
+    polled.fill()
+    polled.poll()
+    assert len(polled.rows()) == COUNT
 
 
-def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_path: Path) -> None:
-    """Of all exchanges together, as of the one that was looked at longest ago; of days before
-    nothing.
-    """
+def test_health_reports_the_cross_check_of_other_processes(
+    tables: Database, engine_path: Path
+) -> None:
+    """Exchanges are summed up, with the oldest of their times; earlier days do not count."""
     store = Store(partial(connect, engine_path, str(tables.client.database)))
     assert store.cross_check() is None
     now = datetime.now(UTC).replace(microsecond=0)
@@ -142,33 +144,34 @@ def test_the_cross_check_of_other_processes_is_told(tables: Database, engine_pat
         ("coinbase", now - timedelta(days=2), 1000, 50, 0, 0),
     ]
     tables.client.insert("cross_checks", rows, column_names=COLUMNS)
-    found = store.cross_check()
-    assert found == {
+    stored = store.cross_check()
+    assert stored == {
         "checked_at": f"{now - timedelta(minutes=9):%Y-%m-%dT%H:%M:%SZ}",
         "candles": 127,
         "mismatches": 1,
         "missing_in_gold": 3,
         "missing_in_check": 2,
     }
-    seen = StoredFeedStatus()
-    assert json.loads(Subscribers(seen).health())["cross_check"] is None
-    seen.cross_check = found
-    assert json.loads(Subscribers(seen).health())["cross_check"] == found
-    # A database of before has no such table.
+    status = StoredFeedStatus()
+    assert json.loads(Subscribers(status).health())["cross_check"] is None
+    status.cross_check = stored
+    assert json.loads(Subscribers(status).health())["cross_check"] == stored
+    # A database of an older release has no such table.
     tables.client.command("DROP TABLE cross_checks")
     assert store.cross_check() is None
     store.close()
 
 
 class Failing:
-    """Tables that cannot be read for a while: what is raised at each look, None being nothing.
-    After the last one it is looked no more.
+    """Tables that cannot be read for a while: the error of each poll, None where it succeeds.
+
+    The poll after the last one ends the poller.
     """
 
     def __init__(self, errors: Sequence[Exception | None]) -> None:
         self._errors = list(errors)
 
-    async def look(self) -> dict[Series, dict[int, bytes]]:
+    async def poll(self) -> dict[Series, dict[int, bytes]]:
         if not self._errors:
             raise asyncio.CancelledError
         if error := self._errors.pop(0):
@@ -176,24 +179,24 @@ class Failing:
         return {}
 
 
-def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) -> list[str]:
-    """The events that a page gets while `up` follows such tables of a server; what comes
-    together is told in one order.
-    """
-    viewers = Subscribers(StoredFeedStatus())
-    viewer = StreamClient(SERIES)
-    viewers.add(viewer)
-    said: list[str] = []
+def database_events(
+    monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]
+) -> list[str]:
+    """Events that a client of `up` receives while polls of a server's tables fail so."""
+    subscribers = Subscribers(StoredFeedStatus())
+    client = StreamClient(SERIES)
+    subscribers.add(client)
+    received: list[str] = []
 
-    async def take(_: float) -> None:
-        said.append((await viewer.next(0.01) or b"").decode())
+    async def receive(_: float) -> None:
+        received.append((await client.next(0.01) or b"").decode())
 
-    changes = Changes(cast(Store, None), viewers, CandleCache())
-    monkeypatch.setattr(changes, "poll", Failing(errors).look)
-    monkeypatch.setattr("candlewax.web.stream.poller.asyncio.sleep", take)
+    changes = Changes(cast(Store, None), subscribers, CandleCache())
+    monkeypatch.setattr(changes, "poll", Failing(errors).poll)
+    monkeypatch.setattr("candlewax.web.stream.poller.asyncio.sleep", receive)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(changes.run())
-    lines = "".join(said).splitlines()
+    lines = "".join(received).splitlines()
     return [
         f"{name.removeprefix('event: ')} {json.loads(data.removeprefix('data: ')).get('state')}"
         for name, data in pairwise(lines)
@@ -201,14 +204,14 @@ def told(monkeypatch: pytest.MonkeyPatch, errors: Sequence[Exception | None]) ->
     ]
 
 
-def test_tables_that_cannot_be_read_are_told_once_and_read_anew(
+def test_failed_polls_are_reported_once_and_followed_by_a_reset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever the reason is; a database that is just busy is not away."""
+    """For any error that lasts; a database that is only busy is not reported."""
     away, busy = UnavailableError("no answer"), BusyError("later")
     refused = ClickHouseError("Code: 516. DB::Exception: no")
-    assert told(monkeypatch, [None, busy, None]) == []
+    assert database_events(monkeypatch, [None, busy, None]) == []
     for errors in ([away], [away, away], [away, busy, away], [None, refused]):
-        assert told(monkeypatch, [*errors, None, None]) == [
+        assert database_events(monkeypatch, [*errors, None, None]) == [
             "database away", "database there", "reset None",
         ]  # fmt: skip
