@@ -1,5 +1,5 @@
-"""A database that is away, or silent: requests are answered soon, streams say so, and all goes on
-once it is back.
+"""A database that is away or silent: requests are refused soon, streams report it, and both
+continue once it is back.
 """
 
 import itertools
@@ -41,50 +41,50 @@ PATHS = (CANDLES, "/api/v1/trades", "/api/v1/symbols", "/api/v1/exchanges", "/ap
 
 
 @dataclass
-class Shown:
-    """A server of ClickHouse, what stands before it, and the page over it."""
+class WebServer:
+    """The page over a ClickHouse server, with a proxy between that can fall silent."""
 
     server: Serving
-    between: Mute
+    proxy: Mute
     tables: Database
-    """Run beside what stands between."""
+    """A connection that does not pass through the proxy."""
     client: Client
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server of ClickHouse; who ends it starts it again."""
+    """A ClickHouse server. A test that ends it starts it again."""
     with serving(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
-def shown(server: Serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
-    """A page as `candlewax serve` makes it, over an empty database."""
+def web(server: Serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """The page as `candlewax serve` runs it, over a database with a few candles."""
     name = f"market_{next(_numbers)}"
     monkeypatch.setenv("no_proxy", "*")
-    # A query that hangs does so until its end: nothing here may wait for its timeout.
+    # A query hangs until its connection ends: no test may wait for the timeout.
     monkeypatch.setitem(clickhouse.SHORT_TIMEOUTS, "send_receive_timeout", 3_600)
     with ExitStack() as stack:
-        between = stack.enter_context(mute(server.port))
+        proxy = stack.enter_context(mute(server.port))
         tables = stack.enter_context(closing(open_tables(Address(server.dsn), name)))
         store_series(tables, COUNT)
-        dsn = server.dsn.replace(f":{server.port}", f":{between.port}")
+        dsn = server.dsn.replace(f":{server.port}", f":{proxy.port}")
         store = Store(partial(connect, Address(dsn), name, fail_fast=True))
         stack.callback(store.close)
-        seen = StoredFeedStatus()
-        viewers = Subscribers(seen)
-        recent = CandleCache()
-        beside = [Poll(store, viewers, seen, recent).run]
-        app = build_app(store, viewers, recent, None, beside, feed_title="a test")
-        page = Server(app, viewers, "127.0.0.1", 0)
+        status = StoredFeedStatus()
+        subscribers = Subscribers(status)
+        cache = CandleCache()
+        background = [Poll(store, subscribers, status, cache).run]
+        app = build_app(store, subscribers, cache, None, background, feed_title="a test")
+        page = Server(app, subscribers, "127.0.0.1", 0)
         page.start()
         stack.callback(page.stop)
-        yield Shown(server, between, tables, Client(page.port))
+        yield WebServer(server, proxy, tables, Client(page.port))
 
 
-def ask_all(client: Client) -> None:
-    """Ask on every address that asks the database, for what is not kept."""
+def assert_all_refused(client: Client) -> None:
+    """Assert that each endpoint that queries the database refuses, for rows that are not cached."""
     for path in PATHS:
         answer = client.ask(path, {"from": 1, **MARKET} if path in PATHS[:2] else {})
         assert answer.refusal[:2] == (503, "database_away"), path
@@ -92,30 +92,30 @@ def ask_all(client: Client) -> None:
     assert client.ask("/api/v1/health").json["cross_check"] is None
 
 
-def test_requests_are_refused_while_the_database_is_away(shown: Shown) -> None:
-    """At once, on every address that asks it; then they are answered again."""
-    assert shown.client.ask("/api/v1/symbols").status == 200
-    shown.server.end()
+def test_requests_are_refused_while_the_database_is_away(web: WebServer) -> None:
+    """At once, on each endpoint; requests are answered once the database is back."""
+    assert web.client.ask("/api/v1/symbols").status == 200
+    web.server.end()
     begin = time.monotonic()
-    ask_all(shown.client)
+    assert_all_refused(web.client)
     # Far below the ten minutes that the pipeline waits for a server.
     assert time.monotonic() - begin < 60
-    shown.server.start()
-    assert answered(shown.client, "/api/v1/symbols").status == 200
+    web.server.start()
+    assert wait_for_answer(web.client, "/api/v1/symbols").status == 200
 
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.HALF])
-def test_requests_are_refused_while_the_database_is_silent(shown: Shown, mode: Mode) -> None:
-    """It takes connections and queries, and says nothing, or half a head."""
-    assert shown.client.ask("/api/v1/symbols").status == 200
-    shown.between.mode = mode
-    ask_all(shown.client)
-    shown.between.speak()
-    assert answered(shown.client, "/api/v1/symbols").status == 200
+def test_requests_are_refused_while_the_database_is_silent(web: WebServer, mode: Mode) -> None:
+    """It accepts connections and queries, and answers nothing or half a header."""
+    assert web.client.ask("/api/v1/symbols").status == 200
+    web.proxy.mode = mode
+    assert_all_refused(web.client)
+    web.proxy.speak()
+    assert wait_for_answer(web.client, "/api/v1/symbols").status == 200
 
 
-def answered(client: Client, path: str) -> Any:
-    """Ask until the database is back."""
+def wait_for_answer(client: Client, path: str) -> Any:
+    """Ask until the database is back; return the answer."""
     while (answer := client.ask(path)).status == 503:
         assert answer.refusal[1] == "database_away"
     return answer
@@ -123,7 +123,7 @@ def answered(client: Client, path: str) -> Any:
 
 @contextmanager
 def streaming(client: Client) -> Iterator[Iterator[tuple[str, Any]]]:
-    """The events of a stream, as they come."""
+    """The events of a stream, on arrival."""
     connection = HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.request("GET", f"/api/v1/stream?{urlencode(MARKET)}")
     answer = connection.getresponse()
@@ -133,7 +133,7 @@ def streaming(client: Client) -> Iterator[Iterator[tuple[str, Any]]]:
 
 
 def events(answer: HTTPResponse) -> Iterator[tuple[str, Any]]:
-    """Parse what a stream says; it ends with the stream."""
+    """Yield the name and data of each event until the stream ends."""
     name = ""
     for line in answer:
         word, _, text = line.decode().rstrip("\n").partition(": ")
@@ -148,52 +148,56 @@ def store_one(tables: Database, number: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.HALF])
-def test_stream_reports_a_database_that_is_away_and_continues(shown: Shown, mode: Mode) -> None:
-    """What was stored meanwhile is told or to be read anew, before anything else."""
-    with streaming(shown.client) as told:
-        assert next(said for name, said in told if name == "health")["database"] == "there"
-        shown.between.mode = mode
-        away = next(said for name, said in told if name == "database")
+def test_stream_reports_a_database_that_is_away_and_continues(web: WebServer, mode: Mode) -> None:
+    """Once the database is back, a reset comes first, then new candles."""
+    with streaming(web.client) as events_:
+        assert next(data for name, data in events_ if name == "health")["database"] == "there"
+        web.proxy.mode = mode
+        away = next(data for name, data in events_ if name == "database")
         assert away == {"state": "away", "message": "ClickHouse does not answer"}
-        health = next(said for name, said in told if name == "health")
+        health = next(data for name, data in events_ if name == "health")
         assert (health["database"], health["status"]) == ("away", "degraded")
-        with streaming(shown.client) as late:
-            assert next(said for name, said in late if name == "database") == away
-        store_one(shown.tables, 500)
-        shown.between.speak()
-        there = next(said for name, said in told if name == "database")
+        with streaming(web.client) as late_events:
+            assert next(data for name, data in late_events if name == "database") == away
+        store_one(web.tables, 500)
+        web.proxy.speak()
+        there = next(data for name, data in events_ if name == "database")
         assert there == {"state": "there", "message": None}
-        assert next(name for name, _ in told if name != "health") == "reset"
-        rows = shown.client.ask(CANDLES, MARKET).rows
+        assert next(name for name, _ in events_ if name != "health") == "reset"
+        rows = web.client.ask(CANDLES, MARKET).rows
         assert rows[-1]["trade_count"] == candle(500)["trade_count"]
-        store_one(shown.tables, 501)
-        closes = [one["trade_count"] for said in candles(told) for one in said["data"]]
+        store_one(web.tables, 501)
+        closes = [
+            candle_["trade_count"] for data in next_candles(events_) for candle_ in data["data"]
+        ]
         assert closes == [candle(501)["trade_count"]]
 
 
-def candles(told: Iterator[tuple[str, Any]]) -> Iterator[Any]:
-    """Yield the next news of candles; what was found before the reset may come again."""
-    for name, said in told:
+def next_candles(events_: Iterator[tuple[str, Any]]) -> Iterator[Any]:
+    """Yield the next event of candles stored after the reset; earlier ones may be repeated."""
+    for name, data in events_:
         if name == "candles":
-            said["data"] = [
-                one for one in said["data"] if one["trade_count"] > candle(500)["trade_count"]
+            data["data"] = [
+                candle_
+                for candle_ in data["data"]
+                if candle_["trade_count"] > candle(500)["trade_count"]
             ]
-            if said["data"]:
-                yield said
+            if data["data"]:
+                yield data
                 return
 
 
-def test_page_shows_that_the_database_is_away(browser: Browser, shown: Shown) -> None:
-    """Beside the candles that it has; then it shows what was stored meanwhile."""
+def test_page_shows_that_the_database_is_away(browser: Browser, web: WebServer) -> None:
+    """It keeps its candles, and later shows those stored meanwhile."""
     chosen = Chosen("BTC/USDT", "1m")
-    with opened(browser, shown.client.port, chosen) as faulty:
+    with opened(browser, web.client.port, chosen) as faulty:
         faulty.load()
-        faulty.expect_drawn(shown.client, chosen)
-        shown.between.mode = Mode.SILENT
+        faulty.expect_drawn(web.client, chosen)
+        web.proxy.mode = Mode.SILENT
         expect(faulty.page.locator("#state")).to_have_attribute("data-state", "database")
-        said = faulty.page.locator("#empty")
-        expect(said).to_contain_text("The database is away: ClickHouse does not answer")
-        store_series(shown.tables, COUNT + 3)
-        shown.between.speak()
+        message = faulty.page.locator("#empty")
+        expect(message).to_contain_text("The database is away: ClickHouse does not answer")
+        store_series(web.tables, COUNT + 3)
+        web.proxy.speak()
         faulty.until("(count) => candlewax.drawn().length === count", COUNT + 3)
-        faulty.expect_drawn(shown.client, chosen, COUNT + 3)
+        faulty.expect_drawn(web.client, chosen, COUNT + 3)

@@ -1,5 +1,5 @@
-"""Requests that cannot be answered: on every address, whatever its parameters, headers and body
-are, the answer is one of 4xx that says what is wrong, and the connection holds.
+"""Invalid requests: each endpoint refuses any invalid parameter, header and body with a status of
+4xx and a message, and never breaks the connection.
 """
 
 import json
@@ -35,14 +35,14 @@ WILD: Final = (
     f"2026-09-14T12:00:00.000000~{2**64}~1", f"2026-09-14T12:00:00.000000~{'9' * 5000}~1",
     "0001-01-01T00:00:00.000000~1~1", "9999-12-31T23:59:59.999999~1~\0",
 )  # fmt: skip
-"""Values that no parameter takes, or only some."""
+"""Values that are invalid for most parameters."""
 
 FEW: Final = (
     "", " ", "-1", "NaN", "\0", "a\r\nX-Injected: 1", "ü", "\U0001f4a9", "%zz", "'", "`", "\\",
     "{x}",
     str(10**30), "9" * 5000, "x" * 9000, "Europe/Nowhere",
 )  # fmt: skip
-"""Those for SQL, as each is asked of the engine."""
+"""The values for SQL, fewer because each reaches the engine."""
 
 RAW: Final = (
     b"%", b"%z", b"%zz", b"%ff%fe", b"%c3", b"%ed%a0%80", b"%00", b"%0d%0a", b"%u0041", b"+",
@@ -91,8 +91,8 @@ OF_SQL: Final = (
 )  # fmt: skip
 
 
-class Said(NamedTuple):
-    """The status, the head and the body of an answer."""
+class Reply(NamedTuple):
+    """The status, headers and body of an answer."""
 
     status: int
     head: str
@@ -100,12 +100,12 @@ class Said(NamedTuple):
 
     @property
     def parameter(self) -> str | None:
-        """The parameter that a refusal is about."""
+        """The parameter that the error names."""
         return dict(json.loads(self.body)["error"]).get("parameter")
 
 
 class Raw:
-    """Sends bytes as they are."""
+    """A client that sends raw bytes."""
 
     def __init__(self, port: int, routes: list[Any]) -> None:
         self.port = port
@@ -113,8 +113,8 @@ class Raw:
 
     def ask(
         self, target: bytes, head: bytes = b"", body: bytes = b"", method: bytes = b"GET"
-    ) -> Said:
-        """The answer to one request. What is sent again (a host, a length) is not added."""
+    ) -> Reply:
+        """Send one request. A host or length is added unless `head` has it."""
         lines = [method + b" " + target + b" HTTP/1.1", head]
         if not head.startswith(b"Host:"):
             lines.append(b"Host: localhost")
@@ -124,10 +124,10 @@ class Raw:
         request = b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
         with socket.create_connection(("127.0.0.1", self.port), 60) as connection:
             connection.sendall(request)
-            said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-        head, _, body = said.partition(b"\r\n\r\n")
-        assert said.startswith(b"HTTP/1.1 "), (request[:300], said[:300])
-        return Said(int(said[9:12]), head.decode("latin-1"), body)
+            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 "), (request[:300], answer[:300])
+        return Reply(int(answer[9:12]), head.decode("latin-1"), body)
 
 
 @pytest.fixture(scope="module")
@@ -139,154 +139,177 @@ def raw(engine: Database, engine_path: Path) -> Iterator[Raw]:
         yield Raw(served.client.port, served.routes)
 
 
-def refused(said: Said, *context: object) -> None:
-    """It is a refusal, with a text, and nothing was put into its head."""
-    assert 400 <= said.status < 500, (context, said)
-    assert said.body.strip(), context
-    assert "x-injected" not in said.head.lower(), context
+def assert_refused(reply: Reply, *context: object) -> None:
+    """Assert that it is a 4xx with a body, and that no header was injected."""
+    assert 400 <= reply.status < 500, (context, reply)
+    assert reply.body.strip(), context
+    assert "x-injected" not in reply.head.lower(), context
 
 
 def paths() -> dict[str, list[dict[str, Any]]]:
-    """The addresses of the API as its document tells them, and the parameters of each."""
-    told = document("/api/v1")["paths"]
+    """The paths of the OpenAPI document, and the query parameters of each."""
+    documented = document("/api/v1")["paths"]
     return {
-        path: [one for one in about["get"]["parameters"] if one["in"] == "query"]
-        for path, about in told.items()
+        path: [parameter for parameter in item["get"]["parameters"] if parameter["in"] == "query"]
+        for path, item in documented.items()
         if path != "/"
     }
 
 
-def filled(path: str) -> str:
+def with_timeframe(path: str) -> str:
     return path.replace("{timeframe}", "1m")
 
 
-def needed(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
-    return {one["name"]: MARKET[one["name"]] for one in parameters if one["required"]}
+def required(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
+    return {
+        parameter["name"]: MARKET[parameter["name"]]
+        for parameter in parameters
+        if parameter["required"]
+    }
 
 
-def test_the_document_tells_every_address_of_the_application(raw: Raw) -> None:
-    """So that none is left out here."""
+def test_openapi_document_lists_every_route(raw: Raw) -> None:
+    """So the tests of this file cover each of them."""
     routes = {route.path for route in raw.routes if isinstance(route, Route)}
     assert routes == {*paths(), "/", "/ping", "/openapi.json"}
     assert [route.path for route in raw.routes if isinstance(route, Mount)] == ["/static"]
 
 
 @pytest.mark.parametrize("path", sorted(paths()))
-def test_a_value_that_a_parameter_does_not_take_is_refused_by_its_name(raw: Raw, path: str) -> None:
-    """Whatever the value is. What is taken is answered, or refused for what it asks."""
+def test_invalid_value_of_a_parameter_is_refused_by_name(raw: Raw, path: str) -> None:
+    """For each parameter, unknown ones too. An answer is given only if the value is valid."""
     parameters = paths()[path]
     streams = path.endswith("/stream")
-    for name in [*(one["name"] for one in parameters), "unknown", "FROM", "ü", "\0", "a\r\nb"]:
-        known = name in {one["name"] for one in parameters}
+    for name in [
+        *(parameter["name"] for parameter in parameters),
+        "unknown",
+        "FROM",
+        "ü",
+        "\0",
+        "a\r\nb",
+    ]:
+        is_known = name in {parameter["name"] for parameter in parameters}
         for value in WILD:
-            given = {**needed(parameters), name: value}
-            if streams and given.get("symbol") != MARKET["symbol"]:
-                # It waits for such a market.
+            request = {**required(parameters), name: value}
+            if streams and request.get("symbol") != MARKET["symbol"]:
+                # The stream waits for a market that is not stored.
                 continue
-            said = raw.ask(f"{filled(path)}?{urlencode(given)}".encode())
-            if said.status == 200:
-                assert known, (path, name, value)
-                assert is_taken(path, name, value), (path, name, value, said.body[:200])
+            reply = raw.ask(f"{with_timeframe(path)}?{urlencode(request)}".encode())
+            if reply.status == 200:
+                assert is_known, (path, name, value)
+                assert is_valid(path, name, value), (path, name, value, reply.body[:200])
                 continue
-            refused(said, path, name, value)
-            if said.status != 414:
-                assert said.parameter == name, (path, name, value, said)
+            assert_refused(reply, path, name, value)
+            if reply.status != 414:
+                assert reply.parameter == name, (path, name, value, reply)
 
 
-def is_taken(path: str, name: str, value: str) -> bool:
-    """Whether a parameter takes a value, by rules of its own."""
+def is_valid(path: str, name: str, value: str) -> bool:
+    """Return whether the value is valid, by rules independent of the product."""
     if name in {"from", "to"}:
         return value in {"0", "1.5", "2147483648"}
-    # Of any name there may be gaps.
+    # Gaps are answered for any symbol.
     return path.endswith("/gaps") and name == "symbol" and 1 <= len(value) <= 100
 
 
 @pytest.mark.parametrize("path", sorted(paths()))
-def test_a_parameter_that_comes_twice_or_in_vain_is_named(raw: Raw, path: str) -> None:
-    """Also where both say the same."""
+def test_repeated_or_missing_parameter_is_refused_by_name(raw: Raw, path: str) -> None:
+    """A parameter is refused even if both values are equal."""
     parameters = paths()[path]
-    for one in parameters:
-        given = [*needed(parameters).items(), (one["name"], "1"), (one["name"], "1")]
-        said = raw.ask(f"{filled(path)}?{urlencode(given)}".encode())
-        refused(said, path, one)
-        assert said.parameter == one["name"]
-    for number in range(len(needed(parameters))):
-        left = dict(needed(parameters))
-        name = list(left)[number]
-        del left[name]
-        said = raw.ask(f"{filled(path)}?{urlencode(left)}".encode())
-        refused(said, path, left)
-        assert said.parameter == name
+    for parameter in parameters:
+        request = [
+            *required(parameters).items(),
+            (parameter["name"], "1"),
+            (parameter["name"], "1"),
+        ]
+        reply = raw.ask(f"{with_timeframe(path)}?{urlencode(request)}".encode())
+        assert_refused(reply, path, parameter)
+        assert reply.parameter == parameter["name"]
+    for number in range(len(required(parameters))):
+        incomplete = dict(required(parameters))
+        name = list(incomplete)[number]
+        del incomplete[name]
+        reply = raw.ask(f"{with_timeframe(path)}?{urlencode(incomplete)}".encode())
+        assert_refused(reply, path, incomplete)
+        assert reply.parameter == name
 
 
-def test_a_path_that_is_none_is_refused(raw: Raw) -> None:
-    """Also one that leads out of a folder."""
+def test_unknown_path_is_refused(raw: Raw) -> None:
+    """Also a path that leads out of a folder."""
     for value in WILD:
         for path in ("/api/v1/ohlcv/", "/api/v1/", "/static/", "/static/js/", "/nothing/"):
-            said = raw.ask(f"{path}{quote(value, safe='')}?{urlencode(MARKET)}".encode())
-            if said.status not in {200, 304, 307}:
-                refused(said, path, value)
+            reply = raw.ask(f"{path}{quote(value, safe='')}?{urlencode(MARKET)}".encode())
+            if reply.status not in {200, 304, 307}:
+                assert_refused(reply, path, value)
             else:
-                # A redirection to the address without the slash.
-                assert (path, value) == ("/api/v1/", ""), said
+                # A redirect to the path without the slash.
+                assert (path, value) == ("/api/v1/", ""), reply
 
 
-def test_query_strings_that_no_client_sends_are_refused(raw: Raw) -> None:
-    """On every address that takes parameters."""
-    for path in [*map(filled, paths()), "/?query=SELECT+1&param_x=", "/ping", "/openapi.json"]:
+def test_malformed_query_string_is_refused(raw: Raw) -> None:
+    """On each path; a query string may also be ignored or valid."""
+    for path in [
+        *map(with_timeframe, paths()),
+        "/?query=SELECT+1&param_x=",
+        "/ping",
+        "/openapi.json",
+    ]:
         for query in RAW:
-            said = raw.ask(path.encode() + (b"&" if "?" in path else b"?") + query)
-            if said.status != 200:
-                refused(said, path, query)
+            reply = raw.ask(path.encode() + (b"&" if "?" in path else b"?") + query)
+            if reply.status != 200:
+                assert_refused(reply, path, query)
 
 
-def test_odd_headers_are_refused_or_left_out(raw: Raw) -> None:
-    """With every kind of address."""
+def test_invalid_header_is_refused_or_ignored(raw: Raw) -> None:
+    """For each kind of endpoint and each method."""
     market = urlencode(MARKET)
     for target in (f"/api/v1/ohlcv/1m?{market}", "/api/v1", "/", "/?query=SELECT+1", "/ping"):
         for head in HEADERS:
             for method in (b"GET", b"POST", b"HEAD", b"OPTIONS"):
-                said = raw.ask(target.encode(), head, method=method)
-                if said.status not in {200, 304}:
-                    assert 400 <= said.status < 500, (target, head, method, said)
+                reply = raw.ask(target.encode(), head, method=method)
+                if reply.status not in {200, 304}:
+                    assert 400 <= reply.status < 500, (target, head, method, reply)
 
 
-def test_forms_that_cannot_be_read_are_refused(raw: Raw) -> None:
-    """Each body as each kind of form."""
+def test_malformed_form_is_refused(raw: Raw) -> None:
+    """Each body with each content type."""
     for kind in TYPES:
         for body in FORM:
             for target in (b"/", b"/?query=SELECT+1", b"/?param_x=1"):
-                said = raw.ask(target, b"Content-Type: " + kind, body, b"POST")
-                if said.status != 200:
-                    refused(said, kind, body, target)
+                reply = raw.ask(target, b"Content-Type: " + kind, body, b"POST")
+                if reply.status != 200:
+                    assert_refused(reply, kind, body, target)
 
 
 @pytest.mark.parametrize("name", OF_SQL)
-def test_sql_with_odd_parameters_is_answered_or_refused(raw: Raw, name: str) -> None:
-    """By the client's fault: nothing here is the server's."""
+def test_sql_with_an_invalid_parameter_is_answered_or_refused(raw: Raw, name: str) -> None:
+    """Never with a status of 5xx, which would blame the server."""
     for value in FEW:
-        given = {"query": "SELECT {x:String}", "param_x": "1", name: value}
-        said = raw.ask(f"/?{urlencode(given)}".encode())
-        # ClickHouse's own number for what a server does not have.
-        if said.status != 200 and (name, said.status) != ("compress", 501):
-            refused(said, name, value)
+        request = {"query": "SELECT {x:String}", "param_x": "1", name: value}
+        reply = raw.ask(f"/?{urlencode(request)}".encode())
+        # ClickHouse's own status for a feature that a server lacks.
+        if reply.status != 200 and (name, reply.status) != ("compress", 501):
+            assert_refused(reply, name, value)
 
 
 def test_random_requests_are_answered_or_refused(raw: Raw) -> None:
-    """Any bytes as names and values, from one seed."""
-    chance = random.Random(21)
-    names = [one["name"] for one in chain.from_iterable(paths().values())] + list(OF_SQL)
-    targets = [filled(path) for path in paths() if not path.endswith("/stream")] + ["/", "/ping"]
+    """Random bytes as names and values, from a fixed seed."""
+    rng = random.Random(21)
+    names = [parameter["name"] for parameter in chain.from_iterable(paths().values())] + list(
+        OF_SQL
+    )
+    targets = [with_timeframe(path) for path in paths() if not path.endswith("/stream")] + [
+        "/",
+        "/ping",
+    ]
     for _ in range(300):
         pairs = []
-        for _ in range(chance.randrange(4)):
-            name = chance.choice(names).encode() if chance.random() < 0.7 else chance.randbytes(3)
-            size = chance.choice((0, 1, 3, 30))
-            value = (
-                chance.choice(WILD).encode() if chance.random() < 0.5 else chance.randbytes(size)
-            )
+        for _ in range(rng.randrange(4)):
+            name = rng.choice(names).encode() if rng.random() < 0.7 else rng.randbytes(3)
+            size = rng.choice((0, 1, 3, 30))
+            value = rng.choice(WILD).encode() if rng.random() < 0.5 else rng.randbytes(size)
             pairs.append(f"{quote_from_bytes(name)}={quote_from_bytes(value)}")
-        target = f"{chance.choice(targets)}?{'&'.join(pairs)}"
-        said = raw.ask(target.encode(), method=chance.choice((b"GET", b"POST")))
-        if said.status not in {200, 304} and "compress=" not in target:
-            refused(said, target)
+        target = f"{rng.choice(targets)}?{'&'.join(pairs)}"
+        reply = raw.ask(target.encode(), method=rng.choice((b"GET", b"POST")))
+        if reply.status not in {200, 304} and "compress=" not in target:
+            assert_refused(reply, target)

@@ -1,4 +1,4 @@
-"""Connections that hang, in their hundreds, and requests that are answered meanwhile."""
+"""Hundreds of hanging connections, and requests that are answered beside them."""
 
 import asyncio
 import resource
@@ -35,9 +35,7 @@ HANGING = {
 
 
 class Site:
-    """A server whose answers come at once, when they are let go, or are too large to be sent
-    in one go.
-    """
+    """A server that answers at once, once the test sets `go`, or with more than a buffer holds."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -64,10 +62,10 @@ class Site:
     async def _large(self, _: Request) -> Response:
         return Response(LARGE)
 
-    def connect(self, said: bytes = b"") -> socket.socket:
+    def connect(self, sent: bytes = b"") -> socket.socket:
         opened = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
-        if said:
-            opened.sendall(said)
+        if sent:
+            opened.sendall(sent)
         return opened
 
 
@@ -81,51 +79,51 @@ def site() -> Iterator[Site]:
 
 
 @contextmanager
-def hanging(site: Site, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+def hanging(site: Site, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
-        found = []
+        opened = []
         for _ in range(count):
-            found.append(stack.enter_context(site.connect()))
-            # Some are cut off by then, to make room for others.
+            opened.append(stack.enter_context(site.connect()))
+            # The server may have closed some to make room for others.
             try:
-                found[-1].sendall(said)
+                opened[-1].sendall(sent)
             except OSError:
                 continue
-        yield found
+        yield opened
 
 
 def read_all(opened: socket.socket) -> bytes:
-    found = b""
+    received = b""
     try:
         while part := opened.recv(1 << 16):
-            found += part
+            received += part
     except ConnectionResetError:
         pass
-    return found
+    return received
 
 
 def read_until(opened: socket.socket, end: bytes) -> bytes:
-    found = b""
-    while end not in found:
+    received = b""
+    while end not in received:
         part = opened.recv(1 << 16)
-        assert part, found
-        found += part
-    return found
+        assert part, received
+        received += part
+    return received
 
 
-@pytest.mark.parametrize("said", HANGING.values(), ids=HANGING)
-def test_request_is_answered_while_a_thousand_connections_hang(site: Site, said: bytes) -> None:
-    """And no more of them are held than the bound."""
+@pytest.mark.parametrize("sent", HANGING.values(), ids=HANGING)
+def test_request_is_answered_while_a_thousand_connections_hang(site: Site, sent: bytes) -> None:
+    """The server keeps no more of them than its limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = 1000 if soft == resource.RLIM_INFINITY else min(1000, soft - 2 * connection_limits.MOST)
-    with hanging(site, count, said):
+    with hanging(site, count, sent):
         for _ in range(10):
             assert site.client.ask("/now").body == b"now"
         assert len(site.server.connections) <= connection_limits.MOST_OF_ONE
 
 
 def test_request_being_answered_is_not_cut_off_by_new_connections(site: Site) -> None:
-    """Those that only wait make room instead."""
+    """Idle connections are closed instead."""
     site.server.connections.most_of_one = 8
     with site.connect(HEAD.replace(b"/now", b"/later")) as asking:
         site.began.acquire()
@@ -136,16 +134,16 @@ def test_request_being_answered_is_not_cut_off_by_new_connections(site: Site) ->
 
 
 def test_new_connection_is_refused_when_all_are_being_answered(site: Site) -> None:
-    """With a status that says so, and answered again afterwards."""
+    """With 503 and an error code; it is admitted once others have ended."""
     site.server.connections.most_of_one = 4
     with hanging(site, 4, HEAD.replace(b"/now", b"/later")) as asking:
         for _ in asking:
             site.began.acquire()
         with site.connect() as refused:
-            assert b"503" in (told := read_all(refused))
-            assert b"too_many_connections" in told
+            assert b"503" in (answer := read_all(refused))
+            assert b"too_many_connections" in answer
         site.go.set()
-        assert all(read_until(one, b"later") for one in asking)
+        assert all(read_until(connection, b"later") for connection in asking)
     assert site.client.ask("/now").status == 200
 
 
@@ -153,18 +151,18 @@ def test_new_connection_is_refused_when_all_are_being_answered(site: Site) -> No
 def test_connection_that_keeps_waiting_is_ended(
     site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """And told why, if something of a request had come."""
+    """With 408 if part of a request has arrived."""
     monkeypatch.setattr(connection_limits, "REQUEST_S", 0.1)
     with site.connect(HANGING[kind]) as opened:
-        told = read_all(opened)
-    assert (b"408" in told) == kind.startswith("within")
-    assert (b"now" in told) == (kind == "after an answer")
+        answer = read_all(opened)
+    assert (b"408" in answer) == kind.startswith("within")
+    assert (b"now" in answer) == (kind == "after an answer")
 
 
 def test_request_that_comes_byte_by_byte_is_ended(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However steadily it comes."""
+    """Even if its bytes keep arriving."""
     monkeypatch.setattr(connection_limits, "REQUEST_S", 0.1)
     ended = threading.Event()
     with site.connect(b"GET /now HTTP/1.1\r\nX-Slow: ") as opened:
@@ -178,14 +176,14 @@ def test_request_that_comes_byte_by_byte_is_ended(
 
         thread = threading.Thread(target=drip)
         thread.start()
-        told = read_all(opened)
+        answer = read_all(opened)
         ended.set()
         thread.join()
-    assert told == b"" or b"408" in told
+    assert answer == b"" or b"408" in answer
 
 
 def test_client_that_does_not_read_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answer takes no memory any more then."""
+    """Its buffered answer is freed; other requests are answered meanwhile."""
     monkeypatch.setattr(connection_limits, "STALLED_S", 0.1)
     with site.connect(HEAD.replace(b"/now", b"/large")) as opened:
         assert opened.recv(1) == b"H"
@@ -195,7 +193,7 @@ def test_client_that_does_not_read_is_ended(site: Site, monkeypatch: pytest.Monk
 
 
 class Pipe:
-    """A transport of which a client takes as much as a test says."""
+    """A transport whose unsent bytes the test sets."""
 
     def __init__(self) -> None:
         self.unsent = 0
@@ -215,23 +213,23 @@ class Pipe:
 
 
 @pytest.mark.parametrize("closing", [False, True])
-@pytest.mark.parametrize(("taken", "ended"), [(20_000, False), (1_000, True)])
+@pytest.mark.parametrize(("read", "ended"), [(20_000, False), (1_000, True)])
 def test_slow_reader_is_ended_only_without_progress(
-    *, closing: bool, taken: int, ended: bool
+    *, closing: bool, read: int, ended: bool
 ) -> None:
-    """Over an hour, with an answer of which some is taken every ten seconds."""
+    """Over an hour, with a client that reads some bytes every ten seconds."""
     loop = asyncio.new_event_loop()
     config = Config(Starlette())
     pipe = Pipe()
-    one = BoundedProtocol(
+    protocol = BoundedProtocol(
         Connections(), config=config, server_state=ServerState(), app_state={}, _loop=loop
     )
-    one.connection_made(cast(asyncio.Transport, pipe))
+    protocol.connection_made(cast(asyncio.Transport, pipe))
     pipe.unsent, pipe.closing = 10_000_000, closing
-    one.flow.write_paused = not closing
+    protocol.flow.write_paused = not closing
     begin = loop.time()
     for step in range(360):
-        one.end_if_late(begin + 10 * step)
-        pipe.unsent -= taken
+        protocol.end_if_late(begin + 10 * step)
+        pipe.unsent -= read
     assert pipe.aborted == ended
     loop.close()

@@ -1,4 +1,4 @@
-"""The browser that all tests of the page share."""
+"""The browser that the tests of the page share."""
 
 from collections.abc import Iterator
 

@@ -37,13 +37,13 @@ def served(tables: Database, engine_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
-    """The page, loaded; whatever it complains of fails the test."""
-    said: list[str] = []
-    asked: list[str] = []
+    """The loaded page. An error of its console or a request to another site fails the test."""
+    errors: list[str] = []
+    urls: list[str] = []
     listeners: dict[Any, Any] = {
-        "console": lambda one: said.append(one.text) if one.type == "error" else None,
-        "pageerror": lambda error: said.append(str(error)),
-        "request": lambda one: asked.append(one.url),
+        "console": lambda event_: errors.append(event_.text) if event_.type == "error" else None,
+        "pageerror": lambda error: errors.append(str(error)),
+        "request": lambda event_: urls.append(event_.url),
     }
     own = f"http://127.0.0.1:{served.client.port}/"
     with lent(browser) as opened:
@@ -54,22 +54,22 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
         opened.goto(f"{own}#binance/BTC/USDT/1m")
         expect(opened.locator("#legend")).to_contain_text("C")
         yield opened
-        assert said == []
-        assert [url for url in asked if not url.startswith((own, "data:"))] == []
+        assert errors == []
+        assert [url for url in urls if not url.startswith((own, "data:"))] == []
         for event, listener in listeners.items():
             opened.remove_listener(event, listener)
 
 
 def changed(number: int, close: str, *, closed: bool, trades: int = 99) -> pl.DataFrame:
-    """A row of `ohlcv` as the pipeline makes it."""
-    known: dict[str, Any] = {**candle(number), "close": Decimal(close), "trade_count": trades}
-    known |= {"high": Decimal(10_000), "timeframe": 1, "symbol": "BTC/USDT"}
-    start = known["window_start"]
-    known |= {"open_time": start, "close_time": start + timedelta(seconds=30)}
-    known |= dict.fromkeys(("quote_volume", "buy_volume", "buy_quote_volume"), Decimal(1))
-    known |= {"first_sequence": 1, "last_sequence": 2}
-    schema = {name: kind for name, kind in CANDLES.items() if name in known}
-    rows = pl.DataFrame([known], schema=schema)
+    """A row of `ohlcv` as the pipeline writes it."""
+    fields: dict[str, Any] = {**candle(number), "close": Decimal(close), "trade_count": trades}
+    fields |= {"high": Decimal(10_000), "timeframe": 1, "symbol": "BTC/USDT"}
+    start = fields["window_start"]
+    fields |= {"open_time": start, "close_time": start + timedelta(seconds=30)}
+    fields |= dict.fromkeys(("quote_volume", "buy_volume", "buy_quote_volume"), Decimal(1))
+    fields |= {"first_sequence": 1, "last_sequence": 2}
+    schema = {name: kind for name, kind in CANDLES.items() if name in fields}
+    rows = pl.DataFrame([fields], schema=schema)
     status = 3 if closed else 1
     return rows.with_columns(
         exchange=pl.lit("binance"),
@@ -83,7 +83,7 @@ def changed(number: int, close: str, *, closed: bool, trades: int = 99) -> pl.Da
 
 
 def store(served: Served, *rows: pl.DataFrame) -> None:
-    served.hub.put([Batch("binance", {"ohlcv": one}) for one in rows])
+    served.hub.put([Batch("binance", {"ohlcv": row}) for row in rows])
 
 
 def pixels(page: Page) -> bytes:
@@ -91,7 +91,7 @@ def pixels(page: Page) -> bytes:
 
 
 def test_page_shows_stored_candles(page: Page) -> None:
-    """The last one in words, all of them as a picture, and the market's trades."""
+    """The last candle as text, all of them in the chart, and the market's trades."""
     legend = page.locator("#legend")
     expect(legend).to_contain_text("129.25")
     expect(legend).to_contain_text("forming")
@@ -112,7 +112,7 @@ def test_page_shows_stored_candles(page: Page) -> None:
 
 
 def test_forming_candle_changes_and_closes(page: Page, served: Served) -> None:
-    """Its price, its shape, its seal; and the next one opens beside it."""
+    """Its price, drawing and status change; the next candle opens after it."""
     before = pixels(page)
     store(served, changed(COUNT - 1, "150.5", closed=False))
     legend = page.locator("#legend")
@@ -130,7 +130,7 @@ def test_forming_candle_changes_and_closes(page: Page, served: Served) -> None:
 
 
 def test_new_trades_appear_on_the_tape(page: Page, served: Served) -> None:
-    """The newest on top, on the side its taker took."""
+    """The newest is on top, with the side of its taker."""
     now = datetime.now(UTC)
     row = {
         "exchange": "binance", "symbol": "BTC/USDT", "trade_id": "9", "sequence": 9,
@@ -145,7 +145,7 @@ def test_new_trades_appear_on_the_tape(page: Page, served: Served) -> None:
 
 
 def test_timeframe_is_switched_by_mouse_and_key(page: Page) -> None:
-    """The address follows, and so does what is shown."""
+    """The address and the candles change with it."""
     page.get_by_role("button", name="1d", exact=True).click()
     expect(page.locator("#legend")).to_contain_text("2026-09-14 00:00")
     expect(page).to_have_url(re.compile(r"#binance/BTC/USDT/1d$"))
@@ -155,7 +155,7 @@ def test_timeframe_is_switched_by_mouse_and_key(page: Page) -> None:
 
 
 def test_market_is_chosen_by_filter_key_and_mouse(page: Page) -> None:
-    """The list narrows to what is written."""
+    """Typing into the filter narrows the list."""
     page.keyboard.press("/")
     page.keyboard.type("eth")
     expect(page.locator("#market-rows .row")).to_have_count(1)
@@ -172,7 +172,7 @@ def test_market_is_chosen_by_filter_key_and_mouse(page: Page) -> None:
 def test_stalled_feed_is_shown_as_stalled(
     page: Page, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its line and above the chart; live again with its next frame."""
+    """In its row and above the chart; the next frame makes it live again."""
     state, line = page.locator("#state"), page.locator("#feed-rows .row")
     now = (datetime.now(UTC) - BEGIN.replace(hour=0)).total_seconds()
     served.hub.put([of_frames("binance-0", now)])
@@ -188,7 +188,7 @@ def test_stalled_feed_is_shown_as_stalled(
 
 
 def test_page_reads_the_tables_after_a_full_queue(page: Page, served: Served) -> None:
-    """The hub had no room for all: the page asks the tables."""
+    """After the queue has dropped batches the page reads the tables again."""
     store_candles(served.tables, COUNT + 5)
     empty = changed(0, "1", closed=False)
     served.hub.put([Batch("binance", {"dead_letters": pl.concat([empty] * 200_001)})])
@@ -196,7 +196,7 @@ def test_page_reads_the_tables_after_a_full_queue(page: Page, served: Served) ->
 
 
 def test_keys_toggle_theme_and_help(page: Page) -> None:
-    """By key; the dialog closes with Escape and says what keys there are."""
+    """The help dialog lists the keys and closes with Escape."""
     before = page.evaluate("document.documentElement.dataset.theme")
     page.keyboard.press("t")
     assert page.evaluate("document.documentElement.dataset.theme") != before
@@ -209,32 +209,32 @@ def test_keys_toggle_theme_and_help(page: Page) -> None:
 def test_scrolling_back_reads_earlier_candles(
     browser: Browser, tables: Database, engine_path: Path
 ) -> None:
-    """A page has a thousand; what lies before them comes when it is looked for."""
+    """Candles before the first thousand are requested once they are scrolled to."""
     store_candles(tables, 1500)
     with serving(tables, engine_path) as server, lent(browser) as page:
-        asked: list[str] = []
+        urls: list[str] = []
 
-        def note(request: Request) -> None:
-            asked.append(request.url)
+        def record(request: Request) -> None:
+            urls.append(request.url)
 
-        page.on("request", note)
+        page.on("request", record)
         page.goto(f"http://127.0.0.1:{server.client.port}/")
         expect(page.locator("#legend")).to_contain_text("C")
         for _ in range(12):
             page.keyboard.press("-")
         deadline = time.monotonic() + PATIENCE / 1000
-        while not any("to=" in url for url in asked) and time.monotonic() < deadline:
+        while not any("to=" in url for url in urls) and time.monotonic() < deadline:
             page.keyboard.press("ArrowLeft")
             page.wait_for_timeout(20)
-        assert any("to=" in url for url in asked)
-        page.remove_listener("request", note)
+        assert any("to=" in url for url in urls)
+        page.remove_listener("request", record)
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 844), (768, 1024)])
 def test_phone_shows_each_panel_without_scrolling_sideways(
     browser: Browser, served: Served, width: int, height: int
 ) -> None:
-    """One panel at a time, behind tabs, with room for fingers."""
+    """One panel at a time, chosen by tabs; the chart fills the width."""
     with lent(browser, {"width": width, "height": height}) as page:
         page.goto(f"http://127.0.0.1:{served.client.port}/")
         expect(page.locator("#legend")).to_contain_text("C")

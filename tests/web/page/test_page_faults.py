@@ -1,4 +1,4 @@
-"""The page where requests fail, are slow, come in another order, and the server goes away."""
+"""The page while requests fail, are slow or out of order, and while the server is away."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ ETH_5M = Chosen("ETH/USDT", "5m")
 
 @pytest.fixture(scope="module")
 def served(databases: Databases, engine_path: Path) -> Iterator[Served]:
-    """A server whose data and streams stay as they are."""
+    """A server over tables that no test changes."""
     with databases.one() as tables:
         store_series(tables, COUNT)
         store_trades(tables, 10)
@@ -39,7 +39,7 @@ def served(databases: Databases, engine_path: Path) -> Iterator[Served]:
 def test_page_retries_a_request_that_fails_at_the_start(
     browser: Browser, served: Served, kind: str, how: str
 ) -> None:
-    """Whichever it is: after its third attempt all is shown."""
+    """For each kind of request: the third attempt succeeds and the page is complete."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.fail(kind, 2, how)
         faulty.load()
@@ -64,7 +64,7 @@ def test_page_retries_a_request_that_fails_at_the_start(
 def test_failed_request_after_a_change_leaves_nothing_of_the_previous_series(
     browser: Browser, served: Served, kind: str, chosen: Chosen
 ) -> None:
-    """The chart is cleared, and holds the chosen series as soon as the answers come."""
+    """The chart is cleared, and shows the chosen series once its requests succeed."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
@@ -81,7 +81,7 @@ def test_failed_request_after_a_change_leaves_nothing_of_the_previous_series(
 def test_delayed_requests_end_in_the_series_chosen_last(
     browser: Browser, served: Served, kind: str, *, backwards: bool
 ) -> None:
-    """Whatever order they are let go in."""
+    """In any order of their answers."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
@@ -94,7 +94,7 @@ def test_delayed_requests_end_in_the_series_chosen_last(
 
 
 def test_chart_is_empty_and_says_so_while_candles_load(browser: Browser, served: Served) -> None:
-    """No price, no candle in words, no trades of the series before."""
+    """It shows no price, candle or trade of the previous series."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
@@ -106,7 +106,7 @@ def test_chart_is_empty_and_says_so_while_candles_load(browser: Browser, served:
         expect(page.locator("#state")).to_have_attribute("data-state", "loading")
         assert page.evaluate("candlewax.drawn()") == []
         expect(page.locator("#legend")).to_be_empty()
-        # Of the market's day, by the stream: not of the market before.
+        # The market's day candle from the stream, not the previous market.
         expect(page.locator("#price")).to_have_attribute("data-close", "100000")
         expect(page.locator("#tape-rows .row")).to_have_count(0)
         expect(page.locator("#gaps-sum")).to_be_empty()
@@ -118,7 +118,7 @@ def test_chart_is_empty_and_says_so_while_candles_load(browser: Browser, served:
 
 @pytest.mark.parametrize("kind", ["stream", "ohlcv"])
 def test_page_drops_updates_of_another_series(browser: Browser, served: Served, kind: str) -> None:
-    """By the series they carry, whichever stream they come on, and whatever else is slow."""
+    """Updates are dropped by the series they name, on any stream."""
     foreign = {
         "window_start": "2026-09-14T12:00:00Z", "open": "77777", "high": "77777", "low": "77777",
         "close": "77777", "volume": "1", "trade_count": 1, "closed": True, "status": "complete",
@@ -126,11 +126,11 @@ def test_page_drops_updates_of_another_series(browser: Browser, served: Served, 
     names = {"exchange": "binance", "symbol": "ETH/USDT", "timeframe": "1m"}
     event = json.dumps({**names, "received_us": None, "data": [foreign]})
     body = f"retry: 1000\n\nevent: candles\ndata: {event}\n\n"
-    told: list[Route] = []
+    routes: list[Route] = []
 
-    def tell(route: Route) -> None:
-        told.append(route)
-        if len(told) > 2:
+    def answer(route: Route) -> None:
+        routes.append(route)
+        if len(routes) > 2:
             route.fallback()
         else:
             route.fulfill(body=body, content_type="text/event-stream")
@@ -138,17 +138,17 @@ def test_page_drops_updates_of_another_series(browser: Browser, served: Served, 
     with opened(browser, served.client.port, BTC) as faulty:
         if kind != "stream":
             faulty.fail(kind, 1, "abort")
-        faulty.page.route(KINDS["stream"], tell)
+        faulty.page.route(KINDS["stream"], answer)
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
-        assert len(told) == 3
+        assert len(routes) == 3
 
 
 @pytest.mark.parametrize("chosen", [BTC, ETH_5M])
 def test_page_follows_a_restarted_server(
     browser: Browser, tables: Database, engine_path: Path, chosen: Chosen
 ) -> None:
-    """What was stored meanwhile is shown, of the series that was chosen meanwhile."""
+    """Candles stored while it was away are shown, for the series chosen meanwhile."""
     store_series(tables, COUNT)
     with serving(tables, engine_path) as served:
         port = served.client.port
@@ -184,8 +184,8 @@ def test_page_reopens_a_broken_stream_and_reads_what_it_missed(
         served.live.end()
         expect(faulty.page.locator("#state")).to_have_attribute("data-state", "lost")
         news = [changed(COUNT + 1, "150.5", closed=True), changed(COUNT + 2, "151", closed=False)]
-        served.hub.put([Batch("binance", {"ohlcv": one}) for one in news])
-        served.live._has_ended = False  # noqa: SLF001 - the server takes pages again
+        served.hub.put([Batch("binance", {"ohlcv": rows}) for rows in news])
+        served.live._has_ended = False  # noqa: SLF001 - the server admits clients again
         faulty.release("stream")
         faulty.expect_drawn(served.client, BTC, COUNT + 2)
 
@@ -193,7 +193,7 @@ def test_page_reopens_a_broken_stream_and_reads_what_it_missed(
 def test_page_retries_an_unknown_market_until_it_is_known(
     browser: Browser, tables: Database, engine_path: Path
 ) -> None:
-    """It is asked again: with its first candles it is shown."""
+    """Its candles are shown once the first are stored."""
     with (
         serving(tables, engine_path, BatchQueue()) as served,
         opened(browser, served.client.port, ETH) as faulty,

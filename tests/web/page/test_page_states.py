@@ -1,4 +1,4 @@
-"""What the page says of its own state: messages above the chart, one price, the cross-check."""
+"""The state that the page shows: messages above the chart, the price, the cross-check."""
 
 import base64
 import json
@@ -51,7 +51,7 @@ def served(tables: Database, engine_path: Path) -> Iterator[Served]:
 
 
 def answer(faulty: Faulty, kind: str, status: int, body: object) -> None:
-    """Have every request of a kind answered by the test."""
+    """Answer each request of a kind with this status and body."""
     text = json.dumps(body)
     faulty.page.route(
         KINDS[kind],
@@ -68,11 +68,11 @@ _ANSWERED: Final[dict[str, tuple[int, object, str]]] = {
     ),
     "database": (503, {"error": AWAY}, "The database is away: tables.example does not answer"),
 }
-"""How candles are answered in a state, and what the page must say."""
+"""For each state, the answer to requests for candles and the text that the page must show."""
 
 
-def come_to(faulty: Faulty, state: str, served: Served) -> str:
-    """Bring the page into a state; gives a part of what it must say."""
+def enter_state(faulty: Faulty, state: str, served: Served) -> str:
+    """Bring the page into a state; return a part of the text that it must show."""
     if state in _ANSWERED:
         status, body, text = _ANSWERED[state]
         answer(faulty, "ohlcv", status, body)
@@ -86,10 +86,10 @@ def come_to(faulty: Faulty, state: str, served: Served) -> str:
     if state == "unknown":
         return "nothing is stored of DOT/USDT"
     faulty.expect_drawn(served.client, BTC)
-    return _lose(faulty, state, served)
+    return _lose_connection(faulty, state, served)
 
 
-def _lose(faulty: Faulty, state: str, served: Served) -> str:
+def _lose_connection(faulty: Faulty, state: str, served: Served) -> str:
     if state == "database, with candles":
         answer(faulty, "health", 503, {"error": AWAY})
         return "The database is away: tables.example does not answer"
@@ -99,8 +99,8 @@ def _lose(faulty: Faulty, state: str, served: Served) -> str:
     return "The server does not answer"
 
 
-def coloured(page: Page) -> int:
-    """Count the points of the message's place that have the colour of its text."""
+def count_text_pixels(page: Page) -> int:
+    """Count the pixels of the message's box that have the colour of its text."""
     box = page.locator("#empty").bounding_box()
     assert box is not None
     picture = page.screenshot(
@@ -118,19 +118,19 @@ def coloured(page: Page) -> int:
 def test_message_is_visible_above_the_chart_in_both_themes(
     browser: Browser, served: Served, state: str
 ) -> None:
-    """Its letters are on the screen, dark and light, and are gone where it is hidden."""
+    """Its text is drawn in the dark and the light theme, and vanishes if it is hidden."""
     chosen = NOWHERE if state == "unknown" else BTC
     with opened(browser, served.client.port, chosen) as faulty:
-        said = come_to(faulty, state, served)
+        text = enter_state(faulty, state, served)
         page = faulty.page
-        expect(page.locator("#empty")).to_contain_text(said)
+        expect(page.locator("#empty")).to_contain_text(text)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             expect(page.locator("html")).to_have_attribute("data-theme", scheme)
             page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
-            assert coloured(page) > 40
+            assert count_text_pixels(page) > 40
             page.evaluate("document.getElementById('empty').style.visibility = 'hidden'")
-            assert coloured(page) < 8
+            assert count_text_pixels(page) < 8
             page.evaluate("document.getElementById('empty').style.visibility = ''")
 
 
@@ -150,7 +150,7 @@ _SAMPLE: Final = """() => {
 
 
 def day(close: str, number: int) -> pl.DataFrame:
-    """The day's candle of the market with a close of its own."""
+    """The day's candle of the market, with this close."""
     start = pl.lit(BEGIN.replace(hour=0)).cast(pl.Datetime("us", "UTC"))
     rows = changed(number, close, closed=False)
     kind = rows.schema["window_start"]
@@ -162,7 +162,7 @@ def day(close: str, number: int) -> pl.DataFrame:
 def test_header_list_and_candle_show_one_price_after_every_event(
     browser: Browser, served: Served
 ) -> None:
-    """Also where the day's price comes later or earlier than the candle's."""
+    """Even if the day's price arrives before or after the candle's."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
@@ -172,23 +172,23 @@ def test_header_list_and_candle_show_one_price_after_every_event(
         for number in range(12):
             close = f"{200 + number}.25"
             rows = [changed(COUNT, close, closed=False), day(f"{500 + number}.5", COUNT + number)]
-            for one in rows if number % 2 else reversed(rows):
-                served.hub.put([Batch("binance", {"ohlcv": one})])
+            for sample in rows if number % 2 else reversed(rows):
+                served.hub.put([Batch("binance", {"ohlcv": sample})])
             expect(page.locator("#price")).to_have_text(close)
-        # The other market's price in the list is the day's, which needs its own event.
+        # The other market's price in the list is that of its day, which needs an event.
         other = day("900.75", COUNT + 20)
         symbol = pl.lit("ETH/USDT").cast(other.schema["symbol"])
         other = other.with_columns(symbol=symbol)
         served.hub.put([Batch("binance", {"ohlcv": other})])
         expect(page.locator("#market-rows .row", has_text="ETH")).to_contain_text("900.75")
         samples: list[dict[str, float]] = page.evaluate("window.prices")
-        seen = {one["header"] for one in samples}
-        assert [one for one in samples if len(set(one.values())) > 1] == []
+        seen = {sample["header"] for sample in samples}
+        assert [sample for sample in samples if len(set(sample.values())) > 1] == []
         assert {Decimal(str(price)) for price in seen} >= {Decimal("211.25")}
 
 
-def report(**found: Any) -> dict[str, Any]:
-    """An answer of `health` with a cross-check."""
+def report(**fields: Any) -> dict[str, Any]:
+    """An answer of `health` with these fields."""
     waits = dict.fromkeys(("p50", "p95", "p99"))
     rates = {"frames_per_second": 0.0, "trades_per_second": 0.0, "frames": 0, "trades": 0}
     return {
@@ -197,7 +197,7 @@ def report(**found: Any) -> dict[str, Any]:
         "feeds": [],
         **rates,
         "received_to_stored_ms": waits,
-        **found,
+        **fields,
     }
 
 
@@ -208,7 +208,7 @@ def checked(mismatches: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "state", "text", "width"),
+    ("check", "state", "text", "width"),
     [
         ({}, None, "", 1280),
         ({"cross_check": None}, "none", "not checked yet", 1280),
@@ -220,30 +220,30 @@ def checked(mismatches: int) -> dict[str, Any]:
 def test_page_shows_the_last_cross_check(
     browser: Browser,
     served: Served,
-    found: dict[str, Any],
+    check: dict[str, Any],
     state: str | None,
     text: str,
     width: int,
 ) -> None:
-    """A difference is an alarm, on a phone too; nothing is claimed where nothing is known."""
+    """A difference is an alarm, on a phone too; without a result the page shows none."""
     with opened(browser, served.client.port, BTC) as faulty:
         faulty.page.set_viewport_size({"width": width, "height": 740})
-        answer(faulty, "health", 200, report(**found))
+        answer(faulty, "health", 200, report(**check))
         faulty.load()
         faulty.expect_drawn(served.client, BTC)
-        check = faulty.page.locator("#check")
+        box = faulty.page.locator("#check")
         if state is None:
-            expect(check).to_be_hidden()
+            expect(box).to_be_hidden()
         else:
-            expect(check).to_have_attribute("data-state", state)
-            expect(check).to_contain_text(text)
+            expect(box).to_have_attribute("data-state", state)
+            expect(box).to_contain_text(text)
         if state == "alarm":
-            expect(check).to_be_in_viewport(ratio=0.99)
+            expect(box).to_be_in_viewport(ratio=0.99)
         assert faulty.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_page_recovers_when_the_database_is_back(browser: Browser, served: Served) -> None:
-    """The page says that it is away, beside the candles it has, and stops when it is back."""
+    """The message that it is away disappears; candles read meanwhile are kept."""
     with opened(browser, served.client.port, BTC) as faulty:
         answer(faulty, "health", 503, {"error": AWAY})
         answer(faulty, "ohlcv", 503, {"error": AWAY})

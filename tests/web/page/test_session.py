@@ -1,4 +1,4 @@
-"""The state machine of the page, by itself: all short sequences, and long ones at random."""
+"""The state machine of the page: all short sequences of events, and random long ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,16 +26,16 @@ _LOAD: Final = """async () => {
 
 @pytest.fixture(scope="module")
 def modules(browser: Browser) -> Iterator[Page]:
-    """A browser that has loaded the modules, without a server."""
+    """A browser page with the modules loaded, without a server."""
     page = browser.new_page()
-    page.route(f"{ORIGIN}/**", _give)
+    page.route(f"{ORIGIN}/**", _fulfill)
     page.goto(f"{ORIGIN}/")
     page.evaluate(_LOAD)
     yield page
     page.close()
 
 
-def _give(route: Route) -> None:
+def _fulfill(route: Route) -> None:
     _, _, name = route.request.url.removeprefix(ORIGIN).partition("/")
     if not name:
         route.fulfill(body="<!doctype html>", content_type="text/html")
@@ -45,22 +45,22 @@ def _give(route: Route) -> None:
 
 
 def test_session_recovers_after_every_short_sequence(modules: Page) -> None:
-    """Choices, answers, failures, losses, resets, hangs and timers, in every order."""
-    found = modules.evaluate("model.playAll(machine, 3)")
-    assert found["wrong"] is None
-    assert found["count"] > 5000
+    """Choices, answers, failures, lost streams, resets, hangs and timers in every order."""
+    result = modules.evaluate("model.playAll(machine, 3)")
+    assert result["wrong"] is None
+    assert result["count"] > 5000
 
 
 @pytest.mark.parametrize("first", range(0, 1000, 250))
 def test_session_recovers_after_long_random_sequences(modules: Page, first: int) -> None:
-    """A row is never drawn under another name, live is the server's state, and it heals."""
+    """No row is drawn under another series, live follows the server, and the page recovers."""
     play = """(first) => Array.from({length: 250}, (_, place) => first + place)
         .map((seed) => model.playAtRandom(machine, seed, 150)).filter(Boolean)"""
     assert modules.evaluate(play, first) == []
 
 
 def test_backoff_grows_and_is_bounded(modules: Page) -> None:
-    """However often it fails, it is asked again within eight seconds."""
+    """The wait grows from half a second to at most eight."""
     waits: list[int] = modules.evaluate(
         "Array.from({length: 100}, (_, place) => machine.backoff(place + 1))"
     )
@@ -70,7 +70,7 @@ def test_backoff_grows_and_is_bounded(modules: Page) -> None:
 
 
 def test_updates_waiting_for_a_read_are_bounded(modules: Page) -> None:
-    """Of a candle the last one waits, of trades the last sixty."""
+    """The last update of each candle is kept, and the last sixty trades."""
     early: dict[str, list[Any]] = modules.evaluate(
         """() => {
         const series = { exchange: 'okx', symbol: 'A/B', timeframe: '5m' };
@@ -115,8 +115,8 @@ def test_updates_waiting_for_a_read_are_bounded(modules: Page) -> None:
 def test_failed_read_is_shown_with_its_cause(
     modules: Page, error: dict[str, Any], word: str, text: str
 ) -> None:
-    """Whatever it is, the page says that it asks again."""
-    said: dict[str, str] = modules.evaluate(
+    """For any cause the message says that the page retries."""
+    message: dict[str, str] = modules.evaluate(
         """(error) => {
         const series = { exchange: 'okx', symbol: 'A/B', timeframe: '5m' };
         let [state] = machine.step(machine.initial(), { type: 'choose', series });
@@ -126,13 +126,13 @@ def test_failed_read_is_shown_with_its_cause(
     }""",
         error,
     )
-    assert said["word"] == word
-    assert text in said["text"]
-    assert said["text"].endswith("Retrying…")
+    assert message["word"] == word
+    assert text in message["text"]
+    assert message["text"].endswith("Retrying…")
 
 
 @pytest.mark.parametrize(
-    ("found", "state"),
+    ("counts", "state"),
     [
         ((0, 0, 0), "passed"),
         ((1, 0, 0), "alarm"),
@@ -142,22 +142,22 @@ def test_failed_read_is_shown_with_its_cause(
     ],
 )
 def test_cross_check_passes_only_without_a_difference(
-    modules: Page, found: tuple[int, int, int], state: str
+    modules: Page, counts: tuple[int, int, int], state: str
 ) -> None:
-    """Candles that differ, that are not stored, and that have no trades count alike."""
+    """Candles that differ, that are not stored, or that have no trades are all differences."""
     names = ("mismatches", "missing_in_gold", "missing_in_check")
     report = {"checked_at": "2026-10-05T07:08:09Z", "candles": 4321}
-    report |= dict(zip(names, found, strict=True))
-    said: dict[str, str] = modules.evaluate("(report) => checks.describe(report)", report)
-    assert said["state"] == state
-    assert "2026-10-05 07:08 UTC" in said["text"]
-    assert ("4,321 candles agree" in said["text"]) == (state == "passed")
-    assert (f"{sum(found)} of 4,321" in said["text"]) == (state == "alarm")
+    report |= dict(zip(names, counts, strict=True))
+    shown: dict[str, str] = modules.evaluate("(report) => checks.describe(report)", report)
+    assert shown["state"] == state
+    assert "2026-10-05 07:08 UTC" in shown["text"]
+    assert ("4,321 candles agree" in shown["text"]) == (state == "passed")
+    assert (f"{sum(counts)} of 4,321" in shown["text"]) == (state == "alarm")
 
 
 def test_server_without_a_cross_check_differs_from_one_not_run_yet(modules: Page) -> None:
-    """An absent field shows nothing; null says that nothing was checked yet."""
+    """An absent field shows nothing; null shows that no check has run yet."""
     assert modules.evaluate("checks.describe(undefined)") is None
-    said: dict[str, str] = modules.evaluate("checks.describe(null)")
-    assert said["state"] == "none"
-    assert "not checked yet" in said["text"]
+    shown: dict[str, str] = modules.evaluate("checks.describe(null)")
+    assert shown["state"] == "none"
+    assert "not checked yet" in shown["text"]
