@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 from candlewax.data import SAMPLE
 from tests.support import command_inside
-from tests.support.simulator_clients import PATIENCE, Ear, heard
+from tests.support.simulator_clients import PATIENCE, Listener, received_trades
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (
@@ -70,9 +70,9 @@ def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
 
     async def come(exchange: str, url: str, native: str) -> None:
         async with connect(url) as connection:
-            ear = Ear(connection, exchange)
-            await ear.subscribe(native)
-            await ear.until(lambda text: "rade" in text and native.lower() in text.lower())
+            listener = Listener(connection, exchange)
+            await listener.subscribe(native)
+            await listener.until(lambda text: "rade" in text and native.lower() in text.lower())
 
     with simulating("--rate", "2000") as (process, urls):
         for exchange, native in (
@@ -91,18 +91,18 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
     """It ends with a client connected, whose trades are in the journal file."""
     file = tmp_path / "journal.tsv"
 
-    async def come(url: str, process: "subprocess.Popen[str]") -> Ear:
+    async def come(url: str, process: "subprocess.Popen[str]") -> Listener:
         async with connect(url) as connection:
-            ear = Ear(connection, "kraken")
-            await ear.subscribe("BTC/USD")
+            listener = Listener(connection, "kraken")
+            await listener.subscribe("BTC/USD")
             for _ in range(20):
-                await ear.until(lambda text: '"update","data":[{"symbol"' in text)
+                await listener.until(lambda text: '"update","data":[{"symbol"' in text)
             process.send_signal(signal.SIGTERM)
-            assert (await ear.closed())[0] == 1001
-        return ear
+            assert (await listener.closed())[0] == 1001
+        return listener
 
     with simulating("--rate", "2000", "--skip", "0.1", "--journal", str(file)) as (process, urls):
-        ear = asyncio.run(come(urls["KRAKEN"], process))
+        listener = asyncio.run(come(urls["KRAKEN"], process))
         _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "")
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
@@ -113,7 +113,7 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
         if row[1] == "kraken"
     }
     amounts = {(*k[:3], Decimal(k[3]), Decimal(k[4]), k[5]) for k in written}
-    assert heard(ear).keys() <= amounts
+    assert received_trades(listener).keys() <= amounts
     assert all(int(row[0]) >= int(row[4]) * 1000 for row in rows)
 
 
@@ -178,7 +178,7 @@ def test_damaged_recording_is_named(tmp_path: Path) -> None:
 
     async def come(url: str) -> None:
         async with connect(url) as connection:
-            await Ear(connection, "kraken").subscribe("BTC/USD")
+            await Listener(connection, "kraken").subscribe("BTC/USD")
 
     with simulating("--recording", str(file), "--pace", "0") as (process, urls):
         asyncio.run(come(urls["KRAKEN"]))

@@ -1,4 +1,4 @@
-"""The simulator as its clients see it, whatever the exchange."""
+"""The simulator as clients of every exchange see it."""
 
 import asyncio
 
@@ -12,11 +12,11 @@ from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import (
     EXCHANGES,
     QUICK,
-    Ear,
-    heard,
+    Listener,
     listen,
     names,
-    told,
+    published_trades,
+    received_trades,
     unit_us,
     wait_until,
 )
@@ -24,35 +24,41 @@ from tests.support.simulator_clients import (
 each = pytest.mark.parametrize("exchange", EXCHANGES)
 
 
-async def play(plan: Plan, exchange: str) -> tuple[Ear, Simulator]:
-    """Listen to all markets of an exchange while a plan is played to its end."""
-    async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
-        await ear.subscribe(*names(simulator, exchange))
+async def play(plan: Plan, exchange: str) -> tuple[Listener, Simulator]:
+    """Subscribe to all markets of an exchange while a plan is played to its end."""
+    async with Simulator(plan) as simulator, listen(simulator, exchange) as listener:
+        await listener.subscribe(*names(simulator, exchange))
         simulator.begin()
         await simulator.ended()
-        await ear.catch_up()
-        return ear, simulator
+        await listener.catch_up()
+        return listener, simulator
 
 
 @each
-def test_a_client_hears_what_the_journal_says(exchange: str) -> None:
-    """Every trade comes once, exactly as it was published, and nothing else does."""
+def test_client_receives_each_trade_of_the_journal_once(exchange: str) -> None:
+    """Every field is as published, and there are no other trades."""
     plan = Plan(rate=20_000, trades=2_000, starts_paused=True)
-    ear, simulator = asyncio.run(play(plan, exchange))
+    listener, simulator = asyncio.run(play(plan, exchange))
     assert len(simulator.journal) >= 2_000
-    assert heard(ear) == told(simulator.journal, exchange, unit_us(exchange))
-    assert heard(ear)
+    assert received_trades(listener) == published_trades(
+        simulator.journal, exchange, unit_us(exchange)
+    )
+    assert received_trades(listener)
 
 
 @each
-def test_a_flood_is_heard_completely(exchange: str) -> None:
-    """What is sent without pacing comes completely, too."""
-    ear, simulator = asyncio.run(play(Plan(flood=True, trades=5_000, starts_paused=True), exchange))
-    assert heard(ear) == told(simulator.journal, exchange, unit_us(exchange))
+def test_client_receives_each_trade_of_a_flood_once(exchange: str) -> None:
+    """A flood is sent without pacing."""
+    listener, simulator = asyncio.run(
+        play(Plan(flood=True, trades=5_000, starts_paused=True), exchange)
+    )
+    assert received_trades(listener) == published_trades(
+        simulator.journal, exchange, unit_us(exchange)
+    )
 
 
-def test_times_are_those_of_sending() -> None:
-    """A trade happened before it was sent, and after the one before it."""
+def test_trade_happens_before_it_is_sent() -> None:
+    """Times of a market never go back."""
     _, simulator = asyncio.run(play(Plan(rate=20_000, trades=500, starts_paused=True), "binance"))
     by_market: dict[str, int] = {}
     for trade, sent_ns, _ in simulator.journal:
@@ -61,45 +67,48 @@ def test_times_are_those_of_sending() -> None:
         by_market[trade.market.symbol + trade.market.exchange] = trade.time_us
 
 
-def test_all_clients_hear_the_same() -> None:
-    """Two clients of an exchange hear the same trades in the same order."""
+def test_clients_of_an_exchange_receive_the_same_frames() -> None:
+    """In the same order, for the markets they subscribed to."""
 
     async def both() -> None:
         plan = Plan(rate=20_000, trades=1_000, starts_paused=True)
         async with (
             Simulator(plan) as simulator,
-            listen(simulator, "binance") as one,
-            listen(simulator, "binance") as other,
+            listen(simulator, "binance") as first,
+            listen(simulator, "binance") as second,
         ):
-            for ear in (one, other):
-                await ear.subscribe("BTCUSDT", "ETHUSDT")
+            for listener in (first, second):
+                await listener.subscribe("BTCUSDT", "ETHUSDT")
             assert simulator.subscribed("binance") == {"BTCUSDT", "ETHUSDT"}
             assert len(simulator.connections("binance")) == len(simulator.connections()) == 2
             simulator.begin()
             await simulator.ended()
-            for ear in (one, other):
-                await ear.catch_up()
-            assert one.texts == other.texts
-            assert {text[11:18] for text in one.texts if "stream" in text} == {"btcusdt", "ethusdt"}
+            for listener in (first, second):
+                await listener.catch_up()
+            assert first.texts == second.texts
+            assert {text[11:18] for text in first.texts if "stream" in text} == {
+                "btcusdt",
+                "ethusdt",
+            }
 
     asyncio.run(both())
 
 
 @each
-def test_a_cut_connection_ends_without_a_close_frame(exchange: str) -> None:
-    """All connections of the exchange are cut, those of others are not; one may come again."""
+def test_dropped_connection_ends_without_a_close_frame(exchange: str) -> None:
+    """Connections of other exchanges stay, and a client can reconnect."""
 
     async def cut() -> None:
         other = next(name for name in EXCHANGES if name != exchange)
         plan = Plan(starts_paused=True)
         async with (
             Simulator(plan) as simulator,
-            listen(simulator, exchange) as ear,
+            listen(simulator, exchange) as listener,
             listen(simulator, other) as spared,
         ):
-            await ear.subscribe(names(simulator, exchange)[0])
+            await listener.subscribe(names(simulator, exchange)[0])
             await simulator.drop(exchange)
-            assert await ear.closed() == (None, None)
+            assert await listener.closed() == (None, None)
             await spared.subscribe(names(simulator, other)[0])
             async with listen(simulator, exchange) as again:
                 await again.subscribe(names(simulator, exchange)[0])
@@ -108,39 +117,37 @@ def test_a_cut_connection_ends_without_a_close_frame(exchange: str) -> None:
 
 
 @each
-def test_a_connection_is_closed_with_a_code(exchange: str) -> None:
-    """The close frame says the code and the reason that were asked for."""
-
+def test_closed_connection_gets_the_given_code_and_reason(exchange: str) -> None:
     async def close() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, exchange) as ear,
+            listen(simulator, exchange) as listener,
         ):
-            await ear.subscribe(names(simulator, exchange)[0])
+            await listener.subscribe(names(simulator, exchange)[0])
             simulator.close_with(exchange, 4321, "go away")
-            assert await ear.closed() == (4321, "go away")
+            assert await listener.closed() == (4321, "go away")
 
     asyncio.run(close())
 
 
 @each
-def test_a_stalled_exchange_says_no_trades(exchange: str) -> None:
-    """Its trades are published as skipped, those of the others go on."""
+def test_stalled_exchange_sends_no_trades(exchange: str) -> None:
+    """Its trades are marked as skipped in the journal; other exchanges send theirs."""
 
     async def stall() -> None:
         plan = Plan(rate=20_000, trades=500, starts_paused=True, limits=QUICK)
-        async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
-            await ear.subscribe(*names(simulator, exchange))
+        async with Simulator(plan) as simulator, listen(simulator, exchange) as listener:
+            await listener.subscribe(*names(simulator, exchange))
             if exchange == "coinbase":
-                await ear.say({"type": "subscribe", "channel": "heartbeats"})
+                await listener.send({"type": "subscribe", "channel": "heartbeats"})
             simulator.stall(exchange, 3600)
             simulator.begin()
             await simulator.ended()
-            await ear.catch_up()
+            await listener.catch_up()
             if exchange in ("kraken", "coinbase"):
-                # Signs of life go on.
-                await ear.until(lambda text: '"heartbeat' in text)
-            assert not heard(ear)
+                # Heartbeats continue.
+                await listener.until(lambda text: '"heartbeat' in text)
+            assert not received_trades(listener)
             for trade, _, skipped in simulator.journal:
                 assert skipped == (trade.market.exchange == exchange)
 
@@ -148,85 +155,85 @@ def test_a_stalled_exchange_says_no_trades(exchange: str) -> None:
 
 
 @each
-def test_a_frozen_exchange_is_silent_and_deaf(exchange: str) -> None:
-    """Nothing comes, not even an answer, until it thaws."""
+def test_frozen_exchange_sends_nothing_and_answers_nothing(exchange: str) -> None:
+    """It answers requests once it thaws."""
 
     async def freeze() -> None:
         plan = Plan(rate=20_000, trades=200, starts_paused=True, limits=QUICK)
-        async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
-            await ear.subscribe(*names(simulator, exchange))
+        async with Simulator(plan) as simulator, listen(simulator, exchange) as listener:
+            await listener.subscribe(*names(simulator, exchange))
             simulator.stall(exchange, 3600, is_complete=True)
-            before = list(ear.texts)
-            answer = asyncio.create_task(ear.catch_up())
+            before = list(listener.texts)
+            answer = asyncio.create_task(listener.catch_up())
             simulator.begin()
             await simulator.ended()
             await asyncio.wait([answer], timeout=0.1)
-            # What was under way may still come.
+            # Frames in flight may still arrive.
             assert not answer.done()
-            assert not heard(ear)
-            assert len(ear.texts) - len(before) <= 20
+            assert not received_trades(listener)
+            assert len(listener.texts) - len(before) <= 20
             simulator.venues[exchange].thaw()
             await answer
-            assert not heard(ear)
-            assert told(simulator.journal, exchange) == {}
+            assert not received_trades(listener)
+            assert published_trades(simulator.journal, exchange) == {}
 
     asyncio.run(freeze())
 
 
-def test_a_freeze_ends_by_itself() -> None:
-    """After its time the exchange answers what was asked meanwhile."""
+def test_freeze_ends_after_its_time() -> None:
+    """The exchange then answers the requests of the meantime."""
 
     async def freeze() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "kraken") as ear,
+            listen(simulator, "kraken") as listener,
         ):
-            await ear.subscribe("BTC/USD")
+            await listener.subscribe("BTC/USD")
             simulator.stall("kraken", 0.05, is_complete=True)
             simulator.stall("kraken", 0.01, is_complete=True)
-            await ear.catch_up()
+            await listener.catch_up()
             assert not simulator.venues["kraken"].is_frozen
 
     asyncio.run(freeze())
 
 
-def test_a_slow_client_is_dropped() -> None:
-    """Who does not take what is sent is cut when too much of it waits."""
+def test_client_that_does_not_read_is_dropped() -> None:
+    """Once more unsent bytes wait than the limit."""
 
     async def lag() -> None:
         plan = Plan(rate=100_000, starts_paused=True, limits=ExchangeLimits(unsent=100_000))
-        async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
-            await ear.subscribe(*names(simulator, "binance"))
-            ear.connection.transport.pause_reading()
+        async with Simulator(plan) as simulator, listen(simulator, "binance") as listener:
+            await listener.subscribe(*names(simulator, "binance"))
+            listener.connection.transport.pause_reading()
             simulator.begin()
             await wait_until(lambda: not simulator.connections())
-            ear.connection.transport.abort()
+            listener.connection.transport.abort()
 
     asyncio.run(lag())
 
 
-TROUBLES: dict[str, tuple[FaultRates, int | None]] = {
+CONNECTION_FAULTS: dict[str, tuple[FaultRates, int | None]] = {
     "drop": (FaultRates(drop_every=0.01), None),
     "close": (FaultRates(close_every=0.01, close_code=4010), 4010),
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("fault", CONNECTION_FAULTS)
 @each
-def test_trouble_comes_by_itself(exchange: str, trouble: str) -> None:
-    """Connections are dropped or closed at random times."""
-    fault_rates, code = TROUBLES[trouble]
+def test_connection_faults_occur_at_random_times(exchange: str, fault: str) -> None:
+    """A connection is dropped, or closed with the planned code."""
+    fault_rates, code = CONNECTION_FAULTS[fault]
 
     async def wait() -> None:
         plan = Plan(fault_rates=fault_rates)
-        async with Simulator(plan) as simulator, listen(simulator, exchange) as ear:
-            assert (await ear.closed())[0] == code
+        async with Simulator(plan) as simulator, listen(simulator, exchange) as listener:
+            assert (await listener.closed())[0] == code
 
     asyncio.run(wait())
 
 
-def test_stalls_come_by_themselves() -> None:
-    """Some trades are on no socket because of stalls and freezes at random times."""
+def test_stalls_and_freezes_occur_at_random_times() -> None:
+    """Some trades are skipped because of them, others are sent."""
 
     async def wait() -> None:
         fault_rates = FaultRates(stall_every=0.01, freeze_every=0.01, stall_seconds=0.01)
@@ -237,37 +244,35 @@ def test_stalls_come_by_themselves() -> None:
     asyncio.run(wait())
 
 
-def test_elsewhere_is_nothing() -> None:
-    """A websocket at an unknown address is refused with 404."""
+def test_websocket_at_an_unknown_path_is_refused() -> None:
+    """With a status of 404."""
 
-    async def knock() -> None:
+    async def open_connection() -> None:
         async with Simulator(Plan(starts_paused=True)) as simulator:
             with pytest.raises(InvalidStatus) as refused:
                 await connect(f"ws://127.0.0.1:{simulator.port}/bitmex")
             assert refused.value.response.status_code == 404
 
-    asyncio.run(knock())
+    asyncio.run(open_connection())
 
 
-def test_the_end_is_said_properly() -> None:
-    """When the simulator ends, its clients get a close frame."""
-
+def test_client_gets_a_close_frame_when_the_simulator_ends() -> None:
     async def end() -> None:
         async with Simulator(Plan()) as simulator:
             connection = await connect(simulator.url("kraken"))
-        ear = Ear(connection, "kraken")
-        assert (await ear.closed())[0] == 1001
+        listener = Listener(connection, "kraken")
+        assert (await listener.closed())[0] == 1001
 
     asyncio.run(end())
 
 
-def test_no_trades_happen_in_a_pause() -> None:
-    """All that was published before is heard; then it goes on."""
+def test_paused_simulator_publishes_no_trades() -> None:
+    """Clients receive all trades from before the pause; trading then resumes."""
 
     async def pause() -> None:
         plan = Plan(rate=20_000, starts_paused=True)
-        async with Simulator(plan) as simulator, listen(simulator, "binance") as ear:
-            await ear.subscribe(*names(simulator, "binance"))
+        async with Simulator(plan) as simulator, listen(simulator, "binance") as listener:
+            await listener.subscribe(*names(simulator, "binance"))
             simulator.begin()
             await wait_until(lambda: len(simulator.journal) > 500)
             simulator.pause()
@@ -276,8 +281,10 @@ def test_no_trades_happen_in_a_pause() -> None:
                 while published < len(simulator.journal):
                     published = len(simulator.journal)
                     await asyncio.sleep(10 * TICK)
-            await ear.catch_up()
-            assert heard(ear) == told(simulator.journal, "binance", unit_us("binance"))
+            await listener.catch_up()
+            assert received_trades(listener) == published_trades(
+                simulator.journal, "binance", unit_us("binance")
+            )
             simulator.begin()
             await wait_until(lambda: len(simulator.journal) > published)
 

@@ -1,4 +1,4 @@
-"""A client of the simulator, and what its trades must be."""
+"""A client of the simulator, and the trades that it must receive."""
 
 import asyncio
 import json
@@ -29,20 +29,20 @@ Key = tuple[str, str, int, Decimal, Decimal, bool]
 """Native symbol, trade id, microseconds, price, quantity, whether the taker bought."""
 
 
-class Ear:
-    """One connection, and all that came on it."""
+class Listener:
+    """A connection, and all texts received on it."""
 
     def __init__(self, connection: ClientConnection, exchange: str) -> None:
         self.connection = connection
         self.exchange = exchange
         self.texts: list[str] = []
 
-    async def say(self, message: Any) -> None:
+    async def send(self, message: Any) -> None:
         text = message if isinstance(message, str) else json.dumps(message)
         await self.connection.send(text)
 
     async def next(self) -> Any:
-        """The next message, as JSON."""
+        """Return the next message, parsed as JSON."""
         return json.loads(await self.next_text())
 
     async def next_text(self) -> str:
@@ -51,45 +51,45 @@ class Ear:
         self.texts.append(text)
         return text
 
-    async def until(self, found: Callable[[str], bool]) -> str:
-        """The next message that is looked for."""
-        while not found(text := await self.next_text()):
+    async def until(self, matches: Callable[[str], bool]) -> str:
+        """Return the next message that matches."""
+        while not matches(text := await self.next_text()):
             pass
         return text
 
     async def subscribe(self, *names: str) -> None:
-        """Subscribe to these markets, and wait until that is done."""
+        """Subscribe to these markets and wait for the answers."""
         if self.exchange.startswith("binance"):
             streams = [f"{name.lower()}@trade" for name in names]
-            await self.say({"method": "SUBSCRIBE", "params": streams, "id": 1})
+            await self.send({"method": "SUBSCRIBE", "params": streams, "id": 1})
             await self.until(lambda text: '"result"' in text)
         elif self.exchange == "kraken":
-            await self.say(
+            await self.send(
                 {"method": "subscribe", "params": {"channel": "trade", "symbol": list(names)}}
             )
             for _ in names:
                 await self.until(lambda text: '"type":"snapshot"' in text)
         else:
-            await self.say(
+            await self.send(
                 {"type": "subscribe", "product_ids": list(names), "channel": "market_trades"}
             )
             await self.until(lambda text: '"subscriptions"' in text)
 
     async def catch_up(self) -> None:
-        """Ask something whose answer comes behind all that was sent before."""
+        """Send a request whose answer follows all that was sent before, and wait for it."""
         if self.exchange.startswith("binance"):
-            await self.say({"method": "LIST_SUBSCRIPTIONS", "id": "now"})
+            await self.send({"method": "LIST_SUBSCRIPTIONS", "id": "now"})
             await self.until(lambda text: '"id":"now"' in text)
         elif self.exchange == "kraken":
-            await self.say({"method": "ping", "req_id": 77})
+            await self.send({"method": "ping", "req_id": 77})
             await self.until(lambda text: '"pong"' in text)
         else:
             channel = f"now {len(self.texts)}"
-            await self.say({"type": "subscribe", "channel": channel})
+            await self.send({"type": "subscribe", "channel": channel})
             await self.until(lambda text: f"{channel} is not a valid channel" in text)
 
     async def closed(self) -> tuple[int | None, str | None]:
-        """Code and reason of the close frame that ends the connection; None without."""
+        """Return code and reason of the close frame that ends the connection, or None twice."""
         async with asyncio.timeout(PATIENCE):
             async for text in _until_closed(self.connection):
                 self.texts.append(text)
@@ -105,17 +105,19 @@ async def _until_closed(connection: ClientConnection) -> AsyncIterator[str]:
         return
 
 
-async def wait_until(true: Callable[[], bool]) -> None:
-    """Look again and again whether it is so by now."""
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll until the condition holds."""
     async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 - nothing tells when
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def listen(simulator: Simulator, exchange: str, url: str | None = None) -> AsyncIterator[Ear]:
+async def listen(
+    simulator: Simulator, exchange: str, url: str | None = None
+) -> AsyncIterator[Listener]:
     async with connect(url or simulator.url(exchange), max_queue=None, max_size=None) as connection:
-        yield Ear(connection, exchange)
+        yield Listener(connection, exchange)
 
 
 def names(simulator: Simulator, exchange: str) -> list[str]:
@@ -123,10 +125,10 @@ def names(simulator: Simulator, exchange: str) -> list[str]:
     return list(simulator.venues[exchange].markets)
 
 
-def heard(ear: Ear) -> Counter[Key]:
-    """The trades that came, read as the program reads them; fails on dead letters."""
+def received_trades(listener: Listener) -> Counter[Key]:
+    """Decode the received trades as the program does, and fail on a dead letter."""
     now_ns = int(datetime.now(UTC).timestamp()) * 10**9
-    decoded = decoding.read(ear.exchange, *ear.texts, recv_ns=now_ns)
+    decoded = decoding.read(listener.exchange, *listener.texts, recv_ns=now_ns)
     assert decoded.dead_letters.is_empty(), decoded.dead_letters.rows(named=True)[:3]
     return Counter(
         (
@@ -147,18 +149,20 @@ def _microseconds(time: datetime) -> int:
     )
 
 
-def told(published: Iterable[Published], exchange: str, unit_us: int = 1) -> Counter[Key]:
-    """What a journal says was sent on an exchange's sockets, its times cut to a unit."""
+def published_trades(
+    published: Iterable[Published], exchange: str, unit_us: int = 1
+) -> Counter[Key]:
+    """Return a journal's trades sent on an exchange's sockets, times truncated to a unit."""
     return Counter(
-        key(one, unit_us)
-        for one in published
-        if one.trade.market.exchange == exchange and not one.skipped
+        key(entry, unit_us)
+        for entry in published
+        if entry.trade.market.exchange == exchange and not entry.skipped
     )
 
 
-def key(one: Published, unit_us: int = 1) -> Key:
-    """A trade of a journal."""
-    trade = one.trade
+def key(entry: Published, unit_us: int = 1) -> Key:
+    """Return the key of a journal's trade."""
+    trade = entry.trade
     return (
         trade.market.native_symbol,
         str(trade.trade_id),
@@ -170,5 +174,5 @@ def key(one: Published, unit_us: int = 1) -> Key:
 
 
 def unit_us(exchange: str) -> int:
-    """How exactly an exchange tells the time."""
+    """Return the precision of an exchange's times."""
     return 1000 if exchange.startswith("binance") else 1

@@ -54,8 +54,8 @@ async def ask(simulator: Simulator, path: str, key: str = "any") -> Reply:
     return await asyncio.to_thread(get, f"http://127.0.0.1:{simulator.port}{path}", key)
 
 
-def asked(*paths: str, plan: Plan = PLAYED) -> tuple[list[Reply], list[Published]]:
-    """The answers to some requests once a plan is played, and the journal."""
+def ask_all(*paths: str, plan: Plan = PLAYED) -> tuple[list[Reply], list[Published]]:
+    """Play a plan, send the requests, and return the answers and the journal."""
 
     async def run() -> tuple[list[Reply], list[Published]]:
         async with Simulator(plan) as simulator:
@@ -65,18 +65,18 @@ def asked(*paths: str, plan: Plan = PLAYED) -> tuple[list[Reply], list[Published
     return asyncio.run(run())
 
 
-def row(exchange: str, one: dict[str, Any] | list[Any]) -> tuple[Any, ...]:
+def row(exchange: str, trade: dict[str, Any] | list[Any]) -> tuple[Any, ...]:
     """A row of an answer as a key; Binance's times are in milliseconds."""
     native = BITCOIN[exchange]
-    if isinstance(one, list):
-        price, volume, time, side, _, _, number = one
+    if isinstance(trade, list):
+        price, volume, time, side, _, _, number = trade
         return native, str(number), int(time * 10**6), Decimal(price), Decimal(volume), side == "b"
     if exchange == "coinbase":
-        time = (datetime.fromisoformat(one["time"]) - EPOCH) // timedelta(microseconds=1)
-        amounts = Decimal(one["price"]), Decimal(one["size"])
-        return native, str(one["trade_id"]), time, *amounts, one["side"] == "sell"
-    amounts = Decimal(one["price"]), Decimal(one["qty"])
-    return native, str(one["id"]), one["time"] * 1000, *amounts, not one["isBuyerMaker"]
+        time = (datetime.fromisoformat(trade["time"]) - EPOCH) // timedelta(microseconds=1)
+        amounts = Decimal(trade["price"]), Decimal(trade["size"])
+        return native, str(trade["trade_id"]), time, *amounts, trade["side"] == "sell"
+    amounts = Decimal(trade["price"]), Decimal(trade["qty"])
+    return native, str(trade["id"]), trade["time"] * 1000, *amounts, not trade["isBuyerMaker"]
 
 
 def rows(exchange: str, reply: Reply) -> list[Any]:
@@ -85,6 +85,6 @@ def rows(exchange: str, reply: Reply) -> list[Any]:
     assert reply.headers["Content-Type"] == "application/json"
     if exchange == "kraken":
         assert reply.json["error"] == []
-        (found,) = [value for name, value in reply.json["result"].items() if name != "last"]
-        return list(found)
+        (trades,) = [value for name, value in reply.json["result"].items() if name != "last"]
+        return list(trades)
     return list(reversed(reply.json)) if exchange == "coinbase" else list(reply.json)

@@ -1,4 +1,4 @@
-"""Coinbase as its clients see it."""
+"""The simulated Coinbase as its clients see it."""
 
 import asyncio
 import json
@@ -9,7 +9,15 @@ import pytest
 from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
-from tests.support.simulator_clients import QUICK, Ear, heard, key, listen, names, told
+from tests.support.simulator_clients import (
+    QUICK,
+    Listener,
+    key,
+    listen,
+    names,
+    published_trades,
+    received_trades,
+)
 
 
 def subscription(*products: str, kind: str = "subscribe") -> dict[str, Any]:
@@ -19,97 +27,101 @@ def subscription(*products: str, kind: str = "subscribe") -> dict[str, Any]:
 HEARTBEATS = {"type": "subscribe", "channel": "heartbeats"}
 
 
-def check_numbers(ear: Ear) -> None:
-    """The numbered messages of a connection are counted without a hole."""
-    found = [json.loads(text)["sequence_num"] for text in ear.texts if "sequence_num" in text]
-    assert found == list(range(len(found)))
-    assert found
+def check_numbers(listener: Listener) -> None:
+    """Assert that the numbered messages of a connection have consecutive numbers."""
+    numbers = [
+        json.loads(text)["sequence_num"] for text in listener.texts if "sequence_num" in text
+    ]
+    assert numbers == list(range(len(numbers)))
+    assert numbers
 
 
-def test_a_subscription_is_confirmed_with_a_snapshot() -> None:
-    """First what is subscribed by now, then the last trades, numbered from 0."""
+def test_subscription_is_confirmed_and_followed_by_a_snapshot() -> None:
+    """The confirmation lists all subscriptions; messages are numbered from 0."""
 
     async def subscribe() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "coinbase") as ear,
+            listen(simulator, "coinbase") as listener,
         ):
-            await ear.say(subscription("BTC-USD"))
-            confirmed, snapshot = await ear.next(), await ear.next()
+            await listener.send(subscription("BTC-USD"))
+            confirmed, snapshot = await listener.next(), await listener.next()
             assert confirmed["channel"] == "subscriptions"
             assert confirmed["events"] == [{"subscriptions": {"market_trades": ["BTC-USD"]}}]
             assert snapshot["channel"] == "market_trades"
             assert snapshot["events"] == [{"type": "snapshot", "trades": []}]
-            await ear.say(subscription("ETH-USD"))
-            confirmed = await ear.next()
+            await listener.send(subscription("ETH-USD"))
+            confirmed = await listener.next()
             both = {"market_trades": ["BTC-USD", "ETH-USD"]}
             assert confirmed["events"] == [{"subscriptions": both}]
-            await ear.next()
-            await ear.say(HEARTBEATS)
+            await listener.next()
+            await listener.send(HEARTBEATS)
             everything = {**both, "heartbeats": ["heartbeats"]}
-            assert (await ear.next())["events"] == [{"subscriptions": everything}]
-            check_numbers(ear)
-            assert set(decoding.kinds("coinbase", *ear.texts)) == {"control"}
+            assert (await listener.next())["events"] == [{"subscriptions": everything}]
+            check_numbers(listener)
+            assert set(decoding.kinds("coinbase", *listener.texts)) == {"control"}
 
     asyncio.run(subscribe())
 
 
-def test_a_snapshot_shows_the_last_trades() -> None:
-    """Newest first, also those no socket said."""
+def test_snapshot_holds_the_last_sixty_trades() -> None:
+    """Newest first, including trades skipped on the sockets."""
 
     async def come_late() -> None:
         plan = Plan(rate=20_000, trades=3_000, fault_rates=FaultRates(skip=0.5))
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
             await simulator.ended()
-            await ear.subscribe("BTC-USD")
-            (event,) = (await ear.next())["events"]
+            await listener.subscribe("BTC-USD")
+            (event,) = (await listener.next())["events"]
             trades = [
-                one for one in simulator.journal if one.trade.market.native_symbol == "BTC-USD"
+                entry
+                for entry in simulator.journal
+                if entry.trade.market.native_symbol == "BTC-USD"
             ]
             ids = [int(row["trade_id"]) for row in event["trades"]]
-            assert ids == [one.trade.trade_id for one in reversed(trades[-60:])]
-            assert heard(ear).keys() == {key(one) for one in trades[-60:]}
+            assert ids == [entry.trade.trade_id for entry in reversed(trades[-60:])]
+            assert received_trades(listener).keys() == {key(entry) for entry in trades[-60:]}
 
     asyncio.run(come_late())
 
 
-def test_messages_are_counted_on_each_connection() -> None:
-    """Trades, heartbeats and confirmations share one count without holes."""
+def test_each_connection_numbers_its_messages() -> None:
+    """Trades, heartbeats and confirmations share one sequence without gaps."""
 
-    async def listening() -> None:
+    async def receive() -> None:
         plan = Plan(rate=2_000, trades=1_000, starts_paused=True, limits=QUICK)
         async with (
             Simulator(plan) as simulator,
-            listen(simulator, "coinbase") as one,
-            listen(simulator, "coinbase") as other,
+            listen(simulator, "coinbase") as first,
+            listen(simulator, "coinbase") as second,
         ):
-            await one.subscribe(*names(simulator, "coinbase"))
-            await one.say(HEARTBEATS)
-            await one.until(lambda text: "heartbeat_counter" in text)
-            await other.subscribe("BTC-USD")
+            await first.subscribe(*names(simulator, "coinbase"))
+            await first.send(HEARTBEATS)
+            await first.until(lambda text: "heartbeat_counter" in text)
+            await second.subscribe("BTC-USD")
             simulator.begin()
             await simulator.ended()
-            for ear in (one, other):
-                await ear.catch_up()
-                check_numbers(ear)
-            assert heard(one) == told(simulator.journal, "coinbase")
+            for listener in (first, second):
+                await listener.catch_up()
+                check_numbers(listener)
+            assert received_trades(first) == published_trades(simulator.journal, "coinbase")
 
-    asyncio.run(listening())
+    asyncio.run(receive())
 
 
-def test_trades_are_gathered() -> None:
-    """What comes at once stands in one message, newest first."""
+def test_trades_within_a_moment_share_a_message() -> None:
+    """Newest first within the message."""
 
     async def gather() -> None:
         plan = Plan(rate=20_000, trades=3_000, starts_paused=True)
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
-            await ear.subscribe("BTC-USD")
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
+            await listener.subscribe("BTC-USD")
             simulator.begin()
             await simulator.ended()
-            await ear.catch_up()
+            await listener.catch_up()
             rows = [
                 [int(row["trade_id"]) for row in json.loads(text)["events"][0]["trades"]]
-                for text in ear.texts
+                for text in listener.texts
                 if '"type":"update"' in text
             ]
             assert max(map(len, rows)) > 10
@@ -118,55 +130,53 @@ def test_trades_are_gathered() -> None:
     asyncio.run(gather())
 
 
-def test_heartbeats_are_counted() -> None:
-    """The channel of heartbeats brings one after another."""
+def test_heartbeats_carry_a_counter() -> None:
+    """The channel of heartbeats sends them one after another, counted from 0."""
 
     async def wait() -> None:
         plan = Plan(starts_paused=True, limits=QUICK)
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
-            await ear.say(HEARTBEATS)
-            await ear.next()
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
+            await listener.send(HEARTBEATS)
+            await listener.next()
             for number in range(3):
-                beat = await ear.next()
+                beat = await listener.next()
                 assert beat["channel"] == "heartbeats"
                 assert int(beat["events"][0]["heartbeat_counter"]) == number
-            check_numbers(ear)
+            check_numbers(listener)
 
     asyncio.run(wait())
 
 
-def test_a_product_may_be_left() -> None:
-    """After its end nothing more comes."""
-
+def test_unsubscribed_product_sends_nothing() -> None:
     async def leave() -> None:
         plan = Plan(rate=20_000, trades=500, starts_paused=True)
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
-            await ear.subscribe("BTC-USD", "ETH-USD")
-            await ear.say(subscription("BTC-USD", kind="unsubscribe"))
-            await ear.until(lambda text: '"market_trades":["ETH-USD"]' in text)
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
+            await listener.subscribe("BTC-USD", "ETH-USD")
+            await listener.send(subscription("BTC-USD", kind="unsubscribe"))
+            await listener.until(lambda text: '"market_trades":["ETH-USD"]' in text)
             simulator.begin()
             await simulator.ended()
-            await ear.catch_up()
-            assert {name for name, *_ in heard(ear)} == {"ETH-USD"}
+            await listener.catch_up()
+            assert {name for name, *_ in received_trades(listener)} == {"ETH-USD"}
 
     asyncio.run(leave())
 
 
 @pytest.mark.parametrize("product", ["FOO-USD", "ADA-USD"])
-def test_a_request_with_a_refused_product_fails(product: str) -> None:
-    """The error names the product; nothing of the request is subscribed."""
+def test_request_with_an_invalid_product_subscribes_to_nothing(product: str) -> None:
+    """The error names the product, and the valid one is not subscribed either."""
 
     async def ask() -> None:
         plan = Plan(starts_paused=True, fault_rates=FaultRates(refuse=("ADA-USD",)))
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
-            await ear.say(subscription("BTC-USD", product))
-            assert await ear.next() == {
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
+            await listener.send(subscription("BTC-USD", product))
+            assert await listener.next() == {
                 "type": "error",
                 "message": "failure to subscribe",
                 "reason": f"{product} is not a valid product",
             }
             assert not simulator.subscribed("coinbase")
-            assert decoding.kinds("coinbase", *ear.texts) == ["control"]
+            assert decoding.kinds("coinbase", *listener.texts) == ["control"]
 
     asyncio.run(ask())
 
@@ -183,28 +193,28 @@ def test_a_request_with_a_refused_product_fails(product: str) -> None:
         {"type": "subscribe", "channel": "market_trades", "product_ids": [1]},
     ],
 )
-def test_what_cannot_be_followed_gets_an_error(message: Any) -> None:
-    """The connection goes on."""
+def test_invalid_request_gets_an_error(message: Any) -> None:
+    """The connection stays open."""
 
     async def ask() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "coinbase") as ear,
+            listen(simulator, "coinbase") as listener,
         ):
-            await ear.say(message)
-            assert (await ear.next())["type"] == "error"
-            await ear.catch_up()
+            await listener.send(message)
+            assert (await listener.next())["type"] == "error"
+            await listener.catch_up()
 
     asyncio.run(ask())
 
 
-def test_who_does_not_subscribe_is_disconnected() -> None:
-    """A refused request is no subscription either."""
+def test_client_without_a_subscription_is_disconnected() -> None:
+    """A refused request does not count as a subscription."""
 
     async def idle() -> None:
         plan = Plan(starts_paused=True, limits=ExchangeLimits(patience=0.05))
-        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as ear:
-            await ear.say(subscription("FOO-USD"))
-            assert (await ear.closed())[0] == 1008
+        async with Simulator(plan) as simulator, listen(simulator, "coinbase") as listener:
+            await listener.send(subscription("FOO-USD"))
+            assert (await listener.closed())[0] == 1008
 
     asyncio.run(idle())

@@ -1,4 +1,4 @@
-"""Kraken as its clients see it."""
+"""The simulated Kraken as its clients see it."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support import decoding
-from tests.support.simulator_clients import QUICK, heard, key, listen, told
+from tests.support.simulator_clients import QUICK, key, listen, published_trades, received_trades
 
 
 def subscription(*symbols: str, **more: Any) -> dict[str, Any]:
@@ -17,36 +17,36 @@ def subscription(*symbols: str, **more: Any) -> dict[str, Any]:
     return {"method": "subscribe", "params": params | more, "req_id": 1}
 
 
-def plain(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without its times."""
+def without_times(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without its times."""
     assert answer.keys() >= {"time_in", "time_out"}
     return {name: value for name, value in answer.items() if not name.startswith("time_")}
 
 
-def test_the_status_comes_first() -> None:
-    """A client hears that the exchange is online before it says anything."""
+def test_first_frame_is_the_status() -> None:
+    """It says that the exchange is online, before any request."""
 
-    async def come() -> None:
+    async def connect_() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "kraken") as ear,
+            listen(simulator, "kraken") as listener,
         ):
-            status = await ear.next()
+            status = await listener.next()
             assert status["channel"] == "status"
             assert status["data"][0]["system"] == "online"
 
-    asyncio.run(come())
+    asyncio.run(connect_())
 
 
-def test_each_symbol_is_acknowledged_or_refused() -> None:
-    """Acks and refusals come one by one with the number of the request, snapshots behind."""
+def test_each_symbol_is_acknowledged_or_refused_by_itself() -> None:
+    """Each answer has the id of the request; snapshots follow the answers."""
 
     async def subscribe() -> None:
         plan = Plan(starts_paused=True, fault_rates=FaultRates(refuse=("ADA/USD",)))
-        async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
-            await ear.say(subscription("BTC/USD", "FOO/USD", "ADA/USD", "ETH/USD"))
-            await ear.next()
-            first, second, third, fourth = [plain(await ear.next()) for _ in range(4)]
+        async with Simulator(plan) as simulator, listen(simulator, "kraken") as listener:
+            await listener.send(subscription("BTC/USD", "FOO/USD", "ADA/USD", "ETH/USD"))
+            await listener.next()
+            first, second, third, fourth = [without_times(await listener.next()) for _ in range(4)]
             assert first == {
                 "method": "subscribe",
                 "req_id": 1,
@@ -64,73 +64,78 @@ def test_each_symbol_is_acknowledged_or_refused() -> None:
             assert fourth["result"]["symbol"] == "ETH/USD"
             for _ in range(2):
                 snapshot = {"channel": "trade", "type": "snapshot", "data": []}
-                assert await ear.next() == snapshot
-            await ear.say(subscription("BTC/USD"))
-            assert (await ear.next())["error"] == "Already subscribed"
-            assert set(decoding.kinds("kraken", *ear.texts)) == {"control"}
+                assert await listener.next() == snapshot
+            await listener.send(subscription("BTC/USD"))
+            assert (await listener.next())["error"] == "Already subscribed"
+            assert set(decoding.kinds("kraken", *listener.texts)) == {"control"}
 
     asyncio.run(subscribe())
 
 
-def test_a_snapshot_shows_the_last_trades() -> None:
-    """Fifty trades of each market, oldest first, also those no socket said."""
+def test_snapshot_holds_the_last_fifty_trades() -> None:
+    """Of each market, oldest first, including trades skipped on the sockets."""
 
     async def come_late() -> None:
         plan = Plan(rate=20_000, trades=3_000, fault_rates=FaultRates(skip=0.5))
-        async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
+        async with Simulator(plan) as simulator, listen(simulator, "kraken") as listener:
             await simulator.ended()
-            await ear.subscribe("BTC/USD", "ETH/USD")
+            await listener.subscribe("BTC/USD", "ETH/USD")
             for name in ("BTC/USD", "ETH/USD"):
-                last = [one for one in simulator.journal if one.trade.market.native_symbol == name][
-                    -50:
-                ]
-                frame = next(t for t in ear.texts if '"snapshot","data"' in t and name in t)
+                last = [
+                    entry for entry in simulator.journal if entry.trade.market.native_symbol == name
+                ][-50:]
+                frame = next(t for t in listener.texts if '"snapshot","data"' in t and name in t)
                 rows = json.loads(frame)["data"]
-                assert [row["trade_id"] for row in rows] == [one.trade.trade_id for one in last]
-            both = [one for one in simulator.journal if one.trade.market.exchange == "kraken"]
-            assert heard(ear).keys() <= {key(one) for one in both}
-            assert sum(heard(ear).values()) == 100
+                assert [row["trade_id"] for row in rows] == [entry.trade.trade_id for entry in last]
+            both = [entry for entry in simulator.journal if entry.trade.market.exchange == "kraken"]
+            assert received_trades(listener).keys() <= {key(entry) for entry in both}
+            assert sum(received_trades(listener).values()) == 100
 
     asyncio.run(come_late())
 
 
-def test_a_snapshot_may_be_declined() -> None:
-    """Behind the acks come updates only."""
+def test_declined_snapshot_is_not_sent() -> None:
+    """Only updates follow the acknowledgements."""
 
     async def decline() -> None:
         plan = Plan(rate=20_000, trades=500, starts_paused=True)
-        async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
-            await ear.say(subscription("BTC/USD", snapshot=False))
-            await ear.until(lambda text: '"success":true' in text)
+        async with Simulator(plan) as simulator, listen(simulator, "kraken") as listener:
+            await listener.send(subscription("BTC/USD", snapshot=False))
+            await listener.until(lambda text: '"success":true' in text)
             simulator.begin()
             await simulator.ended()
-            await ear.catch_up()
-            assert not any('"type":"snapshot"' in text for text in ear.texts)
-            wanted = [
-                one for one in simulator.journal if one.trade.market.native_symbol == "BTC/USD"
+            await listener.catch_up()
+            assert not any('"type":"snapshot"' in text for text in listener.texts)
+            expected = [
+                entry
+                for entry in simulator.journal
+                if entry.trade.market.native_symbol == "BTC/USD"
             ]
-            assert heard(ear) == told(wanted, "kraken")
+            assert received_trades(listener) == published_trades(expected, "kraken")
 
     asyncio.run(decline())
 
 
-def test_a_market_may_be_left() -> None:
-    """After its end nothing more comes; ending it twice is refused."""
+def test_unsubscribed_market_sends_nothing() -> None:
+    """A second unsubscription is refused."""
 
     async def leave() -> None:
         plan = Plan(rate=20_000, trades=500, starts_paused=True)
-        async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
-            await ear.subscribe("BTC/USD", "ETH/USD")
+        async with Simulator(plan) as simulator, listen(simulator, "kraken") as listener:
+            await listener.subscribe("BTC/USD", "ETH/USD")
             params = {"channel": "trade", "symbol": ["ETH/USD", "ETH/USD"]}
-            await ear.say({"method": "unsubscribe", "params": params, "req_id": 5})
-            answer, refusal = plain(await ear.next()), plain(await ear.next())
+            await listener.send({"method": "unsubscribe", "params": params, "req_id": 5})
+            answer, refusal = (
+                without_times(await listener.next()),
+                without_times(await listener.next()),
+            )
             assert answer["success"]
             assert answer["req_id"] == refusal["req_id"] == 5
             assert refusal["error"] == "Subscription Not Found"
             simulator.begin()
             await simulator.ended()
-            await ear.catch_up()
-            assert {name for name, *_ in heard(ear)} == {"BTC/USD"}
+            await listener.catch_up()
+            assert {name for name, *_ in received_trades(listener)} == {"BTC/USD"}
 
     asyncio.run(leave())
 
@@ -147,75 +152,75 @@ def test_a_market_may_be_left() -> None:
         {"method": "subscribe", "params": {"channel": "trade", "symbol": "BTC/USD"}},
     ],
 )
-def test_what_cannot_be_followed_gets_an_error(message: Any) -> None:
-    """The answer says so, and the connection goes on."""
+def test_invalid_request_gets_an_error(message: Any) -> None:
+    """The connection stays open, and the error is a control frame."""
 
     async def ask() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "kraken") as ear,
+            listen(simulator, "kraken") as listener,
         ):
-            await ear.next()
-            await ear.say(message)
-            answer = plain(await ear.next())
+            await listener.next()
+            await listener.send(message)
+            answer = without_times(await listener.next())
             assert answer["success"] is False
             assert answer["error"]
-            await ear.catch_up()
-            assert set(decoding.kinds("kraken", *ear.texts)) == {"control"}
+            await listener.catch_up()
+            assert set(decoding.kinds("kraken", *listener.texts)) == {"control"}
 
     asyncio.run(ask())
 
 
-def test_a_ping_is_answered() -> None:
-    """The pong carries the number of the ping."""
+def test_ping_is_answered_with_its_id() -> None:
+    """A ping without an id gets a pong without one."""
 
     async def ping() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "kraken") as ear,
+            listen(simulator, "kraken") as listener,
         ):
-            await ear.next()
-            await ear.say({"method": "ping", "req_id": 42})
-            assert plain(await ear.next()) == {"method": "pong", "req_id": 42}
-            await ear.say({"method": "ping"})
-            assert plain(await ear.next()) == {"method": "pong"}
+            await listener.next()
+            await listener.send({"method": "ping", "req_id": 42})
+            assert without_times(await listener.next()) == {"method": "pong", "req_id": 42}
+            await listener.send({"method": "ping"})
+            assert without_times(await listener.next()) == {"method": "pong"}
 
     asyncio.run(ping())
 
 
-def test_heartbeats_fill_the_silence() -> None:
-    """After a subscription a heartbeat comes whenever nothing else was sent."""
+def test_heartbeats_are_sent_on_a_silent_subscription() -> None:
+    """Whenever nothing else has been sent since the last one."""
 
     async def wait() -> None:
         plan = Plan(starts_paused=True, limits=QUICK)
-        async with Simulator(plan) as simulator, listen(simulator, "kraken") as ear:
-            await ear.subscribe("BTC/USD")
+        async with Simulator(plan) as simulator, listen(simulator, "kraken") as listener:
+            await listener.subscribe("BTC/USD")
             for _ in range(3):
-                assert await ear.next() == {"channel": "heartbeat"}
+                assert await listener.next() == {"channel": "heartbeat"}
 
     asyncio.run(wait())
 
 
-def test_no_heartbeat_comes_where_something_was_said() -> None:
-    """A client that has not subscribed hears none, nor one that hears trades."""
+def test_no_heartbeat_is_sent_beside_other_frames_or_without_a_subscription() -> None:
+    """A client gets none before it subscribes, nor while other frames are sent."""
 
     async def count() -> None:
         async with (
             Simulator(Plan(starts_paused=True)) as simulator,
-            listen(simulator, "kraken") as ear,
+            listen(simulator, "kraken") as listener,
         ):
-            await ear.next()
+            await listener.next()
             venue = simulator.venues["kraken"]
             venue.send_heartbeats()
             venue.send_heartbeats()
-            await ear.subscribe("BTC/USD")
+            await listener.subscribe("BTC/USD")
             venue.send_heartbeats()
-            await ear.catch_up()
-            assert not any("heartbeat" in text for text in ear.texts)
-            # The pong came since the last beat, so that only the second one is heard.
+            await listener.catch_up()
+            assert not any("heartbeat" in text for text in listener.texts)
+            # The pong was sent since the last heartbeat, so only the second one is sent.
             venue.send_heartbeats()
             venue.send_heartbeats()
-            await ear.catch_up()
-            assert sum("heartbeat" in text for text in ear.texts) == 1
+            await listener.catch_up()
+            assert sum("heartbeat" in text for text in listener.texts) == 1
 
     asyncio.run(count())

@@ -1,4 +1,4 @@
-"""The exchanges that are played, and their markets."""
+"""The simulated exchanges and their markets."""
 
 import asyncio
 
@@ -8,28 +8,30 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 
 
-def test_more_markets_are_played_if_asked_for() -> None:
-    """Each spot exchange has as many, with names that its rule resolves, and no id twice."""
+def test_plan_with_more_markets_plays_all_of_them() -> None:
+    """Each spot exchange has that many. Their names can be resolved, and no id occurs twice."""
     known = Instruments({})
 
     async def play() -> None:
         plan = Plan(rate=20_000, trades=5_000, markets=20)
         async with Simulator(plan) as simulator:
             await simulator.ended()
-        played = {(one.market.exchange, one.market.native_symbol) for one, *_ in simulator.journal}
+        played = {
+            (trade.market.exchange, trade.market.native_symbol) for trade, *_ in simulator.journal
+        }
         for exchange in ("binance", "kraken", "coinbase"):
             markets = markets_of(exchange, 20)
-            assert len({one.native_symbol for one in markets}) == 20
-            for one in markets:
-                found = known.resolve(exchange, one.native_symbol)
-                assert found is not None
-                assert found.symbol == one.symbol
+            assert len({market.native_symbol for market in markets}) == 20
+            for market in markets:
+                instrument = known.resolve(exchange, market.native_symbol)
+                assert instrument is not None
+                assert instrument.symbol == market.symbol
             assert {native for where, native in played if where == exchange} == {
-                one.native_symbol for one in markets
+                market.native_symbol for market in markets
             }
         ids = [
-            (one.market.exchange, one.market.native_symbol, one.trade_id)
-            for one, *_ in simulator.journal
+            (trade.market.exchange, trade.market.native_symbol, trade.trade_id)
+            for trade, *_ in simulator.journal
         ]
         assert len(set(ids)) == len(ids)
 

@@ -1,4 +1,4 @@
-"""What REST of the simulated exchanges refuses, and how often it may be asked."""
+"""Refusals and rate limits of the simulated REST APIs."""
 
 import asyncio
 import urllib.error
@@ -9,14 +9,12 @@ import pytest
 from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support.simulator_clients import wait_until
-from tests.support.simulator_rest import BITCOIN, HISTORY, PLAYED, Reply, ask, asked, rows
+from tests.support.simulator_rest import BITCOIN, HISTORY, PLAYED, Reply, ask, ask_all, rows
 
 
 @pytest.mark.parametrize("exchange", HISTORY)
-def test_requests_may_come_too_often(exchange: str) -> None:
-    """As many as asked for are refused in the exchange's own way, Binance telling how long
-    to wait and Kraken with a status of 200; health never is.
-    """
+def test_rate_limited_request_is_refused_as_the_exchange_does(exchange: str) -> None:
+    """Binance says when to retry, and Kraken answers with 200. Health is never refused."""
 
     async def run() -> None:
         plan = Plan(trades=1, limits=ExchangeLimits(retry_after=7))
@@ -26,8 +24,8 @@ def test_requests_may_come_too_often(exchange: str) -> None:
             assert (await ask(simulator, "/health")).status == 200
             for _ in range(2):
                 reply = await ask(simulator, path)
-                told = "7" if exchange.startswith("binance") else None
-                assert reply.headers["Retry-After"] == told
+                retry_after = "7" if exchange.startswith("binance") else None
+                assert reply.headers["Retry-After"] == retry_after
                 if exchange == "kraken":
                     assert (reply.status, reply.json) == (200, LIMITED)
                 else:
@@ -44,8 +42,8 @@ LIMITED = {"error": ["EAPI:Rate limit exceeded"]}
 
 
 @pytest.mark.parametrize("exchange", HISTORY)
-def test_an_answer_may_lack_some_trades(exchange: str) -> None:
-    """Three in its middle; its ends are there, and the next answer holds all of them."""
+def test_lacking_answer_misses_three_trades_in_its_middle(exchange: str) -> None:
+    """The next answer holds all of them."""
 
     async def run() -> list[Reply]:
         async with Simulator(PLAYED) as simulator:
@@ -55,19 +53,18 @@ def test_an_answer_may_lack_some_trades(exchange: str) -> None:
             return [await ask(simulator, path) for _ in range(2)]
 
     lacking, whole = (rows(exchange, reply) for reply in asyncio.run(run()))
-    at = len(whole) // 2 - 1
-    assert lacking == whole[:at] + whole[at + 3 :]
+    middle = len(whole) // 2 - 1
+    assert lacking == whole[:middle] + whole[middle + 3 :]
 
 
-def test_requests_may_be_limited_by_chance() -> None:
-    """With a chance of one all are too many."""
+def test_every_request_is_limited_at_a_rate_of_one() -> None:
     plan = Plan(trades=1, fault_rates=FaultRates(limit=1))
-    replies, _ = asked(*[HISTORY["kraken"].format("BTC/USD")] * 3, plan=plan)
+    replies, _ = ask_all(*[HISTORY["kraken"].format("BTC/USD")] * 3, plan=plan)
     assert [reply.json for reply in replies] == [LIMITED] * 3
 
 
-def test_requests_may_fail_by_chance() -> None:
-    """With a chance of one all do: a gateway says so, not the exchange."""
+def test_every_request_fails_at_a_rate_of_one() -> None:
+    """With 503 and the HTML page of a gateway."""
 
     async def run() -> None:
         async with Simulator(Plan(trades=1, fault_rates=FaultRates(fail=1))) as simulator:
@@ -81,8 +78,8 @@ def test_requests_may_fail_by_chance() -> None:
     asyncio.run(run())
 
 
-def test_old_futures_trades_are_shown_with_a_key_only() -> None:
-    """The last ones to everyone, on an address of their own."""
+def test_historical_futures_trades_need_an_api_key() -> None:
+    """The latest trades need none, on another path."""
 
     async def run() -> None:
         async with Simulator(PLAYED) as simulator:
@@ -90,16 +87,16 @@ def test_old_futures_trades_are_shown_with_a_key_only() -> None:
             root = "/binance_usdm/fapi/v1"
             refused = await ask(simulator, f"{root}/historicalTrades?symbol=BTCUSDT", key="")
             assert (refused.status, refused.json["code"]) == (401, -2014)
-            shown = await ask(simulator, f"{root}/trades?symbol=BTCUSDT&limit=1000", key="")
+            latest = await ask(simulator, f"{root}/trades?symbol=BTCUSDT&limit=1000", key="")
             keyed = await ask(simulator, f"{root}/historicalTrades?symbol=BTCUSDT&limit=5")
-            assert keyed.json == shown.json[-5:]
+            assert keyed.json == latest.json[-5:]
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("exchange", HISTORY)
-def test_only_the_last_trades_may_be_shown(exchange: str) -> None:
-    """Asked for older ones, an exchange begins with the oldest it shows, or has none."""
+def test_rest_returns_no_trades_older_than_its_oldest(exchange: str) -> None:
+    """A request for older ones returns the oldest available ones, or none from Coinbase."""
 
     async def run() -> None:
         plan = Plan(rate=50_000, trades=6_000, fault_rates=FaultRates(oldest=20))
@@ -109,49 +106,51 @@ def test_only_the_last_trades_may_be_shown(exchange: str) -> None:
             newest = rows(exchange, await ask(simulator, path))
             assert len(newest) == 20
             old = {"kraken": "&since=1", "coinbase": "&after=9"}.get(exchange, "&fromId=1")
-            found = rows(exchange, await ask(simulator, path + old))
-            assert found == ([] if exchange == "coinbase" else newest)
+            older = rows(exchange, await ask(simulator, path + old))
+            assert older == ([] if exchange == "coinbase" else newest)
 
     asyncio.run(run())
 
 
-def test_only_what_is_kept_is_shown() -> None:
-    """Old trades are forgotten where not all are to be remembered."""
+def test_rest_returns_only_the_kept_trades() -> None:
+    """If the plan keeps some trades, older ones are dropped."""
     plan = Plan(rate=50_000, trades=5_000, keep=50)
-    (reply,), journal = asked("/binance/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0", plan=plan)
+    (reply,), journal = ask_all(
+        "/binance/api/v3/historicalTrades?symbol=BTCUSDT&fromId=0", plan=plan
+    )
     assert 50 <= len(journal) <= 100
-    (newest,), _ = asked("/binance/api/v3/historicalTrades?symbol=BTCUSDT&limit=50", plan=plan)
+    (newest,), _ = ask_all("/binance/api/v3/historicalTrades?symbol=BTCUSDT&limit=50", plan=plan)
     assert len(newest.json) == 50
     assert 50 <= len(reply.json) <= 100
 
 
-async def _play_on(simulator: Simulator) -> None:
-    """Let 2,000 trades happen."""
-    wanted = len(simulator.journal) + 2_000
+async def _play_more(simulator: Simulator) -> None:
+    """Play 2,000 more trades."""
+    target = len(simulator.journal) + 2_000
     simulator.begin()
-    await wait_until(lambda: len(simulator.journal) >= wanted)
+    await wait_until(lambda: len(simulator.journal) >= target)
     simulator.pause()
 
 
-def test_kraken_shows_trades_by_time_after_a_clock_was_stepped_back() -> None:
-    """Each once, page by page, though their numbers are in another order."""
+def test_kraken_pages_by_time_after_its_clock_was_stepped_back() -> None:
+    """The pages hold each trade once, with ids out of order."""
 
     async def run() -> None:
         async with Simulator(Plan(rate=20_000, starts_paused=True)) as simulator:
             for seconds in (30, 0):
                 simulator.player.step_clock("kraken", seconds)
-                await _play_on(simulator)
-            shown: list[int] = []
+                await _play_more(simulator)
+            found_ids: list[int] = []
             since = "1"
             while True:
                 path = f"/kraken/0/public/Trades?pair=BTC/USD&count=50&since={since}"
                 result = (await ask(simulator, path)).json["result"]
                 if not result["BTC/USD"]:
                     break
-                shown += [row[-1] for row in result["BTC/USD"]]
+                found_ids += [row[-1] for row in result["BTC/USD"]]
                 since = result["last"]
             trades = simulator.published.market_trades("kraken", "BTC/USD").all()
-            assert sorted(shown) == [trade.trade_id for trade in trades]
-            assert shown != sorted(shown)
+            assert sorted(found_ids) == [trade.trade_id for trade in trades]
+            assert found_ids != sorted(found_ids)
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""What the exchanges say: their frames are those the program meets outside."""
+"""Frames of the simulated channels, as the real exchanges send them."""
 
 import polars as pl
 import pytest
@@ -30,8 +30,8 @@ def fill(market: Market, number: int, price: int, quantity: int, *, bought: bool
     return Trade(market, number, TIME_US, price, quantity, bought, True, 5)
 
 
-def test_binance_spot_frame() -> None:
-    """A trade stands in the envelope of its stream, amounts with eight decimals."""
+def test_binance_spot_trade_has_the_frame_of_its_stream() -> None:
+    """An envelope with the name of the stream; amounts have eight decimals."""
     sold = fill(BTC_USDT, 77, 7_124_055, 61, bought=False)
     assert BinanceSpot().trades((sold,), TIME_US + 2_000) == (
         '{"stream":"btcusdt@trade","data":{"e":"trade","E":1789421400125,"s":"BTCUSDT","t":77,'
@@ -39,8 +39,8 @@ def test_binance_spot_frame() -> None:
     )
 
 
-def test_binance_futures_frame() -> None:
-    """A trade of futures tells its kind."""
+def test_binance_futures_trade_carries_its_condition() -> None:
+    """In the field X."""
     bought = fill(catalog.USDM_BTC, 77, 712_405, 6, bought=True)._replace(condition="ADL")
     assert BinanceUsdm().trades((bought,), TIME_US + 2_000) == (
         '{"stream":"btcusdt@trade","data":{"e":"trade","E":1789421400125,"T":1789421400123,'
@@ -48,8 +48,8 @@ def test_binance_futures_frame() -> None:
     )
 
 
-def test_kraken_frame() -> None:
-    """Amounts are JSON numbers with all their zeros, the side is the taker's."""
+def test_kraken_trade_has_amounts_as_json_numbers() -> None:
+    """With all their zeros; the side is the taker's."""
     sold = fill(BTC_USD, 97_214_350, 712_405, 61_000, bought=False)
     assert KrakenV2().trades((sold,), TIME_US) == (
         '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell",'
@@ -58,8 +58,7 @@ def test_kraken_frame() -> None:
     )
 
 
-def test_kraken_v1_frame() -> None:
-    """The older protocol shows arrays without ids."""
+def test_kraken_v1_trades_are_arrays_without_ids() -> None:
     bought = fill(catalog.KRAKEN_EUR, 1, 604_870, 61_000, bought=True)
     assert KrakenV1().trades((bought, bought), TIME_US) == (
         '[337,[["60487.00000","0.00061000","1789421400.123456","b","l",""],'
@@ -67,8 +66,8 @@ def test_kraken_v1_frame() -> None:
     )
 
 
-def test_coinbase_frame() -> None:
-    """Trades come newest first with the maker's side, and messages are counted."""
+def test_coinbase_trades_are_newest_first_with_the_makers_side() -> None:
+    """Messages carry consecutive sequence numbers."""
     feed = AdvancedTrade()
     assert '"sequence_num":0' in next(feed.opening(["BTC-USD"], TIME_US))
     bought = fill(COINBASE_BTC, 12, 7_124_055, 61_000, bought=True)
@@ -96,34 +95,36 @@ each = pytest.mark.parametrize(
 
 
 @each
-def test_frames_have_a_layout_that_is_known(new_feed: type[Feed], market: Market) -> None:
-    """Every frame of trades is read by whole columns, none one by one."""
+def test_every_frame_is_decoded_by_columns(new_feed: type[Feed], market: Market) -> None:
+    """Each frame of trades matches a layout of its exchange."""
     feed = new_feed()
-    some = tuple(fill(market, n, 7_124_055, 61, bought=n % 2 == 0) for n in (1, 2, 3))
-    texts = [feed.trades(some[:1], TIME_US)]
-    texts += [] if feed.single else [feed.trades(some, TIME_US)]
-    texts += [feed.snapshot(some, TIME_US)] if feed.history else []
+    trades = tuple(fill(market, n, 7_124_055, 61, bought=n % 2 == 0) for n in (1, 2, 3))
+    texts = [feed.trades(trades[:1], TIME_US)]
+    texts += [] if feed.single else [feed.trades(trades, TIME_US)]
+    texts += [feed.snapshot(trades, TIME_US)] if feed.history else []
     frames = pl.DataFrame({"row": range(len(texts)), "frame": texts}).cast({"row": pl.UInt32})
     rows: set[int] = set()
     for layout in EXCHANGES[feed.exchange].layouts:
-        for lifting in (
+        for extract in (
             (extract_columns, extract_many) if layout.has_several_trades else (extract_columns,)
         ):
-            rows |= set(lifting(layout, frames)["row"])
+            rows |= set(extract(layout, frames)["row"])
     assert rows == set(range(len(texts)))
 
 
 @each
-def test_a_feed_opens_with_control_frames(new_feed: type[Feed], market: Market) -> None:
-    """What a client hears at first, and signs of life, are no trades."""
+def test_opening_frames_and_heartbeats_are_control_frames(
+    new_feed: type[Feed], market: Market
+) -> None:
+    """They hold no trades."""
     feed = new_feed()
     texts = [*feed.opening([market.native_symbol], TIME_US), feed.heartbeat(TIME_US)]
-    heard = [text for text in texts if text is not None]
-    assert decoding.kinds(feed.exchange, *heard) == ["control"] * len(heard)
+    sent = [text for text in texts if text is not None]
+    assert decoding.kinds(feed.exchange, *sent) == ["control"] * len(sent)
 
 
 def test_other_streams_are_control_frames() -> None:
-    """Order books and candles of Binance are no trades."""
+    """Order books, book tickers and candles of Binance."""
     trade = fill(BTC_USDT, 77, 7_124_055, 61, bought=True)
     texts = [
         make(trade, TIME_US)
@@ -133,11 +134,11 @@ def test_other_streams_are_control_frames() -> None:
 
 
 @each
-def test_bundles_keep_every_trade(new_feed: type[Feed], market: Market) -> None:
-    """Bundles, put together again, are the trades; those of one order stay together."""
-    some = [
+def test_bundles_keep_every_trade_and_whole_orders(new_feed: type[Feed], market: Market) -> None:
+    """Bundles hold the trades in order; those of one order are in one bundle."""
+    trades = [
         Trade(market, n, TIME_US + n // 2 * 60_000, 100, 1, True, True, n // 2) for n in range(20)
     ]
-    bundles = list(new_feed().bundles(some))
-    assert [trade for bundle in bundles for trade in bundle] == some
+    bundles = list(new_feed().bundles(trades))
+    assert [trade for bundle in bundles for trade in bundle] == trades
     assert all(len(bundle) % 2 == 0 for bundle in bundles)

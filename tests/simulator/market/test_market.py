@@ -1,4 +1,4 @@
-"""The seeded market: what one trade has to do with the next."""
+"""The seeded market: how its trades relate to each other."""
 
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -21,7 +21,7 @@ MARKETS = [
 ]
 
 
-def made(market: Market, seed: int = 1) -> list[Trade]:
+def generate(market: Market, seed: int = 1) -> list[Trade]:
     path = Path(seed, market.base, START_US, 3_601)
     return list(trades(market, path, START_US, END_US, seed))
 
@@ -30,29 +30,26 @@ each = pytest.mark.parametrize("market", MARKETS, ids=lambda m: f"{m.exchange} {
 
 
 @each
-def test_a_seed_makes_one_market(market: Market) -> None:
-    """The same seed gives the same trades, another one others."""
-    assert made(market) == made(market)
-    assert made(market) != made(market, seed=2)
+def test_market_depends_only_on_its_seed(market: Market) -> None:
+    assert generate(market) == generate(market)
+    assert generate(market) != generate(market, seed=2)
 
 
 @each
-def test_ids_have_no_hole(market: Market) -> None:
-    """Ids count from the first, and times never go back nor leave the hours asked for."""
-    found = made(market)
-    assert [t.trade_id for t in found] == list(range(market.first_id, found[-1].trade_id + 1))
-    assert all(before.time_us <= after.time_us for before, after in pairwise(found))
-    assert found[0].time_us >= START_US
-    assert found[-1].time_us < END_US
+def test_ids_are_consecutive_and_times_do_not_go_back(market: Market) -> None:
+    """Ids start at the first id of the market, and times stay within the span."""
+    fills = generate(market)
+    assert [t.trade_id for t in fills] == list(range(market.first_id, fills[-1].trade_id + 1))
+    assert all(before.time_us <= after.time_us for before, after in pairwise(fills))
+    assert fills[0].time_us >= START_US
+    assert fills[-1].time_us < END_US
 
 
 @each
-def test_an_order_is_filled_at_once(market: Market) -> None:
-    """Fills share time and side with those of their order, and the time with no other;
-    each is at the price of the one before it or a worse one.
-    """
+def test_fills_of_an_order_share_time_and_side(market: Market) -> None:
+    """No two orders share a time. Each fill has the price of the one before or a worse one."""
     orders = defaultdict(list)
-    for trade in made(market):
+    for trade in generate(market):
         orders[trade.order].append(trade)
     times = [{trade.time_us for trade in fills} for fills in orders.values()]
     assert all(len(time) == 1 for time in times)
@@ -65,31 +62,31 @@ def test_an_order_is_filled_at_once(market: Market) -> None:
 
 
 @each
-def test_amounts_are_above_zero(market: Market) -> None:
-    """Prices stay near the first one and quantities are at least a lot."""
-    for trade in made(market):
+def test_prices_stay_near_the_first_and_quantities_are_positive(market: Market) -> None:
+    """Prices stay within a tenth, and quantities are at least one lot."""
+    for trade in generate(market):
         assert market.price * 9 < trade.price * 10 < market.price * 11
         assert trade.quantity >= 1
 
 
-def test_exchanges_move_together() -> None:
-    """The price of an asset is nearly the same on all exchanges at all times."""
+def test_exchanges_have_nearly_the_same_price() -> None:
+    """In each minute in which both trade the asset."""
     binance, coinbase = (
-        {trade.time_us // MINUTE_US: trade.price for trade in made(market)}
+        {trade.time_us // MINUTE_US: trade.price for trade in generate(market)}
         for market in (catalog.spot_binance(900_000)[0], catalog.spot_coinbase(900_000)[0])
     )
-    together = binance.keys() & coinbase.keys()
-    assert len(together) > 50
-    assert all(abs(binance[at] - coinbase[at]) * 500 < binance[at] for at in together)
+    shared = binance.keys() & coinbase.keys()
+    assert len(shared) > 50
+    assert all(abs(binance[at] - coinbase[at]) * 500 < binance[at] for at in shared)
 
 
-def test_only_futures_carry_conditions() -> None:
-    """A few trades of the futures carry a condition, none of the others do."""
-    flagged = [sum(bool(trade.condition) for trade in made(market)) for market in MARKETS]
+def test_only_futures_have_conditions() -> None:
+    """Some trades of futures have one."""
+    flagged = [sum(bool(trade.condition) for trade in generate(market)) for market in MARKETS]
     assert [bool(count) for count in flagged] == [bool(market.conditions) for market in MARKETS]
 
 
-def test_some_minutes_are_busier() -> None:
-    """Trading comes in waves: the busiest minute has many times the trades of the quietest."""
-    counts = Counter(trade.time_us // MINUTE_US for trade in made(MARKETS[0]))
+def test_busiest_minute_has_many_times_the_trades_of_the_quietest() -> None:
+    """Trading comes in waves."""
+    counts = Counter(trade.time_us // MINUTE_US for trade in generate(MARKETS[0]))
     assert max(counts.values()) > 4 * min(counts.values())

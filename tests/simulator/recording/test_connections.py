@@ -1,4 +1,4 @@
-"""Connections: what is heard of what is published."""
+"""Recorded connections: which published trades they receive."""
 
 from itertools import pairwise
 
@@ -22,18 +22,18 @@ KRAKEN = catalog.spot_kraken(900_000)[:3]
 BINANCE = catalog.spot_binance(500_000)[:3]
 
 
-def made(market: Market) -> list[Trade]:
+def generate(market: Market) -> list[Trade]:
     path = Path(1, market.base, START_US, 180 * 60 + 1)
     return list(trades(market, path, START_US, END_US, 1))
 
 
-def published(among: list[Market]) -> list[Published]:
-    feed = KrakenV2() if among is KRAKEN else BinanceSpot()
-    return publish(feed, map(made, among), START_US, END_US, generator(1, "published"))
+def published(markets: list[Market]) -> list[Published]:
+    feed = KrakenV2() if markets is KRAKEN else BinanceSpot()
+    return publish(feed, map(generate, markets), START_US, END_US, generator(1, "published"))
 
 
 def received_trades(sent: list[ReceivedFrame]) -> list[Trade]:
-    return [trade for one in sent for trade in one.trades]
+    return [trade for frame in sent for trade in frame.trades]
 
 
 def received_frames(periods: list[tuple[int, int]]) -> list[ReceivedFrame]:
@@ -44,17 +44,17 @@ def received_frames(periods: list[tuple[int, int]]) -> list[ReceivedFrame]:
     )
 
 
-def test_everything_is_published_once() -> None:
-    """No trade is left out, none comes before it happened, none after the end."""
-    found = published(BINANCE)
-    expected = [trade for market in BINANCE for trade in made(market)]
-    assert len(expected) == len(found)
-    assert {bundle for _, bundle in found} == {(trade,) for trade in expected}
-    assert all(bundle[-1].time_us < sent_us < END_US + SECOND_US for sent_us, bundle in found)
+def test_each_trade_is_published_once_after_it_happened() -> None:
+    """And none after the end of the recording."""
+    bundles = published(BINANCE)
+    expected = [trade for market in BINANCE for trade in generate(market)]
+    assert len(expected) == len(bundles)
+    assert {bundle for _, bundle in bundles} == {(trade,) for trade in expected}
+    assert all(bundle[-1].time_us < sent_us < END_US + SECOND_US for sent_us, bundle in bundles)
 
 
-def test_few_are_late() -> None:
-    """Most trades are published at once, some late, a few by minutes or half an hour."""
+def test_few_trades_are_published_late() -> None:
+    """At least 98 of 100 within a second, some late by minutes, a few by twenty or more."""
     lateness = sorted(
         (sent_us - bundle[-1].time_us) // SECOND_US for sent_us, bundle in published(BINANCE)
     )
@@ -63,33 +63,33 @@ def test_few_are_late() -> None:
     assert any(60 < late < 600 for late in lateness)
 
 
-def test_a_connection_keeps_its_order() -> None:
-    """Frames are received in the order they were sent, behind the opening."""
+def test_frames_arrive_in_the_order_sent_after_the_opening() -> None:
+    """Without an outage each trade is received once."""
     sent = received_frames([(START_US, END_US)])
     assert all(before.recv_us <= after.recv_us for before, after in pairwise(sent))
     assert sent[0].text.startswith('{"channel":"status"')
-    assert len(received_trades(sent)) == sum(len(made(market)) for market in KRAKEN)
+    assert len(received_trades(sent)) == sum(len(generate(market)) for market in KRAKEN)
 
 
-def test_an_outage_is_made_up_for_by_the_snapshot() -> None:
-    """Who connects again is shown the trades missed, along with some known before."""
+def test_snapshot_after_an_outage_holds_the_missed_trades() -> None:
+    """It repeats some trades from before the outage."""
     sent = received_frames(spans(START_US, END_US, [(100, 20)]))
     down_us = START_US + 100 * MINUTE_US
     quiet = [s for s in sent if down_us + SECOND_US < s.recv_us < down_us + 20 * SECOND_US]
     assert not quiet
-    again = [s for s in sent if s.trades and '"snapshot"' in s.text]
-    assert sorted(s.trades[0].market.native_symbol for s in again) == [
+    snapshots = [s for s in sent if s.trades and '"snapshot"' in s.text]
+    assert sorted(s.trades[0].market.native_symbol for s in snapshots) == [
         "BTC/USD",
         "ETH/USD",
         "SOL/USD",
     ]
-    assert all(len(s.trades) == KrakenV2.history for s in again)
-    assert set(received_trades(sent)) == {t for market in KRAKEN for t in made(market)}
+    assert all(len(s.trades) == KrakenV2.history for s in snapshots)
+    assert set(received_trades(sent)) == {t for market in KRAKEN for t in generate(market)}
     assert len(received_trades(sent)) > len(set(received_trades(sent)))
 
 
-def test_an_outage_without_snapshot_is_a_hole() -> None:
-    """Where the exchange shows nothing again, what was published meanwhile is lost."""
+def test_outage_without_a_snapshot_loses_its_trades() -> None:
+    """Exactly the trades published during the outage are missing."""
     line = RecordedConnection("b", spans(START_US, END_US, [(100, 20)]))
     sent = list(receive(BinanceSpot, line, published(BINANCE), generator(1, "carried")))
     down_us = START_US + 100 * MINUTE_US
@@ -103,8 +103,8 @@ def test_an_outage_without_snapshot_is_a_hole() -> None:
     assert len(received_trades(sent)) + len(lost) == len(published(BINANCE))
 
 
-def test_asides_leave_the_trades_alone() -> None:
-    """Control frames stand between the others and change none."""
+def test_inserted_control_frames_change_no_other_frame() -> None:
+    """They are inserted between the others, in turn."""
     sent = received_frames([(START_US, END_US)])
     mixed = list(insert_control_frames(sent, 100, (lambda *_: "one", lambda *_: "two")))
     added = [s.text for s in mixed if s.text in {"one", "two"}]
@@ -112,8 +112,8 @@ def test_asides_leave_the_trades_alone() -> None:
     assert added[:3] == ["two", "one", "two"]
 
 
-def test_spans_leave_out_the_outages() -> None:
-    """A connection is up until each outage and from its end on."""
+def test_spans_exclude_the_outages() -> None:
+    """A connection is up until an outage begins, and again from its end."""
     minute = MINUTE_US
     assert spans(0, 10 * minute, [(2, 30), (5, 60)]) == [
         (0, 2 * minute),

@@ -1,4 +1,4 @@
-"""Faults: what they take away, repeat and break."""
+"""Faults of a recording: trades dropped, frames repeated or broken."""
 
 import pytest
 
@@ -17,7 +17,7 @@ BTC_USD = catalog.spot_kraken(900_000)[0]
 COINBASE_BTC = catalog.spot_coinbase(900_000)[0]
 
 
-def some(market: Market, count: int) -> tuple[Trade, ...]:
+def first_trades(market: Market, count: int) -> tuple[Trade, ...]:
     return tuple(Trade(market, n, TIME_US, 7_124_055, 61_000, True, True, n) for n in range(count))
 
 
@@ -30,26 +30,28 @@ def coinbase(bundle: tuple[Trade, ...]) -> ReceivedFrame:
     return ReceivedFrame(TIME_US, "coinbase", "c", text, bundle)
 
 
-def test_a_hole_is_where_it_was_asked_for() -> None:
-    """Only the trades of these places are missing."""
-    left = faults.drop_trades(some(BTC_USD, 10), 3, 4)
-    assert [trade.trade_id for trade in left] == [0, 1, 2, 7, 8, 9]
+def test_dropped_trades_are_those_at_the_given_places() -> None:
+    kept = faults.drop_trades(first_trades(BTC_USD, 10), 3, 4)
+    assert [trade.trade_id for trade in kept] == [0, 1, 2, 7, 8, 9]
 
 
-def test_frames_come_twice() -> None:
-    """At times a frame of trades comes again at once, a control frame never."""
-    sent = [kraken(some(BTC_USD, 1)), ReceivedFrame(TIME_US, "kraken", "k", "control")] * 200
-    twice = list(faults.repeat_frames(sent, 10, generator(1, "twice")))
-    again = len(twice) - len(sent)
-    assert 5 < again < 50
-    assert sum(bool(one.trades) for one in twice) == 200 + again
+def test_only_frames_of_trades_are_repeated() -> None:
+    """About one in ten; a control frame never."""
+    sent = [
+        kraken(first_trades(BTC_USD, 1)),
+        ReceivedFrame(TIME_US, "kraken", "k", "control"),
+    ] * 200
+    repeated = list(faults.repeat_frames(sent, 10, generator(1, "twice")))
+    repeat_count = len(repeated) - len(sent)
+    assert 5 < repeat_count < 50
+    assert sum(bool(frame.trades) for frame in repeated) == 200 + repeat_count
 
 
 @pytest.mark.parametrize("make", [kraken, coinbase])
-def test_a_spoiled_frame_keeps_its_good_trades(make: object) -> None:
-    """One more trade, of no quantity, stands in front of those that were there."""
+def test_spoiled_frame_keeps_its_good_trades(make: object) -> None:
+    """One trade without a quantity is added in front."""
     market = BTC_USD if make is kraken else COINBASE_BTC
-    whole = kraken(some(market, 3)) if make is kraken else coinbase(some(market, 3))
+    whole = kraken(first_trades(market, 3)) if make is kraken else coinbase(first_trades(market, 3))
     (spoiled,) = faults.spoil_trades(
         [whole],
         lambda t: (kraken if make is kraken else coinbase)((t,)).text,
@@ -63,36 +65,35 @@ def test_a_spoiled_frame_keeps_its_good_trades(make: object) -> None:
     assert decoded.dead_letters.rows(named=True)[0]["reason"] == "bad_quantity"
 
 
-def test_a_lone_trade_is_not_spoiled() -> None:
-    """Frames of one trade stay as they are."""
-    lone = kraken(some(BTC_USD, 1))
+def test_frame_of_one_trade_is_not_spoiled() -> None:
+    frame = kraken(first_trades(BTC_USD, 1))
     rng = generator(1, "spoiled")
-    assert list(faults.spoil_trades([lone], lambda t: kraken((t,)).text, 1, rng)) == [lone]
+    assert list(faults.spoil_trades([frame], lambda t: kraken((t,)).text, 1, rng)) == [frame]
 
 
 TEXTS = {
-    "binance": frames.binance(some(BTC_USDT, 1)[0], TIME_US),
-    "kraken": kraken(some(BTC_USD, 2)).text,
-    "coinbase": coinbase(some(COINBASE_BTC, 2)).text,
+    "binance": frames.binance(first_trades(BTC_USDT, 1)[0], TIME_US),
+    "kraken": kraken(first_trades(BTC_USD, 2)).text,
+    "coinbase": coinbase(first_trades(COINBASE_BTC, 2)).text,
 }
 
 
 @pytest.mark.parametrize(
     ("exchange", "spoils"), [("binance", BINANCE), ("kraken", KRAKEN), ("coinbase", COINBASE)]
 )
-def test_nothing_is_left_of_a_broken_frame(exchange: str, spoils: tuple[Spoil, ...]) -> None:
-    """Each way to break a frame makes it a dead letter, for several reasons."""
+def test_broken_frame_becomes_a_dead_letter(exchange: str, spoils: tuple[Spoil, ...]) -> None:
+    """For each way to break a frame; the reasons differ."""
     texts = [spoil(TEXTS[exchange]) for spoil in spoils]
     assert decoding.kinds(exchange, TEXTS[exchange]) == ["trade"]
     assert decoding.kinds(exchange, *texts) == ["dead"] * len(texts)
     assert len(set(decoding.reasons(exchange, *texts))) >= 3
 
 
-def test_broken_frames_stand_between_the_others() -> None:
-    """Each way to break a frame is used once, so many frames of trades apart."""
-    sent = [kraken(some(BTC_USD, 2)) for _ in range(100)]
+def test_broken_frames_are_inserted_at_even_distances() -> None:
+    """Each way to break a frame is used once; the other frames do not change."""
+    sent = [kraken(first_trades(BTC_USD, 2)) for _ in range(100)]
     mixed = list(faults.insert_broken_frames(sent, 10, KRAKEN))
-    places = [place for place, one in enumerate(mixed) if one.is_dead]
+    places = [place for place, frame in enumerate(mixed) if frame.is_dead]
     assert places == [10, 21, 32, 43, 54]
-    assert [one for one in mixed if not one.is_dead] == sent
-    assert not any(one.trades for one in mixed if one.is_dead)
+    assert [frame for frame in mixed if not frame.is_dead] == sent
+    assert not any(frame.trades for frame in mixed if frame.is_dead)

@@ -1,4 +1,4 @@
-"""The bundled sample: what it is made of, and that it shows all it is meant to show."""
+"""The bundled sample is reproducible and holds every case that it is meant to show."""
 
 import json
 from collections import Counter, defaultdict
@@ -33,57 +33,57 @@ def log() -> bytes:
 
 @pytest.fixture(scope="module")
 def frames(log: bytes) -> list[Frame]:
-    """The bundled log, read the slow way."""
+    """The bundled log, read frame by frame, independently of the product."""
     return simulator_reader.frames(log.decode())
 
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, Any]:
-    """What the maker of the log says is in it."""
-    found: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
-    return found
+    """The manifest, written with the log."""
+    content: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    return content
 
 
 def fills(frames: list[Frame], exchange: str) -> list[Fill]:
     return [fill for frame in frames if frame.exchange == exchange for fill in frame.fills]
 
 
-def test_the_seed_makes_the_bundled_files(log: bytes) -> None:
-    """The log and its manifest are what the seed gives, to the byte."""
+def test_seed_gives_the_bundled_files_byte_by_byte(log: bytes) -> None:
     sent = sample.sample()
     assert "".join(sample.lines(sent)).encode() == log
-    told = json.dumps(sample.manifest(sent), indent=1) + "\n"
-    assert told == MANIFEST.read_text(encoding="utf-8")
+    manifest = json.dumps(sample.manifest(sent), indent=1) + "\n"
+    assert manifest == MANIFEST.read_text(encoding="utf-8")
 
 
-def test_the_sample_is_small() -> None:
-    """The sample takes at most three megabytes."""
+def test_sample_takes_at_most_three_megabytes() -> None:
     assert SAMPLE.stat().st_size + MANIFEST.stat().st_size < 3_000_000
 
 
-def test_frames_come_in_order(frames: list[Frame]) -> None:
-    """Receive times never go back and each connection counts its frames from zero."""
+def test_frames_are_ordered_and_numbered_by_connection(frames: list[Frame]) -> None:
+    """Receive times never go back; each connection numbers its frames from zero."""
     assert all(before.recv_us <= after.recv_us for before, after in pairwise(frames))
     seqs = defaultdict(list)
     for frame in frames:
         seqs[frame.connection].append(frame.seq)
-    assert all(found == list(range(len(found))) for found in seqs.values())
+    assert all(numbers == list(range(len(numbers))) for numbers in seqs.values())
 
 
-def test_the_manifest_counts_what_came(frames: list[Frame], manifest: dict[str, Any]) -> None:
-    """Reading the frames one by one gives the counts of the manifest by exchange."""
+def test_manifest_has_the_counts_of_each_exchange(
+    frames: list[Frame], manifest: dict[str, Any]
+) -> None:
+    """They equal the counts of an independent reader."""
     assert {frame.exchange for frame in frames} == set(manifest["exchanges"])
-    for exchange, told in manifest["exchanges"].items():
-        there = [frame for frame in frames if frame.exchange == exchange]
-        kinds = Counter(frame.kind for frame in there)
+    for exchange, counts in manifest["exchanges"].items():
+        own_frames = [frame for frame in frames if frame.exchange == exchange]
+        kinds = Counter(frame.kind for frame in own_frames)
         delivered = fills(frames, exchange)
         once = distinct(delivered)
-        assert told == {
-            "frames": len(there),
+        assert counts == {
+            "frames": len(own_frames),
             "trade_frames": kinds["trade"],
             "control_frames": kinds["control"],
             "dead_frames": kinds["dead"],
-            "bad_trades_in_good_frames": sum(f.bad for f in there if not f.dead),
+            "bad_trades_in_good_frames": sum(f.bad for f in own_frames if not f.dead),
             "trades": len(delivered),
             "distinct_trades": len(once),
             "duplicates": len(delivered) - len(once),
@@ -93,30 +93,32 @@ def test_the_manifest_counts_what_came(frames: list[Frame], manifest: dict[str, 
         }
 
 
-def test_the_manifest_sums_what_was_traded(frames: list[Frame], manifest: dict[str, Any]) -> None:
-    """Reading the frames one by one gives the trades and volumes of the manifest."""
+def test_manifest_has_the_trades_and_volume_of_each_market(
+    frames: list[Frame], manifest: dict[str, Any]
+) -> None:
+    """They equal the sums of an independent reader."""
     once = distinct(fill for frame in frames for fill in frame.fills)
-    found = {
+    markets = {
         f"{exchange} {symbol}": {
-            "trades": len(some),
-            "with_conditions": sum(bool(fill.conditions) for fill in some),
-            "volume": sum((fill.quantity for fill in some), Decimal(0)),
-            "missing_ids": missing(some),
+            "trades": len(own_fills),
+            "with_conditions": sum(bool(fill.conditions) for fill in own_fills),
+            "volume": sum((fill.quantity for fill in own_fills), Decimal(0)),
+            "missing_ids": missing(own_fills),
         }
         for exchange in EXCHANGES
-        for symbol, some in by_symbol(f for f in once if f.exchange == exchange).items()
+        for symbol, own_fills in by_symbol(f for f in once if f.exchange == exchange).items()
     }
-    assert found == {
-        name: {**told, "volume": Decimal(told["volume"])}
-        for name, told in manifest["markets"].items()
+    assert markets == {
+        name: {**sums, "volume": Decimal(sums["volume"])}
+        for name, sums in manifest["markets"].items()
     }
 
 
 def by_symbol(fills: Any) -> dict[str, list[Fill]]:
-    found = defaultdict(list)
+    groups = defaultdict(list)
     for fill in fills:
-        found[fill.symbol].append(fill)
-    return dict(found)
+        groups[fill.symbol].append(fill)
+    return dict(groups)
 
 
 def missing(fills: list[Fill]) -> int:
@@ -124,10 +126,10 @@ def missing(fills: list[Fill]) -> int:
     return 0 if ids == {0} else max(ids) - min(ids) + 1 - len(ids)
 
 
-def test_every_market_trades(frames: list[Frame], manifest: dict[str, Any]) -> None:
-    """All subscribed markets trade, some hours long and on several connections, about
-    100,000 trades together.
-    """
+def test_sample_holds_trades_of_every_subscribed_market(
+    frames: list[Frame], manifest: dict[str, Any]
+) -> None:
+    """About 100,000 trades in some hours, on several connections."""
     subscribed = {
         f"{exchange} {symbol}"
         for exchange, natives in simulator_reader.SUBSCRIBED.items()
@@ -135,15 +137,13 @@ def test_every_market_trades(frames: list[Frame], manifest: dict[str, Any]) -> N
     }
     assert len(subscribed) == 34
     assert subscribed <= set(manifest["markets"])
-    assert 95_000 < sum(told["trades"] for told in manifest["markets"].values()) < 110_000
+    assert 95_000 < sum(market["trades"] for market in manifest["markets"].values()) < 110_000
     assert len({frame.connection for frame in frames}) > 6
     assert 4 * 3600 < (frames[-1].recv_us - frames[0].recv_us) / 1_000_000 < 6 * 3600
 
 
-def test_frames_hold_several_trades(frames: list[Frame]) -> None:
-    """On Kraken and Coinbase a frame may hold several trades: oldest first on the one,
-    newest first on the other.
-    """
+def test_sample_has_frames_of_several_trades(frames: list[Frame]) -> None:
+    """Kraken's are ordered oldest first, Coinbase's newest first."""
     for exchange, direction in (("kraken", 1), ("coinbase", -1)):
         several = [f for f in frames if f.exchange == exchange and len(f.fills) > 1]
         numbered = [[fill.sequence for fill in f.fills] for f in several if f.fills[0].sequence]
@@ -151,8 +151,8 @@ def test_frames_hold_several_trades(frames: list[Frame]) -> None:
         assert all(ids == sorted(ids)[::direction] for ids in numbered)
 
 
-def test_a_frame_without_ids_holds_equal_fills(frames: list[Frame]) -> None:
-    """Kraken's older protocol reports fills that nothing tells apart."""
+def test_sample_has_frames_of_equal_fills_without_ids(frames: list[Frame]) -> None:
+    """Kraken's older protocol sends fills that are equal in every field."""
     twins = [
         frame
         for frame in frames
@@ -162,17 +162,17 @@ def test_a_frame_without_ids_holds_equal_fills(frames: list[Frame]) -> None:
     assert len(twins) > 10
 
 
-def test_some_ids_never_come(manifest: dict[str, Any]) -> None:
-    """One market lost trades for no visible reason, another one while it was down."""
-    lost = {name: told["missing_ids"] for name, told in manifest["markets"].items()}
+def test_sample_lacks_ids_of_two_markets(manifest: dict[str, Any]) -> None:
+    """One lost trades for no visible reason, the other during an outage."""
+    lost = {name: market["missing_ids"] for name, market in manifest["markets"].items()}
     assert {name for name, count in lost.items() if count} == {
         "binance LINK/USDT",
         "coinbase ETH/BTC",
     }
 
 
-def test_trades_are_repeated(frames: list[Frame]) -> None:
-    """Repeats come on the same connection, on another one, and in snapshots."""
+def test_sample_repeats_trades_in_three_ways(frames: list[Frame]) -> None:
+    """On the same connection, on another one, and in snapshots."""
     first: dict[tuple[str, str, str], str] = {}
     ways = set()
     for frame in frames:
@@ -185,8 +185,7 @@ def test_trades_are_repeated(frames: list[Frame]) -> None:
 
 
 @pytest.mark.parametrize("exchange", ["binance", "kraken", "coinbase"])
-def test_trades_are_out_of_order(frames: list[Frame], exchange: str) -> None:
-    """A market's trades do not always come in the order of their ids."""
+def test_sample_has_trades_out_of_order(frames: list[Frame], exchange: str) -> None:
     highest: dict[str, int] = {}
     behind = 0
     for fill in distinct(fills(frames, exchange)):
@@ -195,10 +194,8 @@ def test_trades_are_out_of_order(frames: list[Frame], exchange: str) -> None:
     assert behind > 10
 
 
-def test_trades_are_late(frames: list[Frame]) -> None:
-    """Some trades come minutes after their minute, and some after a quarter of an hour,
-    with later trades of their market before them.
-    """
+def test_sample_has_late_trades(frames: list[Frame]) -> None:
+    """Some are minutes behind later trades of their market, some more than a quarter of an hour."""
     minutes_late = []
     newest: dict[tuple[str, str], int] = {}
     seen: set[tuple[str, str, str]] = set()
@@ -214,8 +211,8 @@ def test_trades_are_late(frames: list[Frame]) -> None:
     assert sum(late > 15 for late in minutes_late) > 2
 
 
-def test_control_frames_are_of_many_kinds(frames: list[Frame]) -> None:
-    """Acks, heartbeats, status, order books and candles come between the trades."""
+def test_sample_has_every_kind_of_control_frame(frames: list[Frame]) -> None:
+    """Acknowledgements, heartbeats, status, order books and candles; and no others."""
     marks = (
         '"result":null', "@kline_1m", "@bookTicker", "depthUpdate",
         '"channel":"status"', '"method":"subscribe"', '{"channel":"heartbeat"}',
@@ -227,8 +224,8 @@ def test_control_frames_are_of_many_kinds(frames: list[Frame]) -> None:
     assert all(any(mark in text for mark in marks) for text in texts)
 
 
-def test_some_frames_are_broken(frames: list[Frame]) -> None:
-    """A handful of frames cannot be read on each exchange, or in part only."""
+def test_sample_has_unreadable_frames(frames: list[Frame]) -> None:
+    """A few on each exchange; of Kraken and Coinbase some are readable in part."""
     dead = Counter(frame.exchange for frame in frames if frame.dead)
     partly = Counter(frame.exchange for frame in frames if frame.bad and not frame.dead)
     assert set(dead) == {"binance", "kraken", "coinbase"}
@@ -237,22 +234,20 @@ def test_some_frames_are_broken(frames: list[Frame]) -> None:
 
 
 @pytest.mark.parametrize("exchange", ["binance", "binance_usdm", "kraken", "coinbase"])
-def test_the_program_reads_what_was_put_in(
+def test_decoded_sample_equals_the_manifest_and_an_independent_reader(
     log: bytes, frames: list[Frame], manifest: dict[str, Any], exchange: str
 ) -> None:
-    """Decoding gives the counts of the manifest, and trade for trade what reading the
-    frames one by one gives.
-    """
-    some = frame_log.read(log, "sample", 0).frames.filter(pl.col("exchange") == exchange)
-    decoded = decode(EXCHANGES[exchange], some.drop("line", "exchange"), INSTRUMENTS)
-    told = manifest["exchanges"][exchange]
+    """Its counts are those of the manifest; each trade equals that of the independent reader."""
+    own_frames = frame_log.read(log, "sample", 0).frames.filter(pl.col("exchange") == exchange)
+    decoded = decode(EXCHANGES[exchange], own_frames.drop("line", "exchange"), INSTRUMENTS)
+    counts = manifest["exchanges"][exchange]
     kinds = Counter(decoded.bronze["kind"])
-    assert kinds[KIND_TRADE] == told["trade_frames"]
-    assert kinds[KIND_CONTROL] == told["control_frames"]
-    assert kinds[KIND_DEAD] == told["dead_frames"]
-    letters = told["dead_frames"] + told["bad_trades_in_good_frames"]
+    assert kinds[KIND_TRADE] == counts["trade_frames"]
+    assert kinds[KIND_CONTROL] == counts["control_frames"]
+    assert kinds[KIND_DEAD] == counts["dead_frames"]
+    letters = counts["dead_frames"] + counts["bad_trades_in_good_frames"]
     assert decoded.dead_letters.height == letters
-    got = decoded.trades.select(
+    trades = decoded.trades.select(
         pl.col("symbol").cast(pl.String),
         "sequence",
         pl.col("timestamp").cast(pl.Int64),
@@ -261,9 +256,9 @@ def test_the_program_reads_what_was_put_in(
         "quantity",
         "condition",
     )
-    assert got.rows() == [
+    assert trades.rows() == [
         (f.symbol, f.sequence, f.time, f.bought, f.price, f.quantity, (*f.conditions, None)[0])
         for f in fills(frames, exchange)
     ]
     once = decoded.trades.select("symbol", "trade_id").n_unique()
-    assert once == told["distinct_trades"]
+    assert once == counts["distinct_trades"]
