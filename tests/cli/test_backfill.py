@@ -16,7 +16,7 @@ from tests.support.decoding import INSTRUMENTS
 from tests.support.mending import markets, played
 
 
-def wished(*arguments: str) -> BackfillRequest:
+def parse(*arguments: str) -> BackfillRequest:
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers(), lambda _: 0)
     return parse_request(parser.parse_args(["backfill", *arguments]), INSTRUMENTS)
@@ -40,28 +40,28 @@ def us(text: str) -> int:
 def test_market_is_found_by_native_and_unified_symbol(
     exchange: str, symbol: str, native: str
 ) -> None:
-    """As the exchange writes it, or unified."""
-    found = wished(exchange, symbol, "--from", "2026-01-31", "--to", "2026-01-31T12:30:00")
+    """The request holds the native symbol."""
+    request = parse(exchange, symbol, "--from", "2026-01-31", "--to", "2026-01-31T12:30:00")
     span = us("2026-01-31"), us("2026-01-31T12:30:00")
-    assert found == BackfillRequest(exchange, native, span, ())
+    assert request == BackfillRequest(exchange, native, span, ())
 
 
-def test_times_are_utc_unless_they_say_otherwise() -> None:
-    """As 2026-01-31T12:30:00+02:00."""
-    found = wished(
+def test_times_without_an_offset_are_utc() -> None:
+    """Times with an offset are converted."""
+    request = parse(
         "kraken", "BTC/USD", "--from", "2026-01-31T02:00:00+02:00", "--to", "2026-02-01T00:00:00Z"
     )
-    assert found.span == (us("2026-01-31"), us("2026-02-01"))
+    assert request.span == (us("2026-01-31"), us("2026-02-01"))
 
 
 def test_dump_is_read_whole_without_times() -> None:
-    """All of it, then."""
-    found = wished("binance", "BTCUSDT", "--dump", "a.csv", "b.zip")
-    assert found == BackfillRequest("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
+    """The request has no span."""
+    request = parse("binance", "BTCUSDT", "--dump", "a.csv", "b.zip")
+    assert request == BackfillRequest("binance", "BTCUSDT", None, (Path("a.csv"), Path("b.zip")))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "reason"),
     [
         (("binance", "nothing"), "'nothing' is no symbol of binance"),
         (("kraken", "BTCUSDT"), "'BTCUSDT' is no symbol of kraken"),
@@ -70,10 +70,11 @@ def test_dump_is_read_whole_without_times() -> None:
         (("binance", "BTCUSDT", "--from", "2200-01-01", "--to", "2200-01-02"), "in the future"),
     ],
 )
-def test_wrong_request_is_named(arguments: tuple[str, ...], why: str) -> None:
-    """Each with what is wrong."""
-    with pytest.raises(BackfillRequestError, match=why):
-        wished(*arguments)
+def test_invalid_request_is_refused_with_its_reason(
+    arguments: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(BackfillRequestError, match=reason):
+        parse(*arguments)
 
 
 def backfill(tables: Database, place: Path, *arguments: str, **settings: str) -> Done:
@@ -84,7 +85,7 @@ def backfill(tables: Database, place: Path, *arguments: str, **settings: str) ->
 
 
 def test_command_stores_a_dump_once(tables: Database, engine_path: Path, tmp_path: Path) -> None:
-    """It stores a dump and sums up; again, all is known."""
+    """The first run stores its trades; for the second all are known."""
     dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
     dump.write_text("1,2,3,6,1767225600000,True,True\n2,2,3,6,1767225601000,False,True\noops\n")
     arguments = ("binance", "BTC/USDT", "--dump", str(dump))
@@ -93,12 +94,12 @@ def test_command_stores_a_dump_once(tables: Database, engine_path: Path, tmp_pat
     assert "2 trades stored, 0 known before, 1 dead letters" in first.stdout
     assert "BTCUSDT-trades-2026-01-01.csv: 2 trades of BTCUSDT" in first.stdout
     assert "1 lines cannot be read, see dead_letters" in first.stderr
-    again = backfill(tables, engine_path, *arguments)
-    assert "0 trades stored, 2 known before, 1 dead letters" in again.stdout
+    second = backfill(tables, engine_path, *arguments)
+    assert "0 trades stored, 2 known before, 1 dead letters" in second.stdout
 
 
 @pytest.mark.parametrize(
-    ("text", "span", "said", "frames"),
+    ("text", "span", "message", "frames"),
     [
         # Other days.
         (
@@ -116,22 +117,22 @@ def test_dump_without_trades_ends_with_1(
     tmp_path: Path,
     text: str,
     span: tuple[str, ...],
-    said: str,
+    message: str,
     frames: int,
 ) -> None:
-    """And nothing of other days is stored, not even the names above the lines."""
+    """No frame of other days is stored, nor the header of the file."""
     dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
     dump.write_text(text)
     done = backfill(tables, engine_path, "binance", "BTC/USDT", "--dump", str(dump), *span)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert f"{frames} frames in" in done.stdout
 
 
 def test_span_before_the_first_trade_ends_with_1(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By REST nothing is stored then; of one that holds some it is said how many."""
+    """No frame is stored. A span that holds some trades stores them and prints their number."""
     monkeypatch.setenv("no_proxy", "*")
     with played() as (simulator, _):
         trades = markets(simulator, "coinbase")["BTC-USD"]
@@ -157,7 +158,7 @@ SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "settings", "message"),
     [
         (("kraken", "BTC/USD", "--dump", "x.csv"), {}, "kraken publishes no dumps"),
         (("binance", "BTCUSDT", "--dump", "none.csv"), {}, "none.csv: there is no such file"),
@@ -170,17 +171,17 @@ SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")
         ),
     ],
 )
-def test_command_names_what_is_wrong_before_asking(
+def test_wrong_options_end_with_1_before_any_request(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     settings: dict[str, str],
-    said: str,
+    message: str,
 ) -> None:
-    """And asks nobody."""
+    """The message names the cause."""
     for name, text in settings.items():
         monkeypatch.setenv(f"CANDLEWAX_{name}", text)
     with pytest.raises(SystemExit) as ended:
         main(["backfill", *arguments])
     assert ended.value.code == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

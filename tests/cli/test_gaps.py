@@ -1,4 +1,4 @@
-"""The gaps are listed as they stand in their table."""
+"""`candlewax gaps` lists the gaps of the table."""
 
 import json
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ def at(hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 9, 14, hour, minute, tzinfo=UTC)
 
 
-FOUND = {
+GAP = {
     "exchange": "binance", "symbol": "BTC/USDT", "first_sequence": 11, "last_sequence": 15,
     "missing": 5, "before": at(1), "after": at(2), "connection": "b0", "detected_at": at(2),
     "state": "open", "attempts": 0,
@@ -23,15 +23,15 @@ FOUND = {
 
 
 def store(tables: Database, *gaps: dict[str, Any]) -> None:
-    """Rows of gaps, one insert each, as they come in life."""
+    """Insert rows of gaps one by one, as the pipeline does."""
     for gap in gaps:
-        row = {**FOUND, **gap}
+        row = {**GAP, **gap}
         tables.client.insert("gaps", [list(row.values())], column_names=list(row))
 
 
 @pytest.fixture
 def gaps(tables: Database) -> Database:
-    """One gap of each state, in three markets; the last row of each is the truth."""
+    """One gap of each state, in three markets; the last row of each is valid."""
     store(tables, {}, {"missing": 3})
     market = {"symbol": "ETH/USDT", "before": at(3), "after": at(4)}
     store(tables, market, {**market, "missing": 0, "state": "repaired", "attempts": 1})
@@ -42,13 +42,13 @@ def gaps(tables: Database) -> Database:
     return tables
 
 
-def test_each_gap_is_a_line_of_json_and_the_last_line_holds_the_totals(
+def test_json_has_a_line_for_each_gap_and_one_for_the_totals(
     gaps: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its rows merged: what is missing only shrinks, its state only moves on."""
+    """Rows of a gap are merged: the smallest count of missing trades and the latest state hold."""
     assert run(monkeypatch, engine_path, gaps, "gaps", "--json") == 1
     *lines, totals = map(json.loads, capsys.readouterr().out.splitlines())
     assert [(g["exchange"], g["symbol"], g["first_sequence"], g["state"], g["missing"], g["count"])
@@ -84,7 +84,7 @@ def test_each_gap_is_a_line_of_json_and_the_last_line_holds_the_totals(
         (["--since", "2026-09-15"], [], 0),
     ],
 )
-def test_filters_choose_and_the_exit_status_tells_whether_a_chosen_one_is_open(
+def test_filters_select_gaps_and_the_status_is_1_if_one_is_not_repaired(
     gaps: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,26 +93,26 @@ def test_filters_choose_and_the_exit_status_tells_whether_a_chosen_one_is_open(
     firsts: list[tuple[str, int]],
     status: int,
 ) -> None:
-    """A gap is of a time if a trade that it misses may be."""
+    """A gap overlaps a span if one of its missing trades may be within it."""
     assert run(monkeypatch, engine_path, gaps, "gaps", "--json", *filters) == status
     *lines, totals = map(json.loads, capsys.readouterr().out.splitlines())
     assert [(gap["symbol"], gap["first_sequence"]) for gap in lines] == firsts
     assert sum(state["gaps"] for state in totals["totals"].values()) == len(firsts)
 
 
-def test_table_says_how_many_gaps_it_leaves_out(
+def test_table_says_how_many_gaps_it_omits(
     gaps: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The totals count all that match, not what is shown."""
+    """The totals count all matching gaps, not only those shown."""
     assert run(monkeypatch, engine_path, gaps, "gaps", "--limit", "3") == 1
-    shown = capsys.readouterr().out
-    assert "3 of 5" in shown
-    assert "too old" in shown
-    assert "the first 3 of 4" in shown
-    assert "1 open (3 missing), 1 repairing (5 missing), 1 unrepairable (1 missing)" in shown
+    output = capsys.readouterr().out
+    assert "3 of 5" in output
+    assert "too old" in output
+    assert "the first 3 of 4" in output
+    assert "1 open (3 missing), 1 repairing (5 missing), 1 unrepairable (1 missing)" in output
 
 
 LACKS = "the exchange does not have 2 of 5 numbers: its answer goes from {} to {} without them"
@@ -124,8 +124,8 @@ def test_each_reason_is_printed_once_with_its_count(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of all gaps that match, also those not listed, whatever their numbers are; and a backfill
-    of trillions is advised to nobody, though an older program wrote so.
+    """Of all matching gaps, listed or not; reasons that differ in numbers only are one. The advice
+    of an older release to backfill trillions of trades is not repeated.
     """
     given_up = {"state": "unrepairable", "attempts": 2}
     store(
@@ -143,18 +143,18 @@ def test_each_reason_is_printed_once_with_its_count(
         {"symbol": "LTC/USDT", "missing": 0, "state": "repaired", "reason": "asked for: 5 came"},
     )  # fmt: skip
     assert run(monkeypatch, engine_path, tables, "gaps", "--limit", "2") == 1
-    shown = capsys.readouterr().out.splitlines()
-    assert [line for line in shown if " not repaired: " in line] == [
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if " not repaired: " in line] == [
         "36 not repaired: the exchange does not have … of … numbers: its answer goes from … to … "
         "without them",
         "1 not repaired: status 429",
         "1 not repaired: status 503",
         "1 not repaired: too long: 5,000,000,000,000 numbers, more than 1,000,000",
     ]
-    assert "candlewax repair --again requests the given-up gaps again" in shown
-    (long,) = [line for line in shown if line.startswith("of more than 1,000,000 numbers:")]
-    assert "candlewax repair --first NUMBER" in long
-    assert not [line for line in shown if "backfill" in line]
+    assert "candlewax repair --again requests the given-up gaps again" in lines
+    (advice,) = [line for line in lines if line.startswith("of more than 1,000,000 numbers:")]
+    assert "candlewax repair --first NUMBER" in advice
+    assert not [line for line in lines if "backfill" in line]
 
 
 def test_no_advice_is_printed_without_given_up_gaps(
@@ -163,12 +163,12 @@ def test_no_advice_is_printed_without_given_up_gaps(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What is being repaired is asked for by itself."""
+    """A gap in repair is requested again without a command."""
     store(tables, {"state": "repairing", "reason": "status 503", "attempts": 1})
     assert run(monkeypatch, engine_path, tables, "gaps") == 1
-    shown = capsys.readouterr().out
-    assert "1 not repaired: status 503" in shown
-    assert "candlewax repair" not in shown
+    output = capsys.readouterr().out
+    assert "1 not repaired: status 503" in output
+    assert "candlewax repair" not in output
 
 
 def test_database_without_gaps_ends_with_0(
@@ -177,7 +177,7 @@ def test_database_without_gaps_ends_with_0(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And nothing is wrong with that."""
+    """It prints "No gaps."."""
     assert run(monkeypatch, engine_path, tables, "gaps") == 0
     assert capsys.readouterr().out == "No gaps.\n"
 
@@ -200,18 +200,18 @@ def test_wrong_filter_is_named(
     arguments: list[str],
     named: str,
 ) -> None:
-    """Status 2: nobody has looked."""
+    """With status 2, as no gap was read."""
     assert run(monkeypatch, engine_path, gaps, "gaps", *arguments) == 2
     assert named in capsys.readouterr().err
 
 
-def test_database_without_tables_ends_with_2(
+def test_database_without_the_table_of_gaps_ends_with_2(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Not "no gaps"; and it is said what helps."""
+    """The message advises `candlewax init`."""
     tables.client.command("DROP TABLE gaps SYNC")
     assert run(monkeypatch, engine_path, tables, "gaps") == 2
     assert "candlewax init" in capsys.readouterr().err

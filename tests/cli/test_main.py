@@ -23,7 +23,7 @@ finally:
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the name of the program, as other commands print it; the status is 0."""
+    """With the name of the program and status 0."""
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -31,7 +31,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_version_imports_no_command() -> None:
-    """All of them together take seconds."""
+    """Importing all of them would take seconds."""
     done = subprocess.run(
         [sys.executable, "-c", _PROBE], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -39,16 +39,16 @@ def test_version_imports_no_command() -> None:
 
 
 def test_version_has_one_place() -> None:
-    """The package holds it in the form of semantic versioning; the build reads it there."""
+    """It is a semantic version in the package, from which the build reads it."""
     assert re.fullmatch(r"\d+\.\d+\.\d+", candlewax.__version__)
-    read = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert "version" not in read["project"]
-    assert read["project"]["dynamic"] == ["version"]
-    assert read["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "candlewax.__version__"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert "version" not in project["project"]
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "candlewax.__version__"}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """In the order in which the program knows them."""
+    """In the order of COMMANDS."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

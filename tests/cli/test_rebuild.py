@@ -17,15 +17,15 @@ def test_rebuild_prints_differences_and_ends_with_0_1_or_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """0 the same, 1 not the same, 2 could not."""
+    """0 if the tables are equal, 1 if they differ, 2 if it cannot run."""
     play(
         received([*minutely(9), kraken_v1(1, BEGIN + SECOND, [fill(0, BEGIN, sequence=0)])]), tables
     )
     rebuild_ = ("rebuild", "--from", "2025-06-15T10:00", "--to", "2025-06-15T10:02:00")
     assert run(monkeypatch, engine_path, tables, *rebuild_, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["same"], found["frames"]) == (True, 10)
-    assert [(d["table"], d["day"], d["stored"]["rows"], d["same"]) for d in found["days"]] == [
+    result = json.loads(capsys.readouterr().out)
+    assert (result["same"], result["frames"]) == (True, 10)
+    assert [(d["table"], d["day"], d["stored"]["rows"], d["same"]) for d in result["days"]] == [
         ("silver_trades", "2025-06-15", 7, True),
         ("ohlcv", "2025-06-15", 3, True),
     ]
@@ -33,9 +33,9 @@ def test_rebuild_prints_differences_and_ends_with_0_1_or_2(
     assert "The same." in capsys.readouterr().out
     tables.client.command("DELETE FROM silver_trades WHERE sequence = 103")
     assert run(monkeypatch, engine_path, tables, *rebuild_) == 1
-    shown = capsys.readouterr().out
-    assert "differs" in shown
-    assert "silver_trades binance BTC/USDT 2025-06-15 10:00:40.000000 103: only_rebuilt" in shown
+    output = capsys.readouterr().out
+    assert "differs" in output
+    assert "silver_trades binance BTC/USDT 2025-06-15 10:00:40.000000 103: only_rebuilt" in output
     tables.client.command("TRUNCATE TABLE bronze_frames")
     assert run(monkeypatch, engine_path, tables, *rebuild_) == 2
     assert "not stored any more" in capsys.readouterr().err

@@ -23,17 +23,18 @@ EXCHANGE = "binance"
 
 
 @contextmanager
-def forgotten(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], None]]]:
-    """A market with a gap that is given up, of an exchange that shows too few trades; and how many
-    it shows from now on.
+def given_up_gap(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], None]]]:
+    """A market with a given-up gap, on an exchange that returns only its latest five trades.
+
+    Yields the simulator, and a function that sets how many trades it returns.
     """
     with played(oldest=5) as (simulator, run):
 
-        def show(trades: int) -> None:
-            async def act() -> None:
+        def set_shown_trades(trades: int) -> None:
+            async def apply() -> None:
                 simulator.show(trades)
 
-            run(act())
+            run(apply())
 
         hear(
             tables, simulator, EXCHANGE,
@@ -42,7 +43,7 @@ def forgotten(tables: Database) -> Iterator[tuple[Simulator, Callable[[int], Non
         mend(tables, asked(simulator, EXCHANGE))
         (gap,) = gaps(tables)
         assert gap["state"] == "unrepairable"
-        yield simulator, show
+        yield simulator, set_shown_trades
 
 
 def repair(place: object, tables: Database, simulator: Simulator, *arguments: str) -> Done:
@@ -57,9 +58,9 @@ def repair(place: object, tables: Database, simulator: Simulator, *arguments: st
     )
 
 
-def test_again_fills_a_given_up_gap(tables: Database, engine_path: Path) -> None:
-    """Only if that is asked for; the status says whether anything is left."""
-    with forgotten(tables) as (simulator, show):
+def test_repair_fills_a_given_up_gap_only_with_again(tables: Database, engine_path: Path) -> None:
+    """The exit status is 0 if no gap is left to fill."""
+    with given_up_gap(tables) as (simulator, show):
         show(0)
         done = repair(engine_path, tables, simulator)
         assert done.returncode == 0, done.stderr
@@ -74,8 +75,8 @@ def test_again_fills_a_given_up_gap(tables: Database, engine_path: Path) -> None
 def test_gap_that_is_still_lacking_is_named_with_status_1(
     tables: Database, engine_path: Path
 ) -> None:
-    """With its reason, and status 1."""
-    with forgotten(tables) as (simulator, _):
+    """The output holds the reason why it is given up."""
+    with given_up_gap(tables) as (simulator, _):
         done = repair(engine_path, tables, simulator, "--again")
     assert done.returncode == 1
     assert "0 gaps filled, 0 trades; 1 given up, 0 left" in done.stdout
@@ -85,14 +86,14 @@ def test_gap_that_is_still_lacking_is_named_with_status_1(
 def test_long_gap_is_requested_only_if_it_is_named(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bound is said; and of one that is named, how long it takes."""
+    """The output says the limit, and for a named gap the number of requests."""
     for module in (
         "candlewax.core.gaps.fill_plan",
         "candlewax.pipeline.reports.gap_fill",
         "candlewax.cli.repair",
     ):
         monkeypatch.setattr(f"{module}.MAX_GAP_NUMBERS", 1)
-    with forgotten(tables) as (simulator, show):
+    with given_up_gap(tables) as (simulator, show):
         show(0)
         first = gaps(tables)[0]["first_sequence"]
         done = repair(engine_path, tables, simulator, "--again")
@@ -106,11 +107,11 @@ def test_long_gap_is_requested_only_if_it_is_named(
 
 
 def test_again_fills_gaps_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As embedded."""
+    """As in an embedded database."""
     monkeypatch.setenv("no_proxy", "*")
     with serving(tmp_path) as server:
         tables = open_tables(Server(server.dsn), "market")
-        with forgotten(tables) as (simulator, show):
+        with given_up_gap(tables) as (simulator, show):
             show(0)
             done = repair(server.dsn, tables, simulator, "--again")
         assert done.returncode == 0, done.stderr
@@ -121,7 +122,7 @@ def test_again_fills_gaps_of_a_server(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_directory_in_use_is_refused_in_one_sentence(
     tables: Database, engine_path: Path, tmp_path: Path
 ) -> None:
-    """Here that of this test has it."""
+    """The process of this test uses the directory."""
     settings = {"CANDLEWAX_CLICKHOUSE": str(engine_path), "CANDLEWAX_DATABASE": name(tables)}
     done = candlewax(tmp_path, "repair", "--again", **settings)
     assert done.returncode == 2
@@ -133,7 +134,7 @@ def test_directory_in_use_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "settings", "message"),
     [
         (("--symbol", "DOGE/EUR"), {}, "--symbol: got 'DOGE/EUR', of which there is no gap"),
         (("--first", "77"), {}, "--first: got 77, with which no gap begins"),
@@ -146,14 +147,14 @@ def test_directory_in_use_is_refused_in_one_sentence(
         ),
     ],
 )
-def test_wrong_options_end_with_2_before_anyone_is_asked(
+def test_wrong_options_end_with_2_before_any_request(
     tables: Database,
     engine_path: Path,
     arguments: tuple[str, ...],
     settings: dict[str, str],
-    said: str,
+    message: str,
 ) -> None:
-    """With status 2, before anybody is asked."""
+    """The message names the option and no traceback is printed."""
     done = command(
         "repair",
         *arguments,
@@ -162,12 +163,12 @@ def test_wrong_options_end_with_2_before_anyone_is_asked(
         **settings,
     )
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_missing_directory_is_not_created(tmp_path: Path) -> None:
-    """A mistyped directory stays what it is."""
+    """The command ends with status 2."""
     place = tmp_path / "none"
     done = command("repair", CANDLEWAX_CLICKHOUSE=str(place))
     assert done.returncode == 2
@@ -177,17 +178,17 @@ def test_missing_directory_is_not_created(tmp_path: Path) -> None:
 
 DOCUMENTED = sorted(
     {
-        " ".join(one.words[2:])
-        for one in read().commands
-        if one.words[1:2] == ["repair"] and "[" not in one.text
+        " ".join(documented.words[2:])
+        for documented in read().commands
+        if documented.words[1:2] == ["repair"] and "[" not in documented.text
     }
 )
 
 
 @pytest.mark.parametrize("arguments", DOCUMENTED)
 def test_documented_commands_run(tables: Database, engine_path: Path, arguments: str) -> None:
-    """Those of README, docs and runbooks, on a gap that begins with another number."""
-    with forgotten(tables) as (simulator, show):
+    """Those of README, docs and runbooks, with the first number of this gap."""
+    with given_up_gap(tables) as (simulator, show):
         show(0)
         first = str(gaps(tables)[0]["first_sequence"])
         words = [first if word.isdigit() else word for word in arguments.split()]
@@ -196,5 +197,5 @@ def test_documented_commands_run(tables: Database, engine_path: Path, arguments:
 
 
 def test_some_commands_are_documented() -> None:
-    """Else nothing would be played above."""
+    """So the test above runs at least these."""
     assert {"", "--again"} < set(DOCUMENTED)

@@ -1,4 +1,4 @@
-"""No password of a server is told: by no output, log, answer, health or metrics."""
+"""No password of a server appears in any output, log, answer, health or metric."""
 
 import base64
 import logging
@@ -55,19 +55,19 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]
     started.end()
 
 
-def check(dsn: str, *told: str) -> None:
-    """None of the forms that the password has is told."""
+def assert_no_password(dsn: str, *texts: str) -> None:
+    """Assert that no text holds the password in any of its forms."""
     account = dsn.partition("//")[2].partition("@")[0]
     coded = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     for secret in (PASSWORD, PASSWORD[:6], account, account.partition(":")[2], coded):
-        assert not [text for text in told if secret in text]
+        assert not [text for text in texts if secret in text]
 
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_commands_do_not_print_passwords(
     server: Serving, caplog: pytest.LogCaptureFixture, *, is_there: bool
 ) -> None:
-    """Whatever becomes of them, and whoever listens."""
+    """If they succeed or fail, with the right and a wrong password."""
     if not is_there:
         server.end()
     wrong = server.dsn.replace("Tr0ub", "Tr0ubXX")
@@ -75,30 +75,30 @@ def test_commands_do_not_print_passwords(
         for dsn in (server.dsn, wrong, server.dsn.replace("http:", "https:")):
             for command in COMMANDS:
                 done = command_inside.command(*command, CANDLEWAX_CLICKHOUSE=dsn)
-                check(dsn, done.stdout, done.stderr)
+                assert_no_password(dsn, done.stdout, done.stderr)
             for flow in ("ohlcv", "silver"):
                 if dsn != server.dsn or not is_there:
                     done = command_inside.flow(flow, CANDLEWAX_CLICKHOUSE=dsn)
-                    check(dsn, done.stdout, done.stderr)
-    check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
+                    assert_no_password(dsn, done.stdout, done.stderr)
+    assert_no_password(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
 
 
 def test_page_and_api_do_not_show_passwords(
     server: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the server is there, and while it is not."""
+    """While the server is there, and while it is away."""
     place = Address(server.dsn)
     with caplog.at_level(logging.DEBUG), ExitStack() as stack:
         store = Store(partial(connect, place, "market", fail_fast=True))
         stack.callback(store.close)
-        seen = StoredFeedStatus()
-        viewers = Subscribers(seen)
-        recent = CandleCache()
-        beside = [Poll(store, viewers, seen, recent).run]
+        status = StoredFeedStatus()
+        subscribers = Subscribers(status)
+        cache = CandleCache()
+        background = [Poll(store, subscribers, status, cache).run]
         app = build_app(
-            store, viewers, recent, None, beside, feed_title=f"{place}, database market"
+            store, subscribers, cache, None, background, feed_title=f"{place}, database market"
         )
-        page = Server(app, viewers, "127.0.0.1", 0)
+        page = Server(app, subscribers, "127.0.0.1", 0)
         page.start()
         stack.callback(page.stop)
         client = Client(page.port)
@@ -108,7 +108,7 @@ def test_page_and_api_do_not_show_passwords(
                 market = MARKET if path in {CANDLES, "/api/v1/trades"} else None
                 answer = client.ask(path, market)
                 statuses.add(answer.status)
-                check(server.dsn, answer.body.decode(), str(answer.headers))
+                assert_no_password(server.dsn, answer.body.decode(), str(answer.headers))
             server.end()
         assert statuses == {200, 404, 503}
-    check(server.dsn, caplog.text, generate_latest(REGISTRY).decode())
+    assert_no_password(server.dsn, caplog.text, generate_latest(REGISTRY).decode())

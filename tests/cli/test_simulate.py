@@ -30,7 +30,7 @@ COMMAND = (
 
 @contextmanager
 def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The running command, and the addresses it tells."""
+    """The running command, and the addresses that it prints."""
     with subprocess.Popen(
         [*COMMAND, "--port", "0", *options],
         cwd=ROOT,
@@ -50,8 +50,8 @@ def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str,
             process.kill()
 
 
-def rest(process: "subprocess.Popen[str]") -> str:
-    """What it prints from now to its end; `communicate` would leave out what is buffered."""
+def remaining_output(process: "subprocess.Popen[str]") -> str:
+    """Return the output from now to its end; `communicate` would omit buffered output."""
     assert process.stdout
     assert process.stderr
     out, err = process.stdout.read(), process.stderr.read()
@@ -61,14 +61,14 @@ def rest(process: "subprocess.Popen[str]") -> str:
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
     process.send_signal(number)
-    return rest(process)
+    return remaining_output(process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
-    """It tells where to listen, serves all exchanges, and ends well on a signal."""
+    """It prints its addresses, serves all exchanges, and ends with status 0 on a signal."""
 
-    async def come(exchange: str, url: str, native: str) -> None:
+    async def receive(exchange: str, url: str, native: str) -> None:
         async with connect(url) as connection:
             listener = Listener(connection, exchange)
             await listener.subscribe(native)
@@ -80,7 +80,7 @@ def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
             ("kraken", "BTC/USD"),
             ("coinbase", "BTC-USD"),
         ):
-            asyncio.run(come(exchange, urls[exchange.upper()], native))
+            asyncio.run(receive(exchange, urls[exchange.upper()], native))
         port = urls["KRAKEN"].split(":")[2].split("/")[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
             assert answer.status == 200
@@ -88,10 +88,10 @@ def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
 
 
 def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
-    """It ends with a client connected, whose trades are in the journal file."""
+    """The trades of the client are in the journal file."""
     file = tmp_path / "journal.tsv"
 
-    async def come(url: str, process: "subprocess.Popen[str]") -> Listener:
+    async def receive(url: str, process: "subprocess.Popen[str]") -> Listener:
         async with connect(url) as connection:
             listener = Listener(connection, "kraken")
             await listener.subscribe("BTC/USD")
@@ -102,7 +102,7 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
         return listener
 
     with simulating("--rate", "2000", "--skip", "0.1", "--journal", str(file)) as (process, urls):
-        listener = asyncio.run(come(urls["KRAKEN"], process))
+        listener = asyncio.run(receive(urls["KRAKEN"], process))
         _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "")
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
@@ -118,9 +118,9 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
 
 
 def test_simulate_stops_after_its_seconds() -> None:
-    """By itself, and with a summary."""
+    """It prints a summary."""
     with simulating("--seconds", "0.1") as (process, _):
-        assert "Stopped." in rest(process)
+        assert "Stopped." in remaining_output(process)
 
 
 def run(*options: str) -> "subprocess.CompletedProcess[str]":
@@ -150,14 +150,14 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
     ],
 )
 def test_wrong_options_are_named(options: list[str], message: str) -> None:
-    """The message says which one, what it takes and what it got."""
+    """The message names the option, the expected value and the given one."""
     result = command_inside.command("simulate", *options)
     assert result.returncode == 2
     assert message in result.stderr
 
 
-def test_unreadable_recording_is_named(tmp_path: Path) -> None:
-    """A port that is taken or a journal in no folder ends it with a message."""
+def test_port_in_use_or_unwritable_journal_ends_with_a_message(tmp_path: Path) -> None:
+    """With status 1 and no traceback."""
     journal = str(tmp_path / "none" / "journal.tsv")
     result = command_inside.command("simulate", "--port", "0", "--journal", journal)
     assert result.returncode == 1
@@ -171,17 +171,17 @@ def test_unreadable_recording_is_named(tmp_path: Path) -> None:
         assert "Traceback" not in taken.stderr
 
 
-def test_damaged_recording_is_named(tmp_path: Path) -> None:
-    """When its end cannot be read, the command ends with a message."""
+def test_damaged_recording_ends_with_a_message(tmp_path: Path) -> None:
+    """Its first part is readable, its end is not."""
     file = tmp_path / "cut.tsv.zst"
     file.write_bytes(SAMPLE.read_bytes()[:5000])
 
-    async def come(url: str) -> None:
+    async def receive(url: str) -> None:
         async with connect(url) as connection:
             await Listener(connection, "kraken").subscribe("BTC/USD")
 
     with simulating("--recording", str(file), "--pace", "0") as (process, urls):
-        asyncio.run(come(urls["KRAKEN"]))
+        asyncio.run(receive(urls["KRAKEN"]))
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         assert err.startswith("candlewax: ")

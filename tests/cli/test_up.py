@@ -1,4 +1,4 @@
-"""The commands as processes: one that plays and shows, and one that only shows."""
+"""`candlewax up` and `candlewax serve` as processes."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PATIENCE = 120.0
 
 @contextmanager
 def started(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[Client, Any]]:
-    """A command that serves, once it says where; it must end well when it is asked to."""
+    """Start a command, wait for its address, and stop it; it must end with status 0."""
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments, "--port=0"],
         cwd=ROOT,
@@ -42,12 +42,12 @@ def started(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[Cl
     )
     assert process.stdout is not None
     try:
-        said = ""
-        while not (found := re.search(r"^ {4}http://127\.0\.0\.1:(\d+)$", said, re.MULTILINE)):
+        output = ""
+        while not (address := re.search(r"^ {4}http://127\.0\.0\.1:(\d+)$", output, re.MULTILINE)):
             line = process.stdout.readline()
             assert line, process.communicate()[1]
-            said += line
-        yield Client(int(found[1])), process
+            output += line
+        yield Client(int(address[1])), process
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
@@ -70,14 +70,14 @@ def trades_of(client: Client) -> int:
 
 
 def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> None:
-    """Hours of it are there from the start, the rest follows; nothing is left behind."""
+    """Its first hours are served from the start, and no temporary files are left."""
     manifest = json.loads((ROOT / "candlewax/data/sample.json").read_text())
     expected = manifest["markets"]["binance BTC/USDT"]["trades"]
     with started(tmp_path, "up", "--pace", "400") as (client, _):
         until(lambda: trades_of(client) > expected / 3)
-        some = trades_of(client)
+        count_before = trades_of(client)
         assert client.ask("/").status == 200
-        until(lambda: trades_of(client) > some)
+        until(lambda: trades_of(client) > count_before)
         until(lambda: client.ask("/api/v1/health").json["status"] == "ended")
         until(lambda: trades_of(client) == expected)
         example = subprocess.run(
@@ -96,8 +96,8 @@ def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> 
     assert not list(tmp_path.glob("candlewax-*"))
 
 
-def test_up_stops_in_the_middle_with_a_stream_open(tmp_path: Path) -> None:
-    """With a stream open."""
+def test_up_stops_on_sigint_while_a_stream_is_open(tmp_path: Path) -> None:
+    """With status 0, before the sample has ended."""
     with started(tmp_path, "up") as (client, process):
         until(lambda: trades_of(client) > 0)
         with socket.create_connection(("127.0.0.1", client.port), 10) as stream:
@@ -110,8 +110,8 @@ def test_up_stops_in_the_middle_with_a_stream_open(tmp_path: Path) -> None:
             assert process.wait(PATIENCE) == 0
 
 
-def test_serve_shows_a_directory_and_keeps_others_out(tmp_path: Path) -> None:
-    """From a directory that nobody has open, with SQL; and others are kept out of it."""
+def test_serve_locks_the_directory_that_it_serves(tmp_path: Path) -> None:
+    """It answers SQL; another process cannot open the directory meanwhile."""
     feed = str(record(tmp_path / "market.tsv", market(500, seed=7)))
     assert run(tmp_path, *FLOW, CANDLEWAX_FEED=feed).returncode == 0
     with started(tmp_path, "serve") as (client, _):
@@ -121,8 +121,8 @@ def test_serve_shows_a_directory_and_keeps_others_out(tmp_path: Path) -> None:
         assert client.ask("/api/v1/health").json["feeds"] == []
 
 
-def test_serve_shows_a_server_without_sql(tmp_path: Path) -> None:
-    """And SQL is to be asked of that server."""
+def test_serve_of_a_server_answers_no_sql(tmp_path: Path) -> None:
+    """Clients send SQL to that server itself."""
     with serving(tmp_path / "server") as front:
         settings = {"CANDLEWAX_CLICKHOUSE": front.dsn, "no_proxy": "*"}
         feed = str(record(tmp_path / "market.tsv", market(500, seed=8)))
@@ -132,8 +132,8 @@ def test_serve_shows_a_server_without_sql(tmp_path: Path) -> None:
             assert client.ask("/?query=SELECT+1").refusal == (404, "no_sql_here", None)
 
 
-def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    """With what to do; status 1, no traceback."""
+def test_port_in_use_is_named(tmp_path: Path) -> None:
+    """With the option that helps, status 1 and no traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -160,7 +160,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
 def test_wrong_options_are_named_before_anything_starts(
     tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], text: str
 ) -> None:
-    """Before anything starts."""
+    """With a reason and no traceback."""
     place = str(tmp_path / "clickhouse")
     done = command_inside.command(*arguments, CANDLEWAX_CLICKHOUSE=place, **settings)
     assert done.returncode != 0
@@ -168,8 +168,8 @@ def test_wrong_options_are_named_before_anything_starts(
     assert "Traceback" not in done.stderr
 
 
-def test_listening_for_other_machines_is_warned_of(tmp_path: Path) -> None:
-    """When it listens for them."""
+def test_up_warns_when_it_listens_for_other_machines(tmp_path: Path) -> None:
+    """On its first line of errors."""
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, "up", "--port=0", "--host=0.0.0.0"],
         cwd=ROOT,

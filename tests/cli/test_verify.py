@@ -1,4 +1,4 @@
-"""Our candles beside those that the exchange publishes."""
+"""`candlewax verify`: our candles against those that the exchange publishes."""
 
 import json
 import zipfile
@@ -17,31 +17,31 @@ from tests.support.command_process import run
 from tests.support.stored import FIELDS
 from tests.verification.test_kline_comparison import CANDLE
 
-Say = Callable[..., tuple[int | str | None, str, str]]
+Verify = Callable[..., tuple[int | str | None, str, str]]
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 MS = 1_704_067_200_000
 
 
 @pytest.fixture
-def say(
+def verify(
     tables: Database,
     engine_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Say:
-    """Runs `candlewax verify`; its status, what it prints, and what it complains of."""
+) -> Verify:
+    """A function that runs `candlewax verify` and returns status, output and errors."""
 
-    def ran(*arguments: str | Path) -> tuple[int | str | None, str, str]:
+    def run_verify(*arguments: str | Path) -> tuple[int | str | None, str, str]:
         words = map(str, arguments)
         status = run(monkeypatch, engine_path, tables, "verify", *words)
         return status, *capsys.readouterr()
 
-    return ran
+    return run_verify
 
 
 def store(tables: Database, *minutes: int, market: str = "binance BTC/USDT", **more: Any) -> None:
-    """Closed candles of one minute, written without the pipeline."""
+    """Store closed one-minute candles without the pipeline."""
     exchange, symbol = market.split()
     for minute in minutes:
         start = BEGIN + timedelta(minutes=minute)
@@ -55,29 +55,35 @@ def store(tables: Database, *minutes: int, market: str = "binance BTC/USDT", **m
 
 
 def kline(minute: int, **more: object) -> str:
-    said = {**CANDLE, **more}
+    fields = {**CANDLE, **more}
     names = ("open", "high", "low", "close", "volume")
     later = ("quote_volume", "trade_count", "buy_volume", "buy_quote_volume")
     opened = MS + minute * 60_000
-    values = [opened, *(said[n] for n in names), opened + 59_999, *(said[n] for n in later), 0]
+    values = [
+        opened,
+        *(fields[n] for n in names),
+        opened + 59_999,
+        *(fields[n] for n in later),
+        0,
+    ]
     return ",".join(map(str, values)) + "\n"
 
 
 def test_comparison_counts_equal_and_different_candles(
-    tables: Database, say: Say, tmp_path: Path
+    tables: Database, verify: Verify, tmp_path: Path
 ) -> None:
-    """Of both forms: for people and as JSON, beside what verify always tells."""
+    """In JSON, beside the keys of every run, and in text."""
     store(tables, 0, 1, 2, 4)
     store(tables, 3, status="gaps", high=1)
     path = tmp_path / "BTCUSDT-1m-2024-01-01.csv"
     path.write_text("".join([kline(0), kline(1, low="0.5"), kline(3), kline(4), kline(9)]))
-    status, out, _ = say("--json", "--exchange-candles", path)
+    status, out, _ = verify("--json", "--exchange-candles", path)
     assert status == 1
-    found = json.loads(out)
+    result = json.loads(out)
     assert {"candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"} <= set(
-        found
+        result
     )
-    (score,) = found["exchange_candles"]
+    (score,) = result["exchange_candles"]
     examples = score.pop("examples")
     assert score == {
         "file": str(path), "exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1m",
@@ -89,28 +95,30 @@ def test_comparison_counts_equal_and_different_candles(
         ("2024-01-01 00:03:00", "differs"),
         ("2024-01-01 00:02:00", "only_ours"),
     ]
-    status, out, _ = say("--exchange-candles", path)
+    status, out, _ = verify("--exchange-candles", path)
     assert status == 1
     assert "binance BTC/USDT 1m differ in: high 1, low 1" in out
     assert "low: ours 1.000000000000, theirs 0.500000000000" in out
 
 
-def test_empty_database_is_no_agreement(tables: Database, say: Say) -> None:
-    """Its JSON is the same as ever. With a single candle there is something."""
+def test_empty_database_ends_with_2(tables: Database, verify: Verify) -> None:
+    """The JSON is still printed. With a single candle the check runs."""
     for words in ((), ("--json",)):
-        status, out, err = say(*words)
+        status, out, err = verify(*words)
         assert status == 2
         assert err.splitlines()[-1].startswith("candlewax: nothing to verify in ")
         assert bool(out) == (words == ("--json",))
     store(tables, 0)
-    status, out, err = say()
+    status, out, err = verify()
     assert (status, err) == (1, "")
     assert "1 without trades" in out
 
 
-def test_verify_without_kline_files_prints_nothing_of_them(tables: Database, say: Say) -> None:
-    """Today's keys and those of the parts."""
-    status, out, _ = say("--json")
+def test_verify_without_kline_files_prints_nothing_of_them(
+    tables: Database, verify: Verify
+) -> None:
+    """The JSON has no key for them."""
+    status, out, _ = verify("--json")
     assert status == 2
     assert "exchange_candles" not in json.loads(out)
     assert tables.query("SELECT count() FROM ohlcv").item() == 0
@@ -129,31 +137,31 @@ def test_verify_without_kline_files_prints_nothing_of_them(tables: Database, say
         ("x.csv", ["--symbol", "BTC/USDT:USDT", "--timeframe", "1m"], "binance_usdm BTC/USDT:USDT"),
     ],
 )
-def test_market_comes_from_the_file_name_or_the_options(
-    tables: Database, say: Say, tmp_path: Path, name: str, arguments: list[str], market: str
+def test_market_is_that_of_the_file_name_or_the_options(
+    tables: Database, verify: Verify, tmp_path: Path, name: str, arguments: list[str], market: str
 ) -> None:
-    """Whichever of Binance's markets has candles."""
+    """A name of spot and futures is the one of which candles are stored."""
     store(tables, 0, market=market)
     path = tmp_path / name
     path.write_text(kline(0))
-    _, out, err = say("--json", "--exchange-candles", path, *arguments)
+    _, out, err = verify("--json", "--exchange-candles", path, *arguments)
     assert err == ""
     (score,) = json.loads(out)["exchange_candles"]
     assert (f"{score['exchange']} {score['symbol']}", score["equal"]) == (market, 1)
 
 
-def test_archive_is_read_as_published(tables: Database, say: Say, tmp_path: Path) -> None:
-    """One file within."""
+def test_published_archive_is_read(tables: Database, verify: Verify, tmp_path: Path) -> None:
+    """It holds one file."""
     store(tables, 0)
     path = tmp_path / "BTCUSDT-1m-2024-01-01.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("BTCUSDT-1m-2024-01-01.csv", kline(0))
-    _, out, _ = say("--json", "--exchange-candles", path)
+    _, out, _ = verify("--json", "--exchange-candles", path)
     assert json.loads(out)["exchange_candles"][0]["equal"] == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "arguments", "complaint"),
+    ("name", "text", "arguments", "reason"),
     [
         ("BTCUSDT-1m-2024-01-01.csv", "a,b\n1,2\n", [], "expected 12 columns, got 2"),
         ("BTCUSDT-3m-2024-01-01.csv", kline(0), [], "--timeframe: 3m"),
@@ -168,37 +176,37 @@ def test_archive_is_read_as_published(tables: Database, say: Say, tmp_path: Path
 )
 def test_file_that_cannot_be_compared_is_named(
     tables: Database,
-    say: Say,
+    verify: Verify,
     tmp_path: Path,
     name: str,
     text: str,
     arguments: list[str],
-    complaint: str,
+    reason: str,
 ) -> None:
-    """Status 2: could not compare."""
+    """With status 2 and the reason."""
     store(tables, 0)
     store(tables, 0, timeframe="5m")
     path = tmp_path / name
     path.write_text(text)
-    status, _, err = say("--exchange-candles", path, *arguments)
+    status, _, err = verify("--exchange-candles", path, *arguments)
     assert status == 2
     assert f"{path}: " in err
-    assert complaint in err
+    assert reason in err
 
 
-def test_ambiguous_market_name_is_refused(tables: Database, say: Say, tmp_path: Path) -> None:
-    """Nobody guesses."""
+def test_ambiguous_market_name_is_refused(tables: Database, verify: Verify, tmp_path: Path) -> None:
+    """With status 2, if both spot and futures have candles."""
     store(tables, 0)
     store(tables, 0, market="binance_usdm BTC/USDT:USDT")
     path = tmp_path / "BTCUSDT-1m-2024-01-01.csv"
     path.write_text(kline(0))
-    status, _, err = say("--exchange-candles", path)
+    status, _, err = verify("--exchange-candles", path)
     assert (status, "--exchange: binance and binance_usdm both have BTCUSDT" in err) == (2, True)
 
 
 @recorded.needed
-def test_published_binance_klines_agree(tables: Database, say: Say, tmp_path: Path) -> None:
-    """Seven whole minutes agree; the first one was recorded in part, and says so."""
+def test_published_binance_klines_agree(tables: Database, verify: Verify, tmp_path: Path) -> None:
+    """Seven minutes agree; the first was recorded in part, and its certificate says so."""
     frames = [
         frame
         for day in ("20240718", "20240719")
@@ -207,7 +215,7 @@ def test_published_binance_klines_agree(tables: Database, say: Say, tmp_path: Pa
     replay([recorded.log(tmp_path / "f.tsv", "binance_usdm", frames, "c")], tables)
     path = recorded.DATA / "klines" / "binance_usdm_BTCUSDT_1m_20240718T2357Z.csv"
     words = ("--symbol", "BTC/USDT:USDT", "--timeframe", "1m")
-    status, out, _ = say("--json", *words, "--exchange-candles", path)
+    status, out, _ = verify("--json", *words, "--exchange-candles", path)
     (score,) = json.loads(out)["exchange_candles"]
     assert (score["compared"], score["equal"], score["known"], score["beyond"]) == (8, 7, 1, 1)
     assert (score["only_ours"], score["only_theirs"], status) == (0, 0, 0)
@@ -215,7 +223,7 @@ def test_published_binance_klines_agree(tables: Database, say: Say, tmp_path: Pa
     lines[4] = lines[4].replace(",2480,", ",2481,")
     changed = tmp_path / "BTCUSDT-1m-2024-07.csv"
     changed.write_text("".join(lines))
-    status, out, _ = say("--json", "--exchange-candles", changed)
+    status, out, _ = verify("--json", "--exchange-candles", changed)
     (score,) = json.loads(out)["exchange_candles"]
     assert (status, score["equal"], score["fields"]["trade_count"]) == (1, 6, 2)
     assert [e["window_start"] for e in score["examples"] if e["status"] == "complete"] == [
@@ -224,15 +232,15 @@ def test_published_binance_klines_agree(tables: Database, say: Say, tmp_path: Pa
 
 
 @recorded.needed
-def test_published_kraken_candles_agree(tables: Database, say: Say, tmp_path: Path) -> None:
-    """Every minute with trades agrees, averages too; those without need no candle."""
+def test_published_kraken_candles_agree(tables: Database, verify: Verify, tmp_path: Path) -> None:
+    """Each minute with trades agrees in all fields; minutes without trades need no candle."""
     frames = [
         (int(time * 10**9) + 40_000_000, v2(list(fills)))
         for time, fills in groupby(kraken_trades(), key=lambda trade: trade[2])
     ]
     replay([recorded.log(tmp_path / "k.tsv", "kraken", frames, "k")], tables)
     path = recorded.DATA / "kraken_rest" / "kraken_xbtusdt_ohlc_1m_part1.json"
-    status, out, _ = say("--json", "--exchange-candles", path)
+    status, out, _ = verify("--json", "--exchange-candles", path)
     (score,) = json.loads(out)["exchange_candles"]
     assert (score["exchange"], score["symbol"], score["timeframe"]) == ("kraken", "BTC/USDT", "1m")
     # The first minute was recorded in part, the last one is not closed.

@@ -1,8 +1,8 @@
-"""Reads the YAML that compose.yaml and deploy/ are written in: a small part of it.
+"""A reader of the small part of YAML in which compose.yaml and deploy/ are written.
 
 Block mappings and lists, flow mappings and lists on one line, plain and double-quoted
-scalars, comments on lines of their own, anchors, aliases and `<<`. What is written
-otherwise is an error, never a guess. Tags (`!override`) are passed over.
+scalars, comments on lines of their own, anchors, aliases and `<<`. Any other syntax is an
+error. Tags (`!override`) are ignored.
 """
 
 import json
@@ -20,7 +20,7 @@ _VARIABLE: Final = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 
 
 def read(path: Path) -> Any:
-    """What a file says."""
+    """Parse a file."""
     lines = [
         (len(line) - len(line.lstrip()), line.strip())
         for line in path.read_text("utf-8").splitlines()
@@ -35,12 +35,12 @@ def read(path: Path) -> Any:
     return value
 
 
-def interpolated(value: Any, environ: Mapping[str, str]) -> Any:
-    """With each `${NAME:-default}` replaced, as Compose does."""
+def interpolate(value: Any, environ: Mapping[str, str]) -> Any:
+    """Return the value with each `${NAME:-default}` replaced, as Compose does."""
     if isinstance(value, dict):
-        return {key: interpolated(item, environ) for key, item in value.items()}
+        return {key: interpolate(item, environ) for key, item in value.items()}
     if isinstance(value, list):
-        return [interpolated(item, environ) for item in value]
+        return [interpolate(item, environ) for item in value]
     if not isinstance(value, str):
         return value
     return _VARIABLE.sub(

@@ -38,37 +38,37 @@ from tests.support.processes import FLOW, environment
 
 EXCHANGES: Final = ("kraken", "coinbase")
 PATIENCE_S: Final = 60
-"""After so many seconds what is waited for will not come."""
+"""Seconds after which waiting fails."""
 
 WATCH: Final = (sys.executable, "-c", "from candlewax.cli.main import main; main(['watch'])")
 
 
 def shortened(rules: str) -> str:
-    """Rules in which each minute is a second."""
+    """Return rules in which each minute is a second."""
     return re.sub(r"\b(\d+)m\b", r"\1s", rules).replace("* 60", "* 1")
 
 
 class Exchanges:
-    """The simulator; each time on the same port."""
+    """The simulator, on the same port after each start."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self._running = ExitStack()
 
     def start(self, garbage: float = 0) -> None:
-        """Play, and now and then something that cannot be read."""
-        # Who starts again must not give out an id twice.
+        """Start, with a share of unreadable frames."""
+        # After a restart no id may occur twice.
         ids_from = int(time.time() * 1000)
         plan = Plan(rate=40, ids_from=ids_from, keep=1000, fault_rates=FaultRates(garbage=garbage))
         self._running.enter_context(running(Simulator(plan, port=self.port)))
 
     def stop(self) -> None:
-        """Be gone."""
+        """Stop; exchanges are away until the next start."""
         self._running.close()
 
     @property
     def settings(self) -> dict[str, str]:
-        """A live feed of these."""
+        """Settings of a live feed from the simulator."""
         urls = {
             f"CANDLEWAX_{name.upper()}_URL": f"ws://127.0.0.1:{self.port}{PATHS[name]}"
             for name in EXCHANGES
@@ -77,8 +77,8 @@ class Exchanges:
 
 
 class Stack:
-    """Exchanges, the database behind HTTP, the whole pipeline in one process, the watch in
-    another, and Prometheus with the rules of deploy/prometheus.
+    """Exchanges, a database server, the pipeline in one process, the watch in another, and
+    Prometheus with the rules of deploy/prometheus.
     """
 
     def __init__(self, folder: Path, prometheus: str) -> None:
@@ -86,28 +86,28 @@ class Stack:
         self._all = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {name: free_port() for name in ("ohlcv", "watch", "ingest", "prometheus")}
-        self.behind = 7
-        """Messages that have not been read yet, of what only tells."""
-        self.told = Counters()
-        """What it has counted."""
+        self.lag_messages = 7
+        """Unread messages of the process that only serves metrics."""
+        self.counters = Counters()
+        """Counters of the process that only serves metrics."""
         self.fired: set[str] = set()
-        """Alerts that were waited for, and came."""
-        self.over: set[str] = set()
-        """Alerts that were waited for, and went."""
+        """Alerts that were waited for and fired."""
+        self.cleared: set[str] = set()
+        """Alerts that were waited for and cleared."""
         self.exchanges = Exchanges()
         self._all.callback(self.exchanges.stop)
         self.database = Serving(folder / "clickhouse")
         self._all.callback(self.database.end)
         self._all.callback(self._end)
-        self._others()
+        self._serve_rare_metrics()
         self._prometheus(prometheus)
 
     def close(self) -> None:
-        """End all of it."""
+        """End all processes."""
         self._all.close()
 
     def start(self, name: str) -> None:
-        """Start a process of ours, again on the same port."""
+        """Start one of our processes, on the same port after a restart."""
         settings = {
             **self.exchanges.settings,
             "CANDLEWAX_CLICKHOUSE": self.database.dsn,
@@ -130,12 +130,12 @@ class Stack:
             )
 
     def kill(self, name: str) -> None:
-        """End a process at once."""
+        """Kill a process."""
         self._processes[name].kill()
         self._processes[name].wait()
 
     def freeze(self, number: signal.Signals) -> None:
-        """Stop the database where it stands, or let it go on."""
+        """Send SIGSTOP or SIGCONT to the database."""
         os.kill(self.database.pid, number)
 
     def _end(self) -> None:
@@ -143,25 +143,25 @@ class Stack:
             process.kill()
             process.wait()
 
-    def _others(self) -> None:
-        """What only a pipeline behind a broker tells, and what seldom happens."""
+    def _serve_rare_metrics(self) -> None:
+        """Serve the metrics that need a broker or rare events."""
         for name in (
             ("recomputed", "kraken"),
             ("revisions", "kraken", "2"),
             ("rest", "kraken", "answered"),
         ):
-            self.told.increment(1, *name)
+            self.counters.increment(1, *name)
         DeliveryLatency(lambda: 0).record_sent("kraken", 1, time.time())
 
         def waiting() -> int:
-            # All is stored whenever somebody asks.
+            # Each scrape counts as a commit.
             metrics.mark_committed()
             return 3
 
-        def behind() -> dict[tuple[str, int], int]:
-            return {("trades", 0): self.behind}
+        def read_lag() -> dict[tuple[str, int], int]:
+            return {("trades", 0): self.lag_messages}
 
-        counted = MetricsCollector(self.told, lags=[behind], undelivered=[waiting])
+        counted = MetricsCollector(self.counters, lags=[read_lag], undelivered=[waiting])
         status = StatusServer(counted, Health(), "127.0.0.1", self.ports["ingest"])
         self._all.callback(status.close)
 
@@ -193,10 +193,10 @@ class Stack:
         )
         self._run("prometheus", (program, *options), environment(self._folder))
 
-    def _ask(self, what: str, **parameters: object) -> Any:
-        """What Prometheus answers; nothing while it does not."""
+    def _ask(self, endpoint: str, **parameters: object) -> Any:
+        """Return the data of Prometheus's answer, or None while it does not answer."""
         query = urllib.parse.urlencode(parameters)
-        address = f"http://127.0.0.1:{self.ports['prometheus']}/api/v1/{what}?{query}"
+        address = f"http://127.0.0.1:{self.ports['prometheus']}/api/v1/{endpoint}?{query}"
         for name, process in self._processes.items():
             log = self._folder / f"{name}.log"
             assert process.poll() in {None, -signal.SIGKILL}, log.read_text("utf-8")[-2000:]
@@ -207,14 +207,16 @@ class Stack:
             return None
 
     def query(self, expression: str) -> list[float]:
-        """The values that an expression has now, in which a range is five seconds."""
-        found = self._ask("query", query=expression.replace("$__rate_interval", "5s"))
-        return [float(one["value"][1]) for one in found["result"]] if found else []
+        """Return the current values of an expression; its rate interval is five seconds."""
+        answer = self._ask("query", query=expression.replace("$__rate_interval", "5s"))
+        return [float(series["value"][1]) for series in answer["result"]] if answer else []
 
     def alerts(self) -> set[str]:
-        """The alerts that are firing."""
-        found = self._ask("alerts") or {"alerts": []}
-        return {one["labels"]["alertname"] for one in found["alerts"] if one["state"] == "firing"}
+        """Return the alerts that are firing."""
+        answer = self._ask("alerts") or {"alerts": []}
+        return {
+            alert["labels"]["alertname"] for alert in answer["alerts"] if alert["state"] == "firing"
+        }
 
     def wait_for(self, *names: str) -> None:
         """Return when all these alerts are firing."""
@@ -222,18 +224,18 @@ class Stack:
         self.fired.update(names)
 
     def wait_without(self, *names: str) -> None:
-        """Return when none of these alerts is."""
-        self._until(lambda: set(names) & self.alerts(), "over")
-        self.over.update(names)
+        """Return when none of these alerts is firing."""
+        self._until(lambda: set(names) & self.alerts(), "cleared")
+        self.cleared.update(names)
 
-    def _until(self, left: Callable[[], set[str]], what: str) -> None:
+    def _until(self, unmet: Callable[[], set[str]], state: str) -> None:
         end = time.monotonic() + PATIENCE_S
-        while names := left():
-            assert time.monotonic() < end, f"not {what}: {names}"
+        while names := unmet():
+            assert time.monotonic() < end, f"not {state}: {names}"
             time.sleep(0.1)
 
     def sql(self, text: str, **parameters: str) -> list[list[Any]]:
-        """The rows of a query, as one sends it who may only read."""
+        """Return the rows of a query, sent as a user who can only read."""
         query = urllib.parse.urlencode(
             {"query": f"{text} FORMAT JSONCompact", "database": "market", **parameters}
         )
@@ -246,7 +248,7 @@ class Stack:
                 raise AssertionError(f"{text}: {error.read().decode()}") from None
 
     def change(self, text: str) -> None:
-        """Change the tables, past the pipeline."""
+        """Change the tables without the pipeline."""
         address = f"{self.database.address}/?database=market"
         with urllib.request.urlopen(address, data=text.encode()) as answer:  # noqa: S310
             answer.read()

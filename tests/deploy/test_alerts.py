@@ -1,4 +1,4 @@
-"""The alert rules: each fires and clears, and says what to do."""
+"""The alert rules: each fires and clears, and names its runbook."""
 
 import os
 import re
@@ -22,14 +22,17 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule i
 
 
 def need(program: str) -> str:
-    """Where a program is; skips, or fails where tests may not be skipped, without it."""
-    found = shutil.which(program)
-    if found is None:
-        why = f"no {program} here; Debian has it in its package prometheus"
+    """Return the path of a program.
+
+    Without it skip the test, or fail if CANDLEWAX_TEST_REQUIRED is set.
+    """
+    path = shutil.which(program)
+    if path is None:
+        reason = f"no {program} here; Debian has it in its package prometheus"
         if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
-            pytest.fail(why)
-        pytest.skip(why)
-    return found
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
 
 
 def promtool(*arguments: str) -> None:
@@ -39,56 +42,55 @@ def promtool(*arguments: str) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_the_configuration_is_prometheus_s() -> None:
-    """Prometheus can read it, and the rules with it."""
+def test_prometheus_accepts_its_configuration() -> None:
+    """And the alert rules that it includes."""
     promtool("check", "config", str(FOLDER / "prometheus.yml"))
 
 
-def test_rules_do_what_their_cases_say() -> None:
-    """Each fires when it should, not before, and clears."""
+def test_rules_fire_and_clear_as_their_cases_expect() -> None:
+    """By `promtool test rules`."""
     promtool("test", "rules", "tests/deploy/alerts_test.yml")
 
 
 @each_rule
-def test_each_rule_has_cases(rule: dict[str, Any]) -> None:
-    """In which it fires, and in which it does so no longer."""
-    seen = [
+def test_each_rule_has_a_case_that_fires_and_one_that_clears(rule: dict[str, Any]) -> None:
+    """The last case is the one that clears."""
+    fires = [
         bool(case["exp_alerts"])
         for test in CASES["tests"]
         for case in test["alert_rule_test"]
         if case["alertname"] == rule["alert"]
     ]
-    assert True in seen
-    assert seen[-1] is False
+    assert True in fires
+    assert fires[-1] is False
 
 
 @each_rule
-def test_each_rule_is_complete(rule: dict[str, Any]) -> None:
-    """It says how urgent it is, in one line what is wrong, and where to read on."""
+def test_each_rule_has_a_severity_a_summary_and_a_runbook(rule: dict[str, Any]) -> None:
     assert rule["alert"].startswith("Candlewax")
     assert rule["labels"]["severity"] in {"page", "warn"}
     assert set(rule["annotations"]) == {"summary", "runbook"}
     assert rule["annotations"]["runbook"] == f"docs/runbooks/{rule['alert']}.md"
 
 
-def test_rules_are_about_metrics_there_are() -> None:
-    """A rule about a metric that was renamed never fires."""
+def test_rules_use_only_known_metrics() -> None:
+    """A rule for a renamed metric would never fire."""
     known = {name + ("_total" if kind == "counter" else "") for name, kind, *_ in families()}
     named = {name for rule in RULES for name in re.findall(r"candlewax_\w+", rule["expr"])}
     assert named <= known
 
 
-def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
-    """Named as the alert is."""
+def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
+    """With the same name."""
     assert {page.stem for page in PAGES.iterdir()} == {rule["alert"] for rule in RULES}
 
 
 @each_rule
-def test_a_page_answers_four_questions(rule: dict[str, Any]) -> None:
-    """Its meaning, checks, actions, and how to see that it is over."""
+def test_runbook_has_its_four_sections(rule: dict[str, Any]) -> None:
+    """Meaning, checks, actions and end; its links exist."""
     text = (PAGES / f"{rule['alert']}.md").read_text("utf-8")
     assert text.startswith(f"# {rule['alert']}\n")
-    asked = ("Meaning.", "Checks.", "Actions.", "End.")
-    assert re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE) == list(asked)
+    sections = ("Meaning.", "Checks.", "Actions.", "End.")
+    assert re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE) == list(sections)
     linked = re.findall(r"\]\(([^)#]+)", text)
     assert all((PAGES / path).exists() for path in linked)

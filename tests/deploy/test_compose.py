@@ -1,4 +1,4 @@
-"""compose.yaml and what it mounts, as far as no Docker is needed to see it."""
+"""compose.yaml and the files that it mounts, checked without Docker."""
 
 import itertools
 import re
@@ -10,14 +10,14 @@ import pytest
 
 from candlewax.runtime import settings
 from candlewax.runtime.settings import SettingsError
-from tests.deploy.reading import ROOT, interpolated, read
+from tests.deploy.reading import ROOT, interpolate, read
 
 DATAFLOWS = ("ingest", "silver", "ohlcv", "repair")
 PROCESSES = (*DATAFLOWS, "watch")
 WRITTEN = read(ROOT / "compose.yaml")
-COMPOSE = interpolated(WRITTEN, {})
+COMPOSE = interpolate(WRITTEN, {})
 SERVICES: dict[str, Any] = COMPOSE["services"]
-ELSEWHERE = read(ROOT / "deploy" / "kafka.yaml")
+EXTERNAL_KAFKA = read(ROOT / "deploy" / "kafka.yaml")
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_dataflow = pytest.mark.parametrize("name", DATAFLOWS)
@@ -30,7 +30,7 @@ def mebibytes(text: str) -> int:
 
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, str]]:
-    """The source and target of each mount."""
+    """Return source and target of each mount."""
     return [
         (mount["source"], mount["target"])
         if isinstance(mount, dict)
@@ -45,8 +45,8 @@ def known_settings() -> set[str]:
     return set(re.findall(r"CANDLEWAX_\w+", str(refused.value).partition("there are")[2]))
 
 
-def test_the_services() -> None:
-    """There are the services that docs/production.md speaks of, and no others."""
+def test_services_are_those_of_the_production_page() -> None:
+    """docs/production.md describes each, and there are no others."""
     others = {"redpanda", "console", "clickhouse", "prometheus", "grafana"}
     assert set(SERVICES) == {*PROCESSES, *others}
     page = (ROOT / "docs" / "production.md").read_text("utf-8")
@@ -54,14 +54,13 @@ def test_the_services() -> None:
 
 
 @each_service
-def test_ports_on_loopback(name: str) -> None:
-    """Each published port is bound to the loopback address."""
+def test_published_ports_are_bound_to_loopback(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port), port
 
 
-def test_published_ports() -> None:
-    """Published are the ports that people know, and nothing else."""
+def test_published_ports_are_the_documented_ones() -> None:
+    """No other port is published."""
     published = {
         name: [int(port.split(":")[1]) for port in service["ports"]]
         for name, service in SERVICES.items()
@@ -77,16 +76,16 @@ def test_published_ports() -> None:
 
 
 @each_service
-def test_health_checks(name: str) -> None:
-    """Each service has a health check with all its times."""
+def test_each_service_has_a_health_check(name: str) -> None:
+    """With interval, timeout, retries and start period."""
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in {"CMD", "CMD-SHELL"}
     assert {"interval", "timeout", "retries", "start_period"} <= set(check)
 
 
 @each_service
-def test_limits(name: str) -> None:
-    """Each service has limits, a restart policy, a time to stop and no way to new privileges."""
+def test_each_service_is_limited_and_restarted(name: str) -> None:
+    """It has limits of memory, CPU and logs, a time to stop, and cannot gain privileges."""
     service = SERVICES[name]
     assert mebibytes(service["mem_limit"]) > 0
     assert service["cpus"] > 0
@@ -96,23 +95,22 @@ def test_limits(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
-def test_the_whole_is_small() -> None:
-    """All services together may take less than 4 GB."""
-    whole = sum(mebibytes(service["mem_limit"]) for service in SERVICES.values())
-    assert whole * 2**20 < 4e9
+def test_all_services_fit_into_four_gigabytes() -> None:
+    total = sum(mebibytes(service["mem_limit"]) for service in SERVICES.values())
+    assert total * 2**20 < 4e9
 
 
 @each_service
-def test_depends_on_healthy_services(name: str) -> None:
-    """A service waits for others that have health checks to be healthy."""
+def test_service_waits_for_its_dependencies_to_be_healthy(name: str) -> None:
+    """Each dependency has a health check."""
     for other, wait in SERVICES[name].get("depends_on", {}).items():
         assert wait == {"condition": "service_healthy"}
         assert "healthcheck" in SERVICES[other]
 
 
 @each_service
-def test_images_are_pinned(name: str) -> None:
-    """Each image has an exact version."""
+def test_each_image_has_an_exact_version(name: str) -> None:
+    """Except for the image that is built here."""
     image = SERVICES[name]["image"]
     if name in PROCESSES:
         assert image == "candlewax:local"
@@ -121,8 +119,8 @@ def test_images_are_pinned(name: str) -> None:
 
 
 @each_service
-def test_volumes_are_declared(name: str) -> None:
-    """A named volume is declared; what is mounted is there and cannot be written."""
+def test_mounted_volumes_are_declared_and_files_read_only(name: str) -> None:
+    """Mounted files exist and cannot be written."""
     for source, _ in mounts(SERVICES[name]):
         if source.startswith("./"):
             assert (ROOT / source).exists()
@@ -135,8 +133,7 @@ def test_volumes_are_declared(name: str) -> None:
             assert mount.endswith(":ro")
 
 
-def test_volumes_are_used() -> None:
-    """Each declared volume belongs to one service."""
+def test_each_volume_belongs_to_one_service() -> None:
     used = [
         source
         for service in SERVICES.values()
@@ -147,8 +144,8 @@ def test_volumes_are_used() -> None:
 
 
 @each_process
-def test_processes_are_confined(name: str) -> None:
-    """A process of ours runs as a plain user, on a root it cannot write, under an init process."""
+def test_each_process_is_confined(name: str) -> None:
+    """It runs without privileges as a plain user, on a read-only root, under an init process."""
     service = SERVICES[name]
     assert service["command"] == [name]
     assert service.get("entrypoint") == (None if name in DATAFLOWS else ["candlewax"])
@@ -159,10 +156,8 @@ def test_processes_are_confined(name: str) -> None:
     assert int(service["stop_grace_period"][:-1]) >= 30
 
 
-def test_recovery_stores() -> None:
-    """Each of silver and ohlcv has a recovery store of its own; ingest and repair have
-    none.
-    """
+def test_each_stateful_dataflow_has_its_own_recovery_store() -> None:
+    """Ingest and repair keep no state and have none."""
     stores = {
         name: [source for source, target in mounts(SERVICES[name]) if target == "/recovery"]
         for name in DATAFLOWS
@@ -176,26 +171,25 @@ def test_recovery_stores() -> None:
 
 
 @each_process
-def test_settings_are_known(name: str) -> None:
-    """Each CANDLEWAX_ name is a setting."""
+def test_each_candlewax_variable_is_a_setting(name: str) -> None:
+    """Also in the file for an external Kafka."""
     names = {key for key in SERVICES[name]["environment"] if key.startswith("CANDLEWAX_")}
     assert names <= known_settings()
-    more = ELSEWHERE["services"].get(name, {}).get("environment", {})
+    more = EXTERNAL_KAFKA["services"].get(name, {}).get("environment", {})
     for key in more:
         assert key in names or re.fullmatch(r"CANDLEWAX_KAFKA_[A-Z_]+", key)
 
 
-def test_feed() -> None:
-    """Live is the default feed, and the user's environment says otherwise."""
+def test_feed_is_live_unless_the_environment_sets_it() -> None:
     written = WRITTEN["services"]["ingest"]["environment"]
-    assert interpolated(written, {})["CANDLEWAX_FEED"] == "live"
-    assert interpolated(written, {"CANDLEWAX_FEED": "sample"})["CANDLEWAX_FEED"] == "sample"
+    assert interpolate(written, {})["CANDLEWAX_FEED"] == "live"
+    assert interpolate(written, {"CANDLEWAX_FEED": "sample"})["CANDLEWAX_FEED"] == "sample"
 
 
-def test_one_password() -> None:
-    """The dataflows know the user and the password that the server is given."""
+def test_all_services_use_the_same_user_and_password() -> None:
+    """Those that the server gets from the environment."""
     given = {"CLICKHOUSE_USER": "someone", "CLICKHOUSE_PASSWORD": "anything"}
-    services = interpolated(WRITTEN, given)["services"]
+    services = interpolate(WRITTEN, given)["services"]
     assert services["clickhouse"]["environment"] == given
     reader = services["grafana"]["environment"]["CLICKHOUSE_PASSWORD"]
     assert reader == given["CLICKHOUSE_PASSWORD"]
@@ -204,8 +198,8 @@ def test_one_password() -> None:
         assert dsn == "http://someone:anything@clickhouse:8123"
 
 
-def test_listeners() -> None:
-    """The broker tells each client the address by which it came."""
+def test_broker_advertises_a_reachable_address_to_each_client() -> None:
+    """Services get its name in the network, programs on the host its loopback port."""
     command = SERVICES["redpanda"]["command"]
     options = dict(option[2:].split("=", 1) for option in command if "=" in option)
     assert options["advertise-kafka-addr"] == "internal://redpanda:9092,external://127.0.0.1:19092"
@@ -214,8 +208,7 @@ def test_listeners() -> None:
     assert not any("dev-container" in option for option in command)
 
 
-def test_what_prometheus_reads() -> None:
-    """Prometheus reads the port on which each service serves its metrics."""
+def test_prometheus_scrapes_the_metrics_port_of_each_service() -> None:
     jobs = read(ROOT / "deploy" / "prometheus" / "prometheus.yml")["scrape_configs"]
     targets = set(
         itertools.chain.from_iterable(
@@ -230,16 +223,16 @@ def test_what_prometheus_reads() -> None:
     assert targets == expected | {"localhost:9090"}
 
 
-def test_each_process_is_named_where_it_is_read() -> None:
-    """Alerts and dashboards tell processes apart by their names."""
+def test_scrape_targets_carry_the_name_of_their_process() -> None:
+    """Alerts and dashboards distinguish processes by it."""
     jobs = read(ROOT / "deploy" / "prometheus" / "prometheus.yml")["scrape_configs"]
     (ours,) = (job for job in jobs if job["job_name"] == "candlewax")
     named = {group["labels"]["process"]: group["targets"] for group in ours["static_configs"]}
     assert named == {name: [f"{name}:8000"] for name in PROCESSES}
 
 
-def test_who_looks_on_may_only_read() -> None:
-    """Grafana's user changes nothing, and has the password that the server is given."""
+def test_grafana_user_can_only_read() -> None:
+    """Its password is that of the server."""
     reader = ET.parse(ROOT / "deploy" / "clickhouse" / "reader.xml")  # noqa: S314 - ours
     assert reader.findtext("profiles/reader/readonly") == "2"
     assert reader.findtext("users/reader/profile") == "reader"
@@ -249,14 +242,14 @@ def test_who_looks_on_may_only_read() -> None:
     assert "CLICKHOUSE_PASSWORD" in SERVICES["clickhouse"]["environment"]
 
 
-def test_server_configuration() -> None:
-    """The server's configuration files are XML with the root that ClickHouse expects."""
+def test_clickhouse_configuration_files_have_their_root() -> None:
+    """Each is XML with the root element `clickhouse`."""
     for path in sorted((ROOT / "deploy" / "clickhouse").iterdir()):
         assert ET.parse(path).getroot().tag == "clickhouse"  # noqa: S314 - ours
 
 
-def test_image() -> None:
-    """What the Dockerfile copies is there and not kept from Docker; the base is pinned."""
+def test_image_copies_existing_files_onto_a_pinned_base() -> None:
+    """Exactly the copied files are allowed by .dockerignore."""
     lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
     bases = {line.split()[1] for line in lines if line.startswith("FROM ")}
     assert bases == {"python:3.12.15-slim-trixie"}
@@ -267,14 +260,14 @@ def test_image() -> None:
         for source in line.split()[1:-1]
     }
     assert all((ROOT / source).exists() for source in copied)
-    let = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    assert "*" in let
-    assert {line[1:] for line in let if line.startswith("!")} == copied
+    ignore_lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert "*" in ignore_lines
+    assert {line[1:] for line in ignore_lines if line.startswith("!")} == copied
 
 
-def test_kafka_elsewhere() -> None:
-    """With a Kafka elsewhere no dataflow waits for the broker here, which does not start."""
+def test_external_kafka_replaces_the_broker() -> None:
+    """No dataflow waits for the broker of compose.yaml, which does not start."""
     for name in DATAFLOWS:
-        assert set(ELSEWHERE["services"][name]["depends_on"]) == {"clickhouse"}
+        assert set(EXTERNAL_KAFKA["services"][name]["depends_on"]) == {"clickhouse"}
     for name in ("redpanda", "console"):
-        assert ELSEWHERE["services"][name]["profiles"] == ["redpanda"]
+        assert EXTERNAL_KAFKA["services"][name]["profiles"] == ["redpanda"]

@@ -1,4 +1,4 @@
-"""Grafana's dashboards, as far as no Grafana is needed to see them."""
+"""Grafana's dashboards, checked without Grafana."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.reading import ROOT, interpolated, read
+from tests.deploy.reading import ROOT, interpolate, read
 from tests.runtime.test_metrics import families
 
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -19,13 +19,13 @@ SOURCES = {
     source["uid"]: source
     for source in read(GRAFANA / "provisioning" / "datasources" / "candlewax.yml")["datasources"]
 }
-COMPOSE = interpolated(read(ROOT / "compose.yaml"), {})["services"]
+COMPOSE = interpolate(read(ROOT / "compose.yaml"), {})["services"]
 
 each_board = pytest.mark.parametrize("name", BOARDS)
 
 
 def queries(kind: str) -> Iterator[tuple[str, str]]:
-    """Each query for a kind of data source, and the panel it is for."""
+    """Yield each query for a kind of data source, with its panel."""
     for board in BOARDS.values():
         for panel in board["panels"]:
             for target in panel["targets"]:
@@ -37,8 +37,8 @@ _TEXTS = {"prometheus": "expr", "grafana-clickhouse-datasource": "rawSql"}
 
 
 @each_board
-def test_panels_are_whole(name: str) -> None:
-    """Each has a title, a kind, a place and queries to a data source that is provisioned."""
+def test_each_panel_has_a_title_a_type_and_queries(name: str) -> None:
+    """Its queries go to a provisioned data source."""
     board = BOARDS[name]
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -55,8 +55,8 @@ def test_panels_are_whole(name: str) -> None:
 
 @each_board
 def test_panels_do_not_overlap(name: str) -> None:
-    """Each lies within 24 columns, and no place is taken twice."""
-    taken: set[tuple[int, int]] = set()
+    """Each panel lies within 24 columns."""
+    occupied: set[tuple[int, int]] = set()
     for panel in BOARDS[name]["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
@@ -65,12 +65,12 @@ def test_panels_do_not_overlap(name: str) -> None:
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not cells & taken, panel["title"]
-        taken |= cells
+        assert not cells & occupied, panel["title"]
+        occupied |= cells
 
 
-def test_the_boards_there_are() -> None:
-    """One of the market, one of the pipeline, each found by its name."""
+def test_there_is_a_board_of_the_market_and_one_of_the_pipeline() -> None:
+    """Their ids are fixed, and the market has candlesticks."""
     assert {name: board["uid"] for name, board in BOARDS.items()} == {
         "market": "candlewax-market",
         "pipeline": "candlewax-pipeline",
@@ -80,8 +80,8 @@ def test_the_boards_there_are() -> None:
 
 
 @each_board
-def test_variables_are_declared(name: str) -> None:
-    """Each `$name` is a variable of the board or one of Grafana's own."""
+def test_each_variable_of_a_board_is_declared(name: str) -> None:
+    """Or built into Grafana."""
     board = BOARDS[name]
     declared = {variable["name"] for variable in board["templating"]["list"]}
     texts = json.dumps([board["panels"], board["templating"]])
@@ -89,8 +89,8 @@ def test_variables_are_declared(name: str) -> None:
     assert set(re.findall(r"\$(\w+)", texts)) <= declared | own
 
 
-def test_each_metric_shown_is_one_there_is() -> None:
-    """A panel of a metric that was renamed is empty; and each metric of ours is shown."""
+def test_boards_show_only_known_metrics() -> None:
+    """A panel of a renamed metric would be empty. All metrics but a few are shown."""
     known = {
         name + {"counter": "_total", "histogram": "_bucket"}.get(kind, "")
         for name, kind, *_ in families()
@@ -110,15 +110,14 @@ def test_each_metric_shown_is_one_there_is() -> None:
     }
 
 
-def test_the_candles_a_panel_draws_are_its_query_s_columns() -> None:
-    """By the names that the panel looks for."""
+def test_candlestick_panel_uses_the_columns_of_its_query() -> None:
     (panel,) = (p for p in BOARDS["market"]["panels"] if p["type"] == "candlestick")
     named = set(re.findall(r"AS (\w+)", panel["targets"][0]["rawSql"]))
     assert set(panel["options"]["fields"].values()) | {"time"} == named
 
 
-def test_what_is_provisioned_is_what_compose_mounts() -> None:
-    """The folder of dashboards, and the data sources at their services' ports."""
+def test_provisioned_files_and_sources_match_compose() -> None:
+    """Grafana reads dashboards from their mount; data sources use the ports of the services."""
     mounts = dict(volume.split(":")[:2] for volume in COMPOSE["grafana"]["volumes"])
     (provider,) = read(GRAFANA / "provisioning" / "dashboards" / "candlewax.yml")["providers"]
     assert mounts["./deploy/grafana/dashboards"] == provider["options"]["path"]
@@ -129,11 +128,11 @@ def test_what_is_provisioned_is_what_compose_mounts() -> None:
     clickhouse = SOURCES["clickhouse"]["jsonData"]
     assert (clickhouse["host"], clickhouse["port"]) == ("clickhouse", 8123)
     given = set(COMPOSE["grafana"]["environment"])
-    asked = [clickhouse["defaultDatabase"], SOURCES["clickhouse"]["secureJsonData"]["password"]]
-    assert {name.removeprefix("$") for name in asked} <= given
+    used = [clickhouse["defaultDatabase"], SOURCES["clickhouse"]["secureJsonData"]["password"]]
+    assert {name.removeprefix("$") for name in used} <= given
 
 
-def test_the_plugin_is_pinned() -> None:
-    """ClickHouse's data source is no part of Grafana."""
+def test_clickhouse_plugin_has_an_exact_version() -> None:
+    """It is not part of Grafana."""
     plugin = COMPOSE["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
     assert re.fullmatch(rf"{SOURCES['clickhouse']['type']}@\d+\.\d+\.\d+", plugin)

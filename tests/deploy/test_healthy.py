@@ -16,7 +16,7 @@ READY = json.dumps({"ready": True, "checks": {"commits": "ok"}})
 
 @contextmanager
 def serving(text: str = READY, status: int = 200) -> Iterator[int]:
-    """A server that says so at /readyz, and its port."""
+    """A server with this answer at /readyz; yields its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -50,15 +50,15 @@ def check(port: int | str, *arguments: str, **more: str) -> tuple[int, str]:
     return answer.returncode, answer.stdout.strip()
 
 
-def test_ready() -> None:
-    """A process that says so is ready."""
+def test_ready_process_is_healthy() -> None:
+    """Its port comes from the setting or from an address."""
     with serving() as port:
         assert check(port) == (0, "ready")
         assert check("", f"http://127.0.0.1:{port}/readyz") == (0, "ready")
 
 
-def test_not_ready() -> None:
-    """Of one that is not each check that fails is told."""
+def test_process_that_is_not_ready_is_reported_with_its_failed_checks() -> None:
+    """Without a failed check the text is general."""
     checks = {"commits": "the last commit was 75 s ago", "feed kraken": "ok", "broker": "away"}
     with serving(json.dumps({"ready": False, "checks": checks}), 503) as port:
         assert check(port) == (1, "commits: the last commit was 75 s ago\nbroker: away")
@@ -66,13 +66,13 @@ def test_not_ready() -> None:
         assert check(port) == (1, "something has failed")
 
 
-def test_absent() -> None:
-    """One that does not answer, or answers with an error or without sense, is not."""
+def test_process_without_a_valid_answer_is_unhealthy() -> None:
+    """It does not answer, or with an error or other content."""
     with serving() as port:
         pass
-    code, said = check(port)
+    code, output = check(port)
     assert code == 1
-    assert said.startswith("no answer: ")
+    assert output.startswith("no answer: ")
     for text in ("", "[]", "{}", '{"checks": 1}'):
         with serving(text, status=500) as port:
             assert check(port)[0] == 1
@@ -80,7 +80,6 @@ def test_absent() -> None:
     assert check("") == (1, "CANDLEWAX_METRICS_PORT is not set")
 
 
-def test_no_proxy() -> None:
-    """A proxy that the environment names is not asked."""
+def test_proxy_of_the_environment_is_ignored() -> None:
     with serving() as port:
         assert check(port, http_proxy="http://127.0.0.1:1", no_proxy="")[0] == 0

@@ -64,23 +64,22 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def test_syntax() -> None:
-    """The shell can read it."""
+def test_script_is_executable_and_has_valid_syntax() -> None:
     subprocess.run(["/bin/sh", "-n", SCRIPT], check=True)
     assert os.access(SCRIPT, os.X_OK)
 
 
 @pytest.mark.parametrize("arguments", [(), ("gold",), ("ingest", "silver")])
-def test_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """It says what it takes, and makes nothing."""
+def test_wrong_arguments_print_the_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """No file is created."""
     answer = run(tmp_path, *arguments)
     assert answer.returncode == 2
     assert "usage: run.sh ingest|silver|ohlcv|tables|repair" in answer.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_ohlcv(tmp_path: Path) -> None:
-    """It runs the pipeline, and goes on from its recovery store."""
+def test_ohlcv_resumes_from_its_recovery_store(tmp_path: Path) -> None:
+    """The store is created in the data directory or in $RECOVERY."""
     log = str(record(tmp_path / "few.tsv", market(100, seed=1)))
     first = run(tmp_path, "ohlcv", CANDLEWAX_FEED=log)
     assert first.returncode == 0, first.stderr
@@ -88,27 +87,26 @@ def test_ohlcv(tmp_path: Path) -> None:
         "part-0.sqlite3"
     ]
     store = tmp_path / "elsewhere"
-    again = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
-    assert again.returncode == 0, again.stderr
+    second = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
+    assert second.returncode == 0, second.stderr
     assert (store / "part-0.sqlite3").is_file()
     resumed = run(tmp_path, "ohlcv", RECOVERY=str(store), CANDLEWAX_FEED=log)
     assert resumed.returncode == 0, resumed.stderr
 
 
-def test_half_a_store(tmp_path: Path) -> None:
-    """What a start that was broken off left of a recovery store is made anew."""
-    left = tmp_path / "store" / "new"
-    left.mkdir(parents=True)
-    (left / "part-0.sqlite3").write_bytes(b"half of it")
+def test_incomplete_recovery_store_is_created_again(tmp_path: Path) -> None:
+    """A start that was interrupted left a part of it."""
+    incomplete = tmp_path / "store" / "new"
+    incomplete.mkdir(parents=True)
+    (incomplete / "part-0.sqlite3").write_bytes(b"half of it")
     log = str(record(tmp_path / "few.tsv", market(100, seed=1)))
     answer = run(tmp_path, "silver", RECOVERY=str(tmp_path / "store"), CANDLEWAX_FEED=log)
     assert answer.returncode == 0, answer.stderr
-    assert not left.exists()
+    assert not incomplete.exists()
 
 
 @pytest.mark.parametrize("dataflow", ["ingest", "silver", "ohlcv"])
-def test_stops(tmp_path: Path, dataflow: str) -> None:
-    """Asked to stop it stores what it read and ends without failure."""
+def test_dataflow_stops_on_sigterm_with_status_0(tmp_path: Path, dataflow: str) -> None:
     with start(tmp_path, dataflow) as process:
         assert process.stdout
         while "Reading" not in process.stdout.readline():
@@ -118,19 +116,19 @@ def test_stops(tmp_path: Path, dataflow: str) -> None:
     assert process.returncode == 0, errors
 
 
-def test_stays(tmp_path: Path) -> None:
-    """Where it is to stay it waits when its feed has ended, until it is stopped."""
+def test_script_with_stay_waits_after_the_feed_has_ended(tmp_path: Path) -> None:
+    """Until it is stopped; the file $STAY marks the end of the feed."""
     ended = tmp_path / "ended"
     with start(tmp_path, "ingest", STAY=str(ended)) as process:
         wait_for(ended, process)
         process.send_signal(signal.SIGTERM)
-        said, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert said.endswith("The feed has ended; waiting to be stopped.\n")
+    assert output.endswith("The feed has ended; waiting to be stopped.\n")
 
 
-def test_stops_where_it_stays(tmp_path: Path) -> None:
-    """Where it is to stay it hands the request to stop on, and says nothing of an end."""
+def test_script_with_stay_passes_sigterm_on_to_the_dataflow(tmp_path: Path) -> None:
+    """It does not mark the feed as ended."""
     ended = tmp_path / "ended"
     with start(tmp_path, "ingest", STAY=str(ended)) as process:
         assert process.stdout
@@ -143,8 +141,8 @@ def test_stops_where_it_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stay", ["", "ended"])
-def test_fails(tmp_path: Path, stay: str) -> None:
-    """A dataflow that fails fails the script, so that the container is started again."""
+def test_failed_dataflow_fails_the_script(tmp_path: Path, stay: str) -> None:
+    """So the container is restarted, with $STAY too."""
     answer = run(tmp_path, "ingest", CANDLEWAX_DATABASE="no name", STAY=stay)
     assert answer.returncode == 1
     assert "CANDLEWAX_DATABASE" in answer.stderr

@@ -1,5 +1,5 @@
-"""Alerts and dashboards on a running pipeline: real processes, a real Prometheus, exchanges
-that misbehave.
+"""Alerts and dashboards on a running pipeline: real processes, a real Prometheus and faulty
+exchanges.
 """
 
 import re
@@ -22,7 +22,7 @@ EVERY = {"ohlcv", "watch", "ingest"}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A pipeline that runs well but for something unreadable now and then."""
+    """A healthy pipeline that receives an unreadable frame from time to time."""
     made = Stack(tmp_path_factory.mktemp("stack"), need("prometheus"))
     try:
         made.exchanges.start(garbage=0.05)
@@ -34,9 +34,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made.close()
 
 
-def expanded(sql: str) -> str:
-    """A query of ClickHouse's data source as Grafana sends it (its documentation, "Macros"),
-    for the hours around now.
+def expand_macros(sql: str) -> str:
+    """Return a query of ClickHouse's data source as Grafana sends it for the hours around now.
+
+    By the section "Macros" of its documentation.
     """
     now = int(time.time())
     begin, end = f"toDateTime({now - 7_200})", f"toDateTime({now + 7_200})"
@@ -47,8 +48,8 @@ def expanded(sql: str) -> str:
     return sql
 
 
-def test_the_pipeline_s_board_has_something_to_show(stack: Stack) -> None:
-    """Each panel, whatever else is in it."""
+def test_each_panel_of_the_pipeline_board_has_data(stack: Stack) -> None:
+    """From at least one of its queries."""
     stack.change(
         "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
         "after, state) SELECT 'kraken', 'BTC/USD', 1, 3, 3, now(), now(), 'open'"
@@ -61,11 +62,11 @@ def test_the_pipeline_s_board_has_something_to_show(stack: Stack) -> None:
         assert until(lambda some=expressions: any(map(stack.query, some))), title  # type: ignore[misc]
 
 
-def test_the_market_s_board_has_something_to_show(stack: Stack) -> None:
-    """Each panel, and what it lets one choose from."""
+def test_each_panel_and_variable_of_the_market_board_has_data(stack: Stack) -> None:
+    """From each of its queries."""
     variables = [v["query"] for v in BOARDS["market"]["templating"]["list"] if v["type"] == "query"]
-    asked = [sql for _, sql in queries("grafana-clickhouse-datasource")]
-    for sql in map(expanded, [*variables, *asked]):
+    panel_queries = [sql for _, sql in queries("grafana-clickhouse-datasource")]
+    for sql in map(expand_macros, [*variables, *panel_queries]):
         assert "$" not in sql
         assert until(lambda text=sql: stack.sql(text)), sql  # type: ignore[misc]
 
@@ -76,10 +77,9 @@ SELECT 'kraken', 'ETH/USD', 1, 3, {missing}, now(), now(), '{state}'
 """
 
 
-def test_alerts_fire_and_clear(stack: Stack) -> None:
-    """Every one of them: when exchanges send what cannot be read, are gone, when a process dies,
-    the database stalls, a candle is wrong, a gap is there to stay, and a process is behind or
-    has dropped something.
+def test_each_alert_fires_and_clears(stack: Stack) -> None:
+    """Exchanges send unreadable frames or are away, a process dies, lags or drops frames, the
+    database stalls, a candle is wrong, and a gap cannot be repaired.
     """
     stack.wait_for("CandlewaxDeadLetters")
     stack.exchanges.stop()
@@ -89,14 +89,14 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "version) SELECT '1m', 'kraken', 'NO/SUCH', toStartOfMinute(max(watermark)) - 60, 1, 1, 3 "
         "FROM watermarks WHERE exchange = 'kraken'"
     )
-    stack.told.increment(1, "lost", "kraken")
-    stack.told.increment(1, "contradictions", "kraken")
-    stack.told.increment(1, "unknown_conditions", "kraken", "AUCTION")
-    stack.told.set_gauge(2, "refused_markets", "kraken")
+    stack.counters.increment(1, "lost", "kraken")
+    stack.counters.increment(1, "contradictions", "kraken")
+    stack.counters.increment(1, "unknown_conditions", "kraken", "AUCTION")
+    stack.counters.set_gauge(2, "refused_markets", "kraken")
     stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
     stack.wait_for("CandlewaxMarketsRefused")
-    stack.told.set_gauge(0, "refused_markets", "kraken")
-    stack.behind = 20_000
+    stack.counters.set_gauge(0, "refused_markets", "kraken")
+    stack.lag_messages = 20_000
     stack.wait_for(
         "CandlewaxFeedSilent",
         "CandlewaxProcessDown",
@@ -110,7 +110,7 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         "CandlewaxUnknownCondition",
         "CandlewaxMarketsRefused",
     )
-    stack.behind = 7
+    stack.lag_messages = 7
     stack.exchanges.start()
     stack.change(GAP.format(missing=3, state="unrepairable"))
     stack.start("watch")
@@ -131,4 +131,4 @@ def test_alerts_fire_and_clear(stack: Stack) -> None:
         stack.freeze(signal.SIGCONT)
     stack.wait_without("CandlewaxCommitStale", "CandlewaxCrossCheckStale")
     rules = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
-    assert stack.fired == stack.over == set(re.findall(r"- alert: (\w+)", rules))
+    assert stack.fired == stack.cleared == set(re.findall(r"- alert: (\w+)", rules))

@@ -1,4 +1,4 @@
-"""Trades as Avro, read by another library."""
+"""Trades as Avro, also read by another library."""
 
 import io
 import json
@@ -30,31 +30,31 @@ def schemas() -> Iterator[Registry]:
 
 
 def test_decoded_trades_equal_the_encoded_ones(schemas: Registry) -> None:
-    """Exact decimals, microseconds, numbers of 64 bits."""
+    """With exact decimals, microseconds and 64-bit numbers."""
     trades = read("binance", *TEXTS).trades.with_columns(via=pl.Series([1, 2, 3], dtype=pl.Int8))
     avro = Avro(schemas.url)
-    found = avro.decode(avro.encode(trades))
-    assert found.faults.is_empty()
-    assert found.trades.equals(trades.select(found.trades.columns))
+    decoded = avro.decode(avro.encode(trades))
+    assert decoded.faults.is_empty()
+    assert decoded.trades.equals(trades.select(decoded.trades.columns))
 
 
 def test_decoded_outages_equal_the_encoded_ones(schemas: Registry) -> None:
-    """By the message that tells of them."""
-    told = pl.Series("outages", [None, [[1, 2], [5, 9]], None], pl.List(pl.List(pl.Int64)))
+    """They are carried by a trade's message."""
+    outages = pl.Series("outages", [None, [[1, 2], [5, 9]], None], pl.List(pl.List(pl.Int64)))
     avro = Avro(schemas.url)
-    found = avro.decode(avro.encode(read("binance", *TEXTS).trades.with_columns(told)))
-    assert found.faults.is_empty()
-    assert found.outages.rows() == [("binance", 1, 2), ("binance", 5, 9)]
+    decoded = avro.decode(avro.encode(read("binance", *TEXTS).trades.with_columns(outages)))
+    assert decoded.faults.is_empty()
+    assert decoded.outages.rows() == [("binance", 1, 2), ("binance", 5, 9)]
 
 
-OLDER = {"via", "numbering", "outages", "kind"}
-"""Fields that came later."""
+ADDED = {"via", "numbering", "outages", "kind"}
+"""Fields that later releases added."""
 
 
-def test_older_messages_are_read(schemas: Registry) -> None:
-    """The trade came over a websocket, and nothing is told of outages."""
+def test_message_of_an_older_release_is_read(schemas: Registry) -> None:
+    """Its trade counts as received by websocket, without outages."""
     schema = json.loads(SCHEMA)
-    schema["fields"] = [field for field in schema["fields"] if field["name"] not in OLDER]
+    schema["fields"] = [field for field in schema["fields"] if field["name"] not in ADDED]
     avro = Avro(schemas.url)
     (message,) = avro.encode(read("binance", TEXTS[0]).trades)
     newer = fastavro.parse_schema(json.loads(SCHEMA))
@@ -63,14 +63,14 @@ def test_older_messages_are_read(schemas: Registry) -> None:
     schemas.schemas.append(json.dumps(schema))
     older = io.BytesIO()
     fastavro.schemaless_writer(older, fastavro.parse_schema(schema), record)
-    found = avro.decode([b"\0\0\0\0" + bytes([len(schemas.schemas)]) + older.getvalue()])
-    assert found.faults.is_empty()
-    assert found.trades["via"].to_list() == [1]
-    assert found.outages.is_empty()
+    decoded = avro.decode([b"\0\0\0\0" + bytes([len(schemas.schemas)]) + older.getvalue()])
+    assert decoded.faults.is_empty()
+    assert decoded.trades["via"].to_list() == [1]
+    assert decoded.outages.is_empty()
 
 
-def test_another_reader_finds_every_field(schemas: Registry) -> None:
-    """In Confluent framing: a zero, the schema's id, the record."""
+def test_another_library_reads_every_field(schemas: Registry) -> None:
+    """In Confluent's framing: a zero byte, the schema id, the record."""
     trades = read("binance", *TEXTS).trades
     first, _, last = Avro(schemas.url).encode(trades)
     assert first[:5] == b"\0\0\0\0\1"
@@ -89,8 +89,8 @@ def test_another_reader_finds_every_field(schemas: Registry) -> None:
     assert record["vendor_data"]["x"] == 'ä"\n'
 
 
-def test_the_schema_is_registered_once_for_the_topic(schemas: Registry) -> None:
-    """And newer readers must understand older messages."""
+def test_schema_is_registered_once(schemas: Registry) -> None:
+    """With backward compatibility, so newer readers understand older messages."""
     for _ in range(2):
         Avro(schemas.url)
     assert schemas.subjects == {SUBJECT}
@@ -100,18 +100,18 @@ def test_the_schema_is_registered_once_for_the_topic(schemas: Registry) -> None:
 
 
 def test_message_without_a_trade_becomes_a_fault(schemas: Registry) -> None:
-    """And takes no good one with it."""
+    """Valid messages beside it are decoded."""
     avro = Avro(schemas.url)
     (good,) = avro.encode(read("binance", TEXTS[0]).trades)
     unknown = b"\0\0\0\0\x07" + good[5:]
-    found = avro.decode([b"", b"{}", good[:-4], unknown, good])
-    assert found.trades["row"].to_list() == [4]
-    assert found.faults["row"].to_list() == [0, 1, 2, 3]
-    assert set(found.faults["reason"]) == {"bad_message"}
+    decoded = avro.decode([b"", b"{}", good[:-4], unknown, good])
+    assert decoded.trades["row"].to_list() == [4]
+    assert decoded.faults["row"].to_list() == [0, 1, 2, 3]
+    assert set(decoded.faults["reason"]) == {"bad_message"}
 
 
 def test_start_fails_if_the_registry_refuses_or_is_away(schemas: Registry) -> None:
-    """With a message that says so."""
+    """With a message for each case."""
     schemas.refuses = True
     with pytest.raises(BrokerError, match=r"refuses market\.crypto.trades\.normalized-value"):
         Avro(schemas.url)

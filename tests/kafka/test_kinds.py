@@ -1,4 +1,4 @@
-"""What sends to topics asks its database of which kind it is."""
+"""A process that sends to topics checks the kind of its database."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ HERE = Path("/here")
 
 
 def test_repair_refuses_a_database_of_another_kind(system: System, tmp_path: Path) -> None:
-    """Of which it takes the gaps, or stores in it what no topic takes."""
+    """With status 1 and both kinds in the message."""
     claim(system.tables, HERE, system.settings["CANDLEWAX_DATABASE"], SAMPLE_KIND)
     address = {"CANDLEWAX_KRAKEN_REST_URL": "http://127.0.0.1:9"}
     repair = system.start("repair", **address)

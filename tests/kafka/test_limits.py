@@ -1,4 +1,4 @@
-"""Frames and trades on their way to topics and back, without a broker: limits and moments."""
+"""Limits of messages, retention, outages and offsets, without a broker."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ DAY_MS: Final = 86_400_000
 
 
 class Message:
-    """A message as the broker's client gives it."""
+    """A message as the broker's client returns it."""
 
     def __init__(self, offset: int, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         self._offset = offset
@@ -61,7 +61,7 @@ class Message:
 
 
 class Outbox:
-    """Takes messages: their times, and whole batches."""
+    """A producer that records the times of its messages."""
 
     def __init__(self) -> None:
         self.times: list[int] = []
@@ -77,17 +77,17 @@ class Outbox:
         return len(self.times)
 
     def poll(self) -> None:
-        """Nothing comes back."""
+        """Report no deliveries."""
 
     def flush(self) -> None:
         self.flushed += 1
 
     def send_all(self, *_: object) -> None:
-        """Their values are looked at where they are made."""
+        """Ignore batches: their values are tested where they are encoded."""
 
 
 class Broker:
-    """Two partitions of each topic, and how long topics are asked to keep their messages."""
+    """A client with two partitions of each topic, which records extended retentions."""
 
     def __init__(self, consumer: Any = None) -> None:
         self.kept: list[tuple[str, int]] = []
@@ -113,40 +113,40 @@ class Broker:
     ],
     ids=["the highest", "a time above", "a number above"],
 )
-def test_headers_above_what_columns_hold_are_replaced(
+def test_header_beyond_the_range_of_its_column_is_replaced(
     recv_ns: int, seq: int, expected: tuple[int, int], more: list[tuple[str, bytes]]
 ) -> None:
-    """By the broker's time, and by the offset."""
+    """The time by the broker's, and the number by the offset."""
     headers = [("recv_ns", b"%d" % recv_ns), ("seq", b"%d" % seq), *more]
     messages: Any = [Message(3, headers)]
-    (found,) = raw_messages.read_frames(PartitionMessages(TOPIC, 0, messages))
-    assert isinstance(found, FrameBatch)
-    assert found.frames.select("recv_ns", "seq").rows() == [expected]
+    (feed,) = raw_messages.read_frames(PartitionMessages(TOPIC, 0, messages))
+    assert isinstance(feed, FrameBatch)
+    assert feed.frames.select("recv_ns", "seq").rows() == [expected]
 
 
 def frames(broker: Broker, outbox: Outbox) -> RawFrameProducer:
-    """What sends frames, at NOW_MS."""
-    to: Any = broker
-    by: Any = outbox
-    return RawFrameProducer(to, by, Counters(), lambda: NOW_MS / 1000)
+    """A producer of frames at NOW_MS."""
+    client: Any = broker
+    producer: Any = outbox
+    return RawFrameProducer(client, producer, Counters(), lambda: NOW_MS / 1000)
 
 
 def received(*times_ms: int) -> FrameBatch:
-    """Frames received at some times from NOW_MS."""
+    """Frames received at these offsets from NOW_MS."""
     rows = [((NOW_MS + at) * 1_000_000, "c", n, "{}") for n, at in enumerate(times_ms)]
     return FrameBatch("kraken", pl.DataFrame(rows, FRAMES, orient="row"))
 
 
-def test_frame_from_the_future_is_sent_with_a_time_that_brokers_take() -> None:
-    """Half an hour ahead at most; its header tells when it was received."""
+def test_frame_from_the_future_is_sent_with_a_time_half_an_hour_ahead() -> None:
+    """Brokers accept such a time; frames less ahead keep theirs."""
     outbox = Outbox()
     half_an_hour = 1_800_000
     frames(Broker(), outbox).send(received(-5, half_an_hour, half_an_hour + 1, 50 * DAY_MS))
     assert [at - NOW_MS for at in outbox.times] == [-5, half_an_hour, half_an_hour, half_an_hour]
 
 
-def test_topic_keeps_what_is_replayed_as_long_as_what_is_new() -> None:
-    """Its retention grows once frames are older than those before by more than a day."""
+def test_retention_grows_with_the_age_of_replayed_frames() -> None:
+    """It is extended if frames are more than a day older than any before."""
     broker = Broker()
     sending = frames(broker, Outbox())
     for age in (DAY_MS, DAY_MS + 1, DAY_MS + 2, 2 * DAY_MS + 1, 2 * DAY_MS + 2):
@@ -155,11 +155,13 @@ def test_topic_keeps_what_is_replayed_as_long_as_what_is_new() -> None:
     assert broker.kept == [(TOPIC, DAY_MS + 1 + week), (TOPIC, 2 * DAY_MS + 2 + week)]
 
 
-def test_snapshot_covers_frames_that_have_arrived() -> None:
-    """It waits until the broker has them all."""
+def test_snapshot_of_the_sink_waits_for_all_deliveries() -> None:
+    """It flushes the producer."""
     outbox = Outbox()
-    aside: Any = None
-    part = RawTopicSink(["kraken"], frames(Broker(), outbox), aside).build_part("", "kraken", None)
+    fallback: Any = None
+    part = RawTopicSink(["kraken"], frames(Broker(), outbox), fallback).build_part(
+        "", "kraken", None
+    )
     part.write_batch([received(0)])
     assert outbox.flushed == 0
     part.snapshot()
@@ -167,34 +169,36 @@ def test_snapshot_covers_frames_that_have_arrived() -> None:
 
 
 @pytest.mark.parametrize(("ended", "place"), [(9, 1), (10, 1), (11, 2), (20, 2)])
-def test_outage_is_told_with_the_first_trade_received_since_its_end(ended: int, place: int) -> None:
-    """Also with one received in the microsecond in which it ended."""
+def test_outage_is_carried_by_the_first_trade_received_since_its_end(
+    ended: int, place: int
+) -> None:
+    """Including a trade received in the microsecond in which it ended."""
     made = batch("kraken", range(3))
     at = pl.Series([EPOCH + timedelta(microseconds=10 * n) for n in range(3)], dtype=TIME)
     known = replace(NO_GAPS, outages=pl.DataFrame([(1, ended)], OUTAGES, orient="row"))
-    told: list[Any] = []
+    carried: list[Any] = []
 
     def encode(trades: pl.DataFrame) -> list[bytes]:
-        told.extend(trades[OUTAGES_COLUMN].to_list())
+        carried.extend(trades[OUTAGES_COLUMN].to_list())
         return [b""] * trades.height
 
     parts: Any = (Broker(), Outbox(), encode)
     TradePublisher(*parts)(
         replace(made, trades=made.trades.with_columns(received_at=at), gap_state=known)
     )
-    assert told == [[[1, ended]] if n == place else None for n in range(3)]
+    assert carried == [[[1, ended]] if n == place else None for n in range(3)]
 
 
 class Consumer:
-    """A partition: its messages by their offsets, and where it begins and ends."""
+    """A consumer of one partition with these offsets, and its first and end offset."""
 
     def __init__(self, offsets: Sequence[int], low: int, high: int) -> None:
         self._left: list[Any] = [Message(offset) for offset in offsets]
         self._ends = low, high
-        self.shown: list[int] = []
+        self.committed: list[int] = []
 
     def incremental_assign(self, _: object) -> None:
-        """From wherever it is told."""
+        """Accept any start."""
 
     def consume(self, *_: object) -> list[Any]:
         taken, self._left = self._left, []
@@ -204,13 +208,13 @@ class Consumer:
         return self._ends
 
     def commit(self, offsets: Sequence[Any], **_: object) -> None:
-        self.shown += [place.offset for place in offsets]
+        self.committed += [place.offset for place in offsets]
 
 
 def source(consumer: Consumer) -> tuple[KafkaSource[Any, Any], Any]:
-    """A source of that partition, and its part, which begins at offset 5."""
+    """A source of that partition, and its part, which starts at offset 5."""
     offsets = MessageCodec(
-        lambda some: [message.offset() for message in some.messages],
+        lambda consumed: [message.offset() for message in consumed.messages],
         lambda pieces: [offset for piece in pieces for offset in piece],
     )
     broker: Any = Broker(consumer)
@@ -218,24 +222,22 @@ def source(consumer: Consumer) -> tuple[KafkaSource[Any, Any], Any]:
     return made, made.build_part("", f"{TOPIC}:0", 5)
 
 
-def test_source_resumes_behind_what_it_has_read() -> None:
-    """Others are shown an offset once it is durable: one snapshot later."""
+def test_snapshot_resumes_after_the_last_message_read() -> None:
+    """An offset is committed once it is durable: one snapshot later."""
     consumer = Consumer([5, 6, 9], 0, 20)
     _, part = source(consumer)
     assert part.snapshot() == 5
     assert list(part.next_batch()) == [5, 6, 9]
     assert part.snapshot() == 10
-    assert consumer.shown == [5, 5]
+    assert consumer.committed == [5, 5]
     assert part.snapshot() == 10
-    assert consumer.shown == [5, 5, 10]
+    assert consumer.committed == [5, 5, 10]
 
 
 @pytest.mark.parametrize(
     ("low", "high", "lag"), [(0, 20, 15), (0, 5, 0), (0, 3, 0), (12, 20, 8), (0, -1, None)]
 )
-def test_lag_counts_messages_that_are_there_and_unread(
-    low: int, high: int, lag: int | None
-) -> None:
-    """Not those that the broker has dropped; nothing is known before the broker has told."""
+def test_lag_counts_kept_messages_that_are_unread(low: int, high: int, lag: int | None) -> None:
+    """Without those that the broker has deleted. Before the broker has answered there is no lag."""
     made, _ = source(Consumer([], low, high))
     assert made.lag() == ({} if lag is None else {(TOPIC, 0): lag})

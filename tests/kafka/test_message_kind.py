@@ -1,4 +1,4 @@
-"""Messages of topics tell of which kind they are, on a real broker."""
+"""Kinds of data in messages of topics, on a real broker."""
 
 import json
 from pathlib import Path
@@ -32,48 +32,48 @@ OURS: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
 
 
 def kinds(servers: str) -> list[tuple[str, str]]:
-    """What is admitted while all of the topic of Kraken is read."""
-    asked: list[tuple[str, str]] = []
+    """Read the topic of Kraken; return each kind to be admitted, with its place."""
+    admitted: list[tuple[str, str]] = []
     for item in consumed(servers):
-        assert raw_messages.read_frames(item, lambda kind, where: asked.append((kind, where)))
-    return sorted(asked)
+        assert raw_messages.read_frames(item, lambda kind, where: admitted.append((kind, where)))
+    return sorted(admitted)
 
 
-def sent(broker: KafkaClient, *some: Any, kind: str) -> None:
+def send(broker: KafkaClient, *batches: Any, kind: str) -> None:
     """Send frames of a kind."""
     outbox = ReliableProducer(broker)
     frames = RawFrameProducer(broker, outbox, Counters(), kind=kind)
-    for one in some:
-        frames.send(one)
+    for batch_ in batches:
+        frames.send(batch_)
     frames.flush()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_raw_message_carries_its_kind(broker: KafkaClient, servers: str, kind: str) -> None:
-    """Beside the headers that the design names, which stay the first ones."""
+    """In a third header, after the two documented ones."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")])
-    sent(broker, table, InvalidUtf8Frames("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
-    found = reading.read_all(servers, KRAKEN)
+    send(broker, table, InvalidUtf8Frames("kraken", table.frames, [b"\xff{}"], ["why"]), kind=kind)
+    arrived = reading.read_all(servers, KRAKEN)
     first = [("recv_ns", b"%d" % (NOW_S * 10**9)), ("seq", b"1")]
-    assert [message.headers() for message in found] == [[*first, ("kind", kind.encode())]] * 2
+    assert [message.headers() for message in arrived] == [[*first, ("kind", kind.encode())]] * 2
     assert kinds(servers) == [(kind, f"{KRAKEN}, partition 0, offset 0")]
 
 
 def test_each_kind_among_raw_messages_is_checked(broker: KafkaClient, servers: str) -> None:
-    """Also of those that are no text, lie between others, or are not as we send them."""
+    """Also of invalid UTF-8, between others, and of an unknown kind."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     rows = received([(NOW_S * 10**9, "c", n, "{}") for n in range(3)])
-    sent(broker, rows, kind=REAL)
-    sent(broker, InvalidUtf8Frames("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
-    sent(broker, rows, kind=REAL)
+    send(broker, rows, kind=REAL)
+    send(broker, InvalidUtf8Frames("kraken", rows.frames[:1], [b"\xff"], ["why"]), kind=SIMULATED)
+    send(broker, rows, kind=REAL)
     assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED]
     reading.put(servers, KRAKEN, [b"{}"], b"c", 0, [("kind", b"strange")], NOW_S * 1000)
     assert [kind for kind, _ in kinds(servers)] == [REAL, SIMULATED, "strange"]
 
 
 def test_raw_messages_without_a_header_have_no_kind(broker: KafkaClient, servers: str) -> None:
-    """But for our own events of connections to the simulator; what a frame quotes tells nothing."""
+    """Except for our own events of connections to the simulator; quoted events do not count."""
     broker.create(topics.required_topics(["kraken"], 1, 1))
     quoted = b'{"event":"{\\"candlewax\\":\\"connected\\",\\"made\\":\\"simulator\\"}"}'
     real = b'{"candlewax":"connected","url":"wss://ws.kraken.com"}'
@@ -86,7 +86,7 @@ def test_raw_messages_without_a_header_have_no_kind(broker: KafkaClient, servers
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_trade_messages_carry_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
-    """In JSON, and only if it is known."""
+    """In JSON, once the kind is known."""
     broker.create(topics.required_topics([], 1, 1))
     outbox, known = ReliableProducer(broker), [""]
     forward = TradePublisher(broker, outbox, kind=lambda: known[0])
@@ -98,27 +98,27 @@ def test_trade_messages_carry_their_kind(broker: KafkaClient, servers: str, kind
     assert [json.loads(value).get("kind") for value in values] == [None, kind, kind]
     assert messages.from_json(values).kinds == {kind}
     assert messages.from_json(values[:1]).kinds == frozenset()
-    asked: list[tuple[str, str]] = []
-    read = ReadTradesStep(["kraken"], admit=lambda *one: asked.append(one))
+    admitted: list[tuple[str, str]] = []
+    read = ReadTradesStep(["kraken"], admit=lambda *kind_and_place: admitted.append(kind_and_place))
     ((_, decoded),) = read(MessageValues(topics.NORMALIZED, 0, [5, 6, 7], values))
     assert decoded.trades.height == 3
-    assert asked == [(kind, f"{topics.NORMALIZED}, partition 0, offset 5")]
+    assert admitted == [(kind, f"{topics.NORMALIZED}, partition 0, offset 5")]
 
 
 def test_avro_trades_carry_their_kind() -> None:
-    """And older ones none."""
+    """Older ones have none."""
     with registry.serving() as schemas:
         avro = Avro(schemas.url)
         trades = batch("kraken", range(2)).trades
         assert avro.decode(avro.encode(trades)).kinds == frozenset()
         marked = trades.with_columns(pl.lit(SIMULATED).alias(messages.KIND_COLUMN))
-        found = avro.decode(avro.encode(marked))
-    assert found.faults.is_empty()
-    assert found.kinds == {SIMULATED}
+        decoded = avro.decode(avro.encode(marked))
+    assert decoded.faults.is_empty()
+    assert decoded.kinds == {SIMULATED}
 
 
 def test_guard_admits_only_the_kind_of_the_database(tables: Database) -> None:
-    """The first that comes decides for an empty one; others are refused, naming where they lie."""
+    """The first kind claims an empty database; others are refused with their place."""
     guard = Guard(tables, HERE, "market")
     assert guard.kind == ""
     with pytest.raises(DatabaseError, match="got data of kind 'strange'"):
@@ -142,18 +142,18 @@ def test_guard_admits_only_the_kind_of_the_database(tables: Database) -> None:
 def test_ingest_refuses_topics_of_another_kind(
     broker: KafkaClient, servers: str, kind: str
 ) -> None:
-    """By the last message of each partition; one that tells nothing or is absent is no reason."""
-    everywhere = ["kraken", "binance", "coinbase"]
+    """By the last message of each partition. Topics without messages or kind are accepted."""
+    exchanges = ["kraken", "binance", "coinbase"]
     broker.create(topics.required_topics(["kraken", "binance"], 3, 1))
-    topic_kind.require_kind(broker, everywhere, kind)
+    topic_kind.require_kind(broker, exchanges, kind)
     rows = [(NOW_S * 10**9 + n, f"c{n}", n, "{}") for n in range(12)]
-    sent(broker, received(rows), kind=kind)
+    send(broker, received(rows), kind=kind)
     reading.put(servers, topics.raw("binance"), [b"{}"], b"c", 0, OURS, NOW_S * 1000)
-    topic_kind.require_kind(broker, everywhere, kind)
+    topic_kind.require_kind(broker, exchanges, kind)
     for other in {*KINDS} - {kind}:
         topic_kind.require_kind(broker, ["binance", "coinbase"], other)
         with pytest.raises(BrokerError) as refused:
-            topic_kind.require_kind(broker, everywhere, other)
+            topic_kind.require_kind(broker, exchanges, other)
         text = str(refused.value)
         assert f"{KRAKEN}, partition " in text
         assert f"holds {KIND_TEXTS[kind]}; {KIND_TEXTS[other]} would be sent beside it" in text

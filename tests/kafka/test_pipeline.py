@@ -28,35 +28,35 @@ WHOLE = {
     "dead_letters": "* EXCEPT (inserted_at, source, source_partition, source_offset)",
     "ohlcv": "* EXCEPT updated_at",
 }
-"""What must be the same wherever frames come by."""
+"""Columns that do not depend on the way that frames take."""
 
 
 EVERYTHING = " UNION ALL ".join(
     f"SELECT '{name}', count(), sum(sipHash64({columns})) FROM {name} FINAL"
     for name, columns in WHOLE.items()
 )
-"""Of each table its name, how many rows it has, and a sum over the contents of all."""
+"""A query of each table's name, number of rows, and sum of the hashes of its rows."""
 
 
 EXCHANGES = {"binance", "binance_usdm", "coinbase", "kraken"}
-"""Those of the sample."""
+"""The exchanges of the sample."""
 
 
 def cross_checked(system: System) -> set[str]:
-    """Return the exchanges of which candles were compared, and none is wrong."""
-    found = system.tables.query(
+    """Return the exchanges whose candles were compared without a difference."""
+    exchanges = system.tables.query(
         "SELECT exchange FROM cross_checks FINAL "
         "WHERE candles > 0 AND mismatches + missing_in_gold + missing_in_check = 0"
     )
-    return set(found["exchange"].cast(str).to_list())
+    return set(exchanges["exchange"].cast(str).to_list())
 
 
 @pytest.mark.parametrize("flows", [FLOWS, ("tables",)])
 def test_processes_around_a_broker_store_what_one_process_stores(
     system: System, tmp_path: Path, tables: Database, flows: Sequence[str]
 ) -> None:
-    """Row by row, every column but the places and the clocks; and `verify` agrees, as does the
-    cross-check of the process that makes the candles.
+    """Each row, in all columns but sources and clocks. `verify` and the cross-check of the running
+    process find no difference.
     """
     log, tally = begin_of_sample(tmp_path / "sample.tsv"), Counters()
     known = INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally
@@ -74,11 +74,11 @@ def test_processes_around_a_broker_store_what_one_process_stores(
     assert verified.returncode == 0, verified.stdout
 
 
-def test_clusters_share_the_work_and_name_a_topic_that_is_gone(
+def test_clusters_of_two_share_the_partitions_and_name_a_deleted_topic(
     system: System, tmp_path: Path
 ) -> None:
-    """Two processes of each dataflow; both end when both are asked to. If what their memory says
-    comes next is gone, they end with the cause, and so does one process in the place of two.
+    """Both processes of a dataflow end on a signal. If the topic of their snapshot is deleted, they
+    fail with the cause, and so does one process in place of two.
     """
     log = str(record(tmp_path / "market.tsv", market(1000, seed=3)))
     for process in system.cluster("ingest", CANDLEWAX_FEED=log):
@@ -91,20 +91,20 @@ def test_clusters_share_the_work_and_name_a_topic_that_is_gone(
         for process in cluster:
             assert process.wait() == 0, process.said()
     system.check(fills)
-    gone = {"silver": RAW.format("binance"), "ohlcv": NORMALIZED}
-    reading.delete_topics(system.servers, list(gone.values()))
+    deleted = {"silver": RAW.format("binance"), "ohlcv": NORMALIZED}
+    reading.delete_topics(system.servers, list(deleted.values()))
     alone = system.durable("silver")
     assert alone.wait() == 1
     assert "Traceback" not in alone.said()
-    assert f"{gone['silver']}, partition 0: what comes next" in alone.said()
+    assert f"{deleted['silver']}, partition 0: what comes next" in alone.said()
     both = system.cluster("ohlcv", *system.memory("ohlcv"))
     assert 0 not in [process.wait() for process in both]
-    said = "\n".join(process.said() for process in both)
-    assert f"{gone['ohlcv']}, partition 0: what comes next" in said, said
+    output = "\n".join(process.said() for process in both)
+    assert f"{deleted['ohlcv']}, partition 0: what comes next" in output, output
 
 
-def test_one_process_for_all_tables_goes_on_after_kills(system: System, tmp_path: Path) -> None:
-    """With its recovery store and without; no trade is sent on."""
+def test_process_of_all_tables_resumes_after_kills(system: System, tmp_path: Path) -> None:
+    """With its recovery store and without. It sends no trades to a topic."""
     log = str(record(tmp_path / "market.tsv", market(500, seed=9)))
     running = system.durable("tables")
     assert system.start("ingest", CANDLEWAX_FEED=log).wait() == 0

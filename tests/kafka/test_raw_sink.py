@@ -1,4 +1,4 @@
-"""Frames in the raw topics, on a real broker."""
+"""The sink of raw topics, and frames read back from them, on a real broker."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from tests.support.kafka import reading
 
 KRAKEN = "market.crypto.trades.kraken.raw"
 NOW_S = int(time.time())
-"""The broker deletes by its clock what is older than the retention."""
+"""The present, as the broker deletes by its clock messages older than the retention."""
 
 DAY_S = 86_400
 
@@ -36,37 +36,37 @@ def received(rows: Sequence[Row], exchange: str = "kraken") -> FrameBatch:
 
 @pytest.fixture
 def outbox(broker: KafkaClient) -> ReliableProducer:
-    """Of a broker with the topics of all that is sent here."""
+    """A producer on a broker that has the topics."""
     broker.create(topics.required_topics(["kraken", "binance"], 3, 1))
     return ReliableProducer(broker)
 
 
 @pytest.fixture
 def frames(broker: KafkaClient, outbox: ReliableProducer) -> RawFrameProducer:
-    """What sends them, at a fixed time."""
+    """A producer of frames at a fixed time."""
     return RawFrameProducer(broker, outbox, Counters(), lambda: NOW_S + 0.5)
 
 
 def consumed(servers: str, topic: str = KRAKEN) -> list[PartitionMessages]:
-    """All messages of a topic, as the source gives them."""
-    found: dict[int, list[Any]] = {}
+    """Read all messages of a topic, as the source emits them."""
+    by_partition: dict[int, list[Any]] = {}
     for message in reading.read_all(servers, topic):
-        found.setdefault(message.partition() or 0, []).append(message)
-    return [PartitionMessages(topic, number, messages) for number, messages in found.items()]
+        by_partition.setdefault(message.partition() or 0, []).append(message)
+    return [PartitionMessages(topic, number, messages) for number, messages in by_partition.items()]
 
 
 TEXTS = ["{}", "", "\0", '{"é":"\u2028\\n\t"}', "x" * topics.MAX_MESSAGE_BYTES, "\U0001f56f"]
 
 
 def test_raw_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> None:
-    """Key, headers, time and partition as the design says."""
+    """With the documented key, headers, time and partition."""
     sent = [(NOW_S * 10**9 + n * 1_234_567, f"c{n % 5}", n, text) for n, text in enumerate(TEXTS)]
     sent.append((NOW_S * 10**9 + 999, "c1", 2**64 - 1, "last"))
     frames.send(received(sent))
     frames.flush()
-    found = reading.read_all(servers, KRAKEN)
-    by_seq = {dict(m.headers() or [])["seq"]: m for m in found}
-    assert len(by_seq) == len(found) == len(sent)
+    arrived = reading.read_all(servers, KRAKEN)
+    by_seq = {dict(m.headers() or [])["seq"]: m for m in arrived}
+    assert len(by_seq) == len(arrived) == len(sent)
     for recv_ns, connection, seq, text in sent:
         message = by_seq[b"%d" % seq]
         assert message.value() == text.encode()
@@ -77,7 +77,7 @@ def test_raw_frames_arrive_verbatim(frames: RawFrameProducer, servers: str) -> N
 
 
 def test_raw_frames_are_read_as_sent(frames: RawFrameProducer, servers: str) -> None:
-    """With where they lie."""
+    """With their topic, partition and offset."""
     sent = [(NOW_S * 10**9 + n, f"c{n % 4}", n, f"frame {n}") for n in range(100)]
     frames.send(received(sent))
     frames.flush()
@@ -95,7 +95,7 @@ def test_raw_frames_are_read_as_sent(frames: RawFrameProducer, servers: str) -> 
 
 
 def test_invalid_utf8_arrives_verbatim(frames: RawFrameProducer, servers: str) -> None:
-    """And are read as what they are."""
+    """It is read back as invalid UTF-8 with the error."""
     table = received([(NOW_S * 10**9, "c", 1, r"\xff{}")]).frames
     frames.send(InvalidUtf8Frames("kraken", table, [b"\xff{}"], ["why"]))
     frames.flush()
@@ -110,26 +110,26 @@ def test_invalid_utf8_arrives_verbatim(frames: RawFrameProducer, servers: str) -
 def test_messages_of_other_programs_are_read_as_frames(
     outbox: ReliableProducer, servers: str
 ) -> None:
-    """Without headers, with wrong ones, without key or value: received when they came."""
+    """With missing or invalid headers, key or value. Their time is that of the message."""
     assert outbox.count_undelivered() == 0
-    when = NOW_S * 1000 + 7
-    odd: list[list[tuple[str, str | bytes | None]]] = [
+    time_ms = NOW_S * 1000 + 7
+    invalid: list[list[tuple[str, str | bytes | None]]] = [
         [],
         [("recv_ns", b"soon"), ("seq", b"-1")],
         [("recv_ns", b"9" * 21), ("seq", None)],
         [("recv_ns", b"%d" % 2**63), ("seq", b"%d" % 2**64)],
         [("seq", "\u0663".encode())],
     ]
-    for headers in odd:
-        reading.put(servers, KRAKEN, [b"{}"], None, 0, headers, when)
-    reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], when)
+    for headers in invalid:
+        reading.put(servers, KRAKEN, [b"{}"], None, 0, headers, time_ms)
+    reading.put(servers, KRAKEN, [None, b"", b"\xff"], b"\xffkey", 0, [("seq", b"77")], time_ms)
     (item,) = consumed(servers)
-    found = raw_messages.read_frames(item)
-    assert [type(feed) for feed in found] == [FrameBatch, InvalidUtf8Frames]
+    feeds = raw_messages.read_frames(item)
+    assert [type(feed) for feed in feeds] == [FrameBatch, InvalidUtf8Frames]
     table = pl.concat(
-        [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
+        [feed.frames for feed in feeds if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
     )
-    assert table["recv_ns"].to_list() == [when * 10**6] * 8
+    assert table["recv_ns"].to_list() == [time_ms * 10**6] * 8
     assert table["seq"].to_list() == [0, 1, 2, 3, 4, 77, 77, 77]
     assert table["connection"].to_list() == [""] * 5 + [r"\xffkey"] * 3
     assert table["frame"].to_list() == ["{}"] * 5 + ["", "", r"\xff"]
@@ -142,13 +142,13 @@ MORE: list[tuple[str, str | bytes | None]] = [("recv_ns", b"7"), ("seq", b"5"), 
 
 @pytest.mark.parametrize("headers", [SWAPPED, MORE], ids=["swapped", "more"])
 @pytest.mark.usefixtures("outbox")
-def test_headers_are_known_by_their_names(
+def test_headers_are_read_by_name(
     servers: str, headers: list[tuple[str, str | bytes | None]]
 ) -> None:
-    """Also beside messages that have ours."""
+    """In any order and beside others, also between messages with our headers."""
     ours: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
-    for some in (ours, headers, ours):
-        reading.put(servers, KRAKEN, [b"{}"], b"c", 0, some, NOW_S * 1000)
+    for own in (ours, headers, ours):
+        reading.put(servers, KRAKEN, [b"{}"], b"c", 0, own, NOW_S * 1000)
     (item,) = consumed(servers)
     (feed,) = raw_messages.read_frames(item)
     assert isinstance(feed, FrameBatch)
@@ -158,15 +158,15 @@ def test_headers_are_known_by_their_names(
 @pytest.mark.parametrize("odd", [b"{}", b"\xff"], ids=["all frames", "not all frames"])
 @pytest.mark.usefixtures("outbox")
 def test_messages_read_in_pieces_equal_those_read_at_once(servers: str, odd: bytes) -> None:
-    """Also where one is not as we send it, or no text."""
+    """Even if one has other headers or is not UTF-8."""
     ours: list[tuple[str, str | bytes | None]] = [("recv_ns", b"3"), ("seq", b"4")]
     for headers, value in ((ours, b"[1]"), (ours, b"[2]"), (SWAPPED, odd), (ours, b"[3]")):
         reading.put(servers, KRAKEN, [value], b"c", 0, headers, NOW_S * 1000)
     (item,) = consumed(servers)
-    pieces = [replace(item, messages=item.messages[at : at + 1]) for at in range(4)]
-    found = raw_messages.join_frames([raw_messages.read_frames(piece) for piece in pieces])
+    pieces = [replace(item, messages=item.messages[place : place + 1]) for place in range(4)]
+    feeds = raw_messages.join_frames([raw_messages.read_frames(piece) for piece in pieces])
     frames = pl.concat(
-        [feed.frames for feed in found if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
+        [feed.frames for feed in feeds if isinstance(feed, FrameBatch | InvalidUtf8Frames)]
     )
     assert frames["source_offset"].to_list() == [0, 1, 2, 3]
     assert frames["seq"].to_list() == [4, 4, 5, 4]
@@ -174,13 +174,13 @@ def test_messages_read_in_pieces_equal_those_read_at_once(servers: str, odd: byt
     kinds = (
         [FrameBatch] if odd == b"{}" else [FrameBatch, FrameBatch, InvalidUtf8Frames, FrameBatch]
     )
-    assert [type(feed) for feed in found] == kinds
+    assert [type(feed) for feed in feeds] == kinds
 
 
 def test_retention_is_extended_for_replayed_frames(
     broker: KafkaClient, frames: RawFrameProducer, servers: str
 ) -> None:
-    """A recording older than the retention raises it, or its frames would vanish."""
+    """A recording older than the retention extends it, so its frames are kept."""
     old = (NOW_S - 100 * DAY_S) * 10**9
     frames.send(received([(old, "c", 1, "old")]))
     frames.flush()
@@ -200,20 +200,20 @@ def test_retention_is_extended_for_replayed_frames(
 def test_broker_keeps_replayed_frames(
     broker: KafkaClient, outbox: ReliableProducer, servers: str
 ) -> None:
-    """By the real clock; without it what is as old as the epoch is gone in a moment."""
+    """Frames as old as the epoch, which the broker would otherwise delete at once."""
     reading.put(servers, topics.raw("binance"), [b"a"], b"c", 0, [], 1000)
     reading.until(lambda: reading.ends(servers, topics.raw("binance"))[0] == (1, 1))
     frames = RawFrameProducer(broker, outbox, Counters())
     frames.send(received([(n * 10**9, "c", n, "x") for n in range(50)]))
     frames.flush()
-    # The broker looks again and again: this other topic shows that it has looked.
+    # The deletion in the other topic shows that the broker has applied its retention.
     reading.put(servers, topics.raw("binance"), [b"b"], b"c", 0, [], 1000)
     reading.until(lambda: reading.ends(servers, topics.raw("binance"))[0] == (2, 2))
     assert len(reading.read_all(servers, KRAKEN)) == 50
 
 
 def test_frames_of_a_clock_that_is_ahead_are_sent(frames: RawFrameProducer, servers: str) -> None:
-    """A broker refuses messages from the future; the header still tells the time."""
+    """With a time that the broker accepts; the header keeps the received one."""
     ahead = (NOW_S + 90 * DAY_S) * 10**9
     frames.send(received([(ahead, "c", 1, "x")]))
     frames.flush()
@@ -223,7 +223,7 @@ def test_frames_of_a_clock_that_is_ahead_are_sent(frames: RawFrameProducer, serv
 
 
 def test_snapshot_of_the_sink_flushes_all_before(frames: RawFrameProducer, servers: str) -> None:
-    """And a failure to deliver ends it."""
+    """An error of the delivery is raised by the snapshot."""
     ended: list[int] = []
     sink = RawTopicSink(["kraken", UNKNOWN_EXCHANGE], frames, pytest.fail, lambda: ended.append(1))
     assert sink.list_parts() == [UNKNOWN_EXCHANGE, "kraken"]
@@ -243,19 +243,19 @@ def test_snapshot_of_the_sink_flushes_all_before(frames: RawFrameProducer, serve
 
 
 def test_frame_beyond_the_message_size_goes_to_the_fallback() -> None:
-    """With its reason; the others go on."""
-    tally = Counters()
-    route = RouteStep(Instruments({}), ["kraken"], tally)
+    """As a dead letter with its reason; other frames are sent."""
+    counters = Counters()
+    route = RouteStep(Instruments({}), ["kraken"], counters)
     rows_in: list[Row] = [(1, "c", 1, "x"), (2, "c", 2, "é" * (topics.MAX_MESSAGE_BYTES // 2 + 1))]
-    (aside, letters), (key, kept) = route(received(rows_in))
-    assert (aside, key) == (UNKNOWN_EXCHANGE, "kraken")
+    (fallback, letters), (key, kept) = route(received(rows_in))
+    assert (fallback, key) == (UNKNOWN_EXCHANGE, "kraken")
     assert isinstance(letters, Batch)
     assert letters.tables["dead_letters"]["reason"].to_list() == ["too_large"]
     assert isinstance(kept, FrameBatch)
     assert kept.frames.rows() == rows_in[:1]
     assert [key for key, _ in route(received(rows_in[1:]))] == [UNKNOWN_EXCHANGE]
     assert route(received(rows_in, "binance")) == []
-    assert tally.total("skipped", "binance") == 2
+    assert counters.total("skipped", "binance") == 2
     ((key, letters),) = route(received(rows_in[:1], "nasdaq"))
     assert key == UNKNOWN_EXCHANGE
     assert isinstance(letters, Batch)

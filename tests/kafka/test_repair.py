@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60
 
 
 def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
-    """Send what was heard of the simulator's trades to the raw topic, as a recording."""
+    """Send trades of the simulator to the raw topic, as a recording."""
     texts = ['{"candlewax":"connected","made":"simulator"}', *map(frame, trades)]
     now = time.time_ns()
     log.write_text(
@@ -32,16 +32,16 @@ def send(system: System, log: Path, trades: Iterable[Trade]) -> None:
 
 
 def test_repair_fills_gaps_through_the_raw_topic(system: System, tmp_path: Path) -> None:
-    """A recording that lacks trades goes to the raw topic, `silver` finds the gaps, `repair` sends
-    what REST says of them the same way, and in the end nothing is missing.
+    """A recording without some trades is sent. `silver` finds the gaps, `repair` sends the answers
+    of REST to the same topic, and no trade is missing in the end.
     """
     with played(4000) as (simulator, _):
         trades = markets(simulator, "binance")["BTCUSDT"]
         log = tmp_path / "recorded.tsv"
-        told = [trade for n, trade in enumerate(trades) if n % 20 != 7 or n > len(trades) - 20]
-        send(system, log, told)
+        recorded = [trade for n, trade in enumerate(trades) if n % 20 != 7 or n > len(trades) - 20]
+        send(system, log, recorded)
         silver = system.durable("silver")
-        reading.until(lambda: len(stored(system.tables, "binance")) == len(told), seconds=120)
+        reading.until(lambda: len(stored(system.tables, "binance")) == len(recorded), seconds=120)
         reading.until(lambda: gaps(system.tables), seconds=60)
         settings = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
         repair = system.start("repair", **settings)
@@ -50,19 +50,19 @@ def test_repair_fills_gaps_through_the_raw_topic(system: System, tmp_path: Path)
         )
         for process in (repair, silver):
             assert process.end(signal.SIGTERM) == 0, process.said()
-    found = stored(system.tables, "binance")
-    assert found.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
-    assert set(found.values()) == {"websocket", "rest"}
+    ways = stored(system.tables, "binance")
+    assert ways.keys() == {("BTCUSDT", trade.trade_id) for trade in trades}
+    assert set(ways.values()) == {"websocket", "rest"}
 
 
 def test_repair_again_fills_a_given_up_gap_beside_running_dataflows(
     system: System, tmp_path: Path
 ) -> None:
-    """`candlewax repair --again` sends what came to the raw topic, while `silver` stores it."""
+    """`candlewax repair --again` sends the answers to the raw topic, where `silver` reads them."""
     with played(2000) as (simulator, _):
         trades = markets(simulator, "binance")["BTCUSDT"]
-        told = [trade for n, trade in enumerate(trades) if not 20 <= n < 24]
-        send(system, tmp_path / "recorded.tsv", told)
+        recorded = [trade for n, trade in enumerate(trades) if not 20 <= n < 24]
+        send(system, tmp_path / "recorded.tsv", recorded)
         silver = system.durable("silver")
         (gap,) = reading.until(lambda: gaps(system.tables), seconds=120)
         given_up = f"""
@@ -78,7 +78,7 @@ def test_repair_again_fills_a_given_up_gap_beside_running_dataflows(
         assert done.returncode == 0, done.stderr
         assert "1 gaps' trades sent; 0 given up, 0 left" in done.stdout
         reading.until(
-            lambda: {one["state"] for one in gaps(system.tables)} == {"repaired"}, seconds=120
+            lambda: {found["state"] for found in gaps(system.tables)} == {"repaired"}, seconds=120
         )
         assert silver.end(signal.SIGTERM) == 0, silver.said()
     assert stored(system.tables, "binance").keys() == {
@@ -86,8 +86,8 @@ def test_repair_again_fills_a_given_up_gap_beside_running_dataflows(
     }
 
 
-def test_repair_ends_if_no_exchange_may_be_asked(system: System) -> None:
-    """Frames of a recording are no reason to ask an exchange."""
+def test_repair_ends_if_no_exchange_can_be_requested(system: System) -> None:
+    """The settings name no exchange; the database stays without a kind."""
     repair = system.start("repair")
     assert repair.wait() == 0, repair.said()
     assert "no exchange may be requested by REST" in repair.said()
@@ -95,7 +95,7 @@ def test_repair_ends_if_no_exchange_may_be_asked(system: System) -> None:
 
 
 def test_backfill_sends_a_dump_to_the_raw_topic(system: System, tmp_path: Path) -> None:
-    """As data of real markets, of which `silver` stores each trade."""
+    """It counts as data of real markets, and `silver` stores each trade."""
     dump = tmp_path / "BTCUSDT-trades-2026-01-01.csv"
     dump.write_text("".join(f"{n},2,3,6,{1767225600000 + n},True,True\n" for n in range(1, 50)))
     sent = candlewax(

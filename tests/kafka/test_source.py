@@ -1,4 +1,4 @@
-"""Topics as a source."""
+"""KafkaSource on a real broker."""
 
 import time
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.support.kafka.source_reading import AS_THEY_ARE, GROUP, NAME, Reader,
 
 
 def delete_before(servers: str, offset: int) -> None:
-    """As retention does."""
+    """Delete the messages before an offset, as retention does."""
     client = reading.admin(servers)
     (done,) = client.delete_records([TopicPartition(NAME, 0, offset)]).values()
     done.result(timeout=30)
@@ -35,7 +35,7 @@ def topic(broker: KafkaClient, servers: str) -> str:
 
 @pytest.mark.usefixtures("topic")
 def test_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
-    """Every partition in its order."""
+    """Each partition in order."""
     reader = Reader(broker)
     assert reader.source.list_parts() == [f"{NAME}:0", f"{NAME}:1"]
     assert reader.read(200) == {0: numbers(0, 100), 1: numbers(100, 200)}
@@ -44,7 +44,7 @@ def test_topic_is_read_from_its_beginning(broker: KafkaClient) -> None:
 
 
 def test_only_the_named_partitions_are_read(broker: KafkaClient, topic: str) -> None:
-    """Others are another process's."""
+    """Another process reads the others."""
     source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False)
     assert source.list_parts() == [f"{NAME}:1"]
 
@@ -53,7 +53,7 @@ def test_only_the_named_partitions_are_read(broker: KafkaClient, topic: str) -> 
 def test_messages_wait_for_more_as_long_as_configured(
     broker: KafkaClient, topic: str, linger: timedelta | None
 ) -> None:
-    """By default they do not wait."""
+    """Without `max_wait` the next poll follows at once."""
     source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, max_wait=linger)
     part = source.build_part("", f"{topic}:1", None)
     assert part.poll_timer.remaining_s == 0
@@ -66,21 +66,21 @@ def test_messages_wait_for_more_as_long_as_configured(
 
 
 def test_held_source_keeps_its_messages(broker: KafkaClient, topic: str) -> None:
-    """Until it is let go; nothing is lost by it."""
-    held, turns = True, EmitGate()
-    turns.add_backpressure(lambda: held)
-    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, turns)
+    """It emits all of them once the backpressure ends."""
+    is_held, gate = True, EmitGate()
+    gate.add_backpressure(lambda: is_held)
+    source = KafkaSource(broker, {topic: [1]}, AS_THEY_ARE, GROUP, lambda: False, gate)
     part = source.build_part("", f"{topic}:1", None)
     assert [list(part.next_batch()) for _ in range(100)] == [[]] * 100
-    held = False
+    is_held = False
     values: list[bytes | None] = []
 
-    def all_came() -> bool:
+    def all_received() -> bool:
         for consumed in part.next_batch():
             values.extend(message.value() for message in consumed.messages)
         return len(values) == 100
 
-    reading.until(all_came)
+    reading.until(all_received)
     assert values == numbers(100, 200)
     part.close()
 
@@ -88,7 +88,7 @@ def test_held_source_keeps_its_messages(broker: KafkaClient, topic: str) -> None
 def test_source_resumes_where_its_snapshot_ends(
     broker: KafkaClient, topic: str, servers: str
 ) -> None:
-    """Each message comes once, over both lives, in any cut."""
+    """Two processes in turn receive each message once."""
     first = Reader(broker)
     first.read(200)
     states = [part.snapshot() for part in first.parts.values()]
@@ -102,20 +102,19 @@ def test_source_resumes_where_its_snapshot_ends(
 
 
 @pytest.mark.usefixtures("topic")
-def test_snapshot_before_the_first_message_changes_nothing(broker: KafkaClient) -> None:
-    """Who resumes at it gets the same."""
+def test_snapshot_before_the_first_message_resumes_at_the_same_offset(broker: KafkaClient) -> None:
     reader = Reader(broker, p1=50)
     states = [part.snapshot() for part in reader.parts.values()]
     assert states[1] == 50
     reader.close()
-    again = Reader(broker, p0=states[0], p1=states[1])
-    assert again.read(150) == {0: numbers(0, 100), 1: numbers(150, 200)}
-    again.close()
+    second = Reader(broker, p0=states[0], p1=states[1])
+    assert second.read(150) == {0: numbers(0, 100), 1: numbers(150, 200)}
+    second.close()
 
 
 @pytest.mark.usefixtures("topic")
 def test_deleted_offset_is_an_error(broker: KafkaClient, servers: str) -> None:
-    """Never a leap over what is lost."""
+    """The source does not skip the lost messages."""
     delete_before(servers, 60)
     reader = Reader(broker, p0=50)
     with pytest.raises(BrokerError, match=r"test, partition 0: .* no longer there"):
@@ -126,7 +125,7 @@ def test_deleted_offset_is_an_error(broker: KafkaClient, servers: str) -> None:
 
 @pytest.mark.usefixtures("topic")
 def test_offset_beyond_the_end_is_an_error(broker: KafkaClient) -> None:
-    """The topic was made anew under the recovery store."""
+    """The topic was created again since the snapshot."""
     reader = Reader(broker, p0=101)
     with pytest.raises(BrokerError, match="the topic was created again"):
         reader.read(250)
@@ -137,7 +136,7 @@ def test_offset_beyond_the_end_is_an_error(broker: KafkaClient) -> None:
 def test_source_without_a_snapshot_begins_with_the_first_kept_message(
     broker: KafkaClient, servers: str
 ) -> None:
-    """Retention has run, nobody was there."""
+    """Retention has deleted earlier ones."""
     delete_before(servers, 60)
     reader = Reader(broker)
     assert reader.read(140) == {0: numbers(60, 100), 1: numbers(100, 200)}
@@ -148,9 +147,9 @@ def test_source_without_a_snapshot_begins_with_the_first_kept_message(
 def test_topic_deleted_while_read_is_an_error(
     broker: KafkaClient, topic: str, servers: str
 ) -> None:
-    """Not silence, once the broker had time to spread the word."""
-    soon = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "500"})
-    reader = Reader(KafkaClient(soon))
+    """Once the broker has propagated the deletion."""
+    settings = Brokers(str(broker), {"topic.metadata.propagation.max.ms": "500"})
+    reader = Reader(KafkaClient(settings))
     reader.read(200)
     reading.delete_topics(servers, [topic])
     with pytest.raises(BrokerError, match=r"test \[.\]: topic does not exist"):
@@ -159,7 +158,7 @@ def test_topic_deleted_while_read_is_an_error(
 
 
 def test_missing_topic_is_named(broker: KafkaClient) -> None:
-    """Before anything begins."""
+    """When the source is created."""
     with pytest.raises(BrokerError, match="there is no topic"):
         KafkaSource(broker, {"nowhere": None}, AS_THEY_ARE, GROUP, lambda: False)
 
@@ -168,7 +167,7 @@ def test_missing_topic_is_named(broker: KafkaClient) -> None:
 def test_committed_offset_is_that_of_the_durable_snapshot(
     broker: KafkaClient, servers: str
 ) -> None:
-    """What a snapshot covered, once the next says that it holds."""
+    """The offsets of a snapshot are committed by the next one, when the first is durable."""
     group = f"{GROUP}-seen"
     reader = Reader(broker, group, p1=50)
     reader.read(150)
@@ -183,18 +182,18 @@ def test_committed_offset_is_that_of_the_durable_snapshot(
 
 @pytest.mark.usefixtures("topic")
 def test_lag_counts_the_messages_left_to_read(broker: KafkaClient, servers: str) -> None:
-    """Of each partition: not what lies before it, nor what retention took."""
+    """Of each partition, without messages before its start or deleted by retention."""
     delete_before(servers, 60)
     reader = Reader(broker, p1=100)
     reader.read(40)
     reading.until(lambda: reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 0})
     reading.put(servers, NAME, numbers(0, 7), partition=1)
 
-    def waits() -> bool:
-        # The client fetches ahead; nothing is taken.
+    def has_lag() -> bool:
+        # The client prefetches, but the source has not taken the messages.
         return reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 7}
 
-    reading.until(waits)
+    reading.until(has_lag)
     reader.read(47)
     reading.until(lambda: reader.source.lag() == {(NAME, 0): 0, (NAME, 1): 0})
     reader.close()
@@ -203,7 +202,7 @@ def test_lag_counts_the_messages_left_to_read(broker: KafkaClient, servers: str)
 
 @pytest.mark.usefixtures("topic")
 def test_source_ends_when_asked_to_stop(broker: KafkaClient) -> None:
-    """Each partition, and its place stays known."""
+    """Each partition ends, and its snapshot keeps the offset."""
     reader = Reader(broker)
     reader.read(200)
     reader.stopping = True
@@ -214,8 +213,8 @@ def test_source_ends_when_asked_to_stop(broker: KafkaClient) -> None:
     reader.close()
 
 
-def test_values_may_be_anything(broker: KafkaClient, servers: str) -> None:
-    """None, empty, huge."""
+def test_any_value_is_read_unchanged(broker: KafkaClient, servers: str) -> None:
+    """Null, empty, huge, and not UTF-8."""
     broker.create([Topic(NAME, 1, -1)])
     values = [None, b"", b"x" * (16 << 20), b"\xff\0"]
     reading.put(servers, NAME, values)

@@ -1,4 +1,4 @@
-"""How much a topic's source takes at once, and what it says while its broker is away."""
+"""Polls of KafkaSource: their size, and the report while the broker is away."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,8 +22,8 @@ def _ready_group() -> None:
     worker_group().polls_without_wait = 0
 
 
-class Said:
-    """A message, as far as a source looks at it."""
+class Message:
+    """The part of a message that the source reads."""
 
     def __init__(self, partition: int, offset: int, size: int = 1) -> None:
         self.size = size
@@ -38,7 +38,7 @@ class Said:
 
 
 class Alternating:
-    """A broker whose two partitions take turns, one message each."""
+    """A broker that delivers messages of its two partitions in turn."""
 
     def partitions(self, _: str) -> int:
         return 2
@@ -48,17 +48,19 @@ class Alternating:
         self.size = size
 
     def consumer(self, *_: object) -> "Alternating":
-        self.messages = [Said(number % 2, number // 2, self.size) for number in range(self.count)]
+        self.messages = [
+            Message(number % 2, number // 2, self.size) for number in range(self.count)
+        ]
         return self
 
     def incremental_assign(self, _: object) -> None:
         pass
 
-    def poll(self, _: float) -> Said | None:
+    def poll(self, _: float) -> Message | None:
         """Return the first message, for which a source waits."""
         return self.messages.pop(0) if self.messages else None
 
-    def consume(self, count: int, _: float) -> list[Said]:
+    def consume(self, count: int, _: float) -> list[Message]:
         messages, self.messages = self.messages[:count], self.messages[count:]
         return messages
 
@@ -70,8 +72,8 @@ def rounds(reader: Reader) -> list[int]:
     return [count for count in counts if count]
 
 
-def test_messages_of_a_partition_are_taken_at_once() -> None:
-    """Who is behind catches up: a batch of one message costs as much as a full one."""
+def test_poll_takes_all_messages_of_a_partition_at_once() -> None:
+    """So a backlogged source catches up: a batch of one message costs as much as a full one."""
     alternating: Any = Alternating()
     reader = Reader(alternating)
     assert rounds(reader) == [200]
@@ -79,7 +81,7 @@ def test_messages_of_a_partition_are_taken_at_once() -> None:
 
 
 def test_poll_takes_a_bounded_number_of_messages() -> None:
-    """The rest comes the next time, and lingering for it would only be late."""
+    """The next poll takes the rest at once, without `max_wait`."""
     alternating: Any = Alternating(BATCH_MESSAGES + 3 * CHUNK_MESSAGES)
     linger = timedelta(seconds=8)
     source = KafkaSource(
@@ -96,14 +98,14 @@ def test_poll_takes_a_bounded_number_of_messages() -> None:
 
 
 def test_poll_takes_a_bounded_number_of_bytes() -> None:
-    """Frames may be large; the rest comes the next time."""
+    """The next poll takes the rest."""
     alternating: Any = Alternating(3 * CHUNK_MESSAGES, BATCH_BYTES // (2 * CHUNK_MESSAGES) + 1)
     reader = Reader(alternating)
     assert rounds(reader) == [2 * CHUNK_MESSAGES, CHUNK_MESSAGES]
 
 
-class Gone(Alternating):
-    """A broker that is away when it is asked for."""
+class Unavailable(Alternating):
+    """A broker that does not answer."""
 
     def list_topics(self, *_: object, **__: object) -> None:
         raise KafkaException(KafkaError(KafkaError._TRANSPORT, "nobody there"))  # noqa: SLF001
@@ -113,11 +115,13 @@ class Gone(Alternating):
 
 
 def test_source_reports_a_broker_that_is_away() -> None:
-    """Who reads nothing, not yet or no longer, does not ask for it."""
-    gone: Any = Gone()
+    """A source without open partitions does not ask the broker."""
+    unavailable: Any = Unavailable()
     assert (
-        KafkaSource(gone, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False).unavailable_reason()
+        KafkaSource(
+            unavailable, {NAME: None}, AS_THEY_ARE, GROUP, lambda: False
+        ).unavailable_reason()
         is None
     )
-    reader = Reader(gone)
+    reader = Reader(unavailable)
     assert reader.source.unavailable_reason() == "kafka:9092: nobody there"

@@ -1,4 +1,4 @@
-"""Where messages lie."""
+"""Names, partitions and retention of topics."""
 
 import pytest
 
@@ -8,10 +8,10 @@ from candlewax.kafka import topics
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-def test_each_exchange_has_a_topic_of_its_own() -> None:
-    """And all share the others."""
-    found = topics.required_topics(EXCHANGES, 3, 5)
-    assert {topic.name: (topic.partitions, topic.retention_ms) for topic in found} == {
+def test_each_exchange_has_its_own_raw_topic() -> None:
+    """All exchanges share the other topics."""
+    required = topics.required_topics(EXCHANGES, 3, 5)
+    assert {topic.name: (topic.partitions, topic.retention_ms) for topic in required} == {
         "market.crypto.trades.binance.raw": (3, 7 * DAY_MS),
         "market.crypto.trades.binance_usdm.raw": (3, 7 * DAY_MS),
         "market.crypto.trades.kraken.raw": (3, 7 * DAY_MS),
@@ -22,7 +22,7 @@ def test_each_exchange_has_a_topic_of_its_own() -> None:
 
 
 def test_connection_keeps_its_partition() -> None:
-    """The same in every process and version, or its order were lost: known numbers."""
+    """It is the same in each process and release; otherwise the order of frames would be lost."""
     assert [topics.raw_partition(name, 4) for name in ("b0", "b1", "kraken-0", "")] == [
         2, 0, 1, 0,
     ]  # fmt: skip
@@ -33,6 +33,6 @@ def test_connection_keeps_its_partition() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
 def test_exchanges_are_spread_over_the_partitions_of_trades(count: int) -> None:
-    """All trades of one lie together."""
-    found = [topics.normalized_partition(exchange, count) for exchange in EXCHANGES]
-    assert found == [n % count for n in range(len(EXCHANGES))]
+    """All trades of an exchange are in one partition."""
+    partitions = [topics.normalized_partition(exchange, count) for exchange in EXCHANGES]
+    assert partitions == [n % count for n in range(len(EXCHANGES))]

@@ -1,4 +1,4 @@
-"""Trades and dead letters in their topics, on a real broker."""
+"""TradePublisher: trades and dead letters in their topics, on a real broker."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def batch(exchange: str, numbers: range, letters: int = 0) -> Batch:
 def test_trades_keep_their_order_within_an_exchange(
     broker: KafkaClient, servers: str, partitions: int
 ) -> None:
-    """Keyed by symbol, each exchange whole in one partition."""
+    """Keyed by symbol, with each exchange in one partition."""
     broker.create(topics.required_topics([], 1, partitions))
     outbox = ReliableProducer(broker)
     forward = TradePublisher(broker, outbox)
@@ -45,19 +45,19 @@ def test_trades_keep_their_order_within_an_exchange(
         for exchange in ("coinbase", "binance"):
             forward(batch(exchange, range(begin, begin + 50)))
     outbox.flush()
-    found: dict[str, list[Any]] = {}
+    numbers_by_exchange: dict[str, list[Any]] = {}
     for message in reading.read_all(servers, topics.NORMALIZED):
-        said = json.loads(message.value() or b"")
-        assert (message.key() or b"").decode() == f"{said['exchange']}:{said['symbol']}"
-        place = topics.normalized_partition(said["exchange"], partitions)
+        fields = json.loads(message.value() or b"")
+        assert (message.key() or b"").decode() == f"{fields['exchange']}:{fields['symbol']}"
+        place = topics.normalized_partition(fields["exchange"], partitions)
         assert message.partition() == place
-        found.setdefault(said["exchange"], []).append(said["sequence"])
-    assert found == {"coinbase": list(range(100)), "binance": list(range(100))}
+        numbers_by_exchange.setdefault(fields["exchange"], []).append(fields["sequence"])
+    assert numbers_by_exchange == {"coinbase": list(range(100)), "binance": list(range(100))}
     assert reading.ends(servers, topics.DEAD_LETTERS) == [(0, 0)]
 
 
 def test_first_trade_after_an_outage_carries_it(broker: KafkaClient, servers: str) -> None:
-    """In its message; of those that came before it and after none does."""
+    """In its message; no other trade carries an outage."""
     broker.create(topics.required_topics([], 1, 1))
     made = batch("kraken", range(4))
     at = pl.Series([EPOCH + timedelta(microseconds=10 * n) for n in range(4)], dtype=TIME)
@@ -68,25 +68,25 @@ def test_first_trade_after_an_outage_carries_it(broker: KafkaClient, servers: st
         replace(made, trades=made.trades.with_columns(received_at=at), gap_state=known)
     )
     outbox.flush()
-    found = [json.loads(m.value() or b"") for m in reading.read_all(servers, topics.NORMALIZED)]
-    told = [None, [[1, 5]], [[8, 20], [11, 19]], None]
-    assert [said.get("outages") for said in found] == told
+    trades_ = [json.loads(m.value() or b"") for m in reading.read_all(servers, topics.NORMALIZED)]
+    expected = [None, [[1, 5]], [[8, 20], [11, 19]], None]
+    assert [fields.get("outages") for fields in trades_] == expected
 
 
-def test_dead_letters_go_to_their_topic(broker: KafkaClient, servers: str) -> None:
-    """By exchange, with the trades they stood among."""
+def test_dead_letters_are_sent_to_their_topic(broker: KafkaClient, servers: str) -> None:
+    """In order, keyed by exchange."""
     broker.create(topics.required_topics([], 1, 2))
     outbox = ReliableProducer(broker)
     TradePublisher(broker, outbox)(batch("kraken", range(1), letters=3))
     TradePublisher(broker, outbox)(batch("kraken", range(0)))
     outbox.flush()
-    found = reading.read_all(servers, topics.DEAD_LETTERS)
-    assert [json.loads(m.value() or b"")["source_offset"] for m in found] == [0, 1, 2]
-    assert {m.key() for m in found} == {b"kraken"}
+    letters = reading.read_all(servers, topics.DEAD_LETTERS)
+    assert [json.loads(m.value() or b"")["source_offset"] for m in letters] == [0, 1, 2]
+    assert {m.key() for m in letters} == {b"kraken"}
 
 
 def test_publisher_uses_the_given_encoding(broker: KafkaClient, servers: str) -> None:
-    """Whatever makes bytes of trades."""
+    """Any function from trades to bytes."""
     broker.create(topics.required_topics([], 1, 1))
     outbox = ReliableProducer(broker)
     forward = TradePublisher(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
@@ -96,6 +96,6 @@ def test_publisher_uses_the_given_encoding(broker: KafkaClient, servers: str) ->
 
 
 def test_missing_topic_is_named(broker: KafkaClient) -> None:
-    """Before anything is sent."""
+    """Before any message is sent."""
     with pytest.raises(BrokerError, match="there is no topic"):
         TradePublisher(broker, ReliableProducer(broker))(batch("kraken", range(1)))
