@@ -22,7 +22,7 @@ from candlewax.core.candles.rows import candle_rows, watermark_rows
 from candlewax.runtime.counters import Counters
 from tests.support.candles import DAY, table
 from tests.support.decoding import read
-from tests.verification.test_verify import TRADES
+from tests.support.verified_tables import TRADES
 
 
 def batch(offset: int = 0) -> Batch:

@@ -98,7 +98,7 @@ FAULTS = [
         "kill-tables",
         "`tables` in the place of `silver` and `ohlcv`, killed; then the two again",
         kill_tables,
-        shortened="tests.kafka.test_pipeline.test_one_process_for_all_tables_goes_on_after_kills",
+        shortened="tests.kafka.test_pipeline.test_process_of_all_tables_resumes_after_kills",
     ),
     Fault("freeze-processes", "each process stopped for a while (SIGSTOP) and let go", frozen),
     Fault(

@@ -1,4 +1,4 @@
-"""Frames of one market, and the rebuild of what they gave."""
+"""Frames of one market, whose tables tests rebuild."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ HOUR = 3600 * SECOND
 BEGIN = EPOCH_ZERO // (24 * HOUR) * 24 * HOUR + 10 * HOUR
 """10:00 UTC."""
 
-Again = Callable[..., Comparison]
+Rebuild = Callable[..., Comparison]
 
 
 def fill(number: int, time: int, **more: Any) -> Fill:
@@ -26,6 +26,6 @@ def fill(number: int, time: int, **more: Any) -> Fill:
 
 
 def minutely(count: int, begin: int = BEGIN) -> list[Frame]:
-    """A trade each 20 seconds, received 50 ms after it happened."""
+    """Frames of a trade each 20 seconds, received 50 ms after it happened."""
     times = [begin + n * 20 * SECOND for n in range(count)]
     return [binance(n, time + 50_000, fill(100 + n, time)) for n, time in enumerate(times, 1)]

@@ -1,29 +1,40 @@
-"""Fixtures of several tests of verification."""
+"""Fixtures that tests of verification share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from candlewax.cli.rebuild import build_player
 from candlewax.clickhouse.client import Database
-from candlewax.runtime import settings as chosen
+from candlewax.runtime import settings
 from candlewax.verification.content_hash import Comparison
 from candlewax.verification.rebuild import FIRST, LAST, rebuild
+from tests.support import certified_candles
+from tests.support.certified_candles import FILLS, OUTAGES
 from tests.support.command_process import name
+from tests.support.oracle import Window
 from tests.support.playing import INSTRUMENTS
-from tests.support.rebuilding import Again
+from tests.support.rebuilding import Rebuild
 
 
 @pytest.fixture
-def again(tables: Database, engine_path: Path) -> Again:
-    """Rebuild what a test's tables hold."""
+def rebuild_tables(tables: Database, engine_path: Path) -> Rebuild:
+    """A function that rebuilds the tables of a test and returns the comparison."""
     environment = {
         "CANDLEWAX_CLICKHOUSE": str(engine_path),
         "CANDLEWAX_DATABASE": name(tables),
     }
-    wanted = chosen.load(environment, Path("/nowhere"))
+    loaded = settings.load(environment, Path("/nowhere"))
 
-    def rebuilt(begin: int = FIRST, end: int = LAST) -> Comparison:
-        return rebuild(wanted, build_player(INSTRUMENTS), tables, begin, end).comparison
+    def run(begin: int = FIRST, end: int = LAST) -> Comparison:
+        return rebuild(loaded, build_player(INSTRUMENTS), tables, begin, end).comparison
 
-    return rebuilt
+    return run
+
+
+@pytest.fixture
+def certified(database: Client) -> dict[Window, dict[str, Any]]:
+    """Candles of every certificate status, stored with their trades, gaps and outages."""
+    return certified_candles.store(database, FILLS, OUTAGES)

@@ -1,4 +1,4 @@
-"""The hash of what a day holds, by which a rebuild is compared."""
+"""The content hash of a day, by which a rebuild is compared."""
 
 import re
 
@@ -6,18 +6,20 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from tests.support.playing import play, received
-from tests.support.rebuilding import Again, minutely
+from tests.support.rebuilding import Rebuild, minutely
 
 
-def test_hash_equals_the_documented_query_in_any_order(tables: Database, again: Again) -> None:
-    """Users compute it themselves; no order, part or clock of ours is in it."""
+def test_hash_equals_the_documented_query_in_any_order(
+    tables: Database, rebuild_tables: Rebuild
+) -> None:
+    """Users can compute it. It depends on no order of rows, parts, or clock of ours."""
     play(received(minutely(30)), tables)
     query = """
         SELECT count() AS rows, lower(leftPad(hex(sum(content)), 32, '0')) AS hash
         FROM silver_content WHERE toDate(timestamp) = '2025-06-15'
     """
     before = tables.query(query).row(0)
-    (day,) = [day for day in again().days if day.table == "silver_trades"]
+    (day,) = [day for day in rebuild_tables().days if day.table == "silver_trades"]
     assert (day.stored.rows, day.stored.hash) == before
     tables.client.command("CREATE TABLE kept AS silver_trades")
     tables.client.command("INSERT INTO kept SELECT * FROM silver_trades")
@@ -40,7 +42,7 @@ def test_hash_equals_the_documented_query_in_any_order(tables: Database, again: 
 def test_hash_covers_every_column_except_clocks(
     tables: Database, table: str, view: str, clocks: set[str]
 ) -> None:
-    """But what a clock of ours has a part in: what is added to a table must be added there."""
+    """A column added to a table must be added to the hash, unless it depends on our clock."""
     columns = tables.query(
         f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{table}'"
     )["name"]

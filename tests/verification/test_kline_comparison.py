@@ -1,4 +1,4 @@
-"""The score counts every difference once, where it belongs."""
+"""The comparison with klines counts each difference once."""
 
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ CANDLE: dict[str, Any] = {
 
 
 def theirs(*rows: dict[str, Any]) -> pl.DataFrame:
-    """What an exchange publishes: no average, unless a row says so."""
+    """Published klines, without an average unless a row has one."""
     plain = {**CANDLE, "vwap": None, "vwap_digits": None}
     return pl.DataFrame([{**plain, **row} for row in rows], schema=KLINES)
 
@@ -39,29 +39,29 @@ def score(
 
 
 def test_equal_candles_agree() -> None:
-    """And nothing else is counted."""
+    """No other count is set."""
     assert score(theirs(*at(1, 2)), ours(*at(1, 2))) == Score(compared=2, equal=2)
 
 
 @pytest.mark.parametrize("field", [name for name in CANDLE if name != "vwap"])
 def test_smallest_difference_of_each_field_is_found(field: str) -> None:
-    """One candle differs, in one field, and both values are shown."""
+    """The example names the candle and the field."""
     step = 1 if field == "trade_count" else Decimal("0.000000000001")
     wrong = {"window_start": MINUTE, field: CANDLE[field] + step}
-    found = score(theirs(wrong, *at(2)), ours(*at(1, 2)))
-    assert (found.compared, found.equal, found.differing, found.known) == (2, 1, 1, 0)
-    assert found.fields == {field: 1}
-    assert not found.is_consistent
-    (example,) = found.examples
+    result = score(theirs(wrong, *at(2)), ours(*at(1, 2)))
+    assert (result.compared, result.equal, result.differing, result.known) == (2, 1, 1, 0)
+    assert result.fields == {field: 1}
+    assert not result.is_consistent
+    (example,) = result.examples
     assert list(example["fields"]) == [field]
     assert example["window_start"] == "1970-01-01 00:01:00"
 
 
 def test_difference_explained_by_the_certificate_is_no_failure() -> None:
-    """It is counted, but it was known."""
+    """It is counted as known."""
     partial = {"window_start": MINUTE, "high": Decimal(3), "status": "partial"}
-    found = score(theirs(*at(1)), ours(partial))
-    assert (found.differing, found.known, found.is_consistent) == (1, 1, True)
+    result = score(theirs(*at(1)), ours(partial))
+    assert (result.differing, result.known, result.is_consistent) == (1, 1, True)
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_difference_explained_by_the_certificate_is_no_failure() -> None:
     ],
 )
 def test_average_is_compared_to_the_published_precision(digits: int, vwap: str, equal: int) -> None:
-    """Cut, not rounded."""
+    """Our average is truncated to its digits, not rounded."""
     average = {"window_start": MINUTE, "vwap": Decimal(vwap), "vwap_digits": digits}
     assert score(theirs(average), ours(*at(1))).equal == equal
 
 
-def test_candle_of_one_side_only_is_counted_there() -> None:
-    """Within the time that both looked at."""
-    found = score(theirs(*at(1, 2, 4)), ours(*at(1, 3)))
-    assert (found.compared, found.only_ours, found.only_theirs) == (1, 1, 2)
-    assert not found.is_consistent
-    assert [example["problem"] for example in found.examples] == [
+def test_candle_of_one_side_only_is_counted_for_that_side() -> None:
+    """Each has an example."""
+    result = score(theirs(*at(1, 2, 4)), ours(*at(1, 3)))
+    assert (result.compared, result.only_ours, result.only_theirs) == (1, 1, 2)
+    assert not result.is_consistent
+    assert [example["problem"] for example in result.examples] == [
         "only_ours",
         "only_theirs",
         "only_theirs",
@@ -94,14 +94,14 @@ def test_candle_of_one_side_only_is_counted_there() -> None:
 
 
 def test_window_without_trades_needs_no_candle() -> None:
-    """Exchanges repeat the last price; we store none. But with a candle it differs."""
+    """Exchanges publish klines without trades, and we store none. A candle there differs."""
     quiet = {"window_start": MINUTE, "trade_count": 0}
-    found = score(theirs(quiet), ours())
-    assert (found.empty, found.only_theirs, found.is_consistent) == (1, 0, True)
+    result = score(theirs(quiet), ours())
+    assert (result.empty, result.only_theirs, result.is_consistent) == (1, 0, True)
     assert score(theirs(quiet), ours(*at(1))).fields == {"trade_count": 1}
 
 
 def test_klines_beyond_closed_candles_are_not_compared() -> None:
-    """Before the first and behind the last."""
-    found = score(theirs(*at(1, 2, 3, 4)), ours(*at(2, 3)), 2 * MINUTE, 3 * MINUTE)
-    assert (found.compared, found.beyond, found.only_theirs) == (2, 2, 0)
+    """Before the first and after the last closed candle."""
+    result = score(theirs(*at(1, 2, 3, 4)), ours(*at(2, 3)), 2 * MINUTE, 3 * MINUTE)
+    assert (result.compared, result.beyond, result.only_theirs) == (2, 2, 0)

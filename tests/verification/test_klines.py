@@ -1,4 +1,4 @@
-"""Candles that exchanges publish are read digit by digit, or refused."""
+"""Klines that exchanges publish are read exactly, or refused."""
 
 from decimal import Decimal
 
@@ -29,7 +29,7 @@ OHLC = b"""{"error":[],"result":{"XXBTZUSD":[
 
 @pytest.mark.parametrize("text", [NAMES + ROW, ROW, b"\xef\xbb\xbf" + ROW, ROW.rstrip()])
 def test_kline_is_read_with_and_without_a_header(text: bytes) -> None:
-    """All its amounts exactly; it has no average price."""
+    """With exact amounts; it has no average price."""
     (row,) = read_binance(text).rows.rows(named=True)
     assert row == {
         "window_start": 1_721_347_020_000_000,
@@ -48,11 +48,11 @@ def test_microseconds_are_recognized_by_size() -> None:
 
 
 def test_kraken_answer_is_read_up_to_the_committed_candle() -> None:
-    """The row behind `last` can still change."""
-    found = read_kraken(OHLC)
-    assert (found.native_symbol, found.timeframe, found.open) == ("XXBTZUSD", "1m", 1)
-    assert found.rows["window_start"].to_list() == [1_762_777_140_000_000, 1_762_777_200_000_000]
-    first = found.rows.row(0, named=True)
+    """The row after `last` can still change."""
+    klines = read_kraken(OHLC)
+    assert (klines.native_symbol, klines.timeframe, klines.open) == ("XXBTZUSD", "1m", 1)
+    assert klines.rows["window_start"].to_list() == [1_762_777_140_000_000, 1_762_777_200_000_000]
+    first = klines.rows.row(0, named=True)
     assert first["vwap"] == Decimal("106038.3")
     assert (first["vwap_digits"], first["trade_count"]) == (1, 3)
     assert first["volume"] == Decimal("0.00032101")
@@ -60,13 +60,13 @@ def test_kraken_answer_is_read_up_to_the_committed_candle() -> None:
 
 
 def test_unquoted_number_keeps_its_digits() -> None:
-    """It never becomes a float."""
+    """It is not read as a float."""
     long = OHLC.replace(b'"106038.4"', b"106038.123456789012")
     assert read_kraken(long).rows["high"][0] == Decimal("106038.123456789012")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (b"", "empty"),
         (b"1,2,3\n", "expected 12 columns, got 3"),
@@ -77,14 +77,14 @@ def test_unquoted_number_keeps_its_digits() -> None:
         (ROW + ROW, "a window twice"),
     ],
 )
-def test_inexact_file_is_refused(text: bytes, says: str) -> None:
-    """With the line and the field."""
-    with pytest.raises(KlinesError, match=says):
+def test_inexact_file_is_refused(text: bytes, message: str) -> None:
+    """The message names the line and the field."""
+    with pytest.raises(KlinesError, match=message):
         read_binance(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (b"[]", "no answer"),
         (b'{"error":["EQuery:Unknown asset pair"]}', "no answer"),
@@ -93,9 +93,9 @@ def test_inexact_file_is_refused(text: bytes, says: str) -> None:
         (OHLC.replace(b'"0.00032101"', b'"x"'), "row 1: volume is 'x'"),
     ],
 )
-def test_malformed_answer_is_refused(text: bytes, says: str) -> None:
-    """With the row and the field."""
-    with pytest.raises(KlinesError, match=says):
+def test_malformed_answer_is_refused(text: bytes, message: str) -> None:
+    """The message names the row and the field."""
+    with pytest.raises(KlinesError, match=message):
         read_kraken(text)
 
 

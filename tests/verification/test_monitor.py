@@ -1,4 +1,4 @@
-"""The cross-check in the background."""
+"""CrossCheckMonitor: the cross-check in the background."""
 
 import logging
 import sys
@@ -19,49 +19,49 @@ from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from tests.verification.test_cross_check import FILLS, LAST_MINUTE, MARK, mend, spoil, store
 
 
-def chosen(folder: Path, database: str = "market", **more: float) -> Settings:
+def settings_of(folder: Path, database: str = "market", **more: float) -> Settings:
     return Settings("live", folder, database, None, Path("instruments.toml"), **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def watching(engine_path: Path, tables: Database) -> CrossCheckMonitor:
-    """A watch of a fresh database."""
+def monitor(engine_path: Path, tables: Database) -> CrossCheckMonitor:
+    """A monitor of an empty database."""
     ((name,),) = tables.client.query("SELECT currentDatabase()").result_rows
-    return CrossCheckMonitor(chosen(engine_path, name))
+    return CrossCheckMonitor(settings_of(engine_path, name))
 
 
-def test_mismatch_is_logged(
-    watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
+def test_mismatch_is_logged_once_until_it_is_corrected(
+    monitor: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When it is found, not at every look; and when it is right again."""
+    """Not at each run; the correction is logged too."""
     caplog.set_level(logging.INFO, "candlewax")
     candles = store(database, FILLS, MARK)
     spoil(database, LAST_MINUTE, candles)
     for _ in range(3):
-        watching.run_once()
-    named = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+        monitor.run_once()
+    named = [log.getMessage() for log in caplog.records if log.levelname == "ERROR"]
     assert f"{LAST_MINUTE}: differs from its trades in close" in named
     assert len(named) == len(set(named))
     caplog.clear()
     mend(database, candles)
-    watching.run_once()
+    monitor.run_once()
     assert f"{LAST_MINUTE}: equals its trades again" in caplog.messages
-    watching.close()
+    monitor.close()
 
 
-def test_last_result_is_stored(watching: CrossCheckMonitor, database: Client) -> None:
-    """By exchange, and replaced by the next look."""
+def test_last_result_is_stored(monitor: CrossCheckMonitor, database: Client) -> None:
+    """By exchange; the next run replaces it."""
     candles = store(database, FILLS, MARK)
-    watching.run_once()
+    monitor.run_once()
     ((exchange, count, *wrong),) = stored(database)
-    assert (exchange, count, wrong) == ("x", watching.metrics.candles, [0, 0, 0])
+    assert (exchange, count, wrong) == ("x", monitor.metrics.candles, [0, 0, 0])
     spoil(database, LAST_MINUTE, candles)
     for _ in range(2):
-        watching.run_once()
+        monitor.run_once()
     ((_, count, *wrong),) = stored(database)
-    assert (count, wrong) == (watching.metrics.candles, [len(watching.metrics.wrong), 0, 0])
+    assert (count, wrong) == (monitor.metrics.candles, [len(monitor.metrics.wrong), 0, 0])
     assert wrong[0] > 0
-    watching.close()
+    monitor.close()
 
 
 def stored(database: Client) -> Sequence[Sequence[Any]]:
@@ -71,18 +71,18 @@ def stored(database: Client) -> Sequence[Sequence[Any]]:
 
 
 def test_monitor_goes_on_if_a_result_cannot_be_stored(
-    watching: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
+    monitor: CrossCheckMonitor, database: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said once; a table of before may lack."""
+    """It warns once. A database of an older release has no such table."""
     store(database, FILLS, MARK)
     database.command("DROP TABLE cross_checks")
-    watching.run_once()
-    watching.run_once()
-    assert watching.metrics.failures == 0
-    assert watching.find_problem() is None
-    (said,) = caplog.messages
-    assert said.startswith("cross-check result not stored: ")
-    watching.close()
+    monitor.run_once()
+    monitor.run_once()
+    assert monitor.metrics.failures == 0
+    assert monitor.find_problem() is None
+    (message,) = caplog.messages
+    assert message.startswith("cross-check result not stored: ")
+    monitor.close()
 
 
 @pytest.mark.parametrize(
@@ -104,56 +104,56 @@ def test_only_the_first_process_of_a_cluster_monitors(
     *,
     is_there: bool,
 ) -> None:
-    """And none where it is left to `candlewax watch`."""
+    """None monitors if the setting leaves it to `candlewax watch`."""
     monkeypatch.setattr(sys, "argv", ["bytewax.run", "dataflows.ohlcv", *arguments])
     number = recovery_store.process_number()
-    watching = watch_beside(chosen(tmp_path, watch_seconds=seconds), process_number=number)
-    assert (watching is not None) == is_there
-    if watching:
-        REGISTRY.unregister(watching.metrics)
+    monitor = watch_beside(settings_of(tmp_path, watch_seconds=seconds), process_number=number)
+    assert (monitor is not None) == is_there
+    if monitor:
+        REGISTRY.unregister(monitor.metrics)
 
 
 def test_monitor_waits_for_a_database_that_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Failures are counted, and told once."""
-    watching = CrossCheckMonitor(chosen(tmp_path / "nothing here"))
-    watching.run_once()
-    watching.run_once()
-    assert watching.metrics.failures == 2
-    (said,) = caplog.messages
-    assert said.startswith("cross-check failed, it is tried again: ")
-    assert "no database here" in said
+    """Failures are counted, and logged once."""
+    monitor = CrossCheckMonitor(settings_of(tmp_path / "nothing here"))
+    monitor.run_once()
+    monitor.run_once()
+    assert monitor.metrics.failures == 2
+    (message,) = caplog.messages
+    assert message.startswith("cross-check failed, it is tried again: ")
+    assert "no database here" in message
 
 
 def test_monitor_runs_repeatedly_until_it_is_stopped(
     engine_path: Path, tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without anybody asking."""
+    """In a thread of its own; it can be stopped twice."""
     ((name,),) = tables.client.query("SELECT currentDatabase()").result_rows
-    watching = CrossCheckMonitor(chosen(engine_path, name, watch_seconds=0.01))
-    looks, enough = [], threading.Event()
+    monitor = CrossCheckMonitor(settings_of(engine_path, name, watch_seconds=0.01))
+    runs, enough = [], threading.Event()
 
-    def look() -> None:
-        looks.append(1)
-        if len(looks) == 3:
+    def run_once() -> None:
+        runs.append(1)
+        if len(runs) == 3:
             enough.set()
 
-    monkeypatch.setattr(watching, "run_once", look)
-    watching.begin()
+    monkeypatch.setattr(monitor, "run_once", run_once)
+    monitor.begin()
     assert enough.wait(30)
-    watching.end()
-    count = len(looks)
-    watching.end()
-    assert len(looks) == count
+    monitor.end()
+    count = len(runs)
+    monitor.end()
+    assert len(runs) == count
 
 
 def test_monitor_without_a_recent_run_is_unhealthy(
-    watching: CrossCheckMonitor, monkeypatch: pytest.MonkeyPatch
+    monitor: CrossCheckMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted from its beginning, then from the last look."""
-    assert watching.find_problem() is None
-    monkeypatch.setattr(watching, "_last_run", time.monotonic() - 239)
-    assert watching.find_problem() is None
-    monkeypatch.setattr(watching, "_last_run", time.monotonic() - 241)
-    assert watching.find_problem() == "the last cross-check was 241 s ago"
+    """After four minutes since the last run."""
+    assert monitor.find_problem() is None
+    monkeypatch.setattr(monitor, "_last_run", time.monotonic() - 239)
+    assert monitor.find_problem() is None
+    monkeypatch.setattr(monitor, "_last_run", time.monotonic() - 241)
+    assert monitor.find_problem() == "the last cross-check was 241 s ago"

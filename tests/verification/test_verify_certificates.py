@@ -1,8 +1,6 @@
-"""What certificates say is counted again; and longer candles are what their minutes make."""
+"""verify: the check of certificates."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,111 +11,54 @@ from hypothesis import strategies as st
 from candlewax.verification.verify import report, verify
 from tests.support import oracle
 from tests.support.candles import DAY
+from tests.support.certified_candles import FILLS, MINUTE, SECOND, WINDOW, fill, store
 from tests.support.examples import examples
-from tests.support.oracle import Fill, Window
-from tests.support.stored import FIELDS as CANDLE_FIELDS
-from tests.verification.test_verify import (
+from tests.support.oracle import Window
+from tests.support.verified_tables import (
     moment,
     store_candles,
-    store_gaps,
     store_trades,
-    store_watermark,
 )
 
 pytestmark = pytest.mark.slow("each example verifies a database", seconds=20)
 
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-
-
-def fill(number: int, time: int, **more: Any) -> Fill:
-    plain = Fill(
-        "x", "A/B", str(number), number, time, number % 2 == 0, Decimal(number), Decimal(1)
-    )
-    return replace(plain, **more)
-
-
-def store(
-    client: Client,
-    fills: Sequence[Fill],
-    outages: Sequence[tuple[int, int]] = (),
-) -> dict[Window, dict[str, Any]]:
-    """Everything as it must be."""
-    marks = oracle.watermarks(fills)
-    certificates = oracle.certificates(fills, {"x": list(outages)})
-    candles = oracle.candles(fills, marks)
-    full = {window: {**candle, **certificates[window]} for window, candle in candles.items()}
-    store_trades(client, fills)
-    store_watermark(client, marks["x"])
-    store_candles(client, full)
-    store_gaps(client, fills)
-    if outages:
-        rows = [["x", moment(began), moment(ended)] for began, ended in outages]
-        client.insert("outages", rows, column_names=["exchange", "began", "ended"])
-    return full
-
-
-# Five minutes past midnight; a hole over three minutes, one of them without a trade;
-# a trade without a number of another symbol, one that counts nowhere, and one by REST.
-FILLS = [
-    fill(5, DAY + 5 * MINUTE),
-    fill(6, DAY + 6 * MINUTE),
-    fill(10, DAY + 8 * MINUTE + 59 * SECOND),
-    fill(11, DAY + 9 * MINUTE, conditions=("ADL",)),
-    fill(12, DAY + 9 * MINUTE, asked_for=True),
-    fill(13, DAY + 20 * MINUTE),
-    Fill("x", "E/F", "e1", 0, DAY + 6 * MINUTE, True, Decimal(2), Decimal(2)),
-    fill(1, DAY + 6 * MINUTE, symbol="C/D", trade_id="c1"),
-    fill(2, DAY + 30 * MINUTE, symbol="C/D", trade_id="c2"),
-]
-OUTAGES = [
-    (DAY + 6 * MINUTE + 30 * SECOND, DAY + 8 * MINUTE + 1_999),
-    (DAY + 9 * MINUTE, DAY + 9 * MINUTE + 1),
-]
-
-
-@pytest.fixture
-def right(database: Client) -> dict[Window, dict[str, Any]]:
-    """Stored as it must be."""
-    return store(database, FILLS, OUTAGES)
-
 
 def test_verify_accepts_right_certificates_of_each_status(
-    database: Client, right: dict[Window, dict[str, Any]]
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """Of every status there is."""
-    found = verify(database)
-    assert found.equal, report(found)
-    statuses = {candle["status"] for candle in right.values()}
+    """Including outages and trades by REST."""
+    result = verify(database)
+    assert result.equal, report(result)
+    statuses = {candle["status"] for candle in certified.values()}
     assert statuses == {"forming", "complete", "gaps", "partial", "unverified"}
-    assert {c["feed_down_ms"] for c in right.values()} > {0, 30_000}
-    assert {candle["repaired"] for candle in right.values()} == {0, 1}
+    assert {c["feed_down_ms"] for c in certified.values()} > {0, 30_000}
+    assert {candle["repaired"] for candle in certified.values()} == {0, 1}
 
 
 EDGES = [
-    # The feed begins with number 5 where a minute begins, and an earlier trade has a later number.
+    # The feed begins with number 5 at the start of a minute; an earlier trade has a later number.
     fill(5, DAY + MINUTE),
     fill(6, DAY + MINUTE // 2),
-    # Numbers are missing up to where a minute begins, and from there on.
+    # Numbers are missing up to the start of a minute, and from there on.
     fill(7, DAY + 2 * MINUTE + 30 * SECOND),
     fill(10, DAY + 3 * MINUTE),
     fill(20, DAY + 3 * MINUTE + 10 * SECOND),
-    # From where a minute ends on, of which a trade came with a later number.
+    # From the end of a minute that has a trade with a later number.
     fill(21, DAY + 6 * MINUTE),
     fill(25, DAY + 6 * MINUTE + 10 * SECOND),
     fill(26, DAY + 5 * MINUTE + 50 * SECOND),
-    # The watermark stands where this minute ends.
+    # The watermark is the end of this minute.
     fill(27, DAY + 9 * MINUTE),
     fill(28, DAY + 10 * MINUTE + SECOND),
 ]
 
 
-def test_the_check_agrees_with_the_oracle_at_the_edges_of_windows(database: Client) -> None:
-    """Feeds that begin, gaps that begin and end, and the watermark: exactly there."""
-    full = store(database, EDGES)
+def test_certificate_check_agrees_with_the_oracle_at_the_edges_of_windows(database: Client) -> None:
+    """A feed begins, gaps begin and end, and the watermark stands exactly there."""
+    stored = store(database, EDGES)
     minutes = {
         (window[3] - DAY // SECOND) // 60: (candle["closed"], candle["status"], candle["missing"])
-        for window, candle in full.items()
+        for window, candle in stored.items()
         if window[0] == "1m"
     }
     assert minutes == {
@@ -125,11 +66,9 @@ def test_the_check_agrees_with_the_oracle_at_the_edges_of_windows(database: Clie
         3: (True, "gaps", 11), 5: (True, "complete", 0), 6: (True, "gaps", 3),
         9: (True, "complete", 0), 10: (False, "forming", 0),
     }  # fmt: skip
-    found = verify(database)
-    assert found.equal, report(found)
+    result = verify(database)
+    assert result.equal, report(result)
 
-
-WINDOW = ("1m", "x", "A/B", DAY // SECOND + 360)
 
 WRONG = {
     ("1m", "x", "A/B", DAY // SECOND + 360): ("status", "forming"),
@@ -146,17 +85,17 @@ WRONG = {
 
 
 def test_verify_finds_each_wrong_field_of_a_certificate(
-    database: Client, right: dict[Window, dict[str, Any]]
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """Those candles, those fields, both values."""
-    store_candles(database, {w: {**right[w], field: to} for w, (field, to) in WRONG.items()})
+    """With the candle, the field and both values, and no other."""
+    store_candles(database, {w: {**certified[w], field: to} for w, (field, to) in WRONG.items()})
     part = verify(database).parts["certificates"]
-    assert (part.checked, part.mismatches) == (len(right), len(WRONG))
+    assert (part.checked, part.mismatches) == (len(certified), len(WRONG))
     assert {
         (e["timeframe"], e["symbol"], e["window_start"][-8:]): e["fields"] for e in part.examples
     } == {
         (w[0], w[2], str(moment(w[3] * SECOND))[11:19]): {
-            field: {"stored": str(to), "check": str(right[w][field])}
+            field: {"stored": str(to), "check": str(certified[w][field])}
         }
         for w, (field, to) in WRONG.items()
     }
@@ -164,12 +103,12 @@ def test_verify_finds_each_wrong_field_of_a_certificate(
 
 @pytest.mark.parametrize("status", ["complete", "gaps"])
 def test_window_in_which_the_feed_began_must_be_partial(
-    database: Client, right: dict[Window, dict[str, Any]], status: str
+    database: Client, certified: dict[Window, dict[str, Any]], status: str
 ) -> None:
-    """Nothing else will do."""
+    """Any other status is reported."""
     window = ("1m", "x", "A/B", DAY // SECOND + 300)
-    assert right[window]["status"] == "partial"
-    store_candles(database, {window: {**right[window], "status": status}})
+    assert certified[window]["status"] == "partial"
+    store_candles(database, {window: {**certified[window], "status": status}})
     part = verify(database).parts["certificates"]
     assert [example["fields"] for example in part.examples] == [
         {"status": {"stored": status, "check": "partial"}}
@@ -177,15 +116,15 @@ def test_window_in_which_the_feed_began_must_be_partial(
 
 
 def test_candle_closed_during_an_outage_may_be_partial(
-    database: Client, right: dict[Window, dict[str, Any]]
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """As long as no later trade of its market tells by its number what was missed."""
+    """Until the number of a later trade of its market shows what was missed."""
     last = ("1m", "x", "A/B", DAY // SECOND + 1200)
-    assert right[last]["status"] == "complete"
-    store_candles(database, {last: {**right[last], "status": "partial"}})
+    assert certified[last]["status"] == "complete"
+    store_candles(database, {last: {**certified[last], "status": "partial"}})
     assert verify(database).equal
     earlier = ("1m", "x", "C/D", DAY // SECOND + 360)
-    store_candles(database, {earlier: {**right[earlier], "status": "partial"}})
+    store_candles(database, {earlier: {**certified[earlier], "status": "partial"}})
     part = verify(database).parts["certificates"]
     assert [example["fields"] for example in part.examples] == [
         {"status": {"stored": "partial", "check": "complete"}}
@@ -193,36 +132,36 @@ def test_candle_closed_during_an_outage_may_be_partial(
 
 
 def test_verify_finds_a_rest_trade_that_is_not_marked(
-    database: Client, right: dict[Window, dict[str, Any]]
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """In all candles that hold it."""
+    """In each candle that contains it."""
     database.command("DELETE FROM silver_trades WHERE trade_id = '12'")
     store_trades(database, [replace(f, asked_for=False) for f in FILLS if f.trade_id == "12"])
     part = verify(database).parts["certificates"]
-    assert part.mismatches == len([c for c in right.values() if c["repaired"]]) == 6
+    assert part.mismatches == len([c for c in certified.values() if c["repaired"]]) == 6
     assert all(
         example["fields"] == {"repaired": {"stored": "1", "check": "0"}}
         for example in part.examples
     )
 
 
-def test_outage_counts_once_a_later_trade_has_come(
-    database: Client, right: dict[Window, dict[str, Any]]
+def test_outage_must_be_in_certificates_once_a_later_trade_was_received(
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """The certificates that it changes are written by then; before that they may be."""
+    """Before that, a certificate may count it or not."""
     begins, latest = DAY + 29 * MINUTE, DAY + 30 * MINUTE
     names = ["exchange", "began", "ended"]
     database.insert("outages", [["x", moment(begins), moment(latest + SECOND)]], column_names=names)
     assert verify(database).equal
     last = ("1d", "x", "A/B", DAY // SECOND)
-    down = right[last]["feed_down_ms"]
-    store_candles(database, {last: {**right[last], "feed_down_ms": down + 61_000}})
+    down = certified[last]["feed_down_ms"]
+    store_candles(database, {last: {**certified[last], "feed_down_ms": down + 61_000}})
     assert verify(database).equal
-    store_candles(database, {last: {**right[last], "feed_down_ms": down + 61_001}})
+    store_candles(database, {last: {**certified[last], "feed_down_ms": down + 61_001}})
     assert verify(database).parts["certificates"].mismatches == 1
-    store_candles(database, {last: right[last]})
+    store_candles(database, {last: certified[last]})
     database.insert("outages", [["x", moment(begins), moment(latest)]], column_names=names)
-    touched = [w for w in right if w[3] * SECOND < latest and begins < _end(w)]
+    touched = [w for w in certified if w[3] * SECOND < latest and begins < _end(w)]
     assert verify(database).parts["certificates"].mismatches == len(touched) > 0
 
 
@@ -249,9 +188,9 @@ _OFFSETS = st.sampled_from([0, 1, 999, 1_000, 59_999_999])
 def test_certificate_check_agrees_with_the_oracle(
     database: Client,
     trades: list[tuple[str, int, int, int, bool]],
-    downs: list[tuple[int, int, int]],
+    drawn_outages: list[tuple[int, int, int]],
 ) -> None:
-    """Holes of any shape and in any order of times, outages that begin and end anywhere."""
+    """For any missing ranges, orders of times, and outages."""
     for name in ("silver_trades", "ohlcv", "watermarks", "gaps", "outages"):
         database.command(f"TRUNCATE TABLE {name}")
     fills = [
@@ -261,72 +200,36 @@ def test_certificate_check_agrees_with_the_oracle(
     latest = max(f.time for f in fills)
     outages = [
         (time + low, time + MINUTE + high)
-        for time, low, high in downs
+        for time, low, high in drawn_outages
         if time + MINUTE + high <= latest
     ]
-    apart = [
+    disjoint = [
         (max([began, *(to for since, to in outages if since < began)]), ended)
         for began, ended in outages
     ]
-    store(database, fills, [(a, b) for a, b in apart if b > a])
-    found = verify(database)
-    assert found.equal, report(found)
+    store(database, fills, [(a, b) for a, b in disjoint if b > a])
+    result = verify(database)
+    assert result.equal, report(result)
 
 
 def test_overlapping_outages_count_once(database: Client) -> None:
-    """As two processes may tell of the same time."""
+    """Two processes may report the same time."""
     outages = [(DAY, DAY + MINUTE)]
     store(database, [fill(1, DAY), fill(2, DAY + 10 * MINUTE)], outages)
     rows = [["x", moment(DAY + SECOND), moment(DAY + 50 * SECOND)]]
     database.insert("outages", rows, column_names=["exchange", "began", "ended"])
-    found = verify(database)
-    assert found.equal, report(found)
+    result = verify(database)
+    assert result.equal, report(result)
 
 
 def test_verify_skips_certificates_beyond_the_retention_of_trades(
-    database: Client, right: dict[Window, dict[str, Any]]
+    database: Client, certified: dict[Window, dict[str, Any]]
 ) -> None:
-    """There is nothing to count any more."""
-    store_candles(database, {WINDOW: {**right[WINDOW], "missing": 9}})
+    """Their trades are deleted."""
+    store_candles(database, {WINDOW: {**certified[WINDOW], "missing": 9}})
     assert verify(database).parts["certificates"].mismatches == 1
     database.command(
         "ALTER TABLE ohlcv UPDATE updated_at = now64(6) - INTERVAL 31 DAY WHERE true "
         "SETTINGS mutations_sync = 1"
     )
     assert verify(database).parts["certificates"].mismatches == 0
-
-
-FIELDS = (*CANDLE_FIELDS[:-2], "repaired")
-
-
-def test_verify_finds_a_longer_candle_that_differs_from_its_minutes(
-    database: Client, right: dict[Window, dict[str, Any]]
-) -> None:
-    """By the smallest difference in one field: one for each candle here."""
-    longer = [window for window in right if window[0] != "1m"]
-    wrong = dict(zip(longer, FIELDS, strict=False))
-    assert len(wrong) == len(FIELDS)
-    for window, field in wrong.items():
-        value = right[window][field]
-        small = Decimal("1e-18") if field.startswith(("quote", "buy_quote")) else Decimal("1e-12")
-        changed = value + (small if isinstance(value, Decimal) else 1)
-        store_candles(database, {window: {**right[window], field: changed}})
-    part = verify(database).parts["timeframes"]
-    assert (part.checked, part.mismatches) == (len(longer), len(FIELDS))
-    assert sorted(
-        (e["timeframe"], e["symbol"], e["problem"], *e["fields"]) for e in part.examples
-    ) == sorted((w[0], w[2], "mismatch", field) for w, field in wrong.items())
-
-
-def test_verify_finds_longer_candles_without_minutes_and_the_reverse(
-    database: Client, right: dict[Window, dict[str, Any]]
-) -> None:
-    """One of each."""
-    database.command("DELETE FROM ohlcv WHERE timeframe = '5m' AND symbol = 'E/F'")
-    candle = right[WINDOW]
-    store_candles(database, {("1h", "x", "G/H", DAY // SECOND): candle})
-    part = verify(database).parts["timeframes"]
-    assert sorted((e["timeframe"], e["symbol"], e["problem"]) for e in part.examples) == [
-        ("1h", "G/H", "no_minutes"),
-        ("5m", "E/F", "missing"),
-    ]

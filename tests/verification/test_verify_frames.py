@@ -1,4 +1,4 @@
-"""The check of stored frames finds each trade that is neither stored nor a dead letter."""
+"""verify: the check of frames finds each trade that is neither stored nor a dead letter."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -114,7 +114,7 @@ def _batches() -> list[FrameBatch]:
 
 @pytest.fixture
 def filled(tables: Database) -> Iterator[Database]:
-    """Frames of each kind and way, some trades of which are dead letters or repeats."""
+    """Frames of each kind and source; some trades are dead letters or repeats."""
     clear(tables)
     play(_batches(), tables)
     yield tables
@@ -122,26 +122,26 @@ def filled(tables: Database) -> Iterator[Database]:
 
 
 def stored_ids(tables: Database) -> set[tuple[str, str]]:
-    """Exchange and id of each stored trade."""
+    """Return exchange and id of each stored trade."""
     rows = tables.query("SELECT exchange, trade_id FROM silver_trades FINAL").rows()
     return {(exchange, trade_id) for exchange, trade_id in rows}
 
 
 @pytest.mark.parametrize(
-    ("told", "stored", "missing"),
+    ("received", "stored", "missing"),
     [(999, 1_000, 0), (999, 1_001, 1), (1_000, 999, 0), (1_000, 998, 1), (999, 999, 0)],
     ids=["one later", "two later", "one earlier", "two earlier", "equal"],
 )
 def test_trade_may_be_stored_one_microsecond_off(
-    tables: Database, told: int, stored: int, missing: int
+    tables: Database, received: int, stored: int, missing: int
 ) -> None:
-    """Also where that is in another millisecond; times in microseconds of a second."""
+    """Also across the edge of a millisecond. Times are microseconds within a second."""
     clear(tables)
     second = datetime(2026, 9, 15, 12, 0, 5, tzinfo=UTC)
     frame = {
         "exchange": "kraken", "connection": "k0", "source": "k0", "source_offset": 1,
         "received_at": second, "kind": "trade", "trades": 1,
-        "frame": _v2((7, "0.1")).replace("05.000001Z", f"05.{told:06}Z"),
+        "frame": _v2((7, "0.1")).replace("05.000001Z", f"05.{received:06}Z"),
     }  # fmt: skip
     trade = {
         "exchange": "kraken", "native_symbol": "ETH/EUR", "trade_id": "7", "side": "SELL",
@@ -156,31 +156,31 @@ def test_trade_may_be_stored_one_microsecond_off(
 
 
 def missing_ids(tables: Database) -> set[tuple[str, str]]:
-    """Exchange and id of each trade that the check misses."""
+    """Return exchange and id of each trade that the check reports as missing."""
     _, total, rows = find_missing_trades(tables.client, 100)
     assert total == len(rows)
     return {(row["exchange"], row["trade_id"]) for row in rows}
 
 
 def test_verify_accepts_frames_of_every_kind(filled: Database) -> None:
-    """Websocket, REST and dump; repeats told in other units; bad trades beside good ones."""
+    """Websocket, REST and dump; repeats in other units; bad trades beside good ones."""
     assert stored_ids(filled) == STORED
     checked, missing, _ = find_missing_trades(filled.client, 100)
-    (found,) = filled.query("SELECT sum(trades) AS n FROM bronze_frames FINAL")["n"].to_list()
-    assert (checked, missing) == (found, 0)
+    (trade_count,) = filled.query("SELECT sum(trades) AS n FROM bronze_frames FINAL")["n"].to_list()
+    assert (checked, missing) == (trade_count, 0)
     assert verify(filled.client).parts["frames"].mismatches == 0
 
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_verify_names_missing_trades_of_a_frame(filled: Database, half: int) -> None:
-    """Whichever way they came, and nothing else with them."""
-    gone = set(sorted(STORED)[half::2])
-    ids = ", ".join(f"('{exchange}', '{trade_id}')" for exchange, trade_id in gone)
+    """From any source, and no other trade."""
+    deleted = set(sorted(STORED)[half::2])
+    ids = ", ".join(f"('{exchange}', '{trade_id}')" for exchange, trade_id in deleted)
     filled.client.command(
         f"ALTER TABLE silver_trades DELETE WHERE (exchange, trade_id) IN ({ids}) "
         "SETTINGS mutations_sync = 1"
     )
-    assert missing_ids(filled) == gone
+    assert missing_ids(filled) == deleted
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_verify_names_missing_trades_of_a_frame(filled: Database, half: int) -> 
      "native_symbol = 'ETHUSDC'"],
 )  # fmt: skip
 def test_verify_names_a_trade_stored_with_other_content(filled: Database, change: str) -> None:
-    """A number that is known is no repeat where anything of its content differs."""
+    """A trade with the same id and other content is no repeat."""
     filled.client.command(
         f"ALTER TABLE silver_trades UPDATE {change} WHERE exchange = 'binance' AND trade_id = '2' "
         "SETTINGS mutations_sync = 1"
@@ -198,7 +198,7 @@ def test_verify_names_a_trade_stored_with_other_content(filled: Database, change
 
 
 def test_missing_dead_letter_leaves_its_trade_missing(filled: Database) -> None:
-    """The bad trade of a frame with good ones."""
+    """For bad trades within frames of good ones."""
     filled.client.command(
         "ALTER TABLE dead_letters DELETE WHERE scope = 'trade' AND exchange = 'kraken' "
         "SETTINGS mutations_sync = 1"
@@ -209,28 +209,28 @@ def test_missing_dead_letter_leaves_its_trade_missing(filled: Database) -> None:
     }
 
 
-def test_verify_command_names_the_frame_of_a_missing_trade(filled: Database) -> None:
-    """With the coordinates of its frame."""
+def test_report_names_the_frame_of_a_missing_trade(filled: Database) -> None:
+    """By source, partition and offset."""
     filled.client.command(
         "ALTER TABLE silver_trades DELETE WHERE trade_id = '22' SETTINGS mutations_sync = 1"
     )
-    found = verify(filled.client)
-    assert not found.equal
-    assert found.parts["frames"].mismatches == 1
-    assert "  coinbase ETH-USD 22 c0 0 0 1: not_stored" in report(found)
+    result = verify(filled.client)
+    assert not result.equal
+    assert result.parts["frames"].mismatches == 1
+    assert "  coinbase ETH-USD 22 c0 0 0 1: not_stored" in report(result)
 
 
-def test_spans_cover_each_hour_once_and_stay_small(
+def test_check_in_small_spans_covers_every_frame(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However few trades a span may hold, all of them are looked at."""
+    """The result does not depend on the number of trades of a span."""
     everything = find_missing_trades(filled.client, 100)
     monkeypatch.setattr(frame_check, "CHUNK_TRADES", 1)
     assert find_missing_trades(filled.client, 100) == everything
 
 
-def test_trade_that_comes_a_moment_later_is_not_missing(filled: Database) -> None:
-    """A process that stores meanwhile has stored the frame, and not yet its trades."""
+def test_trade_stored_a_moment_later_is_not_missing(filled: Database) -> None:
+    """A running process has stored the frame and not yet its trades; the check tries again."""
     clear(filled)
     play(_batches(), filled)
     filled.client.command("CREATE TABLE aside AS silver_trades")

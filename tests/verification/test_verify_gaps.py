@@ -1,4 +1,4 @@
-"""Holes of silver that the table of gaps does not tell, and gaps that are none."""
+"""verify: the check of gaps against the numbers of stored trades."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from candlewax.verification.verify import report, verify
 from tests.support.candles import DAY
 from tests.support.oracle import Fill
-from tests.verification.test_verify import moment, store_trades
+from tests.support.verified_tables import moment, store_trades
 
 SECOND = 1_000_000
 
@@ -25,7 +25,7 @@ def fill(number: int, symbol: str = "A/B", **more: Any) -> Fill:
 
 
 def gap(first: int, last: int, missing: int | None = None, **more: Any) -> dict[str, Any]:
-    """A row of gaps; what is not said is as it must be."""
+    """A row of gaps, correct in all fields that are not given."""
     return {
         "exchange": "x", "symbol": "A/B", "first_sequence": first, "last_sequence": last,
         "missing": last - first + 1 if missing is None else missing,
@@ -39,8 +39,8 @@ def store_gaps(client: Client, *gaps: dict[str, Any]) -> None:
         client.insert("gaps", [list(row.values())], column_names=list(row))
 
 
-def found(client: Client) -> list[tuple[Any, ...]]:
-    """What the check of gaps reports: the range, the problem, what is stored and computed."""
+def problems(client: Client) -> list[tuple[Any, ...]]:
+    """Return the problems that the check reports: range, kind, stored and computed values."""
     part = verify(client).parts["gaps"]
     assert part.mismatches == len(part.examples)
     return [
@@ -55,8 +55,9 @@ def found(client: Client) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def right(database: Client) -> Client:
-    """Seen: 1 2 5 8 9, then 200 to 330, then 400, and of another symbol 7 and 8. Of the gap
-    3 to 7 the number 5 came later, and 131 to 199 were seen in time but 10 to 130 never.
+    """Trades 1, 2, 5, 8, 9, 131 to 330 and 400, of another symbol 7 and 8, with their gaps.
+
+    Number 5 filled a part of the gap 3 to 7, and the gap 150 to 160 is repaired.
     """
     numbers = [1, 2, 5, 8, 9, *range(131, 331), 400]
     store_trades(database, [fill(n) for n in numbers] + [fill(n, "C/D") for n in (7, 8)])
@@ -75,8 +76,8 @@ def right(database: Client) -> Client:
 
 
 def test_verify_accepts_right_gaps(right: Client) -> None:
-    """Whole, in part, given up and repaired."""
-    assert found(right) == []
+    """Open, partly filled, given up and repaired."""
+    assert problems(right) == []
     part = verify(right).parts["gaps"]
     assert part.checked == 4 + 4
 
@@ -89,24 +90,24 @@ DELETE = "DELETE FROM {} WHERE {}"
     [
         (
             DELETE.format("silver_trades", "symbol = 'C/D' AND sequence = 7"),
-            [],  # the first trade there is: nothing tells that one came before
+            [],  # the first trade: no number shows that one came before
         ),
         (
             DELETE.format("silver_trades", "sequence = 140"),
             [("A/B", 140, 140, "no_gap", {"missing": ("0", "1")})],
         ),
         (
-            # Beside a gap: the hole is larger than the gap.
+            # Beside a gap: the missing range is larger than the gap.
             DELETE.format("silver_trades", "sequence = 9"),
             [("A/B", 9, 130, "no_gap", {"missing": ("0", "1")})],
         ),
         (
-            # Between two numbers that a gap still misses.
+            # Between two numbers that are still missing in a gap.
             DELETE.format("silver_trades", "sequence = 5"),
             [("A/B", 3, 7, "missing", {"missing": ("4", "5")})],
         ),
         (
-            # What had been repaired is gone again.
+            # A repaired trade is missing again.
             DELETE.format("silver_trades", "sequence IN (152, 153)"),
             [("A/B", 150, 160, "missing", {"missing": ("0", "2")})],
         ),
@@ -126,9 +127,9 @@ DELETE = "DELETE FROM {} WHERE {}"
 def test_verify_finds_missing_rows_of_gaps(
     right: Client, change: str, reported: list[tuple[Any, ...]]
 ) -> None:
-    """Exactly that, and nothing else."""
+    """With no other problem."""
     right.command(change)
-    assert found(right) == reported
+    assert problems(right) == reported
 
 
 @pytest.mark.parametrize(
@@ -166,42 +167,43 @@ def test_verify_finds_missing_rows_of_gaps(
 def test_verify_finds_wrong_rows_of_gaps(
     right: Client, row: dict[str, Any], reported: list[tuple[Any, ...]]
 ) -> None:
-    """By its field; a gap that is none misses nothing."""
+    """By its field. A gap without missing trades should have a count of 0."""
     store_gaps(right, row)
-    assert found(right) == reported
+    assert problems(right) == reported
     assert reported[0][3] in report(verify(right))
 
 
 def test_verify_skips_gaps_whose_trades_are_beyond_retention(right: Client) -> None:
-    """Trades are dropped by when they were written: nobody can tell what was there."""
+    """Their trades are deleted, so the numbers prove nothing."""
     right.command("DELETE FROM silver_trades WHERE sequence = 140")
-    assert len(found(right)) == 1
+    assert len(problems(right)) == 1
     old = "now64(6) - INTERVAL 29 DAY"
     for table, column in (("silver_trades", "inserted_at"), ("gaps", "updated_at")):
         kept = right.query(f"SELECT * REPLACE ({old} AS {column}) FROM {table} FINAL")
         right.command(f"TRUNCATE TABLE {table}")
         right.insert(table, list(kept.result_rows), column_names=list(kept.column_names))
-    assert found(right) == []
+    assert problems(right) == []
 
 
 def test_verify_follows_many_ranges_of_numbers(database: Client) -> None:
-    """Numbers at the edges of words of 64, and across them."""
-    lacking = {63, 64, 127, 192, 256, 257, *range(300, 500)}
-    store_trades(database, [fill(n) for n in range(1, 700) if n not in lacking])
-    holes = [(63, 64), (127, 127), (192, 192), (256, 257), (300, 499)]
+    """With numbers at the edges of 64-bit words, and across them."""
+    missing = {63, 64, 127, 192, 256, 257, *range(300, 500)}
+    store_trades(database, [fill(n) for n in range(1, 700) if n not in missing])
+    ranges = [(63, 64), (127, 127), (192, 192), (256, 257), (300, 499)]
     expected = [
-        ("A/B", low, high, "no_gap", {"missing": ("0", str(high - low + 1))}) for low, high in holes
+        ("A/B", low, high, "no_gap", {"missing": ("0", str(high - low + 1))})
+        for low, high in ranges
     ]
-    assert found(database) == expected
-    store_gaps(database, *(gap(low, high) for low, high in holes))
-    assert found(database) == []
+    assert problems(database) == expected
+    store_gaps(database, *(gap(low, high) for low, high in ranges))
+    assert problems(database) == []
 
 
-def test_spans_of_trades_out_of_order_are_ordered(database: Client) -> None:
-    """The earlier of the two neighbours comes first."""
+def test_span_of_a_gap_is_ordered_though_its_trades_are_not(database: Client) -> None:
+    """It begins with the earlier of the two neighbouring trades."""
     late = fill(1, time=DAY + 90 * SECOND)
     store_trades(database, [late, fill(4)])
     store_gaps(database, gap(2, 3, before=moment(DAY + 4 * SECOND), after=moment(late.time)))
-    assert found(database) == []
+    assert problems(database) == []
     store_gaps(database, gap(2, 3, after=moment(late.time) + timedelta(microseconds=1)))
-    assert [problem for *_, problem, _ in found(database)] == ["span"]
+    assert [problem for *_, problem, _ in problems(database)] == ["span"]
