@@ -30,8 +30,8 @@ def row(seq: int) -> tuple[object, ...]:
     return ("kraken", RECEIVED_NS + seq, "k0", seq, ODD)
 
 
-def test_frames_that_are_not_stored_are_found_as_they_were_received(tmp_path: Path) -> None:
-    """Rows and columns are alike; the order is that of receipt."""
+def test_frames_that_are_not_stored_are_read_back_as_received(tmp_path: Path) -> None:
+    """From batches of rows and of columns alike, ordered by receipt."""
     journal = FrameJournal(tmp_path)
     journal.append(batch(2, 1))
     bronze = read("binance", "x").bronze
@@ -40,8 +40,8 @@ def test_frames_that_are_not_stored_are_found_as_they_were_received(tmp_path: Pa
     assert left_over(tmp_path) == [("binance", RECEIVED_NS, "c0", 0, "x"), row(1), row(2)]
 
 
-def test_journal_forgets_frames_once_they_are_stored(tmp_path: Path) -> None:
-    """And keeps those that came while the others were being stored."""
+def test_journal_drops_frames_once_they_are_stored(tmp_path: Path) -> None:
+    """It keeps frames that arrived while the others were being stored."""
     journal = FrameJournal(tmp_path)
     journal.append(batch(1))
     journal.switch()
@@ -55,7 +55,7 @@ def test_journal_forgets_frames_once_they_are_stored(tmp_path: Path) -> None:
     assert left_over(tmp_path) == [row(3)]
 
 
-def test_line_that_was_being_written_is_dropped(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_dropped(tmp_path: Path) -> None:
     """Its frame did not reach the writer."""
     FrameJournal(tmp_path).append(batch(1, 2))
     (path,) = (path for path in tmp_path.iterdir() if path.stat().st_size)
@@ -64,8 +64,8 @@ def test_line_that_was_being_written_is_dropped(tmp_path: Path) -> None:
     assert left_over(tmp_path) == [row(1)]
 
 
-def test_left_over_files_go_once_their_frames_are_written_again(tmp_path: Path) -> None:
-    """Not before: this process may be killed, too."""
+def test_left_over_files_are_deleted_once_their_frames_are_written_again(tmp_path: Path) -> None:
+    """Not before, as this process may be killed too."""
     FrameJournal(tmp_path).append(batch(1, 2))
     journal = FrameJournal(tmp_path)
     frames = journal.read_left_over()
@@ -76,7 +76,7 @@ def test_left_over_files_go_once_their_frames_are_written_again(tmp_path: Path) 
     assert left_over(tmp_path) == [row(1), row(2), row(3)]
 
 
-def test_left_over_files_go_at_once_if_all_their_frames_are_stored(tmp_path: Path) -> None:
+def test_left_over_files_are_deleted_at_once_if_all_their_frames_are_stored(tmp_path: Path) -> None:
     """A process may be killed between storing and emptying the file."""
     FrameJournal(tmp_path).append(batch(1))
     journal = FrameJournal(tmp_path)
@@ -87,7 +87,7 @@ def test_left_over_files_go_at_once_if_all_their_frames_are_stored(tmp_path: Pat
 def test_journal_that_cannot_be_written_warns_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The frames are stored all the same."""
+    """The frames are still stored."""
     journal = FrameJournal(tmp_path)
 
     def fail(_: int, __: bytes) -> int:
@@ -101,7 +101,7 @@ def test_journal_that_cannot_be_written_warns_once(
     ]
 
 
-def test_frames_after_a_half_written_line_are_found(
+def test_frames_after_a_half_written_line_are_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line itself is dropped: its write failed, and a warning said so."""
@@ -119,6 +119,6 @@ def test_frames_after_a_half_written_line_are_found(
     assert left_over(tmp_path) == [row(2), row(3)]
 
 
-def test_each_database_of_a_directory_has_a_journal_of_its_own(tmp_path: Path) -> None:
-    """In the directory, so that it goes with the data."""
+def test_each_database_of_a_directory_has_its_own_journal(tmp_path: Path) -> None:
+    """Within the directory, so it is moved and deleted with the data."""
     assert journal_folder(tmp_path, "candlewax") == tmp_path / "journal" / "candlewax"

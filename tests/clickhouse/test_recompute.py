@@ -1,4 +1,4 @@
-"""Candles whose state is gone, from what is stored: by the news that came last."""
+"""Candles that are no longer in memory are recomputed from the tables, with the latest state."""
 
 import polars as pl
 import pytest
@@ -18,7 +18,7 @@ from tests.support.candles import DAY
 
 SECOND = 1_000_000
 END = DAY + 60 * SECOND
-"""Where the first minute ends."""
+"""The end of the first minute."""
 
 MINUTE = pl.DataFrame([(1, "A/B", DAY)], {**WINDOW_KEY, "window_start": pl.Int64}, orient="row")
 SPANS = pl.DataFrame([("A/B", DAY, DAY + 5 * SECOND)], TIME_RANGES, orient="row")
@@ -26,55 +26,59 @@ SPANS = pl.DataFrame([("A/B", DAY, DAY + 5 * SECOND)], TIME_RANGES, orient="row"
 
 @pytest.fixture
 def history(tables: Database) -> StateLoader:
-    """Two trades of a minute, and their candles as they closed, nothing missing."""
-    some = rows(fills(1, 4))
-    closed = candle_rows("x", all_timeframes(combine(some)), END, CertificateInputs())
+    """Two stored trades of a minute, and their closed and complete candles."""
+    trades = rows(fills(1, 4))
+    closed = candle_rows("x", all_timeframes(combine(trades)), END, CertificateInputs())
     writer = Writer(tables, Counters(), background=False)
-    writer.put(Batch("x", {"silver_trades": some, "ohlcv": closed}))
+    writer.put(Batch("x", {"silver_trades": trades, "ohlcv": closed}))
     writer.flush()
     return StateLoader(tables)
 
 
-def doubt(missing: int, until: int = END) -> Recertification:
-    """News: so many numbers are missing in the minute."""
-    holes = [("A/B", 2, 1 + missing, DAY, DAY + 4 * SECOND)] if missing else []
-    known = GapState(pl.DataFrame(holes, MISSING_RANGES, orient="row"))
+def recertification(missing: int, until: int = END) -> Recertification:
+    """A recertification with so many missing numbers in the minute."""
+    ranges = [("A/B", 2, 1 + missing, DAY, DAY + 4 * SECOND)] if missing else []
+    known = GapState(pl.DataFrame(ranges, MISSING_RANGES, orient="row"))
     return Recertification(CertificateInputs(known), until, SPANS)
 
 
 def recomputed_rows(history: StateLoader, *batches: Batch) -> list[tuple[object, ...]]:
     """Return the rows of the minute that are recomputed."""
-    found = [
+    frames = [
         frame.filter(pl.col("timeframe") == 1).select("closed", "missing", "status", "cause").rows()
         for frame in CandleRecomputer(history).recompute("x", batches)
     ]
-    return [row for rows in found for row in rows]
+    return [row for rows in frames for row in rows]
 
 
-@pytest.mark.parametrize(("late", "mended"), [(-1, False), (0, True), (1, True)])
-def test_certificate_is_mended_where_the_candle_is_no_longer_in_memory(
-    history: StateLoader, late: int, mended: bool
+@pytest.mark.parametrize(("late", "recomputed"), [(-1, False), (0, True), (1, True)])
+def test_certificate_is_recomputed_if_the_candle_is_no_longer_in_memory(
+    history: StateLoader, late: int, recomputed: bool
 ) -> None:
-    """From the moment on at which its window ended the allowed lateness ago."""
-    expected = [(True, 2, GAPS, LATE)] if mended else []
-    assert recomputed_rows(history, Batch("x", {}, recertify=doubt(2, END + late))) == expected
+    """From the moment at which its window ended the allowed lateness ago."""
+    expected = [(True, 2, GAPS, LATE)] if recomputed else []
+    assert (
+        recomputed_rows(history, Batch("x", {}, recertify=recertification(2, END + late)))
+        == expected
+    )
 
 
-def test_certificate_says_what_the_last_batch_knew(history: StateLoader) -> None:
-    """Of several that are stored together."""
-    batches = [Batch("x", {}, recertify=doubt(missing)) for missing in (2, 1)]
+def test_certificate_has_the_missing_numbers_of_the_last_batch(history: StateLoader) -> None:
+    """Of several batches that are stored together."""
+    batches = [Batch("x", {}, recertify=recertification(missing)) for missing in (2, 1)]
     assert recomputed_rows(history, *batches) == [(True, 1, GAPS, LATE)]
     assert recomputed_rows(history, *reversed(batches)) == [(True, 2, GAPS, LATE)]
 
 
 @pytest.mark.parametrize("marks", [(END - 1, END), (END, 0)], ids=["moves on", "unknown"])
-def test_candle_is_computed_anew_at_the_latest_watermark(
+def test_candle_is_recomputed_at_the_latest_watermark(
     history: StateLoader, marks: tuple[int, int]
 ) -> None:
-    """That of any of the batches that are stored together."""
+    """The latest of all batches that are stored together."""
     windows = MINUTE.cast(WINDOW_KEY)  # type: ignore[arg-type]  # names to types
     batches = [
-        Batch("x", {}, stale_windows=windows, watermark=mark, recertify=doubt(0)) for mark in marks
+        Batch("x", {}, stale_windows=windows, watermark=mark, recertify=recertification(0))
+        for mark in marks
     ]
     ((closed, missing, status, _),) = recomputed_rows(history, *batches)
     assert (closed, missing, status) == (True, 0, COMPLETE)

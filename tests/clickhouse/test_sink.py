@@ -1,4 +1,4 @@
-"""The sink of the tables, and what goes ahead of it."""
+"""The sink of the tables, and the early write of trades."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,66 +12,66 @@ from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
 from candlewax.core.candles.certificate import CertificateInputs, Recertification
 from candlewax.runtime.counters import Counters
-from tests.clickhouse.test_writer import batch, count
 from tests.support.batches import as_columns
+from tests.support.writer_batches import batch, count
 
 
-def split(first: EarlyTradeWriter) -> tuple[Batch, Batch]:
-    """A batch, and what is left of it for candles."""
+def write_early(writer: EarlyTradeWriter) -> tuple[Batch, Batch]:
+    """Return a batch, and the rest of it after the early write."""
     whole = batch()
-    (left,) = as_columns([first(whole)])
-    return whole, left
+    (rest,) = as_columns([writer(whole)])
+    return whole, rest
 
 
-def test_trades_are_stored_while_their_candles_are_made(tables: Database) -> None:
-    """What candles are made of goes on, without what is handed over already."""
+def test_early_writer_stores_trades_before_their_candles_exist(tables: Database) -> None:
+    """The batch goes on to the candles with its trades, and without the stored tables."""
     store = Writer(tables, Counters(), background=True)
-    whole, left = split(EarlyTradeWriter(store, lambda _: True))
+    whole, rest = write_early(EarlyTradeWriter(store, lambda _: True))
     store.flush()
     assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 1
-    assert left.tables == {}
-    assert left.trades.equals(whole.trades)
+    assert rest.tables == {}
+    assert rest.trades.equals(whole.trades)
     store.close()
 
 
-def test_nothing_goes_ahead_of_candles_that_have_not_begun(tables: Database) -> None:
-    """They begin with what is stored; each exchange for itself."""
+def test_early_writer_stores_nothing_before_the_candles_have_loaded_their_state(
+    tables: Database,
+) -> None:
+    """They load it from the tables, each exchange for itself."""
     store = Writer(tables, Counters(), background=True)
-    asked: list[str] = []
+    exchanges: list[str] = []
 
-    def begun(exchange: str) -> bool:
-        asked.append(exchange)
+    def has_started(exchange: str) -> bool:
+        exchanges.append(exchange)
         return False
 
-    whole, left = split(EarlyTradeWriter(store, begun))
+    whole, rest = write_early(EarlyTradeWriter(store, has_started))
     store.flush()
     assert count(tables, "silver_trades") == 0
-    assert left is whole
-    assert asked == ["x"]
+    assert rest is whole
+    assert exchanges == ["x"]
     store.close()
 
 
-def test_a_snapshot_covers_what_went_ahead(tables: Database) -> None:
-    """And each half of a batch is told before it is stored and when it is, if there is
-    anything in it.
-    """
-    told: list[Batch] = []
+def test_snapshot_of_the_sink_covers_early_writes(tables: Database) -> None:
+    """Each non-empty part of a batch is announced before it is stored, and reported after."""
+    announced: list[Batch] = []
     stored: list[Batch] = []
     store = Writer(tables, Counters(), background=True, after=stored.extend)
-    sink = ClickHouseSink(["x"], store, forward=told.append)
+    sink = ClickHouseSink(["x"], store, forward=announced.append)
     part = sink.build_part("", "x", None)
-    _, left = split(EarlyTradeWriter(store, lambda _: True, told.append))
-    part.write_batch([left])
+    _, rest = write_early(EarlyTradeWriter(store, lambda _: True, announced.append))
+    part.write_batch([rest])
     part.snapshot()
     assert count(tables, "silver_trades") == 1
     part.write_batch([Batch("x", {"watermarks": _watermark()})])
     part.snapshot()
     assert count(tables, "watermarks") == 2
-    assert [set(one.tables) for one in told] == [
+    assert [set(part_of_batch.tables) for part_of_batch in announced] == [
         {"watermarks", "silver_trades", "bronze_frames"},
         {"watermarks"},
     ]
-    assert list(map(id, told)) == list(map(id, stored))
+    assert list(map(id, announced)) == list(map(id, stored))
     store.close()
 
 
@@ -80,12 +80,14 @@ def _watermark() -> Any:
     return made
 
 
-@pytest.mark.parametrize("news", [True, False])
-def test_batch_that_only_tells_of_certificates_is_handed_over(news: bool) -> None:
-    """All its rows went ahead, or it never had any; one that tells nothing is not."""
-    taken: list[Batch] = []
-    writer: Any = SimpleNamespace(put=taken.append)
+@pytest.mark.parametrize("recertifies", [True, False])
+def test_batch_without_rows_is_written_only_if_it_recertifies(recertifies: bool) -> None:
+    """All its rows were written early, or it had none."""
+    written: list[Batch] = []
+    writer: Any = SimpleNamespace(put=written.append)
     part = ClickHouseSink(["x"], writer).build_part("", "x", None)
-    one = Batch("x", {}, recertify=Recertification(CertificateInputs(), 5) if news else None)
-    part.write_batch([one])
-    assert taken == ([one] if news else [])
+    empty = Batch(
+        "x", {}, recertify=Recertification(CertificateInputs(), 5) if recertifies else None
+    )
+    part.write_batch([empty])
+    assert written == ([empty] if recertifies else [])

@@ -13,6 +13,10 @@ from tests.support.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 
+USER: Final = "can dle"
+PASSWORD: Final = "p@ss:/w%2F?#é&"  # noqa: S105
+"""An account whose characters an address must escape."""
+
 
 class Serving:
     """A front that runs as a process, and can be killed and started again."""

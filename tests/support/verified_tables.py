@@ -7,8 +7,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from tests.core.candles.test_combine import DAY
 from tests.support import evidence, oracle
+from tests.support.candles import DAY
 from tests.support.oracle import Fill
 from tests.support.stored import FIELDS
 

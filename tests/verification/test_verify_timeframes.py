@@ -7,7 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from candlewax.verification.verify import verify
-from tests.core.candles.test_combine import DAY
+from tests.support.candles import DAY
 from tests.support.certified_candles import SECOND, WINDOW
 from tests.support.oracle import Window
 from tests.support.stored import FIELDS as CANDLE_FIELDS
