@@ -137,13 +137,13 @@ def _breaks_libraries(one: Import) -> bool:
     return package in LIBRARIES and library not in LIBRARIES[package]
 
 
-def _breaks_privacy(one: Import) -> bool:
+def _breaks_privacy(import_: Import) -> bool:
     """Return whether the import is of a module that belongs to another folder."""
-    folder, _, name = one.target.rpartition(".")
+    folder, _, name = import_.target.rpartition(".")
     return (
         name.startswith("_")
         and not name.startswith("__")
-        and (one.target in MODULES and MODULES[one.target].parent != one.path.parent)
+        and (import_.target in MODULES and MODULES[import_.target].parent != import_.path.parent)
         and bool(folder)
     )
 
@@ -152,9 +152,9 @@ def _breaks_privacy(one: Import) -> bool:
     "breaks", [_breaks_layers, _breaks_libraries, _breaks_privacy], ids=lambda rule: rule.__name__
 )
 def test_no_import_breaks_a_rule(breaks: object) -> None:
-    """But for the exceptions."""
+    """Except for the listed exceptions."""
     assert callable(breaks)
-    assert sorted({str(one) for one in IMPORTS if breaks(one)} - EXCEPTIONS) == []
+    assert sorted({str(import_) for import_ in IMPORTS if breaks(import_)} - EXCEPTIONS) == []
 
 
 @pytest.mark.parametrize(
@@ -173,22 +173,22 @@ def test_no_import_breaks_a_rule(breaks: object) -> None:
         ("dataflows.ohlcv", "candlewax.pipeline.builder", ""),
     ],
 )
-def test_rules_tell_which_imports_break_them(module: str, target: str, broken: str) -> None:
-    """Of imports that are made up."""
-    one = Import(module, Path(*module.split(".")).with_suffix(".py"), target)
-    assert _breaks_layers(one) == (broken == "layers")
-    assert _breaks_libraries(one) == (broken == "libraries")
+def test_rule_finds_an_import_that_breaks_it(module: str, target: str, broken: str) -> None:
+    """For invented imports."""
+    import_ = Import(module, Path(*module.split(".")).with_suffix(".py"), target)
+    assert _breaks_layers(import_) == (broken == "layers")
+    assert _breaks_libraries(import_) == (broken == "libraries")
 
 
 def test_every_exception_is_needed() -> None:
-    """The list only gets shorter."""
+    """So the list only becomes shorter."""
     rules = (_breaks_layers, _breaks_libraries, _breaks_privacy)
-    broken = {str(one) for one in IMPORTS if any(rule(one) for rule in rules)}
+    broken = {str(import_) for import_ in IMPORTS if any(rule(import_) for rule in rules)}
     assert sorted(EXCEPTIONS - broken) == []
 
 
 def test_every_package_has_a_level() -> None:
-    """And every level names packages that exist."""
+    """Each level names packages that exist."""
     packages = {_package(module) for module in MODULES} - {"candlewax"}
     assert packages == set[str]().union(*LEVELS)
 
@@ -196,9 +196,9 @@ def test_every_package_has_a_level() -> None:
 def test_no_modules_import_each_other() -> None:
     """Directly or in a circle."""
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for one in IMPORTS:
-        if one.runs and one.target in graph and one.target != one.module:
-            graph[one.module].add(one.target)
+    for import_ in IMPORTS:
+        if import_.runs and import_.target in graph and import_.target != import_.module:
+            graph[import_.module].add(import_.target)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""The list of breaks that the tests catch: each has its one place still, and tests that exist."""
+"""The list of breaks that the tests must catch: each fits one place and names existing tests."""
 
 from dataclasses import replace
 from typing import Final
@@ -19,14 +19,14 @@ PACKAGES: Final = {
 
 @pytest.mark.parametrize("mutant", LIST, ids=lambda mutant: mutant.name)
 def test_break_has_one_place_and_tests(mutant: Mutant) -> None:
-    """A line that is rewritten takes its break along; what it breaks is said in words."""
+    """If a line is rewritten, its break must be too. The damage is described in words."""
     mutants.check([mutant])
     assert mutant.wrong.count(" ") >= 3
     assert all(test.startswith("tests/") for test in mutant.tests)
 
 
-def test_breaks_are_of_all_packages() -> None:
-    """Of those that hold rules; each break has a name of its own."""
+def test_each_package_with_rules_has_breaks() -> None:
+    """Names of breaks are unique."""
     assert {"/".join(mutant.file.split("/")[:2]) for mutant in LIST} == PACKAGES
     assert len({mutant.name for mutant in LIST}) == len(LIST)
 
@@ -38,7 +38,7 @@ GOOD: Final = Mutant(
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         ({"before": "no such line " * 2}, "holds 0 times"),
         ({"before": "return "}, "holds .+ times"),
@@ -49,15 +49,15 @@ GOOD: Final = Mutant(
         ({"tests": ("tests/no_such_test.py",)}, "there is no tests/no_such_test.py"),
     ],
 )  # fmt: skip
-def test_break_that_has_lost_its_place_is_told(changes: dict[str, str], why: str) -> None:
-    """What is wrong stands behind its name."""
+def test_invalid_break_is_refused_with_its_reason(changes: dict[str, str], reason: str) -> None:
+    """The message begins with its name."""
     mutants.check([GOOD])
-    with pytest.raises(MutantError, match=f"^none: .*{why}"):
+    with pytest.raises(MutantError, match=f"^none: .*{reason}"):
         mutants.check([replace(GOOD, **changes)])  # type: ignore[arg-type]  # one of them is a tuple
 
 
-def test_break_may_be_told_by_a_line_beside_it() -> None:
-    """Of two equal lines one is meant; only one of the lines may change."""
+def test_second_line_selects_one_of_equal_lines() -> None:
+    """Only one of the two lines may change."""
     text = "a = 1\nb = 2\n\nc = 1\nb = 2\n"
     beside = replace(GOOD, before="c = 1\nb = 2", after="c = 1\nb = 3")
     assert beside.apply(text) == "a = 1\nb = 2\n\nc = 1\nb = 3\n"
@@ -65,7 +65,7 @@ def test_break_may_be_told_by_a_line_beside_it() -> None:
         replace(beside, after="c = 2\nb = 3").apply(text)
 
 
-def test_list_names_files_of_the_tree() -> None:
-    """As the tool finds them, wherever it is called."""
+def test_list_has_paths_relative_to_the_repository() -> None:
+    """So the tool can be called from any folder."""
     assert ROOT.joinpath("tools", "mutants.py").is_file()
     assert not any(mutant.file.startswith("/") for mutant in LIST)

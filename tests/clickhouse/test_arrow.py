@@ -1,4 +1,4 @@
-"""Frames into the Arrow tables that ClickHouse takes."""
+"""DataFrames become the Arrow tables that ClickHouse accepts."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_siz
 
 
 def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame:
-    """As the exchange's frames give them: a column for each field that any of them has."""
+    """Trades as the decoder returns them: a column for each vendor field of any trade."""
     plain = table([fill(sequence=n) for n, _ in enumerate(rows, 1)])
     names = sorted({name for _, vendor in rows for name in vendor})
     return plain.with_columns(
@@ -35,38 +35,39 @@ def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame
     )
 
 
-@pytest.mark.parametrize("few", [-1, arrow.SMALL_BATCH_ROWS])
+@pytest.mark.parametrize("small_batch_rows", [-1, arrow.SMALL_BATCH_ROWS])
 @given(st.lists(ROWS, min_size=1, max_size=3))
-def test_conditions_and_vendor_data_are_those_of_each_trade(
-    few: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]
+def test_row_has_the_conditions_and_vendor_data_of_its_trade(
+    small_batch_rows: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]
 ) -> None:
-    """Whatever fields the exchanges of an insert have; by the way of many and of a few."""
-    with mock.patch.object(arrow, "SMALL_BATCH_ROWS", few):
-        found = arrow.rows("silver_trades", [trades(rows) for rows in batches]).to_pydict()
-    every = [row for rows in batches for row in rows]
-    assert found["conditions"] == [[c] if c is not None else [] for c, _ in every]
+    """With any vendor fields, by the code for small batches and for large ones."""
+    with mock.patch.object(arrow, "SMALL_BATCH_ROWS", small_batch_rows):
+        columns = arrow.rows("silver_trades", [trades(rows) for rows in batches]).to_pydict()
+    expected_rows = [row for rows in batches for row in rows]
+    assert columns["conditions"] == [[c] if c is not None else [] for c, _ in expected_rows]
     expected = [
-        {name: value for name, value in vendor.items() if value is not None} for _, vendor in every
+        {name: value for name, value in vendor.items() if value is not None}
+        for _, vendor in expected_rows
     ]
-    assert [dict(row) for row in found["vendor_data"]] == expected
-    assert found["symbol"] == ["A/B"] * len(every)
-    assert set(found) == {*TRADES, "conditions", "vendor_data"} - {"condition"}
+    assert [dict(row) for row in columns["vendor_data"]] == expected
+    assert columns["symbol"] == ["A/B"] * len(expected_rows)
+    assert set(columns) == {*TRADES, "conditions", "vendor_data"} - {"condition"}
 
 
 @given(st.lists(valid_frames(), min_size=1, max_size=4))
-def test_a_few_rows_are_the_same_as_many(frames: list[tuple[str, str, str]]) -> None:
-    """Frames and trades, value by value."""
+def test_small_and_large_batches_give_the_same_rows(frames: list[tuple[str, str, str]]) -> None:
+    """For frames and trades, value by value."""
     for exchange in {name for name, _, _ in frames}:
         assert exchange in EXCHANGES
-        found = read(exchange, *(text for name, text, _ in frames if name == exchange))
+        decoded = read(exchange, *(text for name, text, _ in frames if name == exchange))
         for name, frame in (
-            ("bronze_frames", found.bronze),
-            ("silver_trades", found.trades.drop("row")),
+            ("bronze_frames", decoded.bronze),
+            ("silver_trades", decoded.trades.drop("row")),
         ):
-            few = arrow.rows(name, [frame, frame]).to_pydict()
+            small = arrow.rows(name, [frame, frame]).to_pydict()
             with mock.patch.object(arrow, "SMALL_BATCH_ROWS", -1):
-                many: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
-            assert few == many
+                large: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
+            assert small == large
 
 
 ALONE = """
@@ -82,5 +83,5 @@ sys.exit("pandas" in sys.modules)
 
 
 def test_pandas_is_not_imported() -> None:
-    """Nothing here needs it, and it would take a third of a start."""
+    """It is not needed, and its import would take a third of the start."""
     assert subprocess.run([sys.executable, "-c", ALONE], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Room on the disk of an embedded database."""
+"""DiskGuard: free space on the disk of an embedded database."""
 
 import logging
 import subprocess
@@ -21,7 +21,7 @@ MERGES = ["SYSTEM STOP MERGES"]
 
 
 class Disk:
-    """A disk with so many bytes free, at a folder; others are as they are."""
+    """A disk below a folder with `free` bytes free. Other folders keep their real value."""
 
     def __init__(self, folder: Path) -> None:
         self.free = 10 * LOW_SPACE_BYTES
@@ -34,117 +34,118 @@ class Disk:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
-    """What is free is told by the test."""
+    """A disk whose free space the test sets."""
     made = Disk(tmp_path)
     monkeypatch.setattr(disk_guard, "free_bytes", made)
     return made
 
 
-def test_with_little_room_nothing_is_merged(disk: Disk, tmp_path: Path) -> None:
-    """Until there is more again; each is said once."""
-    said: list[str] = []
-    looking = DiskGuard(tmp_path, said.append)
-    looking.check()
-    assert said == []
+def test_guard_stops_merges_while_space_is_low(disk: Disk, tmp_path: Path) -> None:
+    """It starts them again at twice the limit, each command once."""
+    commands: list[str] = []
+    guard = DiskGuard(tmp_path, commands.append)
+    guard.check()
+    assert commands == []
     disk.free = LOW_SPACE_BYTES - 1
-    looking.check()
-    looking.check()
-    assert said == MERGES
+    guard.check()
+    guard.check()
+    assert commands == MERGES
     disk.free = 2 * LOW_SPACE_BYTES - 1
-    looking.check()
-    assert said == MERGES
+    guard.check()
+    assert commands == MERGES
     disk.free = 2 * LOW_SPACE_BYTES
-    looking.check()
-    looking.check()
-    assert said == [*MERGES, "SYSTEM START MERGES"]
-    assert looking.has_space()
+    guard.check()
+    guard.check()
+    assert commands == [*MERGES, "SYSTEM START MERGES"]
+    assert guard.has_space()
 
 
-def test_once_there_was_no_room_all_stays_as_it_is(
+def test_guard_of_a_disk_that_was_full_stays_closed(
     disk: Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever room there is later: what was done meanwhile may be worth nothing."""
-    said: list[str] = []
-    looking = DiskGuard(tmp_path, said.append)
+    """Even with free space later: recent inserts may be lost. Cleanup stays stopped."""
+    commands: list[str] = []
+    guard = DiskGuard(tmp_path, commands.append)
     disk.free = FULL_BYTES
-    assert looking.has_space()
+    assert guard.has_space()
     disk.free = FULL_BYTES - 1
     with caplog.at_level(logging.ERROR):
-        looking.check()
+        guard.check()
     disk.free = 10 * LOW_SPACE_BYTES
-    looking.check()
-    assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
-    assert not looking.has_space()
+    guard.check()
+    assert commands == [*MERGES, "SYSTEM STOP CLEANUP"]
+    assert not guard.has_space()
     assert "the disk is full; make room and start again" in caplog.text
 
 
-def test_what_an_insert_finds_first_is_acted_upon(disk: Disk, tmp_path: Path) -> None:
-    """By the next look, also if there is room again by then."""
-    said: list[str] = []
-    looking = DiskGuard(tmp_path, said.append)
+def test_full_disk_found_by_an_insert_is_handled_by_the_next_check(
+    disk: Disk, tmp_path: Path
+) -> None:
+    """Even if there is free space again by then."""
+    commands: list[str] = []
+    guard = DiskGuard(tmp_path, commands.append)
     disk.free = 0
-    assert not looking.has_space()
+    assert not guard.has_space()
     disk.free = 10 * LOW_SPACE_BYTES
-    looking.check()
-    looking.check()
-    assert said == [*MERGES, "SYSTEM STOP CLEANUP"]
+    guard.check()
+    guard.check()
+    assert commands == [*MERGES, "SYSTEM STOP CLEANUP"]
 
 
-def test_an_engine_that_refuses_is_told_again(
+def test_refused_command_is_sent_again(
     disk: Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has it once."""
-    said: list[str] = []
+    """The refusal is logged once."""
+    commands: list[str] = []
 
     def refuse(sql: str) -> None:
-        said.append(sql)
-        if len(said) < 4:
+        commands.append(sql)
+        if len(commands) < 4:
             raise exceptions.DatabaseError("not now")
 
-    looking = DiskGuard(tmp_path, refuse)
-    looking.start()
+    guard = DiskGuard(tmp_path, refuse)
+    guard.start()
     disk.free = LOW_SPACE_BYTES - 1
     until(lambda: "merges are stopped" in caplog.text)
-    looking.close()
-    assert said == MERGES * 4
+    guard.close()
+    assert commands == MERGES * 4
     assert caplog.text.count("the engine refuses") == 1
 
 
 @pytest.fixture
-def on_it(
+def database_on_disk(
     disk: Disk, engine: Database, tables: Database, engine_path: Path, tmp_path: Path
 ) -> Iterator[Database]:
-    """A database on that disk, as its path says."""
+    """A database on that disk, by its path."""
     disk.free = 10 * LOW_SPACE_BYTES
     (tmp_path / "clickhouse").symlink_to(engine_path)
     made = Database(tables.client, tmp_path / "clickhouse")
     yield made
     made.close()
-    for what in ("MERGES", "CLEANUP"):
-        engine.client.command(f"SYSTEM START {what}")
+    for activity in ("MERGES", "CLEANUP"):
+        engine.client.command(f"SYSTEM START {activity}")
 
 
-def test_an_insert_on_a_full_disk_is_an_error(disk: Disk, on_it: Database) -> None:
-    """Nor is one tried once there was no room."""
+def test_insert_on_a_full_disk_is_an_error(disk: Disk, database_on_disk: Database) -> None:
+    """So is each later insert, even with free space."""
     rows = pa.table({"exchange": ["x"], "watermark": pa.array([1], pa.timestamp("us", "UTC"))})
-    on_it.insert("watermarks", rows, "a")
+    database_on_disk.insert("watermarks", rows, "a")
     disk.free = 0
     for _ in range(2):
         with pytest.raises(DatabaseError, match="the disk is full; make room and start again"):
-            on_it.insert("watermarks", rows, "b")
+            database_on_disk.insert("watermarks", rows, "b")
         disk.free = 10 * LOW_SPACE_BYTES
-    assert on_it.query("SELECT count() FROM watermarks").item() == 1
+    assert database_on_disk.query("SELECT count() FROM watermarks").item() == 1
 
 
-def test_a_database_does_not_begin_with_little_room(disk: Disk, tmp_path: Path) -> None:
-    """Its tables might be empty files."""
+def test_database_is_not_opened_while_space_is_low(disk: Disk, tmp_path: Path) -> None:
+    """Its tables could become empty files."""
     disk.free = LOW_SPACE_BYTES - 1
     with pytest.raises(DatabaseError, match=r"64\.0 MiB of free disk space; 64\.0 MiB are needed"):
         open_tables(tmp_path / "tables", "market")
 
 
-def test_free_room_is_what_may_be_written(tmp_path: Path) -> None:
-    """Of a disk that is there."""
+def test_free_space_of_a_real_disk_is_measured(tmp_path: Path) -> None:
     assert disk_guard.free_bytes(tmp_path) > 0
 
 
@@ -176,9 +177,9 @@ database._disk_guard.check()
 sys.stdin.readline()
 database.close()
 """
-"""Eight parts become one. The disk is looked after once the engine says that it is done."""
+"""Merges eight parts into one. The guard checks once the engine reports the end of the merge."""
 
-AGAIN = """
+READ_AGAIN = """
 import sys
 from pathlib import Path
 from candlewax.clickhouse.client import open_tables
@@ -189,9 +190,9 @@ database.close()
 
 
 @pytest.mark.skipif(not disks.Disk.possible(), reason="it takes root to make a small disk")
-def test_a_merge_that_met_a_full_disk_is_undone_by_the_next_start(tmp_path: Path) -> None:
-    """The engine says that it is done, and shows too few rows, or none can be read: should
-    it once tell the truth, less has to be looked after.
+def test_merge_on_a_full_disk_is_undone_by_the_next_start(tmp_path: Path) -> None:
+    """The engine reports success, but shows too few rows or cannot read them. If a release of
+    the engine reports the failure, the guard can do less.
     """
     with closing(disks.Disk(tmp_path / "disk", disks.ROOMY)) as small:
         folder = str(small.folder / "tables")
@@ -200,19 +201,19 @@ def test_a_merge_that_met_a_full_disk_is_undone_by_the_next_start(tmp_path: Path
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as merging:
             assert merging.stdin
             assert merging.stdout
-            whole = merging.stdout.readline().split()
-            assert whole[0] == "2400000"
+            complete = merging.stdout.readline().split()
+            assert complete[0] == "2400000"
             before = small.used()
             print(file=merging.stdin, flush=True)
             until(lambda: small.used() > before + (2 << 20), pause=0)
             small.fill_up()
-            found = merging.stdout.readline().split()
-            assert found[:1] == ["merged"]
-            assert found[1:] != whole
+            after_merge = merging.stdout.readline().split()
+            assert after_merge[:1] == ["merged"]
+            assert after_merge[1:] != complete
             small.grow()
-            _, complained = merging.communicate("\n")
-            assert not merging.returncode, complained
-        assert "the disk is full" in complained
-        again = small.within([sys.executable, "-c", AGAIN, folder])
-        done = subprocess.run(again, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == whole
+            _, errors = merging.communicate("\n")
+            assert not merging.returncode, errors
+        assert "the disk is full" in errors
+        restart = small.within([sys.executable, "-c", READ_AGAIN, folder])
+        done = subprocess.run(restart, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == complete

@@ -1,4 +1,4 @@
-"""Rows into an embedded engine, beside their statement or by way of a file."""
+"""Inserts into an embedded engine, inline in the statement or through a file."""
 
 import os
 import signal
@@ -21,19 +21,19 @@ from candlewax.clickhouse.embedded import INLINE_MAX_BYTES, EmbeddedInserter
 
 
 @pytest.fixture
-def ways(tables: Database, engine_path: Path) -> Iterator[tuple[EmbeddedInserter, list[str]]]:
-    """Inserts into a table `texts`, and the statements that went by way of the client."""
+def inserter(tables: Database, engine_path: Path) -> Iterator[tuple[EmbeddedInserter, list[str]]]:
+    """An inserter for a table `texts`, and the statements that it ran through a file."""
     tables.client.command(
         "CREATE TABLE texts (n UInt32, text String) ENGINE = MergeTree ORDER BY n"
     )
-    told: list[str] = []
+    statements: list[str] = []
 
     def run(sql: str) -> None:
-        told.append(sql)
+        statements.append(sql)
         tables.client.raw_query(sql)
 
     made = EmbeddedInserter(engine_path, str(tables.client.database), run)
-    yield made, told
+    yield made, statements
     made.close()
     tables.client.command("DROP TABLE texts SYNC")
 
@@ -47,15 +47,15 @@ def stored(tables: Database) -> list[tuple[int, str]]:
     return tables.query("SELECT n, text FROM texts ORDER BY n").rows()
 
 
-def test_a_few_rows_stand_beside_their_statement(
-    tables: Database, ways: tuple[EmbeddedInserter, list[str]]
+def test_few_rows_are_inserted_inline(
+    tables: Database, inserter: tuple[EmbeddedInserter, list[str]]
 ) -> None:
-    """Whatever is in them, as long as no line of it is empty."""
-    inserts, told = ways
+    """With any text that has no empty line."""
+    inserts, statements = inserter
     texts = ["'", '";\n', "INSERT INTO texts FORMAT CSV\n", "\0\n \n", "-- ", "/*", "\r\n", "ü", ""]
     inserts.insert("texts", rows(*texts), {"async_insert": 0})
     assert stored(tables) == list(enumerate(texts))
-    assert told == []
+    assert statements == []
 
 
 @pytest.mark.parametrize(
@@ -63,34 +63,34 @@ def test_a_few_rows_stand_beside_their_statement(
     ["a\n\nb", "\n\n", "x" * (INLINE_MAX_BYTES + 1)],
     ids=["an empty line", "only that", "many bytes"],
 )
-def test_others_come_by_way_of_a_file(
-    tables: Database, ways: tuple[EmbeddedInserter, list[str]], text: str
+def test_large_rows_and_empty_lines_are_inserted_through_a_file(
+    tables: Database, inserter: tuple[EmbeddedInserter, list[str]], text: str
 ) -> None:
-    """The engine would take an empty line for the end of them. Again and again, also where
-    fewer follow more.
+    """The engine takes an empty line for the end of inline rows. The file is used again for a
+    shorter insert.
     """
-    inserts, told = ways
+    inserts, statements = inserter
     inserts.insert("texts", rows(text, text, "z"), {})
     inserts.insert("texts", rows(text, first=3), {})
     assert stored(tables) == list(enumerate([text, text, "z", text]))
-    assert len(told) == 2
+    assert len(statements) == 2
 
 
 @pytest.mark.usefixtures("ways")
-def test_the_file_has_a_name_where_open_files_have_none(
+def test_file_has_a_name_where_open_files_cannot_be_addressed(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on macOS; it goes when it is let go of."""
+    """As on macOS. It is deleted when the inserter is closed."""
     monkeypatch.setattr(_inserts, "_OPEN_FILES", Path("/nowhere"))
-    told: list[str] = []
+    statements: list[str] = []
 
     def run(sql: str) -> None:
-        told.append(sql)
+        statements.append(sql)
         tables.client.raw_query(sql)
 
     inserts = EmbeddedInserter(engine_path, str(tables.client.database), run)
     inserts.insert("texts", rows("x" * (INLINE_MAX_BYTES + 1)), {})
-    (statement,) = told
+    (statement,) = statements
     name = Path(statement.split("INFILE '")[1].split("'")[0])
     assert name.is_file()
     inserts.close()
@@ -98,11 +98,11 @@ def test_the_file_has_a_name_where_open_files_have_none(
     assert [len(text) for _, text in stored(tables)] == [INLINE_MAX_BYTES + 1]
 
 
-def test_settings_go_with_the_rows(
-    tables: Database, ways: tuple[EmbeddedInserter, list[str]]
+def test_insert_applies_its_settings(
+    tables: Database, inserter: tuple[EmbeddedInserter, list[str]]
 ) -> None:
-    """The engine refuses what it is told to refuse, in its own words, and takes nothing."""
-    inserts, _ = ways
+    """The engine refuses the insert with its own message and stores no row."""
+    inserts, _ = inserter
     with pytest.raises(DatabaseError, match="NOT_ENOUGH_SPACE"):
         inserts.insert(
             "texts", rows("a"), {"min_free_disk_bytes_to_perform_insert": 2 * free_bytes(Path("/"))}
@@ -112,29 +112,29 @@ def test_settings_go_with_the_rows(
     assert stored(tables) == []
 
 
-def test_rows_that_the_engine_leaves_are_told(
-    ways: tuple[EmbeddedInserter, list[str]], monkeypatch: pytest.MonkeyPatch
+def test_incomplete_insert_is_an_error(
+    inserter: tuple[EmbeddedInserter, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it says it has written is counted."""
-    inserts, _ = ways
-    lazy = SimpleNamespace(
+    """The number of rows that the engine reports is compared."""
+    inserts, _ = inserter
+    connection = SimpleNamespace(
         query=lambda *_: SimpleNamespace(rows_written=lambda: 1), close=lambda: None
     )
-    monkeypatch.setattr(engine, "connect", lambda _: lazy)
+    monkeypatch.setattr(engine, "connect", lambda _: connection)
     with pytest.raises(DatabaseError, match="of 2 rows the engine took 1"):
         inserts.insert("texts", rows("a", "b"), {})
 
 
-def script(folder: Path, *lines: str, **settings: str) -> "subprocess.CompletedProcess[bytes]":
-    """What a process does that is told these lines, and given a directory for its tables."""
+def run_script(folder: Path, *lines: str, **settings: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run these lines in a process with a directory for its tables."""
     return subprocess.run(
         [sys.executable, "-c", "\n".join(lines), str(folder / "clickhouse")],
         check=False, capture_output=True, timeout=120, env={**os.environ, **settings},
     )  # fmt: skip
 
 
-def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
-    """The engine would end it with a signal."""
+def test_process_that_closes_nothing_ends_with_0(tmp_path: Path) -> None:
+    """Without our exit handler the engine would end it with a signal."""
     lines = (
         "import sys, threading",
         "from pathlib import Path",
@@ -146,12 +146,12 @@ def test_a_process_ends_well_that_lets_go_of_nothing(tmp_path: Path) -> None:
         "wait = lambda: threading.Event().wait(kept and 600)",
         "threading.Thread(target=wait, daemon=True).start()",
     )
-    done = script(tmp_path, *lines)
+    done = run_script(tmp_path, *lines)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
-    """Nor what it has written into one."""
+def test_killed_process_leaves_no_file(tmp_path: Path) -> None:
+    """In the folder of temporary files."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     lines = (
@@ -167,6 +167,6 @@ def test_a_process_that_is_killed_leaves_no_file(tmp_path: Path) -> None:
         "print(tables.query('SELECT length(text) FROM texts').item(), flush=True)",
         "os.kill(os.getpid(), signal.SIGKILL)",
     )
-    done = script(tmp_path, *lines, TMPDIR=str(temporary))
+    done = run_script(tmp_path, *lines, TMPDIR=str(temporary))
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, f"{INLINE_MAX_BYTES}\n".encode())
     assert list(temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""When the embedded engine is loaded."""
+"""The embedded engine: when it is loaded, and its time zone."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ LOADED = (
 )
 
 
-def test_a_process_that_opens_no_directory_does_without_the_engine() -> None:
-    """Whatever of the program it has loaded: the engine's library is larger than all that."""
+def test_importing_every_module_does_not_load_the_engine() -> None:
+    """Its library is larger than all other modules together."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED], check=True, capture_output=True, text=True, timeout=120
     )
@@ -38,8 +38,8 @@ ZONE = (
 
 
 @pytest.mark.parametrize("zone", ["UTC-3", "<+03>-3", "Europe/Nowhere", "America/New_York", ""])
-def test_engine_works_in_utc_whatever_the_zone_of_the_machine(zone: str, tmp_path: Path) -> None:
-    """Also in a form that the engine does not know; a session's own zone still wins."""
+def test_engine_works_in_utc_with_any_zone_of_the_machine(zone: str, tmp_path: Path) -> None:
+    """Also with a zone that the engine does not know. The zone of a session still applies."""
     done = subprocess.run(
         [sys.executable, "-c", ZONE, str(tmp_path / "ch")],
         check=True, capture_output=True, text=True, timeout=120, env={**os.environ, "TZ": zone},

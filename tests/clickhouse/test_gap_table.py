@@ -1,4 +1,4 @@
-"""The table of gaps: its rows come in any order, and again."""
+"""The table of gaps merges rows in any order, and repeated ones."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def at(second: int) -> datetime:
 
 
 def store(tables: Database, row: dict[str, Any]) -> None:
-    """Write a row, in an insert of its own."""
+    """Store a row by an insert of its own."""
     values = {
         "exchange": "x", "symbol": "A/B", "first_sequence": 5, "last_sequence": 7,
         "missing": row["missing"], "before": at(row["before"]), "after": at(row["after"]),
@@ -35,10 +35,10 @@ def store(tables: Database, row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
-def test_gap_says_the_same_in_whatever_order_its_rows_come(
+def test_merged_gap_does_not_depend_on_the_order_of_its_rows(
     tables: Database, order: Sequence[int]
 ) -> None:
-    """The missing trades only shrink; state and attempts only grow."""
+    """The count of missing trades only shrinks; state and attempts only advance."""
     for place in (*order, order[0]):
         store(tables, ROWS[place])
     sql = (

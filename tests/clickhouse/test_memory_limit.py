@@ -1,4 +1,4 @@
-"""Memory that is left, by the files of a kernel that a test writes."""
+"""Available memory, from files of the kernel that the test writes."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def group(folder: str, limit: object, used: int, spare: int = 0, *, second: bool) -> dict[str, str]:
-    """The files of a group, in version 2 or 1 of control groups."""
+    """The files of a control group, in version 2 or 1."""
     if second:
         names = ("memory.max", "memory.current", "inactive_file")
     else:
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[dict[str, str], int]] = {
         | group("sys/fs/cgroup/a", 512 * MIB, 600 * MIB, second=True),
         0,
     ),
-    "files that say nothing": (
+    "files without values": (
         {"proc/self/cgroup": "what\n0::/../a\n", "sys/fs/cgroup/a/memory.max": "lots"},
         4096 * MIB,
     ),
@@ -85,21 +85,21 @@ CASES: dict[str, tuple[dict[str, str], int]] = {
 
 
 @pytest.mark.parametrize(("files", "left"), CASES.values(), ids=CASES)
-def test_least_of_machine_and_groups_is_left(
+def test_available_memory_is_the_least_of_machine_and_groups(
     tmp_path: Path, files: dict[str, str], left: int
 ) -> None:
     assert measure_available(write(tmp_path, MACHINE | files)) == left
 
 
-def test_nothing_is_known_without_these_files(tmp_path: Path) -> None:
-    """As on another system."""
+def test_memory_is_unlimited_without_the_files(tmp_path: Path) -> None:
+    """As on other systems than Linux."""
     assert measure_available(tmp_path) == measure_long_term(tmp_path) == UNLIMITED
 
 
-def test_engine_follows_the_group_and_the_size_of_the_machine(
+def test_limit_of_the_engine_follows_the_group_and_the_size_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not what others take of a machine just now."""
+    """It does not follow the current use by other processes."""
     root = write(tmp_path, MACHINE)
     assert measure_long_term(root) == 8192 * MIB
     write(root, CASES["version 2"][0])

@@ -1,4 +1,4 @@
-"""What the rows on their way to the tables tell."""
+"""The metric of delays, observed from batches on their way to the tables."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,28 +23,28 @@ def trades(*delays_ms: int) -> pl.DataFrame:
 
 
 def delays(exchange: str) -> list[float]:
-    """How many delays were seen of an exchange, and their sum."""
+    """Return the number of observed delays of an exchange, and their sum."""
     name = "candlewax_exchange_to_received_seconds"
-    found = [
-        REGISTRY.get_sample_value(f"{name}_{what}", {"exchange": exchange})
-        for what in ("count", "sum")
+    samples = [
+        REGISTRY.get_sample_value(f"{name}_{suffix}", {"exchange": exchange})
+        for suffix in ("count", "sum")
     ]
-    return [value or 0 for value in found]
+    return [value or 0 for value in samples]
 
 
-def test_the_last_trade_of_a_batch_tells_its_delay() -> None:
-    """Once for a batch; a clock that is ahead makes no negative one."""
-    some = trades(900, 30)
-    observe_delay(Batch("delayed", {"silver_trades": some}, some))
+def test_delay_of_the_last_trade_is_observed_once_for_a_batch() -> None:
+    """If a clock is ahead, the delay counts as zero."""
+    delayed = trades(900, 30)
+    observe_delay(Batch("delayed", {"silver_trades": delayed}, delayed))
     assert delays("delayed") == [1, pytest.approx(0.03)]
     ahead = trades(-5)
     observe_delay(Batch("delayed", {"silver_trades": ahead}, ahead))
     assert delays("delayed") == [2, pytest.approx(0.03)]
 
 
-def test_who_does_not_store_trades_tells_nothing_of_their_delay() -> None:
-    """Of two processes that see a trade one tells."""
-    some = trades(40)
-    observe_delay(Batch("elsewhere", {}, some))
+def test_batch_without_stored_trades_observes_no_delay() -> None:
+    """So of two processes that see a trade only one observes it."""
+    received = trades(40)
+    observe_delay(Batch("elsewhere", {}, received))
     observe_delay(Batch("elsewhere", {"silver_trades": trades()}, trades()))
     assert delays("elsewhere") == [0, 0]

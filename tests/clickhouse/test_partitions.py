@@ -1,4 +1,4 @@
-"""Rows in groups that an insert of ClickHouse takes."""
+"""Rows are split into groups that one insert of ClickHouse accepts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize("days", [99, 100, 101, 200, 201, 250])
 def test_group_touches_a_hundred_days_at_most(days: int) -> None:
-    """Each row is in one group, whatever the order of days and of frames."""
+    """Each row is in one group, for any order of days and of frames."""
     places = [(n * 37 + part) % days for part in range(2) for n in range(days)]
     times = [START + timedelta(days=place, hours=n % 24) for n, place in enumerate(places)]
     frames = [

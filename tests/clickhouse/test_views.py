@@ -1,4 +1,4 @@
-"""Tables and views, on the real engine."""
+"""Tables and views, on the embedded engine."""
 
 from decimal import Decimal
 
@@ -15,8 +15,8 @@ from tests.support.playing import EPOCH_ZERO, binance, kraken_v1, play, received
 BASE = Fill("binance", "BTC/USDT", "1", 1, EPOCH_ZERO, True, Decimal(10), Decimal(3))
 
 
-def stored(tables: Database, exchange: str, *texts: str) -> None:
-    """Frames as the decoder leaves them, in the table."""
+def store_frames(tables: Database, exchange: str, *texts: str) -> None:
+    """Store decoded frames."""
     bronze = read(exchange, *texts).bronze.with_columns(kind=1)
     rows = [
         [row[n] for n in ("exchange", "connection", "source", "source_offset", "received_at",
@@ -31,8 +31,8 @@ def stored(tables: Database, exchange: str, *texts: str) -> None:
     )  # fmt: skip
 
 
-def test_applying_again_changes_nothing(tables: Database) -> None:
-    """Tables and views are created where they are absent."""
+def test_applying_the_ddl_again_changes_nothing(tables: Database) -> None:
+    """All tables and views exist already."""
     sql = (
         "SELECT name, create_table_query, metadata_modification_time FROM system.tables "
         "WHERE database = currentDatabase() AND NOT startsWith(name, '.')"
@@ -43,8 +43,8 @@ def test_applying_again_changes_nothing(tables: Database) -> None:
     assert len(before) > 20
 
 
-def test_what_was_changed_is_put_right(tables: Database) -> None:
-    """By hand or by an older version; then it is as it was."""
+def test_applying_the_ddl_restores_changed_objects(tables: Database) -> None:
+    """Changed by hand or by an older release."""
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
     sql += " AND NOT startsWith(name, '.')"
     before = sorted(tables.query(sql).rows())
@@ -59,23 +59,23 @@ def test_what_was_changed_is_put_right(tables: Database) -> None:
         assert sorted(tables.query(sql).rows()) == before
 
 
-def test_statements_end_where_a_semicolon_ends_a_line() -> None:
-    """Comments alone are none."""
+def test_statement_ends_with_a_semicolon_at_the_end_of_a_line() -> None:
+    """Comments alone are no statement."""
     sql = "-- a; b\nCREATE x;\n\nCREATE y -- c\n;\n-- the end\n"
     assert list(ddl.split_statements(sql)) == ["-- a; b\nCREATE x", "CREATE y -- c"]
 
 
 @pytest.mark.parametrize("frame", [test_binance.BARE, test_binance.OLD, test_binance.ENVELOPE])
-def test_binance_trades_are_read_by_sql_alone(tables: Database, frame: str) -> None:
-    """By their native names, amounts as they stand."""
-    stored(tables, "binance", frame)
+def test_view_shows_binance_trades_of_stored_frames(tables: Database, frame: str) -> None:
+    """With native names, and amounts as text."""
+    store_frames(tables, "binance", frame)
     (row,) = tables.query("SELECT s, t, p, q, T, m FROM bronze_trades_binance").rows()
     assert row == ("BNBBTC", 12345, "0.00100000", "100.00000000", 1672515782134, True)
 
 
-def test_kraken_trades_of_both_protocols_are_read_by_sql_alone(tables: Database) -> None:
-    """Each trade of a frame in its place."""
-    stored(tables, "kraken", test_kraken.V2, test_kraken.V1)
+def test_view_shows_kraken_trades_of_both_protocols(tables: Database) -> None:
+    """Each trade with its place in the frame."""
+    store_frames(tables, "kraken", test_kraken.V2, test_kraken.V1)
     rows = tables.query(
         "SELECT protocol, source_index, symbol, side, price, qty, trade_id, timestamp "
         "FROM bronze_trades_kraken ORDER BY source_offset, source_index"
@@ -89,9 +89,9 @@ def test_kraken_trades_of_both_protocols_are_read_by_sql_alone(tables: Database)
     ]  # fmt: skip
 
 
-def test_coinbase_trades_of_both_protocols_are_read_by_sql_alone(tables: Database) -> None:
-    """The side is still the maker's."""
-    stored(tables, "coinbase", ADVANCED, test_coinbase.MATCH)
+def test_view_shows_coinbase_trades_of_both_protocols(tables: Database) -> None:
+    """With the side of the maker, as the exchange sends it."""
+    store_frames(tables, "coinbase", ADVANCED, test_coinbase.MATCH)
     rows = tables.query(
         "SELECT protocol, source_index, product_id, trade_id, price, size, side, time "
         "FROM bronze_trades_coinbase ORDER BY source_offset, source_index"
@@ -113,8 +113,8 @@ def fills(*seconds: int) -> list[Fill]:
     ]  # fmt: skip
 
 
-def test_candles_have_their_end_and_their_average_price(tables: Database) -> None:
-    """The average is cut after twelve decimals."""
+def test_view_of_candles_has_their_end_and_average_price(tables: Database) -> None:
+    """In each timeframe."""
     frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 1))]
     play(received(frames), tables)
     row = tables.query(
@@ -127,8 +127,8 @@ def test_candles_have_their_end_and_their_average_price(tables: Database) -> Non
         assert tables.query(f"SELECT count() FROM ohlcv_{name}").item() == 1
 
 
-def test_empty_windows_are_shown_and_not_stored(tables: Database) -> None:
-    """Flat at the last close, between the first and the last candle of a market."""
+def test_filled_view_shows_windows_without_trades(tables: Database) -> None:
+    """At the last close, between the first and last candle of a market; they are not stored."""
     frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 185))]
     play(received(frames), tables)
     rows = tables.query(
@@ -144,8 +144,8 @@ def test_empty_windows_are_shown_and_not_stored(tables: Database) -> None:
     assert tables.query("SELECT count() FROM ohlcv_1m").item() == 2
 
 
-def test_rows_are_kept_by_when_they_were_written(tables: Database) -> None:
-    """History replayed today stays, however old it is."""
+def test_retention_counts_from_the_insert_of_a_row(tables: Database) -> None:
+    """Replayed history is kept, however old its trades are."""
     old = Fill("binance", "BTC/USDT", "1", 1, 1_000_000_000_000_000, True, Decimal(1), Decimal(1))
     play(received([binance(0, old.time, old)]), tables)
     for table in ("bronze_frames", "silver_trades", "ohlcv"):
@@ -153,8 +153,8 @@ def test_rows_are_kept_by_when_they_were_written(tables: Database) -> None:
         assert tables.query(f"SELECT count() FROM {table}").item() > 0
 
 
-def test_a_fuller_candle_is_never_overwritten_by_a_poorer_one(tables: Database) -> None:
-    """A half-informed process writes a lower version."""
+def test_candle_is_not_replaced_by_one_of_fewer_trades(tables: Database) -> None:
+    """A process that knows fewer trades writes a lower version."""
     frames = [binance(n, f.time, f) for n, f in enumerate(fills(0, 1, 2))]
     play(received(frames), tables)
     tables.client.command(
@@ -168,8 +168,8 @@ def test_a_fuller_candle_is_never_overwritten_by_a_poorer_one(tables: Database) 
 CERTIFICATE = ("repaired", "revision", "missing", "status", "feed_down_ms")
 
 
-def test_candles_from_before_there_were_certificates_claim_nothing(tables: Database) -> None:
-    """Their table gets the columns when it is opened."""
+def test_candle_of_an_older_release_is_unverified(tables: Database) -> None:
+    """Its table gets the columns of certificates when the DDL is applied."""
     for view in tables.query(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%View'"
     )["name"]:
@@ -189,10 +189,10 @@ def test_candles_from_before_there_were_certificates_claim_nothing(tables: Datab
 
 
 FUTURE = 1_900_000_000
-"""A second from which on nothing is dropped for its age."""
+"""A second after which no row is deleted by age."""
 
 
-def revision(tables: Database, known: int, version: int, missing: int, cause: str) -> None:
+def revision(tables: Database, known_s: int, version: int, missing: int, cause: str) -> None:
     """Store a version of a closed candle, as known at a second."""
     tables.client.command(
         "INSERT INTO ohlcv_revisions "
@@ -204,21 +204,21 @@ def revision(tables: Database, known: int, version: int, missing: int, cause: st
             "m": missing,
             "s": "gaps" if missing else "complete",
             "c": cause,
-            "k": (FUTURE + known) * 1_000_000,
+            "k": (FUTURE + known_s) * 1_000_000,
         },
     )
 
 
 def as_of(tables: Database, second: int) -> list[tuple[object, ...]]:
-    """The candle as it was known at a second."""
+    """Return the candle as known at a second."""
     return tables.query(
         "SELECT version, missing FROM ohlcv_as_of(t = fromUnixTimestamp64Micro({t:Int64}, 'UTC'))",
         {"t": (FUTURE + second) * 1_000_000},
     ).rows()
 
 
-def test_a_candle_is_shown_as_it_was_known(tables: Database) -> None:
-    """Whichever was the last by then; a version stored again was known before."""
+def test_as_of_view_shows_the_latest_version_known_at_a_time(tables: Database) -> None:
+    """A version that is stored again keeps its first time."""
     revision(tables, 10, 5, 0, "closed")
     revision(tables, 20, 5, 3, "late")
     revision(tables, 25, 5, 0, "recomputed")
@@ -229,12 +229,12 @@ def test_a_candle_is_shown_as_it_was_known(tables: Database) -> None:
         [], [(5, 0)], [(5, 3)], [(5, 3)], [(5, 0)], [(7, 0)], [(7, 0)]
     ]  # fmt: skip
     tables.client.command("OPTIMIZE TABLE ohlcv_revisions FINAL")
-    found = tables.query("SELECT toUnixTimestamp(known_at) AS at FROM ohlcv_revisions ORDER BY at")
-    assert [at - FUTURE for at in found["at"]] == [10, 20, 30, 40]
+    times = tables.query("SELECT toUnixTimestamp(known_at) AS at FROM ohlcv_revisions ORDER BY at")
+    assert [at - FUTURE for at in times["at"]] == [10, 20, 30, 40]
 
 
-def test_the_past_of_one_market_is_found_by_the_order_of_the_rows(tables: Database) -> None:
-    """Of a hundred markets a few granules are read, not all."""
+def test_as_of_query_of_one_market_reads_few_granules(tables: Database) -> None:
+    """Of a hundred markets, at most a tenth of the granules."""
     tables.client.command(
         "INSERT INTO ohlcv_revisions (timeframe, exchange, symbol, window_start, volume, version) "
         "SELECT '1m', 'x', concat('S', toString(number % 100)), intDiv(number, 100) * 60, 1, 5 "
@@ -249,8 +249,8 @@ def test_the_past_of_one_market_is_found_by_the_order_of_the_rows(tables: Databa
     assert read <= total // 10
 
 
-def test_the_first_look_at_a_frame_stays(tables: Database) -> None:
-    """A replay finds its trades known; the row of the first time is the true one."""
+def test_frame_that_is_stored_again_keeps_its_first_row(tables: Database) -> None:
+    """In a replay its trades are duplicates; the counts of the first row are right."""
     frame = kraken_v1(0, EPOCH_ZERO, [Fill("kraken", "BTC/USD", "", 0, EPOCH_ZERO, True, Decimal(1),
                                           Decimal(1))])  # fmt: skip
     for _ in range(2):
@@ -259,10 +259,10 @@ def test_the_first_look_at_a_frame_stays(tables: Database) -> None:
     assert rows == [(1, 0)]
 
 
-def test_market_outages_older_than_their_column_since_begin_where_they_began(
+def test_market_outage_of_an_older_release_has_its_begin_as_since(
     tables: Database,
 ) -> None:
-    """By our clock, which is all that was kept of them."""
+    """By our clock, as no other time was stored."""
     tables.client.command("ALTER TABLE market_outages DROP COLUMN since")
     tables.client.command(
         "INSERT INTO market_outages (exchange, symbol, began) VALUES ('x', 'A/B', '2026-01-02')"

@@ -1,4 +1,4 @@
-"""The start of a process: whether it goes on from its recovery store or from the tables."""
+"""The start of a process, from its recovery store or from the tables."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from tests.support.databases import Databases
 
 
 class StartedError(SystemExit):
-    """The components would be made now."""
+    """Raised where the components would be built."""
 
 
 @pytest.mark.parametrize(("feed", "resumes"), [("live", False), ("recording", True)])
-def test_only_a_recording_is_read_again_after_a_restart(
+def test_only_a_recording_is_replayable(
     databases: Databases,
     engine_path: Path,
     tmp_path: Path,
@@ -23,15 +23,15 @@ def test_only_a_recording_is_read_again_after_a_restart(
     feed: str,
     resumes: bool,
 ) -> None:
-    """Behind a live feed all memory is that of the tables, whatever a recovery store says."""
-    given: list[ProcessContext] = []
+    """With a live feed all state is loaded from the tables, not from a recovery store."""
+    contexts: list[ProcessContext] = []
 
-    def made(process: ProcessContext, *_: object) -> None:
-        given.append(process)
+    def record(process: ProcessContext, *_: object) -> None:
+        contexts.append(process)
         raise StartedError
 
-    monkeypatch.setattr(builder, "build_embedded", made)
-    # Its metrics may be registered once in a process.
+    monkeypatch.setattr(builder, "build_embedded", record)
+    # Its metrics can be registered only once in a process.
     monkeypatch.setattr(app, "watch_beside", lambda *_, **__: None)
     log = tmp_path / "empty.tsv"
     log.write_text("")
@@ -44,5 +44,5 @@ def test_only_a_recording_is_read_again_after_a_restart(
         }
         done = command_inside.flow("ohlcv", **settings)
     assert done.returncode == 0, done.stderr
-    assert [process.is_replayable for process in given] == [resumes]
-    assert [process.exchanges for process in given] == [("binance",)]
+    assert [process.is_replayable for process in contexts] == [resumes]
+    assert [process.exchanges for process in contexts] == [("binance",)]

@@ -36,10 +36,10 @@ KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 
 @pytest.mark.parametrize("first", KINDS)
 @pytest.mark.parametrize("second", KINDS)
-def test_database_takes_its_own_kind_and_refuses_others(
+def test_database_accepts_its_own_kind_and_refuses_others(
     tables: Database, first: str, second: str
 ) -> None:
-    """With a sentence that names both kinds and how to choose another database."""
+    """The message names both kinds and the settings of another database."""
     claim(tables, HERE, "market", first)
     claim(tables, HERE, "market", first)
     if second == first:
@@ -60,16 +60,16 @@ def test_database_takes_its_own_kind_and_refuses_others(
 def test_one_of_two_claims_at_once_wins(
     tables: Database, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    """The other comes between its look at an empty database and its claim; all goes on for who was
-    the first.
+    """The other claim comes between the check of the empty database and its own claim. The first
+    one is valid.
     """
-    examined = infer_kind
+    infer = infer_kind
 
     def overtaken(database: Database) -> InferredKind | None:
-        found = examined(database)
-        monkeypatch.setattr(data_kind, "infer_kind", examined)
+        inferred = infer(database)
+        monkeypatch.setattr(data_kind, "infer_kind", infer)
         claim(database, HERE, "market", first)
-        return found
+        return inferred
 
     monkeypatch.setattr(data_kind, "infer_kind", overtaken)
     if second == first:
@@ -82,7 +82,7 @@ def test_one_of_two_claims_at_once_wins(
 
 
 def test_one_kind_wins_among_many_claims_of_a_server(tmp_path: Path) -> None:
-    """Each on a connection of its own; all that are of that kind are let in, others never."""
+    """On connections of their own. Claims of that kind succeed, others never."""
     with serving(tmp_path) as server:
         place = Server(server.dsn)
         open_tables(place, "market").close()
@@ -100,14 +100,14 @@ def test_one_kind_wins_among_many_claims_of_a_server(tmp_path: Path) -> None:
             return kind
 
         with ThreadPoolExecutor(6) as pool:
-            won = set(pool.map(attempt, [*KINDS, *KINDS])) - {None}
+            winners = set(pool.map(attempt, [*KINDS, *KINDS])) - {None}
         database = connect(place, "market")
-        assert won == {stored_kind(database)}
+        assert winners == {stored_kind(database)}
         database.close()
 
 
 def test_first_of_two_older_claims_counts(tables: Database) -> None:
-    """Then each of two that began at once stored its own, and nobody was let in any more."""
+    """Older releases could store two, and then refused all processes."""
     tables.client.command(
         "INSERT INTO database_kind VALUES "
         f"('{REAL}', '2026-01-01 00:00:01'), ('{SIMULATED}', '2026-01-01 00:00:00')"
@@ -117,22 +117,22 @@ def test_first_of_two_older_claims_counts(tables: Database) -> None:
         claim(tables, HERE, "market", REAL)
 
 
-def chosen(**changes: object) -> Settings:
+def settings_with(**changes: object) -> Settings:
     return replace(load({}), **changes)  # type: ignore[arg-type]  # of its fields
 
 
 def test_kind_follows_from_the_feed(tmp_path: Path) -> None:
-    """The sample by name or path; logs by what their first connection says."""
+    """The sample by name or path, logs by their first connection event."""
     real, made = tmp_path / "real.tsv", tmp_path / "made.tsv"
     real.write_text('1\tbinance\tb0\t0\t{"candlewax":"connected"}\n')
     made.write_text('1\tbinance\tb0\t0\t{"candlewax":"connected","made":"simulator"}\n')
-    assert kind_of(chosen(feed="sample")) == SAMPLE_KIND
-    assert kind_of(chosen(feed=(SAMPLE,))) == SAMPLE_KIND
-    assert kind_of(chosen(feed=(real,))) == REAL
-    assert kind_of(chosen(feed=(made,))) == SIMULATED
+    assert kind_of(settings_with(feed="sample")) == SAMPLE_KIND
+    assert kind_of(settings_with(feed=(SAMPLE,))) == SAMPLE_KIND
+    assert kind_of(settings_with(feed=(real,))) == REAL
+    assert kind_of(settings_with(feed=(made,))) == SIMULATED
     with pytest.raises(SettingsError, match="takes logs of one kind"):
-        kind_of(chosen(feed=(real, made)))
-    assert kind_of(chosen(feed=(tmp_path / "none.tsv",))) == REAL
+        kind_of(settings_with(feed=(real, made)))
+    assert kind_of(settings_with(feed=(tmp_path / "none.tsv",))) == REAL
 
 
 def test_exchange_is_asked_for_its_kind() -> None:
@@ -167,7 +167,7 @@ def test_exchange_that_is_away_does_not_decide(
 ) -> None:
     """The database says which kind is let in; an empty one stays open, and takes what is real."""
     monkeypatch.setattr("candlewax.pipeline.data_kind.open_tables", lambda *_: tables)
-    place = chosen(is_placed=True)
+    place = settings_with(is_placed=True)
     if there:
         open_claimed(place, there)
     if there == SAMPLE_KIND:

@@ -1,4 +1,4 @@
-"""Recovery stores that cannot be used: one sentence before anything starts."""
+"""An unusable recovery store is refused in one sentence before the start."""
 
 import os
 import sqlite3
@@ -32,7 +32,7 @@ def _other(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (_absent, "no recovery store here"),
         (_empty, "bytewax.recovery .* 1 begins one"),
@@ -41,18 +41,18 @@ def _other(store: Path) -> None:
     ],
 )
 def test_unusable_recovery_store_is_named(
-    tmp_path: Path, make: Callable[[Path], None], says: str
+    tmp_path: Path, make: Callable[[Path], None], message: str
 ) -> None:
     """Before the database is opened."""
     store = tmp_path / "store"
     store.mkdir()
     make(store)
-    with pytest.raises(RecoveryError, match=says):
+    with pytest.raises(RecoveryError, match=message):
         check_store(store, "ohlcv")
 
 
 def test_recovery_store_of_the_dataflow_is_accepted(tmp_path: Path) -> None:
-    """New, or its own."""
+    """A new one, or its own."""
     init_db_dir(tmp_path, 2)
     check_store(tmp_path, "ohlcv")
     _other_of = sqlite3.connect(tmp_path / "part-1.sqlite3")

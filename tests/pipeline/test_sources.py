@@ -1,4 +1,4 @@
-"""Which exchanges are asked by REST."""
+"""The exchanges that are requested by REST."""
 
 from pathlib import Path
 
@@ -23,24 +23,26 @@ URL = "http://127.0.0.1:1/kraken"
         ({"KRAKEN_URL": "ws://127.0.0.1:1/v2", "KRAKEN_REST_URL": URL}, False, {"kraken": URL}),
     ],
 )
-def test_rest_is_asked_only_where_it_may_be(
+def test_only_exchanges_of_the_data_are_requested(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, str],
     real: bool,
     expected: dict[str, str | None],
 ) -> None:
-    """A real exchange never about what a simulator or a recording numbered."""
+    """A real exchange is not requested about numbers of a simulator or a recording."""
     monkeypatch.chdir(ROOT)
-    chosen = load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, Path("none"))
-    found = rest_endpoints(chosen, ["binance", "kraken"], real=real)
-    assert {exchange: how.url for exchange, how in found.items()} == expected
-    assert all(how.rest is EXCHANGES[exchange].rest for exchange, how in found.items())
+    settings_ = load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, Path("none"))
+    endpoints = rest_endpoints(settings_, ["binance", "kraken"], real=real)
+    assert {exchange: endpoint.url for exchange, endpoint in endpoints.items()} == expected
+    assert all(
+        endpoint.rest is EXCHANGES[exchange].rest for exchange, endpoint in endpoints.items()
+    )
 
 
 def test_key_is_sent_to_its_exchange_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And to no other; it is not shown."""
+    """It is not shown."""
     monkeypatch.chdir(ROOT)
-    chosen = load({"CANDLEWAX_BINANCE_KEY": "secret"}, Path("none"))
-    found = rest_endpoints(chosen, ["binance", "kraken"], real=True)
-    assert (found["binance"].key, found["kraken"].key) == ("secret", None)
-    assert "secret" not in repr(found)
+    settings_ = load({"CANDLEWAX_BINANCE_KEY": "secret"}, Path("none"))
+    endpoints = rest_endpoints(settings_, ["binance", "kraken"], real=True)
+    assert (endpoints["binance"].key, endpoints["kraken"].key) == ("secret", None)
+    assert "secret" not in repr(endpoints)

@@ -1,4 +1,4 @@
-"""A database that was filled before databases told their kind."""
+"""A database of an older release, without a stored kind."""
 
 import json
 from collections.abc import Iterable
@@ -29,9 +29,9 @@ LINES = b"".join(blocks(SAMPLE, lambda _: None)).splitlines(keepends=True)
 
 
 def sample(*exchanges: str) -> list[SourceItem]:
-    """A piece of the sample, of some exchanges."""
-    found = frame_log.read(b"".join(LINES[60_000:61_000]), "", 0).frames
-    return [FrameBatch(name, found.filter(exchange=name).select(*FRAMES)) for name in exchanges]
+    """A part of the sample, of some exchanges."""
+    frames_ = frame_log.read(b"".join(LINES[60_000:61_000]), "", 0).frames
+    return [FrameBatch(name, frames_.filter(exchange=name).select(*FRAMES)) for name in exchanges]
 
 
 def frames(*texts: str, recv_ns: int = 1_700_000_000_123_456_789) -> FrameBatch:
@@ -52,11 +52,11 @@ def trade(number: int) -> str:
 
 
 def fill(tables: Database, feeds: Iterable[SourceItem]) -> None:
-    """Store frames as a version did that did not tell of which kind they are."""
-    made = builder.build_components(
+    """Store frames as a release without kinds did."""
+    components = builder.build_components(
         TestingSource(list(feeds)), INSTRUMENTS, INSTRUMENTS.exchanges, tables, Counters()
     )
-    run_main(ohlcv.build(made))
+    run_main(ohlcv.build(components))
 
 
 MADE = event(url="ws://127.0.0.1:8765", made="simulator")
@@ -97,22 +97,22 @@ FILLED: dict[str, tuple[list[SourceItem], str, str]] = {
 def test_kind_of_an_older_database_follows_from_its_rows(
     tables: Database, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """One line says what it is taken for, and why; what is of another kind is refused then."""
-    feeds, kind, why = FILLED[name]
+    """One line logs the kind and the reason. Another kind is refused then."""
+    feeds, kind, reason = FILLED[name]
     fill(tables, feeds)
     assert stored_kind(tables) == ""
-    wanted = REAL if kind != REAL else SAMPLE_KIND
+    other = REAL if kind != REAL else SAMPLE_KIND
     with pytest.raises(DatabaseError, match=f"holds {KIND_TEXTS[kind]}"):
-        claim(tables, HERE, "market", wanted)
-    said = [record.message for record in caplog.records if "taken for" in record.message]
-    assert len(said) == 1
-    assert said[0].endswith(f"it is taken for {KIND_TEXTS[kind]}: {why}")
+        claim(tables, HERE, "market", other)
+    messages = [record.message for record in caplog.records if "taken for" in record.message]
+    assert len(messages) == 1
+    assert messages[0].endswith(f"it is taken for {KIND_TEXTS[kind]}: {reason}")
     claim(tables, HERE, "market", kind)
     assert stored_kind(tables) == kind
 
 
 def test_empty_database_has_no_kind(tables: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever fills it decides, and nothing need be said."""
+    """The first process decides, and no message is logged."""
     claim(tables, HERE, "market", SIMULATED)
     assert stored_kind(tables) == SIMULATED
     assert "taken for" not in caplog.text

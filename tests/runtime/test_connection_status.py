@@ -1,4 +1,4 @@
-"""Which connections of a live feed stand."""
+"""ConnectionStatus: the open connections of a live feed."""
 
 from candlewax.runtime.connection_status import CONNECTED, DISCONNECTED, ConnectionStatus
 
@@ -13,8 +13,8 @@ class Clock:
         return self.now
 
 
-def test_a_feed_is_not_fresh_before_it_is_connected() -> None:
-    """Neither before its shares are known, nor before each has a connection."""
+def test_feed_is_a_problem_until_each_connection_is_open() -> None:
+    """Before its connections are registered, and before each is connected."""
     feeds = ConnectionStatus()
     assert feeds.problem("kraken", 60) == "not connected yet"
     first, second = feeds.register("kraken", "kraken-0"), feeds.register("kraken", "kraken-1")
@@ -24,8 +24,8 @@ def test_a_feed_is_not_fresh_before_it_is_connected() -> None:
     assert feeds.problem("kraken", 60) is None
 
 
-def test_a_connection_that_stands_is_fresh_however_long_nothing_comes() -> None:
-    """A paused market makes nothing unready."""
+def test_silent_open_connection_is_no_problem() -> None:
+    """A market may be paused for a day."""
     clock = Clock()
     feeds = ConnectionStatus(clock)
     feeds.register("kraken", "kraken-0")(CONNECTED)
@@ -33,48 +33,48 @@ def test_a_connection_that_stands_is_fresh_however_long_nothing_comes() -> None:
     assert feeds.problem("kraken", 60) is None
 
 
-def test_a_lost_connection_is_fresh_for_a_while() -> None:
-    """Until it has been away for longer than what counts as fresh, and again once it is back."""
+def test_lost_connection_is_a_problem_after_a_limit() -> None:
+    """Until it is connected again."""
     clock = Clock()
     feeds = ConnectionStatus(clock)
-    hear = feeds.register("kraken", "kraken-0")
-    hear(CONNECTED)
-    hear(DISCONNECTED)
+    report_event = feeds.register("kraken", "kraken-0")
+    report_event(CONNECTED)
+    report_event(DISCONNECTED)
     clock.now += 60
     assert feeds.problem("kraken", 60) is None
     clock.now += 15
-    said = "kraken-0 has had no connection for 75 s, the limit is 60 s"
-    assert feeds.problem("kraken", 60) == said
-    hear("failed")
-    assert feeds.problem("kraken", 60) == said
-    hear(CONNECTED)
+    problem = "kraken-0 has had no connection for 75 s, the limit is 60 s"
+    assert feeds.problem("kraken", 60) == problem
+    report_event("failed")
+    assert feeds.problem("kraken", 60) == problem
+    report_event(CONNECTED)
     assert feeds.problem("kraken", 60) is None
 
 
-def test_while_one_connection_replaces_another_the_share_stands() -> None:
-    """The new one begins before the old one ends, and counts as one made again."""
+def test_replaced_connection_is_no_problem() -> None:
+    """The new one opens before the old one closes, and counts as a reconnect."""
     clock = Clock()
     feeds = ConnectionStatus(clock)
-    hear = feeds.register("binance", "binance-0")
+    report_event = feeds.register("binance", "binance-0")
     for event in (CONNECTED, "rotating", CONNECTED, DISCONNECTED):
-        hear(event)
+        report_event(event)
         clock.now += 100
     assert feeds.problem("binance", 60) is None
     assert feeds.counts() == {"binance": (1, 1, 1)}
 
 
 def test_connections_are_counted_by_exchange() -> None:
-    """Those wanted, those that stand, and those made beyond the first of each."""
+    """Wanted ones, open ones, and reconnects."""
     feeds = ConnectionStatus()
     events = {
         ("binance", "binance-0"): [CONNECTED, DISCONNECTED, CONNECTED],
         ("binance", "binance-1"): [CONNECTED, DISCONNECTED],
         ("kraken", "kraken-0"): ["failed"],
     }
-    for (exchange, name), some in events.items():
-        hear = feeds.register(exchange, name)
-        for event in some:
-            hear(event)
+    for (exchange, name), events_ in events.items():
+        report_event = feeds.register(exchange, name)
+        for event in events_:
+            report_event(event)
     assert feeds.counts() == {"binance": (2, 1, 1), "kraken": (1, 0, 0)}
     assert feeds.problem("binance", 60) is None
     assert feeds.problem("kraken", 60) == "kraken-0 has not been connected yet"

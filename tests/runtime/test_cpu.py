@@ -1,4 +1,4 @@
-"""How many cores there are for a process."""
+"""count_cores: the cores that a process may use."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from candlewax.runtime.cpu import count_cores
 NOWHERE = Path("/nowhere")
 
 
-def given(folder: Path, text: str) -> Path:
+def write_limit(folder: Path, text: str) -> Path:
     limit = folder / "cpu.max"
     limit.write_text(text)
     return limit
@@ -22,13 +22,13 @@ def _eight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
 
 
-def test_they_are_those_it_may_run_on() -> None:
-    """Of sixteen, eight."""
+def test_cores_are_those_of_the_affinity() -> None:
+    """Eight of sixteen."""
     assert count_cores(NOWHERE) == 8
 
 
-def test_where_a_system_does_not_say_they_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One, if it does not even say that."""
+def test_cores_are_all_on_a_system_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, if their number is unknown."""
     monkeypatch.delattr(os, "sched_getaffinity")
     assert count_cores(NOWHERE) == 16
     monkeypatch.setattr(os, "cpu_count", lambda: None)
@@ -47,6 +47,8 @@ def test_where_a_system_does_not_say_they_are_all(monkeypatch: pytest.MonkeyPatc
         ("", 8),
     ],
 )
-def test_a_container_has_no_more_than_it_is_given(tmp_path: Path, text: str, expected: int) -> None:
-    """Time of one core in each period is one core; a part of one is one, too."""
-    assert count_cores(given(tmp_path, text)) == expected
+def test_cores_are_limited_by_the_quota_of_the_container(
+    tmp_path: Path, text: str, expected: int
+) -> None:
+    """The quota divided by the period, rounded up."""
+    assert count_cores(write_limit(tmp_path, text)) == expected

@@ -1,4 +1,4 @@
-"""Failures that say why."""
+"""Failures of steps are logged with their cause."""
 
 import logging
 
@@ -9,29 +9,29 @@ from candlewax.runtime.errors import has_failed, log_failure, log_failures
 
 
 @pytest.fixture(autouse=True)
-def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "_failures", [])
 
 
 @log_failures
 class Step:
-    """Fails where the engine calls it."""
+    """A step whose callbacks fail."""
 
     def on_batch(self, number: int) -> int:
-        """Fail at nought."""
+        """Fail at zero."""
         return 1 // number
 
     def snapshot(self) -> int:
-        """Fail further within."""
+        """Fail in a nested call."""
         return self.on_batch(0)
 
     def next_batch(self) -> None:
-        """End."""
+        """End the source."""
         raise StopIteration
 
 
-def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With its stack, however many layers it passes."""
+def test_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With its traceback, through any number of layers."""
     with pytest.raises(ZeroDivisionError):
         Step().snapshot()
     (record,) = caplog.records
@@ -44,8 +44,7 @@ def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 2
 
 
-def test_what_is_no_failure_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Values, and the end of a source."""
+def test_return_value_and_end_of_a_source_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert Step().on_batch(1) == 1
     with pytest.raises(StopIteration):
         Step().next_batch()

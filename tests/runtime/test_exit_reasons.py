@@ -1,4 +1,4 @@
-"""Known ends of a process: one sentence, an exit status, and no stack."""
+"""Known ends of a process print one sentence, without a traceback, and set the exit status."""
 
 import errno
 import os
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow("nearly every test starts a process", seconds=20)
 
 
 @pytest.mark.parametrize("most", [8, 64])
-def test_too_few_descriptors_at_start_are_told(tmp_path: Path, most: int) -> None:
-    """The engine would hang, or end in a stack of its own."""
+def test_too_few_file_descriptors_at_the_start_are_reported(tmp_path: Path, most: int) -> None:
+    """The engine would hang or crash."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -32,8 +32,8 @@ def test_too_few_descriptors_at_start_are_told(tmp_path: Path, most: int) -> Non
     check(end(tmp_path, *FLOW, before=limit), f"at most {most} files may be open, 256 are needed")
 
 
-def test_soft_limit_of_descriptors_is_raised(tmp_path: Path) -> None:
-    """As far as the hard one allows."""
+def test_soft_limit_of_file_descriptors_is_raised(tmp_path: Path) -> None:
+    """Up to the hard limit."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 4096))
@@ -42,16 +42,16 @@ def test_soft_limit_of_descriptors_is_raised(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_descriptors_used_up_while_running_are_told(tmp_path: Path) -> None:
-    """Not a file more may be opened from the first insert on."""
+def test_exhausted_file_descriptors_of_a_running_process_are_reported(tmp_path: Path) -> None:
+    """From the first insert on no file can be opened."""
     hard = "resource.getrlimit(resource.RLIMIT_NOFILE)[1]"
     change = f"resource.setrlimit(resource.RLIMIT_NOFILE, (3, {hard}))"
     done = end(tmp_path, *within(AT_FIRST_INSERT.format(change=change)))
     check(done, "no more files can be opened, 3 are the limit")
 
 
-def test_too_little_address_space_is_told(tmp_path: Path) -> None:
-    """The engine's library would not load, or hang."""
+def test_too_little_address_space_is_reported(tmp_path: Path) -> None:
+    """The library of the engine would fail to load, or hang."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))
@@ -60,8 +60,8 @@ def test_too_little_address_space_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Disk.possible(), reason="it takes root to make a small disk")
-def test_full_disk_is_told_in_the_midst(tmp_path: Path) -> None:
-    """And nobody says that what was received is stored."""
+def test_full_disk_of_a_running_process_is_reported(tmp_path: Path) -> None:
+    """The output says that not all received frames are stored."""
     with closing(Disk(tmp_path / "clickhouse", 90 << 20)) as disk:
         begun = end(tmp_path, *disk.within(command("init")))
         assert begun.returncode == 0, begun.stderr
@@ -71,8 +71,8 @@ def test_full_disk_is_told_in_the_midst(tmp_path: Path) -> None:
         assert "not all that was read is stored" in done.stdout
 
 
-def test_server_that_stays_away_is_told(tmp_path: Path) -> None:
-    """It is killed at the first insert; the patience is that of a test."""
+def test_server_that_stays_away_is_reported(tmp_path: Path) -> None:
+    """It is killed at the first insert; retries are shortened."""
     with serving(tmp_path / "clickhouse") as front:
         change = "clickhouse.RETRIES = (0.01, 0.01)\n" + AT_FIRST_INSERT.format(
             change=f"os.kill({front.pid}, signal.SIGKILL)"
@@ -84,8 +84,8 @@ def test_server_that_stays_away_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flow", [True, False])
-def test_server_away_at_start_is_one_line(flow: bool) -> None:
-    """Neither the client nor its pool is heard, nor the password."""
+def test_server_away_at_the_start_is_reported_in_one_line(flow: bool) -> None:
+    """Without messages of the client or its pool, and without the password."""
     away = {"CANDLEWAX_CLICKHOUSE": "http://me:secret@127.0.0.1:1"}
     done = (
         command_inside.flow("ohlcv", **away)
@@ -98,8 +98,8 @@ def test_server_away_at_start_is_one_line(flow: bool) -> None:
     assert done.returncode == 1
 
 
-def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
-    """SIGTERM comes while the tables are opened: nothing is read, and that is no failure."""
+def test_sigterm_during_the_start_ends_with_0(tmp_path: Path) -> None:
+    """SIGTERM arrives while the tables are opened; no frame is read."""
     change = (
         "from candlewax.pipeline import app as start\n"
         "opened = start.open_tables\n"
@@ -113,8 +113,8 @@ def test_stop_during_start_is_no_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["dataflows", "candlewax.cli.main"])
-def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
-    """Before settings are read."""
+def test_interrupt_during_imports_is_reported(tmp_path: Path, package: str) -> None:
+    """Before the settings are read."""
     begin = (
         "; from candlewax.runtime import exit_reasons; exit_reasons.install_hooks()"
         if package == "candlewax.cli.main"
@@ -124,8 +124,8 @@ def test_interrupt_while_loading_is_told(tmp_path: Path, package: str) -> None:
     check(end(tmp_path, sys.executable, "-c", code), "interrupted", exit_reasons.INTERRUPTED)
 
 
-def unread(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose output nobody reads."""
+def run_with_closed_output(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose output has no reader."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer) as closed:
@@ -141,26 +141,28 @@ def unread(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         )
 
 
-def test_output_that_nobody_reads_ends_commands_not_runs(tmp_path: Path) -> None:
-    """A run goes on storing; a command says that not all could be written."""
+def test_closed_output_ends_a_command_but_not_a_dataflow(tmp_path: Path) -> None:
+    """A dataflow continues to store; a command reports the lost output."""
     log = tmp_path / "empty.tsv"
     log.write_text("")
     code = f"import os; os.environ['CANDLEWAX_FEED'] = {str(log)!r}\n" + WITHIN.format(change="")
-    run = unread(tmp_path, sys.executable, "-c", code)
+    run = run_with_closed_output(tmp_path, sys.executable, "-c", code)
     assert run.returncode == 0, run.stderr
     assert "the output was closed before all of it was written; the run goes on" in run.stderr
-    asked = unread(tmp_path, *command("sql", "SELECT number FROM numbers(100000)"))
-    assert asked.returncode == exit_reasons.OUTPUT_CLOSED
-    assert asked.stderr == "candlewax: the output was closed before all of it was written\n"
+    queried = run_with_closed_output(
+        tmp_path, *command("sql", "SELECT number FROM numbers(100000)")
+    )
+    assert queried.returncode == exit_reasons.OUTPUT_CLOSED
+    assert queried.stderr == "candlewax: the output was closed before all of it was written\n"
 
 
-def test_no_worker_is_refused(tmp_path: Path) -> None:
-    """Bytewax would run nothing and end with 0."""
+def test_zero_workers_are_refused(tmp_path: Path) -> None:
+    """Bytewax would run no dataflow and end with 0."""
     check(end(tmp_path, *FLOW, "-w", "0"), "-w: got 0, takes a number of workers")
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
+    ("error", "sentence"),
     [
         (exceptions.DatabaseError("Code: 243. (NOT_ENOUGH_SPACE)"), "the disk is full"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full"),
@@ -178,10 +180,12 @@ def test_no_worker_is_refused(tmp_path: Path) -> None:
         (ZeroDivisionError("division by zero"), None),
     ],
 )  # fmt: skip
-def test_error_is_explained_also_as_a_cause(error: Exception, says: str | None) -> None:
-    """A defect has no sentence: its stack is shown."""
-    around = RuntimeError("storing failed")
-    around.__cause__ = error
-    for one in (error, around):
-        found = exit_reasons.explain(one)
-        assert found is None if says is None else found and says in found
+def test_error_is_explained_by_itself_and_as_a_cause(
+    error: Exception, sentence: str | None
+) -> None:
+    """A defect has no explanation: its traceback is printed."""
+    wrapper = RuntimeError("storing failed")
+    wrapper.__cause__ = error
+    for raised in (error, wrapper):
+        explanation = exit_reasons.explain(raised)
+        assert explanation is None if sentence is None else explanation and sentence in explanation

@@ -1,10 +1,10 @@
-"""Whether a process is well."""
+"""Health checks of a process."""
 
 from candlewax.runtime.health import Health
 
 
-def test_each_check_says_what_is_wrong() -> None:
-    """By its name; one that fails to be told is wrong too."""
+def test_problems_are_listed_by_check() -> None:
+    """A check that raises is a problem too."""
     health = Health()
     assert health.problems() == {}
     health.add("well", lambda: None)

@@ -1,4 +1,4 @@
-"""What a process says of itself over HTTP."""
+"""StatusServer: metrics, health and readiness over HTTP."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
-    """Status and text of an answer."""
+    """Return status and text of an answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
             return answer.status, answer.read().decode()
@@ -29,24 +29,24 @@ def ask(port: int, path: str) -> tuple[int, str]:
 
 
 class Served:
-    """A process's server, with checks to be set."""
+    """The server of a process, with checks that the test sets."""
 
     def __init__(self) -> None:
         self.health = Health()
         self.port = free_port()
-        self.counted = MetricsCollector(Counters())
+        self.collector = MetricsCollector(Counters())
         metrics.mark_committed()
-        self.status = StatusServer(self.counted, self.health, "127.0.0.1", self.port)
+        self.status = StatusServer(self.collector, self.health, "127.0.0.1", self.port)
 
     def json(self, path: str) -> tuple[int, Any]:
-        """Status and content of an answer."""
+        """Return status and content of an answer."""
         code, text = ask(self.port, path)
         return code, json.loads(text)
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    """A server of a process without checks, in which nothing has failed."""
+    """The server of a process without checks and failures."""
     monkeypatch.setattr(errors, "_failures", [])
     made = Served()
     yield made
@@ -54,7 +54,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 
 def test_metrics_are_served(served: Served) -> None:
-    """With the time of the last commit, and without when a series was first seen."""
+    """With the time of the last commit, and without times of creation."""
     status, text = ask(served.port, "/metrics")
     assert status == 200
     (line,) = [
@@ -66,8 +66,8 @@ def test_metrics_are_served(served: Served) -> None:
     assert "_created" not in text
 
 
-def test_a_process_is_ready_when_every_check_is_well(served: Served) -> None:
-    """And tells of each that is not what is wrong."""
+def test_process_is_ready_if_no_check_has_a_problem(served: Served) -> None:
+    """The answer lists the problem of each check."""
     assert served.json("/readyz") == (200, {"ready": True, "checks": {}})
     served.health.add("commits", lambda: None)
     served.health.add("feed kraken", lambda: "kraken-0 has not been connected yet")
@@ -82,8 +82,10 @@ def test_a_process_is_ready_when_every_check_is_well(served: Served) -> None:
     assert served.json("/readyz")[0] == 200
 
 
-def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ready or not, unless something has failed for good."""
+def test_process_is_alive_unless_a_step_has_failed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is ready or not."""
     served.health.add("ill", lambda: "it coughs")
     assert served.json("/healthz") == (200, {"alive": True})
     monkeypatch.setattr(errors, "_failures", [RuntimeError()])
@@ -92,23 +94,23 @@ def test_who_answers_is_alive(served: Served, monkeypatch: pytest.MonkeyPatch) -
     assert served.json("/readyz") == (503, {"ready": False, "checks": {"ill": "ok"}})
 
 
-def test_a_commit_is_fresh_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then a process that commits nothing is not ready."""
+def test_process_without_a_recent_commit_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a limit since the last commit."""
     monkeypatch.setattr(metrics, "_committed_monotonic", time.monotonic() - 75)
-    said = metrics.commit_problem(60)
-    assert said == "the last commit was 75 s ago, the limit is 60 s"
+    problem = metrics.commit_problem(60)
+    assert problem == "the last commit was 75 s ago, the limit is 60 s"
     assert metrics.commit_problem(90) is None
     metrics.mark_committed()
     assert metrics.commit_problem(60) is None
 
 
-def test_elsewhere_is_nothing(served: Served) -> None:
-    """Who mistypes a path is told of those there are."""
+def test_unknown_path_is_answered_with_the_known_ones(served: Served) -> None:
+    """With a status of 404."""
     assert served.json("/ready") == (404, {"there are": ["/metrics", "/healthz", "/readyz"]})
 
 
-def test_a_port_in_use_is_an_error() -> None:
-    """Nobody should believe that metrics are served."""
+def test_port_in_use_is_an_error() -> None:
+    """Otherwise the metrics would be missing without notice."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -117,8 +119,7 @@ def test_a_port_in_use_is_an_error() -> None:
             StatusServer(MetricsCollector(Counters()), Health(), "127.0.0.1", port)
 
 
-def test_an_address_of_the_sixth_version() -> None:
-    """It may be listened on too."""
+def test_server_listens_on_an_ipv6_address() -> None:
     try:
         status = StatusServer(MetricsCollector(Counters()), Health(), "::1", free_port())
     except OSError as error:

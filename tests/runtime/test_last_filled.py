@@ -1,4 +1,4 @@
-"""Commands that only read ask the database that was filled last."""
+"""Commands that only read use the database that was filled last."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slow("nearly every test starts a process", seconds=5)
 KINDS = (SAMPLE_KIND, SIMULATED, REAL)
 
 
-def test_directory_filled_last_is_read_where_none_is_set(
+def test_directory_filled_last_is_used_if_none_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: Database
 ) -> None:
-    """Each kind has its own; without the file, or with one that is gone, the sample's is asked."""
+    """Each kind has its own directory. If the last one is unknown or gone, the sample's is used."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(last_filled, "FILE", FILE)
     assert (load({}).clickhouse, load({}).is_placed) == (Path("data/sample"), False)
@@ -50,7 +50,7 @@ def test_directory_filled_last_is_read_where_none_is_set(
 
 @pytest.fixture
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder in which nothing was filled yet."""
+    """A folder in which no database was filled yet."""
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("CANDLEWAX_INSTRUMENTS", str(ROOT / "instruments.toml"))
     monkeypatch.chdir(tmp_path)
@@ -58,25 +58,25 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str) -> int:
-    """Run a command here; its status."""
+    """Run a command here and return its status."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     return int(ended.value.code or 0)
 
 
 @pytest.mark.usefixtures("_fresh")
-def test_directory_elsewhere_is_read_where_none_is_set(tmp_path: Path, tables: Database) -> None:
-    """Also if nothing is kept here yet."""
+def test_directory_elsewhere_is_used_if_none_is_set(tmp_path: Path, tables: Database) -> None:
+    """Also if there is no data directory here yet."""
     claim(tables, tmp_path, "market", REAL)
     assert load({}).clickhouse == tmp_path
 
 
 @pytest.mark.usefixtures("_fresh")
 @pytest.mark.parametrize("place", [Path("/elsewhere"), Path("here"), Server("http://host:8123")])
-def test_place_that_takes_no_files_stops_nobody(
+def test_unwritable_folder_is_no_error(
     caplog: pytest.LogCaptureFixture, place: Path | Server
 ) -> None:
-    """It is told where the database was to lie there itself."""
+    """It is logged only if the database itself lies there."""
     FILE.parent.write_text("no directory")
     remember_database(place, "market")
     assert ("cannot be written" in caplog.text) is (place == Path("here"))
@@ -84,35 +84,35 @@ def test_place_that_takes_no_files_stops_nobody(
 
 
 @pytest.mark.usefixtures("_fresh")
-def test_server_filled_last_is_read_where_none_is_set(
+def test_server_filled_last_is_used_if_none_is_set(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And it is said which one."""
+    """The command prints which one."""
     with serving(tmp_path / "server") as server:
         place = Server(server.dsn)
         tables = open_tables(place, "filled")
         claim(tables, place, "filled", REAL)
         tables.close()
         assert run("sql", "SELECT kind FROM database_kind", "--format", "TSV") == 0
-        said = capfd.readouterr()
-        assert said.out == f"{REAL}\n"
-        assert f"Reading {server.address}, database filled\n" in said.err
+        captured = capfd.readouterr()
+        assert captured.out == f"{REAL}\n"
+        assert f"Reading {server.address}, database filled\n" in captured.err
         for command in ("verify", "gaps"):
-            assert run(command) in (0, 2)  # there is nothing to compare
+            assert run(command) in (0, 2)  # no candles to compare
             assert f"Reading {server.address}, database filled\n" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("_fresh")
 def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It is asked for where it is needed."""
+    """A command that needs it names the setting."""
     server = Serving(tmp_path / "server", "reader", "s3cret")
     try:
         remember_database(Server(server.dsn), "filled")
         assert "s3cret" not in FILE.read_text()
         assert run("sql", "SELECT 1") == 1
-        said = capfd.readouterr().err
-        assert "its password is not remembered, set CANDLEWAX_CLICKHOUSE" in said
-        assert "ClickHouse refuses the user or the password" in said
+        errors = capfd.readouterr().err
+        assert "its password is not remembered, set CANDLEWAX_CLICKHOUSE" in errors
+        assert "ClickHouse refuses the user or the password" in errors
     finally:
         server.end()
 
@@ -131,7 +131,7 @@ def test_password_is_not_remembered(tmp_path: Path, capfd: pytest.CaptureFixture
     ],
 )
 def test_address_is_remembered_without_secrets(dsn: str, kept: str, *, lacks: bool) -> None:
-    """What cannot be told apart from a secret is not kept."""
+    """Parts that could be a secret are dropped."""
     remember_database(Server(dsn), "filled")
     assert json.loads(FILE.read_text()) == {"clickhouse": kept, "database": "filled"}
     settings = load({})

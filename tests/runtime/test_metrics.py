@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics that Prometheus reads."""
 
 import importlib
 import pkgutil
@@ -21,23 +21,23 @@ from candlewax.verification.cross_check_metrics import CrossCheckMetrics
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def shown(tally: Counters, **more: object) -> list[str]:
-    """The lines of all samples."""
+def sample_lines(counters: Counters, **more: object) -> list[str]:
+    """Return the lines of all samples."""
     registry = CollectorRegistry()
-    registry.register(MetricsCollector(tally, **more))  # type: ignore[arg-type]
+    registry.register(MetricsCollector(counters, **more))  # type: ignore[arg-type]
     text = generate_latest(registry).decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
-def test_counts_are_told_by_their_labels() -> None:
-    """Words where the tables hold numbers."""
-    tally = Counters()
-    tally.increment(3, "frames", "binance", "1")
-    tally.increment(2, "frames", "kraken")
-    tally.increment(1, "dead_letters", "binance", "2", "bad_json")
-    tally.increment(4, "connections", "binance", "connected")
-    tally.increment(9, "something else", "x")
-    lines = shown(tally)
+def test_counters_are_exposed_with_their_labels() -> None:
+    """As words where the tables hold numbers. Unknown counters are omitted."""
+    counters = Counters()
+    counters.increment(3, "frames", "binance", "1")
+    counters.increment(2, "frames", "kraken")
+    counters.increment(1, "dead_letters", "binance", "2", "bad_json")
+    counters.increment(4, "connections", "binance", "connected")
+    counters.increment(9, "something else", "x")
+    lines = sample_lines(counters)
     assert 'candlewax_frames_total{exchange="binance",kind="trade"} 3.0' in lines
     assert 'candlewax_frames_total{exchange="kraken",kind=""} 2.0' in lines
     letter = 'candlewax_dead_letters_total{exchange="binance",reason="bad_json",scope="frame"} 1.0'
@@ -47,21 +47,23 @@ def test_counts_are_told_by_their_labels() -> None:
     assert not [line for line in lines if " 9.0" in line]
 
 
-def test_lag_and_undelivered_messages_are_asked_for() -> None:
-    """When Prometheus asks, not before."""
-    lines = shown(Counters(), lags=[lambda: {("t", 1): 7}], undelivered=[lambda: 2, lambda: 3])
+def test_lag_and_undelivered_messages_are_read_at_each_scrape() -> None:
+    """From the functions of sources and producers."""
+    lines = sample_lines(
+        Counters(), lags=[lambda: {("t", 1): 7}], undelivered=[lambda: 2, lambda: 3]
+    )
     assert 'candlewax_consumer_lag{partition="1",topic="t"} 7.0' in lines
     assert "candlewax_undelivered_messages 5.0" in lines
 
 
-def test_connections_are_told() -> None:
-    """How many are wanted, how many stand, and how many were made again."""
+def test_connections_are_counted() -> None:
+    """Wanted ones, open ones, and reconnects."""
     feeds = ConnectionStatus()
-    hear = feeds.register("kraken", "kraken-0")
+    report_event = feeds.register("kraken", "kraken-0")
     for event in ("connected", "disconnected", "connected"):
-        hear(event)
+        report_event(event)
     feeds.register("kraken", "kraken-1")
-    lines = shown(Counters(), connection_status=feeds)
+    lines = sample_lines(Counters(), connection_status=feeds)
     assert 'candlewax_connections_wanted{exchange="kraken"} 2.0' in lines
     assert 'candlewax_connections_open{exchange="kraken"} 1.0' in lines
     assert 'candlewax_reconnects_total{exchange="kraken"} 1.0' in lines
@@ -76,14 +78,14 @@ def candles(*closes: tuple[str, int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={name: STATE[name] for name in ("symbol", "close_time")})
 
 
-def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
-    """The latest of its candles; also when they are no longer kept. No other symbol's."""
-    tally = Counters()
+def test_last_trade_of_each_listed_symbol_is_exposed() -> None:
+    """From the latest of its candles, also after they are dropped. Other symbols have none."""
+    counters = Counters()
     registry = CollectorRegistry()
-    registry.register(MetricsCollector(tally, symbols={"kraken": ["BTC/USD", "ETH/USD"]}))
-    tally.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
+    registry.register(MetricsCollector(counters, symbols={"kraken": ["BTC/USD", "ETH/USD"]}))
+    counters.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
 
-    def told() -> dict[str, float]:
+    def last_trades() -> dict[str, float]:
         return {
             sample.labels["symbol"]: sample.value
             for family in registry.collect()
@@ -91,23 +93,23 @@ def test_the_last_trade_of_each_listed_symbol_is_told() -> None:
             if sample.name == "candlewax_last_trade_timestamp_seconds"
         }
 
-    assert told() == {"BTC/USD": 75}
-    tally.candles["kraken"] = candles(("ETH/USD", 90))
-    assert told() == {"BTC/USD": 75, "ETH/USD": 90}
+    assert last_trades() == {"BTC/USD": 75}
+    counters.candles["kraken"] = candles(("ETH/USD", 90))
+    assert last_trades() == {"BTC/USD": 75, "ETH/USD": 90}
 
 
-def test_symbols_have_an_end() -> None:
-    """However many a file lists, and however often one is listed by another name."""
+def test_number_of_symbols_is_bounded() -> None:
+    """However many symbols the instruments list."""
     names = [f"S{n}" for n in range(2 * MAX_SYMBOLS)]
-    tally = Counters()
-    tally.candles["kraken"] = candles(*((name, 60) for name in names))
-    lines = shown(tally, symbols={"kraken": names})
-    told = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
-    assert len(told) == MAX_SYMBOLS
+    counters = Counters()
+    counters.candles["kraken"] = candles(*((name, 60) for name in names))
+    lines = sample_lines(counters, symbols={"kraken": names})
+    exposed = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
+    assert len(exposed) == MAX_SYMBOLS
 
 
 class Described(NamedTuple):
-    """What Prometheus is told of a metric beside its values."""
+    """Name, kind, labels and help text of a metric."""
 
     name: str
     kind: str
@@ -116,7 +118,7 @@ class Described(NamedTuple):
 
 
 def families() -> list[Described]:
-    """All metrics of ours that any process may tell of. Nobody but the library knows them."""
+    """Return all our metrics of any process, by the registry of the library."""
     for module in pkgutil.walk_packages(candlewax.__path__, "candlewax."):
         importlib.import_module(module.name)
     kept = {
@@ -124,21 +126,21 @@ def families() -> list[Described]:
         for collector in REGISTRY._collector_to_names  # noqa: SLF001
         if isinstance(collector, MetricWrapperBase)
     }
-    found = [
+    descriptions = [
         Described(family.name, family.type, tuple(collector._labelnames), family.documentation)  # noqa: SLF001
         for collector in kept
         for family in collector.describe()
     ]
-    asked: list[Any] = [*MetricsCollector(Counters()).collect(), *CrossCheckMetrics().collect()]
-    found += [
+    collected: list[Any] = [*MetricsCollector(Counters()).collect(), *CrossCheckMetrics().collect()]
+    descriptions += [
         Described(f.name, f.type, tuple(getattr(f, "_labelnames", ())), f.documentation)
-        for f in asked
+        for f in collected
     ]
-    return sorted(family for family in found if family.name.startswith("candlewax_"))
+    return sorted(family for family in descriptions if family.name.startswith("candlewax_"))
 
 
-def described() -> str:
-    """The table that docs/metrics.md shows."""
+def documented_table() -> str:
+    """Return the table of docs/metrics.md."""
     lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
     for name, kind, labels, text in families():
         named = f"`{name}_total`" if kind == "counter" else f"`{name}`"
@@ -146,17 +148,15 @@ def described() -> str:
     return "\n".join(lines)
 
 
-def test_every_metric_is_described() -> None:
-    """In docs/metrics.md, with its kind, its labels and what it is: this table and no other."""
+def test_every_metric_is_documented() -> None:
+    """In docs/metrics.md, with kind, labels and help text."""
     page = DOCS.read_text("utf-8")
     begin = page.index("| metric | kind |")
-    assert page[begin:].partition("\n\n")[0].strip() == described()
+    assert page[begin:].partition("\n\n")[0].strip() == documented_table()
 
 
-def test_names_follow_the_rules() -> None:
-    """Prometheus: metric and label names, "Metric names": a prefix, base units, no abbreviation
-    of them, and `_total` for what only grows.
-    """
+def test_metric_names_follow_the_rules_of_prometheus() -> None:
+    """From "Metric and label naming": a prefix, unabbreviated base units, `_total` for counters."""
     for name, kind, _, text in families():
         assert re.fullmatch(r"candlewax_[a-z]+(_[a-z]+)*", name), name
         assert not re.search(r"_(ms|us|ns|sec|minutes|kb|mb|count|total)(_|$)", name), name

@@ -1,4 +1,4 @@
-"""Settings: what they take, and what they say when they are wrong."""
+"""Settings: accepted values, and messages about invalid ones."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative paths are those of the repository."""
+    """Run in the root of the repository."""
     monkeypatch.chdir(ROOT)
 
 
@@ -25,10 +25,10 @@ def read(dotenv: Path = NO_FILE, **settings: str) -> Settings:
 
 
 def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sample into a directory here."""
+    """The sample is stored in a directory below the current one."""
     monkeypatch.chdir(tmp_path)
-    found = read()
-    assert found == Settings(
+    loaded = read()
+    assert loaded == Settings(
         "sample",
         Path("data/sample"),
         "market",
@@ -36,32 +36,32 @@ def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Path("instruments.toml"),
         is_placed=False,
     )
-    assert found.frame_logs == (SAMPLE,)
+    assert loaded.frame_logs == (SAMPLE,)
 
 
-def test_an_empty_text_counts_as_unset() -> None:
-    """As shells and compose files leave it."""
+def test_empty_text_counts_as_unset() -> None:
+    """Shells and compose files leave such texts."""
     assert read(FEED="", DATABASE=" ") == read()
 
 
-def test_a_feed_may_be_several_logs(tmp_path: Path) -> None:
-    """Comma-separated, spaces between do not matter."""
+def test_feed_can_be_several_logs(tmp_path: Path) -> None:
+    """Separated by commas, with or without spaces."""
     logs = [tmp_path / "a.tsv", tmp_path / "b.tsv.gz"]
     for path in logs:
         path.touch()
     assert read(FEED=f"{logs[0]}, {logs[1]}").frame_logs == tuple(logs)
 
 
-def test_a_server_keeps_its_password_to_itself() -> None:
-    """Only the client gets to see it."""
-    found = read(CLICKHOUSE="https://user:secret@host:8443")
-    assert isinstance(found.clickhouse, Server)
-    assert found.clickhouse.dsn == "https://user:secret@host:8443"
-    assert "secret" not in f"{found} {found!r} {found.clickhouse}"
-    assert str(found.clickhouse) == "https://host:8443"
+def test_password_of_a_server_is_not_shown() -> None:
+    """Only the client receives it."""
+    loaded = read(CLICKHOUSE="https://user:secret@host:8443")
+    assert isinstance(loaded.clickhouse, Server)
+    assert loaded.clickhouse.dsn == "https://user:secret@host:8443"
+    assert "secret" not in f"{loaded} {loaded!r} {loaded.clickhouse}"
+    assert str(loaded.clickhouse) == "https://host:8443"
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
     """A file for the usual, a variable for once."""
     dotenv = tmp_path / ".env"
     dotenv.write_text("CANDLEWAX_DATABASE=file\nCANDLEWAX_EXCHANGES='kraken, coinbase'\nOTHER=1\n")
@@ -110,16 +110,16 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("FEEDS", "sample", "no such setting"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, text: str, takes: str) -> None:
-    """What it got, where that is no secret, and what it takes."""
+def test_invalid_setting_is_refused_with_what_it_takes(name: str, text: str, takes: str) -> None:
+    """The message names the setting."""
     with pytest.raises(SettingsError) as error:
         read(NO_FILE, **{name: text})
     assert f"CANDLEWAX_{name}: " in str(error.value)
     assert takes in str(error.value)
 
 
-def test_all_wrong_settings_are_named_at_once() -> None:
-    """One look is enough to mend them all."""
+def test_all_invalid_settings_are_named_at_once() -> None:
+    """One line for each."""
     with pytest.raises(SettingsError) as error:
         read(DATABASE="?", EXCHANGES="?", COLOUR="red")
     assert len(str(error.value).splitlines()) == 3
@@ -149,15 +149,15 @@ def test_all_wrong_settings_are_named_at_once() -> None:
         ("CLICKHOUSE_PASSWORD", "secret"),
     ],
 )
-def test_an_error_shows_no_password(name: str, text: str) -> None:
-    """Not even of an address that cannot be used, or stands in the wrong place."""
+def test_message_about_a_setting_shows_no_password(name: str, text: str) -> None:
+    """Not even of an invalid address, or in another setting."""
     with pytest.raises(SettingsError) as error:
         read(NO_FILE, **{name: text})
     assert "sec" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "advice"),
     [
         ("http://host:8123?password=x", "user and password stand before the host"),
         ("http://host:8123?max_threads=1", "no parameters behind ?"),
@@ -165,33 +165,33 @@ def test_an_error_shows_no_password(name: str, text: str) -> None:
         ("http://host:8123/#x", "%23"),
     ],
 )
-def test_what_stands_behind_a_server_is_refused_with_what_to_write(text: str, says: str) -> None:
-    """It would be taken for a setting of the client, or for nothing."""
+def test_parameter_or_path_after_a_server_is_refused_with_advice(text: str, advice: str) -> None:
+    """The client would take it for a setting, or ignore it."""
     with pytest.raises(SettingsError) as error:
         read(CLICKHOUSE=text)
-    assert says in str(error.value)
+    assert advice in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "/", "?verify=false", "/?ca_cert=/etc/ca.pem&verify=true"])
-def test_a_server_may_say_how_its_certificate_is_checked(text: str) -> None:
-    """No other parameter is taken."""
+def test_address_of_a_server_accepts_parameters_of_its_certificate(text: str) -> None:
+    """They are not shown."""
     assert str(read(CLICKHOUSE=f"https://me:it@host:8443{text}").clickhouse) == "https://host:8443"
 
 
 @pytest.mark.parametrize("text", ["/srv/me@home:1", "./a:b@c", "data", "me@home"])
-def test_a_directory_may_have_any_name(text: str) -> None:
-    """Only what is meant as an address is read as one."""
+def test_directory_can_have_any_name(text: str) -> None:
+    """Only a text with the scheme of an address is read as one."""
     assert read(CLICKHOUSE=text).clickhouse == Path(text)
 
 
-def test_an_address_by_number_is_shown_whole() -> None:
-    """Brackets keep it apart from the port."""
+def test_ipv6_address_is_shown_in_brackets() -> None:
+    """They separate it from the port."""
     assert str(read(CLICKHOUSE="http://[::1]:8123").clickhouse) == "http://[::1]:8123"
 
 
-def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """It would be left out in silence; its text may be a password and is not shown."""
+def test_unreadable_line_of_the_file_is_named(tmp_path: Path) -> None:
+    """By setting and number; its text may be a password and is not shown."""
     dotenv = tmp_path / ".env"
     dotenv.write_text("OTHER=x\nCANDLEWAX_CLICKHOUSE='http://user:secret@host\n")
     with pytest.raises(SettingsError) as error:
@@ -200,8 +200,8 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "secret" not in str(error.value)
 
 
-def test_lines_of_others_do_not_matter(tmp_path: Path) -> None:
-    """The file may serve several programs."""
+def test_lines_of_other_programs_are_ignored(tmp_path: Path) -> None:
+    """The file may be shared, and its lines may be unreadable."""
     dotenv = tmp_path / ".env"
     dotenv.write_text("OTHER='x\nCANDLEWAX_DATABASE=${HOME\n")
     with pytest.raises(SettingsError, match=r"got '\$\{HOME', takes a name"):
@@ -210,58 +210,57 @@ def test_lines_of_others_do_not_matter(tmp_path: Path) -> None:
     assert read(dotenv).database == "mine"
 
 
-def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
-    """Whatever was saved in another encoding."""
+def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_bytes(b"CANDLEWAX_DATABASE=\xff\n")
     with pytest.raises(SettingsError, match="not UTF-8 text"):
         read(dotenv)
 
 
-def test_a_live_feed_reads_no_log() -> None:
-    """Nor does it touch the sample."""
-    chosen = read(FEED="live", KRAKEN_URL="ws://127.0.0.1:1/v2")
-    assert chosen.is_live
-    assert chosen.frame_logs == ()
-    assert chosen.urls == {"kraken": "ws://127.0.0.1:1/v2"}
+def test_live_feed_reads_no_log() -> None:
+    """Not even the sample."""
+    loaded = read(FEED="live", KRAKEN_URL="ws://127.0.0.1:1/v2")
+    assert loaded.is_live
+    assert loaded.frame_logs == ()
+    assert loaded.urls == {"kraken": "ws://127.0.0.1:1/v2"}
 
 
 def test_properties_of_the_broker_are_passed_on(tmp_path: Path) -> None:
-    """Secrets may stand in files; none is ever shown."""
+    """Secrets may be read from files, and are not shown."""
     secret = tmp_path / "password"
     secret.write_text("secret\n")
-    chosen = read(
+    loaded = read(
         BROKERS="[::1]:9092,kafka-2:9092",
         KAFKA_SECURITY_PROTOCOL="SASL_SSL",
         KAFKA_SASL_PASSWORD_FILE=str(secret),
         RAW_PARTITIONS="3",
     )
-    assert chosen.brokers is not None
-    assert chosen.brokers.properties == {
+    assert loaded.brokers is not None
+    assert loaded.brokers.properties == {
         "security.protocol": "SASL_SSL",
         "sasl.password": "secret",
     }
-    assert chosen.brokers.raw_partitions == 3
-    assert "secret" not in repr(chosen)
+    assert loaded.brokers.raw_partitions == 3
+    assert "secret" not in repr(loaded)
 
 
-def test_settings_of_the_tests_are_passed_over() -> None:
-    """They may stand in the same environment."""
+def test_settings_of_the_tests_are_ignored() -> None:
+    """They may be set in the same environment."""
     assert read(TEST_BROKERS="127.0.0.1:9092").brokers is None
 
 
-def test_rest_has_addresses_and_keys_of_its_own(tmp_path: Path) -> None:
-    """Keys also from files, and never shown."""
+def test_rest_has_its_own_addresses_and_keys(tmp_path: Path) -> None:
+    """Keys may be read from files, and are not shown."""
     file = tmp_path / "key"
     file.write_text("from-a-file\n")
-    found = read(
+    loaded = read(
         KRAKEN_REST_URL="http://127.0.0.1:8765/kraken",
         BINANCE_KEY="a-secret-key",
         BINANCE_USDM_KEY_FILE=str(file),
     )
-    assert found.rest_urls == {"kraken": "http://127.0.0.1:8765/kraken"}
-    assert found.keys == {"binance": "a-secret-key", "binance_usdm": "from-a-file"}
-    assert "a-secret-key" not in f"{found} {found!r}"
+    assert loaded.rest_urls == {"kraken": "http://127.0.0.1:8765/kraken"}
+    assert loaded.keys == {"binance": "a-secret-key", "binance_usdm": "from-a-file"}
+    assert "a-secret-key" not in f"{loaded} {loaded!r}"
 
 
 @pytest.mark.parametrize(
@@ -277,8 +276,8 @@ def test_rest_has_addresses_and_keys_of_its_own(tmp_path: Path) -> None:
         ({"NASDAQ_KEY": "secret"}, "no such setting"),
     ],
 )
-def test_what_rest_does_not_take(settings: dict[str, str], takes: str) -> None:
-    """The message names the setting and what it takes, and keeps the secret."""
+def test_invalid_setting_of_rest_is_refused(settings: dict[str, str], takes: str) -> None:
+    """The message names the setting and what it takes, without the secret."""
     with pytest.raises(SettingsError) as refused:
         read(NO_FILE, **settings)
     assert takes in str(refused.value)

@@ -14,11 +14,11 @@ def read(**settings: str) -> Brokers | None:
     return load({f"CANDLEWAX_{name}": text for name, text in settings.items()}, NO_FILE).brokers
 
 
-def test_the_broker_as_it_is_named(tmp_path: Path) -> None:
-    """Properties of librdkafka by their names; a value may stand in a file."""
+def test_settings_of_the_broker_are_read(tmp_path: Path) -> None:
+    """With properties of librdkafka, and values from files, which are not shown."""
     secret = tmp_path / "password"
     secret.write_text("se cret\n")
-    found = read(
+    brokers = read(
         BROKERS="a:9092,[::1]:9093",
         RAW_PARTITIONS="3",
         NORMALIZED_PARTITIONS="5",
@@ -27,20 +27,20 @@ def test_the_broker_as_it_is_named(tmp_path: Path) -> None:
         KAFKA_SECURITY_PROTOCOL="sasl_ssl",
         KAFKA_SASL_USERNAME="",
     )
-    assert found == Brokers(
+    assert brokers == Brokers(
         "a:9092,[::1]:9093",
         {"sasl.password": "se cret", "security.protocol": "sasl_ssl"},
         3,
         5,
         "http://r:8081",
     )
-    assert "cret" not in f"{found} {found!r}"
+    assert "cret" not in f"{brokers} {brokers!r}"
     assert read(KAFKA_SASL_USERNAME="unused") is None
 
 
 @pytest.mark.parametrize("name", sorted(OWN_PROPERTIES))
-def test_what_exactness_depends_on_is_nobody_elses(name: str) -> None:
-    """Nor does the error show what was asked for."""
+def test_property_that_exactness_depends_on_is_refused(name: str) -> None:
+    """The message does not show the value."""
     setting = f"KAFKA_{name.upper().replace('.', '_')}"
     with pytest.raises(SettingsError, match=f"CANDLEWAX_{setting}: .* exactness") as error:
         read(BROKERS="a:1", **{setting: "secret"})
@@ -59,7 +59,7 @@ def test_what_exactness_depends_on_is_nobody_elses(name: str) -> None:
         ("KAFKA_SASL_PASSWORD_FILE", "/no such file", "readable text file"),
     ],
 )
-def test_a_wrong_setting_is_named(name: str, text: str, takes: str) -> None:
-    """With what it takes."""
+def test_invalid_setting_is_refused_with_what_it_takes(name: str, text: str, takes: str) -> None:
+    """The message names the setting."""
     with pytest.raises(SettingsError, match=rf"CANDLEWAX_{name}: .*{takes}"):
         read(**{name: text})

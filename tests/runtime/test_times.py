@@ -1,4 +1,4 @@
-"""Times as people and programs write them."""
+"""Times in the forms that users and programs write."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -50,8 +50,8 @@ def test_time_with_a_zone_is_read(text: str) -> None:
         ("\N{ARABIC-INDIC DIGIT ONE}789473600", "got"),
     ],
 )
-def test_time_that_cannot_be_read_says_what_is_expected(text: str, hint: str) -> None:
-    """And what came, with a guess at what was meant where there is one."""
+def test_unreadable_time_is_refused_with_a_hint(text: str, hint: str) -> None:
+    """The message names the expected form, the given text and the probable mistake."""
     with pytest.raises(ValueError, match="takes ISO 8601 with its zone") as error:
         parse_time(text)
     assert hint in str(error.value)
@@ -61,8 +61,8 @@ def test_time_that_cannot_be_read_says_what_is_expected(text: str, hint: str) ->
     st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - zones are drawn
     st.integers(-14 * 60, 14 * 60),
 )
-def test_every_way_to_write_a_time_tells_the_same(naive: datetime, minutes: int) -> None:
-    """As Python writes it, in any zone, and as a number."""
+def test_each_form_of_a_time_gives_the_same_value(naive: datetime, minutes: int) -> None:
+    """ISO 8601 in any zone, and a number of seconds."""
     time = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     assert parse_time(time.isoformat()) == time
     since = time - datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,8 +71,8 @@ def test_every_way_to_write_a_time_tells_the_same(naive: datetime, minutes: int)
 
 
 @given(st.text(max_size=40))
-def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
-    """And with nothing else."""
+def test_any_other_text_is_refused_with_the_expected_form(text: str) -> None:
+    """Or it is a time; no other error is raised."""
     try:
         assert parse_time(text).tzinfo is UTC
     except ValueError as error:
@@ -91,8 +91,8 @@ def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
         ("1789473600", NOON),
     ],
 )
-def test_what_people_type_is_in_utc_unless_it_says_otherwise(text: str, time: datetime) -> None:
-    """A date is its first moment."""
+def test_time_without_a_zone_is_utc(text: str, time: datetime) -> None:
+    """A date is its midnight."""
     assert parse_time_or_utc(text) == time
 
 
@@ -108,8 +108,8 @@ def test_what_people_type_is_in_utc_unless_it_says_otherwise(text: str, time: da
         ("", "got ''"),
     ],
 )
-def test_what_nobody_can_read_is_not_guessed(text: str, hint: str) -> None:
-    """A sentence says what is taken, and what came."""
+def test_ambiguous_or_unreadable_time_is_refused(text: str, hint: str) -> None:
+    """The message names the accepted forms and the given text."""
     with pytest.raises(
         ValueError, match=r"^takes a date or a time, UTC if no zone is said"
     ) as error:
@@ -118,11 +118,11 @@ def test_what_nobody_can_read_is_not_guessed(text: str, hint: str) -> None:
 
 
 def test_times_are_parsed_in_two_places_only() -> None:
-    """One for people and programs, one for exchanges: a third would take other texts."""
+    """One for users, one for exchanges: a third parser would accept other texts."""
     root = Path(candlewax.__file__).parent
-    found = {
+    modules = {
         str(path.relative_to(root))
         for path in root.rglob("*.py")
         if re.search(r"\b(fromisoformat|strptime)\(", path.read_text("utf-8"))
     }
-    assert found == {"runtime/times.py", "exchanges/protocol/times.py"}
+    assert modules == {"runtime/times.py", "exchanges/protocol/times.py"}

@@ -1,4 +1,4 @@
-"""The server that tests use is itself like ClickHouse where clients look."""
+"""The server of the tests behaves like ClickHouse for its clients."""
 
 import json
 from base64 import b64encode
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow("a server as a process", seconds=5)
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(tmp_path_factory.mktemp("front"), "me", "it's:me") as server:
         yield server
 
@@ -28,14 +28,14 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
-def client(front: Serving, **options: str | bool) -> Client:
-    return clickhouse_connect.get_client(dsn=front.dsn, **options)  # type: ignore[arg-type]
+def client(server: Serving, **options: str | bool) -> Client:
+    return clickhouse_connect.get_client(dsn=server.dsn, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def connection(front: Serving) -> Iterator[HTTPConnection]:
+def connection(server: Serving) -> Iterator[HTTPConnection]:
     """A connection of a client that writes its requests itself."""
-    opened = HTTPConnection("127.0.0.1", front.port, timeout=60)
+    opened = HTTPConnection("127.0.0.1", server.port, timeout=60)
     yield opened
     opened.close()
 
@@ -50,19 +50,21 @@ def ask(
 
 
 @pytest.mark.parametrize("compress", ["zstd", "gzip", False])
-def test_rows_come_and_go_compressed(front: Serving, compress: str | bool) -> None:
-    """In each way a client has, what it inserts it reads again."""
-    with client(front, compress=compress) as own:
-        own.command("CREATE OR REPLACE TABLE t (a UInt64, b String) ENGINE = Memory")
+def test_inserted_rows_are_read_back_with_any_compression(
+    server: Serving, compress: str | bool
+) -> None:
+    """Each that the client offers."""
+    with client(server, compress=compress) as client_:
+        client_.command("CREATE OR REPLACE TABLE t (a UInt64, b String) ENGINE = Memory")
         rows = [[n, "é\n" * n] for n in range(2000)]
-        done = own.insert("t", rows, column_names=["a", "b"])
+        done = client_.insert("t", rows, column_names=["a", "b"])
         assert done.written_rows == 2000
-        found = own.query("SELECT * FROM t ORDER BY a").result_rows
-        assert [list(row) for row in found] == rows
+        read_rows = client_.query("SELECT * FROM t ORDER BY a").result_rows
+        assert [list(row) for row in read_rows] == rows
 
 
-def test_rows_follow_their_insert_in_any_format(connection: HTTPConnection) -> None:
-    """In the body alone, or behind a query in the address."""
+def test_insert_reads_rows_in_any_format(connection: HTTPConnection) -> None:
+    """After the statement in the body, or in the body of a query in the address."""
     ask(connection, b"CREATE TABLE f (a UInt8, settings String) ENGINE = Memory")
     ask(connection, b"INSERT INTO f (a, settings) FORMAT CSV\n1,x\n")
     ask(connection, b'{"a":2,"settings":"y"}', query="INSERT INTO f FORMAT JSONEachRow")
@@ -74,8 +76,8 @@ def test_rows_follow_their_insert_in_any_format(connection: HTTPConnection) -> N
     assert rows == b'1,"x"\n2,"y"\n3,"FORMAT CSV"\n4,"z"\n5,"s"\n'
 
 
-def test_parameters_and_settings_are_of_one_request(connection: HTTPConnection) -> None:
-    """They do not stay."""
+def test_parameters_and_settings_apply_to_one_request(connection: HTTPConnection) -> None:
+    """The next request has the defaults again."""
     setting = b"SELECT getSetting('max_block_size')"
     _, usual = ask(connection, setting)
     assert ask(connection, setting, max_block_size="77")[1] == b"77\n"
@@ -94,10 +96,10 @@ def test_parameters_and_settings_are_of_one_request(connection: HTTPConnection) 
         ({"query": "SELECT throwIf(1)"}, 500, 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"),
     ],
 )
-def test_errors_have_their_numbers(
+def test_error_has_the_status_and_code_of_clickhouse(
     connection: HTTPConnection, parameters: dict[str, str], status: int, code: int, name: str
 ) -> None:
-    """In the status, in a header and in the text."""
+    """In a header and in the text."""
     answer, text = ask(connection, b"", **parameters)
     assert answer.status == status
     assert answer.headers["X-ClickHouse-Exception-Code"] == str(code)
@@ -105,10 +107,10 @@ def test_errors_have_their_numbers(
     assert f"({name})".encode() in text
 
 
-def test_get_only_reads(connection: HTTPConnection) -> None:
-    """And a ping needs no password."""
-    _, one = ask(connection, method="GET", query="SELECT 1")
-    assert one == b"1\n"
+def test_get_request_only_reads(connection: HTTPConnection) -> None:
+    """A ping needs no password."""
+    _, answer_text = ask(connection, method="GET", query="SELECT 1")
+    assert answer_text == b"1\n"
     answer, _ = ask(connection, method="GET", query="CREATE DATABASE no")
     assert answer.headers["X-ClickHouse-Exception-Code"] == "164"
     connection.request("GET", "/ping")
@@ -124,10 +126,10 @@ def test_get_only_reads(connection: HTTPConnection) -> None:
         ({}, 403),
     ],
 )
-def test_only_who_has_the_password_is_let_in(
+def test_wrong_user_or_password_is_refused(
     connection: HTTPConnection, headers: dict[str, str], status: int
 ) -> None:
-    """By either kind of header."""
+    """In either kind of header."""
     connection.request("POST", "/", b"SELECT 1", headers)
     answer = connection.getresponse()
     assert answer.status == status
@@ -135,24 +137,24 @@ def test_only_who_has_the_password_is_let_in(
     answer.read()
 
 
-def test_large_parameters_come_as_a_form(front: Serving) -> None:
-    """A client sends them so when an address would grow too long."""
+def test_large_parameters_are_read_from_a_form(server: Serving) -> None:
+    """The client sends a form if the address would become too long."""
     names = [f"it's {n}" for n in range(5000)]
-    with client(front) as own:
-        found = own.query("SELECT {names:Array(String)}", parameters={"names": names})
-        assert found.result_rows == [(names,)]
+    with client(server) as client_:
+        result = client_.query("SELECT {names:Array(String)}", parameters={"names": names})
+        assert result.result_rows == [(names,)]
 
 
-def test_a_session_takes_one_query_at_a_time(front: Serving) -> None:
-    """The second is refused while the first is answered."""
+def test_second_query_of_a_session_at_once_is_refused(server: Serving) -> None:
+    """With code 373, while the first is running."""
     long = "SELECT count() FROM numbers(30) WHERE sleepEachRow(0.1) = 0"
     running = (
         "SELECT count() FROM system.processes WHERE startsWith(query, 'SELECT count() FROM n')"
     )
     with (
-        client(front, session_id="s") as first,
-        client(front, session_id="s") as second,
-        client(front) as third,
+        client(server, session_id="s") as first,
+        client(server, session_id="s") as second,
+        client(server) as third,
         ThreadPoolExecutor(1) as pool,
     ):
         answer = pool.submit(first.command, long)

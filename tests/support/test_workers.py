@@ -1,4 +1,4 @@
-"""How many processes share the tests."""
+"""The number of processes that share the tests."""
 
 import os
 from pathlib import Path
@@ -14,18 +14,17 @@ GIB = 1 << 30
     ("cores", "gib", "expected"),
     [(2, 24, 3), (16, 16, 8), (64, 256, 65), (1, 4, 2), (8, 1, 1)],
 )
-def test_cores_and_memory_bound_them(
+def test_workers_are_bounded_by_cores_and_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int, gib: int, expected: int
 ) -> None:
-    """One more than cores, one for each two gibibytes, one at least."""
+    """One more than the cores, one for each two gibibytes, and at least one."""
     monkeypatch.delenv("CANDLEWAX_TEST_BROKERS", raising=False)
     monkeypatch.setattr(workers, "count_cores", lambda: cores)
     monkeypatch.setattr(workers, "memory", lambda: gib * GIB)
     assert workers.workers() == expected
 
 
-def test_who_shares_a_broker_takes_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All in one process."""
+def test_tests_on_a_shared_broker_run_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANDLEWAX_TEST_BROKERS", "127.0.0.1:19092")
     assert workers.workers() == 0
 
@@ -33,10 +32,10 @@ def test_who_shares_a_broker_takes_turns(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("text", "gib"), [(f"{4 * GIB}\n", 4), (f"{64 * GIB}\n", 16), ("max\n", 16), (None, 16)]
 )
-def test_a_container_has_no_more_memory_than_it_is_given(
+def test_memory_is_limited_by_the_container(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, gib: int
 ) -> None:
-    """Nor more than there is."""
+    """And by the memory of the machine."""
     pages = {"SC_PHYS_PAGES": 4 << 20, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)
     limit = tmp_path / "memory.max"

@@ -1,4 +1,4 @@
-"""Rows of `ohlcv`, read by what lies in them."""
+"""Rows of `ohlcv` read by the spans that they overlap."""
 
 from collections.abc import Sequence
 
@@ -43,8 +43,8 @@ def candles(tables: Database) -> Database:
     return tables
 
 
-def check(candles: Database, spans: Sequence[Span]) -> None:
-    """Those candles are found that lie in a span, and no others."""
+def assert_read(candles: Database, spans: Sequence[Span]) -> None:
+    """Assert that exactly the candles that overlap a span are read."""
     rows = [(symbol, BEGIN + before, BEGIN + after) for symbol, before, after in spans]
     frame = pl.DataFrame(rows, TIME_RANGES, orient="row")
     found = set()
@@ -61,26 +61,26 @@ def check(candles: Database, spans: Sequence[Span]) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([*SYMBOLS, None]), TIMES), max_size=8))
-def test_stored_candles_are_found_by_the_spans_they_lie_in(
+def test_reader_returns_the_candles_that_overlap_a_span(
     candles: Database, spans: list[tuple[str | None, list[int]]]
 ) -> None:
-    """Also where many spans overlap, or begin or end together."""
-    check(candles, [(symbol, before, after) for symbol, (before, after) in spans])
+    """For any spans, which may overlap or begin or end together."""
+    assert_read(candles, [(symbol, before, after) for symbol, (before, after) in spans])
 
 
 @pytest.mark.parametrize("shorter", range(1, 9))
-def test_of_spans_that_begin_together_the_longest_counts(candles: Database, shorter: int) -> None:
-    """Trades of one moment may be missing on either side of the last that was seen."""
+def test_longest_of_spans_with_one_begin_counts(candles: Database, shorter: int) -> None:
+    """Trades may be missing before and after the last one of a moment."""
     begin = MINUTE - 10
     spans: list[Span] = [("A/B", begin, begin + n) for n in range(shorter)]
-    check(candles, [*spans, ("A/B", begin, MINUTE)])
+    assert_read(candles, [*spans, ("A/B", begin, MINUTE)])
 
 
-@pytest.mark.parametrize(("time", "ended"), [(-1, True), (0, False), (1, False)])
-def test_partial_candle_counts_as_cut_off_until_a_trade_came_at_its_end_or_later(
-    tables: Database, time: int, ended: bool
+@pytest.mark.parametrize(("time", "is_cut_off"), [(-1, True), (0, False), (1, False)])
+def test_partial_candle_is_cut_off_until_a_trade_at_its_end_or_later(
+    tables: Database, time: int, is_cut_off: bool
 ) -> None:
-    """As the candle of the day tells, which holds the last trade of its market."""
+    """By the candle of the day, which has the time of the market's last trade."""
     latest = BEGIN + MINUTE + time
     tables.client.command(
         """
@@ -92,4 +92,4 @@ def test_partial_candle_counts_as_cut_off_until_a_trade_came_at_its_end_or_later
         parameters={"begin": BEGIN // 1_000_000, "latest": latest},
     )
     found = StateLoader(tables).candle_reader.read_feed_ends("binance")
-    assert found["window_end"].to_list() == ([BEGIN + MINUTE] if ended else [])
+    assert found["window_end"].to_list() == ([BEGIN + MINUTE] if is_cut_off else [])

@@ -1,4 +1,4 @@
-"""Gaps and outages, from frames to their tables and back."""
+"""Gaps and outages, from frames to their tables, and loaded from there."""
 
 import json
 from typing import Any
@@ -41,13 +41,13 @@ def event(kind: str, second: float, name: str = "b0", process: str = "p") -> Fra
 
 
 class Process:
-    """Deduplicates and stores, as one process does until it dies."""
+    """The deduplication and the writer of one process."""
 
     def __init__(self, tables: Database, resumed: Snapshot | None = None) -> None:
-        self.tally = Counters()
+        self.counters = Counters()
         self._history = StateLoader(tables)
-        self.step = DeduplicateStep(self._history, self.tally, resumed)
-        self._writer = Writer(tables, self.tally, history=self._history, background=False)
+        self.step = DeduplicateStep(self._history, self.counters, resumed)
+        self._writer = Writer(tables, self.counters, history=self._history, background=False)
 
     def take(self, *frames: Frame, store: bool = True) -> GapState:
         """Read a batch of frames."""
@@ -66,7 +66,7 @@ class Process:
 
 
 def gaps(tables: Database) -> list[tuple[Any, ...]]:
-    """The gaps as their table knows them."""
+    """Return the merged gaps of their table."""
     return tables.query(
         "SELECT symbol, first_sequence, last_sequence, min(missing) AS missing, "
         "toString(max(state)) AS state, max(connection) AS connection, "
@@ -84,8 +84,8 @@ def outages(tables: Database) -> list[tuple[str, float, float]]:
     ).rows()
 
 
-def test_a_gap_is_stored_from_its_finding_to_its_end(tables: Database) -> None:
-    """With the connection that showed it, and the time of the frame that did."""
+def test_gap_is_stored_from_open_to_repaired(tables: Database) -> None:
+    """With the connection and the time of the frame that showed it."""
     process = Process(tables)
     process.take(trade(1), trade(2), trade(6, name="b1"))
     assert gaps(tables) == [("BTC/USDT", 3, 5, 3, "open", "b1", 7, 2, 6)]
@@ -94,65 +94,66 @@ def test_a_gap_is_stored_from_its_finding_to_its_end(tables: Database) -> None:
         ("BTC/USDT", 3, 5, 2, "open", "b1", 7, 2, 6),
         ("BTC/USDT", 7, 8, 2, "open", "b0", 10, 6, 9),
     ]
-    assert process.tally.gauges()["missing_trades", "binance"] == 4
+    assert process.counters.gauges()["missing_trades", "binance"] == 4
     process.take(trade(3, 21), trade(5, 22), trade(7, 23), trade(8, 24))
     assert [gap[3:5] for gap in gaps(tables)] == [(0, "repaired")] * 2
-    assert process.tally.gauges()["open_gaps", "binance"] == 0
-    assert process.tally.counts["gaps", "binance", "found"] == 2
-    assert process.tally.counts["gaps", "binance", "repaired"] == 2
+    assert process.counters.gauges()["open_gaps", "binance"] == 0
+    assert process.counters.counts["gaps", "binance", "found"] == 2
+    assert process.counters.counts["gaps", "binance", "repaired"] == 2
 
 
-def test_gap_that_opens_as_another_one_closes_is_counted(tables: Database) -> None:
-    """In one batch, also where it closes itself again by the next one."""
+def test_gap_that_opens_while_another_closes_is_counted(tables: Database) -> None:
+    """Within one batch, even if the next batch closes it."""
     process = Process(tables)
     process.take(trade(1), trade(3))
     process.take(trade(2, 4), trade(6, 6))
     process.take(trade(4, 7), trade(5, 8), trade(9, 9))
-    counts = process.tally.counts
+    counts = process.counters.counts
     assert counts["gaps", "binance", "found"] == 3
     assert counts["gaps", "binance", "repaired"] == 2
-    assert process.tally.gauges()["open_gaps", "binance"] == 1
+    assert process.counters.gauges()["open_gaps", "binance"] == 1
 
 
-def test_contradicting_trade_counts_as_no_repeat(tables: Database) -> None:
-    """Trades, repeats and contradictions add up to what came."""
+def test_contradicting_trade_is_not_counted_as_duplicate(tables: Database) -> None:
+    """Trades, duplicates and contradictions add up to the trades received."""
     process = Process(tables)
     process.take(trade(1), trade(2))
     second, name, text = trade(2, 3)
     process.take(trade(1, 3), (second, name, text.replace('"p":"1"', '"p":"2"')), trade(3))
     totals = [
-        process.tally.total(what, "binance") for what in ("trades", "duplicates", "contradictions")
+        process.counters.total(what, "binance")
+        for what in ("trades", "duplicates", "contradictions")
     ]
     assert totals == [3, 1, 1]
 
 
-def test_a_process_without_a_memory_goes_on_with_the_gaps_of_the_tables(
+def test_process_without_a_snapshot_continues_the_stored_gaps(
     tables: Database,
 ) -> None:
-    """They are not found anew, and the holes have the times they had."""
+    """They are not counted as new, and missing ranges keep their times."""
     before = Process(tables).take(trade(1), trade(9), trade(5, 10))
     process = Process(tables)
-    known = process.take(trade(4, 11), trade(10, 12))
-    assert known.missing_ranges.rows() == [
+    state = process.take(trade(4, 11), trade(10, 12))
+    assert state.missing_ranges.rows() == [
         ("BTC/USDT", 2, 3, (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
         ("BTC/USDT", 6, 8, (BEGIN + 5) * 10**6, (BEGIN + 9) * 10**6),
     ]
     assert (
-        known.first_seen.rows()
+        state.first_seen.rows()
         == before.first_seen.rows()
         == [("BTC/USDT", 1, (BEGIN + 1) * 10**6)]
     )
-    assert known.changed_ranges.rows() == [
+    assert state.changed_ranges.rows() == [
         ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 4) * 10**6),
         ("BTC/USDT", (BEGIN + 1) * 10**6, (BEGIN + 5) * 10**6),
     ]
     assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open"), (6, 8, 3, "open")]
 
 
-def test_a_process_that_remembers_less_than_the_tables_hold_follows_their_gaps(
+def test_process_with_an_older_snapshot_continues_the_stored_gaps(
     tables: Database,
 ) -> None:
-    """To their ends, though it reads the frames again in other batches."""
+    """Until they close, though it reads the frames again in other batches."""
     process = Process(tables)
     process.take(trade(1))
     saved = process.step.snapshot()
@@ -166,8 +167,8 @@ def test_a_process_that_remembers_less_than_the_tables_hold_follows_their_gaps(
     assert {gap[4] for gap in gaps(tables)} == {"repaired"}
 
 
-def test_a_stored_hole_that_no_gap_holds_gets_one(tables: Database) -> None:
-    """By the frame of the trade that showed it, as long as that is stored."""
+def test_missing_range_without_a_stored_gap_gets_one(tables: Database) -> None:
+    """With the connection of the frame that showed it, if that is still stored."""
     Process(tables).take(trade(1), trade(5, name="b1"), trade(9, 9), trade(7, 10, "b2"))
     tables.client.command("TRUNCATE TABLE gaps")
     tables.client.command("DELETE FROM bronze_frames WHERE connection = 'b2'")
@@ -179,8 +180,8 @@ def test_a_stored_hole_that_no_gap_holds_gets_one(tables: Database) -> None:
     ]
 
 
-def test_many_stored_holes_get_their_gaps(tables: Database) -> None:
-    """As many as there are."""
+def test_many_missing_ranges_get_their_gaps(tables: Database) -> None:
+    """More than a thousand at once."""
     numbers = range(1, 2800, 2)
     Process(tables).take(*(trade(n) for n in numbers))
     expected = gaps(tables)
@@ -190,35 +191,35 @@ def test_many_stored_holes_get_their_gaps(tables: Database) -> None:
     assert gaps(tables)[:-1] == expected
 
 
-def test_what_is_no_longer_stored_no_longer_matters(tables: Database) -> None:
-    """A gap before all trades that are kept is left as it is."""
+def test_gap_before_all_stored_trades_is_left_unchanged(tables: Database) -> None:
+    """It does not count as open."""
     Process(tables).take(trade(1), trade(5), trade(9))
     tables.client.command("DELETE FROM silver_trades WHERE sequence < 5")
     process = Process(tables)
-    known = process.take(trade(10))
-    assert known.missing_ranges["first"].to_list() == [6]
-    assert process.tally.gauges()["open_gaps", "binance"] == 1
+    state = process.take(trade(10))
+    assert state.missing_ranges["first"].to_list() == [6]
+    assert process.counters.gauges()["open_gaps", "binance"] == 1
     assert [gap[3] for gap in gaps(tables)] == [3, 3]
 
 
-def test_an_outage_is_stored_and_told_with_the_first_trade_behind_it(tables: Database) -> None:
-    """It may have ended long before."""
+def test_outage_is_stored_and_reported_with_the_first_trade_after_it(tables: Database) -> None:
+    """Even if it ended long before."""
     process = Process(tables)
-    none = process.take(event("connected", 1), trade(1), event("disconnected", 5.5))
-    assert none.outages.is_empty()
+    state_before = process.take(event("connected", 1), trade(1), event("disconnected", 5.5))
+    assert state_before.outages.is_empty()
     assert process.take(trade(4, 4), event("connected", 8)).outages.is_empty()
     assert outages(tables) == [("binance", 5.5, 8.0)]
     assert process.take(event("disconnected", 9)).outages.is_empty()
-    known = process.take(event("connected", 10), trade(10, 11))
+    state = process.take(event("connected", 10), trade(10, 11))
     moments = [(BEGIN * 1000 + ms) * 1000 for ms in (5500, 8000, 9000, 10_000)]
     us = [(moments[0], moments[1]), (moments[2], moments[3])]
-    assert known.outages.rows() == us
+    assert state.outages.rows() == us
     assert process.take(trade(11)).outages.is_empty()
-    assert process.tally.total("outages", "binance") == 2
+    assert process.counters.total("outages", "binance") == 2
 
 
-def test_a_process_without_a_memory_knows_who_was_alive(tables: Database) -> None:
-    """One that was killed left a connection behind; REST kept nobody alive."""
+def test_process_without_a_snapshot_loads_the_live_connections(tables: Database) -> None:
+    """A connection of a killed process counts until its last frame; REST frames do not count."""
     Process(tables).take(
         event("connected", 1), event("connected", 1, "b0b"), trade(2), event("disconnected", 4),
         trade(5, name="b0b"), trade(6, 30, "rest/BTCUSDT"),
@@ -227,25 +228,25 @@ def test_a_process_without_a_memory_knows_who_was_alive(tables: Database) -> Non
     assert process.take(event("connected", 40, process="q")).outages.is_empty()
     assert outages(tables) == [("binance", 6.0, 40.0)]
     assert process.step.snapshot() is not None
-    # It was not told yet when this one dies.
+    # The second process dies before it has reported the outage.
     process = Process(tables)
-    known = process.take(event("connected", 40, process="q"), trade(41))
-    assert known.outages.rows() == [((BEGIN + 6) * 10**6, (BEGIN + 40) * 10**6)]
+    state = process.take(event("connected", 40, process="q"), trade(41))
+    assert state.outages.rows() == [((BEGIN + 6) * 10**6, (BEGIN + 40) * 10**6)]
     assert Process(tables).take(trade(42)).outages.is_empty()
 
 
-def test_a_process_without_a_memory_tells_of_an_outage_behind_a_clock_that_was_ahead(
+def test_process_without_a_snapshot_reports_an_outage_after_a_clock_was_ahead(
     tables: Database,
 ) -> None:
-    """What was received by that clock is not later than the outage: it happened before."""
+    """A trade received by that clock does not count as later than the outage."""
     Process(tables).take(event("connected", 1), trade(2), trade(3, 7200))
     Process(tables).take(event("disconnected", 4), event("connected", 9))
-    known = Process(tables).take(trade(10))
-    assert known.outages.rows() == [((BEGIN + 4) * 10**6, (BEGIN + 9) * 10**6)]
+    state = Process(tables).take(trade(10))
+    assert state.outages.rows() == [((BEGIN + 4) * 10**6, (BEGIN + 9) * 10**6)]
 
 
-def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database) -> None:
-    """Since the last one said goodbye."""
+def test_process_without_a_snapshot_knows_that_no_connection_was_live(tables: Database) -> None:
+    """Since the last one disconnected."""
     Process(tables).take(event("connected", 1), trade(2), event("disconnected", 4))
     Process(tables).take(event("connected", 9, process="q"), trade(10))
     assert outages(tables) == [("binance", 4.0, 9.0)]
@@ -256,29 +257,32 @@ def test_a_process_without_a_memory_knows_that_nobody_was_alive(tables: Database
 
 
 def test_frames_without_events_have_no_outages(tables: Database) -> None:
-    """Nor does a log of such: nobody knows who was connected."""
+    """Without events, the connections are unknown."""
     Process(tables).take(trade(1), trade(2000))
     Process(tables).take(event("connected", 5000), trade(5001))
     assert outages(tables) == []
 
 
-def test_the_snapshot_keeps_what_was_found(tables: Database) -> None:
-    """And is not changed by what comes later."""
+def test_snapshot_keeps_gaps_and_connections(tables: Database) -> None:
+    """Later batches do not change it."""
     process = Process(tables)
     process.take(event("connected", 0), trade(1), trade(5), event("disconnected", 7))
     saved = process.step.snapshot()
     assert saved is not None
     process.take(event("connected", 9), trade(2, 8.5))
-    ledger = load_deduplicator(saved)
-    assert (ledger.gaps.missing, ledger.connections.down_since_us) == (3, (BEGIN + 7) * 10**6)
-    again = Process(tables, saved)
-    again.take(event("connected", 9), trade(2, 8.5))
+    deduplicator = load_deduplicator(saved)
+    assert (deduplicator.gaps.missing, deduplicator.connections.down_since_us) == (
+        3,
+        (BEGIN + 7) * 10**6,
+    )
+    resumed = Process(tables, saved)
+    resumed.take(event("connected", 9), trade(2, 8.5))
     assert [gap[1:5] for gap in gaps(tables)] == [(2, 4, 2, "open")]
     assert outages(tables) == [("binance", 7.0, 9.0)]
 
 
 def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
-    """Kraken's first protocol: nothing is claimed of them."""
+    """As in Kraken's first protocol."""
     text = '[0,[["1.5","1","%d.000000","b","l",""]],"trade","XBT/USD"]'
     frames = pl.DataFrame(
         [((BEGIN + n) * 10**9, "k0", n, text % (BEGIN + n)) for n in (1, 2, 50)],
@@ -295,8 +299,8 @@ def test_trades_without_numbers_have_no_gaps(tables: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", ["connected", "disconnected"])
-def test_events_alone_are_enough_to_begin(tables: Database, kind: str) -> None:
-    """Before any trade has come."""
+def test_process_starts_with_events_alone(tables: Database, kind: str) -> None:
+    """Before any trade was received."""
     process = Process(tables)
     process.take(event(kind, 1))
     saved = process.step.snapshot()

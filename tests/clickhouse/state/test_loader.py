@@ -1,4 +1,4 @@
-"""Where a process without a memory begins, while another one stores."""
+"""StateLoader: the state of a process without a recovery store, while another one writes."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,17 +28,17 @@ DAY_US = 86_400 * SECOND
 
 
 def fills(*numbers: int) -> list[Fill]:
-    """Trades a second apart; their offsets in the source are their numbers."""
+    """Trades a second apart; their source offsets are their numbers."""
     return [
         Fill("x", "A/B", str(n), n, DAY + n * SECOND, n % 2 == 0, Decimal(n), Decimal(1), offset=n)
         for n in numbers
     ]
 
 
-def rows(some: list[Fill], place: str = "t") -> pl.DataFrame:
-    """As they come to their table."""
+def rows(trades: list[Fill], place: str = "t") -> pl.DataFrame:
+    """Return trades as rows of their table."""
     names = {name: pl.lit("n").cast(pl.Categorical) for name in ("native_symbol", "base", "quote")}
-    return table(some).with_columns(
+    return table(trades).with_columns(
         received_at="timestamp",
         source=pl.lit(place),
         source_partition=pl.lit(0, pl.UInt32),
@@ -46,61 +46,62 @@ def rows(some: list[Fill], place: str = "t") -> pl.DataFrame:
     )
 
 
-def store(tables: Database, some: list[Fill], place: str = "t") -> None:
+def store(tables: Database, trades: list[Fill], place: str = "t") -> None:
     """Store trades."""
     writer = Writer(tables, Counters(), background=False)
-    writer.put(Batch("x", {"silver_trades": rows(some, place)}))
+    writer.put(Batch("x", {"silver_trades": rows(trades, place)}))
     writer.flush()
 
 
-def test_all_that_a_process_begins_with_is_of_one_moment(tables: Database) -> None:
-    """What is stored between two looks is in neither."""
+def test_all_loaded_state_is_of_one_moment(tables: Database) -> None:
+    """Rows stored between two loads are in neither."""
     store(tables, fills(1, 2, 3))
     store(tables, fills(1), "other")
-    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
-    ledger = history.load_deduplicator("x")
+    loader = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
+    deduplicator = loader.load_deduplicator("x")
     store(tables, fills(4, 70))
     store(tables, fills(9), "third")
-    book = history.load_open_candles("x")
-    assert (ledger.ranges_by_series["A/B"].first, ledger.ranges_by_series["A/B"].last) == ([1], [3])
-    assert book.candles["trade_count"].to_list() == [3] * 6
-    assert book.watermark == DAY + 2 * SECOND
-    history.mark_started("x")
+    open_candles = loader.load_open_candles("x")
     assert (
-        history.load_open_candles("x")
-        .candles.filter(pl.col("timeframe") == 6)["trade_count"]
-        .item()
+        deduplicator.ranges_by_series["A/B"].first,
+        deduplicator.ranges_by_series["A/B"].last,
+    ) == ([1], [3])
+    assert open_candles.candles["trade_count"].to_list() == [3] * 6
+    assert open_candles.watermark == DAY + 2 * SECOND
+    loader.mark_started("x")
+    assert (
+        loader.load_open_candles("x").candles.filter(pl.col("timeframe") == 6)["trade_count"].item()
         == 6
     )
 
 
-def test_rows_that_become_visible_late_are_waited_for(tables: Database) -> None:
-    """An insert into two days becomes visible a day after the other."""
+def test_loader_waits_for_rows_that_become_visible_late(tables: Database) -> None:
+    """The days of one insert become visible one after the other."""
     store(tables, fills(3))
     waits: list[float] = []
 
-    def late(pause: float) -> None:
+    def store_late(pause: float) -> None:
         waits.append(pause)
         if len(waits) < 3:
             store(tables, fills(len(waits)))
 
-    history = StateLoader(tables, has_concurrent_writer=True, wait=late)
-    assert history.load_deduplicator("x").ranges_by_series["A/B"].first == [1]
+    loader = StateLoader(tables, has_concurrent_writer=True, wait=store_late)
+    assert loader.load_deduplicator("x").ranges_by_series["A/B"].first == [1]
     assert len(waits) == 3
 
 
-def test_an_empty_table_gives_nothing_to_begin_with(tables: Database) -> None:
-    """And what comes then is not of the beginning."""
-    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
-    assert history.load_deduplicator("x").ranges_by_series == {}
+def test_empty_table_gives_an_empty_state(tables: Database) -> None:
+    """Rows stored later are not loaded."""
+    loader = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
+    assert loader.load_deduplicator("x").ranges_by_series == {}
     store(tables, fills(1))
-    assert history.load_open_candles("x").candles.is_empty()
+    assert loader.load_open_candles("x").candles.is_empty()
 
 
-def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> None:
-    """Also in a process that began with a memory of its own, and read nothing before."""
+def test_recomputed_candle_counts_all_stored_trades(tables: Database) -> None:
+    """Also in a process that resumed from a recovery store and loaded no state."""
     store(tables, fills(1, 2))
-    history = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
+    loader = StateLoader(tables, has_concurrent_writer=True, wait=lambda _: None)
     windows = pl.DataFrame(
         {"timeframe": [6], "symbol": ["A/B"], "window_start": [DAY]},
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
@@ -108,13 +109,13 @@ def test_candles_computed_anew_count_all_that_is_stored(tables: Database) -> Non
     counts = []
     for number in (3, 4):
         store(tables, fills(number))
-        found = pl.concat(CandleRecomputer(history).candles("x", windows, DAY))
-        counts.append(found["trade_count"].item())
+        candles = pl.concat(CandleRecomputer(loader).candles("x", windows, DAY))
+        counts.append(candles["trade_count"].item())
     assert counts == [3, 4]
 
 
-def test_late_trades_count_stored_or_not(tables: Database) -> None:
-    """Each once."""
+def test_recomputed_candle_counts_late_trades_stored_or_not(tables: Database) -> None:
+    """Each trade once."""
     store(tables, fills(1, 2, 3))
     late = fills(3, 4, 3700)
     windows = pl.DataFrame(
@@ -122,13 +123,13 @@ def test_late_trades_count_stored_or_not(tables: Database) -> None:
         {"timeframe": pl.Int8, "symbol": pl.String, "window_start": pl.Datetime("us", "UTC")},
     )
     watermark = DAY + 10_000 * SECOND
-    found = pl.concat(
+    candles = pl.concat(
         CandleRecomputer(StateLoader(tables)).candles("x", windows, watermark, rows(late))
     )
     expected = oracle.candles(fills(1, 2, 3, 4, 3700), {"x": watermark})
     shown = {
         NAMES[row["timeframe"]]: (row["trade_count"], row["close"], row["volume"])
-        for row in found.rows(named=True)
+        for row in candles.rows(named=True)
     }
     assert shown == {
         window[0]: (candle["trade_count"], candle["close"], candle["volume"])
@@ -138,20 +139,20 @@ def test_late_trades_count_stored_or_not(tables: Database) -> None:
 
 
 def at(seconds: float, offset: int, **more: Any) -> Fill:
-    """A trade at a time since the midnight."""
+    """A trade this many seconds after midnight."""
     return replace(fills(offset)[0], time=DAY + int(seconds * SECOND), **more)
 
 
-def test_book_begins_with_the_candles_of_yesterday_that_can_still_change(tables: Database) -> None:
-    """Shortly after midnight: those that closed no longer ago than candles may change."""
-    some = [at(-5, 1), at(5, 2)]
-    store(tables, some)
-    book = StateLoader(tables).load_open_candles("x")
+def test_open_candles_include_those_of_yesterday_that_can_still_change(tables: Database) -> None:
+    """Shortly after midnight, for candles closed within the allowed lateness."""
+    trades = [at(-5, 1), at(5, 2)]
+    store(tables, trades)
+    open_candles = StateLoader(tables).load_open_candles("x")
     shown = [
         (NAMES[row["timeframe"]], int(row["window_start"].timestamp()), row["trade_count"])
-        for row in book.candles.rows(named=True)
+        for row in open_candles.candles.rows(named=True)
     ]
-    expected = oracle.candles(some, {"x": book.watermark})
+    expected = oracle.candles(trades, {"x": open_candles.watermark})
     assert sorted(shown) == sorted(
         (name, start, candle["trade_count"]) for (name, _, _, start), candle in expected.items()
     )
@@ -162,31 +163,31 @@ def test_book_begins_with_the_candles_of_yesterday_that_can_still_change(tables:
 def test_candle_is_stale_once_the_watermark_has_reached_the_end_of_its_window(
     tables: Database, late: int, stale: bool
 ) -> None:
-    """A process that stopped may have left it as it was while it formed."""
-    some = fills(1, 2)
-    forming = candle_rows("x", all_timeframes(combine(rows(some))), DAY, CertificateInputs())
+    """A process that stopped may have left it as forming."""
+    trades = fills(1, 2)
+    forming = candle_rows("x", all_timeframes(combine(rows(trades))), DAY, CertificateInputs())
     writer = Writer(tables, Counters(), background=False)
-    writer.put(Batch("x", {"silver_trades": rows(some), "ohlcv": forming}))
+    writer.put(Batch("x", {"silver_trades": rows(trades), "ohlcv": forming}))
     writer.flush()
-    found = StateLoader(tables).find_stale_windows("x", DAY + 60 * SECOND + late)
-    assert found["timeframe"].to_list() == ([1] if stale else [])
+    windows = StateLoader(tables).find_stale_windows("x", DAY + 60 * SECOND + late)
+    assert windows["timeframe"].to_list() == ([1] if stale else [])
 
 
-@pytest.mark.parametrize(("heard", "proven"), [(-1, False), (0, True), (1, True)])
+@pytest.mark.parametrize(("received_us", "is_proven"), [(-1, False), (0, True), (1, True)])
 def test_market_outage_is_over_with_the_first_trade_received_since(
-    tables: Database, heard: int, proven: bool
+    tables: Database, received_us: int, is_proven: bool
 ) -> None:
-    """Also one received in the microsecond in which it ended."""
+    """Including a trade received in the microsecond in which it ended."""
     ended = DAY + 9 * SECOND
-    received = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ended + heard)
+    received = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ended + received_us)
     trades = rows(fills(1)).with_columns(received_at=pl.lit(received))
     outage = outage_rows("x", [MarketOutage("A/B", DAY, DAY - 5, ended)])
     writer = Writer(tables, Counters(), background=False)
     writer.put(Batch("x", {"silver_trades": trades, "market_outages": outage}))
     writer.flush()
-    found = StateLoader(tables).load_market_outages("x")
-    assert found.unproven == ({} if proven else {"A/B": [(DAY - 5, ended)]})
-    assert found.began == {}
+    market_outages = StateLoader(tables).load_market_outages("x")
+    assert market_outages.unproven == ({} if is_proven else {"A/B": [(DAY - 5, ended)]})
+    assert market_outages.began == {}
 
 
 def test_minutes_of_a_span_hold_late_trades_from_its_begin_to_before_its_end(
@@ -206,21 +207,21 @@ def test_minutes_of_a_span_hold_late_trades_from_its_begin_to_before_its_end(
 
 
 def test_trades_received_in_a_later_hour_are_late_by_all_before_them(tables: Database) -> None:
-    """An hour of late trades only does not move the exchange's time back."""
+    """An hour with only late trades does not move the watermark back."""
     hour = 3_600
 
     def received(fill: Fill, seconds: int) -> pl.DataFrame:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=DAY // SECOND + seconds)
         return rows([fill]).with_columns(received_at=pl.lit(moment))
 
-    came = pl.concat(
+    received_trades = pl.concat(
         [received(at(2 * hour, 1), 2 * hour), received(at(10, 2), 3 * hour),
          received(at(20, 3), 4 * hour)]
     )  # fmt: skip
     writer = Writer(tables, Counters(), background=False)
-    writer.put(Batch("x", {"silver_trades": came}))
+    writer.put(Batch("x", {"silver_trades": received_trades}))
     writer.flush()
-    history = StateLoader(tables)
-    minute = history.minute_reader.build_candles("x", DAY, DAY + 60 * SECOND)
-    found = with_revisions(minute, history.late_trade_reader.count_late_trades("x", DAY))
-    assert found.select("trade_count", "revision").rows() == [(2, 2)]
+    loader = StateLoader(tables)
+    minute = loader.minute_reader.build_candles("x", DAY, DAY + 60 * SECOND)
+    candles = with_revisions(minute, loader.late_trade_reader.count_late_trades("x", DAY))
+    assert candles.select("trade_count", "revision").rows() == [(2, 2)]

@@ -1,4 +1,4 @@
-"""What a run that fills gaps says of itself."""
+"""The report of a run that fills gaps."""
 
 import io
 
@@ -18,17 +18,17 @@ def store(tables: Database, numbering: int, missing: int, state: str) -> None:
     )
 
 
-def test_gaps_of_two_numberings_are_told_apart(
+def test_gaps_of_two_numberings_are_counted_apart(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though their numbers are the same."""
+    """Though their sequence numbers are the same."""
     monkeypatch.setattr(gap_fill, "has_failed", lambda: False)
     store(tables, 0, 5, "open")
     store(tables, 1, 3, "open")
-    said = io.StringIO()
-    run = GapFillReport("Filling", Console(file=said), Counters(), tables, lambda: False)
+    output = io.StringIO()
+    run = GapFillReport("Filling", Console(file=output), Counters(), tables, lambda: False)
     run.begin()
     store(tables, 0, 0, "repaired")
     run.end()
-    assert "2 gaps, 8 trades missing" in said.getvalue()
-    assert "1 gaps filled, 5 trades; 0 given up, 1 left" in said.getvalue()
+    assert "2 gaps, 8 trades missing" in output.getvalue()
+    assert "1 gaps filled, 5 trades; 0 given up, 1 left" in output.getvalue()

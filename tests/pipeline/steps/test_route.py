@@ -1,4 +1,4 @@
-"""Trades as they come from the normalized topic, and what they tell."""
+"""Trades read from the normalized topic, with outages."""
 
 import json
 from typing import Any
@@ -20,34 +20,34 @@ from tests.support.decoding import INSTRUMENTS
 from tests.support.trade_messages import trade
 
 
-def held(*values: Any) -> MessageValues:
-    """What messages of the topic hold."""
+def messages(*values: Any) -> MessageValues:
+    """Messages of the topic with these values."""
     encoded = [json.dumps(value).encode() for value in values]
     return MessageValues("t", 0, list(range(len(values))), encoded)
 
 
 def test_outages_go_to_their_exchange() -> None:
-    """With the trades that tell of them."""
+    """They are carried by trades."""
     read = ReadTradesStep(["binance", "kraken"])
-    found = read(
-        held(
+    decoded_by_exchange = read(
+        messages(
             trade(outages=[[1, 2]]),
             trade(exchange="kraken", outages=[[3, 4], [5, 6]]),
             trade(exchange="coinbase", outages=[[7, 8]]),
             trade(trade_id="8", sequence=8),
         )
     )
-    told = {exchange: decoded.outages.rows() for exchange, decoded in found}
-    assert told == {"binance": [(1, 2)], "kraken": [(3, 4), (5, 6)]}
+    outages = {exchange: decoded.outages.rows() for exchange, decoded in decoded_by_exchange}
+    assert outages == {"binance": [(1, 2)], "kraken": [(3, 4), (5, 6)]}
 
 
-def test_reader_of_trades_knows_outages_and_missing_ranges(tables: Database) -> None:
-    """As whoever stored them does, and writes no gaps of its own."""
+def test_process_that_reads_trades_finds_outages_and_missing_ranges(tables: Database) -> None:
+    """As the process that stored them does, without writing gaps."""
     read = ReadTradesStep(["binance"])
     step = DeduplicateStep(StateLoader(tables), Counters(), None, stores=False)
     values = [trade(trade_id=str(n), sequence=n) for n in (3, 9, 4)]
     values[1]["outages"] = [[1, 2]]
-    ((_, decoded),) = read(held(*values))
+    ((_, decoded),) = read(messages(*values))
     (batch,) = as_columns(step.on_batch([decoded])[0])
     assert batch.gap_state.outages.rows() == [(1, 2)]
     at = values[0]["timestamp"]
