@@ -76,7 +76,7 @@ def test_large_rows_and_empty_lines_are_inserted_through_a_file(
     assert len(statements) == 2
 
 
-@pytest.mark.usefixtures("ways")
+@pytest.mark.usefixtures("inserter")
 def test_file_has_a_name_where_open_files_cannot_be_addressed(
     tables: Database, engine_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

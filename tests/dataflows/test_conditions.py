@@ -1,4 +1,4 @@
-"""Messages that take no part in candles: their numbers are seen, their amounts are not."""
+"""Trades outside candles: their numbers count, their amounts do not."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ COUNTED = ("MARKET", "RPI")
 
 
 def usdm(seq: int, fill: Fill, kind: str) -> Frame:
-    """A message of Binance USD-M."""
+    """Return a message of Binance USD-M."""
     data = {
         "e": "trade", "E": fill.time // 1000, "T": fill.time // 1000,
         "s": fill.symbol.partition(":")[0].replace("/", ""), "t": fill.sequence,
@@ -34,7 +34,7 @@ def usdm(seq: int, fill: Fill, kind: str) -> Frame:
 
 @st.composite
 def futures(draw: st.DrawFn) -> list[Frame]:
-    """Trades of two markets, among them numbers without a trade and numbers left out."""
+    """Trades of two markets, with numbers without a trade and with missing numbers."""
     frames, time = [], EPOCH_ZERO
     numbers = {"BTC/USDT:USDT": 1, "ETH/USDC:USDC": 700}
     for seq in range(draw(st.integers(2, 20))):
@@ -53,10 +53,10 @@ def futures(draw: st.DrawFn) -> list[Frame]:
 
 @given(futures(), st.lists(st.integers(1, 20), max_size=4), st.integers(0, 20))
 @examples(5)
-def test_message_outside_the_book_uses_up_its_number_and_touches_no_candle(
+def test_trade_outside_candles_uses_its_number_and_changes_no_candle(
     tables: Database, frames: list[Frame], cuts: list[int], stop: int
 ) -> None:
-    """However batches are cut, and where a process begins anew with the tables."""
+    """For any batches, and in a process that starts from the tables."""
     clear(tables)
     for part in (frames[:stop], frames[stop:]):
         if part:

@@ -1,5 +1,5 @@
-"""Every trade is stored once, or is an equal repeat, or is told as a contradiction; and no candle
-that lacks one is called complete: random streams through the whole pipeline.
+"""Each trade is stored once, or counted as duplicate or contradiction; no candle that lacks a trade
+is complete: random streams through the whole pipeline.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=5)
 
 OLD = [fill(5_000 + n, 30 * n) for n in range(20)]
 NEW = [fill(1 + n, 700 + 30 * n) for n in range(25)]
-TRUE = [(0, one) for one in OLD] + [(1, one) for one in NEW]
+TRUE = [(0, trade) for trade in OLD] + [(1, trade) for trade in NEW]
 """What happened at the exchange: its numbers began anew in between."""
 
 Delivery = tuple[int, Fill]
@@ -31,52 +31,54 @@ Delivery = tuple[int, Fill]
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> list[Delivery]:
-    """What came of it: some trades never, some late, some again, some with other content; and at
-    times those of before the new numbers last, as by a backfill.
+    """A stream of trades: some are missing, late, repeated, or have other content; some of the old
+    numbering may arrive after the new one, as by a backfill.
     """
-    came: list[tuple[int, Delivery]] = []
+    arrivals: list[tuple[int, Delivery]] = []
     last = len(TRUE) * draw(st.booleans())
-    for n, (numbering, one) in enumerate(TRUE):
+    for n, (numbering, trade) in enumerate(TRUE):
         place = n + last * (numbering == 0)
         fate = draw(st.sampled_from(["once"] * 5 + ["never", "late", "again", "other"]))
         late = place + draw(st.integers(1, len(TRUE)))
         if fate != "never":
-            came.append((late if fate == "late" else place, (numbering, one)))
+            arrivals.append((late if fate == "late" else place, (numbering, trade)))
         if fate == "again":
-            came.append((late, (numbering, one)))
+            arrivals.append((late, (numbering, trade)))
         if fate == "other":
             change = draw(st.sampled_from(["price", "quantity", "bought", "time"]))
-            came.append((draw(st.sampled_from([place, late])), (numbering, altered(one, change))))
-    return [delivery for _, delivery in sorted(came, key=lambda item: item[0])]
+            arrivals.append(
+                (draw(st.sampled_from([place, late])), (numbering, altered(trade, change)))
+            )
+    return [delivery for _, delivery in sorted(arrivals, key=lambda item: item[0])]
 
 
-def altered(one: Fill, change: str) -> Fill:
+def altered(trade: Fill, change: str) -> Fill:
     if change == "bought":
-        return replace(one, bought=not one.bought)
+        return replace(trade, bought=not trade.bought)
     if change == "time":
-        return replace(one, time=one.time - 20_000_000)
-    return replace(one, **{change: getattr(one, change) + 1})
+        return replace(trade, time=trade.time - 20_000_000)
+    return replace(trade, **{change: getattr(trade, change) + 1})
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is right: the trades stored, and how many came as repeats and as contradictions."""
+    """The expected stored trades, and the numbers of duplicates and contradictions."""
 
     stored: dict[tuple[int, int], Fill]
     repeats: int
     contradictions: int
 
 
-def judge(came: Sequence[Delivery]) -> Expected:
-    """The rule: the first of a number stays; what comes under it is equal, or contradicts it."""
+def judge(arrivals: Sequence[Delivery]) -> Expected:
+    """Apply the rule: the first trade of a number is stored, later ones equal or contradict it."""
     stored: dict[tuple[int, int], Fill] = {}
     equal: Counter[bool] = Counter()
-    for numbering, one in came:
-        of = numbering, one.sequence
-        if of in stored:
-            equal[stored[of] == one] += 1
+    for numbering, trade in arrivals:
+        key = numbering, trade.sequence
+        if key in stored:
+            equal[stored[key] == trade] += 1
         else:
-            stored[of] = one
+            stored[key] = trade
     return Expected(stored, equal[True], equal[False])
 
 
@@ -85,58 +87,58 @@ def judge(came: Sequence[Delivery]) -> Expected:
 def test_each_trade_is_stored_once_or_counted_as_duplicate_or_contradiction(
     tables: Database,
     tmp_path_factory: pytest.TempPathFactory,
-    came: list[Delivery],
+    arrivals: list[Delivery],
     cuts: list[int],
     remembers: bool,
 ) -> None:
-    """Whatever the batches, each by a process that remembers or that begins with the tables."""
+    """For any batches, each read by a process with a snapshot or from the tables."""
     empty(tables)
     store = tmp_path_factory.mktemp("recovery") if remembers else None
     if store:
         init_db_dir(store, 1)
-    batches = received(frames([one for _, one in came]), cuts)
+    batches = received(frames([trade for _, trade in arrivals]), cuts)
     for end in range(1, len(batches) + 1):
         play(batches[:end] if remembers else batches[end - 1 : end], tables, store)
-    expected = judge(came)
+    expected = judge(arrivals)
     rows = tables.query(
         "SELECT sequence, toUnixTimestamp64Micro(timestamp), price FROM silver_trades FINAL"
     )
     assert sorted(rows.rows()) == sorted(
         (t.sequence, t.time, t.price) for t in expected.stored.values()
     )
-    told = "SELECT sum(duplicates), sum(trades) - sum(duplicates) FROM bronze_frames FINAL"
-    assert tables.query(told).row(0) == (expected.repeats, len(expected.stored))
+    counts_sql = "SELECT sum(duplicates), sum(trades) - sum(duplicates) FROM bronze_frames FINAL"
+    assert tables.query(counts_sql).row(0) == (expected.repeats, len(expected.stored))
     letters = "SELECT count() FROM dead_letters FINAL WHERE reason = 'contradicting_trade'"
     assert tables.query(letters).item() == expected.contradictions
     missing = tables.query("SELECT sum(missing) FROM gaps FINAL").item()
     assert missing == len(between(set(expected.stored)))
     for start, length in complete(tables):
         inside = range(start, start + length)
-        true = {of for of, one in named(TRUE).items() if one.time // 1_000_000 in inside}
+        true = {key for key, trade in by_number(TRUE).items() if trade.time // 1_000_000 in inside}
         assert true <= expected.stored.keys()
     assert check_totals(tables.client) == []
     check = verify(tables.client)
     assert check.equal, check
 
 
-def named(came: Sequence[Delivery]) -> dict[tuple[int, int], Fill]:
-    """Trades by numbering and number."""
-    return {(numbering, one.sequence): one for numbering, one in came}
+def by_number(arrivals: Sequence[Delivery]) -> dict[tuple[int, int], Fill]:
+    """Return the trades by numbering and number."""
+    return {(numbering, trade.sequence): trade for numbering, trade in arrivals}
 
 
-def between(seen: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    """The trades that never came, but lower and higher numbers of their numbering."""
+def between(received_: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return the missing trades between received ones of their numbering."""
     return {
-        (numbering, one.sequence)
-        for numbering, one in TRUE
-        if (numbering, one.sequence) not in seen
-        and any(n == numbering and number < one.sequence for n, number in seen)
-        and any(n == numbering and number > one.sequence for n, number in seen)
+        (numbering, trade.sequence)
+        for numbering, trade in TRUE
+        if (numbering, trade.sequence) not in received_
+        and any(n == numbering and number < trade.sequence for n, number in received_)
+        and any(n == numbering and number > trade.sequence for n, number in received_)
     }
 
 
 def complete(tables: Database) -> list[tuple[int, int]]:
-    """When candles begin that are called complete, and how long they are, in seconds."""
+    """Return the start and the length, in seconds, of each complete candle."""
     rows = tables.query(
         "SELECT toUnixTimestamp(window_start), toString(timeframe) FROM ohlcv FINAL "
         "WHERE status = 'complete'"

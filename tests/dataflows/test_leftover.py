@@ -1,4 +1,4 @@
-"""Feeds that repeat nothing, through Bytewax into a real ClickHouse."""
+"""Killed processes behind feeds that repeat nothing."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow("the whole pipeline fails at each insert", seconds
 
 
 class Once(FixedPartitionedSource[Any, None]):
-    """Gives each item once, whatever is remembered of it."""
+    """A source that emits each item once, whatever its snapshot."""
 
     def __init__(self, items: Sequence[object]) -> None:
         self._items = items
@@ -59,10 +59,10 @@ class _Part(StatefulSourcePartition[Any, None]):
         return None
 
 
-def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
+def run_live(items: Sequence[object], tables: Database, recovery: Path) -> None:
     """Run the whole pipeline as behind websockets; each batch is an epoch."""
-    wanted = INSTRUMENTS.exchanges
-    process = ProcessContext(INSTRUMENTS, wanted, Counters(), is_live=True, is_replayable=False)
+    exchanges = INSTRUMENTS.exchanges
+    process = ProcessContext(INSTRUMENTS, exchanges, Counters(), is_live=True, is_replayable=False)
     flow = ohlcv.build(builder.build_embedded(process, Once(items), tables))
     run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 
@@ -70,8 +70,8 @@ def hear(items: Sequence[object], tables: Database, recovery: Path) -> None:
 def test_killed_process_loses_no_frame_that_reached_its_writer(
     tables: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever insert was the last: the next one reads what is not stored, stores what those frames
-    hold, and goes on, also with a recovery store that knows of less than the tables.
+    """After a kill at any insert, the next process stores the frames of the journal and their
+    trades, with an older recovery store too.
     """
     *frames, later = minutes(110)
     frames[50] = Frame("binance", "b0", 50, frames[50].recv_us, "no JSON", ())
@@ -80,10 +80,10 @@ def test_killed_process_loses_no_frame_that_reached_its_writer(
     while True:
         folder = stores(tmp_path_factory)
         with crashing(last) as crashed:
-            hear(items, tables, folder)
+            run_live(items, tables, folder)
         if not crashed:
             break
-        hear(received([later]), tables, folder)
+        run_live(received([later]), tables, folder)
         offsets = "SELECT source_offset FROM bronze_frames FINAL"
         had = {offset for (offset,) in tables.query(offsets).rows()} - {later.seq}
         fills = all_fills([*(frame for frame in frames if frame.seq in had), later])
@@ -102,7 +102,7 @@ def test_killed_process_loses_no_frame_that_reached_its_writer(
 
 
 def journal_bytes(tables: Database) -> int:
-    """How much the journal of a database holds."""
+    """Return the size of a database's journal."""
     assert tables.folder
     folder = journal_folder(tables.folder, tables.client.database or "")
     return sum(path.stat().st_size for path in folder.iterdir())
@@ -111,14 +111,14 @@ def journal_bytes(tables: Database) -> int:
 def test_killed_process_loses_no_contradiction_of_a_stored_frame(
     tables: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Also where all other trades of its frame are known: neither its dead letter nor its row."""
+    """Neither its row nor its dead letter, even if all other trades of its frame are duplicates."""
     *frames, later = minutes(20)
     other = replace(frames[3].fills[0], price=Decimal(999))
     first = frames[2].fills[0]
     answer = [
-        {"id": one.sequence, "price": str(one.price), "qty": str(one.quantity), "quoteQty": "1",
-         "time": one.time // 1000, "isBuyerMaker": not one.bought, "isBestMatch": True}
-        for one in (first, other)
+        {"id": fill.sequence, "price": str(fill.price), "qty": str(fill.quantity), "quoteQty": "1",
+         "time": fill.time // 1000, "isBuyerMaker": not fill.bought, "isBestMatch": True}
+        for fill in (first, other)
     ]  # fmt: skip
     now = frames[-1].recv_us
     page = Frame("binance", "rest/BTCUSDT", 0, now + 1, json.dumps(answer), (first,))
@@ -126,19 +126,21 @@ def test_killed_process_loses_no_contradiction_of_a_stored_frame(
     last, lost = 1, 0
     while True:
         with crashing(last) as crashed:
-            hear(received([*frames, page, alone], [len(frames)]), tables, stores(tmp_path_factory))
-        hear(received([later]), tables, stores(tmp_path_factory))
+            run_live(
+                received([*frames, page, alone], [len(frames)]), tables, stores(tmp_path_factory)
+            )
+        run_live(received([later]), tables, stores(tmp_path_factory))
         stored = "SELECT count() FROM bronze_frames FINAL WHERE received_at > {after:DateTime64(6)}"
-        came = tables.query(stored, {"after": moment(now)}).item() > 1
-        told = [(3 + 1, Decimal(999)), (5 + 1, Decimal(998))] if came else []
+        was_stored = tables.query(stored, {"after": moment(now)}).item() > 1
+        expected = [(3 + 1, Decimal(999)), (5 + 1, Decimal(998))] if was_stored else []
         rows = tables.query("SELECT sequence, price FROM contradictions FINAL ORDER BY sequence")
-        assert rows.rows() == told
+        assert rows.rows() == expected
         letters = "SELECT count() FROM dead_letters FINAL WHERE reason = 'contradicting_trade'"
-        assert tables.query(letters).item() == len(told)
+        assert tables.query(letters).item() == len(expected)
         assert verify(tables.client).equal
         clear(tables)
         tables.client.command("TRUNCATE TABLE contradictions")
-        lost += not came
+        lost += not was_stored
         last += 1
         if not crashed:
             break

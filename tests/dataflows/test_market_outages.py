@@ -1,4 +1,4 @@
-"""Markets that an exchange refuses: their candles are never called complete, until proven."""
+"""Refused markets: their candles are not complete until a later trade proves them."""
 
 import json
 from dataclasses import replace
@@ -22,25 +22,25 @@ SECOND = 1_000_000
 
 
 def at(second: int) -> int:
-    """A time, in microseconds since 1970."""
+    """Return a time in microseconds since 1970."""
     return EPOCH_ZERO + second * SECOND
 
 
 def event(second: int, kind: str, *natives: str) -> Frame:
-    """What a feed says of its connection."""
+    """Return a connection event of a feed."""
     content = {"candlewax": kind, "process": "p", "instruments": list(natives)}
     return Frame("binance", "b0", 0, at(second), json.dumps(content, separators=(",", ":")), ())
 
 
 def trade(symbol: str, number: int, second: int, lag: int = 0) -> Frame:
-    """A trade that came so many seconds after it happened."""
+    """Return a trade received so many seconds after it happened."""
     time = at(second - lag)
     fill = Fill("binance", symbol, str(number), number, time, True, Decimal(5), Decimal(1))
     return binance(0, at(second), fill)
 
 
 def numbered(frames: list[Frame]) -> list[Frame]:
-    """The frames in the order they came, numbered."""
+    """Return the frames in order of receipt, numbered."""
     return [replace(frame, seq=n) for n, frame in enumerate(sorted(frames, key=_moment))]
 
 
@@ -49,8 +49,8 @@ def _moment(frame: Frame) -> int:
 
 
 def scenario(missed: int) -> list[Frame]:
-    """Two markets; ETH is refused after a reconnect from second 200 to 400, in which so many of
-    its trades are missed; BTC goes on all the time.
+    """Two markets. ETH is refused after a reconnect from second 200 to 400, with so many missed
+    trades; BTC continues.
     """
     eth = [*range(0, 190, 10), *range(410, 700, 10)]
     numbers = [n + 1 + (missed if second > 400 else 0) for n, second in enumerate(eth)]
@@ -70,7 +70,7 @@ def scenario(missed: int) -> list[Frame]:
 
 
 def statuses(tables: Database, symbol: str) -> dict[tuple[str, int], str]:
-    """The status of each candle of a market, by its timeframe and start."""
+    """Return the status of each candle of a market, by timeframe and start."""
     rows = tables.query(
         "SELECT toString(timeframe), toUnixTimestamp(window_start), toString(status) "
         f"FROM ohlcv FINAL WHERE symbol = '{symbol}'"
@@ -79,7 +79,7 @@ def statuses(tables: Database, symbol: str) -> dict[tuple[str, int], str]:
 
 
 def window(timeframe: str, second: int) -> tuple[str, int]:
-    """The window of a timeframe that holds a second."""
+    """Return the window of a timeframe that contains a second."""
     length = LENGTHS[timeframe]
     return timeframe, at(second) // SECOND // length * length
 
@@ -108,7 +108,7 @@ def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them
     *,
     recover: bool,
 ) -> None:
-    """Whatever the batches and restarts; those of the other market are as ever."""
+    """For any batches and restarts; candles of the other market do not change."""
     empty(tables)
     frames = scenario(missed)
     store: Path | None = None
@@ -121,17 +121,17 @@ def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them
     before = len(parts)
     parts += received(rest)
     play(parts[:before], tables, store)
-    found = statuses(tables, "ETH/USDT")
+    status = statuses(tables, "ETH/USDT")
     btc = statuses(tables, "BTC/USDT")
     if until >= 270:
-        assert found[window("1m", 185)] == "partial"
+        assert status[window("1m", 185)] == "partial"
         assert btc[window("1m", 185)] == "complete"
-        assert "complete" not in {found.get(window(name, 185)) for name in LENGTHS}, found
-    assert found[window("1m", 60)] == "complete"
+        assert "complete" not in {status.get(window(name, 185)) for name in LENGTHS}, status
+    assert status[window("1m", 60)] == "complete"
     assert verify(tables.client).equal
     play(parts if recover else parts[before:], tables, store)
-    found = statuses(tables, "ETH/USDT")
-    assert found[window("1m", 185)] == ("gaps" if missed else "complete")
+    status = statuses(tables, "ETH/USDT")
+    assert status[window("1m", 185)] == ("gaps" if missed else "complete")
     rows = tables.query(
         "SELECT symbol, toUnixTimestamp64Micro(began), toUnixTimestamp64Micro(max(ended)) "
         "FROM market_outages GROUP BY symbol, began"
@@ -142,10 +142,10 @@ def test_candles_of_a_refused_market_are_partial_until_a_later_trade_proves_them
 
 
 @pytest.mark.parametrize("lag", [4, 90, 600])
-def test_candle_before_the_cut_is_partial_if_trades_take_time_to_come(
+def test_candle_before_the_outage_is_partial_if_trades_are_delayed(
     tables: Database, lag: int
 ) -> None:
-    """The cut is by our clock: trades of before it, by the exchange's, were on their way."""
+    """The outage begins by our clock, while earlier trades were still on their way."""
     empty(tables)
     frames = numbered(
         [
@@ -160,9 +160,9 @@ def test_candle_before_the_cut_is_partial_if_trades_take_time_to_come(
         ]
     )
     play(received(frames), tables)
-    found, last = statuses(tables, "ETH/USDT"), 190 - lag
-    assert found[window("1m", last)] == "partial"
-    assert found[window("1m", last - 60)] == "complete"
+    status, last = statuses(tables, "ETH/USDT"), 190 - lag
+    assert status[window("1m", last)] == "partial"
+    assert status[window("1m", last - 60)] == "complete"
     assert statuses(tables, "BTC/USDT")[window("1m", last)] == "complete"
     assert verify(tables.client).equal
 
@@ -170,7 +170,7 @@ def test_candle_before_the_cut_is_partial_if_trades_take_time_to_come(
 def test_verify_finds_a_complete_candle_of_a_refused_market(
     tables: Database,
 ) -> None:
-    """Whoever wrote it."""
+    """Whatever process wrote it."""
     empty(tables)
     play(received([frame for frame in scenario(0) if frame.recv_us < at(390)]), tables)
     assert verify(tables.client).equal

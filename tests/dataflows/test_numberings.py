@@ -1,4 +1,4 @@
-"""Numbers that begin anew, and numbers that come with other content, through the whole pipeline."""
+"""Restarted numbers, and known numbers with other content, through the whole pipeline."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -27,12 +27,12 @@ def fill(number: int, second: int, price: int = 7, symbol: str = "BTC/USDT") -> 
 
 
 def frames(fills: list[Fill]) -> list[Frame]:
-    """A frame for each, received when it happened or when the one before was."""
-    found, now = [], 0
-    for seq, one in enumerate(fills):
-        now = max(now, one.time)
-        found.append(binance(seq, now, one))
-    return found
+    """Return a frame of each trade, received when it happened but not before the previous one."""
+    result, now = [], 0
+    for seq, trade in enumerate(fills):
+        now = max(now, trade.time)
+        result.append(binance(seq, now, trade))
+    return result
 
 
 def empty(tables: Database) -> None:
@@ -42,7 +42,7 @@ def empty(tables: Database) -> None:
 
 
 def statuses(tables: Database) -> dict[tuple[str, int], str]:
-    """Of each candle by its timeframe and the seconds since the epoch of the tests."""
+    """Return the status of each candle, by timeframe and seconds since the first test time."""
     rows = tables.query(
         "SELECT toString(timeframe), toUnixTimestamp(window_start), toString(status) "
         "FROM ohlcv FINAL"
@@ -51,7 +51,7 @@ def statuses(tables: Database) -> dict[tuple[str, int], str]:
 
 
 def of_time(second: int) -> dict[str, int]:
-    """The windows that hold a time, by timeframe."""
+    """Return the windows that contain a time, by timeframe."""
     moment = EPOCH_ZERO // 1_000_000 + second
     return {name: moment // length * length for name, length in LENGTHS.items()}
 
@@ -68,7 +68,7 @@ def test_restarted_numbers_open_a_numbering(
     cuts: list[int],
     recover: bool,
 ) -> None:
-    """Each numbering is followed for gaps by itself, whatever the batches and restarts."""
+    """Gaps of each numbering are found by itself, for any batches and restarts."""
     empty(tables)
     old = [fill(5_000 + n + (skipped if n >= 10 else 0), 30 * n) for n in range(20)]
     new = [fill(first + n + (skipped if n >= 25 else 0), 700 + 30 * n, 9) for n in range(40)]
@@ -84,7 +84,7 @@ def test_restarted_numbers_open_a_numbering(
         play(batches[:end] if recover else batches[end - 1 : end], tables, store)
     rows = tables.query("SELECT numbering, sequence FROM silver_trades FINAL").rows()
     assert sorted(rows) == sorted(
-        [(0, one.sequence) for one in [*old, *late]] + [(1, one.sequence) for one in new]
+        [(0, trade.sequence) for trade in [*old, *late]] + [(1, trade.sequence) for trade in new]
     )
     assert tables.query("SELECT count() FROM dead_letters").item() == 0
     gaps = tables.query(
@@ -95,10 +95,10 @@ def test_restarted_numbers_open_a_numbering(
         (0, 5_010, 5_009 + skipped), *holes
     }  # fmt: skip
     assert sum(missing for *_, missing in gaps) == max(0, skipped - len(late)) + skipped
-    found = statuses(tables)
-    assert found["1m", of_time(570)["1m"]] == "partial"
-    assert found["1m", of_time(700)["1m"]] == "partial"
-    assert found["1m", of_time(800)["1m"]] == "complete"
+    status = statuses(tables)
+    assert status["1m", of_time(570)["1m"]] == "partial"
+    assert status["1m", of_time(700)["1m"]] == "partial"
+    assert status["1m", of_time(800)["1m"]] == "complete"
     check = verify(tables.client)
     assert check.equal, check
     assert check_totals(tables.client) == []
@@ -117,12 +117,12 @@ def test_restarted_numbers_open_a_numbering(
 def test_known_number_with_other_content_is_a_contradiction(
     tables: Database, change: dict[str, object], *, restart: bool
 ) -> None:
-    """The first one stays; no candle of either is called complete, from then on."""
+    """The first trade is kept, and no candle of either is complete afterwards."""
     empty(tables)
     fills = [fill(n + 1, 30 * n) for n in range(30)]
     other = replace(fills[9], **change)  # type: ignore[arg-type]  # of its fields
     every = frames([*fills, other, *[fill(n + 1, 30 * n) for n in range(30, 40)]])
-    again = frames([*fills, fills[9]])
+    repeated = frames([*fills, fills[9]])
     for part in (every[:20], every[20:35], every[35:]) if restart else (every,):
         play(received(part), tables)
     (row,) = tables.query(
@@ -134,27 +134,27 @@ def test_known_number_with_other_content_is_a_contradiction(
     assert [letter[:2] for letter in letters] == [("frame", "contradicting_trade")]
     assert "number 10 of BTC/USDT is stored as BUY 1 at 7" in letters[0][2]
     assert tables.query("SELECT count() FROM silver_trades FINAL").item() == 40
-    found = statuses(tables)
+    status = statuses(tables)
     for second in {270, (other.time - EPOCH_ZERO) // 1_000_000}:
-        assert found["1m", of_time(second)["1m"]] == "unverified"
-        assert found["5m", of_time(second)["5m"]] == "unverified"
-    assert found["1m", of_time(600)["1m"]] == "complete"
+        assert status["1m", of_time(second)["1m"]] == "unverified"
+        assert status["5m", of_time(second)["5m"]] == "unverified"
+    assert status["1m", of_time(600)["1m"]] == "complete"
     assert verify(tables.client).equal
     assert check_totals(tables.client) == []
     # What comes again is the same: a repeat of the one, a contradiction of the other.
     play(received(every), tables)
-    play(received(again), tables)
+    play(received(repeated), tables)
     assert tables.query("SELECT count() FROM contradictions FINAL").item() == 1
-    assert statuses(tables) == found
+    assert statuses(tables) == status
     assert verify(tables.client).equal
 
 
 def test_corrected_dump_gives_a_contradiction_for_each_stored_trade(tables: Database) -> None:
-    """Each of its trades that differs; no candle it touches is complete."""
+    """No candle of these trades is complete."""
     empty(tables)
     fills = [fill(n + 1, 20 * n) for n in range(30)]
     play(received(frames(fills)), tables)
-    play(received(frames([replace(one, price=Decimal(6)) for one in fills])), tables)
+    play(received(frames([replace(trade, price=Decimal(6)) for trade in fills])), tables)
     assert tables.query("SELECT count() FROM contradictions FINAL").item() == 30
     assert "complete" not in statuses(tables).values()
     assert verify(tables.client).equal
@@ -163,7 +163,7 @@ def test_corrected_dump_gives_a_contradiction_for_each_stored_trade(tables: Data
 def test_known_number_without_its_trade_is_counted_or_a_contradiction(
     tables: Database, tmp_path: Path
 ) -> None:
-    """Retention has dropped its trade: by its time it is a repeat, which is counted, or none."""
+    """Retention has deleted the stored trade. By its time the new one is a duplicate or not."""
     empty(tables)
     kept = tables.query(
         "SELECT engine_full FROM system.tables "
@@ -179,8 +179,8 @@ def test_known_number_without_its_trade_is_counted_or_a_contradiction(
     (before, after) = received(frames([*fills, fills[0], *others]), [20])
     play([before], tables, tmp_path)
     tables.client.command("TRUNCATE TABLE silver_trades")
-    tally = play([before, after], tables, tmp_path)
-    assert tally.total("uncompared") == 2
+    counters = play([before, after], tables, tmp_path)
+    assert counters.total("uncompared") == 2
     rows = tables.query("SELECT sequence, stored_quantity, quantity FROM contradictions").rows()
     assert rows == [(20, Decimal(0), Decimal(1))]
     (detail,) = tables.query("SELECT detail FROM dead_letters").rows()
@@ -192,7 +192,7 @@ def test_known_number_without_its_trade_is_counted_or_a_contradiction(
 def test_backfilled_trades_from_before_a_restart_of_numbers_get_an_older_numbering(
     tables: Database, tmp_path: Path, cuts: list[int], *, recover: bool
 ) -> None:
-    """Where a backfill brings them last; no gap lies between, and what follows is no other."""
+    """Even if a backfill stores them last. No gap lies between them and the later ones."""
     empty(tables)
     new = [fill(3 + n, 7_200 + 30 * n) for n in range(30)]
     day = [fill(9_000 + n + (n >= 10), 30 * n, 9) for n in range(20)]
@@ -206,19 +206,19 @@ def test_backfilled_trades_from_before_a_restart_of_numbers_get_an_older_numberi
     rows = tables.query("SELECT numbering, sequence FROM silver_trades FINAL").rows()
     older = [*earlier, *day]
     assert sorted(rows) == sorted(
-        [(0, one.sequence) for one in new] + [(1, one.sequence) for one in older]
+        [(0, trade.sequence) for trade in new] + [(1, trade.sequence) for trade in older]
     )
     assert tables.query("SELECT count() FROM dead_letters").item() == 0
     gaps = "SELECT numbering, first_sequence, last_sequence FROM gaps FINAL WHERE missing > 0"
     assert tables.query(gaps).rows() == [(1, 9_010, 9_010)]
-    found = statuses(tables)
+    status_by_window = statuses(tables)
     for second, status in (
         (-300, "partial"),
         (0, "complete"),
         (570, "partial"),
         (7_200, "partial"),
     ):
-        assert found["1m", of_time(second)["1m"]] == status
+        assert status_by_window["1m", of_time(second)["1m"]] == status
     check = verify(tables.client)
     assert check.equal, check
     assert check_totals(tables.client) == []

@@ -1,4 +1,4 @@
-"""The whole pipeline, through Bytewax into a real ClickHouse."""
+"""The whole pipeline, through Bytewax into real tables."""
 
 import random
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=20
 def test_tables_do_not_depend_on_batches_and_order_of_connections(
     tables: Database, frames: list[Frame], chance: random.Random | None, cuts: list[int]
 ) -> None:
-    """Silver and gold equal the oracle's, late trades, ties and repeats included."""
+    """Trades and candles equal the oracle's, with late trades, ties and duplicates."""
     clear(tables)
     mixed = interleaved(frames, chance) if chance else frames
     play(received(mixed, cuts), tables)
@@ -42,7 +42,7 @@ def test_tables_do_not_depend_on_batches_and_order_of_connections(
 
 
 def interleaved(frames: list[Frame], chance: random.Random) -> list[Frame]:
-    """Let connections take turns; each keeps its order."""
+    """Interleave connections; each keeps its order."""
     lanes = [[f for f in frames if f.connection == name] for name in ("b0", "b1", "k0")]
     mixed = []
     while any(lanes):
@@ -55,7 +55,7 @@ def interleaved(frames: list[Frame], chance: random.Random) -> list[Frame]:
 def test_second_run_of_the_same_frames_changes_nothing(
     tables: Database, frames: list[Frame], cuts: list[int]
 ) -> None:
-    """Each table keeps the rows it had."""
+    """Each table keeps its rows."""
     clear(tables)
     play(received(frames, cuts), tables)
     before = overview.count_stored(tables)
@@ -73,7 +73,7 @@ def test_resumed_flow_gives_the_same_tables_wherever_it_was_aborted(
     cuts: list[int],
     place: int,
 ) -> None:
-    """With recovery, what came before and after an abort is there once."""
+    """With a recovery store each row is stored once."""
     clear(tables)
     folder = stores(tmp_path_factory)
     items: list[object] = list(received(frames, cuts))
@@ -85,10 +85,10 @@ def test_resumed_flow_gives_the_same_tables_wherever_it_was_aborted(
 
 @given(markets(), CUTS, st.integers(0, 6))
 @examples(3)
-def test_process_without_recovery_goes_on_from_the_tables(
+def test_process_without_recovery_continues_from_the_tables(
     tables: Database, frames: list[Frame], cuts: list[int], place: int
 ) -> None:
-    """It gets frames of which some are stored; the tables are right at the end."""
+    """It reads frames of which some are stored; the tables are right at the end."""
     clear(tables)
     items = received(frames, cuts)
     play(items[: place + 1], tables)
@@ -107,39 +107,39 @@ def test_run_after_a_crash_at_any_insert_loses_nothing(
     last: int,
     recovering: bool,
 ) -> None:
-    """Whatever insert was the last, the next run ends with the right tables."""
+    """After any last insert, the next run ends with the right tables."""
     clear(tables)
     folder = stores(tmp_path_factory) if recovering else None
     items = received(frames, cuts)
     crash(items, tables, last, folder)
     play(items, tables, folder)
-    ends_right(frames, tables)
+    assert_tables_hold(frames, tables)
 
 
 def test_run_after_a_crash_at_each_insert_loses_nothing(tables: Database) -> None:
-    """Each insert of a feed is once the last one, the last but one of all, too."""
+    """For each insert of a feed as the last one, up to the last but one."""
     frames = minutes(110)
     items = received(frames, [60])
     last = 1
     while crash(items, tables, last):
         play(items, tables)
-        ends_right(frames, tables)
+        assert_tables_hold(frames, tables)
         clear(tables)
         last += 1
     assert last > 10
     check(frames, tables)
 
 
-def ends_right(frames: list[Frame], tables: Database) -> None:
-    """Check that the tables hold what these frames say, after a crash."""
+def assert_tables_hold(frames: list[Frame], tables: Database) -> None:
+    """Assert that the tables hold these frames after a crash."""
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == expected_gold(fills)
     check_gaps(fills, tables)
     # Lost with the crash: which trades came late to a candle that was not stored yet.
-    found, expected = certificates(tables), oracle.certificates(fills)
-    for certificate in (*found.values(), *expected.values()):
+    stored_certificates, expected = certificates(tables), oracle.certificates(fills)
+    for certificate in (*stored_certificates.values(), *expected.values()):
         del certificate["revision"]
-    assert found == expected
+    assert stored_certificates == expected
     check_revisions(tables)
     check_watermarks(fills, tables)

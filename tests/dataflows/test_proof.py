@@ -1,4 +1,4 @@
-"""An hour of a market of which nobody heard everything, and what its candles say of it."""
+"""An hour of a market with missed trades, and the certificates of its candles."""
 
 import itertools
 import time
@@ -30,9 +30,7 @@ AWAY = [(700, 760), (1_900, 1_903)]
 
 @pytest.fixture
 def begin(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Orders are spread over the last hour and more, not over the moment in which they
-    are made; gives when that begins.
-    """
+    """Spread the orders over more than the last hour, and return when it begins."""
     begin = int(time.time()) * 1_000_000 - 2 * HOUR
     times = itertools.count(begin, HOUR // ORDERS)
     order = TradeTape.order
@@ -41,7 +39,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def fill(trade: Trade, *, asked_for: bool = False) -> Fill:
-    """A trade as the oracle knows it."""
+    """Return a trade in the form of the oracle."""
     market = trade.market
     return Fill(
         market.exchange, market.symbol, str(trade.trade_id), trade.trade_id, trade.time_us,
@@ -50,62 +48,63 @@ def fill(trade: Trade, *, asked_for: bool = False) -> Fill:
     )  # fmt: skip
 
 
-def told(tables: Database, fills: Iterable[Fill]) -> set[str]:
-    """The candles and their certificates are those of these trades, in all timeframes;
-    gives the statuses of the closed ones.
+def check_candles(tables: Database, fills: Iterable[Fill]) -> set[str]:
+    """Assert that candles and certificates of all timeframes are those of these trades.
+
+    Return the statuses of the closed candles.
     """
-    came = list(fills)
-    marks = oracle.watermarks(came)
-    assert gold(tables) == oracle.candles(came, marks)
-    found = certificates(tables)
-    assert found == oracle.certificates(came)
+    trades = list(fills)
+    marks = oracle.watermarks(trades)
+    assert gold(tables) == oracle.candles(trades, marks)
+    stored_certificates = certificates(tables)
+    assert stored_certificates == oracle.certificates(trades)
     check_revisions(tables)
     assert verify(tables.client).equal
     assert not check_totals(tables.client)
-    return {str(one["status"]) for one in found.values()} - {"forming"}
+    return {str(row["status"]) for row in stored_certificates.values()} - {"forming"}
 
 
 def listen(tables: Database, simulator: Simulator, exchange: str, begin: int) -> list[Fill]:
-    """Store what was heard; gives all that lies between the first and the last of it."""
+    """Store the received trades, and return all between the first and the last of them."""
     skipped = {
-        (one.trade.market.native_symbol, one.trade.trade_id)
-        for one in simulator.journal
-        if one.skipped
+        (entry.trade.market.native_symbol, entry.trade.trade_id)
+        for entry in simulator.journal
+        if entry.skipped
     }
 
-    def heard(_: int, trade: Trade) -> bool:
+    def was_received(_: int, trade: Trade) -> bool:
         second = (trade.time_us - begin) / 1_000_000
         away = any(since <= second < until for since, until in AWAY)
         return not away and (trade.market.native_symbol, trade.trade_id) not in skipped
 
-    between = hear(tables, simulator, exchange, heard)
-    fills = [fill(trade, asked_for=not heard(0, trade)) for trade in between]
+    between = hear(tables, simulator, exchange, was_received)
+    fills = [fill(trade, asked_for=not was_received(0, trade)) for trade in between]
     # What was heard came first, in the order of time.
-    return sorted(fills, key=lambda one: (one.asked_for, one.time, one.sequence))
+    return sorted(fills, key=lambda trade: (trade.asked_for, trade.time, trade.sequence))
 
 
 @pytest.mark.parametrize("exchange", ["binance", "kraken", "coinbase"])
 def test_candles_of_an_hour_with_gaps_are_exact_before_and_after_filling(
     tables: Database, begin: int, exchange: str
 ) -> None:
-    """Two trades of a hundred are skipped, and the connection is lost now and then. While
-    REST refuses, exactly the candles that may miss a trade say how many; once it answers,
-    all are complete, and are those of all trades.
+    """Two trades of a hundred are skipped, and the connection is lost from time to time. While REST
+    refuses, exactly the candles that may lack a trade say how many. Once it answers, all are
+    complete and equal those of all trades.
     """
     with played(6_000, skip=0.02, fail=1) as (simulator, _):
         fills = listen(tables, simulator, exchange, begin)
-        span = max(one.time for one in fills) - min(one.time for one in fills)
-        heard = [one for one in fills if not one.asked_for]
+        span = max(trade.time for trade in fills) - min(trade.time for trade in fills)
+        received_fills = [trade for trade in fills if not trade.asked_for]
         assert span > HOUR
-        assert len(fills) - len(heard) > len(fills) * 0.02
-        assert "gaps" in told(tables, heard)
+        assert len(fills) - len(received_fills) > len(fills) * 0.02
+        assert "gaps" in check_candles(tables, received_fills)
         haste = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
         mend(tables, asked(simulator, exchange), patience=haste)
-        assert "gaps" in told(tables, heard)
+        assert "gaps" in check_candles(tables, received_fills)
         simulator.fail_rate = 0
         mend(tables, asked(simulator, exchange))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
     # The feed began within the first candle of each market.
-    assert told(tables, fills) == {"complete", "partial"}
-    partial = [name for name, one in certificates(tables).items() if one["status"] == "partial"]
+    assert check_candles(tables, fills) == {"complete", "partial"}
+    partial = [name for name, row in certificates(tables).items() if row["status"] == "partial"]
     assert len(partial) <= 6 * len(markets(simulator, exchange))

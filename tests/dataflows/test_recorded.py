@@ -1,4 +1,4 @@
-"""Candles of real frames equal the candles that the exchanges publish."""
+"""Candles of recorded frames equal the candles that the exchanges publish."""
 
 import csv
 import json
@@ -28,11 +28,11 @@ pytestmark = recorded.needed
 
 
 def replay(logs: Sequence[Path], tables: Database) -> None:
-    tally = Counters()
-    feed = FrameLogSource(logs, tally)
+    counters = Counters()
+    feed = FrameLogSource(logs, counters)
     run_main(
         ohlcv.build(
-            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, counters)
         )
     )
 
@@ -54,7 +54,7 @@ def minutes(tables: Database, symbol: str) -> dict[int, dict[str, Any]]:
 def test_minutes_of_recorded_binance_equal_its_klines(
     tables: Database, tmp_path: Path, asset: str
 ) -> None:
-    """Every field of every whole minute, over midnight and two recordings."""
+    """In each field of each whole minute, across midnight and two recordings."""
     logs = [
         recorded.log(
             tmp_path / f"{day}.tsv",
@@ -65,7 +65,7 @@ def test_minutes_of_recorded_binance_equal_its_klines(
         for day in ("20240718", "20240719")
     ]
     replay(logs, tables)
-    found = minutes(tables, f"{asset}/USDT:USDT")
+    minutes_ = minutes(tables, f"{asset}/USDT:USDT")
     path = recorded.DATA / "klines" / f"binance_usdm_{asset}USDT_1m_20240718T2357Z.csv"
     published = list(csv.DictReader(path.read_text().splitlines()))[1:-1]
     names = {
@@ -75,13 +75,13 @@ def test_minutes_of_recorded_binance_equal_its_klines(
     }  # fmt: skip
     assert len(published) == 7
     for kline in published:
-        ours = found[int(kline["open_time"]) // 1000]
+        ours = minutes_[int(kline["open_time"]) // 1000]
         assert {name: ours[name] for name in names} == {
             name: Decimal(kline[theirs]) for name, theirs in names.items()
         }
         # Binance counts all its trades in them, those too that it leaves out of candles.
         assert ours["status"] == "complete"
-    assert found[min(found)]["status"] == "partial"
+    assert minutes_[min(minutes_)]["status"] == "partial"
     assert verify(tables.client).equal
     assert check_totals(tables.client) == []
 
@@ -124,14 +124,14 @@ def v1(trades: list[list[Any]]) -> str:
 def test_minutes_of_recorded_kraken_equal_its_ohlc(
     tables: Database, tmp_path: Path, write: Any
 ) -> None:
-    """Every field of every minute with trades; Kraken cuts vwap to a tenth."""
+    """In each field of each minute with trades; Kraken truncates vwap to a tenth."""
     # The fills of one moment come in one frame.
     frames = [
         (int(time * 10**9) + 40_000_000, write(list(fills)))
         for time, fills in groupby(kraken_trades(), key=lambda trade: trade[2])
     ]
     replay([recorded.log(tmp_path / "k.tsv", "kraken", frames, "k")], tables)
-    found = minutes(tables, "BTC/USDT")
+    minutes_ = minutes(tables, "BTC/USDT")
     path = recorded.DATA / "kraken_rest" / "kraken_xbtusdt_ohlc_1m_part1.json"
     answer = json.loads(path.read_text())
     compared = 0
@@ -139,7 +139,7 @@ def test_minutes_of_recorded_kraken_equal_its_ohlc(
         # The recording of trades begins within the minute before.
         if not count or start < 1_762_795_440:
             continue
-        ours = found[start]
+        ours = minutes_[start]
         theirs = dict(zip(("open", "high", "low", "close"), map(Decimal, prices), strict=True))
         assert {name: ours[name] for name in theirs} == theirs
         assert (ours["volume"], ours["trade_count"]) == (Decimal(volume), count)
@@ -150,7 +150,7 @@ def test_minutes_of_recorded_kraken_equal_its_ohlc(
 
 
 def test_recorded_session_of_each_exchange_adds_up(tables: Database, tmp_path: Path) -> None:
-    """Recorded sessions with all their other frames give the trades they hold."""
+    """Sessions with all their other frames give exactly their trades."""
     sessions = {
         "binance": ("BINANCE.ws.1.0.gz", 0),
         "coinbase": ("COINBASE.ws.28.0.part-a.gz", 37),
@@ -176,10 +176,10 @@ def test_recorded_session_of_each_exchange_adds_up(tables: Database, tmp_path: P
 
 
 def test_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Path) -> None:
-    """Thousands of real trades, some of which came in a later minute than theirs."""
+    """Thousands of real trades, some of which were received in a later minute."""
     frames = recorded.binance("binance_spot_btcusdt_20230405.raw.gz")
     replay([recorded.log(tmp_path / "s.tsv", "binance", frames, "b0")], tables)
-    said = []
+    expected = []
     for seq, (recv_ns, text) in enumerate(frames):
         data = json.loads(text, parse_float=Decimal).get("data", {})
         fills: tuple[Fill, ...] = ()
@@ -189,6 +189,6 @@ def test_recorded_day_of_spot_equals_the_oracle(tables: Database, tmp_path: Path
                 not data["m"], Decimal(data["p"]), Decimal(data["q"]), offset=seq,
             )  # fmt: skip
             fills = (fill,)
-        said.append(Frame("binance", "b0", seq, recv_ns // 1000, text, fills))
-    assert sum(len(frame.fills) for frame in said) == 3144
-    check(said, tables)
+        expected.append(Frame("binance", "b0", seq, recv_ns // 1000, text, fills))
+    assert sum(len(frame.fills) for frame in expected) == 3144
+    check(expected, tables)

@@ -1,4 +1,4 @@
-"""What nobody heard is asked for by REST, and what is not to be had is named."""
+"""Missing trades are requested by REST; unavailable ones are given up with a reason."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,38 +42,39 @@ HASTE = RetryPolicy(first_backoff_s=0.01, max_backoff_s=0.05)
 
 
 def one_in(count: int) -> Any:
-    """All trades are heard but one in so many."""
+    """All trades are received but one in so many."""
     return lambda place, _: place % count != count // 2
 
 
 @pytest.mark.parametrize("exchange", EVERY)
 def test_trade_is_the_same_by_rest_and_by_websocket(exchange: str) -> None:
-    """Every trade of every market, in all that candles are made of."""
+    """Each trade of each market, in all fields that candles use."""
     same = [name for name in TRADES if name not in {"received_at", "source", "source_partition",
             "source_offset", "source_index", "via"}]  # fmt: skip
     with played() as (simulator, _):
-        (how,) = asked(simulator, exchange).values()
-        client, rows = Client(how.rest, how.url, how.key), []
+        (endpoint,) = asked(simulator, exchange).values()
+        client, rows = Client(endpoint.rest, endpoint.url, endpoint.key), []
         for native in markets(simulator, exchange):
             place = Cursor(0, 0)
             if exchange == "coinbase":
                 place = Cursor(markets(simulator, exchange)[native][0].trade_id)
-            answer = client.ask(how.rest.trades_path(native, place, how.rest.page_rows))
+            answer = client.ask(endpoint.rest.trades_path(native, place, endpoint.rest.page_rows))
             rows.append((answer.received_ns, f"rest/{native}", 0, answer.text))
-        shown = [
+        answers = [
             trade
             for trades in markets(simulator, exchange).values()
-            for trade in trades[: how.rest.page_rows]
+            for trade in trades[: endpoint.rest.page_rows]
             if not trade.condition
         ]
     asking = decode(
         EXCHANGES[exchange], pl.DataFrame(rows, schema=FRAMES, orient="row"), INSTRUMENTS
     )
-    hearing = decode(EXCHANGES[exchange], heard(shown).frames, INSTRUMENTS)
+    by_websocket = decode(EXCHANGES[exchange], heard(answers).frames, INSTRUMENTS)
     assert asking.dead_letters.is_empty()
-    assert hearing.trades.height == len(shown)
+    assert by_websocket.trades.height == len(answers)
     both = [
-        read.trades.select(same).sort("native_symbol", "sequence") for read in (asking, hearing)
+        read.trades.select(same).sort("native_symbol", "sequence")
+        for read in (asking, by_websocket)
     ]
     assert both[0].equals(both[1])
     assert set(asking.trades["via"]) == {2}
@@ -82,27 +83,27 @@ def test_trade_is_the_same_by_rest_and_by_websocket(exchange: str) -> None:
 # The others are filled in `test_proof.py`, where candles are compared, too.
 @pytest.mark.parametrize("exchange", ["binance_usdm", "coinbase"])
 def test_repair_stores_all_missing_trades(tables: Database, exchange: str) -> None:
-    """All trades between those that were heard are stored, and the candles are theirs."""
+    """All trades between received ones are stored, with their candles."""
     with played(1500) as (simulator, _):
         between = hear(tables, simulator, exchange, one_in(20))
         before = gaps(tables)
         assert {gap["state"] for gap in before} == {"open"}
-        tally = mend(tables, asked(simulator, exchange))
+        counters = mend(tables, asked(simulator, exchange))
         requests = simulator.rest_requests
     # Binance shows no futures trades that carry a condition.
     hidden = {trade for trade in between if trade.condition}
-    left = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
-    assert len(left) == sum(gap["missing"] for gap in left) <= len(hidden)
-    assert all(gap["state"] == "unrepairable" for gap in left)
-    found = stored(tables, exchange)
-    absent = numbers(between) - found.keys()
-    assert len(absent) == len(left)
+    unfilled = [gap for gap in gaps(tables) if gap["state"] != "repaired"]
+    assert len(unfilled) == sum(gap["missing"] for gap in unfilled) <= len(hidden)
+    assert all(gap["state"] == "unrepairable" for gap in unfilled)
+    stored_ = stored(tables, exchange)
+    absent = numbers(between) - stored_.keys()
+    assert len(absent) == len(unfilled)
     assert absent <= numbers(hidden)
-    came = [found[one] for one in numbers(between) - absent]
-    assert came.count("rest") == sum(one["count"] for one in before) - len(left)
-    assert tally.total("rest", exchange, "answered") == requests
+    ways = [stored_[trade] for trade in numbers(between) - absent]
+    assert ways.count("rest") == sum(gap["count"] for gap in before) - len(unfilled)
+    assert counters.total("rest", exchange, "answered") == requests
     # Neighbours share a request; what is missing in it is asked for twice.
-    assert requests <= len(markets(simulator, exchange)) + 2 * len(left)
+    assert requests <= len(markets(simulator, exchange)) + 2 * len(unfilled)
     client = tables.client
     assert verify(client).equal
     assert not check_totals(client)
@@ -111,16 +112,16 @@ def test_repair_stores_all_missing_trades(tables: Database, exchange: str) -> No
 def test_gap_of_a_failing_exchange_stays_with_its_reason_and_is_filled_later(
     tables: Database,
 ) -> None:
-    """A gap stays, with the reason and a count; when REST is well again it is filled."""
+    """With a count of its attempts. It is filled once REST answers again."""
     with played(fail=1) as (simulator, _):
         between = hear(tables, simulator, "kraken", one_in(20))
         count = len(gaps(tables))
         mend(tables, asked(simulator, "kraken"), patience=HASTE)
         assert simulator.rest_requests == QUICK.tries
-        found = gaps(tables)
-        assert len(found) == count
-        assert {(gap["state"], gap["reason"]) for gap in found} == {("repairing", "status 503")}
-        assert {gap["attempts"] for gap in found} <= {1, 2, 3}
+        gaps_ = gaps(tables)
+        assert len(gaps_) == count
+        assert {(gap["state"], gap["reason"]) for gap in gaps_} == {("repairing", "status 503")}
+        assert {gap["attempts"] for gap in gaps_} <= {1, 2, 3}
         simulator.fail_rate = 0
         mend(tables, asked(simulator, "kraken"))
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
@@ -128,7 +129,7 @@ def test_gap_of_a_failing_exchange_stays_with_its_reason_and_is_filled_later(
 
 
 def test_rate_limited_repair_waits_and_loses_nothing(tables: Database) -> None:
-    """Nothing is lost by them."""
+    """All trades are stored after two refusals."""
     with played() as (simulator, run):
 
         async def limit() -> None:
@@ -136,23 +137,23 @@ def test_rate_limited_repair_waits_and_loses_nothing(tables: Database) -> None:
 
         hear(tables, simulator, "kraken", one_in(20))
         run(limit())
-        tally = mend(tables, asked(simulator, "kraken"), patience=HASTE)
-    assert tally.total("rest", "kraken", "refused") == 2
+        counters = mend(tables, asked(simulator, "kraken"), patience=HASTE)
+    assert counters.total("rest", "kraken", "refused") == 2
     assert {gap["state"] for gap in gaps(tables)} == {"repaired"}
 
 
 def test_gap_older_than_the_exchange_shows_is_given_up_once(tables: Database) -> None:
-    """Once, with the reason; it is not asked for again."""
+    """With the reason; it is not requested again."""
     with played(oldest=5) as (simulator, _):
         hear(tables, simulator, "binance", lambda place, _: place != 3)
-        found = gaps(tables)
+        gaps_ = gaps(tables)
         mend(tables, asked(simulator, "binance"))
         requests = simulator.rest_requests
         assert requests
         mend(tables, asked(simulator, "binance"))
         assert simulator.rest_requests == requests
     after = gaps(tables)
-    assert len(after) == len(found)
+    assert len(after) == len(gaps_)
     old = [gap for gap in after if gap["state"] == "unrepairable"]
     assert old
     assert all(gap["reason"].startswith("too old: the exchange shows trades from") for gap in old)
@@ -160,9 +161,7 @@ def test_gap_older_than_the_exchange_shows_is_given_up_once(tables: Database) ->
 
 
 def test_gap_is_not_given_up_after_one_answer(tables: Database) -> None:
-    """What it lacks is asked for once more, not before its time, by the next process too; what
-    comes then is stored.
-    """
+    """It is requested once more after a pause, by the next process too, and then stored."""
     patient = replace(QUICK, confirm_s=3_600.0)
     with played(oldest=5) as (simulator, _):
         hear(tables, simulator, "binance", lambda place, _: place != 3)
@@ -180,7 +179,7 @@ def test_gap_is_not_given_up_after_one_answer(tables: Database) -> None:
 
 
 def test_gap_of_a_delisted_market_is_given_up_with_its_reason(tables: Database) -> None:
-    """With the exchange's own words; others are filled."""
+    """With the message of the exchange; gaps of other markets are filled."""
     with played(refuse=("BTC-USD",)) as (simulator, _):
         hear(tables, simulator, "coinbase", one_in(20))
         mend(tables, asked(simulator, "coinbase"))
@@ -190,10 +189,8 @@ def test_gap_of_a_delisted_market_is_given_up_with_its_reason(tables: Database) 
     assert "NotFound" in reason
 
 
-def test_gap_whose_answers_cannot_be_read_is_given_up_after_some(tables: Database) -> None:
-    """After some answers that hold all of it, as none of it is ever stored; then it is not
-    asked for again.
-    """
+def test_gap_with_unreadable_answers_is_given_up_after_some(tables: Database) -> None:
+    """After some unreadable answers it is not requested again."""
     with played() as (simulator, _):
         two = ("BTCUSDT", "ETHUSDT")
         hear(
@@ -214,14 +211,14 @@ def test_gap_whose_answers_cannot_be_read_is_given_up_after_some(tables: Databas
         until(given_up, seconds=120)
         requests = simulator.rest_requests
         part.close()
-    found = gaps(tables)
-    assert {gap["attempts"] for gap in found} == {MAX_UNREADABLE_FILLS}
-    assert all("came and were not stored, see dead_letters" in gap["reason"] for gap in found)
+    gaps_ = gaps(tables)
+    assert {gap["attempts"] for gap in gaps_} == {MAX_UNREADABLE_FILLS}
+    assert all("came and were not stored, see dead_letters" in gap["reason"] for gap in gaps_)
     assert requests == len(two) * MAX_UNREADABLE_FILLS
 
 
 def test_gap_of_millions_is_not_requested(tables: Database) -> None:
-    """And said to be."""
+    """Its reason says so."""
     with played() as (simulator, _):
         hear(tables, simulator, "kraken", lambda place, _: place < 2)
         far = next(iter(markets(simulator, "kraken").values()))[2]
@@ -248,7 +245,7 @@ def run(tables: Database, items: list[Any]) -> None:
 
 
 def test_futures_gap_older_than_the_newest_trades_waits_for_a_key(tables: Database) -> None:
-    """Older ones wait for a key, and their gaps say for which."""
+    """Its reason names the key. With the key it is filled."""
     with played(40_000) as (simulator, _):
         (trades,) = markets(simulator, "binance_usdm").values()
         plain = [n for n, trade in enumerate(trades) if not trade.condition]

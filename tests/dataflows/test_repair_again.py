@@ -1,4 +1,4 @@
-"""What one answer lacks is asked for once more, and what was given up when somebody wants it."""
+"""Gaps that one answer lacks are requested again, given-up ones only if selected."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +27,13 @@ PATIENT = replace(QUICK, confirm_s=3600.0)
 
 
 def without(*places: int) -> Any:
-    """All trades are heard but some, by their places in their markets."""
+    """All trades are received but some, by their places in their markets."""
     return lambda place, _: place not in places
 
 
 @contextmanager
-def forgetful(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
-    """A simulator, and a way to have it `show` or `lack` so many from now on."""
+def lacking_simulator(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, int], None]]]:
+    """A simulator, and a function that makes it `show` or `lack` so many trades from now on."""
     with played(**fault_rates) as (simulator, run):
 
         def tell(name: str, number: int) -> None:
@@ -49,8 +49,8 @@ def forgetful(**fault_rates: Any) -> Iterator[tuple[Simulator, Callable[[str, in
 def test_gap_is_kept_after_one_answer_that_lacks_three_numbers(
     tables: Database, exchange: str
 ) -> None:
-    """The next one holds them, and nothing is ever called unrepairable."""
-    with forgetful() as (simulator, tell):
+    """The next answer holds them, and no gap is given up."""
+    with lacking_simulator() as (simulator, tell):
         between = hear(tables, simulator, exchange, without(7, 8, 9))
         tell("lack", 1)
         mend(tables, asked(simulator, exchange), PATIENT)
@@ -67,8 +67,8 @@ def test_gap_is_kept_after_one_answer_that_lacks_three_numbers(
 
 
 def test_gap_is_kept_if_two_answers_lack_it_for_different_reasons(tables: Database) -> None:
-    """Too old once, and then answered without these: that is looked at once more, too."""
-    with forgetful(oldest=5) as (simulator, tell):
+    """Too old first, then answered without these numbers: it is requested once more."""
+    with lacking_simulator(oldest=5) as (simulator, tell):
         hear(tables, simulator, "binance", without(3))
         mend(tables, asked(simulator, "binance"), PATIENT)
         old = [gap for gap in gaps(tables) if gap["state"] == "repairing"]
@@ -86,7 +86,7 @@ def test_gap_is_kept_if_two_answers_lack_it_for_different_reasons(tables: Databa
 
 
 def too_old(tables: Database, simulator: Simulator) -> list[Trade]:
-    """Gaps that are given up, as the exchange shows a few trades only."""
+    """Gaps that are given up, as the exchange returns only a few trades."""
     between = hear(tables, simulator, "kraken", without(3))
     mend(tables, asked(simulator, "kraken"))
     assert {gap["state"] for gap in gaps(tables)} == {"unrepairable"}
@@ -94,8 +94,8 @@ def too_old(tables: Database, simulator: Simulator) -> list[Trade]:
 
 
 def test_given_up_gap_is_requested_again_only_if_selected(tables: Database) -> None:
-    """Not otherwise; and then it is filled."""
-    with forgetful(oldest=5) as (simulator, tell):
+    """It is then filled."""
+    with lacking_simulator(oldest=5) as (simulator, tell):
         between = too_old(tables, simulator)
         tell("show", 0)
         before = simulator.rest_requests
@@ -109,8 +109,8 @@ def test_given_up_gap_is_requested_again_only_if_selected(tables: Database) -> N
 
 
 def test_given_up_gap_that_is_still_lacking_stays_given_up(tables: Database) -> None:
-    """Since the same time; asked for once, not twice, as two answers had said so."""
-    with forgetful(oldest=5) as (simulator, tell):
+    """After one request, with its first time."""
+    with lacking_simulator(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
         before, since, requests = gaps(tables), since_when(tables), simulator.rest_requests
         tell("show", 4)
@@ -131,8 +131,8 @@ def since_when(tables: Database) -> list[Any]:
 
 
 def test_failed_request_changes_nothing_of_a_given_up_gap(tables: Database) -> None:
-    """Not its reason either: that of the exchange's last answer stays."""
-    with forgetful(oldest=5) as (simulator, _):
+    """It keeps the reason of the exchange's last answer."""
+    with lacking_simulator(oldest=5) as (simulator, _):
         too_old(tables, simulator)
         before, requests = gaps(tables), simulator.rest_requests
         simulator.fail_rate = 1
@@ -143,28 +143,28 @@ def test_failed_request_changes_nothing_of_a_given_up_gap(tables: Database) -> N
 
 
 def test_selection_limits_the_gaps_that_are_requested(tables: Database) -> None:
-    """By market, and by their first numbers."""
-    with forgetful(oldest=5) as (simulator, tell):
+    """By market, and by first number."""
+    with lacking_simulator(oldest=5) as (simulator, tell):
         too_old(tables, simulator)
-        one, other, *_ = gaps(tables)
+        first, second, *_ = gaps(tables)
         tell("show", 0)
-        choice = GapSelection(include_given_up=True, symbols=frozenset({one["symbol"]}))
+        choice = GapSelection(include_given_up=True, symbols=frozenset({first["symbol"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
-        assert filled == [one["symbol"]]
-        choice = GapSelection(include_given_up=True, firsts=frozenset({other["first_sequence"]}))
+        assert filled == [first["symbol"]]
+        choice = GapSelection(include_given_up=True, firsts=frozenset({second["first_sequence"]}))
         mend(tables, asked(simulator, "kraken"), choice=choice)
         filled = [gap["symbol"] for gap in gaps(tables) if gap["state"] == "repaired"]
-        assert filled == [one["symbol"], other["symbol"]]
+        assert filled == [first["symbol"], second["symbol"]]
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_gap_of_millions_is_requested_only_if_it_is_named(
     tables: Database, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
-    """Also again; a bound of five stands for that of a million."""
+    """Also by a run that includes given-up gaps. A limit of five replaces that of a million."""
     monkeypatch.setattr(fill_plan, "MAX_GAP_NUMBERS", 5)
-    with forgetful() as (simulator, _):
+    with lacking_simulator() as (simulator, _):
         native = next(iter(markets(simulator, "kraken")))
         hear(
             tables, simulator, "kraken",
@@ -194,8 +194,8 @@ def page(*ids: int) -> Response:
 
 
 def test_refusal_after_an_answer_ends_the_round(tables: Database) -> None:
-    """Nothing else is asked for before the exchange's pause, though the answer had reset the
-    count of refusals; after three in a row a run that is to end gives the exchange up.
+    """No request is sent before the pause of the exchange, though the answer has reset the count of
+    refusals. After three refusals in a row, a run that is to end gives the exchange up.
     """
     with played() as (simulator, _):
         native, trades = next(iter(markets(simulator, "binance").items()))

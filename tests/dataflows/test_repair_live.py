@@ -1,4 +1,4 @@
-"""A live pipeline that asks by REST for what it missed."""
+"""A live pipeline that requests missed trades by REST."""
 
 import threading
 from functools import partial
@@ -40,22 +40,24 @@ pytestmark = pytest.mark.slow("live feeds until all is there", seconds=6)
 def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
     tables: Database, engine_path: Path
 ) -> None:
-    """With trades that never come and connections that are cut, in the end all is there."""
+    """Trades are skipped and connections are cut; at the end all trades are stored."""
     plan = Plan(rate=2000, trades=3000, starts_paused=True, fault_rates=FaultRates(skip=0.02))
     exchanges = ("binance", "kraken", "coinbase")
     natives = {name: INSTRUMENTS.subscriptions(name) for name in exchanges}
     over = threading.Event()
     with running(Simulator(plan)) as (simulator, run_there):
-        tally = Counters()
+        counters = Counters()
         lives: dict[str, Any] = {}
         for name in exchanges:
             lives |= quick(name, messages_per_s=EXCHANGES[name].live.messages_per_s)
         urls = {name: simulator.url(name) for name in exchanges}
-        feed = WebSocketSource(natives, urls, tally, over.is_set, rules=lives, timeouts=QUICKLY)
+        feed = WebSocketSource(natives, urls, counters, over.is_set, rules=lives, timeouts=QUICKLY)
         name = str(tables.client.command("SELECT currentDatabase()"))
         own = connect(engine_path, name)
-        repairs = GapFillSource(asked(simulator, *exchanges), own, tally, over.is_set, timing=QUICK)
-        process = ProcessContext(INSTRUMENTS, exchanges, tally, over.is_set, is_live=True)
+        repairs = GapFillSource(
+            asked(simulator, *exchanges), own, counters, over.is_set, timing=QUICK
+        )
+        process = ProcessContext(INSTRUMENTS, exchanges, counters, over.is_set, is_live=True)
         flow = ohlcv.build(builder.build_embedded(process, feed, tables, repairs))
         failures: list[BaseException] = []
 
@@ -68,15 +70,15 @@ def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
 
         def watch() -> None:
             try:
-                until(lambda: all(len(simulator.subscribed(one)) for one in exchanges))
+                until(lambda: all(len(simulator.subscribed(name)) for name in exchanges))
                 run_there(play())
                 for share in (0.3, 0.6):
                     reached = partial(sent, simulator, share * 3000)
                     until(reached)
                     run_there(trouble())
                 run_there(simulator.ended())
-                until(lambda: all(has_filled_gaps(own, simulator, one) for one in exchanges))
-                until(lambda: not left(own))
+                until(lambda: all(has_filled_gaps(own, simulator, name) for name in exchanges))
+                until(lambda: not unfilled_gaps(own))
             except BaseException as failure:  # noqa: BLE001 - raised below
                 failures.append(failure)
             finally:
@@ -89,14 +91,14 @@ def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
         own.close()
         if failures:
             raise failures[0]
-        assert {via for one in exchanges for via in stored(tables, one).values()} == {
+        assert {via for name in exchanges for via in stored(tables, name).values()} == {
             "websocket",
             "rest",
         }
         # What was heard after the last look may have shown more gaps: the next run's.
         mend(tables, asked(simulator, *exchanges))
-        assert all(has_filled_gaps(tables, simulator, one) for one in exchanges)
-    assert not left(tables)
+        assert all(has_filled_gaps(tables, simulator, name) for name in exchanges)
+    assert not unfilled_gaps(tables)
     assert verify(tables.client).equal
     assert not check_totals(tables.client)
 
@@ -108,21 +110,27 @@ def sent(simulator: Simulator, count: float) -> bool:
     return simulator.sent >= count
 
 
-def left(database: Database) -> list[dict[str, Any]]:
+def unfilled_gaps(database: Database) -> list[dict[str, Any]]:
     return [gap for gap in gaps(database) if gap["state"] in ("open", "repairing")]
 
 
 def has_filled_gaps(database: Database, simulator: Simulator, exchange: str) -> bool:
-    """Whether all trades between those that were heard are stored."""
-    found = stored(database, exchange)
-    wanted: set[tuple[str, int]] = set()
+    """Return whether all trades between received ones are stored."""
+    stored_ = stored(database, exchange)
+    expected: set[tuple[str, int]] = set()
     for native, trades in markets(simulator, exchange).items():
-        told = [
-            number for (name, number), via in found.items() if name == native and via == "websocket"
+        received_numbers = [
+            number
+            for (name, number), via in stored_.items()
+            if name == native and via == "websocket"
         ]
-        wanted |= numbers(_between(trades, told))
-    return bool(wanted) and wanted <= found.keys()
+        expected |= numbers(_between(trades, received_numbers))
+    return bool(expected) and expected <= stored_.keys()
 
 
-def _between(trades: list[Trade], told: list[int]) -> list[Trade]:
-    return [t for t in trades if told and min(told) <= t.trade_id <= max(told)]
+def _between(trades: list[Trade], received_numbers: list[int]) -> list[Trade]:
+    return [
+        t
+        for t in trades
+        if received_numbers and min(received_numbers) <= t.trade_id <= max(received_numbers)
+    ]

@@ -1,4 +1,4 @@
-"""Outages, through Bytewax into a real ClickHouse."""
+"""Outages, through the whole pipeline into real tables."""
 
 from pathlib import Path
 
@@ -21,16 +21,16 @@ KINDS = st.lists(st.sampled_from(["up", "down", "killed", "trade"]), max_size=20
 
 
 def feed(kinds: list[str]) -> tuple[list[Frame], list[tuple[int, int]]]:
-    """Frames of one connection a minute apart, and the outages they mean."""
-    frames, alive, process, dark, heard = list[Frame](), False, 0, 0, 0
+    """Frames of a connection, a minute apart, and their outages."""
+    frames, is_alive, process, down_since, last_heard = list[Frame](), False, 0, 0, 0
     expected = []
     for seq, kind in enumerate(kinds):
         at = EPOCH_ZERO + seq * MINUTE
         if kind == "killed":
-            alive, dark = False, heard if alive else dark
+            is_alive, down_since = False, last_heard if is_alive else down_since
             process += 1
             continue
-        if (kind == "up") == alive:
+        if (kind == "up") == is_alive:
             continue
         if kind == "trade":
             text = (
@@ -38,12 +38,12 @@ def feed(kinds: list[str]) -> tuple[list[Frame], list[tuple[int, int]]]:
                 f'"T":{at // 1000},"m":true,"M":true}}'
             )
         else:
-            said = "connected" if kind == "up" else "disconnected"
-            text = f'{{"candlewax":"{said}","process":"{process}"}}'
-            expected += [(dark, at)] if dark and not alive else []
-            alive, dark = not alive, 0 if not alive else at
+            event = "connected" if kind == "up" else "disconnected"
+            text = f'{{"candlewax":"{event}","process":"{process}"}}'
+            expected += [(down_since, at)] if down_since and not is_alive else []
+            is_alive, down_since = not is_alive, 0 if not is_alive else at
         frames.append(Frame("binance", "b0", seq, at, text, ()))
-        heard = at
+        last_heard = at
     return frames, expected
 
 
@@ -67,7 +67,7 @@ def test_outages_do_not_depend_on_batches_and_restarts(
     place: int,
     recovering: bool,
 ) -> None:
-    """By a process that is aborted and goes on, or by one that begins with the tables."""
+    """In a process that is aborted and resumes, or one that starts from the tables."""
     clear(tables)
     frames, expected = feed(["up", "trade", *kinds])
     items: list[object] = list(received(frames, cuts))

@@ -12,9 +12,8 @@ from tests.support.kafka.fixtures import need_jars
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Live feeds that all faults share: each begins where the one before it has ended, and
-    the account is of all that ever came. Nobody else uses the broker and the server: they
-    are ended.
+    """Live feeds that all faults share: each fault begins after the one before, and the account is
+    of all received frames. No other test uses the broker and the server, as faults end them.
     """
     need_jars()
     with pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow("processes that are killed and begin again", secon
     ids=lambda fault: fault.name,
 )
 def test_each_received_trade_is_stored_once_after_a_fault(tmp_path: Path, fault: Fault) -> None:
-    """Each trade once, with its candles and certificates."""
+    """With its candles and certificates."""
     if not fault.needs():
         pytest.skip("it takes root, and a system that lets it mount")
     with opened(tmp_path, SHORT) as place:

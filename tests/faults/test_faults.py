@@ -1,7 +1,7 @@
-"""Every fault, shortened: whatever is done, the tables hold what came, each trade once.
+"""Every fault, shortened: after it the tables hold each received trade once.
 
-`python -m tests.faults --full` plays them for as long as it takes. What another test does in
-the same way is not done here again.
+`python -m tests.faults --full` plays them in full length. Faults that another test plays in the
+same way are not repeated here.
 """
 
 import importlib
@@ -28,19 +28,19 @@ UNSTEADY = [fault for fault in LIVE if not fault.steady]
 
 
 def check(stage: Stage, *, steady: bool) -> None:
-    """Exactly what reached the raw topics is stored, and what did not is named."""
+    """Assert that exactly the frames of the raw topics are stored, and others are named."""
     before = stage.system.stored()[0]
     assert stage.settle(steady=steady).wrong == []
     assert stage.system.stored()[0] >= before > 100
 
 
 def perform(stage: Stage, fault: Fault) -> None:
-    """What a fault itself looks at is as it must be, and all goes on by itself."""
+    """Play a fault, and assert its own checks and that the dataflows recover."""
     if not fault.needs():
-        why = f"{fault.name} takes what is not here: root and mounts, or libfaketime"
+        reason = f"{fault.name} takes what is not here: root and mounts, or libfaketime"
         if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
-            pytest.fail(why)
-        pytest.skip(why)
+            pytest.fail(reason)
+        pytest.skip(reason)
     stage.resume()
     assert fault.play(stage).wrong == []
     assert stage.ended == []
@@ -48,29 +48,29 @@ def perform(stage: Stage, fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", STEADY, ids=lambda fault: fault.name)
 def test_dataflows_recover_from_a_fault(stage: Stage, fault: Fault) -> None:
-    """Trades that happen when it is over are in their candles soon."""
+    """Later trades are soon in their candles."""
     perform(stage, fault)
 
 
 def test_each_trade_is_stored_once_after_all_faults(stage: Stage) -> None:
-    """So it is, and candles and certificates are right."""
+    """Candles and certificates are right."""
     check(stage, steady=True)
 
 
 @pytest.mark.parametrize("fault", UNSTEADY, ids=lambda fault: fault.name)
 def test_dataflows_recover_from_a_wrong_clock(stage: Stage, fault: Fault) -> None:
-    """Trades that happen when it is right again are in their candles soon."""
+    """Trades after its correction are soon in their candles."""
     perform(stage, fault)
 
 
 def test_each_trade_is_stored_once_after_wrong_clocks(stage: Stage) -> None:
-    """So it is, and candles and certificates are right."""
+    """Candles and certificates are right."""
     check(stage, steady=False)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
 def test_each_fault_is_played_by_some_test(fault: Fault) -> None:
-    """By one of these, or by the one that it names."""
+    """By one of this file, or by the test that it names."""
     module, _, name = fault.shortened.rpartition(".")
     if module:
         assert callable(getattr(importlib.import_module(module), name))
