@@ -75,7 +75,7 @@ def test_order_of_storing_is_the_writers() -> None:
 
 
 def test_picture_shows_every_package() -> None:
-    """And none that is not there."""
+    """It shows no other."""
     shown = re.findall(r"│ (\w+)  ", _section("Packages"))
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert sorted(shown) == sorted(packages | {"dataflows"})

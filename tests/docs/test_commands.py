@@ -146,7 +146,7 @@ def test_page_answers(command: Command, played: dict[tuple[str, str], Done]) -> 
 
 @pytest.mark.parametrize("command", _of("candlewax"), ids=str)
 def test_command_and_its_options_exist(command: Command) -> None:
-    """Also of one that runs until it is stopped, or needs an exchange."""
+    """Including commands that run until they are stopped, or need an exchange."""
     words = command.words
     if len(words) == 1:
         return

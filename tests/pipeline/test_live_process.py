@@ -55,11 +55,11 @@ def play(simulator: Simulator, run: Any) -> None:
 
 
 def published(simulator: Simulator) -> set[tuple[str, str, str]]:
-    """Exchange, native symbol and id of each trade that somebody could hear."""
+    """Return exchange, native symbol and id of each trade that was sent."""
     return {
-        (one.trade.market.exchange, one.trade.market.native_symbol, str(one.trade.trade_id))
-        for one in simulator.journal
-        if not one.skipped and one.trade.market.exchange in VENUES
+        (entry.trade.market.exchange, entry.trade.market.native_symbol, str(entry.trade.trade_id))
+        for entry in simulator.journal
+        if not entry.skipped and entry.trade.market.exchange in VENUES
     }
 
 
@@ -70,7 +70,7 @@ FROM bronze_frames FINAL WHERE kind = 'control' AND event != '' GROUP BY ALL ORD
 
 
 def test_every_published_trade_is_stored(tmp_path: Path) -> None:
-    """Once the process is stopped; events of connections are stored among the frames."""
+    """Once the process is stopped. Connection events are stored among the frames."""
     plan = Plan(rate=1000, trades=1000, starts_paused=True)
     with running(Simulator(plan)) as (simulator, run):
         with listening(tmp_path, simulator) as process:
@@ -79,11 +79,11 @@ def test_every_published_trade_is_stored(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == 0, (tmp_path / "out.log").read_text()
         expected = published(simulator)
     trades = "SELECT exchange, native_symbol, trade_id FROM silver_trades FINAL"
-    asked = (trades, CONTROL, "SELECT count() FROM dead_letters")
-    commands = [("sql", sql, "--format", "TabSeparated") for sql in asked]
-    said = outputs(tmp_path, *commands, ("verify",))
+    queries = (trades, CONTROL, "SELECT count() FROM dead_letters")
+    commands = [("sql", sql, "--format", "TabSeparated") for sql in queries]
+    outputs_ = outputs(tmp_path, *commands, ("verify",))
     stored, events, letters = (
-        [line.split("\t") for line in text.splitlines()] for text in said[:3]
+        [line.split("\t") for line in text.splitlines()] for text in outputs_[:3]
     )
     assert set(map(tuple, stored)) == expected
     assert len(stored) == len(expected) > 500

@@ -51,7 +51,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     assert "equal those that SQL computes" in done.stdout
     assert "add up" in done.stdout
     assert "nothing changed" not in done.stdout
-    asked = {
+    queries = {
         "frames": ("sql", FRAMES, "--format", "TabSeparated"),
         "markets": ("sql", MARKETS, "--format", "JSONCompactEachRow"),
         "missing": ("sql", MISSING, "--format", "TabSeparated"),
@@ -59,11 +59,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         "verify": ("verify", "--json"),
         "wrong": ("sql", "SELECT nonsense FROM nothing"),
     }
-    return dict(zip(asked, commands(folder, list(asked.values())), strict=True))
+    return dict(zip(queries, commands(folder, list(queries.values())), strict=True))
 
 
 def test_sample_is_stored_as_its_manifest_says(sample: dict[str, Done]) -> None:
-    """Frames of each exchange, trades and volumes of each market; the cross-check agrees."""
+    """Frames of each exchange, and trades and volumes of each market; the cross-check agrees."""
     manifest = json.loads(MANIFEST.read_text())
     assert [line.split("\t") for line in sample["frames"].said.splitlines()] == [
         [name, *(str(counts[key]) for key in ("frames", "control_frames", "dead_frames", "trades"))]
@@ -78,37 +78,37 @@ def test_sample_is_stored_as_its_manifest_says(sample: dict[str, Done]) -> None:
         [float(market["volume"]) for _, market in expected], rel=1e-12
     )
     assert sample["verify"].status == 0
-    found = json.loads(sample["verify"].said)
-    assert set(found) >= {
+    result = json.loads(sample["verify"].said)
+    assert set(result) >= {
         "candles", "mismatches", "missing_in_gold", "missing_in_check", "examples"
     }  # fmt: skip
-    assert found["candles"] > 10_000
+    assert result["candles"] > 10_000
 
 
 def test_missing_trades_of_sample_are_those_of_its_manifest(sample: dict[str, Done]) -> None:
-    """Numbers are missing for trades that never came, and for no others."""
+    """No other number is missing."""
     rows = [line.split("\t") for line in sample["missing"].said.splitlines()]
     markets = json.loads(MANIFEST.read_text())["markets"]
-    found = {name: int(missing) for name, missing in rows}
-    assert found == {name: markets[name]["missing_ids"] for name in found}
-    assert sum(found.values()) > 0
+    missing_ids = {name: int(missing) for name, missing in rows}
+    assert missing_ids == {name: markets[name]["missing_ids"] for name in missing_ids}
+    assert sum(missing_ids.values()) > 0
 
 
-def test_wrong_query_is_told_in_the_words_of_clickhouse(sample: dict[str, Done]) -> None:
-    """With status 1 and without a stack."""
+def test_invalid_query_prints_the_message_of_clickhouse(sample: dict[str, Done]) -> None:
+    """With status 1 and no traceback."""
     done = sample["wrong"]
     assert done.status == 1
     assert "UNKNOWN" in done.complained
     assert "Stack trace" not in done.complained
 
 
-def test_query_gives_any_output_format(sample: dict[str, Done]) -> None:
-    """Rows as JSON; other tests ask for text."""
+def test_query_prints_any_output_format(sample: dict[str, Done]) -> None:
+    """Here JSON; other tests use text."""
     rows = [json.loads(line) for line in sample["timeframes"].said.splitlines()]
     assert {row["t"] for row in rows} == {"1m", "5m", "15m", "30m", "1h", "1d"}
 
 
-def test_init_creates_what_is_absent_and_nothing_else(tmp_path: Path) -> None:
+def test_init_creates_the_database_once(tmp_path: Path) -> None:
     """A second run changes nothing."""
     show = ("sql", "SHOW TABLES", "--format", "TabSeparated")
     *_, tables = outputs(tmp_path, ("init",), ("init",), show)
@@ -117,7 +117,7 @@ def test_init_creates_what_is_absent_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_each_dataflow_runs_by_itself(tmp_path: Path) -> None:
-    """Reading only, up to the trades, the candles of what is stored, and all of it again."""
+    """Reading only, up to trades, candles of stored trades, and all again."""
     frames = market(1000, seed=6)
     feed = {"CANDLEWAX_FEED": str(record(tmp_path / "market.tsv", frames))}
     for flow in ("ingest", "silver"):
@@ -134,13 +134,13 @@ def test_each_dataflow_runs_by_itself(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert ("nothing changed" in done.stdout) == again
     candles = "SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1d'"
-    asked = [("sql", sql, "--format", "TabSeparated") for sql in (trades, candles)]
-    stored, told, _ = outputs(tmp_path, *asked, ("verify",))
-    assert (int(stored), int(told)) == (len(fills), counted)
+    sql_commands = [("sql", sql, "--format", "TabSeparated") for sql in (trades, candles)]
+    stored, candle_trades, _ = outputs(tmp_path, *sql_commands, ("verify",))
+    assert (int(stored), int(candle_trades)) == (len(fills), counted)
 
 
 def test_directory_in_use_ends_the_second_process(tmp_path: Path) -> None:
-    """In one line; the first process goes on."""
+    """With one line; the first process continues."""
     place = tmp_path / "clickhouse"
     code = (
         "import sys; from pathlib import Path;"
@@ -158,20 +158,20 @@ def test_directory_in_use_ends_the_second_process(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         second = run(tmp_path, *FLOW)
-        asked, verified = commands(tmp_path, [("sql", "SELECT 1"), ("verify",)])
+        queried, verified = commands(tmp_path, [("sql", "SELECT 1"), ("verify",)])
         rest, _ = holder.communicate("")
-    told = (
+    message = (
         f"candlewax: {place}: in use by another process; an embedded database belongs to one at a "
         "time\n"
     )
-    assert (second.returncode, second.stderr) == (1, told)
-    assert (asked.status, asked.complained) == (1, told)
+    assert (second.returncode, second.stderr) == (1, message)
+    assert (queried.status, queried.complained) == (1, message)
     assert verified.status == 2
     assert rest == "1\n"
 
 
-def test_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
-    """In a line that names it."""
+def test_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
+    """In one line that names it."""
     (tmp_path / "clickhouse").write_text("")
     done = command_inside.flow("ohlcv", CANDLEWAX_CLICKHOUSE=str(tmp_path / "clickhouse"))
     assert done.returncode == 1
@@ -179,8 +179,8 @@ def test_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_commands_that_ask_create_no_database(tmp_path: Path) -> None:
-    """They say that there is none; `verify` could not compare."""
+def test_commands_that_only_read_create_no_database(tmp_path: Path) -> None:
+    """They report that there is none; `verify` ends with the status of a failed comparison."""
     for arguments, status in ((("sql", "SELECT 1"), 1), (("verify",), 2)):
         place = str(tmp_path / "clickhouse")
         done = command_inside.command(*arguments, CANDLEWAX_CLICKHOUSE=place)
@@ -201,7 +201,7 @@ def test_commands_that_ask_create_no_database(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, takes: str) -> None:
-    """Its name, its value and what it takes are told."""
+    """The message has its name, its value and what it takes."""
     done = command_inside.flow(
         "ohlcv", **{"CANDLEWAX_CLICKHOUSE": str(tmp_path / "none"), name: value}
     )
@@ -212,7 +212,7 @@ def test_wrong_setting_stops_the_start(tmp_path: Path, name: str, value: str, ta
 
 
 def test_bad_lines_of_a_log_become_dead_letters(tables: Database, tmp_path: Path) -> None:
-    """Lines of all bad kinds; the good ones around them are stored."""
+    """Invalid lines of each kind; the valid ones around them are stored."""
     trade = '{"e":"trade","E":1,"s":"BTCUSDT","t":N,"p":"1.5","q":"2","T":1000,"m":true,"M":true}'
     good = [
         frame_log.format_line(10**18 + n, "binance", "b", n, trade.replace("N", str(n + 1)))
@@ -229,11 +229,11 @@ def test_bad_lines_of_a_log_become_dead_letters(tables: Database, tmp_path: Path
     ]
     log = tmp_path / "bad.tsv"
     log.write_bytes(b"".join(line + b"\n" for line in bad) + "".join(good).encode() + b"12\tbin")
-    tally = Counters()
-    feed = FrameLogSource([log], tally)
+    counters = Counters()
+    feed = FrameLogSource([log], counters)
     run_main(
         ohlcv.build(
-            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+            builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, counters)
         )
     )
     letters = tables.query(
@@ -253,7 +253,7 @@ def test_bad_lines_of_a_log_become_dead_letters(tables: Database, tmp_path: Path
 
 
 def test_live_feed_without_markets_is_an_error(databases: Databases, engine_path: Path) -> None:
-    """Rather than a process that waits for ever."""
+    """The process does not wait for ever."""
     with databases.one() as tables:
         done = command_inside.flow(
             "ohlcv",
@@ -266,8 +266,8 @@ def test_live_feed_without_markets_is_an_error(databases: Databases, engine_path
     assert "CANDLEWAX_FEED: live, but instruments.toml lists nothing" in done.stderr
 
 
-def test_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
-    """Its setting is named."""
+def test_metrics_port_in_use_is_an_error(tmp_path: Path) -> None:
+    """The message names its setting."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -278,7 +278,7 @@ def test_port_of_metrics_that_is_taken_is_an_error(tmp_path: Path) -> None:
 
 
 def test_unknown_property_of_the_broker_is_named(tmp_path: Path) -> None:
-    """One that librdkafka does not know; nothing is opened."""
+    """One that librdkafka does not know; no database is opened."""
     broker = {"CANDLEWAX_BROKERS": "127.0.0.1:1", "CANDLEWAX_KAFKA_COLOUR": "red"}
     done = command_inside.flow("ohlcv", CANDLEWAX_CLICKHOUSE=str(tmp_path / "none"), **broker)
     assert done.returncode == 1

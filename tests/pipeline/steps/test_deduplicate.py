@@ -37,7 +37,7 @@ def frames(poisoned: Sequence[bool]) -> pl.DataFrame:
 def failing(
     patch: pytest.MonkeyPatch, fails: Callable[[pl.DataFrame], BaseException | None]
 ) -> None:
-    """Have reading fail as told."""
+    """Make reading fail with the error that `fails` returns for the frames."""
 
     def reading(
         exchange: Exchange, frames: pl.DataFrame, instruments: Instruments
@@ -51,9 +51,9 @@ def failing(
 
 def read(poisoned: Sequence[bool]) -> list[DecodedFrames]:
     decoder = DecodeStep(INSTRUMENTS, ["binance"], Counters())
-    found = decoder(FrameBatch("binance", frames(poisoned)))
-    assert {exchange for exchange, _ in found} == {"binance"}
-    return [decoded for _, decoded in found if isinstance(decoded, DecodedFrames)]
+    results = decoder(FrameBatch("binance", frames(poisoned)))
+    assert {exchange for exchange, _ in results} == {"binance"}
+    return [decoded for _, decoded in results if isinstance(decoded, DecodedFrames)]
 
 
 def by_poison(error: BaseException) -> Callable[[pl.DataFrame], BaseException | None]:
@@ -65,37 +65,37 @@ def by_poison(error: BaseException) -> Callable[[pl.DataFrame], BaseException | 
 def test_failing_frame_becomes_a_dead_letter_and_others_are_read(
     error: BaseException, poisoned: list[bool]
 ) -> None:
-    """Whole, with what went wrong; all frames stay in their order."""
+    """With the error as detail; all frames keep their order."""
     with pytest.MonkeyPatch.context() as patch:
         failing(patch, by_poison(error))
-        found = read(poisoned)
-    bronze = pl.concat([decoded.bronze for decoded in found])
+        decoded_frames = read(poisoned)
+    bronze = pl.concat([decoded.bronze for decoded in decoded_frames])
     assert bronze["source_offset"].to_list() == list(range(len(poisoned)))
-    ids = pl.concat([decoded.trades["trade_id"] for decoded in found]).to_list()
+    ids = pl.concat([decoded.trades["trade_id"] for decoded in decoded_frames]).to_list()
     assert ids == [str(n + 1) for n, is_bad in enumerate(poisoned) if not is_bad]
-    letters = pl.concat([decoded.dead_letters for decoded in found])
+    letters = pl.concat([decoded.dead_letters for decoded in decoded_frames])
     bad = [n for n, is_bad in enumerate(poisoned) if is_bad]
-    told = letters.select("source_offset", "scope", "reason", "frame").rows()
-    assert told == [(n, SCOPE_FRAME, "decoder_failed", POISON.encode()) for n in bad]
+    rows = letters.select("source_offset", "scope", "reason", "frame").rows()
+    assert rows == [(n, SCOPE_FRAME, "decoder_failed", POISON.encode()) for n in bad]
     assert set(letters["detail"]) <= {f"{type(error).__name__}: no luck"}
 
 
 def test_frames_that_fail_only_together_are_all_read(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And it is told, once."""
+    """The error is logged once."""
     failing(monkeypatch, lambda frames: ValueError("too many") if frames.height > 3 else None)
     with caplog.at_level(logging.ERROR):
-        found = read([False] * 20)
-    assert sum(decoded.trades.height for decoded in found) == 20
-    assert not any(decoded.dead_letters.height for decoded in found)
+        decoded_frames = read([False] * 20)
+    assert sum(decoded.trades.height for decoded in decoded_frames) == 20
+    assert not any(decoded.dead_letters.height for decoded in decoded_frames)
     (record,) = caplog.records
     assert record.exc_info
     assert str(record.exc_info[1]) == "too many"
 
 
 def test_lack_of_memory_is_not_blamed_on_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends the pipeline, and they come again."""
+    """It ends the pipeline, and the frames are read again."""
     failing(monkeypatch, lambda _: MemoryError())
     with pytest.raises(MemoryError):
         read([False])

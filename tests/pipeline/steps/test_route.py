@@ -57,7 +57,7 @@ def test_process_that_reads_trades_finds_outages_and_missing_ranges(tables: Data
 
 
 def test_pieces_of_messages_are_concatenated() -> None:
-    """In their order, with their offsets: what holds no trade is told by its own."""
+    """In order, with their offsets and faults."""
     first = MessageValues("t", 1, [5, 6], [json.dumps(trade()).encode(), b""])
     second = MessageValues("t", 1, [9], [b"no trade"])
     (whole,) = concat([first, second])

@@ -24,8 +24,8 @@ def routed(item: SourceItem) -> list[tuple[str, Any]]:
     return list(RouteStep(INSTRUMENTS, ["binance", "kraken"], Counters())(item))
 
 
-def test_frames_go_to_the_topic_of_their_exchange() -> None:
-    """As they are, readable or not."""
+def test_frames_are_routed_to_the_topic_of_their_exchange() -> None:
+    """Unchanged, readable or not."""
     received, garbled = (
         FrameBatch("kraken", frames("x")),
         InvalidUtf8Frames("binance", frames("x"), [b""], [""]),
@@ -36,7 +36,7 @@ def test_frames_go_to_the_topic_of_their_exchange() -> None:
 
 
 def test_frames_without_a_topic_become_dead_letters() -> None:
-    """Lines that hold no frame, exchanges nobody knows, and frames that are too long."""
+    """Lines without a frame, unknown exchanges, and frames that are too long."""
     letters = line_dead_letters("log", [(0, "bad_line", "why", b"x")])
     ((key, lines),) = routed(UnreadableLines(letters))
     assert (key, lines.tables["dead_letters"]["reason"].to_list()) == (

@@ -1,4 +1,4 @@
-"""Conditions that nothing explains are counted, logged once, and told by the view."""
+"""Unknown conditions of trades are counted, logged once, and listed by a view."""
 
 import logging
 
@@ -19,7 +19,7 @@ def conditions(*values: str | None) -> pl.Series:
 
 
 def test_known_and_absent_conditions_are_not_counted() -> None:
-    """All that the exchange is known to send, and ordinary trades."""
+    """Those that the exchange is known to send, and ordinary trades."""
     tally = Counters()
     UnknownConditions(tally).count(USDM, conditions(None, *USDM.known_conditions))
     assert tally.all_counts() == {}
@@ -28,7 +28,7 @@ def test_known_and_absent_conditions_are_not_counted() -> None:
 def test_unknown_condition_is_counted_by_value_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However often it comes."""
+    """For any number of its trades."""
     tally = Counters()
     unknown = UnknownConditions(tally)
     with caplog.at_level(logging.WARNING):
@@ -44,8 +44,8 @@ def test_unknown_condition_is_counted_by_value_and_logged_once(
     ]
 
 
-def test_values_without_end_share_one_count() -> None:
-    """A feed that brings a new value each time does not grow the metrics."""
+def test_values_beyond_a_limit_share_one_count() -> None:
+    """A feed that sends a new value each time does not grow the metrics."""
     tally = Counters()
     unknown = UnknownConditions(tally)
     for n in range(MAX_VALUES + 30):
@@ -57,7 +57,7 @@ def test_values_without_end_share_one_count() -> None:
 
 
 def test_view_knows_the_conditions_of_the_exchanges(tables: Database) -> None:
-    """`trade_conditions` calls known just what the exchange modules call known."""
+    """`trade_conditions` and the exchange modules know the same conditions."""
     known = {(e.id, value) for e in EXCHANGES.values() for value in e.known_conditions}
     for number, (exchange, value) in enumerate(sorted({*known, ("binance_usdm", "AUCTION")})):
         tables.client.command(
