@@ -150,7 +150,7 @@ def paths() -> dict[str, list[dict[str, Any]]]:
     """The paths of the OpenAPI document, and the query parameters of each."""
     documented = document("/api/v1")["paths"]
     return {
-        path: [parameter for parameter in item["get"]["parameters"] if parameter["in"] == "query"]
+        path: [spec for spec in item["get"]["parameters"] if spec["in"] == "query"]
         for path, item in documented.items()
         if path != "/"
     }
@@ -161,11 +161,7 @@ def with_timeframe(path: str) -> str:
 
 
 def required(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
-    return {
-        parameter["name"]: MARKET[parameter["name"]]
-        for parameter in parameters
-        if parameter["required"]
-    }
+    return {spec["name"]: MARKET[spec["name"]] for spec in parameters if spec["required"]}
 
 
 def test_openapi_document_lists_every_route(raw: Raw) -> None:
@@ -180,15 +176,8 @@ def test_invalid_value_of_a_parameter_is_refused_by_name(raw: Raw, path: str) ->
     """For each parameter, unknown ones too. An answer is given only if the value is valid."""
     parameters = paths()[path]
     streams = path.endswith("/stream")
-    for name in [
-        *(parameter["name"] for parameter in parameters),
-        "unknown",
-        "FROM",
-        "ü",
-        "\0",
-        "a\r\nb",
-    ]:
-        is_known = name in {parameter["name"] for parameter in parameters}
+    for name in [*(spec["name"] for spec in parameters), "unknown", "FROM", "ü", "\0", "a\r\nb"]:
+        is_known = name in {spec["name"] for spec in parameters}
         for value in WILD:
             request = {**required(parameters), name: value}
             if streams and request.get("symbol") != MARKET["symbol"]:
@@ -216,15 +205,11 @@ def is_valid(path: str, name: str, value: str) -> bool:
 def test_repeated_or_missing_parameter_is_refused_by_name(raw: Raw, path: str) -> None:
     """A parameter is refused even if both values are equal."""
     parameters = paths()[path]
-    for parameter in parameters:
-        request = [
-            *required(parameters).items(),
-            (parameter["name"], "1"),
-            (parameter["name"], "1"),
-        ]
+    for spec in parameters:
+        request = [*required(parameters).items(), (spec["name"], "1"), (spec["name"], "1")]
         reply = raw.ask(f"{with_timeframe(path)}?{urlencode(request)}".encode())
-        assert_refused(reply, path, parameter)
-        assert reply.parameter == parameter["name"]
+        assert_refused(reply, path, spec)
+        assert reply.parameter == spec["name"]
     for number in range(len(required(parameters))):
         incomplete = dict(required(parameters))
         name = list(incomplete)[number]
@@ -295,9 +280,7 @@ def test_sql_with_an_invalid_parameter_is_answered_or_refused(raw: Raw, name: st
 def test_random_requests_are_answered_or_refused(raw: Raw) -> None:
     """Random bytes as names and values, from a fixed seed."""
     rng = random.Random(21)
-    names = [parameter["name"] for parameter in chain.from_iterable(paths().values())] + list(
-        OF_SQL
-    )
+    names = [spec["name"] for spec in chain.from_iterable(paths().values())] + list(OF_SQL)
     targets = [with_timeframe(path) for path in paths() if not path.endswith("/stream")] + [
         "/",
         "/ping",
