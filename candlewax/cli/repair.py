@@ -18,7 +18,8 @@ from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import GapSelection
-from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
+from candlewax.feeds.rest.gap_fill import GapFillSource
+from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient, create_topics
 from candlewax.pipeline import builder

@@ -21,7 +21,11 @@ LOW_SPACE_BYTES: Final = 64 << 20
 FULL_BYTES: Final = 8 << 20
 """Free bytes below which a write may have failed: the disk counts as full."""
 
+AMPLE_BYTES: Final = 8 << 30
+"""Free bytes above which the disk is checked once a second: nothing writes as much in that time."""
+
 _CHECK_INTERVAL_S: Final = 0.1
+_AMPLE_CHECK_INTERVAL_S: Final = 1.0
 
 _STOP_MERGES: Final = "SYSTEM STOP MERGES"
 _START_MERGES: Final = "SYSTEM START MERGES"
@@ -60,13 +64,14 @@ class DiskGuard:
         self.was_full = False
         self._command = command
         self._is_merging = True
+        self._interval_s = _CHECK_INTERVAL_S
         self._keeps_parts = False
         self._last_error = ""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="room", daemon=True)
 
     def start(self) -> None:
-        """Check the disk once, then ten times a second in the background."""
+        """Check the disk once, then in the background: ten times a second, once if it is ample."""
         self.check()
         self._thread.start()
 
@@ -83,7 +88,7 @@ class DiskGuard:
         return not self.was_full
 
     def _run(self) -> None:
-        while not self._closed.wait(_CHECK_INTERVAL_S):
+        while not self._closed.wait(self._interval_s):
             try:
                 self.check()
             except OSError as error:
@@ -100,6 +105,7 @@ class DiskGuard:
     def check(self) -> None:
         """Stop or start merges by the free space; once the disk was full, keep merged parts."""
         free = free_bytes(self.folder)
+        self._interval_s = _AMPLE_CHECK_INTERVAL_S if free >= AMPLE_BYTES else _CHECK_INTERVAL_S
         if self.has_space() and free >= 2 * LOW_SPACE_BYTES and not self._is_merging:
             self._command(_START_MERGES)
             self._is_merging = True

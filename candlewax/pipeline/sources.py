@@ -11,7 +11,8 @@ from candlewax.clickhouse.client import connect
 from candlewax.core.frames import SourceItem
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.source import FrameLogSource
-from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
+from candlewax.feeds.rest.gap_fill import GapFillSource
+from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.runtime.settings import Settings, SettingsError
@@ -49,7 +50,13 @@ def gap_fill_source(
     # A connection of its own, as it reads while the writer stores.
     database = connect(settings.clickhouse, settings.database)
     return GapFillSource(
-        endpoints, database, process.counters, process.should_stop, is_finite=is_finite
+        endpoints,
+        database,
+        process.counters,
+        process.should_stop,
+        is_finite=is_finite,
+        # No other process has an embedded database open meanwhile.
+        is_only_writer=database.folder is not None and not settings.brokers,
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from clickhouse_connect.driver import exceptions
 
 from candlewax.clickhouse import disk_guard
 from candlewax.clickhouse.client import Database, DatabaseError, open_tables
-from candlewax.clickhouse.disk_guard import FULL_BYTES, LOW_SPACE_BYTES, DiskGuard
+from candlewax.clickhouse.disk_guard import AMPLE_BYTES, FULL_BYTES, LOW_SPACE_BYTES, DiskGuard
 from tests.faults import disk as disks
 from tests.support.kafka.reading import until
 
@@ -38,6 +39,25 @@ def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
     made = Disk(tmp_path)
     monkeypatch.setattr(disk_guard, "free_bytes", made)
     return made
+
+
+@pytest.mark.parametrize(("free", "interval_s"), [(AMPLE_BYTES, 1.0), (AMPLE_BYTES - 1, 0.1)])
+def test_guard_checks_less_often_while_space_is_ample(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, interval_s: float
+) -> None:
+    disk.free = free
+    waits: list[float] = []
+
+    class Closed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return True
+
+    guard = DiskGuard(tmp_path, pytest.fail)
+    monkeypatch.setattr(guard, "_closed", Closed())
+    guard.start()
+    guard.close()
+    assert waits == [interval_s]
 
 
 def test_guard_stops_merges_while_space_is_low(disk: Disk, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from candlewax.core.trades.decode import decode
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Cursor
 from candlewax.feeds.rest.client import Client, RetryPolicy
-from candlewax.feeds.rest.gap_fill import MAX_UNREADABLE_FILLS, GapFillSource
+from candlewax.feeds.rest.gap_fill import GapFillSource
+from candlewax.feeds.rest.gap_filler import MAX_UNREADABLE_FILLS
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
 from candlewax.verification.verify import check_totals, verify

@@ -13,7 +13,7 @@ from candlewax.core.gaps.fill_plan import RETRY_PREFIX
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.fill_schedule import GapSelection
-from candlewax.feeds.rest.gap_fill import RestEndpoint
+from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.server import Simulator
 from candlewax.verification.verify import check_totals, verify

@@ -16,7 +16,8 @@ from candlewax.core.kind_marks import SIMULATED
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
-from candlewax.feeds.rest.gap_fill import GapFillSource, RestEndpoint
+from candlewax.feeds.rest.gap_fill import GapFillSource
+from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import ProcessContext
 from candlewax.pipeline.data_kind import claim

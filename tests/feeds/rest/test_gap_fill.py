@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import polars as pl
 import pytest
 
 from candlewax.clickhouse.gap_table import REPAIRING, UNREPAIRABLE, GapAttempt, PendingGap
@@ -16,10 +17,10 @@ from candlewax.core.gaps.fill_plan import RETRY_PREFIX, FillGap
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.rest import Page
 from candlewax.feeds.frame_buffer import Row
-from candlewax.feeds.rest import gap_fill
-from candlewax.feeds.rest.client import Answer, RefusalError
+from candlewax.feeds.rest import gap_filler
+from candlewax.feeds.rest.client import Answer, RefusalError, RetryPolicy
 from candlewax.feeds.rest.fill_schedule import AttemptLog, FillTiming, GapSelection, Schedule
-from candlewax.feeds.rest.gap_fill import RestEndpoint
+from candlewax.feeds.rest.gap_filler import GapFiller, RestEndpoint
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerStopped, WorkerThread
 from candlewax.runtime.counters import Counters
 
@@ -156,8 +157,8 @@ def run_filler(
 ) -> list[tuple[int, int, str]]:
     """Return what a gap filler writes of these gaps, in at most forty rounds."""
     table = Table(*gaps)
-    monkeypatch.setattr(gap_fill, "GapTable", lambda *_: table)
-    monkeypatch.setattr(gap_fill, "Client", lambda *_, **__: client)
+    monkeypatch.setattr(gap_filler, "GapTable", lambda *_: table)
+    monkeypatch.setattr(gap_filler, "Client", lambda *_, **__: client)
     rounds = 0
 
     def pause(_: float) -> None:
@@ -169,9 +170,10 @@ def run_filler(
     timing = replace(TIMING, settle_s=0, first_retry_s=0, proof_age_s=0, confirm_s=0, tries=3)
     rest: Any = RestEndpoint(EXCHANGES["binance"].rest)
     unused: Any = None
-    filler = gap_fill._GapFiller(  # noqa: SLF001 - without a thread of its own
-        "binance", rest, unused, Counters(), timing, unused, GapSelection(), is_finite=is_finite
-    )
+    filler = GapFiller(
+        "binance", rest, unused, Counters(), timing, unused, GapSelection(),
+        is_finite=is_finite, is_only_writer=False,
+    )  # fmt: skip
     outlet: Any = SimpleNamespace(pause=pause, wait=unused, put=lambda _: None)
     with suppress(WorkerStopped):
         filler.work(outlet)
@@ -275,3 +277,34 @@ def test_exception_in_the_thread_fails_its_partition_with_the_cause() -> None:
     with pytest.raises(RuntimeError, match="binance: asking failed") as failure:
         take_all(part)
     assert isinstance(failure.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("is_only_writer", "queries"), [(True, [1, 1, 2, 2]), (False, [1, 2, 3, 4])]
+)
+def test_table_is_polled_only_after_this_process_has_stored_a_gap_in_it(
+    *, is_only_writer: bool, queries: list[int]
+) -> None:
+    """If another process may store gaps, it is polled every time."""
+    counters, count, seen = Counters(), 0, list[int]()
+
+    def query(*_: Any) -> pl.DataFrame:
+        nonlocal count
+        count += 1
+        return pl.DataFrame()
+
+    def pause(_: float) -> None:
+        seen.append(count)
+        counters.increment(len(seen) == 2, "stored", "gaps")
+        if len(seen) == 4:
+            raise WorkerStopped
+
+    database: Any = SimpleNamespace(query=query)
+    filler = GapFiller(
+        "binance", RestEndpoint(EXCHANGES["binance"].rest), database, counters,
+        TIMING, RetryPolicy(), GapSelection(),
+        is_finite=False, is_only_writer=is_only_writer,
+    )  # fmt: skip
+    with pytest.raises(WorkerStopped):
+        filler.work(cast("Any", SimpleNamespace(pause=pause, wait=lambda _: True)))
+    assert seen == queries

@@ -1,0 +1,249 @@
+"""Worker that requests the missing trades of one exchange by REST."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.gap_table import REPAIRING, UNREPAIRABLE, GapAttempt, GapTable, PendingGap
+from candlewax.core.frames import FROM_REST
+from candlewax.core.gaps.fill_plan import (
+    FillCursor,
+    FillGap,
+    FillResult,
+    FillStatus,
+    GapGroup,
+    group_gaps,
+    too_long_reason,
+)
+from candlewax.exchanges.protocol.rest import RestRules
+from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, Schedule
+from candlewax.feeds.rest.worker import WorkerThread
+from candlewax.runtime.counters import Counters
+
+MAX_UNREADABLE_FILLS: Final = 10
+"""Responses with all trades of a gap after which the gap, if still open, is given up: the trades
+cannot be read."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RestEndpoint:
+    """REST access to an exchange: rules, address if not its own, and key.
+
+    `is_simulated` requires the simulator (True) or the exchange (False); None accepts both.
+    """
+
+    rest: RestRules
+    url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    is_simulated: bool | None = None
+
+
+class GapFiller:
+    """Worker that fills the gaps of one exchange. With `is_finite` it ends when no gap is due."""
+
+    def __init__(
+        self,
+        exchange: str,
+        endpoint: RestEndpoint,
+        database: Database,
+        counters: Counters,
+        timing: FillTiming,
+        retry_policy: RetryPolicy,
+        selection: GapSelection,
+        *,
+        is_finite: bool,
+        is_only_writer: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._endpoint = endpoint
+        self._database = database
+        self._counters = counters
+        self._timing = timing
+        self._retry_policy = retry_policy
+        self._is_finite = is_finite
+        self._is_only_writer = is_only_writer
+        self._stored_count = -1
+        self._has_pending = False
+        self._selection = selection
+        self._refusals = 0
+        self._refusal_reason: str | None = None
+        self._schedule = Schedule(timing, is_finite=is_finite)
+        self._seq: dict[str, int] = {}
+
+    def work(self, worker: WorkerThread) -> None:
+        """Request the trades of gaps that are due, round after round."""
+        self._worker = worker
+        self._gaps = GapTable(self._database, self._exchange, worker.pause)
+        endpoint = self._endpoint
+        self._client = Client(
+            endpoint.rest,
+            endpoint.url,
+            endpoint.key,
+            is_simulated=endpoint.is_simulated,
+            wait=worker.wait,
+            retry_policy=self._retry_policy,
+        )
+        try:
+            while self._run_round() or not self._is_finite:
+                worker.pause(self._timing.poll_s)
+        finally:
+            self._client.close()
+
+    def _run_round(self) -> bool:
+        """Request the trades of gaps that are due. Return True if any gap was due."""
+        if not self._may_have_pending():
+            return False
+        selection = self._selection
+        pending = self._gaps.list_pending(
+            selection.symbols, selection.firsts, include_given_up=selection.include_given_up
+        )
+        self._has_pending = bool(pending)
+        self._schedule.keep(pending)
+        due = [each for each in pending if self._schedule.is_due(each)]
+        pending_by_gap = {each.gap: each for each in due}
+        too_long_gaps = self._give_up_long(pending_by_gap)
+        for group in group_gaps(
+            pending_by_gap.keys() - too_long_gaps, self._endpoint.rest.page_rows
+        ):
+            self._refusal_reason = None
+            results = self._fill_group(group)
+            self._store_results(
+                pending_by_gap,
+                {
+                    gap: _with_history(pending_by_gap[gap], result)
+                    for gap, result in results.items()
+                },
+            )
+            if self._refusal_reason is not None:
+                self._end_if_refused(pending_by_gap, self._refusal_reason)
+                break
+        return bool(due)
+
+    def _may_have_pending(self) -> bool:
+        """Return False if there was no pending gap, and no gap has been stored since."""
+        before = self._stored_count
+        self._stored_count = self._counters.total("stored", "gaps")
+        return not self._is_only_writer or self._has_pending or self._stored_count != before
+
+    def _give_up_long(self, pending_by_gap: Mapping[FillGap, PendingGap]) -> set[FillGap]:
+        """Give up gaps that are too long to request. Return them."""
+        too_long_gaps = {
+            gap: FillResult(FillStatus.UNAVAILABLE, reason)
+            for gap in pending_by_gap
+            if not self._selection.is_named(gap) and (reason := too_long_reason(gap))
+        }
+        given_up = {gap for gap in too_long_gaps if pending_by_gap[gap].given_up}
+        for gap in given_up:
+            self._schedule.record(pending_by_gap[gap], is_final=True)
+        self._store_results(
+            pending_by_gap,
+            {gap: result for gap, result in too_long_gaps.items() if gap not in given_up},
+        )
+        return set(too_long_gaps)
+
+    def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
+        """End a finite run for all gaps due if too many requests in a row were refused."""
+        if self._is_finite and self._refusals >= self._timing.tries:
+            refused = FillResult(FillStatus.RETRY, reason)
+            due = (gap for gap, each in pending_by_gap.items() if self._schedule.is_due(each))
+            self._store_results(pending_by_gap, dict.fromkeys(due, refused), is_final=True)
+
+    def _fill_group(self, group: GapGroup) -> dict[FillGap, FillResult]:
+        """Request the trades of a group until the last page. Return the result of each gap."""
+        native_symbol = self._gaps.find_native_symbol(group.gaps[0])
+        if native_symbol is None:
+            reason = "nothing of this market is stored that says how the exchange calls it"
+            return dict.fromkeys(group.gaps, FillResult(FillStatus.RETRY, reason))
+        rest = self._endpoint.rest
+        key = f"CANDLEWAX_{self._exchange.upper()}_KEY" if rest.requires_key else None
+        cursor = FillCursor(
+            group, rest, None if self._endpoint.key else key, int(self._timing.proof_age_s * 1e6)
+        )
+        try:
+            while self._take(
+                native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))
+            ):
+                pass
+        except RefusalError as refusal:
+            self._counters.increment(1, "rest", self._exchange, "refused")
+            if refusal.is_permanent:
+                return dict.fromkeys(group.gaps, FillResult(FillStatus.UNAVAILABLE, refusal.reason))
+            self._refusals, self._refusal_reason = self._refusals + 1, refusal.reason
+            return {
+                gap: cursor.result_after_refusal(gap, refusal.reason, _now()) for gap in group.gaps
+            }
+        return {gap: cursor.result(gap, _now()) for gap in group.gaps}
+
+    def _take(self, native_symbol: str, cursor: FillCursor, answer: Answer) -> bool:
+        """Queue the frame of a response. Return True if there are more pages to request."""
+        self._counters.increment(1, "rest", self._exchange, "answered")
+        self._refusals = 0
+        if answer.page.numbers or answer.page.unreadable_rows:
+            seq = self._seq.get(native_symbol, 0)
+            self._seq[native_symbol] = seq + 1
+            self._worker.put((answer.received_ns, FROM_REST + native_symbol, seq, answer.text))
+        return cursor.add_page(answer.page)
+
+    def _store_results(
+        self,
+        pending_by_gap: Mapping[FillGap, PendingGap],
+        results: Mapping[FillGap, FillResult],
+        *,
+        is_final: bool = False,
+    ) -> None:
+        """Store and log the results of gaps. With `is_final` a finite run does not retry them."""
+        attempts = []
+        results = {
+            gap: self._limit_fills(pending_by_gap[gap], result) for gap, result in results.items()
+        }
+        for gap, result in results.items():
+            pending_gap, is_permanent = pending_by_gap[gap], result.status is FillStatus.UNAVAILABLE
+            is_later = result.status is FillStatus.RETRY
+            self._schedule.record(pending_gap, is_final=is_final or not is_later)
+            # A gap that was given up keeps its row if the response proves nothing.
+            if not (pending_gap.given_up and is_later):
+                state = UNREPAIRABLE if is_permanent else REPAIRING
+                attempts.append(GapAttempt(pending_gap, state, result.reason))
+        self._log_results(results)
+        if attempts:
+            self._gaps.write(attempts)
+
+    def _limit_fills(self, pending_gap: PendingGap, result: FillResult) -> FillResult:
+        """Return the result, or one that gives the gap up if its trades came too often in vain.
+
+        If its trades are stored after all, the deduplication step marks the gap as repaired.
+        """
+        if result.status is not FillStatus.FILLED:
+            return result
+        if self._schedule.count_filled(pending_gap) < MAX_UNREADABLE_FILLS:
+            return result
+        times = f"asked for {MAX_UNREADABLE_FILLS} times"
+        reason = f"{times}: its trades came and were not stored, see dead_letters"
+        return FillResult(FillStatus.UNAVAILABLE, reason)
+
+    def _log_results(self, results: Mapping[FillGap, FillResult]) -> None:
+        """Log one line for each reason why gaps stay open."""
+        gaps_by_result: dict[FillResult, list[FillGap]] = {}
+        for gap, result in results.items():
+            if result.status is not FillStatus.FILLED:
+                gaps_by_result.setdefault(result, []).append(gap)
+        for result, gaps in gaps_by_result.items():
+            level = logging.WARNING if result.status is FillStatus.UNAVAILABLE else logging.INFO
+            first = f"{gaps[0].symbol} {gaps[0].first} to {gaps[0].last}"
+            more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
+            _log.log(level, "%s: gap %s%s: %s", self._exchange, first, more, result.reason)
+
+
+def _with_history(pending_gap: PendingGap, result: FillResult) -> FillResult:
+    """Combine a result with the stored result of earlier requests."""
+    return result if pending_gap.given_up else result.confirm(pending_gap.reason)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
