@@ -15,7 +15,7 @@ from prometheus_client import Histogram
 
 from candlewax.clickhouse.writer import Writer
 from candlewax.core.batch import Batch
-from candlewax.core.frames import SourceItem, UnreadableLines
+from candlewax.core.frames import FrameBatch, SourceItem, UnreadableLines
 from candlewax.core.rows.columns import batch_columns
 from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.runtime import metrics
@@ -34,15 +34,31 @@ _RECEIVED: Final = Histogram(
 @log_failures
 class _SinkPartition(StatefulSinkPartition[AnyBatch, None]):
     def __init__(
-        self, writer: Writer, forward: Callable[[Batch], None] | None, on_close: Callable[[], None]
+        self,
+        writer: Writer,
+        forward: Callable[[Batch], None] | None,
+        forward_rows: Callable[[RowBatch], None] | None,
+        on_close: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._forward = forward
+        self._forward_rows = forward_rows
         self._on_close = on_close
 
     def write_batch(self, values: list[AnyBatch]) -> None:
         for batch in values:
-            _hand_over(batch, self._forward, self._writer)
+            if not isinstance(batch, RowBatch):
+                _hand_over(batch, self._forward, self._writer)
+            elif self._forward and not self._forward_rows:
+                _hand_over(batch_columns([batch]), self._forward, self._writer)
+            else:
+                self._hand_over_rows(batch)
+
+    def _hand_over_rows(self, batch: RowBatch) -> None:
+        _observe_row_delay(batch)
+        if self._forward_rows:
+            self._forward_rows(batch)
+        self._writer.put(batch)
 
     def snapshot(self) -> None:
         # This includes the batches that an EarlyTradeWriter of any worker handed over.
@@ -53,13 +69,7 @@ class _SinkPartition(StatefulSinkPartition[AnyBatch, None]):
         self._on_close()
 
 
-def _hand_over(batch: AnyBatch, forward: Callable[[Batch], None] | None, writer: Writer) -> None:
-    if isinstance(batch, RowBatch):
-        if forward is None:
-            _observe_row_delay(batch)
-            writer.put(batch)
-            return
-        batch = batch_columns([batch])
+def _hand_over(batch: Batch, forward: Callable[[Batch], None] | None, writer: Writer) -> None:
     if not (batch.tables or batch.recertify):
         # An EarlyTradeWriter has handed over everything in it.
         return
@@ -116,14 +126,17 @@ class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
         writer: Writer,
         on_end: Callable[[], None] = lambda: None,
         forward: Callable[[Batch], None] | None = None,
+        forward_rows: Callable[[RowBatch], None] | None = None,
     ) -> None:
         """`on_end` is called when the last partition of this process closes.
 
-        `forward` is called with each batch before the writer gets it.
+        `forward` is called with each batch before the writer gets it, `forward_rows` with one of
+        rows. Without `forward_rows` rows become columns if there is a `forward`.
         """
         self._exchanges = sorted(exchanges)
         self._writer = writer
         self._forward = forward
+        self._forward_rows = forward_rows
         self._on_end = on_end
         self._open_partitions = 0
         self._lock = threading.Lock()
@@ -137,7 +150,8 @@ class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _SinkPartition:
         with self._lock:
             self._open_partitions += 1
-        return _SinkPartition(self._writer, self._forward, self._close_partition)
+        forwards = self._forward, self._forward_rows
+        return _SinkPartition(self._writer, *forwards, self._close_partition)
 
     def _close_partition(self) -> None:
         with self._lock:
@@ -157,7 +171,8 @@ class _CountingPartition(StatelessSinkPartition[SourceItem]):
             if isinstance(item, UnreadableLines):
                 self._counters.increment(item.dead_letters.height, "dead_letters", "")
             else:
-                self._counters.increment(item.frames.height, "frames", item.exchange)
+                count = item.count if isinstance(item, FrameBatch) else item.frames.height
+                self._counters.increment(count, "frames", item.exchange)
 
     def close(self) -> None:
         self._on_end()
@@ -178,7 +193,7 @@ class CountingSink(DynamicSink[SourceItem]):
 
 
 def _observe_row_delay(batch: RowBatch) -> None:
-    if batch.trades:
+    if batch.stores_trades and batch.trades:
         last = batch.trades[-1]
         delay_s = (last.received_at - last.timestamp) / 1e6
         _RECEIVED.labels(batch.exchange).observe(max(0.0, delay_s))

@@ -7,7 +7,10 @@ from typing import Final
 import polars as pl
 
 from candlewax.core.rows.records import Frame
-from candlewax.core.schema import FRAMES
+from candlewax.core.rows.table import build_table
+from candlewax.core.schema import FRAMES, SOURCE, Columns
+
+_COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
 
 EVENT: Final = "candlewax"
 """Key of an event: a frame that a feed of ours puts among the received ones.
@@ -35,8 +38,8 @@ def is_requested(column: str) -> pl.Expr:
 class FrameBatch:
     """Frames of one exchange in the order received.
 
-    `frames`: FRAMES, with SOURCE if a broker carried them. `rows`: the same frames as rows, if the
-    batch was made of rows.
+    `frames`: FRAMES, with SOURCE if a broker carried them or if the batch was made of rows. `rows`:
+    the same frames as rows, if the batch was made of rows.
     """
 
     def __init__(
@@ -50,9 +53,13 @@ class FrameBatch:
     def frames(self) -> pl.DataFrame:
         """Frames as columns, built at the first access."""
         if self._frames is None:
-            data = [row[:4] for row in self.rows]
-            self._frames = pl.DataFrame(data, FRAMES, orient="row")
+            self._frames = build_table(_COLUMNS, self.rows)
         return self._frames
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.rows) if self._frames is None else self._frames.height
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,6 @@ class Instruments:
             self._assets.setdefault(exchange, set()).update(extra)
         self._subscribed = subscribed or {}
         self._tables: dict[str, pl.DataFrame] = {}
-        self._row_numbers: dict[str, dict[str, int]] = {}
 
     @property
     def exchanges(self) -> tuple[str, ...]:
@@ -112,15 +111,7 @@ class Instruments:
         table, resolved = self._tables.get(exchange), self._resolved.setdefault(exchange, {})
         if table is None or table.height < len(resolved):
             table = self._tables[exchange] = _table(resolved)
-            self._row_numbers[exchange] = dict(zip(resolved, range(len(resolved)), strict=True))
         return table
-
-    def find_rows(self, exchange: str, native_symbols: Sequence[str]) -> list[int] | None:
-        """Return the rows of native symbols in `known_table`; None if it lacks any of them."""
-        self.known_table(exchange)
-        rows_or_none = [self._row_numbers[exchange].get(name) for name in native_symbols]
-        rows = [row for row in rows_or_none if row is not None]
-        return rows if len(rows) == len(native_symbols) else None
 
 
 def _table(instruments: Mapping[str, Instrument | None]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Trades as Avro in Confluent framing, with their schema in a registry."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -16,17 +16,25 @@ from confluent_kafka.schema_registry import (
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
+from candlewax.core.rows.amounts import DECIMALS, QUOTE_DECIMALS, to_decimal
+from candlewax.core.rows.messages import (
+    Outage,
+    ParsedRows,
+    TradeContent,
+    side_name,
+    to_rows,
+    trade_contents,
+)
+from candlewax.core.rows.records import Fault, Trade
 from candlewax.core.schema import VENDOR
 from candlewax.core.trades.messages import (
     KIND_COLUMN,
     OUTAGES_COLUMN,
-    VIA,
     ParsedMessages,
-    TradeMessage,
     add_faults,
     to_trades,
 )
-from candlewax.exchanges.protocol.dialect import BUY
+from candlewax.core.trades.trade_message import VIA, VIA_NAMES, TradeMessage
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
 
@@ -71,8 +79,6 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 """Values of fields that older messages lack."""
 
-_VIA_NAMES: Final = {value: name for name, value in VIA.items()}
-
 SCHEMA: Final = json.dumps(
     {
         "type": "record",
@@ -95,7 +101,7 @@ _CONTEXT: Final = SerializationContext(topics.NORMALIZED, MessageField.VALUE)
 
 
 class Avro:
-    """Codec of the values of the normalized topic."""
+    """TradeCodec of values in Avro."""
 
     def __init__(self, registry: str) -> None:
         """Register the schema with the compatibility BACKWARD: new readers read old messages.
@@ -125,22 +131,56 @@ class Avro:
         rows = trades.with_columns(times).iter_rows(named=True)
         return [self._serialize(_record(row, vendor), _CONTEXT) for row in rows]
 
+    def encode_rows(
+        self, exchange: str, trades: Sequence[Trade], outages: Iterable[Outage], kind: str
+    ) -> list[bytes]:
+        """As `encode`, from the trades of a batch of rows and what comes with them."""
+        return [
+            self._serialize(_row_record(exchange, content, kind), _CONTEXT)
+            for content in trade_contents(trades, outages)
+        ]
+
     def decode(self, values: Sequence[bytes]) -> ParsedMessages:
         """Parse messages into trades; a message without one becomes a fault."""
-        good: list[TradeMessage] = []
-        rows: list[int] = []
-        faults: list[tuple[int, int, str, str]] = []
+        messages, faults = self._read(values)
+        good, rows = [message for _, message in messages], [row for row, _ in messages]
+        return add_faults(to_trades(good, rows), faults)
+
+    def decode_rows(self, values: Sequence[bytes]) -> ParsedRows:
+        """As `decode`, trade by trade."""
+        messages, faults = self._read(values)
+        return to_rows(messages, faults)
+
+    def _read(self, values: Sequence[bytes]) -> tuple[list[tuple[int, TradeMessage]], list[Fault]]:
+        messages: list[tuple[int, TradeMessage]] = []
+        faults: list[Fault] = []
         for row, value in enumerate(values):
             try:
-                good.append(_message(self._deserialize(value, _CONTEXT)))
-                rows.append(row)
+                messages.append((row, _message(self._deserialize(value, _CONTEXT))))
             except (SerializationError, ValueError, EOFError, TypeError) as error:
-                faults.append((row, 0, "bad_message", str(error)[:1000]))
+                faults.append(Fault(row, 0, "bad_message", str(error)[:1000]))
             except SchemaRegistryError as error:
                 if error.http_status_code != _NOT_FOUND:
                     raise
-                faults.append((row, 0, "bad_message", str(error)[:1000]))
-        return add_faults(to_trades(good, rows), faults)
+                faults.append(Fault(row, 0, "bad_message", str(error)[:1000]))
+        return messages, faults
+
+
+def _row_record(exchange: str, content: TradeContent, kind: str) -> dict[str, Any]:
+    trade = content.trade
+    return trade._asdict() | {
+        "exchange": exchange,
+        "sequence": Decimal(trade.sequence),
+        "side": side_name(trade.side),
+        "price": to_decimal(trade.price, DECIMALS),
+        "quantity": to_decimal(trade.quantity, DECIMALS),
+        "quote_volume": to_decimal(trade.quote_volume, QUOTE_DECIMALS),
+        "conditions": [] if trade.condition is None else [trade.condition],
+        "vendor_data": content.vendor,
+        "via": VIA_NAMES[trade.via],
+        OUTAGES_COLUMN: content.outages or None,
+        KIND_COLUMN: kind or None,
+    }
 
 
 def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
@@ -148,10 +188,10 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
     condition = row["condition"]
     return row | {
         "sequence": Decimal(row["sequence"]),
-        "side": "BUY" if row["side"] == BUY else "SELL",
+        "side": side_name(row["side"]),
         "conditions": [] if condition is None else [condition],
         "vendor_data": vendor_data,
-        "via": _VIA_NAMES[row["via"]],
+        "via": VIA_NAMES[row["via"]],
         OUTAGES_COLUMN: row.get(OUTAGES_COLUMN),
         KIND_COLUMN: row.get(KIND_COLUMN),
     }

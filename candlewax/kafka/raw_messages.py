@@ -10,6 +10,9 @@ from polars.exceptions import PolarsError
 
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem
 from candlewax.core.kind_marks import SIMULATED, is_from_simulator
+from candlewax.core.rows.columns import frame_columns
+from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
@@ -25,6 +28,9 @@ _EXCHANGE: Final = {topics.raw(exchange): exchange for exchange in EXCHANGES}
 
 _COLUMNS: Final = {**FRAMES, **SOURCE}
 
+_MOST_DIGITS: Final = 20
+"""Digits of a number in a header; one of more is none."""
+
 _ZERO: Final = pl.Series("source_partition", [0], pl.UInt32)
 
 KindCheck = Callable[[str, str], None]
@@ -39,7 +45,7 @@ def frame_codec(check_kind: KindCheck) -> MessageCodec[list[SourceItem], SourceI
 def read_frames(
     consumed: PartitionMessages, check_kind: KindCheck = lambda *_: None
 ) -> list[SourceItem]:
-    """Return the frames of messages of a raw topic: FRAMES with SOURCE.
+    """Return the frames of messages of a raw topic: of a few as rows, else FRAMES with SOURCE.
 
     If a message lacks the headers of a frame, its broker timestamp is the time of receipt. If it
     lacks the header of its kind, an older version or another program sent it: it counts as of the
@@ -48,31 +54,33 @@ def read_frames(
     exchange = _EXCHANGE[consumed.topic]
     # RawFrameProducer sets the message timestamp to the time of receipt.
     metrics.set_last_received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
-    frames, kinds = _read_columns(consumed)
+    if len(consumed.messages) <= SMALL_BATCH_ROWS:
+        frames, kinds = None, read_kinds(consumed.messages)
+    else:
+        frames, kinds = _read_columns(consumed)
     for kind in kinds:
         place = f"partition {consumed.partition}, offset {consumed.messages[0].offset()}"
         check_kind(kind.decode(errors="backslashreplace"), f"{consumed.topic}, {place}")
     if frames is not None:
         return [FrameBatch(exchange, frames)]
-    rows = [_row(consumed, message) for message in consumed.messages]
-    texts, invalid = [], []
-    for row, message in zip(rows, consumed.messages, strict=True):
+    texts: list[Frame] = []
+    invalid: list[Frame] = []
+    values: list[bytes] = []
+    details: list[str] = []
+    for message in consumed.messages:
         value = message.value() or b""
         try:
-            texts.append((*row[:3], value.decode(), *row[3:]))
+            texts.append(_frame_row(consumed, message, value.decode()))
         except UnicodeDecodeError as error:
-            invalid.append((row, value, str(error)))
+            escaped = value.decode(errors="backslashreplace")
+            invalid.append(_frame_row(consumed, message, escaped))
+            values.append(value)
+            details.append(str(error))
     items: list[SourceItem] = []
     if texts:
-        items.append(FrameBatch(exchange, _frame(texts)))
+        items.append(_batch(exchange, texts))
     if invalid:
-        escaped = [
-            (*row[:3], value.decode(errors="backslashreplace"), *row[3:])
-            for row, value, _ in invalid
-        ]
-        values = [value for _, value, _ in invalid]
-        reasons = [reason for *_, reason in invalid]
-        items.append(InvalidUtf8Frames(exchange, _frame(escaped), values, reasons))
+        items.append(InvalidUtf8Frames(exchange, frame_columns(invalid), values, details))
     return items
 
 
@@ -82,7 +90,17 @@ def join_frames(pieces: Sequence[list[SourceItem]]) -> list[SourceItem]:
     batches = [item for item in items if isinstance(item, FrameBatch)]
     if len(batches) < len(items) or len(batches) <= 1:
         return items
-    return [FrameBatch(batches[0].exchange, pl.concat(batch.frames for batch in batches))]
+    exchange = batches[0].exchange
+    if all(batch.rows for batch in batches):
+        return [_batch(exchange, [row for batch in batches for row in batch.rows])]
+    return [FrameBatch(exchange, pl.concat(batch.frames for batch in batches))]
+
+
+def _batch(exchange: str, rows: Sequence[Frame]) -> FrameBatch:
+    """Return frames as a batch: of rows if they are few, else of columns."""
+    if len(rows) <= SMALL_BATCH_ROWS:
+        return FrameBatch(exchange, rows=rows)
+    return FrameBatch(exchange, frame_columns(rows))
 
 
 def _read_columns(consumed: PartitionMessages) -> tuple[pl.DataFrame | None, set[bytes]]:
@@ -149,11 +167,11 @@ def read_kinds(messages: Sequence[Any]) -> set[bytes]:
 
 
 def _numbers(name: str, texts: Sequence[bytes]) -> pl.Series | None:
-    """Return the texts as numbers; None if one of them holds anything but digits.
+    """Return the texts as numbers; None if one holds anything but digits, or too many.
 
     Raises PolarsError if one is empty or too large, TypeError if one is absent.
     """
-    if not b"".join(texts).isdigit():
+    if not b"".join(texts).isdigit() or max(map(len, texts)) > _MOST_DIGITS:
         return None
     return pl.Series(name, texts, pl.Binary, strict=True).cast(pl.String).cast(_COLUMNS[name])
 
@@ -173,11 +191,7 @@ def _offsets(messages: Sequence[Any]) -> pl.Series:
     return pl.Series("source_offset", [message.offset() for message in messages], pl.UInt64)
 
 
-def _frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
-
-
-def _row(consumed: PartitionMessages, message: Message) -> tuple[int, str, int, str, int, int]:
+def _frame_row(consumed: PartitionMessages, message: Message, text: str) -> Frame:
     offset = message.offset() or 0
     headers = dict(message.headers() or ())
     recv_ns = _number(headers.get(RECV_NS), 2**63)
@@ -186,10 +200,11 @@ def _row(consumed: PartitionMessages, message: Message) -> tuple[int, str, int, 
     seq = _number(headers.get(SEQ), 2**64)
     connection = (message.key() or b"").decode(errors="backslashreplace")
     place = (consumed.topic, consumed.partition, offset)
-    return (recv_ns, connection, offset if seq is None else seq, *place)
+    return Frame(recv_ns, connection, offset if seq is None else seq, text, *place)
 
 
 def _number(text: object, limit: int) -> int | None:
-    if isinstance(text, bytes) and text.isdigit() and len(text) <= 20 and int(text) < limit:
-        return int(text)
-    return None
+    if not isinstance(text, bytes) or not text.isdigit() or len(text) > _MOST_DIGITS:
+        return None
+    number = int(text)
+    return number if number < limit else None

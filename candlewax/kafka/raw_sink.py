@@ -46,17 +46,12 @@ class RawFrameProducer:
 
     def send(self, received: FrameBatch | InvalidUtf8Frames) -> None:
         """Hand frames over; `flush` returns when they are delivered."""
-        exchange, frames = received.exchange, received.frames
+        frames = _contents(received)
+        exchange, count = received.exchange, len(frames)
         topic, latest_ms = topics.raw(exchange), int(self._now() * 1000)
-        oldest_ns = int(frames["recv_ns"].min())  # type: ignore[arg-type]
+        oldest_ns = min(frame[0] for frame in frames)
         self._extend_retention(topic, oldest_ns // 1_000_000, latest_ms)
-        values = (
-            received.values
-            if isinstance(received, InvalidUtf8Frames)
-            else [frame.encode() for frame in frames["frame"]]
-        )
-        rows = frames.select("recv_ns", "connection", "seq").iter_rows()
-        for (recv_ns, connection, seq), value in zip(rows, values, strict=True):
+        for recv_ns, connection, seq, value in frames:
             timestamp_ms = min(recv_ns // 1_000_000, latest_ms + _AHEAD_MS)
             headers: Headers = [
                 (RECV_NS, b"%d" % recv_ns),
@@ -65,9 +60,9 @@ class RawFrameProducer:
             ]
             partition = self._partition(topic, connection)
             self._producer.send(topic, partition, value, connection, timestamp_ms, headers)
-        self._latency.record_sent(exchange, frames.height, oldest_ns / 1e9)
+        self._latency.record_sent(exchange, count, oldest_ns / 1e9)
         self._producer.poll()
-        self._counters.increment(frames.height, "frames", exchange)
+        self._counters.increment(count, "frames", exchange)
 
     def flush(self) -> None:
         """Return when all frames are delivered."""
@@ -92,6 +87,20 @@ class RawFrameProducer:
             self._producer.retry_while_unavailable(
                 lambda: self._broker.extend_retention(topic, retention_ms)
             )
+
+
+def _contents(received: FrameBatch | InvalidUtf8Frames) -> list[tuple[int, str, int, bytes]]:
+    """Return recv_ns, connection, seq and bytes of each frame."""
+    if isinstance(received, FrameBatch) and received.rows:
+        return [(row.recv_ns, row.connection, row.seq, row.text.encode()) for row in received.rows]
+    frames = received.frames
+    values = (
+        received.values
+        if isinstance(received, InvalidUtf8Frames)
+        else [frame.encode() for frame in frames["frame"]]
+    )
+    rows = frames.select("recv_ns", "connection", "seq").iter_rows()
+    return [(*row, value) for row, value in zip(rows, values, strict=True)]
 
 
 @log_failures

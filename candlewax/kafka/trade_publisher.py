@@ -2,30 +2,24 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import polars as pl
 
 from candlewax.core.batch import Batch
+from candlewax.core.rows.columns import dead_letter_columns
+from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE
 from candlewax.core.trades import messages as normalized
 from candlewax.kafka import topics
 from candlewax.kafka.client import KafkaClient
 from candlewax.kafka.producer import ReliableProducer
+from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"}
-
-
-class Encoder(Protocol):
-    """Encoder of trades as values of messages.
-
-    Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
-    """
-
-    def __call__(self, trades: pl.DataFrame, /) -> list[Any]: ...
 
 
 class TradePublisher:
@@ -35,13 +29,13 @@ class TradePublisher:
         self,
         broker: KafkaClient,
         producer: ReliableProducer,
-        encode: Encoder | None = None,
+        codec: TradeCodec | None = None,
         kind: Callable[[], str] = lambda: "",
     ) -> None:
         """`kind` returns the kind of data of the trades, empty if unknown."""
         self._kind = kind
         self._producer = producer
-        self._encode = encode or normalized.to_json
+        self._codec = codec or JsonCodec()
         self._fetch_partitions: Callable[[], int] = lambda: producer.retry_while_unavailable(
             lambda: broker.partitions(topics.NORMALIZED)
         )
@@ -56,12 +50,26 @@ class TradePublisher:
             self._send_trades(batch.exchange, trades)
         self.send_dead_letters(batch.tables["dead_letters"])
 
+    def publish_rows(self, batch: RowBatch) -> None:
+        """As a call with the same batch of columns."""
+        exchange, trades = batch.exchange, batch.trades
+        if trades:
+            outages = batch.gap_state.outages
+            listed = outages.rows() if outages.height else ()
+            values = self._codec.encode_rows(exchange, trades, listed, self._kind())
+            self._send_values(exchange, values, [trade.symbol for trade in trades])
+        if batch.decoded.dead_letters:
+            self.send_dead_letters(dead_letter_columns(exchange, [batch.decoded]))
+
     def _send_trades(self, exchange: str, trades: pl.DataFrame) -> None:
-        self._partition_count = self._partition_count or self._fetch_partitions()
         symbols = trades["symbol"].cast(pl.String).to_list()
+        self._send_values(exchange, self._codec.encode(trades), symbols)
+
+    def _send_values(self, exchange: str, values: Sequence[Any], symbols: Sequence[str]) -> None:
+        self._partition_count = self._partition_count or self._fetch_partitions()
         messages = [
             {"value": value, "key": normalized.message_key(exchange, symbol)}
-            for value, symbol in zip(self._encode(trades), symbols, strict=True)
+            for value, symbol in zip(values, symbols, strict=True)
         ]
         partition = topics.normalized_partition(exchange, self._partition_count)
         self._producer.send_all(topics.NORMALIZED, partition, messages)

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import polars as pl
 from bytewax.dataflow import Dataflow
@@ -16,6 +15,7 @@ from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import BrokerError, KafkaClient, create_topics
+from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.pipeline import builder, recovery_store
 from candlewax.pipeline.builder import Components, ProcessContext
 from candlewax.pipeline.data_kind import (
@@ -49,9 +49,6 @@ from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
-
-if TYPE_CHECKING:
-    from candlewax.kafka.avro import Avro
 
 
 def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dataflow:
@@ -239,19 +236,20 @@ def _build_consumer(
     database = open_tables(settings.clickhouse, settings.database)
     guard = Guard(database, settings.clickhouse, settings.database)
     if name == "silver":
-        encode = _avro(brokers).encode if brokers.schema_registry else None
-        return builder.build_silver(process, broker, database, guard, encode)
+        return builder.build_silver(process, broker, database, guard, _codec(brokers))
     if name == "tables":
         return builder.build_tables(process, broker, database, guard)
-    decode = _avro(brokers).decode if brokers.schema_registry else None
-    return builder.build_ohlcv(process, broker, database, guard, decode)
+    return builder.build_ohlcv(process, broker, database, guard, _codec(brokers))
 
 
-def _avro(brokers: Brokers) -> "Avro":
+def _codec(brokers: Brokers) -> TradeCodec:
+    """Return the codec of the normalized topic: Avro with a schema registry, else JSON."""
+    if not brokers.schema_registry:
+        return JsonCodec()
     # Imported here, as it is slow to import.
     from candlewax.kafka.avro import Avro  # noqa: PLC0415
 
-    return Avro(brokers.schema_registry or "")
+    return Avro(brokers.schema_registry)
 
 
 def _flow_name(build: Callable[[Components], Dataflow]) -> str:

@@ -19,7 +19,6 @@ from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.core.snapshots import Snapshot
-from candlewax.core.trades.messages import ParsedMessages
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.unprocessed_frames import UnprocessedFrameSource
 from candlewax.kafka import raw_messages, topics
@@ -27,7 +26,8 @@ from candlewax.kafka.client import KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
 from candlewax.kafka.source import KafkaSource
-from candlewax.kafka.trade_publisher import Encoder, TradePublisher
+from candlewax.kafka.trade_codec import TradeCodec
+from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard
 from candlewax.pipeline.steps import route as routing
 from candlewax.pipeline.steps.candles import CandleStep
@@ -208,12 +208,12 @@ def build_silver(
     broker: KafkaClient,
     database: Database,
     guard: Guard,
-    encode: Encoder | None = None,
+    codec: TradeCodec | None = None,
 ) -> Components:
     """Build the components from the raw topics to trades, in their topic and in the tables."""
     state_loader = StateLoader(database)
     producer = ReliableProducer(broker, process.should_stop)
-    publisher = TradePublisher(broker, producer, encode, lambda: guard.kind)
+    publisher = TradePublisher(broker, producer, codec, lambda: guard.kind)
     # Trades are sent before they are stored. So a process that starts from the tables need not
     # send stored trades again.
     writer = Writer(
@@ -230,7 +230,7 @@ def build_silver(
         raw_topics=source,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, publisher),
+        tables=ClickHouseSink(KEYS, writer, process.on_end, publisher, publisher.publish_rows),
         lags=[source.lag],
         queue_sizes=[producer.count_undelivered],
     )
@@ -267,7 +267,7 @@ def build_ohlcv(
     broker: KafkaClient,
     database: Database,
     guard: Guard,
-    decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
+    codec: TradeCodec | None = None,
 ) -> Components:
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
@@ -283,7 +283,7 @@ def build_ohlcv(
     process.health.add("broker", source.unavailable_reason)
     return Components(
         normalized_topic=source,
-        read=ReadTradesStep(process.exchanges, decode, guard),
+        read=ReadTradesStep(process.exchanges, codec, guard),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters, stores=False),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(KEYS, writer, process.on_end),

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from candlewax.clickhouse import arrow
 from candlewax.core.schema import TRADES, VENDOR
 from candlewax.exchanges import EXCHANGES
-from tests.core.candles.test_small_batch import fill
-from tests.support.candles import table
+from tests.support.candles import fill, table
 from tests.support.decoding import read
 from tests.support.frame_texts import valid_frames
 
@@ -24,7 +23,7 @@ ROWS = st.lists(st.tuples(st.sampled_from([None, "ADL", "x"]), VENDORS), min_siz
 
 def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame:
     """Trades as the decoder returns them: a column for each vendor field of any trade."""
-    plain = table([fill(sequence=n) for n, _ in enumerate(rows, 1)])
+    plain = table([fill(10, sequence=n) for n, _ in enumerate(rows, 1)])
     names = sorted({name for _, vendor in rows for name in vendor})
     return plain.with_columns(
         pl.Series("condition", [condition for condition, _ in rows], pl.String),

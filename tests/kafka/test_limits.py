@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, Final
 
 import polars as pl
@@ -182,7 +183,7 @@ def test_outage_is_carried_by_the_first_trade_received_since_its_end(
         carried.extend(trades[OUTAGES_COLUMN].to_list())
         return [b""] * trades.height
 
-    parts: Any = (Broker(), Outbox(), encode)
+    parts: Any = (Broker(), Outbox(), SimpleNamespace(encode=encode))
     TradePublisher(*parts)(
         replace(made, trades=made.trades.with_columns(received_at=at), gap_state=known)
     )

@@ -14,6 +14,7 @@ from candlewax.core.schema import DEAD_LETTERS, TIME
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.producer import ReliableProducer
+from candlewax.kafka.trade_codec import JsonCodec
 from candlewax.kafka.trade_publisher import TradePublisher
 from tests.support.kafka import reading
 from tests.support.trade_messages import EPOCH, frame, letter, trade
@@ -89,7 +90,12 @@ def test_publisher_uses_the_given_encoding(broker: KafkaClient, servers: str) ->
     """Any function from trades to bytes."""
     broker.create(topics.required_topics([], 1, 1))
     outbox = ReliableProducer(broker)
-    forward = TradePublisher(broker, outbox, lambda trades: [b"\0\xff"] * trades.height)
+
+    class Zeros(JsonCodec):
+        def encode(self, trades: pl.DataFrame) -> list[bytes]:  # type: ignore[override]
+            return [b"\0\xff"] * trades.height
+
+    forward = TradePublisher(broker, outbox, Zeros())
     forward(batch("kraken", range(2)))
     outbox.flush()
     assert [m.value() for m in reading.read_all(servers, topics.NORMALIZED)] == [b"\0\xff"] * 2

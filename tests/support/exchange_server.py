@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames
+from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.websocket.connection import ConnectionTimeouts
@@ -177,7 +178,7 @@ class Reader:
                 continue
             for item in items:
                 if isinstance(item, FrameBatch):
-                    self.rows += item.frames.iter_rows()
+                    self.rows += item.frames.select(*FRAMES).iter_rows()
                 elif isinstance(item, InvalidUtf8Frames):
                     self.garbled.append(item)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import polars as pl
 from bytewax.recovery import RecoveryConfig
@@ -94,12 +95,15 @@ def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[FrameBat
 
 
 def play(items: Sequence[object], tables: Database, recovery: Path | None = None) -> Counters:
-    """Run the whole pipeline over batches; with `recovery`, each batch is an epoch."""
+    """Run the whole pipeline over batches; with `recovery`, each batch is an epoch. Batches of few
+    frames are read in the form that they have.
+    """
     tally = Counters()
     feed: Any = TestingSource(items, batch_size=1)
     made = builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
     config = RecoveryConfig(str(recovery)) if recovery else None
-    run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
+    with mock.patch("candlewax.pipeline.steps.decode.SMALL_BATCH_ROWS", -1):
+        run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
     return tally
 
 

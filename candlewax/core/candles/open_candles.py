@@ -28,8 +28,7 @@ from candlewax.core.candles.combine import (
     small_batch_candles,
 )
 from candlewax.core.candles.late_trades import count_out_of_order, late_trade_counts
-from candlewax.core.candles.small_batch import apply_small_batch
-from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, TIME_RANGES, GapState
+from candlewax.core.gaps.gap_state import NO_GAPS, OUTAGES, GapState
 from candlewax.core.schema import PLAIN, empty
 
 WATERMARK_DELAY_US: Final = SECOND
@@ -116,23 +115,6 @@ def apply_trades(
     new_watermark = max(watermark, open_candles.watermark)
     latest = open_candles.watermark + WATERMARK_DELAY_US
     out_of_order = count_out_of_order(trades, latest)
-    if (
-        new_watermark // MINUTE == open_candles.watermark // MINUTE
-        and not is_first_batch
-        and _has_no_news(open_candles, gap_state)
-    ):
-        result = apply_small_batch(state, trades, new_watermark)
-        if result:
-            kept, changed = result
-            open_candles = replace(open_candles, candles=kept, watermark=new_watermark)
-            return CandleUpdate(
-                open_candles,
-                changed,
-                state.clear(),
-                state.clear(),
-                empty(TIME_RANGES),
-                out_of_order,
-            )
     late_counts = late_trade_counts(trades, latest, WATERMARK_DELAY_US) if out_of_order else None
     batch_candles, place = _locate_windows(trades, state, late_counts)
     is_open = place.is_not_null()
@@ -166,13 +148,6 @@ def apply_trades(
     if not is_first_batch:
         untouched = untouched.filter(overlaps(untouched, spans)) if spans.height else state.clear()
     return CandleUpdate(open_candles, changed, stale_parts, untouched, spans, out_of_order)
-
-
-def _has_no_news(open_candles: OpenCandles, gap_state: GapState) -> bool:
-    """Return whether a batch brings nothing but trades."""
-    return not (
-        gap_state.changed_ranges.height or gap_state.outages.height or open_candles.feed_ends.height
-    )
 
 
 def _apply_gap_state(

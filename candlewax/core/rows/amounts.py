@@ -51,3 +51,14 @@ def quote_volume(price: int, quantity: int) -> int:
     if rest > _HALF or (rest == _HALF and volume & 1):
         volume += 1
     return volume
+
+
+def format_units(units: int, decimals: int) -> str:
+    """Return an amount in units of its last decimal as text, without trailing zeros."""
+    whole, fraction = divmod(units, 10**decimals)
+    return f"{whole}.{fraction:0{decimals}d}".rstrip("0").rstrip(".") if fraction else str(whole)
+
+
+def to_decimal(units: int, decimals: int) -> Decimal:
+    """Return an amount in units of its last decimal as a decimal with all of them."""
+    return Decimal((0, tuple(map(int, str(units))), -decimals))

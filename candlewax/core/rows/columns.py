@@ -12,6 +12,7 @@ from candlewax.core.candles.certificate import Recertification
 from candlewax.core.candles.combine import CLOSE, OPEN, STATE
 from candlewax.core.candles.open_candles import OpenCandles
 from candlewax.core.candles.rows import ROWS, watermark_rows
+from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.rows.candle import Candle, Place, WindowName
 from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.candles import OpenCandleRows
@@ -27,6 +28,8 @@ from candlewax.core.schema import (
     TRADES,
     VENDOR,
     Columns,
+    drop_column,
+    empty,
     repeated,
 )
 from candlewax.core.trades.decode import DecodedFrames
@@ -41,6 +44,16 @@ _CANDLE_COLUMNS: Final[Columns] = {**ROWS, "symbol": pl.Categorical, "cause": pl
 def frame_columns(frames: Sequence[Frame]) -> pl.DataFrame:
     """Return FRAMES with SOURCE."""
     return build_table({**FRAMES, **SOURCE}, frames)
+
+
+def frame_rows(frames: pl.DataFrame) -> list[Frame]:
+    """Return frames (FRAMES, with SOURCE or without) as rows; without, the connection is the source
+    of a frame.
+    """
+    if "source" in frames.columns:
+        return [Frame(*row) for row in frames.select(*FRAMES, *SOURCE).iter_rows()]
+    rows = frames.select(*FRAMES).iter_rows()
+    return [Frame(ns, name, seq, text, name, 0, seq) for ns, name, seq, text in rows]
 
 
 def trade_columns(exchange: str, trades: Sequence[Trade]) -> pl.DataFrame:
@@ -58,15 +71,21 @@ def trade_columns(exchange: str, trades: Sequence[Trade]) -> pl.DataFrame:
 def decoded_columns(decoded: DecodedRows) -> DecodedFrames:
     """Return a decoded batch as columns."""
     bronze = _bronze(decoded.exchange, [decoded])
-    letters = _letters(decoded.exchange, [decoded])
+    letters = dead_letter_columns(decoded.exchange, [decoded])
     return DecodedFrames(
         decoded.exchange,
         bronze,
         trade_columns(decoded.exchange, decoded.trades),
         letters,
         decoded.events,
-        subscriptions=decoded.subscriptions,
+        outage_columns(decoded.outages),
+        decoded.subscriptions,
     )
+
+
+def outage_columns(outages: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """Return OUTAGES."""
+    return pl.DataFrame(outages, OUTAGES, orient="row") if outages else empty(OUTAGES)
 
 
 def batch_columns(batches: Sequence[RowBatch]) -> Batch:
@@ -78,20 +97,21 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     exchange, last = batches[-1].exchange, batches[-1]
     decoded = [batch.decoded for batch in batches]
     trades = trade_columns(exchange, [trade for part in decoded for trade in part.trades])
-    trades = trades.drop("row")
-    tables = {
-        "bronze_frames": _bronze(exchange, decoded),
-        "dead_letters": _letters(exchange, decoded),
-        "silver_trades": trades,
-    }
+    trades = drop_column(trades, "row")
+    tables = {}
+    if last.stores_trades:
+        tables = {
+            "bronze_frames": _bronze(exchange, decoded),
+            "dead_letters": dead_letter_columns(exchange, decoded),
+            "silver_trades": trades,
+        }
     candles = {row[:3]: row for row in chain.from_iterable(batch.candles for batch in batches)}
     if candles:
         tables["ohlcv"] = candle_columns(list(candles.values()))
     if any(batch.tells_watermark for batch in batches):
         tables["watermarks"] = watermark_rows(exchange, watermark)
-    received = sum(sum(part.counts) for part in decoded)
     return Batch(
-        exchange, tables, trades, received,
+        exchange, tables, trades, trades.height,
         pl.concat([batch.stale_windows for batch in batches]),
         pl.concat([batch.late_trades for batch in batches]),
         watermark, last.gap_state, _recertification(batches),
@@ -145,7 +165,7 @@ def _bronze(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
     return build_table(BRONZE, rows)
 
 
-def _letters(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
+def dead_letter_columns(exchange: str, batches: Sequence[DecodedRows]) -> pl.DataFrame:
     """Return DEAD_LETTERS of decoded frames."""
     rows = []
     for decoded in batches:

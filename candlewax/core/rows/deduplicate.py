@@ -60,6 +60,18 @@ def pass_new(
     return RowBatch(decoded.exchange, decoded, deduplicator.gap_state({}, _NO_OUTAGES))
 
 
+def mark_stored(deduplicator: Deduplicator, decoded: DecodedRows) -> Admission | None:
+    """Mark the trades of a batch that another process stores.
+
+    Return None if all are new and none is missing before them; otherwise the batch must go on as
+    columns, with the returned admission.
+    """
+    admission = mark_new(deduplicator, decoded.trades, has_numbering=True)
+    if deduplicator.has_changes or not all(admission.is_new):
+        return admission.columns()
+    return None
+
+
 def _is_calm(deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
     """Return whether a batch can concern nothing but trades."""
     return not (

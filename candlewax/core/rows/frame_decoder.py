@@ -33,6 +33,8 @@ class DecodedRows:
     `kinds` and `counts`: of each frame its kind (as in BRONZE) and its number of trades. `trades`
     and `dead_letters` are in the order of frames, and within a frame by `source_index`. `events`
     are what the frames say of connections, `subscriptions` what they say of single markets.
+    `outages`: begin and end of those that another process detected before these trades, in
+    microseconds since 1970. Trades that come from a topic have no frames here.
     """
 
     exchange: str
@@ -43,6 +45,7 @@ class DecodedRows:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     events: list[ConnectionEvent] = field(default_factory=list)
     subscriptions: list[SubscriptionEvent] = field(default_factory=list)
+    outages: Sequence[tuple[int, int]] = ()
 
 
 def decode(exchange: Exchange, frames: Sequence[Frame], instruments: Instruments) -> DecodedRows:

@@ -17,6 +17,9 @@ from candlewax.core.schema import TRADES, empty
 SMALL_BATCH_ROWS: Final = 500
 """Frames of a batch that are read row by row; more are read as columns."""
 
+SMALL_BATCH_CHARACTERS: Final = 1 << 18
+"""Characters up to which they are: a frame of REST or of a dump may hold thousands of trades."""
+
 FRAME_BYTES: Final = 400
 """About how much memory a frame and its trade take besides the text."""
 
@@ -26,7 +29,8 @@ class RowBatch:
     """Rows of one exchange; as `Batch`, but before they become columns.
 
     `decoded` are its frames, of whose trades each is new. `candles` are the rows of those that
-    changed. `tells_watermark` says that the watermark belongs into its table.
+    changed. `tells_watermark` says that the watermark belongs into its table. `stores_trades` is
+    False if another process stores frames and trades.
     """
 
     exchange: str
@@ -38,6 +42,7 @@ class RowBatch:
     stale_windows: pl.DataFrame = field(default_factory=lambda: empty(WINDOW_KEY))
     late_trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
     recertify: Recertification | None = None
+    stores_trades: bool = True
 
     @property
     def trades(self) -> Sequence[Trade]:
@@ -47,6 +52,8 @@ class RowBatch:
     @property
     def rows(self) -> int:
         """Rows in all tables."""
+        if not self.stores_trades:
+            return len(self.candles)
         decoded = self.decoded
         stored = len(decoded.frames) + len(decoded.trades) + len(decoded.dead_letters)
         return stored + len(self.candles)

@@ -21,8 +21,10 @@ LONGEST_DETAIL: Final = 1_000
 """Characters of a detail that are kept."""
 
 _MOST_SEQUENCE: Final = 2**64 - 1
-_QUANTITY_LIMIT: Final = QUANTITY_LIMIT * 10**DECIMALS
-_QUOTE_VOLUME_LIMIT: Final = QUOTE_VOLUME_LIMIT * 10**QUOTE_DECIMALS
+QUANTITY_UNITS_LIMIT: Final = QUANTITY_LIMIT * 10**DECIMALS
+QUOTE_VOLUME_UNITS_LIMIT: Final = QUOTE_VOLUME_LIMIT * 10**QUOTE_DECIMALS
+"""Quantities and quote volumes of trades are below these, in units of their last decimal."""
+
 _AMOUNT: Final = "expected a number above zero with at most 12 decimals, got "
 
 # White space as Unicode defines it. Python's `strip` takes four control characters more.
@@ -67,8 +69,8 @@ def normalize(
         or quantity is None
         or volume is None
         or not (apart or (price and quantity))
-        or quantity >= _QUANTITY_LIMIT
-        or volume >= _QUOTE_VOLUME_LIMIT
+        or quantity >= QUANTITY_UNITS_LIMIT
+        or volume >= QUOTE_VOLUME_UNITS_LIMIT
     ):
         reason, detail = _fault(meaning, sequence, received, native, dialect, exchange, instruments)
         return Fault(row, index, reason, detail[:LONGEST_DETAIL])

@@ -26,9 +26,8 @@ from candlewax.core.schema import (
     TRADES,
     empty,
 )
-from candlewax.core.trades import small_batch
 from candlewax.core.trades.dead_letters import dead_letter_rows, whole_frame_faults
-from candlewax.core.trades.normalize import FAULTS, NormalizedTrades, normalize
+from candlewax.core.trades.normalize import FAULTS, normalize
 from candlewax.exchanges import Exchange
 from candlewax.exchanges.protocol.dialect import (
     Dialect,
@@ -70,12 +69,9 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
     frames = _with_source(frames)
     numbered = frames.with_row_index("row")
-    is_small = frames.height <= small_batch.SMALL_BATCH_ROWS
-    is_small_batch = is_small and small_batch.all_from_websocket(frames)
-    tables, faults, events = (_read_websocket if is_small_batch else _read)(exchange, numbered)
+    tables, faults, events = _read(exchange, numbered)
     parts = [
-        _normalize(exchange, dialect, native, frames, instruments, is_small_batch=is_small_batch)
-        for dialect, native in tables
+        normalize(native, dialect, frames, exchange.id, instruments) for dialect, native in tables
     ]
     trades = _in_order([part.trades for part in parts])
     all_faults = _concat_faults([faults, *(part.faults for part in parts)])
@@ -90,23 +86,6 @@ def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -
     return DecodedFrames(
         exchange.id, bronze, trades, letters, connections, subscriptions=subscriptions
     )
-
-
-def _normalize(
-    exchange: Exchange,
-    dialect: Dialect,
-    native_trades: pl.DataFrame,
-    frames: pl.DataFrame,
-    instruments: Instruments,
-    *,
-    is_small_batch: bool,
-) -> NormalizedTrades:
-    """Return unified trades and the faults of the others."""
-    if is_small_batch:
-        trades = small_batch.normalize(native_trades, dialect, frames, exchange.id, instruments)
-        if trades is not None:
-            return NormalizedTrades(trades, empty(FAULTS))
-    return normalize(native_trades, dialect, frames, exchange.id, instruments)
 
 
 def _concat_faults(faults: list[pl.DataFrame]) -> pl.DataFrame:
@@ -138,8 +117,6 @@ def _with_source(frames: pl.DataFrame) -> pl.DataFrame:
     """Add SOURCE: the source of a frame without topic is its connection."""
     if "source" in frames.columns:
         return frames
-    if frames.height <= small_batch.SMALL_BATCH_ROWS:
-        return small_batch.with_source(frames)
     return frames.with_columns(
         source="connection", source_partition=pl.lit(0, pl.UInt32), source_offset="seq"
     )
@@ -271,8 +248,6 @@ def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
 def _bronze(
     exchange: str, frames: pl.DataFrame, trade_rows: pl.Series, fault_rows: pl.Series
 ) -> pl.DataFrame:
-    if frames.height <= small_batch.SMALL_BATCH_ROWS:
-        return small_batch.bronze(exchange, frames, trade_rows, set(fault_rows.to_list()))
     counts = _count_rows(frames.height, trade_rows)
     faulty = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
     if fault_rows.len():

@@ -7,61 +7,26 @@ Pure functions between frames and texts. Decimals are strings and times whole mi
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import msgspec
 import polars as pl
 
 from candlewax.core.gaps.gap_state import OUTAGES
-from candlewax.core.schema import (
-    DUMP,
-    PRICE,
-    QUOTE_VOLUME,
-    REST,
-    TIME,
-    TRADES,
-    VENDOR,
-    WEBSOCKET,
-    empty,
-)
+from candlewax.core.schema import PRICE, QUOTE_VOLUME, TIME, TRADES, VENDOR, WEBSOCKET, empty
 from candlewax.core.trades.limits import AHEAD_US, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.core.trades.normalize import FAULTS
+from candlewax.core.trades.trade_message import (
+    BAD_VALUE_DETAIL,
+    DECODE_ERRORS,
+    INEXACT_DETAIL,
+    UNKNOWN_EXCHANGE_DETAIL,
+    VIA,
+    TradeMessage,
+    join_conditions,
+    trade_decoder,
+)
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.dialect import BUY, SELL
-
-VIA: Final = {"websocket": WEBSOCKET, "rest": REST, "dump": DUMP}
-"""Values of `via` by their names in messages."""
-
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-_Microseconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
-
-
-class TradeMessage(msgspec.Struct, frozen=True, gc=False):
-    """Fields of a message that candles need; other fields are ignored."""
-
-    exchange: str
-    symbol: str
-    native_symbol: str
-    base: str
-    quote: str
-    trade_id: str
-    sequence: _Count
-    timestamp: _Microseconds
-    side: Literal["BUY", "SELL"]
-    price: str
-    quantity: str
-    quote_volume: str
-    conditions: list[str]
-    received_at: _Microseconds
-    source: str
-    source_partition: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-    source_offset: _Count
-    source_index: Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
-    via: Literal["websocket", "rest", "dump"] = "websocket"
-    numbering: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
-    outages: list[tuple[_Microseconds, _Microseconds]] | None = None
-    kind: Literal["sample", "simulated", "real"] | None = None
-
 
 OUTAGES_COLUMN: Final = "outages"
 """Extra column of trades: outages that ended before a trade, at the first trade after them.
@@ -165,12 +130,8 @@ _IS_VALID: Final = (
 )
 """Limits that decoding enforces; sums and the watermark rely on them."""
 
-_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 # attrgetter runs in C, which matters for thousands of messages.
 _kind: Final = attrgetter(KIND_COLUMN)
-
-_decoder: Final = msgspec.json.Decoder(TradeMessage)
 
 
 def from_json(values: Sequence[bytes]) -> ParsedMessages:
@@ -183,9 +144,9 @@ def from_json(values: Sequence[bytes]) -> ParsedMessages:
     faults: list[tuple[int, int, str, str]] = []
     for row, value in enumerate(values):
         try:
-            parsed.append(_decoder.decode(value))
+            parsed.append(trade_decoder.decode(value))
             rows.append(row)
-        except _DECODE_ERRORS as error:
+        except DECODE_ERRORS as error:
             faults.append((row, 0, "bad_message", str(error)[:1000]))
     return add_faults(to_trades(parsed, rows), faults)
 
@@ -197,8 +158,8 @@ def _decode_lines(values: Sequence[bytes]) -> list[TradeMessage]:
     if lines.count(b"\n") != len(values) - 1:
         return []
     try:
-        return _decoder.decode_lines(lines)
-    except _DECODE_ERRORS:
+        return trade_decoder.decode_lines(lines)
+    except DECODE_ERRORS:
         return []
 
 
@@ -226,7 +187,7 @@ def to_trades(
         strict=False,
     ).with_columns(
         row=pl.Series(rows if rows is not None else range(len(messages)), dtype=pl.UInt32),
-        condition=pl.Series([_condition(m.conditions) for m in messages], dtype=pl.String),
+        condition=pl.Series([join_conditions(m.conditions) for m in messages], dtype=pl.String),
         via=pl.Series([VIA[message.via] for message in messages], dtype=pl.Int8),
     )
     is_known_exchange = pl.col("exchange").is_in(list(EXCHANGES))
@@ -260,14 +221,14 @@ def to_trades(
     outages = _outages(messages[place] for place in with_outages if valid[place])
     if valid.all():
         return ParsedMessages(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
-    detail = pl.when(~pl.col("known")).then(pl.lit("unknown exchange"))
+    detail = pl.when(~pl.col("known")).then(pl.lit(UNKNOWN_EXCHANGE_DETAIL))
     faults = typed.filter(~valid).select(
         "row",
         index=pl.lit(0, pl.UInt16),
         reason=pl.lit("bad_message"),
         detail=detail.when(has_numbers & pl.col("exact"))
-        .then(pl.lit("an amount or a time that no trade can have, or an outage without an end"))
-        .otherwise(pl.lit("a number that cannot be held exactly")),
+        .then(pl.lit(BAD_VALUE_DETAIL))
+        .otherwise(pl.lit(INEXACT_DETAIL)),
     )
     return ParsedMessages(typed.filter(valid).select("row", *TRADES), faults, outages, kinds)
 
@@ -289,7 +250,3 @@ def _outages(messages: Iterable[TradeMessage]) -> pl.DataFrame:
         for began, ended in message.outages or ()
     ]
     return pl.DataFrame(rows, OUTAGES_BY_EXCHANGE, orient="row")
-
-
-def _condition(conditions: list[str]) -> str | None:
-    return ", ".join(conditions) if conditions else None

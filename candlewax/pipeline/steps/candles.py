@@ -96,6 +96,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             return self._add_candles(batch_columns([batch]))
         if not (trades or gap_state.changed_ranges.height or gap_state.outages.height):
             return batch
+        self._state_loader.mark_started(exchange)
         if self._is_live:
             self._note_live(exchange, [t.received_at for t in trades if t.via == WEBSOCKET])
         result, update = self._row_state().add(batch)
@@ -207,8 +208,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         now = update.open_candles.watermark
         tables = {"ohlcv": changed_rows(exchange, update, gap_state, self._gap_state)}
         self._gap_state = gap_state
-        minute = combine.TIMEFRAMES["1m"][1]
-        if now // minute > (0 if is_first_batch else before // minute):
+        if now // combine.MINUTE > (0 if is_first_batch else before // combine.MINUTE):
             tables["watermarks"] = watermark_rows(exchange, now)
         return tables
 

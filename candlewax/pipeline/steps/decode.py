@@ -1,7 +1,7 @@
 """Bytewax step from frames to native trades in unified terms."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -11,7 +11,10 @@ from candlewax.core.batch import UNKNOWN_EXCHANGE
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows import frame_decoder as rows
+from candlewax.core.rows.columns import frame_rows
 from candlewax.core.rows.frame_decoder import DecodedRows
+from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import SMALL_BATCH_CHARACTERS, SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, TRADES, empty
 from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
@@ -51,20 +54,23 @@ class DecodeStep:
                 exchange, received.frames, received.values, received.details
             )
             return [(exchange, decoded)]
-        if received.rows and exchange in self._exchanges and exchange in EXCHANGES:
-            return self._decode_rows(exchange, received)
         if exchange not in EXCHANGES:
             detail = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
             rejected = reject_frames(exchange, received.frames, "unknown_exchange", detail)
             return [(UNKNOWN_EXCHANGE, rejected)]
         if exchange not in self._exchanges:
-            self._counters.increment(received.frames.height, "skipped", exchange)
+            self._counters.increment(received.count, "skipped", exchange)
             return []
+        small = _small_rows(received)
+        if small:
+            return self._decode_rows(exchange, received, small)
         return self._decode_columns(exchange, received.frames)
 
-    def _decode_rows(self, exchange: str, received: FrameBatch) -> list[tuple[str, Decoded]]:
+    def _decode_rows(
+        self, exchange: str, received: FrameBatch, small: Sequence[Frame]
+    ) -> list[tuple[str, Decoded]]:
         try:
-            decoded = rows.decode(EXCHANGES[exchange], received.rows, self._instruments)
+            decoded = rows.decode(EXCHANGES[exchange], small, self._instruments)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - logged there, and kept as a dead letter
@@ -101,3 +107,12 @@ class DecodeStep:
             parts = frames[:half], frames[half:]
             retried = (self._read(exchange, part, is_retry=True) for part in parts)
             return [decoded for results in retried for decoded in results]
+
+
+def _small_rows(received: FrameBatch) -> Sequence[Frame]:
+    """Return the frames as rows if they are few and short, else none."""
+    frames = received.rows
+    if not frames and received.count <= SMALL_BATCH_ROWS:
+        frames = frame_rows(received.frames)
+    is_short = sum(len(frame.text) for frame in frames) <= SMALL_BATCH_CHARACTERS
+    return frames if is_short else ()

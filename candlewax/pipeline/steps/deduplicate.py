@@ -16,10 +16,11 @@ from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
 from candlewax.core.gaps.numberings import Opening
-from candlewax.core.rows.columns import decoded_columns
-from candlewax.core.rows.deduplicate import pass_new
+from candlewax.core.rows.candles import batch_watermark
+from candlewax.core.rows.columns import decoded_columns, outage_columns
+from candlewax.core.rows.deduplicate import mark_stored, pass_new
 from candlewax.core.rows.frame_decoder import DecodedRows
-from candlewax.core.rows.row_batch import AnyBatch, RowBatch
+from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS, AnyBatch, RowBatch
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
@@ -27,7 +28,6 @@ from candlewax.core.trades.contradictions import ContradictionFinder, remove_con
 from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
-from candlewax.core.trades.small_batch import SMALL_BATCH_ROWS
 from candlewax.pipeline.steps.decode import Decoded
 from candlewax.pipeline.steps.gap_reporter import GapReporter
 from candlewax.runtime.counters import Counters
@@ -75,13 +75,29 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
     def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
         """As `_deduplicate`; a batch that says more than new trades goes on as columns."""
         deduplicator, exchange = self._deduplicator, decoded.exchange
-        if deduplicator is None or not self._stores or self._gap_reporter.has_rows:
+        if deduplicator is None:
+            return self._deduplicate(decoded_columns(decoded))
+        if not self._stores:
+            return self._deduplicate_stored(deduplicator, decoded)
+        if self._gap_reporter.has_rows:
             return self._deduplicate(decoded_columns(decoded))
         result = pass_new(deduplicator, self._contradiction_finder(exchange), decoded)
         if not isinstance(result, RowBatch):
             return self._deduplicate(decoded_columns(decoded), result)
         self._count_rows(decoded)
         return result
+
+    def _deduplicate_stored(self, deduplicator: Deduplicator, decoded: DecodedRows) -> AnyBatch:
+        """As `_deduplicate_rows`, of trades that another process stores."""
+        admission = mark_stored(deduplicator, decoded)
+        if admission:
+            return self._deduplicate(decoded_columns(decoded), admission)
+        exchange, trades = decoded.exchange, decoded.trades
+        self._read_contradictions(deduplicator, exchange, max(each.timestamp for each in trades))
+        deduplicator.expire(batch_watermark(trades))
+        self._count_rows(decoded)
+        gap_state = deduplicator.gap_state({}, outage_columns(decoded.outages))
+        return RowBatch(exchange, decoded, gap_state, stores_trades=False)
 
     def _deduplicate(self, decoded: DecodedFrames, admission: Admission | None = None) -> Batch:
         trades = decoded.trades
@@ -101,7 +117,8 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
             else:
-                self._read_contradictions(self._deduplicator, decoded)
+                latest_us = cast(int, trades["timestamp"].to_physical().max())
+                self._read_contradictions(self._deduplicator, decoded.exchange, latest_us)
             opened = self._report_opened(decoded.exchange, admission.openings)
             trades = trades if fresh.all() else trades.filter(fresh)
             self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
@@ -164,17 +181,19 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
                 count,
             )
 
-    def _read_contradictions(self, deduplicator: Deduplicator, decoded: DecodedFrames) -> None:
+    def _read_contradictions(
+        self, deduplicator: Deduplicator, exchange: str, latest_us: int
+    ) -> None:
         """Read contradictions and market outages from the tables, once a minute of market time.
 
         The process that stores trades finds them; the normalized topic does not carry them.
         """
-        minute = cast(int, decoded.trades["timestamp"].to_physical().max()) // MINUTE
+        minute = latest_us // MINUTE
         if minute > self._last_read_minute:
             self._last_read_minute = minute
-            minutes = self._state_loader.trade_reader.read_contradicted_minutes(decoded.exchange)
+            minutes = self._state_loader.trade_reader.read_contradicted_minutes(exchange)
             deduplicator.add_contradictions(minutes.iter_rows())
-            outages = self._state_loader.load_market_outages(decoded.exchange)
+            outages = self._state_loader.load_market_outages(exchange)
             previous = deduplicator.market_outages
             deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
             deduplicator.market_outages = outages

@@ -1,6 +1,6 @@
 """Steps at the topics: routing to raw topics, and reading of the normalized topic."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,14 +11,16 @@ from candlewax.core.frame_log import line_dead_letters
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.instruments import Instruments
+from candlewax.core.rows.frame_decoder import DecodedRows
+from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.trades.decode import DecodedFrames, reject_frames
-from candlewax.core.trades.messages import ParsedMessages, from_json
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.source import MessageCodec, PartitionMessages
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
-from candlewax.pipeline.steps.decode import DecodeStep
+from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
+from candlewax.pipeline.steps.decode import Decoded, DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
@@ -49,7 +51,8 @@ class RouteStep:
                 if isinstance(decoded, DecodedFrames)
             ]
         if item.exchange not in self._exchanges:
-            self._counters.increment(item.frames.height, "skipped", item.exchange)
+            count = item.count if isinstance(item, FrameBatch) else item.frames.height
+            self._counters.increment(count, "skipped", item.exchange)
             return []
         if isinstance(item, InvalidUtf8Frames):
             return [(item.exchange, item)]
@@ -58,16 +61,31 @@ class RouteStep:
     def _split_by_size(
         self, item: FrameBatch
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
-        is_too_large = item.frames["frame"].str.len_bytes() > MAX_MESSAGE_BYTES
-        if not is_too_large.any():
+        large, rest = _split_rows(item) if item.rows else _split_columns(item)
+        if not large.count:
             return [(item.exchange, item)]
         detail = f"a message holds at most {MAX_MESSAGE_BYTES} bytes"
-        rejected = reject_frames(
-            item.exchange, item.frames.filter(is_too_large), "too_large", detail
-        )
-        rest = FrameBatch(item.exchange, item.frames.filter(~is_too_large))
-        remaining = [(item.exchange, rest)] if rest.frames.height else []
+        rejected = reject_frames(item.exchange, large.frames, "too_large", detail)
+        remaining = [(item.exchange, rest)] if rest.count else []
         return [(UNKNOWN_EXCHANGE, _dead_letter_batch(rejected)), *remaining]
+
+
+def _split_rows(item: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
+    """Return the frames that are too large for a message, and the others."""
+    large = [row for row in item.rows if len(row.text.encode()) > MAX_MESSAGE_BYTES]
+    if not large:
+        return FrameBatch(item.exchange), item
+    rest = [row for row in item.rows if len(row.text.encode()) <= MAX_MESSAGE_BYTES]
+    return FrameBatch(item.exchange, rows=large), FrameBatch(item.exchange, rows=rest)
+
+
+def _split_columns(item: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
+    """As `_split_rows`, of a batch of columns."""
+    is_large = item.frames["frame"].str.len_bytes() > MAX_MESSAGE_BYTES
+    if not is_large.any():
+        return FrameBatch(item.exchange), item
+    large, rest = item.frames.filter(is_large), item.frames.filter(~is_large)
+    return FrameBatch(item.exchange, large), FrameBatch(item.exchange, rest)
 
 
 def _dead_letter_batch(decoded: DecodedFrames) -> Batch:
@@ -109,34 +127,26 @@ READING: Final = MessageCodec(values, concat)
 class ReadTradesStep:
     """Step that reads messages of the normalized topic: `MessageValues` in, (key, Decoded) out.
 
-    The output has no frames, as `silver` has stored them.
+    Few messages are read as rows. The output has no frames, as `silver` has stored them.
     """
 
     def __init__(
         self,
         exchanges: Iterable[str],
-        decode: Callable[[Sequence[bytes]], ParsedMessages] | None = None,
+        codec: TradeCodec | None = None,
         admit: KindCheck = lambda *_: None,
     ) -> None:
         """`admit` raises if trades are of another kind of data than the database."""
         self._admit = admit
         self._exchanges = frozenset(exchanges)
-        self._decode = decode or from_json
+        self._codec = codec or JsonCodec()
 
-    def __call__(self, message_values: MessageValues) -> list[tuple[str, DecodedFrames]]:
-        parsed = self._decode(message_values.values)
-        for kind in parsed.kinds:
-            place = f"partition {message_values.partition}, offset {message_values.offsets[0]}"
-            self._admit(kind, f"{message_values.topic}, {place}")
-        decoded = []
-        if parsed.faults.height:
-            dead_letters = _dead_letters(message_values, parsed.faults)
-            decoded.append(
-                (
-                    UNKNOWN_EXCHANGE,
-                    DecodedFrames(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, dead_letters),
-                )
-            )
+    def __call__(self, message_values: MessageValues) -> list[tuple[str, Decoded]]:
+        if len(message_values.values) <= SMALL_BATCH_ROWS:
+            return self._read_rows(message_values)
+        parsed = self._codec.decode(message_values.values)
+        self._check_kinds(message_values, parsed.kinds)
+        decoded = _unreadable(message_values, parsed.faults.rows())
         for exchange, trades in _by_exchange(parsed.trades):
             if exchange in self._exchanges:
                 outages = parsed.outages.filter(exchange=exchange).select(*OUTAGES)
@@ -144,6 +154,23 @@ class ReadTradesStep:
                 read = DecodedFrames(exchange, none[0], trades, none[1], outages=outages)
                 decoded.append((exchange, read))
         return decoded
+
+    def _read_rows(self, message_values: MessageValues) -> list[tuple[str, Decoded]]:
+        parsed = self._codec.decode_rows(message_values.values)
+        self._check_kinds(message_values, parsed.kinds)
+        decoded = _unreadable(message_values, parsed.faults)
+        for exchange, trades in parsed.trades.items():
+            if exchange in self._exchanges:
+                outages = parsed.outages.get(exchange, ())
+                decoded.append(
+                    (exchange, DecodedRows(exchange, (), trades=trades, outages=outages))
+                )
+        return decoded
+
+    def _check_kinds(self, message_values: MessageValues, kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            place = f"partition {message_values.partition}, offset {message_values.offsets[0]}"
+            self._admit(kind, f"{message_values.topic}, {place}")
 
 
 def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -153,10 +180,16 @@ def _by_exchange(trades: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(part["exchange"][0], part) for part in parts]
 
 
-def _dead_letters(message_values: MessageValues, faults: pl.DataFrame) -> pl.DataFrame:
-    """Return dead letters of messages without a readable trade, by topic and offset."""
+def _unreadable(
+    message_values: MessageValues, faults: Sequence[tuple[int, int, str, str]]
+) -> list[tuple[str, Decoded]]:
+    """Return dead letters of messages without a readable trade, by topic and offset, if any."""
+    if not faults:
+        return []
     lines = [
         (message_values.offsets[row], reason, detail, message_values.values[row])
-        for row, _, reason, detail in faults.iter_rows()
+        for row, _, reason, detail in faults
     ]
-    return line_dead_letters(f"{message_values.topic}:{message_values.partition}", lines)
+    letters = line_dead_letters(f"{message_values.topic}:{message_values.partition}", lines)
+    decoded = DecodedFrames(UNKNOWN_EXCHANGE, empty(BRONZE), _NO_TRADES, letters)
+    return [(UNKNOWN_EXCHANGE, decoded)]

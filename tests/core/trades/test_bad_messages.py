@@ -9,49 +9,7 @@ import polars as pl
 import pytest
 
 from candlewax.core.trades.messages import from_json
-from tests.support.trade_messages import encoded, trade
-
-BAD_MESSAGES: list[tuple[bytes, str]] = [
-    (b"", "truncated"),
-    (b"\xff\xfe", "malformed"),
-    (b"null", "object"),
-    (b"[]", "object"),
-    (b"{}", "missing required field"),
-    (b'{"a":' * 20_000, "recursion"),
-    (b"[" * 20_000, ""),
-    (encoded(trade(exchange="nasdaq")), "unknown exchange"),
-    (encoded(trade(side="HOLD")), "side"),
-    (encoded(trade(price=1.5)), "str"),
-    (encoded(trade(price="1e3")), "exactly"),
-    (encoded(trade(price="-1")), "exactly"),
-    (encoded(trade(price="1.0000000000001")), "exactly"),
-    (encoded(trade(price="")), "exactly"),
-    (encoded(trade(price="nan")), "exactly"),
-    (encoded(trade(quantity="1" * 20)), "exactly"),
-    (encoded(trade(quantity="1\n")), "exactly"),
-    (encoded(trade(quantity="\u0661")), "exactly"),
-    (encoded(trade(quote_volume="0." + "1" * 19)), "exactly"),
-    (encoded(trade(sequence=-1)), "sequence"),
-    (encoded(trade(sequence=2**64)), "exactly"),
-    (encoded(trade(source_offset=2**64)), "exactly"),
-    (encoded(trade(source_index=65536)), "source_index"),
-    (encoded(trade(source_partition=2**32)), "source_partition"),
-    (encoded(trade(timestamp=253_402_300_800_000_000)), "timestamp"),
-    (encoded(trade(timestamp=1_750_000_060_100_001)), "no trade can have"),
-    (encoded(trade(price="0.0")), "no trade can have"),
-    (encoded(trade(quantity="0")), "no trade can have"),
-    (encoded(trade(quantity="1" + "0" * 18)), "no trade can have"),
-    (encoded(trade(quote_volume="1" + "0" * 15)), "no trade can have"),
-    (encoded(trade(timestamp=-1)), "timestamp"),
-    (encoded(trade(timestamp="now")), "timestamp"),
-    (encoded(trade(conditions="X")), "conditions"),
-    (encoded(trade(via="pigeon")), "via"),
-    (encoded(trade(outages=[[1, 2, 3]])), "outages"),
-    (encoded(trade(outages=[[1, -2]])), "outages"),
-    (encoded(trade(outages=[[1, 5], [7, 7]])), "outage without an end"),
-    (encoded(trade()) + b"{}", "trailing"),
-    (encoded(trade()) + b"\n" + encoded(trade()), "trailing"),
-]
+from tests.support.trade_messages import BAD_MESSAGES, encoded, trade
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection
 
 from candlewax.core.frames import FrameBatch, SourceItem
 from candlewax.core.instruments import Instruments
-from candlewax.core.schema import FRAMES, KIND_CONTROL
+from candlewax.core.schema import FRAMES, KIND_CONTROL, SOURCE
 from candlewax.core.trades.decode import decode, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.websocket.event_loop import EventLoopError
@@ -78,7 +78,7 @@ def test_batch_has_the_columns_of_frames() -> None:
             items += part.next_batch()
         part.close()
     assert isinstance(items[0], FrameBatch)
-    assert dict(items[0].frames.schema) == FRAMES
+    assert dict(items[0].frames.schema) == {**FRAMES, **SOURCE}
 
 
 @pytest.mark.parametrize("max_wait", [None, timedelta(seconds=8)])

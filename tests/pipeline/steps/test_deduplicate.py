@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from polars.exceptions import PanicException
 
 from candlewax.core.frames import FrameBatch
 from candlewax.core.instruments import Instruments
+from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.schema import FRAMES, SCOPE_FRAME
 from candlewax.core.trades.decode import DecodedFrames, decode
 from candlewax.exchanges import Exchange
@@ -37,7 +39,7 @@ def frames(poisoned: Sequence[bool]) -> pl.DataFrame:
 def failing(
     patch: pytest.MonkeyPatch, fails: Callable[[pl.DataFrame], BaseException | None]
 ) -> None:
-    """Make reading fail with the error that `fails` returns for the frames."""
+    """Make reading fail with the error that `fails` returns for the frames; rows always fail."""
 
     def reading(
         exchange: Exchange, frames: pl.DataFrame, instruments: Instruments
@@ -47,6 +49,7 @@ def failing(
         return decode(exchange, frames, instruments)
 
     patch.setattr(decode_step, "decode", reading)
+    patch.setattr(rows, "decode", Mock(side_effect=RuntimeError))
 
 
 def read(poisoned: Sequence[bool]) -> list[DecodedFrames]:

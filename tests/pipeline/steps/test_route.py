@@ -11,11 +11,12 @@ from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import Batch
 from candlewax.core.frames import FrameBatch
 from candlewax.core.schema import FRAMES
+from candlewax.core.trades.decode import DecodedFrames
 from candlewax.pipeline.steps import route
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep, concat
 from candlewax.runtime.counters import Counters
-from tests.support.batches import as_columns
+from tests.support.batches import as_columns, decoded_as_columns
 from tests.support.decoding import INSTRUMENTS
 from tests.support.trade_messages import trade
 
@@ -37,7 +38,10 @@ def test_outages_go_to_their_exchange() -> None:
             trade(trade_id="8", sequence=8),
         )
     )
-    outages = {exchange: decoded.outages.rows() for exchange, decoded in decoded_by_exchange}
+    outages = {
+        exchange: decoded_as_columns(decoded).outages.rows()
+        for exchange, decoded in decoded_by_exchange
+    }
     assert outages == {"binance": [(1, 2)], "kraken": [(3, 4), (5, 6)]}
 
 
@@ -63,9 +67,10 @@ def test_pieces_of_messages_are_concatenated() -> None:
     (whole,) = concat([first, second])
     assert whole == MessageValues("t", 1, [5, 6, 9], [*first.values, b"no trade"])
     (_, unread), (_, read) = ReadTradesStep(["binance"])(whole)
+    assert isinstance(unread, DecodedFrames)
     assert unread.dead_letters["source_offset"].to_list() == [6, 9]
     assert unread.dead_letters["frame"].to_list() == [b"", b"no trade"]
-    assert read.trades.height == 1
+    assert len(read.trades) == 1
 
 
 @pytest.mark.parametrize(("characters", "fits"), [(5, True), (6, False)])
