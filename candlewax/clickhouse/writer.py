@@ -12,6 +12,7 @@ from candlewax.clickhouse.recompute import CandleRecomputer
 from candlewax.clickhouse.state.loader import StateLoader
 from candlewax.core.batch import Batch
 from candlewax.core.rows.columns import merge_rows
+from candlewax.core.rows.forming import FormingCandles
 from candlewax.core.rows.row_batch import AnyBatch
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import count_cores
@@ -62,8 +63,9 @@ class Writer:
 
         `after` is called with the stored batches, in their order, and must not wait.
 
-        With an `interval_s` few rows wait so long for others, unless `flush` is called: only for a
-        database that nobody reads without calling it. The `journal` holds their frames meanwhile.
+        With an `interval_s` few rows wait so long for others, and forming candles until one closes,
+        unless `flush` is called: only for a database that nobody reads without calling it. The
+        `journal` holds the frames that wait.
         """
         recompute = CandleRecomputer(history or StateLoader(database, wait=wait)).recompute
         self._block_store = BlockStore(database, counters, recompute, wait)
@@ -71,9 +73,10 @@ class Writer:
         self._after = after
         self._interval_s = interval_s
         self._journal = journal
-        self._handed_over = self._stored = self._flushed = 0
+        self._handed_over = self._taken = self._stored = self._flushed = 0
         self._signal = threading.Condition()
         self._pending: list[AnyBatch] = []
+        self._forming = FormingCandles()
         self._rows = self._bytes = 0
         self._since = 0.0
         self._is_storing = self._has_more_inserts = self._is_closed = False
@@ -123,8 +126,12 @@ class Writer:
         """Return when all batches handed over so far are stored, or the time has passed."""
         with self._signal:
             if not self._has_thread:
-                self._store(self._take_pending())
+                self._store(self._take_pending(is_asked=True))
                 return
+            if self._forming and not self._pending:
+                self._pending += self._forming.release()
+                self._handed_over += len(self._pending)
+                self._since = time.monotonic()
             target = self._handed_over
             self._flushed = max(self._flushed, target)
             self._signal.notify_all()
@@ -149,9 +156,13 @@ class Writer:
     def _waited_s(self) -> float:
         return time.monotonic() - self._since
 
-    def _take_pending(self) -> list[AnyBatch]:
+    def _take_pending(self, *, is_asked: bool = False) -> list[AnyBatch]:
+        """Return what to store now; `is_asked` by a flush, for all that was handed over."""
         batches, self._pending = self._pending, []
         self._rows = self._bytes = 0
+        self._taken = len(batches)
+        if self._interval_s:
+            batches = self._forming.hold(batches) + (self._forming.release() if is_asked else [])
         if self._journal:
             self._journal.switch()
         return batches
@@ -162,7 +173,7 @@ class Writer:
                 self._store(batches)
                 with self._signal:
                     self._is_storing = False
-                    self._stored += len(batches)
+                    self._stored += self._taken
                     if self._journal:
                         self._journal.empty_other()
                     self._signal.notify_all()
@@ -185,7 +196,7 @@ class Writer:
                 return []
             self._is_storing = True
             self._has_more_inserts = self._rows <= SMALL_BATCH_ROWS
-            batches = self._take_pending()
+            batches = self._take_pending(is_asked=self._flushed > self._stored)
             self._signal.notify_all()
             return batches
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import polars as pl
 from bytewax.dataflow import Dataflow
@@ -49,6 +50,9 @@ from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
+
+REPORT_FLUSH_TIMEOUT_S: Final = 1.0
+"""Seconds to wait for what was received to be stored before the report reads it."""
 
 
 def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dataflow:
@@ -165,6 +169,8 @@ def _embedded(
         components = builder.build_embedded(
             process, frame_source(settings, process), database, repairs
         )
+    if isinstance(report, LiveReport):
+        report.before_query = partial(components.flush, REPORT_FLUSH_TIMEOUT_S)
     serve_metrics(settings, components, process)
     flow = build(components)
     report.begin()

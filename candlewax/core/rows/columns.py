@@ -112,10 +112,16 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
         tables["watermarks"] = watermark_rows(exchange, watermark)
     return Batch(
         exchange, tables, trades, trades.height,
-        pl.concat([batch.stale_windows for batch in batches]),
-        pl.concat([batch.late_trades for batch in batches]),
+        _concat([batch.stale_windows for batch in batches]),
+        _concat([batch.late_trades for batch in batches]),
         watermark, last.gap_state, _recertification(batches),
     )  # fmt: skip
+
+
+def _concat(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return frames of equal columns as one; most often all are empty."""
+    filled = [frame for frame in frames if frame.height]
+    return pl.concat(filled) if filled else frames[0]
 
 
 def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:

@@ -24,6 +24,11 @@ FRAME_BYTES: Final = 400
 """About how much memory a frame and its trade take besides the text."""
 
 
+_NO_WINDOWS: Final = empty(WINDOW_KEY)
+_NO_TRADES: Final = empty(TRADES)
+"""Shared by batches, as creating a frame takes longer than reading a trade."""
+
+
 @dataclass(frozen=True)
 class RowBatch:
     """Rows of one exchange; as `Batch`, but before they become columns.
@@ -39,8 +44,8 @@ class RowBatch:
     candles: Sequence[CandleRow] = ()
     watermark: int = 0
     tells_watermark: bool = False
-    stale_windows: pl.DataFrame = field(default_factory=lambda: empty(WINDOW_KEY))
-    late_trades: pl.DataFrame = field(default_factory=lambda: empty(TRADES))
+    stale_windows: pl.DataFrame = field(default_factory=lambda: _NO_WINDOWS)
+    late_trades: pl.DataFrame = field(default_factory=lambda: _NO_TRADES)
     recertify: Recertification | None = None
     stores_trades: bool = True
 

@@ -38,6 +38,8 @@ class LiveReport:
         self._counters = counters
         self._database = database
         self._was_stopped = was_stopped
+        self.before_query: Callable[[], object] = lambda: None
+        """Called before each query, so that it finds what was received."""
         self._done = threading.Event()
         show = self._show_live if console.is_terminal else self._show_lines
         self._thread = threading.Thread(target=show, name="board", daemon=True)
@@ -76,6 +78,7 @@ class LiveReport:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("market", "minute", "open", "high", "low", "close", "volume", "trades", ""):
             table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
+        self.before_query()
         for candle in overview.read_latest_minutes(self._database):
             table.add_row(*self._cells(candle))
         return Group(table, Text(self._counts_line(), style="dim"))
