@@ -138,11 +138,13 @@ def build_embedded(
     candles = partial(
         CandleStep, state_loader, process.counters, is_live=process.is_live, since_us=since
     )
+    unprocessed = None
+    if not process.is_replayable:
+        unprocessed = UnprocessedFrameSource(database, process.exchanges, journal)
+        process.emit_gate.add_backpressure(lambda: unprocessed.is_pending)
     return Components(
         feed=feed,
-        unprocessed=None
-        if process.is_replayable
-        else UnprocessedFrameSource(database, process.exchanges, journal),
+        unprocessed=unprocessed,
         repairs=repairs,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
         deduplicate=deduplicate if process.is_replayable else lambda _: deduplicate(None),

@@ -201,6 +201,9 @@ class Consumer:
     def incremental_assign(self, _: object) -> None:
         """Accept any start."""
 
+    def poll(self, _: float) -> Any:
+        return self._left.pop(0) if self._left else None
+
     def consume(self, *_: object) -> list[Any]:
         taken, self._left = self._left, []
         return taken

@@ -1,5 +1,6 @@
 """Batches for the writer, and the number of rows that it stored."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,14 @@ import polars as pl
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.core.candles.rows import watermark_rows
+from candlewax.core.rows.candle_batch import CandleState
+from candlewax.core.rows.candles import OpenCandleRows
+from candlewax.core.rows.frame_decoder import decode
+from candlewax.core.rows.records import Frame
+from candlewax.core.rows.row_batch import RowBatch
+from candlewax.exchanges import EXCHANGES
 from tests.support.candles import DAY, table
-from tests.support.decoding import read
+from tests.support.decoding import INSTRUMENTS, read
 from tests.support.verified_tables import TRADES
 
 
@@ -28,6 +35,20 @@ def batch(offset: int = 0) -> Batch:
         "x",
         {"watermarks": watermark_rows("x", 5), "silver_trades": trades, "bronze_frames": bronze},
     )
+
+
+def candle_batches(*seconds: int) -> Iterator[RowBatch]:
+    """A batch for each trade of one market at these seconds, with the candles that it changes."""
+    state = CandleState(OpenCandleRows(), None)
+    for number, second in enumerate(seconds, start=1):
+        ms = DAY // 1000 + second * 1000
+        text = (
+            f'{{"e":"trade","E":{ms},"s":"BTCUSDT","t":{number},"p":"100.5","q":"2","T":{ms},'
+            '"m":true,"M":true}'
+        )
+        frame = Frame(ms * 1_000_000, "c0", number, text, "c0", 0, number)
+        decoded = decode(EXCHANGES["binance"], [frame], INSTRUMENTS)
+        yield state.add(RowBatch("binance", decoded))[0]
 
 
 def count(tables: Database, table: str) -> Any:

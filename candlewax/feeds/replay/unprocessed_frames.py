@@ -1,6 +1,6 @@
 """Bytewax source of frames that a killed process received and did not process."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -72,8 +72,13 @@ WHERE exchange = {exchange:String}
 @log_failures
 class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
     def __init__(
-        self, database: Database, exchanges: Iterable[str], journal: FrameJournal | None
+        self,
+        database: Database,
+        exchanges: Iterable[str],
+        journal: FrameJournal | None,
+        on_end: Callable[[], None],
     ) -> None:
+        self._on_end = on_end
         self._database = database
         self._exchanges = exchanges
         self._journal = journal
@@ -81,6 +86,7 @@ class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
 
     def next_batch(self) -> Iterable[SourceItem]:
         if self._done:
+            self._on_end()
             raise StopIteration
         self._done = True
         unprocessed = (
@@ -149,6 +155,8 @@ class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
         self._database = database
         self._exchanges = exchanges
         self._journal = journal
+        self.is_pending = False
+        """True while the process has frames to emit; received ones must wait until it is False."""
 
     def list_parts(self) -> list[str]:
         return ["leftover"]
@@ -156,4 +164,10 @@ class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
     def build_part(
         self, step_id: str, for_part: str, resume_state: None
     ) -> _UnprocessedFramePartition:
-        return _UnprocessedFramePartition(self._database, self._exchanges, self._journal)
+        self.is_pending = True
+        return _UnprocessedFramePartition(
+            self._database, self._exchanges, self._journal, self._on_emitted
+        )
+
+    def _on_emitted(self) -> None:
+        self.is_pending = False

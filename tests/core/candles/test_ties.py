@@ -1,8 +1,10 @@
 """Candles of trades with equal times and numbers: rows and columns give what the oracle gives."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,9 +13,10 @@ from candlewax.core.candles.open_candles import EMPTY, OpenCandles
 from candlewax.core.rows import candles as rows
 from candlewax.core.rows.candles import OpenCandleRows
 from candlewax.core.rows.columns import to_open_candles
+from candlewax.core.schema import REST, WEBSOCKET
 from tests.core.rows.test_candles import trade
 from tests.support import oracle
-from tests.support.candles import DAY, PRICES, QUANTITIES, candles_by_window, table
+from tests.support.candles import DAY, PRICES, QUANTITIES, candles_by_window, fill, table
 from tests.support.oracle import Fill
 
 TIMES = st.one_of(
@@ -68,3 +71,15 @@ def test_candles_match_oracle_for_any_order(batches: list[list[Fill]]) -> None:
     assert latest == expected
     for kept in (book, to_open_candles(row_book)):
         assert candles_by_window(kept.candles, kept.watermark) == expected
+
+
+def test_numbered_trade_of_rest_counts_as_repaired_beside_one_of_a_websocket() -> None:
+    """Rows and columns agree, although all trades of the batch have numbers."""
+    fills = [fill(1, sequence=1), fill(2, sequence=2)]
+    trades = table(fills).with_columns(via=pl.Series([WEBSOCKET, REST], dtype=pl.Int8))
+    row_trades = [trade(fills[0]), trade(replace(fills[1], asked_for=True))]
+    update = books.apply_trades(EMPTY, trades, books.batch_watermark(trades))
+    row_book = OpenCandleRows()
+    rows.apply_trades(row_book, row_trades, rows.batch_watermark(row_trades))
+    for kept in (update.open_candles, to_open_candles(row_book)):
+        assert kept.candles["repaired"].to_list() == [1] * 6

@@ -1,14 +1,19 @@
 """Stored frames whose trades or dead letters are not all stored."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from bytewax.testing import TestingSource
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.feeds.replay.unprocessed_frames import RECENT_S, read_unprocessed
+from candlewax.pipeline import builder
+from candlewax.pipeline.builder import ProcessContext
+from candlewax.runtime.counters import Counters
 from tests.support.oracle import Fill
-from tests.support.playing import EPOCH_ZERO, Frame, binance, play, received
+from tests.support.playing import EPOCH_ZERO, INSTRUMENTS, Frame, binance, play, received
 
 REPEATS = [3]
 """Frames with duplicates only."""
@@ -34,6 +39,24 @@ def frames(tables: Database) -> list[Frame]:
 
 def unprocessed_numbers(tables: Database, exchange: str = "binance") -> list[int]:
     return read_unprocessed(tables, exchange)["seq"].to_list()
+
+
+def test_received_frames_are_held_back_until_the_unprocessed_ones_were_emitted(
+    tables: Database, frames: list[Frame]
+) -> None:
+    """The outage while no process ran lies between them."""
+    assert frames
+    process = ProcessContext(INSTRUMENTS, ("binance",), Counters(), is_replayable=False)
+    idle: Any = TestingSource([])
+    unprocessed: Any = builder.build_embedded(process, idle, tables).unprocessed
+    part = unprocessed.build_part("", "leftover", None)
+    may_emit = process.emit_gate.for_partition()
+    assert not may_emit()
+    assert [batch.frames["seq"].to_list() for batch in part.next_batch()] == [REPEATS]
+    assert not may_emit()
+    with pytest.raises(StopIteration):
+        part.next_batch()
+    assert may_emit()
 
 
 def test_only_frames_of_duplicates_are_unprocessed_when_all_is_stored(
