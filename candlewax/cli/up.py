@@ -20,6 +20,7 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
+from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.instruments import load as load_instruments
@@ -183,6 +184,8 @@ class _Up:
         server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
         flow = self._build(components)
+        if database.is_embedded:
+            release_library_pages()
         if monitor:
             monitor.begin()
             self._stack.callback(monitor.close)

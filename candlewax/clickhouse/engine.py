@@ -17,6 +17,15 @@ from candlewax.clickhouse.memory_limit import UNLIMITED, measure_long_term
 _MIN_BYTES: Final = 128 << 20
 """Memory limit below which the engine cannot work."""
 
+CACHE_BYTES: Final = {
+    "mark_cache_size": 128 << 20,
+    "primary_index_cache_size": 128 << 20,
+    "index_mark_cache_size": 32 << 20,
+    "query_condition_cache_size": 16 << 20,
+    "vector_similarity_index_cache_size": 1 << 20,
+}
+"""Bounds of the engine's caches, whose defaults are gigabytes of a server."""
+
 _load_lock: Final = threading.Lock()
 _is_still_running: Final = threading.Event()
 
@@ -32,12 +41,13 @@ def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
 def choose_options() -> dict[str, int]:
     """Return the engine's options: its memory limit is three quarters of what is available.
 
-    The limit covers data and queries together. The first connection of a process sets it.
+    The limit covers data and queries together. The first connection of a process sets all options.
     """
     available_bytes = measure_long_term()
     if available_bytes == UNLIMITED:
-        return {}
-    return {"max_server_memory_usage": max(_MIN_BYTES, available_bytes * 3 // 4)}
+        return dict(CACHE_BYTES)
+    limit = max(_MIN_BYTES, available_bytes * 3 // 4)
+    return {"max_server_memory_usage": limit, **CACHE_BYTES}
 
 
 @contextmanager

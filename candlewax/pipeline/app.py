@@ -11,6 +11,7 @@ import polars as pl
 from bytewax.dataflow import Dataflow
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
+from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
@@ -173,6 +174,8 @@ def _embedded(
         report.before_query = partial(components.flush, REPORT_FLUSH_TIMEOUT_S)
     serve_metrics(settings, components, process)
     flow = build(components)
+    if database.is_embedded:
+        release_library_pages()
     report.begin()
     if cross_check:
         cross_check.begin()

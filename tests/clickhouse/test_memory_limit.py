@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.clickhouse.engine import choose_options
+from candlewax.clickhouse.engine import CACHE_BYTES, choose_options
 from candlewax.clickhouse.memory_limit import UNLIMITED, measure_available, measure_long_term
 
 MIB = 1 << 20
@@ -107,4 +107,5 @@ def test_limit_of_the_engine_follows_the_group_and_the_size_of_the_machine(
     monkeypatch.setattr(
         "candlewax.clickhouse.engine.measure_long_term", lambda: measure_long_term(root)
     )
-    assert choose_options() == {"max_server_memory_usage": 234 * MIB}
+    assert choose_options() == {"max_server_memory_usage": 234 * MIB, **CACHE_BYTES}
+    assert sum(CACHE_BYTES.values()) < 512 * MIB
