@@ -36,6 +36,9 @@ Logs are written with the first four; the format also has the others. A backslas
 character stands for itself.
 """
 
+_WRITTEN_ESCAPES: Final = [(character, escape) for escape, character in list(_ESCAPES.items())[:4]]
+"""Characters that a log does not hold as they are, the backslash first, and what is written."""
+
 _ESCAPED: Final = re.compile(r"\\[\\tnrbf0']")
 _NUMBER: Final = re.compile(rb" *\+?[0-9]{1,40}")
 _PIECE_BYTES: Final = 100_000
@@ -184,6 +187,6 @@ def format_line(recv_ns: int, exchange: str, connection: str, seq: int, frame: s
 
 
 def _escape(text: str) -> str:
-    for character in "\\\t\n\r":
-        text = text.replace(character, {v: k for k, v in _ESCAPES.items()}[character])
+    for character, escape in _WRITTEN_ESCAPES:
+        text = text.replace(character, escape)
     return text

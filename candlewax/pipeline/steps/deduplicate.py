@@ -267,14 +267,14 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
 
     def _count_rows(self, decoded: DecodedRows) -> None:
         exchange = decoded.exchange
-        counts: Counter[tuple[str, ...]] = Counter(
-            ("frames", exchange, str(kind)) for kind in decoded.kinds
-        )
-        counts["trades", exchange] = len(decoded.trades)
-        counts.update(
+        counts: dict[tuple[str, ...], int] = {("trades", exchange): len(decoded.trades)}
+        names: list[tuple[str, ...]] = [("frames", exchange, str(kind)) for kind in decoded.kinds]
+        names += [
             ("dead_letters", exchange, str(letter.scope), letter.reason)
             for letter in decoded.dead_letters
-        )
+        ]
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
         self._counters.increment_all(counts)
 
     def snapshot(self) -> Snapshot | None:
