@@ -68,7 +68,7 @@ class DiskGuard:
         self._keeps_parts = False
         self._last_error = ""
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="room", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="disk-guard", daemon=True)
 
     def start(self) -> None:
         """Check the disk once, then in the background: ten times a second, once if it is ample."""

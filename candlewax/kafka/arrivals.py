@@ -38,7 +38,7 @@ class DeliveryLatency:
         self._sent_count = 0
         self._batches: deque[tuple[int, str, float]] = deque()
         self._has_batches = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="delivery-times", daemon=True)
 
     def record_sent(self, exchange: str, count: int, oldest_s: float) -> None:
         """Record a batch of `count` messages that was handed to the producer.

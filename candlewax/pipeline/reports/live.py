@@ -42,7 +42,7 @@ class LiveReport:
         """Called before each query, so that it finds what was received."""
         self._done = threading.Event()
         show = self._show_live if console.is_terminal else self._show_lines
-        self._thread = threading.Thread(target=show, name="board", daemon=True)
+        self._thread = threading.Thread(target=show, name="live-report", daemon=True)
         self._started_at = time.monotonic()
         self._last_close: dict[tuple[str, str], Any] = {}
 
