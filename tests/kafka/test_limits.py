@@ -18,12 +18,20 @@ from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
 from candlewax.kafka.source import KafkaSource, MessageCodec, PartitionMessages
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.poll_timer import PollGroup
 from tests.kafka.test_trade_publisher import batch
 from tests.support.trade_messages import EPOCH
 
 TOPIC: Final = topics.raw("kraken")
 NOW_MS: Final = 1_800_000_000_000
 DAY_MS: Final = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def _own_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources here form a group: those of other tests of this thread may still have input."""
+    group = PollGroup()
+    monkeypatch.setattr("candlewax.kafka.source.worker_group", lambda: group)
 
 
 class Message:
