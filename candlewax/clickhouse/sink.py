@@ -196,8 +196,9 @@ class CountingSink(DynamicSink[SourceItem]):
 
 
 def _observe_row_delay(batch: RowBatch) -> None:
-    if batch.stores_trades and batch.trades:
-        last = batch.trades[-1]
+    trades = batch.decoded.trades
+    if batch.stores_trades and trades:
+        last = trades[-1]
         delay_s = (last.received_at - last.timestamp) / 1e6
         _received_of(batch.exchange).observe(max(0.0, delay_s))
 

@@ -109,9 +109,8 @@ class Writer:
             if not self._has_thread and (self._is_full() or self._waited_s() >= MAX_WAIT_S):
                 self._store(self._take_pending())
 
-    @property
     def is_backlogged(self) -> bool:
-        """True if a few more rows would only wait for the block that is being stored.
+        """Return True if a few more rows would only wait for the block that is being stored.
 
         False during its last insert if no rows are pending, and with more than SMALL_BATCH_ROWS
         pending or in the block: rows then come many at once. False after a failure.

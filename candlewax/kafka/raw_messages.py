@@ -38,8 +38,19 @@ KindCheck = Callable[[str, str], None]
 
 
 def frame_codec(check_kind: KindCheck) -> MessageCodec[list[SourceItem], SourceItem]:
-    """Return the codec of raw topics; it passes the kind of all messages to `check_kind`."""
-    return MessageCodec(partial(read_frames, check_kind=check_kind), join_frames)
+    """Return the codec of raw topics; it passes kinds of messages to `check_kind`.
+
+    A kind that was admitted is passed again only after another one.
+    """
+    admitted: str | None = None
+
+    def check_change(kind: str, place: str) -> None:
+        nonlocal admitted
+        if kind != admitted:
+            check_kind(kind, place)
+            admitted = kind
+
+    return MessageCodec(partial(read_frames, check_kind=check_change), join_frames)
 
 
 def read_frames(
@@ -52,8 +63,6 @@ def read_frames(
     kind that the database holds.
     """
     exchange = _EXCHANGE[consumed.topic]
-    # RawFrameProducer sets the message timestamp to the time of receipt.
-    metrics.set_last_received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
     if len(consumed.messages) <= SMALL_BATCH_ROWS:
         frames, kinds = None, read_kinds(consumed.messages)
     else:
@@ -61,8 +70,17 @@ def read_frames(
     for kind in kinds:
         place = f"partition {consumed.partition}, offset {consumed.messages[0].offset()}"
         check_kind(kind.decode(errors="backslashreplace"), f"{consumed.topic}, {place}")
-    if frames is not None:
-        return [FrameBatch(exchange, frames)]
+    items: list[SourceItem] = (
+        _read_each(consumed) if frames is None else [FrameBatch(exchange, frames)]
+    )
+    # RawFrameProducer sets the message timestamp to the time of receipt.
+    metrics.set_last_received(exchange, consumed.messages[-1].timestamp()[1] / 1000)
+    return items
+
+
+def _read_each(consumed: PartitionMessages) -> list[SourceItem]:
+    """Return the frames of messages, read one by one."""
+    exchange = _EXCHANGE[consumed.topic]
     texts: list[Frame] = []
     invalid: list[Frame] = []
     values: list[bytes] = []

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 
@@ -17,9 +17,16 @@ from candlewax.kafka import topics
 from candlewax.kafka.client import KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
+from candlewax.kafka.trade_messages import message_key
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCOPES: Final = {SCOPE_LINE: "line", SCOPE_FRAME: "frame", SCOPE_TRADE: "trade"}
+
+
+class KnownKind(Protocol):
+    """The kind of data in a database, which its first data decides."""
+
+    kind: str
 
 
 class TradePublisher:
@@ -30,10 +37,10 @@ class TradePublisher:
         broker: KafkaClient,
         producer: ReliableProducer,
         codec: TradeCodec | None = None,
-        kind: Callable[[], str] = lambda: "",
+        known: KnownKind | None = None,
     ) -> None:
-        """`kind` returns the kind of data of the trades, empty if unknown."""
-        self._kind = kind
+        """`known` holds the kind of data of the trades, empty if unknown."""
+        self._known = known
         self._producer = producer
         self._codec = codec or JsonCodec()
         self._fetch_partitions: Callable[[], int] = lambda: producer.retry_while_unavailable(
@@ -45,18 +52,19 @@ class TradePublisher:
         """Hand a batch to the producer, whose `flush` returns when it is delivered."""
         if batch.trades.height:
             trades = _add_outages(batch.trades, batch.gap_state.outages)
-            if kind := self._kind():
-                trades = trades.with_columns(pl.lit(kind).alias(normalized.KIND_COLUMN))
+            if self._known and self._known.kind:
+                trades = trades.with_columns(pl.lit(self._known.kind).alias(normalized.KIND_COLUMN))
             self._send_trades(batch.exchange, trades)
         self.send_dead_letters(batch.tables["dead_letters"])
 
     def publish_rows(self, batch: RowBatch) -> None:
         """As a call with the same batch of columns."""
-        exchange, trades = batch.exchange, batch.trades
+        exchange, trades = batch.exchange, batch.decoded.trades
         if trades:
             outages = batch.gap_state.outages
             listed = outages.rows() if outages.height else ()
-            values = self._codec.encode_rows(exchange, trades, listed, self._kind())
+            kind = self._known.kind if self._known else ""
+            values = self._codec.encode_rows(exchange, trades, listed, kind)
             self._send_values(exchange, values, [trade.symbol for trade in trades])
         if batch.decoded.dead_letters:
             self.send_dead_letters(dead_letter_columns(exchange, [batch.decoded]))
@@ -68,7 +76,7 @@ class TradePublisher:
     def _send_values(self, exchange: str, values: Sequence[Any], symbols: Sequence[str]) -> None:
         self._partition_count = self._partition_count or self._fetch_partitions()
         messages = [
-            {"value": value, "key": normalized.message_key(exchange, symbol)}
+            {"value": value, "key": message_key(exchange, symbol)}
             for value, symbol in zip(values, symbols, strict=True)
         ]
         partition = topics.normalized_partition(exchange, self._partition_count)

@@ -27,13 +27,13 @@ from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
 from candlewax.kafka.source import KafkaSource
 from candlewax.kafka.trade_codec import TradeCodec
+from candlewax.kafka.trade_messages import READING, MessageValues
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard
-from candlewax.pipeline.steps import route as routing
 from candlewax.pipeline.steps.candles import CandleStep
 from candlewax.pipeline.steps.decode import Decoded, DecodeStep
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep
+from candlewax.pipeline.steps.route import ReadTradesStep, RouteStep
 from candlewax.runtime.clocks import wall_clock
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
@@ -132,7 +132,7 @@ def build_embedded(
         interval_s=_interval_s(process) if journal else 0.0,
         journal=journal,
     )
-    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
+    process.emit_gate.add_backpressure(writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)
     since = 0 if process.is_replayable else wall_clock()
     candles = partial(
@@ -215,7 +215,7 @@ def build_silver(
     """Build the components from the raw topics to trades, in their topic and in the tables."""
     state_loader = StateLoader(database)
     producer = ReliableProducer(broker, process.should_stop)
-    publisher = TradePublisher(broker, producer, codec, lambda: guard.kind)
+    publisher = TradePublisher(broker, producer, codec, guard)
     # Trades are sent before they are stored. So a process that starts from the tables need not
     # send stored trades again.
     writer = Writer(
@@ -225,7 +225,7 @@ def build_silver(
         background=True,
         before=producer.flush,
     )
-    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
+    process.emit_gate.add_backpressure(writer.is_backlogged)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
     return Components(
@@ -245,7 +245,7 @@ def build_tables(
     state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
     writer = Writer(database, process.counters, history=state_loader, background=True)
-    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
+    process.emit_gate.add_backpressure(writer.is_backlogged)
     return Components(
         raw_topics=source,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
@@ -274,14 +274,14 @@ def build_ohlcv(
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
     writer = Writer(database, process.counters, history=state_loader, background=True)
-    process.emit_gate.add_backpressure(lambda: writer.is_backlogged)
+    process.emit_gate.add_backpressure(writer.is_backlogged)
     count = broker.partitions(topics.NORMALIZED)
     partitions = sorted(
         {topics.normalized_partition(exchange, count) for exchange in process.exchanges}
     )
     trades = {topics.NORMALIZED: partitions}
     controls = process.should_stop, process.emit_gate, process.max_wait
-    source = KafkaSource(broker, trades, routing.READING, "candlewax-ohlcv", *controls)
+    source = KafkaSource(broker, trades, READING, "candlewax-ohlcv", *controls)
     process.health.add("broker", source.unavailable_reason)
     return Components(
         normalized_topic=source,

@@ -41,7 +41,9 @@ class EmitGate:
 
     def _current_turn(self) -> tuple[int, bool]:
         """Return the number of the current turn, and True if the writer is backlogged."""
-        is_backlogged = any(check() for check in self._checks)
+        is_backlogged = False
+        for check in self._checks:
+            is_backlogged = is_backlogged or check()
         with self._lock:
             if self._was_backlogged and not is_backlogged:
                 self._turn += 1

@@ -53,7 +53,7 @@ def test_writer_with_an_interval_stores_few_rows_only_when_flushed(
     store = Writer(tables, Counters(), background=True, interval_s=3600, journal=journal)
     store.put(batch())
     store.put(batch(1))
-    assert not store.is_backlogged
+    assert not store.is_backlogged()
     assert count(tables, "bronze_frames") == 0
     assert FrameJournal(tmp_path).read_left_over().height == 2
     store.flush()
@@ -128,7 +128,7 @@ def test_failed_insert_is_raised_by_the_next_call(
     with pytest.raises(RuntimeError) as error:
         store.flush()
     assert "disk full" in str(error.value.__cause__)
-    assert not store.is_backlogged
+    assert not store.is_backlogged()
     with pytest.raises(RuntimeError):
         store.put(batch())
     store.close()
@@ -233,16 +233,16 @@ def test_writer_is_backlogged_until_the_last_insert_of_a_small_batch_has_begun(
     """A batch that arrives then is stored next."""
     inserts = HeldInserts(monkeypatch)
     store = Writer(tables, Counters(), background=True)
-    backlogged = [store.is_backlogged]
+    backlogged = [store.is_backlogged()]
     store.put(batch())
     for _ in ("bronze_frames", "silver_trades", "watermarks"):
         inserts.await_begin()
-        backlogged.append(store.is_backlogged)
+        backlogged.append(store.is_backlogged())
         inserts.go_on()
     assert backlogged == [False, True, True, False]
     inserts.go_on(100)
     store.flush()
-    assert not store.is_backlogged
+    assert not store.is_backlogged()
     store.close()
 
 
@@ -255,11 +255,11 @@ def test_writer_is_backlogged_while_a_small_batch_waits(
     store = Writer(tables, Counters(), background=True)
     store.put(batch())
     inserts.await_begin()
-    backlogged = [store.is_backlogged]
+    backlogged = [store.is_backlogged()]
     store.put(replace(batch(1), tables={"silver_trades": batch(1).tables["silver_trades"]}))
-    backlogged.append(store.is_backlogged)
+    backlogged.append(store.is_backlogged())
     store.put(batch(2))
-    backlogged.append(store.is_backlogged)
+    backlogged.append(store.is_backlogged())
     inserts.go_on(100)
     store.flush()
     store.close()

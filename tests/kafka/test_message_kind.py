@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -16,9 +17,10 @@ from candlewax.kafka.avro import Avro
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.raw_sink import RawFrameProducer
+from candlewax.kafka.trade_messages import MessageValues
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard, claim
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep
+from candlewax.pipeline.steps.route import ReadTradesStep
 from candlewax.runtime.counters import Counters
 from tests.kafka.test_raw_sink import KRAKEN, NOW_S, consumed, received
 from tests.kafka.test_trade_publisher import batch
@@ -88,10 +90,10 @@ def test_raw_messages_without_a_header_have_no_kind(broker: KafkaClient, servers
 def test_trade_messages_carry_their_kind(broker: KafkaClient, servers: str, kind: str) -> None:
     """In JSON, once the kind is known."""
     broker.create(topics.required_topics([], 1, 1))
-    outbox, known = ReliableProducer(broker), [""]
-    forward = TradePublisher(broker, outbox, kind=lambda: known[0])
+    outbox, known = ReliableProducer(broker), SimpleNamespace(kind="")
+    forward = TradePublisher(broker, outbox, known=known)
     forward(batch("kraken", range(1)))
-    known[0] = kind
+    known.kind = kind
     forward(batch("kraken", range(1, 3)))
     outbox.flush()
     values = [message.value() or b"" for message in reading.read_all(servers, topics.NORMALIZED)]

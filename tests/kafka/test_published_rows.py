@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final
 
 import polars as pl
@@ -121,7 +122,7 @@ def published(batch: RowBatch, codec: TradeCodec | None, kind: str) -> list[list
     for by_rows in (True, False):
         producer: Any = RecordingProducer()
         broker: Any = Broker()
-        publisher = TradePublisher(broker, producer, codec, lambda: kind)
+        publisher = TradePublisher(broker, producer, codec, SimpleNamespace(kind=kind))
         if by_rows:
             publisher.publish_rows(batch)
         else:

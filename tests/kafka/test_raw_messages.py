@@ -1,6 +1,7 @@
 """Messages of a raw topic: rows and columns hold the same frames. Without a broker."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
@@ -94,6 +95,23 @@ def contents(items: Sequence[SourceItem]) -> list[tuple[Any, ...]]:
 
 def tables(items: Sequence[SourceItem]) -> list[pl.DataFrame]:
     return [item.frames for item in items if isinstance(item, FrameBatch | InvalidUtf8Frames)]
+
+
+def test_codec_checks_a_kind_until_it_is_admitted() -> None:
+    """And again after another one; a kind without a name is checked too."""
+    checked: list[str] = []
+
+    def check(kind: str, _: str) -> None:
+        checked.append(kind)
+        if kind == "strange":
+            raise ValueError(kind)
+
+    codec = raw_messages.frame_codec(check)
+    for kind in (b"", b"real", b"real", b"strange", b"strange", b"real", b"sample", b"real"):
+        headers = [("recv_ns", b"1"), ("seq", b"1"), ("kind", kind)]
+        with suppress(ValueError):
+            codec.read(consumed([(b"c", b"{}", headers)]))
+    assert checked == ["", "real", "strange", "strange", "sample", "real"]
 
 
 @given(MESSAGES)

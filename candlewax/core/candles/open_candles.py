@@ -4,7 +4,7 @@ Pure functions over frames and state.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 
 import polars as pl
 
@@ -228,3 +228,15 @@ def batch_watermark(trades: pl.DataFrame, delay_us: int = WATERMARK_DELAY_US) ->
     """Return the watermark of a batch of trades (TRADES), in microseconds; 0 without trades."""
     latest = trades["timestamp"].cast(pl.Int64).max()
     return max(0, latest - delay_us) if isinstance(latest, int) else 0
+
+
+def count_late(trades: pl.DataFrame, before: int, now: int) -> int:
+    """Count the late trades of a batch that moved the watermark from `before` to `now`."""
+    oldest = cast(int, trades["timestamp"].to_physical().min())
+    # Most often the oldest trade is in time, so the others need no check.
+    if (oldest // MINUTE + 1) * MINUTE > now:
+        return 0
+    time = pl.col("timestamp").cast(pl.Int64)
+    latest = time.cum_max().clip(lower_bound=before + WATERMARK_DELAY_US)
+    closed_by = latest - WATERMARK_DELAY_US
+    return int(trades.select(((time // MINUTE + 1) * MINUTE <= closed_by).sum()).item())

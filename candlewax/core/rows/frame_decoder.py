@@ -47,6 +47,24 @@ class DecodedRows:
     subscriptions: list[SubscriptionEvent] = field(default_factory=list)
     outages: Sequence[tuple[int, int]] = ()
 
+    @property
+    def conditions(self) -> list[str]:
+        """Conditions of the trades that have one."""
+        return [trade.condition for trade in self.trades if trade.condition is not None]
+
+    def totals(self) -> dict[tuple[str, ...], int]:
+        """Return the frames by kind, the trades, and the dead letters by scope and reason."""
+        exchange = self.exchange
+        totals: dict[tuple[str, ...], int] = {("trades", exchange): len(self.trades)}
+        names: list[tuple[str, ...]] = [("frames", exchange, str(kind)) for kind in self.kinds]
+        names += [
+            ("dead_letters", exchange, str(letter.scope), letter.reason)
+            for letter in self.dead_letters
+        ]
+        for name in names:
+            totals[name] = totals.get(name, 0) + 1
+        return totals
+
 
 def decode(exchange: Exchange, frames: Sequence[Frame], instruments: Instruments) -> DecodedRows:
     """Read a batch of frames of one exchange, in the order they came."""

@@ -55,11 +55,6 @@ class ParsedMessages:
     kinds: frozenset[str] = frozenset()
 
 
-def message_key(exchange: str, symbol: str) -> str:
-    """Return the key of a trade's message."""
-    return f"{exchange}:{symbol}"
-
-
 def to_json(trades: pl.DataFrame) -> list[str]:
     """Return the messages of trades (TRADES with vendor and extra columns), in order."""
     outages = [OUTAGES_COLUMN] if OUTAGES_COLUMN in trades.columns else []

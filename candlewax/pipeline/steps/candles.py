@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -18,7 +18,7 @@ from candlewax.core.candles.certificate import (
     incomplete_time_ranges,
 )
 from candlewax.core.candles.late_trades import trades_before
-from candlewax.core.candles.open_candles import CandleUpdate, OpenCandles
+from candlewax.core.candles.open_candles import CandleUpdate, OpenCandles, count_late
 from candlewax.core.candles.rows import (
     changed_rows,
     watermark_rows,
@@ -72,6 +72,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._open_candles: OpenCandles | CandleState | None = (
             load_open_candles(snapshot) if snapshot else None
         )
+        self._has_started = False
         self._is_live = is_live
         self._since_us = since_us
         self._now = now
@@ -96,10 +97,11 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             return self._add_candles(batch_columns([batch]))
         if not (trades or gap_state.changed_ranges.height or gap_state.outages.height):
             return batch
-        self._state_loader.mark_started(exchange)
+        self._mark_started(exchange)
+        state = self._row_state()
         if self._is_live:
             self._note_live(exchange, [t.received_at for t in trades if t.via == WEBSOCKET])
-        result, update = self._row_state().add(batch)
+        result, update = state.add(batch)
         last_trades = self._counters.last_trades_us
         for trade in trades:
             market = exchange, trade.symbol
@@ -112,6 +114,11 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
             }
         )
         return result
+
+    def _mark_started(self, exchange: str) -> None:
+        if not self._has_started:
+            self._has_started = True
+            self._state_loader.mark_started(exchange)
 
     def _row_state(self) -> CandleState:
         """Return the open candles as rows, from now on."""
@@ -147,7 +154,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         if self._open_candles is None:
             self._open_candles = self._state_loader.load_open_candles(exchange)
             stale = self._state_loader.find_stale_windows(exchange, self._watermark)
-        self._state_loader.mark_started(exchange)
+        self._mark_started(exchange)
         if self._is_live:
             received_at = trades["received_at"].filter(trades["via"] == WEBSOCKET)
             self._note_live(exchange, received_at.cast(pl.Int64).to_list())
@@ -170,7 +177,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._counters.increment(update.out_of_order, "out_of_order", exchange)
         if update.out_of_order:
             self._counters.increment(
-                _count_late(trades, before, update.open_candles.watermark), "late", exchange
+                count_late(trades, before, update.open_candles.watermark), "late", exchange
             )
         oldest = before - open_candles.ALLOWED_LATENESS_US
         if stale.height or late_windows.height:
@@ -264,21 +271,6 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
 
     def snapshot(self) -> Snapshot | None:
         return save_open_candles(self._column_state()) if self._open_candles else None
-
-
-def _count_late(trades: pl.DataFrame, before: int, now: int) -> int:
-    """Count the late trades of a batch that moved the watermark from `before` to `now`."""
-    minute = combine.TIMEFRAMES["1m"][1]
-    oldest: Any = trades["timestamp"].min()
-    # Most often the oldest trade is in time, so the others need no check.
-    if ((oldest - _EPOCH) // timedelta(microseconds=1) // minute + 1) * minute > now:
-        return 0
-    time = pl.col("timestamp").cast(pl.Int64)
-    closed_by = (
-        time.cum_max().clip(lower_bound=before + open_candles.WATERMARK_DELAY_US)
-        - open_candles.WATERMARK_DELAY_US
-    )
-    return int(trades.select(((time // minute + 1) * minute <= closed_by).sum()).item())
 
 
 def _closed_time_ranges(

@@ -75,8 +75,7 @@ class DecodeStep:
             raise
         except Exception:  # noqa: BLE001 - logged there, and kept as a dead letter
             return self._decode_columns(exchange, received.frames)
-        conditions = [trade.condition for trade in decoded.trades if trade.condition is not None]
-        if conditions:
+        if conditions := decoded.conditions:
             self._unknown_conditions.count(EXCHANGES[exchange], pl.Series(conditions))
         return [(exchange, decoded)]
 

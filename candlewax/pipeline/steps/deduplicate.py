@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final, cast
 
 import polars as pl
@@ -34,6 +35,8 @@ from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
 _log: Final = logging.getLogger(__name__)
+
+_time: Final = attrgetter("timestamp")
 
 
 @log_failures
@@ -84,7 +87,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         result = pass_new(deduplicator, self._contradiction_finder(exchange), decoded)
         if not isinstance(result, RowBatch):
             return self._deduplicate(decoded_columns(decoded), result)
-        self._count_rows(decoded)
+        self._counters.increment_all(decoded.totals())
         return result
 
     def _deduplicate_stored(self, deduplicator: Deduplicator, decoded: DecodedRows) -> AnyBatch:
@@ -93,11 +96,14 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         if admission:
             return self._deduplicate(decoded_columns(decoded), admission)
         exchange, trades = decoded.exchange, decoded.trades
-        self._read_contradictions(deduplicator, exchange, max(each.timestamp for each in trades))
+        minute = max(map(_time, trades)) // MINUTE
+        if minute > self._last_read_minute:
+            self._read_contradictions(deduplicator, exchange, minute)
         deduplicator.expire(batch_watermark(trades))
-        self._count_rows(decoded)
         gap_state = deduplicator.gap_state({}, outage_columns(decoded.outages))
-        return RowBatch(exchange, decoded, gap_state, stores_trades=False)
+        batch = RowBatch(exchange, decoded, gap_state, stores_trades=False)
+        self._counters.increment_all(decoded.totals())
+        return batch
 
     def _deduplicate(self, decoded: DecodedFrames, admission: Admission | None = None) -> Batch:
         trades = decoded.trades
@@ -117,8 +123,9 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
                 if admission.numbering is not None:
                     trades = trades.with_columns(numbering=admission.numbering)
             else:
-                latest_us = cast(int, trades["timestamp"].to_physical().max())
-                self._read_contradictions(self._deduplicator, decoded.exchange, latest_us)
+                minute = cast(int, trades["timestamp"].to_physical().max()) // MINUTE
+                if minute > self._last_read_minute:
+                    self._read_contradictions(self._deduplicator, decoded.exchange, minute)
             opened = self._report_opened(decoded.exchange, admission.openings)
             trades = trades if fresh.all() else trades.filter(fresh)
             self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
@@ -181,22 +188,18 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
                 count,
             )
 
-    def _read_contradictions(
-        self, deduplicator: Deduplicator, exchange: str, latest_us: int
-    ) -> None:
+    def _read_contradictions(self, deduplicator: Deduplicator, exchange: str, minute: int) -> None:
         """Read contradictions and market outages from the tables, once a minute of market time.
 
         The process that stores trades finds them; the normalized topic does not carry them.
         """
-        minute = latest_us // MINUTE
-        if minute > self._last_read_minute:
-            self._last_read_minute = minute
-            minutes = self._state_loader.trade_reader.read_contradicted_minutes(exchange)
-            deduplicator.add_contradictions(minutes.iter_rows())
-            outages = self._state_loader.load_market_outages(exchange)
-            previous = deduplicator.market_outages
-            deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
-            deduplicator.market_outages = outages
+        self._last_read_minute = minute
+        minutes = self._state_loader.trade_reader.read_contradicted_minutes(exchange)
+        deduplicator.add_contradictions(minutes.iter_rows())
+        outages = self._state_loader.load_market_outages(exchange)
+        previous = deduplicator.market_outages
+        deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
+        deduplicator.market_outages = outages
 
     def _follow_subscriptions(self, decoded: DecodedFrames) -> pl.DataFrame:
         """Apply subscription events and trades to the market outages.
@@ -264,18 +267,6 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         letters = decoded.dead_letters.group_by("scope", "reason").len()
         for scope, reason, count in letters.iter_rows():
             self._counters.increment(count, "dead_letters", exchange, str(scope), reason)
-
-    def _count_rows(self, decoded: DecodedRows) -> None:
-        exchange = decoded.exchange
-        counts: dict[tuple[str, ...], int] = {("trades", exchange): len(decoded.trades)}
-        names: list[tuple[str, ...]] = [("frames", exchange, str(kind)) for kind in decoded.kinds]
-        names += [
-            ("dead_letters", exchange, str(letter.scope), letter.reason)
-            for letter in decoded.dead_letters
-        ]
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
-        self._counters.increment_all(counts)
 
     def snapshot(self) -> Snapshot | None:
         return save_deduplicator(self._deduplicator) if self._deduplicator else None

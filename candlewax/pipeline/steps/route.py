@@ -1,7 +1,6 @@
 """Steps at the topics: routing to raw topics, and reading of the normalized topic."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -17,9 +16,9 @@ from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.trades.decode import DecodedFrames, reject_frames
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import KindCheck
-from candlewax.kafka.source import MessageCodec, PartitionMessages
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
+from candlewax.kafka.trade_messages import MessageValues
 from candlewax.pipeline.steps.decode import Decoded, DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -62,7 +61,7 @@ class RouteStep:
         self, item: FrameBatch
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         large, rest = _split_rows(item) if item.rows else _split_columns(item)
-        if not large.count:
+        if large is None:
             return [(item.exchange, item)]
         detail = f"a message holds at most {MAX_MESSAGE_BYTES} bytes"
         rejected = reject_frames(item.exchange, large.frames, "too_large", detail)
@@ -70,20 +69,20 @@ class RouteStep:
         return [(UNKNOWN_EXCHANGE, _dead_letter_batch(rejected)), *remaining]
 
 
-def _split_rows(item: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
-    """Return the frames that are too large for a message, and the others."""
+def _split_rows(item: FrameBatch) -> tuple[FrameBatch | None, FrameBatch]:
+    """Return the frames that are too large for a message, None if none is, and the others."""
     large = [row for row in item.rows if len(row.text.encode()) > MAX_MESSAGE_BYTES]
     if not large:
-        return FrameBatch(item.exchange), item
+        return None, item
     rest = [row for row in item.rows if len(row.text.encode()) <= MAX_MESSAGE_BYTES]
     return FrameBatch(item.exchange, rows=large), FrameBatch(item.exchange, rows=rest)
 
 
-def _split_columns(item: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
+def _split_columns(item: FrameBatch) -> tuple[FrameBatch | None, FrameBatch]:
     """As `_split_rows`, of a batch of columns."""
     is_large = item.frames["frame"].str.len_bytes() > MAX_MESSAGE_BYTES
     if not is_large.any():
-        return FrameBatch(item.exchange), item
+        return None, item
     large, rest = item.frames.filter(is_large), item.frames.filter(~is_large)
     return FrameBatch(item.exchange, large), FrameBatch(item.exchange, rest)
 
@@ -91,36 +90,6 @@ def _split_columns(item: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
 def _dead_letter_batch(decoded: DecodedFrames) -> Batch:
     tables = {"bronze_frames": decoded.bronze, "dead_letters": decoded.dead_letters}
     return Batch(decoded.exchange, tables)
-
-
-@dataclass(frozen=True)
-class MessageValues:
-    """Values and offsets of messages of one partition, in order."""
-
-    topic: str
-    partition: int
-    offsets: list[int]
-    values: list[bytes]
-
-
-def values(source_messages: PartitionMessages) -> MessageValues:
-    """Return the values of messages; a message without a value has an empty one."""
-    messages = source_messages.messages
-    contents = [message.value() or b"" for message in messages]
-    offsets = [message.offset() or 0 for message in messages]
-    return MessageValues(source_messages.topic, source_messages.partition, offsets, contents)
-
-
-def concat(pieces: Sequence[MessageValues]) -> list[MessageValues]:
-    """Concatenate values of one partition."""
-    first = pieces[0]
-    offsets = [offset for piece in pieces for offset in piece.offsets]
-    contents = [value for piece in pieces for value in piece.values]
-    return [MessageValues(first.topic, first.partition, offsets, contents)]
-
-
-READING: Final = MessageCodec(values, concat)
-"""Codec of messages of the normalized topic."""
 
 
 @log_failures

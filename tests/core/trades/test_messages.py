@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, TRADES
-from candlewax.core.trades.messages import from_json, message_key, to_json
+from candlewax.core.trades.messages import from_json, to_json
 from candlewax.kafka.trade_publisher import encode_dead_letter
 from tests.support.trade_messages import EPOCH, encoded, frame, letter, rows, trade
 
@@ -96,10 +96,6 @@ def test_conditions_of_a_message_are_joined() -> None:
     """Either of them excludes the trade from candles."""
     read = from_json([encoded(trade(conditions=["ADL", "INSURANCE"]))])
     assert read.trades["condition"].to_list() == ["ADL, INSURANCE"]
-
-
-def test_message_key_holds_exchange_and_symbol() -> None:
-    assert message_key("kraken", "BTC/USD") == "kraken:BTC/USD"
 
 
 def test_dead_letter_message_holds_all_its_fields() -> None:

@@ -15,8 +15,9 @@ from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.trades.decode import DecodedFrames
 from candlewax.exchanges import EXCHANGES
+from candlewax.kafka.trade_messages import MessageValues
 from candlewax.pipeline.steps import route
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep
+from candlewax.pipeline.steps.route import ReadTradesStep
 from tests.support.batches import decoded_as_columns
 from tests.support.trade_messages import BAD_MESSAGES, encoded, trade
 

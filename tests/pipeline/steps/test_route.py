@@ -12,9 +12,10 @@ from candlewax.core.batch import Batch
 from candlewax.core.frames import FrameBatch
 from candlewax.core.schema import FRAMES
 from candlewax.core.trades.decode import DecodedFrames
+from candlewax.kafka.trade_messages import MessageValues, concat
 from candlewax.pipeline.steps import route
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep, RouteStep, concat
+from candlewax.pipeline.steps.route import ReadTradesStep, RouteStep
 from candlewax.runtime.counters import Counters
 from tests.support.batches import as_columns, decoded_as_columns
 from tests.support.decoding import INSTRUMENTS

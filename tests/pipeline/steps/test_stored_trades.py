@@ -21,10 +21,11 @@ from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.schema import empty
 from candlewax.core.snapshots import Snapshot
 from candlewax.core.trades.deduplicator import Deduplicator
+from candlewax.kafka.trade_messages import MessageValues
 from candlewax.pipeline.steps import route
 from candlewax.pipeline.steps.candles import CandleStep
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
-from candlewax.pipeline.steps.route import MessageValues, ReadTradesStep
+from candlewax.pipeline.steps.route import ReadTradesStep
 from candlewax.runtime.counters import Counters
 from tests.support.trade_messages import trade
 
