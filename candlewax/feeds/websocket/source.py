@@ -100,8 +100,8 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
     others, {"candlewax":"disconnected",...}.
 
     Delivery: at most once. A websocket repeats nothing, so frames are lost if they are sent while
-    the process is down, or had not reached the writer's journal when it died. Within a process a connection is
-    replaced only once its successor is subscribed, so trades may be received twice.
+    the process is down, or had not reached the writer's journal when it died. Within a process a
+    connection is replaced only once its successor is subscribed, so trades may be received twice.
     Unit of parallelism: a connection with its share of an exchange's markets. One thread runs all
     connections of a process and puts frames into bounded queues; if they are full, frames are
     dropped and counted.
