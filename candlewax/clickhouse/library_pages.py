@@ -24,8 +24,8 @@ class Mapping(NamedTuple):
     end: int
     permissions: str
     path: str
-    anonymous_kb: int
-    """Memory that the file does not hold, such as relocated addresses."""
+    own_kb: int
+    """Memory that the file does not hold, such as relocated addresses, also if swapped out."""
 
 
 def release_library_pages() -> None:
@@ -48,7 +48,7 @@ def droppable(mappings: Iterable[Mapping]) -> Iterator[Mapping]:
     """
     for mapping in mappings:
         is_library = _LIBRARY in mapping.path.rpartition("/")[2]
-        if is_library and "w" not in mapping.permissions and not mapping.anonymous_kb:
+        if is_library and "w" not in mapping.permissions and not mapping.own_kb:
             yield mapping
 
 
@@ -59,6 +59,7 @@ def read_mappings(lines: Iterable[str]) -> list[Mapping]:
         if header := _HEADER.fullmatch(line):
             start, end, permissions, path = header.groups()
             mappings.append(Mapping(int(start, 16), int(end, 16), permissions, path, 0))
-        elif line.startswith("Anonymous:") and mappings:
-            mappings[-1] = mappings[-1]._replace(anonymous_kb=int(line.split()[1]))
+        elif line.startswith(("Anonymous:", "Swap:")) and mappings:
+            own_kb = mappings[-1].own_kb + int(line.split()[1])
+            mappings[-1] = mappings[-1]._replace(own_kb=own_kb)
     return mappings

@@ -107,7 +107,7 @@ class Writer:
             if is_first or not self._interval_s or self._is_ready():
                 self._signal.notify_all()
             if not self._has_thread and (self._is_full() or self._waited_s() >= MAX_WAIT_S):
-                self._store(self._take_pending())
+                self._store_here()
 
     def is_backlogged(self) -> bool:
         """Return True if a few more rows would only wait for the block that is being stored.
@@ -122,10 +122,12 @@ class Writer:
         return self._has_more_inserts or self._rows > 0
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Return when all batches handed over so far are stored, or the time has passed."""
+        """Return when all that was handed over so far is stored, forming candles too, or the time
+        has passed.
+        """
         with self._signal:
             if not self._has_thread:
-                self._store(self._take_pending(is_asked=True))
+                self._store_here(is_asked=True)
                 return
             if self._forming and not self._pending:
                 self._pending += self._forming.release()
@@ -206,6 +208,12 @@ class Writer:
             or self._flushed > self._stored
             or self._is_closed
         )
+
+    def _store_here(self, *, is_asked: bool = False) -> None:
+        """Store what is pending in the calling thread."""
+        self._store(self._take_pending(is_asked=is_asked))
+        if self._journal:
+            self._journal.empty_other()
 
     def _store(self, pending: list[AnyBatch]) -> None:
         self._before()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 from confluent_kafka.schema_registry import (
     Schema,
@@ -34,7 +35,7 @@ from candlewax.core.trades.messages import (
     add_faults,
     to_trades,
 )
-from candlewax.core.trades.trade_message import VIA, VIA_NAMES, TradeMessage
+from candlewax.core.trades.trade_message import DECODE_ERRORS, VIA, VIA_NAMES, TradeMessage
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
 
@@ -157,7 +158,7 @@ class Avro:
         for row, value in enumerate(values):
             try:
                 messages.append((row, _message(self._deserialize(value, _CONTEXT))))
-            except (SerializationError, ValueError, EOFError, TypeError) as error:
+            except (*DECODE_ERRORS, SerializationError, ValueError, EOFError, TypeError) as error:
                 faults.append(Fault(row, 0, "bad_message", str(error)[:1000]))
             except SchemaRegistryError as error:
                 if error.http_status_code != _NOT_FOUND:
@@ -208,4 +209,7 @@ def _message(record: Any) -> TradeMessage:  # noqa: ANN401 - its type is the wri
     sequence = {"sequence": int(record["sequence"])}
     outages = {OUTAGES_COLUMN: [(began, ended) for began, ended in record[OUTAGES_COLUMN] or ()]}
     fields = record | amounts | times | sequence | outages
-    return TradeMessage(**{name: fields[name] for name in TradeMessage.__struct_fields__})
+    # The schema has no limits: a count may be negative, or too large for a column.
+    return msgspec.convert(
+        {name: fields[name] for name in TradeMessage.__struct_fields__}, TradeMessage
+    )

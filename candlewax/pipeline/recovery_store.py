@@ -60,7 +60,7 @@ def process_number() -> int:
 
 def has_other_workers() -> bool:
     """Return True if the Bytewax options ask for more than one worker or process."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "-w", "--workers-per-process", default=os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
     )

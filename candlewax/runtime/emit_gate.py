@@ -1,7 +1,7 @@
-"""Backpressure: sources emit together, and not while the writer is backlogged.
+"""Backpressure: sources wait while the writer stores a small block.
 
-An insert costs by itself, not by its rows. Items emitted just after others miss the insert of
-those and need one of their own.
+An insert costs by itself, not by its rows. So what arrives during an insert waits, and shares the
+next one.
 """
 
 import threading
@@ -12,7 +12,7 @@ class EmitGate:
     """Backpressure for all sources of a process. Any thread may use it.
 
     While the writer is backlogged, each partition may emit once more at most: if it has not
-    emitted since the backlog last ended.
+    emitted since the last backlog ended. In the first backlog of a process none may emit.
     """
 
     def __init__(self) -> None:

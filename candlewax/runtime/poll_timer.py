@@ -31,8 +31,13 @@ _JOIN_S: Final = 0.002
 _POLLS_AFTER_EMISSION: Final = 2
 """Polls of each partition without waiting after an emission, so that the engine passes it on."""
 
-_UNPOLLED_ROUNDS: Final = 10
-"""Rounds of polls after which nobody waits for a partition that the engine does not poll."""
+_HELD_ROUNDS: Final = 4
+"""Rounds in which the engine does not poll a partition, after which it counts as held.
+
+The engine holds a partition that is an epoch ahead, until all others have ended theirs."""
+
+_HELD_WAIT_S: Final = 0.001
+"""Longest wait while a partition with input is held: the engine moves on between two polls."""
 
 
 class SourceActivity:
@@ -86,10 +91,12 @@ class PollGroup:
         """
         self._input.clear()
         now, has_input, ready_at = self.now(), False, float("inf")
-        recent = self.poll_count - _UNPOLLED_ROUNDS * len(self.timers)
+        recent = self.poll_count - _HELD_ROUNDS * len(self.timers)
         for timer in self.timers:
-            if timer.polled_at_count > recent and timer.has_input():
-                has_input, ready_at = True, min(ready_at, timer.due_at(now))
+            if timer.has_input():
+                is_held = timer.polled_at_count <= recent
+                due_at = now + _HELD_WAIT_S if is_held else timer.due_at(now)
+                has_input, ready_at = True, min(ready_at, due_at)
         seconds = min(ready_at - now, self.activity.max_idle_s)
         if seconds <= 0:
             return
@@ -99,19 +106,13 @@ class PollGroup:
             await_input(seconds)
 
 
-class _Workers(threading.local):
-    """Groups of partitions, one for each thread of a worker."""
-
-    def __init__(self) -> None:
-        self.group = PollGroup()
-
-
-_WORKERS: Final = _Workers()
+_GROUPS: Final[dict[int, PollGroup]] = {}
 
 
 def worker_group() -> PollGroup:
     """Return the group of the partitions that the current thread builds and polls."""
-    return _WORKERS.group
+    # Bytewax's workers have no lasting thread state of Python, so a threading.local would not do.
+    return _GROUPS.setdefault(threading.get_ident(), PollGroup())
 
 
 class PollTimer:
@@ -164,6 +165,8 @@ class PollTimer:
             group.polls_without_wait -= 1
             return False
         group.await_ready(self._await_input)
+        # The engine polls all others before it goes on; they must not wait once more.
+        group.polls_without_wait = len(group.timers) - 1
         return self._is_ready(group.now())
 
     def _is_ready(self, now: float) -> bool:

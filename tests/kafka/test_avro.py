@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import fastavro
 import polars as pl
@@ -108,6 +109,32 @@ def test_message_without_a_trade_becomes_a_fault(schemas: Registry) -> None:
     assert decoded.trades["row"].to_list() == [4]
     assert decoded.faults["row"].to_list() == [0, 1, 2, 3]
     assert set(decoded.faults["reason"]) == {"bad_message"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sequence", Decimal(-5)),
+        ("source_offset", -1),
+        ("source_partition", -1),
+        ("source_index", 2**16),
+        ("numbering", -1),
+    ],
+)
+def test_count_that_no_trade_can_have_is_a_fault(
+    schemas: Registry, name: str, value: object
+) -> None:
+    """The schema allows it, so another producer may send it; by rows and by columns."""
+    avro = Avro(schemas.url)
+    (good,) = avro.encode(read("binance", TEXTS[0]).trades)
+    schema = fastavro.parse_schema(json.loads(SCHEMA))
+    record: Any = fastavro.schemaless_reader(io.BytesIO(good[5:]), schema, None)
+    changed = io.BytesIO()
+    fastavro.schemaless_writer(changed, schema, record | {name: value})
+    messages = [good[:5] + changed.getvalue(), good]
+    columns, rows = avro.decode(messages), avro.decode_rows(messages)
+    assert columns.faults["row"].to_list() == [fault.row for fault in rows.faults] == [0]
+    assert columns.trades["row"].to_list() == [trade.row for trade in rows.trades["binance"]] == [1]
 
 
 def test_start_fails_if_the_registry_refuses_or_is_away(schemas: Registry) -> None:

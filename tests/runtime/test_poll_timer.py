@@ -217,17 +217,28 @@ def test_closed_partition_is_not_waited_for() -> None:
     assert clock.waits == [MAX_IDLE_S]
 
 
-def test_partition_that_the_engine_stops_polling_is_waited_for_only_a_few_rounds() -> None:
-    """Otherwise the others would never wait again."""
+def test_others_wait_only_a_moment_while_the_engine_holds_a_partition_with_input() -> None:
+    """It holds one that is an epoch ahead, until these have ended theirs; nor do they spin."""
     clock = Clock()
     held, idle = Partition(clock), Partition(clock)
     held.items.append(1)
     polls = 0
-    while not clock.waits:
+    while len(clock.waits) < 3:
         idle.poll()
         polls += 1
-    assert clock.waits == [MAX_IDLE_S]
-    assert 10 < polls < 30
+    assert clock.waits == [pytest.approx(0.001)] * 3
+    assert polls < 30
+    assert held.poll()
+
+
+def test_all_partitions_of_a_worker_wait_once_in_a_round() -> None:
+    """Each by itself would hold up epochs and timers as many times as long."""
+    clock = Clock()
+    partitions = [Partition(clock) for _ in range(5)]
+    for _ in range(3):
+        for partition in partitions:
+            assert not partition.poll()
+    assert clock.waits == [MAX_IDLE_S] * 3
 
 
 def test_each_worker_has_a_group_of_its_own() -> None:

@@ -12,7 +12,8 @@ class FormingCandles:
     """Latest row of each forming candle that is not stored.
 
     A forming candle changes with each trade, and a process computes it from stored trades at its
-    start. So its row is stored only when somebody reads it, or when candles of its exchange close.
+    start. So its row is stored only before a query, for a snapshot, or with candles of its exchange
+    that close or come as columns.
     """
 
     def __init__(self) -> None:

@@ -66,8 +66,9 @@ class RowBatch:
     @property
     def estimated_bytes(self) -> int:
         """About how much memory the batch holds."""
-        frames = self.decoded.frames
-        return sum(len(frame.text) for frame in frames) + FRAME_BYTES * self.rows
+        frames, trades = self.decoded.frames, self.decoded.trades
+        rows = max(self.rows, len(trades))
+        return sum(len(frame.text) for frame in frames) + FRAME_BYTES * rows
 
 
 AnyBatch = Batch | RowBatch

@@ -62,7 +62,7 @@ class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
             self._event_loop.end()
         elif not self.poll_timer.is_due():
             return []
-        elif not self._may_emit():
+        if not self._may_emit():
             self.poll_timer.schedule(RETRY)
             return []
         # Read before the queue: if the thread has ended, the queue holds all that is left.

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from rich import box
@@ -78,7 +79,9 @@ class LiveReport:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("market", "minute", "open", "high", "low", "close", "volume", "trades", ""):
             table.add_column(name, justify="left" if name == "market" else "right", no_wrap=True)
-        self.before_query()
+        # A failure to store ends the dataflow, which reports it.
+        with suppress(RuntimeError):
+            self.before_query()
         for candle in overview.read_latest_minutes(self._database):
             table.add_row(*self._cells(candle))
         return Group(table, Text(self._counts_line(), style="dim"))
