@@ -55,10 +55,8 @@ class Simulated(Binance):  # type: ignore[misc]  # cryptofeed has no types
         )
 
 
-def main(address: str, count: int, bases: list[str], servers: str) -> None:
-    """Receive until stopped."""
-    symbols = {f"{base}-USDT": f"{base}USDT" for base in bases}
-    Symbols.set(Binance.id, symbols, {"instrument_type": dict.fromkeys(symbols, "spot")})
+def accept_plain_websockets() -> None:
+    """Let cryptofeed connect to ws addresses, too."""
     # The constructor checks for wss; the address itself may be any.
     original_init = WSAsyncConn.__init__
 
@@ -67,6 +65,13 @@ def main(address: str, count: int, bases: list[str], servers: str) -> None:
         self.address = url
 
     WSAsyncConn.__init__ = open_any
+
+
+def main(address: str, count: int, bases: list[str], servers: str) -> None:
+    """Receive until stopped."""
+    symbols = {f"{base}-USDT": f"{base}USDT" for base in bases}
+    Symbols.set(Binance.id, symbols, {"instrument_type": dict.fromkeys(symbols, "spot")})
+    accept_plain_websockets()
     Simulated.websocket_endpoints = [WebsocketEndpoint(address)]
     callback = TradeKafka(bootstrap_servers=servers) if servers else Counting(count)
     handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})

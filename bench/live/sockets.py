@@ -8,19 +8,16 @@ import base64
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.live import made
+from bench.live import made, rival_environment
 from bench.live.processes import Meter, Piece, Result, Stage, wait
 from bench.live.watermarks import TopicWatch
 from candlewax.kafka import topics
 
-CRYPTOFEED: Final = ("cryptofeed==2.5.0", "aiokafka==0.14.0")
 RIVAL: Final = Path(__file__).parent / "rival.py"
 
 _STILL_S: Final = 5.0
@@ -134,24 +131,12 @@ def _result(name: str, count: int, used: Result) -> Result:
 
 def _rivals(stage: Stage, count: int, play: tuple[str, ...]) -> Iterator[Result]:
     try:
-        python = _install(stage.folder / "rival")
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr or "").strip().splitlines()[-1:]
-        yield {"part": "sockets", "what": f"{CRYPTOFEED[0]} does not install: {reason}"}
+        python = rival_environment.install(stage.folder / "rival")
+    except rival_environment.InstallError as error:
+        yield {"part": "sockets", "what": str(error)}
         return
     yield _rival(stage, count, play, python, "counting")
     yield _rival(stage, count, play, python, "kafka")
-
-
-def _install(folder: Path) -> str:
-    """Create a virtual environment; return its Python."""
-    python = str(folder / "bin" / "python")
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [python, "-m", "pip", "install", "--quiet", *CRYPTOFEED],
-    ):
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    return python
 
 
 def _rival(stage: Stage, count: int, play: tuple[str, ...], python: str, backend: str) -> Result:
