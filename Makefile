@@ -2,6 +2,7 @@
 
 PYTHON := .venv/bin/python
 LOCK := requirements.txt
+COMMA := ,
 READY := .venv/.ready
 
 # Tests create and delete thousands of small files: in memory, if it has 8 GB free.
@@ -41,7 +42,7 @@ test-thorough: $(READY)
 		$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m hypothesis
 
 UNIT := tests/test_layers.py tests/core tests/exchanges tests/runtime tests/pipeline/steps tests/web/cache \
-	tests/cli/test_main.py
+	tests/cli/test_main.py tests/bench
 
 ## run lint, types and the unit tests, within a minute
 test-fast: check
@@ -63,9 +64,11 @@ bench: $(READY)
 	@$(PYTHON) -m bench
 
 # Needs Java and Maven for the broker. PARTS="sockets chain latency footprint page watched api"
+# RATES=1,55 of footprint and latency, SECONDS of each measurement, WARM seconds before it.
 ## measure running pipelines against simulated exchanges; PARTS selects measurements
 bench-live: $(READY)
-	@$(PYTHON) -m bench.live $(PARTS)
+	@$(PYTHON) -m bench.live $(PARTS) $(if $(RATES),--rates $(subst $(COMMA), ,$(RATES))) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(WARM),--warm $(WARM))
 
 # Writes one line per minute into FILE. MINUTES=30 instead of HOURS.
 ## run the whole pipeline for HOURS (24) and record its memory, descriptors, threads and disk

@@ -27,11 +27,15 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "sockets": lambda options: sockets.run(min(options.frames, 300_000)),
     "chain": lambda options: chain.run(options.frames, tuple(options.ways)),
     "latency": lambda options: latency.run(
-        options.seconds, tuple(options.rates), tuple(options.where)
+        options.seconds or _SECONDS, tuple(options.rates or latency.RATES), tuple(options.where)
     ),
-    "footprint": lambda options: footprint.run(options.seconds),
-    "page": lambda options: page.run(options.seconds),
-    "watched": lambda options: watched.run(options.seconds),
+    "footprint": lambda options: footprint.run(
+        tuple(options.rates or footprint.RATES),
+        options.seconds or footprint.SECONDS,
+        options.warm,
+    ),
+    "page": lambda options: page.run(options.seconds or _SECONDS),
+    "watched": lambda options: watched.run(options.seconds or _SECONDS),
     "api": lambda options: api.run(options.asked, tuple(options.served)),
 }
 
@@ -41,11 +45,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.live", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--frames", type=int, default=_FRAMES, help="of sockets and chain")
-    parser.add_argument("--seconds", type=float, default=_SECONDS, help="of latency, footprint")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help=f"of each measurement of footprint ({footprint.SECONDS:g}), and of latency, page and "
+        f"watched ({_SECONDS:g})",
+    )
+    parser.add_argument(
+        "--warm", type=float, default=footprint.WARM, help="seconds before each, of footprint"
+    )
     parser.add_argument(
         "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
     )
-    parser.add_argument("--rates", type=int, nargs="+", default=latency.RATES, help="of latency")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", help="trades a second, of latency and footprint"
+    )
     parser.add_argument(
         "--where", nargs="+", choices=latency.WHERE, default=latency.WHERE, help="of latency"
     )
@@ -109,15 +123,24 @@ def _latencies(results: list[Result]) -> Table:
 
 
 def _footprints(results: list[Result]) -> Table:
-    title = f"At {footprint.RATE} trades a second, after a minute"
-    table = Table("", "process", "of a core", "memory", "others' cores", title=title)
+    names = ("trades/s", "process", "cores", "RSS, MB", "wake-ups/s")
+    delays = ("age of SQL's answer", "query", "frame to stream")
+    title = "Cost of a process; delays in milliseconds, median and 99 % within"
+    table = Table(*names, *delays, "others' cores", title=title)
     for result in results:
-        for name, memory in result["rss_mb"].items():
-            cores = f"{100 * result['cores'][name]:.1f} %"
-            table.add_row(
-                result["where"], name, cores, f"{memory:,} MB", f"{result['others_cores']:.2f}"
-            )
+        if "cores" not in result:
+            table.add_row("", result["what"])
+            continue
+        cost = (f"{result['cores']:.3f}", f"{result['rss_mb']:,}", f"{result['wakeups']:,}")
+        times = (_format_delays(result, name) for name in ("sql", "query", "stream"))
+        about = (f"{result['rate']:,}", result["what"])
+        table.add_row(*about, *cost, *times, f"{result['others_cores']:.2f}")
     return table
+
+
+def _format_delays(result: Result, name: str) -> str:
+    times = (result.get(f"{name}_{share}_ms") for share in ("p50", "p99"))
+    return ", ".join(f"{ms:,.1f}" for ms in times if ms is not None)
 
 
 def _pages(results: list[Result]) -> Table:

@@ -53,10 +53,14 @@ class Stamps:
                 "last_sequence",
             )
             for *candle, last in minutes.iter_rows():
-                stamps_of_candle = stamps.stored.setdefault((candle[0], candle[1], candle[2]), [])
-                if not stamps_of_candle or stamps_of_candle[-1][1] < last:
-                    stamps_of_candle.append((now_ns, last))
+                stamps.add((candle[0], candle[1], candle[2]), now_ns, last)
         return stamps
+
+    def add(self, candle: Candle, now_ns: int, last_sequence: int) -> None:
+        """Add that a candle with this last sequence could be read, unless it could before."""
+        stamps_of_candle = self.stored.setdefault(candle, [])
+        if not stamps_of_candle or stamps_of_candle[-1][1] < last_sequence:
+            stamps_of_candle.append((now_ns, last_sequence))
 
     def write(self, path: Path) -> None:
         """Write the stamps to a file."""

@@ -1,12 +1,13 @@
 """Processes of a pipeline, and the resources that each uses."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,6 +23,7 @@ ROOT: Final = Path(__file__).parents[2]
 Result = dict[str, Any]
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_VOLUNTARY_SWITCHES: Final = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 _PATIENCE_S: Final = 60.0
 """Seconds for a process to start or to end."""
 
@@ -47,6 +49,16 @@ class Running:
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) >> 10
+
+    def wakeups(self) -> dict[int, int]:
+        """Return how often each of its threads has waited so far, by thread id."""
+        counts = {}
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            # A thread may end meanwhile.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                status = (task / "status").read_text()
+                counts[int(task.name)] = int(_VOLUNTARY_SWITCHES.findall(status)[0])
+        return counts
 
 
 class Piece(Running):
@@ -201,12 +213,26 @@ class Meter:
     def __init__(self, running: Mapping[str, Running]) -> None:
         self._running = dict(running)
         self._cpu_before = self._cpu()
+        self._wakeups_before = self._wakeups()
         self._machine_before = _machine_cpu()
         self._began_at = time.monotonic()
 
     def _cpu(self) -> dict[str, float]:
         used = {name: running.cpu() for name, running in self._running.items()}
         return {**used, "bench": time.process_time()}
+
+    def _wakeups(self) -> dict[str, dict[int, int]]:
+        return {name: running.wakeups() for name, running in self._running.items()}
+
+    def wakeups_per_second(self) -> dict[str, int]:
+        """Return how often the threads of each process woke up; without threads that ended."""
+        seconds = time.monotonic() - self._began_at
+        return {
+            name: round(
+                sum(n - self._wakeups_before[name].get(t, 0) for t, n in now.items()) / seconds
+            )
+            for name, now in self._wakeups().items()
+        }
 
     def read(self) -> Result:
         """Return seconds, seconds of a core by process, and the cores that all others kept busy."""
