@@ -140,7 +140,10 @@ def _footprints(results: list[Result]) -> Table:
 
 def _format_delays(result: Result, name: str) -> str:
     times = (result.get(f"{name}_{share}_ms") for share in ("p50", "p99"))
-    return ", ".join(f"{ms:,.1f}" for ms in times if ms is not None)
+    never = result.get("never", 0) if name == "stream" else 0
+    return ", ".join(f"{ms:,.1f}" for ms in times if ms is not None) + (
+        f"; {never:,} never" if never else ""
+    )
 
 
 def _pages(results: list[Result]) -> Table:

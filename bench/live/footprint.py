@@ -85,7 +85,10 @@ def _read(rate: int, timing: Timing) -> Iterator[Result]:
         urls["CANDLEWAX_CLICKHOUSE"] = str(stage.folder / "clickhouse")
         port = free_port()
         up = stage.python("up", "-c", COMMAND, "up", f"--port={port}", **urls)
-        up.wait_for_output("Ctrl-C")
+        for exchange in EXCHANGES:
+            up.wait_for_output(f"{exchange}-0: subscribed")
+        # The simulator also plays, and records, what nobody has subscribed to yet.
+        subscribed_ns = time.time_ns()
         time.sleep(timing.warm)
         reader = StreamReader(port)
         began_ns = time.time_ns()
@@ -98,7 +101,7 @@ def _read(rate: int, timing: Timing) -> Iterator[Result]:
         stage.end(up)
         # Ended, it has written the whole journal.
         simulator.stop()
-        trades = _sent(journal)
+        trades = [trade for trade in _sent(journal) if trade.sent_ns >= subscribed_ns]
     on_stream = [
         trade
         for trade in trades
