@@ -97,7 +97,8 @@ class Broadcaster(Subscribers):
         if batch.exchange not in self._exchanges:
             return False
         if isinstance(batch, RowBatch):
-            return bool(batch.candles)
+            watched = self._watched_markets
+            return any((batch.exchange, row.symbol) in watched for row in batch.candles)
         rows = batch.tables.get("ohlcv")
         if rows is None:
             return False

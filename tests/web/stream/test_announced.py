@@ -184,12 +184,14 @@ def test_rows_that_nobody_asks_for_are_not_converted(monkeypatch: pytest.MonkeyP
         shown.live._send_news()  # noqa: SLF001 - a round of its loop
 
 
-def test_page_awaits_announced_candles_of_its_exchange() -> None:
+def test_page_awaits_announced_candles_of_its_market() -> None:
     shown = Shown()
     batch = row_batch(candle_row(1), trades=(trade_row(1),))
     assert shown.live.is_awaited(batch, was_announced=False)
     assert not shown.live.is_awaited(replace(batch, candles=()), was_announced=False)
     assert not shown.live.is_awaited(replace(batch, exchange="kraken"), was_announced=False)
+    other = row_batch(candle_row(1, symbol="ETH/USDT"))
+    assert not shown.live.is_awaited(other, was_announced=False)
 
 
 STEPS = st.lists(
