@@ -176,7 +176,8 @@ class _Up:
             self._feed(),
             database,
             repairs,
-            on_stored=batch_queue.put,
+            on_stored=batch_queue.put_announced,
+            on_recomputed=batch_queue.put,
             before_store=batch_queue.announce,
         )
         self._flush = components.flush

@@ -97,7 +97,7 @@ class BlockStore:
     def store(
         self, batches: Sequence[Batch], before_last_insert: Callable[[], None] = lambda: None
     ) -> list[Batch]:
-        """Store batches. Return them, and the rows of recomputed candles as further ones."""
+        """Store batches. Return the rows of candles recomputed because of them, as batches."""
         filled = [t for t in ORDER if any(t in b.tables and b.tables[t].height for b in batches)]
         for table in ORDER:
             frames = [b.tables[table] for b in batches if table in b.tables]
@@ -116,7 +116,7 @@ class BlockStore:
             recomputed += [Batch(exchange, {"ohlcv": frame}) for frame in rows]
         self._counters.increment_all(self._stored)
         self._stored.clear()
-        return [*batches, *recomputed]
+        return recomputed
 
     def _store_recomputed(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
         for rows in self._recompute(exchange, batches):

@@ -55,13 +55,15 @@ class Writer:
         background: bool | None = None,
         before: Callable[[], None] = lambda: None,
         after: Callable[[Sequence[Batch]], None] = lambda _: None,
+        after_recompute: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
         interval_s: float = 0.0,
         journal: FrameJournal | None = None,
     ) -> None:
         """`before` is called before each block is stored; an error in it is a failure to store.
 
-        `after` is called with the stored batches, in their order, and must not wait.
+        `after` is called with the stored batches as columns, those of an exchange in their order;
+        `after_recompute` with the rows of recomputed candles. Neither must wait.
 
         With an `interval_s` few rows wait so long for others, and forming candles until one closes,
         unless `flush` is called: only for a database that nobody reads without calling it. The
@@ -71,6 +73,7 @@ class Writer:
         self._block_store = BlockStore(database, counters, recompute, wait)
         self._before = before
         self._after = after
+        self._after_recompute = after_recompute
         self._interval_s = interval_s
         self._journal = journal
         self._handed_over = self._taken = self._stored = self._flushed = 0
@@ -217,7 +220,11 @@ class Writer:
 
     def _store(self, pending: list[AnyBatch]) -> None:
         self._before()
-        self._after(self._block_store.store(merge_rows(pending), self._note_last_insert))
+        batches = merge_rows(pending)
+        recomputed = self._block_store.store(batches, self._note_last_insert)
+        self._after(batches)
+        if recomputed:
+            self._after_recompute(recomputed)
 
     def _note_last_insert(self) -> None:
         self._has_more_inserts = False

@@ -107,11 +107,14 @@ def build_embedded(
     database: Database,
     repairs: Source[SourceItem] | None = None,
     on_stored: Callable[[Sequence[Batch]], None] = lambda _: None,
-    before_store: Callable[[Batch], None] | None = None,
+    on_recomputed: Callable[[Sequence[Batch]], None] = lambda _: None,
+    before_store: Callable[[AnyBatch], None] | None = None,
 ) -> Components:
     """Build the whole pipeline from a feed to the tables, in one process.
 
-    `before_store` is called with each batch before it is stored, `on_stored` with stored batches.
+    `before_store` is called with each batch before it is stored, `on_stored` with stored batches
+    as columns, which may be several of rows in one, and `on_recomputed` with stored candles that
+    were recomputed.
 
     If the feed is not replayable, state is loaded from the tables only: a snapshot may be older
     than the tables, and the frames in between cannot be read again.
@@ -129,6 +132,7 @@ def build_embedded(
         history=state_loader,
         background=in_background,
         after=on_stored,
+        after_recompute=on_recomputed,
         interval_s=_interval_s(process) if journal else 0.0,
         journal=journal,
     )
@@ -152,7 +156,7 @@ def build_embedded(
         if is_live_embedded
         else None,
         candles=candles if process.is_replayable else lambda _: candles(None),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, before_store),
+        tables=ClickHouseSink(KEYS, writer, process.on_end, before_store, before_store),
         count=CountingSink(process.counters, process.on_end),
         flush=writer.flush,
     )

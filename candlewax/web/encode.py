@@ -1,7 +1,7 @@
 """Encoding of rows for clients: exact decimals and UTC times as text, one JSON object per row."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final
@@ -11,8 +11,13 @@ import polars as pl
 
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.rows.amounts import DECIMALS, QUOTE_DECIMALS, format_units
+from candlewax.core.rows.candle_rows import CandleRow
+from candlewax.core.rows.records import Trade
 from candlewax.core.schema import CANDLES
 from candlewax.exchanges.protocol.dialect import BUY
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 TIMEFRAME_NAMES: Final = {number: name for name, (number, _) in TIMEFRAMES.items()}
 
@@ -75,6 +80,53 @@ def trade(row: Mapping[str, Any]) -> bytes:
     fields["side"] = "BUY" if row["side"] == BUY else "SELL"
     fields["conditions"] = [] if row["condition"] is None else [row["condition"]]
     return msgspec.json.encode(fields)
+
+
+def candle_of_row(row: CandleRow) -> bytes:
+    """Return a candle as JSON: what `candle` returns of the same row as columns."""
+    fields = {
+        "window_start": f"{_EPOCH + timedelta(microseconds=row.window_start):%Y-%m-%dT%H:%M:%SZ}",
+        "open": format_units(row.open, DECIMALS),
+        "high": format_units(row.high, DECIMALS),
+        "low": format_units(row.low, DECIMALS),
+        "close": format_units(row.close, DECIMALS),
+        "volume": format_units(row.volume, DECIMALS),
+        "quote_volume": format_units(row.quote_volume, QUOTE_DECIMALS),
+        "trade_count": row.trade_count,
+        "buy_volume": format_units(row.buy_volume, DECIMALS),
+        "buy_quote_volume": format_units(row.buy_quote_volume, QUOTE_DECIMALS),
+        "open_time": _time_text(row.open_time),
+        "close_time": _time_text(row.close_time),
+        "first_sequence": row.first_sequence,
+        "last_sequence": row.last_sequence,
+        "closed": row.closed,
+        "status": STATUSES[row.status],
+        "missing": row.missing,
+        "feed_down_ms": row.feed_down_ms,
+        "repaired": row.repaired,
+        "revision": row.revision,
+    }
+    return msgspec.json.encode(fields)
+
+
+def trade_of_row(row: Trade) -> bytes:
+    """Return a trade as JSON: what `trade` returns of the same row as columns."""
+    fields = {
+        "timestamp": _time_text(row.timestamp),
+        "side": "BUY" if row.side == BUY else "SELL",
+        "price": format_units(row.price, DECIMALS),
+        "quantity": format_units(row.quantity, DECIMALS),
+        "quote_volume": format_units(row.quote_volume, QUOTE_DECIMALS),
+        "trade_id": row.trade_id,
+        "sequence": row.sequence,
+        "received_at": _time_text(row.received_at),
+        "conditions": [] if row.condition is None else [row.condition],
+    }
+    return msgspec.json.encode(fields)
+
+
+def _time_text(time_us: int) -> str:
+    return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any value of a row

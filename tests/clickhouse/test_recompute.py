@@ -82,3 +82,28 @@ def test_candle_is_recomputed_at_the_latest_watermark(
     ]
     ((closed, missing, status, _),) = recomputed_rows(history, *batches)
     assert (closed, missing, status) == (True, 0, COMPLETE)
+
+
+def test_writer_tells_recomputed_candles_apart_from_stored_batches(
+    tables: Database, history: StateLoader
+) -> None:
+    """Nobody has seen them before, unlike the batches that were handed over."""
+    stored: list[Batch] = []
+    recomputed: list[Batch] = []
+    writer = Writer(
+        tables,
+        Counters(),
+        history=history,
+        background=False,
+        after=stored.extend,
+        after_recompute=recomputed.extend,
+    )
+    plain, doubtful = Batch("x", {}), Batch("x", {}, recertify=recertification(2))
+    writer.put(plain)
+    writer.flush()
+    assert (stored, recomputed) == ([plain], [])
+    writer.put(doubtful)
+    writer.flush()
+    assert stored == [plain, doubtful]
+    (found,) = recomputed
+    assert found.tables["ohlcv"].filter(timeframe=1)["status"].to_list() == [GAPS]

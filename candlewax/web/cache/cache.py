@@ -24,7 +24,7 @@ ConcurrentChanges = dict[int, bytes]
 
 
 class CandleCache:
-    """Encoded candles of all series, kept up to date by the rows that are stored.
+    """Encoded candles of all series, kept up to date by the rows that are stored or about to be.
 
     Not thread-safe. A series is complete from some time on; older candles are in the tables only.
     If the cache is full, the oldest candles of the longest series are dropped.
@@ -96,7 +96,7 @@ class CandleCache:
         self._count = 0
 
     def update(self, rows: pl.DataFrame) -> None:
-        """Queue stored rows of `ohlcv`; they are encoded when a reader needs them."""
+        """Queue rows of `ohlcv`; they are encoded when a reader needs them."""
         if self._series or self._loading:
             self._queued.append(rows)
 

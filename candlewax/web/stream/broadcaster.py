@@ -1,7 +1,8 @@
 """Broadcasting of batches from the pipeline to the pages.
 
-Trades and forming candles are sent while they are inserted, closed candles once they are stored.
-Answers of the API hold stored rows only.
+Trades and forming candles are sent when they are handed to the writer, closed candles once they
+are stored. With few frames all of that is rows: columns are made of them once a second, by the
+writer, and of forming candles if an answer of the API needs them.
 """
 
 import asyncio
@@ -13,13 +14,15 @@ import polars as pl
 
 from candlewax.core.batch import Batch
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.web import encode
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series
+from candlewax.web.stream.announced import AnnouncedCandles, last_trades
 from candlewax.web.stream.batch_queue import BatchQueue
-from candlewax.web.stream.client import TAPE, StreamClient
+from candlewax.web.stream.client import StreamClient
 from candlewax.web.stream.feed_status import SECOND_US, Clock, LiveFeedStatus
-from candlewax.web.stream.subscribers import MARKET, ReadReport, Subscribers
+from candlewax.web.stream.subscribers import ReadReport, Subscribers
 
 TICK: Final = 0.04
 """Seconds between two broadcasts while pages watch: 25 per second."""
@@ -30,8 +33,6 @@ IDLE: Final = 0.5
 TICKERS: Final = 0.5
 HEALTH: Final = 1.0
 """Seconds between two broadcasts of all markets' prices, and of the feeds' status."""
-
-_IS_DAY: Final = pl.col("timeframe") == TIMEFRAMES["1d"][0]
 
 
 class Broadcaster(Subscribers):
@@ -54,7 +55,7 @@ class Broadcaster(Subscribers):
         self._queue = queue
         self._sent_at = 0.0
         self._unread: list[tuple[int, Batch]] = []
-        self._new_candles: list[pl.DataFrame] = []
+        self._announced = AnnouncedCandles()
 
     async def run(self) -> None:
         """Wait for batches and send them; until cancelled."""
@@ -63,9 +64,9 @@ class Broadcaster(Subscribers):
         tickers = health = 0.0
         while True:
             await self._wait()
-            self.catch_up()
+            self._send_news()
             now = loop.time()
-            if now - tickers >= (TICKERS if self._clients else HEALTH):
+            if self._clients and now - tickers >= TICKERS:
                 tickers = now
                 self._update_days()
                 self.send_tickers()
@@ -87,52 +88,79 @@ class Broadcaster(Subscribers):
             await asyncio.sleep(rest)
         self._sent_at = time.monotonic()
 
-    def is_awaited(self, batch: Batch, was_announced: bool) -> bool:  # noqa: FBT001 - an IsAwaited
+    def is_awaited(self, batch: AnyBatch, was_announced: bool) -> bool:  # noqa: FBT001 - an IsAwaited
         """Return whether a page waits for a batch. Thread-safe.
 
         Only batches with candles count: trades are sent with their candles, so that a page draws
         once.
         """
+        if batch.exchange not in self._exchanges:
+            return False
+        if isinstance(batch, RowBatch):
+            watched = self._watched_markets
+            return any((batch.exchange, row.symbol) in watched for row in batch.candles)
         rows = batch.tables.get("ohlcv")
-        if rows is None or batch.exchange not in self._exchanges:
+        if rows is None:
             return False
         # Of an announced batch only the closed candles were not sent yet.
         return not was_announced or bool(rows["closed"].any())
 
     def catch_up(self) -> None:
-        """Drain the queue, update the cache and send the changes to the pages."""
+        """Drain the queue, send the changes to the pages, and bring the cache up to date."""
+        self._send_news()
+        self._cache_forming()
+
+    def _send_news(self) -> None:
         drained = self._queue.drain()
         if drained.has_dropped:
             self.cache.clear()
+            self._announced.clear()
             self.reset()
         self._unread.extend(drained.batches)
-        for _, batch in drained.batches:
-            rows = batch.tables.get("ohlcv")
-            if rows is not None and rows.height:
-                self.cache.update(rows)
-                self._new_candles.append(rows)
+        unsent = [*drained.announced, *drained.unannounced]
+        for batch in unsent:
+            self._announced.add(batch)
+        stored = [batch for _, batch in drained.batches]
+        self._update_cache(stored)
         if self._clients:
-            ids = drained.announced_ids
-            new = [batch for _, batch in drained.batches if id(batch) not in ids]
-            old = [batch for _, batch in drained.batches if id(batch) in ids]
-            unsent = [*drained.announced, *new]
             for series in self.watched_series:
-                self.send_candles(series, _candles(series, unsent, closed=False))
-                self.send_candles(series, _candles(series, [*old, *new], closed=True))
+                self.send_candles(series, self._announced.changed(series))
+                self.send_candles(series, _closed_candles(series, stored))
             for market in {series[:2] for series in self.watched_series}:
-                lines, received_us = _trades(market, unsent)
+                lines, received_us = last_trades(market, unsent)
                 if lines:
                     self.send_trades(market, lines, self.clock.wall_time_us(received_us))
+        self._announced.forget_changed()
+
+    def _update_cache(self, stored: Sequence[Batch]) -> None:
+        frames = [batch.tables["ohlcv"] for batch in stored if "ohlcv" in batch.tables]
+        filled = [rows for rows in frames if rows.height]
+        if filled:
+            # Before stored rows, which may be later ones of the same candles.
+            self._cache_forming()
+        for rows in filled:
+            self.cache.update(rows)
+
+    def _cache_forming(self) -> None:
+        """Put forming candles into the cache: they may be held back from the tables."""
+        rows = self._announced.take_uncached()
+        if rows is not None:
+            self.cache.update(rows)
 
     def add(self, client: StreamClient) -> None:
-        """Add a page, and queue the rows that are not stored yet, which its reads lack."""
+        """Add a page, and queue the rows that are not stored yet, which its reads may lack."""
         self.catch_up()
+        self._update_days()
         super().add(client)
-        unstored = self._queue.unstored
-        for start, line in _candles(client.series, unstored, closed=False):
+        for start, line in self._announced.forming(client.series):
             client.put_candle(start, line)
-        if lines := _trades(client.series[:2], unstored)[0]:
+        if lines := last_trades(client.series[:2], self._queue.unstored)[0]:
             client.put_trades(lines)
+
+    @property
+    def markets(self) -> set[tuple[str, str]]:
+        """Return the markets that have a day candle."""
+        return super().markets | self._announced.changed_days
 
     def _update_slow(self) -> None:
         """Update feed status and cache, which need not happen at once."""
@@ -141,44 +169,27 @@ class Broadcaster(Subscribers):
         self.cache.apply_queued()
 
     def _update_days(self) -> None:
-        if self._new_candles:
-            rows = pl.concat(self._new_candles, how="diagonal").filter(_IS_DAY)
-            self._new_candles.clear()
-            self.update_days(rows.unique(MARKET, keep="last", maintain_order=True))
+        rows = self._announced.take_days()
+        if rows is not None:
+            self.update_days(rows)
 
 
-# These read Polars columns directly: one query would take longer than all of it.
-
-
-def _candles(
-    series: Series, batches: Sequence[Batch], *, closed: bool
-) -> Iterable[tuple[int, bytes]]:
-    """Return start and JSON of a series' candles in the batches, each in its last state."""
+def _closed_candles(series: Series, batches: Sequence[Batch]) -> Iterable[tuple[int, bytes]]:
+    """Return start and JSON of a series' closed candles in stored batches, each in its last
+    state.
+    """
     tables = [batch.tables for batch in batches if batch.exchange == series.exchange]
     frames = [own["ohlcv"] for own in tables if "ohlcv" in own and own["ohlcv"].height]
     if not frames:
         return []
     number, _ = TIMEFRAMES[series.timeframe]
+    # This reads columns directly: one query would take longer than all of it.
     rows = pl.concat(frames, how="diagonal")
     is_own = (rows["timeframe"] == number) & (rows["symbol"] == series.symbol)
-    hits = (is_own & (rows["closed"] == closed)).arg_true()
+    hits = (is_own & rows["closed"]).arg_true()
     latest = {int(rows["window_start"].to_physical()[place]): place for place in hits}
     lines = (encode.candle(rows.row(place, named=True)) for place in latest.values())
     return zip((start // SECOND_US for start in latest), lines, strict=True)
-
-
-def _trades(market: tuple[str, str], batches: Sequence[Batch]) -> tuple[list[bytes], int]:
-    """Return the last trades of a market in the batches as JSON, and the last receive time."""
-    exchange, symbol = market
-    own = [batch for batch in batches if batch.exchange == exchange]
-    frames = [b.trades for b in own if "silver_trades" in b.tables and b.trades.height]
-    if not frames:
-        return [], 0
-    trades = pl.concat(frames, how="diagonal")
-    hits = (trades["symbol"] == symbol).arg_true()[-TAPE:]
-    received_us = trades["received_at"].to_physical()
-    last_us = max((int(received_us[place]) for place in hits), default=0)
-    return [encode.trade(trades.row(place, named=True)) for place in hits], last_us
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

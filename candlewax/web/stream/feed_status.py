@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import msgspec
 import polars as pl
@@ -25,8 +25,11 @@ another one of its exchange delivers."""
 RATE_SPAN_US: Final = 5 * SECOND_US
 """Microseconds that rates cover."""
 
-SAMPLES: Final = 2_000
-"""Batches whose delay until storage is kept."""
+SAMPLES: Final = 5_000
+"""Trades whose delay until storage is kept."""
+
+BATCH_SAMPLES: Final = 20
+"""Trades of a batch whose delay is measured, spread evenly: a batch may hold those of a second."""
 
 _EVENTS: Final = {
     "connected": "live",
@@ -125,11 +128,16 @@ class LiveFeedStatus:
                     self._read_events(batch.exchange, bronze)
             if "silver_trades" in batch.tables:
                 self._trades.add(stored_us, batch.trades.height)
-            if "ohlcv" in batch.tables and batch.trades.height:
-                last = cast(int, batch.trades["received_at"].to_physical().max())
-                self._delays.append((stored_us, max(0, stored_us - self._clock.wall_time_us(last))))
+                self._measure_delays(stored_us, batch.trades["received_at"])
         if frames:
             self._count_frames(batches[-1][0], pl.concat(frames))
+
+    def _measure_delays(self, stored_us: int, received_at: pl.Series) -> None:
+        newest_first = received_at.to_physical().reverse()
+        step = max(1, len(newest_first) // BATCH_SAMPLES)
+        for received_us in newest_first.gather_every(step).to_list():
+            delay = stored_us - self._clock.wall_time_us(received_us)
+            self._delays.append((stored_us, max(0, delay)))
 
     def _count_frames(self, stored_us: int, frames: pl.DataFrame) -> None:
         # REST and dump files are no feed that could stall.

@@ -31,6 +31,7 @@ class Subscribers:
         self._cross_check = cross_check
         self._clients: set[StreamClient] = set()
         self._exchanges: frozenset[str] = frozenset()
+        self._watched_markets: frozenset[tuple[str, str]] = frozenset()
         self._away_reason: str | None = None
         self._days: dict[tuple[str, str], tuple[datetime, bytes]] = {}
         self._changed_markets: set[tuple[str, str]] = set()
@@ -44,7 +45,7 @@ class Subscribers:
         if self._has_ended or len(self._clients) >= most:
             raise Problem(503, "too_many", f"no more than {most} pages at a time")
         self._clients.add(client)
-        self._exchanges = frozenset(series.exchange for series in self.watched_series)
+        self._note_watched()
         for market, (_, line) in self._days.items():
             client.put_ticker(market, line)
         client.put_health(self.health())
@@ -56,7 +57,11 @@ class Subscribers:
     def remove(self, client: StreamClient) -> None:
         """Remove a page."""
         self._clients.discard(client)
+        self._note_watched()
+
+    def _note_watched(self) -> None:
         self._exchanges = frozenset(series.exchange for series in self.watched_series)
+        self._watched_markets = frozenset(series[:2] for series in self.watched_series)
 
     def health(self) -> bytes:
         """Return the status of feeds, database and cross-check as JSON."""

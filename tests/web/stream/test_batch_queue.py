@@ -3,13 +3,33 @@
 from typing import Any
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from candlewax.core.batch import Batch
-from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.core.rows.columns import merge_rows
+from candlewax.core.rows.frame_decoder import DecodedRows
+from candlewax.core.rows.row_batch import RowBatch
+from candlewax.web.stream.batch_queue import MOST_ANNOUNCED, BatchQueue
+from tests.support.announced_rows import trade_row
 
 
 def batch(number: int, rows: int = 1) -> Batch:
     return Batch("x", {"ohlcv": pl.DataFrame({"n": [number] * rows})})
+
+
+def of_trades(count: int) -> Batch:
+    trades = pl.DataFrame({"n": [0] * count})
+    return Batch("x", {"silver_trades": trades}, trades)
+
+
+class RowsOfTrades:
+    """A batch of rows with so many trades."""
+
+    def __init__(self, exchange: str, count: int) -> None:
+        self.exchange, self.count = exchange, count
+        trades = [trade_row(number) for number in range(count)]
+        self.batch = RowBatch(exchange, DecodedRows(exchange, [], trades=trades))
 
 
 def numbers(queue: BatchQueue) -> list[int]:
@@ -70,23 +90,58 @@ def test_listener_is_woken_by_the_batch_it_awaits() -> None:
     queue.announce(awaited)
     queue.put([other])
     assert woken == []
-    queue.put([awaited])
+    queue.put_announced([awaited])
     assert woken == [(awaited, True)]
     assert checked == [(awaited, False), (other, False), (awaited, True)]
     assert [stored for _, stored in queue.drain().batches] == [other, awaited]
 
 
-def test_announced_batch_is_recognized_once_it_is_stored() -> None:
-    """It is drained once as announced and once as stored, and counts as unstored in between."""
-    queue, arriving, other = BatchQueue(), batch(1), batch(2)
+def test_announced_batch_is_unstored_until_its_trades_are() -> None:
+    """It is drained once as announced and once as stored."""
+    queue, arriving, other = BatchQueue(), of_trades(1), batch(2)
     queue.announce(arriving)
     assert (list(queue.drain().announced), queue.unstored) == ([arriving], [arriving])
-    queue.put([arriving, other])
+    queue.put_announced([arriving])
+    queue.put([other])
     drained = queue.drain()
     assert [stored for _, stored in drained.batches] == [arriving, other]
-    assert (list(drained.announced), set(drained.announced_ids), queue.unstored) == (
-        [],
-        {id(arriving)},
-        [],
-    )
-    assert not queue.drain().announced_ids
+    assert (drained.announced, drained.unannounced, queue.unstored) == ([], [other], [])
+
+
+@given(st.data())
+def test_unstored_batches_are_those_of_whose_exchange_fewer_trades_were_stored(
+    data: st.DataObject,
+) -> None:
+    """Batches of rows are stored as one of columns, those of different exchanges in any order."""
+    queue = BatchQueue()
+    sizes = st.tuples(st.sampled_from("xyz"), st.integers(0, 3))
+    announced = [RowsOfTrades(*drawn) for drawn in data.draw(st.lists(sizes, max_size=20))]
+    for each in announced:
+        queue.announce(each.batch)
+    stored = {name: data.draw(st.integers(0, 20)) for name in "xyz"}
+    for name in data.draw(st.permutations("xyz")):
+        rows = [each.batch for each in announced if each.exchange == name][: stored[name]]
+        queue.put_announced(merge_rows(rows))
+    expected = []
+    for each in announced:
+        stored[each.exchange] -= 1
+        if stored[each.exchange] < 0 and each.count:
+            expected.append(each.batch)
+    assert queue.unstored == expected
+
+
+def test_reader_is_told_that_announced_batches_were_dropped() -> None:
+    """Their trades and forming candles would never be sent."""
+    queue = BatchQueue()
+    for number in range(MOST_ANNOUNCED):
+        queue.announce(batch(number))
+    queue.announce(batch(MOST_ANNOUNCED))
+    drained = queue.drain()
+    assert (len(drained.announced), drained.has_dropped) == (MOST_ANNOUNCED, True)
+    assert not queue.drain().has_dropped
+
+
+def test_heartbeat_is_not_announced() -> None:
+    queue = BatchQueue()
+    queue.announce(RowsOfTrades("x", 0).batch)
+    assert not queue.drain().announced

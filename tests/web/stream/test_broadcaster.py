@@ -59,7 +59,7 @@ def test_trades_and_forming_candles_are_sent_on_arrival() -> None:
     hub.announce(arriving)
     live.catch_up()
     assert page.take() == {"candles": ["3"], "trades": ["1003"]}
-    hub.put([arriving])
+    hub.put_announced([arriving])
     live.catch_up()
     assert page.take() == {}
 
@@ -72,7 +72,7 @@ def test_closed_candle_is_sent_once_it_is_stored() -> None:
     hub.announce(arriving)
     live.catch_up()
     assert page.take() == {"trades": ["1003"]}
-    hub.put([arriving])
+    hub.put_announced([arriving])
     live.catch_up()
     assert page.take() == {"candles": ["3"]}
 

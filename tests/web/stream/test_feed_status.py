@@ -95,11 +95,22 @@ def test_rate_is_the_average_of_the_last_seconds() -> None:
 
 
 def test_latency_is_measured_from_receipt_to_storage() -> None:
-    """The newest trade of each batch counts; percentiles are by nearest rank."""
+    """Percentiles are by nearest rank."""
     waits = [0.010, 0.020, 0.030, 0.040]
     feeds = status_after(*((n + wait, batch("a", n, trades=1)) for n, wait in enumerate(waits)))
     latency = feeds.report(NOW + 5 * SECOND_US)["received_to_stored_ms"]
     assert latency == {"p50": 20.0, "p95": 40.0, "p99": 40.0}
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 1_000])
+def test_latency_covers_all_trades_that_are_stored_together(count: int) -> None:
+    """A batch may hold the trades of a second: the newest alone would seem stored at once."""
+    times = [BEGIN + timedelta(seconds=n / count) for n in range(count)]
+    rows = pl.DataFrame([{"received_at": at} for at in times], schema=TRADES)
+    feeds = status_after((1, Batch("x", {"silver_trades": rows}, rows)))
+    latency = feeds.report(NOW + SECOND_US)["received_to_stored_ms"]
+    assert latency["p50"] == pytest.approx(500 if count > 1 else 1000, abs=60)
+    assert latency["p99"] == pytest.approx(1000, abs=60)
 
 
 def test_ended_feed_is_neither_stalled_nor_live() -> None:
