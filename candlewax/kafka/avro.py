@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
 import polars as pl
 from confluent_kafka.schema_registry import (
     Schema,
@@ -35,7 +34,13 @@ from candlewax.core.trades.messages import (
     add_faults,
     to_trades,
 )
-from candlewax.core.trades.trade_message import DECODE_ERRORS, VIA, VIA_NAMES, TradeMessage
+from candlewax.core.trades.trade_message import (
+    DECODE_ERRORS,
+    VIA,
+    VIA_NAMES,
+    TradeMessage,
+    check_message,
+)
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError
 
@@ -209,7 +214,4 @@ def _message(record: Any) -> TradeMessage:  # noqa: ANN401 - its type is the wri
     sequence = {"sequence": int(record["sequence"])}
     outages = {OUTAGES_COLUMN: [(began, ended) for began, ended in record[OUTAGES_COLUMN] or ()]}
     fields = record | amounts | times | sequence | outages
-    # The schema has no limits: a count may be negative, or too large for a column.
-    return msgspec.convert(
-        {name: fields[name] for name in TradeMessage.__struct_fields__}, TradeMessage
-    )
+    return check_message(fields)

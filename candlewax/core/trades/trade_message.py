@@ -1,5 +1,6 @@
 """Message of one trade in the normalized topic, as it is read."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -51,6 +52,15 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Errors of a message that is no trade."""
 
 trade_decoder: Final = msgspec.json.Decoder(TradeMessage)
+
+
+def check_message(fields: Mapping[str, object]) -> TradeMessage:
+    """Return fields of another format as a message; others are ignored.
+
+    Raises one of DECODE_ERRORS for a value that no trade can have, such as a negative count.
+    """
+    names = TradeMessage.__struct_fields__
+    return msgspec.convert({name: fields[name] for name in names if name in fields}, TradeMessage)
 
 
 def join_conditions(conditions: list[str]) -> str | None:
