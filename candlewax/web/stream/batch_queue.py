@@ -34,13 +34,15 @@ class DrainedBatches:
 
     `batches` were stored, each with its time in microseconds since 1970. `has_dropped` tells that
     some were dropped. `announced` are about to be stored. `unannounced` are those stored batches
-    that were not announced before.
+    that were not announced before. `unstored` are all announced batches, drained now or before,
+    whose trades are not stored yet.
     """
 
     batches: Sequence[tuple[int, Batch]] = field(default_factory=list)
     has_dropped: bool = False
     announced: Sequence[AnyBatch] = ()
     unannounced: Sequence[Batch] = ()
+    unstored: Sequence[AnyBatch] = ()
 
 
 class BatchQueue:
@@ -84,12 +86,6 @@ class BatchQueue:
                 self._announced_trades[batch.exchange] += trades
                 self._unstored.append((self._announced_trades[batch.exchange], batch))
         self._wake_listener(batch, was_announced=False)
-
-    @property
-    def unstored(self) -> list[AnyBatch]:
-        """Return the announced batches whose trades are not stored yet."""
-        with self._lock:
-            return [batch for _, batch in self._unstored]
 
     def put_announced(self, batches: Sequence[Batch]) -> None:
         """Add stored batches, which hold what was announced."""
@@ -137,6 +133,7 @@ class BatchQueue:
                 self._has_dropped,
                 list(self._announced),
                 [batch for _, batch, was_announced in self._waiting if not was_announced],
+                [batch for _, batch in self._unstored],
             )
             self._waiting.clear()
             self._announced.clear()

@@ -110,7 +110,8 @@ class Broadcaster(Subscribers):
         self._send_news()
         self._cache_forming()
 
-    def _send_news(self) -> None:
+    def _send_news(self) -> Sequence[AnyBatch]:
+        """Return the batches up to now whose trades are not stored."""
         drained = self._queue.drain()
         if drained.has_dropped:
             self.cache.clear()
@@ -131,6 +132,7 @@ class Broadcaster(Subscribers):
                 if lines:
                     self.send_trades(market, lines, self.clock.wall_time_us(received_us))
         self._announced.forget_changed()
+        return drained.unstored
 
     def _update_cache(self, stored: Sequence[Batch]) -> None:
         frames = [batch.tables["ohlcv"] for batch in stored if "ohlcv" in batch.tables]
@@ -149,12 +151,13 @@ class Broadcaster(Subscribers):
 
     def add(self, client: StreamClient) -> None:
         """Add a page, and queue the rows that are not stored yet, which its reads may lack."""
-        self.catch_up()
+        # One look at the queue: what is announced later is sent with the next news.
+        unstored = self._send_news()
         self._update_days()
         super().add(client)
         for start, line in self._announced.forming(client.series):
             client.put_candle(start, line)
-        if lines := last_trades(client.series[:2], self._queue.unstored)[0]:
+        if lines := last_trades(client.series[:2], unstored)[0]:
             client.put_trades(lines)
 
     @property

@@ -20,7 +20,7 @@ from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.series import LATEST, LoadedCandles
 from candlewax.web.queries import Series
 from candlewax.web.stream import announced
-from candlewax.web.stream.batch_queue import BatchQueue
+from candlewax.web.stream.batch_queue import BatchQueue, DrainedBatches
 from candlewax.web.stream.broadcaster import Broadcaster
 from candlewax.web.stream.client import StreamClient
 from tests.support.announced_rows import BEGIN_US, MINUTE_US, candle_row, row_batch, trade_row
@@ -156,6 +156,25 @@ def test_new_page_receives_what_is_not_stored() -> None:
     assert taken(shown.open()) == {"trades": ["1002"]}
     shown.store()
     assert taken(shown.open()) == {}
+
+
+def test_trade_announced_while_a_page_is_added_is_sent_to_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = Shown(watched=False)
+    drain = shown.queue.drain
+
+    def drain_then_announce() -> DrainedBatches:
+        drained = drain()
+        monkeypatch.setattr(shown.queue, "drain", drain)
+        shown.queue.announce(row_batch(candle_row(1), trades=(trade_row(1),)))
+        return drained
+
+    monkeypatch.setattr(shown.queue, "drain", drain_then_announce)
+    page = shown.open()
+    first = taken(page)
+    shown.live.catch_up()
+    assert [*first.get("trades", []), *taken(page).get("trades", [])] == ["1001"]
 
 
 def test_ticker_follows_announced_rows() -> None:

@@ -100,12 +100,14 @@ def test_announced_batch_is_unstored_until_its_trades_are() -> None:
     """It is drained once as announced and once as stored."""
     queue, arriving, other = BatchQueue(), of_trades(1), batch(2)
     queue.announce(arriving)
-    assert (list(queue.drain().announced), queue.unstored) == ([arriving], [arriving])
+    drained = queue.drain()
+    assert (drained.announced, drained.unstored) == ([arriving], [arriving])
+    assert queue.drain().unstored == [arriving]
     queue.put_announced([arriving])
     queue.put([other])
     drained = queue.drain()
     assert [stored for _, stored in drained.batches] == [arriving, other]
-    assert (drained.announced, drained.unannounced, queue.unstored) == ([], [other], [])
+    assert (drained.announced, drained.unannounced, drained.unstored) == ([], [other], [])
 
 
 @given(st.data())
@@ -127,7 +129,7 @@ def test_unstored_batches_are_those_of_whose_exchange_fewer_trades_were_stored(
         stored[each.exchange] -= 1
         if stored[each.exchange] < 0 and each.count:
             expected.append(each.batch)
-    assert queue.unstored == expected
+    assert queue.drain().unstored == expected
 
 
 def test_reader_is_told_that_announced_batches_were_dropped() -> None:
