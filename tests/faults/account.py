@@ -244,13 +244,23 @@ def _published(journal: Sequence[Published]) -> dict[Market, set[int]]:
 
 
 def _outages(found: Account, tables: Database) -> None:
-    """While nothing was connected no frame came."""
+    """While nothing was connected no frame came.
+
+    If a second process connects, an outage ends with its event, before the frames that the first
+    one received and sends after it: those of one topic count only if they precede the event.
+    """
     came = """
     SELECT frames.exchange, outages.began, outages.ended, count() AS frames
     FROM bronze_frames AS frames FINAL
     JOIN outages FINAL ON frames.exchange = outages.exchange
+    LEFT JOIN (
+        SELECT exchange, received_at, source, max(source_offset) AS place
+        FROM bronze_frames FINAL WHERE startsWith(frame, '{"candlewax":"connected"')
+        GROUP BY ALL
+    ) AS events ON events.exchange = outages.exchange AND events.received_at = outages.ended
     WHERE frames.received_at > outages.began AND frames.received_at < outages.ended
         AND position(frames.frame, '{"candlewax":') = 0
+        AND (frames.source != events.source OR frames.source_offset < events.place)
     GROUP BY ALL
     """
     found.note("outages in which frames came", tables.query(came).rows())
