@@ -82,7 +82,7 @@ class _SharedConsumer(Generic[X]):
         self._queues: dict[tuple[str, int], list[tuple[X, int]]] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._first: list[Message] = []
-        """What ended the wait for input."""
+        """Message that ended the wait for input, if it was not taken yet."""
         self.has_more = False
         """True if the client held a full chunk when it was last read."""
 

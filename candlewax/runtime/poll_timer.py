@@ -20,7 +20,7 @@ MAX_IDLE_S: Final = 0.1
 """Longest wait of a worker without input: epochs, timers of steps and signals wait for it."""
 
 MAX_IDLE_AMONG_WORKERS_S: Final = 0.005
-"""The same where other workers send items to this one, as they do not wake it."""
+"""Longest wait of a worker to which others send items: they do not wake it."""
 
 RETRY: Final = timedelta(milliseconds=2)
 """Time until the next poll of a partition that may not emit now."""

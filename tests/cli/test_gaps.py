@@ -124,8 +124,8 @@ def test_each_reason_is_printed_once_with_its_count(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of all matching gaps, listed or not; reasons that differ in numbers only are one. The advice
-    of an older release to backfill trillions of trades is not repeated.
+    """It counts all matching gaps, listed or not, and merges reasons that differ in numbers only.
+    The advice of an older release to backfill trillions of trades is not repeated.
     """
     given_up = {"state": "unrepairable", "attempts": 2}
     store(

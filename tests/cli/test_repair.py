@@ -187,7 +187,7 @@ DOCUMENTED = sorted(
 
 @pytest.mark.parametrize("arguments", DOCUMENTED)
 def test_documented_commands_run(tables: Database, engine_path: Path, arguments: str) -> None:
-    """Those of README, docs and runbooks, with the first number of this gap."""
+    """README, docs and runbooks show them; here they name the first number of this gap."""
     with given_up_gap(tables) as (simulator, show):
         show(0)
         first = str(gaps(tables)[0]["first_sequence"])

@@ -64,7 +64,7 @@ def test_certificate_is_recomputed_if_the_candle_is_no_longer_in_memory(
 
 
 def test_certificate_has_the_missing_numbers_of_the_last_batch(history: StateLoader) -> None:
-    """Of several batches that are stored together."""
+    """Several batches are stored together here."""
     batches = [Batch("x", {}, recertify=recertification(missing)) for missing in (2, 1)]
     assert recomputed_rows(history, *batches) == [(True, 1, GAPS, LATE)]
     assert recomputed_rows(history, *reversed(batches)) == [(True, 2, GAPS, LATE)]

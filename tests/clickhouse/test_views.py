@@ -234,7 +234,7 @@ def test_as_of_view_shows_the_latest_version_known_at_a_time(tables: Database) -
 
 
 def test_as_of_query_of_one_market_reads_few_granules(tables: Database) -> None:
-    """Of a hundred markets, at most a tenth of the granules."""
+    """It reads at most a tenth of the granules of a hundred markets."""
     tables.client.command(
         "INSERT INTO ohlcv_revisions (timeframe, exchange, symbol, window_start, volume, version) "
         "SELECT '1m', 'x', concat('S', toString(number % 100)), intDiv(number, 100) * 60, 1, 5 "

@@ -46,7 +46,7 @@ def test_loader_waits_until_late_trades_are_stored(tables: Database) -> None:
 def test_loader_stops_waiting_after_a_timeout_and_warns_once(
     tables: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same trades are not waited for again."""
+    """A second wait for the same trades returns at once."""
     monkeypatch.setattr(store_progress, "_TIMEOUT_S", 0.3)
     waits: list[float] = []
     with caplog.at_level(logging.WARNING):

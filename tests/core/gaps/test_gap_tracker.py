@@ -234,7 +234,7 @@ def test_restore_opens_gap_for_missing_range_outside_all_gaps() -> None:
 
 
 def test_restore_drops_gap_whose_neighbours_are_unknown() -> None:
-    """Of a gap whose end is known, the part between known trades stays."""
+    """A gap whose end is known keeps the part between known trades."""
     ledger, full = Deduplicator(), Deduplicator()
     rows = apply_batch(
         full, list(enumerate([("A/B", n) for n in (1, 5, 9, 20, 40)] + [("C/D", 1), ("C/D", 3)]))

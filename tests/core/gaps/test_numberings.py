@@ -171,7 +171,7 @@ def mark_in_batches(
 def test_deduplicator_matches_model_for_any_cut_into_batches(
     rows: list[Row], cuts: list[int], *, saved: bool
 ) -> None:
-    """The same trades are new, and each belongs to the same numbering."""
+    """Cuts and restored state change neither which trades are new nor their numbering."""
     model = Model()
     expected = [model.admit(number, second) for _, number, second in rows]
     marks = mark_in_batches(rows, cuts, saved=saved)

@@ -37,7 +37,7 @@ def test_forming_rows_are_held_and_the_latest_of_each_candle_is_released_once() 
 
 
 def test_rows_of_an_exchange_are_stored_with_its_next_candle_that_closes() -> None:
-    """Those of another exchange stay held."""
+    """Rows of another exchange stay held."""
     forming = FormingCandles()
     other = row("A/B", 0, 7)
     forming.hold([batch(row("A/B", 0, 1), row("C/D", 0, 1)), batch(other, exchange="binance")])
