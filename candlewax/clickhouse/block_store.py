@@ -69,7 +69,7 @@ _DELAYS: Final = {
 
 
 Recompute = Callable[[str, Sequence[Batch]], Iterator[pl.DataFrame]]
-"""Recomputes stale candles of an exchange's stored batches: rows of `ohlcv` with `cause`. Each is
+"""Recomputes stale candles of a shard's stored batches: rows of `ohlcv` with `cause`. Each is
 stored before the next one is asked for.
 """
 
@@ -110,8 +110,8 @@ class BlockStore:
             if frames and table in _DELAYS:
                 _observe_delays(table, batches)
         recomputed: list[Batch] = []
-        for exchange in {batch.exchange for batch in batches}:
-            own = [batch for batch in batches if batch.exchange == exchange]
+        for exchange, shard in {(batch.exchange, batch.shard): None for batch in batches}:
+            own = [one for one in batches if (one.exchange, one.shard) == (exchange, shard)]
             rows = self._store_recomputed(exchange, own)
             recomputed += [Batch(exchange, {"ohlcv": frame}) for frame in rows]
         self._counters.increment_all(self._stored)

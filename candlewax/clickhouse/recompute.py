@@ -33,10 +33,14 @@ class CandleRecomputer:
         self._state_loader = state_loader
 
     def recompute(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
-        """Yield rows of `ohlcv` with `cause` for the stale candles of an exchange's batches.
+        """Yield rows of `ohlcv` with `cause` for the stale candles of a shard's batches.
 
         The batches are stored already. Store each frame before taking the next one.
         """
+        loader = self._state_loader.for_shard(batches[0].shard)
+        yield from CandleRecomputer(loader)._recompute(exchange, batches)  # noqa: SLF001 - its own
+
+    def _recompute(self, exchange: str, batches: Sequence[Batch]) -> Iterator[pl.DataFrame]:
         requests = [batch.recertify for batch in batches if batch.recertify]
         if not requests:
             return

@@ -127,8 +127,17 @@ FULL JOIN (SELECT *, true AS present FROM (COMPUTED)) AS sql
     ON gold.number = sql.number AND gold.symbol = sql.symbol AND gold.start = sql.start
 """
 
+# The least watermark of an exchange's shards, of the number of shards that was stored last.
 _MARKS: Final = """
-SELECT exchange, toUnixTimestamp(max(watermark)) AS mark FROM watermarks GROUP BY exchange
+SELECT exchange, toUnixTimestamp(minIf(reached, shards = latest)) AS mark
+FROM
+(
+    SELECT exchange, shards, max(watermark) AS reached,
+        argMax(shards, max(updated_at)) OVER (PARTITION BY exchange) AS latest
+    FROM watermarks
+    GROUP BY exchange, shards, shard
+)
+GROUP BY exchange
 """
 
 # Repaired and unrepairable gaps count for a day, others until they are closed.

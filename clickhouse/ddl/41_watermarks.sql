@@ -1,10 +1,29 @@
--- Watermarks: a candle of an exchange is closed if its window ends at or before the watermark.
+-- Watermarks: a candle is closed if its window ends at or before the watermark of its market. Each
+-- shard of an exchange has a watermark of its own. A market belongs to shard CRC32(symbol) % shards.
 CREATE TABLE IF NOT EXISTS watermarks
 (
     exchange   LowCardinality(String),
     watermark  DateTime64(6, 'UTC'),
-    updated_at DateTime64(6, 'UTC') DEFAULT now64(6)
+    updated_at DateTime64(6, 'UTC') DEFAULT now64(6),
+    shards     UInt16 COMMENT 'number of shards of the exchange; 0 for a watermark of all its markets',
+    shard      UInt16 COMMENT 'which of them, from 0'
 )
 ENGINE = ReplacingMergeTree(watermark)
-ORDER BY exchange
+PRIMARY KEY exchange
+ORDER BY (exchange, shards, shard)
 SETTINGS non_replicated_deduplication_window = 1000;
+
+-- For tables created before these columns existed.
+ALTER TABLE watermarks
+    ADD COLUMN IF NOT EXISTS shards UInt16
+        COMMENT 'number of shards of the exchange; 0 for a watermark of all its markets',
+    ADD COLUMN IF NOT EXISTS shard UInt16 COMMENT 'which of them, from 0',
+    MODIFY ORDER BY (exchange, shards, shard);
+
+-- The watermark of each market with a stored trade.
+CREATE OR REPLACE VIEW market_watermarks AS
+SELECT exchange, symbol, max(marks.watermark) AS watermark
+FROM (SELECT DISTINCT exchange, symbol FROM silver_trades) AS markets
+JOIN watermarks AS marks USING (exchange)
+WHERE modulo(CRC32(toString(symbol)), greatest(marks.shards, 1)) = marks.shard
+GROUP BY exchange, symbol;

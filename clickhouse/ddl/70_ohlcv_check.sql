@@ -27,6 +27,9 @@ ORDER BY (timeframe, exchange, symbol, window_start);
 
 -- Minutes are computed first, and all timeframes from the minutes. Trades are ordered by time, then
 -- by sequence, then by source and id, so there are no ties; the price only follows in the tuple.
+-- It is made again, as it may be of an older version.
+DROP VIEW IF EXISTS ohlcv_check_mv;
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS ohlcv_check_mv
 REFRESH EVERY 1 HOUR TO ohlcv_check EMPTY AS
 WITH
@@ -73,7 +76,7 @@ WITH
 SELECT
     CAST(number, 'Enum8(\'1m\' = 1, \'5m\' = 2, \'15m\' = 3, \'30m\' = 4, \'1h\' = 5, \'1d\' = 6)') AS timeframe,
     candles.exchange AS exchange,
-    symbol,
+    candles.symbol AS symbol,
     toDateTime(start, 'UTC') AS window_start,
     opening.6 AS open,
     high,
@@ -91,7 +94,7 @@ SELECT
     toDateTime64(end, 6, 'UTC') <= marks.watermark AS closed,
     2 * trade_count + closed AS version
 FROM candles
-LEFT JOIN (SELECT exchange, watermark FROM watermarks FINAL) AS marks ON marks.exchange = candles.exchange;
+LEFT JOIN market_watermarks AS marks ON marks.exchange = candles.exchange AND marks.symbol = candles.symbol;
 
 -- Candles that differ. A candle is kept longer than its trades. It is left out once no trade of its
 -- exchange is stored for its day and it was last written before the retention of trades.

@@ -125,32 +125,40 @@ WITH
         FROM silver_trades
         GROUP BY exchange
     ),
+    -- Outages of each market; if its exchange is read in shards, those of its shard.
+    cut_off AS
+    (
+        SELECT exchange, symbol, outages.began AS began, outages.ended AS ended
+        FROM markets
+        JOIN outages FINAL USING (exchange)
+        WHERE modulo(CRC32(toString(symbol)), greatest(outages.shards, 1)) = outages.shard
+    ),
     apart AS
     (
-        SELECT exchange,
-            greatest(outages.began, ifNull(max(outages.ended) OVER
-                (PARTITION BY exchange ORDER BY outages.began ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-                outages.began)) AS began,
-            outages.ended AS ended
-        FROM outages FINAL
+        SELECT exchange, symbol,
+            greatest(cut_off.began, ifNull(max(cut_off.ended) OVER
+                (PARTITION BY exchange, symbol ORDER BY cut_off.began ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                cut_off.began)) AS began,
+            cut_off.ended AS ended
+        FROM cut_off
         JOIN heard USING exchange
-        WHERE outages.ended <= heard.latest
+        WHERE cut_off.ended <= heard.latest
     ),
     down AS
     (
-        SELECT exchange, began, ended,
+        SELECT exchange, symbol, began, ended,
             sum(dateDiff('microsecond', began, ended)) OVER
-                (PARTITION BY exchange ORDER BY began ROWS UNBOUNDED PRECEDING) AS total
+                (PARTITION BY exchange, symbol ORDER BY began ROWS UNBOUNDED PRECEDING) AS total
         FROM apart
         WHERE ended > began
     ),
     pending AS
     (
-        SELECT exchange, groupArray((outages.began, outages.ended)) AS spans
-        FROM outages FINAL
+        SELECT exchange, symbol, groupArray((cut_off.began, cut_off.ended)) AS spans
+        FROM cut_off
         JOIN heard USING exchange
-        WHERE outages.ended > heard.latest
-        GROUP BY exchange
+        WHERE cut_off.ended > heard.latest
+        GROUP BY exchange, symbol
     ),
     recounted AS
     (
@@ -201,7 +209,7 @@ WITH
         LEFT JOIN unproven ON candle.exchange = unproven.exchange AND candle.symbol = unproven.symbol
         LEFT JOIN unsubscribed
             ON candle.exchange = unsubscribed.exchange AND candle.symbol = unsubscribed.symbol
-        LEFT JOIN pending ON candle.exchange = pending.exchange
+        LEFT JOIN pending ON candle.exchange = pending.exchange AND candle.symbol = pending.symbol
         ASOF LEFT JOIN contradicted
             ON candle.exchange = contradicted.exchange AND candle.symbol = contradicted.symbol
             AND candle.end > contradicted.time
@@ -209,8 +217,10 @@ WITH
             ON candle.exchange = begun.exchange AND candle.symbol = begun.symbol AND candle.end > begun.time
         ASOF LEFT JOIN over
             ON candle.exchange = over.exchange AND candle.symbol = over.symbol AND candle.start > over.time
-        ASOF LEFT JOIN down AS till ON candle.exchange = till.exchange AND candle.end > till.began
-        ASOF LEFT JOIN down AS since ON candle.exchange = since.exchange AND candle.start > since.began
+        ASOF LEFT JOIN down AS till
+            ON candle.exchange = till.exchange AND candle.symbol = till.symbol AND candle.end > till.began
+        ASOF LEFT JOIN down AS since
+            ON candle.exchange = since.exchange AND candle.symbol = since.symbol AND candle.start > since.began
     )
 SELECT
     timeframe,

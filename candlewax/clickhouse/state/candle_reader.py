@@ -35,6 +35,7 @@ SELECT
     ({_START} + {_LENGTH}) * 1000000 AS window_end
 FROM ohlcv FINAL
 WHERE exchange = {{exchange:String}}
+    AND modulo(CRC32(symbol), {{shards:UInt32}}) = {{shard:UInt32}}
 """
 
 _BETWEEN: Final = f"""{_ALL}
@@ -73,7 +74,9 @@ WITH latest AS
 (
     SELECT symbol, max(toUnixTimestamp64Micro(close_time)) AS latest
     FROM ohlcv
-    WHERE exchange = {{exchange:String}} AND timeframe = '1d'
+    WHERE exchange = {{exchange:String}}
+        AND modulo(CRC32(symbol), {{shards:UInt32}}) = {{shard:UInt32}}
+        AND timeframe = '1d'
     GROUP BY symbol
 )
 SELECT rows.timeframe AS timeframe, rows.symbol AS symbol, rows.window_start AS window_start,

@@ -13,8 +13,24 @@ from candlewax.core.gaps.numberings import series, split_series
 from candlewax.core.gaps.outages import CONNECTED, DISCONNECTED, PROCESS, OutageTracker
 from candlewax.core.gaps.sequence_ranges import MissingRange
 from candlewax.core.schema import GAPS
+from candlewax.core.shards import WHOLE, Shard
 
 Wait = Callable[[float], object]
+
+OVERLAPS: Final = (
+    "modulo(toInt64({0}.shard) - {{shard:UInt32}},"
+    " gcd(greatest({0}.shards, 1), {{shards:UInt32}})) = 0"
+)
+"""Condition on rows of a table with shards: those of any market of the parameters' shard."""
+
+_OWN_CONNECTION: Final = """(
+    empty(extractGroups(toString(connection), '-([0-9]+)of([0-9]+)-[0-9]+b?$') AS share)
+    OR modulo(
+        toInt64OrZero(share[1]) - {shard:UInt32}, gcd(toUInt64OrZero(share[2]), {shards:UInt32})
+    ) = 0
+)"""
+"""Condition on frames: those of connections that any market of the parameters' shard may have, as
+`shard_of_connection` says."""
 
 _OPEN_GAPS: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
@@ -22,6 +38,7 @@ SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
     min(detected_at) AS detected_at, toInt8(max(state)) AS state, numbering
 FROM gaps
 WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
 GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
 HAVING missing > 0
 ORDER BY symbol, first_sequence, last_sequence
@@ -31,7 +48,9 @@ _NEIGHBOURS: Final = """
 SELECT symbol, numbering, sequence, source, source_partition, source_offset,
     toUnixTimestamp64Micro(received_at) AS at
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND (symbol, sequence) IN
+WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
+    AND (symbol, sequence) IN
 (
     SELECT pair.1, pair.2
     FROM (SELECT arrayJoin(arrayZip({symbols:Array(String)}, {numbers:Array(UInt64)})) AS pair)
@@ -51,44 +70,48 @@ GROUP BY source, source_partition, source_offset, received_at
 """
 
 # Frames beyond their retention are gone, so an old connection may have no event left.
-_EVENTS: Final = """
+_EVENTS: Final = f"""
 WITH (received_at, source_offset) AS place
-SELECT connection, argMax(JSONExtractString(frame, {event:String}), place) AS event,
-    argMax(JSONExtractString(frame, {process:String}), place) AS process,
+SELECT connection, argMax(JSONExtractString(frame, {{event:String}}), place) AS event,
+    argMax(JSONExtractString(frame, {{process:String}}), place) AS process,
     toUnixTimestamp64Micro(max(received_at)) AS at
 FROM bronze_frames
-WHERE exchange = {exchange:String} AND kind = 'control' AND position(frame, {event:String}) > 0
-    AND JSONExtractString(frame, {event:String}) IN {kinds:Array(String)}
+WHERE exchange = {{exchange:String}} AND kind = 'control' AND position(frame, {{event:String}}) > 0
+    AND JSONExtractString(frame, {{event:String}}) IN {{kinds:Array(String)}}
+    AND {_OWN_CONNECTION}
 GROUP BY connection
 ORDER BY connection
 """
 
-_LAST_FRAME: Final = """
+_LAST_FRAME: Final = f"""
 SELECT toUnixTimestamp64Micro(max(received_at)) AS last_frame FROM bronze_frames
-WHERE exchange = {exchange:String}
-    AND NOT startsWith(connection, {rest:String}) AND NOT startsWith(connection, {dump:String})
+WHERE exchange = {{exchange:String}}
+    AND NOT startsWith(connection, {{rest:String}}) AND NOT startsWith(connection, {{dump:String}})
+    AND {_OWN_CONNECTION}
 """
 
-_OUTAGES: Final = """
+_OUTAGES: Final = f"""
 SELECT toUnixTimestamp64Micro(stored.began) AS began, toUnixTimestamp64Micro(stored.ended) AS ended
 FROM outages AS stored FINAL
-WHERE exchange = {exchange:String}
-    AND stored.ended >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+WHERE exchange = {{exchange:String}} AND {OVERLAPS.format("stored")}
+    AND stored.ended >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
 ORDER BY began
 """
 
-_HAS_DISCONNECTED: Final = """
+_HAS_DISCONNECTED: Final = f"""
 SELECT count() > 0 AS has_disconnected
 FROM bronze_frames
-WHERE exchange = {exchange:String} AND kind = 'control'
-    AND received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
-    AND JSONExtractString(frame, {event:String}) = {kind:String}
+WHERE exchange = {{exchange:String}} AND kind = 'control'
+    AND received_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
+    AND JSONExtractString(frame, {{event:String}}) = {{kind:String}}
+    AND {_OWN_CONNECTION}
 """
 
 # `received_at` may be too late if our clock ran ahead, so the earlier of both times counts.
 _LATEST: Final = """
 SELECT toUnixTimestamp64Micro(max(least(timestamp, received_at))) AS latest FROM silver_trades
 WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
 """
 
 _QUERY_RANGES: Final = 500
@@ -96,11 +119,12 @@ _QUERY_RANGES: Final = 500
 
 
 class GapReader:
-    """Reader of the gaps, outages and connections of an exchange."""
+    """Reader of the gaps, outages and connections of a shard of an exchange."""
 
-    def __init__(self, database: Database, wait: Wait) -> None:
+    def __init__(self, database: Database, wait: Wait, shard: Shard = WHOLE) -> None:
         self._database = database
         self._wait = wait
+        self._shard = shard
 
     def read_open_gaps(self, exchange: str) -> pl.DataFrame:
         """Return GAPS with missing trades."""
@@ -180,4 +204,5 @@ class GapReader:
         return self._query(_OUTAGES, exchange, since=since).cast(OUTAGES)  # type: ignore[arg-type]  # names to types
 
     def _query(self, sql: str, exchange: str, **parameters: Any) -> pl.DataFrame:  # noqa: ANN401
-        return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)
+        markets = {"exchange": exchange, **self._shard.parameters()}
+        return self._database.query(sql, {**markets, **parameters}, self._wait)

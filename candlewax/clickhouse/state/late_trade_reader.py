@@ -16,7 +16,9 @@ LATE: Final[Columns] = {"key": pl.Int64, "revision": pl.UInt32}
 _HOUR: Final = 3_600_000_000
 
 # %s is the condition on the stored trades that count, see StateLoader.
-_SINCE: Final = """exchange = {exchange:String} AND %s
+_SINCE: Final = """exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
+    AND %s
     AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')"""
 
 _HOURS: Final = """

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state import queries
 from candlewax.clickhouse.state.candle_reader import CandleReader
 from candlewax.clickhouse.state.gap_reader import GapReader
 from candlewax.clickhouse.state.late_trade_reader import LateTradeReader, with_revisions
@@ -28,134 +29,9 @@ from candlewax.core.candles.open_candles import (
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Start, series
 from candlewax.core.gaps.sequence_ranges import SequenceRanges, SequenceRun
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.unnumbered import ID_RETENTION
-
-_BUCKET: Final = 1024  # sequence numbers grouped in one row
-
-# Condition on the stored trades that count: all, or those before the end of each source.
-_CUT: Final = """({whole:Bool} OR source_offset < transform(
-        concat(source, ':', toString(source_partition)),
-        {places:Array(String)}, {ends:Array(UInt64)}, toUInt64(0)))"""
-
-_SOURCE_ENDS: Final = """
-SELECT concat(source, ':', toString(source_partition)) AS place, max(source_offset) + 1 AS end
-FROM silver_trades
-WHERE exchange = {exchange:String}
-GROUP BY place
-"""
-
-_COUNT: Final = f"""
-SELECT count() AS rows FROM silver_trades WHERE exchange = {{exchange:String}} AND {_CUT}
-"""
-
-_BUCKETS: Final = f"""
-SELECT symbol, numbering, intDiv(sequence, {{bucket:UInt64}}) AS bucket,
-    min(sequence) AS first, max(sequence) AS last, count() AS trades,
-    toUnixTimestamp64Micro(argMin(timestamp, sequence)) AS begin,
-    toUnixTimestamp64Micro(argMax(timestamp, sequence)) AS end,
-    toUnixTimestamp64Micro(min(timestamp)) AS earliest,
-    toUnixTimestamp64Micro(max(timestamp)) AS latest
-FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-GROUP BY symbol, numbering, bucket
-ORDER BY symbol, numbering, bucket
-"""
-
-_NUMBERS: Final = f"""
-SELECT symbol, numbering, sequence, trade_id, timestamp
-FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-    AND (symbol, numbering, intDiv(sequence, {{bucket:UInt64}})) IN
-    (
-        SELECT symbol, numbering, intDiv(sequence, {{bucket:UInt64}}) AS bucket
-        FROM silver_trades FINAL
-        WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence > 0
-        GROUP BY symbol, numbering, bucket
-        HAVING count() < max(sequence) - min(sequence) + 1
-    )
-ORDER BY symbol, numbering, sequence
-"""
-
-_IDS: Final = f"""
-SELECT symbol, numbering, sequence, trade_id, timestamp
-FROM silver_trades FINAL
-WHERE exchange = {{exchange:String}} AND {_CUT} AND sequence = 0
-    AND timestamp >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
-ORDER BY timestamp
-"""
-
-_NUMBERINGS: Final = """
-SELECT symbol, first_sequence, toUnixTimestamp64Micro(stored.began) AS began,
-    toUnixTimestamp64Micro(stored.before) AS before, last_sequence, numbering
-FROM numberings AS stored FINAL
-WHERE exchange = {exchange:String}
-ORDER BY symbol, began
-"""
-
-_MARKET_OUTAGES: Final = """
-SELECT symbol, began, since, ended, heard
-FROM
-(
-    SELECT symbol, toUnixTimestamp64Micro(stored.began) AS began,
-        toUnixTimestamp64Micro(min(stored.since)) AS since,
-        toUnixTimestamp64Micro(max(stored.ended)) AS ended
-    FROM market_outages AS stored
-    WHERE exchange = {exchange:String}
-    GROUP BY symbol, stored.began
-) AS outages
-LEFT JOIN
-(
-    SELECT symbol, toUnixTimestamp64Micro(max(received_at)) AS heard
-    FROM silver_trades
-    WHERE exchange = {exchange:String} AND via = 'websocket'
-        AND symbol IN (SELECT symbol FROM market_outages WHERE exchange = {exchange:String})
-    GROUP BY symbol
-) AS trades USING (symbol)
-ORDER BY symbol, began
-"""
-
-_WATERMARK: Final = f"""
-SELECT greatest(
-    (SELECT max(toUnixTimestamp64Micro(watermark))
-     FROM watermarks WHERE exchange = {{exchange:String}}),
-    (SELECT max(toUnixTimestamp64Micro(timestamp))
-     FROM silver_trades WHERE exchange = {{exchange:String}} AND {_CUT}) - {{grace:Int64}}
-) AS watermark
-"""
-
-# Candles that do not match the stored trades and the watermark, left by a process that stopped
-# between storing trades and storing their candles.
-_STALE: Final = """
-WITH minutes AS
-(
-    SELECT symbol, toStartOfMinute(timestamp) AS minute, count() AS trades
-    FROM silver_trades FINAL
-    WHERE exchange = {exchange:String} AND empty(conditions)
-    GROUP BY symbol, minute
-),
-expected AS
-(
-    SELECT timeframe, symbol,
-        fromUnixTimestamp(intDiv(toUnixTimestamp(minute), length) * length) AS window_start,
-        2 * sum(trades) + (
-            (toInt64(toUnixTimestamp(window_start)) + any(length)) * 1000000 <= {watermark:Int64}
-        ) AS version
-    FROM minutes
-    ARRAY JOIN {numbers:Array(Int8)} AS timeframe, {lengths:Array(UInt32)} AS length
-    GROUP BY timeframe, symbol, window_start
-)
-SELECT expected.timeframe AS timeframe, expected.symbol AS symbol,
-    toDateTime64(expected.window_start, 6, 'UTC') AS window_start
-FROM expected
-LEFT JOIN
-(
-    SELECT toInt8(timeframe) AS timeframe, symbol, window_start, version
-    FROM ohlcv FINAL
-    WHERE exchange = {exchange:String}
-) AS stored USING (timeframe, symbol, window_start)
-WHERE stored.version != expected.version
-"""
 
 ALL_STORED: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
 """Parameters of the condition by which all stored trades count."""
@@ -164,7 +40,7 @@ _DAY: Final = TIMEFRAMES["1d"][1]
 
 
 class StateLoader:
-    """Loader of an exchange's state from the tables, at most one hour of trades at a time.
+    """Loader of the state of a shard from the tables, at most one hour of trades at a time.
 
     With a concurrent writer the initial state is read up to the same offset of each source,
     until `mark_started` is called.
@@ -176,18 +52,33 @@ class StateLoader:
         *,
         has_concurrent_writer: bool = False,
         wait: Callable[[float], object] = time.sleep,
+        shard: Shard = WHOLE,
     ) -> None:
-        self.gap_reader = GapReader(database, wait)
+        self.gap_reader = GapReader(database, wait, shard)
         self.trade_reader = TradeReader(self._query)
         self._database = database
         self._is_alone = not has_concurrent_writer
         self._wait = wait
+        self._shard = shard
+        self._loaders: dict[Shard, StateLoader] = {shard: self}
         self._cuts: dict[str, dict[str, Any]] = {}
-        self._progress = StoreProgress(database, wait)
+        self._progress = StoreProgress(database, wait, shard)
         self._started: set[str] = set()
         self.candle_reader = CandleReader(self._query)
-        self.late_trade_reader = LateTradeReader(self._query, _CUT)
-        self.minute_reader = MinuteReader(self._query, _CUT)
+        self.late_trade_reader = LateTradeReader(self._query, queries.CUT)
+        self.minute_reader = MinuteReader(self._query, queries.CUT)
+
+    def for_shard(self, shard: Shard) -> "StateLoader":
+        """Return the loader of another shard of the same tables, the same one each time."""
+        if shard not in self._loaders:
+            loader = StateLoader(
+                self._database,
+                has_concurrent_writer=not self._is_alone,
+                wait=self._wait,
+                shard=shard,
+            )
+            self._loaders.setdefault(shard, loader)
+        return self._loaders[shard]
 
     def mark_started(self, exchange: str) -> None:
         """Count all stored trades from now on, also those of a concurrent writer."""
@@ -205,7 +96,7 @@ class StateLoader:
 
     def _find_cut(self, exchange: str) -> dict[str, Any]:
         """Return the current end of each source, once all trades before it are visible."""
-        sources = self._database.query(_SOURCE_ENDS, {"exchange": exchange})
+        sources = self._query(queries.SOURCE_ENDS, exchange)
         cut = {**ALL_STORED, "whole": False}
         if sources.height:
             cut |= {"places": sources["place"].to_list(), "ends": sources["end"].to_list()}
@@ -216,12 +107,12 @@ class StateLoader:
         return cut
 
     def _count(self, exchange: str, cut: dict[str, Any]) -> int:
-        return int(self._database.query(_COUNT, {"exchange": exchange, **cut}).item())
+        return int(self._query(queries.COUNT, exchange, **cut).item())
 
     def load_deduplicator(self, exchange: str) -> Deduplicator:
         """Return the deduplicator as if this process had stored the trades itself."""
         deduplicator = Deduplicator()
-        buckets = self._query(_BUCKETS, exchange, bucket=_BUCKET)
+        buckets = self._query(queries.BUCKETS, exchange, bucket=queries.BUCKET)
         whole = pl.col("trades") == pl.col("last") - pl.col("first") + 1
         runs = buckets.filter(whole).select("symbol", "numbering", "first", "last", "begin", "end")
         for symbol, numbering, *run in runs.iter_rows():
@@ -230,12 +121,14 @@ class StateLoader:
         times = pl.col("earliest").min(), pl.col("latest").max()
         for symbol, earliest, latest in buckets.group_by("symbol").agg(*times).iter_rows():
             deduplicator.numberings.record_times(symbol, earliest, latest)
-        for symbol, *start in self._query(_NUMBERINGS, exchange).iter_rows():
+        for symbol, *start in self._query(queries.NUMBERINGS, exchange).iter_rows():
             deduplicator.numberings.starts.setdefault(symbol, []).append(Start(*start))
         if not buckets.select(whole.all()).item():
-            self._add_trades(deduplicator, self._query(_NUMBERS, exchange, bucket=_BUCKET))
+            self._add_trades(
+                deduplicator, self._query(queries.NUMBERS, exchange, bucket=queries.BUCKET)
+            )
         since = max(0, self.load_watermark(exchange) - ID_RETENTION // timedelta(microseconds=1))
-        self._add_trades(deduplicator, self._query(_IDS, exchange, since=since))
+        self._add_trades(deduplicator, self._query(queries.IDS, exchange, since=since))
         minutes = self.trade_reader.read_contradicted_minutes(exchange)
         deduplicator.add_contradictions(minutes.iter_rows())
         deduplicator.market_outages = self.load_market_outages(exchange)
@@ -245,7 +138,7 @@ class StateLoader:
     def load_market_outages(self, exchange: str) -> MarketOutages:
         """Return the market outages that go on, or that no later live trade proves."""
         outages = MarketOutages()
-        rows = self._query(_MARKET_OUTAGES, exchange).rows()
+        rows = self._query(queries.MARKET_OUTAGES, exchange).rows()
         for symbol, began, since, ended, last_trade in rows:
             if not ended:
                 outages.began[symbol], outages.since[symbol] = began, since
@@ -260,7 +153,9 @@ class StateLoader:
 
     def load_watermark(self, exchange: str) -> int:
         """Return the watermark in microseconds since 1970; 0 if nothing is stored."""
-        watermark = self._query(_WATERMARK, exchange, grace=WATERMARK_DELAY_US)["watermark"][0]
+        watermark = self._query(queries.WATERMARK, exchange, grace=WATERMARK_DELAY_US)["watermark"][
+            0
+        ]
         return max(0, watermark or 0)
 
     def load_open_candles(self, exchange: str) -> OpenCandles:
@@ -280,7 +175,7 @@ class StateLoader:
     def find_stale_windows(self, exchange: str, watermark: int) -> pl.DataFrame:
         """Return WINDOW_KEY of the stored candles that do not match the stored trades."""
         windows = self._query(
-            _STALE,
+            queries.STALE,
             exchange,
             watermark=watermark,
             numbers=[number for number, _ in TIMEFRAMES.values()],
@@ -297,4 +192,5 @@ class StateLoader:
         # Recomputed candles count all stored trades: their query passes the parameters itself.
         if "{whole:Bool}" in sql and "whole" not in parameters:
             parameters |= self._cut(exchange)
-        return self._database.query(sql, {"exchange": exchange, **parameters}, self._wait)
+        markets = {"exchange": exchange, **self._shard.parameters()}
+        return self._database.query(sql, {**markets, **parameters}, self._wait)

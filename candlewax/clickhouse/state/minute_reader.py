@@ -13,7 +13,9 @@ _TRADES: Final = """
 SELECT symbol, timestamp, sequence, source_offset, source_index, trade_id,
     toInt8(side) AS side, price, quantity, quote_volume, toInt8(via) AS via
 FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND %s AND empty(conditions)
+WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
+    AND %s AND empty(conditions)
     AND ({every:Bool} OR symbol IN {symbols:Array(String)})
     AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
@@ -23,6 +25,7 @@ _HOURS: Final = """
 SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(timestamp))) * 1000000 AS hour
 FROM silver_trades
 WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
     AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
 ORDER BY hour

@@ -8,11 +8,13 @@ from typing import Final
 import polars as pl
 
 from candlewax.clickhouse.client import Database
+from candlewax.core.shards import WHOLE, Shard
 
 _STORED_OFFSETS: Final = """
 SELECT source, source_partition, max(source_offset) AS reached
 FROM silver_trades
 WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
 GROUP BY source, source_partition
 """
 
@@ -31,9 +33,15 @@ _Partition = tuple[str, str, int]
 class StoreProgress:
     """Wait for another process to store trades that this process has received from it."""
 
-    def __init__(self, database: Database, wait: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        database: Database,
+        wait: Callable[[float], object] = time.sleep,
+        shard: Shard = WHOLE,
+    ) -> None:
         self._database = database
         self._wait = wait
+        self._shard = shard
         self._stored_offsets: dict[_Partition, int] = {}
         self._timed_out: set[str] = set()
 
@@ -66,6 +74,7 @@ class StoreProgress:
             return all(self._stored_offsets.get(key, -1) >= end for key, end in ends.items())
 
         if not are_reached():
-            rows = self._database.query(_STORED_OFFSETS, {"exchange": exchange}, self._wait).rows()
+            markets = {"exchange": exchange, **self._shard.parameters()}
+            rows = self._database.query(_STORED_OFFSETS, markets, self._wait).rows()
             self._stored_offsets |= {(exchange, source, part): end for source, part, end in rows}
         return are_reached()

@@ -40,6 +40,7 @@ SELECT symbol, intDiv(toUnixTimestamp64Micro(moment), 60000000) * 60000000 AS ti
 FROM contradictions
 ARRAY JOIN [stored_timestamp, timestamp] AS moment
 WHERE exchange = {exchange:String}
+    AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
     AND inserted_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') AND moment > 0
 GROUP BY symbol, time
 """

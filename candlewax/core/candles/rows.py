@@ -18,6 +18,7 @@ from candlewax.core.candles.late_trades import MAX_REVISION
 from candlewax.core.candles.open_candles import CandleUpdate
 from candlewax.core.gaps.gap_state import GapState
 from candlewax.core.schema import CANDLES, TIME, Columns, empty
+from candlewax.core.shards import WHOLE, Shard, shard_columns
 
 CLOSED, LATE, REPAIRED, RECOMPUTED = 1, 2, 3, 4
 """The values of `cause` in `ohlcv_revisions`: why a row of a closed candle was written.
@@ -126,13 +127,13 @@ def recertified_rows(
     )
 
 
-def watermark_rows(exchange: str, watermark: int) -> pl.DataFrame:
-    """Return the row of `watermarks` of an exchange."""
+def watermark_rows(exchange: str, watermark: int, shard: Shard = WHOLE) -> pl.DataFrame:
+    """Return the row of `watermarks` of a shard of an exchange."""
     time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=watermark)
     return pl.DataFrame(
         {"exchange": [exchange], "watermark": [time]},
         schema={"exchange": pl.String, "watermark": TIME},
-    )
+    ).with_columns(*shard_columns(shard))
 
 
 def window_keys(candles: pl.DataFrame) -> pl.DataFrame:

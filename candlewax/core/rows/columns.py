@@ -32,6 +32,7 @@ from candlewax.core.schema import (
     empty,
     repeated,
 )
+from candlewax.core.shards import Shard
 from candlewax.core.trades.decode import DecodedFrames
 
 _TRADE_COLUMNS: Final[Columns] = {
@@ -80,6 +81,7 @@ def decoded_columns(decoded: DecodedRows) -> DecodedFrames:
         decoded.events,
         outage_columns(decoded.outages),
         decoded.subscriptions,
+        decoded.shard,
     )
 
 
@@ -89,7 +91,7 @@ def outage_columns(outages: Sequence[tuple[int, int]]) -> pl.DataFrame:
 
 
 def batch_columns(batches: Sequence[RowBatch]) -> Batch:
-    """Return several batches of one exchange, one after another, as one of columns. Of each candle
+    """Return several batches of one shard, one after another, as one of columns. Of each candle
     only its last row is kept.
     """
     # A batch without trades, such as one of heartbeats, has no watermark.
@@ -109,12 +111,12 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     if candles:
         tables["ohlcv"] = candle_columns(list(candles.values()))
     if any(batch.tells_watermark for batch in batches):
-        tables["watermarks"] = watermark_rows(exchange, watermark)
+        tables["watermarks"] = watermark_rows(exchange, watermark, last.shard)
     return Batch(
         exchange, tables, trades, trades.height,
         _concat([batch.stale_windows for batch in batches]),
         _concat([batch.late_trades for batch in batches]),
-        watermark, last.gap_state, _recertification(batches),
+        watermark, last.gap_state, _recertification(batches), last.shard,
     )  # fmt: skip
 
 
@@ -125,15 +127,16 @@ def _concat(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
-    """Return batches as columns; those of rows of one exchange that follow each other as one."""
+    """Return batches as columns; those of rows of one shard that follow each other as one."""
     columns: list[Batch] = []
-    pending: dict[str, list[RowBatch]] = {}
+    pending: dict[tuple[str, Shard], list[RowBatch]] = {}
     for batch in batches:
+        key = batch.exchange, batch.shard
         if isinstance(batch, RowBatch):
-            pending.setdefault(batch.exchange, []).append(batch)
+            pending.setdefault(key, []).append(batch)
             continue
-        if batch.exchange in pending:
-            columns.append(batch_columns(pending.pop(batch.exchange)))
+        if key in pending:
+            columns.append(batch_columns(pending.pop(key)))
         columns.append(batch)
     return columns + [batch_columns(rows) for rows in pending.values()]
 

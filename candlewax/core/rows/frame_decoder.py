@@ -17,6 +17,7 @@ from candlewax.core.schema import (
     SCOPE_FRAME,
     SCOPE_TRADE,
 )
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.exchanges import Exchange
 from candlewax.exchanges.protocol.dialect import Dialect
 from candlewax.exchanges.protocol.dump_files import NumberedLine, read_piece
@@ -34,7 +35,8 @@ class DecodedRows:
     and `dead_letters` are in the order of frames, and within a frame by `source_index`. `events`
     are what the frames say of connections, `subscriptions` what they say of single markets.
     `outages`: begin and end of those that another process detected before these trades, in
-    microseconds since 1970. Trades that come from a topic have no frames here.
+    microseconds since 1970. Trades that come from a topic have no frames here. `shard`: to which
+    all trades belong.
     """
 
     exchange: str
@@ -46,6 +48,7 @@ class DecodedRows:
     events: list[ConnectionEvent] = field(default_factory=list)
     subscriptions: list[SubscriptionEvent] = field(default_factory=list)
     outages: Sequence[tuple[int, int]] = ()
+    shard: Shard = WHOLE
 
     @property
     def conditions(self) -> list[str]:

@@ -13,6 +13,7 @@ from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
 from candlewax.core.schema import TRADES, empty
+from candlewax.core.shards import Shard
 
 SMALL_BATCH_ROWS: Final = 500
 """Frames of a batch that are read row by row; more are read as columns."""
@@ -31,7 +32,7 @@ _NO_TRADES: Final = empty(TRADES)
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Rows of one exchange; as `Batch`, but before they become columns.
+    """Rows of one shard of an exchange; as `Batch`, but before they become columns.
 
     `decoded` are its frames, of whose trades each is new. `candles` are the rows of those that
     changed. `tells_watermark` says that the watermark belongs into its table. `stores_trades` is
@@ -48,6 +49,11 @@ class RowBatch:
     late_trades: pl.DataFrame = field(default_factory=lambda: _NO_TRADES)
     recertify: Recertification | None = None
     stores_trades: bool = True
+
+    @property
+    def shard(self) -> Shard:
+        """Shard of the trades."""
+        return self.decoded.shard
 
     @property
     def trades(self) -> Sequence[Trade]:

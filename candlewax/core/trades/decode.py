@@ -26,6 +26,7 @@ from candlewax.core.schema import (
     TRADES,
     empty,
 )
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.core.trades.dead_letters import dead_letter_rows, whole_frame_faults
 from candlewax.core.trades.normalize import FAULTS, normalize
 from candlewax.exchanges import Exchange
@@ -53,7 +54,8 @@ class DecodedFrames:
     `bronze`: BRONZE, one row a frame, in order, `duplicates` still 0. `trades`: TRADES with vendor
     columns and `row`, the place in `bronze`. `events`: connection events, in order;
     `subscriptions`: those of markets. `outages`: OUTAGES that another process detected before these
-    trades.
+    trades. `shard`: to which all trades belong. `heard`: BRONZE of all frames that tell of
+    connections, to which `row` of an event refers; None if these are the frames of `bronze`.
     """
 
     exchange: str
@@ -63,6 +65,13 @@ class DecodedFrames:
     events: Sequence[ConnectionEvent] = ()
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES))
     subscriptions: Sequence[SubscriptionEvent] = ()
+    shard: Shard = WHOLE
+    heard: pl.DataFrame | None = None
+
+    @property
+    def connection_frames(self) -> pl.DataFrame:
+        """BRONZE of all frames that tell of connections."""
+        return self.bronze if self.heard is None else self.heard
 
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> DecodedFrames:
