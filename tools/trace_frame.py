@@ -35,7 +35,8 @@ from candlewax.core.rows.records import Frame
 from candlewax.kafka import topics
 from candlewax.kafka.client import KafkaClient
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Components, ProcessContext
+from candlewax.pipeline.builder import Components
+from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.data_kind import Guard
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.settings import Brokers

@@ -24,10 +24,12 @@ from candlewax.feeds.rest.client import Client
 from candlewax.feeds.rest.dump_files import DumpError
 from candlewax.feeds.rest.span_pages import Span, SpanCounts, pages
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import KafkaClient, create_topics
+from candlewax.kafka.client import KafkaClient
+from candlewax.kafka.topic_setup import create_topics
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Components, ProcessContext
+from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import live_kind, open_claimed, settings_for_kind
+from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.reports.summary import ReplayProgress, console
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.counters import Counters

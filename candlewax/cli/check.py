@@ -186,7 +186,7 @@ def _check_broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Find
     else:
         yield Finding(OK, "broker", f"{brokers}: answers")
         counts = brokers.raw_partitions, brokers.normalized_partitions
-        expected = topics.required_topics(exchanges, *counts)
+        expected = topics.required_topics(exchanges, *counts, brokers.shards)
         missing = [topic.name for topic in expected if topic.name not in present]
         if missing:
             text = f"not there yet, the first start makes them: {', '.join(missing)}"

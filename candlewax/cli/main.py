@@ -173,7 +173,8 @@ def _init(_: argparse.Namespace) -> int:
     from candlewax.clickhouse.client import open_tables
     from candlewax.core.instruments import load as load_instruments
     from candlewax.core.kind_marks import REAL
-    from candlewax.kafka.client import KafkaClient, create_topics
+    from candlewax.kafka.client import KafkaClient
+    from candlewax.kafka.topic_setup import create_topics
     from candlewax.pipeline.data_kind import settings_for_kind
     from candlewax.runtime.settings import load as load_settings
 

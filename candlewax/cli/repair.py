@@ -21,10 +21,12 @@ from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource
 from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import KafkaClient, create_topics
+from candlewax.kafka.client import KafkaClient
+from candlewax.kafka.topic_setup import create_topics
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import Components, ProcessContext
+from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import claim, live_kind, open_claimed
+from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
 from candlewax.pipeline.sources import rest_endpoints

@@ -28,8 +28,9 @@ from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.app import serve_metrics, tune_runtime
-from candlewax.pipeline.builder import Components, ProcessContext
+from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
+from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging

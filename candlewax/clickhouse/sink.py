@@ -94,10 +94,10 @@ class EarlyTradeWriter:
     def __init__(
         self,
         writer: Writer,
-        has_started: Callable[[str], bool],
+        has_started: Callable[[Batch], bool],
         forward: Callable[[Batch], None] | None = None,
     ) -> None:
-        """`has_started` returns True once the candles of an exchange are loaded from the tables.
+        """`has_started` returns True once the candles of a batch's shard are loaded from tables.
 
         Before that, a batch stored early would be loaded and then counted again. `forward` is
         called with each batch before the writer gets it.
@@ -107,10 +107,11 @@ class EarlyTradeWriter:
         self._forward = forward
 
     def __call__(self, batch: AnyBatch) -> AnyBatch:
-        if isinstance(batch, RowBatch) or not self._has_started(batch.exchange):
+        if isinstance(batch, RowBatch) or not self._has_started(batch):
             # The candles of a few rows are there before a thread would have woken.
             return batch
-        _hand_over(Batch(batch.exchange, batch.tables, batch.trades), self._forward, self._writer)
+        early = Batch(batch.exchange, batch.tables, batch.trades, shard=batch.shard)
+        _hand_over(early, self._forward, self._writer)
         return replace(batch, tables={})
 
 
@@ -118,25 +119,30 @@ class EarlyTradeWriter:
 class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
     """Sink that stores batches in their tables.
 
-    Unit of parallelism: one partition for each exchange; all partitions of a process share one
-    writer. Delivery: rows that a snapshot covers are durable, rows of an unfinished epoch may be
-    stored again. Each table drops repeated rows, so its content is that of exactly one delivery.
+    Unit of parallelism: one partition for each shard of an exchange; all partitions of a process
+    share one writer. Delivery: rows that a snapshot covers are durable, rows of an unfinished epoch
+    may be stored again. Each table drops repeated rows, so its content is that of exactly one
+    delivery.
     """
 
     def __init__(
         self,
-        exchanges: Iterable[str],
+        keys: Iterable[str],
         writer: Writer,
         on_end: Callable[[], None] = lambda: None,
         forward: Callable[[Batch], None] | None = None,
         forward_rows: Callable[[RowBatch], None] | None = None,
+        is_local: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`on_end` is called when the last partition of this process closes.
+        """`keys` are those of all processes; `is_local` selects those of this one.
+
+        `on_end` is called when the last partition of this process closes.
 
         `forward` is called with each batch before the writer gets it, `forward_rows` with one of
         rows. Without `forward_rows` rows become columns if there is a `forward`.
         """
-        self._exchanges = sorted(exchanges)
+        self._keys = sorted(keys)
+        self._is_local = is_local
         self._writer = writer
         self._forward = forward
         self._forward_rows = forward_rows
@@ -145,10 +151,10 @@ class ClickHouseSink(FixedPartitionedSink[AnyBatch, None]):
         self._lock = threading.Lock()
 
     def list_parts(self) -> list[str]:
-        return self._exchanges
+        return [key for key in self._keys if self._is_local(key)]
 
     def part_fn(self, item_key: str) -> int:
-        return self._exchanges.index(item_key)
+        return self._keys.index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _SinkPartition:
         with self._lock:

@@ -5,8 +5,8 @@ SQL by `CRC32(symbol) % shards`, finds the same one.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import gcd
 from typing import Final
@@ -65,3 +65,35 @@ def shard_of_connection(name: str) -> Shard:
         return WHOLE
     shard = Shard(int(found[1]), int(found[2]))
     return shard if shard.index < shard.count else WHOLE
+
+
+class ShardError(RuntimeError):
+    """Error of data that this process reads but another one has to; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """Number of shards of each exchange, 1 by default, and those that this process reads.
+
+    `own` holds the indexes by exchange; a process reads all shards of an exchange without any.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    def count(self, exchange: str) -> int:
+        """Return the number of shards of an exchange."""
+        return self.counts.get(exchange, 1)
+
+    def shards(self, exchange: str) -> list[Shard]:
+        """Return the shards of an exchange that this process reads."""
+        count = self.count(exchange)
+        return [Shard(index, count) for index in range(count) if self.owns(exchange, index)]
+
+    def owns(self, exchange: str, index: int) -> bool:
+        """Return True if this process reads a shard."""
+        return exchange not in self.own or index in self.own[exchange]
+
+
+WHOLE_EXCHANGES: Final = ShardPlan()
+"""Plan by which each exchange is one shard."""

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from candlewax.kafka.topics import MAX_MESSAGE_BYTES, Topic, required_topics
+from candlewax.kafka.topics import MAX_MESSAGE_BYTES, Topic
 from candlewax.runtime.setting_parsers import KAFKA
 from candlewax.runtime.settings import PREFIX, Brokers
 
@@ -153,6 +153,20 @@ class KafkaClient:
                 raise BrokerError(f"{self}: {', '.join(sorted(missing))}: created, but not listed")
             time.sleep(_CHECK_INTERVAL_S)
 
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Add partitions to a topic with fewer than `count`. Raises BrokerError."""
+        if count <= 1 or self.partitions(topic) >= count:
+            return
+        admin = self._admin()
+        try:
+            added = NewPartitions(topic, count)
+            admin.create_partitions([added], request_timeout=_TIMEOUT_S)[topic].result()
+        except KafkaException as error:
+            # Another process that starts may have added them.
+            if self.partitions(topic) < count:
+                raise self._error(f"partitions of {topic}", error) from error
+        log.warning("%s: has %d partitions now, one for each shard", topic, count)
+
     def extend_retention(self, topic: str, retention_ms: int) -> None:
         """Raise the retention of a topic to at least `retention_ms`. Raises BrokerError."""
         admin = self._admin()
@@ -253,11 +267,6 @@ class KafkaClient:
 
 def _setting_name(name: str) -> str:
     return f"{PREFIX}{KAFKA}{name.upper().replace('.', '_')}"
-
-
-def create_topics(broker: KafkaClient, brokers: Brokers, exchanges: tuple[str, ...]) -> None:
-    """Create the topics of these exchanges where they are absent. Raises BrokerError."""
-    broker.create(required_topics(exchanges, brokers.raw_partitions, brokers.normalized_partitions))
 
 
 def _check_property(name: str, properties: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.kafka import topics
 from candlewax.kafka.arrivals import DeliveryLatency
 from candlewax.kafka.client import KafkaClient
@@ -33,8 +34,13 @@ class RawFrameProducer:
         counters: Counters,
         now: Callable[[], float] = time.time,
         kind: str = "",
+        shard_of: Callable[[str, str], Shard | None] = lambda *_: WHOLE,
     ) -> None:
-        """`kind` is the kind of data of all frames; if it is empty, messages lack its header."""
+        """`kind` is the kind of data of all frames; if it is empty, messages lack its header.
+
+        `shard_of` returns the shard of an exchange's connection, None for one of several shards.
+        """
+        self._shard_of = shard_of
         self._kind: Headers = [(KIND, kind.encode())] if kind else []
         self._broker = broker
         self._producer = producer
@@ -58,7 +64,8 @@ class RawFrameProducer:
                 (SEQ, b"%d" % seq),
                 *self._kind,
             ]
-            partition = self._partition(topic, connection)
+            shard = self._shard_of(exchange, connection)
+            partition = topics.raw_partition(connection, self._count(topic), shard)
             self._producer.send(topic, partition, value, connection, timestamp_ms, headers)
         self._latency.record_sent(exchange, count, oldest_ns / 1e9)
         self._producer.poll()
@@ -69,11 +76,12 @@ class RawFrameProducer:
         self._producer.flush()
         self._latency.observe_delivered()
 
-    def _partition(self, topic: str, connection: str) -> int:
+    def _count(self, topic: str) -> int:
+        """Return the number of partitions of a topic."""
         if topic not in self._partitions:
             count = self._producer.retry_while_unavailable(lambda: self._broker.partitions(topic))
             self._partitions[topic] = count
-        return topics.raw_partition(connection, self._partitions[topic])
+        return self._partitions[topic]
 
     def _extend_retention(self, topic: str, oldest_ms: int, now_ms: int) -> None:
         """Extend the topic's retention so that it keeps replayed frames as long as new ones.
@@ -142,33 +150,37 @@ class _FallbackPartition(StatefulSinkPartition[Any, None]):
 class RawTopicSink(FixedPartitionedSink[Any, None]):
     """Sink of frames to the raw topic of their exchange, and of other dead letters to the tables.
 
-    Unit of parallelism: an exchange. Delivery: frames that a snapshot covers are delivered once,
-    those of a connection in their order. After a restart, a feed that can repeat the frames of an
-    unfinished epoch sends them again. While the broker is unavailable, frames wait in memory up
-    to BUFFER_BYTES; then the feed waits.
+    Unit of parallelism: a shard of an exchange. Delivery: frames that a snapshot covers are
+    delivered once, those of a connection in their order. After a restart, a feed that can repeat
+    the frames of an unfinished epoch sends them again. While the broker is unavailable, frames wait in
+    memory up to BUFFER_BYTES; then the feed waits.
     """
 
     def __init__(
         self,
-        exchanges: Iterable[str],
+        keys: Iterable[str],
         frames: RawFrameProducer,
         open_fallback: Callable[[], StatefulSinkPartition[Any, None]],
         on_end: Callable[[], None] = lambda: None,
+        is_local: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`open_fallback` opens the partition for dead letters without an exchange, when needed.
+        """`keys` are those of all processes; `is_local` selects those of this one.
+
+        `open_fallback` opens the partition for dead letters without an exchange, when needed.
 
         `on_end` is called when a partition of an exchange closes.
         """
-        self._exchanges = sorted(exchanges)
+        self._keys = sorted(keys)
+        self._is_local = is_local
         self._frames = frames
         self._open_fallback = open_fallback
         self._on_end = on_end
 
     def list_parts(self) -> list[str]:
-        return self._exchanges
+        return [key for key in self._keys if self._is_local(key)]
 
     def part_fn(self, item_key: str) -> int:
-        return self._exchanges.index(item_key)
+        return self._keys.index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> Any:  # noqa: ANN401
         if for_part == UNKNOWN_EXCHANGE:

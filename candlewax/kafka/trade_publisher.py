@@ -12,6 +12,7 @@ from candlewax.core.batch import Batch
 from candlewax.core.rows.columns import dead_letter_columns
 from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.schema import SCOPE_FRAME, SCOPE_LINE, SCOPE_TRADE
+from candlewax.core.shards import Shard
 from candlewax.core.trades import messages as normalized
 from candlewax.kafka import topics
 from candlewax.kafka.client import KafkaClient
@@ -54,7 +55,7 @@ class TradePublisher:
             trades = _add_outages(batch.trades, batch.gap_state.outages)
             if self._known and self._known.kind:
                 trades = trades.with_columns(pl.lit(self._known.kind).alias(normalized.KIND_COLUMN))
-            self._send_trades(batch.exchange, trades)
+            self._send_trades(batch.exchange, trades, batch.shard)
         self.send_dead_letters(batch.tables["dead_letters"])
 
     def publish_rows(self, batch: RowBatch) -> None:
@@ -65,21 +66,24 @@ class TradePublisher:
             listed = outages.rows() if outages.height else ()
             kind = self._known.kind if self._known else ""
             values = self._codec.encode_rows(exchange, trades, listed, kind)
-            self._send_values(exchange, values, [trade.symbol for trade in trades])
+            symbols = [trade.symbol for trade in trades]
+            self._send_values(exchange, values, symbols, batch.shard)
         if batch.decoded.dead_letters:
             self.send_dead_letters(dead_letter_columns(exchange, [batch.decoded]))
 
-    def _send_trades(self, exchange: str, trades: pl.DataFrame) -> None:
+    def _send_trades(self, exchange: str, trades: pl.DataFrame, shard: Shard) -> None:
         symbols = trades["symbol"].cast(pl.String).to_list()
-        self._send_values(exchange, self._codec.encode(trades), symbols)
+        self._send_values(exchange, self._codec.encode(trades), symbols, shard)
 
-    def _send_values(self, exchange: str, values: Sequence[Any], symbols: Sequence[str]) -> None:
+    def _send_values(
+        self, exchange: str, values: Sequence[Any], symbols: Sequence[str], shard: Shard
+    ) -> None:
         self._partition_count = self._partition_count or self._fetch_partitions()
         messages = [
             {"value": value, "key": message_key(exchange, symbol)}
             for value, symbol in zip(values, symbols, strict=True)
         ]
-        partition = topics.normalized_partition(exchange, self._partition_count)
+        partition = topics.normalized_partition(exchange, self._partition_count, shard)
         self._producer.send_all(topics.NORMALIZED, partition, messages)
 
     def send_dead_letters(self, letters: pl.DataFrame) -> None:

@@ -15,11 +15,14 @@ from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
+from candlewax.core.shards import ShardPlan
 from candlewax.kafka import topic_kind
-from candlewax.kafka.client import BrokerError, KafkaClient, create_topics
+from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.kafka.topic_setup import create_topics
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.pipeline import builder, recovery_store
-from candlewax.pipeline.builder import Components, ProcessContext
+from candlewax.pipeline.builder import Components
+from candlewax.pipeline.cluster import find_cluster
 from candlewax.pipeline.data_kind import (
     Guard,
     kind_of,
@@ -28,6 +31,7 @@ from candlewax.pipeline.data_kind import (
     open_for_kind,
     settings_for_kind,
 )
+from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.recovery_store import RecoveryError
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.live import LiveReport
@@ -71,7 +75,8 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()
-        if recovery_store.has_other_workers():
+        cluster = find_cluster()
+        if cluster.has_other_workers:
             SOURCE_ACTIVITY.max_idle_s = MAX_IDLE_AMONG_WORKERS_S
         exchanges = settings.exchanges or instruments.exchanges
         process = ProcessContext(
@@ -81,7 +86,10 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
             shutdown,
             is_live=settings.is_live,
             max_wait=settings.linger_seconds,
+            shard_plan=ShardPlan(settings.shards, settings.own_shards),
+            cluster=cluster,
         )
+        recovery_store.drop_stale_states(process.keys)
         if settings.brokers:
             return _behind_broker(build, settings, settings.brokers, process, shutdown)
         return _embedded(build, settings, process, shutdown, candles=candles)
@@ -153,7 +161,7 @@ def _embedded(
         # A connection of its own, as it reads while the writer stores.
         report_database = connect(settings.clickhouse, settings.database)
         report = LiveReport(title, run_console(), process.counters, report_database, shutdown)
-        number = recovery_store.process_number()
+        number = process.cluster.number
         cross_check = watch_beside(settings, process_number=number) if candles else None
     else:
         report = ReplayReport(
@@ -214,7 +222,7 @@ def _behind_broker(
     report = ServiceReport(
         f"{name}: {', '.join(process.exchanges)} at {broker}", process.counters, shutdown
     )
-    number = recovery_store.process_number()
+    number = process.cluster.number
     is_watched = name in {"ohlcv", "tables"}
     cross_check = (
         watch_beside(settings, process.exchanges, process_number=number) if is_watched else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,8 @@ from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows.row_batch import AnyBatch
+from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.core.snapshots import Snapshot
-from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.unprocessed_frames import UnprocessedFrameSource
 from candlewax.kafka import raw_messages, topics
 from candlewax.kafka.client import KafkaClient
@@ -30,21 +29,17 @@ from candlewax.kafka.trade_codec import TradeCodec
 from candlewax.kafka.trade_messages import READING, MessageValues
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard
+from candlewax.pipeline.process import ProcessContext, normalized_partitions, raw_partitions
+from candlewax.pipeline.steps.assign_shards import Decoded
 from candlewax.pipeline.steps.candles import CandleStep
-from candlewax.pipeline.steps.decode import Decoded, DecodeStep
+from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import ReadTradesStep, RouteStep
 from candlewax.runtime.clocks import wall_clock
-from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
-from candlewax.runtime.emit_gate import EmitGate
-from candlewax.runtime.health import Health
 from candlewax.runtime.metrics import Lags
 
 _ABSENT: Any = None
-
-KEYS = (*EXCHANGES, UNKNOWN_EXCHANGE)
-"""Keys of a stream of batches."""
 
 
 @dataclass(frozen=True)
@@ -75,30 +70,6 @@ class Components:
     lags: list[Lags] = field(default_factory=list)
     queue_sizes: list[Callable[[], int]] = field(default_factory=list)
     flush: Callable[[float], None] = lambda _: None
-
-
-@dataclass(frozen=True)
-class ProcessContext:
-    """Settings and state that all components of a process share.
-
-    `on_end` is called once everything received is stored. `max_wait` is the time between two
-    batches of a source, by default that of the source. `kind` is the kind of data of the feed, ""
-    if the database decides it. `is_replayable` tells that the feed emits again what came after a
-    snapshot, as logs and topics do.
-    """
-
-    instruments: Instruments
-    exchanges: tuple[str, ...]
-    counters: Counters
-    should_stop: Callable[[], bool] = lambda: False
-    on_end: Callable[[], None] = lambda: None
-    is_live: bool = False
-    is_replayable: bool = True
-    connection_status: ConnectionStatus = field(default_factory=ConnectionStatus)
-    health: Health = field(default_factory=Health)
-    emit_gate: EmitGate = field(default_factory=EmitGate)
-    max_wait: timedelta | None = None
-    kind: str = ""
 
 
 def build_embedded(
@@ -144,22 +115,30 @@ def build_embedded(
     )
     unprocessed = None
     if not process.is_replayable:
-        unprocessed = UnprocessedFrameSource(database, process.exchanges, journal)
+        unprocessed = UnprocessedFrameSource(
+            database, process.exchanges, journal, process.reads_connection
+        )
         process.emit_gate.add_backpressure(lambda: unprocessed.is_pending)
     return Components(
         feed=feed,
         unprocessed=unprocessed,
         repairs=repairs,
-        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
+        decode=_decode_step(process),
         deduplicate=deduplicate if process.is_replayable else lambda _: deduplicate(None),
-        trades_first=EarlyTradeWriter(writer, state_loader.has_started, before_store)
+        trades_first=EarlyTradeWriter(writer, state_loader.has_started_shard, before_store)
         if is_live_embedded
         else None,
         candles=candles if process.is_replayable else lambda _: candles(None),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, before_store, before_store),
+        tables=ClickHouseSink(
+            process.keys, writer, process.on_end, before_store, before_store, process.runs_key
+        ),
         count=CountingSink(process.counters, process.on_end),
         flush=writer.flush,
     )
+
+
+def _decode_step(process: ProcessContext) -> DecodeStep:
+    return DecodeStep(process.instruments, process.exchanges, process.counters, process.shard_plan)
 
 
 def _interval_s(process: ProcessContext) -> float:
@@ -174,11 +153,13 @@ def build_components(
     database: Database,
     counters: Counters,
     on_end: Callable[[], None] = lambda: None,
+    shard_plan: ShardPlan = WHOLE_EXCHANGES,
 ) -> Components:
     """Build the embedded pipeline of a feed that is replayed, for the given exchanges."""
-    return build_embedded(
-        ProcessContext(instruments, tuple(exchanges), counters, on_end=on_end), feed, database
+    process = ProcessContext(
+        instruments, tuple(exchanges), counters, on_end=on_end, shard_plan=shard_plan
     )
+    return build_embedded(process, feed, database)
 
 
 def build_ingest(
@@ -196,15 +177,20 @@ def build_ingest(
 
     def open_fallback_sink() -> StatefulSinkPartition[Any, None]:
         writer = Writer(open_database(), process.counters, before=producer.flush)
-        return ClickHouseSink(KEYS, writer, forward=publisher).build_part(
-            "", UNKNOWN_EXCHANGE, None
-        )
+        sink = ClickHouseSink([UNKNOWN_EXCHANGE], writer, forward=publisher)
+        return sink.build_part("", UNKNOWN_EXCHANGE, None)
 
-    frames = RawFrameProducer(broker, producer, process.counters, kind=process.kind)
+    frames = RawFrameProducer(
+        broker, producer, process.counters, kind=process.kind, shard_of=process.connection_shard
+    )
     return Components(
         feed=feed,
-        route=RouteStep(process.instruments, process.exchanges, process.counters),
-        topics=RawTopicSink(KEYS, frames, open_fallback_sink, process.on_end),
+        route=RouteStep(
+            process.instruments, process.exchanges, process.counters, process.connection_key
+        ),
+        topics=RawTopicSink(
+            process.keys, frames, open_fallback_sink, process.on_end, process.runs_key
+        ),
         queue_sizes=[producer.count_undelivered],
     )
 
@@ -234,9 +220,16 @@ def build_silver(
     process.health.add("broker", source.unavailable_reason)
     return Components(
         raw_topics=source,
-        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
+        decode=_decode_step(process),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters),
-        tables=ClickHouseSink(KEYS, writer, process.on_end, publisher, publisher.publish_rows),
+        tables=ClickHouseSink(
+            process.keys,
+            writer,
+            process.on_end,
+            publisher,
+            publisher.publish_rows,
+            process.runs_key,
+        ),
         lags=[source.lag],
         queue_sizes=[producer.count_undelivered],
     )
@@ -252,10 +245,10 @@ def build_tables(
     process.emit_gate.add_backpressure(writer.is_backlogged)
     return Components(
         raw_topics=source,
-        decode=DecodeStep(process.instruments, process.exchanges, process.counters),
+        decode=_decode_step(process),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
-        tables=ClickHouseSink(KEYS, writer, process.on_end),
+        tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),
         lags=[source.lag],
     )
 
@@ -263,9 +256,12 @@ def build_tables(
 def _raw_topics(
     process: ProcessContext, broker: KafkaClient, guard: Guard, group: str
 ) -> KafkaSource[list[SourceItem], SourceItem]:
-    exchanges = {topics.raw(exchange): None for exchange in process.exchanges}
+    partitions = {
+        topics.raw(exchange): raw_partitions(process, broker, exchange)
+        for exchange in process.exchanges
+    }
     controls = process.should_stop, process.emit_gate, process.max_wait
-    return KafkaSource(broker, exchanges, raw_messages.frame_codec(guard), group, *controls)
+    return KafkaSource(broker, partitions, raw_messages.frame_codec(guard), group, *controls)
 
 
 def build_ohlcv(
@@ -279,19 +275,15 @@ def build_ohlcv(
     state_loader = StateLoader(database, has_concurrent_writer=True)
     writer = Writer(database, process.counters, history=state_loader, background=True)
     process.emit_gate.add_backpressure(writer.is_backlogged)
-    count = broker.partitions(topics.NORMALIZED)
-    partitions = sorted(
-        {topics.normalized_partition(exchange, count) for exchange in process.exchanges}
-    )
-    trades = {topics.NORMALIZED: partitions}
+    trades = {topics.NORMALIZED: normalized_partitions(process, broker)}
     controls = process.should_stop, process.emit_gate, process.max_wait
     source = KafkaSource(broker, trades, READING, "candlewax-ohlcv", *controls)
     process.health.add("broker", source.unavailable_reason)
     return Components(
         normalized_topic=source,
-        read=ReadTradesStep(process.exchanges, codec, guard),
+        read=ReadTradesStep(process.exchanges, codec, guard, process.shard_plan),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters, stores=False),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
-        tables=ClickHouseSink(KEYS, writer, process.on_end),
+        tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),
         lags=[source.lag],
     )

@@ -5,15 +5,18 @@ Bytewax panics on some mistakes and ignores others: with 0 workers it runs nothi
 """
 
 import argparse
+import logging
 import os
 import sqlite3
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from candlewax.core import snapshots
 from candlewax.core.snapshots import SnapshotError
+from candlewax.pipeline.shard_keys import stale_keys
 
 _RUNNERS: Final = ("bytewax.run", "bytewax.testing")
 
@@ -27,6 +30,18 @@ SELECT ser_change FROM snaps AS one WHERE ser_change IS NOT NULL AND snap_epoch 
 """
 """Query for the newest snapshot of each step and key."""
 
+_STATE_KEYS: Final = """
+SELECT DISTINCT step_id, state_key FROM snaps
+WHERE step_id LIKE '%.deduplicate' OR step_id LIKE '%.candles' OR step_id LIKE '%.tables'
+"""
+
+_DROP_STATE: Final = "DELETE FROM snaps WHERE step_id = ? AND state_key = ?"
+
+_BUSY_TIMEOUT_S: Final = 30.0
+"""Seconds to wait while another process of the cluster changes the store."""
+
+_log: Final = logging.getLogger(__name__)
+
 
 class RecoveryError(ValueError):
     """Error for options or a recovery store that Bytewax cannot run with; the text says why."""
@@ -37,36 +52,38 @@ def check(flow: str) -> None:
     main = sys.modules["__main__"]
     if getattr(getattr(main, "__spec__", None), "name", None) not in _RUNNERS:
         return
-    parser = argparse.ArgumentParser(add_help=False)
-    store = os.environ.get("BYTEWAX_RECOVERY_DIRECTORY")
-    parser.add_argument("-r", "--recovery-directory", default=store)
-    workers = os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
-    parser.add_argument("-w", "--workers-per-process", default=workers)
-    options, _ = parser.parse_known_args(sys.argv[1:])
+    options = _options()
     if options.workers_per_process and int(options.workers_per_process) < 1:
         raise RecoveryError(f"-w: got {options.workers_per_process}, takes a number of workers")
     if options.recovery_directory:
         check_store(Path(options.recovery_directory), flow)
 
 
-def process_number() -> int:
-    """Return the process number from the Bytewax options, 0 without a cluster."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    number = os.environ.get("BYTEWAX_PROCESS_ID")
-    parser.add_argument("-i", "--process-id", default=number)
-    options, _ = parser.parse_known_args(sys.argv[1:])
-    return int(options.process_id) if (options.process_id or "").isdecimal() else 0
-
-
-def has_other_workers() -> bool:
-    """Return True if the Bytewax options ask for more than one worker or process."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument(
-        "-w", "--workers-per-process", default=os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
-    )
-    parser.add_argument("-i", "--process-id", default=os.environ.get("BYTEWAX_PROCESS_ID"))
-    options, _ = parser.parse_known_args(sys.argv[1:])
-    return (options.workers_per_process or "1") != "1" or options.process_id is not None
+    store = os.environ.get("BYTEWAX_RECOVERY_DIRECTORY")
+    parser.add_argument("-r", "--recovery-directory", default=store)
+    workers = os.environ.get("BYTEWAX_WORKERS_PER_PROCESS")
+    parser.add_argument("-w", "--workers-per-process", default=workers)
+    return parser.parse_known_args(sys.argv[1:])[0]
+
+
+def drop_stale_states(current: Iterable[str]) -> None:
+    """Drop the states of other shards of the exchanges that have these keys.
+
+    They were right with other shards, and are older than the places in the sources now. The steps
+    of the present shards begin from the tables.
+    """
+    store = _options().recovery_directory
+    for part in sorted(Path(store).glob("part-*.sqlite3")) if store else ():
+        with closing(sqlite3.connect(part, timeout=_BUSY_TIMEOUT_S)) as connection, connection:
+            states = connection.execute(_STATE_KEYS).fetchall()
+            stale = stale_keys({key for _, key in states}, current)
+            dropped = [state for state in states if state[1] in stale]
+            connection.executemany(_DROP_STATE, dropped)
+        if stale:
+            names = ", ".join(sorted(stale))
+            _log.warning("%s: dropped the state of %s, as the shards are others", part, names)
 
 
 def check_store(store: Path, flow: str) -> None:

@@ -14,7 +14,7 @@ from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.feeds.rest.gap_fill import GapFillSource
 from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.feeds.websocket.source import WebSocketSource
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.settings import Settings, SettingsError
 
 
@@ -57,6 +57,7 @@ def gap_fill_source(
         is_finite=is_finite,
         # No other process has an embedded database open meanwhile.
         is_only_writer=database.folder is not None and not settings.brokers,
+        reads_market=process.reads_market,
     )
 
 
@@ -83,16 +84,25 @@ def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceIt
     subscriptions = {
         exchange: process.instruments.subscriptions(exchange) for exchange in process.exchanges
     }
-    plan = {
+    listed = {
         exchange: native_symbols
         for exchange, native_symbols in subscriptions.items()
         if native_symbols
     }
     named = settings.exchanges or ()
-    if unlisted := [exchange for exchange in named if exchange not in plan]:
+    if unlisted := [exchange for exchange in named if exchange not in listed]:
         raise _nothing_listed(settings, unlisted)
-    if not plan:
+    if not listed:
         raise _nothing_listed(settings, process.exchanges)
+    own = {
+        exchange: [
+            name
+            for name in names
+            if process.reads_shard(exchange, process.shard_of(exchange, name))
+        ]
+        for exchange, names in listed.items()
+    }
+    plan = {exchange: native_symbols for exchange, native_symbols in own.items() if native_symbols}
     for exchange in plan:
         find_problem = partial(process.connection_status.problem, exchange, settings.fresh_seconds)
         process.health.add(f"feed {exchange}", find_problem)
@@ -104,6 +114,7 @@ def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceIt
         connection_status=process.connection_status,
         emit_gate=process.emit_gate,
         max_wait=process.max_wait,
+        shard_of=process.shard_of,
         rules={
             exchange: replace(EXCHANGES[exchange].live, is_simulated=settings.is_simulated)
             for exchange in plan

@@ -16,11 +16,11 @@ class Counters:
         self.ended = False
         """True once the feed has ended by itself."""
         self.counts: Counter[tuple[str, ...]] = Counter()
-        self.candles: dict[str, pl.DataFrame] = {}
-        """Latest open candles (STATE) of each exchange."""
+        self.candles: dict[tuple[str, int], pl.DataFrame] = {}
+        """Latest open candles (STATE) by exchange and the index of their shard."""
         self.last_trades_us: dict[tuple[str, str], int] = {}
         """Time of the last trade of each exchange and symbol that was read as a row."""
-        self.levels: dict[tuple[str, ...], int] = {}
+        self.levels: dict[tuple[str, ...], dict[int, int]] = {}
 
     def add_bytes_read(self, size_bytes: int) -> None:
         """Count bytes of the feed that were read."""
@@ -40,15 +40,15 @@ class Counters:
                 if count:
                     self.counts[name] += count
 
-    def set_gauge(self, level: int, *name: str) -> None:
-        """Set the current level of a name, such as ("open_gaps", "binance")."""
+    def set_gauge(self, level: int, *name: str, part: int = 0) -> None:
+        """Set the current level of a part of a name, such as ("open_gaps", "binance")."""
         with self._lock:
-            self.levels[name] = level
+            self.levels.setdefault(name, {})[part] = level
 
     def gauges(self) -> dict[tuple[str, ...], int]:
-        """Return the current levels by name."""
+        """Return the current levels by name, the sum of all parts."""
         with self._lock:
-            return dict(self.levels)
+            return {name: sum(parts.values()) for name, parts in self.levels.items()}
 
     def all_counts(self) -> dict[tuple[str, ...], int]:
         """Return all counts by name."""

@@ -209,7 +209,7 @@ class MetricsCollector(Collector):
         )
         reconnects = CounterMetricFamily(
             "candlewax_reconnects",
-            "Connections opened after the first of each shard, also planned replacements.",
+            "Connections opened after the first to each share of markets, also replacements.",
             labels=("exchange",),
         )
         for exchange, counts in self.connection_status.counts().items():
@@ -224,7 +224,7 @@ class MetricsCollector(Collector):
             "Time of the last trade of a symbol at the exchange, in seconds since 1970.",
             labels=("exchange", "symbol"),
         )
-        for exchange, candles in list(self.counters.candles.items()):
+        for (exchange, _), candles in list(self.counters.candles.items()):
             self._last_trades_s.update(_last_trades_s(exchange, candles))
         for market, time_us in list(self.counters.last_trades_us.items()):
             self._last_trades_s[market] = max(time_us / 1e6, self._last_trades_s.get(market, 0.0))

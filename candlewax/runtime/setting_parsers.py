@@ -108,11 +108,32 @@ def _parse_database(text: str) -> str:
     return text
 
 
-def _parse_exchanges(text: str) -> tuple[str, ...]:
+def _parse_exchanges(text: str) -> dict[str, frozenset[int]]:
+    """Return the exchanges, each with the indexes of its named shards, none for all of them."""
     items = _split_items(text)
-    if not set(items) <= set(EXCHANGES) or len(set(items)) < len(items):
-        raise ValueError(f"some of {', '.join(EXCHANGES)}, each once")
-    return tuple(items)
+    found = [re.fullmatch(r"(\w+)(?:/(\d{1,3}))?", item) for item in items]
+    pairs = [(match[1], match[2]) for match in found if match and match[1] in EXCHANGES]
+    whole = {name for name, index in pairs if index is None}
+    by_shard = {name for name, index in pairs if index is not None}
+    if len(pairs) < len(items) or len(set(items)) < len(items) or whole & by_shard:
+        raise ValueError(f"some of {', '.join(EXCHANGES)}, each once, or shards, as binance/0")
+    names = dict.fromkeys(name for name, _ in pairs)
+    return {
+        name: frozenset(int(index) for other, index in pairs if other == name and index)
+        for name in names
+    }
+
+
+def _parse_shards(text: str) -> dict[str, int]:
+    items = [item.partition("=") for item in _split_items(text)]
+    counts = {
+        name: int(count)
+        for name, _, count in items
+        if name in EXCHANGES and re.fullmatch(r"\d{1,3}", count) and 0 < int(count) <= MAX_SHARDS
+    }
+    if len(counts) < len(items):
+        raise ValueError(f"exchanges, each once, with 1 to {MAX_SHARDS} shards, as binance=4")
+    return counts
 
 
 def _parse_instruments(text: str) -> Path:
@@ -199,12 +220,16 @@ def parse_key(text: str) -> str:
     return text
 
 
+MAX_SHARDS: Final = 64
+"""Most shards of an exchange."""
+
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _parse_feed),
     "BROKERS": ("", _parse_brokers),
     "CLICKHOUSE": ("", _parse_clickhouse),
     "DATABASE": ("market", _parse_database),
     "EXCHANGES": ("", _parse_exchanges),
+    "SHARDS": ("", _parse_shards),
     "INSTRUMENTS": ("instruments.toml", _parse_instruments),
     "SCHEMA_REGISTRY": ("", _parse_registry_url),
     "METRICS_PORT": ("", _parse_port),

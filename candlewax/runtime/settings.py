@@ -40,7 +40,8 @@ class SettingsError(ValueError):
 class Brokers:
     """Brokers of Kafka or Redpanda: bootstrap servers, and properties for librdkafka.
 
-    Properties may hold passwords and are never printed.
+    Properties may hold passwords and are never printed. `shards` is the number of shards of each
+    exchange with more than one.
     """
 
     servers: str
@@ -48,6 +49,7 @@ class Brokers:
     raw_partitions: int = 1
     normalized_partitions: int = 4
     schema_registry: str | None = field(default=None, repr=False)
+    shards: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.servers
@@ -66,7 +68,9 @@ class Settings:
     `linger_seconds` is the time between two polls of a feed or a topic; None for the default of
     each. `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
     and a process that fills one takes the default of its kind of data. `is_simulated` is true if
-    the exchanges must be the simulator's; None if both are accepted.
+    the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
+    shards of each exchange with more than one; `own_shards` the indexes of those that this process
+    reads, of exchanges of which it reads some.
     """
 
     feed: str | tuple[Path, ...]
@@ -85,6 +89,8 @@ class Settings:
     is_placed: bool = True
     is_simulated: bool | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shards: Mapping[str, int] = field(default_factory=dict)
+    own_shards: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @property
     def is_live(self) -> bool:
@@ -130,12 +136,40 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
             properties.update([_read_property(name, text)])
         except ValueError as error:
             errors.append(f"{PREFIX}{name}: {error}")
+    errors += _check_shards(values)
     if errors:
         raise SettingsError("\n".join(sorted(errors)))
     return _build_settings(values, properties)
 
 
+def _check_shards(values: Mapping[str, Any]) -> list[str]:
+    """Return the errors of settings that do not fit the numbers of shards."""
+    counts: Mapping[str, int] = values.get("shards") or {}
+    named: Mapping[str, frozenset[int]] = values.get("exchanges") or {}
+    errors = [
+        f"{PREFIX}EXCHANGES: got {exchange}/{index}, takes shards below {counts.get(exchange, 1)}, "
+        f"the number in {PREFIX}SHARDS"
+        for exchange, indexes in named.items()
+        for index in sorted(indexes)
+        if index >= counts.get(exchange, 1)
+    ]
+    partitions = values.get("normalized_partitions")
+    most = max(counts.values(), default=1)
+    if values.get("brokers") and partitions is not None and partitions < most:
+        errors.append(
+            f"{PREFIX}NORMALIZED_PARTITIONS: got {partitions}, takes at least {most}, the most "
+            f"shards in {PREFIX}SHARDS"
+        )
+    return errors
+
+
 def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:
+    named: Mapping[str, frozenset[int]] = values["exchanges"] or {}
+    values["exchanges"] = tuple(named) or None
+    values["own_shards"] = {exchange: indexes for exchange, indexes in named.items() if indexes}
+    values["shards"] = {
+        exchange: count for exchange, count in (values["shards"] or {}).items() if count > 1
+    }
     servers = values["brokers"]
     values["brokers"] = servers and Brokers(
         servers,
@@ -143,6 +177,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
         values["raw_partitions"],
         values["normalized_partitions"],
         values["schema_registry"],
+        values["shards"],
     )
     for kind in ("url", "rest_url"):
         urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}

@@ -41,8 +41,8 @@ def test_early_writer_stores_nothing_before_the_candles_have_loaded_their_state(
     store = Writer(tables, Counters(), background=True)
     exchanges: list[str] = []
 
-    def has_started(exchange: str) -> bool:
-        exchanges.append(exchange)
+    def has_started(early: Batch) -> bool:
+        exchanges.append(early.exchange)
         return False
 
     whole, rest = write_early(EarlyTradeWriter(store, has_started))

@@ -16,7 +16,7 @@ from bytewax.testing import run_main
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.frame_journal import journal_folder
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.verification.verify import check_totals, verify
 from dataflows import ohlcv

@@ -13,7 +13,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.gap_fill import GapFillSource
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import FaultRates, Plan

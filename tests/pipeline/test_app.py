@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.pipeline import app, builder
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from tests.support import command_inside
 from tests.support.databases import Databases
 

@@ -7,7 +7,8 @@ from bytewax.testing import TestingSource
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
 from candlewax.core.rows.row_batch import AnyBatch
-from candlewax.pipeline.builder import ProcessContext, build_embedded
+from candlewax.pipeline.builder import build_embedded
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from tests.support.playing import INSTRUMENTS
 from tests.support.writer_batches import candle_batches

@@ -83,7 +83,7 @@ def test_last_trade_of_each_listed_symbol_is_exposed() -> None:
     counters = Counters()
     registry = CollectorRegistry()
     registry.register(MetricsCollector(counters, symbols={"kraken": ["BTC/USD", "ETH/USD"]}))
-    counters.candles["kraken"] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
+    counters.candles["kraken", 0] = candles(("BTC/USD", 60), ("BTC/USD", 75), ("NEW/USD", 80))
 
     def last_trades() -> dict[str, float]:
         return {
@@ -94,7 +94,7 @@ def test_last_trade_of_each_listed_symbol_is_exposed() -> None:
         }
 
     assert last_trades() == {"BTC/USD": 75}
-    counters.candles["kraken"] = candles(("ETH/USD", 90))
+    counters.candles["kraken", 0] = candles(("ETH/USD", 90))
     assert last_trades() == {"BTC/USD": 75, "ETH/USD": 90}
 
 
@@ -102,7 +102,7 @@ def test_number_of_symbols_is_bounded() -> None:
     """However many symbols the instruments list."""
     names = [f"S{n}" for n in range(2 * MAX_SYMBOLS)]
     counters = Counters()
-    counters.candles["kraken"] = candles(*((name, 60) for name in names))
+    counters.candles["kraken", 0] = candles(*((name, 60) for name in names))
     lines = sample_lines(counters, symbols={"kraken": names})
     exposed = [line for line in lines if line.startswith("candlewax_last_trade_timestamp_seconds")]
     assert len(exposed) == MAX_SYMBOLS

@@ -19,8 +19,8 @@ from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource
 from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import ProcessContext
 from candlewax.pipeline.data_kind import claim
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from prometheus_client import REGISTRY
 
 from candlewax.clickhouse.client import Database
-from candlewax.pipeline import recovery_store
+from candlewax.pipeline.cluster import find_cluster
 from candlewax.runtime.settings import Settings
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from tests.verification.test_cross_check import FILLS, LAST_MINUTE, MARK, mend, spoil, store
@@ -106,7 +106,7 @@ def test_only_the_first_process_of_a_cluster_monitors(
 ) -> None:
     """None monitors if the setting leaves it to `candlewax watch`."""
     monkeypatch.setattr(sys, "argv", ["bytewax.run", "dataflows.ohlcv", *arguments])
-    number = recovery_store.process_number()
+    number = find_cluster().number
     monitor = watch_beside(settings_of(tmp_path, watch_seconds=seconds), process_number=number)
     assert (monitor is not None) == is_there
     if monitor:

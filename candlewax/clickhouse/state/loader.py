@@ -16,7 +16,7 @@ from candlewax.clickhouse.state.late_trade_reader import LateTradeReader, with_r
 from candlewax.clickhouse.state.minute_reader import MinuteReader
 from candlewax.clickhouse.state.store_progress import SETTLE_S, StoreProgress
 from candlewax.clickhouse.state.trade_reader import TradeReader
-from candlewax.core.batch import WINDOW_KEY
+from candlewax.core.batch import WINDOW_KEY, Batch
 from candlewax.core.candles.certificate import merge_overlapping
 from candlewax.core.candles.combine import SECOND, TIMEFRAMES
 from candlewax.core.candles.open_candles import (
@@ -88,6 +88,10 @@ class StateLoader:
     def has_started(self, exchange: str) -> bool:
         """Return True once `mark_started` was called for the exchange."""
         return exchange in self._started
+
+    def has_started_shard(self, batch: Batch) -> bool:
+        """Return True once `mark_started` was called for the shard of a batch."""
+        return self.for_shard(batch.shard).has_started(batch.exchange)
 
     def _cut(self, exchange: str) -> dict[str, Any]:
         if exchange not in self._cuts:

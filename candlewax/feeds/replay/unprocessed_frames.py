@@ -77,7 +77,9 @@ class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
         exchanges: Iterable[str],
         journal: FrameJournal | None,
         on_end: Callable[[], None],
+        is_own: Callable[[str, str], bool],
     ) -> None:
+        self._is_own = is_own
         self._on_end = on_end
         self._database = database
         self._exchanges = exchanges
@@ -90,13 +92,20 @@ class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
             raise StopIteration
         self._done = True
         unprocessed = (
-            (exchange, read_unprocessed(self._database, exchange)) for exchange in self._exchanges
+            (exchange, self._select_own(exchange, read_unprocessed(self._database, exchange)))
+            for exchange in self._exchanges
         )
         # All in the first batch, so that they precede newly received frames.
         batches = [
             FrameBatch(exchange, frames) for exchange, frames in unprocessed if frames.height
         ]
         return batches + self._read_journal()
+
+    def _select_own(self, exchange: str, frames: pl.DataFrame) -> pl.DataFrame:
+        """Return the frames of connections whose markets this process reads."""
+        names = frames["connection"].unique()
+        own = [name for name in names if self._is_own(exchange, name)]
+        return frames if len(own) == len(names) else frames.filter(pl.col("connection").is_in(own))
 
     def _read_journal(self) -> list[FrameBatch]:
         """Return the frames of the journal that are not stored."""
@@ -150,11 +159,17 @@ class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
     """
 
     def __init__(
-        self, database: Database, exchanges: Sequence[str], journal: FrameJournal | None = None
+        self,
+        database: Database,
+        exchanges: Sequence[str],
+        journal: FrameJournal | None = None,
+        is_own: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
+        """`is_own` returns True if this process reads the markets of an exchange's connection."""
         self._database = database
         self._exchanges = exchanges
         self._journal = journal
+        self._is_own = is_own
         self.is_pending = False
         """True while the process has frames to emit; received ones must wait until it is False."""
 
@@ -166,7 +181,7 @@ class UnprocessedFrameSource(FixedPartitionedSource[SourceItem, None]):
     ) -> _UnprocessedFramePartition:
         self.is_pending = True
         return _UnprocessedFramePartition(
-            self._database, self._exchanges, self._journal, self._on_emitted
+            self._database, self._exchanges, self._journal, self._on_emitted, self._is_own
         )
 
     def _on_emitted(self) -> None:

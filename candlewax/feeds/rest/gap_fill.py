@@ -1,6 +1,7 @@
 """Bytewax source for gap filling: missing trades requested by REST."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource
@@ -45,8 +46,10 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         is_finite: bool = False,
         is_only_writer: bool = False,
         selection: GapSelection | None = None,
+        reads_market: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        """By default the selection is all gaps that are not given up.
+        """By default the selection is all gaps that are not given up, of the markets (exchange and
+        unified symbol) that `reads_market` selects.
 
         If this process is the only writer of `gaps`, it queries the table only after it has stored
         a gap in it, and while any is pending.
@@ -60,6 +63,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         self._is_finite = is_finite
         self._is_only_writer = is_only_writer
         self._selection = selection or GapSelection()
+        self._reads_market = reads_market
 
     def list_parts(self) -> list[str]:
         return list(self._endpoints)
@@ -75,6 +79,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
             self._selection,
             is_finite=self._is_finite,
             is_only_writer=self._is_only_writer,
+            reads_market=partial(self._reads_market, for_part),
         )
         worker = WorkerThread(f"rest-{for_part}", filler.work, MAX_QUEUED)
         return WorkerPartition(for_part, worker, self._counters, self._should_stop)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,6 +59,7 @@ class GapFiller:
         *,
         is_finite: bool,
         is_only_writer: bool,
+        reads_market: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._exchange = exchange
         self._endpoint = endpoint
@@ -68,6 +69,7 @@ class GapFiller:
         self._retry_policy = retry_policy
         self._is_finite = is_finite
         self._is_only_writer = is_only_writer
+        self._reads_market = reads_market
         self._stored_count = -1
         self._has_pending = False
         self._selection = selection
@@ -100,9 +102,10 @@ class GapFiller:
         if not self._may_have_pending():
             return False
         selection = self._selection
-        pending = self._gaps.list_pending(
+        listed = self._gaps.list_pending(
             selection.symbols, selection.firsts, include_given_up=selection.include_given_up
         )
+        pending = [each for each in listed if self._reads_market(each.gap.symbol)]
         self._has_pending = bool(pending)
         self._schedule.keep(pending)
         due = [each for each in pending if self._schedule.is_due(each)]

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.websocket.connection import RateLimiter
-from candlewax.feeds.websocket.shard import ExchangeRateLimits, Shard
+from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper, ExchangeRateLimits
 
 
 class EventLoopError(RuntimeError):
@@ -15,35 +15,35 @@ class EventLoopError(RuntimeError):
 
 
 class EventLoopThread:
-    """Thread with an event loop that runs the shards of a process."""
+    """Thread with an event loop that runs the connection keepers of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="exchanges", daemon=True)
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
-        self._shards: set[asyncio.Task[None]] = set()
+        self._keepers: set[asyncio.Task[None]] = set()
         self._limits: dict[str, ExchangeRateLimits] = {}
         self._should_end = asyncio.Event()
         self._error: BaseException | None = None
         self._users = 0
 
-    def add(self, exchange: str, rules: WebSocketRules, shard: Shard) -> None:
-        """Start to keep a shard connected; start the thread with the first one."""
+    def add(self, exchange: str, rules: WebSocketRules, keeper: ConnectionKeeper) -> None:
+        """Start to keep a share of markets connected; start the thread with the first one."""
         with self._lock:
             self._users += 1
             if not self._thread.ident:
                 self._thread.start()
         loop = self._loop.result()
-        loop.call_soon_threadsafe(self._add, exchange, rules, shard)
+        loop.call_soon_threadsafe(self._add, exchange, rules, keeper)
 
-    def _add(self, exchange: str, rules: WebSocketRules, shard: Shard) -> None:
+    def _add(self, exchange: str, rules: WebSocketRules, keeper: ConnectionKeeper) -> None:
         if self._should_end.is_set():
             return
         limits = ExchangeRateLimits(
             RateLimiter(rules.connect_every_s), RateLimiter(1 / rules.messages_per_s)
         )
         limits = self._limits.setdefault(exchange, limits)
-        self._shards.add(self._group.create_task(shard.run(limits)))
+        self._keepers.add(self._group.create_task(keeper.run(limits)))
 
     def end(self) -> None:
         """Request that all connections be closed, and return at once."""
@@ -59,7 +59,7 @@ class EventLoopThread:
             # A second cancellation would interrupt the closing handshakes.
             return
         self._should_end.set()
-        for task in self._shards:
+        for task in self._keepers:
             task.cancel()
 
     @property
@@ -75,7 +75,7 @@ class EventLoopThread:
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def release(self, timeout_s: float) -> None:
-        """Release a shard. The last release closes all connections and joins the thread."""
+        """Release a keeper. The last release closes all connections and joins the thread."""
         with self._lock:
             self._users -= 1
             is_last = not self._users

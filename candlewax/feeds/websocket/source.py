@@ -8,6 +8,7 @@ from typing import Final
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.core.frames import SourceItem
+from candlewax.core.shards import WHOLE, Shard, connection_name
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.frame_buffer import (
@@ -19,8 +20,8 @@ from candlewax.feeds.frame_buffer import (
     to_source_items,
 )
 from candlewax.feeds.websocket.connection import ConnectionTimeouts
+from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper
 from candlewax.feeds.websocket.event_loop import EventLoopThread
-from candlewax.feeds.websocket.shard import Shard
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
@@ -36,7 +37,7 @@ MAX_WAIT: Final = timedelta(milliseconds=20)
 
 @dataclass(frozen=True)
 class _Share:
-    """Markets that one partition reads."""
+    """Markets that one partition reads, of one shard of their exchange."""
 
     exchange: str
     native_symbols: list[str]
@@ -93,7 +94,8 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
 
     `plan` lists the native symbols to subscribe to by exchange. `urls` replaces addresses of
     exchanges, `per_connection` lowers the number of markets of a connection, `rules` replaces
-    the rules of exchanges. `connection_status` follows which connections are open. `emit_gate`
+    the rules of exchanges. `shard_of` returns the shard of an exchange's native symbol: each
+    connection serves one shard. `connection_status` follows which connections are open. `emit_gate`
     holds frames back under backpressure; `max_wait` is the time between two batches.
 
     Emits `FrameBatch` and `InvalidUtf8Frames`. An event of a connection is a frame among its
@@ -122,11 +124,12 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
         connection_status: ConnectionStatus | None = None,
         emit_gate: EmitGate | None = None,
         max_wait: timedelta | None = None,
+        shard_of: Callable[[str, str], Shard] = lambda *_: WHOLE,
     ) -> None:
         self._rules = {name: exchange.live for name, exchange in EXCHANGES.items()}
         self._rules |= rules or {}
         self._urls = {name: each.url for name, each in self._rules.items()} | dict(urls)
-        self._shares = _shares(plan, self._rules, per_connection or {})
+        self._shares = _shares(plan, self._rules, per_connection or {}, shard_of)
         self._counters = counters
         self._should_stop = should_stop
         self._emit_gate = emit_gate or EmitGate()
@@ -149,14 +152,14 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
             FrameRecorder(exchange, name, queue, self._memory_budget, self._counters, on_event)
             for name in (for_part, f"{for_part}b")
         )
-        shard = Shard(
+        keeper = ConnectionKeeper(
             exchange_rules,
             self._urls[exchange],
             share.native_symbols,
             (first, second),
             self._timeouts,
         )
-        self._event_loop.add(exchange, exchange_rules, shard)
+        self._event_loop.add(exchange, exchange_rules, keeper)
         release, max_wait = self._release, self._max_wait
         may_emit = self._emit_gate.for_partition()
         return _WebSocketPartition(
@@ -171,16 +174,21 @@ def _shares(
     plan: Mapping[str, Sequence[str]],
     rules: Mapping[str, WebSocketRules],
     per_connection: Mapping[str, int],
+    shard_of: Callable[[str, str], Shard],
 ) -> dict[str, _Share]:
-    """Return the shares of markets, in as few connections per exchange as allowed."""
-    shares = {}
+    """Return the shares of markets by connection, in as few connections per shard as allowed."""
+    markets: dict[tuple[str, Shard], list[str]] = {}
     for exchange, symbols in plan.items():
-        native_symbols = list(dict.fromkeys(symbols))
+        for symbol in dict.fromkeys(symbols):
+            markets.setdefault((exchange, shard_of(exchange, symbol)), []).append(symbol)
+    shares = {}
+    for (exchange, shard), native_symbols in markets.items():
         size = min(
             per_connection.get(exchange, rules[exchange].symbols_per_connection),
             rules[exchange].symbols_per_connection,
         )
         count = -(-len(native_symbols) // size)
         for index in range(count):
-            shares[f"{exchange}-{index}"] = _Share(exchange, native_symbols[index::count])
+            name = connection_name(exchange, shard, index)
+            shares[name] = _Share(exchange, native_symbols[index::count])
     return shares

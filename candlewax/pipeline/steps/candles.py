@@ -30,6 +30,7 @@ from candlewax.core.rows.candle_batch import CandleState
 from candlewax.core.rows.columns import batch_columns, from_open_candles, to_open_candles
 from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import TRADES, WEBSOCKET, empty
+from candlewax.core.shards import WHOLE
 from candlewax.core.snapshots import Snapshot, load_open_candles, save_open_candles
 from candlewax.runtime.clocks import monotonic_clock, wall_clock
 from candlewax.runtime.counters import Counters
@@ -47,9 +48,9 @@ LIVE_MAX_AGE_US: Final = 60 * combine.SECOND
 
 @log_failures
 class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
-    """Step that adds to each batch the candles its trades change; keyed by exchange.
+    """Step that adds to each batch the candles its trades change; keyed by shard.
 
-    Without state for an exchange it loads open candles from the stored trades, and has stale
+    Without state for a shard it loads open candles from the stored trades, and has stale
     windows of an earlier process recomputed. With `is_live`, elapsed time closes the candles of an
     idle exchange; their amounts never depend on it. Trades received before `since_us`, by another
     process, do not count as live.
@@ -79,10 +80,13 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._elapsed = elapsed or (monotonic_clock if now is wall_clock else now)
         self._received_elapsed_us = 0
         self._exchange = ""
+        self._shard = WHOLE
         self._gap_state: GapState | None = None
         self._received_us: int | None = None
 
     def on_batch(self, values: list[AnyBatch]) -> tuple[Iterable[AnyBatch], bool]:
+        self._shard = values[0].shard
+        self._state_loader = self._state_loader.for_shard(self._shard)
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: AnyBatch) -> AnyBatch:
@@ -171,7 +175,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         tables = self._candle_tables(
             exchange, update, before, gap_state, is_first_batch=is_first_batch
         )
-        self._counters.candles[exchange] = update.open_candles.candles
+        self._counters.candles[exchange, self._shard.index] = update.open_candles.candles
         late_windows = window_keys(update.stale_parts)
         self._counters.increment(late_windows.height, "recomputed", exchange)
         self._counters.increment(update.out_of_order, "out_of_order", exchange)
@@ -216,7 +220,7 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         tables = {"ohlcv": changed_rows(exchange, update, gap_state, self._gap_state)}
         self._gap_state = gap_state
         if now // combine.MINUTE > (0 if is_first_batch else before // combine.MINUTE):
-            tables["watermarks"] = watermark_rows(exchange, now)
+            tables["watermarks"] = watermark_rows(exchange, now, self._shard)
         return tables
 
     def _note_live(self, exchange: str, received_at_us: Sequence[int]) -> None:
@@ -266,7 +270,8 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._open_candles = update.open_candles
         gap_state = self._gap_state or NO_GAPS
         tables = self._candle_tables(exchange, update, before, gap_state)
-        batch = Batch(exchange, tables, watermark=update.open_candles.watermark)
+        watermark = update.open_candles.watermark
+        batch = Batch(exchange, tables, watermark=watermark, shard=self._shard)
         return [batch], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Snapshot | None:

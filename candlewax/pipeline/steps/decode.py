@@ -12,12 +12,13 @@ from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, Unr
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.rows.columns import frame_rows
-from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Frame
 from candlewax.core.rows.row_batch import SMALL_BATCH_CHARACTERS, SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, TRADES, empty
+from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
+from candlewax.pipeline.steps.assign_shards import Decoded, ShardAssigner
 from candlewax.pipeline.steps.unknown_conditions import UnknownConditions
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -27,18 +28,19 @@ _NO_TRADES: Final = empty({"row": pl.UInt32, **TRADES})
 _log: Final = logging.getLogger(__name__)
 
 
-Decoded = DecodedFrames | DecodedRows
-"""A decoded batch of either form."""
-
-
 @log_failures
 class DecodeStep:
-    """Step that decodes frames: `SourceItem` in, (exchange, DecodedFrames or DecodedRows) out."""
+    """Step that decodes frames: `SourceItem` in, (key of a shard, Decoded) out."""
 
     def __init__(
-        self, instruments: Instruments, exchanges: Iterable[str], counters: Counters
+        self,
+        instruments: Instruments,
+        exchanges: Iterable[str],
+        counters: Counters,
+        shard_plan: ShardPlan = WHOLE_EXCHANGES,
     ) -> None:
         self._instruments = instruments
+        self._assigner = ShardAssigner(shard_plan)
         self._exchanges = frozenset(exchanges)
         self._counters = counters
         self._unknown_conditions = UnknownConditions(counters)
@@ -53,7 +55,7 @@ class DecodeStep:
             decoded = reject_invalid_utf8(
                 exchange, received.frames, received.values, received.details
             )
-            return [(exchange, decoded)]
+            return self._assigner.assign_frames(decoded, self._instruments)
         if exchange not in EXCHANGES:
             detail = f"expected one of {', '.join(EXCHANGES)}, got {exchange[:100]!r}"
             rejected = reject_frames(exchange, received.frames, "unknown_exchange", detail)
@@ -77,13 +79,17 @@ class DecodeStep:
             return self._decode_columns(exchange, received.frames)
         if conditions := decoded.conditions:
             self._unknown_conditions.count(EXCHANGES[exchange], pl.Series(conditions))
-        return [(exchange, decoded)]
+        return self._assigner.assign_frames(decoded, self._instruments)
 
     def _decode_columns(self, exchange: str, frames: pl.DataFrame) -> list[tuple[str, Decoded]]:
         results = self._read(exchange, frames)
         for decoded in results:
             self._unknown_conditions.count(EXCHANGES[exchange], decoded.trades["condition"])
-        return [(exchange, decoded) for decoded in results]
+        return [
+            assigned
+            for decoded in results
+            for assigned in self._assigner.assign_frames(decoded, self._instruments)
+        ]
 
     def _read(
         self, exchange: str, frames: pl.DataFrame, *, is_retry: bool = False

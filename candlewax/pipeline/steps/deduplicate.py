@@ -23,13 +23,14 @@ from candlewax.core.rows.deduplicate import mark_stored, pass_new
 from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS, AnyBatch, RowBatch
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
+from candlewax.core.shards import Shard
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder, remove_contradictions
 from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
-from candlewax.pipeline.steps.decode import Decoded
+from candlewax.pipeline.steps.assign_shards import Decoded
 from candlewax.pipeline.steps.gap_reporter import GapReporter
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -41,9 +42,9 @@ _time: Final = attrgetter("timestamp")
 
 @log_failures
 class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
-    """Step that passes each trade of an exchange on once; keyed by exchange.
+    """Step that passes each trade of a shard on once; keyed by shard.
 
-    Without state for an exchange it loads the deduplicator from the tables. With `stores` the
+    Without state for a shard it loads the deduplicator from the tables. With `stores` the
     process stores frames and trades, and also gaps, outages, contradictions and numberings.
     """
 
@@ -60,13 +61,14 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         self._deduplicator = load_deduplicator(snapshot) if snapshot else None
         self._stores = stores
         is_resumed = snapshot is not None
-        self._gap_reporter = GapReporter(state_loader.gap_reader, counters, is_resumed=is_resumed)
+        self._gap_reporter = GapReporter(state_loader, counters, is_resumed=is_resumed)
         self._finder: ContradictionFinder | None = None
         self._last_read_minute = 0
 
     def on_batch(
         self, values: list[DecodedFrames | DecodedRows]
     ) -> tuple[Iterable[AnyBatch], bool]:
+        self._use_shard(values[0].shard)
         batches = [
             self._deduplicate_rows(value)
             if isinstance(value, DecodedRows)
@@ -74,6 +76,11 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             for value in values
         ]
         return batches, StatefulBatchLogic.RETAIN
+
+    def _use_shard(self, shard: Shard) -> None:
+        """Read state of this shard from now on; all batches of a key are of the same one."""
+        self._state_loader = self._state_loader.for_shard(shard)
+        self._gap_reporter.use_shard(shard)
 
     def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
         """As `_deduplicate`; a batch that says more than new trades goes on as columns."""
@@ -142,7 +149,14 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             }
             tables |= {"bronze_frames": decoded.bronze, "silver_trades": trades}
             tables |= {name: rows for name, rows in rare.items() if rows.height}
-        return Batch(decoded.exchange, tables, trades, decoded.trades.height, gap_state=gap_state)
+        return Batch(
+            decoded.exchange,
+            tables,
+            trades,
+            decoded.trades.height,
+            gap_state=gap_state,
+            shard=decoded.shard,
+        )
 
     def _compare(
         self, deduplicator: Deduplicator, decoded: DecodedFrames, admission: Admission
@@ -210,13 +224,15 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         if deduplicator is None or not self._stores:
             return empty(MARKET_OUTAGES)
         outages, latest = deduplicator.market_outages, deduplicator.numberings.latest
-        changed = outages.apply_events(decoded.bronze, decoded.subscriptions, latest)
+        changed = outages.apply_events(decoded.connection_frames, decoded.subscriptions, latest)
         proven = outages.take_proven(decoded.trades)
         deduplicator.add_spans(
             (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed
         )
         deduplicator.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
-        self._counters.set_gauge(len(outages.began), "refused_markets", decoded.exchange)
+        self._counters.set_gauge(
+            len(outages.began), "refused_markets", decoded.exchange, part=decoded.shard.index
+        )
         return outage_rows(decoded.exchange, changed)
 
     def _report_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Steps at the topics: routing to raw topics, and reading of the normalized topic."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -11,15 +11,18 @@ from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, Unr
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows.frame_decoder import DecodedRows
+from candlewax.core.rows.records import Frame
 from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
+from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.core.trades.decode import DecodedFrames, reject_frames
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.kafka.trade_messages import MessageValues
-from candlewax.pipeline.steps.decode import Decoded, DecodeStep
+from candlewax.pipeline.steps.assign_shards import Decoded, ShardAssigner
+from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
@@ -34,8 +37,14 @@ class RouteStep:
     """
 
     def __init__(
-        self, instruments: Instruments, exchanges: Iterable[str], counters: Counters
+        self,
+        instruments: Instruments,
+        exchanges: Iterable[str],
+        counters: Counters,
+        key_of: Callable[[str, str], str] = lambda exchange, _: exchange,
     ) -> None:
+        """`key_of` returns the key of the frames of an exchange's connection."""
+        self._key_of = key_of
         self._decode = DecodeStep(instruments, exchanges, counters)
         self._exchanges = frozenset(exchanges)
         self._counters = counters
@@ -54,7 +63,7 @@ class RouteStep:
             self._counters.increment(count, "skipped", item.exchange)
             return []
         if isinstance(item, InvalidUtf8Frames):
-            return [(item.exchange, item)]
+            return [(self._key_of(item.exchange, item.frames["connection"][0]), item)]
         return self._split_by_size(item)
 
     def _split_by_size(
@@ -62,11 +71,31 @@ class RouteStep:
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         large, rest = _split_rows(item) if item.rows else _split_columns(item)
         if large is None:
-            return [(item.exchange, item)]
+            return self._split_by_key(item)
         detail = f"a message holds at most {MAX_MESSAGE_BYTES} bytes"
         rejected = reject_frames(item.exchange, large.frames, "too_large", detail)
-        remaining = [(item.exchange, rest)] if rest.count else []
+        remaining = self._split_by_key(rest) if rest.count else []
         return [(UNKNOWN_EXCHANGE, _dead_letter_batch(rejected)), *remaining]
+
+    def _split_by_key(
+        self, item: FrameBatch
+    ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
+        """Return the frames by key; all of a connection have the same one, so their order stays."""
+        exchange = item.exchange
+        if item.rows:
+            rows: dict[str, list[Frame]] = {}
+            for row in item.rows:
+                rows.setdefault(self._key_of(exchange, row.connection), []).append(row)
+            return [(key, FrameBatch(exchange, rows=own)) for key, own in rows.items()]
+        names = item.frames["connection"].unique(maintain_order=True)
+        keys = {name: self._key_of(exchange, name) for name in names}
+        if len(set(keys.values())) == 1:
+            return [(keys[names[0]], item)]
+        key_of_frame = item.frames["connection"].replace_strict(keys, return_dtype=pl.String)
+        return [
+            (key, FrameBatch(exchange, item.frames.filter(key_of_frame == key)))
+            for key in dict.fromkeys(keys.values())
+        ]
 
 
 def _split_rows(item: FrameBatch) -> tuple[FrameBatch | None, FrameBatch]:
@@ -104,11 +133,13 @@ class ReadTradesStep:
         exchanges: Iterable[str],
         codec: TradeCodec | None = None,
         admit: KindCheck = lambda *_: None,
+        shard_plan: ShardPlan = WHOLE_EXCHANGES,
     ) -> None:
         """`admit` raises if trades are of another kind of data than the database."""
         self._admit = admit
         self._exchanges = frozenset(exchanges)
         self._codec = codec or JsonCodec()
+        self._assigner = ShardAssigner(shard_plan)
 
     def __call__(self, message_values: MessageValues) -> list[tuple[str, Decoded]]:
         if len(message_values.values) <= SMALL_BATCH_ROWS:
@@ -121,7 +152,7 @@ class ReadTradesStep:
                 outages = parsed.outages.filter(exchange=exchange).select(*OUTAGES)
                 none = empty(BRONZE), empty(DEAD_LETTERS)
                 read = DecodedFrames(exchange, none[0], trades, none[1], outages=outages)
-                decoded.append((exchange, read))
+                decoded += self._assigner.assign_trades(read)
         return decoded
 
     def _read_rows(self, message_values: MessageValues) -> list[tuple[str, Decoded]]:
@@ -131,9 +162,8 @@ class ReadTradesStep:
         for exchange, trades in parsed.trades.items():
             if exchange in self._exchanges:
                 outages = parsed.outages.get(exchange, ())
-                decoded.append(
-                    (exchange, DecodedRows(exchange, (), trades=trades, outages=outages))
-                )
+                read = DecodedRows(exchange, (), trades=trades, outages=outages)
+                decoded += self._assigner.assign_trades(read)
         return decoded
 
     def _check_kinds(self, message_values: MessageValues, kinds: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.core.schema import FRAMES, SOURCE
 from candlewax.feeds.replay.unprocessed_frames import RECENT_S, read_unprocessed
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from tests.support.oracle import Fill
 from tests.support.playing import EPOCH_ZERO, INSTRUMENTS, Frame, binance, play, received

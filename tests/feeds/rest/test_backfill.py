@@ -15,7 +15,7 @@ from candlewax.feeds.rest.backfill import BackfillSource, Texts, pieces
 from candlewax.feeds.rest.client import Client, RetryPolicy
 from candlewax.feeds.rest.span_pages import SpanCounts, pages
 from candlewax.pipeline import builder
-from candlewax.pipeline.builder import ProcessContext
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.simulator.frames.trades import pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade

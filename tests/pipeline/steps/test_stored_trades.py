@@ -49,6 +49,9 @@ class Loader:
         rows = [("A/B", BEGIN + MINUTE)] if self.reads > 2 else []
         return pl.DataFrame(rows, MOMENTS, orient="row")
 
+    def for_shard(self, _: object) -> "Loader":
+        return self
+
     def load_deduplicator(self, _: str) -> Deduplicator:
         return Deduplicator()
 

@@ -1,4 +1,4 @@
-"""Shard: keeps a share of an exchange's markets connected."""
+"""Keeper of the connection to a share of an exchange's markets."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ExchangeRateLimits:
     send: RateLimiter
 
 
-class Shard:
+class ConnectionKeeper:
     """Keeper of the connection of one share of markets.
 
     There are two connections while one replaces the other. Two recorders take turns, so that no
@@ -52,7 +52,7 @@ class Shard:
         self._connections: list[Connection] = []
 
     async def run(self, limits: ExchangeRateLimits) -> None:
-        """Keep the shard connected until cancelled, then close its connections."""
+        """Keep the markets connected until cancelled, then close its connections."""
         try:
             connection = await self._open(limits, self._recorders[0])
             while True:

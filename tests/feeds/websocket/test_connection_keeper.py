@@ -1,4 +1,4 @@
-"""A shard of an exchange's markets: its backoff and its stall limit."""
+"""The keeper of a connection: its backoff and its stall limit."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,17 +9,17 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
 from candlewax.feeds.frame_buffer import FrameQueue, FrameRecorder, MemoryBudget
-from candlewax.feeds.websocket import shard as module
+from candlewax.feeds.websocket import connection_keeper as module
 from candlewax.feeds.websocket.connection import ConnectionTimeouts
-from candlewax.feeds.websocket.shard import Shard
+from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import quick
 
 TIMEOUTS = ConnectionTimeouts(first_backoff_s=1, max_backoff_s=60, settled_s=60, max_stalled_s=900)
 
 
-class OfflineShard(Shard):
-    """A shard of Kraken's markets without a connection and without jitter."""
+class OfflineKeeper(ConnectionKeeper):
+    """A keeper of Kraken's markets without a connection and without jitter."""
 
     def __init__(self) -> None:
         self.line = FrameRecorder("kraken", "k", FrameQueue(), MemoryBudget(10**6), Counters())
@@ -52,9 +52,11 @@ def test_backoff_doubles_and_is_at_least_retry_after(
     monkeypatch: pytest.MonkeyPatch, error: Exception, last_pause: float
 ) -> None:
     """Three failures come first. Retry-After counts only with 418 and 429."""
-    shard = OfflineShard()
-    monkeypatch.setattr("candlewax.feeds.websocket.shard._random.uniform", lambda _, high: high)
-    pauses = [shard.fail(failure) for failure in (*[OSError("gone")] * 3, error)]
+    keeper = OfflineKeeper()
+    monkeypatch.setattr(
+        "candlewax.feeds.websocket.connection_keeper._random.uniform", lambda _, high: high
+    )
+    pauses = [keeper.fail(failure) for failure in (*[OSError("gone")] * 3, error)]
     assert pauses == [1, 2, 4, last_pause]
 
 
@@ -73,5 +75,5 @@ def test_stall_limit_grows_only_after_stalls_without_trades(
     ends: list[tuple[str, bool]], limits: list[float]
 ) -> None:
     """A market with trades before the stall is no quiet one."""
-    shard = OfflineShard()
-    assert [shard.end(reason, has_trades=has_trades) for reason, has_trades in ends] == limits
+    keeper = OfflineKeeper()
+    assert [keeper.end(reason, has_trades=has_trades) for reason, has_trades in ends] == limits
