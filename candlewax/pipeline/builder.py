@@ -13,7 +13,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.frame_journal import FrameJournal, journal_folder
 from candlewax.clickhouse.sink import ClickHouseSink, CountingSink, EarlyTradeWriter
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.clickhouse.writer import INTERVAL_S, Writer
+from candlewax.clickhouse.writer import CANDLE_INTERVAL_S, INTERVAL_S, Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
@@ -133,7 +133,8 @@ def build_embedded(
         background=in_background,
         after=on_stored,
         after_recompute=on_recomputed,
-        interval_s=_interval_s(process) if journal else 0.0,
+        interval_s=_interval_s(process, INTERVAL_S) if journal else 0.0,
+        holds_forming=journal is not None,
         journal=journal,
     )
     process.emit_gate.add_backpressure(writer.is_backlogged)
@@ -162,9 +163,9 @@ def build_embedded(
     )
 
 
-def _interval_s(process: ProcessContext) -> float:
-    """Return the seconds between two blocks of a live feed in an embedded database."""
-    return INTERVAL_S if process.max_wait is None else process.max_wait.total_seconds()
+def _interval_s(process: ProcessContext, default: float) -> float:
+    """Return the seconds between two blocks of few rows: the time between two batches, if set."""
+    return default if process.max_wait is None else process.max_wait.total_seconds()
 
 
 def build_components(
@@ -221,13 +222,14 @@ def build_silver(
     producer = ReliableProducer(broker, process.should_stop)
     publisher = TradePublisher(broker, producer, codec, guard)
     # Trades are sent before they are stored. So a process that starts from the tables need not
-    # send stored trades again.
+    # send stored trades again, and candles do not wait for the tables.
     writer = Writer(
         database,
         process.counters,
         history=state_loader,
         background=True,
         before=producer.flush,
+        interval_s=_interval_s(process, INTERVAL_S),
     )
     process.emit_gate.add_backpressure(writer.is_backlogged)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
@@ -248,7 +250,16 @@ def build_tables(
     """Build the components from the raw topics to all tables."""
     state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
-    writer = Writer(database, process.counters, history=state_loader, background=True)
+    # Only this process can read an embedded database, and it reads no forming candles.
+    embedded = database.is_embedded
+    writer = Writer(
+        database,
+        process.counters,
+        history=state_loader,
+        background=True,
+        interval_s=_interval_s(process, INTERVAL_S if embedded else CANDLE_INTERVAL_S),
+        holds_forming=embedded,
+    )
     process.emit_gate.add_backpressure(writer.is_backlogged)
     return Components(
         raw_topics=source,
@@ -277,7 +288,13 @@ def build_ohlcv(
 ) -> Components:
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
-    writer = Writer(database, process.counters, history=state_loader, background=True)
+    writer = Writer(
+        database,
+        process.counters,
+        history=state_loader,
+        background=True,
+        interval_s=_interval_s(process, CANDLE_INTERVAL_S),
+    )
     process.emit_gate.add_backpressure(writer.is_backlogged)
     count = broker.partitions(topics.NORMALIZED)
     partitions = sorted(

@@ -39,6 +39,7 @@ _TRADE_COLUMNS: Final[Columns] = {
     "row": pl.UInt32,
     **{name: kind for name, kind in TRADES.items() if name != "exchange"},
 }
+_RECEIPTS: Final[Columns] = {"received_at": TRADES["received_at"]}
 _CANDLE_COLUMNS: Final[Columns] = {**ROWS, "symbol": pl.Categorical, "cause": pl.Int8}
 
 
@@ -94,12 +95,16 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     """Return several batches of one shard, one after another, as one of columns. Of each candle
     only its last row is kept.
     """
+    trades = [trade for batch in batches for trade in batch.trades]
+    columns = trade_columns(batches[-1].exchange, trades)
+    return _batch(batches, drop_column(columns, "row"))
+
+
+def _batch(batches: Sequence[RowBatch], trades: pl.DataFrame) -> Batch:
     # A batch without trades, such as one of heartbeats, has no watermark.
     watermark = max(batch.watermark for batch in batches)
     exchange, last = batches[-1].exchange, batches[-1]
     decoded = [batch.decoded for batch in batches]
-    trades = trade_columns(exchange, [trade for part in decoded for trade in part.trades])
-    trades = drop_column(trades, "row")
     tables = {}
     if last.stores_trades:
         tables = {
@@ -127,7 +132,10 @@ def _concat(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
-    """Return batches as columns; those of rows of one shard that follow each other as one."""
+    """Return batches as columns; those of rows of one shard that follow each other as one.
+
+    Of trades that another process stores only `received_at` becomes a column.
+    """
     columns: list[Batch] = []
     pending: dict[tuple[str, Shard], list[RowBatch]] = {}
     for batch in batches:
@@ -136,9 +144,16 @@ def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
             pending.setdefault(key, []).append(batch)
             continue
         if key in pending:
-            columns.append(batch_columns(pending.pop(key)))
+            columns.append(_merge(pending.pop(key)))
         columns.append(batch)
-    return columns + [batch_columns(rows) for rows in pending.values()]
+    return columns + [_merge(rows) for rows in pending.values()]
+
+
+def _merge(batches: Sequence[RowBatch]) -> Batch:
+    if batches[-1].stores_trades:
+        return batch_columns(batches)
+    received = [(trade.received_at,) for batch in batches for trade in batch.trades]
+    return _batch(batches, build_table(_RECEIPTS, received))
 
 
 def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:
