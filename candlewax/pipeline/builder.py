@@ -100,6 +100,10 @@ class ProcessContext:
     max_wait: timedelta | None = None
     kind: str = ""
 
+    def interval_s(self, default: float) -> float:
+        """Return the seconds between two blocks of few rows: `max_wait` if it is set."""
+        return default if self.max_wait is None else self.max_wait.total_seconds()
+
 
 def build_embedded(
     process: ProcessContext,
@@ -127,16 +131,11 @@ def build_embedded(
     if is_live_embedded and not process.is_replayable and database.folder:
         journal = FrameJournal(journal_folder(database.folder, database.client.database or ""))
     writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=in_background,
-        after=on_stored,
-        after_recompute=on_recomputed,
-        interval_s=_interval_s(process, INTERVAL_S) if journal else 0.0,
-        holds_forming=journal is not None,
-        journal=journal,
-    )
+        database, process.counters, history=state_loader, background=in_background,
+        after=on_stored, after_recompute=on_recomputed,
+        interval_s=process.interval_s(INTERVAL_S) if journal else 0.0,
+        holds_forming=journal is not None, journal=journal,
+    )  # fmt: skip
     process.emit_gate.add_backpressure(writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)
     since = 0 if process.is_replayable else wall_clock()
@@ -161,11 +160,6 @@ def build_embedded(
         count=CountingSink(process.counters, process.on_end),
         flush=writer.flush,
     )
-
-
-def _interval_s(process: ProcessContext, default: float) -> float:
-    """Return the seconds between two blocks of few rows: the time between two batches, if set."""
-    return default if process.max_wait is None else process.max_wait.total_seconds()
 
 
 def build_components(
@@ -223,15 +217,7 @@ def build_silver(
     publisher = TradePublisher(broker, producer, codec, guard)
     # Trades are sent before they are stored. So a process that starts from the tables need not
     # send stored trades again, and candles do not wait for the tables.
-    writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=True,
-        before=producer.flush,
-        interval_s=_interval_s(process, INTERVAL_S),
-    )
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    writer = _build_writer(process, database, state_loader, INTERVAL_S, producer.flush)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
     return Components(
@@ -250,17 +236,7 @@ def build_tables(
     """Build the components from the raw topics to all tables."""
     state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
-    # Only this process can read an embedded database, and it reads no forming candles.
-    embedded = database.is_embedded
-    writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=True,
-        interval_s=_interval_s(process, INTERVAL_S if embedded else CANDLE_INTERVAL_S),
-        holds_forming=embedded,
-    )
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    writer = _build_writer(process, database, state_loader, CANDLE_INTERVAL_S)
     return Components(
         raw_topics=source,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
@@ -269,6 +245,23 @@ def build_tables(
         tables=ClickHouseSink(KEYS, writer, process.on_end),
         lags=[source.lag],
     )
+
+
+def _build_writer(
+    process: ProcessContext, database: Database, state_loader: StateLoader, interval_s: float,
+    before: Callable[[], None] = lambda: None,
+) -> Writer:  # fmt: skip
+    """Build the writer of a process that reads topics; its backlog holds the sources back.
+
+    An embedded database is read by nobody meanwhile, so it may lack forming candles.
+    """
+    writer = Writer(
+        database, process.counters, history=state_loader, background=True, before=before,
+        interval_s=process.interval_s(INTERVAL_S if database.is_embedded else interval_s),
+        holds_forming=database.is_embedded,
+    )  # fmt: skip
+    process.emit_gate.add_backpressure(writer.is_backlogged)
+    return writer
 
 
 def _raw_topics(
@@ -288,14 +281,7 @@ def build_ohlcv(
 ) -> Components:
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
-    writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=True,
-        interval_s=_interval_s(process, CANDLE_INTERVAL_S),
-    )
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    writer = _build_writer(process, database, state_loader, CANDLE_INTERVAL_S)
     count = broker.partitions(topics.NORMALIZED)
     partitions = sorted(
         {topics.normalized_partition(exchange, count) for exchange in process.exchanges}
