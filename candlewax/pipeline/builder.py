@@ -217,7 +217,7 @@ def build_silver(
     publisher = TradePublisher(broker, producer, codec, guard)
     # Trades are sent before they are stored. So a process that starts from the tables need not
     # send stored trades again, and candles do not wait for the tables.
-    writer = _build_writer(process, database, state_loader, INTERVAL_S, producer.flush)
+    writer = _build_writer(process, database, state_loader, INTERVAL_S, before=producer.flush)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
     return Components(
@@ -236,7 +236,11 @@ def build_tables(
     """Build the components from the raw topics to all tables."""
     state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
-    writer = _build_writer(process, database, state_loader, CANDLE_INTERVAL_S)
+    # An embedded database is read by nobody meanwhile, so it may lack forming candles.
+    interval_s = INTERVAL_S if database.is_embedded else CANDLE_INTERVAL_S
+    writer = _build_writer(
+        process, database, state_loader, interval_s, holds_forming=database.is_embedded
+    )
     return Components(
         raw_topics=source,
         decode=DecodeStep(process.instruments, process.exchanges, process.counters),
@@ -249,16 +253,12 @@ def build_tables(
 
 def _build_writer(
     process: ProcessContext, database: Database, state_loader: StateLoader, interval_s: float,
-    before: Callable[[], None] = lambda: None,
+    **options: Any,  # noqa: ANN401 - passed on
 ) -> Writer:  # fmt: skip
-    """Build the writer of a process that reads topics; its backlog holds the sources back.
-
-    An embedded database is read by nobody meanwhile, so it may lack forming candles.
-    """
+    """Build the writer of a process that reads topics; its backlog holds the sources back."""
     writer = Writer(
-        database, process.counters, history=state_loader, background=True, before=before,
-        interval_s=process.interval_s(INTERVAL_S if database.is_embedded else interval_s),
-        holds_forming=database.is_embedded,
+        database, process.counters, history=state_loader, background=True,
+        interval_s=process.interval_s(interval_s), **options,
     )  # fmt: skip
     process.emit_gate.add_backpressure(writer.is_backlogged)
     return writer

@@ -53,7 +53,7 @@ class NotingWriter(Writer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.noted = options["interval_s"], options["holds_forming"]
+        self.noted = options["interval_s"], options.get("holds_forming", False)
 
 
 @pytest.mark.parametrize(
