@@ -1,5 +1,6 @@
 """Writer of batches: a thread that stores them in blocks."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +33,10 @@ SMALL_BATCH_ROWS: Final = 5_000
 """Pending rows up to which the writer does not wait for more."""
 
 INTERVAL_S: Final = 1.0
-"""Seconds between two blocks of few rows, in a database that nobody reads without a flush."""
+"""Seconds between two blocks of few rows for which nobody waits, or whose readers flush."""
+
+CANDLE_INTERVAL_S: Final = 0.1
+"""Seconds between two blocks of few rows with candles, in a server that anybody reads."""
 
 COALESCE_S: Final = 0.001
 """Seconds that the writer waits for batches handed over at the same moment."""
@@ -58,6 +62,7 @@ class Writer:
         after_recompute: Callable[[Sequence[Batch]], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
         interval_s: float = 0.0,
+        holds_forming: bool = False,
         journal: FrameJournal | None = None,
     ) -> None:
         """`before` is called before each block is stored; an error in it is a failure to store.
@@ -65,8 +70,9 @@ class Writer:
         `after` is called with the stored batches as columns, those of an exchange in their order;
         `after_recompute` with the rows of recomputed candles. Neither must wait.
 
-        With an `interval_s` few rows wait so long for others, and forming candles until one closes,
-        unless `flush` is called: only for a database that nobody reads without calling it. The
+        Blocks of few rows begin `interval_s` apart at least, unless `flush` is called; the first
+        one after a pause does not wait. With `holds_forming` forming candles wait until one closes
+        or `flush` is called: only for a database that nobody reads without calling it. The
         `journal` holds the frames that wait.
         """
         recompute = CandleRecomputer(history or StateLoader(database, wait=wait)).recompute
@@ -75,6 +81,7 @@ class Writer:
         self._after = after
         self._after_recompute = after_recompute
         self._interval_s = interval_s
+        self._holds_forming = holds_forming
         self._journal = journal
         self._handed_over = self._taken = self._stored = self._flushed = 0
         self._signal = threading.Condition()
@@ -82,6 +89,7 @@ class Writer:
         self._forming = FormingCandles()
         self._rows = self._bytes = 0
         self._since = 0.0
+        self._taken_at = -math.inf
         self._is_storing = self._has_more_inserts = self._is_closed = False
         self._failure: BaseException | None = None
         if background is None:
@@ -165,7 +173,8 @@ class Writer:
         batches, self._pending = self._pending, []
         self._rows = self._bytes = 0
         self._taken = len(batches)
-        if self._interval_s:
+        self._taken_at = time.monotonic()
+        if self._holds_forming:
             batches = self._forming.hold(batches) + (self._forming.release() if is_asked else [])
         if self._journal:
             self._journal.switch()
@@ -190,8 +199,7 @@ class Writer:
         """Wait for batches and return them; none if the writer was closed."""
         with self._signal:
             self._signal.wait_for(lambda: self._pending or self._is_closed)
-            coalesce_s = self._interval_s or COALESCE_S
-            self._signal.wait_for(self._is_ready, timeout=max(0.0, coalesce_s - self._waited_s()))
+            self._signal.wait_for(self._is_ready, timeout=self._wait_s())
             if self._rows > SMALL_BATCH_ROWS:
                 self._signal.wait_for(
                     self._is_ready, timeout=max(0.0, MAX_WAIT_S - self._waited_s())
@@ -203,6 +211,11 @@ class Writer:
             batches = self._take_pending(is_asked=self._flushed > self._stored)
             self._signal.notify_all()
             return batches
+
+    def _wait_s(self) -> float:
+        """Return the seconds that few rows still wait for others."""
+        due_at = max(self._since + COALESCE_S, self._taken_at + self._interval_s)
+        return max(0.0, due_at - time.monotonic())
 
     def _is_ready(self) -> bool:
         return (

@@ -152,8 +152,8 @@ class RawTopicSink(FixedPartitionedSink[Any, None]):
 
     Unit of parallelism: a shard of an exchange. Delivery: frames that a snapshot covers are
     delivered once, those of a connection in their order. After a restart, a feed that can repeat
-    the frames of an unfinished epoch sends them again. While the broker is unavailable, frames wait in
-    memory up to BUFFER_BYTES; then the feed waits.
+    the frames of an unfinished epoch sends them again. While the broker is unavailable, frames wait
+    in memory up to BUFFER_BYTES; then the feed waits.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.frame_journal import FrameJournal, journal_folder
 from candlewax.clickhouse.sink import ClickHouseSink, CountingSink, EarlyTradeWriter
 from candlewax.clickhouse.state.loader import StateLoader
-from candlewax.clickhouse.writer import INTERVAL_S, Writer
+from candlewax.clickhouse.writer import CANDLE_INTERVAL_S, INTERVAL_S, Writer
 from candlewax.core.batch import UNKNOWN_EXCHANGE, Batch
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import Instruments
@@ -98,15 +98,11 @@ def build_embedded(
     if is_live_embedded and not process.is_replayable and database.folder:
         journal = FrameJournal(journal_folder(database.folder, database.client.database or ""))
     writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=in_background,
-        after=on_stored,
-        after_recompute=on_recomputed,
-        interval_s=_interval_s(process) if journal else 0.0,
-        journal=journal,
-    )
+        database, process.counters, history=state_loader, background=in_background,
+        after=on_stored, after_recompute=on_recomputed,
+        interval_s=process.interval_s(INTERVAL_S) if journal else 0.0,
+        holds_forming=journal is not None, journal=journal,
+    )  # fmt: skip
     process.emit_gate.add_backpressure(writer.is_backlogged)
     deduplicate = partial(DeduplicateStep, state_loader, process.counters)
     since = 0 if process.is_replayable else wall_clock()
@@ -139,11 +135,6 @@ def build_embedded(
 
 def _decode_step(process: ProcessContext) -> DecodeStep:
     return DecodeStep(process.instruments, process.exchanges, process.counters, process.shard_plan)
-
-
-def _interval_s(process: ProcessContext) -> float:
-    """Return the seconds between two blocks of a live feed in an embedded database."""
-    return INTERVAL_S if process.max_wait is None else process.max_wait.total_seconds()
 
 
 def build_components(
@@ -207,15 +198,8 @@ def build_silver(
     producer = ReliableProducer(broker, process.should_stop)
     publisher = TradePublisher(broker, producer, codec, guard)
     # Trades are sent before they are stored. So a process that starts from the tables need not
-    # send stored trades again.
-    writer = Writer(
-        database,
-        process.counters,
-        history=state_loader,
-        background=True,
-        before=producer.flush,
-    )
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    # send stored trades again, and candles do not wait for the tables.
+    writer = _build_writer(process, database, state_loader, INTERVAL_S, before=producer.flush)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
     return Components(
@@ -241,8 +225,11 @@ def build_tables(
     """Build the components from the raw topics to all tables."""
     state_loader = StateLoader(database)
     source = _raw_topics(process, broker, guard, "candlewax-tables")
-    writer = Writer(database, process.counters, history=state_loader, background=True)
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    # An embedded database is read by nobody meanwhile, so it may lack forming candles.
+    interval_s = INTERVAL_S if database.is_embedded else CANDLE_INTERVAL_S
+    writer = _build_writer(
+        process, database, state_loader, interval_s, holds_forming=database.is_embedded
+    )
     return Components(
         raw_topics=source,
         decode=_decode_step(process),
@@ -251,6 +238,19 @@ def build_tables(
         tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),
         lags=[source.lag],
     )
+
+
+def _build_writer(
+    process: ProcessContext, database: Database, state_loader: StateLoader, interval_s: float,
+    **options: Any,  # noqa: ANN401 - passed on
+) -> Writer:  # fmt: skip
+    """Build the writer of a process that reads topics; its backlog holds the sources back."""
+    writer = Writer(
+        database, process.counters, history=state_loader, background=True,
+        interval_s=process.interval_s(interval_s), **options,
+    )  # fmt: skip
+    process.emit_gate.add_backpressure(writer.is_backlogged)
+    return writer
 
 
 def _raw_topics(
@@ -273,8 +273,7 @@ def build_ohlcv(
 ) -> Components:
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
-    writer = Writer(database, process.counters, history=state_loader, background=True)
-    process.emit_gate.add_backpressure(writer.is_backlogged)
+    writer = _build_writer(process, database, state_loader, CANDLE_INTERVAL_S)
     trades = {topics.NORMALIZED: normalized_partitions(process, broker)}
     controls = process.should_stop, process.emit_gate, process.max_wait
     source = KafkaSource(broker, trades, READING, "candlewax-ohlcv", *controls)

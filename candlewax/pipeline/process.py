@@ -46,6 +46,10 @@ class ProcessContext:
     shard_plan: ShardPlan = WHOLE_EXCHANGES
     cluster: Cluster = field(default_factory=Cluster)
 
+    def interval_s(self, default: float) -> float:
+        """Return the seconds between two blocks of few rows: `max_wait` if it is set."""
+        return default if self.max_wait is None else self.max_wait.total_seconds()
+
     @property
     def keys(self) -> list[str]:
         """All keys of a stream of batches, in all processes."""

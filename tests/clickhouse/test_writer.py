@@ -1,9 +1,7 @@
 """The writer: what is stored when, and failures."""
 
-import queue
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,10 +10,9 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from candlewax.clickhouse import ddl, writer
 from candlewax.clickhouse.client import RETRIES, Database
-from candlewax.clickhouse.frame_journal import FrameJournal
 from candlewax.clickhouse.writer import Writer
 from candlewax.runtime.counters import Counters
-from tests.support.writer_batches import batch, candle_batches, count
+from tests.support.writer_batches import batch, count
 
 
 def test_added_column_is_created_in_an_existing_table(tables: Database) -> None:
@@ -42,51 +39,6 @@ def test_flush_stores_all_rows(tables: Database, background: bool) -> None:
     store.flush()
     assert count(tables, "silver_trades") == count(tables, "bronze_frames") == 2
     store.flush()
-    store.close()
-
-
-def test_writer_with_an_interval_stores_few_rows_only_when_flushed(
-    tables: Database, tmp_path: Path
-) -> None:
-    """Until then their frames are in the journal."""
-    journal = FrameJournal(tmp_path)
-    store = Writer(tables, Counters(), background=True, interval_s=3600, journal=journal)
-    store.put(batch())
-    store.put(batch(1))
-    assert not store.is_backlogged()
-    assert count(tables, "bronze_frames") == 0
-    assert FrameJournal(tmp_path).read_left_over().height == 2
-    store.flush()
-    assert count(tables, "bronze_frames") == 2
-    assert FrameJournal(tmp_path).read_left_over().height == 0
-    store.put(batch(2))
-    store.flush(60)
-    assert count(tables, "bronze_frames") == 3
-    store.close()
-
-
-def test_writer_with_an_interval_stores_forming_candles_only_when_one_closes_or_when_flushed(
-    tables: Database,
-) -> None:
-    """Other rows are stored without them."""
-    stored: queue.Queue[object] = queue.Queue()
-    store = Writer(tables, Counters(), background=True, interval_s=0.001, after=stored.put)
-    batches = candle_batches(0, 1, 62, 63)
-
-    def candles_after_storing() -> int:
-        store.put(next(batches))
-        stored.get(timeout=60)
-        return int(count(tables, "ohlcv FINAL"))
-
-    assert [candles_after_storing(), candles_after_storing()] == [0, 0]
-    # The second minute begins: all six of the first trade and the new one-minute candle.
-    assert candles_after_storing() == 7
-    assert tables.query("SELECT sum(trade_count) FROM ohlcv_1m").item() == 3
-    assert candles_after_storing() == 7
-    assert tables.query("SELECT sum(trade_count) FROM ohlcv_1m").item() == 3
-    store.flush(60)
-    assert tables.query("SELECT sum(trade_count) FROM ohlcv_1m").item() == 4
-    store.flush(60)
     store.close()
 
 

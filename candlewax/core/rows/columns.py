@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Final
 
 import polars as pl
@@ -39,6 +39,7 @@ _TRADE_COLUMNS: Final[Columns] = {
     "row": pl.UInt32,
     **{name: kind for name, kind in TRADES.items() if name != "exchange"},
 }
+_RECEIPTS: Final[Columns] = {"received_at": TRADES["received_at"]}
 _CANDLE_COLUMNS: Final[Columns] = {**ROWS, "symbol": pl.Categorical, "cause": pl.Int8}
 
 
@@ -94,12 +95,18 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     """Return several batches of one shard, one after another, as one of columns. Of each candle
     only its last row is kept.
     """
+    return _batch(batches, candle_columns(_latest_candles(batches)))
+
+
+def _batch(batches: Sequence[RowBatch], candles: pl.DataFrame, *, whole: bool = True) -> Batch:
+    """Return batches as one, with the columns of their candles. If it is not `whole`, trades that
+    another process stores have only the column `received_at`.
+    """
     # A batch without trades, such as one of heartbeats, has no watermark.
     watermark = max(batch.watermark for batch in batches)
     exchange, last = batches[-1].exchange, batches[-1]
     decoded = [batch.decoded for batch in batches]
-    trades = trade_columns(exchange, [trade for part in decoded for trade in part.trades])
-    trades = drop_column(trades, "row")
+    trades = _trades(batches) if whole or last.stores_trades else _receipts(batches)
     tables = {}
     if last.stores_trades:
         tables = {
@@ -107,9 +114,8 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
             "dead_letters": dead_letter_columns(exchange, decoded),
             "silver_trades": trades,
         }
-    candles = {row[:3]: row for row in chain.from_iterable(batch.candles for batch in batches)}
-    if candles:
-        tables["ohlcv"] = candle_columns(list(candles.values()))
+    if candles.height:
+        tables["ohlcv"] = candles
     if any(batch.tells_watermark for batch in batches):
         tables["watermarks"] = watermark_rows(exchange, watermark, last.shard)
     return Batch(
@@ -120,6 +126,22 @@ def batch_columns(batches: Sequence[RowBatch]) -> Batch:
     )  # fmt: skip
 
 
+def _trades(batches: Sequence[RowBatch]) -> pl.DataFrame:
+    trades = [trade for batch in batches for trade in batch.trades]
+    return drop_column(trade_columns(batches[-1].exchange, trades), "row")
+
+
+def _receipts(batches: Sequence[RowBatch]) -> pl.DataFrame:
+    times = [(trade.received_at,) for batch in batches for trade in batch.trades]
+    return build_table(_RECEIPTS, times)
+
+
+def _latest_candles(batches: Sequence[RowBatch]) -> list[CandleRow]:
+    """Return the last row of each candle."""
+    rows = chain.from_iterable(batch.candles for batch in batches)
+    return list({row[:3]: row for row in rows}.values())
+
+
 def _concat(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return frames of equal columns as one; most often all are empty."""
     filled = [frame for frame in frames if frame.height]
@@ -127,7 +149,10 @@ def _concat(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
-    """Return batches as columns; those of rows of one shard that follow each other as one."""
+    """Return batches as columns; those of rows of one shard that follow each other as one.
+
+    Of trades that another process stores only `received_at` becomes a column.
+    """
     columns: list[Batch] = []
     pending: dict[tuple[str, Shard], list[RowBatch]] = {}
     for batch in batches:
@@ -136,9 +161,21 @@ def merge_rows(batches: Iterable[AnyBatch]) -> list[Batch]:
             pending.setdefault(key, []).append(batch)
             continue
         if key in pending:
-            columns.append(batch_columns(pending.pop(key)))
+            columns += _merge([pending.pop(key)])
         columns.append(batch)
-    return columns + [batch_columns(rows) for rows in pending.values()]
+    return columns + _merge(list(pending.values()))
+
+
+def _merge(groups: Sequence[Sequence[RowBatch]]) -> list[Batch]:
+    """Return the batches of each group as one."""
+    candles = [_latest_candles(group) for group in groups]
+    # One table of all candles costs about as much as one of a group.
+    table = candle_columns(list(chain.from_iterable(candles)))
+    begins = accumulate(map(len, candles), initial=0)
+    return [
+        _batch(group, table.slice(begin, len(rows)), whole=False)
+        for group, begin, rows in zip(groups, begins, candles, strict=False)
+    ]
 
 
 def _recertification(batches: Sequence[RowBatch]) -> Recertification | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -23,8 +24,13 @@ def build_table(columns: Columns, rows: Sequence[tuple[Any, ...]]) -> pl.DataFra
 def _column(name: str, kind: pl.DataType | type[pl.DataType], values: Sequence[Any]) -> pl.Series:
     if isinstance(kind, pl.Decimal):
         units = pl.Series(name, values, pl.Int128).cast(pl.Decimal(38, 0))
-        last_decimal = pl.Series([Decimal(1).scaleb(-kind.scale)], dtype=kind)
-        return units * last_decimal
+        return units * _last_decimal(kind.scale)
     if isinstance(kind, pl.Datetime):
         return pl.Series(name, values, pl.Int64).cast(kind)
     return pl.Series(name, values, kind)
+
+
+@cache
+def _last_decimal(scale: int) -> pl.Series:
+    """Return one unit of the last decimal."""
+    return pl.Series([Decimal(1).scaleb(-scale)], dtype=pl.Decimal(38, scale))
