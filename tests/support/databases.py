@@ -38,8 +38,11 @@ class Databases:
             self._engine.client.command(f"DROP DATABASE {name} SYNC")
 
     def _made_of(self, name: str) -> object:
+        """Return the definitions of the tables: a view's refresh replaces its table by one that is
+        made of the same.
+        """
         of_tables = """
-        SELECT name, uuid, metadata_version, metadata_modification_time FROM system.tables
+        SELECT name, create_table_query FROM system.tables
         WHERE database = {name:String} ORDER BY ALL
         """
         return self._engine.query(of_tables, {"name": name}).rows()
