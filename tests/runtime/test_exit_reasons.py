@@ -17,7 +17,7 @@ from tests.faults.disk import Disk
 from tests.support import command_inside
 from tests.support.clickhouse_process import serving
 from tests.support.ending import AT_FIRST_INSERT, WITHIN, check, command, end, within
-from tests.support.processes import FLOW, ROOT, environment
+from tests.support.processes import FLOW, ROOT, environment, query
 
 pytestmark = pytest.mark.slow("nearly every test starts a process", seconds=20)
 
@@ -101,15 +101,16 @@ def test_server_away_at_the_start_is_reported_in_one_line(flow: bool) -> None:
 def test_sigterm_during_the_start_ends_with_0(tmp_path: Path) -> None:
     """SIGTERM arrives while the tables are opened; no frame is read."""
     change = (
-        "from candlewax.pipeline import app as start\n"
-        "opened = start.open_tables\n"
+        "from candlewax.pipeline import data_kind\n"
+        "opened = data_kind.open_tables\n"
         "def struck(*where):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return opened(*where)\n"
-        "start.open_tables = struck\n"
+        "data_kind.open_tables = struck\n"
     )
     done = end(tmp_path, *within(change))
     assert (done.returncode, done.stderr) == (0, "")
+    assert query(tmp_path, "SELECT count() FROM bronze_frames") == [["0"]]
 
 
 @pytest.mark.parametrize("package", ["dataflows", "candlewax.cli.main"])
