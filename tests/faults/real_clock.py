@@ -34,8 +34,8 @@ def stepped(stage: Stage) -> Outcome:
         "FAKETIME_CACHE_DURATION": "1",
     }
     _restart(stage, settings)
+    stage.come(20)
     for offset in ("-3600", "+0"):
-        stage.come(20)
         file.write_text(offset)
         stage.come(20)
         stage.calm()

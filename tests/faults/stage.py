@@ -93,10 +93,12 @@ class Stage:
         return process
 
     def stop(self, *names: str) -> None:
-        """Ask processes to end, and wait."""
-        for name in names:
-            process = self.running.pop(name)
-            if status := process.end():
+        """Ask processes to end, all at once, and wait."""
+        processes = {name: self.running.pop(name) for name in names}
+        for process in processes.values():
+            process.tell(signal.SIGTERM)
+        for name, process in processes.items():
+            if status := process.wait():
                 self.ended.append(f"{name} ended with {status}: {last_line(process)}")
 
     def kill(self, name: str) -> None:
