@@ -47,8 +47,7 @@ def _compare_in(folder: Path, frames: Iterable[MadeFrame], seed: int) -> RunResu
 
 
 def _report(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def read_log(path: Path) -> Iterator[MadeFrame]:

@@ -20,7 +20,7 @@ from tests.both_paths import odd_frames
 
 BEGIN_US: Final = 1_780_000_000_000_000
 MINUTE_US: Final = 60_000_000
-ROUGHNESS: Final = (0.0, 0.0, 0.0, 0.001, 0.01, 0.1)
+ROUGHNESS: Final = (0.0, 0.0, 0.0, 0.0, 0.0005, 0.005, 0.05)
 """Chances of an odd event at each frame; one of them is drawn for each stretch."""
 
 

@@ -12,11 +12,15 @@ from tests.both_paths import comparison
 from tests.both_paths.made_frames import MadeFrame
 from tests.both_paths.path import FramePath
 
-BLOCK_FRAMES: Final = 10_000
+BLOCK_FRAMES: Final = 20_000
 """Frames between two comparisons of state; what they say is stored as one block."""
 
-TABLE_BLOCKS: Final = 200
+TABLE_BLOCKS: Final = 60
 """Blocks between two comparisons of tables."""
+
+
+REPORTED_BLOCKS: Final = 15
+"""Blocks between two lines of progress."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ def compare_paths(
         if restart < 0.04:
             for path in (rows, columns, whole):
                 path.restart(with_snapshots=restart < 0.02)
-        minutes = (time.monotonic() - began_at) / 60
-        report(f"{number} blocks, {trade_count:,} trades, {minutes:.1f} minutes")
+        if number % REPORTED_BLOCKS == 0:
+            minutes = (time.monotonic() - began_at) / 60
+            report(f"{trade_count:,} trades, {minutes:.1f} minutes")
     differences += _differences_of_tables(databases)
     return RunResult(frame_count, trade_count, rows.batches["rows"], differences)
 
@@ -71,7 +76,7 @@ def cut_block(block: list[MadeFrame], rng: Random) -> Iterator[list[MadeFrame]]:
     """Return the frames in batches of very different sizes."""
     begin = 0
     while begin < len(block):
-        size = rng.randint(1, rng.choice((1, 30, 300, 600, 2_000)))
+        size = rng.randint(1, rng.choice((1, 60, 800, 2_000, 12_000)))
         yield block[begin : begin + size]
         begin += size
 
