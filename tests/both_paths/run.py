@@ -15,6 +15,9 @@ from tests.both_paths.path import FramePath
 BLOCK_FRAMES: Final = 20_000
 """Frames between two comparisons of state; what they say is stored as one block."""
 
+LARGEST_BATCH: Final = 12_000
+"""Frames of all exchanges in the largest batch."""
+
 TABLE_BLOCKS: Final = 60
 """Blocks between two comparisons of tables."""
 
@@ -37,6 +40,7 @@ def compare_paths(
     frames: Iterable[MadeFrame],
     databases: tuple[Database, Database, Database],
     seed: int,
+    largest_batch: int = LARGEST_BATCH,
     report: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Process frames as rows, as columns with the same cuts, and as columns of whole blocks.
@@ -50,7 +54,7 @@ def compare_paths(
     differences: list[str] = []
     while not differences and (block := list(islice(source, BLOCK_FRAMES))):
         number += 1
-        for batch in cut_block(block, rng):
+        for batch in cut_block(block, rng, largest_batch):
             rows.add(batch)
             columns.add(batch)
         whole.add(block)
@@ -72,11 +76,11 @@ def compare_paths(
     return RunResult(frame_count, trade_count, rows.batches["rows"], differences)
 
 
-def cut_block(block: list[MadeFrame], rng: Random) -> Iterator[list[MadeFrame]]:
+def cut_block(block: list[MadeFrame], rng: Random, largest: int) -> Iterator[list[MadeFrame]]:
     """Return the frames in batches of very different sizes."""
     begin = 0
     while begin < len(block):
-        size = rng.randint(1, rng.choice((1, 60, 800, 2_000, 12_000)))
+        size = rng.randint(1, rng.choice((1, 60, largest // 15 + 1, largest // 6 + 1, largest)))
         yield block[begin : begin + size]
         begin += size
 
