@@ -12,7 +12,7 @@ from tests.both_paths import comparison
 from tests.both_paths.made_frames import MadeFrame
 from tests.both_paths.path import FramePath
 
-BLOCK_FRAMES: Final = 20_000
+BLOCK_FRAMES: Final = 25_000
 """Frames between two comparisons of state; what they say is stored as one block."""
 
 LARGEST_BATCH: Final = 12_000
