@@ -107,10 +107,10 @@ def _plain(frame: pl.DataFrame) -> pa.Table:
 def _name_codes(column: pl.Series) -> pa.Array:
     """Return a column of names as dictionary codes."""
     first = column.first()
-    # Nearly always a block has one exchange and one source: looking each up takes ten times as long.
+    # Nearly always a block has one exchange and one source. To look each up takes far longer.
     if column.dtype == pl.String and first is not None and column.eq_missing(first).all():
         codes = pl.repeat(0, column.len(), dtype=pl.UInt32, eager=True)
-        return pa.DictionaryArray.from_arrays(codes.to_arrow(), _strings([first]))
+        return pa.DictionaryArray.from_arrays(codes.to_arrow(), _strings([str(first)]))
     return column.cast(_NAMES).to_arrow(compat_level=_OLDEST)
 
 

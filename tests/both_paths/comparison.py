@@ -10,11 +10,11 @@ from candlewax.clickhouse.client import Database
 from tests.both_paths.path import FramePath
 
 TABLES: Final = (
-    "bronze_frames", "silver_trades", "dead_letters", "contradictions", "numberings", "gaps", "outages",
-    "market_outages", "ohlcv", "ohlcv_revisions", "watermarks",
+    "bronze_frames", "silver_trades", "dead_letters", "contradictions", "numberings", "gaps",
+    "outages", "market_outages", "ohlcv", "ohlcv_revisions", "watermarks",
 )  # fmt: skip
 CUT_DEPENDENT: Final = frozenset({"ohlcv_revisions", "gaps"})
-"""Tables that tell when something was noticed: other cuts of the same frames notice it elsewhere."""
+"""Tables of what was noticed, and when: with other cuts it is noticed at other times."""
 
 _OWN_CLOCK: Final = frozenset({"inserted_at", "updated_at", "known_at", "earliest"})
 _COMPARED: Final = {
@@ -78,9 +78,7 @@ def _columns(database: Database, table: str) -> str:
         " AND table = {table:String} ORDER BY position",
         {"table": table},
     )["name"]
-    return ", ".join(
-        _COMPARED.get(name, name) for name in names if name not in _OWN_CLOCK
-    )
+    return ", ".join(_COMPARED.get(name, name) for name in names if name not in _OWN_CLOCK)
 
 
 def _list_rows(one: Database, other: Database, table: str, columns: str) -> Differences:
@@ -91,7 +89,7 @@ def _list_rows(one: Database, other: Database, table: str, columns: str) -> Diff
             yield f"  only in {this.client.database}: {row}"
 
 
-def _compare_values(name: str, found: Any, expected: Any) -> Differences:  # noqa: ANN401
+def _compare_values(name: str, found: Any, expected: Any) -> Differences:
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         for key in [*found, *(key for key in expected if key not in found)]:
             yield from _compare_values(f"{name} {key}", found.get(key), expected.get(key))
@@ -99,7 +97,7 @@ def _compare_values(name: str, found: Any, expected: Any) -> Differences:  # noq
         yield f"{name}: {str(found)[:2000]} and {str(expected)[:2000]}"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any) -> Any:
     """Return a snapshot with its frames as sorted rows."""
     if isinstance(value, bytes):
         return sorted(map(repr, pl.read_ipc(io.BytesIO(value)).rows()))

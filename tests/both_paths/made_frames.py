@@ -73,10 +73,10 @@ class FrameMaker:
         self._made = 0
         self._events: tuple[Callable[[_Trading], Iterator[MadeFrame]], ...] = (
             self._repeat_text, self._repeat_frame, self._contradict, self._skip_numbers,
-            self._show_skipped, self._ask_skipped, self._hold_back, self._hold_back, self._change_text,
-            self._change_text, self._change_text, self._spoil, self._send_control, self._send_control,
-            self._begin_anew, self._reconnect, self._refuse, self._send_unknown, self._step_clock,
-            self._send_snapshot,
+            self._show_skipped, self._ask_skipped, self._hold_back, self._hold_back,
+            self._change_text, self._change_text, self._change_text, self._spoil,
+            self._send_control, self._send_control, self._begin_anew, self._reconnect,
+            self._refuse, self._send_unknown, self._step_clock, self._send_snapshot,
         )  # fmt: skip
 
     def frames(self, trades: int) -> Iterator[MadeFrame]:
@@ -153,8 +153,8 @@ class FrameMaker:
         if exchange == "binance_usdm":
             return written.binance_usdm(trade, self._now_us, unit_us)
         if exchange == "kraken":
-            is_first_version = not trade.market.has_ids
-            return written.kraken_v1(trades) if is_first_version else written.kraken_v2(trades, kind)
+            has_ids = trade.market.has_ids
+            return written.kraken_v2(trades, kind) if has_ids else written.kraken_v1(trades)
         if trade.market is catalog.COINBASE_CROSS:
             return written.coinbase_match(trade)
         return written.coinbase_advanced(trades, self._now_us, self._made, kind)
@@ -182,10 +182,7 @@ class FrameMaker:
         ]
         exchange = trading.market.exchange
         yield self._receive(exchange, self._text(trades), len(trades))
-        if self._rng.random() < 0.5:
-            yield self._receive(exchange, self._text(other), len(trades))
-        else:
-            self._hold(exchange, self._text(other), len(trades))
+        self._hold(exchange, self._text(other), len(trades))
 
     def _skip_numbers(self, trading: _Trading) -> Iterator[MadeFrame]:
         for _ in range(self._rng.choice((1, 2, 30))):
@@ -216,7 +213,7 @@ class FrameMaker:
         yield self._receive("binance", text, len(rows), FROM_REST + name)
 
     def _hold(self, exchange: str, text: str, count: int) -> None:
-        late_us = self._rng.choice((50_000, 3_000_000, 40_000_000))
+        late_us = self._rng.choice((1, 50_000, 3_000_000, 40_000_000))
         if self._rng.random() < 0.1:
             # Beyond the allowed lateness: these candles are computed again from the tables.
             late_us = self._rng.choice((17 * MINUTE_US, 90 * MINUTE_US))

@@ -34,8 +34,9 @@ SPOILS: Final[dict[str, Sequence[Callable[[str], str]]]] = {
     "coinbase": faults.COINBASE,
 }
 GARBAGE: Final = (
-    "", "{}", "[]", "null", "1", '"text"', "{", faults.GATEWAY, "\x00", '{"data":[]}', '{"e":"trade"}',
-    '{"channel":"trade","type":"update","data":[]}', '{"channel":"trade"}', "[1,2,3]", "\u2028 \ud7ff",
+    "", "{}", "[]", "null", "1", '"text"', "{", faults.GATEWAY, "\x00", '{"data":[]}',
+    '{"e":"trade"}', '{"channel":"trade","type":"update","data":[]}', '{"channel":"trade"}',
+    "[1,2,3]", "\u2028 \ud7ff",
     '{"channel":"market_trades","events":[]}', '{"type":"match"}', '{"candlewax":"other"}',
 )  # fmt: skip
 

@@ -126,7 +126,9 @@ class MarketOutages:
                 new = [symbol for symbol in symbols if symbol not in self.began]
                 self.began |= dict.fromkeys(new, began)
                 times_before = _latest_before(row, new, latest, trades)
-                self.since |= {symbol: min(began, times_before.get(symbol, began)) for symbol in new}
+                self.since |= {
+                    symbol: min(began, times_before.get(symbol, began)) for symbol in new
+                }
                 changed += [MarketOutage(symbol, began, self.since[symbol], 0) for symbol in new]
             else:
                 changed += self._end(symbols, at_us)
