@@ -10,7 +10,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live help test test-thorough test-fast check mutants bench bench-live soak small-memory chaos faults lock clean
+.PHONY: run up live help test test-thorough both-paths test-fast check mutants bench bench-live soak small-memory chaos faults lock clean
 
 ## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
@@ -36,10 +36,16 @@ test: check
 	@TMPDIR=$(TEMPORARY) $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # EXAMPLES=200. A test that runs whole dataflows tries a tenth of them.
-## run property tests with EXAMPLES (1000) each, for hours on few cores
-test-thorough: $(READY)
+## run property tests with EXAMPLES (1000) each, for hours on few cores, and both-paths
+test-thorough: both-paths
 	@CANDLEWAX_TEST_EXAMPLES=$(or $(EXAMPLES),1000) TMPDIR=$(TEMPORARY) \
 		$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m hypothesis
+
+# TRADES=10000000 SEED=7 LOGS="a.tsv b.tsv" LARGEST=600
+## compare rows and columns over made TRADES (200000), or over frame logs
+both-paths: $(READY)
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m tests.both_paths --trades $(or $(TRADES),200000) --seed $(or $(SEED),1) \
+		$(if $(LARGEST),--largest $(LARGEST)) $(if $(LOGS),--logs $(LOGS))
 
 UNIT := tests/test_layers.py tests/core tests/exchanges tests/runtime tests/pipeline/steps tests/web/cache \
 	tests/cli/test_main.py tests/bench

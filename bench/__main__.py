@@ -70,7 +70,9 @@ def measure_round(number: int, logs: dict[int, str], core: list[int]) -> dict[st
 
 def report(rounds: list[dict[str, Result]], longer: list[Result], sizes: list[Result]) -> None:
     """Print medians, and ratios within each round."""
-    table = Table("", "frames/s", "Candlewax is", title="From frames to candles")
+    table = Table(
+        "", "frames/s", "Candlewax is", "by processor time", title="From frames to candles"
+    )
     names = {
         "candlewax": "Candlewax, one core, 20 symbols",
         "direct": "(a) ClickHouse alone, six views",
@@ -80,23 +82,35 @@ def report(rounds: list[dict[str, Result]], longer: list[Result], sizes: list[Re
     }
     for name, title in names.items():
         speeds = [results[name]["per_second"] for results in rounds]
-        ratios = [r["candlewax"]["per_second"] / r[name]["per_second"] for r in rounds]
-        median = statistics.median(ratios)
-        ratio = f"{median:.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        table.add_row(
-            title, f"{statistics.median(speeds):,.0f}", "" if name == "candlewax" else ratio
-        )
+        ratios = [
+            format_ratios(
+                [per_frame(r[name], time) / per_frame(r["candlewax"], time) for r in rounds]
+            )
+            for time in ("seconds", "processor_s")
+        ]
+        median = f"{statistics.median(speeds):,.0f}"
+        table.add_row(title, median, *([] if name == "candlewax" else ratios))
     one_core, two_cores = (result["per_second"] for result in longer)
     speedup = f"{two_cores / one_core:.2f} times as fast as on one"
     table.add_row("Candlewax, two cores", f"{two_cores:,}", speedup)
     for result in sizes:
         table.add_row(f"batches of {result['size']:,}", f"{result['per_second']:,}")
-    console = Console(width=100)
+    console = Console(width=120)
     console.print(table)
     peak_mb = statistics.median(results["candlewax"]["peak_mb"] for results in rounds)
     long_peak = f"{longer[0]['peak_mb']:,} MB for {3 * COUNT:,}"
     console.print(f"Peak memory: {peak_mb:,.0f} MB for {COUNT:,} frames, {long_peak}")
     console.print(f"Bytes per trade on disk: {rounds[0]['candlewax']['bytes_per_trade']}")
+
+
+def per_frame(result: Result, time: str) -> float:
+    """Return the seconds of one frame, elapsed or of processor time."""
+    return float(result[time] / result["frames"])
+
+
+def format_ratios(ratios: list[float]) -> str:
+    """Return the median of ratios, the least and the greatest."""
+    return f"{statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

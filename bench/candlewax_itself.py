@@ -1,6 +1,5 @@
 """Measurement of Candlewax: the whole pipeline without a recovery store."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from bytewax.inputs import Source
 from bytewax.testing import TestingSource, run_main
 
 from bench import frames
+from bench.stopwatch import Stopwatch, Timing
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.core import instruments
 from candlewax.core.frames import FrameBatch, SourceItem
@@ -27,8 +27,8 @@ WHERE active AND database = 'market' GROUP BY table
 """
 
 
-def run(log: Path, folder: Path) -> float:
-    """Return the seconds from a frame log to stored candles."""
+def run(log: Path, folder: Path) -> Timing:
+    """Return the time from a frame log to stored candles."""
     warm = folder.parent / f"{folder.name}-warm.tsv"
     with log.open("rb") as file:
         warm.write_bytes(b"".join(line for line, _ in zip(file, range(20_000), strict=False)))
@@ -36,8 +36,8 @@ def run(log: Path, folder: Path) -> float:
     return _play(FrameLogSource([log], Counters()), open_tables(folder, "market"))
 
 
-def run_batches(count: int, size: int, folder: Path) -> float:
-    """Return the seconds from batches of `size` frames to stored candles, for twenty symbols."""
+def run_batches(count: int, size: int, folder: Path) -> Timing:
+    """Return the time from batches of `size` frames to stored candles, for twenty symbols."""
     rows = [
         (recv_ns, frames.CONNECTION, seq, frame)
         for seq, (recv_ns, frame) in enumerate(frames.frames(count, 20))
@@ -50,14 +50,14 @@ def run_batches(count: int, size: int, folder: Path) -> float:
     return _play(TestingSource(items), open_tables(folder, "market"))
 
 
-def _play(feed: Source[SourceItem], database: Database) -> float:
+def _play(feed: Source[SourceItem], database: Database) -> Timing:
     loaded_instruments = instruments.load(ROOT / "instruments.toml")
     components = builder.build_components(
         feed, loaded_instruments, loaded_instruments.exchanges, database, Counters()
     )
-    began_at = time.perf_counter()
+    stopwatch = Stopwatch()
     run_main(ohlcv.build(components))
-    return time.perf_counter() - began_at
+    return stopwatch.timing()
 
 
 def bytes_per_trade(folder: Path, count: int) -> dict[str, float]:

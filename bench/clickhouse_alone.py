@@ -7,10 +7,11 @@ parse fails its whole block. Trades and frames are merged with the settings of C
 tables.
 """
 
-import time
 from pathlib import Path
 
 import clickhouse_connect
+
+from bench.stopwatch import Stopwatch, Timing
 
 BLOCK = 100_000
 """Lines per insert."""
@@ -95,8 +96,8 @@ LENGTHS = {
 SILVER = Path(__file__).parents[1] / "clickhouse" / "ddl" / "20_silver_trades.sql"
 
 
-def run(log: Path, folder: Path, *, cascaded: bool) -> float:
-    """Return the seconds to insert a frame log."""
+def run(log: Path, folder: Path, *, cascaded: bool) -> Timing:
+    """Return the time to insert a frame log."""
     lines = log.read_bytes().splitlines(keepends=True)
     blocks = [b"".join(lines[n : n + BLOCK]) for n in range(0, len(lines), BLOCK)]
     warm = b"".join(lines[:20_000])
@@ -105,7 +106,7 @@ def run(log: Path, folder: Path, *, cascaded: bool) -> float:
     return _run(blocks, folder, "market", cascaded=cascaded)
 
 
-def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) -> float:
+def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) -> Timing:
     server = clickhouse_connect.get_client(interface="chdb", path=str(folder))
     server.command(f"CREATE DATABASE {database}")
     client = clickhouse_connect.get_client(interface="chdb", path=str(folder), database=database)
@@ -116,7 +117,7 @@ def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) ->
         client.command(CANDLES.format(name=name))
         view = VIEW_OF_MINUTES if cascaded and name != "1m" else VIEW_OF_TRADES
         client.command(view.format(name=name, length=length))
-    began_at = time.perf_counter()
+    stopwatch = Stopwatch()
     for block in blocks:
         client.raw_insert(
             "frames",
@@ -125,8 +126,8 @@ def _run(blocks: list[bytes], folder: Path, database: str, *, cascaded: bool) ->
             fmt="TabSeparated",
             settings={"deduplicate_blocks_in_dependent_materialized_views": 0},
         )
-    seconds = time.perf_counter() - began_at
+    timing = stopwatch.timing()
     trade_count = client.query("SELECT sum(trade_count) FROM candles_1d").result_rows[0][0]
     if trade_count != sum(block.count(b"\n") for block in blocks):
         raise RuntimeError(f"the views counted {trade_count} trades")
-    return seconds
+    return timing

@@ -1,6 +1,5 @@
 """Measurement of six Bytewax `fold_window` steps, trade by trade; nothing is stored."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +12,8 @@ import msgspec
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from bench.stopwatch import Stopwatch, Timing
+
 LENGTHS = (60, 300, 900, 1800, 3600, 86400)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,8 +21,8 @@ Trade = tuple[datetime, int, Decimal, Decimal, bool]
 """Time, sequence, price, quantity, whether the taker bought."""
 
 
-def run(log: Path, count: int) -> float:
-    """Return the seconds for the first `count` frames of a log."""
+def run(log: Path, count: int) -> Timing:
+    """Return the time for the first `count` frames of a log."""
     with log.open(encoding="utf-8") as file:
         frames = [
             line.rstrip("\n").split("\t")[4] for line, _ in zip(file, range(count), strict=False)
@@ -40,13 +41,13 @@ def run(log: Path, count: int) -> float:
             _merge,
         )
         op.output(f"out_{length}", windows.down, TestingSink(candles))
-    began_at = time.perf_counter()
+    stopwatch = Stopwatch()
     run_main(flow)
-    seconds = time.perf_counter() - began_at
+    timing = stopwatch.timing()
     total = sum(candle[4] for _, (_, candle) in candles)
     if total != len(LENGTHS) * count:
         raise RuntimeError(f"the windows counted {total} trades")
-    return seconds
+    return timing
 
 
 def _never(_: datetime) -> None:

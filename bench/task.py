@@ -1,6 +1,7 @@
 """One measurement in a process of its own: `python -m bench.task '{...}'`.
 
-Prints a line of JSON: the task, its seconds, and the peak memory of the process.
+Prints a line of JSON: the task, its seconds, those of processor time, and the peak memory of the
+process.
 """
 
 import json
@@ -30,14 +31,18 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "clickhouse"
         if task["what"] == "candlewax":
-            seconds = candlewax_itself.run(log, folder)
+            timing = candlewax_itself.run(log, folder)
         elif task["what"] == "batches":
-            seconds = candlewax_itself.run_batches(count, task["size"], folder)
+            timing = candlewax_itself.run_batches(count, task["size"], folder)
         elif task["what"] == "windows":
-            seconds = fold_windows.run(log, count)
+            timing = fold_windows.run(log, count)
         else:
-            seconds = clickhouse_alone.run(log, folder, cascaded=task["what"] == "cascaded")
-        result = {"seconds": round(seconds, 3), "per_second": round(count / seconds)}
+            timing = clickhouse_alone.run(log, folder, cascaded=task["what"] == "cascaded")
+        result = {
+            "seconds": round(timing.seconds, 3),
+            "processor_s": round(timing.processor_s, 3),
+            "per_second": round(count / timing.seconds),
+        }
         if task.get("sizes"):
             result["bytes_per_trade"] = candlewax_itself.bytes_per_trade(folder, count)  # type: ignore[assignment]
         return result

@@ -91,9 +91,27 @@ def _strings(texts: Sequence[str]) -> pa.Array:
     return pl.Series(texts, dtype=pl.String).to_arrow(compat_level=_OLDEST).cast(pa.string())
 
 
+_NAME_COLUMNS: Final = frozenset({"exchange", "connection", "source", "symbol", "reason"})
+
+
 def _plain(frame: pl.DataFrame) -> pa.Table:
-    names = {"exchange", "connection", "source", "symbol", "reason"} & set(frame.columns)
-    return frame.with_columns(pl.col(*names).cast(_NAMES)).to_arrow(compat_level=_OLDEST)
+    arrays = {
+        column.name: _name_codes(column)
+        if column.name in _NAME_COLUMNS
+        else column.to_arrow(compat_level=_OLDEST)
+        for column in frame.get_columns()
+    }
+    return pa.table(arrays)
+
+
+def _name_codes(column: pl.Series) -> pa.Array:
+    """Return a column of names as dictionary codes."""
+    first = column.first()
+    # Nearly always a block has one exchange and one source. To look each up takes far longer.
+    if column.dtype == pl.String and first is not None and column.eq_missing(first).all():
+        codes = pl.repeat(0, column.len(), dtype=pl.UInt32, eager=True)
+        return pa.DictionaryArray.from_arrays(codes.to_arrow(), _strings([str(first)]))
+    return column.cast(_NAMES).to_arrow(compat_level=_OLDEST)
 
 
 def _trades(frame: pl.DataFrame) -> pa.Table:

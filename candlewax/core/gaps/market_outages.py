@@ -103,10 +103,12 @@ class MarketOutages:
         bronze: pl.DataFrame,
         events: Sequence[SubscriptionEvent],
         latest: Mapping[str, int],
+        trades: pl.DataFrame | None = None,
     ) -> list[MarketOutage]:
         """Apply the events of a batch of frames (BRONZE). Return each outage that began or ended.
 
-        `latest`: times of the latest trades by symbol.
+        `latest`: times of the latest trades by symbol, before the batch. `trades`: those of the
+        batch (TRADES with `row`), if it has any.
         """
         if not events:
             return []
@@ -123,7 +125,10 @@ class MarketOutages:
                 began = min(began, self.disconnected_at.get(name, began))
                 new = [symbol for symbol in symbols if symbol not in self.began]
                 self.began |= dict.fromkeys(new, began)
-                self.since |= {symbol: min(began, latest.get(symbol, began)) for symbol in new}
+                times_before = _latest_before(row, new, latest, trades)
+                self.since |= {
+                    symbol: min(began, times_before.get(symbol, began)) for symbol in new
+                }
                 changed += [MarketOutage(symbol, began, self.since[symbol], 0) for symbol in new]
             else:
                 changed += self._end(symbols, at_us)
@@ -178,6 +183,24 @@ class MarketOutages:
             dict(self.connected_at),
             dict(self.disconnected_at),
         )
+
+
+def _latest_before(
+    row: int, symbols: Sequence[str], latest: Mapping[str, int], trades: pl.DataFrame | None
+) -> dict[str, int]:
+    """Return the times of the latest numbered trades of symbols before the frame at `row`.
+
+    Trades that the same batch brings after the event do not count: batches may be cut anywhere.
+    """
+    known = {symbol: latest[symbol] for symbol in symbols if symbol in latest}
+    if trades is None or trades.is_empty():
+        return known
+    symbol = pl.col("symbol").cast(pl.String)
+    earlier = trades.filter(pl.col("row") < row, pl.col("sequence") > 0, symbol.is_in(symbols))
+    times = earlier.group_by(symbol).agg(pl.col("timestamp").max().cast(pl.Int64))
+    for name, time in times.iter_rows():
+        known[name] = max(time, known.get(name, time))
+    return known
 
 
 def outage_rows(exchange: str, changed: Sequence[MarketOutage]) -> pl.DataFrame:

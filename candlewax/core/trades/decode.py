@@ -73,6 +73,14 @@ class DecodedFrames:
         """BRONZE of all frames that tell of connections."""
         return self.bronze if self.heard is None else self.heard
 
+    @property
+    def placed_trades(self) -> pl.DataFrame:
+        """The trades, with `row` as in `connection_frames`: if these are others, by receipt."""
+        if self.heard is None:
+            return self.trades
+        received = self.heard["received_at"].cum_max()
+        return self.trades.with_columns(row=received.search_sorted(self.trades["received_at"]))
+
 
 def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> DecodedFrames:
     """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange."""

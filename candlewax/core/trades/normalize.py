@@ -117,23 +117,35 @@ def normalize(
     In: native trades (row, index, text columns named after native fields); `frames` FRAMES with
     SOURCE, numbered by `row` from 0.
     """
-    trades = to_common_columns(native_trades, dialect)
+    common = to_common_columns(native_trades, dialect).collect(optimizations=PLAIN)
+    received = common.hstack(_received_columns(frames, common["row"]))
     # One query, as nearly always all trades are good.
-    received = frames.lazy().select("recv_ns", *SOURCE, row=_ROW, via=_VIA)
-    joined = trades.join(received, on="row", how="left", maintain_order="left")
-    symbols = instruments.known_table(exchange)
-    checked = _check(joined, symbols).with_columns(quote_volume=_PRODUCT)
+    resolved = _with_symbols(received, instruments.known_table(exchange)).lazy()
+    checked = resolved.with_columns(**_TYPED).with_columns(**_POSITIVE, quote_volume=_PRODUCT)
+    query = _finish(checked.with_columns(ok=_GOOD), exchange, "ok")
     try:
-        trades_if_good = _finish(checked.with_columns(ok=_GOOD), exchange, "ok").collect(
-            optimizations=PLAIN
-        )
+        trades_if_good = query.collect(optimizations=PLAIN)
     except ComputeError:  # a product does not fit
         trades_if_good = None
     if trades_if_good is not None and trades_if_good.drop_in_place("ok").all():
         return NormalizedTrades(trades_if_good, _NO_FAULTS)
-    collected = joined.collect(optimizations=PLAIN)
-    return _normalize_individually(
-        collected, _native_texts(native_trades, dialect), exchange, instruments
+    texts = _native_texts(native_trades, dialect)
+    return _normalize_individually(received, texts, exchange, instruments)
+
+
+def _received_columns(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Return recv_ns, SOURCE and via of the frames with these numbers, one row each."""
+    received = frames.select("recv_ns", *SOURCE, via=_VIA)
+    # Most often each frame holds one trade, and nothing is to be gathered.
+    numbers = pl.int_range(frames.height, dtype=pl.UInt32, eager=True)
+    return received if rows.equals(numbers) else received[rows]
+
+
+def _with_symbols(trades: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
+    """Add symbol, base and quote, or null; by codes, which join faster than texts."""
+    native_symbol = pl.col("native_symbol").cast(pl.Categorical)
+    return trades.with_columns(native_symbol).join(
+        symbols.with_columns(native_symbol), on="native_symbol", how="left", maintain_order="left"
     )
 
 
@@ -151,7 +163,8 @@ def _normalize_individually(
     """Normalize a batch in which a trade is faulty or written unusually."""
     expanded = _expand_exponents(trades)
     table = instruments.resolve_all(exchange, expanded["native_symbol"].unique())
-    checked = _multiply(_check(expanded.lazy(), table).collect(optimizations=PLAIN))
+    resolved = expanded.join(table, on="native_symbol", how="left", maintain_order="left")
+    checked = _multiply(resolved.with_columns(**_TYPED).with_columns(**_POSITIVE))
     is_good = checked.select(ok=_GOOD)["ok"]
     normalized = _finish(checked.filter(is_good).lazy(), exchange).collect(optimizations=PLAIN)
     failed = checked.filter(~is_good).join(
@@ -160,7 +173,6 @@ def _normalize_individually(
     return NormalizedTrades(normalized, _faults(failed, exchange, instruments))
 
 
-_ROW: Final = pl.int_range(pl.len(), dtype=pl.UInt32)
 _VIA: Final = (
     pl.when(pl.col("connection").str.starts_with(FROM_REST))
     .then(REST)
@@ -185,15 +197,6 @@ _POSITIVE: Final = {
     "quantity_ok": pl.col("quantity_ok") & ((pl.col("quantity") > 0) | _HAS_CONDITION),
 }
 _PRODUCT: Final = pl.col("price").cast(QUOTE_VOLUME, strict=False) * pl.col("quantity")
-
-
-def _check(trades: pl.LazyFrame, symbols: pl.DataFrame) -> pl.LazyFrame:
-    """Add the columns that the checks need."""
-    return (
-        trades.join(symbols.lazy(), on="native_symbol", how="left", maintain_order="left")
-        .with_columns(**_TYPED)
-        .with_columns(**_POSITIVE)
-    )
 
 
 def _multiply(trades: pl.DataFrame) -> pl.DataFrame:

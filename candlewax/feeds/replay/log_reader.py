@@ -11,6 +11,10 @@ LONGEST_LINE: Final = 64 << 20
 """Longest line in bytes; a longer one is cut, so that no file can fill the memory."""
 
 _BLOCK: Final = 64 << 10
+"""Bytes of a compressed file that are inflated at once."""
+
+_PLAIN_BLOCK: Final = 1 << 18
+"""Bytes of a plain file that are read at once."""
 
 
 class LogError(ValueError):
@@ -42,8 +46,9 @@ def blocks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
     readable byte if a compressed file is damaged or ends early.
     """
     inflator = _INFLATORS.get(path.suffix)
-    with path.open("rb") as file:
-        stored = iter(lambda: _counted(file.read(_BLOCK), count), b"")
+    size = _BLOCK if inflator else _PLAIN_BLOCK
+    with path.open("rb", buffering=0) as file:
+        stored = iter(lambda: _counted(file.read(size), count), b"")
         yield from _inflated(stored, inflator) if inflator else stored
 
 

@@ -15,7 +15,7 @@ from candlewax.feeds.replay.log_reader import Lines, blocks
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
-BATCH_BYTES: Final = 8 << 20
+BATCH_BYTES: Final = 12 << 20
 """About how much text all logs together keep in memory to be merged."""
 
 MIN_LOG_BYTES: Final = 1 << 18

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final, cast
@@ -16,7 +16,7 @@ from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
 from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
-from candlewax.core.gaps.numberings import Opening
+from candlewax.core.gaps.numberings import Numberings, Opening
 from candlewax.core.rows.candles import batch_watermark
 from candlewax.core.rows.columns import decoded_columns, outage_columns
 from candlewax.core.rows.deduplicate import mark_stored, pass_new
@@ -120,6 +120,8 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         if self._deduplicator and self._stores:
             self._gap_reporter.restore(decoded.exchange, self._deduplicator)
         contradictions, opened = empty(CONTRADICTIONS), empty(NUMBERINGS)
+        numberings = self._deduplicator.numberings if self._deduplicator else Numberings()
+        latest = dict(numberings.latest) if decoded.subscriptions else {}
         if self._deduplicator and trades.height:
             admission = admission or self._deduplicator.mark_new(
                 trades, has_numbering=not self._stores
@@ -137,7 +139,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             trades = trades if fresh.all() else trades.filter(fresh)
             self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
         self._count(decoded, trades.height, contradictions.height)
-        market_outages = self._follow_subscriptions(decoded)
+        market_outages = self._follow_subscriptions(decoded, latest)
         tables, gap_state = self._gap_tables(decoded, trades)
         trades = drop_column(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
@@ -215,16 +217,20 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
         deduplicator.market_outages = outages
 
-    def _follow_subscriptions(self, decoded: DecodedFrames) -> pl.DataFrame:
+    def _follow_subscriptions(
+        self, decoded: DecodedFrames, latest: Mapping[str, int]
+    ) -> pl.DataFrame:
         """Apply subscription events and trades to the market outages.
 
-        Return MARKET_OUTAGES that began or ended.
+        `latest` is from before the batch. Return MARKET_OUTAGES that began or ended.
         """
         deduplicator = self._deduplicator
         if deduplicator is None or not self._stores:
             return empty(MARKET_OUTAGES)
-        outages, latest = deduplicator.market_outages, deduplicator.numberings.latest
-        changed = outages.apply_events(decoded.connection_frames, decoded.subscriptions, latest)
+        outages = deduplicator.market_outages
+        changed = outages.apply_events(
+            decoded.connection_frames, decoded.subscriptions, latest, decoded.placed_trades
+        )
         proven = outages.take_proven(decoded.trades)
         deduplicator.add_spans(
             (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed

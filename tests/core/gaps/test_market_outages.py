@@ -89,6 +89,39 @@ def test_outage_begins_when_the_market_was_last_subscribed(
     assert apply_events(outages, [(60, REFUSED, "A/B")]) == []
 
 
+@pytest.mark.parametrize(
+    ("trades_of_batch", "since"),
+    [
+        ([(1, "A/B", 7, 40)], 10),
+        ([(0, "A/B", 7, 6)], 6),
+        ([(0, "A/B", 7, 6), (0, "A/B", 8, 7), (2, "A/B", 9, 40)], 7),
+        ([(0, "C/D", 7, 6)], 10),
+        ([(0, "A/B", 0, 6)], 10),
+    ],
+    ids=["after the event", "before it", "several", "of another market", "without a number"],
+)
+def test_outage_begins_after_the_last_trade_before_its_event(
+    trades_of_batch: list[tuple[int, str, int, int]], since: int
+) -> None:
+    """Trades that the same batch brings later do not count: batches may be cut anywhere."""
+    rows = [
+        (row, symbol, number, EPOCH + timedelta(microseconds=START + time))
+        for row, symbol, number, time in trades_of_batch
+    ]
+    schema: Columns = {
+        "row": pl.UInt32, "symbol": pl.Categorical, "sequence": pl.UInt64, "timestamp": TIME,
+    }  # fmt: skip
+    bronze = pl.DataFrame(
+        [("c", EPOCH + timedelta(microseconds=START + 10))] * 2,
+        {"connection": pl.String, "received_at": TIME},
+        orient="row",
+    )
+    event = SubscriptionEvent(1, REFUSED, ("A/B",))
+    batch_trades = pl.DataFrame(rows, schema, orient="row")
+    (begun,) = MarketOutages().apply_events(bronze, [event], {}, batch_trades)
+    assert _from_start(begun) == ("A/B", 10, since, 0)
+
+
 @pytest.mark.parametrize(("at", "ended"), [(49, 51), (50, 51), (51, 51), (80, 80)])
 def test_outage_ends_after_its_start_even_when_clock_is_set_back(at: int, ended: int) -> None:
     """A window that starts at its end is outside it."""
