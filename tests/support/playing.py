@@ -18,6 +18,7 @@ from candlewax.core import instruments
 from candlewax.core.frames import FrameBatch
 from candlewax.core.rows.records import Frame as FrameRow
 from candlewax.core.schema import FRAMES
+from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
@@ -94,13 +95,20 @@ def received(frames: Sequence[Frame], cuts: Sequence[int] = ()) -> list[FrameBat
     return items
 
 
-def play(items: Sequence[object], tables: Database, recovery: Path | None = None) -> Counters:
+def play(
+    items: Sequence[object],
+    tables: Database,
+    recovery: Path | None = None,
+    shard_plan: ShardPlan = WHOLE_EXCHANGES,
+) -> Counters:
     """Run the whole pipeline over batches; with `recovery`, each batch is an epoch. Batches of few
     frames are read in the form that they have.
     """
     tally = Counters()
     feed: Any = TestingSource(items, batch_size=1)
-    made = builder.build_components(feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally)
+    made = builder.build_components(
+        feed, INSTRUMENTS, INSTRUMENTS.exchanges, tables, tally, shard_plan=shard_plan
+    )
     config = RecoveryConfig(str(recovery)) if recovery else None
     with mock.patch("candlewax.pipeline.steps.decode.SMALL_BATCH_ROWS", -1):
         run_main(ohlcv.build(made), epoch_interval=timedelta(0), recovery_config=config)
