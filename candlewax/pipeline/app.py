@@ -89,7 +89,8 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
             shard_plan=ShardPlan(settings.shards, settings.own_shards),
             cluster=cluster,
         )
-        recovery_store.drop_stale_states(process.keys)
+        if store := recovery_store.recovery_folder():
+            recovery_store.drop_stale_states(store, process.keys)
         if settings.brokers:
             return _behind_broker(build, settings, settings.brokers, process, shutdown)
         return _embedded(build, settings, process, shutdown, candles=candles)

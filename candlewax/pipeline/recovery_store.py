@@ -68,14 +68,19 @@ def _options() -> argparse.Namespace:
     return parser.parse_known_args(sys.argv[1:])[0]
 
 
-def drop_stale_states(current: Iterable[str]) -> None:
+def recovery_folder() -> Path | None:
+    """Return the folder of the recovery store, None without one."""
+    folder = _options().recovery_directory
+    return Path(folder) if folder else None
+
+
+def drop_stale_states(store: Path, current: Iterable[str]) -> None:
     """Drop the states of other shards of the exchanges that have these keys.
 
     They were right with other shards, and are older than the places in the sources now. The steps
     of the present shards begin from the tables.
     """
-    store = _options().recovery_directory
-    for part in sorted(Path(store).glob("part-*.sqlite3")) if store else ():
+    for part in sorted(store.glob("part-*.sqlite3")):
         with closing(sqlite3.connect(part, timeout=_BUSY_TIMEOUT_S)) as connection, connection:
             states = connection.execute(_STATE_KEYS).fetchall()
             stale = stale_keys({key for _, key in states}, current)

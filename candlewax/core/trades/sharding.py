@@ -93,6 +93,8 @@ def divide_trades(decoded: DecodedFrames, count: int) -> list[DecodedFrames]:
 
 def _trade_shards(trades: pl.DataFrame, count: int) -> pl.Series:
     """Return the index of the shard of each trade."""
+    if trades.is_empty():
+        return pl.Series([], dtype=pl.UInt32)
     symbols = trades["symbol"].cast(pl.String)
     known = {symbol: shard_index(symbol, count) for symbol in symbols.unique()}
     return symbols.replace_strict(known, return_dtype=pl.UInt32)
