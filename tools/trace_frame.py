@@ -36,8 +36,8 @@ from candlewax.kafka import topics
 from candlewax.kafka.client import KafkaClient
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components
-from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.data_kind import Guard
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.settings import Brokers
 from dataflows import ingest, ohlcv, silver
