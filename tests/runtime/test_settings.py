@@ -89,6 +89,14 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("DATABASE", "a" * 65, "letters, digits and underscores"),
         ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
         ("EXCHANGES", "kraken,kraken", "each once"),
+        ("EXCHANGES", "kraken,kraken/0", "or shards, as binance/0"),
+        ("EXCHANGES", "kraken/x", "or shards, as binance/0"),
+        ("EXCHANGES", "kraken/1", "takes shards below 1, the number in CANDLEWAX_SHARDS"),
+        ("SHARDS", "binance", "1 to 64 shards, as binance=4"),
+        ("SHARDS", "binance=0", "1 to 64 shards"),
+        ("SHARDS", "binance=65", "1 to 64 shards"),
+        ("SHARDS", "nasdaq=2", "1 to 64 shards"),
+        ("SHARDS", "binance=2,binance=3", "each once"),
         ("BROKERS", "localhost", "host:port"),
         ("BROKERS", "localhost:9092,", "without empty items"),
         ("BROKERS", "localhost:0", "host:port"),
@@ -283,3 +291,26 @@ def test_invalid_setting_of_rest_is_refused(settings: dict[str, str], takes: str
     assert takes in str(refused.value)
     assert f"CANDLEWAX_{next(iter(settings))}"[:18] in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_shards_of_exchanges_and_those_of_this_process_are_read() -> None:
+    """An exchange of which no shard is named is read whole; one shard is none."""
+    loaded = read(SHARDS="binance=64, kraken=1", EXCHANGES="binance/63,coinbase,binance/0")
+    assert loaded.shards == {"binance": 64}
+    assert loaded.exchanges == ("binance", "coinbase")
+    assert loaded.own_shards == {"binance": {0, 63}}
+
+
+@pytest.mark.parametrize(("partitions", "is_enough"), [("2", False), ("3", True)])
+def test_normalized_topic_needs_a_partition_for_each_shard(
+    partitions: str, is_enough: bool
+) -> None:
+    """Only behind a broker."""
+    assert read(SHARDS="kraken=3", NORMALIZED_PARTITIONS=partitions).shards == {"kraken": 3}
+    if is_enough:
+        brokers = read(BROKERS="b:1", SHARDS="kraken=3", NORMALIZED_PARTITIONS=partitions).brokers
+        assert brokers is not None
+        assert brokers.shards == {"kraken": 3}
+    else:
+        with pytest.raises(SettingsError, match="got 2, takes at least 3"):
+            read(BROKERS="b:1", SHARDS="kraken=3", NORMALIZED_PARTITIONS=partitions)

@@ -1,11 +1,10 @@
 """Bytewax step from decoded trades to those received for the first time."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import polars as pl
 from bytewax.operators import StatefulBatchLogic
@@ -21,7 +20,7 @@ from candlewax.core.rows.candles import batch_watermark
 from candlewax.core.rows.columns import decoded_columns, outage_columns
 from candlewax.core.rows.deduplicate import mark_stored, pass_new
 from candlewax.core.rows.frame_decoder import DecodedRows
-from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS, AnyBatch, RowBatch
+from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
 from candlewax.core.shards import Shard
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
@@ -31,6 +30,7 @@ from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
 from candlewax.pipeline.steps.assign_shards import Decoded
+from candlewax.pipeline.steps.batch_counts import count_batch
 from candlewax.pipeline.steps.gap_reporter import GapReporter
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
@@ -138,7 +138,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             opened = self._report_opened(decoded.exchange, admission.openings)
             trades = trades if fresh.all() else trades.filter(fresh)
             self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
-        self._count(decoded, trades.height, contradictions.height)
+        count_batch(self._counters, decoded, trades.height, contradictions.height)
         market_outages = self._follow_subscriptions(decoded, latest)
         tables, gap_state = self._gap_tables(decoded, trades)
         trades = drop_column(trades, "row")
@@ -276,29 +276,8 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         outages = deduplicator.connections.take_confirmed(trades)
         return tables, deduplicator.gap_state(changes, outages)
 
-    def _count(self, decoded: DecodedFrames, trades: int, contradictions: int) -> None:
-        exchange = decoded.exchange
-        for kind, frames in _value_counts(decoded.bronze["kind"]):
-            self._counters.increment(frames, "frames", exchange, str(kind))
-        self._counters.increment(trades, "trades", exchange)
-        self._counters.increment(contradictions, "contradictions", exchange)
-        duplicates = decoded.trades.height - trades - contradictions
-        self._counters.increment(duplicates, "duplicates", exchange)
-        if decoded.dead_letters.is_empty():
-            return
-        letters = decoded.dead_letters.group_by("scope", "reason").len()
-        for scope, reason, count in letters.iter_rows():
-            self._counters.increment(count, "dead_letters", exchange, str(scope), reason)
-
     def snapshot(self) -> Snapshot | None:
         return save_deduplicator(self._deduplicator) if self._deduplicator else None
-
-
-def _value_counts(values: pl.Series) -> Iterable[tuple[Any, int]]:
-    """Return each value with its number of occurrences."""
-    if values.len() <= SMALL_BATCH_ROWS:
-        return Counter(values.to_list()).items()
-    return values.value_counts().iter_rows()
 
 
 def _with_duplicates(bronze: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
