@@ -17,6 +17,7 @@ from rich.console import Console
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL
+from candlewax.core.shards import ShardPlan
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest import backfill, dump_files
 from candlewax.feeds.rest.backfill import BackfillSource, Texts
@@ -186,7 +187,13 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
         texts, size = _from_rest(request, settings, counters, counts)
     source = BackfillSource(request.exchange, request.native_symbol, texts, counters, shutdown)
     process = ProcessContext(
-        instruments, (request.exchange,), counters, shutdown, is_replayable=False, kind=kind
+        instruments,
+        (request.exchange,),
+        counters,
+        shutdown,
+        is_replayable=False,
+        kind=kind,
+        shard_plan=ShardPlan(settings.shards, settings.own_shards),
     )
     components = _build_components(settings, process, source, kind)
     configure_logging()

@@ -16,6 +16,7 @@ from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
 from candlewax.clickhouse.client import Database
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
+from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.stored_frames import StoredFrameSource
 from candlewax.pipeline import builder
@@ -58,9 +59,8 @@ def _run(arguments: argparse.Namespace) -> int:
     instruments = exit_on_error(NOT_REBUILT, lambda: load_instruments(settings.instruments))
     logging.basicConfig(level=logging.WARNING)
     with closing(open_database(NOT_REBUILT)) as stored:
-        result = exit_on_error(
-            NOT_REBUILT, lambda: rebuild(settings, build_player(instruments), stored, begin, end)
-        )
+        player = build_player(instruments, ShardPlan(settings.shards))
+        result = exit_on_error(NOT_REBUILT, lambda: rebuild(settings, player, stored, begin, end))
     if arguments.json:
         print(to_json(result))
     else:
@@ -70,13 +70,14 @@ def _run(arguments: argparse.Namespace) -> int:
     return SAME if result.comparison.same else DIFFERENT
 
 
-def build_player(instruments: Instruments) -> Play:
+def build_player(instruments: Instruments, shard_plan: ShardPlan = WHOLE_EXCHANGES) -> Play:
     """Return a function that runs stored frames through the pipeline into a database."""
 
     def play(feed: StoredFrameSource, database: Database, counters: Counters) -> None:
-        cli_main(
-            ohlcv.build(builder.build_components(feed, instruments, EXCHANGES, database, counters))
+        components = builder.build_components(
+            feed, instruments, EXCHANGES, database, counters, shard_plan=shard_plan
         )
+        cli_main(ohlcv.build(components))
 
     return play
 

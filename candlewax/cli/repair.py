@@ -16,6 +16,7 @@ from candlewax.clickhouse.client import Database, connect, open_tables
 from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS
 from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL, SIMULATED
+from candlewax.core.shards import ShardPlan
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.fill_schedule import GapSelection
 from candlewax.feeds.rest.gap_fill import GapFillSource
@@ -142,6 +143,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
             on_end=report.end,
             is_replayable=False,
             kind=kind,
+            shard_plan=ShardPlan(settings.shards, settings.own_shards),
         )
         components = _build_components(settings, process, source, tables)
         configure_logging()

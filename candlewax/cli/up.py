@@ -24,6 +24,7 @@ from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
 from candlewax.core.instruments import InstrumentsError
 from candlewax.core.instruments import load as load_instruments
+from candlewax.core.shards import ShardPlan
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
@@ -131,6 +132,7 @@ class _Up:
         self._process = ProcessContext(
             instruments, exchanges, Counters(), self._shutdown, is_live=settings.is_live,
             is_replayable=not settings.is_live, max_wait=settings.linger_seconds,
+            shard_plan=ShardPlan(settings.shards, settings.own_shards),
         )  # fmt: skip
         self._batch_queue = BatchQueue()
         self._address = serve_options.read(arguments)
