@@ -34,11 +34,12 @@ class RawFrameProducer:
         counters: Counters,
         now: Callable[[], float] = time.time,
         kind: str = "",
-        shard_of: Callable[[str, str], Shard | None] = lambda *_: WHOLE,
+        shard_of: Callable[[str, str], Shard | None] | None = None,
     ) -> None:
         """`kind` is the kind of data of all frames; if it is empty, messages lack its header.
 
-        `shard_of` returns the shard of an exchange's connection, None for one of several shards.
+        `shard_of` returns the shard of an exchange's connection, None for one of several shards;
+        without it each exchange is one shard.
         """
         self._shard_of = shard_of
         self._kind: Headers = [(KIND, kind.encode())] if kind else []
@@ -64,7 +65,7 @@ class RawFrameProducer:
                 (SEQ, b"%d" % seq),
                 *self._kind,
             ]
-            shard = self._shard_of(exchange, connection)
+            shard = self._shard_of(exchange, connection) if self._shard_of else WHOLE
             partition = topics.raw_partition(connection, self._count(topic), shard)
             self._producer.send(topic, partition, value, connection, timestamp_ms, headers)
         self._latency.record_sent(exchange, count, oldest_ns / 1e9)

@@ -163,6 +163,7 @@ def build_ingest(
 
     `open_database` is called once there are dead letters, which no raw topic takes.
     """
+    is_divided = bool(process.shard_plan.counts)
     producer = ReliableProducer(broker, process.should_stop)
     publisher = TradePublisher(broker, producer)
 
@@ -172,12 +173,19 @@ def build_ingest(
         return sink.build_part("", UNKNOWN_EXCHANGE, None)
 
     frames = RawFrameProducer(
-        broker, producer, process.counters, kind=process.kind, shard_of=process.connection_shard
+        broker,
+        producer,
+        process.counters,
+        kind=process.kind,
+        shard_of=process.connection_shard if is_divided else None,
     )
     return Components(
         feed=feed,
         route=RouteStep(
-            process.instruments, process.exchanges, process.counters, process.connection_key
+            process.instruments,
+            process.exchanges,
+            process.counters,
+            process.connection_key if is_divided else None,
         ),
         topics=RawTopicSink(
             process.keys, frames, open_fallback_sink, process.on_end, process.runs_key

@@ -57,7 +57,8 @@ def pass_new(
     deduplicator.connections.record_received(max(received, default=0))
     if trades:
         deduplicator.expire(max(trade.timestamp for trade in trades) - WATERMARK_DELAY_US)
-    return RowBatch(decoded.exchange, decoded, deduplicator.gap_state({}, _NO_OUTAGES))
+    gap_state = deduplicator.gap_state({}, _NO_OUTAGES)
+    return RowBatch(decoded.exchange, decoded, gap_state, shard=decoded.shard)
 
 
 def mark_stored(deduplicator: Deduplicator, decoded: DecodedRows) -> Admission | None:

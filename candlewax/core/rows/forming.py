@@ -50,4 +50,4 @@ class FormingCandles:
 
     def _release(self, exchange: str, shard: Shard) -> RowBatch:
         rows = list(self._held.pop((exchange, shard)).values())
-        return RowBatch(exchange, DecodedRows(exchange, [], shard=shard), candles=rows)
+        return RowBatch(exchange, DecodedRows(exchange, []), candles=rows, shard=shard)

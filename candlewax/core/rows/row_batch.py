@@ -13,7 +13,7 @@ from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
 from candlewax.core.schema import TRADES, empty
-from candlewax.core.shards import Shard
+from candlewax.core.shards import WHOLE, Shard
 
 SMALL_BATCH_ROWS: Final = 500
 """Frames of a batch that are read row by row; more are read as columns."""
@@ -49,11 +49,7 @@ class RowBatch:
     late_trades: pl.DataFrame = field(default_factory=lambda: _NO_TRADES)
     recertify: Recertification | None = None
     stores_trades: bool = True
-
-    @property
-    def shard(self) -> Shard:
-        """Shard of the trades."""
-        return self.decoded.shard
+    shard: Shard = WHOLE
 
     @property
     def trades(self) -> Sequence[Trade]:

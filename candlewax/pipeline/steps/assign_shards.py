@@ -23,12 +23,13 @@ class ShardAssigner:
 
     def __init__(self, plan: ShardPlan) -> None:
         self._plan = plan
+        self._counts = plan.counts
 
     def assign_frames(
         self, decoded: Decoded, instruments: Instruments
     ) -> list[tuple[str, Decoded]]:
         """Assign a batch of frames. Raises ShardError if it is not of this process's shards."""
-        exchange, count = decoded.exchange, self._plan.count(decoded.exchange)
+        exchange, count = decoded.exchange, self._counts.get(decoded.exchange, 1)
         if count == 1:
             return [(exchange, decoded)]
         resolve = partial(_resolve, instruments, exchange)
@@ -44,7 +45,7 @@ class ShardAssigner:
 
     def assign_trades(self, decoded: Decoded) -> list[tuple[str, Decoded]]:
         """Assign a batch of trades without frames. Raises ShardError, as `assign_frames`."""
-        exchange, count = decoded.exchange, self._plan.count(decoded.exchange)
+        exchange, count = decoded.exchange, self._counts.get(decoded.exchange, 1)
         if count == 1:
             return [(exchange, decoded)]
         if isinstance(decoded, DecodedRows):

@@ -85,8 +85,9 @@ class CandleStep(StatefulBatchLogic[AnyBatch, AnyBatch, Snapshot | None]):
         self._received_us: int | None = None
 
     def on_batch(self, values: list[AnyBatch]) -> tuple[Iterable[AnyBatch], bool]:
-        self._shard = values[0].shard
-        self._state_loader = self._state_loader.for_shard(self._shard)
+        if values[0].shard is not self._shard:
+            self._shard = values[0].shard
+            self._state_loader = self._state_loader.for_shard(self._shard)
         return [self._add(value) for value in values], StatefulBatchLogic.RETAIN
 
     def _add(self, batch: AnyBatch) -> AnyBatch:

@@ -22,7 +22,7 @@ from candlewax.core.rows.deduplicate import mark_stored, pass_new
 from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.core.schema import NUMBERINGS, drop_column, empty
-from candlewax.core.shards import Shard
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.core.snapshots import Snapshot, load_deduplicator, save_deduplicator
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder, remove_contradictions
@@ -64,6 +64,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         self._gap_reporter = GapReporter(state_loader, counters, is_resumed=is_resumed)
         self._finder: ContradictionFinder | None = None
         self._last_read_minute = 0
+        self._shard = WHOLE
 
     def on_batch(
         self, values: list[DecodedFrames | DecodedRows]
@@ -79,8 +80,10 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
 
     def _use_shard(self, shard: Shard) -> None:
         """Read state of this shard from now on; all batches of a key are of the same one."""
-        self._state_loader = self._state_loader.for_shard(shard)
-        self._gap_reporter.use_shard(shard)
+        if shard is not self._shard:
+            self._shard = shard
+            self._state_loader = self._state_loader.for_shard(shard)
+            self._gap_reporter.use_shard(shard)
 
     def _deduplicate_rows(self, decoded: DecodedRows) -> AnyBatch:
         """As `_deduplicate`; a batch that says more than new trades goes on as columns."""
@@ -108,7 +111,7 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             self._read_contradictions(deduplicator, exchange, minute)
         deduplicator.expire(batch_watermark(trades))
         gap_state = deduplicator.gap_state({}, outage_columns(decoded.outages))
-        batch = RowBatch(exchange, decoded, gap_state, stores_trades=False)
+        batch = RowBatch(exchange, decoded, gap_state, stores_trades=False, shard=decoded.shard)
         self._counters.increment_all(decoded.totals())
         return batch
 

@@ -41,9 +41,11 @@ class RouteStep:
         instruments: Instruments,
         exchanges: Iterable[str],
         counters: Counters,
-        key_of: Callable[[str, str], str] = lambda exchange, _: exchange,
+        key_of: Callable[[str, str], str] | None = None,
     ) -> None:
-        """`key_of` returns the key of the frames of an exchange's connection."""
+        """`key_of` returns the key of the frames of an exchange's connection; None if it is the
+        exchange.
+        """
         self._key_of = key_of
         self._decode = DecodeStep(instruments, exchanges, counters)
         self._exchanges = frozenset(exchanges)
@@ -63,7 +65,8 @@ class RouteStep:
             self._counters.increment(count, "skipped", item.exchange)
             return []
         if isinstance(item, InvalidUtf8Frames):
-            return [(self._key_of(item.exchange, item.frames["connection"][0]), item)]
+            name = item.frames["connection"][0]
+            return [(self._key_of(item.exchange, name) if self._key_of else item.exchange, item)]
         return self._split_by_size(item)
 
     def _split_by_size(
@@ -81,14 +84,16 @@ class RouteStep:
         self, item: FrameBatch
     ) -> list[tuple[str, FrameBatch | InvalidUtf8Frames | Batch]]:
         """Return the frames by key; all of a connection have the same one, so their order stays."""
-        exchange = item.exchange
+        exchange, key_of = item.exchange, self._key_of
+        if not key_of:
+            return [(exchange, item)]
         if item.rows:
             rows: dict[str, list[Frame]] = {}
             for row in item.rows:
-                rows.setdefault(self._key_of(exchange, row.connection), []).append(row)
+                rows.setdefault(key_of(exchange, row.connection), []).append(row)
             return [(key, FrameBatch(exchange, rows=own)) for key, own in rows.items()]
         names = item.frames["connection"].unique(maintain_order=True)
-        keys = {name: self._key_of(exchange, name) for name in names}
+        keys = {name: key_of(exchange, name) for name in names}
         if len(set(keys.values())) == 1:
             return [(keys[names[0]], item)]
         key_of_frame = item.frames["connection"].replace_strict(keys, return_dtype=pl.String)
