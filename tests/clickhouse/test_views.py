@@ -270,3 +270,26 @@ def test_market_outage_of_an_older_release_has_its_begin_as_since(
     for _ in range(2):
         ddl.apply(tables.client)
     assert tables.query("SELECT since = began AS same FROM market_outages").item()
+
+
+@pytest.mark.parametrize(
+    ("table", "times", "key"),
+    [("watermarks", ["watermark"], "exchange"), ("outages", ["began", "ended"], "exchange, began")],
+)
+def test_row_of_an_older_release_is_one_of_all_markets(
+    tables: Database, table: str, times: list[str], key: str
+) -> None:
+    """Shards become part of the key."""
+    columns = ", ".join(f"{name} DateTime64(6, 'UTC')" for name in times)
+    tables.client.command(f"DROP TABLE {table}")
+    tables.client.command(
+        f"CREATE TABLE {table} (exchange LowCardinality(String), {columns})"
+        f" ENGINE = ReplacingMergeTree ORDER BY ({key})"
+    )
+    tables.client.command(f"INSERT INTO {table} (exchange) VALUES ('x')")
+    for _ in range(2):
+        ddl.apply(tables.client)
+    assert tables.query(f"SELECT shards, shard FROM {table}").rows() == [(0, 0)]
+    sorting = "SELECT sorting_key FROM system.tables WHERE database = currentDatabase()"
+    stored = tables.query(f"{sorting} AND name = {{t:String}}", {"t": table}).item()
+    assert stored == f"{key}, shards, shard"
