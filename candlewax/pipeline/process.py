@@ -104,8 +104,8 @@ class ProcessContext:
 def raw_partitions(process: ProcessContext, broker: KafkaClient, exchange: str) -> list[int]:
     """Return the partitions of an exchange's raw topic that this process reads.
 
-    Partition `index` holds the frames of a shard; if there are more, they are read as if they
-    began again. Raises BrokerError.
+    Each shard reads the partition of its index; if there are more, each is read by shard
+    `partition % shards`. Raises BrokerError.
     """
     count = process.shard_plan.count(exchange)
     return [
