@@ -94,17 +94,35 @@ def frame_rows(tables: Database) -> list[tuple[Any, ...]]:
     ).rows()
 
 
+def outage_rows(tables: Database) -> list[tuple[Any, ...]]:
+    """The shards of each outage, and its microseconds."""
+    return tables.query(
+        "SELECT shards, shard, toUnixTimestamp64Micro(ended) - toUnixTimestamp64Micro(began) AS us"
+        " FROM outages FINAL"
+    ).rows()
+
+
 @pytest.mark.parametrize("form", [0, 1, 2], ids=["mixed", "other cuts", "whole"])
 def test_shards_give_the_candles_of_their_own_markets(tables: Database, form: int) -> None:
-    """Frames of one connection to all markets are divided by market."""
+    """Frames of one connection to all markets are divided by market; its outage is one of all."""
     frames = market_frames(160, {0: "b0"})
+    gap = frames[100].recv_us
+    later = [replace(frame, recv_us=frame.recv_us + 50_000_000) for frame in frames[101:]]
+    frames = [
+        event("connected", "b0", 5_000, frames[0].recv_us - 1, "p"),
+        *frames[:101],
+        event("disconnected", "b0", 5_001, gap + 1, "p"),
+        event("connected", "b0", 5_002, gap + 40_000_001, "p"),
+        *later,
+    ]
     cuts = ([7, 30, 31, 90], [1, 64, 120, 150], [])[form]
     play(received(frames, cuts), tables)
-    whole = silver(tables), frame_rows(tables)
+    whole = silver(tables), frame_rows(tables), outage_rows(tables)
+    assert whole[2] == [(0, 0, 40_000_000)]
     clear(tables)
     play(received(frames, cuts), tables, shard_plan=ShardPlan({"binance": 3}))
     fills = all_fills(frames)
-    assert (silver(tables), frame_rows(tables)) == whole
+    assert (silver(tables), frame_rows(tables), outage_rows(tables)) == whole
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == gold_by_shard(fills, 3)
     assert verify(tables.client).equal
@@ -130,11 +148,7 @@ def test_connections_of_a_shard_pass_undivided(tables: Database) -> None:
     fills = all_fills(frames)
     assert silver(tables) == expected_silver(fills)
     assert gold(tables) == gold_by_shard(fills, 2)
-    outages = tables.query(
-        "SELECT shards, shard, toUnixTimestamp64Micro(ended) - toUnixTimestamp64Micro(began) AS us"
-        " FROM outages FINAL"
-    ).rows()
-    assert outages == [(2, 1, 4_000_000)]
+    assert outage_rows(tables) == [(2, 1, 4_000_000)]
     marks = tables.query("SELECT shards, shard FROM watermarks FINAL ORDER BY shard").rows()
     assert marks == [(2, 0), (2, 1)]
     assert verify(tables.client).equal

@@ -121,3 +121,10 @@ def test_each_key_is_read_by_one_process_of_a_cluster() -> None:
         processes = [Cluster(4, workers, number) for number in range(4)]
         for key in KEYS:
             assert sum(process.runs_key(key) for process in processes) == 1
+
+
+def test_workers_of_a_process_follow_each_other() -> None:
+    """Bytewax numbers them process by process."""
+    keys = [shard_key("kraken", Shard(index, 4)) for index in range(4)]
+    first = [Cluster(2, 2, 0).runs_key(key) for key in keys]
+    assert first == [True, True, False, False]
