@@ -16,7 +16,7 @@ _NAMES: Final = pl.Categorical
 _OLDEST: Final = pl.CompatLevel.oldest()
 
 
-SMALL_BATCH_ROWS: Final = 3_000
+COLUMN_BY_COLUMN_ROWS: Final = 3_000
 """Rows up to which converting each column by itself is faster: an operation on a whole frame
 costs as much for ten rows as for thousands."""
 
@@ -30,7 +30,7 @@ def rows(table: str, frames: Sequence[pl.DataFrame]) -> pa.Table:
     The frames have the columns of their table; for `silver_trades` those of TRADES and vendor
     columns.
     """
-    if sum(frame.height for frame in frames) <= SMALL_BATCH_ROWS:
+    if sum(frame.height for frame in frames) <= COLUMN_BY_COLUMN_ROWS:
         return _small_trades(frames) if table == "silver_trades" else _small_plain(frames)
     frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
     return _trades(frame) if table == "silver_trades" else _plain(frame)

@@ -27,9 +27,9 @@ FIRST_ROWS: Final = 100_000
 """Pending rows at which an idle writer stores a block without waiting for more."""
 
 MAX_WAIT_S: Final = 1.0
-"""Seconds that rows wait for more once they are more than SMALL_BATCH_ROWS."""
+"""Seconds that rows wait for more once they are more than UNDELAYED_ROWS."""
 
-SMALL_BATCH_ROWS: Final = 5_000
+UNDELAYED_ROWS: Final = 5_000
 """Pending rows up to which the writer does not wait for more."""
 
 INTERVAL_S: Final = 1.0
@@ -123,10 +123,10 @@ class Writer:
     def is_backlogged(self) -> bool:
         """Return True if a few more rows would only wait for the block that is being stored.
 
-        False during its last insert if no rows are pending, and with more than SMALL_BATCH_ROWS
+        False during its last insert if no rows are pending, and with more than UNDELAYED_ROWS
         pending or in the block: rows then come many at once. False after a failure.
         """
-        if self._failure or not self._is_storing or self._rows > SMALL_BATCH_ROWS:
+        if self._failure or not self._is_storing or self._rows > UNDELAYED_ROWS:
             return False
         if self._interval_s:
             return False
@@ -200,14 +200,14 @@ class Writer:
         with self._signal:
             self._signal.wait_for(lambda: self._pending or self._is_closed)
             self._signal.wait_for(self._is_ready, timeout=self._wait_s())
-            if self._rows > SMALL_BATCH_ROWS:
+            if self._rows > UNDELAYED_ROWS:
                 self._signal.wait_for(
                     self._is_ready, timeout=max(0.0, MAX_WAIT_S - self._waited_s())
                 )
             if self._is_closed:
                 return []
             self._is_storing = True
-            self._has_more_inserts = self._rows <= SMALL_BATCH_ROWS
+            self._has_more_inserts = self._rows <= UNDELAYED_ROWS
             batches = self._take_pending(is_asked=self._flushed > self._stored)
             self._signal.notify_all()
             return batches

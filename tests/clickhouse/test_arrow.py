@@ -34,13 +34,13 @@ def trades(rows: list[tuple[str | None, dict[str, str | None]]]) -> pl.DataFrame
     )
 
 
-@pytest.mark.parametrize("small_batch_rows", [-1, arrow.SMALL_BATCH_ROWS])
+@pytest.mark.parametrize("small_batch_rows", [-1, arrow.COLUMN_BY_COLUMN_ROWS])
 @given(st.lists(ROWS, min_size=1, max_size=3))
 def test_row_has_the_conditions_and_vendor_data_of_its_trade(
     small_batch_rows: int, batches: list[list[tuple[str | None, dict[str, str | None]]]]
 ) -> None:
     """With any vendor fields, by the code for small batches and for large ones."""
-    with mock.patch.object(arrow, "SMALL_BATCH_ROWS", small_batch_rows):
+    with mock.patch.object(arrow, "COLUMN_BY_COLUMN_ROWS", small_batch_rows):
         columns = arrow.rows("silver_trades", [trades(rows) for rows in batches]).to_pydict()
     expected_rows = [row for rows in batches for row in rows]
     assert columns["conditions"] == [[c] if c is not None else [] for c, _ in expected_rows]
@@ -64,7 +64,7 @@ def test_small_and_large_batches_give_the_same_rows(frames: list[tuple[str, str,
             ("silver_trades", decoded.trades.drop("row")),
         ):
             small = arrow.rows(name, [frame, frame]).to_pydict()
-            with mock.patch.object(arrow, "SMALL_BATCH_ROWS", -1):
+            with mock.patch.object(arrow, "COLUMN_BY_COLUMN_ROWS", -1):
                 large: dict[str, Any] = arrow.rows(name, [frame, frame]).to_pydict()
             assert small == large
 

@@ -203,7 +203,7 @@ def test_writer_is_backlogged_while_a_small_batch_waits(
 ) -> None:
     """Not once the waiting rows make a block of their own."""
     inserts = HeldInserts(monkeypatch)
-    monkeypatch.setattr(writer, "SMALL_BATCH_ROWS", 2)
+    monkeypatch.setattr(writer, "UNDELAYED_ROWS", 2)
     store = Writer(tables, Counters(), background=True)
     store.put(batch())
     inserts.await_begin()

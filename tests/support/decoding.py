@@ -33,7 +33,7 @@ def read(
     """
     rows = [(recv_ns + n, connection, n, text) for n, text in enumerate(texts)]
     frames = pl.DataFrame(rows, schema=FRAMES, orient="row")
-    with mock.patch("candlewax.core.trades.decode.SMALL_BATCH_ROWS", few):
+    with mock.patch("candlewax.core.trades.decode.ONE_BY_ONE_FRAMES", few):
         return decode(EXCHANGES[exchange], frames, INSTRUMENTS)
 
 

@@ -60,7 +60,7 @@ MINUTES: Final = 1 << 27
 _MAX_SPAN_US: Final = 1 << 40
 """About twelve days: the trades of most batches lie closer together."""
 
-SMALL_BATCH_ROWS: Final = 1_000
+SINGLE_QUERY_TRADES: Final = 1_000
 """Trades below which one query is the fastest way."""
 
 SYMBOL: Final = pl.col("symbol").to_physical().cast(pl.Int64)
@@ -151,7 +151,7 @@ def _state_columns(timeframe: int, length: int) -> list[pl.Expr]:
 
 def _sort_trades(trades: pl.DataFrame) -> pl.DataFrame:
     """Sort the trades of each symbol by ORDER."""
-    if trades.height < SMALL_BATCH_ROWS:
+    if trades.height < SINGLE_QUERY_TRADES:
         return trades.sort(SYMBOL, *ORDER)
     time = pl.col("timestamp").cast(pl.Int64)
     begin, end = trades.select(time.min().alias("begin"), time.max().alias("end")).row(0)

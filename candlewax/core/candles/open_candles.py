@@ -19,7 +19,7 @@ from candlewax.core.candles.certificate import (
 from candlewax.core.candles.combine import (
     MINUTE,
     SECOND,
-    SMALL_BATCH_ROWS,
+    SINGLE_QUERY_TRADES,
     STATE,
     WINDOW,
     all_timeframes,
@@ -197,7 +197,7 @@ def _locate_windows(
 
     `late_counts`: revisions by `key`, or None.
     """
-    if trades.height < SMALL_BATCH_ROWS:
+    if trades.height < SINGLE_QUERY_TRADES:
         batch_candles = small_batch_candles(trades)
     else:
         batch_candles = all_timeframes(combine(trades)).lazy().with_columns(key=WINDOW)

@@ -40,7 +40,7 @@ from candlewax.exchanges.protocol.dialect import (
 from candlewax.exchanges.protocol.dump_files import read_lines
 from candlewax.exchanges.protocol.fields import FrameError, NativeTrade, parse
 
-SMALL_BATCH_ROWS: Final = 32
+ONE_BY_ONE_FRAMES: Final = 32
 """Frames up to which parsing one by one is faster than trying each layout."""
 
 MAX_TRADES: Final = 65_535
@@ -191,12 +191,12 @@ def _read_dump(exchange: Exchange, frames: pl.DataFrame) -> tuple[Tables, pl.Dat
 def _extract_layouts(exchange: Exchange, frames: pl.DataFrame) -> tuple[Tables, pl.DataFrame]:
     """Extract columns from frames with a known layout. Return the other frames, too."""
     tables: Tables = []
-    if frames.height <= SMALL_BATCH_ROWS:
+    if frames.height <= ONE_BY_ONE_FRAMES:
         return tables, frames
     unmatched = frames.select("row", "frame")
     for layout in order_by_likelihood(exchange.layouts, unmatched):
         for extract in (extract_columns, extract_many)[: 1 + layout.has_several_trades]:
-            if unmatched.height <= SMALL_BATCH_ROWS:
+            if unmatched.height <= ONE_BY_ONE_FRAMES:
                 break
             native = extract(layout, unmatched)
             if native.height:

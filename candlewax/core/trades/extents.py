@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-_SMALL_BATCH_ROWS: Final = 300
+_LOOP_TRADES: Final = 300
 """Trades up to which a loop is faster than a query."""
 
 
@@ -40,7 +40,7 @@ class Extent(NamedTuple):
 
 def extents(keys: pl.DataFrame) -> Iterable[Extent]:
     """Yield the extent of each symbol. In: symbol, sequence and timestamp of TRADES."""
-    return _small_batch_extents(keys) if keys.height <= _SMALL_BATCH_ROWS else _query_extents(keys)
+    return _small_batch_extents(keys) if keys.height <= _LOOP_TRADES else _query_extents(keys)
 
 
 def _query_extents(keys: pl.DataFrame) -> Iterable[Extent]:

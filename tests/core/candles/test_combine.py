@@ -22,8 +22,8 @@ from tests.support.oracle import Fill
 def test_candles_of_one_batch_match_oracle_for_any_order(few: int, fills: list[Fill]) -> None:
     """In all timeframes, ties included, for a small and a large batch."""
     with (
-        mock.patch("candlewax.core.candles.open_candles.SMALL_BATCH_ROWS", few),
-        mock.patch("candlewax.core.candles.combine.SMALL_BATCH_ROWS", few),
+        mock.patch("candlewax.core.candles.open_candles.SINGLE_QUERY_TRADES", few),
+        mock.patch("candlewax.core.candles.combine.SINGLE_QUERY_TRADES", few),
     ):
         book, latest, stale = apply_batches([fills])
     assert latest == oracle.candles(fills, {"x": book.watermark})
@@ -54,8 +54,8 @@ def test_unnumbered_trades_of_one_time_in_two_batches_are_ordered_by_offset(
     """The lower offset opens the candle and the higher one closes it."""
     fills = [fill(5, str(offset + 1), sequence=0, offset=offset) for offset in (0, 1)]
     with (
-        mock.patch("candlewax.core.candles.open_candles.SMALL_BATCH_ROWS", few),
-        mock.patch("candlewax.core.candles.combine.SMALL_BATCH_ROWS", few),
+        mock.patch("candlewax.core.candles.open_candles.SINGLE_QUERY_TRADES", few),
+        mock.patch("candlewax.core.candles.combine.SINGLE_QUERY_TRADES", few),
     ):
         _, latest, _ = apply_batches([[fills[first]], [fills[1 - first]]])
     candle = latest["1m", "x", "A/B", DAY // 1_000_000]
@@ -78,7 +78,7 @@ def test_trades_of_one_time_in_a_large_batch_are_ordered_by_offset(number: int) 
     assert (candle["open"], candle["close"]) == (Decimal(1), Decimal(600))
 
 
-@pytest.mark.parametrize("count", [2, candles.SMALL_BATCH_ROWS], ids=["few", "many"])
+@pytest.mark.parametrize("count", [2, candles.SINGLE_QUERY_TRADES], ids=["few", "many"])
 def test_repaired_and_unnumbered_trades_are_counted_at_any_place_in_a_batch(count: int) -> None:
     for place in (0, count - 1):
         trades = table([fill(5, sequence=n + 1) for n in range(count)])

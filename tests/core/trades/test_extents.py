@@ -59,7 +59,7 @@ def test_extent_matches_plain_list(few: int, rows: list[Row]) -> None:
             "timestamp": pl.Series(moments, dtype=TIME),
         }
     )
-    with mock.patch("candlewax.core.trades.extents._SMALL_BATCH_ROWS", few):
+    with mock.patch("candlewax.core.trades.extents._LOOP_TRADES", few):
         actual = sorted(extents(keys))
     expected_extents = [expected(rows, symbol) for symbol in sorted({row[0] for row in rows})]
     assert actual == [extent for extent, _ in expected_extents]
