@@ -1,6 +1,7 @@
 """An exchange in shards, as processes over a real broker: the tables of a run without shards."""
 
 import json
+import signal
 from pathlib import Path
 from zlib import crc32
 
@@ -76,8 +77,11 @@ def test_shards_over_a_broker_store_what_one_process_stores(
         return sorted(system.tables.query(EVERYTHING).rows()) == expected
 
     reading.until(is_stored, seconds=60, pause=0.3)
+    # Processes of a cluster end together.
     for process in running:
-        assert process.end() == 0, process.said()
+        process.tell(signal.SIGTERM)
+    for process in running:
+        assert process.wait() == 0, process.said()
     assert sorted(system.tables.query(EVERYTHING).rows()) == expected
     verified = candlewax(tmp_path, "verify", **system.settings)
     assert verified.returncode == 0, verified.stdout
