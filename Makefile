@@ -65,9 +65,10 @@ check: $(READY)
 mutants: $(READY)
 	@TMPDIR=$(TEMPORARY) $(PYTHON) tools/mutants.py $(NAMES)
 
+# PARTS=workers measures 1, 2 and 4 processes of one exchange of FRAMES (1000000) over a broker.
 ## measure one core from a log to candles, beside ClickHouse and Bytewax windows
 bench: $(READY)
-	@$(PYTHON) -m bench
+	@$(PYTHON) -m bench$(if $(PARTS),.live $(PARTS) $(if $(FRAMES),--frames $(FRAMES)))
 
 # Needs Java and Maven for the broker. PARTS="sockets chain latency footprint page watched api"
 # RATES=1,55 of footprint and latency, SECONDS of each measurement, WARM seconds before it.

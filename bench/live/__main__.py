@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.live import api, chain, footprint, latency, page, sockets, watched
+from bench.live import api, chain, footprint, latency, page, sockets, watched, workers
 from bench.live.processes import Result
 from tests.support.kafka.broker import BrokerUnavailableError
 
@@ -35,6 +35,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
         options.warm,
     ),
     "page": lambda options: page.run(options.seconds or _SECONDS),
+    "workers": lambda options: workers.run(options.frames),
     "watched": lambda options: watched.run(options.seconds or _SECONDS),
     "api": lambda options: api.run(options.asked, tuple(options.served)),
 }
@@ -44,7 +45,7 @@ def main() -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.live", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--frames", type=int, default=_FRAMES, help="of sockets and chain")
+    parser.add_argument("--frames", type=int, default=_FRAMES, help="of sockets, chain and workers")
     parser.add_argument(
         "--seconds",
         type=float,
@@ -109,6 +110,19 @@ def _speeds(title: str, results: list[Result]) -> Table:
     return table
 
 
+def _workers(results: list[Result]) -> Table:
+    names = ("processes", "s of a core a million", "ratio to one", "s of a core to start")
+    title = "Processes of one exchange, from the raw topic to the tables"
+    table = Table(*names, "seconds of a core", "others' cores", title=title)
+    for result in results:
+        if "ratio" not in result:
+            table.add_row(result["what"])
+            continue
+        fields = (f"{result[name]:.2f}" for name in ("per_million_s", "ratio", "start_s"))
+        table.add_row(result["what"], *fields, _format_cpu(result), f"{result['others_cores']:.2f}")
+    return table
+
+
 def _latencies(results: list[Result]) -> Table:
     names = ("trades/s", "where", "epochs", "trades", "p50", "p90", "p99", "longest", "confirmed")
     table = Table(*names, "others' cores", title="From sent to readable, in milliseconds")
@@ -161,6 +175,7 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "latency": _latencies,
     "footprint": _footprints,
     "page": _pages,
+    "workers": _workers,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),
     "api": _pages,
 }

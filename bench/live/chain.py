@@ -106,7 +106,7 @@ def _measure_brokered(stage: Stage, watch: TopicWatch, count: int, way: str) -> 
     for piece in pieces:
         piece.wait_for_output(f"{piece.name.partition('-')[0]}: ")
     meter = Meter(stage.running)
-    used = _wait_until_stored(stage.front_port, database, count, pieces, meter)
+    used = wait_until_stored(stage.front_port, database, count, pieces, meter)
     seconds = used["seconds"]
     lag = _wait_until_read(watch, pieces, way)
     candles, closed = _query(stage.front_port, database, _READING)
@@ -165,7 +165,7 @@ def _counts(port: int) -> Counter[str]:
     return Counter({table: int(float(rows)) for table, rows in _ROWS.findall(text)})
 
 
-def _wait_until_stored(
+def wait_until_stored(
     port: int, database: str, count: int, pieces: list[Piece], meter: Meter
 ) -> Result:
     """Return the resources used until everything is stored."""
