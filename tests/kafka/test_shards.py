@@ -16,11 +16,11 @@ from candlewax.kafka.topics import RAW_RETENTION_MS, Topic
 from candlewax.pipeline import builder
 from candlewax.runtime.counters import Counters
 from dataflows import ohlcv
-from tests.dataflows.test_shards import market_frames
 from tests.support.kafka import reading
 from tests.support.kafka.system import NORMALIZED, RAW, Process, System, record
 from tests.support.playing import INSTRUMENTS
 from tests.support.processes import candlewax
+from tests.support.shard_frames import market_frames
 
 pytestmark = pytest.mark.slow("a broker, a server and processes between them", seconds=60)
 
