@@ -29,7 +29,7 @@ _COMPARED: Final = {
     # Windows end on whole minutes, so a watermark is exact to the minute only.
     "watermark": "toStartOfMinute(watermark) AS minute",
 }
-"""What is compared of a column, if not its values."""
+"""Expressions that are compared instead of a column."""
 
 EXAMPLES: Final = 5
 

@@ -37,7 +37,7 @@ def test_writer_with_an_interval_stores_few_rows_after_a_block_only_when_flushed
 def test_writer_with_an_interval_stores_the_first_rows_after_a_pause_at_once(
     tables: Database,
 ) -> None:
-    """Those that follow share the next block."""
+    """Rows that follow share the next block."""
     stored: queue.Queue[Sequence[Batch]] = queue.Queue()
     store = Writer(tables, Counters(), background=True, interval_s=3600, after=stored.put)
     store.put(batch())

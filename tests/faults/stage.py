@@ -1,6 +1,4 @@
-"""What faults happen to: simulated exchanges, a broker, a ClickHouse server, and the
-dataflows between them, each a process.
-"""
+"""Stage of faults: simulated exchanges, a broker, a database, and dataflows, each a process."""
 
 import asyncio
 import json

@@ -72,7 +72,7 @@ def test_key_names_its_exchange() -> None:
 
 
 def test_states_of_other_shards_are_stale() -> None:
-    """Those of exchanges that this process does not read are not."""
+    """States of exchanges that this process does not read are kept."""
     three = [shard_key("kraken", Shard(n, 3)) for n in range(3)]
     two = [shard_key("kraken", Shard(n, 2)) for n in range(2)]
     stored = {"kraken", "binance", *two, *three}
@@ -116,7 +116,7 @@ def test_cluster_is_that_of_the_options(
 
 
 def test_each_key_is_read_by_one_process_of_a_cluster() -> None:
-    """Whatever the number of workers in a process."""
+    """For one worker in a process and for several."""
     for workers in (1, 2, 3):
         processes = [Cluster(4, workers, number) for number in range(4)]
         for key in KEYS:

@@ -16,7 +16,7 @@ def batches(exchange: str, *seconds: int) -> list[RowBatch]:
 
 @pytest.mark.parametrize("stores_trades", [True, False])
 def test_batches_of_each_exchange_become_one_as_if_they_were_alone(stores_trades: bool) -> None:
-    """Of trades that another process stores only the time of receipt is kept."""
+    """Trades that another process stores keep only their time of receipt."""
     one, two = batches("binance", 0, 1, 62), batches("kraken", 5, 6)
     heartbeat = replace(one[0], exchange="coinbase", candles=())
     rows = [one[0], two[0], one[1], heartbeat, two[1], one[2]]
