@@ -157,8 +157,8 @@ def _own_events(
 def _reject_mixed(decoded: DecodedFrames, count: int) -> DecodedFrames:
     """Make dead letters of frames whose trades belong to several shards.
 
-    Such a frame's duplicates could not be counted: no shard sees all its trades. Known exchanges
-    send frames of one market.
+    Such a frame's duplicates could not be counted: no shard sees all its trades. In recordings of
+    the exchanges a frame holds trades of one market.
     """
     shards = _trade_shards(decoded.trades, count)
     numbered = decoded.trades.select("row", "symbol", shard=shards)
