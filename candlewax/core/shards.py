@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import gcd
 from typing import Final
 from zlib import crc32
 
@@ -24,10 +23,6 @@ class Shard:
 
     index: int = 0
     count: int = 1
-
-    def overlaps(self, other: "Shard") -> bool:
-        """Return True if a market can belong to both shards."""
-        return (self.index - other.index) % gcd(self.count, other.count) == 0
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of queries that read the markets of this shard."""
