@@ -106,7 +106,7 @@ $(READY): $(LOCK) pyproject.toml tools/environment.sh
 lock:
 	@echo 'setuptools>=80,<81' | uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--extra dev pyproject.toml - --output-file $(LOCK)
+		--extra cold --extra dev pyproject.toml - --output-file $(LOCK)
 
 ## delete .venv and all files left by builds and tests
 clean:
