@@ -199,7 +199,8 @@ def _check_url(text: str, schemes: tuple[str, ...], example: str) -> str:
     return text
 
 
-def _parse_registry_url(text: str) -> str:
+def parse_registry_url(text: str) -> str:
+    """Return an address of HTTP. Raises ValueError."""
     return _check_url(text, ("http", "https"), "http://127.0.0.1:18081")
 
 
@@ -231,7 +232,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "EXCHANGES": ("", _parse_exchanges),
     "SHARDS": ("", _parse_shards),
     "INSTRUMENTS": ("instruments.toml", _parse_instruments),
-    "SCHEMA_REGISTRY": ("", _parse_registry_url),
+    "SCHEMA_REGISTRY": ("", parse_registry_url),
     "METRICS_PORT": ("", _parse_port),
     "METRICS_ADDRESS": ("127.0.0.1", _parse_address),
     "FRESH_SECONDS": ("60", _parse_seconds),

@@ -16,6 +16,8 @@ from dotenv.parser import parse_stream
 
 from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
+from candlewax.runtime.cold_settings import NAMES as COLD_NAMES
+from candlewax.runtime.cold_settings import ColdSettings, read_cold_settings
 from candlewax.runtime.last_filled import recall_database
 from candlewax.runtime.setting_parsers import (
     FILE,
@@ -70,7 +72,7 @@ class Settings:
     and a process that fills one takes the default of its kind of data. `is_simulated` is true if
     the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
     shards of each exchange with more than one; `own_shards` the indexes of those that this process
-    reads, of exchanges of which it reads some.
+    reads, of exchanges of which it reads some. `cold` is where the archive is; None: no cold tier.
     """
 
     feed: str | tuple[Path, ...]
@@ -91,6 +93,7 @@ class Settings:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     shards: Mapping[str, int] = field(default_factory=dict)
     own_shards: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    cold: ColdSettings | None = None
 
     @property
     def is_live(self) -> bool:
@@ -120,6 +123,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
     secrets = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
     others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secrets.keys()
+    others |= COLD_NAMES
     unknown = texts.keys() - READERS - others
     errors += [f"{PREFIX}{name}: no such setting; there are {_list_names()}" for name in unknown]
     values: dict[str, Any] = {}
@@ -130,6 +134,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         except ValueError as error:
             errors.append(f"{PREFIX}{name}: got {quote_setting(text)}, takes {error}")
     values["keys"] = _read_keys(secrets, errors)
+    values["cold"] = read_cold_settings(texts, errors)
     properties: dict[str, str] = {}
     for name, text in kafka.items():
         try:
@@ -247,4 +252,4 @@ def _read_dotenv(dotenv: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _list_names() -> str:
-    return ", ".join(PREFIX + name for name in (*READERS, *KEYS, f"{KAFKA}*"))
+    return ", ".join(PREFIX + name for name in (*READERS, *sorted(COLD_NAMES), *KEYS, f"{KAFKA}*"))

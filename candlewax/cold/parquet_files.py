@@ -1,0 +1,165 @@
+"""Parquet files of the archive: encodings by column, and a footer that names their units.
+
+A file lies in one partition of its table. Its footer holds the entry `candlewax`, JSON: schema
+version, version of Candlewax, and the units with rows, content hash and sum of clocks. The footer
+is the truth about what a file holds; the table `cold_units` only remembers it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
+from pyiceberg.schema import Schema
+
+from candlewax import __version__
+from candlewax.cold import schemas
+from candlewax.cold.layers import LAYERS, SCHEMA_VERSION, Layer
+from candlewax.cold.units import Measure, Unit
+
+FOOTER: Final = b"candlewax"
+"""Name of our entry in the footer."""
+
+ROW_GROUP_ROWS: Final = 131_072
+
+HOURLY_LEVEL: Final = 3
+"""Zstandard level of new files: they are compacted a day later."""
+
+COMPACTED_LEVEL: Final = 9
+"""Zstandard level of compacted files."""
+
+_ENCODINGS: Final = {
+    "delta": "DELTA_BINARY_PACKED",
+    "split": "BYTE_STREAM_SPLIT",
+    "prefix": "DELTA_BYTE_ARRAY",
+    "plain": "PLAIN",
+}
+
+
+class ArchiveError(RuntimeError):
+    """A part of the archive that cannot be read or is not as it must be; the message names it."""
+
+
+def write(
+    io: FileIO,
+    path: str,
+    layer: Layer,
+    schema: Schema,
+    batches: Iterable[pa.RecordBatch],
+    units: Mapping[Unit, Measure],
+    level: int = HOURLY_LEVEL,
+) -> int:
+    """Write the rows of the units as one file. Return the number of rows.
+
+    `batches` are cast to the schema. Raises ArchiveError if a value does not fit, such as a number
+    above 2^63 - 1.
+    """
+    target = schemas.arrow_schema(schema)
+    rows = 0
+    with (
+        io.new_output(path).create(overwrite=False) as stream,
+        pq.ParquetWriter(stream, target, **_options(layer, level)) as writer,
+    ):
+        for table in _row_groups(batches, target, layer):
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            rows += table.num_rows
+        writer.add_key_value_metadata({FOOTER.decode(): _footer_text(units)})
+    return rows
+
+
+def _row_groups(
+    batches: Iterable[pa.RecordBatch], target: pa.Schema, layer: Layer
+) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    waiting_rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        waiting_rows += batch.num_rows
+        if waiting_rows >= ROW_GROUP_ROWS:
+            yield _cast(waiting, target, layer)
+            waiting, waiting_rows = [], 0
+    if waiting_rows:
+        yield _cast(waiting, target, layer)
+
+
+def _cast(batches: list[pa.RecordBatch], target: pa.Schema, layer: Layer) -> pa.Table:
+    try:
+        return pa.Table.from_batches(batches).cast(target)
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise ArchiveError(f"{layer.name}: a value does not fit its column: {error}") from error
+
+
+def _options(layer: Layer, level: int) -> dict[str, Any]:
+    encodings = {
+        path: _ENCODINGS[column.encoding]
+        for column in layer.columns
+        if column.encoding != "dict"
+        for path in schemas.leaf_path(column)
+    }
+    return {
+        "compression": "zstd",
+        "compression_level": level,
+        "data_page_version": "2.0",
+        "use_dictionary": [
+            path
+            for column in layer.columns
+            if column.encoding == "dict"
+            for path in schemas.leaf_path(column)
+        ],
+        "column_encoding": encodings,
+        "store_schema": False,
+        "write_page_index": True,
+        "write_page_checksum": True,
+    }
+
+
+def _footer_text(units: Mapping[Unit, Measure]) -> str:
+    return json.dumps(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "candlewax": __version__,
+            "units": [
+                {
+                    "layer": unit.layer,
+                    "exchange": unit.exchange,
+                    "begin": unit.begin.isoformat(),
+                    "rows": measure.rows,
+                    "content": measure.content,
+                    "clocks": measure.clocks,
+                }
+                for unit, measure in sorted(units.items())
+            ],
+        }
+    )
+
+
+@lru_cache(maxsize=20_000)
+def read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
+    """Return the units that a file's footer names. Raises ArchiveError.
+
+    Files are never changed, so each footer is read once.
+    """
+    try:
+        with io.new_input(path).open() as stream:
+            entries = pq.read_metadata(stream).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise ArchiveError(f"{path}: cannot be read: {error}") from error
+    text = entries.get(FOOTER)
+    if text is None:
+        raise ArchiveError(f"{path}: not written by Candlewax: its footer names no units")
+    found = json.loads(text)
+    if found["schema_version"] > SCHEMA_VERSION:
+        raise ArchiveError(
+            f"{path}: written by Candlewax {found['candlewax']}, which is newer than this one"
+        )
+    return {
+        Unit(one["layer"], one["exchange"], datetime.fromisoformat(one["begin"])): Measure(
+            one["rows"], one["content"], one["clocks"]
+        )
+        for one in found["units"]
+        if one["layer"] in LAYERS
+    }

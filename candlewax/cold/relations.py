@@ -1,0 +1,133 @@
+"""SQL of the rows of units, warm and cold, in the same types, and of their measures.
+
+Every statement takes the parameters `exchanges`, `begin` and `end`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from candlewax.clickhouse.client import Database
+from candlewax.cold.columns import Column
+from candlewax.cold.layers import HOUR, Layer
+from candlewax.cold.units import EPOCH, FAR, Unit
+
+Types = Mapping[str, str]
+"""ClickHouse types of the columns of a warm table, by name."""
+
+_TYPES: Final = """
+SELECT name, type FROM system.columns
+WHERE database = currentDatabase() AND table = {table:String} AND default_kind != 'MATERIALIZED'
+ORDER BY position
+"""
+
+
+def read_types(database: Database, layer: Layer) -> Types:
+    """Return the types of the columns of a layer's warm table or view."""
+    rows = database.query(_TYPES, {"table": layer.source})
+    return {
+        name: re.sub(r"^SimpleAggregateFunction\(\w+, (.*)\)$", r"\1", kind)
+        for name, kind in rows.iter_rows()
+    }
+
+
+def parameters(units: Iterable[Unit]) -> dict[str, object]:
+    """Return the parameters that select the units, and rows between them, of their exchanges."""
+    chosen = list(units)
+    return {
+        "exchanges": sorted({unit.exchange for unit in chosen}),
+        "begin": f"{min((unit.begin for unit in chosen), default=EPOCH):%Y-%m-%d %H:%M:%S}",
+        "end": f"{max((unit.end for unit in chosen), default=FAR):%Y-%m-%d %H:%M:%S}",
+    }
+
+
+def warm_rows(layer: Layer) -> str:
+    """Return the SELECT of warm rows."""
+    columns = ", ".join(f"r.{name} AS {name}" for name in layer.column_names)
+    final = " FINAL" if layer.is_table else ""
+    return (
+        f"SELECT {columns} FROM {layer.source} AS r{final} "
+        f"WHERE {_selection(layer)} AND {layer.condition}"
+    )
+
+
+def cold_rows(layer: Layer, types: Types, iceberg: str) -> str:
+    """Return the SELECT of the rows of an Iceberg table, in the types of the warm table."""
+    columns = ", ".join(f"CAST(r.{name}, '{_quoted(types[name])}') AS {name}" for name in types)
+    return f"SELECT {columns} FROM {iceberg} AS r WHERE {_selection(layer)}"
+
+
+def merged_rows(layer: Layer, types: Types, iceberg: str) -> str:
+    """Return the SELECT of warm rows, and of cold rows whose keys are not warm."""
+    key = ", ".join(layer.key)
+    names = ", ".join(layer.column_names)
+    warm = warm_rows(layer)
+    return (
+        f"SELECT {names} FROM ({warm}) UNION ALL "
+        f"SELECT {names} FROM ({cold_rows(layer, types, iceberg)}) "
+        f"WHERE ({key}) NOT IN (SELECT {key} FROM ({warm}))"
+    )
+
+
+def measure_sql(layer: Layer, rows: str) -> str:
+    """Return the statement that measures units.
+
+    Its columns: exchange, begin (seconds since 1970), rows, content, clocks.
+    """
+    hashed = ", ".join(
+        _hashed(column) for column in layer.columns if column.name not in layer.clocks
+    )
+    clocks = " + ".join(f"toInt128(toUnixTimestamp64Micro({name}))" for name in layer.clocks)
+    return (
+        f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
+        "lower(leftPad(hex(sum(content)), 32, '0')) AS content, toString(sum(clocks)) AS clocks "
+        f"FROM (SELECT exchange, {layer.time or '0'} AS at, "
+        f"reinterpretAsUInt128(sipHash128({hashed})) AS content, {clocks or 'toInt128(0)'} AS clocks "
+        f"FROM ({rows})) GROUP BY exchange, begin"
+    )
+
+
+def stream_sql(layer: Layer, rows: str) -> str:
+    """Return the statement that yields rows for Arrow, in the order of the layer."""
+    columns = ", ".join(f"{_for_arrow(column)} AS {column.name}" for column in layer.columns)
+    order = ", ".join(f"s.{name}" for name in layer.sort)
+    return f"SELECT {columns} FROM ({rows}) AS s ORDER BY {order}"
+
+
+def _selection(layer: Layer) -> str:
+    selection = "r.exchange IN {exchanges:Array(String)}"
+    if layer.time:
+        selection += (
+            f" AND r.{layer.time} >= {{begin:DateTime('UTC')}}"
+            f" AND r.{layer.time} < {{end:DateTime('UTC')}}"
+        )
+    return selection
+
+
+def _bucket(layer: Layer) -> str:
+    if layer.span is None:
+        return "toUInt32(0)"
+    start = "toStartOfHour" if layer.span == HOUR else "toStartOfDay"
+    return f"toUnixTimestamp({start}(at))"
+
+
+def _hashed(column: Column) -> str:
+    if column.type.startswith("map"):
+        return f"mapSort({column.name})"
+    return column.name if column.is_required else f"ifNull({column.name}, '\\0')"
+
+
+def _for_arrow(column: Column) -> str:
+    name = f"s.{column.name}"
+    casts = {
+        "string": "String" if column.is_required else "Nullable(String)",
+        "list<string>": "Array(String)",
+        "map<string,string>": "Map(String, String)",
+    }
+    if column.type == "timestamptz":
+        return f"toDateTime64({name}, 6, 'UTC')"
+    return f"CAST({name}, '{casts[column.type]}')" if column.type in casts else name
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
