@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
+from clickhouse_connect.driver.binding import format_str
 from clickhouse_connect.driver.exceptions import DatabaseError as ClientError
 
 from candlewax.clickhouse import engine
@@ -24,7 +25,7 @@ _SETTINGS: Final = {
 
 
 def stream_batches(
-    database: Database, sql: str, parameters: Mapping[str, str]
+    database: Database, sql: str, parameters: Mapping[str, Any]
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query. Strings are binary columns.
 
@@ -43,8 +44,16 @@ def stream_batches(
         try:
             connection.query(f"USE {database.client.database}")
             result = connection.send_query(
-                f"{sql} SETTINGS {clause}", "Arrow", params=dict(parameters)
+                f"{sql} SETTINGS {clause}", "Arrow", params=_as_texts(parameters)
             )
             yield from result.record_batch(rows_per_batch=BATCH_ROWS)
         except RuntimeError as error:
             raise ClientError(str(error)) from error
+
+
+def _as_texts(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameters as the engine parses them: a list as an array of strings."""
+    return {
+        name: f"[{', '.join(map(format_str, value))}]" if isinstance(value, list) else str(value)
+        for name, value in parameters.items()
+    }

@@ -5,7 +5,7 @@ Every statement takes the parameters `exchanges`, `begin` and `end`.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.columns import Column
@@ -31,7 +31,7 @@ def read_types(database: Database, layer: Layer) -> Types:
     }
 
 
-def parameters(units: Iterable[Unit]) -> dict[str, object]:
+def parameters(units: Iterable[Unit]) -> dict[str, Any]:
     """Return the parameters that select the units, and rows between them, of their exchanges."""
     chosen = list(units)
     return {
@@ -82,7 +82,8 @@ def measure_sql(layer: Layer, rows: str) -> str:
         f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
         "lower(leftPad(hex(sum(content)), 32, '0')) AS content, toString(sum(clocks)) AS clocks "
         f"FROM (SELECT exchange, {layer.time or '0'} AS at, "
-        f"reinterpretAsUInt128(sipHash128({hashed})) AS content, {clocks or 'toInt128(0)'} AS clocks "
+        f"reinterpretAsUInt128(sipHash128({hashed})) AS content, "
+        f"{clocks or 'toInt128(0)'} AS clocks "
         f"FROM ({rows})) GROUP BY exchange, begin"
     )
 

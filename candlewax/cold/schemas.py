@@ -1,13 +1,13 @@
 """Iceberg schemas of the layers, their Arrow forms, and their DDL as text."""
 
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
-from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
+from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
@@ -39,7 +39,10 @@ _PLAIN: Final[dict[str, IcebergType]] = {
 _FIRST_NESTED_ID: Final = 1001
 """Field id of the first element of a list or map. The catalog assigns ids of its own."""
 
-_TRANSFORMS: Final = {"day": DayTransform(), "month": MonthTransform()}
+_TRANSFORMS: Final[dict[str, Transform[Any, Any]]] = {
+    "day": DayTransform(),
+    "month": MonthTransform(),
+}
 
 PROPERTIES: Final = {
     "format-version": "2",

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -21,8 +21,8 @@ RELEASED: Final = "released"
 STATES: Final = (WRITTEN, COMMITTED, VERIFIED, SEALED, RELEASED)
 
 _STATES: Final = """
-SELECT layer, exchange, begin, toString(state) AS state, rows, content, clocks, settled, files,
-    snapshot, measured_at, version
+SELECT layer, exchange, toUnixTimestamp(begin) AS begin_s, toString(cold_units.state) AS state, rows,
+    content, clocks, settled, files, snapshot, measured_at, released, version
 FROM cold_units FINAL
 WHERE ({layer:String} = '' OR layer = {layer:String})
     AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}
@@ -34,14 +34,17 @@ _SCHEMA: Final = pa.schema(
         "layer": pa.string(), "exchange": pa.string(), "begin": pa.timestamp("s", "UTC"),
         "state": pa.string(), "rows": pa.uint64(), "content": pa.string(), "clocks": pa.string(),
         "settled": pa.bool_(), "files": pa.list_(pa.string()), "snapshot": pa.int64(),
-        "measured_at": pa.timestamp("us", "UTC"), "version": pa.uint64(),
+        "measured_at": pa.timestamp("us", "UTC"), "released": pa.bool_(), "version": pa.uint64(),
     }
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class UnitState:
-    """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot."""
+    """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot.
+
+    `released`: its warm rows were dropped once, so warm rows of it are only what came later.
+    """
 
     unit: Unit
     state: str
@@ -50,6 +53,7 @@ class UnitState:
     files: tuple[str, ...]
     snapshot: int
     measured_at: datetime
+    released: bool = False
     version: int = 0
 
     def advance(self, state: str) -> "UnitState":
@@ -82,7 +86,8 @@ class UnitTable:
         )
         found = {}
         for row in rows.iter_rows(named=True):
-            unit = Unit(str(row["layer"]), str(row["exchange"]), _in_utc(row["begin"]))
+            begin_time = EPOCH + timedelta(seconds=int(row["begin_s"]))
+            unit = Unit(str(row["layer"]), str(row["exchange"]), begin_time)
             found[unit] = UnitState(
                 unit,
                 str(row["state"]),
@@ -90,7 +95,8 @@ class UnitTable:
                 bool(row["settled"]),
                 tuple(row["files"]),
                 row["snapshot"],
-                row["measured_at"],
+                _in_utc(row["measured_at"]),
+                bool(row["released"]),
                 row["version"],
             )
         return found
@@ -103,7 +109,8 @@ class UnitTable:
                 "state": one.state, "rows": one.measure.rows, "content": one.measure.content,
                 "clocks": str(one.measure.clocks), "settled": one.settled,
                 "files": list(one.files), "snapshot": one.snapshot,
-                "measured_at": one.measured_at, "version": _next_version(one.version),
+                "measured_at": one.measured_at, "released": one.released,
+                "version": _next_version(one.version),
             }
             for one in states
         ]  # fmt: skip
@@ -115,7 +122,7 @@ class UnitTable:
         rows = self._database.query(
             "SELECT mark FROM cold_marks FINAL WHERE layer = {layer:String}", {"layer": layer.name}
         )
-        return rows["mark"][0] if len(rows) else EPOCH
+        return _in_utc(rows["mark"][0]) if len(rows) else EPOCH
 
     def store_mark(self, layer: Layer, mark: datetime) -> None:
         """Store the time up to which stored rows of a layer are offloaded."""

@@ -1,5 +1,6 @@
 """Catalog and tables of the archive, and the atomic swap of files."""
 
+import logging
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,13 +15,6 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
     ValidationException,
-)
-from pyiceberg.expressions import (
-    And,
-    BooleanExpression,
-    EqualTo,
-    GreaterThanOrEqual,
-    LessThan,
 )
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
@@ -141,14 +135,14 @@ class Warehouse:
         return table
 
 
-def _row_filter(exchange: str, units: list[Unit]) -> BooleanExpression:
-    by_exchange = EqualTo("exchange", exchange)
+def _row_filter(exchange: str, units: list[Unit]) -> str:
+    by_exchange = f"exchange = '{exchange}'"
     time = LAYERS[units[0].layer].time
     if time is None:
         return by_exchange
     begin = min(unit.begin for unit in units).isoformat()
     end = max(unit.end for unit in units).isoformat()
-    return And(by_exchange, GreaterThanOrEqual(time, begin), LessThan(time, end))
+    return f"{by_exchange} AND {time} >= '{begin}' AND {time} < '{end}'"
 
 
 def units_in(table: Table, files: Iterable[DataFile]) -> dict[Unit, tuple[Measure, DataFile]]:
@@ -169,6 +163,8 @@ def units_in(table: Table, files: Iterable[DataFile]) -> dict[Unit, tuple[Measur
 
 def open_warehouse(settings: ColdSettings) -> Warehouse:
     """Open the catalog that the settings name. Raises ArchiveError."""
+    # It logs each access of a table.
+    logging.getLogger("pyiceberg").setLevel(logging.WARNING)
     properties = {
         "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
         "warehouse": settings.warehouse,

@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS cold_units
     files       Array(String) COMMENT 'its data files, below the folder of the table',
     snapshot    Int64 COMMENT 'Iceberg snapshot that holds it',
     measured_at DateTime64(6, 'UTC') COMMENT 'when the warm rows were measured',
+    released    Bool COMMENT 'its warm rows were dropped once: warm rows of it came later',
     version     UInt64
 )
 ENGINE = ReplacingMergeTree(version)

@@ -1,0 +1,37 @@
+"""Cold tier of a database: its parts, opened together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from candlewax.clickhouse.client import Database
+from candlewax.cold.archive import Archive
+from candlewax.cold.offload import Offloader
+from candlewax.cold.unit_table import UnitTable
+from candlewax.cold.warehouse import Warehouse, open_warehouse
+from candlewax.cold.warm import WarmTables
+from candlewax.runtime.cold_settings import ColdSettings
+
+
+@dataclass(frozen=True)
+class ColdTier:
+    """Parts of the cold tier of one database."""
+
+    settings: ColdSettings
+    database: Database
+    warm: WarmTables
+    warehouse: Warehouse
+    archive: Archive
+    unit_table: UnitTable
+    offloader: Offloader
+
+
+def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
+    """Open the archive beside a database. Raises ArchiveError."""
+    if settings.is_local:
+        Path(settings.location).mkdir(parents=True, exist_ok=True)
+    warehouse = open_warehouse(settings)
+    warm = WarmTables(database)
+    archive = Archive(database, settings)
+    unit_table = UnitTable(database)
+    offloader = Offloader(warm, warehouse, archive, unit_table)
+    return ColdTier(settings, database, warm, warehouse, archive, unit_table, offloader)
