@@ -1,9 +1,9 @@
 """Columns of the tables of the cold tier.
 
 A column is a line `name type encoding`. Types are Iceberg's, `?` behind one allows null. Encodings
-are Parquet's: `dict` (dictionary), `delta` (DELTA_BINARY_PACKED), `split` (BYTE_STREAM_SPLIT),
-`prefix` (DELTA_BYTE_ARRAY) and `plain`. They were chosen by size: a dictionary for every column
-takes 11 bytes a trade more, and BYTE_STREAM_SPLIT of prices is larger than a dictionary of them.
+are Parquet's: `dict` (dictionary), `delta` (DELTA_BINARY_PACKED), `prefix` (DELTA_BYTE_ARRAY) and
+`plain`. They were chosen by size: a dictionary for every column takes 11 bytes a trade more. For
+decimals with many values `plain` is as small as BYTE_STREAM_SPLIT, which Polars cannot read.
 """
 
 from typing import Final, NamedTuple
@@ -117,7 +117,7 @@ timestamp timestamptz delta
 side string dict
 price decimal(38,12) dict
 quantity decimal(38,12) dict
-quote_volume decimal(38,18) split
+quote_volume decimal(38,18) plain
 conditions list<string> dict
 received_at timestamptz delta
 inserted_at timestamptz dict
@@ -138,10 +138,10 @@ high decimal(38,12) dict
 low decimal(38,12) dict
 close decimal(38,12) dict
 volume decimal(38,12) dict
-quote_volume decimal(38,18) split
+quote_volume decimal(38,18) plain
 trade_count long delta
 buy_volume decimal(38,12) dict
-buy_quote_volume decimal(38,18) split
+buy_quote_volume decimal(38,18) plain
 open_time timestamptz delta
 close_time timestamptz delta
 first_sequence long delta

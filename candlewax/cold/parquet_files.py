@@ -34,7 +34,6 @@ COMPACTED_LEVEL: Final = 9
 
 _ENCODINGS: Final = {
     "delta": "DELTA_BINARY_PACKED",
-    "split": "BYTE_STREAM_SPLIT",
     "prefix": "DELTA_BYTE_ARRAY",
     "plain": "PLAIN",
 }

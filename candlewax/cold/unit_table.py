@@ -21,8 +21,8 @@ RELEASED: Final = "released"
 STATES: Final = (WRITTEN, COMMITTED, VERIFIED, SEALED, RELEASED)
 
 _STATES: Final = """
-SELECT layer, exchange, toUnixTimestamp(begin) AS begin_s, toString(cold_units.state) AS state, rows,
-    content, clocks, settled, files, snapshot, measured_at, released, version
+SELECT layer, exchange, toUnixTimestamp(begin) AS begin_s, toString(cold_units.state) AS state,
+    rows, content, clocks, settled, files, snapshot, measured_at, released, version
 FROM cold_units FINAL
 WHERE ({layer:String} = '' OR layer = {layer:String})
     AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}

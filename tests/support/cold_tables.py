@@ -1,0 +1,60 @@
+"""Warm tables filled by the pipeline, and an archive beside them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from candlewax.clickhouse.client import Database
+from candlewax.cold.tier import ColdTier, open_tier
+from candlewax.cold.units import Unit
+from candlewax.runtime.cold_settings import ColdSettings
+from tests.support import playing
+from tests.support.oracle import Fill
+from tests.support.playing import Frame, binance, kraken_v1
+from tests.support.rebuilding import BEGIN, HOUR, SECOND, fill
+
+FIRST_HOUR: Final = datetime.fromtimestamp(BEGIN // SECOND, UTC)
+"""First hour with trades."""
+
+
+def two_hours() -> list[Frame]:
+    """Frames of two exchanges: 2 hours of Binance and of Kraken, a trade each 3 minutes, one frame
+    that nobody can read, and a trade much later, which moves the watermark of Binance on.
+    """
+    times = [BEGIN + n * 180 * SECOND for n in range(40)]
+    frames = [binance(n, time + 50_000, fill(100 + n, time)) for n, time in enumerate(times, 1)]
+    broken = Frame("binance", "b0", len(frames) + 1, times[-1] + 60_000, "{not JSON", ())
+    last = BEGIN + 4 * HOUR
+    frames += [broken, binance(len(frames) + 2, last + 50_000, fill(141, last))]
+    for n, time in enumerate([*times, last], 1):
+        trade = replace(fill(500 + n, time + 7), exchange="kraken", sequence=0)
+        frames.append(kraken_v1(n, time + 70_000, [trade]))
+    return sorted(frames, key=lambda frame: frame.recv_us)
+
+
+def play(database: Database, frames: list[Frame] | None = None) -> list[Fill]:
+    """Run frames, by default two_hours, through the pipeline. Return their trades."""
+    chosen = two_hours() if frames is None else frames
+    playing.play(playing.received(chosen, cuts=[20]), database)
+    return playing.all_fills(chosen)
+
+
+def local_settings(folder: Path) -> ColdSettings:
+    """Return settings of an archive in a directory, with its catalog in SQLite."""
+    return ColdSettings(str(folder), f"sqlite:///{folder}/catalog.db")
+
+
+def open_local(folder: Path, database: Database) -> ColdTier:
+    """Open an archive in a directory below the working directory, with its tables.
+
+    The warm tables get no indexes: a changed table is not used for the next test.
+    """
+    tier = open_tier(local_settings(folder), database)
+    tier.warehouse.create_tables()
+    return tier
+
+
+def hour(layer: str, exchange: str, hours: int = 0) -> Unit:
+    """Return the unit of an hour, counted from the first one with trades."""
+    return Unit(layer, exchange, FIRST_HOUR + timedelta(hours=hours))
