@@ -152,6 +152,18 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
     serve.add(commands)
 
 
+def _add_offload(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import offload
+
+    offload.add(commands)
+
+
+def _add_cold(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import cold
+
+    cold.add(commands)
+
+
 COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "check": _add_check,
     "init": _add_init,
@@ -165,6 +177,8 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "simulate": _add_simulate,
     "up": _add_up,
     "serve": _add_serve,
+    "offload": _add_offload,
+    "cold": _add_cold,
 }
 
 
