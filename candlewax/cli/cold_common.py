@@ -1,15 +1,18 @@
 """Shared parts of the commands of the cold tier."""
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, closing, contextmanager
 
-from candlewax.cli.common import CommandError, exit_on_error, print_database
-from candlewax.clickhouse.client import Database, open_tables
+from candlewax.cli.common import exit_on_error, print_database
+from candlewax.clickhouse.client import open_tables
 from candlewax.cold.parquet_files import ArchiveError
+from candlewax.cold.service import require_cold
 from candlewax.cold.tier import ColdTier, open_tier
+from candlewax.cold.warehouse import AWAY
 from candlewax.runtime.cold_settings import ColdSettings, reach_archive
+from candlewax.runtime.exit_reasons import print_error
 from candlewax.runtime.settings import Settings
 from candlewax.runtime.settings import load as load_settings
 
@@ -19,16 +22,7 @@ def load_cold_settings(status: int) -> tuple[Settings, ColdSettings]:
 
     def read() -> tuple[Settings, ColdSettings]:
         settings = load_settings()
-        if settings.cold is None:
-            raise CommandError(
-                "CANDLEWAX_COLD: got nothing, takes a directory or s3://bucket/prefix"
-            )
-        if settings.cold.is_local and not isinstance(settings.clickhouse, Path):
-            raise CommandError(
-                "CANDLEWAX_COLD: got a directory, takes s3://bucket/prefix: a ClickHouse server "
-                "reads the archive by itself"
-            )
-        return settings, settings.cold
+        return settings, require_cold(settings)
 
     return exit_on_error(status, read)
 
@@ -41,12 +35,9 @@ def open_cold(status: int) -> Iterator[ColdTier]:
     print_database(settings)
     reach_archive(cold)
     database = exit_on_error(status, lambda: open_tables(settings.clickhouse, settings.database))
-    with closing(database):
-        yield exit_on_error(status, lambda: _open(cold, database))
-
-
-def _open(cold: ColdSettings, database: Database) -> ColdTier:
-    try:
-        return open_tier(cold, database)
-    except ArchiveError as error:
-        raise CommandError(str(error)) from error
+    with closing(database), ExitStack() as stack:
+        try:
+            yield stack.enter_context(closing(open_tier(cold, database)))
+        except (ArchiveError, *AWAY) as error:
+            print_error(str(error))
+            sys.exit(status)

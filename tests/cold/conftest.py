@@ -1,5 +1,7 @@
 """Fixtures of the tests of the cold tier."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from tests.support import cold_tables
 
 
 @pytest.fixture
-def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdTier:
+def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ColdTier]:
     """Archive in a directory, beside empty tables."""
     # The embedded engine reads local Iceberg tables only below the working directory.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
-    return cold_tables.open_local(tmp_path / "cold", tables)
+    with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
+        yield opened
