@@ -90,7 +90,7 @@ class ColdService:
             return self._open().offloader.write_item(item)
         except _AWAY as error:
             self._fail(error)
-            return Staged(frozenset(), None, {})
+            return Staged(frozenset(), None, {}, {})
 
     def archive(self, item: StagedItem) -> None:
         """Commit and verify written files; at the end of a round, do the work of the day."""

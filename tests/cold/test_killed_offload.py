@@ -44,7 +44,7 @@ def kill_at(step: int, patch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with patch.context() as patched:
         patched.setattr(Database, "insert", killing(Database.insert))
-        patched.setattr(parquet_files, "write", killing(parquet_files.write))
+        patched.setattr(parquet_files, "write_unit", killing(parquet_files.write_unit))
         patched.setattr(Warehouse, "swap", staticmethod(killing(Warehouse.swap)))
         yield
 

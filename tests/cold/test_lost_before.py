@@ -70,7 +70,7 @@ def test_unit_committed_before_a_crash_is_not_added_again(tier: ColdTier) -> Non
     unit = hour("silver.trades", "binance")
     staged = tier.writer.stage([unit])
     assert staged.plan is not None
-    tier.writer.commit(staged.plan, staged.paths)
+    tier.writer.commit(staged, staged.plan)
     tier.database.command("TRUNCATE TABLE cold_units")
     tier.writer.offload([unit])
     assert len(cold(tier, "silver.trades")) == 20
