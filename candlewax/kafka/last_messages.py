@@ -24,11 +24,13 @@ def read_last_messages(
     nothing is committed. Raises BrokerError.
     """
     counts = broker.topics()
+    places = [
+        TopicPartition(name, number) for name in topics for number in range(counts.get(name, 0))
+    ]
+    if not places:
+        return
     deadline = time.monotonic() + _TIMEOUT_S
     with closing(broker.consumer(group, _log_error)) as consumer:
-        places = [
-            TopicPartition(name, number) for name in topics for number in range(counts.get(name, 0))
-        ]
         last_places = [
             TopicPartition(place.topic, place.partition, last)
             for place in places

@@ -72,7 +72,7 @@ def require_partitions(broker: KafkaClient, counts: Mapping[str, int]) -> None:
     for topic, count in counts.items():
         if current.get(topic, 0) > count:
             raise ShardError(
-                f"{topic} had {count} partitions when this process started and has "
-                f"{current[topic]} now; the others are not read. Give all processes the same "
-                "CANDLEWAX_SHARDS and start this one again"
+                f"{topic}: {current[topic]} partitions now, {count} when this process started, "
+                "which does not read the others. Give all processes the same CANDLEWAX_SHARDS and "
+                "start this one again"
             )

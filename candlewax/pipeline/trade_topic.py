@@ -4,6 +4,7 @@
 `silver`, so `ohlcv` stops if it was published with another one than its own.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from candlewax.core.shards import Shard, ShardError
 from candlewax.core.trades.messages import ShardCounts
 from candlewax.kafka import topics
-from candlewax.kafka.client import KafkaClient, log
+from candlewax.kafka.client import KafkaClient
 from candlewax.kafka.last_messages import read_last_messages
 from candlewax.kafka.topic_watch import require_partitions
 from candlewax.kafka.trade_codec import TradeCodec
@@ -20,6 +21,8 @@ from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.shard_keys import shard_key
 
 _GROUP: Final = "candlewax-shards"
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class TradeTopic:
                 if exchange not in plan.own:
                     readers[partition] = shard_key(exchange, Shard(0, plan.count(exchange)))
                     continue
-                log.warning(
+                _log.warning(
                     "CANDLEWAX_SHARDS: got %d for %s; %s, partition %d ends with a trade of %d "
                     "shards, and this process does not read it",
                     plan.count(exchange), exchange, topics.NORMALIZED, partition, count,
