@@ -4,10 +4,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from confluent_kafka import KafkaException
-
 from candlewax.core.shards import ShardError
-from candlewax.kafka.client import BrokerError, KafkaClient, log
+from candlewax.kafka.client import KafkaClient, log
 
 INTERVAL_S: Final = 60.0
 """Seconds between two checks. Each is a request or two."""
@@ -16,8 +14,8 @@ INTERVAL_S: Final = 60.0
 class TopicWatch:
     """Stop signal of a source that raises ShardError once a check of its topics did.
 
-    A thread runs the check at intervals, from the first call on. If the broker is unavailable,
-    the next check tries again.
+    A thread runs the check at intervals, from the first call on. If it fails otherwise, as with an
+    unavailable broker, the next one tries again.
     """
 
     def __init__(
@@ -59,8 +57,8 @@ class TopicWatch:
             except ShardError as error:
                 self._failure = error
                 return
-            except (BrokerError, KafkaException) as error:
-                log.debug("topics are not checked: %s", error)
+            except Exception as error:  # noqa: BLE001 - also those of a registry's HTTP client
+                log.warning("topics could not be checked: %s", error)
 
 
 def require_partitions(broker: KafkaClient, counts: Mapping[str, int]) -> None:

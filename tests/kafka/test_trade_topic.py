@@ -1,22 +1,32 @@
 """The normalized topic on a real broker: what `ohlcv` reads of it before it starts."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import pytest
+from bytewax.testing import run_main
 
+from candlewax.clickhouse.client import Database
 from candlewax.core.shards import Shard, ShardError, ShardPlan
 from candlewax.kafka import topics
 from candlewax.kafka.avro import Avro
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.topic_watch import TopicWatch, require_partitions
+from candlewax.kafka.topics import NORMALIZED
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.kafka.trade_publisher import TradePublisher
+from candlewax.pipeline import builder
+from candlewax.pipeline.data_kind import Guard
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.trade_topic import LastTrade, TradeTopic, read_last_trades
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.exit_reasons import explain
+from dataflows import ohlcv
 from tests.kafka.test_trade_publisher import batch
 from tests.support.kafka import reading, registry
 from tests.support.playing import INSTRUMENTS
@@ -64,6 +74,32 @@ def test_new_trades_of_another_number_are_found_in_each_partition(
     second = TradeTopic(process, broker, codec)
     assert second.partitions == sorted([PLACES[0], PLACES[3]])
     second.check_all()
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_ohlcv_ends_at_trades_of_another_number(
+    broker: KafkaClient, tables: Database, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """In the partition that it reads, and in one that it does not."""
+    broker.create(topics.required_topics([], 1, PARTITIONS))
+    if index:
+        monkeypatch.setattr(builder, "TopicWatch", partial(TopicWatch, interval_s=0.02))
+    end = time.monotonic() + 60
+
+    def should_stop() -> bool:
+        return time.monotonic() > end
+
+    process = ProcessContext(INSTRUMENTS, ("kraken",), Counters(), should_stop, is_live=True)
+    guard = Guard(tables, Path("/here"), "market")
+    flow = ohlcv.build(builder.build_ohlcv(process, broker, tables, guard))
+    publish(broker, JsonCodec(), Shard(index, 4), range(5))
+    with pytest.raises(RuntimeError) as ended:
+        run_main(flow)
+    reason = explain(ended.value)
+    assert reason is not None
+    assert f"got 1 for kraken, takes 4, the number that the trade in {NORMALIZED}, " in reason
+    assert f"partition {PLACES[index]}, offset 4 names" in reason
+    assert tables.query("SELECT count() FROM ohlcv").item() == 0
 
 
 def test_added_partitions_end_a_process(broker: KafkaClient) -> None:
