@@ -52,6 +52,7 @@ class TradeTopic:
         self._process = process
         self._broker = broker
         self._codec = codec
+        self._admitted: set[tuple[str, int]] = set()
         self._count = broker.partitions(topics.NORMALIZED)
         last_trades = read_last_trades(broker, codec)
         self._ends = {partition: last.offset + 1 for partition, last in last_trades.items()}
@@ -102,7 +103,7 @@ class TradeTopic:
         """Raise ShardError for messages of another number of shards than this process's.
 
         It admits those that were in the topic before this process started, if it, or its cluster,
-        reads all partitions of that number and all shards.
+        reads all partitions of that number and all shards, and logs their number once.
         """
         partition = message_values.partition
         for (exchange, count), place in self._find_others(shard_counts).items():
@@ -110,7 +111,14 @@ class TradeTopic:
             if offset >= self._ends.get(partition, 0):
                 raise self._error(exchange, count, partition, offset, _NEW)
             if not self._covers(exchange, count):
-                raise self._error(exchange, count, partition, offset, _OLD)
+                is_part = exchange in self._process.shard_plan.own
+                raise self._error(exchange, count, partition, offset, _PART if is_part else _OLD)
+            if (exchange, count) not in self._admitted:
+                self._admitted.add((exchange, count))
+                _log.warning(
+                    "%s: reading trades of %d shards from before this process started; it has %d",
+                    exchange, count, self._process.shard_plan.count(exchange),
+                )  # fmt: skip
 
     def check_all(self) -> None:
         """Raise ShardError for the last message of any partition, as `check`, if it is a new one.
@@ -149,4 +157,10 @@ _OLD: Final = (
     "If silver has {own} now, stop it, and let one ohlcv with {exchange}={count}, of all shards, "
     "read the topic to its end before this one starts"
 )
-"""Advice for a trade of a former number that this process may not read alone."""
+"""Advice for a trade of a former number, of which this process does not read all partitions."""
+
+_PART: Final = (
+    "If silver has {own} now, stop it, let ohlcv with {exchange}={count} read the topic to its "
+    "end, and delete the topic and this recovery store before this one starts"
+)
+"""Advice for a trade of a former number in a process that reads some shards."""

@@ -106,12 +106,17 @@ def test_new_trade_of_another_number_is_refused(topic: Topic, own: int, sent: in
     )
 
 
-def test_old_trades_of_fewer_shards_are_read(topic: Topic) -> None:
-    """After a change from 2 to 4, all partitions of 2 shards are among those of 4."""
+def test_old_trades_of_fewer_shards_are_read(
+    topic: Topic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a change from 2 to 4, all partitions of 2 shards are among those of 4. It is logged."""
     topic.last = {PLACES[0]: (9, "binance", 2), PLACES[1]: (5, "binance", 2)}
     opened = topic.open({"binance": 4})
     check(opened, PLACES[0], 9, ("binance", 2))
     check(opened, PLACES[1], 5, ("binance", 2))
+    assert caplog.messages == [
+        "binance: reading trades of 2 shards from before this process started; it has 4"
+    ]
     with pytest.raises(ShardError, match="offset 6 names"):
         check(opened, PLACES[1], 6, ("binance", 2))
 
@@ -156,7 +161,9 @@ def test_process_of_some_shards_refuses_old_trades(
     assert [f"partition {place} ends" in caplog.text for place in PLACES[:4]] == [
         False, False, True, True,
     ]  # fmt: skip
-    with pytest.raises(ShardError, match="let one ohlcv with binance=4, of all shards"):
+    with pytest.raises(
+        ShardError, match="let ohlcv with binance=4 read the topic to its end, and del"
+    ):
         check(opened, PLACES[0], 9, ("binance", 4))
 
 
