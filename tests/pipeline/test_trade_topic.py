@@ -161,9 +161,7 @@ def test_process_of_some_shards_refuses_old_trades(
     assert [f"partition {place} ends" in caplog.text for place in PLACES[:4]] == [
         False, False, True, True,
     ]  # fmt: skip
-    with pytest.raises(
-        ShardError, match="let ohlcv with binance=4 read the topic to its"
-    ):
+    with pytest.raises(ShardError, match="let ohlcv with binance=4 read the topic to its"):
         check(opened, PLACES[0], 9, ("binance", 4))
 
 
