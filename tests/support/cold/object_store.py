@@ -79,6 +79,16 @@ class ObjectStore:
             "s3.secret-access-key": self.secret,
         }
 
+    @property
+    def polars_options(self) -> dict[str, str]:
+        """Storage options of Polars, which does not take those of the catalog."""
+        return {
+            "aws_endpoint_url": self.endpoint,
+            "aws_region": self.region,
+            "aws_access_key_id": self.key,
+            "aws_secret_access_key": self.secret,
+        }
+
     def open(self) -> S3FileSystem:
         """Return the store as Arrow sees it; a bucket may be created."""
         scheme, _, host = self.endpoint.partition("://")

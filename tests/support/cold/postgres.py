@@ -5,13 +5,12 @@ import pwd
 import shutil
 import signal
 import subprocess
-from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final
-from urllib.parse import quote
 
-import psycopg2
+from sqlalchemy import URL, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.support.cold.process import ServerProcess
 from tests.support.jars import MissingProgramError
@@ -93,24 +92,26 @@ class PostgresServer:
 
     def _is_ready(self) -> bool:
         try:
-            self._connect().close()
-        except psycopg2.OperationalError:
+            self._execute("SELECT 1")
+        except OperationalError:
             return False
         return True
 
-    def _connect(self) -> Any:
-        return psycopg2.connect(
-            host="127.0.0.1", port=self.port, user=_USER, password=_PASSWORD, dbname="postgres"
-        )
+    def _execute(self, statement: str) -> None:
+        engine = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(text(statement))
+        finally:
+            engine.dispose()
+
+    def _url(self, database: str) -> URL:
+        return URL.create("postgresql+psycopg2", _USER, _PASSWORD, "127.0.0.1", self.port, database)
 
     def create_database(self, name: str) -> str:
         """Create an empty database; returns its address as CANDLEWAX_COLD_CATALOG takes it."""
-        with closing(self._connect()) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(f'CREATE DATABASE "{name}"')
-        account = f"{_USER}:{quote(_PASSWORD, safe='')}"
-        return f"postgresql+psycopg2://{account}@127.0.0.1:{self.port}/{name}"
+        self._execute(f'CREATE DATABASE "{name}"')
+        return self._url(name).render_as_string(hide_password=False)
 
     def start(self) -> None:
         """Start, and return when it accepts connections."""

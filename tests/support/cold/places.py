@@ -1,0 +1,104 @@
+"""Empty places for a cold tier: a warehouse, its catalog, and how to reach both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+from tests.support.cold.object_store import ObjectStore
+from tests.support.cold.postgres import PostgresServer
+from tests.support.cold.rest_catalog import RestCatalogAddress
+
+
+@dataclass(frozen=True)
+class Place:
+    """A warehouse and a catalog that hold nothing yet."""
+
+    warehouse: str
+    """What CANDLEWAX_COLD takes: a directory, or `s3://bucket/prefix`."""
+    catalog: str
+    """What CANDLEWAX_COLD_CATALOG takes."""
+    store: ObjectStore | None = None
+    """Where its files are; None: in a local directory."""
+    credential: str = ""
+    """What CANDLEWAX_COLD_CATALOG_CREDENTIAL takes."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """What PyIceberg needs for this catalog alone."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings of a process that keeps its cold tier here."""
+        settings = {"CANDLEWAX_COLD": self.warehouse, "CANDLEWAX_COLD_CATALOG": self.catalog}
+        if self.credential:
+            settings["CANDLEWAX_COLD_CATALOG_CREDENTIAL"] = self.credential
+        if self.store:
+            settings |= {
+                "CANDLEWAX_COLD_S3_ENDPOINT": self.store.endpoint,
+                "CANDLEWAX_COLD_S3_REGION": self.store.region,
+                "CANDLEWAX_COLD_S3_KEY": self.store.key,
+                "CANDLEWAX_COLD_S3_SECRET": self.store.secret,
+            }
+        return settings
+
+    def open(self, name: str = "candlewax") -> Catalog:
+        """Return the catalog as plain PyIceberg sees it: nothing of the program under test.
+
+        A database may hold catalogs of several names; a REST catalog does not ask for it.
+        """
+        is_rest = self.catalog.startswith("http")
+        files = self.store.properties if self.store else {}
+        return load_catalog(
+            name,
+            **{
+                "type": "rest" if is_rest else "sql",
+                "uri": self.catalog,
+                "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+                **({} if is_rest else {"warehouse": self.warehouse}),
+                **({"credential": self.credential} if self.credential else {}),
+                **files,
+                **self.properties,
+            },
+        )
+
+
+def make_sqlite_place(folder: Path) -> Place:
+    """Return a directory, with a catalog in SQLite beside it."""
+    warehouse = folder / "cold"
+    warehouse.mkdir(parents=True)
+    return Place(str(warehouse), f"sqlite:///{folder}/catalog.db")
+
+
+def make_postgres_place(folder: Path, server: PostgresServer) -> Place:
+    """Return a directory, with a catalog in an empty database of Postgres."""
+    warehouse = folder / "cold"
+    warehouse.mkdir(parents=True)
+    return Place(str(warehouse), server.create_database(f"cold_{uuid4().hex}"))
+
+
+def make_rest_place(catalog: RestCatalogAddress, store: ObjectStore) -> Place:
+    """Return a prefix of a bucket, with a REST catalog that is emptied first.
+
+    A catalog of one's own decides by itself where its tables are: with a warehouse of its own, the
+    place is that warehouse.
+    """
+    properties = dict(catalog.properties)
+    warehouse = f"s3://{store.bucket}/{uuid4().hex}"
+    if catalog.warehouse:
+        properties["warehouse"] = warehouse = catalog.warehouse
+    place = Place(warehouse, catalog.uri, store, catalog.credential, properties)
+    empty_catalog(place.open())
+    return place
+
+
+def empty_catalog(catalog: Catalog) -> None:
+    """Forget all tables and namespaces; their files stay."""
+    for namespace in catalog.list_namespaces():
+        try:
+            for table in catalog.list_tables(namespace):
+                catalog.drop_table(table)
+            catalog.drop_namespace(namespace)
+        except (NoSuchNamespaceError, NoSuchTableError):
+            continue
