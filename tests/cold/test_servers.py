@@ -1,118 +1,28 @@
 """The servers of the cold tier's tests, seen by plain PyIceberg, Polars and ClickHouse."""
 
-import csv
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from typing import Final
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
-from pyiceberg.io.pyarrow import parquet_file_to_data_file, schema_to_pyarrow
-from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.transforms import DayTransform, IdentityTransform
-from pyiceberg.types import DecimalType, NestedField, StringType, TimestamptzType
 
+from tests.support.cold.clickhouse import ask, keys, pinned_metadata, source
 from tests.support.cold.object_store import ObjectStore
-from tests.support.cold.places import Place
+from tests.support.cold.places import Place, make_rest_place
 from tests.support.cold.rest_catalog import RestCatalogAddress
+from tests.support.cold.trades_table import NAME, committed, create, rows, swap, write
 
 pytestmark = pytest.mark.slow("an object store, a REST catalog and Postgres", seconds=15)
 
-NAME: Final = ("silver", "trades")
-SCHEMA: Final = Schema(
-    NestedField(1, "exchange", StringType(), required=True),
-    NestedField(2, "timestamp", TimestamptzType(), required=True),
-    NestedField(3, "price", DecimalType(38, 12), required=True),
-)
-SPEC: Final = PartitionSpec(
-    PartitionField(2, 1000, DayTransform(), "timestamp_day"),
-    PartitionField(1, 1001, IdentityTransform(), "exchange"),
-)
-NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-def rows(exchange: str, count: int) -> list[dict[str, Any]]:
-    """Trades of one exchange and one day, with prices of all twelve places."""
-    return [
-        {
-            "exchange": exchange,
-            "timestamp": NOON + timedelta(seconds=number, microseconds=1),
-            "price": Decimal(number) + Decimal("0.000000000001"),
-        }
-        for number in range(count)
-    ]
-
-
-def create(catalog: Catalog) -> Table:
-    catalog.create_namespace(NAME[0])
-    properties = {"commit.retry.num-retries": "0"}
-    return catalog.create_table(NAME, SCHEMA, partition_spec=SPEC, properties=properties)
-
-
-def write(table: Table, content: Sequence[dict[str, Any]]) -> DataFile:
-    """Write a Parquet file that no snapshot has yet."""
-    schema = schema_to_pyarrow(table.schema(), include_field_ids=True)
-    path = f"{table.location()}/data/{uuid4()}.parquet"
-    with table.io.new_output(path).create() as out:
-        pq.write_table(pa.Table.from_pylist(content, schema=schema), out, store_schema=False)
-    return parquet_file_to_data_file(table.io, table.metadata, path)
-
-
-def swap(table: Table, new: DataFile, old: Sequence[DataFile] = ()) -> None:
-    """Commit a file, in place of old ones, as one snapshot."""
-    with table.transaction() as change, change.update_snapshot().overwrite() as files:
-        for file in old:
-            files.delete_data_file(file)
-        files.append_data_file(new)
-
-
-def committed(table: Table) -> list[DataFile]:
-    return [task.file for task in table.scan().plan_files()]
-
-
-def ask(statement: str, folder: Path, **environ: str) -> list[list[str]]:
-    """Return what ClickHouse answers in a process of its own: it reads below its folder only."""
-    program = "import sys, chdb; print(chdb.query(sys.argv[1], 'CSV'), end='')"
-    answer = subprocess.run(
-        [sys.executable, "-c", program, statement],
-        cwd=folder,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return list(csv.reader(answer.stdout.splitlines()))
-
-
-def source(table: Table, place: Place) -> tuple[str, dict[str, str]]:
-    """Return the committed table as a function of ClickHouse, and the environment for its keys."""
-    location = table.location().removeprefix("file://")
-    metadata = table.metadata_location.rpartition(table.location() + "/")[2]
-    pinned = f"SETTINGS iceberg_metadata_file_path = '{metadata}'"
-    if place.store is None:
-        return f"icebergLocal('{location}/', {pinned})", {}
-    address = f"{place.store.endpoint}/{location.removeprefix('s3://')}/"
-    keys = {"AWS_ACCESS_KEY_ID": place.store.key, "AWS_SECRET_ACCESS_KEY": place.store.secret}
-    return f"icebergS3('{address}', {pinned})", keys
-
 
 def read_by_clickhouse(place: Place, table: Table, folder: Path) -> tuple[int, Decimal]:
-    function, keys = source(table, place)
-    ((count, total),) = ask(f"SELECT count(), toString(sum(price)) FROM {function}", folder, **keys)
+    query = f"SELECT count(), toString(sum(price)) FROM {source(table, place.store)}"
+    ((count, total),) = ask(folder, query, **keys(place.store))
     return int(count), Decimal(total)
 
 
@@ -155,12 +65,57 @@ def test_racer_with_the_same_base_is_refused(place: Place) -> None:
     assert len(place.open().load_table(NAME).scan().to_arrow()) == len(content)
 
 
+def files_with(text: str, folder: Path) -> list[str]:
+    """The files below a folder in which a text stands."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return [path.name for path in paths if text.encode() in path.read_bytes()]
+
+
+def make_view(folder: Path, table: Table, function: str, *before: str, **environ: str) -> None:
+    """Create a view of a table, and read it and its text after ClickHouse was started again."""
+    ask(folder, *before, f"CREATE VIEW cold AS SELECT * FROM {function}", "SELECT 1", **environ)
+    assert ask(folder, "SELECT count() FROM cold", **environ) == [["3"]]
+    assert len(table.scan().to_arrow()) == 3
+
+
+@pytest.fixture
+def stored(rest_catalog: RestCatalogAddress, object_store: ObjectStore) -> Table:
+    """A table of three rows in the object store."""
+    table = create(make_rest_place(rest_catalog, object_store).open())
+    swap(table, write(table, rows("kraken", 3)))
+    return table
+
+
+def test_clickhouse_takes_keys_from_its_environment(
+    stored: Table, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """A view over the store then holds none, and nothing on the disk does."""
+    make_view(tmp_path, stored, source(stored, object_store), **keys(object_store))
+    assert files_with(object_store.secret, tmp_path) == []
+    assert files_with("icebergS3", tmp_path) == ["cold.sql"]
+
+
+def test_named_collection_keeps_keys_out_of_views_but_on_the_disk(
+    stored: Table, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """It outlives its process, in clear text in a file of its own."""
+    collection = (
+        f"CREATE NAMED COLLECTION keys AS url = '{object_store.endpoint}/{object_store.bucket}/', "
+        f"access_key_id = '{object_store.key}', secret_access_key = '{object_store.secret}'"
+    )
+    folder = stored.location().removeprefix(f"s3://{object_store.bucket}/")
+    function = f"icebergS3(keys, filename = '{folder}/', {pinned_metadata(stored)})"
+    make_view(tmp_path, stored, function, collection)
+    assert files_with(object_store.secret, tmp_path) == ["keys.sql"]
+    shown = ask(tmp_path, "SELECT collection FROM system.named_collections")
+    assert object_store.secret not in str(shown)
+
+
 def test_store_refuses_a_wrong_secret(object_store: ObjectStore) -> None:
     """Signatures are checked."""
+    stranger = replace(object_store, secret=object_store.secret[::-1])
     with pytest.raises(OSError, match=r"(?i)access|denied|forbidden|signature"):
-        ObjectStore(
-            object_store.endpoint, object_store.key, "another", object_store.bucket
-        ).open().open_output_stream(f"{object_store.bucket}/refused").close()
+        stranger.open().open_output_stream(f"{object_store.bucket}/refused").close()
 
 
 def test_addresses_of_outside_servers_are_read() -> None:

@@ -1,7 +1,8 @@
 """The object store, the catalogs and the places of a cold tier that tests share.
 
 CANDLEWAX_TEST_S3 names a store to use instead of our own, and CANDLEWAX_TEST_REST a REST catalog
-whose files are in it; `ObjectStore.parse` and `RestCatalogAddress.parse` say in which form.
+whose files are in it; `ObjectStore.parse` and `RestCatalogAddress.parse` say in which form. The
+catalog must be there for tests alone: they remove all its tables.
 """
 
 import os

@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
 from tests.support.cold.object_store import ObjectStore
 from tests.support.cold.postgres import PostgresServer
@@ -81,24 +80,24 @@ def make_postgres_place(folder: Path, server: PostgresServer) -> Place:
 def make_rest_place(catalog: RestCatalogAddress, store: ObjectStore) -> Place:
     """Return a prefix of a bucket, with a REST catalog that is emptied first.
 
-    A catalog of one's own decides by itself where its tables are: with a warehouse of its own, the
-    place is that warehouse.
+    A catalog that names its warehouse decides where tables are: that warehouse is the place. Else
+    tables are where their maker says, or by default in the catalog's own warehouse.
     """
     properties = dict(catalog.properties)
     warehouse = f"s3://{store.bucket}/{uuid4().hex}"
     if catalog.warehouse:
         properties["warehouse"] = warehouse = catalog.warehouse
     place = Place(warehouse, catalog.uri, store, catalog.credential, properties)
-    empty_catalog(place.open())
+    empty_catalog(place.open(), store)
     return place
 
 
-def empty_catalog(catalog: Catalog) -> None:
-    """Forget all tables and namespaces; their files stay."""
+def empty_catalog(catalog: Catalog, store: ObjectStore) -> None:
+    """Remove all tables with their files, and all namespaces."""
     for namespace in catalog.list_namespaces():
-        try:
-            for table in catalog.list_tables(namespace):
-                catalog.drop_table(table)
-            catalog.drop_namespace(namespace)
-        except (NoSuchNamespaceError, NoSuchTableError):
-            continue
+        for name in catalog.list_tables(namespace):
+            location = catalog.load_table(name).location()
+            catalog.drop_table(name)
+            # Orphans too, which no purge of a table finds.
+            store.open().delete_dir(location.removeprefix("s3://"))
+        catalog.drop_namespace(namespace)
