@@ -33,6 +33,7 @@ def read_by_polars(place: Place, table: Table, _folder: Path) -> tuple[int, Deci
     return len(prices), sum(prices, Decimal())
 
 
+KEYS: Final = Path(__file__).parents[2] / "deploy" / "clickhouse" / "cold.xml"
 READERS: Final = (read_by_polars, read_by_clickhouse)
 
 
@@ -109,6 +110,21 @@ def test_named_collection_keeps_keys_out_of_views_but_on_the_disk(
     assert files_with(object_store.secret, tmp_path) == ["keys.sql"]
     shown = ask(tmp_path, "SELECT collection FROM system.named_collections")
     assert object_store.secret not in str(shown)
+
+
+def test_clickhouse_takes_keys_from_the_configuration_of_compose(
+    stored: Table, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """By the address of the store; the file names the variables that hold the keys."""
+    text = KEYS.read_text("utf-8").replace("http://seaweedfs:8333", object_store.endpoint)
+    configuration = tmp_path / "cold.xml"
+    configuration.write_text(text, "utf-8")
+    query = f"SELECT count() FROM {source(stored, object_store)}"
+    right = {"COLD_S3_KEY": object_store.key, "COLD_S3_SECRET": object_store.secret}
+    assert ask(tmp_path, query, configuration=configuration, **right) == [["3"]]
+    wrong = {**right, "COLD_S3_SECRET": "another"}
+    with pytest.raises(AssertionError, match="403"):
+        ask(tmp_path, query, configuration=configuration, **wrong)
 
 
 def test_store_refuses_a_wrong_secret(object_store: ObjectStore) -> None:

@@ -17,7 +17,7 @@ PROCESSES = (*DATAFLOWS, "watch")
 WRITTEN = read(ROOT / "compose.yaml")
 COMPOSE = interpolate(WRITTEN, {})
 SERVICES: dict[str, Any] = COMPOSE["services"]
-COLD = {"cold", "seaweedfs", "bucket"}
+COLD = {name for name, service in SERVICES.items() if "profiles" in service}
 """Services that only the profile `cold` starts."""
 ONE_SHOT = {"bucket"}
 """Services that end when their work is done."""
@@ -55,17 +55,6 @@ def test_services_are_those_of_the_production_page() -> None:
     assert set(SERVICES) == {*PROCESSES, *others}
     page = (ROOT / "docs" / "production.md").read_text("utf-8")
     assert set(SERVICES) <= set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
-
-
-def test_archive_is_left_out_by_default() -> None:
-    """Its services have a profile of their own, no other waits for them, and no other archives."""
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == COLD
-    for name, service in SERVICES.items():
-        if name in COLD:
-            assert service["profiles"] == ["cold"]
-        else:
-            assert not COLD & set(service.get("depends_on", {}))
-            assert "CANDLEWAX_COLD" not in service.get("environment", {})
 
 
 @each_service
@@ -221,40 +210,6 @@ def test_all_services_use_the_same_user_and_password() -> None:
     for name in PROCESSES:
         dsn = services[name]["environment"]["CANDLEWAX_CLICKHOUSE"]
         assert dsn == "http://someone:anything@clickhouse:8123"
-
-
-def test_all_services_use_the_same_keys_of_the_object_store() -> None:
-    """The store, the server that reads it and the process that writes it."""
-    given = {"COLD_S3_KEY": "a-key", "COLD_S3_SECRET": "a_secret"}
-    services = {
-        name: service["environment"]
-        for name, service in interpolate(WRITTEN, given)["services"].items()
-        if name in {"seaweedfs", "clickhouse", "cold"}
-    }
-    assert services["seaweedfs"] == {
-        "AWS_ACCESS_KEY_ID": "a-key",
-        "AWS_SECRET_ACCESS_KEY": "a_secret",
-    }
-    assert given.items() <= services["clickhouse"].items()
-    cold = services["cold"]
-    assert cold["CANDLEWAX_COLD_S3_KEY"] == "a-key"
-    assert cold["CANDLEWAX_COLD_S3_SECRET"] == "a_secret"
-    assert cold["CANDLEWAX_COLD_CATALOG_CREDENTIAL"] == "a-key:a_secret"
-    keys = ET.parse(ROOT / "deploy" / "clickhouse" / "cold.xml")  # noqa: S314 - ours
-    assert keys.findtext("s3/cold/endpoint") == cold["CANDLEWAX_COLD_S3_ENDPOINT"] + "/"
-
-
-def test_archive_is_at_the_ports_and_in_the_bucket_of_its_store() -> None:
-    store, cold = SERVICES["seaweedfs"], SERVICES["cold"]["environment"]
-    options = dict(option[1:].split("=", 1) for option in store["command"] if "=" in option)
-    assert cold["CANDLEWAX_COLD_S3_ENDPOINT"] == f"http://seaweedfs:{options['s3.port']}"
-    assert cold["CANDLEWAX_COLD_CATALOG"] == f"http://seaweedfs:{options['s3.port.iceberg']}"
-    assert options["ip"] == "seaweedfs"
-    assert options["master.telemetry"] == "false"
-    host, bucket = SERVICES["bucket"]["command"]
-    assert host == "seaweedfs"
-    assert cold["CANDLEWAX_COLD"].startswith(f"s3://{bucket}/")
-    assert SERVICES["bucket"]["image"] == store["image"]
 
 
 def test_broker_advertises_a_reachable_address_to_each_client() -> None:

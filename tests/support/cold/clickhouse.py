@@ -24,13 +24,19 @@ session.close()
 """
 
 
-def ask(folder: Path, *statements: str, **environ: str) -> list[list[str]]:
+def ask(
+    folder: Path, *statements: str, configuration: Path | None = None, **environ: str
+) -> list[list[str]]:
     """Return what ClickHouse answers to the last of some statements.
 
     It keeps its tables in a directory of the folder, and reads local files below the folder only.
+    A configuration is a server's file.
     """
+    directory = str(folder / "clickhouse")
+    if configuration:
+        directory += f"?config-file={configuration}"
     answer = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(folder / "clickhouse"), *statements],
+        [sys.executable, "-c", _PROGRAM, directory, *statements],
         cwd=folder,
         env={**os.environ, **environ},
         capture_output=True,
