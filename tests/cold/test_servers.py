@@ -1,6 +1,6 @@
 """The servers of the cold tier's tests, seen by plain PyIceberg, Polars and ClickHouse."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow("an object store, a REST catalog and Postgres", se
 
 def read_by_clickhouse(place: Place, table: Table, folder: Path) -> tuple[int, Decimal]:
     query = f"SELECT count(), toString(sum(price)) FROM {source(table, place.store)}"
-    ((count, total),) = ask(folder, query, **keys(place.store))
+    ((count, total),) = ask(folder, query, environ=keys(place.store))
     return int(count), Decimal(total)
 
 
@@ -72,11 +72,12 @@ def files_with(text: str, folder: Path) -> list[str]:
     return [path.name for path in paths if text.encode() in path.read_bytes()]
 
 
-def make_view(folder: Path, table: Table, function: str, *before: str, **environ: str) -> None:
-    """Create a view of a table, and read it and its text after ClickHouse was started again."""
-    ask(folder, *before, f"CREATE VIEW cold AS SELECT * FROM {function}", "SELECT 1", **environ)
-    assert ask(folder, "SELECT count() FROM cold", **environ) == [["3"]]
-    assert len(table.scan().to_arrow()) == 3
+def check_view(
+    folder: Path, function: str, *before: str, environ: Mapping[str, str] | None = None
+) -> None:
+    """Create a view of three rows, and read it after ClickHouse was started again."""
+    ask(folder, *before, f"CREATE VIEW cold AS SELECT * FROM {function}", environ=environ)
+    assert ask(folder, "SELECT count() FROM cold", environ=environ) == [["3"]]
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_clickhouse_takes_keys_from_its_environment(
     stored: Table, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     """A view over the store then holds none, and nothing on the disk does."""
-    make_view(tmp_path, stored, source(stored, object_store), **keys(object_store))
+    check_view(tmp_path, source(stored, object_store), environ=keys(object_store))
     assert files_with(object_store.secret, tmp_path) == []
     assert files_with("icebergS3", tmp_path) == ["cold.sql"]
 
@@ -106,7 +107,7 @@ def test_named_collection_keeps_keys_out_of_views_but_on_the_disk(
     )
     folder = stored.location().removeprefix(f"s3://{object_store.bucket}/")
     function = f"icebergS3(keys, filename = '{folder}/', {pinned_metadata(stored)})"
-    make_view(tmp_path, stored, function, collection)
+    check_view(tmp_path, function, collection)
     assert files_with(object_store.secret, tmp_path) == ["keys.sql"]
     shown = ask(tmp_path, "SELECT collection FROM system.named_collections")
     assert object_store.secret not in str(shown)
@@ -121,10 +122,10 @@ def test_clickhouse_takes_keys_from_the_configuration_of_compose(
     configuration.write_text(text, "utf-8")
     query = f"SELECT count() FROM {source(stored, object_store)}"
     right = {"COLD_S3_KEY": object_store.key, "COLD_S3_SECRET": object_store.secret}
-    assert ask(tmp_path, query, configuration=configuration, **right) == [["3"]]
+    assert ask(tmp_path, query, configuration=configuration, environ=right) == [["3"]]
     wrong = {**right, "COLD_S3_SECRET": "another"}
     with pytest.raises(AssertionError, match="403"):
-        ask(tmp_path, query, configuration=configuration, **wrong)
+        ask(tmp_path, query, configuration=configuration, environ=wrong)
 
 
 def test_store_refuses_a_wrong_secret(object_store: ObjectStore) -> None:

@@ -25,7 +25,10 @@ session.close()
 
 
 def ask(
-    folder: Path, *statements: str, configuration: Path | None = None, **environ: str
+    folder: Path,
+    *statements: str,
+    environ: Mapping[str, str] | None = None,
+    configuration: Path | None = None,
 ) -> list[list[str]]:
     """Return what ClickHouse answers to the last of some statements.
 
@@ -38,7 +41,7 @@ def ask(
     answer = subprocess.run(
         [sys.executable, "-c", _PROGRAM, directory, *statements],
         cwd=folder,
-        env={**os.environ, **environ},
+        env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
         check=False,
