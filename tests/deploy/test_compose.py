@@ -74,7 +74,7 @@ def test_published_ports_are_the_documented_ones() -> None:
         "redpanda": [19092, 18081],
         "console": [8080],
         "clickhouse": [8123, 9000],
-        "seaweedfs": [8333, 8181],
+        "seaweedfs": [8333],
         "prometheus": [9090],
         "grafana": [3000],
     }
