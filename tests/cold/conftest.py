@@ -1,5 +1,6 @@
 """Fixtures of the tests of the cold tier."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
 from tests.support import cold_tables
+from tests.support.databases import Databases
 
 
 @pytest.fixture
@@ -16,3 +18,21 @@ def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
     return cold_tables.open_local(tmp_path / "cold", tables)
+
+
+@pytest.fixture(scope="module")
+def played(databases: Databases) -> Iterator[Database]:
+    """Database with the trades of two hours, for tests that add none."""
+    with databases.one() as opened:
+        cold_tables.play(opened)
+        yield opened
+
+
+@pytest.fixture
+def filled_tier(played: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdTier:
+    """Empty archive beside the trades of two hours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
+    for table in ("cold_units", "cold_marks"):
+        played.command(f"TRUNCATE TABLE {table} SYNC")
+    return cold_tables.open_local(tmp_path / "cold", played)

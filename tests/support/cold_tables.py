@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from candlewax.clickhouse.client import Database
+from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.cold.units import Unit
 from candlewax.runtime.cold_settings import ColdSettings
@@ -58,3 +61,23 @@ def open_local(folder: Path, database: Database) -> ColdTier:
 def hour(layer: str, exchange: str, hours: int = 0) -> Unit:
     """Return the unit of an hour, counted from the first one with trades."""
     return Unit(layer, exchange, FIRST_HOUR + timedelta(hours=hours))
+
+
+def offload(tier: ColdTier, *layers: str) -> None:
+    """Offload all units of some layers."""
+    for name in layers:
+        for units in tier.offloader.find_due(LAYERS[name], every_unit=True).days:
+            tier.offloader.offload(units)
+
+
+def scan(tier: ColdTier, layer: str) -> pl.DataFrame:
+    """Return the committed rows of a layer, as Polars reads them."""
+    table = tier.warehouse.load(LAYERS[layer])
+    return pl.scan_iceberg(table, reader_override="native").collect()
+
+
+def files(tier: ColdTier, layer: str) -> list[str]:
+    """Return the paths of the committed files of a layer, within its table."""
+    table = tier.warehouse.load(LAYERS[layer])
+    found = tier.warehouse.data_files(table)
+    return sorted(file.file_path.removeprefix(f"{table.location()}/") for file in found)
