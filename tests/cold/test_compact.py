@@ -1,5 +1,6 @@
 """Compaction: fewer files with the same rows, and nothing committed that was not checked."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from candlewax.clickhouse.record_stream import stream_batches
 from candlewax.cold import parquet_files
 from candlewax.cold.layers import DAY, LAYERS
 from candlewax.cold.maintenance import compact as compaction
@@ -107,8 +109,7 @@ def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
-    released = compaction.UnitState(**{**vars(state), "state": RELEASED, "released": True})
-    filled_tier.unit_table.store([released])
+    filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
     compact(filled_tier, merges(filled_tier))
     after = filled_tier.unit_table.states(SILVER)[unit]
     assert (after.state, after.released) == (RELEASED, True)
@@ -159,7 +160,7 @@ def test_day_too_large_for_a_file_becomes_several_of_whole_units(filled_tier: Co
     compact(filled_tier, find_merges(filled_tier, SILVER, LATER, limit))
     assert len(files(filled_tier, "silver.trades")) == 4
     assert contents(filled_tier, "silver.trades") == before
-    assert find_merges(filled_tier, SILVER, LATER, limit) == []
+    assert find_merges(filled_tier, SILVER, LATER, 1) == []
 
 
 def test_late_trade_divides_a_compacted_day_and_the_next_compaction_joins_it(
@@ -221,9 +222,10 @@ def test_row_lost_in_writing_is_found_before_the_commit(
 ) -> None:
     offload(filled_tier, "silver.trades")
     before = filled_tier.warehouse.load(SILVER).metadata_location
-    stream = compaction.stream_batches
     monkeypatch.setattr(
-        compaction, "stream_batches", lambda *names: (one.slice(1) for one in stream(*names))
+        compaction,
+        "stream_batches",
+        lambda *names: (one.slice(1) for one in stream_batches(*names)),
     )
     outcome = compact(filled_tier, merges(filled_tier))
     assert len(outcome.errors) == 2

@@ -1,5 +1,6 @@
 """Daily maintenance of the archive: compaction, expiry of snapshots, removal of orphans."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from candlewax.cold.maintenance.pinned import pinned_names
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.warehouse import ConflictError
+
+_log: Final = logging.getLogger(__name__)
 
 Progress = Callable[[str], object]
 """Receiver of one line before each piece of work."""
@@ -74,6 +77,11 @@ def maintain(
                 report += step(tier, layer, now, dry_run, on_progress, should_stop)
             except (ArchiveError, ConflictError) as error:
                 report += MaintenanceReport(errors=(str(error),))
+            except Exception as error:  # noqa: BLE001
+                # The libraries raise many kinds for damaged metadata and for a store that is away.
+                _log.exception("%s: maintenance failed", layer.name)
+                text = f"{layer.name}: {type(error).__name__}: {error}"
+                report += MaintenanceReport(errors=(text,))
     return report
 
 

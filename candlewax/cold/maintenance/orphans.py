@@ -89,7 +89,7 @@ def reachable_paths(table: Table, pinned: Iterable[str] = ()) -> set[str]:
         for manifest in manifests.values():
             entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
             locations |= {entry.data_file.file_path for entry in entries}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ArchiveError(
             f"{table.location()}: its metadata cannot be read, so no file is removed: {error}"
         ) from error
