@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +23,8 @@ from candlewax.cold.seal import make_manifest
 from candlewax.cold.signature import KeyFileError
 from tests.support import cold_tables, seal_keys
 from tests.support.cold_tables import FIRST_HOUR, offload
+from tests.support.seal_keys import SEALED_AT
 
-NOW = datetime(2026, 3, 1, 0, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
@@ -73,11 +73,11 @@ def sealed(played: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         key = seal_keys.new_key(folder)[1]
         tier = seal_keys.with_key(cold_tables.open_local(folder / "cold", played), key)
         offload(tier, "silver.trades")
-        make_manifest(tier, NOW)
+        make_manifest(tier, SEALED_AT)
         offload(tier, "raw.dead_letters")
-        make_manifest(tier, NOW + DAY)
-        compact(tier, find_merges(tier, LAYERS["silver.trades"], NOW))
-        make_manifest(tier, NOW + 2 * DAY)
+        make_manifest(tier, SEALED_AT + DAY)
+        compact(tier, find_merges(tier, LAYERS["silver.trades"], SEALED_AT))
+        make_manifest(tier, SEALED_AT + 2 * DAY)
         yield Copy(folder / "cold", seal_keys.public_file(key))
 
 

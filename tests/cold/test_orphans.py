@@ -13,7 +13,14 @@ from candlewax.cold.maintenance.maintain import MaintenanceReport, maintain
 from candlewax.cold.maintenance.orphans import find_orphans, remove_files
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
-from tests.support.cold_tables import FIRST_HOUR, files, offload, scan
+from tests.support.cold_tables import (
+    FIRST_HOUR,
+    due_units,
+    files,
+    offload,
+    scan,
+    write_without_commit,
+)
 
 SILVER = LAYERS["silver.trades"]
 NOW = datetime(2100, 1, 1, tzinfo=UTC)
@@ -35,11 +42,10 @@ def orphans(tier: ColdTier, now: datetime = NOW) -> set[str]:
     return {str(Path(one.path).relative_to(location(tier))) for one in found}
 
 
-def write_without_commit(tier: ColdTier) -> set[str]:
+def leave_files(tier: ColdTier) -> set[str]:
     """Write what is due, and end before the commit. Return the files."""
-    due = tier.offloader.find_due(SILVER, every_unit=True)
     before = stored(tier)
-    tier.offloader.write(tier.offloader.plan(frozenset(due.days[0])))
+    write_without_commit(tier, due_units(tier, "silver.trades"))
     return stored(tier) - before
 
 
@@ -51,7 +57,7 @@ def test_table_that_only_wrote_and_committed_has_no_orphans(filled_tier: ColdTie
 def test_files_of_a_writer_that_ended_before_its_commit_go_after_a_day_and_not_before(
     filled_tier: ColdTier,
 ) -> None:
-    left = write_without_commit(filled_tier)
+    left = leave_files(filled_tier)
     offload(filled_tier, "silver.trades")
     assert len(left) == 6
     ended = datetime(2020, 1, 1, tzinfo=UTC)
@@ -119,7 +125,7 @@ def test_statistics_are_reachable(filled_tier: ColdTier) -> None:
 
 
 def test_dry_run_lists_and_removes_nothing(filled_tier: ColdTier) -> None:
-    left = write_without_commit(filled_tier)
+    left = leave_files(filled_tier)
     offload(filled_tier, "silver.trades")
     before = stored(filled_tier)
     lines: list[str] = []

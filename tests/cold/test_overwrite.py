@@ -7,8 +7,14 @@ from pyiceberg.table import Table
 from candlewax.cold import overwrite
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier
-from candlewax.cold.units import Unit
-from tests.support.cold_tables import hour, offload, scan
+from tests.support.cold_tables import (
+    due_units,
+    hour,
+    offload,
+    offload_units,
+    scan,
+    write_again,
+)
 
 SILVER = LAYERS["silver.trades"]
 
@@ -20,12 +26,6 @@ def manifests(tier: ColdTier) -> int:
     return len(snapshot.manifests(table.io))
 
 
-def replace_again(tier: ColdTier, unit: Unit) -> None:
-    """Write a unit anew, though it is the same."""
-    plan = tier.offloader.plan(frozenset([unit]), differing=frozenset([unit]))
-    tier.offloader.commit(plan, tier.offloader.write(plan))
-
-
 def live(tier: ColdTier) -> tuple[Table, list[DataFile]]:
     table = tier.warehouse.load(SILVER)
     return table, tier.warehouse.data_files(table)
@@ -34,7 +34,7 @@ def live(tier: ColdTier) -> tuple[Table, list[DataFile]]:
 def test_replaced_files_leave_no_manifest_behind(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
     for _ in range(5):
-        replace_again(filled_tier, hour("silver.trades", "binance"))
+        write_again(filled_tier, hour("silver.trades", "binance"))
     # The other files, the new one, and the one that this snapshot took out.
     assert manifests(filled_tier) == 3
     assert len(scan(filled_tier, "silver.trades")) == 82
@@ -43,21 +43,20 @@ def test_replaced_files_leave_no_manifest_behind(filled_tier: ColdTier) -> None:
 def test_many_manifests_are_merged_and_name_the_same_files(
     filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    due = filled_tier.offloader.find_due(SILVER, every_unit=True)
-    for unit in due.days[0]:
-        filled_tier.offloader.offload([unit])
+    for unit in due_units(filled_tier, "silver.trades"):
+        offload_units(filled_tier, [unit])
     assert manifests(filled_tier) == 6
     units = filled_tier.unit_table.states(SILVER)
     before = {unit: state.measure for unit, state in units.items()}
     monkeypatch.setattr(overwrite, "MERGED_FROM", 5)
-    replace_again(filled_tier, hour("silver.trades", "binance"))
+    write_again(filled_tier, hour("silver.trades", "binance"))
     assert manifests(filled_tier) == 1
     table, found = live(filled_tier)
     assert len(found) == 6
     assert filled_tier.archive.measure(table, units) == before
     # What a merged manifest names can be replaced, and so can what that names.
     for exchange in ("kraken", "kraken", "binance"):
-        replace_again(filled_tier, hour("silver.trades", exchange, 1))
+        write_again(filled_tier, hour("silver.trades", exchange, 1))
     table, found = live(filled_tier)
     assert len(found) == 6
     assert filled_tier.archive.measure(table, units) == before

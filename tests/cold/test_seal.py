@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED, SEALED, VERIFIED, WRITTEN
 from tests.support import seal_keys
 from tests.support.cold_tables import FIRST_HOUR, hour, offload
+from tests.support.seal_keys import SEALED_AT
 
 SILVER = LAYERS["silver.trades"]
-NOW = datetime(2026, 3, 1, 0, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
@@ -49,7 +49,7 @@ def test_manifest_names_each_unit_with_its_file_as_it_is_on_the_disk(
     filled_tier: ColdTier,
 ) -> None:
     offload(filled_tier, "silver.trades")
-    made = make_manifest(filled_tier, NOW)
+    made = make_manifest(filled_tier, SEALED_AT)
     assert made
     assert (made.name, made.units, made.files, made.is_signed) == ("2026-03-01.json", 6, 6, False)
     found = document(filled_tier)
@@ -76,7 +76,7 @@ def test_manifest_names_each_unit_with_its_file_as_it_is_on_the_disk(
 
 def test_manifest_is_in_canonical_form(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     content = (folder(filled_tier) / "2026-03-01.json").read_text("utf-8")
     found = document(filled_tier)
     assert content == json.dumps(found, sort_keys=True, separators=(",", ":"))
@@ -90,7 +90,7 @@ def test_sealed_units_are_known_as_sealed_and_a_released_one_stays_released(
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
     filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     after = filled_tier.unit_table.states(SILVER)
     assert (after[unit].state, after[unit].released) == (RELEASED, True)
     assert {one.state for other, one in after.items() if other != unit} == {SEALED}
@@ -98,20 +98,20 @@ def test_sealed_units_are_known_as_sealed_and_a_released_one_stays_released(
 
 
 def test_second_manifest_of_a_day_is_not_made(filled_tier: ColdTier) -> None:
-    assert make_manifest(filled_tier, NOW)
+    assert make_manifest(filled_tier, SEALED_AT)
     before = (folder(filled_tier) / "2026-03-01.json").read_bytes()
     offload(filled_tier, "silver.trades")
-    assert make_manifest(filled_tier, NOW + timedelta(hours=23)) is None
+    assert make_manifest(filled_tier, SEALED_AT + timedelta(hours=23)) is None
     assert (folder(filled_tier) / "2026-03-01.json").read_bytes() == before
     assert states(filled_tier) == {VERIFIED}
 
 
 def test_manifest_names_the_one_before_and_only_what_is_new(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     offload(filled_tier, "raw.dead_letters")
     # No manifest was made on the day between.
-    make_manifest(filled_tier, NOW + 2 * DAY)
+    make_manifest(filled_tier, SEALED_AT + 2 * DAY)
     found = document(filled_tier, "2026-03-03.json")
     first = (folder(filled_tier) / "2026-03-01.json").read_bytes()
     assert found["previous"] == {
@@ -124,11 +124,11 @@ def test_manifest_names_the_one_before_and_only_what_is_new(filled_tier: ColdTie
 
 def test_compacted_day_is_sealed_again_in_its_new_files(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     before = {unit["begin"] + unit["exchange"]: unit for unit in document(filled_tier)["units"]}
-    compact(filled_tier, find_merges(filled_tier, SILVER, NOW))
+    compact(filled_tier, find_merges(filled_tier, SILVER, SEALED_AT))
     assert states(filled_tier) == {VERIFIED}
-    make_manifest(filled_tier, NOW + DAY)
+    make_manifest(filled_tier, SEALED_AT + DAY)
     found = document(filled_tier, "2026-03-02.json")
     assert (len(found["units"]), len(found["files"])) == (6, 2)
     for unit in found["units"]:
@@ -143,7 +143,7 @@ def test_unit_that_is_not_verified_is_not_sealed(filled_tier: ColdTier) -> None:
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
     filled_tier.unit_table.store([state.advance(WRITTEN)])
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     assert len(document(filled_tier)["units"]) == 5
     assert filled_tier.unit_table.states(SILVER)[unit].state == WRITTEN
 
@@ -153,14 +153,14 @@ def test_states_that_were_not_stored_are_made_good_by_the_next_manifest(
 ) -> None:
     offload(filled_tier, "silver.trades")
     verified = list(filled_tier.unit_table.states(SILVER).values())
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     # As if the process had ended between the manifest and the states.
     current = filled_tier.unit_table.states(SILVER)
     filled_tier.unit_table.store(
         replace(one, version=current[one.unit].version) for one in verified
     )
     assert states(filled_tier) == {VERIFIED}
-    make_manifest(filled_tier, NOW + DAY)
+    make_manifest(filled_tier, SEALED_AT + DAY)
     assert document(filled_tier, "2026-03-02.json")["units"] == []
     assert states(filled_tier) == {SEALED}
 
@@ -170,7 +170,7 @@ def test_manifest_is_signed_with_the_key_whose_public_part_lies_beside(
 ) -> None:
     key, path = seal_keys.new_key(tmp_path)
     tier = seal_keys.with_key(filled_tier, path)
-    made = make_manifest(tier, NOW)
+    made = make_manifest(tier, SEALED_AT)
     assert made
     assert made.is_signed
     content = (folder(tier) / "2026-03-01.json").read_bytes()
@@ -182,19 +182,19 @@ def test_manifest_is_signed_with_the_key_whose_public_part_lies_beside(
 
 def test_signature_that_was_not_written_is_made_good(filled_tier: ColdTier, tmp_path: Path) -> None:
     tier = seal_keys.with_key(filled_tier, seal_keys.new_key(tmp_path)[1])
-    make_manifest(tier, NOW)
+    make_manifest(tier, SEALED_AT)
     path = folder(tier) / "2026-03-01.json.sig"
     before = path.read_bytes()
     path.unlink()
-    assert make_manifest(tier, NOW) is None
+    assert make_manifest(tier, SEALED_AT) is None
     assert path.read_bytes() == before
 
 
 def test_other_key_than_before_is_refused(filled_tier: ColdTier, tmp_path: Path) -> None:
-    make_manifest(seal_keys.with_key(filled_tier, seal_keys.new_key(tmp_path)[1]), NOW)
+    make_manifest(seal_keys.with_key(filled_tier, seal_keys.new_key(tmp_path)[1]), SEALED_AT)
     other = seal_keys.with_key(filled_tier, seal_keys.new_key(tmp_path, "other.key")[1])
     with pytest.raises(KeyFileError, match="not the key that signed"):
-        make_manifest(other, NOW + DAY)
+        make_manifest(other, SEALED_AT + DAY)
     assert not (folder(filled_tier) / "2026-03-02.json").exists()
 
 
@@ -214,18 +214,18 @@ def test_key_file_that_cannot_sign_is_named_with_what_is_needed(
     path = tmp_path / "wrong.key"
     path.write_bytes(content)
     with pytest.raises(KeyFileError, match=r"wrong\.key: takes an Ed25519 private key in PEM"):
-        make_manifest(seal_keys.with_key(filled_tier, path), NOW)
+        make_manifest(seal_keys.with_key(filled_tier, path), SEALED_AT)
     assert not folder(filled_tier).exists()
 
 
 def test_clock_before_the_newest_manifest_makes_none(filled_tier: ColdTier) -> None:
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     with pytest.raises(ArchiveError, match="is the clock wrong"):
-        make_manifest(filled_tier, NOW - DAY)
+        make_manifest(filled_tier, SEALED_AT - DAY)
 
 
 def test_damaged_manifest_stops_the_next_one(filled_tier: ColdTier) -> None:
-    make_manifest(filled_tier, NOW)
+    make_manifest(filled_tier, SEALED_AT)
     (folder(filled_tier) / "2026-03-01.json").write_bytes(b"{}")
     with pytest.raises(ArchiveError, match=r"2026-03-01\.json: is no manifest"):
-        make_manifest(filled_tier, NOW + DAY)
+        make_manifest(filled_tier, SEALED_AT + DAY)

@@ -1,5 +1,6 @@
 """Warm tables filled by the pipeline, and an archive beside them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,11 +64,32 @@ def hour(layer: str, exchange: str, hours: int = 0) -> Unit:
     return Unit(layer, exchange, FIRST_HOUR + timedelta(hours=hours))
 
 
+def due_units(tier: ColdTier, layer: str) -> list[Unit]:
+    """Return all units of a layer that are due, in order of time."""
+    days = tier.offloader.find_due(LAYERS[layer], every_unit=True).days
+    return [unit for units in days for unit in units]
+
+
 def offload(tier: ColdTier, *layers: str) -> None:
     """Offload all units of some layers."""
-    for name in layers:
-        for units in tier.offloader.find_due(LAYERS[name], every_unit=True).days:
-            tier.offloader.offload(units)
+    for layer in layers:
+        offload_units(tier, due_units(tier, layer))
+
+
+def offload_units(tier: ColdTier, units: Iterable[Unit]) -> None:
+    """Offload units of one layer."""
+    tier.offloader.offload(units)
+
+
+def write_without_commit(tier: ColdTier, units: Iterable[Unit]) -> None:
+    """Write the files of units, and end before the commit."""
+    tier.offloader.write(tier.offloader.plan(frozenset(units)))
+
+
+def write_again(tier: ColdTier, unit: Unit) -> None:
+    """Write a unit anew and commit it, though it is the same."""
+    plan = tier.offloader.plan(frozenset([unit]), differing=frozenset([unit]))
+    tier.offloader.commit(plan, tier.offloader.write(plan))
 
 
 def scan(tier: ColdTier, layer: str) -> pl.DataFrame:

@@ -1,7 +1,9 @@
 """Keys that sign manifests."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from candlewax.cold.tier import ColdTier
+
+SEALED_AT: Final = datetime(2026, 3, 1, 0, 15, tzinfo=UTC)
+"""When the first manifest is made: of 1 March 2026."""
 
 
 def private_pem(
