@@ -34,7 +34,7 @@ LIBRARIES: Final = {
     "kafka": {"confluent_kafka"},
     "feeds": {"bytewax", "websockets", "urllib3", "zstandard"},
     "web": {"msgspec", "pyarrow", "starlette", "uvicorn", "zstandard"},
-    "cold": {"pyiceberg", "pyarrow", "clickhouse_connect", "sqlalchemy", "cryptography"},
+    "cold": {"clickhouse_connect", "cryptography", "pyarrow", "pyiceberg", "sqlalchemy"},
     "verification": {"clickhouse_connect", "msgspec"},
     "simulator": {"websockets", "zstandard"},
     "pipeline": {"bytewax", "rich"},

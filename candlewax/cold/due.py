@@ -15,6 +15,9 @@ LATENESS: Final = timedelta(minutes=15)
 RECEIPT_DELAY: Final = timedelta(minutes=2)
 """An hour of frames is offloaded once the clock is this far past it."""
 
+VISIBILITY: Final = timedelta(minutes=1)
+"""Longest time between the time of our clock in a row and the moment when a query sees it."""
+
 SILENCE: Final = timedelta(days=1)
 """An hour is offloaded this long after its end if the watermark stands still."""
 
@@ -31,11 +34,19 @@ def select_due(
     states: Mapping[Unit, UnitState],
     watermarks: Mapping[str, datetime],
     now: datetime,
+    *,
+    every_unit: bool = False,
 ) -> DueUnits:
-    """Divide changed units into those that are due and those that wait."""
+    """Divide changed units into those that are due and those that wait.
+
+    Units that were verified after their last row was stored are neither, unless `every_unit`.
+    """
     due, waiting = [], []
     for one in changed:
-        if is_due(one.unit, states.get(one.unit), watermarks.get(one.unit.exchange), now):
+        state = states.get(one.unit)
+        if not every_unit and state is not None and _is_covered(one, state):
+            continue
+        if is_due(one.unit, state, watermarks.get(one.unit.exchange), now):
             due.append(one.unit)
         else:
             waiting.append(one)
@@ -55,6 +66,11 @@ def is_due(unit: Unit, state: UnitState | None, watermark: datetime | None, now:
         return now >= unit.end + RECEIPT_DELAY
     is_past = watermark is not None and watermark >= unit.end + LATENESS
     return is_past or now >= unit.end + SILENCE
+
+
+def _is_covered(changed: ChangedUnit, state: UnitState) -> bool:
+    """Return True if the unit was measured when its last stored row was visible to all."""
+    return state.is_verified and changed.last_stored + VISIBILITY < state.measured_at
 
 
 def _hour(time: datetime) -> datetime:

@@ -1,33 +1,20 @@
-"""Offload: writes units into the archive, commits them at once, and reads them back.
+"""Offload: rounds over all layers, which write the units that are due into the archive."""
 
-Each step can be cut off at any moment. A file that was written but not committed is an orphan. A
-unit that was committed but not verified is recognised by the footer of its file. A commit that
-another process forestalls is planned again from the new state of the table.
-"""
-
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
-
-from candlewax.cold import parquet_files, relations
-from candlewax.cold.archive import Archive
 from candlewax.cold.due import select_due
 from candlewax.cold.layers import LAYERS, Layer
 from candlewax.cold.parquet_files import ArchiveError
-from candlewax.cold.unit_table import COMMITTED, VERIFIED, WRITTEN, UnitState, UnitTable
-from candlewax.cold.units import EPOCH, NOTHING, Measure, Unit
-from candlewax.cold.warehouse import ConflictError, Warehouse, units_in
-from candlewax.cold.warm import WarmTables
-
-MAX_ATTEMPTS: Final = 5
-"""Attempts to offload units while others commit or rows are stored, before the next round."""
+from candlewax.cold.unit_table import UnitState, UnitTable
+from candlewax.cold.unit_writer import Staged, UnitWriter
+from candlewax.cold.units import EPOCH, Measure, Unit
+from candlewax.cold.warehouse import ConflictError, Warehouse
+from candlewax.cold.warm import ChangedUnit, WarmTables
 
 MARK_MARGIN: Final = timedelta(minutes=15)
 """Rows are looked through again this far back: an insert may be visible later than its time."""
@@ -35,40 +22,26 @@ MARK_MARGIN: Final = timedelta(minutes=15)
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Due:
-    """Units of a layer that are due, by day, and the mark to store once all are offloaded."""
+class EndOfLayer(NamedTuple):
+    """End of the due units of a layer, and the mark to store if all were offloaded."""
 
     layer: Layer
-    days: tuple[tuple[Unit, ...], ...]
     mark: datetime
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Writes that make units of one layer cold as they are warm, for one state of their table.
-
-    `rows` is the SELECT of the rows, `measures` are the units to write. `old` are the committed
-    files that hold them, which go. `unverified` are units whose files stay but were never read
-    back.
-    """
-
-    layer: Layer
-    table: Table
-    rows: str
-    measures: Mapping[Unit, Measure]
-    old: tuple[DataFile, ...]
-    unverified: frozenset[Unit]
-    known: Mapping[Unit, UnitState]
-    measured_at: datetime
+Item = tuple[Unit, ...] | EndOfLayer
+"""Work of a round: units of one layer and day, or the end of a layer."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """Counts of one round over all layers. `errors` name what could not be offloaded."""
+    """Counts of one round over all layers: units written anew, units looked at, and rows.
+
+    `errors` name what could not be offloaded.
+    """
 
     offloaded: int
-    unchanged: int
+    looked_at: int
     rows: int
     errors: tuple[str, ...]
 
@@ -77,12 +50,14 @@ class Offloader:
     """Offloads due units of all layers, one round after the other."""
 
     def __init__(
-        self, warm: WarmTables, warehouse: Warehouse, archive: Archive, unit_table: UnitTable
+        self, warm: WarmTables, warehouse: Warehouse, unit_table: UnitTable, writer: UnitWriter
     ) -> None:
         self._warm = warm
         self._warehouse = warehouse
-        self._archive = archive
         self._unit_table = unit_table
+        self._writer = writer
+        self._failed_layers: set[str] = set()
+        self._errors: list[str] = []
 
     def prepare(self) -> None:
         """Create absent tables of the archive, and the indexes of the warm tables."""
@@ -90,20 +65,65 @@ class Offloader:
         for layer in LAYERS.values():
             self._warm.prepare(layer)
 
-    def find_due(self, layer: Layer, *, every_unit: bool = False) -> Due:
-        """Return the units of a layer that are due, by day. `every_unit`: whenever stored."""
-        begun = self._warm.now()
-        mark = EPOCH if every_unit else self._unit_table.mark(layer)
-        changed = self._warm.changed_units(layer, mark)
-        states = self._unit_table.states(layer)
-        due = select_due(changed, states, self._warm.watermarks(), begun)
-        first_waiting = min((one.first_stored for one in due.waiting), default=begun)
-        return Due(layer, tuple(_by_day(due.units)), min(first_waiting, begun - MARK_MARGIN))
+    def items(self, *, every_unit: bool = False) -> Iterator[Item]:
+        """Yield the work of one round: for each layer its due units, by day, and then its end.
 
-    def finish(self, due: Due) -> None:
-        """Remember that all due units of a layer were offloaded."""
-        if due.layer.changed:
-            self._unit_table.store_mark(due.layer, due.mark)
+        `every_unit`: look at all units, whenever their rows were stored.
+        """
+        begun = self._warm.now()
+        watermarks = self._warm.watermarks()
+        for layer in LAYERS.values():
+            mark = EPOCH if every_unit else self._unit_table.mark(layer)
+            changed = self._warm.changed_units(layer, mark)
+            states = self._states(layer, changed)
+            due = select_due(changed, states, watermarks, begun, every_unit=every_unit)
+            yield from _by_day(due.units)
+            first_waiting = min((one.first_stored for one in due.waiting), default=begun)
+            yield EndOfLayer(layer, min(first_waiting, begun - MARK_MARGIN))
+
+    def _states(self, layer: Layer, changed: Sequence[ChangedUnit]) -> Mapping[Unit, UnitState]:
+        if not changed:
+            return {}
+        begins = [one.unit.begin for one in changed]
+        return self._unit_table.states(layer, min(begins), max(begins) + timedelta(seconds=1))
+
+    def write_item(self, item: Item) -> Staged | EndOfLayer:
+        """Plan and write the units of an item. Errors are kept for the end of the layer."""
+        if isinstance(item, EndOfLayer):
+            return item
+        try:
+            return self._writer.stage(item)
+        except ArchiveError as error:
+            self._keep_error(LAYERS[item[0].layer], error)
+            return Staged(frozenset(item), None, {}, {})
+
+    def archive_item(self, item: Staged | EndOfLayer) -> Mapping[Unit, Measure]:
+        """Commit and verify staged units, and return those written anew.
+
+        At the end of a layer without errors, remember that all its due units were offloaded.
+        """
+        if isinstance(item, EndOfLayer):
+            if item.layer.name not in self._failed_layers and item.layer.changed:
+                self._unit_table.store_mark(item.layer, item.mark)
+            self._failed_layers.discard(item.layer.name)
+            return {}
+        if item.plan is None:
+            return {}
+        try:
+            return self._writer.complete(item)
+        except (ArchiveError, ConflictError) as error:
+            self._keep_error(item.plan.layer, error)
+            return {}
+
+    def _keep_error(self, layer: Layer, error: Exception) -> None:
+        self._failed_layers.add(layer.name)
+        self._errors.append(str(error))
+        _log.error("%s", error)
+
+    def take_errors(self) -> tuple[str, ...]:
+        """Return the errors since they were last taken."""
+        errors, self._errors = tuple(self._errors), []
+        return errors
 
     def run_round(
         self,
@@ -113,169 +133,17 @@ class Offloader:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Round:
         """Offload all units that are due. `every_unit`: look at all, whenever they were stored."""
-        offloaded = unchanged = rows = 0
-        errors: list[str] = []
-        for layer in LAYERS.values():
-            due = self.find_due(layer, every_unit=every_unit)
-            has_failed = False
-            for units in due.days:
-                if should_stop():
-                    return Round(offloaded, unchanged, rows, tuple(errors))
-                try:
-                    written = self.offload(units)
-                except (ArchiveError, ConflictError) as error:
-                    errors.append(str(error))
-                    has_failed = True
-                    continue
-                offloaded += len(written)
-                unchanged += len(set(units) - set(written))
-                for unit, measure in written.items():
-                    rows += measure.rows
-                    on_unit(unit, measure)
-            if not has_failed:
-                self.finish(due)
-        return Round(offloaded, unchanged, rows, tuple(errors))
-
-    def offload(self, units: Iterable[Unit]) -> dict[Unit, Measure]:
-        """Offload units of one layer until they are verified. Return those written anew.
-
-        Raises ArchiveError if they cannot be read back as they were written, ConflictError if other
-        processes forestalled each attempt.
-        """
-        chosen = frozenset(units)
-        written: dict[Unit, Measure] = {}
-        differing: frozenset[Unit] = frozenset()
-        error: Exception = ConflictError("nothing was attempted")
-        for _ in range(MAX_ATTEMPTS):
-            plan = self.plan(chosen, differing)
-            try:
-                self.commit(plan, self.write(plan))
-            except ConflictError as conflict:
-                error = conflict
-                continue
-            written |= plan.measures
-            differing = self.verify(plan)
-            if not differing:
-                return written
-            names = ", ".join(map(str, sorted(differing)))
-            error = ArchiveError(f"{names}: read back from the archive with other content")
-            _log.warning("%s; written again", error)
-        raise error
-
-    def plan(self, chosen: frozenset[Unit], differing: frozenset[Unit] = frozenset()) -> Plan:
-        """Return what is to be written so that the chosen units are cold as they are warm.
-
-        A unit whose cold content is the same is not written, unless it was found `differing`. Units
-        that share a file with one that is written are written too.
-        """
-        layer = LAYERS[next(iter(chosen)).layer]
-        table = self._warehouse.load(layer)
-        measured_at = self._warm.now()
-        cold = units_in(table, self._warehouse.data_files(table, chosen))
-        neighbours = _sharing_files(chosen, cold)
-        known = self._unit_table.states(layer)
-        is_released = any(known[unit].released for unit in chosen | neighbours if unit in known)
-        rows = (
-            self._archive.merged_rows(layer, table) if is_released else relations.warm_rows(layer)
-        )
-        measures = self._warm.measure(chosen | neighbours, rows)
-        changed = {
-            unit
-            for unit in chosen
-            if unit in differing
-            or not _is_same(measures[unit], cold[unit][0] if unit in cold else NOTHING)
-        }
-        written = changed | _sharing_files(changed, cold)
-        return Plan(
-            layer,
-            table,
-            rows,
-            {unit: measures[unit] for unit in sorted(written)},
-            tuple(
-                {
-                    cold[unit][1].file_path: cold[unit][1] for unit in written if unit in cold
-                }.values()
-            ),
-            frozenset(
-                unit
-                for unit in chosen - written
-                if unit in cold and not _is_remembered(known.get(unit), cold[unit][0])
-            ),
-            known,
-            measured_at,
-        )
-
-    def write(self, plan: Plan) -> dict[Unit, str]:
-        """Write the rows of each unit of a plan as a file. Return the paths."""
-        paths: dict[Unit, str] = {}
-        schema = plan.table.schema()
-        for unit, measure in plan.measures.items():
-            if not measure.rows:
-                continue
-            path = self._warehouse.new_path(plan.table, plan.layer, unit)
-            batches = self._warm.stream(unit, plan.rows)
-            parquet_files.write(plan.table.io, path, plan.layer, schema, batches, {unit: measure})
-            paths[unit] = path
-        self._remember(plan, WRITTEN, plan.measures, paths, 0)
-        return paths
-
-    def commit(self, plan: Plan, paths: Mapping[Unit, str]) -> None:
-        """Commit the files of a plan in one snapshot. Raises ConflictError."""
-        if not plan.old and not paths:
-            return
-        contents = {
-            f"{unit.exchange} {unit.begin.isoformat()}": measure.content
-            for unit, measure in plan.measures.items()
-        }
-        properties = {"candlewax.units": json.dumps(contents)}
-        table = self._warehouse.swap(plan.table, plan.old, paths.values(), properties)
-        snapshot = table.current_snapshot()
-        snapshot_id = snapshot.snapshot_id if snapshot else 0
-        self._remember(plan, COMMITTED, plan.measures, paths, snapshot_id)
-
-    def verify(self, plan: Plan) -> frozenset[Unit]:
-        """Read the units of a plan back through the committed metadata, by ClickHouse.
-
-        Return those that are not as their footers say. The others become verified. Raises
-        ArchiveError if they cannot be read.
-        """
-        units = set(plan.measures) | plan.unverified
-        if not units:
-            return frozenset()
-        table = self._warehouse.load(plan.layer)
-        cold = units_in(table, self._warehouse.data_files(table, units))
-        found = self._archive.measure(table, units)
-        expected = {unit: cold[unit][0] if unit in cold else NOTHING for unit in units}
-        verified = {unit: found[unit] for unit in units if found[unit] == expected[unit]}
-        snapshot = table.current_snapshot()
-        paths = {unit: cold[unit][1].file_path for unit in verified if unit in cold}
-        self._remember(plan, VERIFIED, verified, paths, snapshot.snapshot_id if snapshot else 0)
-        return frozenset(units - set(verified))
-
-    def _remember(
-        self,
-        plan: Plan,
-        state: str,
-        measures: Mapping[Unit, Measure],
-        paths: Mapping[Unit, str],
-        snapshot: int,
-    ) -> None:
-        unsettled = self._warm.unsettled(measures)
-        location = f"{plan.table.location()}/"
-        self._unit_table.store(
-            UnitState(
-                unit,
-                state,
-                measure,
-                settled=unit not in unsettled,
-                files=(paths[unit].removeprefix(location),) if unit in paths else (),
-                snapshot=snapshot,
-                measured_at=plan.measured_at,
-                released=unit in plan.known and plan.known[unit].released,
-                version=plan.known[unit].version if unit in plan.known else 0,
-            )
-            for unit, measure in measures.items()
-        )
+        offloaded = looked_at = rows = 0
+        for item in self.items(every_unit=every_unit):
+            if should_stop():
+                break
+            written = self.archive_item(self.write_item(item))
+            looked_at += 0 if isinstance(item, EndOfLayer) else len(item)
+            offloaded += len(written)
+            for unit, measure in written.items():
+                rows += measure.rows
+                on_unit(unit, measure)
+        return Round(offloaded, looked_at, rows, self.take_errors())
 
 
 def _by_day(units: Iterable[Unit]) -> Iterator[tuple[Unit, ...]]:
@@ -283,21 +151,3 @@ def _by_day(units: Iterable[Unit]) -> Iterator[tuple[Unit, ...]]:
     in_order = sorted(units, key=lambda unit: (unit.begin, unit.exchange))
     for _, group in groupby(in_order, key=lambda unit: unit.day):
         yield tuple(group)
-
-
-def _sharing_files(
-    units: Iterable[Unit], cold: Mapping[Unit, tuple[Measure, DataFile]]
-) -> frozenset[Unit]:
-    """Return the units in the files of the given ones."""
-    paths = {cold[unit][1].file_path for unit in units if unit in cold}
-    return frozenset(unit for unit, (_, file) in cold.items() if file.file_path in paths)
-
-
-def _is_same(warm: Measure, cold: Measure) -> bool:
-    """Return True if rows and content are the same. Our clocks change if a row is stored again."""
-    return (warm.rows, warm.content) == (cold.rows, cold.content)
-
-
-def _is_remembered(state: UnitState | None, cold: Measure) -> bool:
-    """Return True if the unit was verified with this content."""
-    return state is not None and state.is_verified and state.measure == cold

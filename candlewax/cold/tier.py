@@ -7,6 +7,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.cold.archive import Archive
 from candlewax.cold.offload import Offloader
 from candlewax.cold.unit_table import UnitTable
+from candlewax.cold.unit_writer import UnitWriter
 from candlewax.cold.warehouse import Warehouse, open_warehouse
 from candlewax.cold.warm import WarmTables
 from candlewax.runtime.cold_settings import ColdSettings
@@ -22,7 +23,12 @@ class ColdTier:
     warehouse: Warehouse
     archive: Archive
     unit_table: UnitTable
+    writer: UnitWriter
     offloader: Offloader
+
+    def close(self) -> None:
+        """Close what was opened beside the database."""
+        self.warm.close()
 
 
 def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
@@ -33,5 +39,6 @@ def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     warm = WarmTables(database)
     archive = Archive(database, settings)
     unit_table = UnitTable(database)
-    offloader = Offloader(warm, warehouse, archive, unit_table)
-    return ColdTier(settings, database, warm, warehouse, archive, unit_table, offloader)
+    writer = UnitWriter(warm, warehouse, archive, unit_table)
+    offloader = Offloader(warm, warehouse, unit_table, writer)
+    return ColdTier(settings, database, warm, warehouse, archive, unit_table, writer, offloader)

@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.record_stream import stream_batches
+from candlewax.clickhouse.record_stream import RecordReader
 from candlewax.cold import relations
 from candlewax.cold.layers import HOUR, LAYERS, Layer
-from candlewax.cold.units import EPOCH, NOTHING, Measure, Unit
+from candlewax.cold.units import EPOCH, FAR, NOTHING, Measure, Unit
 
 _WATERMARKS: Final = """
 SELECT exchange, max(watermark) AS watermark
@@ -34,10 +34,11 @@ WHERE state IN ('open', 'repairing') AND exchange IN {exchanges:Array(String)}
 
 
 class ChangedUnit(NamedTuple):
-    """A unit with rows stored since the mark, and when the first of these was stored."""
+    """A unit with rows stored since the mark, and when the first and last were stored."""
 
     unit: Unit
     first_stored: datetime
+    last_stored: datetime
 
 
 class WarmTables:
@@ -45,7 +46,12 @@ class WarmTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reader = RecordReader(database)
         self._types: dict[str, relations.Types] = {}
+
+    def close(self) -> None:
+        """Close the connection over which rows are streamed."""
+        self._reader.close()
 
     def types(self, layer: Layer) -> relations.Types:
         """Return the ClickHouse types of the columns of a layer's warm table."""
@@ -90,7 +96,7 @@ class WarmTables:
         if layer.changed is None:
             exchanges = self._database.query(f"SELECT DISTINCT exchange FROM {layer.source}")
             return [
-                ChangedUnit(Unit(layer.name, str(exchange), EPOCH), EPOCH)
+                ChangedUnit(Unit(layer.name, str(exchange), EPOCH), EPOCH, FAR)
                 for exchange in sorted(exchanges["exchange"])
             ]
         start = "toStartOfHour" if layer.span == HOUR else "toStartOfDay"
@@ -100,14 +106,17 @@ class WarmTables:
         rows = self._database.query(
             f"SELECT toString(exchange) AS exchange, "
             f"toUnixTimestamp({start}({layer.time})) AS begin, "
-            f"toDateTime64(min({layer.changed}), 6, 'UTC') AS stored FROM {layer.changed_in} "
+            f"toDateTime64(min({layer.changed}), 6, 'UTC') AS first_stored, "
+            f"toDateTime64(max({layer.changed}), 6, 'UTC') AS last_stored FROM {layer.changed_in} "
             f"WHERE {layer.changed} >= {{mark:DateTime64(6, 'UTC')}} AND {condition} "
             "GROUP BY exchange, begin ORDER BY begin, exchange",
             {"mark": f"{mark:%Y-%m-%d %H:%M:%S.%f}", "exchanges": list(layer.exchanges)},
         )
         return [
-            ChangedUnit(Unit(layer.name, exchange, _from_seconds(begin)), _in_utc(stored))
-            for exchange, begin, stored in rows.iter_rows()
+            ChangedUnit(
+                Unit(layer.name, exchange, _from_seconds(begin)), _in_utc(first), _in_utc(last)
+            )
+            for exchange, begin, first, last in rows.iter_rows()
         ]
 
     def measure(self, units: Iterable[Unit], rows: str | None = None) -> dict[Unit, Measure]:
@@ -125,7 +134,7 @@ class WarmTables:
         layer = LAYERS[unit.layer]
         sql = relations.stream_sql(layer, rows or relations.warm_rows(layer))
         found = relations.parameters([unit])
-        return stream_batches(self._database, sql, found)
+        return self._reader.stream(sql, found)
 
     def unsettled(self, units: Iterable[Unit]) -> set[Unit]:
         """Return the units in which a gap is open or being repaired."""

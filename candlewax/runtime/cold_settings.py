@@ -1,5 +1,6 @@
 """Settings of the cold tier: where the archive is, its catalog, and the keys of its store."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -82,6 +83,16 @@ class ColdSettings:
     def rest_properties(self) -> dict[str, str]:
         """Return the properties by which PyIceberg signs in at a REST catalog."""
         return {"credential": self.catalog_credential} if self.catalog_credential else {}
+
+
+def reach_archive(settings: ColdSettings) -> None:
+    """Make the archive readable for the embedded engine of this process.
+
+    The engine reads Iceberg tables in directories only below the working directory, so this may
+    change it to one above both. Paths in settings are absolute while there is a cold tier.
+    """
+    if settings.is_local and not Path(settings.location).is_relative_to(Path.cwd()):
+        os.chdir(os.path.commonpath([settings.location, Path.cwd()]))
 
 
 def read_cold_settings(texts: Mapping[str, str], errors: list[str]) -> ColdSettings | None:

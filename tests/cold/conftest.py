@@ -1,6 +1,7 @@
 """Fixtures of the tests of the cold tier."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from tests.support.databases import Databases
 
 
 @pytest.fixture
-def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdTier:
+def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ColdTier]:
     """Archive in a directory, beside empty tables."""
     # The embedded engine reads local Iceberg tables only below the working directory.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
-    return cold_tables.open_local(tmp_path / "cold", tables)
+    with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,13 @@ def played(databases: Databases) -> Iterator[Database]:
 
 
 @pytest.fixture
-def filled_tier(played: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdTier:
+def filled_tier(
+    played: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ColdTier]:
     """Empty archive beside the trades of two hours."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
     for table in ("cold_units", "cold_marks"):
         played.command(f"TRUNCATE TABLE {table} SYNC")
-    return cold_tables.open_local(tmp_path / "cold", played)
+    with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:
+        yield opened

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from candlewax.clickhouse.record_stream import stream_batches
+from candlewax.clickhouse.record_stream import RecordReader
 from candlewax.cold import parquet_files
 from candlewax.cold.layers import DAY, LAYERS
 from candlewax.cold.maintenance import compact as compaction
@@ -222,10 +222,9 @@ def test_row_lost_in_writing_is_found_before_the_commit(
 ) -> None:
     offload(filled_tier, "silver.trades")
     before = filled_tier.warehouse.load(SILVER).metadata_location
+    stream = RecordReader.stream
     monkeypatch.setattr(
-        compaction,
-        "stream_batches",
-        lambda *names: (one.slice(1) for one in stream_batches(*names)),
+        RecordReader, "stream", lambda *names: (one.slice(1) for one in stream(*names))
     )
     outcome = compact(filled_tier, merges(filled_tier))
     assert len(outcome.errors) == 2

@@ -8,7 +8,7 @@ from candlewax.cold.maintenance.expire import KEEP, expire, expired_snapshots
 from candlewax.cold.maintenance.orphans import find_orphans
 from candlewax.cold.maintenance.pinned import pinned_names
 from candlewax.cold.tier import ColdTier
-from tests.support.cold_tables import due_units, offload, offload_units, scan
+from tests.support.cold_tables import due_units, offload, scan
 
 SILVER = LAYERS["silver.trades"]
 
@@ -28,7 +28,7 @@ def made_at(tier: ColdTier, snapshot: int) -> datetime:
 
 def offload_twice(tier: ColdTier) -> None:
     """Make two snapshots of the trades: the first hour alone, then all."""
-    offload_units(tier, due_units(tier, "silver.trades")[:1])
+    tier.writer.offload(due_units(tier, "silver.trades")[:1])
     offload(tier, "silver.trades")
 
 
@@ -54,7 +54,7 @@ def test_current_snapshot_never_expires(filled_tier: ColdTier) -> None:
 def test_snapshot_that_a_view_reads_neither_expires_nor_loses_a_file(
     filled_tier: ColdTier,
 ) -> None:
-    offload_units(filled_tier, due_units(filled_tier, "silver.trades")[:1])
+    filled_tier.writer.offload(due_units(filled_tier, "silver.trades")[:1])
     source = filled_tier.archive.table_function(filled_tier.warehouse.load(SILVER))
     database = filled_tier.database
     database.command(f"CREATE VIEW old_trades AS SELECT * FROM {source}")

@@ -11,7 +11,6 @@ from tests.support.cold_tables import (
     due_units,
     hour,
     offload,
-    offload_units,
     scan,
     write_again,
 )
@@ -44,7 +43,7 @@ def test_many_manifests_are_merged_and_name_the_same_files(
     filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for unit in due_units(filled_tier, "silver.trades"):
-        offload_units(filled_tier, [unit])
+        filled_tier.writer.offload([unit])
     assert manifests(filled_tier) == 6
     units = filled_tier.unit_table.states(SILVER)
     before = {unit: state.measure for unit, state in units.items()}

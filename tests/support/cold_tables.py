@@ -10,6 +10,7 @@ import polars as pl
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.offload import EndOfLayer
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.cold.units import Unit
 from candlewax.runtime.cold_settings import ColdSettings
@@ -66,30 +67,30 @@ def hour(layer: str, exchange: str, hours: int = 0) -> Unit:
 
 def due_units(tier: ColdTier, layer: str) -> list[Unit]:
     """Return all units of a layer that are due, in order of time."""
-    days = tier.offloader.find_due(LAYERS[layer], every_unit=True).days
-    return [unit for units in days for unit in units]
+    return [
+        unit
+        for item in tier.offloader.items(every_unit=True)
+        if not isinstance(item, EndOfLayer)
+        for unit in item
+        if unit.layer == layer
+    ]
 
 
 def offload(tier: ColdTier, *layers: str) -> None:
     """Offload all units of some layers."""
     for layer in layers:
-        offload_units(tier, due_units(tier, layer))
-
-
-def offload_units(tier: ColdTier, units: Iterable[Unit]) -> None:
-    """Offload units of one layer."""
-    tier.offloader.offload(units)
+        tier.writer.offload(due_units(tier, layer))
 
 
 def write_without_commit(tier: ColdTier, units: Iterable[Unit]) -> None:
     """Write the files of units, and end before the commit."""
-    tier.offloader.write(tier.offloader.plan(frozenset(units)))
+    tier.writer.stage(units)
 
 
 def write_again(tier: ColdTier, unit: Unit) -> None:
     """Write a unit anew and commit it, though it is the same."""
-    plan = tier.offloader.plan(frozenset([unit]), differing=frozenset([unit]))
-    tier.offloader.commit(plan, tier.offloader.write(plan))
+    staged = tier.writer.stage([unit], differing=frozenset([unit]))
+    tier.writer.complete(staged)
 
 
 def scan(tier: ColdTier, layer: str) -> pl.DataFrame:

@@ -14,7 +14,7 @@ that ends at any moment leaves orphans at most.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -24,7 +24,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from candlewax.clickhouse.client import QueryError, short_message
-from candlewax.clickhouse.record_stream import stream_batches
+from candlewax.clickhouse.record_stream import RecordReader
 from candlewax.cold import parquet_files, relations
 from candlewax.cold.layers import DAY, Layer
 from candlewax.cold.maintenance.written_files import check_file
@@ -215,10 +215,9 @@ def write(tier: ColdTier, merge: Merge) -> Written:
         path = tier.warehouse.new_path(table, layer, part[0])
         units = {unit: merge.units[unit] for unit in part}
         try:
-            batches = stream_batches(tier.database, sql, relations.parameters(part))
-            parquet_files.write(
-                table.io, path, layer, table.schema(), batches, units, parquet_files.COMPACTED_LEVEL
-            )
+            with closing(RecordReader(tier.database)) as reader:
+                batches = reader.stream(sql, relations.parameters(part))
+                parquet_files.write_units(table.io, path, layer, table.schema(), batches, units)
         except QueryError as error:
             raise ArchiveError(f"cannot be read: {short_message(error)}") from error
         check_file(tier, layer, path, units)
