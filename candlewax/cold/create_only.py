@@ -22,7 +22,6 @@ from candlewax.runtime.cold_settings import ColdSettings
 TIMEOUT_S: Final = 60
 
 _EXISTS: Final = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}
-_NOT_KNOWN: Final = {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.BAD_REQUEST}
 
 
 def create(settings: ColdSettings, folder: Folder, name: str, content: bytes) -> bool:
@@ -90,7 +89,7 @@ def _put_if_absent(settings: ColdSettings, path: str, content: bytes) -> bool | 
     """Put an object into S3 unless it exists. Return False if it does; None: the store cannot."""
     endpoint = settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com"
     url = f"{endpoint.rstrip('/')}/{quote(path)}"
-    headers = {"if-none-match": "*"}
+    headers = {"content-type": "application/octet-stream", "if-none-match": "*"}
     headers |= sign_put(settings, url, headers, content, datetime.now(UTC))
     request = urllib.request.Request(url, content, headers, method="PUT")  # noqa: S310
     try:
@@ -100,7 +99,7 @@ def _put_if_absent(settings: ColdSettings, path: str, content: bytes) -> bool | 
         with error:
             if error.code in _EXISTS:
                 return False
-            if error.code in _NOT_KNOWN:
+            if error.code == HTTPStatus.NOT_IMPLEMENTED:
                 return None
             raise
 
