@@ -1,4 +1,4 @@
-"""Daily maintenance of the archive: compaction, expiry of snapshots, removal of orphans."""
+"""Daily maintenance: correction of `cold_units`, compaction, expiry of snapshots, orphans."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -8,6 +8,7 @@ from typing import Final
 
 from candlewax.cold.layers import LAYERS, Layer
 from candlewax.cold.maintenance.compact import compact, find_merges
+from candlewax.cold.maintenance.correct import correct, find_outdated
 from candlewax.cold.maintenance.expire import expire, expired_snapshots
 from candlewax.cold.maintenance.orphans import find_orphans, remove_files
 from candlewax.cold.maintenance.pinned import pinned_names
@@ -25,10 +26,12 @@ Progress = Callable[[str], object]
 class MaintenanceReport:
     """Counts of one maintenance; of a dry run, what it would have done.
 
-    `left` counts merges that another process forestalled. `bytes_after` is that of the merged
-    files, and 0 in a dry run. `errors` name what could not be done.
+    `corrected` counts units that were remembered wrongly. `left` counts merges that another process
+    forestalled. `bytes_after` is that of the merged files, and 0 in a dry run. `errors` name what
+    could not be done.
     """
 
+    corrected: int = 0
     merges: int = 0
     left: int = 0
     files_before: int = 0
@@ -42,6 +45,7 @@ class MaintenanceReport:
 
     def __add__(self, other: "MaintenanceReport") -> "MaintenanceReport":
         return MaintenanceReport(
+            self.corrected + other.corrected,
             self.merges + other.merges,
             self.left + other.left,
             self.files_before + other.files_before,
@@ -64,8 +68,9 @@ def maintain(
     on_progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> MaintenanceReport:
-    """Compact, expire and sweep all layers. A dry run changes nothing and tells each piece of work.
+    """Correct, compact, expire and sweep all layers.
 
+    A dry run changes nothing and tells each piece of work.
     What fails in one layer is named in the report and keeps no other from its maintenance.
     """
     report = MaintenanceReport()
@@ -86,6 +91,20 @@ def maintain(
 
 
 _Step = Callable[[ColdTier, Layer, datetime, bool, Progress, Callable[[], bool]], MaintenanceReport]
+
+
+def _correct(
+    tier: ColdTier,
+    layer: Layer,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+    on_progress: Progress,
+    _should_stop: Callable[[], bool],
+) -> MaintenanceReport:
+    outdated = find_outdated(tier, layer, now)
+    for state in outdated:
+        on_progress(f"{state.unit}: remembered as {state.state}, is read back")
+    return MaintenanceReport(corrected=len(outdated) if dry_run else correct(tier, layer, outdated))
 
 
 def _compact(
@@ -152,4 +171,4 @@ def _sweep(
     )
 
 
-_STEPS: Final[tuple[_Step, ...]] = (_compact, _expire, _sweep)
+_STEPS: Final[tuple[_Step, ...]] = (_correct, _compact, _expire, _sweep)
