@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from clickhouse_connect.driver.binding import format_str
+
 from candlewax.clickhouse.client import Database
 from candlewax.cold.columns import Column
 from candlewax.cold.layers import HOUR, Layer
@@ -53,8 +55,15 @@ def warm_rows(layer: Layer) -> str:
 
 def cold_rows(layer: Layer, types: Types, iceberg: str) -> str:
     """Return the SELECT of the rows of an Iceberg table, in the types of the warm table."""
-    columns = ", ".join(f"CAST(r.{name}, '{_quoted(types[name])}') AS {name}" for name in types)
-    return f"SELECT {columns} FROM {iceberg} AS r WHERE {_selection(layer)}"
+    return f"SELECT {cold_columns(types)} FROM {iceberg} AS r WHERE {_selection(layer)}"
+
+
+def cold_columns(types: Types) -> str:
+    """Return the columns of an Iceberg table `r`, cast to the types of the warm table.
+
+    ClickHouse leaves out files by their partitions and bounds through these casts.
+    """
+    return ", ".join(f"CAST(r.{name}, {format_str(types[name])}) AS {name}" for name in types)
 
 
 def merged_rows(layer: Layer, types: Types, iceberg: str) -> str:
@@ -128,7 +137,3 @@ def _for_arrow(column: Column) -> str:
     if column.type == "timestamptz":
         return f"toDateTime64({name}, 6, 'UTC')"
     return f"CAST({name}, '{casts[column.type]}')" if column.type in casts else name
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
