@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold import views
+from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import SEALED, VERIFIED
+from candlewax.cold.units import Unit
 from tests.support import cold_tables
 
 VIEWS: Final = ("trades", "frames", "candles")
@@ -60,12 +64,34 @@ def warm_count(database: Database, table: str) -> int:
     return int(database.query(f"SELECT count() AS rows FROM {table}")["rows"][0])
 
 
-def store_late_trade(database: Database) -> None:
+def store_late_trade(database: Database, trade_id: str) -> None:
     """Store a trade of the first hour that nobody has seen, as a late one is stored."""
     database.command(
-        "INSERT INTO silver_trades SELECT * REPLACE ('late' AS trade_id, now64(6) AS inserted_at) "
-        "FROM trades WHERE exchange = 'binance' AND trade_id = '100'"
+        f"INSERT INTO silver_trades SELECT * REPLACE ('{trade_id}' AS trade_id, "
+        "now64(6) AS inserted_at) FROM trades AS t WHERE exchange = 'binance' AND t.trade_id = '101'"
     )
+
+
+def warm_bytes(database: Database) -> int:
+    """Bytes of the warm tables whose rows leave."""
+    rows = database.query(
+        "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND rows > 0 "
+        "AND database = currentDatabase() "
+        "AND table IN ('bronze_frames', 'silver_trades', 'dead_letters')"
+    )
+    return int(rows["bytes"][0])
+
+
+def spoil(tier: ColdTier, unit: Unit) -> Path:
+    """Change a byte in the middle of the first page of a unit's file. Return its path."""
+    layer = LAYERS[unit.layer]
+    (file,) = tier.unit_table.states(layer)[unit].files
+    path = Path(tier.warehouse.load(layer).location().removeprefix("file://")) / file
+    content = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(layer.column_names.index("price"))
+    content[column.data_page_offset + column.total_compressed_size // 2] ^= 0xFF
+    path.write_bytes(content)
+    return path
 
 
 def make_warm(database: Database, names: Iterable[str] = VIEWS) -> None:
