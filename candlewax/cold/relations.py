@@ -83,9 +83,7 @@ def measure_sql(layer: Layer, rows: str) -> str:
 
     Its columns: exchange, begin (seconds since 1970), rows, content, clocks.
     """
-    hashed = ", ".join(
-        _hashed(column) for column in layer.columns if column.name not in layer.clocks
-    )
+    hashed = hashed_columns(layer)
     clocks = " + ".join(f"toInt128(toUnixTimestamp64Micro({name}))" for name in layer.clocks)
     return (
         f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
@@ -94,6 +92,36 @@ def measure_sql(layer: Layer, rows: str) -> str:
         f"reinterpretAsUInt128(sipHash128({hashed})) AS content, "
         f"{clocks or 'toInt128(0)'} AS clocks "
         f"FROM ({rows})) GROUP BY exchange, begin"
+    )
+
+
+def hashed_columns(layer: Layer) -> str:
+    """Return the columns that the content hash of a row covers."""
+    return ", ".join(_hashed(column) for column in layer.columns if column.name not in layer.clocks)
+
+
+def cold_only_sql(layer: Layer, types: Types, iceberg: str) -> str:
+    """Return the statement that counts cold rows whose keys are not warm.
+
+    Its columns: exchange, begin (seconds since 1970), rows.
+    """
+    key = ", ".join(layer.key)
+    return (
+        f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows "
+        f"FROM (SELECT exchange, {layer.time or '0'} AS at "
+        f"FROM ({cold_rows(layer, types, iceberg)}) "
+        f"WHERE ({key}) NOT IN (SELECT {key} FROM ({warm_rows(layer)}))) GROUP BY exchange, begin"
+    )
+
+
+def bind(sql: str, units: Iterable[Unit]) -> str:
+    """Return a statement with the parameters of the units as text."""
+    found = parameters(units)
+    names = ", ".join(map(format_str, found["exchanges"]))
+    return (
+        sql.replace("{exchanges:Array(String)}", f"[{names}]")
+        .replace("{begin:DateTime('UTC')}", f"toDateTime({format_str(found['begin'])}, 'UTC')")
+        .replace("{end:DateTime('UTC')}", f"toDateTime({format_str(found['end'])}, 'UTC')")
     )
 
 

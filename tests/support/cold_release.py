@@ -68,7 +68,8 @@ def store_late_trade(database: Database, trade_id: str) -> None:
     """Store a trade of the first hour that nobody has seen, as a late one is stored."""
     database.command(
         f"INSERT INTO silver_trades SELECT * REPLACE ('{trade_id}' AS trade_id, "
-        "now64(6) AS inserted_at) FROM trades AS t WHERE exchange = 'binance' AND t.trade_id = '101'"
+        "now64(6) AS inserted_at) FROM trades AS t "
+        "WHERE exchange = 'binance' AND t.trade_id = '101'"
     )
 
 
