@@ -77,7 +77,11 @@ def _recover_layer(tier: ColdTier, layer: Layer, is_sealed: IsSealed) -> tuple[i
         table = tier.warehouse.load(layer)
         cold = units_in(table, tier.warehouse.data_files(table))
     known = tier.unit_table.states(layer)
-    tier.unit_table.store(_state(tier, table, unit, *cold[unit], known.get(unit)) for unit in cold)
+    unsettled = tier.warm.unsettled(cold)
+    tier.unit_table.store(
+        replace(_state(table, unit, *cold[unit], known.get(unit)), settled=unit not in unsettled)
+        for unit in cold
+    )
     errors = []
     for day in group_by_day(cold):
         try:
@@ -88,19 +92,14 @@ def _recover_layer(tier: ColdTier, layer: Layer, is_sealed: IsSealed) -> tuple[i
 
 
 def _state(
-    tier: ColdTier,
-    table: Table,
-    unit: Unit,
-    measure: Measure,
-    file: DataFile,
-    known: UnitState | None,
+    table: Table, unit: Unit, measure: Measure, file: DataFile, known: UnitState | None
 ) -> UnitState:
     snapshot = table.current_snapshot()
     return UnitState(
         unit,
         COMMITTED,
         measure,
-        settled=not tier.warm.unsettled([unit]),
+        settled=True,
         files=(file.file_path.removeprefix(f"{table.location()}/"),),
         snapshot=snapshot.snapshot_id if snapshot else 0,
         # Warm rows were not measured: whatever was stored is compared in the next round.

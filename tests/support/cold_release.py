@@ -1,6 +1,7 @@
 """Archives whose units are sealed, and the views over warm and cold rows."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,8 @@ def archive(tier: ColdTier) -> None:
 def rows(database: Database, view: str) -> pl.DataFrame:
     """All rows of a view without our clock, in the order of their keys."""
     clock = "updated_at" if view == "candles" else "inserted_at"
-    return database.query(f"SELECT * EXCEPT {clock} FROM {view} ORDER BY {_KEYS[view]}")
+    key = _KEYS["trades" if view.startswith("silver_trades") else view]
+    return database.query(f"SELECT * EXCEPT {clock} FROM {view} ORDER BY {key}")
 
 
 def all_rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
@@ -64,6 +66,12 @@ def warm_count(database: Database, table: str) -> int:
     return int(database.query(f"SELECT count() AS rows FROM {table}")["rows"][0])
 
 
+def move_offload(tier: ColdTier, by: timedelta) -> None:
+    """Let all units have been measured later, or earlier, than they were."""
+    states = tier.unit_table.states().values()
+    tier.unit_table.store(replace(one, measured_at=one.measured_at + by) for one in states)
+
+
 def store_late_trade(database: Database, trade_id: str) -> None:
     """Store a trade of the first hour that nobody has seen, as a late one is stored."""
     database.command(
@@ -71,6 +79,12 @@ def store_late_trade(database: Database, trade_id: str) -> None:
         "now64(6) AS inserted_at) FROM trades AS t "
         "WHERE exchange = 'binance' AND t.trade_id = '101'"
     )
+
+
+def archive_late_trade(tier: ColdTier, trade_id: str = "late") -> None:
+    """Store a late trade, offload and seal it."""
+    store_late_trade(tier.database, trade_id)
+    offload_and_seal(tier)
 
 
 def warm_bytes(database: Database) -> int:
