@@ -68,10 +68,10 @@ def _keys_sql(layer: Layer, warm: str, cold: str, limit: int) -> str:
         f"reinterpretAsUInt128(sipHash128({relations.hashed_columns(layer)})) AS content"
     )
     return (
-        f"SELECT place FROM (SELECT {columns}, 1 AS side FROM ({warm}) "
-        f"UNION ALL SELECT {columns}, 2 AS side FROM ({cold})) GROUP BY place "
-        "HAVING countIf(side = 1) != countIf(side = 2) "
-        "OR sumIf(content, side = 1) != sumIf(content, side = 2) "
+        f"SELECT place FROM (SELECT {columns}, 1 AS tier FROM ({warm}) "
+        f"UNION ALL SELECT {columns}, 2 AS tier FROM ({cold})) GROUP BY place "
+        "HAVING countIf(tier = 1) != countIf(tier = 2) "
+        "OR sumIf(content, tier = 1) != sumIf(content, tier = 2) "
         f"ORDER BY place LIMIT {limit}"
     )
 
