@@ -197,3 +197,18 @@ def test_late_frame_of_a_released_hour_keeps_the_bronze_trades_of_the_others(
     assert (before.rows, after.rows) == (20, 21)
     assert release(archived).held == ()
     assert len(cold_release.rows(archived.database, "frames")) == 84
+
+
+def test_unit_planned_before_its_release_is_planned_again(archived: ColdTier) -> None:
+    """Else the rows of a plan could be read after they were dropped."""
+    unit = hour(TRADES.name, "binance")
+    cold_release.store_late_trade(archived.database, "late")
+    staged = archived.writer.stage([unit])
+    archived.unit_table.store(
+        replace(one, released=True) for one in archived.unit_table.states(TRADES).values()
+    )
+    archived.database.command("TRUNCATE TABLE silver_trades SYNC")
+    cold_release.store_late_trade(archived.database, "later", "502")
+    archived.writer.complete(staged)
+    state = archived.unit_table.states(TRADES)[unit]
+    assert (state.measure.rows, state.state) == (20, "verified")
