@@ -77,6 +77,8 @@ def _recover_layer(tier: ColdTier, layer: Layer, is_sealed: IsSealed) -> tuple[i
         table = tier.warehouse.load(layer)
         cold = units_in(table, tier.warehouse.data_files(table))
     known = tier.unit_table.states(layer)
+    # Until a unit is read back nobody knows if all its rows are warm.
+    tier.unit_table.store_released(cold, released=True)
     unsettled = tier.warm.unsettled(cold)
     tier.unit_table.store(
         replace(_state(table, unit, *cold[unit], known.get(unit)), settled=unit not in unsettled)
@@ -104,8 +106,6 @@ def _state(
         snapshot=snapshot.snapshot_id if snapshot else 0,
         # Warm rows were not measured: whatever was stored is compared in the next round.
         measured_at=EPOCH,
-        # Until the unit is read back nobody knows if all its rows are warm.
-        released=True,
         version=known.version if known else 0,
     )
 
@@ -135,10 +135,15 @@ def _verify(
         replace(
             states[unit],
             state=SEALED if is_sealed(unit, footers[unit]) else VERIFIED,
-            released=(unit.exchange, (unit.begin - EPOCH) // timedelta(seconds=1)) in cold_only,
         )
         for unit in verified
     )
+    whole = [
+        unit
+        for unit in verified
+        if (unit.exchange, (unit.begin - EPOCH) // timedelta(seconds=1)) not in cold_only
+    ]
+    tier.unit_table.store_released(whole, released=False)
     return [
         f"{unit}: read back from the archive with other content"
         for unit in sorted(set(footers) - set(verified))

@@ -15,7 +15,7 @@ A round begins with what an earlier one left unfinished. One process at a time m
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -129,7 +129,7 @@ class Releaser:
         _require_sealed(units, states)
         _require_same(compare(self._tier, layer, units, states))
         prior = {**states, **self._require_views(layer, units)}
-        self._store_released(prior, dict.fromkeys(prior, True))
+        self._tier.unit_table.store_released(prior, released=True)
         self._after_step("marked")
         try:
             leaving.create()
@@ -141,7 +141,8 @@ class Releaser:
             self._after_step("moved")
             self._complete(layer, leaving, partition)
         except ArchiveError:
-            self._store_released(prior, {unit: one.released for unit, one in prior.items()})
+            whole = [unit for unit, state in prior.items() if not state.released]
+            self._tier.unit_table.store_released(whole, released=False)
             self._show(layer, leaving)
             raise
         self._show(layer, leaving)
@@ -202,21 +203,6 @@ class Releaser:
             return
         if not leaving.leaving_partitions():
             leaving.remove()
-
-    def _store_released(self, units: Iterable[Unit], released: Mapping[Unit, bool]) -> None:
-        """Store for each unit whether its warm rows were dropped, beside what is known now."""
-        layers = {unit.layer for unit in units}
-        now_known = {
-            unit: state
-            for name in layers
-            for unit, state in self._tier.unit_table.states(LAYERS[name]).items()
-            if unit in released
-        }
-        self._tier.unit_table.store(
-            replace(state, released=released[unit])
-            for unit, state in now_known.items()
-            if state.released != released[unit]
-        )
 
 
 def _require_sealed(units: Iterable[Unit], states: Mapping[Unit, UnitState]) -> None:

@@ -229,7 +229,6 @@ class UnitWriter:
                 files=(paths[unit].removeprefix(location),) if unit in paths else (),
                 snapshot=snapshot,
                 measured_at=plan.measured_at,
-                released=unit in plan.known and plan.known[unit].released,
                 version=plan.known[unit].version if unit in plan.known else 0,
             )
             for unit, measure in measures.items()

@@ -50,7 +50,7 @@ def store(
 
 def pages(store: Store, limit: int, *, last: bool) -> list[pl.DataFrame]:
     """All trades of a market, page by page, as a client reads them."""
-    found = []
+    found: list[pl.DataFrame] = []
     cursor = None
     while True:
         rows = store.trades(MARKET, EARLIEST, LATEST, limit, cursor, last=last)

@@ -18,8 +18,8 @@ TRADES = LAYERS["silver.trades"]
 
 def without_catalog(tier: ColdTier, folder: Path) -> ColdTier:
     """Lose the catalog and the memory of the units."""
-    tier.database.command("TRUNCATE TABLE cold_units SYNC")
-    tier.database.command("TRUNCATE TABLE cold_marks SYNC")
+    for table in ("cold_units", "cold_releases", "cold_marks"):
+        tier.database.command(f"TRUNCATE TABLE {table} SYNC")
     (folder / "cold" / "catalog.db").unlink()
     return open_tier(cold_tables.local_settings(folder / "cold"), tier.database)
 

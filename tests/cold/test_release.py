@@ -204,11 +204,8 @@ def test_unit_planned_before_its_release_is_planned_again(archived: ColdTier) ->
     unit = hour(TRADES.name, "binance")
     cold_release.store_late_trade(archived.database, "late")
     staged = archived.writer.stage([unit])
-    archived.unit_table.store(
-        replace(one, released=True) for one in archived.unit_table.states(TRADES).values()
-    )
+    archived.unit_table.store_released(archived.unit_table.states(TRADES), released=True)
     archived.database.command("TRUNCATE TABLE silver_trades SYNC")
-    cold_release.store_late_trade(archived.database, "later", "502")
     archived.writer.complete(staged)
     state = archived.unit_table.states(TRADES)[unit]
     assert (state.measure.rows, state.state) == (20, "verified")
