@@ -152,6 +152,18 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
     serve.add(commands)
 
 
+def _add_offload(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import offload
+
+    offload.add(commands)
+
+
+def _add_cold(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import cold
+
+    cold.add(commands)
+
+
 COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "check": _add_check,
     "init": _add_init,
@@ -165,6 +177,8 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "simulate": _add_simulate,
     "up": _add_up,
     "serve": _add_serve,
+    "offload": _add_offload,
+    "cold": _add_cold,
 }
 
 
@@ -193,6 +207,7 @@ def _init(_: argparse.Namespace) -> int:
 def _sql(arguments: argparse.Namespace) -> int:
     from candlewax.cli.common import exit_on_error, print_database
     from candlewax.clickhouse.client import connect
+    from candlewax.runtime.cold_settings import reach_archive
     from candlewax.runtime.settings import load as load_settings
 
     query, has_format = _split_query(arguments.query)
@@ -202,6 +217,8 @@ def _sql(arguments: argparse.Namespace) -> int:
     output_format = None if has_format else arguments.format or "PrettyCompact"
     settings = exit_on_error(1, load_settings)
     print_database(settings)
+    if settings.cold:
+        reach_archive(settings.cold)
     tables = exit_on_error(1, lambda: connect(settings.clickhouse, settings.database))
     answer = exit_on_error(1, lambda: tables.client.raw_query(query, fmt=output_format))
     if sys.stdout:

@@ -10,6 +10,7 @@ from pathlib import Path
 from candlewax.cli import serve_options
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
+from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.settings import load as load_settings
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging()
     try:
         settings = load_settings()
+        if settings.cold:
+            reach_archive(settings.cold)
         shutdown = ShutdownSignal()
         shutdown.listen()
         with ExitStack() as stack:

@@ -33,6 +33,7 @@ from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.sources import frame_source, gap_fill_source
+from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
@@ -101,6 +102,8 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
+        if settings.cold:
+            reach_archive(settings.cold)
         tune_runtime()
         with ExitStack() as stack:
             status = _Up(settings, arguments, build, stack).run()
@@ -190,6 +193,13 @@ class _Up:
         flow = self._build(components)
         if database.is_embedded:
             release_library_pages()
+        if settings.cold:
+            # Imported here: without a cold tier it costs nothing.
+            from candlewax.cold.service import ColdThread  # noqa: PLC0415
+
+            cold = ColdThread(settings)
+            cold.begin()
+            self._stack.callback(cold.end)
         if monitor:
             monitor.begin()
             self._stack.callback(monitor.close)

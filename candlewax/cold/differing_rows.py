@@ -65,7 +65,7 @@ def _keys_sql(layer: Layer, warm: str, cold: str, limit: int) -> str:
     """Return the statement that finds rows that one side lacks, or that are not the same."""
     columns = (
         f"{_place(layer)} AS place, "
-        f"reinterpretAsUInt128(sipHash128({relations.hashed_columns(layer)})) AS content"
+        f"reinterpretAsUInt128({relations.content_hash(layer)}) AS content"
     )
     return (
         f"SELECT place FROM (SELECT {columns}, 1 AS tier FROM ({warm}) "

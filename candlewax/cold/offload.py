@@ -95,7 +95,7 @@ class Offloader:
             return self._writer.stage(item)
         except ArchiveError as error:
             self._keep_error(LAYERS[item[0].layer], error)
-            return Staged(frozenset(item), None, {})
+            return Staged(frozenset(item), None, {}, {})
 
     def archive_item(self, item: Staged | EndOfLayer) -> Mapping[Unit, Measure]:
         """Commit and verify staged units, and return those written anew.

@@ -7,10 +7,12 @@ is the truth about what a file holds; the table `cold_units` only remembers it.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
@@ -19,6 +21,7 @@ from pyiceberg.schema import Schema
 from candlewax import __version__
 from candlewax.cold import schemas
 from candlewax.cold.layers import LAYERS, SCHEMA_VERSION, Layer
+from candlewax.cold.relations import MEASURED
 from candlewax.cold.units import Measure, Unit
 
 FOOTER: Final = b"candlewax"
@@ -43,31 +46,81 @@ class ArchiveError(RuntimeError):
     """A part of the archive that cannot be read or is not as it must be; the message names it."""
 
 
-def write(
+def write_unit(
+    io: FileIO, path: str, unit: Unit, schema: Schema, batches: Iterable[pa.RecordBatch]
+) -> Measure:
+    """Write the rows of a unit as one file, and return their measure.
+
+    `batches` are of `relations.stream_sql`: each row brings its hash, so that the footer measures
+    the very rows that were written. Raises ArchiveError if a value does not fit, such as a number
+    above 2^63 - 1.
+    """
+    total = RunningMeasure()
+    layer = LAYERS[unit.layer]
+    with _open(io, path, layer, schema, HOURLY_LEVEL) as writer:
+        for table in _row_groups(total.count(batches), schemas.arrow_schema(schema), layer):
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        measure = total.measure()
+        writer.add_key_value_metadata({FOOTER.decode(): _footer_text({unit: measure})})
+    return measure
+
+
+def write_units(
     io: FileIO,
     path: str,
     layer: Layer,
     schema: Schema,
     batches: Iterable[pa.RecordBatch],
     units: Mapping[Unit, Measure],
-    level: int = HOURLY_LEVEL,
-) -> int:
-    """Write the rows of the units as one file. Return the number of rows.
+) -> Measure:
+    """Write the rows of several units, already measured, as one compacted file.
 
-    `batches` are cast to the schema. Raises ArchiveError if a value does not fit, such as a number
-    above 2^63 - 1.
+    Return the measure of the rows that were written, all units together. Raises ArchiveError.
     """
+    total = RunningMeasure()
+    with _open(io, path, layer, schema, COMPACTED_LEVEL) as writer:
+        for table in _row_groups(total.count(batches), schemas.arrow_schema(schema), layer):
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        writer.add_key_value_metadata({FOOTER.decode(): _footer_text(units)})
+    return total.measure()
+
+
+class RunningMeasure:
+    """Measure of the rows of a stream that went by."""
+
+    def __init__(self) -> None:
+        self._rows = self._content = self._clocks = 0
+
+    def count(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the batches without the columns MEASURED, and count their rows, hashes, clocks."""
+        for batch in batches:
+            low, high, clocks = (self._sum(batch.column(name)) for name in MEASURED)
+            self._rows += batch.num_rows
+            self._content += low + (high << 64)
+            self._clocks += clocks
+            yield batch.drop_columns(list(MEASURED))
+
+    @staticmethod
+    def _sum(column: pa.Array) -> int:
+        """Return the sum of 64-bit numbers, which may need more than 64 bits."""
+        values = pl.Series(pl.from_arrow(column))
+        return int((values & 0xFFFF_FFFF).sum()) + (int((values // (1 << 32)).sum()) << 32)
+
+    def measure(self) -> Measure:
+        """Return the measure of the rows so far."""
+        return Measure(self._rows, f"{self._content % (1 << 128):032x}", self._clocks)
+
+
+@contextmanager
+def _open(
+    io: FileIO, path: str, layer: Layer, schema: Schema, level: int
+) -> Iterator[pq.ParquetWriter]:
     target = schemas.arrow_schema(schema)
-    rows = 0
     with (
         io.new_output(path).create(overwrite=False) as stream,
         pq.ParquetWriter(stream, target, **_options(layer, level)) as writer,
     ):
-        for table in _row_groups(batches, target, layer):
-            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-            rows += table.num_rows
-        writer.add_key_value_metadata({FOOTER.decode(): _footer_text(units)})
-    return rows
+        yield writer
 
 
 def _row_groups(

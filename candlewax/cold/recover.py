@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from pyarrow.fs import FileSelector
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import StaticTable, Table
@@ -198,10 +198,7 @@ def _register(tier: ColdTier, layer: Layer) -> bool:
 
 def _current_table(tier: ColdTier, layer: Layer) -> Table | None:
     with reading_archive(layer):
-        try:
-            return tier.warehouse.load(layer)
-        except NoSuchTableError:
-            return None
+        return tier.warehouse.find(layer)
 
 
 def _choose(tier: ColdTier, layer: Layer, paths: list[str], *, may_be_empty: bool) -> str | None:

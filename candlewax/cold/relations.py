@@ -83,21 +83,13 @@ def measure_sql(layer: Layer, rows: str) -> str:
 
     Its columns: exchange, begin (seconds since 1970), rows, content, clocks.
     """
-    hashed = hashed_columns(layer)
-    clocks = " + ".join(f"toInt128(toUnixTimestamp64Micro({name}))" for name in layer.clocks)
     return (
         f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
         "lower(leftPad(hex(sum(content)), 32, '0')) AS content, toString(sum(clocks)) AS clocks "
         f"FROM (SELECT exchange, {layer.time or '0'} AS at, "
-        f"reinterpretAsUInt128(sipHash128({hashed})) AS content, "
-        f"{clocks or 'toInt128(0)'} AS clocks "
+        f"reinterpretAsUInt128({content_hash(layer)}) AS content, {_clocks(layer)} AS clocks "
         f"FROM ({rows})) GROUP BY exchange, begin"
     )
-
-
-def hashed_columns(layer: Layer) -> str:
-    """Return the columns that the content hash of a row covers."""
-    return ", ".join(_hashed(column) for column in layer.columns if column.name not in layer.clocks)
 
 
 def cold_only_sql(layer: Layer, types: Types, iceberg: str) -> str:
@@ -125,11 +117,33 @@ def bind(sql: str, units: Iterable[Unit]) -> str:
     )
 
 
+MEASURED: Final = ("content_low", "content_high", "clocks_sum")
+"""Columns behind those of the layer in a stream: halves of the row's hash, and its clocks."""
+
+
 def stream_sql(layer: Layer, rows: str) -> str:
-    """Return the statement that yields rows for Arrow, in the order of the layer."""
-    columns = ", ".join(f"{_for_arrow(column)} AS {column.name}" for column in layer.columns)
+    """Return the statement that yields rows for Arrow, and MEASURED, in the order of the layer."""
+    columns = [f"{_for_arrow(column)} AS {column.name}" for column in layer.columns]
+    hashed = content_hash(layer, "s.")
+    measured = (
+        f"reinterpretAsUInt64({hashed})",
+        f"reinterpretAsUInt64(substring({hashed}, 9, 8))",
+        f"toUInt64({_clocks(layer, 's.')})",
+    )
+    columns += [f"{text} AS {name}" for text, name in zip(measured, MEASURED, strict=True)]
     order = ", ".join(f"s.{name}" for name in layer.sort)
-    return f"SELECT {columns} FROM ({rows}) AS s ORDER BY {order}"
+    return f"SELECT {', '.join(columns)} FROM ({rows}) AS s ORDER BY {order}"
+
+
+def content_hash(layer: Layer, prefix: str = "") -> str:
+    """Return the hash of a row's content, without our clocks."""
+    columns = (column for column in layer.columns if column.name not in layer.clocks)
+    return f"sipHash128({', '.join(_hashed(column, prefix) for column in columns)})"
+
+
+def _clocks(layer: Layer, prefix: str = "") -> str:
+    times = (f"toInt128(toUnixTimestamp64Micro({prefix}{name}))" for name in layer.clocks)
+    return " + ".join(times) or "toInt128(0)"
 
 
 def _selection(layer: Layer) -> str:
@@ -149,10 +163,11 @@ def _bucket(layer: Layer) -> str:
     return f"toUnixTimestamp({start}(at))"
 
 
-def _hashed(column: Column) -> str:
+def _hashed(column: Column, prefix: str) -> str:
+    name = prefix + column.name
     if column.type.startswith("map"):
-        return f"mapSort({column.name})"
-    return column.name if column.is_required else f"ifNull({column.name}, '\\0')"
+        return f"mapSort({name})"
+    return name if column.is_required else f"ifNull({name}, '\\0')"
 
 
 def _for_arrow(column: Column) -> str:

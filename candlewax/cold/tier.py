@@ -26,6 +26,10 @@ class ColdTier:
     writer: UnitWriter
     offloader: Offloader
 
+    def close(self) -> None:
+        """Close what was opened beside the database."""
+        self.warm.close()
+
 
 def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     """Open the archive beside a database. Raises ArchiveError."""

@@ -104,6 +104,18 @@ class UnitTable:
             )
         return found
 
+    def newest_verified(self) -> list[tuple[Unit, datetime]]:
+        """Return the newest verified unit of each layer and exchange, and its end."""
+        rows = self._database.query(
+            "SELECT layer, exchange, toUnixTimestamp(max(begin)) AS newest FROM cold_units FINAL "
+            "WHERE state >= 'verified' AND begin > 0 GROUP BY layer, exchange"
+        )
+        units = (
+            Unit(str(layer), str(exchange), EPOCH + timedelta(seconds=int(newest)))
+            for layer, exchange, newest in rows.iter_rows()
+        )
+        return [(unit, unit.end) for unit in units]
+
     def store(self, states: Iterable[UnitState]) -> None:
         """Store states. Each replaces what was known of its unit."""
         rows = [

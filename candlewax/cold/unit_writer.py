@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pyiceberg.manifest import DataFile
@@ -34,7 +34,7 @@ _log: Final = logging.getLogger(__name__)
 class Plan:
     """Writes that make units of one layer cold as they are warm, for one state of their table.
 
-    `rows` is the SELECT of the rows, `measures` are the units to write. `old` are the committed
+    `rows` is the SELECT of the rows of `units`, which are to be written. `old` are the committed
     files that hold them, which go. `unverified` are units whose files stay but were never read
     back.
     """
@@ -42,7 +42,7 @@ class Plan:
     layer: Layer
     table: Table
     rows: str
-    measures: Mapping[Unit, Measure]
+    units: tuple[Unit, ...]
     old: tuple[DataFile, ...]
     unverified: frozenset[Unit]
     known: Mapping[Unit, UnitState]
@@ -51,10 +51,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Staged:
-    """Units with their plan, None if they could not be planned, and the paths of written files."""
+    """Units with their plan, and the measures and paths of their written files.
+
+    `plan` is None if they could not be planned.
+    """
 
     units: frozenset[Unit]
     plan: Plan | None
+    measures: Mapping[Unit, Measure]
     paths: Mapping[Unit, str]
 
 
@@ -80,8 +84,7 @@ class UnitWriter:
     def stage(self, units: Iterable[Unit], differing: frozenset[Unit] = frozenset()) -> Staged:
         """Plan what is to be written so that the units are cold as they are warm, and write it."""
         chosen = frozenset(units)
-        plan = self.plan(chosen, differing)
-        return Staged(chosen, plan, self.write(plan))
+        return self.write(chosen, self.plan(chosen, differing))
 
     def complete(self, staged: Staged) -> dict[Unit, Measure]:
         """Commit and verify staged units; plan again if others forestall it or content differs."""
@@ -94,11 +97,11 @@ class UnitWriter:
             if staged.plan is None:
                 break
             try:
-                self.commit(staged.plan, staged.paths)
+                self.commit(staged, staged.plan)
             except ConflictError as conflict:
                 error = conflict
                 continue
-            written |= staged.plan.measures
+            written |= staged.measures
             differing = self.verify(staged.plan)
             if not differing:
                 return written
@@ -118,24 +121,21 @@ class UnitWriter:
         measured_at = self._warm.now()
         cold = units_in(table, self._warehouse.data_files(table, chosen))
         neighbours = _sharing_files(chosen, cold)
-        known = self._unit_table.states(layer)
+        begins = [unit.begin for unit in chosen | neighbours]
+        known = self._unit_table.states(layer, min(begins), max(begins) + timedelta(seconds=1))
         is_released = any(known[unit].released for unit in chosen | neighbours if unit in known)
         rows = (
             self._archive.merged_rows(layer, table) if is_released else relations.warm_rows(layer)
         )
-        measures = self._warm.measure(chosen | neighbours, rows)
-        changed = {
-            unit
-            for unit in chosen
-            if unit in differing
-            or not _is_same(measures[unit], cold[unit][0] if unit in cold else NOTHING)
-        }
+        compared = {unit for unit in chosen if unit in cold and unit not in differing}
+        measures = self._warm.measure(compared, rows) if compared else {}
+        changed = chosen - {unit for unit in compared if _is_same(measures[unit], cold[unit][0])}
         written = changed | _sharing_files(changed, cold)
         return Plan(
             layer,
             table,
             rows,
-            {unit: measures[unit] for unit in sorted(written)},
+            tuple(sorted(written)),
             tuple(
                 {
                     cold[unit][1].file_path: cold[unit][1] for unit in written if unit in cold
@@ -150,34 +150,36 @@ class UnitWriter:
             measured_at,
         )
 
-    def write(self, plan: Plan) -> dict[Unit, str]:
-        """Write the rows of each unit of a plan as a file. Return the paths."""
+    def write(self, chosen: frozenset[Unit], plan: Plan) -> Staged:
+        """Write the rows of each unit of a plan as a file."""
+        measures: dict[Unit, Measure] = {}
         paths: dict[Unit, str] = {}
-        schema = plan.table.schema()
-        for unit, measure in plan.measures.items():
-            if not measure.rows:
-                continue
+        io, schema = plan.table.io, plan.table.schema()
+        for unit in plan.units:
             path = self._warehouse.new_path(plan.table, plan.layer, unit)
             batches = self._warm.stream(unit, plan.rows)
-            parquet_files.write(plan.table.io, path, plan.layer, schema, batches, {unit: measure})
-            paths[unit] = path
-        self._remember(plan, WRITTEN, plan.measures, paths, 0)
-        return paths
+            measures[unit] = parquet_files.write_unit(io, path, unit, schema, batches)
+            if measures[unit].rows:
+                paths[unit] = path
+            else:
+                io.delete(path)
+        self._remember(plan, WRITTEN, measures, paths, 0)
+        return Staged(chosen, plan, measures, paths)
 
-    def commit(self, plan: Plan, paths: Mapping[Unit, str]) -> None:
+    def commit(self, staged: Staged, plan: Plan) -> None:
         """Commit the files of a plan in one snapshot. Raises ConflictError."""
-        if not plan.old and not paths:
+        if not plan.old and not staged.paths:
             return
         self._require_unreleased(plan)
         contents = {
             f"{unit.exchange} {unit.begin.isoformat()}": measure.content
-            for unit, measure in plan.measures.items()
+            for unit, measure in staged.measures.items()
         }
         properties = {"candlewax.units": json.dumps(contents)}
-        table = self._warehouse.swap(plan.table, plan.old, paths.values(), properties)
+        table = self._warehouse.swap(plan.table, plan.old, staged.paths.values(), properties)
         snapshot = table.current_snapshot()
         snapshot_id = snapshot.snapshot_id if snapshot else 0
-        self._remember(plan, COMMITTED, plan.measures, paths, snapshot_id)
+        self._remember(plan, COMMITTED, staged.measures, staged.paths, snapshot_id)
 
     def _require_unreleased(self, plan: Plan) -> None:
         """Raise ConflictError if a unit was released since the plan was made.
@@ -185,8 +187,11 @@ class UnitWriter:
         Its rows may have been read after they were dropped. As long as no unit is marked as
         released, all its rows are warm.
         """
-        now_known = self._unit_table.states(plan.layer)
-        for unit in plan.measures:
+        begins = [unit.begin for unit in plan.units]
+        now_known = self._unit_table.states(
+            plan.layer, min(begins), max(begins) + timedelta(seconds=1)
+        )
+        for unit in plan.units:
             was_released = unit in plan.known and plan.known[unit].released
             if unit in now_known and now_known[unit].released and not was_released:
                 raise ConflictError(f"{unit}: released meanwhile")
@@ -197,7 +202,7 @@ class UnitWriter:
         Return those that are not as their footers say. The others become verified. Raises
         ArchiveError if they cannot be read.
         """
-        units = set(plan.measures) | plan.unverified
+        units = set(plan.units) | plan.unverified
         if not units:
             return frozenset()
         table = self._warehouse.load(plan.layer)

@@ -17,15 +17,11 @@ from typing import Final
 from clickhouse_connect.driver.binding import format_str
 
 from candlewax.clickhouse import ddl
-from candlewax.clickhouse.client import Database, QueryError
 from candlewax.cold import relations
-from candlewax.cold.archive import COLLECTION
 from candlewax.cold.layers import LAYERS, Layer
-from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import UnitState
 from candlewax.cold.units import EPOCH, Unit
-from candlewax.runtime.cold_settings import ColdSettings
 
 VIEWS: Final[Mapping[str, str]] = {
     "raw.frames": "frames",
@@ -160,29 +156,3 @@ def _warm_days(states: Mapping[Unit, UnitState], cut: datetime) -> list[tuple[da
         else:
             ranges.append((day, end))
     return ranges
-
-
-def prepare_collection(database: Database, settings: ColdSettings) -> None:
-    """Give ClickHouse the keys of the object store, as a named collection.
-
-    So no view's text holds them. Raises ArchiveError, whose message holds none either.
-    """
-    if settings.is_local or not settings.s3_key:
-        return
-    bucket = settings.location.removeprefix("s3://").partition("/")[0]
-    values = {
-        "url": f"{settings.s3_endpoint.rstrip('/')}/{bucket}/",
-        "access_key_id": settings.s3_key,
-        "secret_access_key": settings.s3_secret,
-    }
-    pairs = ", ".join(f"{name} = {format_str(value)}" for name, value in values.items())
-    try:
-        database.command(f"CREATE NAMED COLLECTION IF NOT EXISTS {COLLECTION} AS {pairs}")
-        database.command(f"ALTER NAMED COLLECTION {COLLECTION} SET {pairs}")
-    except QueryError as error:
-        code = getattr(error, "code", None)
-        # The statement, and so the message, holds the keys.
-        raise ArchiveError(
-            f"named collection {COLLECTION}: ClickHouse refuses to create or change it"
-            f"{f' (error {code})' if code else ''}; its user needs NAMED COLLECTION rights"
-        ) from None

@@ -13,13 +13,14 @@ from pyiceberg.exceptions import (
     CommitStateUnknownException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
+    RESTError,
     TableAlreadyExistsError,
     ValidationException,
 )
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from candlewax.cold import parquet_files, schemas
 from candlewax.cold.layers import LAYERS, Layer
@@ -29,6 +30,10 @@ from candlewax.runtime.cold_settings import ColdSettings
 
 BUSY_TIMEOUT_S: Final = 30
 """Seconds that a SQLite catalog waits for the lock of another process."""
+
+
+AWAY: Final = (OSError, RESTError, SQLAlchemyError)
+"""Errors of a catalog or a store that is away."""
 
 
 class ConflictError(RuntimeError):
@@ -44,11 +49,7 @@ class Warehouse:
     def create_tables(self) -> None:
         """Create absent tables; add columns that the layers have and the tables lack."""
         for layer in LAYERS.values():
-            try:
-                table = self.load(layer)
-            except NoSuchTableError:
-                table = self._create(layer)
-            self._add_columns(layer, table)
+            self._add_columns(layer, self.find(layer) or self._create(layer))
 
     def _create(self, layer: Layer) -> Table:
         schema = schemas.iceberg_schema(layer)
@@ -78,21 +79,27 @@ class Warehouse:
                 update.add_column(name, wanted.find_field(name).field_type, required=False)
 
     def load(self, layer: Layer) -> Table:
-        """Return a table as it is committed now."""
-        return self.catalog.load_table(layer.name)
+        """Return a table as it is committed now. Raises ArchiveError if there is none."""
+        table = self.find(layer)
+        if table is None:
+            raise ArchiveError(
+                f"{layer.name}: no such table in the archive; candlewax offload makes it"
+            )
+        return table
+
+    def find(self, layer: Layer) -> Table | None:
+        try:
+            return self.catalog.load_table(layer.name)
+        except NoSuchTableError:
+            return None
 
     @staticmethod
     def data_files(table: Table, units: Iterable[Unit] | None = None) -> list[DataFile]:
         """Return the committed data files that may hold rows of the units; None: all files."""
         if units is None:
             return [task.file for task in table.scan().plan_files()]
-        chosen = list(units)
-        found: dict[str, DataFile] = {}
-        for exchange in {unit.exchange for unit in chosen}:
-            of_exchange = [unit for unit in chosen if unit.exchange == exchange]
-            scan = table.scan(row_filter=_row_filter(exchange, of_exchange))
-            found |= {task.file.file_path: task.file for task in scan.plan_files()}
-        return list(found.values())
+        tasks = table.scan(row_filter=_row_filter(list(units))).plan_files()
+        return [task.file for task in tasks]
 
     @staticmethod
     def new_path(table: Table, layer: Layer, unit: Unit) -> str:
@@ -135,8 +142,9 @@ class Warehouse:
         return table
 
 
-def _row_filter(exchange: str, units: list[Unit]) -> str:
-    by_exchange = f"exchange = '{exchange}'"
+def _row_filter(units: list[Unit]) -> str:
+    exchanges = ", ".join(f"'{name}'" for name in sorted({unit.exchange for unit in units}))
+    by_exchange = f"exchange IN ({exchanges})"
     time = LAYERS[units[0].layer].time
     if time is None:
         return by_exchange

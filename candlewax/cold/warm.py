@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.record_stream import stream_batches
+from candlewax.clickhouse.record_stream import RecordReader
 from candlewax.cold import relations
 from candlewax.cold.layers import HOUR, LAYERS, Layer
 from candlewax.cold.units import EPOCH, FAR, NOTHING, Measure, Unit
@@ -46,7 +46,12 @@ class WarmTables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reader = RecordReader(database)
         self._types: dict[str, relations.Types] = {}
+
+    def close(self) -> None:
+        """Close the connection over which rows are streamed."""
+        self._reader.close()
 
     def types(self, layer: Layer) -> relations.Types:
         """Return the ClickHouse types of the columns of a layer's warm table."""
@@ -129,7 +134,7 @@ class WarmTables:
         layer = LAYERS[unit.layer]
         sql = relations.stream_sql(layer, rows or relations.warm_rows(layer))
         found = relations.parameters([unit])
-        return stream_batches(self._database, sql, found)
+        return self._reader.stream(sql, found)
 
     def unsettled(self, units: Iterable[Unit]) -> set[Unit]:
         """Return the units in which a gap is open or being repaired."""

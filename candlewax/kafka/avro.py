@@ -30,6 +30,7 @@ from candlewax.core.schema import VENDOR
 from candlewax.core.trades.messages import (
     KIND_COLUMN,
     OUTAGES_COLUMN,
+    SHARDS_COLUMN,
     ParsedMessages,
     add_faults,
     to_trades,
@@ -76,12 +77,14 @@ _TYPES: Final[dict[str, Any]] = {
     "numbering": "long",
     OUTAGES_COLUMN: ["null", {"type": "array", "items": {"type": "array", "items": "long"}}],
     KIND_COLUMN: ["null", "string"],
+    SHARDS_COLUMN: ["null", "int"],
 }
 _DEFAULTS: Final[dict[str, Any]] = {
     "via": "websocket",
     "numbering": 0,
     OUTAGES_COLUMN: None,
     KIND_COLUMN: None,
+    SHARDS_COLUMN: None,
 }
 """Values of fields that older messages lack."""
 
@@ -130,7 +133,7 @@ class Avro:
     def encode(self, trades: pl.DataFrame) -> list[bytes]:
         """Return messages in the order of the trades.
 
-        Input: TRADES with vendor columns, OUTAGES_COLUMN and KIND_COLUMN.
+        Input: TRADES with vendor columns, OUTAGES_COLUMN, KIND_COLUMN and SHARDS_COLUMN.
         """
         vendor = [name for name in trades.columns if name.startswith(VENDOR)]
         times = pl.col("timestamp", "received_at").cast(pl.Int64)
@@ -138,11 +141,16 @@ class Avro:
         return [self._serialize(_record(row, vendor), _CONTEXT) for row in rows]
 
     def encode_rows(
-        self, exchange: str, trades: Sequence[Trade], outages: Iterable[Outage], kind: str
+        self,
+        exchange: str,
+        trades: Sequence[Trade],
+        outages: Iterable[Outage],
+        kind: str,
+        shards: int,
     ) -> list[bytes]:
         """As `encode`, from the trades of a batch of rows and what comes with them."""
         return [
-            self._serialize(_row_record(exchange, content, kind), _CONTEXT)
+            self._serialize(_row_record(exchange, content, kind, shards), _CONTEXT)
             for content in trade_contents(trades, outages)
         ]
 
@@ -172,7 +180,7 @@ class Avro:
         return messages, faults
 
 
-def _row_record(exchange: str, content: TradeContent, kind: str) -> dict[str, Any]:
+def _row_record(exchange: str, content: TradeContent, kind: str, shards: int) -> dict[str, Any]:
     trade = content.trade
     return trade._asdict() | {
         "exchange": exchange,
@@ -186,6 +194,7 @@ def _row_record(exchange: str, content: TradeContent, kind: str) -> dict[str, An
         "via": VIA_NAMES[trade.via],
         OUTAGES_COLUMN: content.outages or None,
         KIND_COLUMN: kind or None,
+        SHARDS_COLUMN: shards or None,
     }
 
 
@@ -200,6 +209,7 @@ def _record(row: dict[str, Any], vendor: Sequence[str]) -> dict[str, Any]:
         "via": VIA_NAMES[row["via"]],
         OUTAGES_COLUMN: row.get(OUTAGES_COLUMN),
         KIND_COLUMN: row.get(KIND_COLUMN),
+        SHARDS_COLUMN: row.get(SHARDS_COLUMN),
     }
 
 

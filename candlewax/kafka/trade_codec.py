@@ -19,12 +19,24 @@ class TradeCodec(Protocol):
     """
 
     def encode(self, trades: pl.DataFrame, /) -> list[Any]:
-        """Return the values of trades (TRADES with vendor columns, OUTAGES_COLUMN, KIND_COLUMN)."""
+        """Return the values of trades.
+
+        Input: TRADES with vendor columns, OUTAGES_COLUMN, KIND_COLUMN and SHARDS_COLUMN.
+        """
 
     def encode_rows(
-        self, exchange: str, trades: Sequence[Trade], outages: Iterable[Outage], kind: str, /
+        self,
+        exchange: str,
+        trades: Sequence[Trade],
+        outages: Iterable[Outage],
+        kind: str,
+        shards: int,
+        /,
     ) -> list[Any]:
-        """Return the values of the trades of a batch; `kind` is empty if it is unknown."""
+        """Return the values of the trades of a batch.
+
+        `kind` is empty and `shards`, the number of shards of the exchange, 0 if they are unknown.
+        """
 
     def decode(self, values: Sequence[bytes], /) -> ParsedMessages:
         """Return the trades of values, and the faults of the others."""

@@ -55,7 +55,8 @@ class TradePublisher:
             trades = _add_outages(batch.trades, batch.gap_state.outages)
             if self._known and self._known.kind:
                 trades = trades.with_columns(pl.lit(self._known.kind).alias(normalized.KIND_COLUMN))
-            self._send_trades(batch.exchange, trades, batch.shard)
+            shards = pl.lit(batch.shard.count, pl.UInt16).alias(normalized.SHARDS_COLUMN)
+            self._send_trades(batch.exchange, trades.with_columns(shards), batch.shard)
         self.send_dead_letters(batch.tables["dead_letters"])
 
     def publish_rows(self, batch: RowBatch) -> None:
@@ -65,7 +66,8 @@ class TradePublisher:
             outages = batch.gap_state.outages
             listed = outages.rows() if outages.height else ()
             kind = self._known.kind if self._known else ""
-            values = self._codec.encode_rows(exchange, trades, listed, kind)
+            shards = batch.shard.count
+            values = self._codec.encode_rows(exchange, trades, listed, kind, shards)
             symbols = [trade.symbol for trade in trades]
             self._send_values(exchange, values, symbols, batch.shard)
         if batch.decoded.dead_letters:

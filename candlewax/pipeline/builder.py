@@ -25,16 +25,18 @@ from candlewax.kafka.client import KafkaClient
 from candlewax.kafka.producer import ReliableProducer
 from candlewax.kafka.raw_sink import RawFrameProducer, RawTopicSink
 from candlewax.kafka.source import KafkaSource
-from candlewax.kafka.trade_codec import TradeCodec
+from candlewax.kafka.topic_watch import TopicWatch, require_partitions
+from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.kafka.trade_messages import READING, MessageValues
 from candlewax.kafka.trade_publisher import TradePublisher
 from candlewax.pipeline.data_kind import Guard
-from candlewax.pipeline.process import ProcessContext, normalized_partitions, raw_partitions
+from candlewax.pipeline.process import ProcessContext, raw_partitions
 from candlewax.pipeline.steps.assign_shards import Decoded
 from candlewax.pipeline.steps.candles import CandleStep
 from candlewax.pipeline.steps.decode import DecodeStep
 from candlewax.pipeline.steps.deduplicate import DeduplicateStep
 from candlewax.pipeline.steps.route import ReadTradesStep, RouteStep
+from candlewax.pipeline.trade_topic import TradeTopic
 from candlewax.runtime.clocks import wall_clock
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.metrics import Lags
@@ -264,11 +266,10 @@ def _build_writer(
 def _raw_topics(
     process: ProcessContext, broker: KafkaClient, guard: Guard, group: str
 ) -> KafkaSource[list[SourceItem], SourceItem]:
-    partitions = {
-        topics.raw(exchange): raw_partitions(process, broker, exchange)
-        for exchange in process.exchanges
-    }
-    controls = process.should_stop, process.emit_gate, process.max_wait
+    counts = {topic: broker.partitions(topic) for topic in map(topics.raw, process.exchanges)}
+    partitions = raw_partitions(process, counts)
+    watch = TopicWatch(process.should_stop, partial(require_partitions, broker, counts))
+    controls = watch, process.emit_gate, process.max_wait
     return KafkaSource(broker, partitions, raw_messages.frame_codec(guard), group, *controls)
 
 
@@ -282,13 +283,14 @@ def build_ohlcv(
     """Build the components from the normalized topic to candles in the tables."""
     state_loader = StateLoader(database, has_concurrent_writer=True)
     writer = _build_writer(process, database, state_loader, CANDLE_INTERVAL_S)
-    trades = {topics.NORMALIZED: normalized_partitions(process, broker)}
-    controls = process.should_stop, process.emit_gate, process.max_wait
+    topic = TradeTopic(process, broker, codec := codec or JsonCodec())
+    controls = TopicWatch(process.should_stop, topic.check_all), process.emit_gate, process.max_wait
+    trades = {topics.NORMALIZED: topic.partitions}
     source = KafkaSource(broker, trades, READING, "candlewax-ohlcv", *controls)
     process.health.add("broker", source.unavailable_reason)
     return Components(
         normalized_topic=source,
-        read=ReadTradesStep(process.exchanges, codec, guard, process.shard_plan),
+        read=ReadTradesStep(process.exchanges, codec, guard, process.shard_plan, topic.check),
         deduplicate=partial(DeduplicateStep, state_loader, process.counters, stores=False),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),

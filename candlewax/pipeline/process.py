@@ -1,6 +1,6 @@
 """Settings and state that all components of a process share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -11,7 +11,6 @@ from candlewax.core.shards import WHOLE, WHOLE_EXCHANGES, Shard, ShardPlan, shar
 from candlewax.core.trades.sharding import connection_shard
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
-from candlewax.kafka.client import KafkaClient
 from candlewax.pipeline.cluster import Cluster
 from candlewax.pipeline.shard_keys import shard_key
 from candlewax.runtime.connection_status import ConnectionStatus
@@ -101,29 +100,18 @@ class ProcessContext:
         return is_own and self.cluster.runs_key(shard_key(exchange, shard))
 
 
-def raw_partitions(process: ProcessContext, broker: KafkaClient, exchange: str) -> list[int]:
-    """Return the partitions of an exchange's raw topic that this process reads.
+def raw_partitions(process: ProcessContext, counts: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return the partitions of raw topics that this process reads, by topic.
 
     Each shard reads the partition of its index; if there are more, each is read by shard
-    `partition % shards`. Raises BrokerError.
+    `partition % shards`. `counts`: the number of partitions of each raw topic.
     """
-    count = process.shard_plan.count(exchange)
-    return [
-        partition
-        for partition in range(broker.partitions(topics.raw(exchange)))
-        if process.reads_shard(exchange, Shard(partition % count, count))
-    ]
-
-
-def normalized_partitions(process: ProcessContext, broker: KafkaClient) -> list[int]:
-    """Return the partitions of the normalized topic that this process reads.
-
-    One that several shards share is read where the first of them has its state. Raises BrokerError.
-    """
-    count = broker.partitions(topics.NORMALIZED)
-    readers: dict[int, str] = {}
+    partitions: dict[str, list[int]] = {}
     for exchange in process.exchanges:
-        for shard in process.shard_plan.shards(exchange):
-            partition = topics.normalized_partition(exchange, count, shard)
-            readers.setdefault(partition, shard_key(exchange, shard))
-    return sorted(part for part, key in readers.items() if process.runs_key(key))
+        topic, shards = topics.raw(exchange), process.shard_plan.count(exchange)
+        partitions[topic] = [
+            partition
+            for partition in range(counts[topic])
+            if process.reads_shard(exchange, Shard(partition % shards, shards))
+        ]
+    return partitions

@@ -34,7 +34,9 @@ class _Server6(_Server):
 class StatusServer:
     """Server of `/metrics`, `/healthz` and `/readyz` in a thread of its own."""
 
-    def __init__(self, collector: Collector, health: Health, address: str, port: int) -> None:
+    def __init__(
+        self, collector: Collector | None, health: Health, address: str, port: int
+    ) -> None:
         """Start the server. Raises OSError if it cannot listen on the address and port."""
         self._collector = collector
         self._health = health
@@ -44,12 +46,14 @@ class StatusServer:
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="status", daemon=True
         )
-        REGISTRY.register(collector)
+        if collector:
+            REGISTRY.register(collector)
         self._thread.start()
 
     def close(self) -> None:
         """Stop the server."""
-        REGISTRY.unregister(self._collector)
+        if self._collector:
+            REGISTRY.unregister(self._collector)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -82,8 +86,11 @@ def _respond_not_found() -> tuple[HTTPStatus, dict[str, Any]]:
     return HTTPStatus.NOT_FOUND, {"there are": ["/metrics", "/healthz", "/readyz"]}
 
 
-def serve_status(settings: Settings, collector: Collector, health: Health) -> None:
-    """Serve metrics and health over HTTP if the settings name a port. Raises SettingsError."""
+def serve_status(settings: Settings, collector: Collector | None, health: Health) -> None:
+    """Serve metrics and health over HTTP if the settings name a port. Raises SettingsError.
+
+    The registered metrics are served, and those of `collector`.
+    """
     if settings.metrics_port is None:
         return
     try:

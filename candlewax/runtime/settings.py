@@ -190,8 +190,19 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
     values["is_placed"] = values["clickhouse"] is not None
     if not values["is_placed"]:
         values["clickhouse"], values["database"] = recall_database(values["database"])
+    if values["cold"]:
+        _make_absolute(values)
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
+
+
+def _make_absolute(values: dict[str, Any]) -> None:
+    """Make paths independent of the working directory, which reaching the archive may change."""
+    for name, value in values.items():
+        if isinstance(value, Path):
+            values[name] = value.absolute()
+    if isinstance(values["feed"], tuple):
+        values["feed"] = tuple(path.absolute() for path in values["feed"])
 
 
 def _read_property(name: str, text: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
-"""Fixtures of the tests of the cold tier."""
+"""Servers, places and tiers that the tests of the cold tier share."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,25 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
 from tests.support import cold_release, cold_tables
+from tests.support.cold.fixtures import object_store, place, postgres, rest_catalog
+
+__all__ = ["object_store", "place", "postgres", "rest_catalog"]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment, and no warning that a faster planner is not installed."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 
 @pytest.fixture
-def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdTier:
+def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ColdTier]:
     """Archive in a directory, beside empty tables."""
     # The embedded engine reads local Iceberg tables only below the working directory.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
-    return cold_tables.open_local(tmp_path / "cold", tables)
+    with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
+        yield opened
 
 
 @pytest.fixture

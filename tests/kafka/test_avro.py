@@ -48,7 +48,7 @@ def test_decoded_outages_equal_the_encoded_ones(schemas: Registry) -> None:
     assert decoded.outages.rows() == [("binance", 1, 2), ("binance", 5, 9)]
 
 
-ADDED = {"via", "numbering", "outages", "kind"}
+ADDED = {"via", "numbering", "outages", "kind", "shards"}
 """Fields that later releases added."""
 
 
@@ -68,6 +68,7 @@ def test_message_of_an_older_release_is_read(schemas: Registry) -> None:
     assert decoded.faults.is_empty()
     assert decoded.trades["via"].to_list() == [1]
     assert decoded.outages.is_empty()
+    assert decoded.shard_counts == {}
 
 
 def test_another_library_reads_every_field(schemas: Registry) -> None:
@@ -119,6 +120,7 @@ def test_message_without_a_trade_becomes_a_fault(schemas: Registry) -> None:
         ("source_partition", -1),
         ("source_index", 2**16),
         ("numbering", -1),
+        ("shards", 0),
     ],
 )
 def test_count_that_no_trade_can_have_is_a_fault(

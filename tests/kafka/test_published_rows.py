@@ -23,6 +23,7 @@ from candlewax.core.schema import (
     SCOPE_TRADE,
     WEBSOCKET,
 )
+from candlewax.core.shards import Shard
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.dialect import BUY, SELL
 from candlewax.kafka import topics
@@ -86,7 +87,8 @@ def batches(draw: st.DrawFn) -> RowBatch:
     ends = [trade.received_at for trade in decoded.trades]
     outages += [(end - 1, end) for end in ends if end and not draw(st.integers(0, 3))]
     known = replace(NO_GAPS, outages=pl.DataFrame(outages, OUTAGES, orient="row"))
-    return RowBatch(exchange, decoded, known)
+    shard = Shard(0, draw(st.sampled_from([1, 1, 2, 64])))
+    return RowBatch(exchange, decoded, known, shard=shard)
 
 
 class RecordingProducer:
@@ -166,7 +168,7 @@ def test_published_rows_read_back_as_the_same_trades(avro: Avro, batch: RowBatch
     outages = batch.gap_state.outages.rows()
     codecs: list[TradeCodec] = [JsonCodec(), avro]
     for codec in codecs:
-        values = codec.encode_rows(batch.exchange, trades, outages, "real")
+        values = codec.encode_rows(batch.exchange, trades, outages, "real", 3)
         read = codec.decode_rows(values)
         assert not read.faults
         assert read.trades.get(batch.exchange, []) == [
@@ -174,3 +176,6 @@ def test_published_rows_read_back_as_the_same_trades(avro: Avro, batch: RowBatch
         ]
         assert sorted(read.outages.get(batch.exchange, [])) == sorted(outages)
         assert read.kinds == ({"real"} if trades else set())
+        last = {(batch.exchange, 3): len(trades) - 1}
+        assert read.shard_counts == (last if trades else {})
+        assert codec.decode(values).shard_counts == read.shard_counts

@@ -86,6 +86,11 @@ def test_shards_over_a_broker_store_what_one_process_stores(
     verified = candlewax(tmp_path, "verify", **system.settings)
     assert verified.returncode == 0, verified.stdout
     _check_partitions(servers, raw, way)
+    if way == "topics":
+        more = {"CANDLEWAX_SHARDS": "binance=4", "CANDLEWAX_EXCHANGES": "binance/0"}
+        other = system.start("ohlcv", name="ohlcv-4", **more)
+        assert other.wait() != 0
+        assert "CANDLEWAX_SHARDS: got 4 for binance, takes 2" in other.said()
 
 
 def _check_partitions(servers: str, raw: str, way: str) -> None:
@@ -95,12 +100,14 @@ def _check_partitions(servers: str, raw: str, way: str) -> None:
         assert message.key() == f"binance-{message.partition()}of2-0".encode()
     if way == "topics":
         places = {
-            (message.partition(), _shard_of(message.value() or b""))
+            (message.partition(), *_shard_of(message.value() or b""))
             for message in reading.read_all(servers, NORMALIZED)
         }
         first = topics.normalized_partition("binance", len(reading.ends(servers, NORMALIZED)))
-        assert places == {(first, 0), (first + 1, 1)}
+        assert places == {(first, 0, 2), (first + 1, 1, 2)}
 
 
-def _shard_of(trade: bytes) -> int:
-    return crc32(json.loads(trade)["symbol"].encode()) % 2
+def _shard_of(trade: bytes) -> tuple[int, int]:
+    """Return the shard of a trade, and the number of shards that its message names."""
+    fields = json.loads(trade)
+    return crc32(fields["symbol"].encode()) % 2, fields["shards"]

@@ -83,7 +83,7 @@ def test_writers_behind_a_broker_store_few_rows_at_intervals(
     monkeypatch.setattr(builder, "Writer", build)
     monkeypatch.setattr(Database, "is_embedded", is_embedded)
     process = ProcessContext(INSTRUMENTS, ("binance",), Counters(), max_wait=linger)
-    broker = SimpleNamespace(partitions=lambda _: 1, producer=lambda _: None)
+    broker = SimpleNamespace(partitions=lambda _: 1, topics=dict, producer=lambda _: None)
     CONSUMERS[name](process, broker, tables, SimpleNamespace(kind=""))
     (writer,) = built
     assert writer.noted == expected

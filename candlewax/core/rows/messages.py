@@ -12,7 +12,7 @@ from candlewax.core.rows.records import Fault, Trade
 from candlewax.core.rows.trade_normalizer import QUANTITY_UNITS_LIMIT, QUOTE_VOLUME_UNITS_LIMIT
 from candlewax.core.schema import WEBSOCKET
 from candlewax.core.trades.limits import AHEAD_US
-from candlewax.core.trades.messages import KIND_COLUMN, OUTAGES_COLUMN
+from candlewax.core.trades.messages import KIND_COLUMN, OUTAGES_COLUMN, SHARDS_COLUMN
 from candlewax.core.trades.trade_message import (
     BAD_VALUE_DETAIL,
     DECODE_ERRORS,
@@ -49,6 +49,7 @@ class ParsedRows:
     outages: dict[str, list[Outage]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
+    shard_counts: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,15 @@ def trade_contents(trades: Sequence[Trade], outages: Iterable[Outage] = ()) -> l
 
 
 def to_json(
-    exchange: str, trades: Sequence[Trade], outages: Iterable[Outage] = (), kind: str = ""
+    exchange: str,
+    trades: Sequence[Trade],
+    outages: Iterable[Outage] = (),
+    kind: str = "",
+    shards: int = 0,
 ) -> list[bytes]:
     """Return the messages of the trades of a batch, in order: the bytes of `to_json` of columns.
 
+    `kind` is empty and `shards`, the number of shards of the exchange, 0 if they are unknown.
     These name the way and the numbering in each of several trades with the same fields if one of
     them did not come over a websocket, or is not of the first numbering.
     """
@@ -103,6 +109,8 @@ def to_json(
             message[OUTAGES_COLUMN] = content.outages
         if kind:
             message[KIND_COLUMN] = kind
+        if shards:
+            message[SHARDS_COLUMN] = shards
         if content.vendor:
             message["vendor_data"] = content.vendor
         messages.append(_encode(message))
@@ -155,6 +163,8 @@ def to_rows(messages: Iterable[tuple[int, TradeMessage]], faults: list[Fault]) -
     for row, message in messages:
         if message.kind is not None:
             parsed.kinds.add(message.kind)
+        if message.shards is not None:
+            parsed.shard_counts[message.exchange, message.shards] = row
         read = _read(row, message)
         if isinstance(read, Fault):
             parsed.faults.append(read)

@@ -4,7 +4,7 @@ Pure functions between frames and texts. Decimals are strings and times whole mi
 1970, so nothing passes through a float.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
@@ -37,7 +37,13 @@ Pairs of microseconds since 1970; null in all other trades.
 KIND_COLUMN: Final = "kind"
 """Extra column of trades: the kind of data, sample, simulated or real."""
 
+SHARDS_COLUMN: Final = "shards"
+"""Extra column of trades: the number of shards of their exchange."""
+
 OUTAGES_COLUMN_TYPE: Final = pl.List(pl.List(pl.Int64))
+
+ShardCounts = Mapping[tuple[str, int], int]
+"""Exchanges and the numbers of their shards that messages name, with the place of the last one."""
 
 OUTAGES_BY_EXCHANGE: Final = {"exchange": pl.String, **OUTAGES}
 
@@ -53,6 +59,7 @@ class ParsedMessages:
     faults: pl.DataFrame
     outages: pl.DataFrame = field(default_factory=lambda: empty(OUTAGES_BY_EXCHANGE))
     kinds: frozenset[str] = frozenset()
+    shard_counts: ShardCounts = field(default_factory=dict)
 
 
 def to_json(trades: pl.DataFrame) -> list[str]:
@@ -100,10 +107,12 @@ def _fields(trades: pl.DataFrame) -> list[pl.Expr | str]:
         pl.col(*source),
         *([_VIA_NAME] if trades["via"].n_unique() > 1 or trades["via"][0] != WEBSOCKET else []),
         *(["numbering"] if (trades["numbering"] > 0).any() else []),
-        *(name for name in (OUTAGES_COLUMN, KIND_COLUMN) if name in trades.columns),
+        *(name for name in _EXTRA if name in trades.columns),
         *([pl.struct(vendor).alias("vendor_data")] if vendor else []),
     ]
 
+
+_EXTRA: Final = (OUTAGES_COLUMN, KIND_COLUMN, SHARDS_COLUMN)
 
 _VIA_NAME: Final = pl.col("via").replace_strict(
     list(VIA.values()), list(VIA), return_dtype=pl.String
@@ -127,6 +136,9 @@ _IS_VALID: Final = (
 
 # attrgetter runs in C, which matters for thousands of messages.
 _kind: Final = attrgetter(KIND_COLUMN)
+_exchange: Final = attrgetter("exchange")
+_shards: Final = attrgetter(SHARDS_COLUMN)
+_exchange_and_shards: Final = attrgetter("exchange", SHARDS_COLUMN)
 
 
 def from_json(values: Sequence[bytes]) -> ParsedMessages:
@@ -176,7 +188,7 @@ def to_trades(
         {
             name: [getattr(message, name) for message in messages]
             for name in TradeMessage.__struct_fields__
-            if name not in {"conditions", "via", OUTAGES_COLUMN, KIND_COLUMN}
+            if name not in {"conditions", "via", *_EXTRA}
         },
         schema_overrides={"sequence": pl.UInt64, "source_offset": pl.UInt64},
         strict=False,
@@ -203,6 +215,7 @@ def to_trades(
         known=is_known_exchange,
     )
     kinds = frozenset(set(map(_kind, messages)) - {None})
+    counts = _shard_counts(messages, rows)
     with_outages = [place for place, message in enumerate(messages) if message.outages]
     has_numbers = pl.all_horizontal(pl.col(_NUMBERS).is_not_null())
     is_valid = (
@@ -215,7 +228,7 @@ def to_trades(
     valid = typed.select(good=is_valid).to_series()
     outages = _outages(messages[place] for place in with_outages if valid[place])
     if valid.all():
-        return ParsedMessages(typed.select("row", *TRADES), empty(FAULTS), outages, kinds)
+        return ParsedMessages(typed.select("row", *TRADES), empty(FAULTS), outages, kinds, counts)
     detail = pl.when(~pl.col("known")).then(pl.lit(UNKNOWN_EXCHANGE_DETAIL))
     faults = typed.filter(~valid).select(
         "row",
@@ -225,7 +238,22 @@ def to_trades(
         .then(pl.lit(BAD_VALUE_DETAIL))
         .otherwise(pl.lit(INEXACT_DETAIL)),
     )
-    return ParsedMessages(typed.filter(valid).select("row", *TRADES), faults, outages, kinds)
+    trades = typed.filter(valid).select("row", *TRADES)
+    return ParsedMessages(trades, faults, outages, kinds, counts)
+
+
+def _shard_counts(messages: Sequence[TradeMessage], rows: Sequence[int] | None) -> ShardCounts:
+    """Return the numbers of shards that messages name. `rows`: their places, as `to_trades`."""
+    places = range(len(messages)) if rows is None else rows
+    exchanges, counts = set(map(_exchange, messages)), set(map(_shards, messages))
+    if len(exchanges) == len(counts) == 1:
+        # As usual. To make a pair of each message takes three times as long.
+        pairs: Iterable[tuple[str, int | None]] = [(exchanges.pop(), counts.pop())]
+        places = places[-1:]
+    else:
+        pairs = map(_exchange_and_shards, messages)
+    last_places = dict(zip(pairs, places, strict=True))
+    return {(name, count): place for (name, count), place in last_places.items() if count}
 
 
 def _have_valid_outages(messages: Sequence[TradeMessage], with_outages: Sequence[int]) -> pl.Expr:

@@ -41,6 +41,7 @@ class TradeMessage(msgspec.Struct, frozen=True, gc=False):
     numbering: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     outages: list[tuple[_Microseconds, _Microseconds]] | None = None
     kind: Literal["sample", "simulated", "real"] | None = None
+    shards: Annotated[int, msgspec.Meta(ge=1, le=2**16 - 1)] | None = None
 
 
 UNKNOWN_EXCHANGE_DETAIL: Final = "unknown exchange"

@@ -16,6 +16,7 @@ from candlewax.core.rows.row_batch import SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, DEAD_LETTERS, TRADES, empty
 from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.core.trades.decode import DecodedFrames, reject_frames
+from candlewax.core.trades.messages import ShardCounts
 from candlewax.exchanges import EXCHANGES
 from candlewax.kafka.raw_messages import KindCheck
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES
@@ -139,9 +140,14 @@ class ReadTradesStep:
         codec: TradeCodec | None = None,
         admit: KindCheck = lambda *_: None,
         shard_plan: ShardPlan = WHOLE_EXCHANGES,
+        check_shards: Callable[[MessageValues, ShardCounts], None] = lambda *_: None,
     ) -> None:
-        """`admit` raises if trades are of another kind of data than the database."""
+        """`admit` raises if trades are of another kind of data than the database.
+
+        `check_shards` raises for messages that this process must not read.
+        """
         self._admit = admit
+        self._check_shards = check_shards
         self._exchanges = frozenset(exchanges)
         self._codec = codec or JsonCodec()
         self._assigner = ShardAssigner(shard_plan)
@@ -151,6 +157,7 @@ class ReadTradesStep:
             return self._read_rows(message_values)
         parsed = self._codec.decode(message_values.values)
         self._check_kinds(message_values, parsed.kinds)
+        self._check_shards(message_values, parsed.shard_counts)
         decoded = _unreadable(message_values, parsed.faults.rows())
         for exchange, trades in _by_exchange(parsed.trades):
             if exchange in self._exchanges:
@@ -163,6 +170,7 @@ class ReadTradesStep:
     def _read_rows(self, message_values: MessageValues) -> list[tuple[str, Decoded]]:
         parsed = self._codec.decode_rows(message_values.values)
         self._check_kinds(message_values, parsed.kinds)
+        self._check_shards(message_values, parsed.shard_counts)
         decoded = _unreadable(message_values, parsed.faults)
         for exchange, trades in parsed.trades.items():
             if exchange in self._exchanges:

@@ -92,6 +92,13 @@ def test_outages_of_messages_read_back_in_order(
     assert read.outages.rows() == expected
 
 
+def test_messages_name_the_number_of_shards() -> None:
+    """Older ones have none."""
+    read = from_json([encoded(trade(shards=count)) for count in (2, 4, 2)] + [encoded(trade())])
+    assert read.trades.height == 4
+    assert read.shard_counts == {("binance", 2): 2, ("binance", 4): 1}
+
+
 def test_conditions_of_a_message_are_joined() -> None:
     """Either of them excludes the trade from candles."""
     read = from_json([encoded(trade(conditions=["ADL", "INSURANCE"]))])

@@ -48,6 +48,7 @@ FIELDS: Final[dict[str, list[Any]]] = {
     "numbering": [0, 1, 2**32 - 1, 2**32],
     "outages": [None, [], [[1, 2]], [[1, 2], [5, 9]], [[7, 7]], [[1, 2], [3, 2]], [[1]], [[-1, 2]]],
     "kind": ["sample", "simulated", "real", "unreal", None],
+    "shards": [1, 2, 64, 2**16 - 1, 2**16, 0, -1, "2", None],
     "more": [{"nested": [1.5]}],
 }  # fmt: skip
 
@@ -70,19 +71,21 @@ VALUES: Final = st.lists(
 )
 
 
-def read(
-    values: Sequence[bytes], *, by_rows: bool
-) -> tuple[list[tuple[str, Any]], set[tuple[str, str]]]:
-    """Return the output of the step and the kinds it checked."""
-    checked: set[tuple[str, str]] = set()
+def read(values: Sequence[bytes], *, by_rows: bool) -> tuple[list[tuple[str, Any]], set[Any]]:
+    """Return the output of the step, and the kinds and numbers of shards it checked."""
+    checked: set[Any] = set()
     offsets = [5 + 2 * place for place in range(len(values))]
-    step = ReadTradesStep(sorted(EXCHANGES)[1:], admit=lambda *one: checked.add(one))
+    step = ReadTradesStep(
+        sorted(EXCHANGES)[1:],
+        admit=lambda *one: checked.add(one),
+        check_shards=lambda _, counts: checked.update(counts.items()),
+    )
     with mock.patch.object(route, "SMALL_BATCH_ROWS", SMALL_BATCH_ROWS if by_rows else -1):
         return list(step(MessageValues("t", 3, offsets, list(values)))), checked
 
 
 def assert_equal_by_rows_and_columns(values: list[bytes]) -> None:
-    """Compare trades, outages, dead letters and kinds."""
+    """Compare trades, outages, dead letters, kinds and numbers of shards."""
     by_rows, checked_by_rows = read(values, by_rows=True)
     by_columns, checked_by_columns = read(values, by_rows=False)
     assert checked_by_rows == checked_by_columns
@@ -117,6 +120,15 @@ def test_message_with_odd_field_is_read_equally(name: str) -> None:
 def test_each_bad_message_has_the_same_fault() -> None:
     for value, _ in BAD_MESSAGES:
         assert_equal_by_rows_and_columns([value])
+
+
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_last_message_of_each_number_of_shards_is_checked(by_rows: bool) -> None:
+    """With its place, beside others without a number and without a trade."""
+    numbers = [("kraken", 2), ("coinbase", 2), ("kraken", 4), ("kraken", 2), ("kraken", None)]
+    values = [encoded(trade(exchange=exchange, shards=count)) for exchange, count in numbers]
+    _, checked = read([b"", *values, b"{}"], by_rows=by_rows)
+    assert checked == {(("kraken", 2), 4), (("coinbase", 2), 2), (("kraken", 4), 3)}
 
 
 @pytest.mark.parametrize("count", [SMALL_BATCH_ROWS, SMALL_BATCH_ROWS + 1])

@@ -1,0 +1,43 @@
+"""Shared parts of the commands of the cold tier."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from candlewax.cli.common import exit_on_error, print_database
+from candlewax.clickhouse.client import open_tables
+from candlewax.cold.parquet_files import ArchiveError
+from candlewax.cold.service import require_cold
+from candlewax.cold.tier import ColdTier, open_tier
+from candlewax.cold.warehouse import AWAY
+from candlewax.runtime.cold_settings import ColdSettings, reach_archive
+from candlewax.runtime.exit_reasons import print_error
+from candlewax.runtime.settings import Settings
+from candlewax.runtime.settings import load as load_settings
+
+
+def load_cold_settings(status: int) -> tuple[Settings, ColdSettings]:
+    """Return the settings, and those of the cold tier. Without one, exit with the status."""
+
+    def read() -> tuple[Settings, ColdSettings]:
+        settings = load_settings()
+        return settings, require_cold(settings)
+
+    return exit_on_error(status, read)
+
+
+@contextmanager
+def open_cold(status: int) -> Iterator[ColdTier]:
+    """Open the configured database and archive. If that fails, exit with the status."""
+    logging.basicConfig(level=logging.WARNING)
+    settings, cold = load_cold_settings(status)
+    print_database(settings)
+    reach_archive(cold)
+    database = exit_on_error(status, lambda: open_tables(settings.clickhouse, settings.database))
+    with closing(database), ExitStack() as stack:
+        try:
+            yield stack.enter_context(closing(open_tier(cold, database)))
+        except (ArchiveError, *AWAY) as error:
+            print_error(str(error))
+            sys.exit(status)
