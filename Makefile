@@ -10,7 +10,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live help test test-thorough both-paths test-fast check mutants bench bench-live soak small-memory chaos faults lock clean
+.PHONY: run up live help test test-thorough both-paths test-fast check mutants bench bench-live bench-cold soak small-memory chaos cold-chaos faults lock clean
 
 ## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
@@ -82,6 +82,11 @@ bench-live: $(READY)
 soak: $(READY)
 	@$(PYTHON) -m bench.soak --hours $(or $(HOURS),24) $(if $(MINUTES),--minutes $(MINUTES)) --into $(or $(FILE),soak.tsv)
 
+# RATES=55,5000
+## measure the processor time of the cold tier for an hour of trades
+bench-cold: $(READY)
+	@$(PYTHON) -m bench.cold --rates $(or $(RATES),55)
+
 # Needs root. MEBIBYTES=384 ROUNDS=5
 ## run the page in a control group of 512 MiB and send it queries that need more
 small-memory: $(READY)
@@ -91,6 +96,12 @@ small-memory: $(READY)
 ## kill and restart a live pipeline for MINUTES (10) at RATE (2000) and account for every trade
 chaos: $(READY)
 	@POLARS_MAX_THREADS=4 $(PYTHON) -m tests.kafka.chaos --minutes $(or $(MINUTES),10) --rate $(or $(RATE),2000)
+
+# PLACE=sqlite, postgres or rest; SEED=1
+## kill two offloaders and maintenance KILLS (200) times while rows change, and account for each row
+cold-chaos: $(READY)
+	@TMPDIR=$(TEMPORARY) $(PYTHON) -m tests.cold_chaos --place $(or $(PLACE),sqlite) \
+		--kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 # NAMES="broker-away two-ingest" RUNS=100
 ## inject every fault and write the table of docs/faults.md

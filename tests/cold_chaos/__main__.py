@@ -110,7 +110,7 @@ class Chaos:
         for number in range(kills):
             if number % max(1, kills // 8) == 0 and shares:
                 playing.play(playing.received(shares.pop()), self._database)
-            time.sleep(self._random.uniform(0.05, 1.5))
+            time.sleep(self._random.uniform(0.1, 3.0))
             which = self._random.randrange(len(roles))
             processes[which].kill()
             processes[which].join()
