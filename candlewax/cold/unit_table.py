@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -29,6 +29,17 @@ LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS 
 WHERE ({layer:String} = '' OR layer = {layer:String})
     AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}
 ORDER BY layer, begin, exchange
+"""
+
+_DAYS: Final = """
+SELECT toUnixTimestamp(toStartOfDay(begin)) AS day,
+    toUnixTimestamp(maxIf(begin, released)) AS last_released
+FROM cold_units FINAL
+LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
+    USING (layer, exchange, begin)
+WHERE layer = {layer:String}
+GROUP BY day
+ORDER BY day
 """
 
 _SCHEMA: Final = pa.schema(
@@ -67,6 +78,13 @@ class UnitState:
     def is_verified(self) -> bool:
         """True if ClickHouse has read these rows back from the archive and found them equal."""
         return STATES.index(self.state) >= STATES.index(VERIFIED)
+
+
+class Day(NamedTuple):
+    """A day with known units, and the end of the last one that was released, if any was."""
+
+    begin: datetime
+    released_until: datetime | None
 
 
 class UnitTable:
@@ -115,6 +133,14 @@ class UnitTable:
             for layer, exchange, newest in rows.iter_rows()
         )
         return [(unit, unit.end) for unit in units]
+
+    def days(self, layer: Layer) -> list[Day]:
+        """Return the days with known units of a layer that has units of time."""
+        found = []
+        for day, last in self._database.query(_DAYS, {"layer": layer.name}).iter_rows():
+            until = EPOCH + timedelta(seconds=int(last)) + (layer.span or timedelta())
+            found.append(Day(EPOCH + timedelta(seconds=int(day)), until if last else None))
+        return found
 
     def store(self, states: Iterable[UnitState]) -> None:
         """Store states. Each replaces what was known of its unit."""
