@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from candlewax.cold import parquet_files, schemas
 from candlewax.cold.layers import LAYERS, Layer
+from candlewax.cold.overwrite import Overwrite
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.units import Measure, Unit
 from candlewax.runtime.cold_settings import ColdSettings
@@ -126,13 +127,14 @@ class Warehouse:
         """
         added = [parquet_file_to_data_file(table.io, table.metadata, path) for path in new_paths]
         try:
-            with table.transaction() as transaction:
-                snapshot = transaction.update_snapshot(snapshot_properties=dict(properties))
-                with snapshot.overwrite() as overwrite:
-                    for file in old:
-                        overwrite.delete_data_file(file)
-                    for file in added:
-                        overwrite.append_data_file(file)
+            with (
+                table.transaction() as transaction,
+                Overwrite(transaction, dict(properties)) as overwrite,
+            ):
+                for file in old:
+                    overwrite.delete_data_file(file)
+                for file in added:
+                    overwrite.append_data_file(file)
         except (
             CommitFailedException,
             CommitStateUnknownException,

@@ -87,7 +87,10 @@ class ColdSettings:
 
     def rest_properties(self) -> dict[str, str]:
         """Return the properties by which PyIceberg signs in at a REST catalog."""
-        return {"credential": self.catalog_credential} if self.catalog_credential else {}
+        if not self.catalog_credential:
+            return {}
+        tokens = f"{self.catalog.rstrip('/')}/v1/oauth/tokens"
+        return {"credential": self.catalog_credential, "oauth2-server-uri": tokens}
 
 
 def reach_archive(settings: ColdSettings) -> None:

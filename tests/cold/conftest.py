@@ -10,6 +10,7 @@ from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
 from tests.support import cold_release, cold_tables
 from tests.support.cold.fixtures import object_store, place, postgres, rest_catalog
+from tests.support.databases import Databases
 
 __all__ = ["object_store", "place", "postgres", "rest_catalog"]
 
@@ -27,6 +28,26 @@ def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     # The embedded engine reads local Iceberg tables only below the working directory.
     monkeypatch.chdir(tmp_path)
     with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def played(databases: Databases) -> Iterator[Database]:
+    """Database with the trades of two hours, for tests that add none."""
+    with databases.one() as opened:
+        cold_tables.play(opened)
+        yield opened
+
+
+@pytest.fixture
+def filled_tier(
+    played: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ColdTier]:
+    """Empty archive beside the trades of two hours."""
+    monkeypatch.chdir(tmp_path)
+    for table in ("cold_units", "cold_marks"):
+        played.command(f"TRUNCATE TABLE {table} SYNC")
+    with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:
         yield opened
 
 

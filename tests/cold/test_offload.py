@@ -8,13 +8,7 @@ from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import VERIFIED
 from tests.support import cold_tables
-from tests.support.cold_tables import hour
-
-
-def scan(tier: ColdTier, layer: str) -> pl.DataFrame:
-    """The committed rows, as Polars reads them."""
-    table = tier.warehouse.load(LAYERS[layer])
-    return pl.scan_iceberg(table, reader_override="native").collect()
+from tests.support.cold_tables import hour, scan
 
 
 def test_offloaded_trades_equal_those_of_the_frames_in_every_amount(tier: ColdTier) -> None:

@@ -15,11 +15,16 @@ from tests.docs.commands import PAGES
 from tests.support.processes import ROOT
 
 NOT_OURS: Final = {
+    "2026-03-01.json": "a manifest of an archive",
     "compose.override.yaml": "written by whoever deploys",
     "data/last.json": "written by a run, never committed",
+    "manifests/": "a folder of an archive",
+    "manifests/2026-03-01.json": "a manifest of an archive",
     "mismatch.json": "a command's output",
     "NN_name.sql": "the form of a name",
     "ohlc.json": "a file of an exchange",
+    "silver/trades/metadata/00042-1c6d.metadata.json": "a file of an archive",
+    "verifier.py": "written by a reader",
 }
 """Paths that no file of the repository has, and what they are."""
 

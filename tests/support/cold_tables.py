@@ -1,11 +1,16 @@
 """Warm tables filled by the pipeline, and an archive beside them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from candlewax.clickhouse.client import Database
+from candlewax.cold.layers import LAYERS
+from candlewax.cold.offload import EndOfLayer
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.cold.units import Unit
 from candlewax.runtime.cold_settings import ColdSettings
@@ -58,3 +63,44 @@ def open_local(folder: Path, database: Database) -> ColdTier:
 def hour(layer: str, exchange: str, hours: int = 0) -> Unit:
     """Return the unit of an hour, counted from the first one with trades."""
     return Unit(layer, exchange, FIRST_HOUR + timedelta(hours=hours))
+
+
+def due_units(tier: ColdTier, layer: str) -> list[Unit]:
+    """Return all units of a layer that are due, in order of time."""
+    return [
+        unit
+        for item in tier.offloader.items(every_unit=True)
+        if not isinstance(item, EndOfLayer)
+        for unit in item
+        if unit.layer == layer
+    ]
+
+
+def offload(tier: ColdTier, *layers: str) -> None:
+    """Offload all units of some layers."""
+    for layer in layers:
+        tier.writer.offload(due_units(tier, layer))
+
+
+def write_without_commit(tier: ColdTier, units: Iterable[Unit]) -> None:
+    """Write the files of units, and end before the commit."""
+    tier.writer.stage(units)
+
+
+def write_again(tier: ColdTier, unit: Unit) -> None:
+    """Write a unit anew and commit it, though it is the same."""
+    staged = tier.writer.stage([unit], differing=frozenset([unit]))
+    tier.writer.complete(staged)
+
+
+def scan(tier: ColdTier, layer: str) -> pl.DataFrame:
+    """Return the committed rows of a layer, as Polars reads them."""
+    table = tier.warehouse.load(LAYERS[layer])
+    return pl.scan_iceberg(table, reader_override="native").collect()
+
+
+def files(tier: ColdTier, layer: str) -> list[str]:
+    """Return the paths of the committed files of a layer, within its table."""
+    table = tier.warehouse.load(LAYERS[layer])
+    found = tier.warehouse.data_files(table)
+    return sorted(file.file_path.removeprefix(f"{table.location()}/") for file in found)

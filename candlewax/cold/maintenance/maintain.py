@@ -1,0 +1,174 @@
+"""Daily maintenance: correction of `cold_units`, compaction, expiry of snapshots, orphans."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from candlewax.cold.layers import LAYERS, Layer
+from candlewax.cold.maintenance.compact import compact, find_merges
+from candlewax.cold.maintenance.correct import correct, find_outdated
+from candlewax.cold.maintenance.expire import expire, expired_snapshots
+from candlewax.cold.maintenance.orphans import find_orphans, remove_files
+from candlewax.cold.maintenance.pinned import pinned_names
+from candlewax.cold.parquet_files import ArchiveError
+from candlewax.cold.tier import ColdTier
+from candlewax.cold.warehouse import ConflictError
+
+_log: Final = logging.getLogger(__name__)
+
+Progress = Callable[[str], object]
+"""Receiver of one line before each piece of work."""
+
+
+@dataclass(frozen=True)
+class MaintenanceReport:
+    """Counts of one maintenance; of a dry run, what it would have done.
+
+    `corrected` counts units that were remembered wrongly. `left` counts merges that another process
+    forestalled. `bytes_after` is that of the merged files, and 0 in a dry run. `errors` name what
+    could not be done.
+    """
+
+    corrected: int = 0
+    merges: int = 0
+    left: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    snapshots: int = 0
+    orphans: int = 0
+    orphan_bytes: int = 0
+    errors: tuple[str, ...] = ()
+
+    def __add__(self, other: "MaintenanceReport") -> "MaintenanceReport":
+        return MaintenanceReport(
+            self.corrected + other.corrected,
+            self.merges + other.merges,
+            self.left + other.left,
+            self.files_before + other.files_before,
+            self.files_after + other.files_after,
+            self.bytes_before + other.bytes_before,
+            self.bytes_after + other.bytes_after,
+            self.snapshots + other.snapshots,
+            self.orphans + other.orphans,
+            self.orphan_bytes + other.orphan_bytes,
+            self.errors + other.errors,
+        )
+
+
+def maintain(
+    tier: ColdTier,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+    layers: Iterable[Layer] = tuple(LAYERS.values()),
+    on_progress: Progress = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> MaintenanceReport:
+    """Correct, compact, expire and sweep all layers.
+
+    A dry run changes nothing and tells each piece of work.
+    What fails in one layer is named in the report and keeps no other from its maintenance.
+    """
+    report = MaintenanceReport()
+    for layer in layers:
+        for step in _STEPS:
+            if should_stop():
+                return report
+            try:
+                report += step(tier, layer, now, dry_run, on_progress, should_stop)
+            except (ArchiveError, ConflictError) as error:
+                report += MaintenanceReport(errors=(str(error),))
+            except Exception as error:  # noqa: BLE001
+                # The libraries raise many kinds for damaged metadata and for a store that is away.
+                _log.exception("%s: maintenance failed", layer.name)
+                text = f"{layer.name}: {type(error).__name__}: {error}"
+                report += MaintenanceReport(errors=(text,))
+    return report
+
+
+_Step = Callable[[ColdTier, Layer, datetime, bool, Progress, Callable[[], bool]], MaintenanceReport]
+
+
+def _correct(
+    tier: ColdTier,
+    layer: Layer,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+    on_progress: Progress,
+    _should_stop: Callable[[], bool],
+) -> MaintenanceReport:
+    outdated = find_outdated(tier, layer, now)
+    for state in outdated:
+        on_progress(f"{state.unit}: remembered as {state.state}, is read back")
+    return MaintenanceReport(corrected=len(outdated) if dry_run else correct(tier, layer, outdated))
+
+
+def _compact(
+    tier: ColdTier,
+    layer: Layer,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+    on_progress: Progress,
+    should_stop: Callable[[], bool],
+) -> MaintenanceReport:
+    merges = find_merges(tier, layer, now)
+    if dry_run:
+        for merge in merges:
+            on_progress(str(merge))
+        return MaintenanceReport(
+            merges=len(merges),
+            files_before=sum(len(one.old) for one in merges),
+            files_after=sum(len(one.parts) for one in merges),
+            bytes_before=sum(one.bytes for one in merges),
+        )
+    done, left, errors = compact(tier, merges, on_progress, should_stop)
+    return MaintenanceReport(
+        merges=len(done),
+        left=left,
+        files_before=sum(len(one.merge.old) for one in done),
+        files_after=sum(len(one.merge.parts) for one in done),
+        bytes_before=sum(one.merge.bytes for one in done),
+        bytes_after=sum(one.bytes for one in done),
+        errors=tuple(errors),
+    )
+
+
+def _expire(
+    tier: ColdTier,
+    layer: Layer,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+    on_progress: Progress,
+    _should_stop: Callable[[], bool],
+) -> MaintenanceReport:
+    pinned = pinned_names(tier.database)
+    found = expired_snapshots(tier.warehouse.load(layer), now, pinned)
+    if not found:
+        return MaintenanceReport()
+    on_progress(f"{layer.name}: {len(found)} snapshots expire")
+    return MaintenanceReport(snapshots=len(found) if dry_run else expire(tier, layer, now, pinned))
+
+
+def _sweep(
+    tier: ColdTier,
+    layer: Layer,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+    on_progress: Progress,
+    _should_stop: Callable[[], bool],
+) -> MaintenanceReport:
+    orphans = find_orphans(tier, layer, now, pinned_names(tier.database))
+    for orphan in orphans:
+        on_progress(f"{orphan.path}: orphan of {orphan.size:,} bytes, {orphan.modified:%F %H:%M}")
+    if not dry_run:
+        remove_files(tier, layer, orphans)
+    return MaintenanceReport(
+        orphans=len(orphans), orphan_bytes=sum(orphan.size for orphan in orphans)
+    )
+
+
+_STEPS: Final[tuple[_Step, ...]] = (_correct, _compact, _expire, _sweep)

@@ -1,0 +1,247 @@
+"""Compaction: fewer files with the same rows, and nothing committed that was not checked."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from candlewax.clickhouse.record_stream import RecordReader
+from candlewax.cold import parquet_files
+from candlewax.cold.layers import DAY, LAYERS
+from candlewax.cold.maintenance import compact as compaction
+from candlewax.cold.maintenance.compact import Merge, compact, divide, find_merges
+from candlewax.cold.tier import ColdTier
+from candlewax.cold.unit_table import RELEASED, VERIFIED
+from candlewax.cold.units import Measure
+from candlewax.cold.warehouse import ConflictError
+from tests.support import cold_tables
+from tests.support.cold_tables import FIRST_HOUR, files, hour, offload, scan
+
+SILVER = LAYERS["silver.trades"]
+END = FIRST_HOUR.replace(hour=0) + DAY
+"""End of the day of all trades."""
+
+LATER = END + timedelta(days=2)
+
+
+def merges(tier: ColdTier, layer: str = "silver.trades") -> list[Merge]:
+    return find_merges(tier, LAYERS[layer], LATER)
+
+
+def contents(tier: ColdTier, layer: str) -> dict[Any, Measure]:
+    """The measure of each unit, as ClickHouse reads the archive."""
+    table = tier.warehouse.load(LAYERS[layer])
+    units = tier.unit_table.states(LAYERS[layer])
+    return dict(tier.archive.measure(table, units))
+
+
+def in_order(trades: pl.DataFrame) -> pl.DataFrame:
+    return trades.sort("exchange", "symbol", "timestamp", "trade_id")
+
+
+@pytest.mark.parametrize(
+    "layer", ["raw.frames", "raw.dead_letters", "bronze.trades_kraken", "silver.trades"]
+)
+def test_compacted_day_has_a_file_for_each_exchange_and_the_same_content(
+    filled_tier: ColdTier, layer: str
+) -> None:
+    offload(filled_tier, layer)
+    before = contents(filled_tier, layer)
+    exchanges = {unit.exchange for unit in before}
+    outcome = compact(filled_tier, merges(filled_tier, layer))
+    assert outcome.errors == []
+    assert len(files(filled_tier, layer)) == len(exchanges)
+    assert contents(filled_tier, layer) == before
+    assert merges(filled_tier, layer) == []
+
+
+def test_trades_of_a_compacted_day_are_the_same_to_polars(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    before = scan(filled_tier, "silver.trades")
+    compact(filled_tier, merges(filled_tier))
+    after = scan(filled_tier, "silver.trades")
+    assert len(after) == 82
+    assert in_order(after).equals(in_order(before))
+    assert after["price"].sum() == before["price"].sum()
+
+
+def test_compacted_file_names_its_units_and_is_sorted(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    before = {unit: one.measure for unit, one in filled_tier.unit_table.states(SILVER).items()}
+    compact(filled_tier, merges(filled_tier))
+    table = filled_tier.warehouse.load(SILVER)
+    named: dict[Any, Measure] = {}
+    for path in files(filled_tier, "silver.trades"):
+        named |= parquet_files.read_units(table.io, f"{table.location()}/{path}")
+        rows = pl.read_parquet(f"{table.location()}/{path}".removeprefix("file://"))
+        keys = rows.select("symbol", "timestamp", "trade_id").rows()
+        assert keys == sorted(keys)
+    assert named == before
+
+
+def test_compaction_is_one_snapshot_that_says_so(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    before = len(filled_tier.warehouse.load(SILVER).metadata.snapshots)
+    compact(filled_tier, merges(filled_tier))
+    table = filled_tier.warehouse.load(SILVER)
+    assert len(table.metadata.snapshots) == before + 1
+    snapshot = table.current_snapshot()
+    assert snapshot
+    assert snapshot.summary
+    assert compaction.PROPERTY in snapshot.summary.additional_properties
+
+
+def test_units_of_a_compacted_day_are_verified_in_their_new_file(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    compact(filled_tier, merges(filled_tier))
+    states = filled_tier.unit_table.states(SILVER)
+    assert {one.state for one in states.values()} == {VERIFIED}
+    assert sorted({path for one in states.values() for path in one.files}) == files(
+        filled_tier, "silver.trades"
+    )
+
+
+def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    unit = hour("silver.trades", "binance")
+    state = filled_tier.unit_table.states(SILVER)[unit]
+    filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
+    compact(filled_tier, merges(filled_tier))
+    after = filled_tier.unit_table.states(SILVER)[unit]
+    assert (after.state, after.released) == (RELEASED, True)
+    assert after.files != state.files
+
+
+@pytest.mark.parametrize(
+    ("after_end", "is_open", "is_due"),
+    [
+        (timedelta(hours=23), False, False),
+        (timedelta(hours=24), False, True),
+        (timedelta(hours=71), True, False),
+        (timedelta(hours=72), True, True),
+    ],
+)
+def test_day_is_compacted_a_day_after_its_end_or_three_with_an_open_gap(
+    filled_tier: ColdTier, after_end: timedelta, is_open: bool, is_due: bool
+) -> None:
+    offload(filled_tier, "silver.trades")
+    if is_open:
+        filled_tier.database.command(
+            "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
+            f"after) SELECT exchange, 'A/B', 1, 2, 2, '{FIRST_HOUR:%F %T}', '{FIRST_HOUR:%F %T}' "
+            "FROM (SELECT DISTINCT exchange FROM silver_trades)"
+        )
+    found = find_merges(filled_tier, SILVER, END + after_end)
+    filled_tier.database.command("TRUNCATE TABLE gaps SYNC")
+    assert bool(found) == is_due
+
+
+def test_day_with_a_unit_that_is_not_verified_is_left(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    filled_tier.unit_table.store([state.advance("written")])
+    assert {merge.exchange for merge in merges(filled_tier)} == {"kraken"}
+
+
+def test_units_are_divided_by_size_in_order_of_time() -> None:
+    a, b, c, d = (hour("silver.trades", "binance", n) for n in range(4))
+    assert divide({b: 40, a: 50, c: 30, d: 500}, 100) == ((a, b), (c,), (d,))
+
+
+def test_day_too_large_for_a_file_becomes_several_of_whole_units(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    before = contents(filled_tier, "silver.trades")
+    sizes = [file for merge in merges(filled_tier) for file in merge.old]
+    limit = 2 * max(file.file_size_in_bytes for file in sizes)
+    compact(filled_tier, find_merges(filled_tier, SILVER, LATER, limit))
+    assert len(files(filled_tier, "silver.trades")) == 4
+    assert contents(filled_tier, "silver.trades") == before
+    assert find_merges(filled_tier, SILVER, LATER, 1) == []
+
+
+def test_late_trade_divides_a_compacted_day_and_the_next_compaction_joins_it(
+    tier: ColdTier,
+) -> None:
+    frames = cold_tables.two_hours()
+    late = next(frame for frame in frames if frame.exchange == "binance" and frame.seq == 5)
+    cold_tables.play(tier.database, [frame for frame in frames if frame is not late])
+    offload(tier, "silver.trades")
+    compact(tier, merges(tier))
+    cold_tables.play(tier.database, [late])
+    offload(tier, "silver.trades")
+    assert len(scan(tier, "silver.trades")) == 82
+    assert [merge.exchange for merge in merges(tier)] == ["binance"]
+    compact(tier, merges(tier))
+    assert len(files(tier, "silver.trades")) == 2
+    assert len(scan(tier, "silver.trades")) == 82
+
+
+def test_merge_whose_files_were_replaced_meanwhile_is_left(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    written = [compaction.write(filled_tier, merge) for merge in merges(filled_tier)]
+    # Another process compacts the same day first.
+    compact(filled_tier, merges(filled_tier)[:1])
+    done = compaction.commit(filled_tier, written)
+    assert [one.merge.exchange for one in done] == ["kraken"]
+    assert len(files(filled_tier, "silver.trades")) == 2
+    assert len(scan(filled_tier, "silver.trades")) == 82
+
+
+def test_commit_to_other_files_of_the_table_does_not_disturb_a_merge(
+    filled_tier: ColdTier,
+) -> None:
+    offload(filled_tier, "silver.trades")
+    binance, kraken = (compaction.write(filled_tier, merge) for merge in merges(filled_tier))
+    assert len(compaction.commit(filled_tier, [kraken])) == 1
+    assert len(compaction.commit(filled_tier, [binance])) == 1
+    assert len(scan(filled_tier, "silver.trades")) == 82
+
+
+def test_commit_of_unknown_outcome_that_took_place_counts(
+    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offload(filled_tier, "silver.trades")
+    swap = filled_tier.warehouse.swap
+
+    def swap_unheard(*arguments: Any) -> None:
+        swap(*arguments)
+        raise ConflictError("the connection broke")
+
+    monkeypatch.setattr(type(filled_tier.warehouse), "swap", staticmethod(swap_unheard))
+    outcome = compact(filled_tier, merges(filled_tier))
+    assert (len(outcome.done), outcome.left, outcome.errors) == (2, 0, [])
+    assert len(scan(filled_tier, "silver.trades")) == 82
+
+
+def test_row_lost_in_writing_is_found_before_the_commit(
+    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offload(filled_tier, "silver.trades")
+    before = filled_tier.warehouse.load(SILVER).metadata_location
+    stream = RecordReader.stream
+    monkeypatch.setattr(
+        RecordReader, "stream", lambda *names: (one.slice(1) for one in stream(*names))
+    )
+    outcome = compact(filled_tier, merges(filled_tier))
+    assert len(outcome.errors) == 2
+    assert "not as the files before it" in outcome.errors[0]
+    assert filled_tier.warehouse.load(SILVER).metadata_location == before
+
+
+def test_corrupted_page_stops_the_compaction_of_its_day_only(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    location = filled_tier.warehouse.load(SILVER).location().removeprefix("file://")
+    path = Path(location) / state.files[0]
+    chunk = pq.read_metadata(path).row_group(0).column(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.file_offset + chunk.total_compressed_size - 2] ^= 0xFF
+    path.write_bytes(content)
+    outcome = compact(filled_tier, merges(filled_tier))
+    assert [one.merge.exchange for one in outcome.done] == ["kraken"]
+    assert len(outcome.errors) == 1
+    assert "silver.trades binance" in outcome.errors[0]
