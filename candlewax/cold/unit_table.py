@@ -56,8 +56,8 @@ _SCHEMA: Final = pa.schema(
 class UnitState:
     """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot.
 
-    `released`: its warm rows were dropped once, so warm rows of it are only what came later. It is
-    stored by `store_released` alone.
+    `released`: its warm rows were dropped once, so warm rows of it are only what came later. Only
+    `store_released` takes it back.
     """
 
     unit: Unit
@@ -143,7 +143,12 @@ class UnitTable:
         return found
 
     def store(self, states: Iterable[UnitState]) -> None:
-        """Store states. Each replaces what was known of its unit."""
+        """Store states. Each replaces what was known of its unit.
+
+        `released` is stored if it is true: what a process knew of a unit before another released it
+        must not take that back.
+        """
+        states = list(states)
         rows = [
             {
                 "layer": one.unit.layer, "exchange": one.unit.exchange, "begin": one.unit.begin,
@@ -156,6 +161,7 @@ class UnitTable:
         ]  # fmt: skip
         if rows:
             self._insert("cold_units", rows, _SCHEMA)
+        self.store_released([one.unit for one in states if one.released], released=True)
 
     def store_released(self, units: Iterable[Unit], *, released: bool) -> None:
         """Store that the warm rows of units were dropped, or that they are back."""
