@@ -4,7 +4,6 @@ import argparse
 import time
 
 from candlewax.cli.cold_common import open_cold
-from candlewax.cold import views
 from candlewax.cold.daily import prepare, run_daily
 from candlewax.cold.units import Measure, Unit
 from candlewax.pipeline.reports.summary import console
@@ -50,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
         result = tier.offloader.run_round(
             every_unit=arguments.all, on_unit=show, should_stop=shutdown
         )
-        views.refresh_all(tier)
+        tier.views.refresh_all()
         errors = run_daily(tier, shutdown) if arguments.daily and not result.errors else 0
     screen.print(
         f"{result.offloaded:,} units with {result.rows:,} rows written and read back; "

@@ -24,9 +24,7 @@ class Sides(NamedTuple):
     @property
     def is_same(self) -> bool:
         """True if rows and content are the same. Our clocks change if a row is stored again."""
-        return (self.warm.rows, self.warm.content) == (self.cold.rows, self.cold.content) and (
-            self.cold == self.footer
-        )
+        return _is_same(self.warm, self.cold) and self.cold == self.footer
 
 
 def compare(
@@ -50,19 +48,27 @@ def compare(
         footers = units_in(table, tier.warehouse.data_files(table, chosen))
         cold = tier.archive.measure(table, chosen)
         merged_rows = tier.archive.merged_rows(layer, table)
-    parts = [unit for unit in chosen if is_leaving or (unit in states and states[unit].released)]
-    wholes = [unit for unit in chosen if unit not in set(parts)]
-    warm: dict[Unit, Measure] = {}
-    for group, rows in ((parts, merged_rows), (wholes, relations.warm_rows(layer))):
-        if group:
-            with reading_archive(layer):
-                warm |= measure(tier.database, layer, group, rows)
+    warm = measure(tier.database, layer, chosen, relations.warm_rows(layer))
+    # Merging costs several times as much, and is needed only for units that are warm in part.
+    parts = [
+        unit
+        for unit in chosen
+        if (is_leaving or (unit in states and states[unit].released))
+        and not _is_same(warm.get(unit, NOTHING), cold[unit])
+    ]
+    if parts:
+        with reading_archive(layer):
+            warm |= measure(tier.database, layer, parts, merged_rows)
     return {
         unit: Sides(
             warm.get(unit, NOTHING), footers[unit][0] if unit in footers else NOTHING, cold[unit]
         )
         for unit in chosen
     }
+
+
+def _is_same(warm: Measure, cold: Measure) -> bool:
+    return (warm.rows, warm.content) == (cold.rows, cold.content)
 
 
 @contextmanager

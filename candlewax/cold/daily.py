@@ -1,10 +1,10 @@
-"""Work of the cold tier at its start, after each offload, and once a day."""
+"""Work of the cold tier at its start and once a day."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-from candlewax.cold import metrics, views
+from candlewax.cold import metrics
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.parquet_files import ArchiveError
@@ -14,7 +14,6 @@ from candlewax.cold.retention import remove_ttl
 from candlewax.cold.seal import make_manifest
 from candlewax.cold.signature import KeyFileError
 from candlewax.cold.tier import ColdTier
-from candlewax.cold.units import Measure, Unit
 from candlewax.cold.verify import verify
 
 _log: Final = logging.getLogger("candlewax")
@@ -34,14 +33,7 @@ def prepare(tier: ColdTier) -> None:
     tier.offloader.prepare()
     for table in remove_ttl(tier.database):
         _log.info("%s: nothing is dropped by age any more, only what is archived", table)
-    views.refresh_all(tier)
-
-
-def follow(tier: ColdTier, written: Mapping[Unit, Measure]) -> None:
-    """Count units that were written and verified, and show them in the views."""
-    metrics.count_written(written)
-    for name in {unit.layer for unit in written}:
-        views.refresh(tier, LAYERS[name])
+    tier.views.refresh_all()
 
 
 def run_daily(tier: ColdTier, should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -49,7 +41,7 @@ def run_daily(tier: ColdTier, should_stop: Callable[[], bool] = lambda: False) -
     now = tier.warm.now()
     report = maintain(tier, now, should_stop=should_stop)
     errors = list(report.errors)
-    views.refresh_all(tier)
+    tier.views.refresh_all()
     if should_stop():
         return len(errors)
     try:

@@ -50,12 +50,19 @@ class Offloader:
     """Offloads due units of all layers, one round after the other."""
 
     def __init__(
-        self, warm: WarmTables, warehouse: Warehouse, unit_table: UnitTable, writer: UnitWriter
+        self,
+        warm: WarmTables,
+        warehouse: Warehouse,
+        unit_table: UnitTable,
+        writer: UnitWriter,
+        after_commit: Callable[[Layer], object] = lambda _: None,
     ) -> None:
+        """`after_commit` is called with the layer of units that were committed and verified."""
         self._warm = warm
         self._warehouse = warehouse
         self._unit_table = unit_table
         self._writer = writer
+        self._after_commit = after_commit
         self._failed_layers: set[str] = set()
         self._errors: list[str] = []
 
@@ -110,10 +117,13 @@ class Offloader:
         if item.plan is None:
             return {}
         try:
-            return self._writer.complete(item)
+            written = self._writer.complete(item)
+            if written:
+                self._after_commit(item.plan.layer)
         except (ArchiveError, ConflictError) as error:
             self._keep_error(item.plan.layer, error)
             return {}
+        return written
 
     def _keep_error(self, layer: Layer, error: Exception) -> None:
         self._failed_layers.add(layer.name)

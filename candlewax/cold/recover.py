@@ -24,7 +24,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import StaticTable, Table
 
-from candlewax.cold import relations, views
+from candlewax.cold import relations
 from candlewax.cold.comparison import reading_archive
 from candlewax.cold.layers import LAYERS, Layer
 from candlewax.cold.parquet_files import ArchiveError
@@ -61,6 +61,8 @@ def recover(
     ArchiveError if the archive cannot be read.
     """
     registered = register_tables(tier)
+    with reading_archive(LAYERS["raw.frames"]):
+        tier.warehouse.create_tables()
     unverified: list[str] = []
     units = 0
     for layer in LAYERS.values():
@@ -68,7 +70,7 @@ def recover(
         unverified += errors
         units += found
         on_layer(layer, found)
-    views.refresh_all(tier)
+    tier.views.refresh_all()
     return Recovered(registered, units, tuple(unverified))
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from candlewax.cold import views
 from candlewax.cold.comparison import Sides, compare, reading_archive
 from candlewax.cold.layers import HOUR, LAYERS, Layer
 from candlewax.cold.leaving import LeavingTable, Partition
@@ -27,6 +26,7 @@ from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED, SEALED, UnitState
 from candlewax.cold.units import Unit
+from candlewax.cold.views import Leaving
 
 MAX_NAMED: Final = 5
 """Units that a reason names."""
@@ -133,9 +133,9 @@ class Releaser:
         self._after_step("marked")
         try:
             leaving.create()
-            mark = views.Leaving(leaving.name, partition.begin, partition.end, newest)
+            mark = Leaving(leaving.name, partition.begin, partition.end, newest)
             with reading_archive(layer):
-                views.refresh(self._tier, layer, mark)
+                self._tier.views.refresh(layer, mark)
             self._after_step("hidden")
             leaving.move_out(partition)
             self._after_step("moved")
@@ -196,7 +196,7 @@ class Releaser:
         """Make the view forget the leaving table, and drop this one if it is empty."""
         try:
             with reading_archive(layer):
-                views.refresh(self._tier, layer)
+                self._tier.views.refresh(layer)
         except ArchiveError as error:
             # The view stays as it is: right, and replaced in the next round.
             _log.warning("%s", error)

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.cold import metrics
-from candlewax.cold.daily import follow, prepare, run_daily
+from candlewax.cold.daily import prepare, run_daily
 from candlewax.cold.offload import EndOfLayer, Item
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier, open_tier
@@ -100,7 +100,7 @@ class ColdService:
                 self._end_round(tier, item)
                 return
             written = tier.offloader.archive_item(item)
-            follow(tier, written)
+            metrics.count_written(written)
             self._errors += len(tier.offloader.take_errors())
         except _AWAY as error:
             self._fail(error)

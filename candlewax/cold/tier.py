@@ -8,6 +8,7 @@ from candlewax.cold.archive import Archive
 from candlewax.cold.offload import Offloader
 from candlewax.cold.unit_table import UnitTable
 from candlewax.cold.unit_writer import UnitWriter
+from candlewax.cold.views import Views
 from candlewax.cold.warehouse import Warehouse, open_warehouse
 from candlewax.cold.warm import WarmTables
 from candlewax.runtime.cold_settings import ColdSettings
@@ -23,6 +24,7 @@ class ColdTier:
     warehouse: Warehouse
     archive: Archive
     unit_table: UnitTable
+    views: Views
     writer: UnitWriter
     offloader: Offloader
 
@@ -39,6 +41,9 @@ def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     warm = WarmTables(database)
     archive = Archive(database, settings)
     unit_table = UnitTable(database)
+    views = Views(database, warm, warehouse, archive, unit_table)
     writer = UnitWriter(warm, warehouse, archive, unit_table)
-    offloader = Offloader(warm, warehouse, unit_table, writer)
-    return ColdTier(settings, database, warm, warehouse, archive, unit_table, writer, offloader)
+    offloader = Offloader(warm, warehouse, unit_table, writer, views.refresh)
+    return ColdTier(
+        settings, database, warm, warehouse, archive, unit_table, views, writer, offloader
+    )

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +31,17 @@ WHERE ({layer:String} = '' OR layer = {layer:String})
 ORDER BY layer, begin, exchange
 """
 
+_DAYS: Final = """
+SELECT toUnixTimestamp(toStartOfDay(begin)) AS day,
+    toUnixTimestamp(maxIf(begin, released)) AS last_released
+FROM cold_units FINAL
+LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
+    USING (layer, exchange, begin)
+WHERE layer = {layer:String}
+GROUP BY day
+ORDER BY day
+"""
+
 _SCHEMA: Final = pa.schema(
     {
         "layer": pa.string(), "exchange": pa.string(), "begin": pa.timestamp("s", "UTC"),
@@ -45,8 +56,8 @@ _SCHEMA: Final = pa.schema(
 class UnitState:
     """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot.
 
-    `released`: its warm rows were dropped once, so warm rows of it are only what came later. It is
-    stored by `store_released` alone.
+    `released`: its warm rows were dropped once, so warm rows of it are only what came later. Only
+    `store_released` takes it back.
     """
 
     unit: Unit
@@ -67,6 +78,13 @@ class UnitState:
     def is_verified(self) -> bool:
         """True if ClickHouse has read these rows back from the archive and found them equal."""
         return STATES.index(self.state) >= STATES.index(VERIFIED)
+
+
+class Day(NamedTuple):
+    """A day with known units, and the end of the last one that was released, if any was."""
+
+    begin: datetime
+    released_until: datetime | None
 
 
 class UnitTable:
@@ -116,8 +134,21 @@ class UnitTable:
         )
         return [(unit, unit.end) for unit in units]
 
+    def days(self, layer: Layer) -> list[Day]:
+        """Return the days with known units of a layer that has units of time."""
+        found = []
+        for day, last in self._database.query(_DAYS, {"layer": layer.name}).iter_rows():
+            until = EPOCH + timedelta(seconds=int(last)) + (layer.span or timedelta())
+            found.append(Day(EPOCH + timedelta(seconds=int(day)), until if last else None))
+        return found
+
     def store(self, states: Iterable[UnitState]) -> None:
-        """Store states. Each replaces what was known of its unit."""
+        """Store states. Each replaces what was known of its unit.
+
+        `released` is stored if it is true: what a process knew of a unit before another released it
+        must not take that back.
+        """
+        states = list(states)
         rows = [
             {
                 "layer": one.unit.layer, "exchange": one.unit.exchange, "begin": one.unit.begin,
@@ -130,6 +161,7 @@ class UnitTable:
         ]  # fmt: skip
         if rows:
             self._insert("cold_units", rows, _SCHEMA)
+        self.store_released([one.unit for one in states if one.released], released=True)
 
     def store_released(self, units: Iterable[Unit], *, released: bool) -> None:
         """Store that the warm rows of units were dropped, or that they are back."""

@@ -17,11 +17,14 @@ from typing import Final
 from clickhouse_connect.driver.binding import format_str
 
 from candlewax.clickhouse import ddl
+from candlewax.clickhouse.client import Database
 from candlewax.cold import relations
+from candlewax.cold.archive import Archive
 from candlewax.cold.layers import LAYERS, Layer
-from candlewax.cold.tier import ColdTier
-from candlewax.cold.unit_table import UnitState
-from candlewax.cold.units import EPOCH, Unit
+from candlewax.cold.unit_table import Day, UnitTable
+from candlewax.cold.units import EPOCH
+from candlewax.cold.warehouse import Warehouse
+from candlewax.cold.warm import WarmTables
 
 VIEWS: Final[Mapping[str, str]] = {
     "raw.frames": "frames",
@@ -48,41 +51,56 @@ class Leaving:
     newest: datetime
 
 
-def refresh(tier: ColdTier, layer: Layer, leaving: Leaving | None = None) -> bool:
-    """Make the view of a layer show what is released, as it is committed now.
+class Views:
+    """The views of a database."""
 
-    Return True if the view was replaced. Layers without a view are left alone. Raises what the
-    catalog raises if it is away.
-    """
-    name = VIEWS.get(layer.name)
-    if name is None:
-        return False
-    comment = "".join(tier.database.query(_COMMENT, {"name": name})["comment"])
-    states = tier.unit_table.states(layer)
-    cut = max((unit.end for unit, state in states.items() if state.released), default=None)
-    if cut is None:
-        if not comment:
+    def __init__(
+        self,
+        database: Database,
+        warm: WarmTables,
+        warehouse: Warehouse,
+        archive: Archive,
+        unit_table: UnitTable,
+    ) -> None:
+        self._database = database
+        self._warm = warm
+        self._warehouse = warehouse
+        self._archive = archive
+        self._unit_table = unit_table
+
+    def refresh(self, layer: Layer, leaving: Leaving | None = None) -> bool:
+        """Make the view of a layer show what is released, as it is committed now.
+
+        Return True if the view was replaced. Layers without a view are left alone. Raises what the
+        catalog raises if it is away.
+        """
+        name = VIEWS.get(layer.name)
+        if name is None:
             return False
-        tier.database.command(warm_view(name))
+        comment = "".join(self._database.query(_COMMENT, {"name": name})["comment"])
+        days = self._unit_table.days(layer)
+        cut = max((day.released_until for day in days if day.released_until), default=None)
+        if cut is None:
+            if comment:
+                self._database.command(warm_view(name))
+            return bool(comment)
+        iceberg = self._archive.table_function(self._warehouse.load(layer))
+        rows = _spanning_rows(
+            layer, self._warm.types(layer), iceberg, cut, _warm_days(days, cut), leaving
+        )
+        facts = {"cut": cut.isoformat(), "text": hashlib.sha256(rows.encode()).hexdigest()}
+        new_comment = json.dumps(facts)
+        if comment == new_comment:
+            return False
+        self._database.command(
+            f"CREATE OR REPLACE VIEW {name} AS {rows} COMMENT {format_str(new_comment)}"
+        )
         return True
-    table = tier.warehouse.load(layer)
-    types = tier.warm.types(layer)
-    iceberg = tier.archive.table_function(table)
-    rows = _spanning_rows(layer, types, iceberg, cut, _warm_days(states, cut), leaving)
-    facts = {"cut": cut.isoformat(), "text": hashlib.sha256(rows.encode()).hexdigest()}
-    new_comment = json.dumps(facts)
-    if comment == new_comment:
-        return False
-    tier.database.command(
-        f"CREATE OR REPLACE VIEW {name} AS {rows} COMMENT {format_str(new_comment)}"
-    )
-    return True
 
-
-def refresh_all(tier: ColdTier) -> None:
-    """Make all views show what is released, as it is committed now."""
-    for layer in VIEWS:
-        refresh(tier, LAYERS[layer])
+    def refresh_all(self) -> None:
+        """Make all views show what is released, as it is committed now."""
+        for layer in VIEWS:
+            self.refresh(LAYERS[layer])
 
 
 def warm_view(name: str) -> str:
@@ -144,12 +162,10 @@ def _time_sql(layer: Layer, time: datetime) -> str:
     return f"{kind}('{time:%Y-%m-%d %H:%M:%S}', {digits}'UTC')"
 
 
-def _warm_days(states: Mapping[Unit, UnitState], cut: datetime) -> list[tuple[datetime, datetime]]:
+def _warm_days(days: Iterable[Day], cut: datetime) -> list[tuple[datetime, datetime]]:
     """Return the ranges of days before the cut with units of which none was released."""
-    released = {unit.day for unit, state in states.items() if state.released}
-    days = sorted({unit.day for unit in states if unit.begin < cut} - released)
     ranges: list[tuple[datetime, datetime]] = []
-    for day in days:
+    for day in sorted(one.begin for one in days if not one.released_until and one.begin < cut):
         end = day + timedelta(days=1)
         if ranges and ranges[-1][1] == day:
             ranges[-1] = ranges[-1][0], end

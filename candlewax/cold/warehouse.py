@@ -89,6 +89,7 @@ class Warehouse:
         return table
 
     def find(self, layer: Layer) -> Table | None:
+        """Return a table as it is committed now; None if the catalog does not know it."""
         try:
             return self.catalog.load_table(layer.name)
         except NoSuchTableError:

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from candlewax.clickhouse.client import Database
-from candlewax.cold import views
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.release import Releaser
 from candlewax.cold.tier import ColdTier
@@ -29,7 +28,7 @@ def explain(database: Database, query: str, setting: str) -> str:
 
 
 def test_view_is_warm_only_until_something_is_released(archived: ColdTier) -> None:
-    assert not views.refresh(archived, TRADES)
+    assert not archived.views.refresh(TRADES)
     assert "Iceberg" not in explain(archived.database, ONE_HOUR, "actions")
     assert "ReadFromObjectStorage" not in explain(archived.database, ONE_HOUR, "actions")
 
@@ -58,15 +57,17 @@ def test_view_shows_what_is_committed_only(archived: ColdTier) -> None:
     first = min(folder.glob("*.metadata.json"))
     shutil.copy(first, folder / "99999-0a0a0a0a.metadata.json")
     assert cold_release.rows(archived.database, "trades").rows() == before
-    assert not views.refresh(archived, TRADES)
+    assert not archived.views.refresh(TRADES)
 
 
 def test_view_follows_the_commits(archived: ColdTier) -> None:
-    """More of them than the catalog keeps metadata files of."""
+    """A view of metadata that the catalog no longer keeps could not be read."""
     Releaser(archived).run_layer(TRADES, past_keep())
     for number in range(3):
         cold_release.archive_late_trade(archived, f"late-{number}")
-        assert views.refresh(archived, TRADES)
+        assert not archived.views.refresh(TRADES)
+        newest = archived.warehouse.load(TRADES).metadata_location.rpartition("/")[2]
+        assert newest in cold_release.text_of(archived.database, "trades")
     assert len(cold_release.rows(archived.database, "trades")) == 85
     cold_release.make_warm(archived.database)
     assert len(cold_release.rows(archived.database, "trades")) == 3

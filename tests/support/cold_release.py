@@ -109,6 +109,16 @@ def spoil(tier: ColdTier, unit: Unit) -> Path:
     return path
 
 
+def text_of(database: Database, view: str) -> str:
+    """The statement that makes a view."""
+    found = database.query(
+        "SELECT create_table_query FROM system.tables "
+        "WHERE database = currentDatabase() AND name = {view:String}",
+        {"view": view},
+    )
+    return str(found["create_table_query"][0])
+
+
 def make_warm(database: Database, names: Iterable[str] = VIEWS) -> None:
     """Make the views as they are without an archive, so that the next test can use the database."""
     comments = dict(
