@@ -19,7 +19,7 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --editable . \
 FROM python:3.12.15-slim-trixie
 RUN groupadd --gid 10001 candlewax \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp candlewax \
-    && install --directory --owner 10001 --group 10001 /recovery
+    && install --directory --owner 10001 --group 10001 /recovery /catalog
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

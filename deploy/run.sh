@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs a dataflow until it ends or is stopped: run.sh ingest|silver|ohlcv|tables|repair
+# Runs a dataflow until it ends or is stopped: run.sh ingest|silver|ohlcv|tables|repair|cold
 #
-# All but ingest and repair have a recovery store, in $RECOVERY or by default in
+# All but ingest, repair and cold have a recovery store, in $RECOVERY or by default in
 # data/recovery/DATAFLOW. The first start creates it; a snapshot is taken every
 # $SNAPSHOT_SECONDS, by default 10. If STAY names a file, a dataflow whose feed has ended
 # creates that file and waits to be stopped, as an ended container would be restarted.
@@ -9,9 +9,9 @@ set -eu
 
 dataflow=${1-}
 case "$# $dataflow" in
-"1 ingest" | "1 silver" | "1 ohlcv" | "1 tables" | "1 repair") ;;
+"1 ingest" | "1 silver" | "1 ohlcv" | "1 tables" | "1 repair" | "1 cold") ;;
 *)
-    echo "usage: run.sh ingest|silver|ohlcv|tables|repair" >&2
+    echo "usage: run.sh ingest|silver|ohlcv|tables|repair|cold" >&2
     exit 2
     ;;
 esac
@@ -21,9 +21,9 @@ if [ -z "${PYTHON-}" ]; then
     [ ! -x .venv/bin/python ] || PYTHON=.venv/bin/python
 fi
 
-if [ "$dataflow" = ingest ] || [ "$dataflow" = repair ]; then
-    set --
-else
+case "$dataflow" in
+ingest | repair | cold) set -- ;;
+*)
     store=${RECOVERY:-data/recovery/$dataflow}
     if [ ! -e "$store/part-0.sqlite3" ]; then
         # Created beside its place, so that an aborted start leaves no half store.
@@ -36,7 +36,8 @@ else
     # Everything before a snapshot is stored first; only the last snapshot is kept. Later
     # messages are read again after a crash.
     set -- -r "$store" -s "${SNAPSHOT_SECONDS:-10}" -b 0
-fi
+    ;;
+esac
 
 if [ -z "${STAY-}" ]; then
     exec "$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@"

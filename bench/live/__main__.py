@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.live import api, chain, footprint, latency, page, sockets, watched, workers
 from bench.live.processes import Result
-from tests.support.kafka.broker import BrokerUnavailableError
+from tests.support.jars import MissingProgramError
 
 _FRAMES: Final = 1_000_000
 _SECONDS: Final = 20.0
@@ -84,7 +84,7 @@ def _run_part(part: str, options: argparse.Namespace) -> list[Result]:
         for result in PARTS[part](options):
             print(json.dumps(result), flush=True)
             results.append(result)
-    except BrokerUnavailableError as error:
+    except MissingProgramError as error:
         print(json.dumps({"part": part, "what": str(error)}), flush=True)
     return results
 

@@ -68,7 +68,8 @@ def _print_status(arguments: argparse.Namespace) -> int:
 def _describe(tier: ColdTier, name: str) -> dict[str, Any]:
     layer = LAYERS[name]
     states = tier.unit_table.states(layer).values()
-    files = tier.warehouse.data_files(tier.warehouse.load(layer))
+    table = tier.warehouse.load(layer)
+    files = tier.warehouse.data_files(table)
     newest = max((state.unit.begin for state in states if layer.span), default=None)
     return {
         "layer": name,
@@ -77,6 +78,7 @@ def _describe(tier: ColdTier, name: str) -> dict[str, Any]:
         "rows": sum(state.measure.rows for state in states),
         "files": len(files),
         "bytes": sum(file.file_size_in_bytes for file in files),
+        "metadata": table.metadata_location,
         "states": Counter(state.state for state in states),
         "unproven": sum(not state.is_verified for state in states),
         "unsettled": sum(not state.settled for state in states),

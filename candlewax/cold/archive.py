@@ -4,7 +4,6 @@ Without a named file ClickHouse takes the newest one of a folder, committed or n
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from clickhouse_connect.driver.binding import format_str
 from pyiceberg.table import Table
@@ -17,9 +16,6 @@ from candlewax.cold.units import NOTHING, Measure, Unit
 from candlewax.cold.warm import WarmTables, measure
 from candlewax.runtime.cold_settings import ColdSettings
 
-COLLECTION: Final = "candlewax_cold"
-"""Named collection with the keys of the store, so that no view's text holds them."""
-
 
 class Archive:
     """Reader of the committed tables by ClickHouse."""
@@ -30,15 +26,19 @@ class Archive:
         self._warm = WarmTables(database)
 
     def table_function(self, table: Table) -> str:
-        """Return the table function that reads a table at its committed metadata file."""
+        """Return the table function that reads a table at its committed metadata file.
+
+        It holds no keys: a server has them in its configuration, an embedded engine takes those of
+        `reach_archive`. A named collection would store them on disk in clear text.
+        """
         location = table.location()
         metadata = table.metadata_location.removeprefix(f"{location}/")
         pinned = f"SETTINGS iceberg_metadata_file_path = {format_str(metadata)}"
         if self._settings.is_local:
             return f"icebergLocal({format_str(location.removeprefix('file://'))}, {pinned})"
         bucket, _, path = location.partition("://")[2].partition("/")
-        url = f"{self._settings.s3_endpoint.rstrip('/')}/{bucket}/{path}/"
-        return f"icebergS3({COLLECTION}, url = {format_str(url)}, {pinned})"
+        url = f"{self._settings.s3_address}/{bucket}/{path}/"
+        return f"icebergS3({format_str(url)}, {pinned})"
 
     def rows(self, layer: Layer, table: Table) -> str:
         """Return the SELECT of cold rows in the types of the warm table."""

@@ -64,6 +64,11 @@ class ColdSettings:
         )
 
     @property
+    def s3_address(self) -> str:
+        """Address of the object store; Amazon's by default."""
+        return self.s3_endpoint.rstrip("/") or f"https://s3.{self.s3_region}.amazonaws.com"
+
+    @property
     def shown_catalog(self) -> str:
         """Address of the catalog without user and password."""
         return re.sub(r"//[^/]*@", "//", self.catalog)
@@ -82,15 +87,22 @@ class ColdSettings:
 
     def rest_properties(self) -> dict[str, str]:
         """Return the properties by which PyIceberg signs in at a REST catalog."""
-        return {"credential": self.catalog_credential} if self.catalog_credential else {}
+        if not self.catalog_credential:
+            return {}
+        tokens = f"{self.catalog.rstrip('/')}/v1/oauth/tokens"
+        return {"credential": self.catalog_credential, "oauth2-server-uri": tokens}
 
 
 def reach_archive(settings: ColdSettings) -> None:
     """Make the archive readable for the embedded engine of this process.
 
     The engine reads Iceberg tables in directories only below the working directory, so this may
-    change it to one above both. Paths in settings are absolute while there is a cold tier.
+    change it to one above both. Paths in settings are absolute while there is a cold tier. The keys
+    of an object store go into the environment, where the engine looks for them: in a statement they
+    would be stored with each view.
     """
+    keys = {"AWS_ACCESS_KEY_ID": settings.s3_key, "AWS_SECRET_ACCESS_KEY": settings.s3_secret}
+    os.environ.update({name: value for name, value in keys.items() if value})
     if settings.is_local and not Path(settings.location).is_relative_to(Path.cwd()):
         os.chdir(os.path.commonpath([settings.location, Path.cwd()]))
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the cold tier."""
+"""Servers, places and tiers that the tests of the cold tier share."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +9,17 @@ import pytest
 from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
 from tests.support import cold_tables
+from tests.support.cold.fixtures import object_store, place, postgres, rest_catalog
 from tests.support.databases import Databases
+
+__all__ = ["object_store", "place", "postgres", "rest_catalog"]
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment, and no warning that a faster planner is not installed."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 
 @pytest.fixture
@@ -17,7 +27,6 @@ def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Archive in a directory, beside empty tables."""
     # The embedded engine reads local Iceberg tables only below the working directory.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
     with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
         yield opened
 
@@ -36,7 +45,6 @@ def filled_tier(
 ) -> Iterator[ColdTier]:
     """Empty archive beside the trades of two hours."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
     for table in ("cold_units", "cold_marks"):
         played.command(f"TRUNCATE TABLE {table} SYNC")
     with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:

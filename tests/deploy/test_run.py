@@ -74,7 +74,7 @@ def test_wrong_arguments_print_the_usage(tmp_path: Path, arguments: tuple[str, .
     """No file is created."""
     answer = run(tmp_path, *arguments)
     assert answer.returncode == 2
-    assert "usage: run.sh ingest|silver|ohlcv|tables|repair" in answer.stderr
+    assert "usage: run.sh ingest|silver|ohlcv|tables|repair|cold" in answer.stderr
     assert not list(tmp_path.iterdir())
 
 

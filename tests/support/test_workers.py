@@ -8,6 +8,7 @@ import pytest
 from tests.support import workers
 
 GIB = 1 << 30
+OUTSIDE = ("CANDLEWAX_TEST_BROKERS", "CANDLEWAX_TEST_REST")
 
 
 @pytest.mark.parametrize(
@@ -18,14 +19,21 @@ def test_workers_are_bounded_by_cores_and_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int, gib: int, expected: int
 ) -> None:
     """One more than the cores, one for each two gibibytes, and at least one."""
-    monkeypatch.delenv("CANDLEWAX_TEST_BROKERS", raising=False)
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workers, "count_cores", lambda: cores)
     monkeypatch.setattr(workers, "memory", lambda: gib * GIB)
     assert workers.workers() == expected
 
 
-def test_tests_on_a_shared_broker_run_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CANDLEWAX_TEST_BROKERS", "127.0.0.1:19092")
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_tests_on_a_shared_server_run_in_one_process(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """On a broker, or on a catalog."""
+    for other in OUTSIDE:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "127.0.0.1:19092")
     assert workers.workers() == 0
 
 

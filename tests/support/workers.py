@@ -14,9 +14,9 @@ _LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 def workers() -> int:
     """One more than there are cores, as some wait, and no more than memory holds; none where
-    tests share a broker from outside, so that they take turns.
+    tests share a broker or a catalog from outside, so that they take turns.
     """
-    if os.environ.get("CANDLEWAX_TEST_BROKERS"):
+    if any(os.environ.get(f"CANDLEWAX_TEST_{name}") for name in ("BROKERS", "REST")):
         return 0
     return max(1, min(count_cores() + 1, memory() // _EACH))
 

@@ -3,7 +3,6 @@
 `python -m tests.support.kafka.broker FOLDER` runs one by hand until it is stopped.
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -18,10 +17,11 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.support import jars
+from tests.support.jars import CACHE
 from tests.support.ports import free_port
 
 HERE: Final = Path(__file__).parent
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax"
 
 _CLUSTER: Final = "MkU3OEVBNTcwNTJENDM2Qg"
 _READY: Final = 90.0
@@ -61,35 +61,10 @@ Configuration:
 """
 
 
-class BrokerUnavailableError(RuntimeError):
-    """No broker can be run here; the text says what is missing."""
-
-
 def fetch_jars() -> Path:
     """The broker's jars, fetched from Maven Central once and kept."""
-    pom = HERE / "pom.xml"
-    jars = CACHE / f"kafka-{sha256(pom.read_bytes()).hexdigest()[:16]}"
-    if jars.exists():
-        return jars
-    for program in ("java", "mvn"):
-        if not shutil.which(program):
-            raise BrokerUnavailableError(
-                f"{program} is not installed; install it, or name a running broker in "
-                "CANDLEWAX_TEST_BROKERS"
-            )
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=CACHE) as fetched:
-        subprocess.run(
-            [
-                "mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies",
-                f"-DoutputDirectory={fetched}/jars", "-DincludeScope=runtime",
-            ],
-            check=True,
-        )  # fmt: skip
-        # All at once, or another who fetches them was first.
-        with suppress(OSError):
-            Path(fetched, "jars").rename(jars)
-    return jars
+    instead = "name a running broker in CANDLEWAX_TEST_BROKERS"
+    return jars.fetch_jars("kafka", HERE / "pom.xml", instead)
 
 
 class Broker:

@@ -10,7 +10,8 @@ import pytest
 from candlewax.kafka.client import KafkaClient as Client
 from candlewax.runtime.settings import Brokers
 from tests.support.clickhouse_process import Serving, serving
-from tests.support.kafka.broker import Broker, BrokerUnavailableError, fetch_jars
+from tests.support.jars import MissingProgramError
+from tests.support.kafka.broker import Broker, fetch_jars
 from tests.support.kafka.reading import delete_topics
 from tests.support.kafka.system import System
 
@@ -21,7 +22,7 @@ def need_jars() -> None:
     """Skip, or fail where tests may not be skipped, if no broker can be run here."""
     try:
         fetch_jars()
-    except BrokerUnavailableError as error:
+    except MissingProgramError as error:
         if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
             pytest.fail(str(error))
         pytest.skip(str(error))

@@ -1,0 +1,113 @@
+"""Commands `candlewax cold maintain`, `restore`, `recover` and `off`."""
+
+import argparse
+from typing import Any
+
+from candlewax.cli.cold_common import open_cold
+from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
+from candlewax.cold import seal
+from candlewax.cold.layers import Layer
+from candlewax.cold.maintenance.maintain import maintain
+from candlewax.cold.recover import recover
+from candlewax.cold.restore import Progress, RestoreError, restore
+from candlewax.cold.retention import restore_ttl
+from candlewax.pipeline.reports.summary import console
+from candlewax.runtime.shutdown import ShutdownSignal
+
+
+def add(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps its type private
+    """Add the subcommands to the parser of `candlewax cold`."""
+    maintenance = subcommands.add_parser(
+        "maintain", help="merge files to one a day, expire snapshots, remove orphans"
+    )
+    maintenance.add_argument("--dry-run", action="store_true", help="only list what would be done")
+    maintenance.set_defaults(run=_maintain)
+    restoring = subcommands.add_parser(
+        "restore", help="put archived rows back into tables of ClickHouse, and compare them"
+    )
+    for name, description in (("from", "begin, UTC"), ("to", "end, exclusive")):
+        restoring.add_argument(
+            f"--{name}", dest=name, type=parse_cli_time, required=True, help=description
+        )
+    restoring.add_argument(
+        "--into", default="", metavar="DATABASE", help="CANDLEWAX_DATABASE with _restored behind it"
+    )
+    restoring.set_defaults(run=_restore)
+    recovering = subcommands.add_parser(
+        "recover", help="fill the catalog and cold_units again from the files of the archive"
+    )
+    recovering.set_defaults(run=_recover)
+    off = subcommands.add_parser(
+        "off", help="give the tables their retention back, after CANDLEWAX_COLD was taken away"
+    )
+    off.set_defaults(run=_off)
+
+
+def _maintain(arguments: argparse.Namespace) -> int:
+    screen = console()
+    shutdown = ShutdownSignal()
+    shutdown.listen()
+    with open_cold(1) as tier:
+        report = maintain(
+            tier,
+            tier.warm.now(),
+            dry_run=arguments.dry_run,
+            on_progress=lambda line: screen.print(line, highlight=False),
+            should_stop=shutdown,
+        )
+    verb = "would be" if arguments.dry_run else "were"
+    screen.print(
+        f"{report.files_before:,} files {verb} merged into {report.files_after:,}, "
+        f"{report.snapshots:,} snapshots {verb} expired, {report.orphans:,} orphans of "
+        f"{report.orphan_bytes / 1e6:,.1f} MB {verb} removed",
+        highlight=False,
+    )
+    for error in report.errors:
+        screen.print(f"[bold red]{error}[/]", highlight=False)
+    return 1 if report.errors else 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    begin, end = getattr(arguments, "from"), arguments.to
+    screen = console()
+
+    def show(progress: Progress) -> None:
+        screen.print(
+            f"{progress.layer} {progress.day:%Y-%m-%d}: {progress.rows:,} rows", highlight=False
+        )
+
+    with open_cold(1, errors=(RestoreError,)) as tier:
+        if begin >= end:
+            raise RestoreError("--from is not before --to")
+        done = restore(tier, tier.location, begin, end, arguments.into, show)
+    screen.print(
+        f"{done.units:,} units with {done.rows:,} rows restored into the database {done.database} "
+        f"and found equal; {done.present:,} were there",
+        highlight=False,
+    )
+    return 0
+
+
+def _recover(_: argparse.Namespace) -> int:
+    screen = console()
+
+    def show(layer: Layer, units: int) -> None:
+        screen.print(f"{layer.name}: {units:,} units", highlight=False)
+
+    with open_cold(1) as tier:
+        done = recover(tier, seal.sealed_units(tier), show)
+    for name in done.registered:
+        screen.print(f"{name}: registered in the catalog", highlight=False)
+    for reason in done.unverified:
+        screen.print(f"[bold red]{reason}[/]", highlight=False)
+    screen.print(f"{done.units:,} units are known", highlight=False)
+    return 1 if done.unverified else 0
+
+
+def _off(_: argparse.Namespace) -> int:
+    database = open_database(1)
+    tables = exit_on_error(1, lambda: restore_ttl(database))
+    database.close()
+    names = ", ".join(tables)
+    print(f"retention is back: {names}" if names else "every table has its retention")
+    return 0

@@ -1,0 +1,1 @@
+"""The cold tier under random kills; `make cold-chaos` runs it."""
