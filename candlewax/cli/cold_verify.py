@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,9 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _check_manifests(arguments)
     shown = (lambda _: None) if arguments.json else _print_layer
     with open_cold(NOT_COMPARED) as tier:
-        result = verify(
-            tier, arguments.begin, arguments.end, deep=arguments.deep, on_layer=shown
-        )
+        result = verify(tier, arguments.begin, arguments.end, deep=arguments.deep, on_layer=shown)
     if arguments.json:
         print(json.dumps(result.as_dict(), default=str, ensure_ascii=False))
     else:

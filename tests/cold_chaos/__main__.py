@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from candlewax.cold.maintenance.orphans import find_orphans, remove_files
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.maintenance.orphans import find_orphans, remove_files
 from candlewax.cold.tier import ColdTier
 from candlewax.runtime.cold_settings import ColdSettings, reach_archive
 from candlewax.runtime.setting_parsers import Server

@@ -7,9 +7,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from candlewax.cold.maintenance.maintain import maintain
-
 from candlewax.clickhouse.client import connect
+from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.runtime.cold_settings import ColdSettings, reach_archive
 from candlewax.runtime.setting_parsers import Server

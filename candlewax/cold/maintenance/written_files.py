@@ -7,7 +7,6 @@ from clickhouse_connect.driver.binding import format_str
 
 from candlewax.clickhouse.client import QueryError, short_message
 from candlewax.cold import relations, store
-from candlewax.cold.archive import COLLECTION
 from candlewax.cold.layers import Layer
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
@@ -39,9 +38,8 @@ def check_file(tier: ColdTier, layer: Layer, path: str, expected: Mapping[Unit, 
 
 
 def _function(settings: ColdSettings, location: str) -> str:
-    """Return the table function that reads a file."""
+    """Return the table function that reads a file. As those of tables, it holds no keys."""
     path = store.path_of(location)
     if settings.is_local:
         return f"file({format_str(path)}, 'Parquet')"
-    url = f"{settings.s3_endpoint.rstrip('/')}/{path}"
-    return f"s3({COLLECTION}, url = {format_str(url)}, format = 'Parquet')"
+    return f"s3({format_str(f'{settings.s3_address}/{path}')}, 'Parquet')"
