@@ -28,8 +28,11 @@ def load_cold_settings(status: int) -> tuple[Settings, ColdSettings]:
 
 
 @contextmanager
-def open_cold(status: int) -> Iterator[ColdTier]:
-    """Open the configured database and archive. If that fails, exit with the status."""
+def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
+    """Open the configured database and archive.
+
+    If that fails, or the block raises one of `errors`, exit with a message and the status.
+    """
     logging.basicConfig(level=logging.WARNING)
     settings, cold = load_cold_settings(status)
     print_database(settings)
@@ -38,6 +41,6 @@ def open_cold(status: int) -> Iterator[ColdTier]:
     with closing(database), ExitStack() as stack:
         try:
             yield stack.enter_context(closing(open_tier(cold, database)))
-        except (ArchiveError, *AWAY) as error:
+        except (ArchiveError, *AWAY, *errors) as error:
             print_error(str(error))
             sys.exit(status)

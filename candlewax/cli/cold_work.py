@@ -5,13 +5,13 @@ from typing import Any
 
 from candlewax.cli.cold_common import open_cold
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
-from candlewax.cold import seal
 from candlewax.cold.layers import Layer
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.recover import recover
 from candlewax.cold.restore import Progress, RestoreError, restore
 from candlewax.cold.retention import restore_ttl
 from candlewax.pipeline.reports.summary import console
+from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 
 
@@ -76,10 +76,10 @@ def _restore(arguments: argparse.Namespace) -> int:
             f"{progress.layer} {progress.day:%Y-%m-%d}: {progress.rows:,} rows", highlight=False
         )
 
-    with open_cold(1, errors=(RestoreError,)) as tier:
+    with open_cold(1, RestoreError) as tier:
         if begin >= end:
             raise RestoreError("--from is not before --to")
-        done = restore(tier, tier.location, begin, end, arguments.into, show)
+        done = restore(tier, load_settings().clickhouse, begin, end, arguments.into, show)
     screen.print(
         f"{done.units:,} units with {done.rows:,} rows restored into the database {done.database} "
         f"and found equal; {done.present:,} were there",
@@ -95,7 +95,7 @@ def _recover(_: argparse.Namespace) -> int:
         screen.print(f"{layer.name}: {units:,} units", highlight=False)
 
     with open_cold(1) as tier:
-        done = recover(tier, seal.sealed_units(tier), show)
+        done = recover(tier, on_layer=show)
     for name in done.registered:
         screen.print(f"{name}: registered in the catalog", highlight=False)
     for reason in done.unverified:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -110,7 +110,20 @@ class Database:
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
         with self._lock:
-            return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters)))
+            try:
+                return pl.DataFrame(self.client.query_arrow(sql, parameters=dict(parameters)))
+            except ClickHouseError:
+                self._discard_output()
+                raise
+
+    def _discard_output(self) -> None:
+        """Discard what a failed query of an embedded engine has already written.
+
+        The engine puts it before the answer of the next query, which then cannot be read.
+        """
+        if self.is_embedded:
+            with suppress(ClickHouseError, ValueError):
+                self.client.raw_query("SELECT 1")
 
     def with_retries(
         self, action: Callable[[], T], wait: Callable[[float], object] = time.sleep

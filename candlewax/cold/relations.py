@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from clickhouse_connect.driver.binding import format_str
+
 from candlewax.clickhouse.client import Database
 from candlewax.cold.columns import Column
 from candlewax.cold.layers import HOUR, Layer
@@ -53,8 +55,15 @@ def warm_rows(layer: Layer) -> str:
 
 def cold_rows(layer: Layer, types: Types, iceberg: str) -> str:
     """Return the SELECT of the rows of an Iceberg table, in the types of the warm table."""
-    columns = ", ".join(f"CAST(r.{name}, '{_quoted(types[name])}') AS {name}" for name in types)
-    return f"SELECT {columns} FROM {iceberg} AS r WHERE {_selection(layer)}"
+    return f"SELECT {cold_columns(types)} FROM {iceberg} AS r WHERE {_selection(layer)}"
+
+
+def cold_columns(types: Types) -> str:
+    """Return the columns of an Iceberg table `r`, cast to the types of the warm table.
+
+    ClickHouse leaves out files by their partitions and bounds through these casts.
+    """
+    return ", ".join(f"CAST(r.{name}, {format_str(types[name])}) AS {name}" for name in types)
 
 
 def merged_rows(layer: Layer, types: Types, iceberg: str) -> str:
@@ -78,8 +87,33 @@ def measure_sql(layer: Layer, rows: str) -> str:
         f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
         "lower(leftPad(hex(sum(content)), 32, '0')) AS content, toString(sum(clocks)) AS clocks "
         f"FROM (SELECT exchange, {layer.time or '0'} AS at, "
-        f"reinterpretAsUInt128({_hash(layer)}) AS content, {_clocks(layer)} AS clocks "
+        f"reinterpretAsUInt128({content_hash(layer)}) AS content, {_clocks(layer)} AS clocks "
         f"FROM ({rows})) GROUP BY exchange, begin"
+    )
+
+
+def cold_only_sql(layer: Layer, types: Types, iceberg: str) -> str:
+    """Return the statement that counts cold rows whose keys are not warm.
+
+    Its columns: exchange, begin (seconds since 1970), rows.
+    """
+    key = ", ".join(layer.key)
+    return (
+        f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows "
+        f"FROM (SELECT exchange, {layer.time or '0'} AS at "
+        f"FROM ({cold_rows(layer, types, iceberg)}) "
+        f"WHERE ({key}) NOT IN (SELECT {key} FROM ({warm_rows(layer)}))) GROUP BY exchange, begin"
+    )
+
+
+def bind(sql: str, units: Iterable[Unit]) -> str:
+    """Return a statement with the parameters of the units as text."""
+    found = parameters(units)
+    names = ", ".join(map(format_str, found["exchanges"]))
+    return (
+        sql.replace("{exchanges:Array(String)}", f"[{names}]")
+        .replace("{begin:DateTime('UTC')}", f"toDateTime({format_str(found['begin'])}, 'UTC')")
+        .replace("{end:DateTime('UTC')}", f"toDateTime({format_str(found['end'])}, 'UTC')")
     )
 
 
@@ -90,7 +124,7 @@ MEASURED: Final = ("content_low", "content_high", "clocks_sum")
 def stream_sql(layer: Layer, rows: str) -> str:
     """Return the statement that yields rows for Arrow, and MEASURED, in the order of the layer."""
     columns = [f"{_for_arrow(column)} AS {column.name}" for column in layer.columns]
-    hashed = _hash(layer, "s.")
+    hashed = content_hash(layer, "s.")
     measured = (
         f"reinterpretAsUInt64({hashed})",
         f"reinterpretAsUInt64(substring({hashed}, 9, 8))",
@@ -101,7 +135,7 @@ def stream_sql(layer: Layer, rows: str) -> str:
     return f"SELECT {', '.join(columns)} FROM ({rows}) AS s ORDER BY {order}"
 
 
-def _hash(layer: Layer, prefix: str = "") -> str:
+def content_hash(layer: Layer, prefix: str = "") -> str:
     """Return the hash of a row's content, without our clocks."""
     columns = (column for column in layer.columns if column.name not in layer.clocks)
     return f"sipHash128({', '.join(_hashed(column, prefix) for column in columns)})"
@@ -146,7 +180,3 @@ def _for_arrow(column: Column) -> str:
     if column.type == "timestamptz":
         return f"toDateTime64({name}, 6, 'UTC')"
     return f"CAST({name}, '{casts[column.type]}')" if column.type in casts else name
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -24,6 +24,8 @@ _STATES: Final = """
 SELECT layer, exchange, toUnixTimestamp(begin) AS begin_s, toString(cold_units.state) AS state,
     rows, content, clocks, settled, files, snapshot, measured_at, released, version
 FROM cold_units FINAL
+LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
+    USING (layer, exchange, begin)
 WHERE ({layer:String} = '' OR layer = {layer:String})
     AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}
 ORDER BY layer, begin, exchange
@@ -34,7 +36,7 @@ _SCHEMA: Final = pa.schema(
         "layer": pa.string(), "exchange": pa.string(), "begin": pa.timestamp("s", "UTC"),
         "state": pa.string(), "rows": pa.uint64(), "content": pa.string(), "clocks": pa.string(),
         "settled": pa.bool_(), "files": pa.list_(pa.string()), "snapshot": pa.int64(),
-        "measured_at": pa.timestamp("us", "UTC"), "released": pa.bool_(), "version": pa.uint64(),
+        "measured_at": pa.timestamp("us", "UTC"), "version": pa.uint64(),
     }
 )  # fmt: skip
 
@@ -43,7 +45,8 @@ _SCHEMA: Final = pa.schema(
 class UnitState:
     """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot.
 
-    `released`: its warm rows were dropped once, so warm rows of it are only what came later.
+    `released`: its warm rows were dropped once, so warm rows of it are only what came later. It is
+    stored by `store_released` alone.
     """
 
     unit: Unit
@@ -121,13 +124,26 @@ class UnitTable:
                 "state": one.state, "rows": one.measure.rows, "content": one.measure.content,
                 "clocks": str(one.measure.clocks), "settled": one.settled,
                 "files": list(one.files), "snapshot": one.snapshot,
-                "measured_at": one.measured_at, "released": one.released,
-                "version": _next_version(one.version),
+                "measured_at": one.measured_at, "version": _next_version(one.version),
             }
             for one in states
         ]  # fmt: skip
         if rows:
             self._insert("cold_units", rows, _SCHEMA)
+
+    def store_released(self, units: Iterable[Unit], *, released: bool) -> None:
+        """Store that the warm rows of units were dropped, or that they are back."""
+        schema = pa.schema(
+            {
+                "layer": pa.string(), "exchange": pa.string(), "begin": pa.timestamp("s", "UTC"),
+                "released": pa.bool_(), "version": pa.uint64(),
+            }
+        )  # fmt: skip
+        rows = [
+            {**unit._asdict(), "released": released, "version": _next_version(0)} for unit in units
+        ]
+        if rows:
+            self._insert("cold_releases", rows, schema)
 
     def mark(self, layer: Layer) -> datetime:
         """Return the time up to which stored rows of a layer are offloaded; 1970 at first."""

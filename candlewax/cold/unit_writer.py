@@ -170,6 +170,7 @@ class UnitWriter:
         """Commit the files of a plan in one snapshot. Raises ConflictError."""
         if not plan.old and not staged.paths:
             return
+        self._require_unreleased(plan)
         contents = {
             f"{unit.exchange} {unit.begin.isoformat()}": measure.content
             for unit, measure in staged.measures.items()
@@ -179,6 +180,21 @@ class UnitWriter:
         snapshot = table.current_snapshot()
         snapshot_id = snapshot.snapshot_id if snapshot else 0
         self._remember(plan, COMMITTED, staged.measures, staged.paths, snapshot_id)
+
+    def _require_unreleased(self, plan: Plan) -> None:
+        """Raise ConflictError if a unit was released since the plan was made.
+
+        Its rows may have been read after they were dropped. As long as no unit is marked as
+        released, all its rows are warm.
+        """
+        begins = [unit.begin for unit in plan.units]
+        now_known = self._unit_table.states(
+            plan.layer, min(begins), max(begins) + timedelta(seconds=1)
+        )
+        for unit in plan.units:
+            was_released = unit in plan.known and plan.known[unit].released
+            if unit in now_known and now_known[unit].released and not was_released:
+                raise ConflictError(f"{unit}: released meanwhile")
 
     def verify(self, plan: Plan) -> frozenset[Unit]:
         """Read the units of a plan back through the committed metadata, by ClickHouse.
@@ -218,7 +234,6 @@ class UnitWriter:
                 files=(paths[unit].removeprefix(location),) if unit in paths else (),
                 snapshot=snapshot,
                 measured_at=plan.measured_at,
-                released=unit in plan.known and plan.known[unit].released,
                 version=plan.known[unit].version if unit in plan.known else 0,
             )
             for unit, measure in measures.items()

@@ -1,6 +1,8 @@
 """Units of the cold tier: what is offloaded, compared and sealed as one."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from candlewax.cold.layers import HOUR, LAYERS
@@ -34,6 +36,13 @@ class Unit(NamedTuple):
         return (
             name if span is None else f"{name} {self.begin:{'%F %H:%M' if span == HOUR else '%F'}}"
         )
+
+
+def group_by_day(units: Iterable[Unit]) -> Iterator[list[Unit]]:
+    """Yield the units of each day in order."""
+    in_order = sorted(units, key=lambda unit: (unit.begin, unit.exchange))
+    for _, group in groupby(in_order, key=lambda unit: unit.day):
+        yield list(group)
 
 
 class Measure(NamedTuple):

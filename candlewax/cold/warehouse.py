@@ -50,7 +50,7 @@ class Warehouse:
     def create_tables(self) -> None:
         """Create absent tables; add columns that the layers have and the tables lack."""
         for layer in LAYERS.values():
-            self._add_columns(layer, self._find(layer) or self._create(layer))
+            self._add_columns(layer, self.find(layer) or self._create(layer))
 
     def _create(self, layer: Layer) -> Table:
         schema = schemas.iceberg_schema(layer)
@@ -81,14 +81,14 @@ class Warehouse:
 
     def load(self, layer: Layer) -> Table:
         """Return a table as it is committed now. Raises ArchiveError if there is none."""
-        table = self._find(layer)
+        table = self.find(layer)
         if table is None:
             raise ArchiveError(
                 f"{layer.name}: no such table in the archive; candlewax offload makes it"
             )
         return table
 
-    def _find(self, layer: Layer) -> Table | None:
+    def find(self, layer: Layer) -> Table | None:
         try:
             return self.catalog.load_table(layer.name)
         except NoSuchTableError:

@@ -4,7 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from candlewax.core.cross_check import as_report
 from candlewax.core.schema import TIME
 from candlewax.web import encode
 from candlewax.web.database_pulse import Pulse
+from candlewax.web.history import History, trades_sql
 
 
 class Series(NamedTuple):
@@ -59,24 +60,6 @@ HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')}
 ORDER BY before, exchange, symbol, first_sequence, numbering
 LIMIT {limit:UInt32}
 """
-
-_TRADES: Final = """
-SELECT toDateTime64(timestamp, 6, 'UTC') AS timestamp, toString(side) AS side, price, quantity,
-    quote_volume, trade_id, sequence, conditions,
-    toDateTime64(received_at, 6, 'UTC') AS received_at
-FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-    AND silver_trades.timestamp >= {begin:DateTime64(6, 'UTC')}
-    AND silver_trades.timestamp < {end:DateTime64(6, 'UTC')}
-"""
-
-_AFTER: Final = """ AND (silver_trades.timestamp, sequence, trade_id) %s
-    ({at:DateTime64(6, 'UTC')}, {number:UInt64}, {id:String})"""
-
-_ORDER: Final = (
-    " ORDER BY silver_trades.timestamp{0}, sequence{0}, trade_id{0} LIMIT {{limit:UInt32}}"
-)
-
 
 _FEEDS: Final = """
 SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS received_us,
@@ -136,6 +119,7 @@ class Store:
         self._all = [open_database() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
+        self._history = History(self.ask)
         database = self._all[0]
         self._pulse = None if database.is_embedded else Pulse(database)
 
@@ -178,15 +162,20 @@ class Store:
         """Return the first or `last` candles (encode.CANDLE) that begin in a time range, oldest
         first.
         """
-        rows = self.ask(
-            f"SELECT {_CANDLE} FROM ohlcv FINAL WHERE timeframe = {{timeframe:String}} "
-            "AND exchange = {exchange:String} AND symbol = {symbol:String} "
-            "AND ohlcv.window_start >= {begin:DateTime('UTC')} "
-            "AND ohlcv.window_start < {end:DateTime('UTC')} "
-            f"ORDER BY ohlcv.window_start{' DESC' if last else ''} LIMIT {{limit:UInt32}}",
-            {**series._asdict(), "begin": begin, "end": end, "limit": limit},
-        )
-        return encode.candles(rows.reverse() if last else rows)
+
+        def read(source: str, begin: datetime, end: datetime, limit: int) -> pl.DataFrame:
+            rows = self.ask(
+                f"SELECT {_CANDLE} FROM {source} WHERE timeframe = {{timeframe:String}} "
+                "AND exchange = {exchange:String} AND symbol = {symbol:String} "
+                "AND ohlcv.window_start >= {begin:DateTime('UTC')} "
+                "AND ohlcv.window_start < {end:DateTime('UTC')} "
+                f"ORDER BY ohlcv.window_start{' DESC' if last else ''} LIMIT {{limit:UInt32}}",
+                {**series._asdict(), "begin": begin, "end": end, "limit": limit},
+            )
+            return rows.reverse() if last else rows
+
+        rows = self._history.read("candles", read, begin, end, limit, last=last)
+        return encode.candles(rows)
 
     def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
         """Return the newest `each` candles of each market, oldest first, and its names."""
@@ -224,13 +213,19 @@ class Store:
         With a cursor: only trades behind it, or before it for the last ones.
         """
         parameters: dict[str, Any] = {"exchange": market[0], "symbol": market[1]}
-        parameters |= {"begin": begin, "end": end, "limit": limit}
-        sql = _TRADES
         if cursor:
-            sql += _AFTER % ("<" if last else ">")
             parameters |= {"at": cursor.time, "number": cursor.sequence, "id": cursor.trade_id}
-        rows = self.ask(sql + _ORDER.format(" DESC" if last else ""), parameters)
-        return rows.reverse() if last else rows
+            if last and cursor.time < end:
+                end = cursor.time + timedelta(microseconds=1)
+            elif not last:
+                begin = max(begin, cursor.time)
+
+        def read(source: str, begin: datetime, end: datetime, limit: int) -> pl.DataFrame:
+            sql = trades_sql(source, last=last, has_cursor=cursor is not None)
+            rows = self.ask(sql, {**parameters, "begin": begin, "end": end, "limit": limit})
+            return rows.reverse() if last else rows
+
+        return self._history.read("trades", read, begin, end, limit, last=last)
 
     def gaps(
         self, exchanges: list[str], symbol: str, begin: datetime, end: datetime, limit: int

@@ -13,8 +13,21 @@ CREATE TABLE IF NOT EXISTS cold_units
     files       Array(String) COMMENT 'its data files, below the folder of the table',
     snapshot    Int64 COMMENT 'Iceberg snapshot that holds it',
     measured_at DateTime64(6, 'UTC') COMMENT 'when the warm rows were measured',
-    released    Bool COMMENT 'its warm rows were dropped once: warm rows of it came later',
     version     UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (layer, exchange, begin)
+SETTINGS non_replicated_deduplication_window = 0;
+
+-- Units whose warm rows were dropped, so that warm rows of them are only what came later. Apart from
+-- `cold_units`, as one process may store there what it knew of a unit before another released it.
+CREATE TABLE IF NOT EXISTS cold_releases
+(
+    layer    LowCardinality(String),
+    exchange LowCardinality(String),
+    begin    DateTime('UTC'),
+    released Bool COMMENT 'false: the rows were moved back',
+    version  UInt64
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (layer, exchange, begin)

@@ -8,7 +8,7 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
-from tests.support import cold_tables
+from tests.support import cold_release, cold_tables
 from tests.support.cold.fixtures import object_store, place, postgres, rest_catalog
 from tests.support.databases import Databases
 
@@ -49,3 +49,11 @@ def filled_tier(
         played.command(f"TRUNCATE TABLE {table} SYNC")
     with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:
         yield opened
+
+
+@pytest.fixture
+def archived(tier: ColdTier) -> Iterator[ColdTier]:
+    """Two hours of trades, offloaded and sealed."""
+    cold_release.archive(tier)
+    yield tier
+    cold_release.make_warm(tier.database)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from multiprocessing.context import ForkServerProcess
@@ -193,12 +194,15 @@ def _frames() -> list[Frame]:
 
 
 def _settings(place: Place) -> ColdSettings:
-    store = place.store
-    return ColdSettings(
-        place.warehouse,
-        place.catalog,
-        *((store.endpoint, store.region, store.key, store.secret) if store else ()),
-        catalog_credential=place.credential,
+    settings = ColdSettings(place.warehouse, place.catalog, catalog_credential=place.credential)
+    if place.store is None:
+        return settings
+    return replace(
+        settings,
+        s3_endpoint=place.store.endpoint,
+        s3_region=place.store.region,
+        s3_key=place.store.key,
+        s3_secret=place.store.secret,
     )
 
 

@@ -1,0 +1,66 @@
+"""Verification of the archive: every row that differs is named, with its fields."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from candlewax.cold.tier import ColdTier
+from candlewax.cold.verify import verify
+from tests.support import cold_release
+from tests.support.cold_tables import hour
+
+
+def by_trade(rows: tuple[Mapping[str, Any], ...]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    return {row["key"]["trade_id"]: (row["problem"], row["fields"]) for row in rows}
+
+
+def test_archive_that_equals_the_tables_is_the_same(archived: ColdTier) -> None:
+    for deep in (False, True):
+        found = verify(archived, deep=deep)
+        assert found.is_same
+        assert found.rows == ()
+        counts = {one.layer: one for one in found.layers}
+        assert (counts["silver.trades"].compared, counts["silver.trades"].rows) == (6, 82)
+        assert sum(one.pending + one.differing for one in found.layers) == 0
+        assert json.loads(json.dumps(found.as_dict()))["is_same"] is True
+
+
+def test_missing_surplus_and_changed_trades_are_named(archived: ColdTier) -> None:
+    """They were stored before the offload, so no later one would repair it."""
+    cold_release.move_offload(archived, timedelta(hours=1))
+    insert = "INSERT INTO silver_trades SELECT * REPLACE"
+    for change in ("'new' AS trade_id", "toDecimal128(7, 12) AS price"):
+        archived.database.command(
+            f"{insert} ({change}) FROM silver_trades AS t "
+            "WHERE t.exchange = 'binance' AND t.trade_id = '101'"
+        )
+    archived.database.command(
+        "ALTER TABLE silver_trades DELETE WHERE trade_id = '125' SETTINGS mutations_sync = 2"
+    )
+    for deep in (False, True):
+        found = verify(archived, deep=deep)
+        assert found.differing == (
+            str(hour("silver.trades", "binance")), str(hour("silver.trades", "binance", 1)),
+        )  # fmt: skip
+        assert by_trade(found.rows) == {
+            "new": ("missing", {}),
+            "101": ("differs", {"price": {"warm": "7", "cold": "60101"}}),
+            "125": ("surplus", {}),
+        }
+
+
+def test_late_trade_is_pending_until_the_next_round(archived: ColdTier) -> None:
+    cold_release.store_late_trade(archived.database, "late")
+    found = verify(archived)
+    assert found.is_same
+    assert {one.layer: one.pending for one in found.layers if one.pending} == {"silver.trades": 1}
+
+
+def test_deep_verification_names_an_unreadable_file(archived: ColdTier) -> None:
+    cold_release.spoil(archived, hour("silver.trades", "kraken"))
+    assert verify(archived).is_same
+    found = verify(archived, deep=True)
+    assert not found.is_same
+    (error,) = found.unreadable
+    assert "/exchange=kraken/20250615T10-" in error
