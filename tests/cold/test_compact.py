@@ -116,7 +116,8 @@ def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
+    filled_tier.unit_table.store([state.advance(RELEASED)])
+    filled_tier.unit_table.store_released([unit], released=True)
     compact(filled_tier, merges(filled_tier))
     after = filled_tier.unit_table.states(SILVER)[unit]
     assert (after.state, after.released) == (RELEASED, True)

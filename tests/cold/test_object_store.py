@@ -51,7 +51,7 @@ def stored(
     settings: ColdSettings, played: Database, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ColdTier]:
     """Archive with the trades of two hours."""
-    for table in ("cold_units", "cold_marks"):
+    for table in ("cold_units", "cold_releases", "cold_marks"):
         played.command(f"TRUNCATE TABLE {table} SYNC")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.s3_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.s3_secret)

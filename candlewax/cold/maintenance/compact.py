@@ -298,7 +298,6 @@ def _finish(tier: ColdTier, written: Written, live: Mapping[str, DataFile]) -> C
                 files=(file.file_path.removeprefix(f"{table.location()}/"),),
                 snapshot=snapshot.snapshot_id if snapshot else 0,
                 measured_at=state.measured_at,
-                released=state.released,
                 version=state.version,
             )
         )
