@@ -13,21 +13,19 @@ that ends at any moment leaves orphans at most.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from candlewax.cold import parquet_files
 from candlewax.cold.layers import DAY, Layer
-from candlewax.cold.maintenance.merged_rows import read_in_order
+from candlewax.cold.maintenance.merged_rows import between, read_in_order
 from candlewax.cold.maintenance.written_files import check_file
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.schemas import arrow_schema
@@ -220,24 +218,11 @@ def write(tier: ColdTier, merge: Merge) -> Written:
         sources = {cold[unit][1].file_path for unit in part}
         batches = read_in_order(table.io, sorted(sources), arrow_schema(schema), layer.sort)
         if any(cold[unit][1].file_path in sources for unit in merge.units.keys() - set(part)):
-            batches = _between(batches, layer.time, part[0].begin, part[-1].end)
+            batches = between(batches, layer.time, part[0].begin, part[-1].end)
         parquet_files.write_units(table.io, path, layer, schema, batches, units)
         check_file(tier, layer, path, units)
         paths.append(path)
     return Written(merge, tuple(paths))
-
-
-def _between(
-    batches: Iterable[pa.RecordBatch], time: str | None, begin: datetime, end: datetime
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a time range."""
-    for batch in batches:
-        column = batch.column(time)
-        is_within = pc.and_(
-            pc.greater_equal(column, pa.scalar(begin, column.type)),
-            pc.less(column, pa.scalar(end, column.type)),
-        )
-        yield batch.filter(is_within)
 
 
 def commit(tier: ColdTier, written: Iterable[Written]) -> list[Compacted]:

@@ -9,9 +9,11 @@ sorts them took 900 MB and twice the processor time.
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
@@ -32,6 +34,19 @@ def read_in_order(
             yield from _merge([_Cursor(stack, io, path, columns, sort) for path in paths])
         except (OSError, pa.ArrowException) as error:
             raise ArchiveError(f"cannot be read: {error}") from error
+
+
+def between(
+    batches: Iterable[pa.RecordBatch], time: str | None, begin: datetime, end: datetime
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a time range."""
+    for batch in batches:
+        column = batch.column(time)
+        is_within = pc.and_(
+            pc.greater_equal(column, pa.scalar(begin, column.type)),
+            pc.less(column, pa.scalar(end, column.type)),
+        )
+        yield batch.filter(is_within)
 
 
 def _merge(cursors: Iterable["_Cursor"]) -> Iterator[pa.RecordBatch]:
