@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from rich import box
 from rich.table import Table
 
+from candlewax.cli import cold_verify, cold_work
 from candlewax.cli.cold_common import open_cold
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.schemas import ddl_text
@@ -27,6 +28,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     status = subcommands.add_parser("status", help="show how far each layer is in the archive")
     status.add_argument("--json", action="store_true", help="print it as JSON")
     status.set_defaults(run=_print_status)
+    cold_verify.add(subcommands)
+    cold_work.add(subcommands)
 
 
 def _print_ddl(_: argparse.Namespace) -> int:

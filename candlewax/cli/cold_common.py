@@ -10,7 +10,7 @@ from candlewax.clickhouse.client import open_tables
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.service import require_cold
 from candlewax.cold.tier import ColdTier, open_tier
-from candlewax.cold.warehouse import AWAY
+from candlewax.cold.warehouse import AWAY, ConflictError
 from candlewax.runtime.cold_settings import ColdSettings, reach_archive
 from candlewax.runtime.exit_reasons import print_error
 from candlewax.runtime.settings import Settings
@@ -33,6 +33,7 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
 
     If that fails, or the block raises one of `errors`, exit with a message and the status.
     """
+    expected: tuple[type[Exception], ...] = (ArchiveError, ConflictError, *AWAY, *errors)
     logging.basicConfig(level=logging.WARNING)
     settings, cold = load_cold_settings(status)
     print_database(settings)
@@ -41,6 +42,6 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
     with closing(database), ExitStack() as stack:
         try:
             yield stack.enter_context(closing(open_tier(cold, database)))
-        except (ArchiveError, *AWAY, *errors) as error:
+        except expected as error:
             print_error(str(error))
             sys.exit(status)

@@ -4,6 +4,8 @@ import argparse
 import time
 
 from candlewax.cli.cold_common import open_cold
+from candlewax.cold import views
+from candlewax.cold.daily import prepare, run_daily
 from candlewax.cold.units import Measure, Unit
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -20,6 +22,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--all",
         action="store_true",
         help="compare every hour and day, also those without rows stored since the last time",
+    )
+    command.add_argument(
+        "--daily",
+        action="store_true",
+        help="then do what a running process does once a day: merge files, seal a manifest, drop "
+        "warm rows that are past their time and proven, and compare",
     )
     command.set_defaults(run=_run)
 
@@ -38,10 +46,12 @@ def _run(arguments: argparse.Namespace) -> int:
         screen.print(f"{unit}: {measure.rows:,} rows, {rate:,.0f} rows/s", highlight=False)
 
     with open_cold(1) as tier:
-        tier.offloader.prepare()
+        prepare(tier)
         result = tier.offloader.run_round(
             every_unit=arguments.all, on_unit=show, should_stop=shutdown
         )
+        views.refresh_all(tier)
+        errors = run_daily(tier, shutdown) if arguments.daily and not result.errors else 0
     screen.print(
         f"{result.offloaded:,} units with {result.rows:,} rows written and read back; "
         f"{result.looked_at:,} looked at",
@@ -51,4 +61,4 @@ def _run(arguments: argparse.Namespace) -> int:
         screen.print(f"[bold red]{error}[/]", highlight=False)
     if shutdown():
         screen.print("Stopped as asked; the rest is offloaded the next time.")
-    return 1 if result.errors else 0
+    return 1 if result.errors or errors else 0

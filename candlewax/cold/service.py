@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.cold import metrics
-from candlewax.cold.daily import run_daily
+from candlewax.cold.daily import follow, prepare, run_daily
 from candlewax.cold.offload import EndOfLayer, Item
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier, open_tier
@@ -100,7 +100,7 @@ class ColdService:
                 self._end_round(tier, item)
                 return
             written = tier.offloader.archive_item(item)
-            metrics.count_written(written)
+            follow(tier, written)
             self._errors += len(tier.offloader.take_errors())
         except _AWAY as error:
             self._fail(error)
@@ -122,13 +122,13 @@ class ColdService:
             if self._database is None:
                 self._database = connect(self._settings.clickhouse, self._settings.database)
             tier = open_tier(self._cold, self._database)
-            tier.offloader.prepare()
+            prepare(tier)
             self._tier = tier
         return self._tier
 
     def _end_round(self, tier: ColdTier, end: EndOfRound) -> None:
         if end.day is not None and not self._errors:
-            run_daily(tier, self._should_stop)
+            self._errors += run_daily(tier, self._should_stop)
             self._daily_done = end.day
         metrics.set_verified(tier.unit_table.newest_verified())
         metrics.end_round(time.time(), self._errors)
