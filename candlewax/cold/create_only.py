@@ -87,8 +87,7 @@ def _write_beside(folder: Path, name: str, content: bytes) -> Path:
 
 def _put_if_absent(settings: ColdSettings, path: str, content: bytes) -> bool | None:
     """Put an object into S3 unless it exists. Return False if it does; None: the store cannot."""
-    endpoint = settings.s3_endpoint or f"https://s3.{settings.s3_region}.amazonaws.com"
-    url = f"{endpoint.rstrip('/')}/{quote(path)}"
+    url = f"{settings.s3_address}/{quote(path)}"
     headers = {"content-type": "application/octet-stream", "if-none-match": "*"}
     headers |= sign_put(settings, url, headers, content, datetime.now(UTC))
     request = urllib.request.Request(url, content, headers, method="PUT")  # noqa: S310

@@ -15,12 +15,12 @@ from candlewax import __version__
 from candlewax.cold import create_only, manifest, signature, store
 from candlewax.cold.manifest import PUBLIC_KEY, SIGNATURE_SUFFIX, Manifest, ManifestError
 from candlewax.cold.parquet_files import ArchiveError
-from candlewax.cold.seal_entries import Places, Sealed, is_sealed, latest, new_entries
+from candlewax.cold.seal_entries import Places, Sealed, is_sealed, key_of, latest, new_entries
 from candlewax.cold.signature import KeyFileError
 from candlewax.cold.store import Folder
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import SEALED, VERIFIED, UnitState
-from candlewax.cold.units import Unit
+from candlewax.cold.units import Measure, Unit
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,18 @@ def make_manifest(
     made = manifest.parse(name, content)
     _remember(tier, places, states, latest([*chain, made]))
     return NewManifest(name, made.sha256, len(entries.units), len(entries.files), key is not None)
+
+
+def sealed_units(tier: ColdTier) -> Callable[[Unit, Measure], bool]:
+    """Return a check if the latest entry of a unit has this measure. Raises ArchiveError."""
+    folder = store.manifests_folder(tier.settings)
+    sealed = latest(_read(folder, name) for name in manifest.list_names(*folder))
+
+    def is_sealed_so(unit: Unit, measure: Measure) -> bool:
+        content, rows, _ = sealed.get(key_of(unit), ("", -1, ()))
+        return (content, rows) == (measure.content, measure.rows)
+
+    return is_sealed_so
 
 
 def _open_key(tier: ColdTier, folder: Folder) -> Ed25519PrivateKey | None:

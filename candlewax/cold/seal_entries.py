@@ -60,7 +60,7 @@ class Places:
 
 def is_sealed(places: Places, state: UnitState, sealed: Sealed) -> bool:
     """Return True if a unit is sealed with this content and these files, or has no row."""
-    found = sealed.get(_key(state.unit), (NOTHING.content, 0, ()))
+    found = sealed.get(key_of(state.unit), (NOTHING.content, 0, ()))
     return found == (state.measure.content, state.measure.rows, places.of_unit(state))
 
 
@@ -119,13 +119,14 @@ def _add(
         entries.files.append(_file_entry(places, table, used[path]))
 
 
-def _key(unit: Unit) -> UnitKey:
+def key_of(unit: Unit) -> UnitKey:
+    """Return a unit as manifests name it."""
     return UnitKey(unit.layer, unit.exchange, manifest.format_time(unit.begin))
 
 
 def _unit_entry(state: UnitState, paths: list[str]) -> dict[str, Any]:
     return {
-        **_key(state.unit)._asdict(),
+        **key_of(state.unit)._asdict(),
         "end": manifest.format_time(state.unit.end),
         "rows": state.measure.rows,
         "content": state.measure.content,

@@ -45,7 +45,7 @@ def filled_tier(
 ) -> Iterator[ColdTier]:
     """Empty archive beside the trades of two hours."""
     monkeypatch.chdir(tmp_path)
-    for table in ("cold_units", "cold_marks"):
+    for table in ("cold_units", "cold_releases", "cold_marks"):
         played.command(f"TRUNCATE TABLE {table} SYNC")
     with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:
         yield opened

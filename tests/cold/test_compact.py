@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.manifest import DataFile
 
-from candlewax.clickhouse.record_stream import RecordReader
 from candlewax.cold import parquet_files
 from candlewax.cold.layers import DAY, LAYERS
 from candlewax.cold.maintenance import compact as compaction
 from candlewax.cold.maintenance.compact import Merge, compact, divide, find_merges
+from candlewax.cold.maintenance.merged_rows import read_in_order
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED, VERIFIED
 from candlewax.cold.units import Measure
@@ -37,6 +38,12 @@ def contents(tier: ColdTier, layer: str) -> dict[Any, Measure]:
     table = tier.warehouse.load(LAYERS[layer])
     units = tier.unit_table.states(LAYERS[layer])
     return dict(tier.archive.measure(table, units))
+
+
+def live_files(tier: ColdTier, exchange: str) -> tuple[DataFile, ...]:
+    table = tier.warehouse.load(SILVER)
+    units = [unit for unit in tier.unit_table.states(SILVER) if unit.exchange == exchange]
+    return tuple(tier.warehouse.data_files(table, units))
 
 
 def in_order(trades: pl.DataFrame) -> pl.DataFrame:
@@ -109,7 +116,8 @@ def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
+    filled_tier.unit_table.store([state.advance(RELEASED)])
+    filled_tier.unit_table.store_released([unit], released=True)
     compact(filled_tier, merges(filled_tier))
     after = filled_tier.unit_table.states(SILVER)[unit]
     assert (after.state, after.released) == (RELEASED, True)
@@ -161,6 +169,27 @@ def test_day_too_large_for_a_file_becomes_several_of_whole_units(filled_tier: Co
     assert len(files(filled_tier, "silver.trades")) == 4
     assert contents(filled_tier, "silver.trades") == before
     assert find_merges(filled_tier, SILVER, LATER, 1) == []
+
+
+def test_file_of_several_hours_is_divided_between_new_files(filled_tier: ColdTier) -> None:
+    """As when an hour was added to a compacted day, and the day became too large for a file."""
+    offload(filled_tier, "silver.trades")
+    before = contents(filled_tier, "silver.trades")
+    (binance, _) = merges(filled_tier)
+    first, second, third = binance.units
+    joined = replace(binance, parts=((first, second), (third,)))
+    (done,) = compaction.commit(filled_tier, [compaction.write(filled_tier, joined)])
+    assert done.merge.exchange == "binance"
+    old = live_files(filled_tier, "binance")
+    divided = replace(joined, old=old, parts=((first,), (second, third)))
+    compaction.commit(filled_tier, [compaction.write(filled_tier, divided)])
+    named = [
+        set(parquet_files.read_units(filled_tier.warehouse.load(SILVER).io, file.file_path))
+        for file in live_files(filled_tier, "binance")
+    ]
+    assert sorted(map(len, named)) == [1, 2]
+    assert {first} in named
+    assert contents(filled_tier, "silver.trades") == before
 
 
 def test_late_trade_divides_a_compacted_day_and_the_next_compaction_joins_it(
@@ -222,9 +251,10 @@ def test_row_lost_in_writing_is_found_before_the_commit(
 ) -> None:
     offload(filled_tier, "silver.trades")
     before = filled_tier.warehouse.load(SILVER).metadata_location
-    stream = RecordReader.stream
     monkeypatch.setattr(
-        RecordReader, "stream", lambda *names: (one.slice(1) for one in stream(*names))
+        compaction,
+        "read_in_order",
+        lambda *names: (batch.slice(1) for batch in read_in_order(*names)),
     )
     outcome = compact(filled_tier, merges(filled_tier))
     assert len(outcome.errors) == 2

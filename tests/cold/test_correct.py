@@ -104,7 +104,8 @@ def test_unit_under_way_is_left_alone(filled_tier: ColdTier) -> None:
 
 def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
     offload(filled_tier, "silver.trades")
-    set_state(filled_tier, state=RELEASED, released=True, files=("data/gone.parquet",))
+    set_state(filled_tier, state=RELEASED, files=("data/gone.parquet",))
+    filled_tier.unit_table.store_released([UNIT], released=True)
     assert maintain(filled_tier, LATER, layers=[SILVER]).corrected == 1
     after = states(filled_tier)[UNIT]
     assert (after.state, after.released) == (RELEASED, True)

@@ -68,7 +68,7 @@ def sealed(played: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("sealed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for table in ("cold_units", "cold_marks"):
+        for table in ("cold_units", "cold_releases", "cold_marks"):
             played.command(f"TRUNCATE TABLE {table} SYNC")
         key = seal_keys.new_key(folder)[1]
         tier = seal_keys.with_key(cold_tables.open_local(folder / "cold", played), key)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.maintenance.compact import compact, find_merges
 from candlewax.cold.parquet_files import ArchiveError
-from candlewax.cold.seal import make_manifest
+from candlewax.cold.seal import make_manifest, sealed_units
 from candlewax.cold.signature import KeyFileError
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED, SEALED, VERIFIED, WRITTEN
@@ -89,12 +89,27 @@ def test_sealed_units_are_known_as_sealed_and_a_released_one_stays_released(
     offload(filled_tier, "silver.trades")
     unit = hour("silver.trades", "binance")
     state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([replace(state, state=RELEASED, released=True)])
+    filled_tier.unit_table.store([state.advance(RELEASED)])
+    filled_tier.unit_table.store_released([unit], released=True)
     make_manifest(filled_tier, SEALED_AT)
     after = filled_tier.unit_table.states(SILVER)
     assert (after[unit].state, after[unit].released) == (RELEASED, True)
     assert {one.state for other, one in after.items() if other != unit} == {SEALED}
     assert len(document(filled_tier)["units"]) == 6
+
+
+def test_sealed_units_are_told_by_their_content(filled_tier: ColdTier) -> None:
+    offload(filled_tier, "silver.trades")
+    assert not any(
+        sealed_units(filled_tier)(unit, one.measure)
+        for unit, one in filled_tier.unit_table.states(SILVER).items()
+    )
+    make_manifest(filled_tier, SEALED_AT)
+    is_sealed = sealed_units(filled_tier)
+    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    assert is_sealed(state.unit, state.measure)
+    assert not is_sealed(state.unit, state.measure._replace(content="0" * 32))
+    assert not is_sealed(hour("silver.trades", "binance", 9), state.measure)
 
 
 def test_second_manifest_of_a_day_is_not_made(filled_tier: ColdTier) -> None:

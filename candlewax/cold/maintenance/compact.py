@@ -1,11 +1,11 @@
 """Compaction: one file per table, exchange and day, in place of one an hour.
 
-Rows are read from the committed table by ClickHouse, in the order of the layer, and written as a
-new file. Before anything is committed, ClickHouse reads that file and must find in it, unit by
-unit, the number of rows, the content hash and the sum of clocks that the footers of the old files
-name; these were read back when they were committed. So no row is lost, doubled or changed, unless
-two contents have one hash of 128 bits. Only then the files change places, in one snapshot for all
-exchanges of a day, and the units are read back through the committed metadata.
+Rows of the old files are merged in the order of the layer and written as a new file. Before
+anything is committed, ClickHouse reads that file and must find in it, unit by unit, the number of
+rows, the content hash and the sum of clocks that the footers of the old files name; these were read
+back when they were committed. So no row is lost, doubled or changed, unless two contents have one
+hash of 128 bits. Only then the files change places, in one snapshot for all exchanges of a day, and
+the units are read back through the committed metadata.
 
 Files are never changed, so a merge stays right while others commit to the table, as long as the
 table still has all of its old files. If it has not, the merge is left for the next time. A process
@@ -14,7 +14,7 @@ that ends at any moment leaves orphans at most.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -23,12 +23,12 @@ from typing import Final, NamedTuple
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from candlewax.clickhouse.client import QueryError, short_message
-from candlewax.clickhouse.record_stream import RecordReader
-from candlewax.cold import parquet_files, relations
+from candlewax.cold import parquet_files
 from candlewax.cold.layers import DAY, Layer
+from candlewax.cold.maintenance.merged_rows import between, read_in_order
 from candlewax.cold.maintenance.written_files import check_file
 from candlewax.cold.parquet_files import ArchiveError
+from candlewax.cold.schemas import arrow_schema
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import COMMITTED, RELEASED, VERIFIED, UnitState
 from candlewax.cold.units import Measure, Unit
@@ -209,17 +209,17 @@ def write(tier: ColdTier, merge: Merge) -> Written:
     """Write the new files of a merge, and check them. Raises ArchiveError."""
     layer = merge.layer
     table = tier.warehouse.load(layer)
-    sql = relations.stream_sql(layer, tier.archive.rows(layer, table))
+    schema = table.schema()
+    cold = units_in(table, merge.old)
     paths = []
     for part in merge.parts:
         path = tier.warehouse.new_path(table, layer, part[0])
         units = {unit: merge.units[unit] for unit in part}
-        try:
-            with closing(RecordReader(tier.database)) as reader:
-                batches = reader.stream(sql, relations.parameters(part))
-                parquet_files.write_units(table.io, path, layer, table.schema(), batches, units)
-        except QueryError as error:
-            raise ArchiveError(f"cannot be read: {short_message(error)}") from error
+        sources = {cold[unit][1].file_path for unit in part}
+        batches = read_in_order(table.io, sorted(sources), arrow_schema(schema), layer.sort)
+        if any(cold[unit][1].file_path in sources for unit in merge.units.keys() - set(part)):
+            batches = between(batches, layer.time, part[0].begin, part[-1].end)
+        parquet_files.write_units(table.io, path, layer, schema, batches, units)
         check_file(tier, layer, path, units)
         paths.append(path)
     return Written(merge, tuple(paths))
@@ -283,7 +283,6 @@ def _finish(tier: ColdTier, written: Written, live: Mapping[str, DataFile]) -> C
                 files=(file.file_path.removeprefix(f"{table.location()}/"),),
                 snapshot=snapshot.snapshot_id if snapshot else 0,
                 measured_at=state.measured_at,
-                released=state.released,
                 version=state.version,
             )
         )

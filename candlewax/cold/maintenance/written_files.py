@@ -14,15 +14,19 @@ from candlewax.cold.units import Measure, Unit
 from candlewax.cold.warm import measure
 from candlewax.runtime.cold_settings import ColdSettings
 
-# The folders are named `exchange=...`, which ClickHouse would put in place of the column.
-_COLUMNS_OF_FILE: Final = "SETTINGS use_hive_partitioning = 0"
+# The folders are named `exchange=...`, which ClickHouse would put in place of the column. A
+# large file is not read with all threads and row groups at once.
+_SETTINGS: Final = (
+    "SETTINGS use_hive_partitioning = 0, max_threads = 1, "
+    "input_format_parquet_memory_high_watermark = 67108864"
+)
 
 
 def check_file(tier: ColdTier, layer: Layer, path: str, expected: Mapping[Unit, Measure]) -> None:
     """Read a file by ClickHouse. Raise ArchiveError unless its units measure as expected."""
     rows = relations.cold_rows(layer, tier.warm.types(layer), _function(tier.settings, path))
     try:
-        found = measure(tier.database, layer, expected, f"{rows} {_COLUMNS_OF_FILE}")
+        found = measure(tier.database, layer, expected, f"{rows} {_SETTINGS}")
     except QueryError as error:
         raise ArchiveError(f"{path}: cannot be read: {short_message(error)}") from error
     differing = sorted(
@@ -34,7 +38,7 @@ def check_file(tier: ColdTier, layer: Layer, path: str, expected: Mapping[Unit, 
 
 
 def _function(settings: ColdSettings, location: str) -> str:
-    """Return the table function that reads a file."""
+    """Return the table function that reads a file. As those of tables, it holds no keys."""
     path = store.path_of(location)
     if settings.is_local:
         return f"file({format_str(path)}, 'Parquet')"
