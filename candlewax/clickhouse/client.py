@@ -1,6 +1,5 @@
 """Database connections: embedded chDB in a directory, or a ClickHouse server."""
 
-import fcntl
 import logging
 import os
 import threading
@@ -17,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from candlewax.clickhouse import ddl, disk_guard
+from candlewax.clickhouse.directory_lock import IN_USE, is_locked
 from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, DiskGuard, format_mebibytes
 from candlewax.clickhouse.embedded import EmbeddedInserter, write_arrow_stream
 from candlewax.clickhouse.engine import choose_options, in_utc
@@ -271,26 +271,11 @@ def _open_directory(path: Path, database: str) -> Client:
 
 def _cause(path: Path, error: Exception) -> str:
     """Return the reason why an embedded database cannot be opened."""
-    if _is_locked(path / "status"):
+    if is_locked(path):
         return IN_USE
     if isinstance(error, ClickHouseError):
         return _reason(error)
     return exit_reasons.explain(error) or str(error)
-
-
-IN_USE: Final = "in use by another process; an embedded database belongs to one at a time"
-
-
-def _is_locked(status: Path) -> bool:
-    """Return True if a running engine holds the lock of its directory."""
-    try:
-        with status.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
