@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.clickhouse.client import IN_USE, DatabaseError, connect, short_message
+from candlewax.clickhouse.client import DatabaseError, connect, short_message
+from candlewax.clickhouse.directory_lock import IN_USE
 from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, format_mebibytes, free_bytes
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.core.instruments import load as load_instruments

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ def add(subcommands: Any) -> None:  # noqa: ANN401 - argparse keeps its type pri
         help="check the files against the manifests instead: needs no database",
     )
     command.add_argument(
-        "--day", type=date.fromisoformat, help="with --manifest: files of this day only"
+        "--day", type=parse_cli_time, help="with --manifest: files of this day only"
     )
     command.add_argument(
         "--public-key", type=Path, metavar="FILE", help="with --manifest: check the signatures"
@@ -87,7 +86,7 @@ def _check_manifests(arguments: argparse.Namespace) -> int:
         manifests, warehouse = store.manifests_folder(cold), store.warehouse_folder(cold)
         result = manifest_check.check(
             manifests.path, warehouse.path, manifests.filesystem, arguments.public_key,
-            arguments.day, _show_progress,
+            arguments.day and arguments.day.date(), _show_progress,
         )  # fmt: skip
     except (KeyFileError, OSError) as error:
         print(f"candlewax: {error}", file=sys.stderr)

@@ -5,13 +5,14 @@ land in the warm table.
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.layers import Layer
 from candlewax.cold.retention import remove_ttl_of
 from candlewax.cold.units import EPOCH, Unit
+from candlewax.runtime.times import parse_time_or_utc
 
 
 class Partition(NamedTuple):
@@ -114,7 +115,7 @@ class LeavingTable:
 
 def _parse_partition(name: str, size: int) -> Partition:
     if len(name) == len("20260101"):
-        begin = datetime.strptime(name, "%Y%m%d").replace(tzinfo=UTC)
+        begin = parse_time_or_utc(f"{name[:4]}-{name[4:6]}-{name[6:]}")
         return Partition(name, begin, begin + timedelta(days=1), size)
-    begin = datetime.strptime(name, "%Y%m").replace(tzinfo=UTC)
+    begin = parse_time_or_utc(f"{name[:4]}-{name[4:]}-01")
     return Partition(name, begin, (begin + timedelta(days=32)).replace(day=1), size)

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
+from candlewax.runtime.times import parse_time_or_utc
+
 FORMAT: Final = 1
 """Version of the format."""
 
@@ -113,7 +115,7 @@ def list_names(filesystem: FileSystem, folder: str) -> list[str]:
 
 def _is_name(name: str) -> bool:
     try:
-        return name == name_of(date.fromisoformat(name.removesuffix(SUFFIX)))
+        return name == name_of(parse_time_or_utc(name.removesuffix(SUFFIX)).date())
     except ValueError:
         return False
 

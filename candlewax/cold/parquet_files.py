@@ -8,7 +8,6 @@ is the truth about what a file holds; the table `cold_units` only remembers it.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from candlewax.cold import schemas
 from candlewax.cold.layers import LAYERS, SCHEMA_VERSION, Layer
 from candlewax.cold.relations import MEASURED
 from candlewax.cold.units import Measure, Unit
+from candlewax.runtime.times import parse_time
 
 FOOTER: Final = b"candlewax"
 """Name of our entry in the footer."""
@@ -207,7 +207,7 @@ def read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
             f"{path}: written by Candlewax {found['candlewax']}, which is newer than this one"
         )
     return {
-        Unit(one["layer"], one["exchange"], datetime.fromisoformat(one["begin"])): Measure(
+        Unit(one["layer"], one["exchange"], parse_time(one["begin"])): Measure(
             one["rows"], one["content"], one["clocks"]
         )
         for one in found["units"]

@@ -12,6 +12,8 @@ from typing import Final
 
 import polars as pl
 
+from candlewax.runtime.times import parse_time
+
 CUT_AGE_S: Final = 10.0
 """Seconds for which a cut that was read counts."""
 
@@ -101,7 +103,7 @@ class History:
         now = time.monotonic()
         if now - read_at >= CUT_AGE_S:
             comment = "".join(self._ask(_CUT, {"name": view})["comment"])
-            cut = datetime.fromisoformat(json.loads(comment)["cut"]) if comment else None
+            cut = parse_time(json.loads(comment)["cut"]) if comment else None
             self._cuts[view] = now, cut
         # Trades may have been released since the cut was read.
         return max(cut, datetime.now(UTC) - KEPT) if cut and view == "trades" else cut

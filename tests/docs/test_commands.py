@@ -1,6 +1,7 @@
 """Every command and statement of README, docs and runbooks is run, or checked by other means."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +15,33 @@ from tests.support.processes import Done, commands
 
 pytestmark = pytest.mark.slow("plays the sample and what the pages show", seconds=25)
 
-FOUND: Final = read()
 
 PICTURE: Final = re.compile(r"[─▶│└├]|^[\w ]+$")
 """Lines of a picture, or words beside each other."""
 
 NO_COMMANDS: Final = {
+    "manifests/": "files of an archive",
+    "warehouse/": "a folder of an archive",
+    **dict.fromkeys(
+        (
+            '{"candlewax":"',
+            '"files":[',
+            '"9f86d0',
+            '{"begin":',
+            '"format":1',
+            '"previous":',
+            '"tables":',
+            '"silver/trades',
+            '"uuid"',
+            '"units":[',
+            '"exchange":',
+            '"layer":',
+        ),
+        "a manifest; tests/cold/test_manifest_page.py reads it",
+    ),
+    "openssl ": "a program of others; tests/cold/test_seal.py checks a signature",
+    "base64 -d": "the same",
+    "spark-sql": "a program of others, not run: the page says so",
     'TRADE = {"s": Field(TEXT)': "a line of a module, in the page on adding an exchange",
     '{"ready": false, "checks"': "an answer of /readyz; tests/runtime/test_http_status.py asks it",
 }
@@ -30,10 +52,31 @@ SERVER_ONLY: Final = {"system.query_log": "chDB keeps no log of queries; a serve
 parsed by the engine all the same.
 """
 
+ELSEWHERE: Final = {
+    "read_parquet(": "a statement of DuckDB",
+    "icebergS3(": "needs an object store: tests/cold/test_servers.py has one",
+    "sipHash128(\n": "needs a file of an archive: tests/cold/test_manifest_page.py has one",
+    "load_pem_public_key": "needs an archive: tests/cold/test_manifest_page.py has one",
+    "SqlCatalog": "needs an archive: tests/cold/test_archive_page.py has one",
+}
+"""Parts of statements and programs that cannot be played here, and what plays them."""
+
 PLAYED: Final = {
     "--version": {0}, "sql": {0}, "verify": {0}, "gaps": {0, 1}, "rebuild": {0}, "check": {0},
 }  # fmt: skip
 """Commands that end by themselves and need nothing else, with the statuses they may have."""
+
+
+def _is_played_here(one: Command) -> bool:
+    return not any(part in one.text for part in ELSEWHERE)
+
+
+_ALL: Final = read()
+FOUND: Final = replace(
+    _ALL,
+    statements=[one for one in _ALL.statements if _is_played_here(one)],
+    programs=[one for one in _ALL.programs if _is_played_here(one)],
+)
 
 BEHIND: Final = re.compile(
     r"docker compose (exec|run --rm --entrypoint candlewax) (\w+) candlewax |"
@@ -68,7 +111,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
     sql = [one.text for one in FOUND.statements] + [
         one.words[2] for one in PLAYABLE if one.words[1] == "sql"
     ]
-    sql = [one for one in dict.fromkeys(sql) if not one.startswith("ALTER")]
+    sql = [one for one in dict.fromkeys(sql) if not one.startswith(("ALTER", "DROP"))]
     texts = _each_once([one.words[1:] for one in PLAYABLE if not _is_written(one)])
     texts = _each_once([*texts, *(["sql", one] for one in sql)])
     found: dict[tuple[str, str], Done] = {}
@@ -102,7 +145,7 @@ def _each_once(commands: list[list[str]]) -> list[list[str]]:
 
 def _is_written(command: Command) -> bool:
     """Tell whether a command changes tables: it is played last, on the server."""
-    return "ALTER" in command.text
+    return "ALTER" in command.text or "DROP" in command.text
 
 
 def _check(where: str, way: str, done: Done, statuses: set[int]) -> None:

@@ -15,6 +15,14 @@ from tests.docs.commands import PAGES
 from tests.support.processes import ROOT
 
 NOT_OURS: Final = {
+    "catalog.db": "a file of an archive",
+    "data/cold/catalog.db": "a file of an archive",
+    "metadata/00042-….metadata.json": "a file of an archive",
+    "pyiceberg.catalog.sql": "a module of PyIceberg",
+    ".metadata.json": "a file of an archive",
+    "spark.sql": "settings of Spark",
+    "warehouse/": "a folder of an archive",
+    "x.csv": "a file of a user",
     "2026-03-01.json": "a manifest of an archive",
     "compose.override.yaml": "written by whoever deploys",
     "data/last.json": "written by a run, never committed",
