@@ -28,5 +28,4 @@ def test_program_of_the_page_reads_the_archive(tier: ColdTier, tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     volume = sum(one.price * one.quantity for one in fills if one.exchange == "binance")
-    volume = sum(one.price * one.quantity for one in fills if one.exchange == "binance")
     assert str(Decimal(volume).normalize()) in done.stdout
