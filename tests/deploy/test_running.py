@@ -6,9 +6,12 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from candlewax.cold import metrics
+from candlewax.cold.units import Measure, Unit
 from tests.deploy.reading import ROOT
 from tests.deploy.stack import Stack
 from tests.deploy.test_alerts import need
@@ -54,6 +57,7 @@ def test_each_panel_of_the_pipeline_board_has_data(stack: Stack) -> None:
         "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
         "after, state) SELECT 'kraken', 'BTC/USD', 1, 3, 3, now(), now(), 'open'"
     )
+    archive_is(stale=False, held=0, mismatches=0)
     panels: dict[str, list[str]] = {}
     for name, expression in queries("prometheus"):
         panels.setdefault(name.rpartition(" ")[0], []).append(expression)
@@ -69,6 +73,16 @@ def test_each_panel_and_variable_of_the_market_board_has_data(stack: Stack) -> N
     for sql in map(expand_macros, [*variables, *panel_queries]):
         assert "$" not in sql
         assert until(lambda text=sql: stack.sql(text)), sql  # type: ignore[misc]
+
+
+def archive_is(*, stale: bool, held: int, mismatches: int) -> None:
+    """Let the process of the rare metrics say what a cold tier would."""
+    hour = Unit("silver.trades", "kraken", datetime(2026, 3, 1, tzinfo=UTC))
+    metrics.count_written({hour: Measure(1, "0" * 32, 0)})
+    metrics.set_verified([(hour, hour.end)])
+    metrics.end_round(time.time() - (86_400 if stale else 0), 0)
+    metrics.set_held({"silver_trades": held})
+    metrics.set_mismatches(mismatches)
 
 
 GAP = """
@@ -93,8 +107,11 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
     stack.counters.increment(1, "contradictions", "kraken")
     stack.counters.increment(1, "unknown_conditions", "kraken", "AUCTION")
     stack.counters.set_gauge(2, "refused_markets", "kraken")
+    archive_is(stale=True, held=1, mismatches=1)
     stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
     stack.wait_for("CandlewaxMarketsRefused")
+    stack.wait_for("CandlewaxColdStale", "CandlewaxColdHeld", "CandlewaxColdMismatch")
+    archive_is(stale=False, held=0, mismatches=0)
     stack.counters.set_gauge(0, "refused_markets", "kraken")
     stack.lag_messages = 20_000
     stack.wait_for(
@@ -109,6 +126,9 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
         "CandlewaxContradiction",
         "CandlewaxUnknownCondition",
         "CandlewaxMarketsRefused",
+        "CandlewaxColdStale",
+        "CandlewaxColdHeld",
+        "CandlewaxColdMismatch",
     )
     stack.lag_messages = 7
     stack.exchanges.start()
