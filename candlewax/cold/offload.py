@@ -103,6 +103,10 @@ class Offloader:
         except ArchiveError as error:
             self._keep_error(LAYERS[item[0].layer], error)
             return Staged(frozenset(item), None, {}, {})
+        except Exception:
+            # An archive or a database that is away: the mark must not pass these units.
+            self._failed_layers.add(item[0].layer)
+            raise
 
     def archive_item(self, item: Staged | EndOfLayer) -> Mapping[Unit, Measure]:
         """Commit and verify staged units, and return those written anew.
@@ -123,6 +127,9 @@ class Offloader:
         except (ArchiveError, ConflictError) as error:
             self._keep_error(item.plan.layer, error)
             return {}
+        except Exception:
+            self._failed_layers.add(item.plan.layer.name)
+            raise
         return written
 
     def _keep_error(self, layer: Layer, error: Exception) -> None:

@@ -123,10 +123,13 @@ class UnitWriter:
         neighbours = _sharing_files(chosen, cold)
         begins = [unit.begin for unit in chosen | neighbours]
         known = self._unit_table.states(layer, min(begins), max(begins) + timedelta(seconds=1))
-        is_released = any(known[unit].released for unit in chosen | neighbours if unit in known)
-        rows = (
-            self._archive.merged_rows(layer, table) if is_released else relations.warm_rows(layer)
-        )
+        released = {unit for unit in chosen | neighbours if unit in known and known[unit].released}
+        if lost := [unit for unit in released - cold.keys() if known[unit].measure.rows]:
+            # Written from what is warm alone, the unit would pass for complete.
+            raise ArchiveError(
+                f"{', '.join(map(str, sorted(lost)))}: released, and not in the archive any more"
+            )
+        rows = self._archive.merged_rows(layer, table) if released else relations.warm_rows(layer)
         compared = {unit for unit in chosen if unit in cold and unit not in differing}
         measures = self._warm.measure(compared, rows) if compared else {}
         changed = chosen - {unit for unit in compared if _is_same(measures[unit], cold[unit][0])}

@@ -127,6 +127,8 @@ class _LayerCheck:
         surplus = [unit for unit in footers if unit not in stored and not self._is_released(unit)]
         known = [unit for unit in stored if unit in self.states]
         compared = {*due, *known, *surplus}
+        # Released, and not in the archive: the rows are nowhere.
+        self.differing |= {unit for unit in self.states if self._is_lost(unit, footers)}
         released = [unit for unit in footers if unit not in stored and self._is_released(unit)]
         pending = self._compare(compared, footers, stored)
         if self._deep:
@@ -138,6 +140,11 @@ class _LayerCheck:
 
     def _is_released(self, unit: Unit) -> bool:
         return unit in self.states and self.states[unit].released
+
+    def _is_lost(self, unit: Unit, footers: Mapping[Unit, Measure]) -> bool:
+        state = self.states[unit]
+        is_empty = state.is_verified and not state.measure.rows
+        return state.released and unit not in footers and not is_empty
 
     def _compare(
         self,

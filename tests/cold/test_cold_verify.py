@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from candlewax.cold.layers import LAYERS
+from candlewax.cold.release import Releaser
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.verify import verify
 from tests.support import cold_release
@@ -64,3 +66,25 @@ def test_deep_verification_names_an_unreadable_file(archived: ColdTier) -> None:
     assert not found.is_same
     (error,) = found.unreadable
     assert "/exchange=kraken/20250615T10-" in error
+
+
+def test_released_unit_that_the_archive_lost_is_named(archived: ColdTier) -> None:
+    """Its rows are nowhere; a late trade must not pass for all of it."""
+    layer = LAYERS["silver.trades"]
+    Releaser(archived).run_layer(layer, cold_release.past_keep())
+    unit = hour(layer.name, "binance")
+    table = archived.warehouse.load(layer)
+    (path,) = archived.unit_table.states(layer)[unit].files
+    lost = [one for one in archived.warehouse.data_files(table) if one.file_path.endswith(path)]
+    archived.warehouse.swap(table, lost, [], {})
+    for deep in (False, True):
+        assert verify(archived, deep=deep).differing == (str(unit),)
+    archived.database.command(
+        "INSERT INTO silver_trades SELECT * REPLACE (t.timestamp - 3600 AS timestamp, "
+        "'late' AS trade_id, now64(6) AS inserted_at) FROM trades AS t "
+        "WHERE exchange = 'binance' AND t.trade_id = '125'"
+    )
+    assert archived.offloader.run_round().errors == (
+        f"{unit}: released, and not in the archive any more",
+    )
+    assert verify(archived).differing == (str(unit),)
