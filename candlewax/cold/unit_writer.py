@@ -8,6 +8,7 @@ another process forestalls is planned again from the new state of the table.
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from candlewax.clickhouse.client import QueryError, short_message
 from candlewax.cold import parquet_files, relations
 from candlewax.cold.archive import Archive
 from candlewax.cold.layers import LAYERS, Layer
@@ -161,7 +163,10 @@ class UnitWriter:
         for unit in plan.units:
             path = self._warehouse.new_path(plan.table, plan.layer, unit)
             batches = self._warm.stream(unit, plan.rows)
-            measures[unit] = parquet_files.write_unit(io, path, unit, schema, batches)
+            try:
+                measures[unit] = parquet_files.write_unit(io, path, unit, schema, batches)
+            except QueryError as error:
+                raise ArchiveError(f"{unit}: cannot be read: {short_message(error)}") from error
             if measures[unit].rows:
                 paths[unit] = path
             else:
@@ -210,13 +215,31 @@ class UnitWriter:
             return frozenset()
         table = self._warehouse.load(plan.layer)
         cold = units_in(table, self._warehouse.data_files(table, units))
-        found = self._archive.measure(table, units)
+        found = self._read_back(table, units, plan.unverified)
         expected = {unit: cold[unit][0] if unit in cold else NOTHING for unit in units}
-        verified = {unit: found[unit] for unit in units if found[unit] == expected[unit]}
+        verified = {unit: found[unit] for unit in units if found.get(unit) == expected[unit]}
         snapshot = table.current_snapshot()
         paths = {unit: cold[unit][1].file_path for unit in verified if unit in cold}
         self._remember(plan, VERIFIED, verified, paths, snapshot.snapshot_id if snapshot else 0)
         return frozenset(units - set(verified))
+
+    def _read_back(
+        self, table: Table, units: set[Unit], unverified: frozenset[Unit]
+    ) -> Mapping[Unit, Measure]:
+        """Return the measures of units. Of the `unverified` only those that can be read.
+
+        Raises ArchiveError if one that was written just now cannot be read.
+        """
+        try:
+            return self._archive.measure(table, units)
+        except ArchiveError:
+            if not unverified:
+                raise
+        found = self._archive.measure(table, units - unverified) if units - unverified else {}
+        for unit in unverified:
+            with suppress(ArchiveError):
+                found |= self._archive.measure(table, [unit])
+        return found
 
     def _remember(
         self,
