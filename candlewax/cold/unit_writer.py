@@ -133,7 +133,11 @@ class UnitWriter:
             )
         rows = self._archive.merged_rows(layer, table) if released else relations.warm_rows(layer)
         compared = {unit for unit in chosen if unit in cold and unit not in differing}
-        measures = self._warm.measure(compared, rows) if compared else {}
+        try:
+            measures = self._warm.measure(compared, rows) if compared else {}
+        except QueryError as error:
+            names = ", ".join(map(str, sorted(compared)))
+            raise ArchiveError(f"{names}: cannot be read: {short_message(error)}") from error
         changed = chosen - {unit for unit in compared if _is_same(measures[unit], cold[unit][0])}
         written = changed | _sharing_files(changed, cold)
         return Plan(
