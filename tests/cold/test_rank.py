@@ -28,7 +28,8 @@ def lose_warm(tier: ColdTier, names: Iterable[str]) -> None:
 
 
 def counts(rows: pl.DataFrame) -> list[tuple[object, ...]]:
-    return rows.sort("timeframe", "symbol", "window_start").select("version", "trade_count").rows()
+    names = ("timeframe", "exchange", "symbol", "version", "trade_count")
+    return sorted(rows.select(pl.col(names).cast(pl.String)).rows())
 
 
 @pytest.mark.parametrize("more", [-1, 1])
