@@ -28,7 +28,7 @@ def lose_warm(tier: ColdTier, names: Iterable[str]) -> None:
 
 
 def counts(rows: pl.DataFrame) -> list[tuple[object, ...]]:
-    names = ("timeframe", "exchange", "symbol", "version", "trade_count")
+    names = ("exchange", "symbol", "version", "trade_count")
     return sorted(rows.select(pl.col(names).cast(pl.String)).rows())
 
 
@@ -46,7 +46,7 @@ def test_candle_with_more_trades_counts(archived: ColdTier, more: int) -> None:
     changed = [pair for pair in zip(after.rows(), before.rows(), strict=True) if pair[0] != pair[1]]
     assert len(changed) == (1 if more > 0 else 0)
     assert after["trade_count"].sum() - before["trade_count"].sum() == max(more, 0)
-    assert archived.offloader.run_round(every_unit=True).errors == ()
+    archived.writer.offload(archived.unit_table.states(CANDLES))
     assert counts(cold_tables.scan(archived, "gold.ohlcv")) == counts(after)
 
 
@@ -80,7 +80,7 @@ def test_revision_keeps_its_earliest_time(archived: ColdTier, seconds: int) -> N
         f"FROM kept {ONE_CANDLE}"
     )
     archived.database.command("DROP TABLE kept SYNC")
-    assert archived.offloader.run_round(every_unit=True).errors == ()
+    archived.writer.offload(archived.unit_table.states(REVISIONS))
     after = cold_tables.scan(archived, "gold.ohlcv_revisions")["known_at"]
     assert after.len() == before.len()
     earlier = before.dt.epoch("us").sum() - after.dt.epoch("us").sum()
