@@ -112,6 +112,7 @@ class Offloader:
         except ArchiveError as error:
             if len(units) == 1:
                 self._keep_error(LAYERS[units[0].layer], error)
+                return Staged(frozenset(units), None, {}, {})
         good = [unit for unit in units if self._stage([unit]).plan is not None]
         if good and len(good) < len(units):
             return self._stage(good)

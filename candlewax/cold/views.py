@@ -135,7 +135,7 @@ def _spanning_rows(
         f"WHERE {is_archived.format('r')}"
     )
     warm_key, cold_key = (_key(layer, row) for row in "wr")
-    is_counting, is_outranked = "1", "0"
+    is_counting = is_outranked = ""
     if layer.rank:
         # Bounded by times, so that ClickHouse leaves out the files that no warm row is in.
         near = (
@@ -143,16 +143,14 @@ def _spanning_rows(
             f"AND r.{layer.time} <= (SELECT max({layer.time}) FROM ({shared}))"
         )
         outranked = relations.outranked_keys(layer, shared, f"{cold} AND {near}")
-        is_counting = f"(NOT ({is_archived.format('w')}) OR ({warm_key}) NOT IN ({outranked}))"
-        is_outranked = f"({cold_key}) IN ({outranked})"
+        is_counting = f" AND (NOT ({is_archived.format('w')}) OR ({warm_key}) NOT IN ({outranked}))"
+        is_outranked = f" OR ({cold_key}) IN ({outranked})"
     warm = [
-        f"SELECT {names} FROM {table} AS w FINAL WHERE {condition} AND {is_counting}"
+        f"SELECT {names} FROM {table} AS w FINAL WHERE {condition}{is_counting}"
         for table, condition in tables
     ]
     keys = f"SELECT {', '.join(layer.key)} FROM ({shared})"
-    return " UNION ALL ".join(
-        [*warm, f"{cold} AND (({cold_key}) NOT IN ({keys}) OR {is_outranked})"]
-    )
+    return " UNION ALL ".join([*warm, f"{cold} AND (({cold_key}) NOT IN ({keys}){is_outranked})"])
 
 
 def _key(layer: Layer, row: str) -> str:

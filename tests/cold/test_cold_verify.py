@@ -93,7 +93,7 @@ def test_released_unit_that_cannot_be_read_back_is_named_each_time(archived: Col
     archived.database.command(
         "INSERT INTO silver_trades SELECT * REPLACE ('kraken' AS exchange, 'late' AS trade_id, "
         "now64(6) AS inserted_at) FROM trades AS t "
-        "WHERE exchange = 'binance' AND t.trade_id = '101'"
+        "WHERE t.exchange = 'binance' AND t.trade_id = '101'"
     )
     for _ in range(2):
         (error,) = archived.offloader.run_round(every_unit=True).errors
