@@ -45,14 +45,14 @@ def _print_status(arguments: argparse.Namespace) -> int:
         print(json.dumps({"layers": layers}))
         return 0
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("layer", "newest (UTC)", "units", "rows", "files", "MB", "unproven"):
+    for heading in ("layer", "newest (UTC)", "rows", "files", "MB", "unproven"):
         justify: Literal["left", "right"] = "left" if heading in _TEXTS else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
     for layer in layers:
         table.add_row(
             layer["layer"],
             layer["newest"] or "",
-            *(f"{layer[key]:,}" for key in ("units", "rows", "files")),
+            *(f"{layer[key]:,}" for key in ("rows", "files")),
             f"{layer['bytes'] / 1e6:,.1f}",
             f"{layer['unproven']:,}",
         )
