@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from candlewax.cli import cold_verify, cold_work
-from candlewax.cli.cold_common import open_cold
+from candlewax.cli.cold_common import open_cold, require_tables
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.schemas import ddl_text
 from candlewax.cold.tier import ColdTier
@@ -39,32 +39,27 @@ def _print_ddl(_: argparse.Namespace) -> int:
 
 def _print_status(arguments: argparse.Namespace) -> int:
     with open_cold(1) as tier:
+        require_tables(tier)
         layers = [_describe(tier, name) for name in LAYERS]
     if arguments.json:
         print(json.dumps({"layers": layers}))
         return 0
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in (
-        "layer",
-        "newest (UTC)",
-        "units",
-        "rows",
-        "files",
-        "MB",
-        "unproven",
-        "unsettled",
-    ):
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("layer", "newest (UTC)", "rows", "files", "MB", "unproven"):
         justify: Literal["left", "right"] = "left" if heading in _TEXTS else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
     for layer in layers:
         table.add_row(
             layer["layer"],
             layer["newest"] or "",
-            *(f"{layer[key]:,}" for key in ("units", "rows", "files")),
+            *(f"{layer[key]:,}" for key in ("rows", "files")),
             f"{layer['bytes'] / 1e6:,.1f}",
-            *(f"{layer[key]:,}" for key in ("unproven", "unsettled")),
+            f"{layer['unproven']:,}",
         )
-    console().print(table)
+    screen = console()
+    screen.print(table)
+    if unsettled := sum(layer["unsettled"] for layer in layers):
+        screen.print(f"{unsettled:,} units have an open gap and may still change", highlight=False)
     return 0
 
 

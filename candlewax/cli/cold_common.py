@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from candlewax.cli.common import exit_on_error, print_database
 from candlewax.clickhouse.client import open_tables
+from candlewax.cold.layers import LAYERS
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.service import require_cold
 from candlewax.cold.tier import ColdTier, open_tier
@@ -34,7 +35,7 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
     If that fails, or the block raises one of `errors`, exit with a message and the status.
     """
     expected: tuple[type[Exception], ...] = (ArchiveError, ConflictError, *AWAY, *errors)
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="candlewax: %(message)s")
     settings, cold = load_cold_settings(status)
     print_database(settings)
     reach_archive(cold)
@@ -45,3 +46,9 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
         except expected as error:
             print_error(str(error))
             sys.exit(status)
+
+
+def require_tables(tier: ColdTier) -> None:
+    """Raise ArchiveError if the archive has no table, as before the first offload."""
+    if not any(tier.warehouse.find(layer) for layer in LAYERS.values()):
+        raise ArchiveError("the archive is empty; candlewax offload fills it")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from candlewax.cli.cold_common import load_cold_settings, open_cold
+from candlewax.cli.cold_common import load_cold_settings, open_cold, require_tables
 from candlewax.cli.common import parse_cli_time
 from candlewax.cold import manifest_check, store
 from candlewax.cold.manifest_check import CheckResult
@@ -53,6 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _check_manifests(arguments)
     shown = (lambda _: None) if arguments.json else _print_layer
     with open_cold(NOT_COMPARED) as tier:
+        require_tables(tier)
         result = verify(tier, arguments.begin, arguments.end, deep=arguments.deep, on_layer=shown)
     if arguments.json:
         print(json.dumps(result.as_dict(), default=str, ensure_ascii=False))

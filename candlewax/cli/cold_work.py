@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from candlewax.cli.cold_common import open_cold
+from candlewax.cli.cold_common import open_cold, require_tables
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
 from candlewax.cold.layers import Layer
 from candlewax.cold.maintenance.maintain import maintain
@@ -48,6 +48,7 @@ def _maintain(arguments: argparse.Namespace) -> int:
     shutdown = ShutdownSignal()
     shutdown.listen()
     with open_cold(1) as tier:
+        require_tables(tier)
         report = maintain(
             tier,
             tier.warm.now(),
@@ -55,13 +56,7 @@ def _maintain(arguments: argparse.Namespace) -> int:
             on_progress=lambda line: screen.print(line, highlight=False),
             should_stop=shutdown,
         )
-    verb = "would be" if arguments.dry_run else "were"
-    screen.print(
-        f"{report.files_before:,} files {verb} merged into {report.files_after:,}, "
-        f"{report.snapshots:,} snapshots {verb} expired, {report.orphans:,} orphans of "
-        f"{report.orphan_bytes / 1e6:,.1f} MB {verb} removed",
-        highlight=False,
-    )
+    screen.print(report.text("would be" if arguments.dry_run else "were"), highlight=False)
     for error in report.errors:
         screen.print(f"[bold red]{error}[/]", highlight=False)
     return 1 if report.errors else 0
@@ -79,6 +74,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     with open_cold(1, RestoreError) as tier:
         if begin >= end:
             raise RestoreError("--from is not before --to")
+        require_tables(tier)
         done = restore(tier, load_settings().clickhouse, begin, end, arguments.into, show)
     screen.print(
         f"{done.units:,} units with {done.rows:,} rows restored into the database {done.database} "

@@ -50,12 +50,14 @@ def _run(arguments: argparse.Namespace) -> int:
             every_unit=arguments.all, on_unit=show, should_stop=shutdown
         )
         tier.views.refresh_all()
-        errors = run_daily(tier, shutdown) if arguments.daily and not result.errors else 0
-    screen.print(
-        f"{result.offloaded:,} units with {result.rows:,} rows written and read back; "
-        f"{result.looked_at:,} looked at",
-        highlight=False,
-    )
+        screen.print(
+            f"{result.offloaded:,} units with {result.rows:,} rows written and read back; "
+            f"{result.looked_at:,} looked at",
+            highlight=False,
+        )
+        errors = 0
+        if arguments.daily and not result.errors:
+            errors = run_daily(tier, shutdown, lambda line: screen.print(line, highlight=False))
     for error in result.errors:
         screen.print(f"[bold red]{error}[/]", highlight=False)
     if shutdown():

@@ -36,22 +36,34 @@ def prepare(tier: ColdTier) -> None:
     tier.views.refresh_all()
 
 
-def run_daily(tier: ColdTier, should_stop: Callable[[], bool] = lambda: False) -> int:
-    """Merge, expire and sweep; seal; release; compare. Return the number of errors."""
+def run_daily(
+    tier: ColdTier,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_result: Callable[[str], object] = _log.info,
+) -> int:
+    """Merge, expire and sweep; seal; release; compare. Return the number of errors.
+
+    `on_result` gets a line of what each did. Errors are logged.
+    """
     now = tier.warm.now()
     report = maintain(tier, now, should_stop=should_stop)
     errors = list(report.errors)
+    on_result(report.text("were"))
     tier.views.refresh_all()
     if should_stop():
         return len(errors)
     try:
         if made := make_manifest(tier, now):
-            _log.info("manifest %s: %d units, SHA-256 %s", made.name, made.units, made.sha256)
+            on_result(f"manifest {made.name}: {made.units:,} units, SHA-256 {made.sha256}")
     except (ArchiveError, KeyFileError) as error:
         errors.append(str(error))
     if should_stop():
         return len(errors)
     release = Releaser(tier).run(now)
+    on_result(
+        f"{len(release.released):,} partitions released, {len(release.held):,} held, which have "
+        f"{release.held_bytes / 1e6:,.1f} MB"
+    )
     metrics.set_held(
         {
             layer.source: sum(one.bytes for one in release.held if one.layer == layer.name)

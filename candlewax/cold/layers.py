@@ -39,8 +39,10 @@ class Layer:
     exchange are one unit. `changed` is the column of our clock that shows which units have new
     rows, in the table `changed_in`; None: the layer is compared whole, once an hour. `clocks` are
     columns of our clock, which the content hash leaves out, as storing a row again changes them.
-    `key` identifies a row. `keep` is how long rows stay warm after they were stored; None: for
-    ever. `partition` is the transform of `time` that divides the table.
+    `key` identifies a row. Of a warm and a cold row with one key the warm one counts, or, if there
+    is a `rank`, the one whose rank is greater, as in the warm table. `keep` is how long rows stay
+    warm after they were stored; None: for ever. `partition` is the transform of `time` that divides
+    the table.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Layer:
     exchanges: tuple[str, ...] = ()
     keep: timedelta | None = None
     is_table: bool = True
+    rank: str = ""
 
     @property
     def namespace(self) -> str:
@@ -100,9 +103,13 @@ def _bronze(
 
 
 def _meta(
-    name: str, columns: tuple[Column, ...], key: tuple[str, ...], clock: str = "inserted_at"
+    name: str,
+    columns: tuple[Column, ...],
+    key: tuple[str, ...],
+    clock: str = "inserted_at",
+    rank: str = "",
 ) -> Layer:
-    return Layer(f"meta.{name}", name, columns, key, key[1:], clocks=(clock,))
+    return Layer(f"meta.{name}", name, columns, key, key[1:], clocks=(clock,), rank=rank)
 
 
 LAYERS: Final[Mapping[str, Layer]] = {
@@ -111,7 +118,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer(
             "raw.frames", "bronze_frames", FRAMES, _FRAME_KEY, _FRAME_KEY[1:],
             "received_at", HOUR, "day", "inserted_at", "bronze_frames", clocks=("inserted_at",),
-            keep=timedelta(days=7),
+            keep=timedelta(days=7), rank="toInt32(trades) - toInt32(duplicates)",
         ),
         Layer(
             "raw.dead_letters", "dead_letters", DEAD_LETTERS,
@@ -131,7 +138,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer(
             "gold.ohlcv", "ohlcv", CANDLES, _CANDLE_KEY,
             ("timeframe", "symbol", "window_start"), "window_start", DAY, "month", "updated_at",
-            "ohlcv", "closed", clocks=("updated_at",),
+            "ohlcv", "closed", clocks=("updated_at",), rank="version",
         ),
         Layer(
             "gold.ohlcv_revisions", "ohlcv_revisions", REVISIONS,
@@ -140,7 +147,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
                 "revision", "cause",
             ),
             ("timeframe", "symbol", "window_start", "version", "known_at"), "window_start", DAY,
-            "month", "known_at", "ohlcv_revisions",
+            "month", "known_at", "ohlcv_revisions", rank="-toUnixTimestamp64Micro(known_at)",
         ),
         _meta(
             "gaps",
@@ -150,7 +157,13 @@ LAYERS: Final[Mapping[str, Layer]] = {
         ),
         _meta("outages", OUTAGES, ("exchange", "began", "shards", "shard")),
         _meta("market_outages", MARKET_OUTAGES, ("exchange", "symbol", "began")),
-        _meta("watermarks", WATERMARKS, ("exchange", "shards", "shard"), clock="updated_at"),
+        _meta(
+            "watermarks",
+            WATERMARKS,
+            ("exchange", "shards", "shard"),
+            clock="updated_at",
+            rank="watermark",
+        ),
         _meta("numberings", NUMBERINGS, ("exchange", "symbol", "numbering")),
         _meta(
             "contradictions",

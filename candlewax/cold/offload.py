@@ -99,10 +99,24 @@ class Offloader:
         if isinstance(item, EndOfLayer):
             return item
         try:
-            return self._writer.stage(item)
+            return self._stage(item)
+        except Exception:
+            # An archive or a database that is away: the mark must not pass these units.
+            self._failed_layers.add(item[0].layer)
+            raise
+
+    def _stage(self, units: Sequence[Unit]) -> Staged:
+        """Write units. One that cannot be written keeps no other of its day from the archive."""
+        try:
+            return self._writer.stage(units)
         except ArchiveError as error:
-            self._keep_error(LAYERS[item[0].layer], error)
-            return Staged(frozenset(item), None, {}, {})
+            if len(units) == 1:
+                self._keep_error(LAYERS[units[0].layer], error)
+                return Staged(frozenset(units), None, {}, {})
+        good = [unit for unit in units if self._stage([unit]).plan is not None]
+        if good and len(good) < len(units):
+            return self._stage(good)
+        return Staged(frozenset(units), None, {}, {})
 
     def archive_item(self, item: Staged | EndOfLayer) -> Mapping[Unit, Measure]:
         """Commit and verify staged units, and return those written anew.
@@ -123,6 +137,9 @@ class Offloader:
         except (ArchiveError, ConflictError) as error:
             self._keep_error(item.plan.layer, error)
             return {}
+        except Exception:
+            self._failed_layers.add(item.plan.layer.name)
+            raise
         return written
 
     def _keep_error(self, layer: Layer, error: Exception) -> None:

@@ -58,7 +58,7 @@ def write_unit(
     total = RunningMeasure()
     layer = LAYERS[unit.layer]
     with _open(io, path, layer, schema, HOURLY_LEVEL) as writer:
-        for table in _row_groups(total.count(batches), schemas.arrow_schema(schema), layer):
+        for table in _row_groups(total.count(batches), schemas.arrow_schema(schema), str(unit)):
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         measure = total.measure()
         writer.add_key_value_metadata({FOOTER.decode(): _footer_text({unit: measure})})
@@ -78,7 +78,7 @@ def write_units(
     The footer says what `units` says: who writes must measure the file. Raises ArchiveError.
     """
     with _open(io, path, layer, schema, COMPACTED_LEVEL) as writer:
-        for table in _row_groups(batches, schemas.arrow_schema(schema), layer):
+        for table in _row_groups(batches, schemas.arrow_schema(schema), layer.name):
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         writer.add_key_value_metadata({FOOTER.decode(): _footer_text(units)})
 
@@ -122,7 +122,7 @@ def _open(
 
 
 def _row_groups(
-    batches: Iterable[pa.RecordBatch], target: pa.Schema, layer: Layer
+    batches: Iterable[pa.RecordBatch], target: pa.Schema, name: str
 ) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     waiting_rows = 0
@@ -130,17 +130,17 @@ def _row_groups(
         waiting.append(batch)
         waiting_rows += batch.num_rows
         if waiting_rows >= ROW_GROUP_ROWS:
-            yield _cast(waiting, target, layer)
+            yield _cast(waiting, target, name)
             waiting, waiting_rows = [], 0
     if waiting_rows:
-        yield _cast(waiting, target, layer)
+        yield _cast(waiting, target, name)
 
 
-def _cast(batches: list[pa.RecordBatch], target: pa.Schema, layer: Layer) -> pa.Table:
+def _cast(batches: list[pa.RecordBatch], target: pa.Schema, name: str) -> pa.Table:
     try:
         return pa.Table.from_batches(batches).cast(target)
     except (pa.ArrowInvalid, ValueError) as error:
-        raise ArchiveError(f"{layer.name}: a value does not fit its column: {error}") from error
+        raise ArchiveError(f"{name}: a value does not fit its column: {error}") from error
 
 
 def _options(layer: Layer, level: int) -> dict[str, Any]:

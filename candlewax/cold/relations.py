@@ -67,14 +67,31 @@ def cold_columns(types: Types) -> str:
 
 
 def merged_rows(layer: Layer, types: Types, iceberg: str) -> str:
-    """Return the SELECT of warm rows, and of cold rows whose keys are not warm."""
+    """Return the SELECT of warm and cold rows, of each key the one that counts."""
     key = ", ".join(layer.key)
     names = ", ".join(layer.column_names)
-    warm = warm_rows(layer)
+    warm, cold = warm_rows(layer), cold_rows(layer, types, iceberg)
+    is_not_outranked = is_outranked = ""
+    if layer.rank:
+        outranked = outranked_keys(layer, warm, cold)
+        is_not_outranked = f" WHERE ({key}) NOT IN ({outranked})"
+        is_outranked = f" OR ({key}) IN ({outranked})"
     return (
-        f"SELECT {names} FROM ({warm}) UNION ALL "
-        f"SELECT {names} FROM ({cold_rows(layer, types, iceberg)}) "
-        f"WHERE ({key}) NOT IN (SELECT {key} FROM ({warm}))"
+        f"SELECT {names} FROM ({warm}){is_not_outranked} UNION ALL "
+        f"SELECT {names} FROM ({cold}) "
+        f"WHERE ({key}) NOT IN (SELECT {key} FROM ({warm})){is_outranked}"
+    )
+
+
+def outranked_keys(layer: Layer, warm: str, cold: str) -> str:
+    """Return the SELECT of the keys of warm rows that give way to the cold ones."""
+    key = ", ".join(layer.key)
+    return (
+        f"SELECT {key} FROM ("
+        f"SELECT {key}, {layer.rank} AS place, 0 AS is_cold FROM ({warm}) UNION ALL "
+        f"SELECT {key}, {layer.rank} AS place, 1 AS is_cold FROM ({cold}) "
+        f"WHERE ({key}) IN (SELECT {key} FROM ({warm}))) GROUP BY {key} "
+        "HAVING max(is_cold) = 1 AND maxIf(place, is_cold = 1) > maxIf(place, is_cold = 0)"
     )
 
 

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from candlewax.cold.comparison import Sides, compare, reading_archive
@@ -141,12 +142,25 @@ class Releaser:
             self._after_step("moved")
             self._complete(layer, leaving, partition)
         except ArchiveError:
-            whole = [unit for unit, state in prior.items() if not state.released]
-            self._tier.unit_table.store_released(whole, released=False)
+            self._take_back(prior)
             self._show(layer, leaving)
             raise
         self._show(layer, leaving)
         self._after_step("shown")
+
+    def _take_back(self, prior: Mapping[Unit, UnitState]) -> None:
+        """Store that units were not released after all, unless warm rows of them are gone.
+
+        A second process that releases may have dropped them.
+        """
+        for _, group in groupby(sorted(prior), key=lambda unit: unit.layer):
+            warm = self._tier.warm.measure(group)
+            whole = [
+                unit
+                for unit, measure in warm.items()
+                if not prior[unit].released and measure.rows >= prior[unit].measure.rows
+            ]
+            self._tier.unit_table.store_released(whole, released=False)
 
     def _require_views(self, layer: Layer, units: Iterable[Unit]) -> dict[Unit, UnitState]:
         """Require that what views make of the rows is in the archive. Return its units.

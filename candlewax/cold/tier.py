@@ -1,11 +1,13 @@
 """Cold tier of a database: its parts, opened together."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.archive import Archive
 from candlewax.cold.offload import Offloader
+from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.unit_table import UnitTable
 from candlewax.cold.unit_writer import UnitWriter
 from candlewax.cold.views import Views
@@ -36,7 +38,7 @@ class ColdTier:
 def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     """Open the archive beside a database. Raises ArchiveError."""
     if settings.is_local:
-        Path(settings.location).mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(settings.location))
     warehouse = open_warehouse(settings)
     warm = WarmTables(database)
     archive = Archive(database, settings)
@@ -47,3 +49,13 @@ def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     return ColdTier(
         settings, database, warm, warehouse, archive, unit_table, views, writer, offloader
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder, and require that files can be written in it. Raises ArchiveError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ArchiveError(f"{folder}: cannot be written to: {error.strerror}") from error

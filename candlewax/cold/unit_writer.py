@@ -8,6 +8,7 @@ another process forestalls is planned again from the new state of the table.
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from candlewax.clickhouse.client import QueryError, short_message
 from candlewax.cold import parquet_files, relations
 from candlewax.cold.archive import Archive
 from candlewax.cold.layers import LAYERS, Layer
@@ -123,12 +125,19 @@ class UnitWriter:
         neighbours = _sharing_files(chosen, cold)
         begins = [unit.begin for unit in chosen | neighbours]
         known = self._unit_table.states(layer, min(begins), max(begins) + timedelta(seconds=1))
-        is_released = any(known[unit].released for unit in chosen | neighbours if unit in known)
-        rows = (
-            self._archive.merged_rows(layer, table) if is_released else relations.warm_rows(layer)
-        )
+        released = {unit for unit in chosen | neighbours if unit in known and known[unit].released}
+        if lost := [unit for unit in released - cold.keys() if known[unit].measure.rows]:
+            # Written from what is warm alone, the unit would pass for complete.
+            raise ArchiveError(
+                f"{', '.join(map(str, sorted(lost)))}: released, and not in the archive any more"
+            )
+        rows = self._archive.merged_rows(layer, table) if released else relations.warm_rows(layer)
         compared = {unit for unit in chosen if unit in cold and unit not in differing}
-        measures = self._warm.measure(compared, rows) if compared else {}
+        try:
+            measures = self._warm.measure(compared, rows) if compared else {}
+        except QueryError as error:
+            names = ", ".join(map(str, sorted(compared)))
+            raise ArchiveError(f"{names}: cannot be read: {short_message(error)}") from error
         changed = chosen - {unit for unit in compared if _is_same(measures[unit], cold[unit][0])}
         written = changed | _sharing_files(changed, cold)
         return Plan(
@@ -158,7 +167,10 @@ class UnitWriter:
         for unit in plan.units:
             path = self._warehouse.new_path(plan.table, plan.layer, unit)
             batches = self._warm.stream(unit, plan.rows)
-            measures[unit] = parquet_files.write_unit(io, path, unit, schema, batches)
+            try:
+                measures[unit] = parquet_files.write_unit(io, path, unit, schema, batches)
+            except QueryError as error:
+                raise ArchiveError(f"{unit}: cannot be read: {short_message(error)}") from error
             if measures[unit].rows:
                 paths[unit] = path
             else:
@@ -207,13 +219,31 @@ class UnitWriter:
             return frozenset()
         table = self._warehouse.load(plan.layer)
         cold = units_in(table, self._warehouse.data_files(table, units))
-        found = self._archive.measure(table, units)
+        found = self._read_back(table, units, plan.unverified)
         expected = {unit: cold[unit][0] if unit in cold else NOTHING for unit in units}
-        verified = {unit: found[unit] for unit in units if found[unit] == expected[unit]}
+        verified = {unit: found[unit] for unit in units if found.get(unit) == expected[unit]}
         snapshot = table.current_snapshot()
         paths = {unit: cold[unit][1].file_path for unit in verified if unit in cold}
         self._remember(plan, VERIFIED, verified, paths, snapshot.snapshot_id if snapshot else 0)
         return frozenset(units - set(verified))
+
+    def _read_back(
+        self, table: Table, units: set[Unit], unverified: frozenset[Unit]
+    ) -> Mapping[Unit, Measure]:
+        """Return the measures of units. Of the `unverified` only those that can be read.
+
+        Raises ArchiveError if one that was written just now cannot be read.
+        """
+        try:
+            return self._archive.measure(table, units)
+        except ArchiveError:
+            if not unverified:
+                raise
+        found = self._archive.measure(table, units - unverified) if units - unverified else {}
+        for unit in unverified:
+            with suppress(ArchiveError):
+                found |= self._archive.measure(table, [unit])
+        return found
 
     def _remember(
         self,

@@ -13,6 +13,7 @@ from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import UnitState
 from candlewax.cold.units import EPOCH, FAR, NOTHING, Measure, Unit, group_by_day
+from candlewax.cold.unproven import find_unreadable, remember_unproven
 from candlewax.cold.warehouse import units_in
 from candlewax.cold.warm import ChangedUnit
 
@@ -66,8 +67,9 @@ def verify(
 ) -> Verification:
     """Compare the warm rows of units in a time range with the footers of their files.
 
-    `deep`: read the archive back too, and compare it with the footers. Units that are not due are
-    left out. Of units that differ, at most MAX_ROWS rows are named.
+    `deep`: read the archive back too, and compare it with the footers; units that cannot be read
+    back as they were written count as committed only from then on. Units that are not due are left
+    out. Of units that differ, at most MAX_ROWS rows are named.
     """
     counts: list[LayerCounts] = []
     differing: list[str] = []
@@ -80,6 +82,7 @@ def verify(
         except ArchiveError as error:
             unreadable.append(str(error))
             continue
+        remember_unproven(tier, layer, one.unproven, one.states)
         on_layer(counts[-1])
         unreadable += one.unreadable
         for unit in sorted(one.differing):
@@ -100,6 +103,7 @@ class _LayerCheck:
         self._deep = deep
         self.states: Mapping[Unit, UnitState] = {}
         self.differing: set[Unit] = set()
+        self.unproven: set[Unit] = set()
         self.unreadable: list[str] = []
 
     def run(self, begin: datetime, end: datetime) -> LayerCounts:
@@ -127,6 +131,8 @@ class _LayerCheck:
         surplus = [unit for unit in footers if unit not in stored and not self._is_released(unit)]
         known = [unit for unit in stored if unit in self.states]
         compared = {*due, *known, *surplus}
+        # Released, and not in the archive: the rows are nowhere.
+        self.differing |= {unit for unit in self.states if self._is_lost(unit, footers)}
         released = [unit for unit in footers if unit not in stored and self._is_released(unit)]
         pending = self._compare(compared, footers, stored)
         if self._deep:
@@ -138,6 +144,11 @@ class _LayerCheck:
 
     def _is_released(self, unit: Unit) -> bool:
         return unit in self.states and self.states[unit].released
+
+    def _is_lost(self, unit: Unit, footers: Mapping[Unit, Measure]) -> bool:
+        state = self.states[unit]
+        is_empty = state.is_verified and not state.measure.rows
+        return state.released and unit not in footers and not is_empty
 
     def _compare(
         self,
@@ -157,6 +168,8 @@ class _LayerCheck:
                     pending.add(unit)
                 else:
                     self.differing.add(unit)
+                if not is_readable:
+                    self.unproven.add(unit)
         return pending
 
     def _is_pending(
@@ -176,7 +189,7 @@ class _LayerCheck:
             try:
                 return compare(self._tier, self._layer, day, self.states)
             except ArchiveError as error:
-                self.unreadable.append(str(error))
+                self._note_unreadable(day, error)
         whole = [unit for unit in day if not self._is_released(unit)]
         if not whole:
             return {}
@@ -194,6 +207,12 @@ class _LayerCheck:
                     table = self._tier.warehouse.load(self._layer)
                     cold = self._tier.archive.measure(table, day)
             except ArchiveError as error:
-                self.unreadable.append(str(error))
+                self._note_unreadable(day, error)
                 continue
-            self.differing |= {unit for unit in day if cold[unit] != footers[unit]}
+            changed = {unit for unit in day if cold[unit] != footers[unit]}
+            self.differing |= changed
+            self.unproven |= changed
+
+    def _note_unreadable(self, units: Iterable[Unit], error: ArchiveError) -> None:
+        self.unreadable.append(str(error))
+        self.unproven |= find_unreadable(self._tier, self._layer, units)

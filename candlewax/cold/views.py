@@ -1,10 +1,11 @@
 """Views that span warm and cold rows: `trades`, `candles` and `frames`.
 
 Such a view is all warm rows, and the cold rows whose keys are not warm, up to a cut: the end of the
-last released unit. Days before the cut whose warm rows are complete are read warm only. The cold
-side is pinned to the metadata file that the catalog named as committed, so each view shows one
-snapshot; it is replaced after each change. A catalog keeps the last 20 metadata files of a table:
-refresh the views at least once in 10 commits.
+last released unit. Of a warm and a cold row of one key it shows the one that ClickHouse would keep.
+Days before the cut whose warm rows are complete are read warm only. The cold side is pinned to the
+metadata file that the catalog named as committed, so each view shows one snapshot; it is replaced
+after each change. A catalog keeps the last 20 metadata files of a table: refresh the views at least
+once in 10 commits.
 """
 
 import hashlib
@@ -124,19 +125,36 @@ def _spanning_rows(
     archived += [f"NOT ({_within(layer, '{0}', *days)})" for days in warm_days]
     is_archived = " AND ".join(archived)
     names = ", ".join(f"w.{name} AS {name}" for name in types)
-    warm_key, cold_key = (", ".join(f"{row}.{name}" for name in layer.key) for row in "wr")
-    warm, warm_keys = [], []
-    for table, condition in _warm_tables(layer, leaving):
-        warm.append(f"SELECT {names} FROM {table} AS w FINAL WHERE {condition}")
-        warm_keys.append(
-            f"SELECT {warm_key} FROM {table} AS w FINAL "
-            f"WHERE {is_archived.format('w')} AND {condition}"
-        )
+    tables = list(_warm_tables(layer, leaving))
+    shared = " UNION ALL ".join(
+        f"SELECT {names} FROM {table} AS w FINAL WHERE {is_archived.format('w')} AND {condition}"
+        for table, condition in tables
+    )
     cold = (
         f"SELECT {relations.cold_columns(types)} FROM {iceberg} AS r "
-        f"WHERE {is_archived.format('r')} AND ({cold_key}) NOT IN ({' UNION ALL '.join(warm_keys)})"
+        f"WHERE {is_archived.format('r')}"
     )
-    return " UNION ALL ".join([*warm, cold])
+    warm_key, cold_key = (_key(layer, row) for row in "wr")
+    is_counting = is_outranked = ""
+    if layer.rank:
+        # Bounded by times, so that ClickHouse leaves out the files that no warm row is in.
+        near = (
+            f"r.{layer.time} >= (SELECT min({layer.time}) FROM ({shared})) "
+            f"AND r.{layer.time} <= (SELECT max({layer.time}) FROM ({shared}))"
+        )
+        outranked = relations.outranked_keys(layer, shared, f"{cold} AND {near}")
+        is_counting = f" AND (NOT ({is_archived.format('w')}) OR ({warm_key}) NOT IN ({outranked}))"
+        is_outranked = f" OR ({cold_key}) IN ({outranked})"
+    warm = [
+        f"SELECT {names} FROM {table} AS w FINAL WHERE {condition}{is_counting}"
+        for table, condition in tables
+    ]
+    keys = f"SELECT {', '.join(layer.key)} FROM ({shared})"
+    return " UNION ALL ".join([*warm, f"{cold} AND (({cold_key}) NOT IN ({keys}){is_outranked})"])
+
+
+def _key(layer: Layer, row: str) -> str:
+    return ", ".join(f"{row}.{name}" for name in layer.key)
 
 
 def _warm_tables(layer: Layer, leaving: Leaving | None) -> Iterable[tuple[str, str]]:
@@ -145,10 +163,17 @@ def _warm_tables(layer: Layer, leaving: Leaving | None) -> Iterable[tuple[str, s
         yield layer.source, "1"
         return
     newest = (leaving.newest - EPOCH) // timedelta(microseconds=1)
-    is_newer = f"w.{layer.changed} > fromUnixTimestamp64Micro({newest}, 'UTC')"
-    span = _within(layer, "w", leaving.begin, leaving.end)
-    yield layer.source, f"(NOT ({span}) OR {is_newer})"
-    yield leaving.table, is_newer
+    is_newer = f"{{0}}.{layer.changed} > fromUnixTimestamp64Micro({newest}, 'UTC')"
+    span = _within(layer, "{0}", leaving.begin, leaving.end)
+    yield layer.source, f"(NOT ({span}) OR {is_newer})".format("w")
+    # A row may be stored again just after the move, and then is in both.
+    again = f"SELECT {_key(layer, 'n')} FROM {layer.source} AS n FINAL WHERE {span} AND {is_newer}"
+    yield (
+        leaving.table,
+        f"{is_newer} AND ({_key(layer, '{0}')}) NOT IN ({{again}})".format(
+            "w", again=again.format("n")
+        ),
+    )
 
 
 def _within(layer: Layer, row: str, begin: datetime, end: datetime) -> str:

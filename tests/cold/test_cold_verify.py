@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from candlewax.cold.layers import LAYERS
+from candlewax.cold.release import Releaser
 from candlewax.cold.tier import ColdTier
+from candlewax.cold.unit_table import COMMITTED, VERIFIED
 from candlewax.cold.verify import verify
 from tests.support import cold_release
 from tests.support.cold_tables import hour
@@ -64,3 +67,59 @@ def test_deep_verification_names_an_unreadable_file(archived: ColdTier) -> None:
     assert not found.is_same
     (error,) = found.unreadable
     assert "/exchange=kraken/20250615T10-" in error
+
+
+def test_unit_that_cannot_be_read_back_is_written_again(archived: ColdTier) -> None:
+    """Once a deep verification has found it; an offload alone takes the footer for the truth."""
+    unit = hour("silver.trades", "kraken")
+    states = archived.unit_table.states
+    cold_release.spoil(archived, unit)
+    assert archived.offloader.run_round(every_unit=True).offloaded == 0
+    assert verify(archived, deep=True).unreadable
+    assert {one.unit for one in states().values() if one.state == COMMITTED} == {unit}
+    done = archived.offloader.run_round(every_unit=True)
+    assert (done.offloaded, done.errors) == (1, ())
+    assert states()[unit].state == VERIFIED
+    assert verify(archived, deep=True).is_same
+
+
+def test_released_unit_that_cannot_be_read_back_is_named_each_time(archived: ColdTier) -> None:
+    """Nothing warm could replace it, so it stays as it is."""
+    layer = LAYERS["silver.trades"]
+    Releaser(archived).run_layer(layer, cold_release.past_keep())
+    unit = hour(layer.name, "kraken")
+    path = cold_release.spoil(archived, unit)
+    content = path.read_bytes()
+    archived.database.command(
+        "INSERT INTO silver_trades SELECT * REPLACE ('kraken' AS exchange, 'late' AS trade_id, "
+        "now64(6) AS inserted_at) FROM trades AS t "
+        "WHERE t.exchange = 'binance' AND t.trade_id = '101'"
+    )
+    for _ in range(2):
+        (error,) = archived.offloader.run_round(every_unit=True).errors
+        assert path.name in error
+        assert verify(archived, deep=True).unreadable
+    assert path.read_bytes() == content
+    assert archived.unit_table.states(layer)[unit].released
+
+
+def test_released_unit_that_the_archive_lost_is_named(archived: ColdTier) -> None:
+    """Its rows are nowhere; a late trade must not pass for all of it."""
+    layer = LAYERS["silver.trades"]
+    Releaser(archived).run_layer(layer, cold_release.past_keep())
+    unit = hour(layer.name, "binance")
+    table = archived.warehouse.load(layer)
+    (path,) = archived.unit_table.states(layer)[unit].files
+    lost = [one for one in archived.warehouse.data_files(table) if one.file_path.endswith(path)]
+    archived.warehouse.swap(table, lost, [], {})
+    for deep in (False, True):
+        assert verify(archived, deep=deep).differing == (str(unit),)
+    archived.database.command(
+        "INSERT INTO silver_trades SELECT * REPLACE (t.timestamp - 3600 AS timestamp, "
+        "'late' AS trade_id, now64(6) AS inserted_at) FROM trades AS t "
+        "WHERE exchange = 'binance' AND t.trade_id = '125'"
+    )
+    assert archived.offloader.run_round().errors == (
+        f"{unit}: released, and not in the archive any more",
+    )
+    assert verify(archived).differing == (str(unit),)

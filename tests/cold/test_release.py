@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.release import Release, Releaser
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED
@@ -209,3 +210,20 @@ def test_unit_planned_before_its_release_is_planned_again(archived: ColdTier) ->
     archived.writer.complete(staged)
     state = archived.unit_table.states(TRADES)[unit]
     assert (state.measure.rows, state.state) == (20, "verified")
+
+
+def test_rows_that_another_process_dropped_stay_released(archived: ColdTier) -> None:
+    """Of two that release at once, one may fail after the other has dropped the rows."""
+    before = trades(archived)
+
+    def drop_and_fail(step: str) -> None:
+        if step == "moved":
+            assert Releaser(archived).finish(TRADES) == []
+            raise ArchiveError("away")
+
+    (held,) = release_trades(archived, drop_and_fail).held
+    assert held.reason == "away"
+    assert warm_count(archived.database, "silver_trades") == 0
+    assert trades(archived) == before
+    cold_release.archive_late_trade(archived)
+    assert len(trades(archived)) == len(before) + 1

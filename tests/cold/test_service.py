@@ -9,12 +9,16 @@ import pytest
 from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
+from candlewax.cold.layers import LAYERS
 from candlewax.cold.service import ColdService
 from candlewax.cold.unit_table import SEALED, UnitTable
+from candlewax.cold.units import EPOCH
 from candlewax.pipeline.cold_flow import ArchiveSink, ColdComponents, WorkSource
 from candlewax.runtime.settings import Settings, SettingsError, load
 from dataflows import cold
 from tests.support import cold_release, cold_tables
+
+TRADES = "silver.trades"
 
 
 @pytest.fixture
@@ -75,6 +79,22 @@ def test_archive_that_is_away_stops_nothing(
         assert len(told) == 1
         assert states(tables) == set()
         folder.unlink()
+        service.run_round()
+    assert states(tables) == {SEALED}
+
+
+def test_mark_does_not_pass_rows_that_could_not_be_written(
+    settings: Settings, tables: Database
+) -> None:
+    """Else the next round would not look at them."""
+    data = Path("cold/warehouse/silver/trades/data")
+    data.parent.mkdir(parents=True)
+    data.write_text("no directory", "utf-8")
+    with closing(ColdService(settings)) as service:
+        service.run_round()
+        marks = {name: UnitTable(tables).mark(LAYERS[name]) for name in ("raw.frames", TRADES)}
+        assert marks["raw.frames"] > marks[TRADES] == EPOCH
+        data.unlink()
         service.run_round()
     assert states(tables) == {SEALED}
 

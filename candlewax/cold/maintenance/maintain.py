@@ -43,6 +43,14 @@ class MaintenanceReport:
     orphan_bytes: int = 0
     errors: tuple[str, ...] = ()
 
+    def text(self, verb: str) -> str:
+        """Return the counts as a line; `verb` is `were`, or `would be` for a dry run."""
+        return (
+            f"{self.files_before:,} files {verb} merged into {self.files_after:,}, "
+            f"{self.snapshots:,} snapshots {verb} expired, {self.orphans:,} orphans of "
+            f"{self.orphan_bytes / 1e6:,.1f} MB {verb} removed"
+        )
+
     def __add__(self, other: "MaintenanceReport") -> "MaintenanceReport":
         return MaintenanceReport(
             self.corrected + other.corrected,
