@@ -9,6 +9,7 @@ from candlewax.cli.common import exit_on_error, print_database
 from candlewax.clickhouse.client import open_tables
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.parquet_files import ArchiveError
+from candlewax.cold.recover import lost_tables
 from candlewax.cold.service import require_cold
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.cold.warehouse import AWAY, ConflictError
@@ -49,6 +50,11 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
 
 
 def require_tables(tier: ColdTier) -> None:
-    """Raise ArchiveError if the archive has no table, as before the first offload."""
-    if not any(tier.warehouse.find(layer) for layer in LAYERS.values()):
-        raise ArchiveError("the archive is empty; candlewax offload fills it")
+    """Raise ArchiveError if the catalog has no table, as before the first offload."""
+    if any(tier.warehouse.find(layer) for layer in LAYERS.values()):
+        return
+    if lost_tables(tier):
+        raise ArchiveError(
+            "the catalog has lost the tables of the archive; candlewax cold recover registers them"
+        )
+    raise ArchiveError("the archive is empty; candlewax offload fills it")

@@ -10,6 +10,7 @@ from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.recover import recover
 from candlewax.cold.restore import Progress, RestoreError, restore
 from candlewax.cold.retention import restore_ttl
+from candlewax.cold.units import EPOCH
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -67,9 +68,8 @@ def _restore(arguments: argparse.Namespace) -> int:
     screen = console()
 
     def show(progress: Progress) -> None:
-        screen.print(
-            f"{progress.layer} {progress.day:%Y-%m-%d}: {progress.rows:,} rows", highlight=False
-        )
+        day = f" {progress.day:%Y-%m-%d}" if progress.day > EPOCH else ""
+        screen.print(f"{progress.layer}{day}: {progress.rows:,} rows", highlight=False)
 
     with open_cold(1, RestoreError) as tier:
         if begin >= end:
