@@ -5,6 +5,7 @@ from typing import Any
 
 from candlewax.cli.cold_common import open_cold, require_tables
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
+from candlewax.cold import seal
 from candlewax.cold.layers import Layer
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.recover import recover
@@ -91,7 +92,7 @@ def _recover(_: argparse.Namespace) -> int:
         screen.print(f"{layer.name}: {units:,} units", highlight=False)
 
     with open_cold(1) as tier:
-        done = recover(tier, on_layer=show)
+        done = recover(tier, seal.sealed_units(tier), show)
     for name in done.registered:
         screen.print(f"{name}: registered in the catalog", highlight=False)
     for reason in done.unverified:

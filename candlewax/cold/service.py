@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,6 +61,7 @@ class ColdService:
         self._database: Database | None = None
         self._tier: ColdTier | None = None
         self._daily_done: date | None = None
+        self._daily_tried: datetime | None = None
         self._errors = 0
         self._last_reason = ""
         self._last_round = time.monotonic()
@@ -72,8 +73,12 @@ class ColdService:
         self._errors = 0
         try:
             tier = self._open()
-            today = tier.warm.now().date()
-            is_new_day = today != self._daily_done
+            now = tier.warm.now()
+            today, hour = now.date(), now.replace(minute=0, second=0, microsecond=0)
+            # What failed is tried again once an hour.
+            is_new_day = today != self._daily_done and hour != self._daily_tried
+            if is_new_day:
+                self._daily_tried = hour
             for item in tier.offloader.items(every_unit=is_new_day):
                 if self._should_stop():
                     return
@@ -129,7 +134,8 @@ class ColdService:
     def _end_round(self, tier: ColdTier, end: EndOfRound) -> None:
         if end.day is not None and not self._errors:
             self._errors += run_daily(tier, self._should_stop)
-            self._daily_done = end.day
+            if not self._errors:
+                self._daily_done = end.day
         metrics.set_verified(tier.unit_table.newest_verified())
         metrics.end_round(time.time(), self._errors)
         if not self._errors:
