@@ -57,11 +57,15 @@ def is_due(unit: Unit, state: UnitState | None, watermark: datetime | None, now:
     """Return True if a changed unit is to be offloaded now.
 
     Days, and layers without units of time, are offloaded again each hour, a quarter past it: the
-    candle of a day closes a day after that of its first minute.
+    candle of a day closes a day after that of its first minute. What was never read back is due.
     """
     layer = LAYERS[unit.layer]
     if layer.span != HOUR:
-        return state is None or _hour(now - LATENESS) > _hour(state.measured_at - LATENESS)
+        return (
+            state is None
+            or not state.is_verified
+            or _hour(now - LATENESS) > _hour(state.measured_at - LATENESS)
+        )
     if layer.namespace in {"raw", "bronze"}:
         return now >= unit.end + RECEIPT_DELAY
     is_past = watermark is not None and watermark >= unit.end + LATENESS

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from candlewax.cold.offload import EndOfLayer, Item
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.cold.unit_writer import Staged
+from candlewax.cold.units import EPOCH
 from candlewax.cold.warehouse import AWAY
 from candlewax.runtime.cold_settings import ColdSettings
 from candlewax.runtime.health import Health
@@ -61,7 +62,7 @@ class ColdService:
         self._database: Database | None = None
         self._tier: ColdTier | None = None
         self._daily_done: date | None = None
-        self._daily_tried: datetime | None = None
+        self._daily_retry = EPOCH
         self._errors = 0
         self._last_reason = ""
         self._last_round = time.monotonic()
@@ -74,11 +75,9 @@ class ColdService:
         try:
             tier = self._open()
             now = tier.warm.now()
-            today, hour = now.date(), now.replace(minute=0, second=0, microsecond=0)
-            # What failed is tried again once an hour.
-            is_new_day = today != self._daily_done and hour != self._daily_tried
-            if is_new_day:
-                self._daily_tried = hour
+            today = now.date()
+            # What failed is tried again after an hour.
+            is_new_day = today != self._daily_done and now >= self._daily_retry
             for item in tier.offloader.items(every_unit=is_new_day):
                 if self._should_stop():
                     return
@@ -134,7 +133,9 @@ class ColdService:
     def _end_round(self, tier: ColdTier, end: EndOfRound) -> None:
         if end.day is not None and not self._errors:
             self._errors += run_daily(tier, self._should_stop)
-            if not self._errors:
+            if self._errors:
+                self._daily_retry = tier.warm.now() + timedelta(hours=1)
+            else:
                 self._daily_done = end.day
         metrics.set_verified(tier.unit_table.newest_verified())
         metrics.end_round(time.time(), self._errors)

@@ -6,7 +6,7 @@ import pytest
 
 from candlewax.cold.due import select_due
 from candlewax.cold.unit_table import COMMITTED, VERIFIED, UnitState
-from candlewax.cold.units import NOTHING, Unit
+from candlewax.cold.units import EPOCH, NOTHING, Unit
 from candlewax.cold.warm import ChangedUnit
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -78,7 +78,9 @@ def test_unit_measured_after_its_last_row_is_passed_over() -> None:
     assert is_due(TRADES, now, now, state, last_stored=TEN + minutes(89.5))
 
 
-def test_unit_that_was_never_read_back_is_due_again() -> None:
+@pytest.mark.parametrize("unit", [TRADES, CANDLES, Unit("meta.gaps", "kraken", EPOCH)], ids=str)
+def test_unit_that_was_never_read_back_is_due_again(unit: Unit) -> None:
+    """A process ended between the commit and the read-back."""
     now = TEN + timedelta(hours=3)
-    state = offloaded(TRADES, TEN + minutes(90), COMMITTED)
-    assert is_due(TRADES, now, now, state)
+    state = offloaded(unit, now - minutes(1), COMMITTED)
+    assert is_due(unit, now, now, state)
