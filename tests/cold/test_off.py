@@ -10,7 +10,8 @@ import sys
 from candlewax.cli import serve, up
 from candlewax.pipeline import app
 import dataflows.ohlcv
-print(sorted(name for name in sys.modules if name.startswith(("pyiceberg", "candlewax.cold", "sqlalchemy"))))
+parts = ("pyiceberg", "sqlalchemy", "candlewax.cold")
+print(sorted(name for name in sys.modules if name.startswith(parts)))
 """
 
 
