@@ -1,4 +1,4 @@
-"""Which units are to be offloaded now."""
+"""Selection of the units that are due to be offloaded."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta

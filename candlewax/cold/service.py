@@ -48,7 +48,7 @@ WorkItem = Item | EndOfRound
 """Work of the service: due units, the end of a layer, or the end of a round."""
 
 StagedItem = Staged | EndOfLayer | EndOfRound
-"""The same, with files written."""
+"""Work of the service whose files are written, ready to be committed."""
 
 
 class ColdService:

@@ -54,7 +54,7 @@ _SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class UnitState:
-    """What is known of a unit: state, measure of its cold rows, files, and Iceberg snapshot.
+    """Row of `cold_units`: state, measure of the cold rows, files and Iceberg snapshot of a unit.
 
     `released`: its warm rows were dropped once, so warm rows of it are only what came later. Only
     `store_released` takes it back.

@@ -1,4 +1,4 @@
-"""What the commands of the cold tier tell before there is an archive, and after a day's work."""
+"""Output of the cold tier's commands before there is an archive, and after a day's work."""
 
 from pathlib import Path
 

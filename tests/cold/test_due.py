@@ -1,4 +1,4 @@
-"""Which units are due, at which watermark and time."""
+"""Selection of due units by watermark and time."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -213,7 +213,7 @@ def test_unit_planned_before_its_release_is_planned_again(archived: ColdTier) ->
 
 
 def test_rows_that_another_process_dropped_stay_released(archived: ColdTier) -> None:
-    """Of two that release at once, one may fail after the other has dropped the rows."""
+    """Two processes release at once; one fails after the other has dropped the rows."""
     before = trades(archived)
 
     def drop_and_fail(step: str) -> None:

@@ -54,7 +54,7 @@ def test_committed_rows_are_read_and_others_are_not(
 
 
 def test_racer_with_the_same_base_is_refused(place: Place) -> None:
-    """Whether it replaces the same file or only adds one to the same partition."""
+    """The racer replaces the same file, or only adds one to the same partition."""
     table = create(place.open())
     swap(table, write(table, rows("kraken", 10)))
     racer = place.open().load_table(NAME)

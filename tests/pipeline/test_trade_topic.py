@@ -76,7 +76,7 @@ def check(opened: TradeTopic, partition: int, offset: int, *named: tuple[str, in
 
 
 def test_process_reads_the_partitions_of_its_shards(topic: Topic) -> None:
-    """Those of all shards, or of its own; processes of a cluster share them."""
+    """A process reads the partitions of all shards, or of its own; a cluster shares them."""
     assert topic.open({"binance": 3}).partitions == sorted(PLACES[:3])
     own = {"binance": frozenset({0, 2})}
     assert topic.open({"binance": 3}, own).partitions == sorted([PLACES[0], PLACES[2]])
@@ -166,7 +166,7 @@ def test_process_of_some_shards_refuses_old_trades(
 
 
 def test_new_trades_in_partitions_that_are_not_read_are_noticed(topic: Topic) -> None:
-    """Those of another number; not those that were there, nor other exchanges'."""
+    """New trades of another number count; older ones and other exchanges' do not."""
     topic.last = {PLACES[2]: (9, "kraken", 2), PLACES[4]: (9, "binance", 2)}
     opened = topic.open({"binance": 2}, {"binance": frozenset({0})})
     assert opened.partitions == [PLACES[0]]

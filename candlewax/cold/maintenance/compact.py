@@ -84,7 +84,7 @@ class Compacted:
 
 
 class Outcome(NamedTuple):
-    """What became of merges. `left` counts those that another process forestalled."""
+    """Results of merges. `left` counts merges that another process forestalled."""
 
     done: list[Compacted]
     left: int

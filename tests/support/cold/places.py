@@ -18,15 +18,15 @@ class Place:
     """A warehouse and a catalog that hold nothing yet."""
 
     warehouse: str
-    """What CANDLEWAX_COLD takes: a directory, or `s3://bucket/prefix`."""
+    """Value of CANDLEWAX_COLD: a directory, or `s3://bucket/prefix`."""
     catalog: str
-    """What CANDLEWAX_COLD_CATALOG takes."""
+    """Value of CANDLEWAX_COLD_CATALOG."""
     store: ObjectStore | None = None
     """Where its files are; None: in a local directory."""
     credential: str = ""
-    """What CANDLEWAX_COLD_CATALOG_CREDENTIAL takes."""
+    """Value of CANDLEWAX_COLD_CATALOG_CREDENTIAL."""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """What PyIceberg needs for this catalog alone."""
+    """Properties of PyIceberg for this catalog alone."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -45,7 +45,7 @@ class Place:
 
     @property
     def _token(self) -> dict[str, str]:
-        """What a REST catalog gives a token for, and where: without the latter PyIceberg warns."""
+        """Credential of a REST catalog and its token address, without which PyIceberg warns."""
         return {
             "credential": self.credential,
             "oauth2-server-uri": f"{self.catalog.rstrip('/')}/v1/oauth/tokens",
