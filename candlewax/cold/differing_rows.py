@@ -63,15 +63,14 @@ def _place(layer: Layer) -> str:
 
 def _keys_sql(layer: Layer, warm: str, cold: str, limit: int) -> str:
     """Return the statement that finds rows that one side lacks, or that are not the same."""
-    columns = (
-        f"{_place(layer)} AS place, "
-        f"reinterpretAsUInt128({relations.content_hash(layer)}) AS content"
-    )
+    low, high = relations.content_hashes(layer)
+    columns = f"{_place(layer)} AS place, {low} AS content_low, {high} AS content_high"
     return (
         f"SELECT place FROM (SELECT {columns}, 1 AS tier FROM ({warm}) "
         f"UNION ALL SELECT {columns}, 2 AS tier FROM ({cold})) GROUP BY place "
         "HAVING countIf(tier = 1) != countIf(tier = 2) "
-        "OR sumIf(content, tier = 1) != sumIf(content, tier = 2) "
+        "OR (sumIf(content_low, tier = 1), sumIf(content_high, tier = 1)) "
+        "!= (sumIf(content_low, tier = 2), sumIf(content_high, tier = 2)) "
         f"ORDER BY place LIMIT {limit}"
     )
 

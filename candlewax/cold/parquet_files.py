@@ -87,14 +87,15 @@ class RunningMeasure:
     """Measure of the rows of a stream that went by."""
 
     def __init__(self) -> None:
-        self._rows = self._content = self._clocks = 0
+        self._rows = self._low = self._high = self._clocks = 0
 
     def count(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the batches without the columns MEASURED, and count their rows, hashes, clocks."""
         for batch in batches:
             low, high, clocks = (self._sum(batch.column(name)) for name in MEASURED)
             self._rows += batch.num_rows
-            self._content += low + (high << 64)
+            self._low += low
+            self._high += high
             self._clocks += clocks
             yield batch.drop_columns(list(MEASURED))
 
@@ -106,7 +107,8 @@ class RunningMeasure:
 
     def measure(self) -> Measure:
         """Return the measure of the rows so far."""
-        return Measure(self._rows, f"{self._content % (1 << 128):032x}", self._clocks)
+        content = f"{self._high % (1 << 64):016x}{self._low % (1 << 64):016x}"
+        return Measure(self._rows, content, self._clocks)
 
 
 @contextmanager

@@ -100,11 +100,13 @@ def measure_sql(layer: Layer, rows: str) -> str:
 
     Its columns: exchange, begin (seconds since 1970), rows, content, clocks.
     """
+    low, high = content_hashes(layer)
     return (
         f"SELECT toString(exchange) AS exchange, {_bucket(layer)} AS begin, count() AS rows, "
-        "lower(leftPad(hex(sum(content)), 32, '0')) AS content, toString(sum(clocks)) AS clocks "
+        "lower(concat(leftPad(hex(sum(content_high)), 16, '0'), "
+        "leftPad(hex(sum(content_low)), 16, '0'))) AS content, toString(sum(clocks)) AS clocks "
         f"FROM (SELECT exchange, {layer.time or '0'} AS at, "
-        f"reinterpretAsUInt128({content_hash(layer)}) AS content, {_clocks(layer)} AS clocks "
+        f"{low} AS content_low, {high} AS content_high, {_clocks(layer)} AS clocks "
         f"FROM ({rows})) GROUP BY exchange, begin"
     )
 
@@ -135,27 +137,23 @@ def bind(sql: str, units: Iterable[Unit]) -> str:
 
 
 MEASURED: Final = ("content_low", "content_high", "clocks_sum")
-"""Columns behind those of the layer in a stream: halves of the row's hash, and its clocks."""
+"""Columns behind those of the layer in a stream: both hashes of the row, and its clocks."""
 
 
 def stream_sql(layer: Layer, rows: str) -> str:
     """Return the statement that yields rows for Arrow, and MEASURED, in the order of the layer."""
     columns = [f"{_for_arrow(column)} AS {column.name}" for column in layer.columns]
-    hashed = content_hash(layer, "s.")
-    measured = (
-        f"reinterpretAsUInt64({hashed})",
-        f"reinterpretAsUInt64(substring({hashed}, 9, 8))",
-        f"toUInt64({_clocks(layer, 's.')})",
-    )
+    measured = (*content_hashes(layer, "s."), f"toUInt64({_clocks(layer, 's.')})")
     columns += [f"{text} AS {name}" for text, name in zip(measured, MEASURED, strict=True)]
     order = ", ".join(f"s.{name}" for name in layer.sort)
     return f"SELECT {', '.join(columns)} FROM ({rows}) AS s ORDER BY {order}"
 
 
-def content_hash(layer: Layer, prefix: str = "") -> str:
-    """Return the hash of a row's content, without our clocks."""
+def content_hashes(layer: Layer, prefix: str = "") -> tuple[str, str]:
+    """Return two independent hashes of 64 bits of a row's content, without our clocks."""
     columns = (column for column in layer.columns if column.name not in layer.clocks)
-    return f"sipHash128({', '.join(_hashed(column, prefix) for column in columns)})"
+    arguments = ", ".join(_hashed(column, prefix) for column in columns)
+    return f"cityHash64({arguments})", f"xxh3({arguments})"
 
 
 def _clocks(layer: Layer, prefix: str = "") -> str:

@@ -48,8 +48,8 @@ def group_by_day(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 class Measure(NamedTuple):
     """Number of rows, hash of their content, and sum of the columns of our clock.
 
-    `content` is the sum of the rows' hashes modulo 2^128, as 32 hexadecimal digits. `clocks` is the
-    sum of microseconds since 1970.
+    `content` is two sums modulo 2^64, of the rows' hashes by xxh3 and by cityHash64, as 16
+    hexadecimal digits each. `clocks` is the sum of microseconds since 1970.
     """
 
     rows: int

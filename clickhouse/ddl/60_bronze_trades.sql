@@ -1,8 +1,14 @@
 -- Trades in the fields of the exchanges, read from the stored frames by SQL alone and so independent
 -- of the decoder. Amounts stay text, digit for digit. Bad trades of a frame with good ones are
 -- included.
-CREATE VIEW IF NOT EXISTS bronze_trades_binance AS
-WITH if(JSONHas(frame, 'stream') AND JSONHas(frame, 'data'), JSONExtractRaw(frame, 'data'), frame) AS trade
+--
+-- Binance: a frame is parsed once for all fields of its trade.
+CREATE OR REPLACE VIEW bronze_trades_binance AS
+WITH if(
+    JSONHas(frame, 'stream') AND JSONHas(frame, 'data'),
+    JSONExtract(frame, 'data', 'Tuple(E UInt64, s String, t UInt64, p String, q String, T UInt64, X String, m Bool)'),
+    JSONExtract(frame, 'Tuple(E UInt64, s String, t UInt64, p String, q String, T UInt64, X String, m Bool)')
+) AS trade
 SELECT
     exchange,
     connection,
@@ -11,21 +17,21 @@ SELECT
     source_offset,
     toUInt16(0) AS source_index,
     received_at,
-    JSONExtractUInt(trade, 'E') AS E,
-    JSONExtractString(trade, 's') AS s,
-    JSONExtractUInt(trade, 't') AS t,
-    JSONExtractString(trade, 'p') AS p,
-    JSONExtractString(trade, 'q') AS q,
-    JSONExtractUInt(trade, 'T') AS T,
-    JSONExtractString(trade, 'X') AS X,
-    JSONExtractBool(trade, 'm') AS m
+    trade.E AS E,
+    trade.s AS s,
+    trade.t AS t,
+    trade.p AS p,
+    trade.q AS q,
+    trade.T AS T,
+    trade.X AS X,
+    toUInt8(trade.m) AS m
 FROM bronze_frames FINAL
 WHERE exchange IN ('binance', 'binance_usdm') AND kind = 'trade';
 
 --
 -- Amounts of v2 are JSON numbers. They are extracted as text, as parsing the JSON would turn them
 -- into floats.
-CREATE VIEW IF NOT EXISTS bronze_trades_kraken AS
+CREATE OR REPLACE VIEW bronze_trades_kraken AS
 WITH startsWith(trimLeft(frame), '[') AS v1
 SELECT
     exchange,
@@ -54,7 +60,7 @@ WHERE exchange = 'kraken' AND kind = 'trade';
 
 -- Trades of Advanced Trade (market_trades, all events of a frame in order) and of Exchange (match,
 -- last_match: one trade a frame). side is the maker's.
-CREATE VIEW IF NOT EXISTS bronze_trades_coinbase AS
+CREATE OR REPLACE VIEW bronze_trades_coinbase AS
 SELECT
     exchange,
     connection,
@@ -63,33 +69,32 @@ SELECT
     source_offset,
     toUInt16(place - 1) AS source_index,
     received_at,
-    if(JSONHas(frame, 'events'), 'advanced', 'exchange') AS protocol,
-    JSONExtractString(trade, 'product_id') AS product_id,
-    if(
-        JSONType(trade, 'trade_id') = 'String',
-        JSONExtractString(trade, 'trade_id'),
-        JSONExtractRaw(trade, 'trade_id')
-    ) AS trade_id,
-    JSONExtractString(trade, 'price') AS price,
-    JSONExtractString(trade, 'size') AS size,
-    JSONExtractString(trade, 'side') AS side,
-    JSONExtractString(trade, 'time') AS time,
-    JSONExtractUInt(trade, 'sequence') AS sequence,
-    JSONExtractString(trade, 'maker_order_id') AS maker_order_id,
-    JSONExtractString(trade, 'taker_order_id') AS taker_order_id
+    protocol,
+    trade.product_id AS product_id,
+    trade.trade_id AS trade_id,
+    trade.price AS price,
+    trade.size AS size,
+    trade.side AS side,
+    trade.time AS time,
+    trade.sequence AS sequence,
+    trade.maker_order_id AS maker_order_id,
+    trade.taker_order_id AS taker_order_id
 FROM
 (
+    WITH
+        'product_id String, trade_id String, price String, size String, side String, time String, sequence UInt64, maker_order_id String, taker_order_id String' AS fields
     SELECT
         *,
+        if(JSONHas(frame, 'events'), 'advanced', 'exchange') AS protocol,
         if(
-            JSONHas(frame, 'events'),
+            protocol = 'advanced',
             arrayFlatten(
                 arrayMap(
-                    event -> JSONExtractArrayRaw(event, 'trades'),
-                    JSONExtractArrayRaw(frame, 'events')
+                    event -> event.1,
+                    JSONExtract(frame, 'events', concat('Array(Tuple(trades Array(Tuple(', fields, '))))'))
                 )
             ),
-            [frame]
+            [JSONExtract(frame, concat('Tuple(', fields, ')'))]
         ) AS found
     FROM bronze_frames FINAL
     WHERE exchange = 'coinbase' AND kind = 'trade'
