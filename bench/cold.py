@@ -1,30 +1,31 @@
-"""Processor time of the cold tier: an hour of trades at a rate, offloaded and read back.
+"""Processor time of the cold tier: hours of trades at a rate, offloaded and read back in one round.
 
-The rows are those of the bundled recording, moved into one hour and repeated up to the rate: texts,
-amounts and markets are real. `python -m bench.cold --rates 55,5000`.
+The rows are those of the bundled recording, moved into each hour and repeated up to the rate:
+texts, amounts and markets are real. `python -m bench.cold --rates 55,5000`, or a backlog:
+`python -m bench.cold --rates 55 --hours 48`.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
 from typing import Final
 
 from candlewax.clickhouse.client import Database, open_tables
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.offload import EndOfLayer
 from candlewax.cold.tier import ColdTier, open_tier
 from candlewax.runtime.cold_settings import ColdSettings
 
-HOUR: Final = datetime(2026, 3, 1, 10, tzinfo=UTC)
+FIRST_HOUR: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SAMPLE_TRADES: Final = 104_720
 
 _NUMBERED: Final = """
@@ -66,7 +67,7 @@ FROM {_NUMBERED.format(time="timestamp", table="silver_trades")}
 
 _CANDLES: Final = """
 INSERT INTO {table} SELECT * REPLACE (
-    toDateTime('2026-03-01 00:00:00', 'UTC') + toUInt32(window_start) % 86400 AS window_start,
+    toDateTime({{day:String}}, 'UTC') + toUInt32(window_start) % 86400 AS window_start,
     now64(6) - 600 AS {clock})
 FROM sample.{table} FINAL
 """
@@ -76,54 +77,71 @@ def main() -> None:
     """Measure each rate in an archive and a database of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", default="55", help="trades per second, comma-separated")
+    parser.add_argument("--hours", type=int, default=1, help="hours that wait to be offloaded")
     parser.add_argument("--rate", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rate:
-        measure(arguments.rate)
+        measure(arguments.rate, arguments.hours)
         return
     for rate in arguments.rates.split(","):
-        command = [sys.executable, "-m", "bench.cold", "--rate", rate]
+        hours = str(arguments.hours)
+        command = [sys.executable, "-m", "bench.cold", "--rate", rate, "--hours", hours]
         subprocess.run(command, check=True)
 
 
-def measure(rate: int) -> None:
+def measure(rate: int, hours: int) -> None:
     """Print processor seconds by layer, memory and sizes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        environ = {**os.environ, "CANDLEWAX_CLICKHOUSE": str(folder / "db")}
-        subprocess.run(
-            [sys.executable, "-m", "bytewax.run", "dataflows.ohlcv"],
-            check=True, stdout=subprocess.DEVNULL,
-            env={**environ, "CANDLEWAX_DATABASE": "sample"},
-        )  # fmt: skip
+        replay_sample(folder / "db")
         with closing(open_tables(folder / "db", "market")) as database:
-            fill(database, rate * 3600)
+            for hour in range(hours):
+                fill(database, FIRST_HOUR + timedelta(hours=hour), rate * 3600)
+            merge_parts(database)
             os.chdir(folder)
             settings = ColdSettings(str(folder / "cold"), f"sqlite:///{folder}/catalog.db")
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             with closing(open_tier(settings, database)) as tier:
-                report(tier, rate, before)
+                report_offload(tier, f"{hours} h at {rate}/s")
+                report_maintenance(tier, FIRST_HOUR + timedelta(hours=hours) + timedelta(days=3))
 
 
-def fill(database: Database, trades: int) -> None:
-    """Store an hour of frames, trades and candles."""
+def replay_sample(directory: Path) -> None:
+    """Store the bundled recording in the database `sample` of a directory."""
+    settings = {"CANDLEWAX_CLICKHOUSE": str(directory), "CANDLEWAX_DATABASE": "sample"}
+    subprocess.run(
+        [sys.executable, "-m", "bytewax.run", "dataflows.ohlcv"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **settings},
+    )
+
+
+def fill(database: Database, hour: datetime, trades: int) -> None:
+    """Store an hour of frames and trades, and in the first hour of a day its candles."""
     copies = ceil(trades / SAMPLE_TRADES)
     part = trades / copies / SAMPLE_TRADES
     for copy in range(copies):
-        found = {"copy": copy, "part": part, "hour": f"{HOUR:%Y-%m-%d %H:%M:%S}"}
+        found = {"copy": copy, "part": part, "hour": f"{hour:%Y-%m-%d %H:%M:%S}"}
         database.client.command(_FRAMES, parameters=found)
         database.client.command(_TRADES, parameters=found)
-    for table, clock in (("ohlcv", "updated_at"), ("ohlcv_revisions", "known_at")):
-        database.client.command(_CANDLES.format(table=table, clock=clock))
+    if hour.hour == 0:
+        for table, clock in (("ohlcv", "updated_at"), ("ohlcv_revisions", "known_at")):
+            statement = _CANDLES.format(table=table, clock=clock)
+            database.client.command(statement, parameters={"day": f"{hour:%Y-%m-%d %H:%M:%S}"})
+
+
+def merge_parts(database: Database) -> None:
+    """Merge the parts of tables, as a database has done of hours that are long past."""
     for table in ("bronze_frames", "silver_trades"):
         database.client.command(f"OPTIMIZE TABLE {table} FINAL")
 
 
-def report(tier: ColdTier, rate: int, memory_before: int) -> None:
+def report_offload(tier: ColdTier, name: str) -> None:
     """Run one round and print what it cost."""
+    memory_before = start_of_peak()
     begun = time.process_time()
     tier.offloader.prepare()
-    print(f"{rate}/s: tables and indexes made in {time.process_time() - begun:.2f} s of processor")
+    print(f"{name}: tables and indexes made in {time.process_time() - begun:.2f} s of processor")
     cost: dict[str, float] = defaultdict(float)
     rows: dict[str, int] = defaultdict(int)
     wall = time.monotonic()
@@ -136,7 +154,7 @@ def report(tier: ColdTier, rate: int, memory_before: int) -> None:
         at = now
         rows[layer] += sum(measure.rows for measure in written.values())
     total = time.process_time() - begun
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before) / 1024
+    memory = peak_memory() - memory_before
     for layer, seconds in cost.items():
         files = tier.warehouse.data_files(tier.warehouse.load(LAYERS[layer]))
         size = sum(file.file_size_in_bytes for file in files)
@@ -151,6 +169,31 @@ def report(tier: ColdTier, rate: int, memory_before: int) -> None:
     begun = time.process_time()
     tier.offloader.run_round()
     print(f"  a round with nothing due {time.process_time() - begun:31.2f} s of processor")
+
+
+def report_maintenance(tier: ColdTier, now: datetime) -> None:
+    """Run the maintenance that is due at a time and print what it cost."""
+    memory_before = start_of_peak()
+    begun = time.process_time()
+    done = maintain(tier, now)
+    print(
+        f"  maintenance: {time.process_time() - begun:.1f} s of processor, peak memory "
+        f"+{peak_memory() - memory_before:,.0f} MB: {done.text('were')}"
+    )
+    if done.errors:
+        sys.exit("\n".join(done.errors))
+
+
+def start_of_peak() -> int:
+    """Forget the process's peak memory and return what it holds now, in MB."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory since `start_of_peak`, in MB."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 if __name__ == "__main__":

@@ -14,7 +14,17 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.live import api, chain, footprint, latency, page, sockets, watched, workers
+from bench.live import (
+    api,
+    chain,
+    footprint,
+    latency,
+    offloading,
+    page,
+    sockets,
+    watched,
+    workers,
+)
 from bench.live.processes import Result
 from tests.support.jars import MissingProgramError
 
@@ -33,6 +43,9 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
         tuple(options.rates or footprint.RATES),
         options.seconds or footprint.SECONDS,
         options.warm,
+    ),
+    "offloading": lambda options: offloading.run(
+        options.seconds or footprint.SECONDS, tuple(options.rates or offloading.RATES)
     ),
     "page": lambda options: page.run(options.seconds or _SECONDS),
     "workers": lambda options: workers.run(options.frames),
@@ -174,6 +187,7 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "chain": lambda results: _speeds("From a recording to the raw topics, and to gold", results),
     "latency": _latencies,
     "footprint": _footprints,
+    "offloading": _footprints,
     "page": _pages,
     "workers": _workers,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),

@@ -81,13 +81,14 @@ def maintain(
     A dry run changes nothing and tells each piece of work.
     What fails in one layer is named in the report and keeps no other from its maintenance.
     """
+    order = _Order(tier, now, dry_run, on_progress, should_stop)
     report = MaintenanceReport()
     for layer in layers:
         for step in _STEPS:
             if should_stop():
                 return report
             try:
-                report += step(tier, layer, now, dry_run, on_progress, should_stop)
+                report += step(order, layer)
             except (ArchiveError, ConflictError) as error:
                 report += MaintenanceReport(errors=(str(error),))
             except Exception as error:  # noqa: BLE001
@@ -98,42 +99,41 @@ def maintain(
     return report
 
 
-_Step = Callable[[ColdTier, Layer, datetime, bool, Progress, Callable[[], bool]], MaintenanceReport]
+@dataclass(frozen=True)
+class _Order:
+    """What is to be maintained, as of when, and whether anything is to be changed."""
+
+    tier: ColdTier
+    now: datetime
+    dry_run: bool
+    on_progress: Progress
+    should_stop: Callable[[], bool]
 
 
-def _correct(
-    tier: ColdTier,
-    layer: Layer,
-    now: datetime,
-    dry_run: bool,  # noqa: FBT001
-    on_progress: Progress,
-    _should_stop: Callable[[], bool],
-) -> MaintenanceReport:
-    outdated = find_outdated(tier, layer, now)
+_Step = Callable[[_Order, Layer], MaintenanceReport]
+
+
+def _correct(order: _Order, layer: Layer) -> MaintenanceReport:
+    outdated = find_outdated(order.tier, layer, order.now)
     for state in outdated:
-        on_progress(f"{state.unit}: remembered as {state.state}, is read back")
-    return MaintenanceReport(corrected=len(outdated) if dry_run else correct(tier, layer, outdated))
+        order.on_progress(f"{state.unit}: remembered as {state.state}, is read back")
+    return MaintenanceReport(
+        corrected=len(outdated) if order.dry_run else correct(order.tier, layer, outdated)
+    )
 
 
-def _compact(
-    tier: ColdTier,
-    layer: Layer,
-    now: datetime,
-    dry_run: bool,  # noqa: FBT001
-    on_progress: Progress,
-    should_stop: Callable[[], bool],
-) -> MaintenanceReport:
-    merges = find_merges(tier, layer, now)
-    if dry_run:
+def _compact(order: _Order, layer: Layer) -> MaintenanceReport:
+    merges = find_merges(order.tier, layer, order.now)
+    if order.dry_run:
         for merge in merges:
-            on_progress(str(merge))
+            order.on_progress(str(merge))
         return MaintenanceReport(
             merges=len(merges),
             files_before=sum(len(one.old) for one in merges),
             files_after=sum(len(one.parts) for one in merges),
             bytes_before=sum(one.bytes for one in merges),
         )
-    done, left, errors = compact(tier, merges, on_progress, should_stop)
+    done, left, errors = compact(order.tier, merges, order.on_progress, order.should_stop)
     return MaintenanceReport(
         merges=len(done),
         left=left,
@@ -145,35 +145,25 @@ def _compact(
     )
 
 
-def _expire(
-    tier: ColdTier,
-    layer: Layer,
-    now: datetime,
-    dry_run: bool,  # noqa: FBT001
-    on_progress: Progress,
-    _should_stop: Callable[[], bool],
-) -> MaintenanceReport:
-    pinned = pinned_names(tier.database)
-    found = expired_snapshots(tier.warehouse.load(layer), now, pinned)
+def _expire(order: _Order, layer: Layer) -> MaintenanceReport:
+    pinned = pinned_names(order.tier.database)
+    found = expired_snapshots(order.tier.warehouse.load(layer), order.now, pinned)
     if not found:
         return MaintenanceReport()
-    on_progress(f"{layer.name}: {len(found)} snapshots expire")
-    return MaintenanceReport(snapshots=len(found) if dry_run else expire(tier, layer, now, pinned))
+    order.on_progress(f"{layer.name}: {len(found)} snapshots expire")
+    return MaintenanceReport(
+        snapshots=len(found) if order.dry_run else expire(order.tier, layer, order.now, pinned)
+    )
 
 
-def _sweep(
-    tier: ColdTier,
-    layer: Layer,
-    now: datetime,
-    dry_run: bool,  # noqa: FBT001
-    on_progress: Progress,
-    _should_stop: Callable[[], bool],
-) -> MaintenanceReport:
-    orphans = find_orphans(tier, layer, now, pinned_names(tier.database))
+def _sweep(order: _Order, layer: Layer) -> MaintenanceReport:
+    orphans = find_orphans(order.tier, layer, order.now, pinned_names(order.tier.database))
     for orphan in orphans:
-        on_progress(f"{orphan.path}: orphan of {orphan.size:,} bytes, {orphan.modified:%F %H:%M}")
-    if not dry_run:
-        remove_files(tier, layer, orphans)
+        order.on_progress(
+            f"{orphan.path}: orphan of {orphan.size:,} bytes, {orphan.modified:%F %H:%M}"
+        )
+    if not order.dry_run:
+        remove_files(order.tier, layer, orphans)
     return MaintenanceReport(
         orphans=len(orphans), orphan_bytes=sum(orphan.size for orphan in orphans)
     )

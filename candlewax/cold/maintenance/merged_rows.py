@@ -21,6 +21,9 @@ from candlewax.cold.parquet_files import ArchiveError
 
 BATCH_ROWS: Final = 8_192
 
+BUFFER_BYTES: Final = 1 << 16
+"""Bytes of each column that are read at once: a whole row group of each file would not fit."""
+
 
 def read_in_order(
     io: FileIO, paths: Sequence[str], columns: pa.Schema, sort: Sequence[str]
@@ -69,7 +72,9 @@ class _Cursor:
         self, stack: ExitStack, io: FileIO, path: str, columns: pa.Schema, sort: Sequence[str]
     ) -> None:
         stream = stack.enter_context(io.new_input(path).open())
-        file = stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
+        file = stack.enter_context(
+            pq.ParquetFile(stream, page_checksum_verification=True, buffer_size=BUFFER_BYTES)
+        )
         self._batches = file.iter_batches(BATCH_ROWS, use_threads=False)
         self._columns = columns
         self._sort = sort
